@@ -1,0 +1,44 @@
+/**
+ * system/ is where time, chance, logging and secrets come in: nothing else in src reads the clock, draws random
+ * bytes or starts a timer, so that every rule about them can be tested without sleeping.
+ */
+
+/** The clock of this machine. `wallMs` is epoch milliseconds and may jump; `monotonicMs` never goes back. */
+export interface Clock {
+  wallMs(): number
+  monotonicMs(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Runs `task` every `ms`, never twice at once, without keeping the process alive. Returns the stop function. */
+  every(ms: number, task: () => Promise<void>): () => void
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise(resolve => {
+      if (signal?.aborted) return resolve()
+      const done = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      signal?.addEventListener('abort', done)
+    }),
+  every: (ms, task) => {
+    let running = false
+    const timer = setInterval(() => {
+      if (running) return
+      running = true
+      task().finally(() => {
+        running = false
+      })
+    }, ms)
+    timer.unref()
+    return () => clearInterval(timer)
+  },
+}
+
+/** Whole seconds since the epoch, as in a JWT's NumericDate (RFC 7519 §2). */
+export const epochSeconds = (ms: number): number => Math.floor(ms / 1000)

@@ -1,0 +1,45 @@
+import { createRequire } from 'node:module'
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
+
+export type { Logger } from 'pino'
+
+/**
+ * What our keys, admin tokens and JWTs look like. It is the second net: no code of ours logs one, and a line in
+ * which one turns up all the same (inside a library's message, say) leaves with it cut out.
+ */
+const CREDENTIALS = /\bmm[ka]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
+
+/** Fields, not sentences: `code` and `type` say what kind of fault it was; messages of foreign errors are kept, bodies never. */
+function serializeError(error: unknown): object {
+  if (!(error instanceof Error)) return { type: typeof error }
+  const { code, cause } = error as Error & { code?: unknown }
+  return {
+    type: error.name,
+    message: error.message,
+    ...(typeof code === 'string' && { code }),
+    ...(error.stack && { stack: error.stack }),
+    ...(cause !== undefined && { cause: serializeError(cause) }),
+  }
+}
+
+/** JSON lines on stdout; readable ones when stdout is a terminal and pino-pretty is installed. */
+export function createLogger(level: string, destination: DestinationStream = standardOutput()): Logger {
+  const options: LoggerOptions = {
+    level,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: label => ({ level: label }) },
+    serializers: { err: serializeError },
+  }
+  return pino(options, { write: line => destination.write(line.replace(CREDENTIALS, '[redacted]')) })
+}
+
+function standardOutput(): DestinationStream {
+  if (!process.stdout.isTTY) return pino.destination({ dest: 1, sync: true })
+  try {
+    const pretty = createRequire(import.meta.url)('pino-pretty') as (options: object) => DestinationStream
+    return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' })
+  } catch {
+    return pino.destination({ dest: 1, sync: true })
+  }
+}
