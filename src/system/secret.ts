@@ -29,3 +29,9 @@ export class Secret<T = string> {
     return REDACTED
   }
 }
+
+/** One of a list of secrets of the same use: the first of a list is used, all of them are understood. */
+export interface NamedKey {
+  id: string
+  key: Secret<Buffer>
+}

@@ -1,0 +1,29 @@
+-- The two roles. Whoever runs "npm run migrate" owns the tables (the owner role); the service connects as a login
+-- role that is a member of mintmark_app, which can read and write rows, and nothing else: no DDL, append-only on the
+-- audit trail and the change feed. Applied after every migration; safe to apply again.
+--
+--   CREATE ROLE mintmark LOGIN PASSWORD '…' IN ROLE mintmark_app;   -- once, by you: names and passwords are yours
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mintmark_app') THEN
+    CREATE ROLE mintmark_app NOLOGIN;
+  END IF;
+EXCEPTION
+  WHEN duplicate_object OR unique_violation THEN NULL;   -- another migration made it at the same moment
+  WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'this role may not create roles: have an administrator run "CREATE ROLE mintmark_app NOLOGIN" once, then migrate again';
+END
+$$;
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO mintmark_app;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
+
+GRANT SELECT ON mintmark_migration TO mintmark_app;
+GRANT SELECT, INSERT, UPDATE ON installation, signing_keys TO mintmark_app;
+GRANT SELECT, INSERT, UPDATE, DELETE
+  ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets TO mintmark_app;
+GRANT SELECT, INSERT ON deleted_tenants, change_feed, audit_events TO mintmark_app;
+GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
+GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;

@@ -1,0 +1,64 @@
+import { type Express, Router } from 'express'
+import type { ApiKeys } from '../api-keys/api-keys.ts'
+import type { Database } from '../database/database.ts'
+import { Unavailable } from '../errors.ts'
+import { rawBody } from '../http/body.ts'
+import { type Readiness, whenReady } from '../http/health.ts'
+import { RequestError } from '../http/request-error.ts'
+import { onlyMethods } from '../http/server.ts'
+import type { SigningKeys } from '../signing-keys/signing-keys.ts'
+import type { Models } from '../tenants/models.ts'
+import type { Tenants } from '../tenants/tenants.ts'
+import type { Tiers } from '../tenants/tiers.ts'
+import type { AdminAuth } from './admin-auth.ts'
+import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
+import { installationRoutes } from './installation-routes.ts'
+import { keyRoutes } from './key-routes.ts'
+import { problemHandler } from './problem.ts'
+import { type AdminRoute, mountRoute } from './route.ts'
+import { tenantRoutes } from './tenant-routes.ts'
+
+/**
+ * admin/ is the REST API for operators, on a listener of its own. Each file of routes is a list of values; this one
+ * puts them together. Errors are RFC 9457 problem details.
+ */
+export function mountAdminRoutes(
+  app: Express,
+  options: {
+    auth: AdminAuth
+    database: Database
+    tenants: Tenants
+    tiers: Tiers
+    models: Models
+    keys: ApiKeys
+    signingKeys: SigningKeys
+    readiness: Readiness
+  },
+): void {
+  const { auth, readiness, tenants, keys, models, tiers } = options
+  const routes: AdminRoute[] = [
+    ...tenantRoutes(tenants),
+    ...keyRoutes(keys, tenants),
+    ...tierRoutes(tiers),
+    ...modelRoutes(models),
+    ...adapterRoutes(models),
+    ...installationRoutes(options),
+  ]
+  const router = Router({ strict: true, caseSensitive: true })
+  router.use(whenReady(readiness, reason => new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) })))
+  router.use((req, res, next) => {
+    res.locals.admin = auth.authenticate(req.headers.authorization)
+    next()
+  })
+  router.use(rawBody(LONGEST_BODY_BYTES))
+  for (const definition of routes) mountRoute(router, definition)
+  for (const path of new Set(routes.map(definition => definition.path))) {
+    const methods = routes.filter(definition => definition.path === path).map(definition => definition.method.toUpperCase())
+    router.all(path, onlyMethods(...methods))
+  }
+  app.use('/admin/v1', router)
+  app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
+  app.use(problemHandler)
+}
+
+const LONGEST_BODY_BYTES = 32_768

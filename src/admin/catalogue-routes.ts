@@ -1,0 +1,129 @@
+import { z } from 'zod'
+import type { Actor } from '../audit/audit-event.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import { Invalid } from '../errors.ts'
+import type { Model } from '../tenants/model.ts'
+import type { Models } from '../tenants/models.ts'
+import { PRIORITY_RANGE, type Tier } from '../tenants/tier.ts'
+import type { Tiers } from '../tenants/tiers.ts'
+import * as field from './fields.ts'
+import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { type AdminRoute, created, noContent, ok, route } from './route.ts'
+
+/** Tiers, base models and adapters: named things that PUT makes or sets. */
+
+const tierPut = z.strictObject({
+  priority: field.wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max),
+  description: field.description.default(''),
+})
+const modelPut = z.strictObject({ description: field.description.default('') })
+const adapterPut = z.strictObject({ base_model: field.modelName, description: field.description.default('') })
+
+export function tierRoutes(tiers: Tiers): AdminRoute[] {
+  return [
+    ...readRoutes('/tiers', page => tiers.list(page), name => tiers.get(name), tierToWire),
+    route({
+      method: 'put',
+      path: '/tiers/:name',
+      right: 'catalogue:write',
+      body: tierPut,
+      handle: async ({ actor, params, body }) => {
+        const { tier, created: isNew } = await tiers.put(actor, { name: nameOf(field.tierName, params), ...body })
+        return isNew ? created(at('/tiers', tier.name), tierToWire(tier)) : ok(tierToWire(tier))
+      },
+    }),
+    deleteRoute('/tiers', name => tiers.get(name), (actor, name) => tiers.delete(actor, name)),
+  ]
+}
+
+export function modelRoutes(models: Models): AdminRoute[] {
+  return kindRoutes(models, 'model', '/models', modelPut, () => null)
+}
+
+export function adapterRoutes(models: Models): AdminRoute[] {
+  return kindRoutes(models, 'adapter', '/adapters', adapterPut, body => body.base_model)
+}
+
+function kindRoutes<Body extends { description: string }>(
+  models: Models,
+  kind: Model['kind'],
+  list: string,
+  schema: z.ZodType<Body>,
+  baseModel: (body: Body) => string | null,
+): AdminRoute[] {
+  return [
+    ...readRoutes(list, page => models.list(kind, page), name => models.get(kind, name), modelToWire),
+    route({
+      method: 'put',
+      path: `${list}/:name`,
+      right: 'catalogue:write',
+      body: schema,
+      handle: async ({ actor, params, body }) => {
+        const name = nameOf(field.modelName, params)
+        const settings = { name, kind, baseModel: baseModel(body), description: body.description }
+        const { model, created: isNew } = await models.put(actor, settings)
+        return isNew ? created(at(list, name), modelToWire(model)) : ok(modelToWire(model))
+      },
+    }),
+    deleteRoute(list, name => models.get(kind, name), (actor, name) => models.delete(actor, kind, name)),
+  ]
+}
+
+function readRoutes<T>(
+  list: string,
+  page: (request: PageRequest) => Promise<Page<T>>,
+  get: (name: string) => Promise<T>,
+  toWire: (item: T) => object,
+): AdminRoute[] {
+  return [
+    route({
+      method: 'get',
+      path: list,
+      right: 'catalogue:read',
+      query: pageQuery,
+      handle: async ({ query }) => ok(pageBody(list, await page(pageRequest(list, query)), toWire)),
+    }),
+    route({
+      method: 'get',
+      path: `${list}/:name`,
+      right: 'catalogue:read',
+      handle: async ({ params }) => ok(toWire(await get(params.name ?? ''))),
+    }),
+  ]
+}
+
+function deleteRoute(
+  list: string,
+  exists: (name: string) => Promise<unknown>,
+  remove: (actor: Actor, name: string) => Promise<void>,
+): AdminRoute {
+  return route({
+    method: 'delete',
+    path: `${list}/:name`,
+    right: 'catalogue:write',
+    exists: params => exists(params.name ?? ''),
+    handle: async ({ actor, params }) => {
+      await remove(actor, params.name ?? '')
+      return noContent
+    },
+  })
+}
+
+const at = (list: string, name: string) => `${list}/${encodeURIComponent(name)}`
+
+/** The name in the path of a PUT becomes the object's own. @throws {Invalid} */
+function nameOf(schema: z.ZodType<string>, params: Record<string, string>): string {
+  const result = schema.safeParse(params.name)
+  if (result.success) return result.data
+  throw new Invalid(result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })))
+}
+
+function tierToWire(tier: Tier) {
+  const { name, priority, description, createdAt, updatedAt } = tier
+  return { name, priority, description, created_at: createdAt, updated_at: updatedAt }
+}
+
+function modelToWire({ name, kind, baseModel, description, createdAt, updatedAt }: Model) {
+  const base = kind === 'adapter' ? { base_model: baseModel } : {}
+  return { name, ...base, description, created_at: createdAt, updated_at: updatedAt }
+}

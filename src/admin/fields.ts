@@ -1,0 +1,65 @@
+import { z } from 'zod'
+import { AUDIENCE, ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
+
+/** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
+
+const text = (longest: number) =>
+  z
+    .string('must be text')
+    .max(longest, `must be at most ${longest} characters`)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses
+    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must have no control characters')
+
+export const displayName = text(200)
+export const description = text(1000)
+export const reason = text(500)
+
+const labelName = z.string().regex(/^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/, 'must be named with letters, digits and - . _ /, at most 63')
+const MOST_LABELS = 32
+const labelCount = (labels: object) => Object.keys(labels).length <= MOST_LABELS
+
+export const labels = z.record(labelName, text(200), 'must be an object of text').refine(labelCount, `must be at most ${MOST_LABELS}`)
+/** RFC 7396: null takes a label away. */
+export const labelsPatch = z
+  .record(labelName, text(200).nullable(), 'must be an object of text or null')
+  .refine(labelCount, `must be at most ${MOST_LABELS}`)
+
+export const tenantId = z
+  .string('must be text')
+  .regex(TENANT_ID, 'must be 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit')
+
+const engineName = z
+  .string('must be text')
+  .regex(ENGINE_NAME, 'must be 1 to 96 of letters, digits and - . _ : / @, beginning with a letter or digit')
+
+export const tierName = engineName
+export const modelName = engineName.refine(name => name !== RESERVED_NAME, `must not be "${RESERVED_NAME}", which stands for no adapter`)
+
+const list = <T extends z.ZodType>(entry: T) => z.array(entry, 'must be a list').max(100, 'must have at most 100 entries')
+
+export const tierNames = list(tierName)
+export const modelNames = list(modelName)
+export const scopes = list(z.string('must be text').regex(SCOPE, 'must be 1 to 64 printable characters without space, quote or backslash'))
+export const audiences = list(
+  z.string('must be text').regex(AUDIENCE, 'must be 1 to 200 printable characters without space, comma, quote or backslash'),
+)
+
+export const wholeNumber = (min: number, max: number) => {
+  const message = `must be a whole number from ${min} to ${max}`
+  return z.int(message).min(min, message).max(max, message)
+}
+
+export const tokenTtlSeconds = wholeNumber(60, 3600).nullable()
+export const stalenessSeconds = z
+  .union([z.literal(0), wholeNumber(5, 86_400)], 'must be 0, or a whole number from 5 to 86400')
+  .nullable()
+
+/** RFC 3339, as a Date. */
+export const instant = z.iso
+  .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })
+  .transform(value => new Date(value))
+
+/** An absent field must be absent, not undefined: undefined would overwrite. */
+export function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never
+}

@@ -1,0 +1,184 @@
+import { z } from 'zod'
+import { type ApiKey, keyState, secretState } from '../api-keys/api-key.ts'
+import type { ApiKeys, IssuedSecret, KeyPatch } from '../api-keys/api-keys.ts'
+import type { EffectiveRights } from '../tenants/rights.ts'
+import type { Tenants } from '../tenants/tenants.ts'
+import * as field from './fields.ts'
+import { withoutUndefined } from './fields.ts'
+import { type PageQuery, pageBody, pageQuery, pageRequest } from './paging.ts'
+import { type AdminRoute, created, ok, route } from './route.ts'
+
+const LONGEST_OVERLAP_SECONDS = 30 * 86_400
+
+const settings = {
+  name: field.displayName,
+  description: field.description,
+  tier: field.tierName.nullable(),
+  scopes: field.scopes,
+  models: field.modelNames.nullable(),
+  adapters: field.modelNames.nullable(),
+  audiences: field.audiences.nullable(),
+  token_ttl_seconds: field.tokenTtlSeconds,
+  expires_at: field.instant.nullable(),
+}
+
+const keyCreate = z.strictObject({ ...settings, labels: field.labels }).partial()
+const keyPatch = z.strictObject({ ...settings, labels: field.labelsPatch }).partial()
+const revocation = z.strictObject({ reason: field.reason.nullable().default(null) })
+const rotation = z.strictObject({
+  overlap_seconds: field.wholeNumber(0, LONGEST_OVERLAP_SECONDS).default(86_400),
+  replace: z.enum(['oldest', 'newest'], 'must be "oldest", "newest" or null').nullable().default(null),
+})
+
+type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
+
+export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
+  const present: Present = async shown => {
+    const { rights, now } = await keys.effective(shown)
+    return key => toWire(key, now, rights.get(key.id))
+  }
+  const one = async (key: ApiKey) => (await present([key]))(key)
+  const issued = async ({ key, secretId, secret }: IssuedSecret) => {
+    // The one answer that has the secret in it; no-store is on every answer of this listener.
+    return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret })
+  }
+  const exists = (params: Record<string, string>) => keys.get(params.id ?? '')
+  const page = async (list: string, tenant: string | undefined, query: PageQuery) => {
+    const found = await keys.list(tenant, pageRequest(list, query))
+    return ok(pageBody(list, found, await present(found.items)))
+  }
+  return [
+    route({
+      method: 'post',
+      path: '/tenants/:tenant/keys',
+      right: 'keys:write',
+      exists: params => tenants.get(params.tenant ?? ''),
+      body: keyCreate,
+      handle: async ({ actor, params, body }) => issued(await keys.create(actor, params.tenant ?? '', toPatch(body))),
+    }),
+    route({
+      method: 'get',
+      path: '/tenants/:tenant/keys',
+      right: 'keys:read',
+      exists: params => tenants.get(params.tenant ?? ''),
+      query: pageQuery,
+      handle: ({ params, query }) => page(`/tenants/${params.tenant}/keys`, params.tenant, query),
+    }),
+    route({
+      method: 'get',
+      path: '/keys',
+      right: 'keys:read',
+      query: pageQuery,
+      handle: ({ query }) => page('/keys', undefined, query),
+    }),
+    route({
+      method: 'get',
+      path: '/keys/:id',
+      right: 'keys:read',
+      handle: async ({ params }) => ok(await one(await keys.get(params.id ?? ''))),
+    }),
+    route({
+      method: 'patch',
+      path: '/keys/:id',
+      right: 'keys:write',
+      exists,
+      body: keyPatch,
+      handle: async ({ actor, params, body }) => ok(await one(await keys.update(actor, params.id ?? '', toPatch(body)))),
+    }),
+    ...actionRoutes(keys, one, issued, exists),
+  ]
+}
+
+function actionRoutes(
+  keys: ApiKeys,
+  one: (key: ApiKey) => Promise<object>,
+  issued: (secret: IssuedSecret) => Promise<ReturnType<typeof created>>,
+  exists: (params: Record<string, string>) => Promise<ApiKey>,
+): AdminRoute[] {
+  return [
+    route({
+      method: 'post',
+      path: '/keys/:id/disable',
+      right: 'keys:write',
+      exists,
+      handle: async ({ actor, params }) => ok(await one(await keys.disable(actor, params.id ?? ''))),
+    }),
+    route({
+      method: 'post',
+      path: '/keys/:id/enable',
+      right: 'keys:write',
+      exists,
+      handle: async ({ actor, params }) => ok(await one(await keys.enable(actor, params.id ?? ''))),
+    }),
+    route({
+      method: 'post',
+      path: '/keys/:id/revoke',
+      right: 'keys:write',
+      exists,
+      body: revocation,
+      handle: async ({ actor, params, body }) => ok(await one(await keys.revoke(actor, params.id ?? '', body.reason))),
+    }),
+    route({
+      method: 'post',
+      path: '/keys/:id/rotate',
+      right: 'keys:write',
+      exists,
+      body: rotation,
+      handle: async ({ actor, params, body }) => {
+        const options = { overlapSeconds: body.overlap_seconds, replace: body.replace }
+        return issued(await keys.rotate(actor, params.id ?? '', options))
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/keys/:id/secrets/:secret/revoke',
+      right: 'keys:write',
+      exists,
+      handle: async ({ actor, params }) => ok(await one(await keys.revokeSecret(actor, params.id ?? '', params.secret ?? ''))),
+    }),
+  ]
+}
+
+function toPatch(given: z.output<typeof keyPatch>): KeyPatch {
+  const { token_ttl_seconds, expires_at, ...same } = given
+  return withoutUndefined({ ...same, tokenTtlSeconds: token_ttl_seconds, expiresAt: expires_at })
+}
+
+function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
+  return {
+    id: key.id,
+    tenant: key.tenantId,
+    name: key.name,
+    description: key.description,
+    labels: key.labels,
+    state: keyState(key, now),
+    tier: key.tier,
+    scopes: key.scopes,
+    models: key.models,
+    adapters: key.adapters,
+    audiences: key.audiences,
+    token_ttl_seconds: key.tokenTtlSeconds,
+    expires_at: key.expiresAt,
+    disabled_at: key.disabledAt,
+    revoked_at: key.revokedAt,
+    revoked_reason: key.revokedReason,
+    created_at: key.createdAt,
+    updated_at: key.updatedAt,
+    secrets: key.secrets.map(secret => ({
+      id: secret.id,
+      state: secretState(secret, now),
+      created_at: secret.createdAt,
+      ends_at: secret.endsAt,
+      last_used_at: secret.lastUsedAt,
+    })),
+    effective: rights && {
+      tier: rights.tier,
+      priority: rights.priority,
+      scopes: rights.scopes,
+      models: rights.models,
+      adapters: rights.adapters,
+      audiences: rights.audiences,
+      token_ttl_seconds: rights.tokenTtlSeconds,
+    },
+  }
+}

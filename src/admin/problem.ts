@@ -1,0 +1,61 @@
+import { STATUS_CODES } from 'node:http'
+import type { ErrorRequestHandler } from 'express'
+import { Conflict, type Fault, Forbidden, Invalid, NotFound, Unavailable } from '../errors.ts'
+import { eventOf } from '../http/request-context.ts'
+import { RequestError, toRequestError } from '../http/request-error.ts'
+
+/** RFC 9457. `code` is stable, for programs; `errors` names each field that is wrong (RFC 6901 pointers). */
+interface Problem {
+  status: number
+  code: string
+  detail: string
+  errors?: readonly Fault[]
+  headers?: Readonly<Record<string, string>>
+}
+
+/** The caller did not show a valid admin credential. */
+export class Unauthenticated extends Error {
+  override readonly name = 'Unauthenticated'
+}
+
+/** The one translation of what is thrown into problem details. What it does not know is a fault of ours. */
+function toProblem(thrown: unknown): Problem {
+  const error = toRequestError(thrown)
+  if (error instanceof Unauthenticated) {
+    const headers = { 'WWW-Authenticate': 'Bearer realm="mintmark-admin"' }
+    return { status: 401, code: 'unauthenticated', detail: error.message, headers }
+  }
+  if (error instanceof Forbidden) return { status: 403, code: 'forbidden', detail: error.message }
+  if (error instanceof NotFound) return { status: 404, code: 'not_found', detail: error.message }
+  if (error instanceof Conflict) return { status: 409, code: error.code, detail: error.message }
+  if (error instanceof Invalid) {
+    return { status: 400, code: 'invalid', detail: 'The request is not valid: errors says which fields and why.', errors: error.faults }
+  }
+  if (error instanceof Unavailable) {
+    const headers = { 'Retry-After': String(error.retryAfterSeconds) }
+    return { status: 503, code: 'unavailable', detail: error.message, headers }
+  }
+  if (error instanceof RequestError) {
+    const { status, headers } = error
+    return { status, code: CODES[status] ?? 'bad_request', detail: error.message, headers }
+  }
+  return { status: 500, code: 'internal', detail: 'The service met an unexpected fault. The log has it under this request id.' }
+}
+
+const CODES: Record<number, string> = {
+  404: 'not_found',
+  405: 'method_not_allowed',
+  413: 'too_large',
+  415: 'unsupported_media_type',
+}
+
+export const problemHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
+  if (res.headersSent) return next(thrown)
+  const { status, code, detail, errors, headers } = toProblem(thrown)
+  const event = eventOf(res)
+  event.fields.error = code
+  if (status >= 500) event.error = thrown
+  res.status(status).set({ ...headers, 'Content-Type': 'application/problem+json' })
+  const body = { type: `urn:mintmark:problem:${code}`, title: STATUS_CODES[status], status, detail, code }
+  res.send(JSON.stringify({ ...body, request_id: event.requestId, ...(errors && { errors }) }))
+}

@@ -1,0 +1,109 @@
+import type { Request, Router } from 'express'
+import type { ZodError, ZodType } from 'zod'
+import type { Actor } from '../audit/audit-event.ts'
+import { type Fault, Forbidden, Invalid } from '../errors.ts'
+import { mediaType, parseJson } from '../http/body.ts'
+import { eventOf } from '../http/request-context.ts'
+import { RequestError } from '../http/request-error.ts'
+import type { Admin } from './admin-auth.ts'
+import { mayDo, type Right } from './rights-table.ts'
+
+type Params = Record<string, string>
+
+export interface AdminRequest<Query, Body> {
+  actor: Actor
+  params: Params
+  query: Query
+  body: Body
+}
+
+export interface AdminAnswer {
+  status: number
+  body?: object
+  /** Path of what was created. */
+  location?: string
+}
+
+/** One operation of the admin API, as a value: its place, the right that it needs, what it takes, what it does. */
+export interface AdminRoute<Query = unknown, Body = unknown> {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete'
+  path: string
+  right: Right
+  /** Throws NotFound when what the path names is not there: told before the body is looked at. */
+  exists?: (params: Params) => Promise<unknown>
+  query?: ZodType<Query>
+  body?: ZodType<Body>
+  handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
+}
+
+/** Keeps the types of query and body together with the handler that gets them. */
+export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRoute =>
+  definition as unknown as AdminRoute
+
+export const ok = (body: object): AdminAnswer => ({ status: 200, body })
+export const created = (location: string, body: object): AdminAnswer => ({ status: 201, location, body })
+export const noContent: AdminAnswer = { status: 204 }
+
+/** The order of checks is the same everywhere: authentication (admin-app.ts), right, existence, query and body. */
+export function mountRoute(router: Router, definition: AdminRoute): void {
+  router[definition.method](definition.path, async (req, res) => {
+    const admin: Admin = res.locals.admin
+    const event = eventOf(res)
+    event.fields.actor = admin.id
+    if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
+    const params = req.params as Params
+    Object.assign(event.fields, namedTarget(params))
+    await definition.exists?.(params)
+    const actor = { id: admin.id, requestId: event.requestId, ...(event.source !== undefined && { source: event.source }) }
+    const query = readQuery(definition, req)
+    const body = readBody(definition, req)
+    const answer = await definition.handle({ actor, params, query, body })
+    if (answer.location !== undefined) res.location(`${req.baseUrl}${answer.location}`)
+    res.status(answer.status)
+    if (answer.body === undefined) res.end()
+    else res.json(answer.body)
+  })
+}
+
+/** Ids in the path name the target in the log; each is bounded by the form that its objects may have. */
+const namedTarget = (params: Params) =>
+  Object.fromEntries(Object.entries(params).flatMap(([name, value]) => (/^[\w./:@-]{1,96}$/.test(value) ? [[name, value]] : [])))
+
+function readQuery(definition: AdminRoute, req: Request): unknown {
+  const query = { ...(req.query as Record<string, unknown>) }
+  if (definition.query) return validated(definition.query, query, 'query parameter')
+  const [unknown] = Object.keys(query)
+  if (unknown === undefined) return undefined
+  throw new Invalid([{ pointer: `/${escapePointer(unknown)}`, message: 'is a query parameter that this operation does not know' }])
+}
+
+function readBody(definition: AdminRoute, req: Request): unknown {
+  const empty = !Buffer.isBuffer(req.body) || req.body.length === 0
+  if (!definition.body) {
+    // An action takes nothing; `{}` is allowed, because many clients always send a body.
+    if (empty || req.body.toString('utf8').trim() === '{}') return undefined
+    throw new Invalid([{ pointer: '', message: 'must have no body' }])
+  }
+  if (empty && definition.body.safeParse({}).success) return validated(definition.body, {}, 'field')
+  const type = mediaType(req.headers['content-type'])
+  const accepted = definition.method === 'patch' ? ['application/json', 'application/merge-patch+json'] : ['application/json']
+  if (!accepted.includes(type)) throw new RequestError(415, `The Content-Type must be ${accepted.join(' or ')}, in UTF-8.`)
+  return validated(definition.body, parseJson(req.body), 'field')
+}
+
+function validated<T>(schema: ZodType<T>, value: unknown, what: string): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new Invalid(faultsOf(result.error, what))
+}
+
+function faultsOf(error: ZodError, what: string): Fault[] {
+  return error.issues.flatMap(issue => {
+    const pointer = issue.path.map(part => `/${escapePointer(String(part))}`).join('')
+    if (issue.code !== 'unrecognized_keys') return [{ pointer, message: issue.message }]
+    return issue.keys.map(key => ({ pointer: `${pointer}/${escapePointer(key)}`, message: `is not a known ${what}` }))
+  })
+}
+
+/** RFC 6901 §3. Cut, because a client chose it. */
+const escapePointer = (part: string) => part.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')

@@ -1,0 +1,119 @@
+import { z } from 'zod'
+import { type Tenant, tenantState } from '../tenants/tenant.ts'
+import type { TenantPatch, Tenants } from '../tenants/tenants.ts'
+import * as field from './fields.ts'
+import { withoutUndefined } from './fields.ts'
+import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { type AdminRoute, created, noContent, ok, route } from './route.ts'
+
+const settings = {
+  name: field.displayName,
+  description: field.description,
+  tier: field.tierName,
+  allowed_tiers: field.tierNames,
+  scopes: field.scopes,
+  models: field.modelNames.nullable(),
+  adapters: field.modelNames,
+  audiences: field.audiences,
+  token_ttl_seconds: field.tokenTtlSeconds,
+  staleness_seconds: field.stalenessSeconds,
+}
+
+const tenantCreate = z.strictObject({ id: field.tenantId, ...z.object({ ...settings, labels: field.labels }).partial().shape })
+const tenantPatch = z.strictObject({ ...settings, labels: field.labelsPatch }).partial()
+const deletion = z.strictObject({ cascade: z.enum(['true', 'false'], 'must be true or false').default('false') })
+
+const LIST = '/tenants'
+
+export function tenantRoutes(tenants: Tenants): AdminRoute[] {
+  const exists = (params: Record<string, string>) => tenants.get(params.id ?? '')
+  return [
+    route({
+      method: 'post',
+      path: LIST,
+      right: 'tenants:write',
+      body: tenantCreate,
+      handle: async ({ actor, body: { id, ...given } }) => {
+        const tenant = await tenants.create(actor, id, toPatch(given))
+        return created(`${LIST}/${tenant.id}`, toWire(tenant))
+      },
+    }),
+    route({
+      method: 'get',
+      path: LIST,
+      right: 'tenants:read',
+      query: pageQuery,
+      handle: async ({ query }) => ok(pageBody(LIST, await tenants.list(pageRequest(LIST, query)), toWire)),
+    }),
+    route({
+      method: 'get',
+      path: '/tenants/:id',
+      right: 'tenants:read',
+      handle: async ({ params }) => ok(toWire(await tenants.get(params.id ?? ''))),
+    }),
+    route({
+      method: 'patch',
+      path: '/tenants/:id',
+      right: 'tenants:write',
+      exists,
+      body: tenantPatch,
+      handle: async ({ actor, params, body }) => ok(toWire(await tenants.update(actor, params.id ?? '', toPatch(body)))),
+    }),
+    route({
+      method: 'post',
+      path: '/tenants/:id/suspend',
+      right: 'tenants:write',
+      exists,
+      handle: async ({ actor, params }) => ok(toWire(await tenants.suspend(actor, params.id ?? ''))),
+    }),
+    route({
+      method: 'post',
+      path: '/tenants/:id/resume',
+      right: 'tenants:write',
+      exists,
+      handle: async ({ actor, params }) => ok(toWire(await tenants.resume(actor, params.id ?? ''))),
+    }),
+    route({
+      method: 'delete',
+      path: '/tenants/:id',
+      right: 'tenants:write',
+      exists,
+      query: deletion,
+      handle: async ({ actor, params, query }) => {
+        await tenants.delete(actor, params.id ?? '', { cascade: query.cascade === 'true' })
+        return noContent
+      },
+    }),
+  ]
+}
+
+function toPatch(given: z.infer<typeof tenantPatch>): TenantPatch {
+  const { allowed_tiers, token_ttl_seconds, staleness_seconds, ...same } = given
+  return withoutUndefined({
+    ...same,
+    allowedTiers: allowed_tiers,
+    tokenTtlSeconds: token_ttl_seconds,
+    stalenessSeconds: staleness_seconds,
+  })
+}
+
+function toWire(tenant: Tenant) {
+  return {
+    id: tenant.id,
+    name: tenant.name,
+    description: tenant.description,
+    labels: tenant.labels,
+    state: tenantState(tenant),
+    tier: tenant.tier,
+    allowed_tiers: tenant.allowedTiers,
+    scopes: tenant.scopes,
+    models: tenant.models,
+    adapters: tenant.adapters,
+    audiences: tenant.audiences,
+    token_ttl_seconds: tenant.tokenTtlSeconds,
+    staleness_seconds: tenant.stalenessSeconds,
+    suspended_at: tenant.suspendedAt,
+    created_at: tenant.createdAt,
+    updated_at: tenant.updatedAt,
+  }
+}

@@ -1,0 +1,162 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
+import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
+import type { KeyDigest } from './key-digest.ts'
+
+const keyId = sql.ref('api_keys.id')
+
+interface SecretRow {
+  id: string
+  created_at: string
+  ends_at: string | null
+  revoked_at: string | null
+  last_used_at: string | null
+}
+
+function selectKeys(db: Handle) {
+  return db
+    .selectFrom('api_keys')
+    .select(['id', 'seq', 'tenant_id', 'name', 'description', 'labels', 'tier', 'scopes', 'audiences'])
+    .select(['models_limited', 'adapters_limited', 'token_ttl_seconds', 'expires_at', 'disabled_at', 'revoked_at'])
+    .select(['revoked_reason', 'created_at', 'updated_at'])
+    .select([
+      grantedNames('key', keyId, 'model').as('models'),
+      grantedNames('key', keyId, 'adapter').as('adapters'),
+      sql<SecretRow[]>`coalesce((
+        SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'ends_at', s.ends_at,
+          'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at) ORDER BY s.seq DESC)
+        FROM api_key_secrets AS s WHERE s.key_id = ${keyId}), '[]')`.as('secrets'),
+    ])
+}
+
+type Row = Awaited<ReturnType<ReturnType<typeof selectKeys>['executeTakeFirstOrThrow']>>
+
+const date = (text: string | null) => (text === null ? null : new Date(text))
+
+const toSecret = (row: SecretRow): ApiKeySecret => ({
+  id: row.id,
+  createdAt: new Date(row.created_at),
+  endsAt: date(row.ends_at),
+  revokedAt: date(row.revoked_at),
+  lastUsedAt: date(row.last_used_at),
+})
+
+const toApiKey = (row: Row): ApiKey => ({
+  id: row.id,
+  tenantId: row.tenant_id,
+  name: row.name,
+  description: row.description,
+  labels: row.labels,
+  tier: row.tier,
+  scopes: row.scopes,
+  models: row.models_limited ? row.models : null,
+  adapters: row.adapters_limited ? row.adapters : null,
+  audiences: row.audiences,
+  tokenTtlSeconds: row.token_ttl_seconds,
+  expiresAt: row.expires_at,
+  disabledAt: row.disabled_at,
+  revokedAt: row.revoked_at,
+  revokedReason: row.revoked_reason,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  secrets: row.secrets.map(toSecret),
+})
+
+export async function findApiKey(db: Handle, id: string): Promise<ApiKey | undefined> {
+  const row = await selectKeys(db).where('id', '=', id).executeTakeFirst()
+  return row && toApiKey(row)
+}
+
+/** Row lock until the end of the transaction; the database's time at the lock, in epoch milliseconds, comes with it. */
+export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey; now: number } | undefined> {
+  const locked = await trx.selectFrom('api_keys').select('id').where('id', '=', id).forUpdate().executeTakeFirst()
+  if (!locked) return undefined
+  // Read after the lock was granted, so that the secrets are those that whoever held it before left behind.
+  const key = await findApiKey(trx, id)
+  return key && { key, now: await databaseNow(trx) }
+}
+
+export async function databaseNow(db: Handle): Promise<number> {
+  const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
+  return (rows[0]?.now as Date).getTime()
+}
+
+export async function listApiKeys(
+  db: Handle,
+  tenantId: string | undefined,
+  { limit, after }: PageRequest,
+): Promise<Page<ApiKey>> {
+  const rows = await selectKeys(db)
+    .$if(tenantId !== undefined, query => query.where('tenant_id', '=', tenantId as string))
+    .$if(after !== null, query => query.where('seq', '<', after))
+    .orderBy('seq', 'desc')
+    .limit(limit + 1)
+    .execute()
+  return toPage(rows, limit, toApiKey)
+}
+
+/** Keys of a tenant that are neither revoked nor expired; disabled ones count, because they can be enabled again. */
+export async function countLiveKeys(db: Handle, tenantId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('api_keys')
+    .select(eb => eb.fn.countAll<string>().as('count'))
+    .where('tenant_id', '=', tenantId)
+    .where('revoked_at', 'is', null)
+    .where(eb => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', sql<Date>`now()`)]))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+export async function insertApiKey(trx: Handle, id: string, tenantId: string, settings: ApiKeySettings): Promise<void> {
+  await trx.insertInto('api_keys').values({ id, tenant_id: tenantId, ...columns(settings) }).execute()
+  await replaceGrants(trx, 'key', id, [...(settings.models ?? []), ...(settings.adapters ?? [])])
+}
+
+export async function updateApiKey(trx: Handle, id: string, settings: ApiKeySettings): Promise<void> {
+  await setColumns(trx, id, columns(settings))
+  await replaceGrants(trx, 'key', id, [...(settings.models ?? []), ...(settings.adapters ?? [])])
+}
+
+export async function setDisabled(trx: Handle, id: string, disabled: boolean): Promise<void> {
+  await setColumns(trx, id, { disabled_at: disabled ? sql<Date>`clock_timestamp()` : null })
+}
+
+export async function setRevoked(trx: Handle, id: string, reason: string | null): Promise<void> {
+  await setColumns(trx, id, { revoked_at: sql<Date>`clock_timestamp()`, revoked_reason: reason })
+}
+
+async function setColumns(trx: Handle, id: string, set: object): Promise<void> {
+  await trx.updateTable('api_keys').set({ ...set, updated_at: sql<Date>`now()` }).where('id', '=', id).execute()
+}
+
+export async function insertSecret(trx: Handle, secret: KeyDigest & { id: string; keyId: string }): Promise<void> {
+  const { id, keyId, digest, pepperId } = secret
+  await trx.insertInto('api_key_secrets').values({ id, key_id: keyId, digest, pepper_id: pepperId }).execute()
+}
+
+/** The secret opens nothing from `endsAt` on, unless it ends earlier anyway. */
+export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promise<void> {
+  const ends = sql<Date>`least(ends_at, ${endsAt})`
+  await trx.updateTable('api_key_secrets').set({ ends_at: ends }).where('id', '=', id).execute()
+}
+
+export async function setSecretRevoked(trx: Handle, id: string): Promise<void> {
+  await trx.updateTable('api_key_secrets').set({ revoked_at: sql<Date>`clock_timestamp()` }).where('id', '=', id).execute()
+}
+
+function columns(settings: ApiKeySettings) {
+  return {
+    name: settings.name,
+    description: settings.description,
+    labels: JSON.stringify(settings.labels),
+    tier: settings.tier,
+    scopes: [...settings.scopes],
+    models_limited: settings.models !== null,
+    adapters_limited: settings.adapters !== null,
+    audiences: settings.audiences && [...settings.audiences],
+    token_ttl_seconds: settings.tokenTtlSeconds,
+    expires_at: settings.expiresAt,
+  }
+}

@@ -1,0 +1,111 @@
+import { crc32 } from 'node:zlib'
+import type { Random } from '../system/random.ts'
+import type { KeyRights } from '../tenants/rights.ts'
+
+/**
+ * api-keys/ holds the long-lived keys that clients present: their form, their digests, the stored records, and the
+ * authenticator that answers whose a presented key is.
+ */
+
+/** What a key may be set to. */
+export interface ApiKeySettings extends KeyRights {
+  /** For people, not unique. */
+  name: string
+  description: string
+  labels: Record<string, string>
+  /** null: never, where the policy allows it. */
+  expiresAt: Date | null
+}
+
+export interface ApiKey extends ApiKeySettings {
+  /** `key_` and 16 characters: the OAuth client_id and the token's `sub`, the same before and after a rotation. */
+  id: string
+  tenantId: string
+  disabledAt: Date | null
+  revokedAt: Date | null
+  revokedReason: string | null
+  createdAt: Date
+  updatedAt: Date
+  /** Newest first. */
+  secrets: readonly ApiKeySecret[]
+}
+
+/** One of up to two live secrets of a key. The secret itself is not kept. */
+export interface ApiKeySecret {
+  id: string
+  createdAt: Date
+  endsAt: Date | null
+  revokedAt: Date | null
+  lastUsedAt: Date | null
+}
+
+export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'
+export type SecretState = 'live' | 'ending' | 'ended' | 'revoked'
+
+/** `now` in epoch milliseconds. Time is compared at every use; nothing has to happen when it passes. */
+export function keyState(key: Pick<ApiKey, 'revokedAt' | 'expiresAt' | 'disabledAt'>, now: number): KeyState {
+  if (key.revokedAt) return 'revoked'
+  if (key.expiresAt && key.expiresAt.getTime() <= now) return 'expired'
+  return key.disabledAt ? 'disabled' : 'active'
+}
+
+export function secretState(secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>, now: number): SecretState {
+  if (secret.revokedAt) return 'revoked'
+  if (!secret.endsAt) return 'live'
+  return secret.endsAt.getTime() <= now ? 'ended' : 'ending'
+}
+
+/** Secrets that still open something: at most two. Oldest first. */
+export function usableSecrets(key: Pick<ApiKey, 'secrets'>, now: number): ApiKeySecret[] {
+  return key.secrets.filter(secret => ['live', 'ending'].includes(secretState(secret, now))).reverse()
+}
+
+const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const ID_LENGTH = 16
+const SECRET_LENGTH = 43
+const CRC_LENGTH = 6
+
+/** `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens. */
+const CREDENTIAL = /^(mmk|mma)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
+
+export type CredentialPrefix = 'mmk' | 'mma'
+
+/** What can be said of a presented credential without looking anything up. */
+export interface CredentialParts {
+  prefix: CredentialPrefix
+  /** 16 characters; the record is `key_` and this. */
+  id: string
+}
+
+export const randomId = (random: Random): string => base62(random.bytes(12), ID_LENGTH)
+
+/** `mmk_<id>_<secret><crc>`: 256 random bits, and a CRC-32 over all before it that catches typing errors offline. */
+export function formatCredential(prefix: CredentialPrefix, id: string, random: Random): string {
+  const body = `${prefix}_${id}_${base62(random.bytes(32), SECRET_LENGTH)}`
+  return body + checksum(body)
+}
+
+/** `undefined` for anything that we cannot have issued: the form or the checksum is off. Costs no hash and no query. */
+export function parseCredential(presented: string): CredentialParts | undefined {
+  const [, prefix, id] = CREDENTIAL.exec(presented) ?? []
+  if (!prefix || !id) return undefined
+  const body = presented.slice(0, -CRC_LENGTH)
+  return presented.endsWith(checksum(body)) ? { prefix: prefix as CredentialPrefix, id } : undefined
+}
+
+function checksum(body: string): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc32(body))
+  return base62(bytes, CRC_LENGTH)
+}
+
+/** Big-endian bytes in base 62, most significant digit first, left-padded with `0`, cut to the last `length` digits. */
+function base62(bytes: Buffer, length: number): string {
+  let value = BigInt(`0x${bytes.toString('hex')}`)
+  let text = ''
+  for (let digit = 0; digit < length; digit++) {
+    text = ALPHABET[Number(value % 62n)] + text
+    value /= 62n
+  }
+  return text
+}

@@ -1,0 +1,267 @@
+import { type Actor, fieldChanges } from '../audit/audit-event.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { type Policy, readInstallation } from '../database/installation.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import { Conflict, Invalid, NotFound } from '../errors.ts'
+import type { Random } from '../system/random.ts'
+import { registeredModels } from '../tenants/model-repository.ts'
+import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
+import type { Tenant } from '../tenants/tenant.ts'
+import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
+import { tierPriorities } from '../tenants/tier-repository.ts'
+import { type ApiKey, type ApiKeySettings, formatCredential, keyState, randomId, secretState, usableSecrets } from './api-key.ts'
+import {
+  databaseNow,
+  findApiKey,
+  insertApiKey,
+  insertSecret,
+  listApiKeys,
+  lockApiKey,
+  setDisabled,
+  setRevoked,
+  setSecretEnd,
+  setSecretRevoked,
+  updateApiKey,
+} from './api-key-repository.ts'
+import { defaultKeySettings, keyFaults } from './key-settings.ts'
+import type { KeyDigests } from './key-digest.ts'
+
+/** A change to a key: absent fields stay; a label that is null goes. */
+export type KeyPatch = Partial<Omit<ApiKeySettings, 'labels'>> & { labels?: Record<string, string | null> }
+
+/** A secret that was made now: it is not kept, so this is the one time that it is seen. */
+export interface IssuedSecret {
+  key: ApiKey
+  secretId: string
+  secret: string
+}
+
+/** Which of two live secrets a rotation ends. */
+export type Replace = 'oldest' | 'newest' | null
+
+const MAX_LIVE_SECRETS = 2
+
+/** Operations on API keys. */
+export class ApiKeys {
+  readonly #database: Database
+  readonly #digests: KeyDigests
+  readonly #random: Random
+  readonly #tokenTtlSeconds: number
+
+  constructor(options: { database: Database; digests: KeyDigests; random: Random; tokenTtlSeconds: number }) {
+    this.#database = options.database
+    this.#digests = options.digests
+    this.#random = options.random
+    this.#tokenTtlSeconds = options.tokenTtlSeconds
+  }
+
+  /** @throws {NotFound} */
+  get(id: string): Promise<ApiKey> {
+    return this.#database.read(db => getKey(db, id))
+  }
+
+  /** Of one tenant, or of all. @throws {NotFound} when there is no such tenant. */
+  list(tenantId: string | undefined, page: PageRequest): Promise<Page<ApiKey>> {
+    return this.#database.read(async db => {
+      if (tenantId !== undefined) await getTenant(db, tenantId)
+      return listApiKeys(db, tenantId, page)
+    })
+  }
+
+  /** What each key yields now, by key id, and the database's time that states are told by. */
+  effective(keys: readonly ApiKey[]): Promise<{ rights: Map<string, EffectiveRights>; now: number }> {
+    return this.#database.read(async db => {
+      const catalogue = {
+        priorities: await tierPriorities(db),
+        models: await registeredModels(db),
+        tokenTtlSeconds: this.#tokenTtlSeconds,
+      }
+      const tenants = await findTenants(db, [...new Set(keys.map(key => key.tenantId))])
+      const rights = keys.flatMap(key => {
+        const tenant = tenants.get(key.tenantId)
+        return tenant ? [[key.id, effectiveRights(tenant, key, catalogue)] as const] : []
+      })
+      return { rights: new Map(rights), now: await databaseNow(db) }
+    })
+  }
+
+  /** @throws {NotFound} when there is no such tenant. @throws {Invalid} when the key would have more than its tenant. */
+  async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
+    return mutate(this.#database, actor, async mutation => {
+      const { trx, record } = mutation
+      const tenant = await getTenant(trx, tenantId)
+      const now = await databaseNow(trx)
+      const { policy } = await readInstallation(trx)
+      const settings = patched(defaultKeySettings(policy, now), given)
+      await check(trx, settings, given, { tenant, policy, now })
+      const id = `key_${randomId(this.#random)}`
+      await insertApiKey(trx, id, tenantId, settings)
+      const issued = await this.#addSecret(trx, id)
+      const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
+      record({ action: 'key.create', targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
+      return issued
+    })
+  }
+
+  /** @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} */
+  async update(actor: Actor, id: string, patch: KeyPatch): Promise<ApiKey> {
+    return this.#change(actor, id, 'key.update', async ({ trx }, before, now) => {
+      refuseRevoked(before)
+      const settings = patched(settingsOf(before), patch)
+      const changes = fieldChanges(settingsOf(before), settings)
+      if (Object.keys(changes).length === 0) return undefined
+      const tenant = await getTenant(trx, before.tenantId)
+      const { policy } = await readInstallation(trx)
+      await check(trx, settings, patch, { tenant, policy, now })
+      await updateApiKey(trx, id, settings)
+      return changes
+    })
+  }
+
+  /** No exchange until `enable`. Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  disable(actor: Actor, id: string): Promise<ApiKey> {
+    return this.#change(actor, id, 'key.disable', async ({ trx }, key) => {
+      refuseRevoked(key)
+      if (key.disabledAt) return undefined
+      await setDisabled(trx, id, true)
+      return {}
+    })
+  }
+
+  /** Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  enable(actor: Actor, id: string): Promise<ApiKey> {
+    return this.#change(actor, id, 'key.enable', async ({ trx }, key) => {
+      refuseRevoked(key)
+      if (!key.disabledAt) return undefined
+      await setDisabled(trx, id, false)
+      return {}
+    })
+  }
+
+  /** For good, with all its secrets. Repeatable: the first reason stays. @throws {NotFound} */
+  revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
+    return this.#change(actor, id, 'key.revoke', async ({ trx }, key) => {
+      if (key.revokedAt) return undefined
+      await setRevoked(trx, id, reason)
+      return reason === null ? {} : { revokedReason: { to: reason } }
+    })
+  }
+
+  /** Ends one secret at once. Repeatable. @throws {NotFound} */
+  revokeSecret(actor: Actor, id: string, secretId: string): Promise<ApiKey> {
+    return this.#change(actor, id, 'key.secret-revoke', async ({ trx }, key) => {
+      const secret = key.secrets.find(candidate => candidate.id === secretId)
+      if (!secret) throw new NotFound('secret of this key', secretId)
+      if (secret.revokedAt) return undefined
+      await setSecretRevoked(trx, secretId)
+      return { secretId: { to: secretId } }
+    })
+  }
+
+  /**
+   * Adds a secret and gives the older one `overlapSeconds` more, so that clients can change over without a gap.
+   * @throws {NotFound}
+   * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` says which one ends now.
+   */
+  async rotate(actor: Actor, id: string, options: { overlapSeconds: number; replace: Replace }): Promise<IssuedSecret> {
+    let issued: IssuedSecret | undefined
+    await this.#change(actor, id, 'key.rotate', async ({ trx }, key, now) => {
+      refuseRevoked(key)
+      if (keyState(key, now) === 'expired') {
+        throw new Conflict('key_expired', 'The key has expired, so a new secret would open nothing: set a later expires_at first.')
+      }
+      await endOlderSecrets(trx, key, now, options)
+      issued = await this.#addSecret(trx, id)
+      return { secretId: { to: issued.secretId }, overlapSeconds: { to: options.overlapSeconds } }
+    })
+    if (!issued) throw new Error('the rotation made no secret')
+    return issued
+  }
+
+  /** One change to one key under its row lock, audited unless `work` returns undefined for "nothing changed". */
+  async #change(
+    actor: Actor,
+    id: string,
+    action: `key.${string}`,
+    work: (mutation: Mutation, key: ApiKey, now: number) => Promise<ReturnType<typeof fieldChanges> | undefined>,
+  ): Promise<ApiKey> {
+    return mutate(this.#database, actor, async mutation => {
+      const locked = await lockApiKey(mutation.trx, id)
+      if (!locked) throw new NotFound('key', id)
+      const changes = await work(mutation, locked.key, locked.now)
+      if (changes === undefined) return locked.key
+      const { tenantId } = locked.key
+      mutation.record({ action, targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
+      return getKey(mutation.trx, id)
+    })
+  }
+
+  async #addSecret(trx: Handle, keyId: string): Promise<IssuedSecret> {
+    const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
+    const secretId = `sec_${randomId(this.#random)}`
+    await insertSecret(trx, { id: secretId, keyId, ...this.#digests.forStoring(secret) })
+    return { key: await getKey(trx, keyId), secretId, secret }
+  }
+}
+
+async function check(
+  trx: Handle,
+  settings: ApiKeySettings,
+  given: KeyPatch,
+  limits: { tenant: Tenant; policy: Policy; now: number },
+): Promise<void> {
+  const models = limits.tenant.models ?? (await registeredModels(trx))
+  const faults = keyFaults(settings, given, { ...limits, models })
+  if (faults.length > 0) throw new Invalid(faults)
+}
+
+async function endOlderSecrets(
+  trx: Handle,
+  key: ApiKey,
+  now: number,
+  { overlapSeconds, replace }: { overlapSeconds: number; replace: Replace },
+): Promise<void> {
+  const live = usableSecrets(key, now)
+  if (live.length >= MAX_LIVE_SECRETS && replace === null) {
+    const states = live.map(secret => `${secret.id} (${secretState(secret, now)})`).join(' and ')
+    throw new Conflict(
+      'two_live_secrets',
+      `The key has two live secrets, ${states}: say which one ends now with "replace": "oldest" or "newest", or revoke one.`,
+    )
+  }
+  const replaced = live.length < MAX_LIVE_SECRETS ? undefined : replace === 'newest' ? live.at(-1) : live[0]
+  for (const secret of live) {
+    const overlap = secret === replaced ? 0 : overlapSeconds
+    await setSecretEnd(trx, secret.id, new Date(now + overlap * 1000))
+  }
+}
+
+async function getKey(db: Handle, id: string): Promise<ApiKey> {
+  const key = await findApiKey(db, id)
+  if (!key) throw new NotFound('key', id)
+  return key
+}
+
+async function getTenant(db: Handle, id: string): Promise<Tenant> {
+  const tenant = await findTenant(db, id)
+  if (!tenant) throw new NotFound('tenant', id)
+  return tenant
+}
+
+function refuseRevoked(key: ApiKey): void {
+  if (key.revokedAt) throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
+}
+
+/** RFC 7396 for the one field that is an object. */
+function patched(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
+  const labels = Object.entries({ ...settings.labels, ...patch.labels }).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  )
+  return { ...settings, ...patch, labels: Object.fromEntries(labels) }
+}
+
+function settingsOf(key: ApiKey): ApiKeySettings {
+  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } = key
+  return { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt }
+}

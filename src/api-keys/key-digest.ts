@@ -1,0 +1,38 @@
+import { createHmac } from 'node:crypto'
+import type { NamedKey } from '../system/secret.ts'
+
+export interface KeyDigest {
+  pepperId: string
+  /** HMAC-SHA-256(pepper, whole key), 32 bytes. */
+  digest: Buffer
+}
+
+/**
+ * Digests of whole keys under the peppers, which are kept outside the database. A key holds 256 random bits, so it
+ * needs no slow hash (NIST SP 800-63B §5.1.2.2 draws the line at 112), and it is found by its digest, so nothing
+ * secret is compared byte by byte. docs/decisions/0001-hmac-not-bcrypt-for-generated-keys.md
+ */
+export class KeyDigests {
+  readonly #peppers: readonly NamedKey[]
+
+  constructor(peppers: readonly NamedKey[]) {
+    this.#peppers = peppers
+  }
+
+  /** Under the first pepper: for storing. */
+  forStoring(credential: string): KeyDigest {
+    const [first] = this.#peppers
+    if (!first) throw new Error('there is no pepper')
+    return digest(first, credential)
+  }
+
+  /** Under every pepper: for finding. */
+  forFinding(credential: string): KeyDigest[] {
+    return this.#peppers.map(pepper => digest(pepper, credential))
+  }
+}
+
+const digest = ({ id, key }: NamedKey, credential: string): KeyDigest => ({
+  pepperId: id,
+  digest: createHmac('sha256', key.reveal()).update(credential).digest(),
+})

@@ -1,0 +1,72 @@
+import type { Policy } from '../database/installation.ts'
+import type { Fault } from '../errors.ts'
+import type { Tenant } from '../tenants/tenant.ts'
+import type { ApiKeySettings } from './api-key.ts'
+
+/** The settings of a key about which nothing was said: all that its tenant has, until the policy's end. */
+export function defaultKeySettings(policy: Policy, now: number): ApiKeySettings {
+  return {
+    name: '',
+    description: '',
+    labels: {},
+    tier: null,
+    scopes: ['inference'],
+    models: null,
+    adapters: null,
+    audiences: null,
+    tokenTtlSeconds: null,
+    expiresAt: new Date(now + policy.maxKeyLifetimeSeconds * 1000),
+  }
+}
+
+/** A minute's grace, so that "365 days from now" by the caller's clock is not refused by ours. */
+const CLOCK_GRACE_MS = 60_000
+
+/** What a key's settings are held against. `models` is what the tenant's models come to now. */
+export interface KeyLimits {
+  tenant: Tenant
+  models: readonly string[]
+  policy: Policy
+  now: number
+}
+
+/**
+ * Where the settings ask for more than the tenant has or the policy allows. Only fields that `given` names are held
+ * against the tenant: narrowing a tenant must not make the next rename of a key fail.
+ */
+export function keyFaults(
+  settings: ApiKeySettings,
+  given: Partial<Record<keyof ApiKeySettings, unknown>>,
+  { tenant, models, policy, now }: KeyLimits,
+): Fault[] {
+  const faults: Fault[] = []
+  const beyond = (pointer: string, list: readonly string[] | null, ceiling: readonly string[]) => {
+    if (list === null) return
+    if (new Set(list).size < list.length) faults.push({ pointer, message: 'must not name the same entry twice' })
+    for (const [index, entry] of list.entries()) {
+      if (!ceiling.includes(entry)) {
+        faults.push({ pointer: `${pointer}/${index}`, message: `is not granted to the tenant "${tenant.id}": "${entry}"` })
+      }
+    }
+  }
+  if (given.scopes !== undefined) beyond('/scopes', settings.scopes, tenant.scopes)
+  if (given.models !== undefined) beyond('/models', settings.models, models)
+  if (given.adapters !== undefined) beyond('/adapters', settings.adapters, tenant.adapters)
+  if (given.audiences !== undefined) beyond('/audiences', settings.audiences, tenant.audiences)
+  if (given.tier !== undefined && settings.tier !== null && !tenant.allowedTiers.includes(settings.tier)) {
+    faults.push({ pointer: '/tier', message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}` })
+  }
+  if (given.expiresAt !== undefined) faults.push(...expiryFaults(settings.expiresAt, policy, now))
+  return faults
+}
+
+function expiryFaults(expiresAt: Date | null, policy: Policy, now: number): Fault[] {
+  const pointer = '/expires_at'
+  if (expiresAt === null) {
+    return policy.unendingKeysAllowed ? [] : [{ pointer, message: 'must not be null: the policy allows no unending keys' }]
+  }
+  if (expiresAt.getTime() <= now) return [{ pointer, message: 'must be in the future' }]
+  const latest = now + policy.maxKeyLifetimeSeconds * 1000 + CLOCK_GRACE_MS
+  if (expiresAt.getTime() <= latest) return []
+  return [{ pointer, message: `must be at most ${policy.maxKeyLifetimeSeconds} seconds from now, the policy's longest lifetime` }]
+}

@@ -1,0 +1,49 @@
+import { appendChanges, type Change } from '../database/change-feed.ts'
+import type { Database, Handle } from '../database/database.ts'
+import type { Actor, AuditEvent } from './audit-event.ts'
+
+/** A change under way: what it did is noted here and written before it commits. */
+export interface Mutation {
+  trx: Handle
+  /** Notes what was done, for the audit trail, and what replicas must read again. */
+  record(event: AuditEvent, ...changes: Change[]): void
+}
+
+/**
+ * audit/ owns the one way to change anything: `mutate` runs the work in a transaction, writes an audit row for each
+ * thing it noted and ends with the feed row, all or nothing. Work that changed nothing notes nothing.
+ */
+export async function mutate<T>(
+  database: Database,
+  actor: Actor,
+  work: (mutation: Mutation) => Promise<T>,
+): Promise<T> {
+  return database.write(async trx => {
+    const events: AuditEvent[] = []
+    const changes: Change[] = []
+    const result = await work({
+      trx,
+      record: (event, ...changed) => {
+        events.push(event)
+        changes.push(...changed)
+      },
+    })
+    if (events.length > 0) await insertAuditEvents(trx, actor, events)
+    if (changes.length > 0) await appendChanges(trx, changes)
+    return result
+  })
+}
+
+async function insertAuditEvents(trx: Handle, actor: Actor, events: readonly AuditEvent[]): Promise<void> {
+  const rows = events.map(event => ({
+    actor: actor.id,
+    action: event.action,
+    target_kind: event.targetKind,
+    target_id: event.targetId,
+    tenant_id: event.tenantId ?? null,
+    request_id: actor.requestId ?? null,
+    source: actor.source ?? null,
+    changes: JSON.stringify(event.changes),
+  }))
+  await trx.insertInto('audit_events').values(rows).execute()
+}

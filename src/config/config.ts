@@ -1,0 +1,282 @@
+import { resolve } from 'node:path'
+import { type NamedKey, Secret } from '../system/secret.ts'
+import { Env } from './env.ts'
+
+export const SIGNING_ALGS = ['ES256', 'RS256', 'PS256', 'EdDSA'] as const
+export type SigningAlg = (typeof SIGNING_ALGS)[number]
+
+export interface Address {
+  host: string
+  port: number
+}
+
+/** Everything that a process is told from outside, parsed once. Secrets are inside `Secret`. */
+export interface Config {
+  production: boolean
+  /** Undefined: embedded Postgres in `dataDir`. */
+  databaseUrl: Secret | undefined
+  /** No DATABASE_URL was given. */
+  embedded: boolean
+  migrateDatabaseUrl: Secret | undefined
+  databaseMaxConnections: number
+  dataDir: string
+  keysDir: string
+  /** Undefined: `http://localhost:<public port>`, known once that port is bound. */
+  issuer: string | undefined
+  publicAddress: Address
+  adminAddress: Address
+  opsAddress: Address
+  trustedProxies: readonly string[]
+  rootTokens: readonly Secret[]
+  encryptionKeys: readonly NamedKey[]
+  peppers: readonly NamedKey[]
+  tokenTtlSeconds: number
+  audience: string
+  signingAlg: SigningAlg
+  stalenessSeconds: number
+  rotationIntervalSeconds: number
+  publishLeadSeconds: number
+  logLevel: string
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+const SHORTEST_PUBLISH_LEAD_SECONDS = 3600
+
+/**
+ * config/ turns the environment into one typed value, or into one message that lists every fault in it. Nothing
+ * else reads the environment. The README's table is printed from `env.descriptions`.
+ *
+ * @throws {ConfigError} naming each variable that is wrong, why, and what it must be.
+ */
+export function readConfig(env: Env): Config {
+  const production = env.choice('NODE_ENV', {
+    default: 'development',
+    choices: ['development', 'test', 'production'],
+    description: '`production` refuses what is only fit for trying out: embedded Postgres, an http issuer, one database role for everything',
+  }) === 'production'
+  const config = {
+    production,
+    ...readDatabase(env),
+    ...readListeners(env),
+    ...readSecrets(env),
+    ...readTokens(env),
+    logLevel: env.choice('LOG_LEVEL', {
+      default: 'info',
+      choices: LOG_LEVELS,
+      description: 'pino JSON on stdout; readable lines on a terminal',
+    }),
+  }
+  checkTogether(env, config)
+  env.throwFaults()
+  return config
+}
+
+function readDatabase(env: Env) {
+  const databaseUrl = env.optional('DATABASE_URL', {
+    fallback: 'embedded Postgres',
+    description: 'Postgres 15 to 18, as the application role; unset starts one in the data directory, for development',
+    parse: postgresUrl,
+  })
+  return {
+    databaseUrl,
+    embedded: databaseUrl === undefined,
+    migrateDatabaseUrl:
+      env.optional('MIGRATE_DATABASE_URL', {
+        fallback: '`DATABASE_URL`',
+        description: 'the owner role, for `npm run migrate` only',
+        parse: postgresUrl,
+      }) ?? databaseUrl,
+    databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {
+      default: 10,
+      min: 2,
+      max: 200,
+      description: 'connections that one process keeps open at the most',
+    }),
+    dataDir: resolve(
+      env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'where embedded Postgres lives' }),
+    ),
+    keysDir: resolve(
+      env.text('MINTMARK_KEYS_DIR', {
+        default: 'keys',
+        description: 'root token, pepper and encryption key made for embedded Postgres',
+      }),
+    ),
+  }
+}
+
+function readListeners(env: Env) {
+  const host = env.text('MINTMARK_HOST', {
+    default: '127.0.0.1',
+    description: 'address of the public listener: tokens, JWKS, discovery',
+  })
+  const port = (name: string, fallback: number, description: string) =>
+    env.integer(name, { default: fallback, min: 0, max: 65535, description })
+  const publicPort = port('MINTMARK_PUBLIC_PORT', 8080, '0 takes any free port, here and below')
+  const adminHost = env.text('MINTMARK_ADMIN_HOST', {
+    default: '127.0.0.1',
+    description: 'address of the admin listener, always set by itself',
+  })
+  const adminPort = port('MINTMARK_ADMIN_PORT', 8081, 'admin REST')
+  const opsHost = env.text('MINTMARK_OPS_HOST', {
+    default: host,
+    fallback: '`MINTMARK_HOST`',
+    description: 'address of the ops listener',
+  })
+  const opsPort = port('MINTMARK_OPS_PORT', 8084, '`/livez`, `/readyz`')
+  return {
+    issuer: env.optional('MINTMARK_ISSUER', {
+      fallback: '`http://localhost:<public port>`',
+      description: 'the `iss` of every token, byte for byte; https in production',
+      parse: issuerUrl,
+    }),
+    publicAddress: { host, port: publicPort },
+    adminAddress: { host: adminHost, port: adminPort },
+    opsAddress: { host: opsHost, port: opsPort },
+    trustedProxies:
+      env.optional('MINTMARK_TRUSTED_PROXIES', {
+        fallback: 'none',
+        description: 'comma-separated CIDRs whose `X-Forwarded-For` is believed',
+        parse: cidrs,
+      }) ?? [],
+  }
+}
+
+function readSecrets(env: Env) {
+  return {
+    rootTokens:
+      env.optional('MINTMARK_ROOT_TOKEN', {
+        fallback: 'embedded: made in the keys directory; else no root access',
+        description: 'at least 32 characters; a comma-separated list while changing it',
+        parse: rootTokens,
+      }) ?? [],
+    encryptionKeys:
+      env.optional('MINTMARK_ENCRYPTION_KEYS', {
+        fallback: 'embedded: made in the keys directory; else required',
+        description: '`id:base64url(32 bytes)`, comma-separated, encrypts signing keys at rest; the first is used, all are understood',
+        parse: namedKeys,
+      }) ?? [],
+    peppers:
+      env.optional('MINTMARK_PEPPERS', {
+        fallback: 'embedded: made in the keys directory; else required',
+        description: 'the same form; key of the digests of API keys. Append a new one everywhere, then move it to the front, later drop the old',
+        parse: namedKeys,
+      }) ?? [],
+  }
+}
+
+function readTokens(env: Env) {
+  return {
+    tokenTtlSeconds: env.integer('MINTMARK_TOKEN_TTL_SECONDS', {
+      default: 300,
+      min: 60,
+      max: 3600,
+      description: 'longest lifetime of a token',
+    }),
+    audience: env.text('MINTMARK_AUDIENCE', {
+      default: 'vllm',
+      description: 'the audience of tenants that name none',
+      parse: audience,
+    }),
+    signingAlg: env.choice('MINTMARK_SIGNING_ALG', {
+      default: 'ES256',
+      choices: SIGNING_ALGS,
+      description: 'written into the installation record at the first start, changed there later; so are the next two',
+    }),
+    rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
+      default: 2_592_000,
+      min: 3600,
+      max: 31_536_000,
+      description: 'age at which a signing key is replaced',
+    }),
+    publishLeadSeconds: env.integer('MINTMARK_PUBLISH_LEAD_SECONDS', {
+      default: 7200,
+      min: 1,
+      max: 604_800,
+      description: 'how long a signing key is published before it is used; under 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
+    }),
+    shortPublishLead: env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
+      description: '`allowed`: no verifier caches the JWKS as istiod does',
+      parse: text => {
+        if (text !== 'allowed') throw new Error(`must be "allowed" or unset, got "${text}"`)
+        return text
+      },
+    }),
+    stalenessSeconds: env.integer('MINTMARK_STALENESS_SECONDS', {
+      default: 900,
+      min: 0,
+      max: 86_400,
+      description: 'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
+    }),
+  }
+}
+
+function checkTogether(env: Env, config: Config & { shortPublishLead: string | undefined }): void {
+  if (config.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS && !config.shortPublishLead) {
+    env.fault('MINTMARK_PUBLISH_LEAD_SECONDS', 'must be at least 3600, because istiod may ask for the JWKS that seldom after a failure; if none of your verifiers caches it like that, set MINTMARK_SHORT_PUBLISH_LEAD=allowed')
+  }
+  if (config.databaseUrl) {
+    if (config.peppers.length === 0) env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
+    if (config.encryptionKeys.length === 0) {
+      env.fault('MINTMARK_ENCRYPTION_KEYS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
+    }
+  } else if (config.production) {
+    env.fault('DATABASE_URL', 'is required in production: embedded Postgres is for development')
+  }
+  if (config.production && !config.issuer?.startsWith('https://')) {
+    env.fault('MINTMARK_ISSUER', 'is required in production and must begin with https://')
+  }
+}
+
+const HOW_TO_MAKE_A_KEY = `for example "k1:$(openssl rand -base64 32 | tr '+/' '-_' | tr -d =)"`
+
+function postgresUrl(text: string): Secret {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !['postgres:', 'postgresql:'].includes(url.protocol)) {
+    throw new Error('must be a URL like postgres://user:password@host:5432/database')
+  }
+  return new Secret(text)
+}
+
+/** RFC 8414 §2: no query, no fragment; and no trailing slash, because gateways compare it byte for byte. */
+function issuerUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash
+  const canonical = url && (text === url.href || text === url.href.replace(/\/$/, ''))
+  if (!plain || !canonical || text.endsWith('/') || text.length > 200) {
+    throw new Error(`must be an https URL of at most 200 characters without query, fragment or trailing slash, got "${text}"`)
+  }
+  return text
+}
+
+function audience(text: string): string {
+  if (!/^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.test(text)) {
+    throw new Error('must be 1 to 200 printable ASCII characters without spaces, commas, quotes or backslashes')
+  }
+  return text
+}
+
+function cidrs(text: string): string[] {
+  const list = text.split(',').map(part => part.trim())
+  if (!list.every(part => /^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(part))) {
+    throw new Error(`must be a comma-separated list of addresses or CIDRs, like 10.0.0.0/8, got "${text}"`)
+  }
+  return list
+}
+
+function rootTokens(text: string): Secret[] {
+  const list = text.split(',').map(part => part.trim())
+  if (list.some(token => !/^[\x21-\x7e]{32,}$/.test(token))) {
+    throw new Error('must have at least 32 printable characters, without spaces')
+  }
+  return list.map(token => new Secret(token))
+}
+
+function namedKeys(text: string): NamedKey[] {
+  const keys = text.split(',').map(part => {
+    const [, id, encoded] = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})$/.exec(part.trim()) ?? []
+    if (!id || !encoded) throw new Error('must be a comma-separated list of id:base64url(32 bytes)')
+    return { id, key: new Secret(Buffer.from(encoded, 'base64url')) }
+  })
+  if (new Set(keys.map(key => key.id)).size < keys.length) throw new Error('names an id twice')
+  return keys
+}

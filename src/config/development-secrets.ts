@@ -1,0 +1,41 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Random } from '../system/random.ts'
+import type { Config } from './config.ts'
+
+/** Files of the keys directory, and the variables that they stand in for. */
+const FILES = {
+  MINTMARK_ROOT_TOKEN: { file: 'root-token', make: (random: Random) => random.bytes(32).toString('base64url') },
+  MINTMARK_PEPPERS: { file: 'peppers', make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}` },
+  MINTMARK_ENCRYPTION_KEYS: { file: 'encryption-keys', make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}` },
+} as const
+
+type SecretVariable = keyof typeof FILES
+
+/**
+ * With embedded Postgres, secrets that nobody set are made once and kept in the keys directory, readable by this user
+ * only. Returns them as environment variables, to be read like any other.
+ */
+export function developmentSecrets(config: Config, random: Random): Record<string, string> {
+  const missing: SecretVariable[] = []
+  if (config.rootTokens.length === 0) missing.push('MINTMARK_ROOT_TOKEN')
+  if (config.peppers.length === 0) missing.push('MINTMARK_PEPPERS')
+  if (config.encryptionKeys.length === 0) missing.push('MINTMARK_ENCRYPTION_KEYS')
+  mkdirSync(config.keysDir, { recursive: true })
+  return Object.fromEntries(missing.map(variable => [variable, readOrMake(config.keysDir, variable, random)]))
+}
+
+/** Where the root token of development is kept. */
+export const rootTokenFile = (keysDir: string): string => join(keysDir, FILES.MINTMARK_ROOT_TOKEN.file)
+
+function readOrMake(keysDir: string, variable: SecretVariable, random: Random): string {
+  const path = join(keysDir, FILES[variable].file)
+  try {
+    // Fails when the file is there, so that of two processes that start together one makes it and both read it.
+    writeFileSync(path, `${FILES[variable].make(random)}\n`, { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  chmodSync(path, 0o600)
+  return readFileSync(path, 'utf8').trim()
+}

@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs'
+
+/** One variable as the documentation shows it. */
+export interface VariableDescription {
+  name: string
+  fallback: string
+  description: string
+}
+
+/** Every fault in the environment, in one message. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  constructor(faults: readonly string[]) {
+    super(`The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map(f => `  - ${f}`).join('\n')}`)
+  }
+}
+
+interface Common {
+  /** What the documentation shows as the default. */
+  fallback?: string
+  description: string
+}
+
+/**
+ * Reads environment variables, each also as `NAME_FILE` (a path whose content, less a final newline, is the value).
+ * A fault is noted and reading goes on, so that `throwFaults` can list all of them; each variable that is read
+ * describes itself, so that the documentation comes from the same source.
+ */
+export class Env {
+  readonly #values: NodeJS.ProcessEnv
+  readonly #faults: string[] = []
+  readonly descriptions: VariableDescription[] = []
+
+  constructor(values: NodeJS.ProcessEnv) {
+    this.#values = values
+  }
+
+  /** `undefined` when the variable is unset or empty. `parse` returns the value, or throws an Error that says "must …". */
+  optional<T>(name: string, options: Common & { parse: (text: string) => T }): T | undefined {
+    this.descriptions.push({ name, fallback: options.fallback ?? 'unset', description: options.description })
+    const text = this.#text(name)
+    if (text === undefined) return undefined
+    try {
+      return options.parse(text)
+    } catch (error) {
+      this.fault(name, (error as Error).message)
+      return undefined
+    }
+  }
+
+  text(name: string, options: Common & { default: string; parse?: (text: string) => string }): string {
+    const parse = options.parse ?? (text => text)
+    return this.optional(name, { fallback: `\`${options.default}\``, ...options, parse }) ?? options.default
+  }
+
+  integer(name: string, options: Common & { default: number; min: number; max: number }): number {
+    const { min, max } = options
+    const parse = (text: string) => {
+      const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+      if (!(value >= min && value <= max)) throw new Error(`must be a whole number from ${min} to ${max}, got "${text}"`)
+      return value
+    }
+    return this.optional(name, { fallback: `${options.default} (${min} to ${max})`, ...options, parse }) ?? options.default
+  }
+
+  choice<T extends string>(name: string, options: Common & { default: T; choices: readonly T[] }): T {
+    const parse = (text: string) => {
+      const found = options.choices.find(choice => choice === text)
+      if (!found) throw new Error(`must be one of ${options.choices.join(', ')}, got "${text}"`)
+      return found
+    }
+    return this.optional(name, { fallback: `\`${options.default}\``, ...options, parse }) ?? options.default
+  }
+
+  /** Notes a fault that concerns a variable, or several together. */
+  fault(name: string, message: string): void {
+    this.#faults.push(`${name} ${message}`)
+  }
+
+  /** @throws {ConfigError} when anything was wrong. */
+  throwFaults(): void {
+    if (this.#faults.length > 0) throw new ConfigError(this.#faults)
+  }
+
+  #text(name: string): string | undefined {
+    const direct = this.#values[name]
+    const file = this.#values[`${name}_FILE`]
+    if (!file) return direct || undefined
+    if (direct) {
+      this.fault(name, `and ${name}_FILE are both set: keep one`)
+      return undefined
+    }
+    try {
+      return readFileSync(file, 'utf8').replace(/\r?\n$/, '') || undefined
+    } catch (error) {
+      this.fault(`${name}_FILE`, `cannot be read: ${(error as NodeJS.ErrnoException).code} ${file}`)
+      return undefined
+    }
+  }
+}

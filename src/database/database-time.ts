@@ -1,0 +1,32 @@
+import { sql } from 'kysely'
+import type { Clock } from '../system/clock.ts'
+import type { Database } from './database.ts'
+
+/**
+ * The time of the database, carried between measurements by the monotonic clock, so that a wrong host clock dates no
+ * token wrongly and all replicas agree on when a key expires.
+ */
+export class DatabaseTime {
+  readonly #clock: Clock
+  /** Database epoch milliseconds less monotonic milliseconds. */
+  #offset: number | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Epoch milliseconds; the host's own until the first measurement. */
+  now(): number {
+    return this.#offset === undefined ? this.#clock.wallMs() : this.#clock.monotonicMs() + this.#offset
+  }
+
+  /** Asks the database, and takes the middle of the round trip as the moment of its answer. */
+  async measure(database: Database): Promise<void> {
+    const sent = this.#clock.monotonicMs()
+    const answered = await database.read(async db => {
+      const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
+      return (rows[0]?.now as Date).getTime()
+    })
+    this.#offset = answered - (sent + this.#clock.monotonicMs()) / 2
+  }
+}

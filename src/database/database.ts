@@ -1,0 +1,100 @@
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
+import pg from 'pg'
+import type { Logger } from '../system/logger.ts'
+import { isConnectionFault, toDomainError } from './constraint.ts'
+import type { Schema } from './schema.ts'
+
+/** A connection or a transaction: repositories take whichever they are given. */
+export type Handle = Kysely<Schema>
+
+const CONNECT_TIMEOUT_MS = 500
+const QUERY_TIMEOUT_MS = 800
+
+/**
+ * database/ is where Postgres is reached: the pool, the tables, migrations, the installation record and the change
+ * feed. Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET`
+ * but `SET LOCAL`.
+ *
+ * `read` and `write` throw domain errors only: Conflict and Invalid for what a constraint refused, Unavailable when
+ * the database cannot be reached or does not answer in time.
+ */
+export class Database {
+  readonly #pool: pg.Pool
+  readonly #kysely: Kysely<Schema>
+
+  constructor(options: { url: string; maxConnections: number; logger: Logger }) {
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      max: options.maxConnections,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+      application_name: 'mintmark',
+    })
+    // pg-pool emits this for a connection that dies while idle; without a listener it would end the process.
+    this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
+    this.#kysely = new Kysely<Schema>({
+      dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
+    })
+  }
+
+  /** One or more statements outside a transaction. */
+  async read<T>(work: (db: Handle) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#kysely)
+    } catch (error) {
+      throw toDomainError(error)
+    }
+  }
+
+  /** One short transaction: it gives up by itself rather than hold up the others behind its locks. */
+  async write<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
+    try {
+      return await this.#kysely.transaction().execute(async trx => {
+        await sql`SELECT set_config('lock_timeout', '800ms', true), set_config('statement_timeout', '2s', true),
+          set_config('idle_in_transaction_session_timeout', '400ms', true)`.execute(trx)
+        return await work(trx)
+      })
+    } catch (error) {
+      throw toDomainError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#kysely.destroy()
+  }
+}
+
+/**
+ * pg-pool gives a client back out after a query on it timed out, although its connection still waits for the answer.
+ * Here a client that met a connection fault refuses further statements at once and leaves the pool when released.
+ */
+function withoutBrokenClients(pool: pg.Pool): PostgresPool {
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    connect: async () => {
+      const client = await pool.connect()
+      let fault: unknown
+      const noteFault = (error: unknown) => {
+        fault ??= error
+      }
+      client.on('error', noteFault)
+      const query = async (statement: string, parameters: readonly unknown[]) => {
+        if (fault) throw fault
+        try {
+          return await client.query(statement, [...parameters])
+        } catch (error) {
+          if (isConnectionFault(error)) noteFault(error)
+          throw error
+        }
+      }
+      const release = (discard = false) => {
+        client.off('error', noteFault)
+        client.release(discard || fault !== undefined)
+      }
+      // Kysely's type also has cursors, which nothing here uses.
+      return { query, release } as unknown as PostgresPoolClient
+    },
+  }
+}

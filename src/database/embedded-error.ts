@@ -1,0 +1,4 @@
+/** Why the embedded Postgres cannot start, said to the developer at the terminal: the message is enough, no stack. */
+export class EmbeddedPostgresError extends Error {
+  override readonly name = 'EmbeddedPostgresError'
+}

@@ -1,0 +1,151 @@
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
+
+/**
+ * The tables as Kysely sees them, written by hand and checked against the real ones by test/database/schema.test.ts.
+ * Only repositories, audit/ and database/ read these: a row never leaves them.
+ */
+export interface Schema {
+  installation: InstallationTable
+  tiers: TierTable
+  models: ModelTable
+  tenants: TenantTable
+  tenant_tiers: { tenant_id: string; tier: string; position: number }
+  tenant_grants: { tenant_id: string; model: string; position: number }
+  deleted_tenants: { id: string; deleted_at: Generated<Date> }
+  api_keys: ApiKeyTable
+  key_grants: { key_id: string; model: string; position: number }
+  api_key_secrets: ApiKeySecretTable
+  signing_keys: SigningKeyTable
+  change_counter: { singleton: Generated<boolean>; number: string }
+  change_feed: ChangeFeedTable
+  audit_events: AuditEventTable
+}
+
+/** bigint: a decimal string when read; assigned by the database. */
+type Sequence = GeneratedAlways<string>
+type Labels = ColumnType<Record<string, string>, string | undefined, string>
+type Nullable<T> = ColumnType<T | null, T | null | undefined, T | null>
+
+interface InstallationTable {
+  singleton: Generated<boolean>
+  id: Generated<string>
+  issuer: string
+  pepper_checks: JSONColumnType<Record<string, string>>
+  current_pepper: string
+  encryption_key_checks: JSONColumnType<Record<string, string>>
+  current_encryption_key: string
+  signing_alg: string
+  rotation_interval_seconds: number
+  publish_lead_seconds: number
+  max_key_lifetime_seconds: Generated<number>
+  unending_keys_allowed: Generated<boolean>
+  longest_token_ttl_seconds: number
+  longest_staleness_seconds: number
+  created_at: Generated<Date>
+}
+
+interface TierTable {
+  name: string
+  seq: Sequence
+  priority: number
+  description: Generated<string>
+  created_at: Generated<Date>
+  updated_at: Generated<Date>
+}
+
+interface ModelTable {
+  name: string
+  seq: Sequence
+  kind: 'model' | 'adapter'
+  base_model: Nullable<string>
+  base_kind: GeneratedAlways<string | null>
+  description: Generated<string>
+  created_at: Generated<Date>
+  updated_at: Generated<Date>
+}
+
+interface TenantTable {
+  id: string
+  seq: Sequence
+  name: string
+  description: Generated<string>
+  labels: Labels
+  suspended_at: Nullable<Date>
+  tier: string
+  scopes: string[]
+  models_limited: Generated<boolean>
+  audiences: string[]
+  token_ttl_seconds: Nullable<number>
+  staleness_seconds: Nullable<number>
+  created_at: Generated<Date>
+  updated_at: Generated<Date>
+}
+
+interface ApiKeyTable {
+  id: string
+  seq: Sequence
+  tenant_id: string
+  name: string
+  description: Generated<string>
+  labels: Labels
+  tier: Nullable<string>
+  scopes: string[]
+  models_limited: Generated<boolean>
+  adapters_limited: Generated<boolean>
+  audiences: Nullable<string[]>
+  token_ttl_seconds: Nullable<number>
+  expires_at: Nullable<Date>
+  disabled_at: Nullable<Date>
+  revoked_at: Nullable<Date>
+  revoked_reason: Nullable<string>
+  created_at: Generated<Date>
+  updated_at: Generated<Date>
+}
+
+interface ApiKeySecretTable {
+  id: string
+  seq: Sequence
+  key_id: string
+  digest: Buffer
+  pepper_id: string
+  created_at: Generated<Date>
+  ends_at: Nullable<Date>
+  revoked_at: Nullable<Date>
+  last_used_at: Nullable<Date>
+}
+
+interface SigningKeyTable {
+  kid: string
+  alg: string
+  state: 'standby' | 'active' | 'retiring' | 'removed'
+  public_jwk: JSONColumnType<Record<string, string>>
+  private_encrypted: Nullable<Buffer>
+  encryption_key_id: Nullable<string>
+  published_at: Generated<Date>
+  activates_at: Nullable<Date>
+  retires_at: Nullable<Date>
+  removed_at: Nullable<Date>
+  revoked_at: Nullable<Date>
+  revoked_reason: Nullable<string>
+  held: Generated<boolean>
+}
+
+interface ChangeFeedTable {
+  number: string
+  id: Generated<string>
+  changes: JSONColumnType<object[]>
+  created_at: Generated<Date>
+}
+
+interface AuditEventTable {
+  id: Sequence
+  at: Generated<Date>
+  actor: string
+  action: string
+  target_kind: string
+  target_id: string
+  tenant_id: Nullable<string>
+  request_id: Nullable<string>
+  source: Nullable<string>
+  changes: JSONColumnType<object>
+}

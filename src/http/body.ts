@@ -1,0 +1,90 @@
+import express, { type RequestHandler } from 'express'
+import { RequestError } from './request-error.ts'
+
+const DEEPEST_JSON = 8
+
+/** Reads the whole body as bytes, at most `limit`, into `req.body`. Compressed bodies are refused, not inflated. */
+export function rawBody(limit: number): RequestHandler {
+  return express.raw({ type: () => true, limit, inflate: false })
+}
+
+/** The media type of a Content-Type header, lower-cased; '' when there is none, or its charset is not UTF-8. */
+export function mediaType(contentType: string | undefined): string {
+  const [type = '', ...parameters] = (contentType ?? '').split(';').map(part => part.trim().toLowerCase())
+  const foreign = parameters.some(part => part.startsWith('charset=') && !/^charset="?utf-8"?$/.test(part))
+  return foreign ? '' : type
+}
+
+/**
+ * application/x-www-form-urlencoded, strictly: UTF-8, whole percent escapes, no NUL. Every value of every name, in
+ * order, so that repetition can be seen. @throws {RequestError} 400
+ */
+export function parseForm(body: unknown): Map<string, string[]> {
+  const form = new Map<string, string[]>()
+  for (const pair of utf8(body).split('&')) {
+    if (pair === '') continue
+    const equals = pair.indexOf('=')
+    const name = formDecode(equals < 0 ? pair : pair.slice(0, equals))
+    const value = formDecode(equals < 0 ? '' : pair.slice(equals + 1))
+    if (name === undefined || value === undefined) throw new RequestError(400, 'The form is not well encoded.')
+    form.set(name, [...(form.get(name) ?? []), value])
+  }
+  return form
+}
+
+/** Appendix B of RFC 6749: `+` is a space, `%XX` are bytes of UTF-8. `undefined` when it is none of that, or has a NUL. */
+export function formDecode(text: string): string | undefined {
+  try {
+    const decoded = decodeURIComponent(text.replaceAll('+', ' '))
+    return decoded.includes('\0') ? undefined : decoded
+  } catch {
+    return undefined
+  }
+}
+
+/** JSON, strictly: UTF-8, at most eight levels deep, without NUL or lone surrogates. @throws {RequestError} 400 */
+export function parseJson(body: unknown): unknown {
+  const text = utf8(body)
+  if (depthOf(text) > DEEPEST_JSON) throw new RequestError(400, `The JSON is nested more than ${DEEPEST_JSON} levels deep.`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new RequestError(400, 'The body is not valid JSON.')
+  }
+  if (!isStorable(value)) throw new RequestError(400, 'The JSON has text that is not Unicode, or a NUL.')
+  return value
+}
+
+function utf8(body: unknown): string {
+  if (!Buffer.isBuffer(body)) return ''
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+  } catch {
+    throw new RequestError(400, 'The body is not UTF-8.')
+  }
+}
+
+/** How deep brackets nest outside strings: told before parsing, because the parser recurses. */
+function depthOf(text: string): number {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index]
+    if (inString) {
+      if (character === '\\') index++
+      else if (character === '"') inString = false
+    } else if (character === '"') inString = true
+    else if (character === '{' || character === '[') deepest = Math.max(deepest, ++depth)
+    else if (character === '}' || character === ']') depth--
+  }
+  return deepest
+}
+
+/** Postgres text refuses NUL and cannot hold a lone surrogate. */
+function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([name, member]) => isStorable(name) && isStorable(member))
+}

@@ -1,0 +1,29 @@
+/** The request itself is not acceptable, whatever it asks for. `message` is what the caller reads. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError'
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  constructor(status: number, message: string, headers: Record<string, string> = {}) {
+    super(message)
+    this.status = status
+    this.headers = headers
+  }
+}
+
+const MESSAGES: Record<number, string> = {
+  400: 'The request cannot be read.',
+  408: 'The request took too long to arrive.',
+  413: 'The request body is too large.',
+  415: 'The request body must not be compressed.',
+}
+
+/**
+ * A refusal by Express or its body parser becomes ours, without anything of theirs: their error objects carry the raw
+ * body. Anything else is returned as it is.
+ */
+export function toRequestError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof RequestError) return error
+  const { status } = error as Error & { status?: unknown }
+  if (typeof status !== 'number' || status < 400 || status > 499) return error
+  return new RequestError(status, MESSAGES[status] ?? 'The request is not acceptable.')
+}

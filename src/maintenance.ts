@@ -1,0 +1,132 @@
+import type { Caller } from './api-keys/authenticator.ts'
+import type { Config } from './config/config.ts'
+import { pruneChangeFeed } from './database/change-feed.ts'
+import type { Database } from './database/database.ts'
+import type { DatabaseTime } from './database/database-time.ts'
+import { type Installation, openInstallation, type Policy } from './database/installation.ts'
+import { connectsAsOwner, pendingMigrations } from './database/migrate.ts'
+import { Unavailable } from './errors.ts'
+import { NotReady } from './readiness.ts'
+import type { SigningKeys } from './signing-keys/signing-keys.ts'
+import type { Clock } from './system/clock.ts'
+import type { Logger } from './system/logger.ts'
+import type { Random } from './system/random.ts'
+import { TokenIssuer } from './tokens/token-issuer.ts'
+import { verifyAccessToken } from './tokens/token-verifier.ts'
+
+const REFRESH_MS = 1_000
+const ADVANCE_MS = 10_000
+const PRUNE_MS = 3_600_000
+const LONGEST_JWKS_MAX_AGE_SECONDS = 300
+
+interface Parts {
+  config: Config
+  issuer: string
+  database: Database
+  time: DatabaseTime
+  signingKeys: SigningKeys
+  clock: Clock
+  random: Random
+  logger: Logger
+}
+
+/** What has to hold before this process may serve, and what it does by itself from then on. */
+export class Maintenance {
+  readonly #parts: Parts
+  #installation: Installation | undefined
+  #stops: (() => void)[] = []
+  #failing = new Set<string>()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** @throws {Unavailable} until the installation record has been read. */
+  get policy(): Policy {
+    if (!this.#installation) throw new Unavailable('The service is not ready. Try again.')
+    return this.#installation.policy
+  }
+
+  /** How long a verifier may keep the JWKS: well under the time for which a key is published before its use. */
+  get jwksMaxAgeSeconds(): number {
+    return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(this.policy.publishLeadSeconds / 2))
+  }
+
+  /** Schema, role, installation record, signing keys, and a probe token signed and verified. @throws what does not hold */
+  async prepare(): Promise<void> {
+    const { config, issuer, database, time, signingKeys, logger } = this.#parts
+    await this.#checkSchema()
+    await this.#checkRole()
+    const issuerMayMove = config.embedded && config.issuer === undefined
+    const { installation, warnings } = await openInstallation(database, { ...config, issuer, issuerMayMove })
+    for (const warning of warnings) logger.warn(warning)
+    this.#installation = installation
+    await time.measure(database)
+    await signingKeys.advance()
+    await signingKeys.refresh()
+    await this.#probe()
+  }
+
+  /** Follows the clock and the signing keys of the database, and lets old feed rows go. */
+  start(): void {
+    const { clock, database, time, signingKeys } = this.#parts
+    const every = (ms: number, name: string, task: () => Promise<unknown>) => {
+      this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
+    }
+    every(REFRESH_MS, 'refresh', async () => {
+      await time.measure(database)
+      await signingKeys.refresh()
+    })
+    every(ADVANCE_MS, 'advance signing keys', () => signingKeys.advance())
+    every(PRUNE_MS, 'prune change feed', () => database.read(pruneChangeFeed))
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop()
+    this.#stops = []
+  }
+
+  /** A failure is told once when it begins and once when it is over. */
+  async #attempt(name: string, task: () => Promise<unknown>): Promise<void> {
+    try {
+      await task()
+      if (this.#failing.delete(name)) this.#parts.logger.info({ task: name }, 'recovered')
+    } catch (err) {
+      if (!this.#failing.has(name)) this.#parts.logger.error({ task: name, err }, 'failed, trying again')
+      this.#failing.add(name)
+    }
+  }
+
+  async #checkSchema(): Promise<void> {
+    const pending = await pendingMigrations(this.#parts.database)
+    if (pending.length === 0) return
+    throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role.`)
+  }
+
+  async #checkRole(): Promise<void> {
+    if (!(await connectsAsOwner(this.#parts.database))) return
+    const advice = 'DATABASE_URL connects as the role that owns the tables: use a login role that is a member of mintmark_app (db/roles.sql).'
+    if (this.#parts.config.production) throw new NotReady(advice)
+    this.#parts.logger.warn(advice)
+  }
+
+  /** Signs a token and verifies it against the JWKS as it will be published. */
+  async #probe(): Promise<void> {
+    const { issuer, signingKeys, time, random } = this.#parts
+    const ring = signingKeys.ring
+    const prober = new TokenIssuer({ issuer, alg: () => this.policy.signingAlg, ring: () => ring, random })
+    const now = time.now()
+    const { jwt } = await prober.issue(probeCaller(now), { scopes: ['probe'], audiences: ['mintmark-probe'] })
+    await verifyAccessToken(jwt, { ring, issuer, audience: 'mintmark-probe', now })
+  }
+}
+
+/** Nobody: its token is checked and thrown away, and no gateway takes its audience. */
+const probeCaller = (at: number): Caller => ({
+  keyId: 'key_0000000000000000',
+  secretId: 'sec_0000000000000000',
+  tenantId: 'mintmark-probe',
+  rights: { tier: 'probe', priority: 0, scopes: ['probe'], models: [], adapters: [], audiences: ['mintmark-probe'], tokenTtlSeconds: 60 },
+  endsAt: null,
+  at,
+})

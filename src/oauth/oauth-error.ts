@@ -1,0 +1,69 @@
+import type { ErrorRequestHandler, Response } from 'express'
+import { Unavailable } from '../errors.ts'
+import { eventOf } from '../http/request-context.ts'
+import { RequestError, toRequestError } from '../http/request-error.ts'
+
+/** RFC 6749 §5.2, RFC 8707 §2 for invalid_target; the last two are for what RFC 6749 leaves to HTTP. */
+export type OAuthErrorCode =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'temporarily_unavailable'
+  | 'server_error'
+
+/** An answer of the token endpoint. `description` is fixed text: input is never echoed (RFC 6749 §5.2 limits its characters). */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError'
+  readonly code: OAuthErrorCode
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    code: OAuthErrorCode,
+    description: string,
+    options: ErrorOptions & { status?: number; headers?: Record<string, string> } = {},
+  ) {
+    super(description, options)
+    this.code = code
+    this.status = options.status ?? 400
+    this.headers = options.headers ?? {}
+  }
+}
+
+/** A fault of ours, which passes: never `invalid_client`, on which clients throw their credential away. */
+export function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
+  return new OAuthError('temporarily_unavailable', 'The token service cannot answer at the moment. Try again.', {
+    status: 503,
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+    cause,
+  })
+}
+
+/** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
+export function toOAuthError(thrown: unknown): OAuthError {
+  if (thrown instanceof OAuthError) return thrown
+  const error = toRequestError(thrown)
+  if (error instanceof Unavailable) return unavailable(error, error.retryAfterSeconds)
+  if (error instanceof RequestError) {
+    const { status, headers } = error
+    return new OAuthError('invalid_request', error.message, { status, headers })
+  }
+  return new OAuthError('server_error', 'The token service met an unexpected fault.', { status: 500, cause: error })
+}
+
+export const oauthErrorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
+  if (res.headersSent) return next(thrown)
+  sendOAuthError(res, toOAuthError(thrown))
+}
+
+function sendOAuthError(res: Response, error: OAuthError): void {
+  const event = eventOf(res)
+  event.fields.error = error.code
+  if (error.status >= 500) event.error = error.cause ?? error
+  else event.fields.detail = error.message
+  res.status(error.status).set({ 'Cache-Control': 'no-store', Pragma: 'no-cache', ...error.headers })
+  res.json({ error: error.code, error_description: error.message })
+}

@@ -1,0 +1,126 @@
+import type { Request } from 'express'
+import type { Credential } from '../api-keys/authenticator.ts'
+import { formDecode, mediaType, parseForm } from '../http/body.ts'
+import { OAuthError } from './oauth-error.ts'
+
+/** RFC 6749 §2.3.1: how the client showed its credential. */
+export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post'
+
+export const GRANT_TYPES = ['client_credentials'] as const
+export type GrantType = (typeof GRANT_TYPES)[number]
+
+/** A request to the token endpoint, read once: nobody behind this sees the form. */
+export interface TokenRequest {
+  grantType: GrantType
+  method: AuthenticationMethod
+  credential: Credential
+  /** Undefined when none was asked for. */
+  scopes: string[] | undefined
+  audience: string | undefined
+  /** RFC 8707 §2: absolute URIs without a fragment, as they were given. */
+  resources: string[]
+}
+
+/** May be given more than once (RFC 8707 §2); everything else may not (RFC 6749 §3.2). */
+const REPEATABLE = new Set(['resource'])
+
+const FORM = 'application/x-www-form-urlencoded'
+/** RFC 6749 Appendix A.4. */
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/
+
+/** @throws {OAuthError} @throws {RequestError} for a body that is not a form. */
+export function parseTokenRequest(req: Request): TokenRequest {
+  if (req.originalUrl.includes('?')) {
+    // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
+    throw new OAuthError('invalid_request', 'Send parameters in the body: the request URI takes none.')
+  }
+  if (mediaType(req.headers['content-type']) !== FORM) {
+    throw new OAuthError('invalid_request', `The Content-Type must be ${FORM}, in UTF-8.`)
+  }
+  const form = singleValues(parseForm(req.body))
+  const grantType = parseGrantType(form.get('grant_type')?.[0])
+  return {
+    grantType,
+    ...parseCredential(req.headers.authorization, form),
+    scopes: parseScope(form.get('scope')?.[0]),
+    audience: form.get('audience')?.[0],
+    resources: (form.get('resource') ?? []).map(parseResource),
+  }
+}
+
+/** RFC 6749 §3.2: parameters without a value are treated as if they were omitted; none may be repeated. */
+function singleValues(form: Map<string, string[]>): Map<string, string[]> {
+  const given = new Map<string, string[]>()
+  for (const [name, values] of form) {
+    if (values.length > 1 && !REPEATABLE.has(name)) {
+      throw new OAuthError('invalid_request', 'A parameter is there more than once.')
+    }
+    const present = values.filter(value => value !== '')
+    if (present.length > 0) given.set(name, present)
+  }
+  return given
+}
+
+function parseGrantType(given: string | undefined): GrantType {
+  if (given === undefined) throw new OAuthError('invalid_request', 'The parameter grant_type is missing.')
+  const known = GRANT_TYPES.find(type => type === given)
+  if (known) return known
+  throw new OAuthError('unsupported_grant_type', `The grant type must be one of: ${GRANT_TYPES.join(', ')}.`)
+}
+
+function parseCredential(
+  authorization: string | undefined,
+  form: Map<string, string[]>,
+): { method: AuthenticationMethod; credential: Credential } {
+  const clientId = form.get('client_id')?.[0]
+  const secret = form.get('client_secret')?.[0]
+  const assertion = form.has('client_assertion') || form.has('client_assertion_type')
+  const ways = [authorization !== undefined, secret !== undefined, assertion].filter(Boolean).length
+  if (ways > 1) {
+    // RFC 6749 §2.3: more than one way to authenticate must not be used in a request.
+    throw new OAuthError('invalid_request', 'Use one way to authenticate: the Authorization header or the body.')
+  }
+  if (authorization !== undefined) {
+    const credential = parseBasic(authorization)
+    if (clientId !== undefined && clientId !== credential.clientId) {
+      throw new OAuthError('invalid_request', 'The client_id in the body is not the one in the Authorization header.')
+    }
+    return { method: 'client_secret_basic', credential }
+  }
+  if (secret !== undefined) return { method: 'client_secret_post', credential: { clientId, secret } }
+  throw new OAuthError('invalid_client', 'Authenticate with client_secret_basic or client_secret_post.', { status: 401 })
+}
+
+/** RFC 7617 over RFC 6749 §2.3.1: base64, then the first colon splits, then each side is form-decoded. */
+function parseBasic(authorization: string): Credential {
+  const [, encoded] = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(authorization) ?? []
+  const text = encoded === undefined ? undefined : strictBase64(encoded)
+  const colon = text?.indexOf(':') ?? -1
+  if (text === undefined || colon < 0) throw malformedHeader()
+  const clientId = formDecode(text.slice(0, colon))
+  const secret = formDecode(text.slice(colon + 1))
+  if (clientId === undefined || secret === undefined) throw malformedHeader()
+  return { clientId, secret }
+}
+
+function strictBase64(encoded: string): string | undefined {
+  const bytes = Buffer.from(encoded, 'base64')
+  if (bytes.toString('base64') !== encoded) return undefined
+  const text = bytes.toString('utf8')
+  return Buffer.from(text, 'utf8').equals(bytes) ? text : undefined
+}
+
+const malformedHeader = () =>
+  new OAuthError('invalid_request', 'The Authorization header must be Basic: base64 of the form-encoded client_id and secret, with a colon between.')
+
+function parseScope(given: string | undefined): string[] | undefined {
+  if (given === undefined) return undefined
+  if (!SCOPE.test(given)) throw new OAuthError('invalid_scope', 'The scope must be scope names with single spaces between.')
+  return [...new Set(given.split(' '))]
+}
+
+/** RFC 8707 §2: an absolute URI without a fragment. */
+function parseResource(given: string): string {
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$/.test(given) && URL.canParse(given)) return given
+  throw new OAuthError('invalid_target', 'The resource must be an absolute URI without a fragment.')
+}

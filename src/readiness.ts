@@ -1,0 +1,59 @@
+import { InstallationMismatch } from './database/installation.ts'
+import { Unavailable } from './errors.ts'
+import type { Readiness } from './http/health.ts'
+import { KeyDecryptionError } from './signing-keys/key-encryption.ts'
+import type { Clock } from './system/clock.ts'
+import type { Logger } from './system/logger.ts'
+
+/** A reason for which this process must not serve, in words that name the cure. */
+export class NotReady extends Error {
+  override readonly name = 'NotReady'
+}
+
+const RETRY_MS = 1_000
+
+/**
+ * Ready once `prepare` has gone through, and from then on until draining: a database that goes away later must not
+ * take the JWKS with it. Until then `prepare` is tried again each second, and `reason` says what keeps it.
+ */
+export class ReadinessGate implements Readiness {
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #stopped = new AbortController()
+  ready = false
+  reason = 'starting'
+
+  constructor(options: { clock: Clock; logger: Logger }) {
+    this.#clock = options.clock
+    this.#logger = options.logger
+  }
+
+  /** Returns when ready, or when `drain` was called before that. */
+  async until(prepare: () => Promise<void>): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      try {
+        await prepare()
+        if (this.#stopped.signal.aborted) return
+        this.ready = true
+        this.reason = ''
+        return
+      } catch (error) {
+        this.#note(error)
+        await this.#clock.sleep(RETRY_MS, this.#stopped.signal)
+      }
+    }
+  }
+
+  drain(): void {
+    this.ready = false
+    this.reason = 'draining'
+    this.#stopped.abort()
+  }
+
+  #note(error: unknown): void {
+    const told = [NotReady, InstallationMismatch, KeyDecryptionError, Unavailable].some(known => error instanceof known)
+    const reason = told ? (error as Error).message : 'an unexpected fault; the log has it'
+    if (reason !== this.reason) this.#logger.error({ reason, err: error }, 'not ready')
+    this.reason = reason
+  }
+}

@@ -1,0 +1,155 @@
+import { AdminAuth } from './admin/admin-auth.ts'
+import { mountAdminRoutes } from './admin/admin-app.ts'
+import { countLiveKeys } from './api-keys/api-key-repository.ts'
+import { ApiKeys } from './api-keys/api-keys.ts'
+import { Authenticator } from './api-keys/authenticator.ts'
+import { DatabaseDirectory } from './api-keys/directory.ts'
+import { KeyDigests } from './api-keys/key-digest.ts'
+import type { Config } from './config/config.ts'
+import { Database } from './database/database.ts'
+import { DatabaseTime } from './database/database-time.ts'
+import { mountHealth } from './http/health.ts'
+import { createApp, Listener } from './http/server.ts'
+import { Maintenance } from './maintenance.ts'
+import { mountPublicRoutes } from './oauth/public-app.ts'
+import { ReadinessGate } from './readiness.ts'
+import { KeyEncryption } from './signing-keys/key-encryption.ts'
+import { SigningKeys } from './signing-keys/signing-keys.ts'
+import { type Clock, systemClock } from './system/clock.ts'
+import { createLogger, type Logger } from './system/logger.ts'
+import { type Random, systemRandom } from './system/random.ts'
+import { Models } from './tenants/models.ts'
+import { Tenants } from './tenants/tenants.ts'
+import { Tiers } from './tenants/tiers.ts'
+import { TokenIssuer } from './tokens/token-issuer.ts'
+
+export interface Overrides {
+  clock?: Clock
+  random?: Random
+  logger?: Logger
+}
+
+/** A running Mintmark. */
+export interface Service {
+  issuer: string
+  /** Base URLs of the listeners as this machine reaches them. */
+  urls: { public: string; admin: string; ops: string }
+  /** Settles once the service is ready, or was stopped before. */
+  ready: Promise<void>
+  readonly isReady: boolean
+  /** Unready at once, requests in flight finish, everything closes. Repeatable. */
+  stop(): Promise<void>
+}
+
+const DRAIN_DEADLINE_MS = 10_000
+
+/**
+ * The composition root: builds every object once, in the order in which they need each other, and nothing else.
+ * Listeners are bound first, because the default issuer names the public port; they answer 503 until all is there.
+ *
+ * @throws {Error} when a port cannot be used.
+ */
+export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
+  const clock = overrides.clock ?? systemClock
+  const random = overrides.random ?? systemRandom
+  const logger = overrides.logger ?? createLogger(config.logLevel)
+  if (!config.databaseUrl) throw new Error('the service needs a database: main.ts starts the embedded one')
+
+  const listeners = await bindListeners(config, clock)
+  const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
+
+  const database = new Database({ url: config.databaseUrl.reveal(), maxConnections: config.databaseMaxConnections, logger })
+  const time = new DatabaseTime(clock)
+  const { tokenTtlSeconds } = config
+
+  const tiers = new Tiers({ database })
+  const models = new Models({ database })
+  const tenants = new Tenants({ database, defaultAudience: config.audience, countLiveKeys })
+  const digests = new KeyDigests(config.peppers)
+  const keys = new ApiKeys({ database, digests, random, tokenTtlSeconds })
+  const directory = new DatabaseDirectory({ database, peppers: config.peppers, tokenTtlSeconds })
+  const authenticator = new Authenticator({ digests, directory, now: () => time.now() })
+
+  const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
+  const signingKeys = new SigningKeys({ database, encryption })
+  const ring = () => signingKeys.ring
+  const maintenance = new Maintenance({ config, issuer, database, time, signingKeys, clock, random, logger })
+  const signingAlg = () => maintenance.policy.signingAlg
+  const tokenIssuer = new TokenIssuer({ issuer, alg: signingAlg, ring, random })
+
+  const readiness = new ReadinessGate({ clock, logger })
+  const app = (listener: Listener) =>
+    createApp({ listener: listener.name, logger, clock, random, trustedProxies: config.trustedProxies })
+  const publicApp = app(listeners.public)
+  const jwksMaxAgeSeconds = () => maintenance.jwksMaxAgeSeconds
+  mountPublicRoutes(publicApp, { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, tokenIssuer, readiness })
+  const adminApp = app(listeners.admin)
+  const auth = new AdminAuth({ rootTokens: config.rootTokens })
+  mountAdminRoutes(adminApp, { auth, database, tenants, tiers, models, keys, signingKeys, readiness })
+  const opsApp = app(listeners.ops)
+  mountHealth(opsApp, readiness)
+
+  listeners.public.serve(publicApp)
+  listeners.admin.serve(adminApp)
+  listeners.ops.serve(opsApp)
+
+  const urls = {
+    public: url(config.publicAddress.host, listeners.public),
+    admin: url(config.adminAddress.host, listeners.admin),
+    ops: url(config.opsAddress.host, listeners.ops),
+  }
+  const ready = readiness.until(() => maintenance.prepare()).then(() => {
+    if (!readiness.ready) return
+    maintenance.start()
+    logger.info({ issuer, ...urls }, 'ready')
+  })
+
+  let stopping: Promise<void> | undefined
+  const stop = async () => {
+    readiness.drain()
+    logger.info('draining')
+    await ready
+    maintenance.stop()
+    // The ops listener goes last, so that a prober sees "draining" and not a closed port.
+    await Promise.all([listeners.public.close(DRAIN_DEADLINE_MS), listeners.admin.close(DRAIN_DEADLINE_MS)])
+    await listeners.ops.close(DRAIN_DEADLINE_MS)
+    await database.close()
+    logger.info('stopped')
+  }
+  return {
+    issuer,
+    urls,
+    ready,
+    get isReady() {
+      return readiness.ready
+    },
+    stop: () => {
+      stopping ??= stop()
+      return stopping
+    },
+  }
+}
+
+async function bindListeners(config: Config, clock: Clock) {
+  const bound: Listener[] = []
+  const bind = async (name: string, address: { host: string; port: number }) => {
+    const listener = await Listener.bind(name, address, clock)
+    bound.push(listener)
+    return listener
+  }
+  try {
+    return {
+      public: await bind('public', config.publicAddress),
+      admin: await bind('admin', config.adminAddress),
+      ops: await bind('ops', config.opsAddress),
+    }
+  } catch (error) {
+    await Promise.all(bound.map(listener => listener.close(0)))
+    throw error
+  }
+}
+
+function url(host: string, listener: Listener): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
+  return `http://${reachable}:${listener.port}`
+}

@@ -1,0 +1,60 @@
+import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
+import type { SigningAlg } from '../config/config.ts'
+
+/**
+ * signing-keys/ makes, keeps, rotates and publishes the keys that tokens are signed with. Keys live in Postgres, their
+ * private halves encrypted; each process works from a `KeyRing` in memory.
+ *
+ * standby (published, not used) → active → retiring (published, not used) → removed
+ */
+export type SigningKeyState = 'standby' | 'active' | 'retiring' | 'removed'
+
+/** A key as it is stored, without its private half. Instants are epoch milliseconds. */
+export interface SigningKey {
+  /** RFC 7638 SHA-256 thumbprint of the public key. */
+  kid: string
+  alg: SigningAlg
+  state: SigningKeyState
+  publicJwk: PublicJwk
+  publishedAt: number
+  /** When it is, or was, first used to sign. Null on a standby whose turn has not been fixed. */
+  activatesAt: number | null
+  /** When a retiring key leaves the JWKS. */
+  retiresAt: number | null
+  held: boolean
+}
+
+/** A JWK of the members that RFC 7517 and RFC 7518 call public, and no other. */
+export type PublicJwk = Record<string, string>
+
+const PUBLIC_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const
+
+/** Copies the public members by name, so that a private one cannot come along, whatever it is called. */
+export function publicJwk(jwk: JWK, alg: SigningAlg, kid: string): PublicJwk {
+  const members: PublicJwk = {}
+  for (const name of PUBLIC_MEMBERS) {
+    const value = jwk[name]
+    if (typeof value === 'string') members[name] = value
+  }
+  return { ...members, kid, alg, use: 'sig' }
+}
+
+export interface GeneratedKey {
+  kid: string
+  alg: SigningAlg
+  publicJwk: PublicJwk
+  /** The whole key pair: encrypt it, then forget it. */
+  privateJwk: JWK
+}
+
+export async function generateSigningKey(alg: SigningAlg): Promise<GeneratedKey> {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
+  const privateJwk = await exportJWK(privateKey)
+  const kid = await calculateJwkThumbprint(privateJwk, 'sha256')
+  return { kid, alg, publicJwk: publicJwk(privateJwk, alg, kid), privateJwk }
+}
+
+/** Not extractable: what is in memory can sign, and cannot be exported again. */
+export async function importPrivateKey(jwk: JWK, alg: SigningAlg): Promise<CryptoKey> {
+  return (await importJWK(jwk, alg, { extractable: false })) as CryptoKey
+}

@@ -1,0 +1,63 @@
+import type { TenantSettings } from './tenant.ts'
+
+/** What a key may be set to: each list narrows its tenant's, null takes the tenant's as it is. */
+export interface KeyRights {
+  tier: string | null
+  scopes: readonly string[]
+  models: readonly string[] | null
+  adapters: readonly string[] | null
+  audiences: readonly string[] | null
+  tokenTtlSeconds: number | null
+}
+
+export type TenantRights = Pick<
+  TenantSettings,
+  'tier' | 'allowedTiers' | 'scopes' | 'models' | 'adapters' | 'audiences' | 'tokenTtlSeconds'
+>
+
+/** What the installation knows beside the two: priorities by tier, registered base models, the longest lifetime. */
+export interface Catalogue {
+  priorities: ReadonlyMap<string, number>
+  models: readonly string[]
+  tokenTtlSeconds: number
+}
+
+/** What an exchange may yield at this moment. */
+export interface EffectiveRights {
+  tier: string
+  priority: number
+  scopes: string[]
+  models: string[]
+  adapters: string[]
+  /** The first is the default. Empty: nothing may be issued. */
+  audiences: string[]
+  tokenTtlSeconds: number
+}
+
+/**
+ * Tenant ∩ key, computed at each exchange and never stored, so that narrowing a tenant narrows every key at once.
+ * A key's own order wins, so that its first audience is its default.
+ */
+export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue: Catalogue): EffectiveRights {
+  const tier = key.tier !== null && tenant.allowedTiers.includes(key.tier) ? key.tier : tenant.tier
+  const priority = catalogue.priorities.get(tier)
+  if (priority === undefined) throw new Error(`the tier "${tier}" has no priority in the catalogue`)
+  const tenantModels = narrowed(catalogue.models, tenant.models)
+  return {
+    tier,
+    priority,
+    scopes: narrowed(tenant.scopes, key.scopes),
+    models: narrowed(tenantModels, key.models),
+    adapters: narrowed(tenant.adapters, key.adapters),
+    audiences: narrowed(tenant.audiences, key.audiences),
+    tokenTtlSeconds: Math.min(
+      catalogue.tokenTtlSeconds,
+      tenant.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
+      key.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
+    ),
+  }
+}
+
+function narrowed(ceiling: readonly string[], choice: readonly string[] | null): string[] {
+  return choice === null ? [...ceiling] : choice.filter(entry => ceiling.includes(entry))
+}

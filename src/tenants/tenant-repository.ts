@@ -1,0 +1,116 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import { grantedNames, replaceGrants } from './grant-repository.ts'
+import type { Tenant, TenantSettings } from './tenant.ts'
+
+const tenantId = sql.ref('tenants.id')
+
+function selectTenants(db: Handle) {
+  return db
+    .selectFrom('tenants')
+    .select(['id', 'seq', 'name', 'description', 'labels', 'suspended_at', 'tier', 'scopes', 'models_limited'])
+    .select(['audiences', 'token_ttl_seconds', 'staleness_seconds', 'created_at', 'updated_at'])
+    .select([
+      sql<string[]>`coalesce((SELECT array_agg(tier ORDER BY position) FROM tenant_tiers
+        WHERE tenant_id = ${tenantId}), '{}')`.as('allowed_tiers'),
+      grantedNames('tenant', tenantId, 'model').as('models'),
+      grantedNames('tenant', tenantId, 'adapter').as('adapters'),
+    ])
+}
+
+type Row = Awaited<ReturnType<ReturnType<typeof selectTenants>['executeTakeFirstOrThrow']>>
+
+const toTenant = (row: Row): Tenant => ({
+  id: row.id,
+  name: row.name,
+  description: row.description,
+  labels: row.labels,
+  tier: row.tier,
+  allowedTiers: row.allowed_tiers,
+  scopes: row.scopes,
+  models: row.models_limited ? row.models : null,
+  adapters: row.adapters,
+  audiences: row.audiences,
+  tokenTtlSeconds: row.token_ttl_seconds,
+  stalenessSeconds: row.staleness_seconds,
+  suspendedAt: row.suspended_at,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
+
+export async function findTenant(db: Handle, id: string): Promise<Tenant | undefined> {
+  const row = await selectTenants(db).where('id', '=', id).executeTakeFirst()
+  return row && toTenant(row)
+}
+
+export async function findTenants(db: Handle, ids: readonly string[]): Promise<Map<string, Tenant>> {
+  if (ids.length === 0) return new Map()
+  const rows = await selectTenants(db).where('id', 'in', ids).execute()
+  return new Map(rows.map(row => [row.id, toTenant(row)]))
+}
+
+/** Row lock until the end of the transaction. */
+export async function lockTenant(trx: Handle, id: string): Promise<Tenant | undefined> {
+  await trx.selectFrom('tenants').select('id').where('id', '=', id).forUpdate().executeTakeFirst()
+  // Read after the lock was granted, so that the lists are those of whoever held it before.
+  return findTenant(trx, id)
+}
+
+export async function listTenants(db: Handle, { limit, after }: PageRequest): Promise<Page<Tenant>> {
+  const rows = await selectTenants(db)
+    .$if(after !== null, query => query.where('seq', '<', after))
+    .orderBy('seq', 'desc')
+    .limit(limit + 1)
+    .execute()
+  return toPage(rows, limit, toTenant)
+}
+
+export async function wasDeleted(db: Handle, id: string): Promise<boolean> {
+  const row = await db.selectFrom('deleted_tenants').select('id').where('id', '=', id).executeTakeFirst()
+  return row !== undefined
+}
+
+export async function insertTenant(trx: Handle, id: string, settings: TenantSettings): Promise<void> {
+  await trx.insertInto('tenants').values({ id, ...columns(settings) }).execute()
+  await replaceLists(trx, id, settings)
+}
+
+export async function updateTenant(trx: Handle, id: string, settings: TenantSettings): Promise<void> {
+  const set = { ...columns(settings), updated_at: sql<Date>`now()` }
+  await trx.updateTable('tenants').set(set).where('id', '=', id).execute()
+  await replaceLists(trx, id, settings)
+}
+
+export async function setSuspended(trx: Handle, id: string, suspended: boolean): Promise<void> {
+  const set = { suspended_at: suspended ? sql<Date>`now()` : null, updated_at: sql<Date>`now()` }
+  await trx.updateTable('tenants').set(set).where('id', '=', id).execute()
+}
+
+/** The tenant goes with its keys and secrets; its id stays behind, never to be given out again. */
+export async function deleteTenant(trx: Handle, id: string): Promise<void> {
+  await trx.deleteFrom('tenants').where('id', '=', id).execute()
+  await trx.insertInto('deleted_tenants').values({ id }).execute()
+}
+
+function columns(settings: TenantSettings) {
+  return {
+    name: settings.name,
+    description: settings.description,
+    labels: JSON.stringify(settings.labels),
+    tier: settings.tier,
+    scopes: [...settings.scopes],
+    models_limited: settings.models !== null,
+    audiences: [...settings.audiences],
+    token_ttl_seconds: settings.tokenTtlSeconds,
+    staleness_seconds: settings.stalenessSeconds,
+  }
+}
+
+/** The constraint that the tier is an allowed one is checked at commit, so the order here is free. */
+async function replaceLists(trx: Handle, id: string, settings: TenantSettings): Promise<void> {
+  await trx.deleteFrom('tenant_tiers').where('tenant_id', '=', id).execute()
+  const tiers = settings.allowedTiers.map((tier, position) => ({ tenant_id: id, tier, position }))
+  if (tiers.length > 0) await trx.insertInto('tenant_tiers').values(tiers).execute()
+  await replaceGrants(trx, 'tenant', id, [...(settings.models ?? []), ...settings.adapters])
+}

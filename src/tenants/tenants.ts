@@ -1,0 +1,160 @@
+import type { Actor } from '../audit/audit-event.ts'
+import { fieldChanges } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
+import { knownModels } from './model-repository.ts'
+import { defaultTenantSettings, type Tenant, type TenantSettings, tenantFaults } from './tenant.ts'
+import {
+  deleteTenant,
+  findTenant,
+  insertTenant,
+  listTenants,
+  lockTenant,
+  setSuspended,
+  updateTenant,
+  wasDeleted,
+} from './tenant-repository.ts'
+import { tierPriorities } from './tier-repository.ts'
+
+/** A change to a tenant: absent fields stay; a label that is null goes. */
+export type TenantPatch = Partial<Omit<TenantSettings, 'labels'>> & { labels?: Record<string, string | null> }
+
+/** Says whether a tenant still has keys that open something. api-keys/ knows; it is above us, so it is handed in. */
+export type CountLiveKeys = (trx: Handle, tenantId: string) => Promise<number>
+
+/** Operations on tenants. What they change holds from the next exchange on, for every key of the tenant. */
+export class Tenants {
+  readonly #database: Database
+  readonly #defaultAudience: string
+  readonly #countLiveKeys: CountLiveKeys
+
+  constructor(options: { database: Database; defaultAudience: string; countLiveKeys: CountLiveKeys }) {
+    this.#database = options.database
+    this.#defaultAudience = options.defaultAudience
+    this.#countLiveKeys = options.countLiveKeys
+  }
+
+  /** @throws {NotFound} */
+  async get(id: string): Promise<Tenant> {
+    const tenant = await this.#database.read(db => findTenant(db, id))
+    if (!tenant) throw new NotFound('tenant', id)
+    return tenant
+  }
+
+  list(page: PageRequest): Promise<Page<Tenant>> {
+    return this.#database.read(db => listTenants(db, page))
+  }
+
+  /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */
+  async create(actor: Actor, id: string, given: TenantPatch): Promise<Tenant> {
+    const settings = patched(defaultTenantSettings(id, this.#defaultAudience), given)
+    if (given.allowedTiers === undefined) settings.allowedTiers = [settings.tier]
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      if (await wasDeleted(trx, id)) {
+        throw new Conflict('tenant_id_taken', `A tenant "${id}" was deleted, and ids are not given out again.`)
+      }
+      if (await findTenant(trx, id)) throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
+      await check(trx, settings)
+      await insertTenant(trx, id, settings)
+      const changes = fieldChanges(undefined, settings)
+      record({ action: 'tenant.create', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+      return getTenant(trx, id)
+    })
+  }
+
+  /** @throws {NotFound} @throws {Invalid} Narrowing is never refused: keys keep their lists and yield less. */
+  async update(actor: Actor, id: string, patch: TenantPatch): Promise<Tenant> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      const before = await getLocked(trx, id)
+      const settings = patched(settingsOf(before), patch)
+      const changes = fieldChanges(settingsOf(before), settings)
+      if (Object.keys(changes).length === 0) return before
+      await check(trx, settings)
+      await updateTenant(trx, id, settings)
+      record({ action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+      return getTenant(trx, id)
+    })
+  }
+
+  /** No exchange until `resume`; keys and tokens that are out are not touched. Repeatable. @throws {NotFound} */
+  suspend(actor: Actor, id: string): Promise<Tenant> {
+    return this.#setSuspended(actor, id, true)
+  }
+
+  /** Repeatable. @throws {NotFound} */
+  resume(actor: Actor, id: string): Promise<Tenant> {
+    return this.#setSuspended(actor, id, false)
+  }
+
+  /** @throws {NotFound} @throws {Conflict} while keys are live, unless `cascade` ends them with it. */
+  async delete(actor: Actor, id: string, options: { cascade: boolean }): Promise<void> {
+    await mutate(this.#database, actor, async ({ trx, record }) => {
+      const tenant = await getLocked(trx, id)
+      const live = await this.#countLiveKeys(trx, id)
+      if (live > 0 && !options.cascade) {
+        throw new Conflict(
+          'tenant_has_live_keys',
+          `The tenant has ${live === 1 ? 'a live key' : `${live} live keys`}: revoke first, or repeat with ?cascade=true to end them with it.`,
+        )
+      }
+      await deleteTenant(trx, id)
+      const changes = fieldChanges({ ...settingsOf(tenant), liveKeys: live }, undefined)
+      record({ action: 'tenant.delete', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+    })
+  }
+
+  async #setSuspended(actor: Actor, id: string, suspended: boolean): Promise<Tenant> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      const before = await getLocked(trx, id)
+      if ((before.suspendedAt !== null) === suspended) return before
+      await setSuspended(trx, id, suspended)
+      const action = suspended ? 'tenant.suspend' : 'tenant.resume'
+      record({ action, targetKind: 'tenant', targetId: id, tenantId: id, changes: {} }, { kind: 'tenant', id })
+      return getTenant(trx, id)
+    })
+  }
+}
+
+async function getTenant(db: Handle, id: string): Promise<Tenant> {
+  const tenant = await findTenant(db, id)
+  if (!tenant) throw new NotFound('tenant', id)
+  return tenant
+}
+
+async function getLocked(trx: Handle, id: string): Promise<Tenant> {
+  const tenant = await lockTenant(trx, id)
+  if (!tenant) throw new NotFound('tenant', id)
+  return tenant
+}
+
+async function check(trx: Handle, settings: TenantSettings): Promise<void> {
+  const faults: Fault[] = tenantFaults(settings)
+  const tiers = await tierPriorities(trx)
+  faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'tier'))
+  const models = await knownModels(trx, 'model', settings.models ?? [])
+  faults.push(...unknown('/models', settings.models ?? [], models, 'base model'))
+  const adapters = await knownModels(trx, 'adapter', settings.adapters)
+  faults.push(...unknown('/adapters', settings.adapters, adapters, 'adapter'))
+  if (faults.length > 0) throw new Invalid(faults)
+}
+
+function unknown(pointer: string, names: readonly string[], known: { has(name: string): boolean }, what: string): Fault[] {
+  return names.flatMap((name, index) =>
+    known.has(name) ? [] : [{ pointer: `${pointer}/${index}`, message: `names a ${what} that is not registered: "${name}"` }],
+  )
+}
+
+/** RFC 7396 for the one field that is an object. */
+function patched(settings: TenantSettings, patch: TenantPatch): TenantSettings {
+  const labels = Object.entries({ ...settings.labels, ...patch.labels }).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  )
+  return { ...settings, ...patch, labels: Object.fromEntries(labels) }
+}
+
+function settingsOf(tenant: Tenant): TenantSettings {
+  const { id: _id, suspendedAt: _suspended, createdAt: _created, updatedAt: _updated, ...settings } = tenant
+  return settings
+}

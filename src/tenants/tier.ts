@@ -1,0 +1,11 @@
+/** A service class: what llm-d calls an InferenceObjective. `priority` is on vLLM's scale: lower is sooner. */
+export interface Tier {
+  name: string
+  priority: number
+  description: string
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** vLLM parses the header with int(); this range fits every engine's 32-bit field. */
+export const PRIORITY_RANGE = { min: -1_000_000_000, max: 1_000_000_000 } as const

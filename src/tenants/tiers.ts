@@ -1,0 +1,56 @@
+import type { Actor } from '../audit/audit-event.ts'
+import { fieldChanges } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Database } from '../database/database.ts'
+import { NotFound } from '../errors.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import type { Tier } from './tier.ts'
+import { deleteTier, findTier, insertTier, listTiers, lockTier, updateTier } from './tier-repository.ts'
+
+type TierSettings = Pick<Tier, 'name' | 'priority' | 'description'>
+
+/** Operations on tiers. A change of priority holds from the next exchange on. */
+export class Tiers {
+  readonly #database: Database
+
+  constructor(options: { database: Database }) {
+    this.#database = options.database
+  }
+
+  /** @throws {NotFound} */
+  async get(name: string): Promise<Tier> {
+    const tier = await this.#database.read(db => findTier(db, name))
+    if (!tier) throw new NotFound('tier', name)
+    return tier
+  }
+
+  list(page: PageRequest): Promise<Page<Tier>> {
+    return this.#database.read(db => listTiers(db, page))
+  }
+
+  /** Makes the tier, or sets an existing one to exactly this. */
+  async put(actor: Actor, settings: TierSettings): Promise<{ tier: Tier; created: boolean }> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      const before = await lockTier(trx, settings.name)
+      const changes = fieldChanges(before && editable(before), settings)
+      if (before && Object.keys(changes).length === 0) return { tier: before, created: false }
+      const tier = before ? await updateTier(trx, settings) : await insertTier(trx, settings)
+      const action = before ? 'tier.update' : 'tier.create'
+      record({ action, targetKind: 'tier', targetId: tier.name, changes }, { kind: 'tier', id: tier.name })
+      return { tier, created: !before }
+    })
+  }
+
+  /** @throws {NotFound} @throws {Conflict} while a tenant or a key may use it. */
+  async delete(actor: Actor, name: string): Promise<void> {
+    await mutate(this.#database, actor, async ({ trx, record }) => {
+      const tier = await lockTier(trx, name)
+      if (!tier) throw new NotFound('tier', name)
+      await deleteTier(trx, name)
+      const changes = fieldChanges(editable(tier), undefined)
+      record({ action: 'tier.delete', targetKind: 'tier', targetId: name, changes }, { kind: 'tier', id: name })
+    })
+  }
+}
+
+const editable = ({ name, priority, description }: Tier): TierSettings => ({ name, priority, description })

@@ -1,0 +1,63 @@
+import type { Caller } from '../api-keys/authenticator.ts'
+import { RESERVED_NAME } from '../tenants/name.ts'
+
+/**
+ * tokens/ makes and checks the JWTs. This file is the contract with every gateway: flat claims of strings and string
+ * lists only, because Envoy renders a negative number as a float and a list as base64, and Istio matches neither
+ * (docs/decisions/0004-flat-string-claims.md). RFC 9068 §2.2 names the registered ones.
+ */
+export interface AccessTokenClaims {
+  iss: string
+  sub: string
+  client_id: string
+  /** A single audience is a plain string: HAProxy 2.6 reads no list. */
+  aud: string | string[]
+  iat: number
+  exp: number
+  jti: string
+  scope: string
+  tenant: string
+  tier: string
+  /** A decimal integer on vLLM's scale: lower is sooner. */
+  priority: string
+  models: string[]
+  adapters: string[]
+  /** The same names as `adapters`, in the form that survives a claim-to-header mapping. */
+  adapter_list: string
+}
+
+/** RFC 9068 §2.1. */
+export const ACCESS_TOKEN_TYPE = 'at+jwt'
+
+export interface Issuance {
+  issuer: string
+  caller: Caller
+  scopes: readonly string[]
+  audiences: readonly string[]
+  tokenId: string
+}
+
+/** One instant dates the whole token; it never outlives the key or the secret that it was issued for. */
+export function accessTokenClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): AccessTokenClaims {
+  const { rights } = caller
+  const issuedAt = Math.floor(caller.at / 1000)
+  const expiresAt = issuedAt + rights.tokenTtlSeconds
+  const [first] = audiences
+  if (first === undefined) throw new Error('a token needs an audience')
+  return {
+    iss: issuer,
+    sub: caller.keyId,
+    client_id: caller.keyId,
+    aud: audiences.length === 1 ? first : [...audiences],
+    iat: issuedAt,
+    exp: caller.endsAt === null ? expiresAt : Math.min(expiresAt, Math.floor(caller.endsAt / 1000)),
+    jti: tokenId,
+    scope: scopes.join(' '),
+    tenant: caller.tenantId,
+    tier: rights.tier,
+    priority: String(rights.priority),
+    models: rights.models,
+    adapters: rights.adapters,
+    adapter_list: rights.adapters.join(' ') || RESERVED_NAME,
+  }
+}

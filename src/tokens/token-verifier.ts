@@ -1,0 +1,24 @@
+import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
+import type { KeyRing } from '../signing-keys/jwks.ts'
+import { ACCESS_TOKEN_TYPE } from './claims.ts'
+
+/**
+ * Checks a token as a gateway would that holds our published JWKS: signature by a published key and its own
+ * algorithm, `typ`, issuer, audience, expiry.
+ *
+ * @throws {import('jose').errors.JOSEError} naming what did not hold. `now` in epoch milliseconds.
+ */
+export async function verifyAccessToken(
+  jwt: string,
+  expected: { ring: KeyRing; issuer: string; audience: string; now: number },
+): Promise<JWTPayload> {
+  const { payload } = await jwtVerify(jwt, createLocalJWKSet(JSON.parse(expected.ring.jwks)), {
+    issuer: expected.issuer,
+    audience: expected.audience,
+    typ: ACCESS_TOKEN_TYPE,
+    algorithms: [...new Set(expected.ring.keys.map(key => key.alg))],
+    requiredClaims: ['sub', 'client_id', 'iat', 'exp', 'jti', 'tenant', 'priority', 'models', 'adapters', 'adapter_list'],
+    currentDate: new Date(expected.now),
+  })
+  return payload
+}

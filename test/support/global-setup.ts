@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { TestProject } from 'vitest/node'
+import { startEmbeddedPostgres } from '../../src/database/embedded.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
+
+/** The server that tests use, and the migrated database that each test file gets a copy of. */
+export interface TestPostgres {
+  /** A superuser, without a database in the path. */
+  ownerUrl: string
+  /** A login role with the application's rights only. */
+  applicationUser: string
+  applicationPassword: string
+  template: string
+}
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    postgres: TestPostgres
+  }
+}
+
+/** `TEST_DATABASE_URL` names a server (a superuser's URL); else one is started from the embedded binaries. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const server = process.env.TEST_DATABASE_URL ? foreignServer(process.env.TEST_DATABASE_URL) : await embeddedServer()
+  const suffix = systemRandom.bytes(6).toString('hex')
+  const template = `mintmark_template_${suffix}`
+  const applicationUser = `mintmark_test_${suffix}`
+  const applicationPassword = systemRandom.bytes(16).toString('hex')
+  await query(server.url, `CREATE DATABASE ${template}`)
+  await migrate(withDatabase(server.url, template))
+  await query(server.url, `CREATE ROLE ${applicationUser} LOGIN PASSWORD '${applicationPassword}' IN ROLE mintmark_app`)
+  project.provide('postgres', { ownerUrl: server.url, applicationUser, applicationPassword, template })
+  return async () => {
+    await query(server.url, `DROP DATABASE ${template} WITH (FORCE)`)
+    await query(server.url, `DROP ROLE ${applicationUser}`)
+    await server.stop()
+  }
+}
+
+const foreignServer = (url: string) => ({ url, stop: async () => {} })
+
+async function embeddedServer() {
+  const dataDir = await mkdtemp(join(tmpdir(), 'mintmark-test-'))
+  const logger = createLogger('warn')
+  const embedded = await startEmbeddedPostgres({ dataDir, logger, clock: systemClock, random: systemRandom })
+  const stop = async () => {
+    await embedded.stop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  return { url: withDatabase(embedded.ownerUrl, 'postgres'), stop }
+}
+
+function withDatabase(url: string, database: string): string {
+  const changed = new URL(url)
+  changed.pathname = `/${database}`
+  return changed.href
+}
+
+async function query(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { inject } from 'vitest'
+
+/** A database of its own for one test file, copied from the migrated template. */
+export interface TestDatabase {
+  name: string
+  ownerUrl: string
+  applicationUrl: string
+  /** Runs one statement as the owner, for what no API of ours may do. */
+  asOwner<Row extends pg.QueryResultRow = pg.QueryResultRow>(statement: string, values?: unknown[]): Promise<Row[]>
+  drop(): Promise<void>
+}
+
+export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
+  const postgres = inject('postgres')
+  const name = `mintmark_t_${randomBytes(6).toString('hex')}`
+  const template = options.empty ? 'template0' : postgres.template
+  await run(postgres.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  const owner = new URL(postgres.ownerUrl)
+  owner.pathname = `/${name}`
+  const application = new URL(owner)
+  application.username = postgres.applicationUser
+  application.password = postgres.applicationPassword
+  return {
+    name,
+    ownerUrl: owner.href,
+    applicationUrl: application.href,
+    asOwner: (statement, values) => run(owner.href, statement, values),
+    drop: async () => void (await run(postgres.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+  }
+}
+
+async function run<Row extends pg.QueryResultRow>(url: string, statement: string, values: unknown[] = []): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query<Row>(statement, values)).rows
+  } finally {
+    await client.end()
+  }
+}
