@@ -35,10 +35,19 @@ export async function launch(
   const secrets = developmentSecrets(config, systemRandom)
   const { dataDir } = config
   const { onProgress } = options
-  const embedded = await startEmbeddedPostgres({ dataDir, logger, clock: systemClock, random: systemRandom, ...(onProgress && { onProgress }) })
+  const embedded = await startEmbeddedPostgres({
+    dataDir,
+    logger,
+    clock: systemClock,
+    random: systemRandom,
+    ...(onProgress && { onProgress }),
+  })
   try {
     await migrate(embedded.ownerUrl)
-    const complete = { ...readConfig(new Env({ ...environment, ...secrets })), databaseUrl: new Secret(embedded.applicationUrl) }
+    const complete = {
+      ...readConfig(new Env({ ...environment, ...secrets })),
+      databaseUrl: new Secret(embedded.applicationUrl),
+    }
     const service = await startService(complete, { logger })
     const stop = async () => {
       await service.stop()

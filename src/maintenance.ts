@@ -100,12 +100,15 @@ export class Maintenance {
   async #checkSchema(): Promise<void> {
     const pending = await pendingMigrations(this.#parts.database)
     if (pending.length === 0) return
-    throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role.`)
+    throw new NotReady(
+      `The database lacks the migrations ${pending.join(', ')}: run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role.`,
+    )
   }
 
   async #checkRole(): Promise<void> {
     if (!(await connectsAsOwner(this.#parts.database))) return
-    const advice = 'DATABASE_URL connects as the role that owns the tables: use a login role that is a member of mintmark_app (db/roles.sql).'
+    const advice =
+      'DATABASE_URL connects as the role that owns the tables: use a login role that is a member of mintmark_app (db/roles.sql).'
     if (this.#parts.config.production) throw new NotReady(advice)
     this.#parts.logger.warn(advice)
   }
@@ -126,7 +129,15 @@ const probeCaller = (at: number): Caller => ({
   keyId: 'key_0000000000000000',
   secretId: 'sec_0000000000000000',
   tenantId: 'mintmark-probe',
-  rights: { tier: 'probe', priority: 0, scopes: ['probe'], models: [], adapters: [], audiences: ['mintmark-probe'], tokenTtlSeconds: 60 },
+  rights: {
+    tier: 'probe',
+    priority: 0,
+    scopes: ['probe'],
+    models: [],
+    adapters: [],
+    audiences: ['mintmark-probe'],
+    tokenTtlSeconds: 60,
+  },
   endsAt: null,
   at,
 })

@@ -51,7 +51,9 @@ export class ReadinessGate implements Readiness {
   }
 
   #note(error: unknown): void {
-    const told = [NotReady, InstallationMismatch, KeyDecryptionError, Unavailable].some(known => error instanceof known)
+    const told = [NotReady, InstallationMismatch, KeyDecryptionError, Unavailable].some(
+      known => error instanceof known,
+    )
     const reason = told ? (error as Error).message : 'an unexpected fault; the log has it'
     if (reason !== this.reason) this.#logger.error({ reason, err: error }, 'not ready')
     this.reason = reason

@@ -1,5 +1,5 @@
-import { AdminAuth } from './admin/admin-auth.ts'
 import { mountAdminRoutes } from './admin/admin-app.ts'
+import { AdminAuth } from './admin/admin-auth.ts'
 import { countLiveKeys } from './api-keys/api-key-repository.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Authenticator } from './api-keys/authenticator.ts'
@@ -58,7 +58,11 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const listeners = await bindListeners(config, clock)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
 
-  const database = new Database({ url: config.databaseUrl.reveal(), maxConnections: config.databaseMaxConnections, logger })
+  const database = new Database({
+    url: config.databaseUrl.reveal(),
+    maxConnections: config.databaseMaxConnections,
+    logger,
+  })
   const time = new DatabaseTime(clock)
   const { tokenTtlSeconds } = config
 
@@ -82,7 +86,15 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     createApp({ listener: listener.name, logger, clock, random, trustedProxies: config.trustedProxies })
   const publicApp = app(listeners.public)
   const jwksMaxAgeSeconds = () => maintenance.jwksMaxAgeSeconds
-  mountPublicRoutes(publicApp, { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, tokenIssuer, readiness })
+  mountPublicRoutes(publicApp, {
+    issuer,
+    signingAlg,
+    jwksMaxAgeSeconds,
+    ring,
+    authenticator,
+    tokenIssuer,
+    readiness,
+  })
   const adminApp = app(listeners.admin)
   const auth = new AdminAuth({ rootTokens: config.rootTokens })
   mountAdminRoutes(adminApp, { auth, database, tenants, tiers, models, keys, signingKeys, readiness })
@@ -98,11 +110,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     admin: url(config.adminAddress.host, listeners.admin),
     ops: url(config.opsAddress.host, listeners.ops),
   }
-  const ready = readiness.until(() => maintenance.prepare()).then(() => {
-    if (!readiness.ready) return
-    maintenance.start()
-    logger.info({ issuer, ...urls }, 'ready')
-  })
+  const ready = readiness
+    .until(() => maintenance.prepare())
+    .then(() => {
+      if (!readiness.ready) return
+      maintenance.start()
+      logger.info({ issuer, ...urls }, 'ready')
+    })
 
   let stopping: Promise<void> | undefined
   const stop = async () => {
@@ -150,6 +164,7 @@ async function bindListeners(config: Config, clock: Clock) {
 }
 
 function url(host: string, listener: Listener): string {
-  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
+  const reachable =
+    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
   return `http://${reachable}:${listener.port}`
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
@@ -19,7 +20,14 @@ function selectKeys(db: Handle) {
   return db
     .selectFrom('api_keys')
     .select(['id', 'seq', 'tenant_id', 'name', 'description', 'labels', 'tier', 'scopes', 'audiences'])
-    .select(['models_limited', 'adapters_limited', 'token_ttl_seconds', 'expires_at', 'disabled_at', 'revoked_at'])
+    .select([
+      'models_limited',
+      'adapters_limited',
+      'token_ttl_seconds',
+      'expires_at',
+      'disabled_at',
+      'revoked_at',
+    ])
     .select(['revoked_reason', 'created_at', 'updated_at'])
     .select([
       grantedNames('key', keyId, 'model').as('models'),
@@ -71,16 +79,16 @@ export async function findApiKey(db: Handle, id: string): Promise<ApiKey | undef
 
 /** Row lock until the end of the transaction; the database's time at the lock, in epoch milliseconds, comes with it. */
 export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey; now: number } | undefined> {
-  const locked = await trx.selectFrom('api_keys').select('id').where('id', '=', id).forUpdate().executeTakeFirst()
+  const locked = await trx
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst()
   if (!locked) return undefined
   // Read after the lock was granted, so that the secrets are those that whoever held it before left behind.
   const key = await findApiKey(trx, id)
   return key && { key, now: await databaseNow(trx) }
-}
-
-export async function databaseNow(db: Handle): Promise<number> {
-  const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
-  return (rows[0]?.now as Date).getTime()
 }
 
 export async function listApiKeys(
@@ -109,8 +117,16 @@ export async function countLiveKeys(db: Handle, tenantId: string): Promise<numbe
   return Number(count)
 }
 
-export async function insertApiKey(trx: Handle, id: string, tenantId: string, settings: ApiKeySettings): Promise<void> {
-  await trx.insertInto('api_keys').values({ id, tenant_id: tenantId, ...columns(settings) }).execute()
+export async function insertApiKey(
+  trx: Handle,
+  id: string,
+  tenantId: string,
+  settings: ApiKeySettings,
+): Promise<void> {
+  await trx
+    .insertInto('api_keys')
+    .values({ id, tenant_id: tenantId, ...columns(settings) })
+    .execute()
   await replaceGrants(trx, 'key', id, [...(settings.models ?? []), ...(settings.adapters ?? [])])
 }
 
@@ -128,10 +144,17 @@ export async function setRevoked(trx: Handle, id: string, reason: string | null)
 }
 
 async function setColumns(trx: Handle, id: string, set: object): Promise<void> {
-  await trx.updateTable('api_keys').set({ ...set, updated_at: sql<Date>`now()` }).where('id', '=', id).execute()
+  await trx
+    .updateTable('api_keys')
+    .set({ ...set, updated_at: sql<Date>`now()` })
+    .where('id', '=', id)
+    .execute()
 }
 
-export async function insertSecret(trx: Handle, secret: KeyDigest & { id: string; keyId: string }): Promise<void> {
+export async function insertSecret(
+  trx: Handle,
+  secret: KeyDigest & { id: string; keyId: string },
+): Promise<void> {
   const { id, keyId, digest, pepperId } = secret
   await trx.insertInto('api_key_secrets').values({ id, key_id: keyId, digest, pepper_id: pepperId }).execute()
 }
@@ -143,7 +166,11 @@ export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promi
 }
 
 export async function setSecretRevoked(trx: Handle, id: string): Promise<void> {
-  await trx.updateTable('api_key_secrets').set({ revoked_at: sql<Date>`clock_timestamp()` }).where('id', '=', id).execute()
+  await trx
+    .updateTable('api_key_secrets')
+    .set({ revoked_at: sql<Date>`clock_timestamp()` })
+    .where('id', '=', id)
+    .execute()
 }
 
 function columns(settings: ApiKeySettings) {

@@ -1,6 +1,7 @@
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
 import { type Policy, readInstallation } from '../database/installation.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
@@ -10,9 +11,16 @@ import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
-import { type ApiKey, type ApiKeySettings, formatCredential, keyState, randomId, secretState, usableSecrets } from './api-key.ts'
 import {
-  databaseNow,
+  type ApiKey,
+  type ApiKeySettings,
+  formatCredential,
+  keyState,
+  randomId,
+  secretState,
+  usableSecrets,
+} from './api-key.ts'
+import {
   findApiKey,
   insertApiKey,
   insertSecret,
@@ -24,8 +32,8 @@ import {
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
-import { defaultKeySettings, keyFaults } from './key-settings.ts'
 import type { KeyDigests } from './key-digest.ts'
+import { defaultKeySettings, keyFaults } from './key-settings.ts'
 
 /** A change to a key: absent fields stay; a label that is null goes. */
 export type KeyPatch = Partial<Omit<ApiKeySettings, 'labels'>> & { labels?: Record<string, string | null> }
@@ -99,7 +107,10 @@ export class ApiKeys {
       await insertApiKey(trx, id, tenantId, settings)
       const issued = await this.#addSecret(trx, id)
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
-      record({ action: 'key.create', targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
+      record(
+        { action: 'key.create', targetKind: 'key', targetId: id, tenantId, changes },
+        { kind: 'key', id },
+      )
       return issued
     })
   }
@@ -164,12 +175,19 @@ export class ApiKeys {
    * @throws {NotFound}
    * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` says which one ends now.
    */
-  async rotate(actor: Actor, id: string, options: { overlapSeconds: number; replace: Replace }): Promise<IssuedSecret> {
+  async rotate(
+    actor: Actor,
+    id: string,
+    options: { overlapSeconds: number; replace: Replace },
+  ): Promise<IssuedSecret> {
     let issued: IssuedSecret | undefined
     await this.#change(actor, id, 'key.rotate', async ({ trx }, key, now) => {
       refuseRevoked(key)
       if (keyState(key, now) === 'expired') {
-        throw new Conflict('key_expired', 'The key has expired, so a new secret would open nothing: set a later expires_at first.')
+        throw new Conflict(
+          'key_expired',
+          'The key has expired, so a new secret would open nothing: set a later expires_at first.',
+        )
       }
       await endOlderSecrets(trx, key, now, options)
       issued = await this.#addSecret(trx, id)
@@ -184,7 +202,11 @@ export class ApiKeys {
     actor: Actor,
     id: string,
     action: `key.${string}`,
-    work: (mutation: Mutation, key: ApiKey, now: number) => Promise<ReturnType<typeof fieldChanges> | undefined>,
+    work: (
+      mutation: Mutation,
+      key: ApiKey,
+      now: number,
+    ) => Promise<ReturnType<typeof fieldChanges> | undefined>,
   ): Promise<ApiKey> {
     return mutate(this.#database, actor, async mutation => {
       const locked = await lockApiKey(mutation.trx, id)
@@ -250,7 +272,8 @@ async function getTenant(db: Handle, id: string): Promise<Tenant> {
 }
 
 function refuseRevoked(key: ApiKey): void {
-  if (key.revokedAt) throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
+  if (key.revokedAt)
+    throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
 }
 
 /** RFC 7396 for the one field that is an object. */
@@ -262,6 +285,7 @@ function patched(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
 }
 
 function settingsOf(key: ApiKey): ApiKeySettings {
-  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } = key
+  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } =
+    key
   return { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt }
 }

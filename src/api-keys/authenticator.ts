@@ -22,7 +22,14 @@ export interface Caller {
 }
 
 /** Nobody is told which it was; the log is. */
-type Unauthentic = 'malformed' | 'unknown' | 'client_mismatch' | 'secret_revoked' | 'secret_ended' | 'key_revoked' | 'key_expired'
+type Unauthentic =
+  | 'malformed'
+  | 'unknown'
+  | 'client_mismatch'
+  | 'secret_revoked'
+  | 'secret_ended'
+  | 'key_revoked'
+  | 'key_expired'
 /** The credential is right, so its owner is told. */
 type Barred = 'tenant_suspended' | 'key_disabled'
 
@@ -60,7 +67,8 @@ export class Authenticator {
 export function judge(found: SecretSnapshot, clientId: string | undefined, now: number): Authentication {
   const { keyId } = found
   const over = (end: number | null) => end !== null && end - now < SHORTEST_REST_MS
-  if (clientId !== undefined && clientId !== keyId && clientId !== found.tenantId) return unauthentic('client_mismatch', keyId)
+  if (clientId !== undefined && clientId !== keyId && clientId !== found.tenantId)
+    return unauthentic('client_mismatch', keyId)
   if (found.keyRevoked) return unauthentic('key_revoked', keyId)
   if (found.secretRevoked) return unauthentic('secret_revoked', keyId)
   if (over(found.keyExpiresAt)) return unauthentic('key_expired', keyId)

@@ -63,22 +63,49 @@ function selectSecret(db: Handle, digests: readonly KeyDigest[]) {
     .selectFrom('api_key_secrets')
     .innerJoin('api_keys', 'api_keys.id', 'api_key_secrets.key_id')
     .innerJoin('tenants', 'tenants.id', 'api_keys.tenant_id')
-    .select(['api_key_secrets.id as secret_id', 'api_key_secrets.ends_at', 'api_key_secrets.revoked_at as secret_revoked_at'])
+    .select([
+      'api_key_secrets.id as secret_id',
+      'api_key_secrets.ends_at',
+      'api_key_secrets.revoked_at as secret_revoked_at',
+    ])
     .select(['api_keys.id as key_id', 'api_keys.expires_at', 'api_keys.disabled_at', 'api_keys.revoked_at'])
-    .select(['api_keys.tier as key_tier', 'api_keys.scopes as key_scopes', 'api_keys.audiences as key_audiences'])
-    .select(['api_keys.models_limited as key_models_limited', 'api_keys.adapters_limited as key_adapters_limited'])
+    .select([
+      'api_keys.tier as key_tier',
+      'api_keys.scopes as key_scopes',
+      'api_keys.audiences as key_audiences',
+    ])
+    .select([
+      'api_keys.models_limited as key_models_limited',
+      'api_keys.adapters_limited as key_adapters_limited',
+    ])
     .select(['api_keys.token_ttl_seconds as key_ttl', 'tenants.id as tenant_id', 'tenants.suspended_at'])
-    .select(['tenants.tier', 'tenants.scopes', 'tenants.audiences', 'tenants.models_limited', 'tenants.token_ttl_seconds'])
+    .select([
+      'tenants.tier',
+      'tenants.scopes',
+      'tenants.audiences',
+      'tenants.models_limited',
+      'tenants.token_ttl_seconds',
+    ])
     .select([
       grantedNames('key', keyId, 'model').as('key_models'),
       grantedNames('key', keyId, 'adapter').as('key_adapters'),
       grantedNames('tenant', tenantId, 'model').as('models'),
       grantedNames('tenant', tenantId, 'adapter').as('adapters'),
-      sql<string[]>`(SELECT array_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = ${tenantId})`.as('allowed_tiers'),
-      sql<string[] | null>`(SELECT array_agg(name ORDER BY seq) FROM models WHERE kind = 'model')`.as('registered'),
+      sql<
+        string[]
+      >`(SELECT array_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = ${tenantId})`.as(
+        'allowed_tiers',
+      ),
+      sql<string[] | null>`(SELECT array_agg(name ORDER BY seq) FROM models WHERE kind = 'model')`.as(
+        'registered',
+      ),
       sql<Record<string, number>>`(SELECT jsonb_object_agg(name, priority) FROM tiers)`.as('priorities'),
     ])
-    .where('digest', 'in', digests.map(entry => entry.digest))
+    .where(
+      'digest',
+      'in',
+      digests.map(entry => entry.digest),
+    )
     .executeTakeFirst()
 }
 

@@ -42,10 +42,14 @@ export function keyFaults(
   const faults: Fault[] = []
   const beyond = (pointer: string, list: readonly string[] | null, ceiling: readonly string[]) => {
     if (list === null) return
-    if (new Set(list).size < list.length) faults.push({ pointer, message: 'must not name the same entry twice' })
+    if (new Set(list).size < list.length)
+      faults.push({ pointer, message: 'must not name the same entry twice' })
     for (const [index, entry] of list.entries()) {
       if (!ceiling.includes(entry)) {
-        faults.push({ pointer: `${pointer}/${index}`, message: `is not granted to the tenant "${tenant.id}": "${entry}"` })
+        faults.push({
+          pointer: `${pointer}/${index}`,
+          message: `is not granted to the tenant "${tenant.id}": "${entry}"`,
+        })
       }
     }
   }
@@ -54,7 +58,10 @@ export function keyFaults(
   if (given.adapters !== undefined) beyond('/adapters', settings.adapters, tenant.adapters)
   if (given.audiences !== undefined) beyond('/audiences', settings.audiences, tenant.audiences)
   if (given.tier !== undefined && settings.tier !== null && !tenant.allowedTiers.includes(settings.tier)) {
-    faults.push({ pointer: '/tier', message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}` })
+    faults.push({
+      pointer: '/tier',
+      message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}`,
+    })
   }
   if (given.expiresAt !== undefined) faults.push(...expiryFaults(settings.expiresAt, policy, now))
   return faults
@@ -63,10 +70,17 @@ export function keyFaults(
 function expiryFaults(expiresAt: Date | null, policy: Policy, now: number): Fault[] {
   const pointer = '/expires_at'
   if (expiresAt === null) {
-    return policy.unendingKeysAllowed ? [] : [{ pointer, message: 'must not be null: the policy allows no unending keys' }]
+    return policy.unendingKeysAllowed
+      ? []
+      : [{ pointer, message: 'must not be null: the policy allows no unending keys' }]
   }
   if (expiresAt.getTime() <= now) return [{ pointer, message: 'must be in the future' }]
   const latest = now + policy.maxKeyLifetimeSeconds * 1000 + CLOCK_GRACE_MS
   if (expiresAt.getTime() <= latest) return []
-  return [{ pointer, message: `must be at most ${policy.maxKeyLifetimeSeconds} seconds from now, the policy's longest lifetime` }]
+  return [
+    {
+      pointer,
+      message: `must be at most ${policy.maxKeyLifetimeSeconds} seconds from now, the policy's longest lifetime`,
+    },
+  ]
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { type NamedKey, Secret } from '../system/secret.ts'
-import { Env } from './env.ts'
+import type { Env } from './env.ts'
 
 export const SIGNING_ALGS = ['ES256', 'RS256', 'PS256', 'EdDSA'] as const
 export type SigningAlg = (typeof SIGNING_ALGS)[number]
@@ -49,11 +49,13 @@ const SHORTEST_PUBLISH_LEAD_SECONDS = 3600
  * @throws {ConfigError} naming each variable that is wrong, why, and what it must be.
  */
 export function readConfig(env: Env): Config {
-  const production = env.choice('NODE_ENV', {
-    default: 'development',
-    choices: ['development', 'test', 'production'],
-    description: '`production` refuses what is only fit for trying out: embedded Postgres, an http issuer, one database role for everything',
-  }) === 'production'
+  const production =
+    env.choice('NODE_ENV', {
+      default: 'development',
+      choices: ['development', 'test', 'production'],
+      description:
+        '`production` refuses what is only fit for trying out: embedded Postgres, an http issuer, one database role for everything',
+    }) === 'production'
   const config = {
     production,
     ...readDatabase(env),
@@ -74,7 +76,8 @@ export function readConfig(env: Env): Config {
 function readDatabase(env: Env) {
   const databaseUrl = env.optional('DATABASE_URL', {
     fallback: 'embedded Postgres',
-    description: 'Postgres 15 to 18, as the application role; unset starts one in the data directory, for development',
+    description:
+      'Postgres 15 to 18, as the application role; unset starts one in the data directory, for development',
     parse: postgresUrl,
   })
   return {
@@ -152,13 +155,15 @@ function readSecrets(env: Env) {
     encryptionKeys:
       env.optional('MINTMARK_ENCRYPTION_KEYS', {
         fallback: 'embedded: made in the keys directory; else required',
-        description: '`id:base64url(32 bytes)`, comma-separated, encrypts signing keys at rest; the first is used, all are understood',
+        description:
+          '`id:base64url(32 bytes)`, comma-separated, encrypts signing keys at rest; the first is used, all are understood',
         parse: namedKeys,
       }) ?? [],
     peppers:
       env.optional('MINTMARK_PEPPERS', {
         fallback: 'embedded: made in the keys directory; else required',
-        description: 'the same form; key of the digests of API keys. Append a new one everywhere, then move it to the front, later drop the old',
+        description:
+          'the same form; key of the digests of API keys. Append a new one everywhere, then move it to the front, later drop the old',
         parse: namedKeys,
       }) ?? [],
   }
@@ -180,7 +185,8 @@ function readTokens(env: Env) {
     signingAlg: env.choice('MINTMARK_SIGNING_ALG', {
       default: 'ES256',
       choices: SIGNING_ALGS,
-      description: 'written into the installation record at the first start, changed there later; so are the next two',
+      description:
+        'written into the installation record at the first start, changed there later; so are the next two',
     }),
     rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
       default: 2_592_000,
@@ -192,7 +198,8 @@ function readTokens(env: Env) {
       default: 7200,
       min: 1,
       max: 604_800,
-      description: 'how long a signing key is published before it is used; under 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
+      description:
+        'how long a signing key is published before it is used; under 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
     }),
     shortPublishLead: env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
       description: '`allowed`: no verifier caches the JWKS as istiod does',
@@ -205,17 +212,22 @@ function readTokens(env: Env) {
       default: 900,
       min: 0,
       max: 86_400,
-      description: 'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
+      description:
+        'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
     }),
   }
 }
 
 function checkTogether(env: Env, config: Config & { shortPublishLead: string | undefined }): void {
   if (config.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS && !config.shortPublishLead) {
-    env.fault('MINTMARK_PUBLISH_LEAD_SECONDS', 'must be at least 3600, because istiod may ask for the JWKS that seldom after a failure; if none of your verifiers caches it like that, set MINTMARK_SHORT_PUBLISH_LEAD=allowed')
+    env.fault(
+      'MINTMARK_PUBLISH_LEAD_SECONDS',
+      'must be at least 3600, because istiod may ask for the JWKS that seldom after a failure; if none of your verifiers caches it like that, set MINTMARK_SHORT_PUBLISH_LEAD=allowed',
+    )
   }
   if (config.databaseUrl) {
-    if (config.peppers.length === 0) env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
+    if (config.peppers.length === 0)
+      env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
     if (config.encryptionKeys.length === 0) {
       env.fault('MINTMARK_ENCRYPTION_KEYS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
     }
@@ -243,14 +255,18 @@ function issuerUrl(text: string): string {
   const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash
   const canonical = url && (text === url.href || text === url.href.replace(/\/$/, ''))
   if (!plain || !canonical || text.endsWith('/') || text.length > 200) {
-    throw new Error(`must be an https URL of at most 200 characters without query, fragment or trailing slash, got "${text}"`)
+    throw new Error(
+      `must be an https URL of at most 200 characters without query, fragment or trailing slash, got "${text}"`,
+    )
   }
   return text
 }
 
 function audience(text: string): string {
   if (!/^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.test(text)) {
-    throw new Error('must be 1 to 200 printable ASCII characters without spaces, commas, quotes or backslashes')
+    throw new Error(
+      'must be 1 to 200 printable ASCII characters without spaces, commas, quotes or backslashes',
+    )
   }
   return text
 }

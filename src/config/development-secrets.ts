@@ -5,9 +5,18 @@ import type { Config } from './config.ts'
 
 /** Files of the keys directory, and the variables that they stand in for. */
 const FILES = {
-  MINTMARK_ROOT_TOKEN: { file: 'root-token', make: (random: Random) => random.bytes(32).toString('base64url') },
-  MINTMARK_PEPPERS: { file: 'peppers', make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}` },
-  MINTMARK_ENCRYPTION_KEYS: { file: 'encryption-keys', make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}` },
+  MINTMARK_ROOT_TOKEN: {
+    file: 'root-token',
+    make: (random: Random) => random.bytes(32).toString('base64url'),
+  },
+  MINTMARK_PEPPERS: {
+    file: 'peppers',
+    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+  },
+  MINTMARK_ENCRYPTION_KEYS: {
+    file: 'encryption-keys',
+    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+  },
 } as const
 
 type SecretVariable = keyof typeof FILES

@@ -11,7 +11,9 @@ export interface VariableDescription {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(faults: readonly string[]) {
-    super(`The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map(f => `  - ${f}`).join('\n')}`)
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map(f => `  - ${f}`).join('\n')}`,
+    )
   }
 }
 
@@ -57,10 +59,14 @@ export class Env {
     const { min, max } = options
     const parse = (text: string) => {
       const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-      if (!(value >= min && value <= max)) throw new Error(`must be a whole number from ${min} to ${max}, got "${text}"`)
+      if (!(value >= min && value <= max))
+        throw new Error(`must be a whole number from ${min} to ${max}, got "${text}"`)
       return value
     }
-    return this.optional(name, { fallback: `${options.default} (${min} to ${max})`, ...options, parse }) ?? options.default
+    return (
+      this.optional(name, { fallback: `${options.default} (${min} to ${max})`, ...options, parse }) ??
+      options.default
+    )
   }
 
   choice<T extends string>(name: string, options: Common & { default: T; choices: readonly T[] }): T {

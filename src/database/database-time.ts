@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Clock } from '../system/clock.ts'
-import type { Database } from './database.ts'
+import type { Database, Handle } from './database.ts'
 
 /**
  * The time of the database, carried between measurements by the monotonic clock, so that a wrong host clock dates no
@@ -23,10 +23,15 @@ export class DatabaseTime {
   /** Asks the database, and takes the middle of the round trip as the moment of its answer. */
   async measure(database: Database): Promise<void> {
     const sent = this.#clock.monotonicMs()
-    const answered = await database.read(async db => {
-      const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
-      return (rows[0]?.now as Date).getTime()
-    })
+    const answered = await database.read(databaseNow)
     this.#offset = answered - (sent + this.#clock.monotonicMs()) / 2
   }
+}
+
+/** The database's clock at this moment, in epoch milliseconds: not the transaction's now(), which is from its beginning. */
+export async function databaseNow(db: Handle): Promise<number> {
+  const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('the database told no time')
+  return row.now.getTime()
 }

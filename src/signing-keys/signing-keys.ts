@@ -2,6 +2,7 @@ import { type Actor, type AuditEvent, fieldChanges, SYSTEM } from '../audit/audi
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { SigningAlg } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
 import { readInstallation } from '../database/installation.ts'
 import { Unavailable } from '../errors.ts'
 import { KeyRing, type RingKey } from './jwks.ts'
@@ -53,12 +54,14 @@ export class SigningKeys {
     const { keys, policy, now } = await this.#database.read(async db => ({
       keys: await publishedKeys(db),
       policy: (await readInstallation(db)).policy,
-      now: (await db.selectNoFrom(eb => eb.fn<Date>('clock_timestamp').as('now')).executeTakeFirstOrThrow()).now.getTime(),
+      now: await databaseNow(db),
     }))
     const steps = duePlan(keys, now, policy)
     if (steps.length === 0) return
     // Made before the transaction, because an RSA key takes longer to make than a lock should be held.
-    const spares = await Promise.all(steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])))
+    const spares = await Promise.all(
+      steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])),
+    )
     await mutate(this.#database, SYSTEM, async mutation => {
       const locked = await lockSigningKeys(mutation.trx)
       for (const step of duePlan(await publishedKeys(mutation.trx), locked.now, policy)) {
@@ -76,7 +79,9 @@ export class SigningKeys {
     const scheduled = await mutate(this.#database, actor, async ({ trx, record }) => {
       const { now } = await lockSigningKeys(trx)
       const { policy } = await readInstallation(trx)
-      const standby = (await publishedKeys(trx)).find(key => key.state === 'standby' && key.alg === policy.signingAlg)
+      const standby = (await publishedKeys(trx)).find(
+        key => key.state === 'standby' && key.alg === policy.signingAlg,
+      )
       if (!standby) throw new Unavailable('There is no standby key yet. Try again.')
       const { kid } = standby
       if (standby.activatesAt !== null) return { kid, activatesAt: standby.activatesAt }
@@ -101,7 +106,8 @@ export class SigningKeys {
     // A retiring key is published only: nobody signs with it again.
     if (key.state === 'retiring' || !encrypted) return { ...key, privateKey: undefined }
     const held = this.#ring?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
-    const privateKey = held ?? (await importPrivateKey(await this.#encryption.decrypt(key.kid, encrypted), key.alg))
+    const privateKey =
+      held ?? (await importPrivateKey(await this.#encryption.decrypt(key.kid, encrypted), key.alg))
     return { ...key, privateKey }
   }
 
@@ -135,7 +141,8 @@ function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | unde
   return index < 0 ? undefined : spares.splice(index, 1)[0]
 }
 
-const transition = (kid: string, from: string, to: string): AuditEvent => event(to, kid, { state: { from, to } })
+const transition = (kid: string, from: string, to: string): AuditEvent =>
+  event(to, kid, { state: { from, to } })
 
 const event = (action: string, kid: string, changes: AuditEvent['changes']): AuditEvent => ({
   action: `signing-key.${action}`,

@@ -15,7 +15,11 @@ const GRANTS = {
 type Owner = keyof typeof GRANTS
 
 /** A subquery: the granted names of one kind, in the order that they were given. `id` is a column reference. */
-export function grantedNames(owner: Owner, id: RawBuilder<unknown>, kind: Model['kind']): RawBuilder<string[]> {
+export function grantedNames(
+  owner: Owner,
+  id: RawBuilder<unknown>,
+  kind: Model['kind'],
+): RawBuilder<string[]> {
   const { table, owner: column } = GRANTS[owner]
   return sql<string[]>`coalesce((
     SELECT array_agg(granted.model ORDER BY granted.position) FROM ${sql.table(table)} AS granted
@@ -24,10 +28,17 @@ export function grantedNames(owner: Owner, id: RawBuilder<unknown>, kind: Model[
 }
 
 /** Sets an owner's grants to exactly these names, models and adapters together. */
-export async function replaceGrants(trx: Handle, owner: Owner, id: string, names: readonly string[]): Promise<void> {
+export async function replaceGrants(
+  trx: Handle,
+  owner: Owner,
+  id: string,
+  names: readonly string[],
+): Promise<void> {
   const { table, owner: column } = GRANTS[owner]
   await sql`DELETE FROM ${sql.table(table)} WHERE ${sql.ref(column)} = ${id}`.execute(trx)
   if (names.length === 0) return
   await sql`INSERT INTO ${sql.table(table)} (${sql.ref(column)}, model, position)
-    SELECT ${id}, model, position FROM unnest(${names}::text[]) WITH ORDINALITY AS list (model, position)`.execute(trx)
+    SELECT ${id}, model, position FROM unnest(${names}::text[]) WITH ORDINALITY AS list (model, position)`.execute(
+    trx,
+  )
 }

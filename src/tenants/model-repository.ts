@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
-import type { Model } from './model.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import type { Model } from './model.ts'
 
 const COLUMNS = ['name', 'seq', 'kind', 'base_model', 'description', 'created_at', 'updated_at'] as const
 
@@ -38,7 +38,11 @@ export async function lockModels(trx: Handle): Promise<void> {
   await sql`LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE`.execute(trx)
 }
 
-export async function listModels(db: Handle, kind: Model['kind'], { limit, after }: PageRequest): Promise<Page<Model>> {
+export async function listModels(
+  db: Handle,
+  kind: Model['kind'],
+  { limit, after }: PageRequest,
+): Promise<Page<Model>> {
   const rows = await db
     .selectFrom('models')
     .select(COLUMNS)
@@ -52,14 +56,28 @@ export async function listModels(db: Handle, kind: Model['kind'], { limit, after
 
 /** Names of every base model, oldest first: what `models: null` stands for. */
 export async function registeredModels(db: Handle): Promise<string[]> {
-  const rows = await db.selectFrom('models').select('name').where('kind', '=', 'model').orderBy('seq').execute()
+  const rows = await db
+    .selectFrom('models')
+    .select('name')
+    .where('kind', '=', 'model')
+    .orderBy('seq')
+    .execute()
   return rows.map(row => row.name)
 }
 
 /** Those of `names` that are registered as this kind. */
-export async function knownModels(db: Handle, kind: Model['kind'], names: readonly string[]): Promise<Set<string>> {
+export async function knownModels(
+  db: Handle,
+  kind: Model['kind'],
+  names: readonly string[],
+): Promise<Set<string>> {
   if (names.length === 0) return new Set()
-  const rows = await db.selectFrom('models').select('name').where('kind', '=', kind).where('name', 'in', names).execute()
+  const rows = await db
+    .selectFrom('models')
+    .select('name')
+    .where('kind', '=', kind)
+    .where('name', 'in', names)
+    .execute()
   return new Set(rows.map(row => row.name))
 }
 

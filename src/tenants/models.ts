@@ -2,6 +2,7 @@ import type { Actor } from '../audit/audit-event.ts'
 import { fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
+import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
 import type { Model } from './model.ts'
 import {
@@ -15,7 +16,6 @@ import {
   updateModel,
 } from './model-repository.ts'
 import { jsonBytes, LONGEST_JSON } from './name.ts'
-import type { Page, PageRequest } from '../database/page.ts'
 
 /** Operations on base models and adapters: one class, because they share one namespace. */
 export class Models {
@@ -44,7 +44,10 @@ export class Models {
       await lockModels(trx)
       const before = await findModel(trx, settings.name)
       if (before && before.kind !== settings.kind) {
-        throw new Conflict('name_taken', `"${settings.name}" is registered as ${a(before.kind)}, and both share one namespace.`)
+        throw new Conflict(
+          'name_taken',
+          `"${settings.name}" is registered as ${a(before.kind)}, and both share one namespace.`,
+        )
       }
       const changes = fieldChanges(before && editable(before), settings)
       if (before && Object.keys(changes).length === 0) return { model: before, created: false }
@@ -52,7 +55,10 @@ export class Models {
       if (!before) await checkRoom(trx, settings)
       const model = before ? await updateModel(trx, settings) : await insertModel(trx, settings)
       const action = `${settings.kind}.${before ? 'update' : 'create'}` as const
-      record({ action, targetKind: settings.kind, targetId: model.name, changes }, { kind: 'model', id: model.name })
+      record(
+        { action, targetKind: settings.kind, targetId: model.name, changes },
+        { kind: 'model', id: model.name },
+      )
       return { model, created: !before }
     })
   }
@@ -64,7 +70,10 @@ export class Models {
       const model = await getModel(trx, kind, name)
       await deleteModel(trx, name)
       const changes = fieldChanges(editable(model), undefined)
-      record({ action: `${kind}.delete`, targetKind: kind, targetId: name, changes }, { kind: 'model', id: name })
+      record(
+        { action: `${kind}.delete`, targetKind: kind, targetId: name, changes },
+        { kind: 'model', id: name },
+      )
     })
   }
 }
@@ -79,7 +88,12 @@ async function checkBaseModel(trx: Handle, settings: ModelSettings): Promise<voi
   if (settings.baseModel === null) return
   const base = await findModel(trx, settings.baseModel)
   if (base?.kind === 'model') return
-  throw new Invalid([{ pointer: '/base_model', message: `must be a registered base model: PUT /admin/v1/models/${settings.baseModel} first` }])
+  throw new Invalid([
+    {
+      pointer: '/base_model',
+      message: `must be a registered base model: PUT /admin/v1/models/${settings.baseModel} first`,
+    },
+  ])
 }
 
 /** `models: null` puts every registered base model into a token, so their list has a limit. */
@@ -95,4 +109,9 @@ async function checkRoom(trx: Handle, settings: ModelSettings): Promise<void> {
 
 const a = (kind: Model['kind']) => (kind === 'adapter' ? 'an adapter' : 'a base model')
 
-const editable = ({ name, kind, baseModel, description }: Model): ModelSettings => ({ name, kind, baseModel, description })
+const editable = ({ name, kind, baseModel, description }: Model): ModelSettings => ({
+  name,
+  kind,
+  baseModel,
+  description,
+})

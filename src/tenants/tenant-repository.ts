@@ -9,7 +9,17 @@ const tenantId = sql.ref('tenants.id')
 function selectTenants(db: Handle) {
   return db
     .selectFrom('tenants')
-    .select(['id', 'seq', 'name', 'description', 'labels', 'suspended_at', 'tier', 'scopes', 'models_limited'])
+    .select([
+      'id',
+      'seq',
+      'name',
+      'description',
+      'labels',
+      'suspended_at',
+      'tier',
+      'scopes',
+      'models_limited',
+    ])
     .select(['audiences', 'token_ttl_seconds', 'staleness_seconds', 'created_at', 'updated_at'])
     .select([
       sql<string[]>`coalesce((SELECT array_agg(tier ORDER BY position) FROM tenant_tiers
@@ -72,7 +82,10 @@ export async function wasDeleted(db: Handle, id: string): Promise<boolean> {
 }
 
 export async function insertTenant(trx: Handle, id: string, settings: TenantSettings): Promise<void> {
-  await trx.insertInto('tenants').values({ id, ...columns(settings) }).execute()
+  await trx
+    .insertInto('tenants')
+    .values({ id, ...columns(settings) })
+    .execute()
   await replaceLists(trx, id, settings)
 }
 

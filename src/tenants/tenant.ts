@@ -53,15 +53,23 @@ export function defaultTenantSettings(id: string, audience: string): TenantSetti
 export function tenantFaults(settings: TenantSettings): Fault[] {
   const faults: Fault[] = []
   if (!settings.allowedTiers.includes(settings.tier)) {
-    faults.push({ pointer: '/tier', message: `must be one of allowed_tiers, which has ${listed(settings.allowedTiers)}` })
+    faults.push({
+      pointer: '/tier',
+      message: `must be one of allowed_tiers, which has ${listed(settings.allowedTiers)}`,
+    })
   }
-  if (settings.audiences.length === 0) faults.push({ pointer: '/audiences', message: 'must have at least one entry' })
+  if (settings.audiences.length === 0)
+    faults.push({ pointer: '/audiences', message: 'must have at least one entry' })
   for (const [field, pointer] of LISTS) {
     const list = settings[field] ?? []
-    if (new Set(list).size < list.length) faults.push({ pointer, message: 'must not name the same entry twice' })
+    if (new Set(list).size < list.length)
+      faults.push({ pointer, message: 'must not name the same entry twice' })
     if (field === 'allowedTiers') continue
     if (jsonBytes(list) > LONGEST_JSON[field]) {
-      faults.push({ pointer, message: `must not be longer than ${LONGEST_JSON[field]} bytes as JSON, because a token carries it` })
+      faults.push({
+        pointer,
+        message: `must not be longer than ${LONGEST_JSON[field]} bytes as JSON, because a token carries it`,
+      })
     }
   }
   return faults

@@ -53,13 +53,20 @@ export class Tenants {
     if (given.allowedTiers === undefined) settings.allowedTiers = [settings.tier]
     return mutate(this.#database, actor, async ({ trx, record }) => {
       if (await wasDeleted(trx, id)) {
-        throw new Conflict('tenant_id_taken', `A tenant "${id}" was deleted, and ids are not given out again.`)
+        throw new Conflict(
+          'tenant_id_taken',
+          `A tenant "${id}" was deleted, and ids are not given out again.`,
+        )
       }
-      if (await findTenant(trx, id)) throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
+      if (await findTenant(trx, id))
+        throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
       await check(trx, settings)
       await insertTenant(trx, id, settings)
       const changes = fieldChanges(undefined, settings)
-      record({ action: 'tenant.create', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+      record(
+        { action: 'tenant.create', targetKind: 'tenant', targetId: id, tenantId: id, changes },
+        { kind: 'tenant', id },
+      )
       return getTenant(trx, id)
     })
   }
@@ -73,7 +80,10 @@ export class Tenants {
       if (Object.keys(changes).length === 0) return before
       await check(trx, settings)
       await updateTenant(trx, id, settings)
-      record({ action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+      record(
+        { action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes },
+        { kind: 'tenant', id },
+      )
       return getTenant(trx, id)
     })
   }
@@ -101,7 +111,10 @@ export class Tenants {
       }
       await deleteTenant(trx, id)
       const changes = fieldChanges({ ...settingsOf(tenant), liveKeys: live }, undefined)
-      record({ action: 'tenant.delete', targetKind: 'tenant', targetId: id, tenantId: id, changes }, { kind: 'tenant', id })
+      record(
+        { action: 'tenant.delete', targetKind: 'tenant', targetId: id, tenantId: id, changes },
+        { kind: 'tenant', id },
+      )
     })
   }
 
@@ -111,7 +124,10 @@ export class Tenants {
       if ((before.suspendedAt !== null) === suspended) return before
       await setSuspended(trx, id, suspended)
       const action = suspended ? 'tenant.suspend' : 'tenant.resume'
-      record({ action, targetKind: 'tenant', targetId: id, tenantId: id, changes: {} }, { kind: 'tenant', id })
+      record(
+        { action, targetKind: 'tenant', targetId: id, tenantId: id, changes: {} },
+        { kind: 'tenant', id },
+      )
       return getTenant(trx, id)
     })
   }
@@ -140,9 +156,16 @@ async function check(trx: Handle, settings: TenantSettings): Promise<void> {
   if (faults.length > 0) throw new Invalid(faults)
 }
 
-function unknown(pointer: string, names: readonly string[], known: { has(name: string): boolean }, what: string): Fault[] {
+function unknown(
+  pointer: string,
+  names: readonly string[],
+  known: { has(name: string): boolean },
+  what: string,
+): Fault[] {
   return names.flatMap((name, index) =>
-    known.has(name) ? [] : [{ pointer: `${pointer}/${index}`, message: `names a ${what} that is not registered: "${name}"` }],
+    known.has(name)
+      ? []
+      : [{ pointer: `${pointer}/${index}`, message: `names a ${what} that is not registered: "${name}"` }],
   )
 }
 

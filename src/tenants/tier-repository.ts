@@ -28,7 +28,12 @@ export async function findTier(db: Handle, name: string): Promise<Tier | undefin
 
 /** Row lock until the end of the transaction. */
 export async function lockTier(trx: Handle, name: string): Promise<Tier | undefined> {
-  const row = await trx.selectFrom('tiers').select(COLUMNS).where('name', '=', name).forUpdate().executeTakeFirst()
+  const row = await trx
+    .selectFrom('tiers')
+    .select(COLUMNS)
+    .where('name', '=', name)
+    .forUpdate()
+    .executeTakeFirst()
   return row && toTier(row)
 }
 
@@ -43,14 +48,27 @@ export async function listTiers(db: Handle, { limit, after }: PageRequest): Prom
   return toPage(rows, limit, toTier)
 }
 
-export async function insertTier(trx: Handle, tier: Pick<Tier, 'name' | 'priority' | 'description'>): Promise<Tier> {
+export async function insertTier(
+  trx: Handle,
+  tier: Pick<Tier, 'name' | 'priority' | 'description'>,
+): Promise<Tier> {
   return toTier(await trx.insertInto('tiers').values(tier).returning(COLUMNS).executeTakeFirstOrThrow())
 }
 
-export async function updateTier(trx: Handle, tier: Pick<Tier, 'name' | 'priority' | 'description'>): Promise<Tier> {
+export async function updateTier(
+  trx: Handle,
+  tier: Pick<Tier, 'name' | 'priority' | 'description'>,
+): Promise<Tier> {
   const { name, priority, description } = tier
   const set = { priority, description, updated_at: sql<Date>`now()` }
-  return toTier(await trx.updateTable('tiers').set(set).where('name', '=', name).returning(COLUMNS).executeTakeFirstOrThrow())
+  return toTier(
+    await trx
+      .updateTable('tiers')
+      .set(set)
+      .where('name', '=', name)
+      .returning(COLUMNS)
+      .executeTakeFirstOrThrow(),
+  )
 }
 
 /** A tier in use is refused by its foreign keys. */

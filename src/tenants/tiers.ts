@@ -2,8 +2,8 @@ import type { Actor } from '../audit/audit-event.ts'
 import { fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
-import { NotFound } from '../errors.ts'
 import type { Page, PageRequest } from '../database/page.ts'
+import { NotFound } from '../errors.ts'
 import type { Tier } from './tier.ts'
 import { deleteTier, findTier, insertTier, listTiers, lockTier, updateTier } from './tier-repository.ts'
 
@@ -48,7 +48,10 @@ export class Tiers {
       if (!tier) throw new NotFound('tier', name)
       await deleteTier(trx, name)
       const changes = fieldChanges(editable(tier), undefined)
-      record({ action: 'tier.delete', targetKind: 'tier', targetId: name, changes }, { kind: 'tier', id: name })
+      record(
+        { action: 'tier.delete', targetKind: 'tier', targetId: name, changes },
+        { kind: 'tier', id: name },
+      )
     })
   }
 }

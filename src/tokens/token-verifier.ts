@@ -1,4 +1,4 @@
-import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
+import { createLocalJWKSet, createRemoteJWKSet, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import { ACCESS_TOKEN_TYPE } from './claims.ts'
 
@@ -21,4 +21,15 @@ export async function verifyAccessToken(
     currentDate: new Date(expected.now),
   })
   return payload
+}
+
+/** Checks a token with nothing but what is published, fetched over HTTP: what any gateway does. Throws as above. */
+export async function verifyAsGateway(
+  jwt: string,
+  expected: { jwksUrl: string; issuer: string; audience: string },
+): Promise<{ header: JWTHeaderParameters; claims: JWTPayload }> {
+  const { issuer, audience } = expected
+  const keys = createRemoteJWKSet(new URL(expected.jwksUrl))
+  const { payload, protectedHeader } = await jwtVerify(jwt, keys, { issuer, audience, typ: ACCESS_TOKEN_TYPE })
+  return { header: protectedHeader, claims: payload }
 }

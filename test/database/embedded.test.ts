@@ -22,11 +22,11 @@ import { createInterface } from 'node:readline'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded.ts'
-import { openHome } from '../../src/database/embedded-home.ts'
-import { stopLeftover } from '../../src/database/embedded-postmaster.ts'
-import { findPackage, preparePrograms } from '../../src/database/embedded-programs.ts'
-import { startServer } from '../../src/database/embedded-server.ts'
-import { findDatabaseUser } from '../../src/database/embedded-user.ts'
+import { openHome } from '../../src/database/embedded/home.ts'
+import { stopLeftover } from '../../src/database/embedded/postmaster.ts'
+import { findPackage, preparePrograms } from '../../src/database/embedded/programs.ts'
+import { startServer } from '../../src/database/embedded/server.ts'
+import { findDatabaseUser } from '../../src/database/embedded/user.ts'
 import { systemClock as clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
@@ -71,7 +71,7 @@ afterAll(async () => {
 
 /** An empty folder that, unlike mkdtemp's, the database's user can enter. */
 async function folder(mode = 0o755): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'mintmark-test-'))
+  const path = await mkdtemp(join(tmpdir(), 'mintmark-embedded-test-'))
   await chmod(path, mode)
   folders.add(path)
   return path
@@ -193,6 +193,16 @@ describe('the embedded Postgres', () => {
     expect((await stat(join(directory, 'credentials.json'))).mode & 0o777).toBe(0o600)
     expect((await stat(directory)).mode & 0o007).toBe(0)
     expect((await readdir(directory)).filter(name => name.includes('.new-'))).toEqual([])
+  })
+
+  it('moves a log that has become long out of the way', async () => {
+    const { directory, stop } = await start()
+    await stop()
+    const file = join(directory, 'postgres.log')
+    await writeFile(file, Buffer.alloc(9 * 1024 * 1024, '.'))
+    await start()
+    expect((await stat(file)).size).toBeLessThan(10_000)
+    expect(await stat(`${file}.1`)).toMatchObject({ size: 9 * 1024 * 1024, mode: 0o100600 })
   })
 
   it('leads a process group of its own, so that Ctrl-C does not reach it', async () => {

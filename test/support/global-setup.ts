@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -27,14 +27,19 @@ declare module 'vitest' {
 
 /** `TEST_DATABASE_URL` names a server (a superuser's URL); else one is started from the embedded binaries. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = process.env.TEST_DATABASE_URL ? foreignServer(process.env.TEST_DATABASE_URL) : await embeddedServer()
+  const server = process.env.TEST_DATABASE_URL
+    ? foreignServer(process.env.TEST_DATABASE_URL)
+    : await embeddedServer()
   const suffix = systemRandom.bytes(6).toString('hex')
   const template = `mintmark_template_${suffix}`
   const applicationUser = `mintmark_test_${suffix}`
   const applicationPassword = systemRandom.bytes(16).toString('hex')
   await query(server.url, `CREATE DATABASE ${template}`)
   await migrate(withDatabase(server.url, template))
-  await query(server.url, `CREATE ROLE ${applicationUser} LOGIN PASSWORD '${applicationPassword}' IN ROLE mintmark_app`)
+  await query(
+    server.url,
+    `CREATE ROLE ${applicationUser} LOGIN PASSWORD '${applicationPassword}' IN ROLE mintmark_app`,
+  )
   project.provide('postgres', { ownerUrl: server.url, applicationUser, applicationPassword, template })
   return async () => {
     await query(server.url, `DROP DATABASE ${template} WITH (FORCE)`)
@@ -47,6 +52,8 @@ const foreignServer = (url: string) => ({ url, stop: async () => {} })
 
 async function embeddedServer() {
   const dataDir = await mkdtemp(join(tmpdir(), 'mintmark-test-'))
+  // As root the database runs as another user, who would otherwise be given a folder elsewhere.
+  await chmod(dataDir, 0o755)
   const logger = createLogger('warn')
   const embedded = await startEmbeddedPostgres({ dataDir, logger, clock: systemClock, random: systemRandom })
   const stop = async () => {

@@ -8,7 +8,10 @@ export interface TestDatabase {
   ownerUrl: string
   applicationUrl: string
   /** Runs one statement as the owner, for what no API of ours may do. */
-  asOwner<Row extends pg.QueryResultRow = pg.QueryResultRow>(statement: string, values?: unknown[]): Promise<Row[]>
+  asOwner<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    statement: string,
+    values?: unknown[],
+  ): Promise<Row[]>
   drop(): Promise<void>
 }
 
@@ -31,7 +34,11 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
   }
 }
 
-async function run<Row extends pg.QueryResultRow>(url: string, statement: string, values: unknown[] = []): Promise<Row[]> {
+async function run<Row extends pg.QueryResultRow>(
+  url: string,
+  statement: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {

@@ -25,7 +25,10 @@ export interface TestService {
   /** POST /oauth/token with these form parameters. */
   token(parameters: Record<string, string>, headers?: Record<string, string>): Promise<JsonAnswer>
   /** Makes a tenant, with a model and an adapter when it names them, and a key; returns both and the secret. */
-  tenantWithKey(tenant?: Record<string, unknown>, key?: Record<string, unknown>): Promise<{ tenantId: string; keyId: string; secret: string; secretId: string }>
+  tenantWithKey(
+    tenant?: Record<string, unknown>,
+    key?: Record<string, unknown>,
+  ): Promise<{ tenantId: string; keyId: string; secret: string; secretId: string }>
   stop(): Promise<void>
 }
 
@@ -43,10 +46,19 @@ export const testEnvironment = (): Record<string, string> => ({
 
 /** `env` overrides variables; `database` shares one between services; `awaitReady: false` returns before it is ready. */
 export async function startTestService(
-  options: { env?: Record<string, string>; database?: TestDatabase; overrides?: Overrides; awaitReady?: boolean } = {},
+  options: {
+    env?: Record<string, string>
+    database?: TestDatabase
+    overrides?: Overrides
+    awaitReady?: boolean
+  } = {},
 ): Promise<TestService> {
   const database = options.database ?? (await createTestDatabase())
-  const environment: Record<string, string> = { ...testEnvironment(), DATABASE_URL: database.applicationUrl, ...options.env }
+  const environment: Record<string, string> = {
+    ...testEnvironment(),
+    DATABASE_URL: database.applicationUrl,
+    ...options.env,
+  }
   const logs: string[] = []
   const logger = createLogger(environment.LOG_LEVEL ?? 'info', { write: line => void logs.push(line) })
   const service = await startService(readConfig(new Env(environment)), { logger, ...options.overrides })
@@ -70,7 +82,11 @@ export async function startTestService(
     logs,
     admin,
     token: (parameters, headers = {}) =>
-      request(`${service.urls.public}/oauth/token`, { method: 'POST', headers, body: new URLSearchParams(parameters) }),
+      request(`${service.urls.public}/oauth/token`, {
+        method: 'POST',
+        headers,
+        body: new URLSearchParams(parameters),
+      }),
     tenantWithKey: (tenant, key) => tenantWithKey(admin, tenant, key),
     stop: async () => {
       await service.stop()
@@ -89,7 +105,12 @@ async function tenantWithKey(
   if (made.status !== 201) throw new Error(`the tenant was refused: ${made.text}`)
   const { status, text, body } = await admin('POST', `/tenants/${id}/keys`, key)
   if (status !== 201) throw new Error(`the key was refused: ${text}`)
-  return { tenantId: id, keyId: body.id as string, secret: body.secret as string, secretId: body.secret_id as string }
+  return {
+    tenantId: id,
+    keyId: body.id as string,
+    secret: body.secret as string,
+    secretId: body.secret_id as string,
+  }
 }
 
 /** One HTTP request; the body is parsed when it is JSON. */
@@ -97,5 +118,10 @@ export async function request(url: string, init?: RequestInit): Promise<JsonAnsw
   const response = await fetch(url, init)
   const text = await response.text()
   const isJson = /json/.test(response.headers.get('content-type') ?? '')
-  return { status: response.status, headers: response.headers, text, body: isJson && text ? JSON.parse(text) : undefined }
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: isJson && text ? JSON.parse(text) : undefined,
+  }
 }

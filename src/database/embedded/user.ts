@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { lchown, lstat } from 'node:fs/promises'
-import { EmbeddedPostgresError } from './embedded-error.ts'
+import { EmbeddedPostgresError } from './error.ts'
 
 /** The account that runs Postgres when this process is root, which Postgres refuses to be. */
 export interface DatabaseUser {

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { chmod, cp, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
-import type { Random } from '../system/random.ts'
-import { EmbeddedPostgresError } from './embedded-error.ts'
-import type { Home } from './embedded-home.ts'
-import { asUser, type DatabaseUser, ignoring } from './embedded-user.ts'
+import type { Random } from '../../system/random.ts'
+import { EmbeddedPostgresError } from './error.ts'
+import type { Home } from './home.ts'
+import { asUser, type DatabaseUser, ignoring } from './user.ts'
 
 /** Postgres programs that the database's user can run. */
 export interface Programs {

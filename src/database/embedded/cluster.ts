@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Random } from '../system/random.ts'
-import { EmbeddedPostgresError } from './embedded-error.ts'
-import type { Home } from './embedded-home.ts'
-import type { Programs } from './embedded-programs.ts'
-import { asUser, giveTo, ignoring } from './embedded-user.ts'
+import type { Random } from '../../system/random.ts'
+import { EmbeddedPostgresError } from './error.ts'
+import type { Home } from './home.ts'
+import type { Programs } from './programs.ts'
+import { asUser, giveTo, ignoring } from './user.ts'
 
 /** Passwords of the two login roles: base64url, made once per home. */
 export interface Credentials {

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock } from '../system/clock.ts'
-import { ignoring } from './embedded-user.ts'
+import type { Clock } from '../../system/clock.ts'
+import { ignoring } from './user.ts'
 
 const FAST_SHUTDOWN_MS = 30_000
 const POLL_MS = 20

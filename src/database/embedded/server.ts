@@ -3,15 +3,15 @@ import { closeSync, openSync } from 'node:fs'
 import { copyFile, readFile, stat, truncate } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import pg from 'pg'
-import type { Clock } from '../system/clock.ts'
-import { EmbeddedPostgresError } from './embedded-error.ts'
-import { sendSignal, stopLeftover, stopPostmaster } from './embedded-postmaster.ts'
-import type { Programs } from './embedded-programs.ts'
-import { asUser, type DatabaseUser, ignoring } from './embedded-user.ts'
+import type { Clock } from '../../system/clock.ts'
+import { EmbeddedPostgresError } from './error.ts'
+import { sendSignal, stopLeftover, stopPostmaster } from './postmaster.ts'
+import type { Programs } from './programs.ts'
+import { asUser, type DatabaseUser, ignoring } from './user.ts'
 
 const START_MS = 120_000
 const POLL_MS = 25
-/** A refused password may be a stranger's on our port, whom our server's exit will expose; then it is ours. */
+/** For so long a refused password may come from a stranger on our port, with our server about to end; later it is final. */
 const REFUSED_MS = 2_000
 
 /** Ends of a start that another try may better: a port just taken, remains of a killed server that are not gone yet. */

@@ -1,9 +1,9 @@
 import { chmod, lchown, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Random } from '../system/random.ts'
-import { EmbeddedPostgresError } from './embedded-error.ts'
-import { canEnter, type DatabaseUser, findDatabaseUser, ignoring, runsAsRoot } from './embedded-user.ts'
+import type { Random } from '../../system/random.ts'
+import { EmbeddedPostgresError } from './error.ts'
+import { canEnter, type DatabaseUser, findDatabaseUser, ignoring, runsAsRoot } from './user.ts'
 
 /** The folder of one embedded Postgres: lock, credentials and log, which are ours, and the cluster in `data`. */
 export interface Home {

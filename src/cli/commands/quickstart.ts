@@ -1,0 +1,154 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join, relative } from 'node:path'
+import { rootTokenFile } from '../../config/development-secrets.ts'
+import { type Launched, launch } from '../../launch.ts'
+import { verifyAsGateway } from '../../tokens/token-verifier.ts'
+import { exitOnFailure, onStopSignal } from './serve.ts'
+
+/** The ports that README's commands name; each is given up for any free one when it is taken. */
+const PORTS = { MINTMARK_PUBLIC_PORT: 8080, MINTMARK_ADMIN_PORT: 8081, MINTMARK_OPS_PORT: 8084 }
+
+const MODEL = 'llama-3-8b'
+const ADAPTER = 'acme-sql'
+const TENANT = {
+  id: 'acme',
+  name: 'Acme',
+  tier: 'premium',
+  allowed_tiers: ['premium', 'batch'],
+  adapters: [ADAPTER],
+}
+
+/**
+ * Everything in one go, as a user would do it: starts the service on an embedded database, makes a tenant and a key
+ * over the admin API (or uses those of the last time), exchanges the key over HTTP and verifies the token with the
+ * published keys. Then prints how to go on, and keeps serving unless `exit`.
+ */
+export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit: boolean }): Promise<void> {
+  const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...environment, ...(await freePorts(environment)) }
+  if (env.DATABASE_URL)
+    throw new Error('the quickstart brings its own database: unset DATABASE_URL, or use "npm start"')
+  say('Starting Mintmark on an embedded Postgres …')
+  const launching = launch(env, { onProgress: message => say(`  ${message}`) })
+  onStopSignal(launching)
+  const launched = await exitOnFailure(launching)
+  await launched.service.ready
+  const { urls, issuer } = launched.service
+  say(`  ready: tokens and JWKS on ${urls.public}, admin API on ${urls.admin}\n`)
+
+  const keyFile = join(launched.config.dataDir, 'quickstart-key')
+  const admin = adminClient(launched)
+  await makeTenant(admin)
+  const { secret, answer } = await exchangeSavedOrNewKey(admin, urls.public, keyFile)
+  say(`Exchanged ${secret.slice(0, 20)}… for a token that lives ${answer.expires_in} seconds.`)
+
+  const { header, claims } = await verifyAsGateway(answer.access_token, {
+    jwksUrl: `${urls.public}/.well-known/jwks.json`,
+    issuer,
+    audience: launched.config.audience,
+  })
+  say(`Verified with ${urls.public}/.well-known/jwks.json, as a gateway does:\n`)
+  say(`${JSON.stringify(header)}\n${JSON.stringify(claims, null, 2)}\n`)
+  say(nextCommands(launched, keyFile, claims.sub ?? ''))
+  if (!options.exit) return say('Serving until Ctrl-C.')
+  await launched.stop()
+  process.exit(0)
+}
+
+type AdminClient = (
+  method: string,
+  path: string,
+  body: object,
+) => Promise<{ status: number; body: Record<string, unknown> }>
+
+/** @throws {Error} for anything but 2xx, and 409 for what is there already. */
+function adminClient({ config, service }: Launched): AdminClient {
+  const authorization = `Bearer ${config.rootTokens[0]?.reveal()}`
+  return async (method, path, body) => {
+    const response = await fetch(`${service.urls.admin}/admin/v1${path}`, {
+      method,
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    const answer = (await response.json()) as Record<string, unknown>
+    if (response.ok || response.status === 409) return { status: response.status, body: answer }
+    throw new Error(`${method} /admin/v1${path} was refused: ${response.status} ${answer.detail}`)
+  }
+}
+
+async function makeTenant(admin: AdminClient): Promise<void> {
+  await admin('PUT', `/models/${MODEL}`, {})
+  await admin('PUT', `/adapters/${ADAPTER}`, { base_model: MODEL })
+  const { status } = await admin('POST', '/tenants', TENANT)
+  say(status === 201 ? `Created the tenant "${TENANT.id}".` : `The tenant "${TENANT.id}" is there already.`)
+}
+
+interface TokenAnswer {
+  access_token: string
+  expires_in: number
+}
+
+/** A key is shown once, so the quickstart keeps its own as a client would; a revoked or lost one is replaced. */
+async function exchangeSavedOrNewKey(admin: AdminClient, publicUrl: string, keyFile: string) {
+  const saved = await readFile(keyFile, 'utf8').catch(() => '')
+  const again = saved && (await exchange(publicUrl, saved))
+  if (again) {
+    say('Using the key of the last time.')
+    return { secret: saved, answer: again }
+  }
+  const { body } = await admin('POST', `/tenants/${TENANT.id}/keys`, { name: 'quickstart' })
+  const secret = String(body.secret)
+  // Without a final newline, so that curl's --data-urlencode name@file sends the key and nothing else.
+  await writeFile(keyFile, secret, { mode: 0o600 })
+  say(`Created an API key for it: ${body.id}, kept in ${shown(keyFile)}.`)
+  const answer = await exchange(publicUrl, secret)
+  if (!answer) throw new Error('the new key was refused')
+  return { secret, answer }
+}
+
+async function exchange(publicUrl: string, secret: string): Promise<TokenAnswer | undefined> {
+  const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
+  const response = await fetch(`${publicUrl}/oauth/token`, { method: 'POST', body })
+  if (response.status === 401) return undefined
+  if (!response.ok) throw new Error(`the exchange was refused: ${response.status} ${await response.text()}`)
+  return (await response.json()) as TokenAnswer
+}
+
+function nextCommands({ config, service }: Launched, keyFile: string, keyId: string): string {
+  const { urls } = service
+  return `Three commands to go on with, in another terminal:
+
+  # exchange the key for a token
+  curl -s ${urls.public}/oauth/token -d grant_type=client_credentials --data-urlencode client_secret@${shown(keyFile)}
+
+  # read the key, and what it may do
+  curl -s ${urls.admin}/admin/v1/keys/${keyId} -H "Authorization: Bearer $(cat ${shown(rootTokenFile(config.keysDir))})"
+
+  # revoke it: the first command is refused from then on
+  curl -s -X POST ${urls.admin}/admin/v1/keys/${keyId}/revoke -H "Authorization: Bearer $(cat ${shown(rootTokenFile(config.keysDir))})"
+`
+}
+
+/** Ports that are not set and not free are set to 0: any free one. */
+async function freePorts(environment: NodeJS.ProcessEnv): Promise<Record<string, string>> {
+  const host = environment.MINTMARK_HOST ?? '127.0.0.1'
+  const chosen: Record<string, string> = {}
+  for (const [name, port] of Object.entries(PORTS)) {
+    if (environment[name] === undefined && !(await isFree(host, port))) chosen[name] = '0'
+  }
+  return chosen
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, host, () => server.close(() => resolve(true)))
+  })
+}
+
+const shown = (path: string) => relative(process.cwd(), path) || path
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

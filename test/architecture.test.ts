@@ -1,0 +1,140 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+/**
+ * The shape of src, held by the machine. Layers, lowest first: a file may import from its own layer's folder and
+ * from layers above it in this list. `|` in the design's table means "never each other".
+ */
+const LAYERS: string[][] = [
+  ['errors', 'system'],
+  ['config', 'database'],
+  ['audit'],
+  ['tenants'],
+  ['api-keys', 'signing-keys'],
+  ['tokens'],
+  ['http'],
+  ['oauth', 'admin', 'gateway'],
+  ['readiness', 'maintenance', 'service'],
+  ['launch', 'main', 'cli'],
+]
+/** Folders of one layer that must not know each other. */
+const STRANGERS = new Set(['oauth', 'admin', 'gateway', 'api-keys', 'signing-keys'])
+
+/** Who may import an outside package. Whatever is not named here, nobody may. */
+const PACKAGES: Record<string, RegExp> = {
+  jose: /^(signing-keys|tokens)\//,
+  express: /^(http|oauth|admin|gateway)\//,
+  kysely: /^(database\/|audit\/audit-log|(tenants|api-keys|signing-keys)\/.*(-repository|directory)\.ts$)/,
+  pg: /^database\//,
+  pino: /^system\/logger/,
+  zod: /^admin\//,
+  commander: /^cli\//,
+}
+
+/** Transports speak to services, not to tables. */
+const TRANSPORTS = /^(oauth|admin|gateway|http)\//
+
+const src = new URL('../src/', import.meta.url).pathname
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))
+const texts = new Map(files.map(name => [name, readFileSync(join(src, name), 'utf8')]))
+
+const folderOf = (file: string) => file.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const layerOf = (file: string) => LAYERS.findIndex(layer => layer.includes(folderOf(file)))
+
+function importsOf(file: string): { specifier: string; target: string | undefined }[] {
+  const text = texts.get(file) ?? ''
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, specifier = '']) => ({
+    specifier,
+    target: specifier.startsWith('.') ? normalize(join(dirname(file), specifier)) : undefined,
+  }))
+}
+
+function violations(
+  check: (file: string, target: string | undefined, specifier: string) => boolean,
+): string[] {
+  return files.flatMap(file =>
+    importsOf(file)
+      .filter(({ target, specifier }) => check(file, target, specifier))
+      .map(({ specifier }) => `${file} imports ${specifier}`),
+  )
+}
+
+describe('src', () => {
+  it('has files to check, and each belongs to a layer', () => {
+    expect(files.length).toBeGreaterThan(40)
+    expect(files.filter(file => layerOf(file) < 0)).toEqual([])
+  })
+
+  it('imports only from its own layer and the layers above', () => {
+    expect(violations((file, target) => target !== undefined && layerOf(target) > layerOf(file))).toEqual([])
+  })
+
+  it('keeps strangers apart', () => {
+    const apart = (file: string, target: string | undefined) =>
+      target !== undefined &&
+      layerOf(file) === layerOf(target) &&
+      folderOf(file) !== folderOf(target) &&
+      STRANGERS.has(folderOf(file)) &&
+      STRANGERS.has(folderOf(target))
+    expect(violations(apart)).toEqual([])
+  })
+
+  it('has no import cycles', () => {
+    expect(cycles()).toEqual([])
+  })
+
+  it('lets each outside package in by its owners only', () => {
+    const foreign = (file: string, target: string | undefined, specifier: string) => {
+      if (target !== undefined || specifier.startsWith('node:')) return false
+      const name = specifier.split('/')[0] ?? ''
+      return !PACKAGES[name]?.test(file)
+    }
+    expect(violations(foreign)).toEqual([])
+  })
+
+  it('keeps repositories out of the transports', () => {
+    const reaches = (file: string, target: string | undefined) =>
+      TRANSPORTS.test(file) && /-repository\.ts$/.test(target ?? '')
+    expect(violations(reaches)).toEqual([])
+  })
+
+  it.each([
+    ['the clock', /Date\.now\(|new Date\(\)|performance\.now|setTimeout\(|setInterval\(/],
+    ['chance', /Math\.random|randomBytes\(|randomUUID\(|randomInt\(|randomFill/],
+    ['the environment', /process\.env/],
+  ])('reads %s only where it is meant to come in', (what, pattern) => {
+    // The embedded database hands PATH on to its programs, and refuses production once more.
+    const allowed = what === 'the environment' ? /^(main\.ts|cli\/|database\/embedded)/ : /^system\//
+    const found = files.filter(file => !allowed.test(file) && pattern.test(texts.get(file) ?? ''))
+    expect(found).toEqual([])
+  })
+
+  it('has no drawer for what found no place', () => {
+    expect(files.filter(file => /(^|\/)(utils?|helpers?|common|types|index)(\.ts|\/)/.test(file))).toEqual([])
+  })
+
+  it('names every column that it reads', () => {
+    expect(files.filter(file => /selectAll\(|SELECT \*|RETURNING \*/i.test(texts.get(file) ?? ''))).toEqual(
+      [],
+    )
+  })
+
+  it('keeps files short enough to read in one go', () => {
+    const long = files.filter(file => (texts.get(file) ?? '').split('\n').length > 300)
+    expect(long).toEqual([])
+  })
+})
+
+function cycles(): string[] {
+  const found: string[] = []
+  const done = new Set<string>()
+  const visit = (file: string, trail: string[]) => {
+    if (trail.includes(file)) return void found.push([...trail.slice(trail.indexOf(file)), file].join(' → '))
+    if (done.has(file)) return
+    for (const { target } of importsOf(file)) if (target && texts.has(target)) visit(target, [...trail, file])
+    done.add(file)
+  }
+  for (const file of files) visit(file, [])
+  return found
+}

@@ -1,0 +1,29 @@
+import { connect } from 'node:net'
+
+export interface RawAnswer {
+  /** 0: the connection was closed without an answer. */
+  status: number
+  text: string
+}
+
+/** Sends these bytes as they are and reads until the other side closes, or has answered and fallen silent. */
+export function rawHttp(baseUrl: string, bytes: string | Buffer): Promise<RawAnswer> {
+  const { hostname, port } = new URL(baseUrl)
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname, port: Number(port) })
+    const chunks: Buffer[] = []
+    const done = () => {
+      socket.destroy()
+      const text = Buffer.concat(chunks).toString('latin1')
+      resolve({ status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), text })
+    }
+    socket.setTimeout(15_000, () => reject(new Error('no answer, and not closed either')))
+    socket.on('data', chunk => {
+      chunks.push(chunk)
+      socket.setTimeout(300, done)
+    })
+    socket.once('end', done)
+    socket.once('error', done)
+    socket.write(bytes)
+  })
+}

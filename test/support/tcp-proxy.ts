@@ -1,0 +1,94 @@
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+/** How the network between us and Postgres behaves. */
+export type Fault =
+  /** Everything passes. */
+  | 'none'
+  /** Connections are reset, new ones too, as by a server that dies. */
+  | 'cut'
+  /** Nobody listens. */
+  | 'refuse'
+  /** Connections stay and are accepted, requests arrive, and no answer ever comes back. */
+  | 'hang'
+
+/** A TCP proxy before Postgres that can misbehave. */
+export class TcpProxy {
+  readonly #target: { host: string; port: number }
+  readonly #pairs = new Set<{ client: Socket; upstream: Socket }>()
+  #server: Server
+  #fault: Fault = 'none'
+  #port = 0
+
+  private constructor(target: { host: string; port: number }) {
+    this.#target = target
+    this.#server = this.#newServer()
+  }
+
+  /** `databaseUrl` with this proxy in place of its host and port is `proxy.url`. */
+  static async before(databaseUrl: string): Promise<TcpProxy & { url: string }> {
+    const url = new URL(databaseUrl)
+    const proxy = new TcpProxy({ host: url.hostname, port: Number(url.port || 5432) })
+    await proxy.#listen()
+    url.hostname = '127.0.0.1'
+    url.port = String(proxy.#port)
+    return Object.assign(proxy, { url: url.href })
+  }
+
+  async become(fault: Fault): Promise<void> {
+    if (this.#fault === 'refuse' && fault !== 'refuse') await this.#listen()
+    this.#fault = fault
+    if (fault === 'refuse') await this.#close()
+    if (fault === 'cut') this.#resetAll()
+    // What was held back is lost, as it is after a partition that outlasts TCP's patience.
+    if (fault === 'none') this.#resetAll()
+  }
+
+  /** Open connections of the service through this proxy. */
+  get connections(): number {
+    return this.#pairs.size
+  }
+
+  async close(): Promise<void> {
+    if (this.#fault !== 'refuse') await this.#close()
+  }
+
+  #newServer(): Server {
+    return createServer(client => {
+      if (this.#fault === 'cut') return void client.resetAndDestroy()
+      const upstream = connect(this.#target)
+      const pair = { client, upstream }
+      this.#pairs.add(pair)
+      const end = () => {
+        this.#pairs.delete(pair)
+        client.destroy()
+        upstream.destroy()
+      }
+      client.on('data', chunk => upstream.write(chunk))
+      upstream.on('data', chunk => void (this.#fault !== 'hang' && client.write(chunk)))
+      for (const socket of [client, upstream]) socket.on('error', end).on('close', end)
+    })
+  }
+
+  async #listen(): Promise<void> {
+    this.#server = this.#newServer()
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(this.#port, '127.0.0.1', resolve)
+    })
+    const address = this.#server.address()
+    if (typeof address === 'object' && address) this.#port = address.port
+  }
+
+  async #close(): Promise<void> {
+    const closed = new Promise(resolve => this.#server.close(resolve))
+    this.#resetAll()
+    await closed
+  }
+
+  #resetAll(): void {
+    for (const { client, upstream } of this.#pairs) {
+      client.resetAndDestroy()
+      upstream.destroy()
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/**
+ * Asks every 20 ms until the answer holds, and returns it. A probe that throws counts as "not yet".
+ * @throws {Error} after `deadlineMs`, with what was seen last.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T> | T,
+  holds: (answer: T) => boolean = Boolean,
+  deadlineMs = 10_000,
+): Promise<T> {
+  const deadline = performance.now() + deadlineMs
+  let last: unknown
+  for (;;) {
+    try {
+      const answer = await probe()
+      if (holds(answer)) return answer
+      last = answer
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`not within ${deadlineMs} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`)
+    }
+    await sleep(20)
+  }
+}
+
+/** How long it took, in milliseconds, and what came of it. */
+export async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
+  const begin = performance.now()
+  const result = await work()
+  return { ms: performance.now() - begin, result }
+}

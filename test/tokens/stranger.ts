@@ -1,0 +1,12 @@
+import { createRemoteJWKSet, type JWTVerifyResult, jwtVerify } from 'jose'
+import type { TestService } from '../support/test-service.ts'
+
+/** Somebody who knows of us only the issuer, the audience and where the JWKS is: what a gateway knows. */
+export function stranger(
+  mintmark: TestService,
+  audience = 'vllm',
+): (jwt: string) => Promise<JWTVerifyResult> {
+  const jwksUri = new URL(`${mintmark.service.urls.public}/.well-known/jwks.json`)
+  const keys = createRemoteJWKSet(jwksUri, { cooldownDuration: 0 })
+  return jwt => jwtVerify(jwt, keys, { issuer: mintmark.service.issuer, audience, typ: 'at+jwt' })
+}
