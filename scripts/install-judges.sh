@@ -6,7 +6,7 @@ cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography' 2>/dev/null; then
   mkdir -p "$cache"
   python3 -m venv "$cache/python"
-  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.10.1' 'authlib==1.6.5'
+  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9'
 fi
 if ! command -v pgbouncer >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -45,7 +45,12 @@ export function mountAdminRoutes(
     ...installationRoutes(options),
   ]
   const router = Router({ strict: true, caseSensitive: true })
-  router.use(whenReady(readiness, reason => new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) })))
+  router.use(
+    whenReady(
+      readiness,
+      reason => new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) }),
+    ),
+  )
   router.use((req, res, next) => {
     res.locals.admin = auth.authenticate(req.headers.authorization)
     next()
@@ -53,7 +58,9 @@ export function mountAdminRoutes(
   router.use(rawBody(LONGEST_BODY_BYTES))
   for (const definition of routes) mountRoute(router, definition)
   for (const path of new Set(routes.map(definition => definition.path))) {
-    const methods = routes.filter(definition => definition.path === path).map(definition => definition.method.toUpperCase())
+    const methods = routes
+      .filter(definition => definition.path === path)
+      .map(definition => definition.method.toUpperCase())
     router.all(path, onlyMethods(...methods))
   }
   app.use('/admin/v1', router)

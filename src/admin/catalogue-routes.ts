@@ -21,18 +21,30 @@ const adapterPut = z.strictObject({ base_model: field.modelName, description: fi
 
 export function tierRoutes(tiers: Tiers): AdminRoute[] {
   return [
-    ...readRoutes('/tiers', page => tiers.list(page), name => tiers.get(name), tierToWire),
+    ...readRoutes(
+      '/tiers',
+      page => tiers.list(page),
+      name => tiers.get(name),
+      tierToWire,
+    ),
     route({
       method: 'put',
       path: '/tiers/:name',
       right: 'catalogue:write',
       body: tierPut,
       handle: async ({ actor, params, body }) => {
-        const { tier, created: isNew } = await tiers.put(actor, { name: nameOf(field.tierName, params), ...body })
+        const { tier, created: isNew } = await tiers.put(actor, {
+          name: nameOf(field.tierName, params),
+          ...body,
+        })
         return isNew ? created(at('/tiers', tier.name), tierToWire(tier)) : ok(tierToWire(tier))
       },
     }),
-    deleteRoute('/tiers', name => tiers.get(name), (actor, name) => tiers.delete(actor, name)),
+    deleteRoute(
+      '/tiers',
+      name => tiers.get(name),
+      (actor, name) => tiers.delete(actor, name),
+    ),
   ]
 }
 
@@ -52,7 +64,12 @@ function kindRoutes<Body extends { description: string }>(
   baseModel: (body: Body) => string | null,
 ): AdminRoute[] {
   return [
-    ...readRoutes(list, page => models.list(kind, page), name => models.get(kind, name), modelToWire),
+    ...readRoutes(
+      list,
+      page => models.list(kind, page),
+      name => models.get(kind, name),
+      modelToWire,
+    ),
     route({
       method: 'put',
       path: `${list}/:name`,
@@ -65,7 +82,11 @@ function kindRoutes<Body extends { description: string }>(
         return isNew ? created(at(list, name), modelToWire(model)) : ok(modelToWire(model))
       },
     }),
-    deleteRoute(list, name => models.get(kind, name), (actor, name) => models.delete(actor, kind, name)),
+    deleteRoute(
+      list,
+      name => models.get(kind, name),
+      (actor, name) => models.delete(actor, kind, name),
+    ),
   ]
 }
 
@@ -115,7 +136,9 @@ const at = (list: string, name: string) => `${list}/${encodeURIComponent(name)}`
 function nameOf(schema: z.ZodType<string>, params: Record<string, string>): string {
   const result = schema.safeParse(params.name)
   if (result.success) return result.data
-  throw new Invalid(result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })))
+  throw new Invalid(
+    result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })),
+  )
 }
 
 function tierToWire(tier: Tier) {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { AUDIENCE, ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
+import { AUDIENCE } from '../config/formats.ts'
+import { ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
 
 /** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
 
@@ -14,11 +15,15 @@ export const displayName = text(200)
 export const description = text(1000)
 export const reason = text(500)
 
-const labelName = z.string().regex(/^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/, 'must be named with letters, digits and - . _ /, at most 63')
+const labelName = z
+  .string()
+  .regex(/^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/, 'must be named with letters, digits and - . _ /, at most 63')
 const MOST_LABELS = 32
 const labelCount = (labels: object) => Object.keys(labels).length <= MOST_LABELS
 
-export const labels = z.record(labelName, text(200), 'must be an object of text').refine(labelCount, `must be at most ${MOST_LABELS}`)
+export const labels = z
+  .record(labelName, text(200), 'must be an object of text')
+  .refine(labelCount, `must be at most ${MOST_LABELS}`)
 /** RFC 7396: null takes a label away. */
 export const labelsPatch = z
   .record(labelName, text(200).nullable(), 'must be an object of text or null')
@@ -33,15 +38,25 @@ const engineName = z
   .regex(ENGINE_NAME, 'must be 1 to 96 of letters, digits and - . _ : / @, beginning with a letter or digit')
 
 export const tierName = engineName
-export const modelName = engineName.refine(name => name !== RESERVED_NAME, `must not be "${RESERVED_NAME}", which stands for no adapter`)
+export const modelName = engineName.refine(
+  name => name !== RESERVED_NAME,
+  `must not be "${RESERVED_NAME}", which stands for no adapter`,
+)
 
-const list = <T extends z.ZodType>(entry: T) => z.array(entry, 'must be a list').max(100, 'must have at most 100 entries')
+const list = <T extends z.ZodType>(entry: T) =>
+  z.array(entry, 'must be a list').max(100, 'must have at most 100 entries')
 
 export const tierNames = list(tierName)
 export const modelNames = list(modelName)
-export const scopes = list(z.string('must be text').regex(SCOPE, 'must be 1 to 64 printable characters without space, quote or backslash'))
+export const scopes = list(
+  z
+    .string('must be text')
+    .regex(SCOPE, 'must be 1 to 64 printable characters without space, quote or backslash'),
+)
 export const audiences = list(
-  z.string('must be text').regex(AUDIENCE, 'must be 1 to 200 printable characters without space, comma, quote or backslash'),
+  z
+    .string('must be text')
+    .regex(AUDIENCE, 'must be 1 to 200 printable characters without space, comma, quote or backslash'),
 )
 
 export const wholeNumber = (min: number, max: number) => {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type ApiKey, keyState, secretState } from '../api-keys/api-key.ts'
-import type { ApiKeys, IssuedSecret, KeyPatch } from '../api-keys/api-keys.ts'
+import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
+import type { KeyPatch } from '../api-keys/key-settings.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import * as field from './fields.ts'
@@ -54,7 +55,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       right: 'keys:write',
       exists: params => tenants.get(params.tenant ?? ''),
       body: keyCreate,
-      handle: async ({ actor, params, body }) => issued(await keys.create(actor, params.tenant ?? '', toPatch(body))),
+      handle: async ({ actor, params, body }) =>
+        issued(await keys.create(actor, params.tenant ?? '', toPatch(body))),
     }),
     route({
       method: 'get',
@@ -83,7 +85,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       right: 'keys:write',
       exists,
       body: keyPatch,
-      handle: async ({ actor, params, body }) => ok(await one(await keys.update(actor, params.id ?? '', toPatch(body)))),
+      handle: async ({ actor, params, body }) =>
+        ok(await one(await keys.update(actor, params.id ?? '', toPatch(body)))),
     }),
     ...actionRoutes(keys, one, issued, exists),
   ]
@@ -116,7 +119,8 @@ function actionRoutes(
       right: 'keys:write',
       exists,
       body: revocation,
-      handle: async ({ actor, params, body }) => ok(await one(await keys.revoke(actor, params.id ?? '', body.reason))),
+      handle: async ({ actor, params, body }) =>
+        ok(await one(await keys.revoke(actor, params.id ?? '', body.reason))),
     }),
     route({
       method: 'post',
@@ -134,7 +138,8 @@ function actionRoutes(
       path: '/keys/:id/secrets/:secret/revoke',
       right: 'keys:write',
       exists,
-      handle: async ({ actor, params }) => ok(await one(await keys.revokeSecret(actor, params.id ?? '', params.secret ?? ''))),
+      handle: async ({ actor, params }) =>
+        ok(await one(await keys.revokeSecret(actor, params.id ?? '', params.secret ?? ''))),
     }),
   ]
 }

@@ -6,7 +6,11 @@ const DEFAULT_LIMIT = 50
 
 /** `?limit=1..100&cursor=…` */
 export const pageQuery = z.strictObject({
-  limit: z.string().regex(/^([1-9]\d?|100)$/, 'must be a whole number from 1 to 100').transform(Number).default(DEFAULT_LIMIT),
+  limit: z
+    .string()
+    .regex(/^([1-9]\d?|100)$/, 'must be a whole number from 1 to 100')
+    .transform(Number)
+    .default(DEFAULT_LIMIT),
   cursor: z.string().optional(),
 })
 

@@ -29,7 +29,12 @@ function toProblem(thrown: unknown): Problem {
   if (error instanceof NotFound) return { status: 404, code: 'not_found', detail: error.message }
   if (error instanceof Conflict) return { status: 409, code: error.code, detail: error.message }
   if (error instanceof Invalid) {
-    return { status: 400, code: 'invalid', detail: 'The request is not valid: errors says which fields and why.', errors: error.faults }
+    return {
+      status: 400,
+      code: 'invalid',
+      detail: 'The request is not valid: errors says which fields and why.',
+      errors: error.faults,
+    }
   }
   if (error instanceof Unavailable) {
     const headers = { 'Retry-After': String(error.retryAfterSeconds) }
@@ -39,7 +44,11 @@ function toProblem(thrown: unknown): Problem {
     const { status, headers } = error
     return { status, code: CODES[status] ?? 'bad_request', detail: error.message, headers }
   }
-  return { status: 500, code: 'internal', detail: 'The service met an unexpected fault. The log has it under this request id.' }
+  return {
+    status: 500,
+    code: 'internal',
+    detail: 'The service met an unexpected fault. The log has it under this request id.',
+  }
 }
 
 const CODES: Record<number, string> = {

@@ -13,7 +13,7 @@ export type Right =
 export type Role = 'root'
 
 /** Which role has which rights. */
-export const RIGHTS: Record<Role, ReadonlySet<Right> | 'all'> = { root: 'all' }
+const RIGHTS: Record<Role, ReadonlySet<Right> | 'all'> = { root: 'all' }
 
 export const mayDo = (role: Role, right: Right): boolean => {
   const rights = RIGHTS[role]

@@ -10,7 +10,7 @@ import { mayDo, type Right } from './rights-table.ts'
 
 type Params = Record<string, string>
 
-export interface AdminRequest<Query, Body> {
+interface AdminRequest<Query, Body> {
   actor: Actor
   params: Params
   query: Query
@@ -54,7 +54,11 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
     const params = req.params as Params
     Object.assign(event.fields, namedTarget(params))
     await definition.exists?.(params)
-    const actor = { id: admin.id, requestId: event.requestId, ...(event.source !== undefined && { source: event.source }) }
+    const actor = {
+      id: admin.id,
+      requestId: event.requestId,
+      ...(event.source !== undefined && { source: event.source }),
+    }
     const query = readQuery(definition, req)
     const body = readBody(definition, req)
     const answer = await definition.handle({ actor, params, query, body })
@@ -67,14 +71,23 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
 
 /** Ids in the path name the target in the log; each is bounded by the form that its objects may have. */
 const namedTarget = (params: Params) =>
-  Object.fromEntries(Object.entries(params).flatMap(([name, value]) => (/^[\w./:@-]{1,96}$/.test(value) ? [[name, value]] : [])))
+  Object.fromEntries(
+    Object.entries(params).flatMap(([name, value]) =>
+      /^[\w./:@-]{1,96}$/.test(value) ? [[name, value]] : [],
+    ),
+  )
 
 function readQuery(definition: AdminRoute, req: Request): unknown {
   const query = { ...(req.query as Record<string, unknown>) }
   if (definition.query) return validated(definition.query, query, 'query parameter')
   const [unknown] = Object.keys(query)
   if (unknown === undefined) return undefined
-  throw new Invalid([{ pointer: `/${escapePointer(unknown)}`, message: 'is a query parameter that this operation does not know' }])
+  throw new Invalid([
+    {
+      pointer: `/${escapePointer(unknown)}`,
+      message: 'is a query parameter that this operation does not know',
+    },
+  ])
 }
 
 function readBody(definition: AdminRoute, req: Request): unknown {
@@ -86,8 +99,12 @@ function readBody(definition: AdminRoute, req: Request): unknown {
   }
   if (empty && definition.body.safeParse({}).success) return validated(definition.body, {}, 'field')
   const type = mediaType(req.headers['content-type'])
-  const accepted = definition.method === 'patch' ? ['application/json', 'application/merge-patch+json'] : ['application/json']
-  if (!accepted.includes(type)) throw new RequestError(415, `The Content-Type must be ${accepted.join(' or ')}, in UTF-8.`)
+  const accepted =
+    definition.method === 'patch'
+      ? ['application/json', 'application/merge-patch+json']
+      : ['application/json']
+  if (!accepted.includes(type))
+    throw new RequestError(415, `The Content-Type must be ${accepted.join(' or ')}, in UTF-8.`)
   return validated(definition.body, parseJson(req.body), 'field')
 }
 
@@ -101,7 +118,10 @@ function faultsOf(error: ZodError, what: string): Fault[] {
   return error.issues.flatMap(issue => {
     const pointer = issue.path.map(part => `/${escapePointer(String(part))}`).join('')
     if (issue.code !== 'unrecognized_keys') return [{ pointer, message: issue.message }]
-    return issue.keys.map(key => ({ pointer: `${pointer}/${escapePointer(key)}`, message: `is not a known ${what}` }))
+    return issue.keys.map(key => ({
+      pointer: `${pointer}/${escapePointer(key)}`,
+      message: `is not a known ${what}`,
+    }))
   })
 }
 

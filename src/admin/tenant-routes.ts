@@ -19,9 +19,14 @@ const settings = {
   staleness_seconds: field.stalenessSeconds,
 }
 
-const tenantCreate = z.strictObject({ id: field.tenantId, ...z.object({ ...settings, labels: field.labels }).partial().shape })
+const tenantCreate = z.strictObject({
+  id: field.tenantId,
+  ...z.object({ ...settings, labels: field.labels }).partial().shape,
+})
 const tenantPatch = z.strictObject({ ...settings, labels: field.labelsPatch }).partial()
-const deletion = z.strictObject({ cascade: z.enum(['true', 'false'], 'must be true or false').default('false') })
+const deletion = z.strictObject({
+  cascade: z.enum(['true', 'false'], 'must be true or false').default('false'),
+})
 
 const LIST = '/tenants'
 
@@ -57,7 +62,8 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       right: 'tenants:write',
       exists,
       body: tenantPatch,
-      handle: async ({ actor, params, body }) => ok(toWire(await tenants.update(actor, params.id ?? '', toPatch(body)))),
+      handle: async ({ actor, params, body }) =>
+        ok(toWire(await tenants.update(actor, params.id ?? '', toPatch(body)))),
     }),
     route({
       method: 'post',

@@ -11,15 +11,7 @@ import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
-import {
-  type ApiKey,
-  type ApiKeySettings,
-  formatCredential,
-  keyState,
-  randomId,
-  secretState,
-  usableSecrets,
-} from './api-key.ts'
+import { type ApiKey, type ApiKeySettings, formatCredential, keyState, randomId } from './api-key.ts'
 import {
   findApiKey,
   insertApiKey,
@@ -28,15 +20,12 @@ import {
   lockApiKey,
   setDisabled,
   setRevoked,
-  setSecretEnd,
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
-import { defaultKeySettings, keyFaults } from './key-settings.ts'
-
-/** A change to a key: absent fields stay; a label that is null goes. */
-export type KeyPatch = Partial<Omit<ApiKeySettings, 'labels'>> & { labels?: Record<string, string | null> }
+import { defaultKeySettings, type KeyPatch, keyFaults, patchedSettings, settingsOf } from './key-settings.ts'
+import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
 /** A secret that was made now: it is not kept, so this is the one time that it is seen. */
 export interface IssuedSecret {
@@ -44,11 +33,6 @@ export interface IssuedSecret {
   secretId: string
   secret: string
 }
-
-/** Which of two live secrets a rotation ends. */
-export type Replace = 'oldest' | 'newest' | null
-
-const MAX_LIVE_SECRETS = 2
 
 /** Operations on API keys. */
 export class ApiKeys {
@@ -101,7 +85,7 @@ export class ApiKeys {
       const tenant = await getTenant(trx, tenantId)
       const now = await databaseNow(trx)
       const { policy } = await readInstallation(trx)
-      const settings = patched(defaultKeySettings(policy, now), given)
+      const settings = patchedSettings(defaultKeySettings(policy, now), given)
       await check(trx, settings, given, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
       await insertApiKey(trx, id, tenantId, settings)
@@ -119,7 +103,7 @@ export class ApiKeys {
   async update(actor: Actor, id: string, patch: KeyPatch): Promise<ApiKey> {
     return this.#change(actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
-      const settings = patched(settingsOf(before), patch)
+      const settings = patchedSettings(settingsOf(before), patch)
       const changes = fieldChanges(settingsOf(before), settings)
       if (Object.keys(changes).length === 0) return undefined
       const tenant = await getTenant(trx, before.tenantId)
@@ -238,27 +222,6 @@ async function check(
   if (faults.length > 0) throw new Invalid(faults)
 }
 
-async function endOlderSecrets(
-  trx: Handle,
-  key: ApiKey,
-  now: number,
-  { overlapSeconds, replace }: { overlapSeconds: number; replace: Replace },
-): Promise<void> {
-  const live = usableSecrets(key, now)
-  if (live.length >= MAX_LIVE_SECRETS && replace === null) {
-    const states = live.map(secret => `${secret.id} (${secretState(secret, now)})`).join(' and ')
-    throw new Conflict(
-      'two_live_secrets',
-      `The key has two live secrets, ${states}: say which one ends now with "replace": "oldest" or "newest", or revoke one.`,
-    )
-  }
-  const replaced = live.length < MAX_LIVE_SECRETS ? undefined : replace === 'newest' ? live.at(-1) : live[0]
-  for (const secret of live) {
-    const overlap = secret === replaced ? 0 : overlapSeconds
-    await setSecretEnd(trx, secret.id, new Date(now + overlap * 1000))
-  }
-}
-
 async function getKey(db: Handle, id: string): Promise<ApiKey> {
   const key = await findApiKey(db, id)
   if (!key) throw new NotFound('key', id)
@@ -274,18 +237,4 @@ async function getTenant(db: Handle, id: string): Promise<Tenant> {
 function refuseRevoked(key: ApiKey): void {
   if (key.revokedAt)
     throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
-}
-
-/** RFC 7396 for the one field that is an object. */
-function patched(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
-  const labels = Object.entries({ ...settings.labels, ...patch.labels }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  )
-  return { ...settings, ...patch, labels: Object.fromEntries(labels) }
-}
-
-function settingsOf(key: ApiKey): ApiKeySettings {
-  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } =
-    key
-  return { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt }
 }

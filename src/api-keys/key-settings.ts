@@ -1,7 +1,8 @@
 import type { Policy } from '../database/installation.ts'
 import type { Fault } from '../errors.ts'
+import { mergedLabels } from '../tenants/labels.ts'
 import type { Tenant } from '../tenants/tenant.ts'
-import type { ApiKeySettings } from './api-key.ts'
+import type { ApiKey, ApiKeySettings } from './api-key.ts'
 
 /** The settings of a key about which nothing was said: all that its tenant has, until the policy's end. */
 export function defaultKeySettings(policy: Policy, now: number): ApiKeySettings {
@@ -83,4 +84,17 @@ function expiryFaults(expiresAt: Date | null, policy: Policy, now: number): Faul
       message: `must be at most ${policy.maxKeyLifetimeSeconds} seconds from now, the policy's longest lifetime`,
     },
   ]
+}
+
+/** A change to a key: absent fields stay; a label that is null goes. */
+export type KeyPatch = Partial<Omit<ApiKeySettings, 'labels'>> & { labels?: Record<string, string | null> }
+
+export function patchedSettings(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
+  return { ...settings, ...patch, labels: mergedLabels(settings.labels, patch.labels) }
+}
+
+export function settingsOf(key: ApiKey): ApiKeySettings {
+  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } =
+    key
+  return { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt }
 }

@@ -1,8 +1,8 @@
-import { createHmac } from 'node:crypto'
 import { sql } from 'kysely'
 import type { NamedKey } from '../system/secret.ts'
 import { appendChanges } from './change-feed.ts'
 import type { Database, Handle } from './database.ts'
+import { checksOf, firstOf, reconcileSecrets } from './installation-secrets.ts'
 
 /** Rules that all replicas share, written at the first start and changed in the database only. */
 export interface Policy {
@@ -66,11 +66,11 @@ export async function openInstallation(
       .execute()
     const row = await lockInstallation(trx)
     const inUse = await idsInUse(trx)
-    const peppers = reconcile('pepper', input.peppers, row.pepper_checks, [
+    const peppers = reconcileSecrets('pepper', input.peppers, row.pepper_checks, [
       row.current_pepper,
       ...inUse.peppers,
     ])
-    const keys = reconcile('encryption key', input.encryptionKeys, row.encryption_key_checks, [
+    const keys = reconcileSecrets('encryption key', input.encryptionKeys, row.encryption_key_checks, [
       row.current_encryption_key,
       ...inUse.encryptionKeys,
     ])
@@ -82,9 +82,9 @@ export async function openInstallation(
     const next = {
       issuer: input.issuer,
       pepper_checks: JSON.stringify(peppers.checks),
-      current_pepper: current(input.peppers).id,
+      current_pepper: firstOf(input.peppers).id,
       encryption_key_checks: JSON.stringify(keys.checks),
-      current_encryption_key: current(input.encryptionKeys).id,
+      current_encryption_key: firstOf(input.encryptionKeys).id,
       longest_token_ttl_seconds: longestTokenTtl,
       longest_staleness_seconds: longestStaleness,
     }
@@ -137,9 +137,9 @@ function firstRecord(input: InstallationInput) {
   return {
     issuer: input.issuer,
     pepper_checks: JSON.stringify(checksOf(input.peppers.slice(0, 1))),
-    current_pepper: current(input.peppers).id,
+    current_pepper: firstOf(input.peppers).id,
     encryption_key_checks: JSON.stringify(checksOf(input.encryptionKeys.slice(0, 1))),
-    current_encryption_key: current(input.encryptionKeys).id,
+    current_encryption_key: firstOf(input.encryptionKeys).id,
     signing_alg: input.signingAlg,
     rotation_interval_seconds: input.rotationIntervalSeconds,
     publish_lead_seconds: input.publishLeadSeconds,
@@ -184,33 +184,6 @@ async function idsInUse(trx: Handle): Promise<{ peppers: string[]; encryptionKey
   }
 }
 
-/** Compares what is recorded with what this process holds. Recorded ids that nothing uses any more are let go. */
-function reconcile(
-  what: 'pepper' | 'encryption key',
-  own: readonly NamedKey[],
-  recorded: Record<string, string>,
-  needed: readonly string[],
-): { faults: string[]; checks: Record<string, string> } {
-  const variable = what === 'pepper' ? 'MINTMARK_PEPPERS' : 'MINTMARK_ENCRYPTION_KEYS'
-  const held = checksOf(own)
-  const faults: string[] = []
-  const checks: Record<string, string> = {}
-  for (const id of new Set([...Object.keys(recorded), ...needed])) {
-    if (held[id] === undefined) {
-      if (!needed.includes(id)) continue
-      faults.push(`This database uses the ${what} "${id}", which ${variable} lacks: add it to the list.`)
-    } else if (recorded[id] !== undefined && held[id] !== recorded[id]) {
-      faults.push(
-        `The ${what} "${id}" in ${variable} is not the one that this database was written with: ` +
-          'put the original value back, and give a new one an id of its own.',
-      )
-    }
-    if (recorded[id] !== undefined) checks[id] = recorded[id]
-  }
-  const first = current(own).id
-  return { faults, checks: { ...checks, [first]: held[first] as string } }
-}
-
 function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {
   if (recorded === issuer || issuerMayMove) return []
   return [
@@ -231,21 +204,4 @@ function policyWarnings(policy: Policy, input: InstallationInput): string[] {
       ([name, environment, recorded]) =>
         `${name} is ${environment}; the installation record says ${recorded}, which holds`,
     )
-}
-
-/** A value that shows which secret it is without giving it away. */
-function checksOf(keys: readonly NamedKey[]): Record<string, string> {
-  const check = (key: Buffer) =>
-    createHmac('sha256', key)
-      .update('mintmark installation check')
-      .digest()
-      .subarray(0, 16)
-      .toString('base64url')
-  return Object.fromEntries(keys.map(({ id, key }) => [id, check(key.reveal())]))
-}
-
-function current(keys: readonly NamedKey[]): NamedKey {
-  const [first] = keys
-  if (!first) throw new Error('a list of peppers or encryption keys is empty')
-  return first
 }

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { Kysely, PostgresDialect, sql } from 'kysely'
+import { Kysely, PostgresAdapter, PostgresDialect, sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import pg from 'pg'
 import type { Database } from './database.ts'
@@ -28,8 +28,18 @@ async function migrationNames(): Promise<string[]> {
     .sort()
 }
 
+/** Without Kysely's own lock: it is of the session, and a transaction-mode pooler gives that to somebody else. */
+class MigrationDialect extends PostgresDialect {
+  override createAdapter(): PostgresAdapter {
+    return Object.assign(new PostgresAdapter(), {
+      acquireMigrationLock: async () => {},
+      releaseMigrationLock: async () => {},
+    })
+  }
+}
+
 /**
- * Brings the schema up to date, then applies db/roles.sql, each in one transaction under a transaction-level advisory
+ * Brings the schema up to date and applies db/roles.sql, all in one transaction under a transaction-level advisory
  * lock: safe when several processes start at once, and through a pooler. `url` must be of the owner role.
  * Returns the names of the migrations that were applied now.
  */
@@ -41,29 +51,29 @@ export async function migrate(url: string): Promise<string[]> {
     application_name: 'mintmark-migrate',
   })
   pool.on('error', () => {})
-  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+  const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
   try {
-    const migrator = new Migrator({
-      db,
-      provider,
-      migrationTableName: MIGRATION_TABLE,
-      migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+    return await db.transaction().execute(async trx => {
+      await sql`SELECT pg_advisory_xact_lock(hashtext(${MIGRATION_TABLE}))`.execute(trx)
+      const applied = await applyMigrations(trx)
+      await sql.raw(await readFile(new URL('roles.sql', DB_FOLDER), 'utf8')).execute(trx)
+      return applied
     })
-    const { error, results = [] } = await migrator.migrateToLatest()
-    if (error) throw error
-    await applyRoles(db)
-    return results.map(result => result.migrationName)
   } finally {
     await db.destroy()
   }
 }
 
-async function applyRoles(db: Kysely<unknown>): Promise<void> {
-  const text = await readFile(new URL('roles.sql', DB_FOLDER), 'utf8')
-  await db.transaction().execute(async trx => {
-    await sql`SELECT pg_advisory_xact_lock(hashtext('mintmark_roles'))`.execute(trx)
-    await sql.raw(text).execute(trx)
+async function applyMigrations(db: Kysely<unknown>): Promise<string[]> {
+  const migrator = new Migrator({
+    db,
+    provider,
+    migrationTableName: MIGRATION_TABLE,
+    migrationLockTableName: `${MIGRATION_TABLE}_lock`,
   })
+  const { error, results = [] } = await migrator.migrateToLatest()
+  if (error) throw error
+  return results.map(result => result.migrationName)
 }
 
 /** Migrations that this version needs and the database lacks; a newer schema than ours is fine (expand, then contract). */

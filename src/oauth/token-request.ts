@@ -7,7 +7,7 @@ import { OAuthError } from './oauth-error.ts'
 export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post'
 
 export const GRANT_TYPES = ['client_credentials'] as const
-export type GrantType = (typeof GRANT_TYPES)[number]
+type GrantType = (typeof GRANT_TYPES)[number]
 
 /** A request to the token endpoint, read once: nobody behind this sees the form. */
 export interface TokenRequest {

@@ -39,6 +39,3 @@ export const systemClock: Clock = {
     return () => clearInterval(timer)
   },
 }
-
-/** Whole seconds since the epoch, as in a JWT's NumericDate (RFC 7519 §2). */
-export const epochSeconds = (ms: number): number => Math.floor(ms / 1000)

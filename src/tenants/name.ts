@@ -18,9 +18,6 @@ export const RESERVED_NAME = 'none'
 /** RFC 6749 §3.3 scope-token, shorter. */
 export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/
 
-/** Printable ASCII without space, comma, quote or backslash: a name such as `vllm`, or a URI. */
-export const AUDIENCE = /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/
-
 /** What lists may add up to as JSON, in bytes, so that no token reaches 4096 (test/tokens/token-size.test.ts). */
 export const LONGEST_JSON = { models: 800, adapters: 500, audiences: 200, scopes: 130 } as const
 

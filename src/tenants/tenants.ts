@@ -4,6 +4,7 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
+import { mergedLabels } from './labels.ts'
 import { knownModels } from './model-repository.ts'
 import { defaultTenantSettings, type Tenant, type TenantSettings, tenantFaults } from './tenant.ts'
 import {
@@ -169,12 +170,8 @@ function unknown(
   )
 }
 
-/** RFC 7396 for the one field that is an object. */
 function patched(settings: TenantSettings, patch: TenantPatch): TenantSettings {
-  const labels = Object.entries({ ...settings.labels, ...patch.labels }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  )
-  return { ...settings, ...patch, labels: Object.fromEntries(labels) }
+  return { ...settings, ...patch, labels: mergedLabels(settings.labels, patch.labels) }
 }
 
 function settingsOf(tenant: Tenant): TenantSettings {

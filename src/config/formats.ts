@@ -1,0 +1,62 @@
+import { type NamedKey, Secret } from '../system/secret.ts'
+
+/** The forms of values: each returns the value, or throws an Error whose message completes "<variable> …". */
+
+export function postgresUrl(text: string): Secret {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !['postgres:', 'postgresql:'].includes(url.protocol)) {
+    throw new Error('must be a URL like postgres://user:password@host:5432/database')
+  }
+  return new Secret(text)
+}
+
+/** RFC 8414 §2: no query, no fragment; and no trailing slash, because gateways compare it byte for byte. */
+export function issuerUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash
+  const canonical = url && (text === url.href || text === url.href.replace(/\/$/, ''))
+  if (!plain || !canonical || text.endsWith('/') || text.length > 200) {
+    throw new Error(
+      `must be an https URL of at most 200 characters without query, fragment or trailing slash, got "${text}"`,
+    )
+  }
+  return text
+}
+
+/** Printable ASCII without space, comma, quote or backslash: a name such as `vllm`, or a URI. */
+export const AUDIENCE = /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/
+
+export function audience(text: string): string {
+  if (!/^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.test(text)) {
+    throw new Error(
+      'must be 1 to 200 printable ASCII characters without spaces, commas, quotes or backslashes',
+    )
+  }
+  return text
+}
+
+export function cidrs(text: string): string[] {
+  const list = text.split(',').map(part => part.trim())
+  if (!list.every(part => /^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(part))) {
+    throw new Error(`must be a comma-separated list of addresses or CIDRs, like 10.0.0.0/8, got "${text}"`)
+  }
+  return list
+}
+
+export function rootTokens(text: string): Secret[] {
+  const list = text.split(',').map(part => part.trim())
+  if (list.some(token => !/^[\x21-\x7e]{32,}$/.test(token))) {
+    throw new Error('must have at least 32 printable characters, without spaces')
+  }
+  return list.map(token => new Secret(token))
+}
+
+export function namedKeys(text: string): NamedKey[] {
+  const keys = text.split(',').map(part => {
+    const [, id, encoded] = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})$/.exec(part.trim()) ?? []
+    if (!id || !encoded) throw new Error('must be a comma-separated list of id:base64url(32 bytes)')
+    return { id, key: new Secret(Buffer.from(encoded, 'base64url')) }
+  })
+  if (new Set(keys.map(key => key.id)).size < keys.length) throw new Error('names an id twice')
+  return keys
+}

@@ -1,0 +1,50 @@
+import { createHmac } from 'node:crypto'
+import type { NamedKey } from '../system/secret.ts'
+
+/** Which peppers and encryption keys an installation was written with, as check values that give nothing away. */
+export type SecretChecks = Record<string, string>
+
+/** Compares what is recorded with what this process holds. Recorded ids that nothing uses any more are let go. */
+export function reconcileSecrets(
+  what: 'pepper' | 'encryption key',
+  own: readonly NamedKey[],
+  recorded: SecretChecks,
+  needed: readonly string[],
+): { faults: string[]; checks: SecretChecks } {
+  const variable = what === 'pepper' ? 'MINTMARK_PEPPERS' : 'MINTMARK_ENCRYPTION_KEYS'
+  const held = checksOf(own)
+  const faults: string[] = []
+  const checks: SecretChecks = {}
+  for (const id of new Set([...Object.keys(recorded), ...needed])) {
+    if (held[id] === undefined) {
+      if (!needed.includes(id)) continue
+      faults.push(`This database uses the ${what} "${id}", which ${variable} lacks: add it to the list.`)
+    } else if (recorded[id] !== undefined && held[id] !== recorded[id]) {
+      faults.push(
+        `The ${what} "${id}" in ${variable} is not the one that this database was written with: ` +
+          'put the original value back, and give a new one an id of its own.',
+      )
+    }
+    if (recorded[id] !== undefined) checks[id] = recorded[id]
+  }
+  const first = firstOf(own).id
+  return { faults, checks: { ...checks, [first]: held[first] as string } }
+}
+
+/** A value that shows which secret it is without giving it away. */
+export function checksOf(keys: readonly NamedKey[]): SecretChecks {
+  const check = (key: Buffer) =>
+    createHmac('sha256', key)
+      .update('mintmark installation check')
+      .digest()
+      .subarray(0, 16)
+      .toString('base64url')
+  return Object.fromEntries(keys.map(({ id, key }) => [id, check(key.reveal())]))
+}
+
+/** The one that is used. */
+export function firstOf(keys: readonly NamedKey[]): NamedKey {
+  const [first] = keys
+  if (!first) throw new Error('a list of peppers or encryption keys is empty')
+  return first
+}
