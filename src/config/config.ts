@@ -74,6 +74,19 @@ export function readConfig(env: Env): Config {
   return config
 }
 
+/** The owner role's database, for migrations; nothing else of the configuration has to be there. @throws {ConfigError} */
+export function readMigrateUrl(env: Env): Secret {
+  const { migrateDatabaseUrl } = readDatabase(env)
+  if (!migrateDatabaseUrl && !env.faulty) {
+    env.fault(
+      'MIGRATE_DATABASE_URL',
+      'is required: the owner role of the database (the embedded one migrates by itself)',
+    )
+  }
+  env.throwFaults()
+  return migrateDatabaseUrl as Secret
+}
+
 function readDatabase(env: Env) {
   const databaseUrl = env.optional('DATABASE_URL', {
     fallback: 'embedded Postgres',

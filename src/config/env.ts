@@ -83,6 +83,10 @@ export class Env {
     this.#faults.push(`${name} ${message}`)
   }
 
+  get faulty(): boolean {
+    return this.#faults.length > 0
+  }
+
   /** @throws {ConfigError} when anything was wrong. */
   throwFaults(): void {
     if (this.#faults.length > 0) throw new ConfigError(this.#faults)

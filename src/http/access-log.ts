@@ -3,9 +3,10 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { eventOf, routeOf } from './request-context.ts'
 
-/** One line for each request, when it is over. 5xx is an error, everything else is news. */
+/** One line for each request, when it is over. 5xx is an error, everything else is news, but for what probes ask each second. */
 export function accessLog(options: { listener: string; logger: Logger; clock: Clock }): RequestHandler {
   const { listener, logger, clock } = options
+  const probe = listener === 'ops'
   return (req, res, next) => {
     const started = clock.monotonicMs()
     res.once('close', () => {
@@ -21,7 +22,7 @@ export function accessLog(options: { listener: string; logger: Logger; clock: Cl
         ...fields,
       }
       if (res.statusCode >= 500) logger.error({ ...line, err: error }, 'request')
-      else logger.info(line, 'request')
+      else logger[probe ? 'debug' : 'info'](line, 'request')
     })
     next()
   }

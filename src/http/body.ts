@@ -26,7 +26,8 @@ export function parseForm(body: unknown): Map<string, string[]> {
     const equals = pair.indexOf('=')
     const name = formDecode(equals < 0 ? pair : pair.slice(0, equals))
     const value = formDecode(equals < 0 ? '' : pair.slice(equals + 1))
-    if (name === undefined || value === undefined) throw new RequestError(400, 'The form is not well encoded.')
+    if (name === undefined || value === undefined)
+      throw new RequestError(400, 'The form is not well encoded.')
     form.set(name, [...(form.get(name) ?? []), value])
   }
   return form
@@ -45,7 +46,8 @@ export function formDecode(text: string): string | undefined {
 /** JSON, strictly: UTF-8, at most eight levels deep, without NUL or lone surrogates. @throws {RequestError} 400 */
 export function parseJson(body: unknown): unknown {
   const text = utf8(body)
-  if (depthOf(text) > DEEPEST_JSON) throw new RequestError(400, `The JSON is nested more than ${DEEPEST_JSON} levels deep.`)
+  if (depthOf(text) > DEEPEST_JSON)
+    throw new RequestError(400, `The JSON is nested more than ${DEEPEST_JSON} levels deep.`)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -9,7 +9,10 @@ export interface Readiness {
 
 /** `/livez`: the process answers. `/readyz`: it can exchange keys for tokens, or says what keeps it from it. */
 export function mountHealth(app: Express, readiness: Readiness): void {
-  app.route('/livez').get((_req, res) => void res.json({ status: 'alive' })).all(onlyMethods('GET'))
+  app
+    .route('/livez')
+    .get((_req, res) => void res.json({ status: 'alive' }))
+    .all(onlyMethods('GET'))
   app
     .route('/readyz')
     .get((_req, res) => {

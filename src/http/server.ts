@@ -70,11 +70,22 @@ export class Listener {
   }
 }
 
-function bindError(name: string, { host, port }: { host: string; port: number }, error: NodeJS.ErrnoException): Error {
+function bindError(
+  name: string,
+  { host, port }: { host: string; port: number },
+  error: NodeJS.ErrnoException,
+): Error {
   const variable = `MINTMARK_${name.toUpperCase()}_PORT`
-  const why = { EADDRINUSE: 'is taken', EACCES: 'may not be used by this user', EADDRNOTAVAIL: 'is not on this machine' }[error.code ?? '']
+  const why = {
+    EADDRINUSE: 'is taken',
+    EACCES: 'may not be used by this user',
+    EADDRNOTAVAIL: 'is not on this machine',
+  }[error.code ?? '']
   const address = `${host}:${port}`
-  return new Error(`${address}, for the ${name} listener, ${why ?? 'cannot be used'}: set ${variable} (0 takes any free port)`, { cause: error })
+  return new Error(
+    `${address}, for the ${name} listener, ${why ?? 'cannot be used'}: set ${variable} (0 takes any free port)`,
+    { cause: error },
+  )
 }
 
 /** An Express application with what every listener does before its routes. */
@@ -103,7 +114,14 @@ const fixedHeaders: RequestHandler = (_req, res, next) => {
   next()
 }
 
-const ONCE = new Set(['host', 'authorization', 'content-type', 'content-length', 'content-encoding', 'x-api-key'])
+const ONCE = new Set([
+  'host',
+  'authorization',
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'x-api-key',
+])
 
 /** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
 const refuseAmbiguous: RequestHandler = (req, _res, next) => {

@@ -25,11 +25,12 @@ declare module 'vitest' {
   }
 }
 
-/** `TEST_DATABASE_URL` names a server (a superuser's URL); else one is started from the embedded binaries. */
+/**
+ * `TEST_DATABASE_URL` names a server (a superuser's URL); `TEST_POSTGRES=testcontainers` starts one in Docker, of the
+ * image in `TEST_POSTGRES_IMAGE`; else one is started from the embedded binaries.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = process.env.TEST_DATABASE_URL
-    ? foreignServer(process.env.TEST_DATABASE_URL)
-    : await embeddedServer()
+  const server = await startServer()
   const suffix = systemRandom.bytes(6).toString('hex')
   const template = `mintmark_template_${suffix}`
   const applicationUser = `mintmark_test_${suffix}`
@@ -48,9 +49,34 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
 }
 
-const foreignServer = (url: string) => ({ url, stop: async () => {} })
+interface Server {
+  /** A superuser's URL. */
+  url: string
+  stop(): Promise<void>
+}
 
-async function embeddedServer() {
+function startServer(): Promise<Server> {
+  const { TEST_DATABASE_URL, TEST_POSTGRES, TEST_POSTGRES_IMAGE } = process.env
+  if (TEST_DATABASE_URL) return Promise.resolve({ url: TEST_DATABASE_URL, stop: async () => {} })
+  return TEST_POSTGRES === 'testcontainers'
+    ? containerServer(TEST_POSTGRES_IMAGE || 'postgres:18')
+    : embeddedServer()
+}
+
+async function containerServer(image: string): Promise<Server> {
+  const { GenericContainer, Wait } = await import('testcontainers')
+  const password = systemRandom.bytes(16).toString('hex')
+  const container = await new GenericContainer(image)
+    .withEnvironment({ POSTGRES_PASSWORD: password })
+    .withExposedPorts(5432)
+    // The image starts the server twice; the second time it listens on TCP.
+    .withWaitStrategy(Wait.forSuccessfulCommand('pg_isready -h 127.0.0.1 -U postgres'))
+    .start()
+  const url = `postgres://postgres:${password}@${container.getHost()}:${container.getMappedPort(5432)}/postgres`
+  return { url, stop: async () => void (await container.stop()) }
+}
+
+async function embeddedServer(): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'mintmark-test-'))
   // As root the database runs as another user, who would otherwise be given a folder elsewhere.
   await chmod(dataDir, 0o755)

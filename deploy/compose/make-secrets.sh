@@ -1,0 +1,20 @@
+#!/bin/sh
+# Makes every secret of the compose installation once, into the volume that is mounted at /secrets. Nothing is printed.
+set -eu
+cd /secrets
+umask 077
+random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
+make() { [ -s "$1" ] || printf '%s' "$2" >"$1"; }
+
+make owner-password "$(random)"
+make app-password "$(random)"
+make root-token "$(random)"
+make peppers "p1:$(random)"
+make encryption-keys "e1:$(random)"
+make migrate-database-url "postgres://postgres:$(cat owner-password)@postgres:5432/mintmark"
+make database-url "postgres://mintmark:$(cat app-password)@postgres:5432/mintmark"
+
+# Mintmark runs as 1000; Postgres begins as root and reads its passwords then.
+chown 1000:1000 root-token peppers encryption-keys migrate-database-url database-url
+chmod 0400 ./*
+chmod 0711 .
