@@ -21,6 +21,7 @@ export class ReadinessGate implements Readiness {
   readonly #logger: Logger
   readonly #stopped = new AbortController()
   ready = false
+  serving = false
   reason = 'starting'
 
   constructor(options: { clock: Clock; logger: Logger }) {
@@ -35,6 +36,7 @@ export class ReadinessGate implements Readiness {
         await prepare()
         if (this.#stopped.signal.aborted) return
         this.ready = true
+        this.serving = true
         this.reason = ''
         return
       } catch (error) {
@@ -44,6 +46,7 @@ export class ReadinessGate implements Readiness {
     }
   }
 
+  /** Unready for whoever sends traffic; what still comes is served until the listeners close. */
   drain(): void {
     this.ready = false
     this.reason = 'draining'

@@ -41,7 +41,9 @@ export interface Service {
   stop(): Promise<void>
 }
 
-const DRAIN_DEADLINE_MS = 10_000
+/** Together under the ten seconds that a supervisor may give. */
+const DRAIN_DEADLINE_MS = 8_000
+const OPS_DEADLINE_MS = 500
 
 /**
  * The composition root: builds every object once, in the order in which they need each other, and nothing else.
@@ -126,7 +128,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     maintenance.stop()
     // The ops listener goes last, so that a prober sees "draining" and not a closed port.
     await Promise.all([listeners.public.close(DRAIN_DEADLINE_MS), listeners.admin.close(DRAIN_DEADLINE_MS)])
-    await listeners.ops.close(DRAIN_DEADLINE_MS)
+    await listeners.ops.close(OPS_DEADLINE_MS)
     await database.close()
     logger.info('stopped')
   }

@@ -1,36 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { configurationTable } from '../src/cli/commands/config.ts'
+import { asPattern, blocksOf, freePort, readReadme, repository, runAll } from './support/readme.ts'
 
-/**
- * The README is executed: its `sh` blocks run in order in one shell beside a running quickstart, and each `json` or
- * `text` block that follows one is what must come out, line by line, `…` standing for anything.
- */
-const root = new URL('..', import.meta.url).pathname
-const readme = await readFile(join(root, 'README.md'), 'utf8')
-
-interface Block {
-  command: string
-  expected: string[]
-}
-
-function blocksOf(markdown: string): Block[] {
-  const blocks: Block[] = []
-  const fences = /^```(\w+)\n([\s\S]*?)^```\n(?=(```(?:json|text)\n)?)/gm
-  let follows = false
-  for (const [, language, body = '', next] of markdown.matchAll(fences)) {
-    if (language === 'sh') blocks.push({ command: body, expected: [] })
-    else if (follows) blocks.at(-1)?.expected.push(...body.trim().split('\n'))
-    follows = next !== undefined && (language === 'sh' || follows)
-  }
-  return blocks
-}
-
-const [install, ...steps] = blocksOf(readme)
+const readme = await readReadme()
+const [install, ...steps] = blocksOf(readme, 'sh')
 
 let folder: string
 let quickstart: ChildProcess
@@ -39,8 +16,7 @@ let ports: { public: number; admin: number; ops: number }
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-readme-'))
   ports = { public: await freePort(), admin: await freePort(), ops: await freePort() }
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-  quickstart = spawn(process.execPath, [join(root, 'src/cli/main.ts'), 'quickstart'], {
+  quickstart = spawn(process.execPath, [join(repository, 'src/cli/main.ts'), 'quickstart'], {
     cwd: folder,
     env: {
       ...process.env,
@@ -66,9 +42,12 @@ describe('the README', () => {
 
   it('shows what its commands print', async () => {
     expect(steps.length).toBeGreaterThan(5)
-    const outputs = await runAll(steps.map(step => step.command))
+    const outputs = await runAll(
+      steps.map(step => here(step.command)),
+      { cwd: folder },
+    )
     for (const [index, step] of steps.entries()) {
-      expect(outputs[index], step.command).toMatch(asPattern(step.expected))
+      expect(outputs[index], step.command).toMatch(asPattern(step.expected.map(here)))
     }
   })
 
@@ -80,46 +59,15 @@ describe('the README', () => {
   it('links to files that exist', async () => {
     const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = '']) => path)
     expect(links.length).toBeGreaterThan(0)
-    for (const path of links)
-      await expect(
-        import('node:fs/promises').then(fs => fs.stat(join(root, path))),
-        path,
-      ).resolves.toBeTruthy()
+    for (const path of links) await expect(stat(join(repository, path)), path).resolves.toBeTruthy()
   })
 })
 
-/** All commands in one shell, because they share variables; their outputs, apart. */
-async function runAll(commands: string[]): Promise<string[]> {
-  const mark = '---- end of a block ----'
-  const script = commands
-    .join(`echo; echo '${mark}'\n`)
+/** The ports of this run in place of those that the README names. */
+const here = (text: string) =>
+  text
     .replaceAll('localhost:8080', `localhost:${ports.public}`)
     .replaceAll('localhost:8081', `localhost:${ports.admin}`)
-  const shell = spawn('bash', ['-euo', 'pipefail', '-c', script], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let text = ''
-  shell.stdout.on('data', chunk => {
-    text += chunk
-  })
-  const status = await new Promise(resolve => shell.once('exit', resolve))
-  expect(status, text).toBe(0)
-  return text.split(mark)
-}
-
-/** Lines in this order, anything between them, `…` for anything within a line; ports as the README has them. */
-function asPattern(lines: string[]): RegExp {
-  const patterns = lines.map(line =>
-    line
-      .trim()
-      .replaceAll('localhost:8080', `localhost:${ports.public}`)
-      .split('…')
-      .map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-      .join('.*'),
-  )
-  return new RegExp(patterns.join('[\\s\\S]*'))
-}
 
 function printed(child: ChildProcess, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -129,15 +77,5 @@ function printed(child: ChildProcess, line: string): Promise<void> {
       if (text.includes(line)) resolve()
     })
     child.once('exit', () => reject(new Error(`the quickstart ended:\n${text}`)))
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer()
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
   })
 }

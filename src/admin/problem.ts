@@ -3,6 +3,7 @@ import type { ErrorRequestHandler } from 'express'
 import { Conflict, type Fault, Forbidden, Invalid, NotFound, Unavailable } from '../errors.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
+import { withoutCredentials } from '../system/logger.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` names each field that is wrong (RFC 6901 pointers). */
 interface Problem {
@@ -66,5 +67,8 @@ export const problemHandler: ErrorRequestHandler = (thrown, _req, res, next) => 
   if (status >= 500) event.error = thrown
   res.status(status).set({ ...headers, 'Content-Type': 'application/problem+json' })
   const body = { type: `urn:mintmark:problem:${code}`, title: STATUS_CODES[status], status, detail, code }
-  res.send(JSON.stringify({ ...body, request_id: event.requestId, ...(errors && { errors }) }))
+  // Input is told back to whoever sent it, but never a key that was put where an id belongs.
+  res.send(
+    withoutCredentials(JSON.stringify({ ...body, request_id: event.requestId, ...(errors && { errors }) })),
+  )
 }

@@ -52,8 +52,11 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
     event.fields.actor = admin.id
     if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
     const params = req.params as Params
-    Object.assign(event.fields, namedTarget(params))
+    // Postgres takes no NUL, so a name with one can be neither looked up nor given.
+    if (Object.values(params).some(value => value.includes('\0')))
+      throw new RequestError(400, 'The path has a NUL.')
     await definition.exists?.(params)
+    if (definition.exists) Object.assign(event.fields, namedTarget(params))
     const actor = {
       id: admin.id,
       requestId: event.requestId,
@@ -62,6 +65,7 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
     const query = readQuery(definition, req)
     const body = readBody(definition, req)
     const answer = await definition.handle({ actor, params, query, body })
+    Object.assign(event.fields, namedTarget(params))
     if (answer.location !== undefined) res.location(`${req.baseUrl}${answer.location}`)
     res.status(answer.status)
     if (answer.body === undefined) res.end()
@@ -69,13 +73,12 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
   })
 }
 
-/** Ids in the path name the target in the log; each is bounded by the form that its objects may have. */
-const namedTarget = (params: Params) =>
-  Object.fromEntries(
-    Object.entries(params).flatMap(([name, value]) =>
-      /^[\w./:@-]{1,96}$/.test(value) ? [[name, value]] : [],
-    ),
-  )
+/**
+ * Ids in the path name the target in the log once it is known to be there. Until then they are text that a client
+ * chose, and may be a secret that was put in the wrong place.
+ */
+const namedTarget = ({ secret, ...known }: Params) =>
+  secret !== undefined && /^sec_[0-9A-Za-z]{16}$/.test(secret) ? { ...known, secret } : known
 
 function readQuery(definition: AdminRoute, req: Request): unknown {
   const query = { ...(req.query as Record<string, unknown>) }

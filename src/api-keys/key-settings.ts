@@ -1,6 +1,6 @@
 import type { Policy } from '../database/installation.ts'
 import type { Fault } from '../errors.ts'
-import { mergedLabels } from '../tenants/labels.ts'
+import { labelFaults, mergedLabels } from '../tenants/labels.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import type { ApiKey, ApiKeySettings } from './api-key.ts'
 
@@ -40,7 +40,7 @@ export function keyFaults(
   given: Partial<Record<keyof ApiKeySettings, unknown>>,
   { tenant, models, policy, now }: KeyLimits,
 ): Fault[] {
-  const faults: Fault[] = []
+  const faults: Fault[] = labelFaults(settings.labels)
   const beyond = (pointer: string, list: readonly string[] | null, ceiling: readonly string[]) => {
     if (list === null) return
     if (new Set(list).size < list.length)

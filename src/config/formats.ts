@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { type NamedKey, Secret } from '../system/secret.ts'
 
 /** The forms of values: each returns the value, or throws an Error whose message completes "<variable> …". */
@@ -23,13 +24,13 @@ export function issuerUrl(text: string): string {
   return text
 }
 
-/** Printable ASCII without space, comma, quote or backslash: a name such as `vllm`, or a URI. */
-export const AUDIENCE = /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/
+/** At most what fits into 200 bytes of JSON, the room that a token has for it. Printable ASCII without space, comma, quote or backslash: a name such as `vllm`, or a URI. */
+export const AUDIENCE = /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,196}$/
 
 export function audience(text: string): string {
-  if (!/^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,200}$/.test(text)) {
+  if (!AUDIENCE.test(text)) {
     throw new Error(
-      'must be 1 to 200 printable ASCII characters without spaces, commas, quotes or backslashes',
+      'must be 1 to 196 printable ASCII characters without spaces, commas, quotes or backslashes',
     )
   }
   return text
@@ -37,10 +38,16 @@ export function audience(text: string): string {
 
 export function cidrs(text: string): string[] {
   const list = text.split(',').map(part => part.trim())
-  if (!list.every(part => /^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(part))) {
+  if (!list.every(isCidr)) {
     throw new Error(`must be a comma-separated list of addresses or CIDRs, like 10.0.0.0/8, got "${text}"`)
   }
   return list
+}
+
+function isCidr(text: string): boolean {
+  const [, address = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const family = isIP(address)
+  return family !== 0 && Number(prefix) <= (family === 4 ? 32 : 128)
 }
 
 export function rootTokens(text: string): Secret[] {

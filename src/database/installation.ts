@@ -170,12 +170,17 @@ function policyOf(row: {
 
 /** Peppers of secrets that still open something, and encryption keys of private halves that are still stored. */
 async function idsInUse(trx: Handle): Promise<{ peppers: string[]; encryptionKeys: string[] }> {
+  const notPast = (column: 'ends_at' | 'expires_at') =>
+    sql<boolean>`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
   const peppers = await trx
     .selectFrom('api_key_secrets')
+    .innerJoin('api_keys', 'api_keys.id', 'api_key_secrets.key_id')
     .select('pepper_id')
     .distinct()
-    .where('revoked_at', 'is', null)
-    .where(eb => eb.or([eb('ends_at', 'is', null), eb('ends_at', '>', sql<Date>`now()`)]))
+    .where('api_key_secrets.revoked_at', 'is', null)
+    .where('api_keys.revoked_at', 'is', null)
+    .where(notPast('ends_at'))
+    .where(notPast('expires_at'))
     .execute()
   const keys = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
   return {

@@ -50,7 +50,8 @@ export async function migrate(url: string): Promise<string[]> {
     connectionTimeoutMillis: 5000,
     application_name: 'mintmark-migrate',
   })
-  pool.on('error', () => {})
+  // A lost connection fails the statement under way, and must not end the process besides.
+  pool.on('error', () => {}).on('connect', client => void client.on('error', () => {}))
   const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
   try {
     return await db.transaction().execute(async trx => {

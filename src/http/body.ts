@@ -2,10 +2,16 @@ import express, { type RequestHandler } from 'express'
 import { RequestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
+const MOST_PARAMETERS = 50
 
 /** Reads the whole body as bytes, at most `limit`, into `req.body`. Compressed bodies are refused, not inflated. */
-export function rawBody(limit: number): RequestHandler {
-  return express.raw({ type: () => true, limit, inflate: false })
+export function rawBody(limit: number): RequestHandler[] {
+  // Express would answer a body that is too long only once all of it has arrived.
+  const refuseAnnounced: RequestHandler = (req, _res, next) => {
+    const tooLong = Number(req.headers['content-length'] ?? 0) > limit
+    next(tooLong ? new RequestError(413, 'The request body is too large.') : undefined)
+  }
+  return [refuseAnnounced, express.raw({ type: () => true, limit, inflate: false })]
 }
 
 /** The media type of a Content-Type header, lower-cased; '' when there is none, or its charset is not UTF-8. */
@@ -21,7 +27,9 @@ export function mediaType(contentType: string | undefined): string {
  */
 export function parseForm(body: unknown): Map<string, string[]> {
   const form = new Map<string, string[]>()
-  for (const pair of utf8(body).split('&')) {
+  const pairs = utf8(body).split('&', MOST_PARAMETERS + 1)
+  if (pairs.length > MOST_PARAMETERS) throw new RequestError(400, 'The form has too many parameters.')
+  for (const pair of pairs) {
     if (pair === '') continue
     const equals = pair.indexOf('=')
     const name = formDecode(equals < 0 ? pair : pair.slice(0, equals))
@@ -43,7 +51,7 @@ export function formDecode(text: string): string | undefined {
   }
 }
 
-/** JSON, strictly: UTF-8, at most eight levels deep, without NUL or lone surrogates. @throws {RequestError} 400 */
+/** JSON, strictly: UTF-8, at most eight levels deep, without NUL, lone surrogates or `__proto__`. @throws {RequestError} 400 */
 export function parseJson(body: unknown): unknown {
   const text = utf8(body)
   if (depthOf(text) > DEEPEST_JSON)
@@ -54,7 +62,8 @@ export function parseJson(body: unknown): unknown {
   } catch {
     throw new RequestError(400, 'The body is not valid JSON.')
   }
-  if (!isStorable(value)) throw new RequestError(400, 'The JSON has text that is not Unicode, or a NUL.')
+  if (!isStorable(value))
+    throw new RequestError(400, 'The JSON has text that is not Unicode, a NUL, or a member named __proto__.')
   return value
 }
 
@@ -84,9 +93,11 @@ function depthOf(text: string): number {
   return deepest
 }
 
-/** Postgres text refuses NUL and cannot hold a lone surrogate. */
+/** Postgres text refuses NUL and cannot hold a lone surrogate; zod drops `__proto__` without a word. */
 function isStorable(value: unknown): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
   if (typeof value !== 'object' || value === null) return true
-  return Object.entries(value).every(([name, member]) => isStorable(name) && isStorable(member))
+  return Object.entries(value).every(
+    ([name, member]) => name !== '__proto__' && isStorable(name) && isStorable(member),
+  )
 }

@@ -14,6 +14,7 @@ const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 10_000
 /** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
+const GOODBYE_MS = 1_000
 const DRAIN_POLL_MS = 50
 
 /** A bound port. Until `serve` is called every request is answered 503. */
@@ -21,13 +22,18 @@ export class Listener {
   readonly name: string
   readonly #server: Server
   readonly #clock: Clock
+  #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
   private constructor(name: string, server: Server, clock: Clock) {
     this.name = name
     this.#server = server
     this.#clock = clock
-    server.on('request', (req, res) => this.#serve(req, res))
+    server.on('request', (req, res) => {
+      // Node then says "Connection: close" and means it.
+      if (this.#closing) res.shouldKeepAlive = false
+      this.#serve(req, res)
+    })
   }
 
   /** @throws {Error} that names the variable to change when the port is taken or may not be used. */
@@ -55,18 +61,34 @@ export class Listener {
     this.#serve = app
   }
 
-  /** Takes no new connections, lets requests in flight finish until `deadlineMs` have passed, then cuts the rest. */
+  /**
+   * Says goodbye, then closes. For up to a second every answer ends its connection, so that no client's next request
+   * meets a closed one; then nothing new comes in, and what is in flight by `deadlineMs` is cut.
+   */
   async close(deadlineMs: number): Promise<void> {
+    const begin = this.#clock.monotonicMs()
+    this.#closing = true
+    await this.#poll(
+      begin + Math.min(GOODBYE_MS, deadlineMs),
+      async () => (await this.#countConnections()) === 0,
+    )
     let closed = false
     this.#server.close(() => {
       closed = true
     })
-    const deadline = this.#clock.monotonicMs() + deadlineMs
-    while (!closed && this.#clock.monotonicMs() < deadline) {
+    await this.#poll(begin + deadlineMs, async () => {
       this.#server.closeIdleConnections()
-      await this.#clock.sleep(DRAIN_POLL_MS)
-    }
+      return closed
+    })
     this.#server.closeAllConnections()
+  }
+
+  async #poll(deadline: number, done: () => Promise<boolean>): Promise<void> {
+    while (!(await done()) && this.#clock.monotonicMs() < deadline) await this.#clock.sleep(DRAIN_POLL_MS)
+  }
+
+  #countConnections(): Promise<number> {
+    return new Promise(resolve => this.#server.getConnections((_error, count) => resolve(count)))
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express'
-import type { KeyRing } from '../signing-keys/jwks.ts'
 import { RequestError } from '../http/request-error.ts'
+import type { KeyRing } from '../signing-keys/jwks.ts'
 import { GRANT_TYPES } from './token-request.ts'
 
 export const PATHS = {
@@ -35,7 +35,8 @@ export function metadata(issuer: string, signingAlg: () => string): RequestHandl
 export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): RequestHandler {
   return (_req, res) => {
     res.set({ 'Cache-Control': `public, max-age=${maxAgeSeconds()}`, 'Access-Control-Allow-Origin': '*' })
-    res.type('application/json').send(ring().jwks)
+    const { jwks, etag } = ring()
+    res.set('ETag', etag).type('application/json').send(jwks)
   }
 }
 

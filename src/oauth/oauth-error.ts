@@ -35,11 +35,15 @@ export class OAuthError extends Error {
 
 /** A fault of ours, which passes: never `invalid_client`, on which clients throw their credential away. */
 export function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
-  return new OAuthError('temporarily_unavailable', 'The token service cannot answer at the moment. Try again.', {
-    status: 503,
-    headers: { 'Retry-After': String(retryAfterSeconds) },
-    cause,
-  })
+  return new OAuthError(
+    'temporarily_unavailable',
+    'The token service cannot answer at the moment. Try again.',
+    {
+      status: 503,
+      headers: { 'Retry-After': String(retryAfterSeconds) },
+      cause,
+    },
+  )
 }
 
 /** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
@@ -51,7 +55,10 @@ export function toOAuthError(thrown: unknown): OAuthError {
     const { status, headers } = error
     return new OAuthError('invalid_request', error.message, { status, headers })
   }
-  return new OAuthError('server_error', 'The token service met an unexpected fault.', { status: 500, cause: error })
+  return new OAuthError('server_error', 'The token service met an unexpected fault.', {
+    status: 500,
+    cause: error,
+  })
 }
 
 export const oauthErrorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {

@@ -26,7 +26,7 @@ export function mountPublicRoutes(
   },
 ): void {
   const { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, tokenIssuer, readiness } = options
-  const path = new URL(issuer).pathname.replace(/\/$/, '')
+  const path = literal(new URL(issuer).pathname.replace(/\/$/, ''))
   const at = (route: string) => (path === '' ? [route] : [route, path + route])
   const ready = whenReady(readiness, reason => unavailable(new Error(reason)))
   const token = tokenEndpoint({ authenticator, issuer: tokenIssuer })
@@ -34,8 +34,10 @@ export function mountPublicRoutes(
   for (const route of at(PATHS.token)) {
     app.route(route).post(ready, rawBody(LONGEST_FORM_BYTES), token).all(onlyMethods('POST'))
   }
-  for (const route of at(PATHS.jwks)) app.route(route).get(ready, jwks(ring, jwksMaxAgeSeconds)).all(onlyMethods('GET'))
-  for (const route of at(PATHS.pem)) app.route(route).get(ready, pem(ring, jwksMaxAgeSeconds)).all(onlyMethods('GET'))
+  for (const route of at(PATHS.jwks))
+    app.route(route).get(ready, jwks(ring, jwksMaxAgeSeconds)).all(onlyMethods('GET'))
+  for (const route of at(PATHS.pem))
+    app.route(route).get(ready, pem(ring, jwksMaxAgeSeconds)).all(onlyMethods('GET'))
   // RFC 8414 §3.1 puts an issuer's path after the well-known segment, OpenID Connect Discovery §4 before it.
   for (const route of [...at(PATHS.openid), PATHS.oauth, ...(path === '' ? [] : [PATHS.oauth + path])]) {
     app.route(route).get(ready, describe).all(onlyMethods('GET'))
@@ -43,3 +45,6 @@ export function mountPublicRoutes(
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
   app.use(oauthErrorHandler)
 }
+
+/** An issuer's path is text: what Express would read as a pattern in it is escaped. */
+const literal = (path: string) => path.replace(/[\\{}()[\]?+!*:]/g, '\\$&')

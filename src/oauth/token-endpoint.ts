@@ -10,7 +10,10 @@ import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from 
  * oauth/ is the front door: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
  * the steps that keep it safe; a grant only says what may be issued.
  */
-export function tokenEndpoint(options: { authenticator: Authenticator; issuer: TokenIssuer }): RequestHandler {
+export function tokenEndpoint(options: {
+  authenticator: Authenticator
+  issuer: TokenIssuer
+}): RequestHandler {
   return async (req, res) => {
     const request = parseTokenRequest(req)
     const authentication = await options.authenticator.authenticate(request.credential)
@@ -21,7 +24,11 @@ export function tokenEndpoint(options: { authenticator: Authenticator; issuer: T
 }
 
 /** @throws {OAuthError} that tells nobody more than they may know; the log has the reason. */
-function authorize(res: Response, request: TokenRequest, authentication: Authentication): { caller: Caller; grant: Grant } {
+function authorize(
+  res: Response,
+  request: TokenRequest,
+  authentication: Authentication,
+): { caller: Caller; grant: Grant } {
   const { fields } = eventOf(res)
   fields.auth_method = request.method
   if (!authentication.ok) {
@@ -45,7 +52,9 @@ function unauthentic(method: AuthenticationMethod): OAuthError {
   return new OAuthError('invalid_client', 'The API key is not valid.', {
     status: 401,
     // RFC 6749 §5.2: whoever tried the Authorization header is answered with a challenge of the same scheme.
-    ...(method === 'client_secret_basic' && { headers: { 'WWW-Authenticate': 'Basic realm="mintmark", charset="UTF-8"' } }),
+    ...(method === 'client_secret_basic' && {
+      headers: { 'WWW-Authenticate': 'Basic realm="mintmark", charset="UTF-8"' },
+    }),
   })
 }
 

@@ -78,17 +78,25 @@ function parseCredential(
   const ways = [authorization !== undefined, secret !== undefined, assertion].filter(Boolean).length
   if (ways > 1) {
     // RFC 6749 §2.3: more than one way to authenticate must not be used in a request.
-    throw new OAuthError('invalid_request', 'Use one way to authenticate: the Authorization header or the body.')
+    throw new OAuthError(
+      'invalid_request',
+      'Use one way to authenticate: the Authorization header or the body.',
+    )
   }
   if (authorization !== undefined) {
     const credential = parseBasic(authorization)
     if (clientId !== undefined && clientId !== credential.clientId) {
-      throw new OAuthError('invalid_request', 'The client_id in the body is not the one in the Authorization header.')
+      throw new OAuthError(
+        'invalid_request',
+        'The client_id in the body is not the one in the Authorization header.',
+      )
     }
     return { method: 'client_secret_basic', credential }
   }
   if (secret !== undefined) return { method: 'client_secret_post', credential: { clientId, secret } }
-  throw new OAuthError('invalid_client', 'Authenticate with client_secret_basic or client_secret_post.', { status: 401 })
+  throw new OAuthError('invalid_client', 'Authenticate with client_secret_basic or client_secret_post.', {
+    status: 401,
+  })
 }
 
 /** RFC 7617 over RFC 6749 §2.3.1: base64, then the first colon splits, then each side is form-decoded. */
@@ -111,11 +119,15 @@ function strictBase64(encoded: string): string | undefined {
 }
 
 const malformedHeader = () =>
-  new OAuthError('invalid_request', 'The Authorization header must be Basic: base64 of the form-encoded client_id and secret, with a colon between.')
+  new OAuthError(
+    'invalid_request',
+    'The Authorization header must be Basic: base64 of the form-encoded client_id and secret, with a colon between.',
+  )
 
 function parseScope(given: string | undefined): string[] | undefined {
   if (given === undefined) return undefined
-  if (!SCOPE.test(given)) throw new OAuthError('invalid_scope', 'The scope must be scope names with single spaces between.')
+  if (!SCOPE.test(given))
+    throw new OAuthError('invalid_scope', 'The scope must be scope names with single spaces between.')
   return [...new Set(given.split(' '))]
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { type CryptoKey, exportSPKI, importJWK } from 'jose'
 import type { PublicJwk, SigningKey } from './signing-key.ts'
 
@@ -15,11 +16,14 @@ export class KeyRing {
   readonly keys: readonly RingKey[]
   /** The JSON text of the JWK Set, RFC 7517 §5: public members only, in the order of kids. */
   readonly jwks: string
+  /** Strong entity tag of `jwks` (RFC 9110 §8.8.3). */
+  readonly etag: string
   readonly #pems: ReadonlyMap<string, string>
 
   private constructor(keys: readonly RingKey[], pems: ReadonlyMap<string, string>) {
     this.keys = keys
     this.jwks = JSON.stringify({ keys: keys.map(key => key.publicJwk) })
+    this.etag = `"${createHash('sha256').update(this.jwks).digest('base64url')}"`
     this.#pems = pems
   }
 

@@ -76,6 +76,7 @@ export class SigningKeys {
    * that is fixed already stays.
    */
   async rotate(actor: Actor): Promise<{ kid: string; activatesAt: number }> {
+    await this.advance()
     const scheduled = await mutate(this.#database, actor, async ({ trx, record }) => {
       const { now } = await lockSigningKeys(trx)
       const { policy } = await readInstallation(trx)

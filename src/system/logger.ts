@@ -9,6 +9,8 @@ export type { Logger } from 'pino'
  */
 const CREDENTIALS = /\bmm[ka]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
 
+export const withoutCredentials = (text: string): string => text.replace(CREDENTIALS, '[redacted]')
+
 /** Fields, not sentences: `code` and `type` say what kind of fault it was; messages of foreign errors are kept, bodies never. */
 function serializeError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error }
@@ -31,7 +33,7 @@ export function createLogger(level: string, destination: DestinationStream = sta
     formatters: { level: label => ({ level: label }) },
     serializers: { err: serializeError },
   }
-  return pino(options, { write: line => destination.write(line.replace(CREDENTIALS, '[redacted]')) })
+  return pino(options, { write: line => destination.write(withoutCredentials(line)) })
 }
 
 function standardOutput(): DestinationStream {

@@ -1,3 +1,5 @@
+import type { Fault } from '../errors.ts'
+
 /** Text by name, for people and filters. */
 export type Labels = Record<string, string>
 
@@ -5,4 +7,11 @@ export type Labels = Record<string, string>
 export function mergedLabels(labels: Labels, patch: Record<string, string | null> = {}): Labels {
   const entries = Object.entries({ ...labels, ...patch })
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null))
+}
+
+const MOST_LABELS = 32
+
+export function labelFaults(labels: Labels): Fault[] {
+  if (Object.keys(labels).length <= MOST_LABELS) return []
+  return [{ pointer: '/labels', message: `must be at most ${MOST_LABELS}` }]
 }

@@ -1,4 +1,5 @@
 import type { Fault } from '../errors.ts'
+import { labelFaults } from './labels.ts'
 import { jsonBytes, LONGEST_JSON } from './name.ts'
 
 /** What a tenant may be set to. Lists are ceilings: a key only ever narrows them. */
@@ -51,7 +52,7 @@ export function defaultTenantSettings(id: string, audience: string): TenantSetti
 
 /** What the fields say against each other and against the size of a token; the form of each is checked at the edge. */
 export function tenantFaults(settings: TenantSettings): Fault[] {
-  const faults: Fault[] = []
+  const faults: Fault[] = labelFaults(settings.labels)
   if (!settings.allowedTiers.includes(settings.tier)) {
     faults.push({
       pointer: '/tier',

@@ -149,7 +149,9 @@ async function getLocked(trx: Handle, id: string): Promise<Tenant> {
 async function check(trx: Handle, settings: TenantSettings): Promise<void> {
   const faults: Fault[] = tenantFaults(settings)
   const tiers = await tierPriorities(trx)
-  faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'tier'))
+  // allowed_tiers may have been made from the tier, which is then what the caller got wrong.
+  if (!tiers.has(settings.tier)) faults.push(notRegistered('/tier', 'tier', settings.tier))
+  else faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'tier'))
   const models = await knownModels(trx, 'model', settings.models ?? [])
   faults.push(...unknown('/models', settings.models ?? [], models, 'base model'))
   const adapters = await knownModels(trx, 'adapter', settings.adapters)
@@ -164,10 +166,12 @@ function unknown(
   what: string,
 ): Fault[] {
   return names.flatMap((name, index) =>
-    known.has(name)
-      ? []
-      : [{ pointer: `${pointer}/${index}`, message: `names a ${what} that is not registered: "${name}"` }],
+    known.has(name) ? [] : notRegistered(`${pointer}/${index}`, what, name),
   )
+}
+
+function notRegistered(pointer: string, what: string, name: string): Fault {
+  return { pointer, message: `names a ${what} that is not registered: "${name}"` }
 }
 
 function patched(settings: TenantSettings, patch: TenantPatch): TenantSettings {

@@ -15,21 +15,23 @@ export function lacksPgBouncer(): boolean {
   return true
 }
 
-/** PgBouncer in transaction mode, with few server connections, before the server of `databaseUrl`. */
+/** PgBouncer in transaction mode, with few server connections. */
 export interface PgBouncer {
-  /** The URL with PgBouncer in place of the server. */
+  /** A URL with PgBouncer in place of the server. */
   through(databaseUrl: string): string
   stop(): Promise<void>
 }
 
-export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
+/** Before the server of these URLs, for their roles. */
+export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Promise<PgBouncer> {
   if (!installed) throw new Error('MINTMARK_REQUIRE_GATEWAYS=1, and pgbouncer is not installed')
-  const server = new URL(databaseUrl)
+  const roles = databaseUrls.map(url => new URL(url))
+  const server = new URL(databaseUrls[0])
   const directory = await mkdtemp(join(tmpdir(), 'mintmark-pgbouncer-'))
   const port = await freePort()
   const users = join(directory, 'users')
-  const password = decodeURIComponent(server.password)
-  await writeFile(users, `"${decodeURIComponent(server.username)}" "${password}"\n`)
+  const user = (url: URL) => `"${decodeURIComponent(url.username)}" "${decodeURIComponent(url.password)}"\n`
+  await writeFile(users, roles.map(user).join(''))
   await writeFile(join(directory, 'ini'), configuration(server, port, users))
   for (const [path, mode] of [[directory, 0o755], [users, 0o644], [join(directory, 'ini'), 0o644]] as const) {
     await chmod(path, mode)
@@ -48,7 +50,7 @@ export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
     return changed.href
   }
   try {
-    await until('PgBouncer answers', () => answers(through(databaseUrl)))
+    await until('PgBouncer answers', () => answers(through(server.href)))
   } catch (error) {
     child.kill('SIGKILL')
     throw new Error(`${(error as Error).message}\n${said}`)
@@ -63,7 +65,7 @@ const configuration = (server: URL, port: number, users: string) => `
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = plain
+auth_type = trust
 auth_file = ${users}
 pool_mode = transaction
 default_pool_size = 3

@@ -11,16 +11,20 @@ export function rawHttp(baseUrl: string, bytes: string | Buffer): Promise<RawAns
   const { hostname, port } = new URL(baseUrl)
   return new Promise((resolve, reject) => {
     const socket = connect({ host: hostname, port: Number(port) })
-    const chunks: Buffer[] = []
+    let text = ''
     const done = () => {
       socket.destroy()
-      const text = Buffer.concat(chunks).toString('latin1')
       resolve({ status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), text })
     }
-    socket.setTimeout(15_000, () => reject(new Error('no answer, and not closed either')))
-    socket.on('data', chunk => {
-      chunks.push(chunk)
-      socket.setTimeout(300, done)
+    socket.setTimeout(15_000)
+    socket.once('timeout', () => {
+      if (text !== '') return done()
+      socket.destroy()
+      reject(new Error('no answer, and not closed either'))
+    })
+    socket.setEncoding('latin1').on('data', chunk => {
+      text += chunk
+      socket.setTimeout(300)
     })
     socket.once('end', done)
     socket.once('error', done)

@@ -10,6 +10,8 @@ export type Fault =
   | 'refuse'
   /** Connections stay and are accepted, requests arrive, and no answer ever comes back. */
   | 'hang'
+  /** The same without even a goodbye: nothing is read and nothing is said, as by a stopped machine. */
+  | 'freeze'
 
 /** A TCP proxy before Postgres that can misbehave. */
 export class TcpProxy {
@@ -38,9 +40,9 @@ export class TcpProxy {
     if (this.#fault === 'refuse' && fault !== 'refuse') await this.#listen()
     this.#fault = fault
     if (fault === 'refuse') await this.#close()
-    if (fault === 'cut') this.#resetAll()
+    for (const { client } of this.#pairs) if (fault === 'freeze') client.pause()
     // What was held back is lost, as it is after a partition that outlasts TCP's patience.
-    if (fault === 'none') this.#resetAll()
+    if (fault === 'cut' || fault === 'none') this.#resetAll()
   }
 
   /** Open connections of the service through this proxy. */
@@ -64,7 +66,8 @@ export class TcpProxy {
         upstream.destroy()
       }
       client.on('data', chunk => upstream.write(chunk))
-      upstream.on('data', chunk => void (this.#fault !== 'hang' && client.write(chunk)))
+      if (this.#fault === 'freeze') client.pause()
+      upstream.on('data', chunk => void (['hang', 'freeze'].includes(this.#fault) || client.write(chunk)))
       for (const socket of [client, upstream]) socket.on('error', end).on('close', end)
     })
   }

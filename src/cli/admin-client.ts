@@ -1,0 +1,120 @@
+import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
+import { type Answer, httpCall, notMintmark } from './http-call.ts'
+import type { AdminSettings } from './settings.ts'
+
+/** One field that the service found wrong (RFC 6901 pointer), as admin/problem.ts writes it. */
+export interface FieldFault {
+  pointer: string
+  message: string
+}
+
+/** The service said no. `faults` are for the command to put in its own terms. */
+export class Refusal extends CliError {
+  readonly code: string
+  readonly faults: readonly FieldFault[]
+
+  constructor(status: number, problem: Problem) {
+    super(exitCodeOf(status), problem.detail, status >= 500 ? [`request id: ${problem.request_id}`] : [])
+    this.code = problem.code
+    this.faults = problem.errors ?? []
+  }
+}
+
+interface Problem {
+  detail: string
+  code: string
+  request_id: string
+  errors?: FieldFault[]
+}
+
+interface Page<T> {
+  data: T[]
+  next_cursor: string | null
+}
+
+const LARGEST_PAGE = 100
+
+/** The admin REST API. Every call throws {CliError}: a Refusal when the service answered, else what cut us off from it. */
+export class AdminClient {
+  readonly #settings: AdminSettings
+
+  constructor(settings: AdminSettings) {
+    this.#settings = settings
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#call('GET', path)
+  }
+
+  post<T>(path: string, body?: object): Promise<T> {
+    return this.#call('POST', path, body)
+  }
+
+  put<T>(path: string, body: object): Promise<T> {
+    return this.#call('PUT', path, body)
+  }
+
+  patch<T>(path: string, body: object): Promise<T> {
+    return this.#call('PATCH', path, body)
+  }
+
+  delete(path: string): Promise<void> {
+    return this.#call('DELETE', path)
+  }
+
+  /** Follows the cursors until the end of the list, or until there are `limit` items. */
+  async list<T>(path: string, limit = Number.POSITIVE_INFINITY): Promise<T[]> {
+    const items: T[] = []
+    let cursor: string | null = null
+    do {
+      const query = new URLSearchParams({ limit: String(Math.min(limit - items.length, LARGEST_PAGE)) })
+      if (cursor !== null) query.set('cursor', cursor)
+      const page: Page<T> = await this.get(`${path}?${query}`)
+      if (!Array.isArray(page.data)) throw notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
+      items.push(...page.data)
+      cursor = page.next_cursor
+    } while (cursor !== null && items.length < limit)
+    return items
+  }
+
+  async #call<T>(method: string, path: string, body?: object): Promise<T> {
+    const { url, token } = this.#settings
+    const headers = {
+      authorization: `Bearer ${token}`,
+      accept: 'application/json',
+      ...(body && { 'content-type': 'application/json' }),
+    }
+    const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
+    const answer = await httpCall(`${url}/admin/v1${path}`, init, 'MINTMARK_URL')
+    if (answer.status === 204 || (answer.status < 300 && answer.body !== undefined)) return answer.body as T
+    throw this.#refusal(answer)
+  }
+
+  #refusal({ status, body }: Answer): CliError {
+    if (isProblem(body)) return new Refusal(status, body)
+    if (exitCodeOf(status) === EXIT.unavailable) {
+      return new CliError(
+        EXIT.unavailable,
+        `${this.#settings.url} answers ${status}: it is not ready. Try again.`,
+      )
+    }
+    return notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
+  }
+}
+
+/** A path of the API: what is put in is percent-encoded. @throws {CliError} for what would name another path. */
+export function path(texts: TemplateStringsArray, ...segments: string[]): string {
+  return String.raw({ raw: texts }, ...segments.map(segment))
+}
+
+function segment(text: string): string {
+  // A URL resolves "." and "..", even percent-encoded: "secrets/../revoke" would revoke the whole key.
+  if (text === '' || text === '.' || text === '..')
+    throw new CliError(EXIT.usage, `"${text}" is not a name or an id.`)
+  return encodeURIComponent(text)
+}
+
+function isProblem(body: unknown): body is Problem {
+  const { detail, code } = (body ?? {}) as Partial<Problem>
+  return typeof detail === 'string' && typeof code === 'string'
+}

@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import { text } from '../field-options.ts'
+import { day } from '../output.ts'
+import { catalogueCommands } from './catalogue.ts'
+
+interface Adapter {
+  name: string
+  base_model: string
+  description: string
+  updated_at: string
+}
+
+export function adapterCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  catalogueCommands<Adapter>(program, environment, {
+    noun: 'adapter',
+    path: '/adapters',
+    summary: 'LoRA adapters, as the engine names them',
+    settings: () => [
+      {
+        option: text('base_model', '--base-model <name>', 'the registered base model that it adapts'),
+        required: true,
+      },
+      { option: text('description', '--description <text>', 'what it is') },
+    ],
+    view: {
+      plural: 'adapters',
+      id: adapter => adapter.name,
+      columns: [
+        { title: 'NAME', of: adapter => adapter.name },
+        { title: 'BASE MODEL', of: adapter => adapter.base_model, cut: true },
+        { title: 'DESCRIPTION', of: adapter => adapter.description, cut: true },
+        { title: 'UPDATED', of: adapter => day(adapter.updated_at) },
+      ],
+    },
+    example: { name: 'acme-sql', set: 'acme-sql --base-model llama-3-8b' },
+    setDetails: 'A tenant may use it once its list of adapters names it: mintmark tenant update.',
+    deleteDetails: 'Refused while a list of a tenant or key names it.',
+  })
+}

@@ -1,0 +1,55 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import { bodyOf, text } from '../field-options.ts'
+import { action, resultVerb } from '../verb.ts'
+import { KEY_VIEW, type Key } from './key-view.ts'
+
+/** How keys end: for a while (disable, enable), or for good (revoke, revoke-secret). */
+export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): void {
+  const told = {
+    disable: [
+      'refuse exchanges until "enable"',
+      'Disabled the key. Tokens that are out live until they expire.',
+    ],
+    enable: ['let a disabled key be exchanged again', 'The key is enabled.'],
+  } as const
+  for (const [name, [summary, note]] of Object.entries(told)) {
+    resultVerb(key, `${name} <key>`, {
+      summary,
+      examples: [`mintmark key ${name} key_7Hq2kd9XwP3mZt5B`],
+    }).action(
+      action<[id: string]>(environment, async ({ admin, output }, id) => {
+        await output.object(await admin.post<Key>(`${path`/keys/${id}`}/${name}`), KEY_VIEW, note)
+      }),
+    )
+  }
+  revoke(key, environment)
+  revokeSecret(key, environment)
+}
+
+function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'revoke <key>', {
+    summary: 'end a key for good, with all its secrets',
+    details: 'No new token from now on. Tokens that are out live until they expire.',
+    examples: ['mintmark key revoke key_7Hq2kd9XwP3mZt5B --reason "found in a log"'],
+  }).addOption(text('reason', '--reason <text>', 'kept with the key and in the audit log'))
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const revoked = await admin.post<Key>(path`/keys/${id}/revoke`, bodyOf(command))
+      await output.object(revoked, KEY_VIEW, `Revoked ${id}. Tokens that are out live until they expire.`)
+    }),
+  )
+}
+
+function revokeSecret(key: Command, environment: NodeJS.ProcessEnv): void {
+  resultVerb(key, 'revoke-secret <key> <secret>', {
+    summary: 'end one secret of a key at once; the key stays',
+    details: '"mintmark key get" lists the secrets of a key.',
+    examples: ['mintmark key revoke-secret key_7Hq2kd9XwP3mZt5B sec_4Kd02mXyRw8LqT1z'],
+  }).action(
+    action<[id: string, secret: string]>(environment, async ({ admin, output }, id, secret) => {
+      const changed = await admin.post<Key>(path`/keys/${id}/secrets/${secret}/revoke`)
+      await output.object(changed, KEY_VIEW, `Revoked ${secret}.`)
+    }),
+  )
+}

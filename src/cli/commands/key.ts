@@ -1,0 +1,143 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import {
+  bodyOf,
+  changesOf,
+  emptyList,
+  type FieldOption,
+  instantOrNever,
+  labels,
+  list,
+  removedLabels,
+  text,
+  unset,
+  wholeNumber,
+} from '../field-options.ts'
+import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { keyEndCommands } from './key-end.ts'
+import { type IssuedKey, KEY_VIEW, type Key, secretTexts } from './key-view.ts'
+
+const settings = (): FieldOption[] => [
+  text('name', '--name <text>', 'for people; need not be unique'),
+  text('description', '--description <text>', 'what it is for'),
+  text('tier', '--tier <name>', "a tier of the tenant's allowed ones"),
+  list('scopes', '--scope <name>', "a scope of the tenant's"),
+  list('models', '--model <name>', "a base model of the tenant's"),
+  emptyList('models', '--no-model', 'no base model at all'),
+  list('adapters', '--adapter <name>', "an adapter of the tenant's"),
+  emptyList('adapters', '--no-adapter', 'no adapter at all'),
+  list('audiences', '--audience <name>', "an audience of the tenant's; the first is the default"),
+  wholeNumber('token_ttl_seconds', '--token-ttl-seconds <n>', 'longest lifetime of its tokens'),
+  instantOrNever(
+    'expires_at',
+    '--expires-at <time>',
+    'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+  ),
+  labels(),
+]
+
+const UNSET = ['tier', 'models', 'adapters', 'audiences', 'token_ttl_seconds']
+
+export function keyCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const key = noun(program, 'key', {
+    summary: 'API keys, which clients exchange for tokens',
+    examples: ['mintmark key create acme --name ci', 'mintmark key list acme'],
+  })
+  create(key, environment)
+  read(key, environment)
+  update(key, environment)
+  rotate(key, environment)
+  keyEndCommands(key, environment)
+}
+
+function create(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'create <tenant>', {
+    summary: 'make an API key, and print its secret once',
+    details:
+      'The secret is alone on standard output, in JSON the field "secret"; nobody can show it again. A key only ever ' +
+      'narrows its tenant: what is not given is as the tenant has it.',
+    examples: [
+      'mintmark key create acme --name ci',
+      '(umask 077; mintmark key create acme --name nightly --tier batch > nightly.key)',
+    ],
+    quiet: 'print only the secret',
+  })
+  for (const option of settings()) command.addOption(option)
+  command.action(
+    action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
+      const made = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
+      await output.secret(made, secretTexts(made, `Created ${made.id} for the tenant ${made.tenant}.`))
+    }),
+  )
+}
+
+function read(key: Command, environment: NodeJS.ProcessEnv): void {
+  const all = listVerb(key, 'list [tenant]', {
+    summary: 'list the keys of a tenant, or all, newest first',
+    examples: ['mintmark key list acme', 'mintmark key list --limit 20'],
+  })
+  all.action(
+    action<[tenant: string | undefined]>(environment, async ({ admin, output }, tenant) => {
+      const place = tenant === undefined ? '/keys' : path`/tenants/${tenant}/keys`
+      await output.list(await admin.list<Key>(place, all.opts().limit), KEY_VIEW)
+    }),
+  )
+  resultVerb(key, 'get <key>', {
+    summary: 'show a key, its secrets and what it yields now',
+    details: 'The fields under "effective" are what an exchange would put into a token at this moment.',
+    examples: ['mintmark key get key_7Hq2kd9XwP3mZt5B'],
+  }).action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      await output.object(await admin.get<Key>(path`/keys/${id}`), KEY_VIEW)
+    }),
+  )
+}
+
+function update(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'update <key>', {
+    summary: 'change what is given, and nothing else',
+    details: 'A list that is given replaces the old one.',
+    examples: [
+      'mintmark key update key_7Hq2kd9XwP3mZt5B --tier batch --expires-at 2027-01-31T12:00:00Z',
+      'mintmark key update key_7Hq2kd9XwP3mZt5B --unset tier --unset models',
+    ],
+  })
+  for (const option of settings()) command.addOption(option)
+  command.addOption(removedLabels()).addOption(unset(UNSET, "take the tenant's again"))
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const changed = await admin.patch<Key>(path`/keys/${id}`, changesOf(command))
+      await output.object(changed, KEY_VIEW, `Updated ${id}.`)
+    }),
+  )
+}
+
+function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'rotate <key>', {
+    summary: 'give a key a new secret, and print it once',
+    details:
+      'The old secret goes on for a day, or for --overlap-seconds. A key has at most two live secrets: with two, ' +
+      '--replace says which one ends now. The id stays, and so does "sub" in tokens.',
+    examples: [
+      'mintmark key rotate key_7Hq2kd9XwP3mZt5B',
+      'mintmark key rotate key_7Hq2kd9XwP3mZt5B --overlap-seconds 0',
+      'mintmark key rotate key_7Hq2kd9XwP3mZt5B --replace oldest',
+    ],
+    quiet: 'print only the secret',
+  })
+    .addOption(
+      wholeNumber('overlap_seconds', '--overlap-seconds <n>', 'how long the old secret goes on; 0: ends now'),
+    )
+    .addOption(
+      text('replace', '--replace <which>', 'the live secret that ends now').choices(['oldest', 'newest']),
+    )
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const rotated = await admin.post<IssuedKey>(path`/keys/${id}/rotate`, bodyOf(command))
+      await output.secret(
+        rotated,
+        secretTexts(rotated, `Gave ${rotated.id} the secret ${rotated.secret_id}.`),
+      )
+    }),
+  )
+}

@@ -1,0 +1,31 @@
+import type { Command } from 'commander'
+import { text } from '../field-options.ts'
+import { day } from '../output.ts'
+import { catalogueCommands } from './catalogue.ts'
+
+interface Model {
+  name: string
+  description: string
+  updated_at: string
+}
+
+export function modelCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  catalogueCommands<Model>(program, environment, {
+    noun: 'model',
+    path: '/models',
+    summary: 'base models, as the engine names them',
+    settings: () => [{ option: text('description', '--description <text>', 'what it is') }],
+    view: {
+      plural: 'models',
+      id: model => model.name,
+      columns: [
+        { title: 'NAME', of: model => model.name },
+        { title: 'DESCRIPTION', of: model => model.description, cut: true },
+        { title: 'UPDATED', of: model => day(model.updated_at) },
+      ],
+    },
+    example: { name: 'meta-llama/Llama-3.1-8B', set: 'meta-llama/Llama-3.1-8B --description "general chat"' },
+    setDetails: 'Tenants without a list of models of their own may use it from the next exchange on.',
+    deleteDetails: 'Refused while an adapter is based on it, or a list of a tenant or key names it.',
+  })
+}

@@ -1,0 +1,179 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import {
+  bodyOf,
+  changesOf,
+  emptyList,
+  type FieldOption,
+  labels,
+  list,
+  removedLabels,
+  text,
+  unset,
+  wholeNumber,
+} from '../field-options.ts'
+import { day, names, type View } from '../output.ts'
+import { action, listVerb, noun, resultVerb } from '../verb.ts'
+
+interface Tenant {
+  id: string
+  name: string
+  state: string
+  tier: string
+  allowed_tiers: string[]
+  adapters: string[]
+  created_at: string
+}
+
+const VIEW: View<Tenant> = {
+  plural: 'tenants',
+  id: tenant => tenant.id,
+  columns: [
+    { title: 'ID', of: tenant => tenant.id },
+    { title: 'NAME', of: tenant => tenant.name, cut: true },
+    { title: 'STATE', of: tenant => tenant.state, state: true },
+    { title: 'TIER', of: tenant => tenant.tier },
+    { title: 'ADAPTERS', of: tenant => names(tenant.adapters), cut: true },
+    { title: 'CREATED', of: tenant => day(tenant.created_at) },
+  ],
+  nulls: {
+    models: 'every registered base model',
+    token_ttl_seconds: "the policy's",
+    staleness_seconds: "the policy's",
+  },
+}
+
+const settings = (): FieldOption[] => [
+  text('name', '--name <text>', 'for people; need not be unique'),
+  text('description', '--description <text>', 'what it is for'),
+  text('tier', '--tier <name>', 'the tier of keys that have none of their own'),
+  list('allowed_tiers', '--allow-tier <name>', 'a tier that its keys may have, --tier among them'),
+  list('scopes', '--scope <name>', 'a scope that its keys may have'),
+  list('models', '--model <name>', 'a base model that it may use'),
+  emptyList('models', '--no-model', 'no base model at all'),
+  list('adapters', '--adapter <name>', 'a LoRA adapter that it may use'),
+  emptyList('adapters', '--no-adapter', 'no adapter at all'),
+  list('audiences', '--audience <name>', 'an audience of its tokens; the first is the default'),
+  wholeNumber('token_ttl_seconds', '--token-ttl-seconds <n>', 'longest lifetime of its tokens'),
+  wholeNumber(
+    'staleness_seconds',
+    '--staleness-seconds <n>',
+    'how long a cut-off replica honours its keys; 0: never',
+  ),
+  labels(),
+]
+
+const UNSET = ['models', 'token_ttl_seconds', 'staleness_seconds']
+
+export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const tenant = noun(program, 'tenant', {
+    summary: 'tenants: which tiers, base models, adapters and audiences their keys may have',
+    examples: [
+      'mintmark tenant create acme --tier premium --adapter acme-sql',
+      'mintmark tenant suspend acme',
+    ],
+  })
+  create(tenant, environment)
+  read(tenant, environment)
+  update(tenant, environment)
+  switches(tenant, environment)
+  remove(tenant, environment)
+}
+
+function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(tenant, 'create <tenant>', {
+    summary: 'make a tenant',
+    details:
+      'The id is 1 to 63 of a-z, 0-9 and "-", and is never given out again. Without options it has the tier "standard", ' +
+      'every registered base model and no adapter.',
+    examples: [
+      'mintmark tenant create acme --tier premium --allow-tier premium --allow-tier batch --adapter acme-sql',
+      'mintmark tenant create blue --name "Blue Ltd" --model llama-3-8b --label team=search',
+    ],
+  })
+  for (const option of settings()) command.addOption(option)
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
+      await output.object(
+        made,
+        VIEW,
+        `Created the tenant ${made.id}. Its first key: mintmark key create ${made.id}`,
+      )
+    }),
+  )
+}
+
+function read(tenant: Command, environment: NodeJS.ProcessEnv): void {
+  const all = listVerb(tenant, 'list', {
+    summary: 'list tenants, newest first',
+    examples: ['mintmark tenant list', 'mintmark tenant list -o json'],
+  })
+  all.action(
+    action(environment, async ({ admin, output }) => {
+      await output.list(await admin.list<Tenant>('/tenants', all.opts().limit), VIEW)
+    }),
+  )
+  resultVerb(tenant, 'get <tenant>', {
+    summary: 'show a tenant',
+    examples: ['mintmark tenant get acme'],
+  }).action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      await output.object(await admin.get<Tenant>(path`/tenants/${id}`), VIEW)
+    }),
+  )
+}
+
+function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(tenant, 'update <tenant>', {
+    summary: 'change what is given, and nothing else',
+    details:
+      'A list that is given replaces the old one. What a tenant may no longer use, its keys may not either, from the ' +
+      'next exchange on.',
+    examples: [
+      'mintmark tenant update acme --adapter acme-sql --adapter acme-chat',
+      'mintmark tenant update acme --unset models --remove-label team',
+    ],
+  })
+  for (const option of settings()) command.addOption(option)
+  command.addOption(removedLabels())
+  command.addOption(unset(UNSET, "models: every registered one again; the others: the policy's again"))
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const changed = await admin.patch<Tenant>(path`/tenants/${id}`, changesOf(command))
+      await output.object(changed, VIEW, `Updated the tenant ${id}.`)
+    }),
+  )
+}
+
+function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
+  const told = {
+    suspend: [
+      'refuse every exchange of its keys until "resume"',
+      'Suspended the tenant. Tokens that are out live until they expire.',
+    ],
+    resume: ['let its keys be exchanged again', 'The tenant is active.'],
+  } as const
+  for (const [name, [summary, note]] of Object.entries(told)) {
+    resultVerb(tenant, `${name} <tenant>`, { summary, examples: [`mintmark tenant ${name} acme`] }).action(
+      action<[id: string]>(environment, async ({ admin, output }, id) => {
+        await output.object(await admin.post<Tenant>(`${path`/tenants/${id}`}/${name}`), VIEW, note)
+      }),
+    )
+  }
+}
+
+function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(tenant, 'delete <tenant>', {
+    summary: 'delete a tenant for good',
+    details:
+      'Its id is never given out again. Refused while it has live keys, unless --cascade revokes them with it.',
+    examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade'],
+  }).option('--cascade', 'end its live keys with it')
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      await admin.delete(path`/tenants/${id}` + (command.opts().cascade ? '?cascade=true' : ''))
+      await output.deleted('id', id, `Deleted the tenant ${id}.`)
+    }),
+  )
+}

@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import { text, wholeNumber } from '../field-options.ts'
+import { day } from '../output.ts'
+import { catalogueCommands } from './catalogue.ts'
+
+interface Tier {
+  name: string
+  priority: number
+  description: string
+  updated_at: string
+}
+
+export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  catalogueCommands<Tier>(program, environment, {
+    noun: 'tier',
+    path: '/tiers',
+    summary: 'service classes, each with a priority',
+    settings: () => [
+      {
+        option: wholeNumber('priority', '--priority <n>', "on vLLM's scale: lower is sooner"),
+        required: true,
+      },
+      { option: text('description', '--description <text>', 'what it is for') },
+    ],
+    view: {
+      plural: 'tiers',
+      id: tier => tier.name,
+      columns: [
+        { title: 'NAME', of: tier => tier.name },
+        { title: 'PRIORITY', of: tier => String(tier.priority) },
+        { title: 'DESCRIPTION', of: tier => tier.description, cut: true },
+        { title: 'UPDATED', of: tier => day(tier.updated_at) },
+      ],
+    },
+    example: { name: 'interactive', set: 'interactive --priority -5 --description "people who wait"' },
+    setDetails: 'The priority of a tier goes into every token of its keys from the next exchange on.',
+    deleteDetails: 'Refused while a tenant may use it or a key has it.',
+  })
+}

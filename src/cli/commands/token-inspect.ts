@@ -1,0 +1,190 @@
+import type { Command } from 'commander'
+import { systemClock } from '../../system/clock.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { httpCall } from '../http-call.ts'
+import { readInput } from '../input.ts'
+import { moment, type Output } from '../output.ts'
+import { record } from '../table.ts'
+import { printableJson, styled } from '../terminal-text.ts'
+import { action, resultVerb } from '../verb.ts'
+
+type Json = Record<string, unknown>
+
+interface Decoded {
+  header: Json
+  claims: Json
+}
+
+/** What a gateway would be told: where the keys are, and what `iss` and `aud` must be. */
+interface Expectation {
+  jwks?: string
+  issuer?: string
+  audience?: string
+}
+
+export function inspectCommand(token: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(token, 'inspect [file]', {
+    summary: 'show what a token says, and whether it verifies',
+    details:
+      'The token is read from a file, or from standard input; an answer of the token endpoint will do too. Nothing is ' +
+      'verified unless --issuer or --jwks is given: then signature, type and expiry are checked with the published keys, ' +
+      'as a gateway does, and a token that fails is not shown.',
+    examples: [
+      'mintmark token get --key-file nightly.key | mintmark token inspect',
+      'mintmark token inspect token.jwt --issuer https://tokens.example.com --audience vllm',
+      'mintmark token inspect token.jwt --jwks http://127.0.0.1:8080/.well-known/jwks.json',
+    ],
+    quiet: 'print only the id of the token (jti)',
+  })
+    .option('--issuer <url>', 'what "iss" must be; its metadata says where the keys are, unless --jwks does')
+    .option('--jwks <url>', 'where the published keys are')
+    .option('--audience <name>', 'what "aud" must be or hold')
+  command.action(
+    action<[file: string | undefined]>(environment, async ({ output }, file) => {
+      const expectation = checked(command.opts<Expectation>())
+      const jwt = tokenIn(await readInput(file, 'no token: name a file, or pipe the token in.'))
+      const decoded = decode(jwt)
+      const keys = await jwksUrl(expectation)
+      if (keys !== undefined) await verify(jwt, decoded, keys, expectation)
+      await show(output, decoded, verdict(keys, expectation))
+    }),
+  )
+}
+
+function checked(expectation: Expectation): Expectation {
+  const { jwks, issuer, audience } = expectation
+  if (audience !== undefined && jwks === undefined && issuer === undefined) {
+    throw new CliError(EXIT.usage, '--audience is checked only together with --issuer or --jwks.')
+  }
+  for (const [flag, url] of Object.entries({ '--jwks': jwks, '--issuer': issuer })) {
+    if (url !== undefined && !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) {
+      throw new CliError(EXIT.usage, `${flag} must be an http or https URL.`)
+    }
+  }
+  return expectation
+}
+
+/** The token itself, out of a header's value or an answer of the token endpoint too. */
+function tokenIn(input: string): string {
+  const text = input.startsWith('{') ? parsedJson(input)?.access_token : input.replace(/^Bearer +/i, '')
+  return typeof text === 'string' ? text : ''
+}
+
+/** RFC 7515 §7.1. @throws {CliError} */
+function decode(jwt: string): Decoded {
+  const parts = jwt.split('.')
+  const [header, claims] = parts
+    .slice(0, 2)
+    .map(part => parsedJson(Buffer.from(part, 'base64url').toString('utf8')))
+  if (parts.length === 3 && header && claims) return { header, claims }
+  throw new CliError(EXIT.usage, 'the input is not a signed JWT (three parts with dots between).')
+}
+
+function parsedJson(text: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** undefined: nothing to verify with. OpenID Connect Discovery §4.3: the metadata must name the issuer asked for. */
+async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefined> {
+  if (jwks !== undefined || issuer === undefined) return jwks
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const { status, body } = await httpCall(url, {}, '--issuer, or name the keys with --jwks')
+  const metadata = (body ?? {}) as Json
+  if (status >= 500) throw new CliError(EXIT.unavailable, `${url} answers ${status}. Try again.`)
+  if (status !== 200 || typeof metadata.jwks_uri !== 'string' || !URL.canParse(metadata.jwks_uri)) {
+    throw new CliError(
+      EXIT.fault,
+      `${url} is not the metadata of an issuer. Check --issuer, or name the keys with --jwks.`,
+    )
+  }
+  if (metadata.issuer === issuer) return metadata.jwks_uri
+  throw new CliError(EXIT.refused, `the metadata at ${url} is of another issuer: ${metadata.issuer}`)
+}
+
+/** What --issuer and --audience do not name is compared with itself: the verdict says so. @throws {CliError} */
+async function verify(
+  jwt: string,
+  { claims }: Decoded,
+  keys: string,
+  expectation: Expectation,
+): Promise<void> {
+  const { verifyAsGateway } = await import('../../tokens/token-verifier.ts')
+  const issuer = expectation.issuer ?? String(claims.iss)
+  const audience = expectation.audience ?? String([claims.aud].flat()[0])
+  try {
+    await verifyAsGateway(jwt, { jwksUrl: keys, issuer, audience })
+  } catch (error) {
+    const { code = '', message, cause } = error as NodeJS.ErrnoException
+    const aboutTheToken = /^ERR_(JWT|JWS|JOSE_ALG|JOSE_NOT_SUPPORTED|JWKS_NO_MATCHING|JWKS_MULTIPLE)/.test(
+      code,
+    )
+    if (aboutTheToken) throw new CliError(EXIT.refused, `the token does not verify: ${message}`, [WITHOUT])
+    const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
+    throw new CliError(
+      EXIT.unavailable,
+      `the keys at ${keys} cannot be had (${why}). Check --jwks or --issuer.`,
+    )
+  }
+}
+
+const WITHOUT = 'Without --issuer and --jwks the command shows what it says.'
+
+interface Verdict {
+  verified: boolean
+  keys: string | null
+  issuer: string | null
+  audience: string | null
+}
+
+const verdict = (keys: string | undefined, { issuer, audience }: Expectation): Verdict => ({
+  verified: keys !== undefined,
+  keys: keys ?? null,
+  issuer: issuer ?? null,
+  audience: audience ?? null,
+})
+
+async function show(output: Output, { header, claims }: Decoded, verification: Verdict): Promise<void> {
+  const sections = [
+    styled('bold', 'header'),
+    record(entriesOf(header)),
+    '',
+    styled('bold', 'claims'),
+    record(entriesOf(claims)),
+  ]
+  await output.either({
+    text: sections.join('\n'),
+    json: { header, claims, verification },
+    id: String(claims.jti),
+  })
+  output.note(`\n${inWords(verification)}`)
+}
+
+function inWords({ verified, keys, issuer, audience }: Verdict): string {
+  if (!verified) return 'NOTHING WAS VERIFIED: anyone can write such a token. --issuer or --jwks verifies it.'
+  const unchecked = [issuer === null && '"iss" (--issuer)', audience === null && '"aud" (--audience)'].filter(
+    Boolean,
+  )
+  const rest = unchecked.length === 0 ? '' : ` Not compared: ${unchecked.join(', ')}.`
+  return `Verified with ${keys}: signature, type and expiry hold.${rest}`
+}
+
+function entriesOf(members: Json): [string, string][] {
+  return Object.entries(members).map(([name, value]) => {
+    if (['iat', 'exp', 'nbf'].includes(name) && typeof value === 'number')
+      return [name, `${value}  (${instant(value)})`]
+    return [name, typeof value === 'string' ? value : printableJson(value).replace(/\s+/g, ' ')]
+  })
+}
+
+/** An instant of a token, and how far it is from now. */
+function instant(epochSeconds: number): string {
+  const date = new Date(epochSeconds * 1000)
+  if (Number.isNaN(date.getTime())) return 'not a time'
+  const seconds = Math.round(epochSeconds - systemClock.wallMs() / 1000)
+  return `${moment(date.toISOString())}, ${seconds < 0 ? `${-seconds} s ago` : `in ${seconds} s`}`
+}

@@ -1,0 +1,98 @@
+import type { Command } from 'commander'
+import { CliError, EXIT, exitCodeOf } from '../exit-codes.ts'
+import { collect } from '../field-options.ts'
+import { type Answer, httpCall, notMintmark } from '../http-call.ts'
+import { readInput } from '../input.ts'
+import { credential, readApiKey, readPublicUrl } from '../settings.ts'
+import { action, noun, resultVerb } from '../verb.ts'
+import { inspectCommand } from './token-inspect.ts'
+
+interface TokenAnswer {
+  access_token: string
+  token_type: string
+  expires_in: number
+  scope: string
+}
+
+interface TokenOptions {
+  keyFile?: string
+  scope?: string[]
+  audience?: string
+  resource?: string[]
+}
+
+export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const token = noun(program, 'token', {
+    summary: 'exchange an API key for a token, and look into tokens',
+    examples: ['mintmark token get --key-file nightly.key | mintmark token inspect'],
+  })
+  const command = resultVerb(token, 'get', {
+    summary: 'exchange an API key for a token, as a client does',
+    details:
+      'The key is read from --key-file, else from MINTMARK_API_KEY or MINTMARK_API_KEY_FILE, else from standard input; ' +
+      'never from the command line. The token is alone on standard output.',
+    examples: [
+      'mintmark token get --key-file nightly.key',
+      'mintmark key create acme --name trial -q | mintmark token get',
+      'curl -H "Authorization: Bearer $(mintmark token get --key-file nightly.key)" https://gateway.example.com/v1/models',
+    ],
+    quiet: 'print only the token',
+  })
+    .option('--key-file <path>', 'file with the API key; "-" is standard input')
+    .option('--scope <name>', 'ask for this scope (repeatable)', collect)
+    .option('--audience <name>', 'ask for this audience')
+    .option('--resource <uri>', 'ask for this resource, an absolute URI (repeatable)', collect)
+  command.action(
+    action(environment, async ({ output }) => {
+      const options = command.opts<TokenOptions>()
+      const key = await presentedKey(options.keyFile, environment)
+      const answer = await exchange(readPublicUrl(environment), key, options)
+      await output.either({ text: answer.access_token, json: answer, id: answer.access_token })
+    }),
+  )
+  inspectCommand(token, environment)
+}
+
+async function presentedKey(file: string | undefined, environment: NodeJS.ProcessEnv): Promise<string> {
+  const fromVariable = file === undefined ? readApiKey(environment) : undefined
+  if (fromVariable !== undefined) return fromVariable
+  const text = await readInput(
+    file,
+    'no API key: set MINTMARK_API_KEY, name a --key-file, or pipe the key in.',
+  )
+  try {
+    return credential(text)
+  } catch (error) {
+    throw new CliError(EXIT.usage, `the API key ${(error as Error).message}.`)
+  }
+}
+
+async function exchange(publicUrl: string, key: string, options: TokenOptions): Promise<TokenAnswer> {
+  const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: key })
+  if (options.scope) body.set('scope', options.scope.join(' '))
+  if (options.audience !== undefined) body.set('audience', options.audience)
+  for (const resource of options.resource ?? []) body.append('resource', resource)
+  const url = `${publicUrl}/oauth/token`
+  const answer = await httpCall(
+    url,
+    { method: 'POST', body, headers: { accept: 'application/json' } },
+    'MINTMARK_PUBLIC_URL',
+  )
+  if (answer.status === 200 && isTokenAnswer(answer.body)) return answer.body
+  throw refusal(publicUrl, answer)
+}
+
+/** RFC 6749 §5.2. */
+function refusal(publicUrl: string, { status, body }: Answer): CliError {
+  const { error, error_description: description } = (body ?? {}) as Record<string, unknown>
+  if (typeof error !== 'string' || status === 404) {
+    if (exitCodeOf(status) !== EXIT.unavailable)
+      return notMintmark(publicUrl, 'MINTMARK_PUBLIC_URL', 'public')
+    return new CliError(EXIT.unavailable, `${publicUrl} answers ${status}: it is not ready. Try again.`)
+  }
+  const exitCode = error === 'unauthorized_client' ? EXIT.refused : exitCodeOf(status)
+  return new CliError(exitCode, `the exchange was refused (${error}): ${description ?? 'no reason given.'}`)
+}
+
+const isTokenAnswer = (body: unknown): body is TokenAnswer =>
+  typeof (body as Partial<TokenAnswer> | undefined)?.access_token === 'string'

@@ -1,0 +1,146 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { FieldFault } from './admin-client.ts'
+import { CliError, EXIT } from './exit-codes.ts'
+
+/**
+ * Options that stand for fields of the API's objects. One table of them makes the help, the body of the request, and
+ * the names under which faults are shown.
+ */
+export class FieldOption extends Option {
+  /** The fields that it can set. */
+  readonly fields: readonly string[]
+  readonly #toFields: (value: never) => Record<string, unknown>
+
+  constructor(
+    flags: string,
+    description: string,
+    fields: readonly string[],
+    toFields: (value: never) => Record<string, unknown>,
+  ) {
+    super(flags, description)
+    this.fields = fields
+    this.#toFields = toFields
+  }
+
+  /** What it adds to the body; undefined when it was not given. */
+  contribution(command: Command): Record<string, unknown> | undefined {
+    const value: unknown = command.getOptionValue(this.attributeName())
+    // `--adapter` and `--no-adapter` share one value, which is false after the second.
+    if (value === undefined || this.negate !== (value === false)) return undefined
+    return this.#toFields(value as never)
+  }
+}
+
+export function text(field: string, flags: string, description: string): FieldOption {
+  return new FieldOption(flags, description, [field], (value: string) => ({ [field]: value }))
+}
+
+/** Repeatable; the entries together replace the list. */
+export function list(field: string, flags: string, description: string): FieldOption {
+  const option = new FieldOption(flags, `${description} (repeatable)`, [field], (value: string[]) => ({
+    [field]: value,
+  }))
+  return option.argParser(collect)
+}
+
+/** `--no-…`: an empty list. Goes after the option that it negates. */
+export function emptyList(field: string, flags: string, description: string): FieldOption {
+  return new FieldOption(flags, description, [field], () => ({ [field]: [] }))
+}
+
+export function wholeNumber(field: string, flags: string, description: string): FieldOption {
+  const option = new FieldOption(flags, description, [field], (value: number) => ({ [field]: value }))
+  return option.argParser(parseWholeNumber)
+}
+
+/** An instant, or `never` for null. */
+export function instantOrNever(field: string, flags: string, description: string): FieldOption {
+  return new FieldOption(flags, description, [field], (value: string) => ({
+    [field]: value === 'never' ? null : value,
+  }))
+}
+
+export function labels(): FieldOption {
+  const description = 'a label of your own (repeatable)'
+  const option = new FieldOption('--label <name=value>', description, ['labels'], (pairs: string[]) => ({
+    labels: Object.fromEntries(pairs.map(splitLabel)),
+  }))
+  return option.argParser(collect)
+}
+
+export function removedLabels(): FieldOption {
+  const description = 'take a label away (repeatable)'
+  const option = new FieldOption('--remove-label <name>', description, ['labels'], (removed: string[]) => ({
+    labels: Object.fromEntries(removed.map(name => [name, null])),
+  }))
+  return option.argParser(collect)
+}
+
+/** `--unset models`: back to what holds when nothing is said. */
+export function unset(fields: readonly string[], description: string): FieldOption {
+  const option = new FieldOption(
+    '--unset <setting>',
+    `${description} (repeatable)`,
+    fields,
+    (chosen: string[]) => Object.fromEntries(chosen.map(name => [name.replaceAll('-', '_'), null])),
+  )
+  const choices = fields.map(field => field.replaceAll('_', '-'))
+  // choices() would replace argParser(), so both are done here.
+  option.argChoices = choices
+  return option.argParser((value: string, before: unknown) => {
+    if (!choices.includes(value)) throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`)
+    return collect(value, before)
+  })
+}
+
+/** The fields that were given, as the body of a request. @throws {CliError} when two options contradict each other. */
+export function bodyOf(command: Command): Record<string, unknown> {
+  const body: Record<string, unknown> = {}
+  for (const option of fieldOptions(command)) {
+    for (const [field, value] of Object.entries(option.contribution(command) ?? {})) {
+      if (field === 'labels') body.labels = { ...(body.labels as object), ...(value as object) }
+      else if (field in body)
+        throw new CliError(EXIT.usage, `${option.long} contradicts another option for the same setting.`)
+      else body[field] = value
+    }
+  }
+  return body
+}
+
+/** As `bodyOf`. @throws {CliError} when nothing was given. */
+export function changesOf(command: Command): Record<string, unknown> {
+  const body = bodyOf(command)
+  if (Object.keys(body).length > 0) return body
+  const flags = fieldOptions(command).map(option => option.long)
+  throw new CliError(EXIT.usage, `nothing to change: give at least one of ${flags.join(', ')}.`)
+}
+
+/** `--tier (/tier) must …`: the option or argument that a field came from, then the service's words. */
+export function faultLine(command: Command, { pointer, message }: FieldFault): string {
+  const field = pointer.split('/')[1] ?? ''
+  if (field === '') return message
+  const candidates = fieldOptions(command).filter(option => option.fields.includes(field))
+  const option = candidates.find(candidate => candidate.contribution(command)) ?? candidates[0]
+  const argument = field === 'id' ? command.registeredArguments[0] : undefined
+  const shown = option?.long ?? (argument && `<${argument.name()}>`)
+  return shown === undefined ? `${pointer} ${message}` : `${shown} (${pointer}) ${message}`
+}
+
+/** For `argParser`: every value that was given. */
+export const collect = (value: string, before: unknown): string[] => [
+  ...(Array.isArray(before) ? before : []),
+  value,
+]
+
+export function parseWholeNumber(value: string): number {
+  if (!/^-?\d{1,15}$/.test(value)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(value)
+}
+
+const fieldOptions = (command: Command) => command.options.filter(option => option instanceof FieldOption)
+
+function splitLabel(pair: string): [string, string] {
+  const equals = pair.indexOf('=')
+  if (equals < 1) throw new CliError(EXIT.usage, '--label takes name=value.')
+  return [pair.slice(0, equals), pair.slice(equals + 1)]
+}

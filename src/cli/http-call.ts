@@ -1,0 +1,94 @@
+import { CliError, EXIT } from './exit-codes.ts'
+
+const TIMEOUT_MS = 10_000
+
+export interface Answer {
+  status: number
+  headers: Headers
+  /** Parsed JSON; undefined when the answer has none. */
+  body: unknown
+}
+
+/**
+ * One HTTP request, answered in full within ten seconds. Redirects are not followed: they would carry a credential on.
+ * @throws {CliError} that names the URL and what to do. `variable` is where the URL came from.
+ */
+export async function httpCall(url: string, init: RequestInit, variable: string): Promise<Answer> {
+  const { origin } = new URL(url)
+  try {
+    const response = await fetch(url, {
+      ...init,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+    const text = await response.text()
+    const answer = { status: response.status, headers: response.headers, body: parsed(response, text) }
+    if (answer.status < 300 || answer.status >= 400) return answer
+    throw new CliError(
+      EXIT.fault,
+      `${origin} answers with a redirect, which is not followed. Check ${variable}.`,
+    )
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    throw networkFault(origin, init.method ?? 'GET', variable, error as Error)
+  }
+}
+
+/** What another server says in place of ours. */
+export function notMintmark(url: string, variable: string, listener: string): CliError {
+  return new CliError(
+    EXIT.fault,
+    `what answers at ${url} is not the ${listener} listener of Mintmark. Check ${variable}.`,
+  )
+}
+
+function parsed(response: Response, text: string): unknown {
+  if (!/json/.test(response.headers.get('content-type') ?? '')) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const NEVER_SENT = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+function networkFault(origin: string, method: string, variable: string, error: Error): CliError {
+  const code = codeOf(error)
+  const unknownOutcome =
+    method === 'GET' || NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
+      ? []
+      : ['Whether the change was made is not known: look before you try again.']
+  return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
+}
+
+/** The system's code where there is one. A time-out has a number for historical reasons, and fetch forbids some ports. */
+function codeOf(error: Error): string {
+  if (error.name === 'TimeoutError') return error.name
+  const cause = (error.cause ?? error) as NodeJS.ErrnoException
+  return cause.code ?? cause.message
+}
+
+function explained(origin: string, variable: string, code: string): string {
+  if (code === 'TimeoutError')
+    return `${origin} did not answer within ${TIMEOUT_MS / 1000} seconds. Try again, or check ${variable}.`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return `the host of ${origin} has no address (${code}). Check ${variable}.`
+  if (isCertificate(code)) {
+    return `the certificate of ${origin} was not accepted (${code}). NODE_EXTRA_CA_CERTS names a file of more authorities.`
+  }
+  if (isHandshake(code) || /HPE_|UND_ERR_SOCKET|ECONNRESET/.test(code)) {
+    return `${origin} broke the connection off (${code}). Check ${variable}: is it http or https there?`
+  }
+  return `nothing answers at ${origin} (${code}). Is the service running? Check ${variable}.`
+}
+
+const isCertificate = (code: string) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)
+const isHandshake = (code: string) => /SSL|EPROTO/.test(code)

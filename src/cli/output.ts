@@ -1,0 +1,145 @@
+import { CliError, EXIT } from './exit-codes.ts'
+import { type Column, record, table } from './table.ts'
+import { printable, printableJson, styled } from './terminal-text.ts'
+
+/** How one kind of object is shown. */
+export interface View<T> {
+  /** What it is called when there is none of it: "No tenants." */
+  plural: string
+  /** What `-q` prints. */
+  id: (item: T) => string
+  columns: readonly Column<T>[]
+  /** What null says, by field. */
+  nulls?: Readonly<Record<string, string>>
+  /** Fields that are lists of objects, each a table of its own below the record. */
+  parts?: readonly Part<T>[]
+}
+
+interface Part<T> {
+  field: string
+  table: (item: T, width: number) => string
+}
+
+export function part<T, Row>(
+  field: string,
+  rows: (item: T) => readonly Row[],
+  columns: readonly Column<Row>[],
+): Part<T> {
+  return { field, table: (item, width) => table(rows(item), columns, width) }
+}
+
+/**
+ * Results go to standard output, and everything that is said about them to standard error. The form never depends on
+ * what is at the other end; colours and the width of tables do.
+ */
+export class Output {
+  readonly #format: 'table' | 'json' | 'quiet'
+
+  constructor(options: { output?: string; quiet?: boolean }) {
+    this.#format = options.quiet ? 'quiet' : options.output === 'json' ? 'json' : 'table'
+  }
+
+  async list<T>(items: readonly T[], view: View<T>): Promise<void> {
+    if (this.#format === 'json') return print(printableJson(items))
+    if (items.length === 0) return this.note(`No ${view.plural}.`)
+    await print(
+      this.#format === 'quiet' ? items.map(view.id).join('\n') : table(items, view.columns, terminalWidth()),
+    )
+  }
+
+  /** `note` says what was done to it. */
+  async object<T extends object>(item: T, view: View<T>, note?: string): Promise<void> {
+    if (this.#format === 'json') return print(printableJson(item))
+    if (this.#format === 'quiet') return print(view.id(item))
+    await print(recordOf(item, view))
+    if (note !== undefined) this.note(note)
+  }
+
+  /**
+   * A new secret: alone on standard output, so that it can be redirected; in JSON as a field of its object.
+   * @throws {CliError} when it could not be written, because nobody will see it again. `cure` says what to do then.
+   */
+  async secret<T extends { secret: string }>(item: T, texts: { note: string; cure: string }): Promise<void> {
+    try {
+      await write(this.#format === 'json' ? printableJson(item) : item.secret)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      throw new CliError(
+        EXIT.fault,
+        `the secret could not be written to standard output (${code}) and is lost.`,
+        [texts.cure],
+      )
+    }
+    this.note(texts.note)
+  }
+
+  /** After a deletion there is nothing to show but the id. */
+  async deleted(field: 'id' | 'name', id: string, note: string): Promise<void> {
+    if (this.#format === 'json') return print(printableJson({ [field]: id, deleted: true }))
+    if (this.#format === 'quiet') return print(id)
+    this.note(note)
+  }
+
+  /** One text in table form, one value in JSON, one id with `-q`. */
+  async either(forms: { text: string; json: unknown; id: string }): Promise<void> {
+    if (this.#format === 'json') return print(printableJson(forms.json))
+    await print(this.#format === 'quiet' ? forms.id : forms.text)
+  }
+
+  /** For the person at the terminal; never with `-q` or JSON. */
+  note(text: string): void {
+    if (this.#format === 'table') process.stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)
+  }
+}
+
+/** An error, in the one place and form that errors have. */
+export function printError(message: string, details: readonly string[] = []): void {
+  const name = styled(['bold', 'red'], 'mintmark:', process.stderr)
+  const lines = [message, ...details].flatMap(text => text.split('\n')).map(printable)
+  process.stderr.write(`${name} ${lines.join('\n  ')}\n`)
+}
+
+/** `2026-11-23T18:27:31.000Z` as `2026-11-23 18:27:31Z`; anything else as it is. */
+export const moment = (time: string): string =>
+  time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z$/, '$1 $2Z')
+
+export const day = (time: string | null, never = '-'): string => time?.slice(0, 10) ?? never
+
+export const names = (list: readonly string[]): string => list.join(', ') || 'none'
+
+const terminalWidth = () => process.stdout.columns || Number.POSITIVE_INFINITY
+
+function recordOf<T extends object>(item: T, view: View<T>): string {
+  const parts = view.parts ?? []
+  const fields = Object.entries(item).filter(([name]) => !parts.some(({ field }) => field === name))
+  const entries = fields.flatMap(([name, value]) => entriesOf(name, value, view.nulls ?? {}))
+  const tables = parts.map(
+    ({ field, table }) => `\n\n${styled('bold', field)}\n${table(item, terminalWidth())}`,
+  )
+  return record(entries) + tables.join('')
+}
+
+function entriesOf(
+  name: string,
+  value: unknown,
+  nulls: Readonly<Record<string, string>>,
+): [string, string][] {
+  if (value === undefined) return []
+  if (value === null) return [[name, nulls[name] ?? '-']]
+  if (Array.isArray(value)) return [[name, names(value.map(String))]]
+  if (typeof value === 'object') {
+    const members = Object.entries(value)
+    if (members.length === 0) return [[name, 'none']]
+    return members.flatMap(([member, inner]) => entriesOf(`${name}.${member}`, inner, {}))
+  }
+  return [[name, value === '' ? '-' : moment(String(value))]]
+}
+
+/** A reader that went away (`| head`) has seen enough; any other failure is reported by main.ts. */
+const print = (text: string): Promise<void> => write(text).catch(() => {})
+
+function write(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(`${text}\n`, error => (error ? reject(error) : resolve()))
+  })
+}

@@ -1,0 +1,107 @@
+import { styleText } from 'node:util'
+import { Command } from 'commander'
+import { adapterCommands } from './commands/adapter.ts'
+import { keyCommands } from './commands/key.ts'
+import { modelCommands } from './commands/model.ts'
+import { signingKeyCommands } from './commands/signing-key.ts'
+import { tenantCommands } from './commands/tenant.ts'
+import { tierCommands } from './commands/tier.ts'
+import { tokenCommands } from './commands/token.ts'
+import { printError } from './output.ts'
+import { packageVersion } from './settings.ts'
+import { verb } from './verb.ts'
+
+const FOOTER = `
+Administration talks to a running service: MINTMARK_URL says where (otherwise
+http://127.0.0.1:8081), MINTMARK_TOKEN or MINTMARK_TOKEN_FILE has the token.
+No secret is ever given on the command line.
+
+Examples:
+  $ mintmark quickstart
+  $ export MINTMARK_TOKEN_FILE=keys/root-token
+  $ mintmark tenant create blue --tier batch
+  $ mintmark key create blue --name ci | mintmark token get | mintmark token inspect
+
+Exit codes: 0 ok, 1 fault, 2 usage, 3 refused, 4 not found, 5 invalid or
+conflict, 6 unavailable.`
+
+/** The whole command line. Errors are thrown (exitOverride), so that main.ts is the one place that ends the process. */
+export function createProgram(environment: NodeJS.ProcessEnv): Command {
+  const program = new Command('mintmark')
+    .description("Exchanges a tenant's API key for a short-lived JWT that any gateway verifies by itself.")
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .addHelpText('after', FOOTER)
+    .configureHelp({
+      styleTitle: title => styleText('bold', title, { validateStream: false }),
+      // Without "[options]", which every command has.
+      subcommandTerm: command =>
+        [command.name(), command.usage().replace('[options]', '').trim()].join(' ').trim(),
+    })
+    .configureOutput({ outputError: text => printError(withoutValues(text)) })
+    .exitOverride()
+  program.commandsGroup('Service:')
+  serviceCommands(program, environment)
+  program.commandsGroup('Administration:')
+  for (const commands of [
+    tenantCommands,
+    keyCommands,
+    tierCommands,
+    modelCommands,
+    adapterCommands,
+    signingKeyCommands,
+  ]) {
+    commands(program, environment)
+  }
+  program.commandsGroup('Tokens:')
+  tokenCommands(program, environment)
+  program.commandsGroup('Help:').helpCommand('help [command]', 'show help for a command')
+  pointToHelp(program, 'mintmark')
+  return program
+}
+
+/** What they need is loaded when they run: the other commands start without a database driver or a web server. */
+function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  verb(program, 'serve', {
+    summary: 'run the service',
+    details: 'Configured by environment variables: see "mintmark config".',
+    examples: ['mintmark serve'],
+  }).action(async () => (await import('./commands/serve.ts')).serve(environment))
+
+  verb(program, 'quickstart', {
+    summary: 'run the service on an embedded database, and show an exchange from beginning to end',
+    examples: ['mintmark quickstart', 'mintmark quickstart --exit'],
+  })
+    .option('--exit', 'stop after showing it')
+    .action(async (options: { exit?: boolean }) =>
+      (await import('./commands/quickstart.ts')).quickstart(environment, { exit: options.exit ?? false }),
+    )
+
+  verb(program, 'migrate', {
+    summary: 'bring the schema up to date, as the owner role in MIGRATE_DATABASE_URL',
+    examples: ['MIGRATE_DATABASE_URL_FILE=/run/secrets/owner-url mintmark migrate'],
+  }).action(async () => (await import('./commands/migrate.ts')).runMigrations(environment))
+
+  verb(program, 'config', {
+    summary: 'print the effective configuration, without secrets',
+    examples: ['mintmark config', 'mintmark config --table'],
+  })
+    .option('--table', 'print the documentation of all variables instead, as a Markdown table')
+    .action(async (options: { table?: boolean }) => {
+      const { configurationTable, printConfig } = await import('./commands/config.ts')
+      if (options.table) process.stdout.write(`${configurationTable()}\n`)
+      else printConfig(environment)
+    })
+}
+
+/** After an error of usage one line, not the whole help. */
+function pointToHelp(command: Command, name: string): void {
+  command.showHelpAfterError(`Run "${name} --help".`)
+  for (const child of command.commands) pointToHelp(child, `${name} ${child.name()}`)
+}
+
+/** Commander repeats an unknown option as it was given, and what follows the "=" may be a secret. */
+function withoutValues(text: string): string {
+  const known = text.replace(/^error: /, '').trimEnd()
+  return known.replace(/unknown option '(--[^'=]*|-.)[\s\S]*'/, "unknown option '$1'")
+}

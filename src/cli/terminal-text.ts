@@ -1,0 +1,62 @@
+import { styleText } from 'node:util'
+
+/** What may be shown on a terminal, and how wide it is there. */
+
+type Style = Parameters<typeof styleText>[0]
+
+/** Controls and direction overrides, with which text that others chose could rewrite what is on the screen. */
+const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+
+export const printable = (text: string): string => text.replace(UNSAFE, '\ufffd')
+
+/** JSON that means the same, and is harmless to show. */
+export function printableJson(value: unknown): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(value, null, 2).replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, escaped)
+}
+
+/** As the stream can show it: plain when it is no terminal, or NO_COLOR is set. */
+export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  return styleText(style, text, { stream })
+}
+
+const STATES: Record<string, Style> = {
+  active: 'green',
+  live: 'green',
+  standby: 'cyan',
+  ending: 'yellow',
+  retiring: 'yellow',
+  suspended: 'yellow',
+  disabled: 'yellow',
+  expired: 'red',
+  ended: 'red',
+  revoked: 'red',
+}
+
+/** Text that may begin or end with spaces, in the colour of the state that it names. */
+export function styledState(text: string): string {
+  const style = STATES[text.trim()]
+  return style === undefined ? text : styled(style, text)
+}
+
+const graphemes = new Intl.Segmenter()
+/** Han, kana, hangul, full-width forms and pictures take two cells. */
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Extended_Pictographic}/u
+
+export function textWidth(text: string): number {
+  let width = 0
+  for (const { segment } of graphemes.segment(text)) width += WIDE.test(segment) ? 2 : 1
+  return width
+}
+
+/** At most `width` cells; what was cut off shows as `…`. */
+export function cutTo(width: number, text: string): string {
+  if (textWidth(text) <= width) return text
+  let kept = ''
+  for (const { segment } of graphemes.segment(text)) {
+    if (textWidth(kept + segment) >= width) break
+    kept += segment
+  }
+  return `${kept.trimEnd()}…`
+}

@@ -1,0 +1,121 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { ConfigError } from '../config/env.ts'
+import { AdminClient, Refusal } from './admin-client.ts'
+import { CliError, EXIT } from './exit-codes.ts'
+import { faultLine, parseWholeNumber } from './field-options.ts'
+import { Output } from './output.ts'
+import { readAdminSettings } from './settings.ts'
+
+/** What the action of a command gets beside its arguments. */
+export interface Invocation {
+  command: Command
+  /** Connects at first use, so that faults of the command line are told before faults of the environment. */
+  admin: AdminClient
+  output: Output
+}
+
+interface Help {
+  /** One line, for lists of commands. */
+  summary: string
+  /** What the summary leaves open. */
+  details?: string
+  /** Command lines that work as they are. */
+  examples: readonly string[]
+}
+
+/** `mintmark <noun>`: a group of verbs. */
+export function noun(program: Command, name: string, help: Help): Command {
+  return withHelp(program.command(name).helpCommand(false), help)
+}
+
+/** `mintmark <noun> <verb>`, with its help. `usage` is the verb and its arguments. */
+export function verb(parent: Command, usage: string, help: Help): Command {
+  return withHelp(parent.command(usage), help)
+}
+
+/** A verb with a result: adds `-o` and `-q`. */
+export function resultVerb(parent: Command, usage: string, help: Help & { quiet?: string }): Command {
+  return verb(parent, usage, help)
+    .addOption(
+      new Option('-o, --output <format>', 'how to print the result')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
+    .addOption(new Option('-q, --quiet', help.quiet ?? 'print only ids').conflicts('output'))
+}
+
+/** A verb that lists: adds `--limit` too. */
+export function listVerb(parent: Command, usage: string, help: Help): Command {
+  const command = resultVerb(parent, usage, help)
+  return command.option(
+    '--limit <n>',
+    'stop after this many; without it the list goes on to its end',
+    parseLimit,
+  )
+}
+
+/** The action of a command: hands over what it needs, and puts what the service refuses in the command's own terms. */
+export function action<Arguments extends (string | undefined)[]>(
+  environment: NodeJS.ProcessEnv,
+  act: (invocation: Invocation, ...given: Arguments) => Promise<void>,
+): (...received: unknown[]) => Promise<void> {
+  return async (...received) => {
+    const command = received.at(-1) as Command
+    let admin: AdminClient | undefined
+    const invocation: Invocation = {
+      command,
+      output: new Output(command.opts()),
+      get admin() {
+        admin ??= new AdminClient(readAdminSettings(environment))
+        return admin
+      },
+    }
+    try {
+      await act(invocation, ...(command.processedArgs as Arguments))
+    } catch (error) {
+      throw inTermsOf(command, error)
+    }
+  }
+}
+
+/** What the service's advice is called here. */
+const ADVICE: Record<string, string> = {
+  unauthenticated: 'It comes from MINTMARK_TOKEN, or from the file that MINTMARK_TOKEN_FILE names.',
+  tenant_has_live_keys: 'To revoke its keys with it: --cascade',
+  two_live_secrets: 'To say which: --replace oldest, or --replace newest',
+  key_expired: 'To set it: mintmark key update <key> --expires-at <time>',
+}
+
+function inTermsOf(command: Command, error: unknown): unknown {
+  if (error instanceof ConfigError) return new CliError(EXIT.usage, error.message)
+  if (!(error instanceof Refusal)) return error
+  if (error.faults.length > 0) {
+    return new CliError(
+      error.exitCode,
+      'the service finds the request not valid:',
+      error.faults.map(fault => faultLine(command, fault)),
+    )
+  }
+  const advice = ADVICE[error.code]
+  return new CliError(
+    error.exitCode,
+    error.message,
+    advice === undefined ? error.details : [...error.details, advice],
+  )
+}
+
+function parseLimit(value: string): number {
+  const limit = parseWholeNumber(value)
+  if (limit < 1) throw new InvalidArgumentError('It must be 1 or more.')
+  return limit
+}
+
+function withHelp(command: Command, { summary, details, examples }: Help): Command {
+  const title = examples.length === 1 ? 'Example' : 'Examples'
+  return command
+    .summary(summary)
+    .description(details === undefined ? sentence(summary) : `${sentence(summary)}\n\n${details}`)
+    .addHelpText('after', `\n${title}:\n${examples.map(line => `  $ ${line}`).join('\n')}`)
+}
+
+const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`

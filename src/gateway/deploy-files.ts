@@ -1,0 +1,12 @@
+import { envoyYaml } from './envoy-config.ts'
+import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } from './istio-config.ts'
+
+/** Every file below deploy/ that is made from headers.ts: path → content. test/gateways/deploy-files.test.ts compares. */
+export function deployFiles(): Record<string, string> {
+  return {
+    'deploy/envoy/envoy.yaml': envoyYaml(),
+    'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),
+    'deploy/istio/authorization-policy.yaml': authorizationPolicyYaml(),
+    'deploy/istio/envoy-filter.yaml': envoyFilterYaml(),
+  }
+}

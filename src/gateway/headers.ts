@@ -1,0 +1,108 @@
+/**
+ * gateway/ holds what a gateway in front of the engine does with our tokens. This file is THE list: which headers are
+ * set from which claim, which are removed from every request that comes in, and which routes are open. deploy/ is
+ * generated from it (deploy-files.ts) and the tests walk it, so a name that is added here is stripped and proven
+ * everywhere. Claims: src/tokens/claims.ts.
+ */
+
+/** The claims that become headers: strings only, because Envoy writes a list as base64 and a negative number as a float. */
+type HeaderClaim = 'tenant' | 'tier' | 'priority' | 'adapter_list'
+
+export interface ClaimHeader {
+  claim: HeaderClaim
+  header: string
+  readBy: string
+}
+
+export const CLAIM_HEADERS: readonly ClaimHeader[] = [
+  { claim: 'tenant', header: 'x-tenant-id', readBy: 'rate limits, logs, applications' },
+  // Both names of each pair: where a client's canonical name met only a gateway-set alias, the client's would win.
+  { claim: 'tenant', header: 'x-llm-d-inference-fairness-id', readBy: 'llm-d' },
+  { claim: 'tenant', header: 'x-gateway-inference-fairness-id', readBy: 'Gateway API Inference Extension' },
+  { claim: 'tenant', header: 'user', readBy: 'AIBrix' },
+  { claim: 'priority', header: 'x-vllm-priority', readBy: 'vLLM 0.28 and later' },
+  { claim: 'priority', header: 'x-priority', readBy: 'applications' },
+  { claim: 'tier', header: 'x-llm-d-inference-objective', readBy: 'llm-d' },
+  { claim: 'tier', header: 'x-gateway-inference-objective', readBy: 'Gateway API Inference Extension' },
+  { claim: 'adapter_list', header: 'x-lora-adapters', readBy: 'engine middleware' },
+]
+
+/** Set by the gateway from the request's body once it is read, for the entitlement rule and for routing by model. */
+export const MODEL_HEADER = 'x-gateway-model-name'
+
+export interface StrippedHeader {
+  name: string
+  /** What a client could do with it. */
+  why: string
+}
+
+/** Never a client's to send, besides those that are set from claims. */
+const STEERING_HEADERS: readonly StrippedHeader[] = [
+  { name: MODEL_HEADER, why: 'the model that the entitlement rule looks at' },
+  { name: 'x-gateway-base-model-name', why: 'llm-d: the pool that serves the request' },
+  { name: 'x-gateway-model-name-rewrite', why: 'another model or adapter after the check' },
+  { name: 'x-llm-d-model-name-rewrite', why: 'another model or adapter after the check' },
+  { name: 'x-ai-eg-model', why: 'Envoy AI Gateway: the model that routes and limits look at' },
+  { name: 'x-session-id', why: 'vLLM, AIBrix: where the request lands' },
+  { name: 'routing-strategy', why: 'AIBrix: where the request lands' },
+  { name: 'external-filter', why: 'AIBrix: where the request lands' },
+  { name: 'config-profile', why: 'AIBrix: where the request lands' },
+  { name: 'target-pod', why: 'AIBrix: the address that Envoy connects to' },
+  { name: 'model', why: 'AIBrix: the route' },
+  { name: 'request-id', why: "AIBrix: another request's counters" },
+]
+
+/** Everything that begins like this goes: these families grow with each release of the products that read them. */
+export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
+  { name: 'x-llm-d-', why: 'llm-d: objective, fairness, rewrite, slo-ttft-ms, slo-tpot-ms' },
+  {
+    name: 'x-gateway-',
+    why: 'the same by their older names, and destination-endpoint: the address connected to',
+  },
+  { name: 'x-slo-', why: 'latency targets that jump the queue' },
+  { name: 'x-aibrix-', why: 'AIBrix: config-profile, session-key' },
+  { name: 'x-authz-', why: 'vLLM semantic router: user-id, user-groups' },
+  {
+    name: 'x-prefiller-',
+    why: "llm-d's prefill/decode sidecar: host-port and url, the address connected to",
+  },
+  { name: 'x-encoder-', why: 'the same for encoders' },
+  { name: 'x-data-parallel-', why: 'vLLM: rank; llm-d: host-port' },
+]
+
+/** Exact names, those set from claims among them. */
+export const STRIPPED_NAMES: readonly string[] = [
+  ...CLAIM_HEADERS.map(({ header }) => header),
+  ...STEERING_HEADERS.map(({ name }) => name),
+]
+
+/**
+ * Would anything behind the gateway read this name as one of ours? Case never matters in HTTP, and CGI-like stacks
+ * cannot tell `_` from `-`.
+ */
+export function isStripped(name: string): boolean {
+  const read = name.toLowerCase().replaceAll('_', '-')
+  return STRIPPED_NAMES.includes(read) || STRIPPED_PREFIXES.some(prefix => read.startsWith(prefix.name))
+}
+
+export interface AllowedRoute {
+  method: 'GET' | 'POST'
+  path: string
+  /** The engine takes the priority from the header here, whatever the body says; elsewhere a body's `priority` is refused. */
+  priorityFromHeader: boolean
+}
+
+/** All that a client of an engine needs. POST bodies name a `model`; everything else is refused. */
+export const ALLOWED_ROUTES: readonly AllowedRoute[] = [
+  { method: 'POST', path: '/v1/chat/completions', priorityFromHeader: true },
+  { method: 'POST', path: '/v1/completions', priorityFromHeader: true },
+  { method: 'POST', path: '/v1/responses', priorityFromHeader: true },
+  { method: 'POST', path: '/v1/embeddings', priorityFromHeader: false },
+  { method: 'GET', path: '/v1/models', priorityFromHeader: false },
+]
+
+export const MODEL_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'POST')
+export const LIST_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'GET')
+
+/** How much of a body a gateway holds in memory to find the model in it; anything longer is 413. */
+export const LONGEST_BODY_BYTES = 4_194_304

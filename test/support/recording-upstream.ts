@@ -1,0 +1,98 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** A request as it reached the engine. */
+interface RecordedRequest {
+  method: string
+  path: string
+  /** Names as sent, in order, repeats included. */
+  rawHeaders: [name: string, value: string][]
+  headers: IncomingMessage['headers']
+  body: string
+  /** What vLLM would schedule this request with. */
+  priority: number
+}
+
+export interface RecordingUpstream {
+  port: number
+  url: string
+  requests: RecordedRequest[]
+  /** The only request since the last `forget`. */
+  theRequest(): RecordedRequest
+  forget(): void
+  stop(): Promise<void>
+}
+
+/** Where vLLM 0.28 reads X-Vllm-Priority (vllm-project/vllm#51089); on other routes only the body's `priority` counts. */
+const PRIORITY_HEADER_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/responses']
+
+/** Stands for vLLM: records what arrives, obeys its documented rule for priorities, answers JSON or an event stream. */
+export async function startRecordingUpstream(): Promise<RecordingUpstream> {
+  const requests: RecordedRequest[] = []
+  const server = createServer((req, res) => void answer(req, res, requests))
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    theRequest() {
+      const [request] = requests
+      if (requests.length !== 1 || !request)
+        throw new Error(`${requests.length} requests reached the upstream, not 1`)
+      return request
+    },
+    forget: () => void requests.splice(0),
+    stop: async () => {
+      server.closeAllConnections()
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
+}
+
+async function answer(req: IncomingMessage, res: ServerResponse, requests: RecordedRequest[]): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of req) chunks.push(chunk as Buffer)
+  const body = Buffer.concat(chunks).toString('utf8')
+  const path = (req.url ?? '').replace(/\?.*/, '')
+  const json = parse(body)
+  const rawHeaders = Array.from({ length: req.rawHeaders.length / 2 }, (_, i): [string, string] => [
+    req.rawHeaders[2 * i] ?? '',
+    req.rawHeaders[2 * i + 1] ?? '',
+  ])
+  const priority = effectivePriority(path, req.headers['x-vllm-priority'], json?.priority)
+  requests.push({
+    method: req.method ?? '',
+    path: req.url ?? '',
+    rawHeaders,
+    headers: req.headers,
+    body,
+    priority,
+  })
+  if (json?.stream) return stream(res)
+  res.writeHead(200, { 'content-type': 'application/json' })
+  res.end(JSON.stringify({ object: 'test', model: json?.model, priority }))
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies of every shape are sent here
+function parse(body: string): any {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return undefined
+  }
+}
+
+/** The header wins where it is read and int() takes it; else the body's, else 0. */
+function effectivePriority(path: string, header: string | string[] | undefined, inBody: unknown): number {
+  const isInteger = typeof header === 'string' && /^\s*[+-]?\d+(_\d+)*\s*$/.test(header)
+  if (PRIORITY_HEADER_ROUTES.includes(path) && isInteger) return Number(header.replaceAll('_', ''))
+  return typeof inBody === 'number' ? inBody : 0
+}
+
+/** Two events, the second only after the first had time to arrive. */
+function stream(res: ServerResponse): void {
+  res.writeHead(200, { 'content-type': 'text/event-stream' })
+  res.write('data: {"part":1}\n\n')
+  setTimeout(() => res.end('data: {"part":2}\n\ndata: [DONE]\n\n'), 400)
+}

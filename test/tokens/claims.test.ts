@@ -1,0 +1,196 @@
+import { decodeProtectedHeader, type JWTPayload } from 'jose'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { exchange } from '../oauth/token-post.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { stranger } from './stranger.ts'
+
+const AUDIENCE = 'https://models.example.test/eu'
+
+let mintmark: TestService
+let key: Awaited<ReturnType<TestService['tenantWithKey']>>
+let beforeAnyModel: JWTPayload
+let jwt: string
+let claims: JWTPayload
+beforeAll(async () => {
+  mintmark = await startTestService()
+  const early = await mintmark.tenantWithKey()
+  beforeAnyModel = await claimsFor(early.secret)
+  for (const model of ['llama-3-8b', 'meta-llama/Llama-3.1-70B'])
+    await mintmark.admin('PUT', `/models/${encodeURIComponent(model)}`, {})
+  for (const adapter of ['acme-sql', 'acme-chat'])
+    await mintmark.admin('PUT', `/adapters/${adapter}`, { base_model: 'llama-3-8b' })
+  key = await mintmark.tenantWithKey(
+    {
+      tier: 'premium',
+      allowed_tiers: ['premium', 'batch'],
+      adapters: ['acme-sql', 'acme-chat'],
+      scopes: ['inference', 'embed'],
+      audiences: ['vllm', AUDIENCE],
+    },
+    { scopes: ['inference', 'embed'] },
+  )
+  jwt = (await exchange(mintmark, key.secret)).body.access_token
+  claims = (await stranger(mintmark)(jwt)).payload
+})
+afterAll(() => mintmark.stop())
+
+async function claimsFor(secret: string, parameters: Record<string, string> = {}): Promise<JWTPayload> {
+  const { status, text, body } = await exchange(mintmark, secret, parameters)
+  if (status !== 200) throw new Error(text)
+  return (await stranger(mintmark, parameters.audience ?? 'vllm')(body.access_token)).payload
+}
+
+/** Claims for a key of a tenant of its own. */
+async function claimsOf(
+  tenant: object,
+  settings: object = {},
+  parameters: Record<string, string> = {},
+): Promise<JWTPayload> {
+  const { secret } = await mintmark.tenantWithKey({ ...tenant }, { ...settings })
+  return claimsFor(secret, parameters)
+}
+
+it('the header has alg, kid and typ, and nothing else', () => {
+  expect(decodeProtectedHeader(jwt)).toEqual({
+    alg: 'ES256',
+    kid: expect.stringMatching(/^[\w-]{43}$/),
+    typ: 'at+jwt',
+  })
+})
+
+it('the payload has these claims, of these JSON types, and no other: no nbf', () => {
+  expect(claims).toEqual({
+    iss: 'https://tokens.example.test',
+    sub: key.keyId,
+    client_id: key.keyId,
+    aud: 'vllm',
+    iat: expect.any(Number),
+    exp: expect.any(Number),
+    jti: expect.any(String),
+    scope: 'inference embed',
+    tenant: key.tenantId,
+    tier: 'premium',
+    priority: '-10',
+    models: ['llama-3-8b', 'meta-llama/Llama-3.1-70B'],
+    adapters: ['acme-sql', 'acme-chat'],
+    adapter_list: 'acme-sql acme-chat',
+  })
+})
+
+it('names are flat, and no claim is an object, a boolean or a number but a time', () => {
+  for (const [name, value] of Object.entries(claims)) {
+    expect(name).toMatch(/^[a-z_]+$/)
+    const isText =
+      typeof value === 'string' || (Array.isArray(value) && value.every(entry => typeof entry === 'string'))
+    expect([name, isText]).toEqual([name, !['iat', 'exp'].includes(name)])
+  }
+})
+
+it('sub has the form of a key id, without a slash', () => {
+  expect(claims.sub).toMatch(/^key_[0-9A-Za-z]{16}$/)
+})
+
+it('sub is the same before and after a rotation, with either secret', async () => {
+  const { secret, keyId } = await mintmark.tenantWithKey()
+  const before = await claimsFor(secret)
+  const rotated = await mintmark.admin('POST', `/keys/${keyId}/rotate`)
+  const after = await Promise.all([claimsFor(secret), claimsFor(rotated.body.secret)])
+  expect([before, ...after].map(({ sub, client_id }) => [sub, client_id])).toEqual(
+    Array(3).fill([keyId, keyId]),
+  )
+})
+
+it('iat and exp are whole seconds, and expires_in is what is between', async () => {
+  const { body } = await exchange(mintmark, key.secret)
+  const { payload } = await stranger(mintmark)(body.access_token)
+  expect(payload.iat).toSatisfy(Number.isInteger)
+  expect(payload.exp).toBe(Number(payload.iat) + body.expires_in)
+})
+
+it('jti is 128 bits in base64url, and new each time', async () => {
+  const again = await claimsFor(key.secret)
+  for (const { jti } of [claims, again]) expect(jti).toMatch(/^[\w-]{21}[AQgw]$/)
+  expect(again.jti).not.toBe(claims.jti)
+})
+
+describe('priority is a string holding a decimal integer', () => {
+  it.each([
+    ['premium', '-10'],
+    ['standard', '0'],
+    ['batch', '10'],
+  ])('of the tier %s: "%s"', async (tier, priority) => {
+    expect(await claimsOf({ tier })).toMatchObject({ tier, priority })
+  })
+
+  it.each([-1_000_000_000, 1_000_000_000])(
+    'of a tier at the end of the range, without an exponent: %i',
+    async priority => {
+      const tier = `t${priority}`
+      await mintmark.admin('PUT', `/tiers/${tier}`, { priority })
+      expect(await claimsOf({ tier })).toMatchObject({ tier, priority: String(priority) })
+    },
+  )
+})
+
+describe('models', () => {
+  it('is an empty list while none is registered', () => {
+    expect(beforeAnyModel.models).toEqual([])
+  })
+
+  it.each([
+    [
+      'null stands for every registered base model, and no adapter',
+      { models: null },
+      {},
+      ['llama-3-8b', 'meta-llama/Llama-3.1-70B'],
+    ],
+    ['a list is that list', { models: ['llama-3-8b'] }, {}, ['llama-3-8b']],
+    ['an empty list is an empty list', { models: [] }, {}, []],
+    ['a key narrows', {}, { models: ['meta-llama/Llama-3.1-70B'] }, ['meta-llama/Llama-3.1-70B']],
+  ])('%s', async (_, tenant, settings, models) => {
+    expect((await claimsOf(tenant, settings)).models).toEqual(models)
+  })
+})
+
+describe('adapters and adapter_list say the same', () => {
+  const granted = { adapters: ['acme-sql', 'acme-chat'] }
+  it.each([
+    ['"none" when there is none', {}, {}, [], 'none'],
+    ['the tenant’s', granted, {}, ['acme-sql', 'acme-chat'], 'acme-sql acme-chat'],
+    ['the key’s, where it narrows', granted, { adapters: ['acme-chat'] }, ['acme-chat'], 'acme-chat'],
+    ['"none" when the key narrows to nothing', granted, { adapters: [] }, [], 'none'],
+    [
+      'without a grant of the base model',
+      { ...granted, models: [] },
+      {},
+      ['acme-sql', 'acme-chat'],
+      'acme-sql acme-chat',
+    ],
+  ])('%s', async (_, tenant, settings, adapters, list) => {
+    expect(await claimsOf(tenant, settings)).toMatchObject({ adapters, adapter_list: list })
+  })
+
+  it('and no adapter may be called "none"', async () => {
+    expect(await mintmark.admin('PUT', '/adapters/none', { base_model: 'llama-3-8b' })).toMatchObject({
+      status: 400,
+    })
+  })
+})
+
+describe('aud', () => {
+  it('is a list when several were asked for', async () => {
+    expect((await claimsFor(key.secret, { audience: 'vllm', resource: AUDIENCE })).aud).toEqual([
+      'vllm',
+      AUDIENCE,
+    ])
+  })
+
+  it.each([
+    ['the first of the tenant’s', { audiences: ['one', 'two'] }, {}, 'one'],
+    ['the first of the key’s', { audiences: ['one', 'two'] }, { audiences: ['two', 'one'] }, 'two'],
+  ])('is by default a plain string: %s', async (_, tenant, settings, audience) => {
+    const { secret } = await mintmark.tenantWithKey(tenant, settings)
+    const { body } = await exchange(mintmark, secret)
+    expect((await stranger(mintmark, audience)(body.access_token)).payload.aud).toBe(audience)
+  })
+})
