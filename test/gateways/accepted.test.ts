@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { chat, send } from './client.ts'
+import { noEnvoy } from './envoy.ts'
+import { GATEWAYS, type Scene, startScene } from './scene.ts'
+
+let scene: Scene
+beforeAll(async () => {
+  if (!noEnvoy) scene = await startScene()
+})
+afterAll(() => scene?.stop())
+beforeEach(() => scene?.upstream.forget())
+
+describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
+  const gateway = () => scene.gateways[name].url
+
+  it.each([
+    ['acme', 'premium', '-10', 'acme-sql acme-chat'],
+    ['initech', 'standard', '0', 'none'],
+    ['globex', 'batch', '10', 'globex-sql'],
+  ] as const)(
+    'and says that it is %s: tier %s, priority %s, adapters %s',
+    async (tenant, tier, priority, adapters) => {
+      expect(await send(gateway(), { token: scene.tokens[tenant] })).toMatchObject({ status: 200 })
+      const { headers } = scene.upstream.theRequest()
+      expect(headers).toMatchObject({
+        'x-tenant-id': tenant,
+        user: tenant,
+        'x-llm-d-inference-fairness-id': tenant,
+        'x-gateway-inference-fairness-id': tenant,
+        'x-vllm-priority': priority,
+        'x-priority': priority,
+        'x-llm-d-inference-objective': tier,
+        'x-gateway-inference-objective': tier,
+        'x-lora-adapters': adapters,
+        'x-gateway-model-name': 'llama-3-8b',
+      })
+      expect(scene.upstream.theRequest().priority).toBe(Number(priority))
+    },
+  )
+
+  it('and does not hand it to the engine', async () => {
+    await send(gateway(), { token: scene.tokens.acme })
+    expect(scene.upstream.theRequest().headers.authorization).toBeUndefined()
+    expect(JSON.stringify(scene.upstream.theRequest())).not.toContain(scene.tokens.acme)
+  })
+
+  it.each([
+    ['POST', '/v1/chat/completions'],
+    ['POST', '/v1/completions'],
+    ['POST', '/v1/responses'],
+    ['POST', '/v1/embeddings'],
+    ['GET', '/v1/models'],
+  ])('on %s %s, with the body untouched', async (method, path) => {
+    const body = method === 'POST' ? ` ${chat('llama-3-8b', { note: 'ü 😀 \u0007' })}\n` : ''
+    expect(await send(gateway(), { token: scene.tokens.acme, method, path, body })).toMatchObject({
+      status: 200,
+    })
+    expect(scene.upstream.theRequest()).toMatchObject({ method, path, body })
+  })
+
+  it('and passes a stream on as it comes', async () => {
+    const response = await fetch(`${gateway()}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${scene.tokens.acme}`, 'content-type': 'application/json' },
+      body: chat('llama-3-8b', { stream: true }),
+    })
+    const arrivals: number[] = []
+    for await (const _ of response.body ?? []) arrivals.push(Date.now())
+    expect((arrivals.at(-1) ?? 0) - (arrivals[0] ?? 0)).toBeGreaterThan(200)
+  })
+
+  it.each([
+    ['a body just under the limit', 4_100_000, 200],
+    ['a longer one', 4_300_000, 413],
+  ])('with %s: %i bytes, %i', async (_, length, status) => {
+    const body = chat('llama-3-8b', { image: 'A'.repeat(length) })
+    const began = Date.now()
+    expect(await send(gateway(), { token: scene.tokens.acme, body })).toMatchObject({ status })
+    expect(Date.now() - began).toBeLessThan(2000)
+    expect(scene.upstream.requests).toHaveLength(status === 200 ? 1 : 0)
+  })
+})

@@ -1,0 +1,214 @@
+import { connect as connectHttp2 } from 'node:http2'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import {
+  CLAIM_HEADERS,
+  isStripped,
+  MODEL_HEADER,
+  STRIPPED_NAMES,
+  STRIPPED_PREFIXES,
+} from '../../src/gateway/headers.ts'
+import { rawHttp } from '../support/raw-http.ts'
+import { chat, send } from './client.ts'
+import { noEnvoy } from './envoy.ts'
+import { GATEWAYS, type Scene, startScene } from './scene.ts'
+
+let scene: Scene
+beforeAll(async () => {
+  if (!noEnvoy) scene = await startScene()
+})
+afterAll(() => scene?.stop())
+beforeEach(() => scene?.upstream.forget())
+
+/** All that may reach the engine. What a client says of these is its own business, or Envoy's. */
+const PASSED_ON = [
+  ...['host', 'content-length', 'content-type', 'transfer-encoding', 'user-agent', 'x-harmless'],
+  ...[
+    'x-forwarded-for',
+    'x-forwarded-proto',
+    'x-request-id',
+    'x-envoy-attempt-count',
+    'x-envoy-expected-rq-timeout-ms',
+  ],
+  ...['x-envoy-internal', 'x-envoy-external-address'],
+]
+const SET = new Map([
+  ...CLAIM_HEADERS.map(({ claim, header }) => [header, claim] as const),
+  [MODEL_HEADER, 'model'] as const,
+])
+const CLAIMS: Record<string, string> = {
+  tenant: 'acme',
+  tier: 'premium',
+  priority: '-10',
+  adapter_list: 'acme-sql acme-chat',
+  model: 'llama-3-8b',
+}
+
+/** Every name on the list, and one of each prefix's family that is on no list. */
+const NAMES = [
+  ...STRIPPED_NAMES,
+  ...STRIPPED_PREFIXES.flatMap(({ name }) => [`${name}of-tomorrow`, name]),
+  ...[
+    'x-llm-d-slo-ttft-ms',
+    'x-slo-tpot-ms',
+    'x-gateway-destination-endpoint',
+    'x-gateway-destination-endpoint-subset',
+  ],
+  ...['x-data-parallel-rank', 'x-aibrix-config-profile', 'x-authz-user-id', 'x-prefiller-host-port'],
+]
+
+const MARK = 'forged'
+/** -999 would be read where a number is. */
+const VALUE = `-999-${MARK}`
+
+const oddCase = (name: string) =>
+  name.replaceAll(/[a-z]/g, (letter, i) => (i % 2 ? letter : letter.toUpperCase()))
+const underscored = (name: string) => name.replaceAll('-', '_')
+const mixed = (name: string) => name.replace('-', '_')
+
+const SPELLINGS: [how: string, (name: string) => [string, string][]][] = [
+  ['alone', name => [[name, VALUE]]],
+  [
+    'twice',
+    name => [
+      [name, VALUE],
+      [name, `${VALUE}-again`],
+    ],
+  ],
+  ['empty', name => [[name, '']]],
+  ['in odd case', name => [[oddCase(name), VALUE]]],
+  ['with underscores', name => [[underscored(name), VALUE]]],
+  [
+    'with underscores in odd case, twice',
+    name => [
+      [oddCase(underscored(name)), VALUE],
+      [underscored(name), VALUE],
+    ],
+  ],
+  ['partly with underscores', name => [[mixed(name), VALUE]]],
+]
+
+function expectNothingForged(): void {
+  const { rawHeaders } = scene.upstream.theRequest()
+  expect(JSON.stringify(rawHeaders)).not.toContain(MARK)
+  const names = rawHeaders.map(([name]) => name.toLowerCase())
+  expect(names.filter(name => !PASSED_ON.includes(name)).toSorted()).toEqual([...SET.keys()].toSorted())
+  for (const [header, claim] of SET) expect(scene.upstream.theRequest().headers[header]).toBe(CLAIMS[claim])
+}
+
+describe.skipIf(noEnvoy).each(GATEWAYS)(
+  '%s lets through nothing that a client says under the name',
+  gateway => {
+    it.each(NAMES)('%s', async name => {
+      for (const [how, spelled] of SPELLINGS) {
+        const headers = spelled(name)
+        scene.upstream.forget()
+        const { status } = await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers })
+        expect({ how, status }).toEqual({ how, status: 200 })
+        expectNothingForged()
+        const withoutToken = await send(scene.gateways[gateway].url, { headers })
+        expect([401, 403], how).toContain(withoutToken.status)
+        expect(scene.upstream.requests, how).toHaveLength(1)
+      }
+    })
+
+    it('of any of them, all sent at once, over HTTP/2', async () => {
+      const session = connectHttp2(scene.gateways[gateway].url)
+      const forged = Object.fromEntries(
+        NAMES.flatMap(name => [
+          [name, VALUE],
+          [underscored(name), VALUE],
+        ]),
+      )
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/v1/chat/completions',
+        'content-type': 'application/json',
+        authorization: `Bearer ${scene.tokens.acme}`,
+        ...forged,
+      })
+      const status = new Promise(resolve => stream.once('response', headers => resolve(headers[':status'])))
+      stream.end(chat('llama-3-8b'))
+      expect(await status).toBe(200)
+      stream.resume()
+      session.close()
+      expectNothingForged()
+    })
+
+    it('while another header of the client passes, so that this test can see', async () => {
+      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers: [['x-harmless', MARK]] })
+      expect(scene.upstream.theRequest().headers['x-harmless']).toBe(MARK)
+    })
+
+    it.each([
+      'x-request-id',
+      'x-envoy-original-path',
+      'x-envoy-upstream-rq-timeout-ms',
+      'x-forwarded-client-cert',
+    ])('%s, which Envoy itself replaces or removes', async header => {
+      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers: [[header, MARK]] })
+      expectNothingForged()
+    })
+
+    it('Connection, to have the set headers dropped on the way', async () => {
+      const headers: [string, string][] = [['Connection', 'close, x-vllm-priority, x-tenant-id']]
+      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers })
+      expect(scene.upstream.theRequest().headers).toMatchObject({
+        'x-vllm-priority': '-10',
+        'x-tenant-id': 'acme',
+      })
+      expect(scene.upstream.theRequest().headers.connection ?? '').not.toContain('x-')
+    })
+
+    it('a trailer', async () => {
+      const chunk = chat('llama-3-8b')
+      const lines = [
+        'POST /v1/chat/completions HTTP/1.1',
+        'Host: inference.example.com',
+        `Authorization: Bearer ${scene.tokens.acme}`,
+        'Content-Type: application/json',
+        'Transfer-Encoding: chunked',
+        'Trailer: x-vllm-priority',
+        '',
+        chunk.length.toString(16),
+        chunk,
+        '0',
+        `x-vllm-priority: ${VALUE}`,
+        '',
+        '',
+      ]
+      const { status } = await rawHttp(scene.gateways[gateway].url, lines.join('\r\n'))
+      expect([200, 400]).toContain(status)
+      if (status === 200) expect(scene.upstream.theRequest().priority).toBe(-10)
+      expect(JSON.stringify(scene.upstream.requests)).not.toContain(MARK)
+    })
+
+    it.each([
+      ['a space before the colon', 'x-vllm-priority : '],
+      ['a tab before the colon', 'x-vllm-priority\t: '],
+      ['a line folded onto a harmless one', 'x-harmless: 1\r\n x-vllm-priority: '],
+      ['a bare line feed before it', 'x-harmless: 1\nx-vllm-priority: '],
+      ['a NUL in it', 'x-vllm\0-priority: '],
+    ])('%s', async (_, name) => {
+      const body = chat('llama-3-8b')
+      const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${scene.tokens.acme}\r\nContent-Type: application/json`
+      const bytes = `${head}\r\nContent-Length: ${body.length}\r\n${name}${VALUE}\r\n\r\n${body}`
+      await rawHttp(scene.gateways[gateway].url, bytes)
+      for (const { headers } of scene.upstream.requests) {
+        expect(headers['x-vllm-priority']).toBe('-10')
+        expect(JSON.stringify({ ...headers, 'x-harmless': '' })).not.toContain(MARK)
+      }
+    })
+  },
+)
+
+describe('the strip list', () => {
+  it.each(['X-VLLM-Priority', 'x_vllm_priority', 'x-Tenant_ID', 'X_AIBRIX_anything', 'User'])(
+    'knows %s',
+    name => {
+      expect(isStripped(name)).toBe(true)
+    },
+  )
+  it.each(['accept', 'x-vllm', 'users', 'x-slo'])('does not know %s', name => {
+    expect(isStripped(name)).toBe(false)
+  })
+})

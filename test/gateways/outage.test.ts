@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
+import { send } from './client.ts'
+import { type Envoy, noEnvoy, startEnvoy } from './envoy.ts'
+import { pilotConfig } from './pilot-config.ts'
+import { deployedEnvoy, startMintmark, tokenOf } from './scene.ts'
+import { startStubMint } from './stub-mint.ts'
+
+/** 300 s in the files; here short enough to outlive twice and more. */
+const CACHE_SECONDS = 2
+
+let upstream: RecordingUpstream
+let envoys: Record<'deployed' | 'inline' | 'remote' | 'restarted', Envoy>
+let token: string
+
+beforeAll(async () => {
+  if (noEnvoy) return
+  upstream = await startRecordingUpstream()
+  const mintmark = await startMintmark()
+  const publicUrl = mintmark.service.urls.public
+  const jwks = Number(new URL(publicUrl).port)
+  const shortCache: [string, string] = ['cache_duration: 300s', `cache_duration: ${CACHE_SECONDS}s`]
+  const deployed = () => deployedEnvoy({ jwks, upstream: upstream.port }, [shortCache])
+  const inline = await (await fetch(`${publicUrl}/.well-known/jwks.json`)).text()
+  const remote = { port: jwks, cacheDuration: `${CACHE_SECONDS}s` }
+  envoys = {
+    deployed: await deployed(),
+    inline: await startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: { inline } })),
+    remote: await startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: { remote } })),
+    restarted: undefined as never,
+  }
+  token = await tokenOf(mintmark, { id: 'acme', tier: 'premium', allowed_tiers: ['premium'] })
+  for (const envoy of [envoys.deployed, envoys.inline, envoys.remote]) {
+    expect(await send(envoy.url, { token })).toMatchObject({ status: 200 })
+  }
+  // The service's last word, its database with it: stop() drops the database that it was made with.
+  await mintmark.stop()
+  await sleep((2 * CACHE_SECONDS + 1) * 1000)
+  envoys.restarted = await deployed()
+})
+afterAll(async () => {
+  await Promise.all(Object.values(envoys ?? {}).map(envoy => envoy.stop()))
+  await upstream?.stop()
+})
+
+describe.skipIf(noEnvoy)(
+  'with Mintmark and its database gone for longer than twice the cache_duration',
+  () => {
+    it('deploy/envoy goes on admitting the token', async () => {
+      upstream.forget()
+      expect(await send(envoys.deployed.url, { token })).toMatchObject({ status: 200 })
+      expect(upstream.theRequest().headers).toMatchObject({ 'x-tenant-id': 'acme', 'x-vllm-priority': '-10' })
+    })
+
+    it('and so does Istio where istiod fetched the keys', async () => {
+      expect(await send(envoys.inline.url, { token })).toMatchObject({ status: 200 })
+    })
+
+    it('but not Istio where Envoy fetches them, without async_fetch: 401 Jwks remote fetch is failed', async () => {
+      expect(await send(envoys.remote.url, { token })).toMatchObject({
+        status: 401,
+        text: 'Jwks remote fetch is failed',
+      })
+    })
+
+    it('nor a deploy/envoy that was started since: it opens, and knows no key', async () => {
+      const answer = await send(envoys.restarted.url, { token })
+      expect(answer).toMatchObject({ status: 401 })
+      expect(JSON.parse(answer.text).error.message).toBe('Jwks remote fetch is failed')
+    })
+  },
+)
+
+describe.skipIf(noEnvoy)('a deploy/envoy that was started before Mintmark', () => {
+  it('admits tokens within two seconds of the first answer', async () => {
+    const placeholder = await startStubMint()
+    const port = Number(new URL(placeholder.url).port)
+    await placeholder.stop()
+    const envoy = await deployedEnvoy({ jwks: port, upstream: upstream.port })
+    const mint = await startStubMint(port)
+    const began = Date.now()
+    try {
+      const token = await mint.sign()
+      while ((await send(envoy.url, { token })).status !== 200 && Date.now() - began < 5000) await sleep(50)
+      expect(Date.now() - began).toBeLessThan(2000)
+    } finally {
+      await envoy.stop()
+      await mint.stop()
+    }
+  })
+})

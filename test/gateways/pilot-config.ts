@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+import { indent } from '../../src/gateway/filter-parts.ts'
+import {
+  type AllowedRoute,
+  CLAIM_HEADERS,
+  LIST_ROUTES,
+  LONGEST_BODY_BYTES,
+  MODEL_ROUTES,
+} from '../../src/gateway/headers.ts'
+import { entitlementFilter, modelHeaderFilter, stripHeadersFilter } from '../../src/gateway/istio-config.ts'
+
+/** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
+export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
+
+/**
+ * What Istio's pilot makes of deploy/istio for an ingress gateway. pilot/record.json is pilot's own output
+ * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and today's EnvoyFilter.
+ * In istio/istio the fields come from: jwt_authn: pilot/pkg/security/authn/policy_applier.go convertToEnvoyJwtConfig
+ * (payload_in_metadata, space-delimited permission and scope, clear_route_cache on gateways, provider OR allow_missing,
+ * bypass_cors_preflight, 5 s and 300 s, never async_fetch); rbac: pilot/pkg/security/authz/model/generator.go; connection
+ * manager, filter order: pilot/pkg/networking/core/gateway.go and listener_builder.go.
+ */
+export function pilotConfig(options: { upstreamPort: number; jwks: JwksMode }): string {
+  const { upstreamPort, jwks } = options
+  const record = JSON.parse(
+    readFileSync(new URL('pilot/record.json', import.meta.url), 'utf8'),
+  ) as PilotRecord
+  const { http_filters: filters, ...manager } = record.connection_manager
+  const remote = {
+    ...record.remote_jwks,
+    ...('remote' in jwks && { cache_duration: jwks.remote.cacheDuration ?? '300s' }),
+  }
+  const source = 'inline' in jwks ? { local_jwks: { inline_string: jwks.inline } } : { remote_jwks: remote }
+  const routes = {
+    virtual_hosts: [
+      { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: record.route }] },
+    ],
+  }
+  return `
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
+static_resources:
+  listeners:
+    - name: 0.0.0.0_8080
+      address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+      per_connection_buffer_limit_bytes: ${LONGEST_BODY_BYTES}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+${Object.entries({ ...manager, route_config: routes })
+  .map(([key, value]) => `                "${key}": ${JSON.stringify(value)}`)
+  .join('\n')}
+                http_filters:
+${filters
+  .flatMap(filter => rendered(filter, source))
+  .map(text => `                  - ${indent(text, 20)}`)
+  .join('\n')}
+  clusters:
+    - ${cluster(record.route.cluster, upstreamPort)}
+    ${'remote' in jwks ? `- ${cluster(record.remote_jwks.http_uri.cluster, jwks.remote.port)}` : ''}
+`
+}
+
+interface PilotRecord {
+  connection_manager: { http_filters: PilotFilter[] }
+  remote_jwks: { http_uri: { cluster: string } }
+  route: { cluster: string }
+}
+
+interface PilotFilter {
+  name: string
+  // biome-ignore lint/suspicious/noExplicitAny: pilot's output, whose shape is Envoy's
+  typed_config: any
+}
+
+/** One filter of pilot's chain as YAML. Those that only Istio's own build of Envoy has do not look at requests. */
+function rendered(filter: PilotFilter, jwksSource: object): string[] {
+  if (filter.name.startsWith('istio.')) return []
+  switch (filter.name) {
+    case 'mintmark.strip-headers':
+      return [stripHeadersFilter()]
+    case 'mintmark.model-header':
+      return [modelHeaderFilter()]
+    case 'mintmark.entitlement':
+      return [entitlementFilter()]
+    case 'envoy.filters.http.jwt_authn':
+      fillIn(filter.typed_config.providers['origins-0'], jwksSource)
+      break
+    case 'envoy.filters.http.rbac':
+      fillInRoutes(filter.typed_config.rules.policies)
+  }
+  return [JSON.stringify(filter)]
+}
+
+function fillIn(provider: Record<string, unknown>, jwksSource: object): void {
+  delete provider.local_jwks
+  Object.assign(provider, jwksSource)
+  provider.claim_to_headers = CLAIM_HEADERS.map(({ claim, header }) => ({
+    header_name: header,
+    claim_name: claim,
+  }))
+}
+
+function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): void {
+  const paths = (routes: AllowedRoute[]) => ({
+    or_rules: { rules: routes.map(({ path }) => ({ url_path: { path: { exact: path } } })) },
+  })
+  for (const [name, policy] of Object.entries(policies)) {
+    if (name.endsWith('[mintmark-routes]-rule[0]'))
+      policy.permissions[0].and_rules.rules[1] = paths(MODEL_ROUTES)
+    if (name.endsWith('[mintmark-routes]-rule[1]'))
+      policy.permissions[0].and_rules.rules[1] = paths(LIST_ROUTES)
+  }
+}
+
+const cluster = (name: string, port: number): string =>
+  JSON.stringify({
+    name,
+    connect_timeout: '10s',
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [
+        {
+          lb_endpoints: [
+            { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } },
+          ],
+        },
+      ],
+    },
+  })

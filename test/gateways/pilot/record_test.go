@@ -1,0 +1,101 @@
+// Records what Istio's own pilot makes of deploy/istio for an ingress gateway: record.json, from which pilot-config.ts
+// builds the second configuration under test. Needs Go 1.26 and some minutes, and only when deploy/istio changes in kind:
+// the lists of headers and routes are filled in anew from src/gateway/headers.ts. In a copy of this folder:
+//
+//	go mod init record && go get istio.io/istio@v0.0.0-20260827124520-eed52ebb66ad && go mod tidy
+//	DEPLOY=<checkout>/deploy/istio go test -run TestRecord .
+package record
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"istio.io/istio/pilot/pkg/features"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/jwt"
+)
+
+const jwks = `{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`
+
+func TestRecord(t *testing.T) {
+	mintmark := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(jwks)) }))
+	defer mintmark.Close()
+	record := map[string]any{"istio": "v0.0.0-20260827124520-eed52ebb66ad"}
+	for _, mode := range []string{"istiod", "envoy"} { // PILOT_JWT_ENABLE_REMOTE_JWKS
+		config := read(t, "mesh.yaml")
+		for _, file := range []string{"request-authentication", "authorization-policy", "envoy-filter"} {
+			config += "\n---\n" + read(t, os.Getenv("DEPLOY")+"/"+file+".yaml")
+		}
+		if mode == "istiod" {
+			config = strings.ReplaceAll(config, "http://mintmark.mintmark.svc.cluster.local:8080", mintmark.URL)
+		}
+		features.JwksFetchMode = jwt.ConvertToJwksFetchMode(mode)
+		pilot := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{ConfigString: config, MeshConfig: mesh.DefaultMeshConfig()})
+		labels := map[string]string{"istio": "ingressgateway"}
+		gateway := pilot.SetupProxy(&model.Proxy{
+			Type:            model.Router,
+			ConfigNamespace: "istio-system",
+			Labels:          labels,
+			Metadata:        &model.NodeMetadata{Namespace: "istio-system", Labels: labels},
+		})
+		listener := plain(t, pilot.Listeners(gateway)[0])
+		manager := dig(listener, "filter_chains", 0, "filters", 0, "typed_config").(map[string]any)
+		if mode == "envoy" {
+			jwtAuthn := dig(manager, "http_filters", 2, "typed_config", "providers", "origins-0")
+			record["remote_jwks"] = dig(jwtAuthn, "remote_jwks")
+			continue
+		}
+		// Telemetry, and where the routes come from.
+		for _, key := range []string{"tracing", "access_log", "rds", "request_id_extension", "set_current_client_cert_details"} {
+			delete(manager, key)
+		}
+		for _, filter := range manager["http_filters"].([]any) {
+			if name := dig(filter, "name").(string); strings.HasPrefix(name, "mintmark.") {
+				delete(filter.(map[string]any), "typed_config") // ours: deploy/istio/envoy-filter.yaml says it
+			}
+		}
+		record["per_connection_buffer_limit_bytes"] = dig(listener, "per_connection_buffer_limit_bytes")
+		record["connection_manager"] = manager
+		record["route"] = dig(plain(t, pilot.Routes(gateway)[0]), "virtual_hosts", 0, "routes", 0, "route")
+	}
+	out, _ := json.MarshalIndent(record, "", "  ")
+	os.WriteFile("record.json", out, 0o644)
+}
+
+func dig(value any, path ...any) any {
+	for _, step := range path {
+		if index, isIndex := step.(int); isIndex {
+			value = value.([]any)[index]
+		} else {
+			value = value.(map[string]any)[step.(string)]
+		}
+	}
+	return value
+}
+
+func read(t *testing.T, path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func plain(t *testing.T, message proto.Message) any {
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var value any
+	json.Unmarshal(text, &value)
+	return value
+}

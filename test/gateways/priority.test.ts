@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { MODEL_ROUTES } from '../../src/gateway/headers.ts'
+import { chat, send } from './client.ts'
+import { noEnvoy } from './envoy.ts'
+import { GATEWAYS, type Scene, startScene } from './scene.ts'
+
+let scene: Scene
+beforeAll(async () => {
+  if (!noEnvoy) scene = await startScene()
+})
+afterAll(() => scene?.stop())
+beforeEach(() => scene?.upstream.forget())
+
+const JUMPS = [-999, '-999', 0, null, -1e9, [-999]]
+
+describe.skipIf(noEnvoy).each(GATEWAYS)('behind %s', name => {
+  it.each(MODEL_ROUTES.filter(route => route.priorityFromHeader))(
+    'the header beats a body priority on $path',
+    async ({ path }) => {
+      for (const [tenant, priority] of [
+        ['acme', -10],
+        ['initech', 0],
+        ['globex', 10],
+      ] as const) {
+        for (const jump of JUMPS) {
+          scene.upstream.forget()
+          await send(scene.gateways[name].url, {
+            token: scene.tokens[tenant],
+            path,
+            body: chat('llama-3-8b', { priority: jump }),
+          })
+          expect(scene.upstream.theRequest().priority).toBe(priority)
+        }
+      }
+    },
+  )
+
+  it.each(MODEL_ROUTES.filter(route => !route.priorityFromHeader))(
+    'a body priority is refused on $path, where no header beats it',
+    async ({ path }) => {
+      for (const priority of JUMPS) {
+        const answer = await send(scene.gateways[name].url, {
+          token: scene.tokens.globex,
+          path,
+          body: chat('llama-3-8b', { priority }),
+        })
+        expect(answer.status).toBe(400)
+      }
+      expect(scene.upstream.requests).toHaveLength(0)
+      expect(await send(scene.gateways[name].url, { token: scene.tokens.globex, path })).toMatchObject({
+        status: 200,
+      })
+      expect(scene.upstream.theRequest().priority).toBe(0)
+    },
+  )
+})

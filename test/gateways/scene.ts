@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs'
+import { ISSUER } from '../../src/gateway/filter-parts.ts'
+import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { type Envoy, startEnvoy, substitute } from './envoy.ts'
+import { pilotConfig } from './pilot-config.ts'
+
+/** The gateways that every guarantee is shown on. */
+export const GATEWAYS = [
+  'deploy/envoy',
+  'deploy/istio, istiod fetches',
+  'deploy/istio, Envoy fetches',
+] as const
+type GatewayName = (typeof GATEWAYS)[number]
+
+export interface Gateways {
+  upstream: RecordingUpstream
+  gateways: Record<GatewayName, Envoy>
+  stop(): Promise<void>
+}
+
+/** deploy/envoy/envoy.yaml itself, with the addresses that a user would change. */
+export function deployedEnvoy(
+  ports: { jwks: number; upstream: number },
+  more: [string, string][] = [],
+): Promise<Envoy> {
+  const file = readFileSync(new URL('../../deploy/envoy/envoy.yaml', import.meta.url), 'utf8')
+  return startEnvoy(
+    substitute(file, [
+      ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${ports.jwks}`],
+      ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${ports.upstream}`],
+      ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
+      ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
+      ...more,
+    ]),
+  )
+}
+
+/** All three in front of one upstream, with the keys that `publicUrl` publishes. */
+export async function startGateways(publicUrl: string): Promise<Gateways> {
+  const upstream = await startRecordingUpstream()
+  const jwks = Number(new URL(publicUrl).port)
+  const inline = await (await fetch(`${publicUrl}/.well-known/jwks.json`)).text()
+  const istio = (source: Parameters<typeof pilotConfig>[0]['jwks']) =>
+    startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: source }))
+  const envoys = await Promise.all([
+    deployedEnvoy({ jwks, upstream: upstream.port }),
+    istio({ inline }),
+    istio({ remote: { port: jwks } }),
+  ])
+  return {
+    upstream,
+    gateways: Object.fromEntries(GATEWAYS.map((name, i) => [name, envoys[i]])) as Record<GatewayName, Envoy>,
+    stop: async () => {
+      await Promise.all(envoys.map(envoy => envoy.stop()))
+      await upstream.stop()
+    },
+  }
+}
+
+export interface Scene extends Gateways {
+  mintmark: TestService
+  /** A fresh token of each tenant, from the real service over HTTP. */
+  tokens: Record<'acme' | 'globex' | 'initech', string>
+}
+
+/** A real Mintmark with three tenants of three tiers, and the gateways that trust it. */
+export async function startScene(): Promise<Scene> {
+  const mintmark = await startMintmark()
+  const gateways = await startGateways(mintmark.service.urls.public)
+  return {
+    ...gateways,
+    mintmark,
+    tokens: {
+      acme: await tokenOf(mintmark, {
+        id: 'acme',
+        tier: 'premium',
+        allowed_tiers: ['premium'],
+        adapters: ['acme-sql', 'acme-chat'],
+      }),
+      globex: await tokenOf(mintmark, {
+        id: 'globex',
+        tier: 'batch',
+        allowed_tiers: ['batch'],
+        adapters: ['globex-sql'],
+      }),
+      initech: await tokenOf(mintmark, { id: 'initech', models: ['llama-3-8b'] }),
+    },
+    stop: async () => {
+      await gateways.stop()
+      await mintmark.stop()
+    },
+  }
+}
+
+/** Two base models, three adapters, tokens that live an hour. */
+export async function startMintmark(): Promise<TestService> {
+  const mintmark = await startTestService({
+    env: { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600' },
+  })
+  await put(mintmark, '/models/llama-3-8b', {})
+  await put(mintmark, '/models/mistralai/Mistral-7B', {})
+  for (const adapter of ['acme-sql', 'acme-chat', 'globex-sql']) {
+    await put(mintmark, `/adapters/${adapter}`, { base_model: 'llama-3-8b' })
+  }
+  return mintmark
+}
+
+async function put(mintmark: TestService, path: string, body: object): Promise<void> {
+  const [, collection, ...name] = path.split('/')
+  const { status, text } = await mintmark.admin(
+    'PUT',
+    `/${collection}/${encodeURIComponent(name.join('/'))}`,
+    body,
+  )
+  if (status >= 300) throw new Error(`${path} was refused: ${text}`)
+}
+
+export async function tokenOf(
+  mintmark: TestService,
+  tenant: Record<string, unknown>,
+  more: Record<string, string> = {},
+) {
+  const { secret } = await mintmark.tenantWithKey(tenant)
+  const answer = await mintmark.token({ grant_type: 'client_credentials', client_secret: secret, ...more })
+  if (answer.status !== 200) throw new Error(`no token: ${answer.text}`)
+  return answer.body.access_token as string
+}

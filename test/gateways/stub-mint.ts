@@ -1,0 +1,73 @@
+import { createHmac } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { AUDIENCE, ISSUER } from '../../src/gateway/filter-parts.ts'
+
+/** A mint of our own making, whose tokens may be wrong in one thing at a time: the service signs no such token. */
+export interface StubMint {
+  url: string
+  /** A token as the service would issue it, besides these claims (undefined: left out) and header fields. */
+  sign(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>
+  /** Signed with a key that is not published; `kid` as if it were. */
+  signWithOtherKey(): Promise<string>
+  unsigned(): string
+  /** HS256 with our public key as the secret. */
+  hmacWith(form: 'pem' | 'jwk'): Promise<string>
+  jwksRequests(): number
+  stop(): Promise<void>
+}
+
+/** `port`: where its JWKS is, any free port unless said. */
+export async function startStubMint(port = 0): Promise<StubMint> {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const other = await generateKeyPair('ES256')
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }
+  let requests = 0
+  const server = createServer((_, res) => {
+    requests += 1
+    res.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [jwk] }))
+  })
+  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  const sign = (key: CryptoKey, claims = {}, header = {}) =>
+    new SignJWT(claimsNow(claims))
+      .setProtectedHeader({ alg: 'ES256', kid: 'k1', typ: 'at+jwt', ...header })
+      .sign(key)
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sign: (claims, header) => sign(privateKey, claims, header),
+    signWithOtherKey: () => sign(other.privateKey),
+    unsigned: () => `${encoded({ alg: 'none', typ: 'at+jwt' })}.${encoded(claimsNow())}.`,
+    hmacWith: async form => {
+      const secret = form === 'pem' ? await exportSPKI(publicKey) : JSON.stringify(jwk)
+      const text = `${encoded({ alg: 'HS256', kid: 'k1', typ: 'at+jwt' })}.${encoded(claimsNow())}`
+      return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`
+    },
+    jwksRequests: () => requests,
+    stop: async () => {
+      server.closeAllConnections()
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
+}
+
+export const now = (): number => Math.floor(Date.now() / 1000)
+
+function claimsNow(changes: Record<string, unknown> = {}): JWTPayload {
+  const claims = {
+    ...{ iss: ISSUER, sub: 'key_7Hq2kd9XwP3mZt5B', client_id: 'key_7Hq2kd9XwP3mZt5B', aud: AUDIENCE },
+    ...{ iat: now(), exp: now() + 300, jti: 'QmFzZTY0dXJsIG9mIDE2IA', scope: 'inference' },
+    ...{
+      tenant: 'acme',
+      tier: 'premium',
+      priority: '-10',
+      models: ['llama-3-8b'],
+      adapters: ['acme-sql'],
+      adapter_list: 'acme-sql',
+    },
+    ...changes,
+  }
+  return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined))
+}
+
+const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
