@@ -4,13 +4,13 @@ import { MODEL_HEADER } from '../../src/gateway/headers.ts'
 import { send } from './client.ts'
 import { noEnvoy } from './envoy.ts'
 import { type Gateways, startGateways } from './scene.ts'
-import { type StubMint, startStubMint } from './stub-mint.ts'
+import { startTestMint, type TestMint } from './test-mint.ts'
 
-let mint: StubMint
+let mint: TestMint
 let gateways: Gateways
 beforeAll(async () => {
   if (noEnvoy) return
-  mint = await startStubMint()
+  mint = await startTestMint()
   gateways = await startGateways(mint.url)
 })
 afterAll(async () => {

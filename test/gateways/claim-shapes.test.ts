@@ -2,18 +2,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { send } from './client.ts'
 import { envoyVersion, noEnvoy } from './envoy.ts'
 import { GATEWAYS, type Gateways, startGateways } from './scene.ts'
-import { type StubMint, startStubMint } from './stub-mint.ts'
+import { startTestMint, type TestMint } from './test-mint.ts'
 
 /**
  * Why the claims have the types they have: what Envoy makes of others. These fail when Envoy changes its mind, and print
  * what it did.
  */
-let mint: StubMint
+let mint: TestMint
 let gateways: Gateways
 const seen: string[] = []
 beforeAll(async () => {
   if (noEnvoy) return
-  mint = await startStubMint()
+  mint = await startTestMint()
   gateways = await startGateways(mint.url)
   seen.push(envoyVersion())
 })

@@ -5,7 +5,7 @@ import { send } from './client.ts'
 import { type Envoy, noEnvoy, startEnvoy } from './envoy.ts'
 import { pilotConfig } from './pilot-config.ts'
 import { deployedEnvoy, startMintmark, tokenOf } from './scene.ts'
-import { startStubMint } from './stub-mint.ts'
+import { startTestMint } from './test-mint.ts'
 
 /** 300 s in the files; here short enough to outlive twice and more. */
 const CACHE_SECONDS = 2
@@ -74,11 +74,11 @@ describe.skipIf(noEnvoy)(
 
 describe.skipIf(noEnvoy)('a deploy/envoy that was started before Mintmark', () => {
   it('admits tokens within two seconds of the first answer', async () => {
-    const placeholder = await startStubMint()
+    const placeholder = await startTestMint()
     const port = Number(new URL(placeholder.url).port)
     await placeholder.stop()
     const envoy = await deployedEnvoy({ jwks: port, upstream: upstream.port })
-    const mint = await startStubMint(port)
+    const mint = await startTestMint(port)
     const began = Date.now()
     try {
       const token = await mint.sign()

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { chat, type Sent, send } from './client.ts'
 import { noEnvoy } from './envoy.ts'
 import { GATEWAYS, type Gateways, startGateways } from './scene.ts'
-import { now, type StubMint, startStubMint } from './stub-mint.ts'
+import { now, startTestMint, type TestMint } from './test-mint.ts'
 
-let mint: StubMint
+let mint: TestMint
 let gateways: Gateways
 beforeAll(async () => {
   if (noEnvoy) return
-  mint = await startStubMint()
+  mint = await startTestMint()
   gateways = await startGateways(mint.url)
 })
 afterAll(async () => {

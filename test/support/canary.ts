@@ -19,7 +19,8 @@ export function findCanaries(text: string, canaries: readonly Canary[]): string[
 
 function formsOf(value: string | Buffer) {
   const bytes = Buffer.from(value)
-  const text = typeof value === 'string' ? [{ how: 'as it is', form: value, exact: true }, ...urlForms(value)] : []
+  const text =
+    typeof value === 'string' ? [{ how: 'as it is', form: value, exact: true }, ...urlForms(value)] : []
   const hex = { how: 'in hex', form: bytes.toString('hex'), exact: false }
   return [...text, hex, ...[0, 1, 2].flatMap(offset => base64Forms(bytes, offset))]
 }
@@ -36,5 +37,8 @@ function base64Forms(bytes: Buffer, offset: number) {
   const end = Math.floor((padded.length * 8) / 6)
   const form = whole.slice(offset === 0 ? 0 : offset + 1, end)
   const url = form.replaceAll('+', '-').replaceAll('/', '_')
-  return [{ how: 'in base64', form, exact: true }, ...(url === form ? [] : [{ how: 'in base64url', form: url, exact: true }])]
+  return [
+    { how: 'in base64', form, exact: true },
+    ...(url === form ? [] : [{ how: 'in base64url', form: url, exact: true }]),
+  ]
 }

@@ -33,12 +33,18 @@ export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Pr
   const user = (url: URL) => `"${decodeURIComponent(url.username)}" "${decodeURIComponent(url.password)}"\n`
   await writeFile(users, roles.map(user).join(''))
   await writeFile(join(directory, 'ini'), configuration(server, port, users))
-  for (const [path, mode] of [[directory, 0o755], [users, 0o644], [join(directory, 'ini'), 0o644]] as const) {
+  for (const [path, mode] of [
+    [directory, 0o755],
+    [users, 0o644],
+    [join(directory, 'ini'), 0o644],
+  ] as const) {
     await chmod(path, mode)
   }
   // It refuses to run as root.
   const asRoot = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
-  const child = spawn('pgbouncer', [...asRoot, join(directory, 'ini')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn('pgbouncer', [...asRoot, join(directory, 'ini')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   child.stderr.on('data', chunk => {
     said += chunk

@@ -21,7 +21,9 @@ export async function until<T>(
       last = error
     }
     if (performance.now() > deadline) {
-      throw new Error(`not within ${deadlineMs} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`)
+      throw new Error(
+        `not within ${deadlineMs} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`,
+      )
     }
     await sleep(20)
   }

@@ -159,7 +159,7 @@ async function show(output: Output, { header, claims }: Decoded, verification: V
   await output.either({
     text: sections.join('\n'),
     json: { header, claims, verification },
-    id: String(claims.jti),
+    id: String(claims.jti ?? ''),
   })
   output.note(`\n${inWords(verification)}`)
 }

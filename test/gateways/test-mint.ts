@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { AUDIENCE, ISSUER } from '../../src/gateway/filter-parts.ts'
 
-/** A mint of our own making, whose tokens may be wrong in one thing at a time: the service signs no such token. */
-export interface StubMint {
+/** A mint of the tests, whose tokens may be wrong in one thing at a time: the service signs no such token. */
+export interface TestMint {
   url: string
   /** A token as the service would issue it, besides these claims (undefined: left out) and header fields. */
   sign(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>
@@ -19,7 +19,7 @@ export interface StubMint {
 }
 
 /** `port`: where its JWKS is, any free port unless said. */
-export async function startStubMint(port = 0): Promise<StubMint> {
+export async function startTestMint(port = 0): Promise<TestMint> {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const other = await generateKeyPair('ES256')
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }
