@@ -13,6 +13,10 @@ it('exchanges a key for a token that jose verifies against the published JWKS', 
   const { status, body } = await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
   expect(status).toBe(200)
   const keys = createRemoteJWKSet(new URL(`${mintmark.service.urls.public}/.well-known/jwks.json`))
-  const { payload } = await jwtVerify(body.access_token, keys, { issuer: mintmark.service.issuer, audience: 'vllm', typ: 'at+jwt' })
+  const { payload } = await jwtVerify(body.access_token, keys, {
+    issuer: mintmark.service.issuer,
+    audience: 'vllm',
+    typ: 'at+jwt',
+  })
   expect(payload).toMatchObject({ sub: keyId, priority: '-10', adapter_list: 'none', models: [] })
 })

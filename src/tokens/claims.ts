@@ -38,7 +38,13 @@ export interface Issuance {
 }
 
 /** One instant dates the whole token; it never outlives the key or the secret that it was issued for. */
-export function accessTokenClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): AccessTokenClaims {
+export function accessTokenClaims({
+  issuer,
+  caller,
+  scopes,
+  audiences,
+  tokenId,
+}: Issuance): AccessTokenClaims {
   const { rights } = caller
   const issuedAt = Math.floor(caller.at / 1000)
   const expiresAt = issuedAt + rights.tokenTtlSeconds

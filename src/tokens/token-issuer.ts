@@ -32,7 +32,10 @@ export class TokenIssuer {
   }
 
   /** @throws {Unavailable} when there is no key to sign with. */
-  async issue(caller: Caller, grant: { scopes: readonly string[]; audiences: readonly string[] }): Promise<AccessToken> {
+  async issue(
+    caller: Caller,
+    grant: { scopes: readonly string[]; audiences: readonly string[] },
+  ): Promise<AccessToken> {
     const signer = this.#ring().signer(this.#alg(), caller.at)
     if (!signer) throw new Unavailable('There is no key to sign with. Try again.')
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')

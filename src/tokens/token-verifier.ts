@@ -1,4 +1,10 @@
-import { createLocalJWKSet, createRemoteJWKSet, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import { ACCESS_TOKEN_TYPE } from './claims.ts'
 
@@ -17,7 +23,18 @@ export async function verifyAccessToken(
     audience: expected.audience,
     typ: ACCESS_TOKEN_TYPE,
     algorithms: [...new Set(expected.ring.keys.map(key => key.alg))],
-    requiredClaims: ['sub', 'client_id', 'iat', 'exp', 'jti', 'tenant', 'priority', 'models', 'adapters', 'adapter_list'],
+    requiredClaims: [
+      'sub',
+      'client_id',
+      'iat',
+      'exp',
+      'jti',
+      'tenant',
+      'priority',
+      'models',
+      'adapters',
+      'adapter_list',
+    ],
     currentDate: new Date(expected.now),
   })
   return payload
@@ -30,6 +47,10 @@ export async function verifyAsGateway(
 ): Promise<{ header: JWTHeaderParameters; claims: JWTPayload }> {
   const { issuer, audience } = expected
   const keys = createRemoteJWKSet(new URL(expected.jwksUrl))
-  const { payload, protectedHeader } = await jwtVerify(jwt, keys, { issuer, audience, typ: ACCESS_TOKEN_TYPE })
+  const { payload, protectedHeader } = await jwtVerify(jwt, keys, {
+    issuer,
+    audience,
+    typ: ACCESS_TOKEN_TYPE,
+  })
   return { header: protectedHeader, claims: payload }
 }

@@ -22,7 +22,13 @@ describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('PyJWT
       const { issuer, urls } = mintmark.service
       const read = await verify(body.access_token, [`${urls.public}/.well-known/jwks.json`, issuer, 'vllm'])
       expect(read.header).toMatchObject({ alg, typ: 'at+jwt' })
-      expect(read.pyjwt).toMatchObject({ iss: issuer, sub: keyId, tenant: tenantId, priority: '10', aud: 'vllm' })
+      expect(read.pyjwt).toMatchObject({
+        iss: issuer,
+        sub: keyId,
+        tenant: tenantId,
+        priority: '10',
+        aud: 'vllm',
+      })
       expect(read.authlib).toEqual(read.pyjwt)
     } finally {
       await mintmark.stop()
@@ -38,7 +44,9 @@ describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('PyJWT
       const claims = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), priority: '-999' }
       const forged = [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.')
       const { issuer, urls } = mintmark.service
-      await expect(verify(forged, [`${urls.public}/.well-known/jwks.json`, issuer, 'vllm'])).rejects.toThrow(/InvalidSignature/)
+      await expect(verify(forged, [`${urls.public}/.well-known/jwks.json`, issuer, 'vllm'])).rejects.toThrow(
+        /InvalidSignature/,
+      )
     } finally {
       await mintmark.stop()
     }
