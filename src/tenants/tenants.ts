@@ -150,12 +150,12 @@ async function check(trx: Handle, settings: TenantSettings): Promise<void> {
   const faults: Fault[] = tenantFaults(settings)
   const tiers = await tierPriorities(trx)
   // allowed_tiers may have been made from the tier, which is then what the caller got wrong.
-  if (!tiers.has(settings.tier)) faults.push(notRegistered('/tier', 'tier', settings.tier))
-  else faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'tier'))
+  if (!tiers.has(settings.tier)) faults.push(notRegistered('/tier', 'a tier', settings.tier))
+  else faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'a tier'))
   const models = await knownModels(trx, 'model', settings.models ?? [])
-  faults.push(...unknown('/models', settings.models ?? [], models, 'base model'))
+  faults.push(...unknown('/models', settings.models ?? [], models, 'a base model'))
   const adapters = await knownModels(trx, 'adapter', settings.adapters)
-  faults.push(...unknown('/adapters', settings.adapters, adapters, 'adapter'))
+  faults.push(...unknown('/adapters', settings.adapters, adapters, 'an adapter'))
   if (faults.length > 0) throw new Invalid(faults)
 }
 
@@ -171,7 +171,7 @@ function unknown(
 }
 
 function notRegistered(pointer: string, what: string, name: string): Fault {
-  return { pointer, message: `names a ${what} that is not registered: "${name}"` }
+  return { pointer, message: `names ${what} that is not registered: "${name}"` }
 }
 
 function patched(settings: TenantSettings, patch: TenantPatch): TenantSettings {

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf } from './mintmark.ts'
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+
+beforeAll(async () => {
+  service = await startTestService()
+  cli = cliOf(service)
+  await service.admin('PUT', '/models/llama-3-8b', {})
+})
+afterAll(() => service.stop())
+
+describe.each([
+  [
+    'tier',
+    'interactive',
+    ['--priority', '-5', '--description', 'people'],
+    { priority: -5, description: 'people' },
+  ],
+  ['model', 'meta-llama/Llama-3.1-8B', ['--description', 'chat'], { description: 'chat' }],
+  ['adapter', 'org/sql@2', ['--base-model', 'llama-3-8b'], { base_model: 'llama-3-8b', description: '' }],
+])('mintmark %s', (noun, name, options, fields) => {
+  const inApi = () => service.admin('GET', `/${noun}s/${encodeURIComponent(name)}`)
+
+  it('set makes it, and set again replaces it', async () => {
+    const { code, stdout, stderr } = await cli.attempt([noun, 'set', name, ...options])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: `Set the ${noun} ${name}.\n` })
+    expect(stdout).toContain(name)
+    expect((await inApi()).body).toMatchObject({ name, ...fields })
+    expect(await cli.json(noun, 'set', name, ...options)).toEqual((await inApi()).body)
+  })
+
+  it('get prints it, also when the name has a slash', async () => {
+    expect(await cli.run(noun, 'get', name)).toMatch(new RegExp(`^name +${name}$`, 'm'))
+    expect(await cli.json(noun, 'get', name)).toEqual((await inApi()).body)
+  })
+
+  it('list has it', async () => {
+    expect(await cli.run(noun, 'list')).toMatch(new RegExp(`^${name} `, 'm'))
+    expect((await cli.run(noun, 'list', '-q')).split('\n')).toContain(name)
+    expect(await cli.json(noun, 'list')).toContainEqual((await inApi()).body)
+  })
+
+  it('delete deletes it, and a second time there is none', async () => {
+    expect(await cli.attempt([noun, 'delete', name])).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: `Deleted the ${noun} ${name}.\n`,
+    })
+    expect((await inApi()).status).toBe(404)
+    expect(await cli.attempt([noun, 'delete', name])).toMatchObject({ code: 4, stdout: '' })
+  })
+})
+
+describe('mintmark signing-key', () => {
+  it('list is the list of the API', async () => {
+    const { body } = await service.admin('GET', '/signing-keys')
+    expect(await cli.json('signing-key', 'list')).toEqual(body.data)
+    expect(await cli.run('signing-key', 'list')).toMatch(
+      /^KID +ALG +STATE +ACTIVATES +RETIRES\n.+ES256 +(active|standby)/,
+    )
+    expect(await cli.run('signing-key', 'list', '--limit', '1', '-q')).toBe(`${body.data[0].kid}\n`)
+  })
+
+  it('rotate says which key signs from when on', async () => {
+    const next = await cli.json('signing-key', 'rotate')
+    expect(next).toEqual({ kid: expect.any(String), activates_at: expect.stringMatching(/^\d{4}-.*Z$/) })
+    expect(await cli.run('signing-key', 'rotate')).toContain(`${next.kid} signs from `)
+    expect(await cli.run('signing-key', 'rotate', '-q')).toBe(`${next.kid}\n`)
+  })
+})

@@ -1,0 +1,301 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf, freePort, mintmark, shell } from './mintmark.ts'
+
+/** Where nobody listens. */
+const closed = await freePort()
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+
+beforeAll(async () => {
+  service = await startTestService()
+  cli = cliOf(service)
+  await service.admin('POST', '/tenants', { id: 'acme' })
+})
+afterAll(() => service.stop())
+
+describe('2, usage:', () => {
+  it.each([
+    ['no command', [], 'Usage: mintmark'],
+    ['no verb', ['tenant'], 'Usage: mintmark tenant'],
+    ['an unknown command', ['tenants'], '(Did you mean tenant?)'],
+    ['an unknown verb', ['tenant', 'remove', 'acme'], 'unknown command'],
+    ['an unknown option', ['tenant', 'list', '--limits', '3'], '(Did you mean --limit?)'],
+    ['a missing argument', ['tenant', 'get'], "missing required argument 'tenant'"],
+    ['too many arguments', ['tenant', 'get', 'a', 'b'], 'too many arguments'],
+    ['a missing option', ['tier', 'set', 'gold'], '--priority'],
+    ['a number that is none', ['tenant', 'list', '--limit', 'many'], 'whole number'],
+    ['a limit of nothing', ['tenant', 'list', '--limit', '0'], '1 or more'],
+    ['an unknown format', ['tenant', 'list', '-o', 'yaml'], 'table, json'],
+    ['-q beside -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
+    ['a setting that cannot be unset', ['tenant', 'update', 'acme', '--unset', 'tier'], 'Allowed choices'],
+    ['nothing to change', ['tenant', 'update', 'acme'], 'nothing to change'],
+    [
+      'options that contradict',
+      ['tenant', 'update', 'acme', '--model', 'x', '--unset', 'models'],
+      'contradicts',
+    ],
+    ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
+    ['an empty id', ['tenant', 'get', ''], '"" is not a name or an id'],
+    ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or an id'],
+    [
+      'a key file that is not there',
+      ['token', 'get', '--key-file', '/nowhere'],
+      '/nowhere cannot be read (ENOENT)',
+    ],
+  ])('%s', async (_, args, words) => {
+    const ended = await cli.attempt(args)
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })
+  })
+
+  it('points to the help of the command', async () => {
+    const { stderr } = await cli.attempt(['key', 'list', '--nonsense'])
+    expect(stderr).toBe('mintmark: unknown option \'--nonsense\'\nRun "mintmark key list --help".\n')
+  })
+
+  it.each([
+    ['MINTMARK_URL', 'localhost:8081', 'must be a URL like'],
+    ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not hold a user or a password'],
+    ['MINTMARK_URL', 'http://127.0.0.1:8081/?a=b', 'must be a base URL'],
+    ['MINTMARK_TOKEN', 'hid den', 'must be one word of printable ASCII'],
+    ['MINTMARK_TOKEN_FILE', '/nowhere', 'keep one'],
+  ])('a variable that is not what it should be: %s=%s', async (name, value, words) => {
+    const ended = await mintmark(['tenant', 'list'], { env: { ...cli.env, [name]: value } })
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })
+    expect(ended.stderr).not.toContain('hid den')
+    expect(ended.stderr).not.toContain('pass@')
+  })
+})
+
+describe('3, refused:', () => {
+  it('no admin token', async () => {
+    const ended = await mintmark(['tenant', 'list'], { env: { MINTMARK_URL: service.service.urls.admin } })
+    expect(ended).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('set MINTMARK_TOKEN, or MINTMARK_TOKEN_FILE'),
+    })
+  })
+
+  it('no admin token in the folder of a trial, where it says which file has one', async () => {
+    const trial = 'cd "$(mktemp -d)" && mkdir keys && touch keys/root-token && mintmark tenant list'
+    expect(await shell(trial)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('export MINTMARK_TOKEN_FILE=keys/root-token'),
+    })
+  })
+
+  it('a token that is not valid, without repeating it', async () => {
+    const ended = await mintmark(['tenant', 'list'], {
+      env: { ...cli.env, MINTMARK_TOKEN: 'wrong-wrong-wrong' },
+    })
+    expect(ended).toEqual({
+      code: 3,
+      stdout: '',
+      stderr:
+        'mintmark: The token is not valid.\n  It comes from MINTMARK_TOKEN, or from the file that MINTMARK_TOKEN_FILE names.\n',
+    })
+  })
+
+  it('a token without the right (403)', async () => {
+    const forbidden = problem(403, { code: 'forbidden', detail: 'This needs the right keys:write.' })
+    expect(await against(forbidden)).toMatchObject({
+      code: 3,
+      stderr: 'mintmark: This needs the right keys:write.\n',
+    })
+  })
+})
+
+describe('4, not found:', () => {
+  it.each([
+    ['a tenant', ['tenant', 'get', 'nobody'], 'There is no tenant "nobody".'],
+    ['the tenant of a new key', ['key', 'create', 'nobody'], 'There is no tenant "nobody".'],
+    ['a key', ['key', 'revoke', 'key_0000000000000000'], 'There is no key "key_0000000000000000".'],
+    ['a model', ['model', 'get', 'a/b'], 'a/b'],
+  ])('%s', async (_, args, words) => {
+    expect(await cli.attempt(args)).toMatchObject({
+      code: 4,
+      stdout: '',
+      stderr: expect.stringContaining(words),
+    })
+  })
+})
+
+describe('5, conflict or invalid:', () => {
+  it('an id that is taken', async () => {
+    const ended = await cli.attempt(['tenant', 'create', 'acme'])
+    expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: There is a tenant "acme" already.\n' })
+  })
+
+  it('fields that are wrong, each under its option and its pointer', async () => {
+    const options = [
+      '--tier',
+      'gold',
+      '--allow-tier',
+      'gold',
+      '--adapter',
+      'nope',
+      '--token-ttl-seconds',
+      '5',
+      '--label',
+      '-=x',
+    ]
+    const { code, stdout, stderr } = await cli.attempt(['tenant', 'create', 'Not An Id', ...options])
+    expect({ code, stdout }).toEqual({ code: 5, stdout: '' })
+    expect(stderr).toContain('mintmark: the service finds the request not valid:\n')
+    expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 of /m)
+    expect(stderr).toMatch(
+      /^ {2}--token-ttl-seconds \(\/token_ttl_seconds\) must be a whole number from 60 to 3600$/m,
+    )
+    expect(stderr).toMatch(/^ {2}--label \(\/labels/m)
+  })
+
+  it('entries of a list, and what --unset and --expires-at never ask for', async () => {
+    const tenant = await cli.attempt([
+      'tenant',
+      'create',
+      'x',
+      '--allow-tier',
+      'standard',
+      '--allow-tier',
+      'gold',
+    ])
+    expect(tenant.stderr).toContain(
+      '--allow-tier (/allowed_tiers/1) names a tier that is not registered: "gold"',
+    )
+    const key = await cli.attempt(['key', 'create', 'acme', '--expires-at', 'never'])
+    expect(key).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('--expires-at (/expires_at) must not be null'),
+    })
+  })
+
+  it('a name that the path cannot have', async () => {
+    const ended = await cli.attempt(['model', 'set', 'two words'])
+    expect(ended).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('The name in the path must be 1 to 96'),
+    })
+  })
+})
+
+describe('6, unavailable:', () => {
+  it.each([
+    [
+      'nobody listens',
+      `http://127.0.0.1:${closed}`,
+      `nothing answers at http://127.0.0.1:${closed} (ECONNREFUSED). Is the service running? Check MINTMARK_URL.`,
+    ],
+    [
+      'the host has no address',
+      'http://no-such-host.invalid',
+      'the host of http://no-such-host.invalid has no address',
+    ],
+  ])('%s', async (_, url, words) => {
+    const ended = await mintmark(['tenant', 'list'], { env: { ...cli.env, MINTMARK_URL: url } })
+    expect(ended).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining(words) })
+  })
+
+  it('the service says so', async () => {
+    const detail = 'The service is not ready. Try again.'
+    expect(await against(problem(503, { code: 'unavailable', detail }))).toMatchObject({
+      code: 6,
+      stderr: expect.stringContaining(detail),
+    })
+  })
+
+  it('something in front of it says so', async () => {
+    const gateway: RequestListener = (_req, res) => void res.writeHead(502).end('<h1>Bad Gateway</h1>')
+    expect(await against(gateway)).toMatchObject({ code: 6, stderr: expect.stringContaining('answers 502') })
+  })
+
+  it('no answer within ten seconds, and a change may have been made', async () => {
+    const [read, write] = await Promise.all([
+      against(() => {}),
+      against(() => {}, ['tenant', 'suspend', 'acme']),
+    ])
+    for (const { code, stderr } of [read, write]) {
+      expect({ code, stderr }).toMatchObject({
+        code: 6,
+        stderr: expect.stringContaining('did not answer within 10 seconds'),
+      })
+    }
+    expect(read.stderr).not.toContain('look before you try again')
+    expect(write.stderr).toContain('Whether the change was made is not known: look before you try again.')
+  })
+
+  it('the connection breaks off', async () => {
+    const ended = await against((req, _res) => void req.socket.destroy(), ['tenant', 'suspend', 'acme'])
+    expect(ended).toMatchObject({
+      code: 6,
+      stderr: expect.stringContaining('Whether the change was made is not known'),
+    })
+  })
+})
+
+describe('1, a fault:', () => {
+  it('of the service, with the request id that its log has', async () => {
+    const fault = problem(500, {
+      code: 'internal',
+      detail: 'The service met an unexpected fault.',
+      request_id: 'req-7',
+    })
+    expect(await against(fault)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('request id: req-7'),
+    })
+  })
+
+  it('another server is there', async () => {
+    const other: RequestListener = (_req, res) =>
+      void res.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ok":1}')
+    expect(await against(other)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not the admin listener of Mintmark'),
+    })
+    const listener = await mintmark(['tenant', 'list'], {
+      env: { ...cli.env, MINTMARK_URL: service.service.urls.public },
+    })
+    expect(listener).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not the admin listener of Mintmark'),
+    })
+    const env = { ...cli.env, MINTMARK_PUBLIC_URL: service.service.urls.ops, MINTMARK_API_KEY: 'mmk_x' }
+    expect(await mintmark(['token', 'get'], { env })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not the public listener'),
+    })
+  })
+
+  it('a redirect, which would carry the token away', async () => {
+    const seen: string[] = []
+    const elsewhere: RequestListener = (req, res) => {
+      seen.push(String(req.url))
+      res.writeHead(307, { Location: '/elsewhere' }).end()
+    }
+    expect(await against(elsewhere)).toMatchObject({ code: 1, stderr: expect.stringContaining('redirect') })
+    expect(seen).toEqual(['/admin/v1/tenants?limit=100'])
+  })
+})
+
+/** Runs a command against a server that we make up. */
+async function against(listener: RequestListener, args = ['tenant', 'list']) {
+  const server: Server = createServer(listener)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const ended = await mintmark(args, {
+    env: { MINTMARK_URL: `http://127.0.0.1:${port}`, MINTMARK_TOKEN: 'anything' },
+  })
+  server.closeAllConnections()
+  await new Promise(resolve => server.close(resolve))
+  return ended
+}
+
+function problem(status: number, members: object): RequestListener {
+  return (_req, res) => {
+    res.writeHead(status, { 'Content-Type': 'application/problem+json' })
+    res.end(JSON.stringify({ status, ...members }))
+  }
+}

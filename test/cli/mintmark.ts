@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { expect } from 'vitest'
+import type { TestService } from '../support/test-service.ts'
+
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** How one command went. */
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface Surroundings {
+  env?: Record<string, string>
+  /** Standard input; none is an empty one. */
+  input?: string
+}
+
+/** Runs `mintmark …` in a process of its own, with nothing of our environment but the PATH. */
+export function mintmark(
+  args: readonly string[],
+  { env = {}, input = '' }: Surroundings = {},
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: tmpdir(),
+    env: { PATH: process.env.PATH ?? '', ...env },
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
+  return outcome(child)
+}
+
+/** Runs a line of shell in which `mintmark` is the command. */
+export function shell(line: string, { env = {}, input = '' }: Surroundings = {}): Promise<Outcome> {
+  const script = `mintmark() { "${process.execPath}" "${MAIN}" "$@"; }\n${line}`
+  const child = spawn('bash', ['--norc', '-o', 'pipefail', '-c', script], {
+    cwd: tmpdir(),
+    env: { PATH: process.env.PATH ?? '', ...env },
+  })
+  child.stdin.end(input)
+  return outcome(child)
+}
+
+async function outcome(child: ReturnType<typeof spawn>): Promise<Outcome> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', chunk => {
+    stdout += chunk
+  })
+  child.stderr?.on('data', chunk => {
+    stderr += chunk
+  })
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { code, stdout, stderr }
+}
+
+/** The variables that point a command at a service. */
+function pointedAt(service: TestService): Record<string, string> {
+  return {
+    MINTMARK_URL: service.service.urls.admin,
+    MINTMARK_PUBLIC_URL: service.service.urls.public,
+    MINTMARK_TOKEN: service.rootToken,
+  }
+}
+
+/** Commands against one service: `run` expects them to succeed and returns standard output. */
+export function cliOf(service: TestService) {
+  const env = pointedAt(service)
+  const attempt = (args: readonly string[], input?: string) =>
+    mintmark(args, { env, ...(input !== undefined && { input }) })
+  const run = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await attempt(args)
+    expect(code, `mintmark ${args.join(' ')}\n${stderr}`).toBe(0)
+    return stdout
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  const json = async (...args: string[]): Promise<any> => JSON.parse(await run(...args, '-o', 'json'))
+  return { env, attempt, run, json }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise(resolve => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}

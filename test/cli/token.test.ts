@@ -1,0 +1,209 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf, freePort, type Outcome, shell } from './mintmark.ts'
+
+const ISSUER = 'https://tokens.example.test'
+/** Where nobody listens. */
+const closed = await freePort()
+const JWT = /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+let folder: string
+let secret: string
+let jwt: string
+let jwks: string
+
+beforeAll(async () => {
+  service = await startTestService({ env: { MINTMARK_ISSUER: ISSUER } })
+  cli = cliOf(service)
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-cli-'))
+  const tenant = { id: 'acme', tier: 'premium', audiences: ['vllm', 'other'] }
+  secret = (await service.tenantWithKey(tenant)).secret
+  jwt = (await service.token({ grant_type: 'client_credentials', client_secret: secret })).body.access_token
+  jwks = `${service.service.urls.public}/.well-known/jwks.json`
+})
+afterAll(async () => {
+  await service.stop()
+  await rm(folder, { recursive: true })
+})
+
+const exchange = (args: string[], env: Record<string, string> = {}, input = '') =>
+  shell(`mintmark token get ${args.join(' ')}`, { env: { ...cli.env, ...env }, input })
+
+describe('mintmark token get', () => {
+  it.each<[string, () => Promise<Outcome>]>([
+    ['MINTMARK_API_KEY', () => exchange([], { MINTMARK_API_KEY: secret })],
+    ['standard input', () => exchange([], {}, `${secret}\n`)],
+    [
+      '--key-file -, before the variable',
+      () => exchange(['--key-file', '-'], { MINTMARK_API_KEY: 'other' }, secret),
+    ],
+    ['--key-file', async () => exchange(['--key-file', await fileWith(`${secret}\n`)])],
+    ['MINTMARK_API_KEY_FILE', async () => exchange([], { MINTMARK_API_KEY_FILE: await fileWith(secret) })],
+  ])('takes the key from %s and prints the token alone', async (_, run) => {
+    expect(await run()).toEqual({ code: 0, stdout: expect.stringMatching(JWT), stderr: '' })
+  })
+
+  it('needs no admin token', async () => {
+    const env = { MINTMARK_PUBLIC_URL: service.service.urls.public }
+    expect(await shell('mintmark token get', { env, input: secret })).toMatchObject({ code: 0 })
+  })
+
+  it('prints the whole answer in JSON', async () => {
+    const { stdout } = await exchange(['-o', 'json'], {}, secret)
+    expect(JSON.parse(stdout)).toEqual({
+      access_token: expect.stringMatching(/^eyJ/),
+      token_type: 'Bearer',
+      expires_in: 300,
+      scope: 'inference',
+    })
+  })
+
+  it('asks for scope and audience', async () => {
+    const { stdout } = await exchange(['--scope', 'inference', '--audience', 'other'], {}, secret)
+    expect(claimsOf(stdout.trim())).toMatchObject({ scope: 'inference', aud: 'other' })
+  })
+
+  it.each([
+    ['a wrong key', [], 'mmk_wrong', 3, 'invalid_client'],
+    ['an audience that the key has not', ['--audience', 'foreign'], '', 5, 'invalid_target'],
+    ['a scope that the key has not', ['--scope', 'admin'], '', 5, 'invalid_scope'],
+    ['no key at all', [], '\n', 2, 'the API key must be one word'],
+  ])('refuses %s in the words of the service', async (_, args, input, code, words) => {
+    const refused = await exchange(args, {}, input || secret)
+    expect(refused).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(words) })
+    expect(refused.stderr).not.toContain(secret)
+  })
+
+  it('says that a suspended tenant is refused, as 3', async () => {
+    await service.admin('POST', '/tenants/acme/suspend')
+    const refused = await exchange([], {}, secret)
+    await service.admin('POST', '/tenants/acme/resume')
+    expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining('unauthorized_client') })
+  })
+})
+
+describe('mintmark token inspect', () => {
+  it('shows what came through a pipe, and says plainly that nothing was verified', async () => {
+    const { code, stdout, stderr } = await shell('mintmark token get | mintmark token inspect', {
+      env: cli.env,
+      input: secret,
+    })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^header\nalg +ES256\nkid +\S+\ntyp +at\+jwt\n\nclaims\n/)
+    expect(stdout).toMatch(/^priority +-10$/m)
+    expect(stdout).toMatch(/^exp +\d+ {2}\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, in \d+ s\)$/m)
+    expect(stderr).toContain('NOTHING WAS VERIFIED')
+  })
+
+  it.each([
+    ['a file', async () => [await fileWith(jwt)], () => ''],
+    ['an answer of the token endpoint', async () => [], () => JSON.stringify({ access_token: jwt })],
+    ['the value of an Authorization header', async () => ['-'], () => `Bearer ${jwt}`],
+  ])('reads %s', async (_, args, input) => {
+    const { stdout } = await cli.attempt(['token', 'inspect', ...(await args()), '-o', 'json'], input())
+    expect(JSON.parse(stdout)).toEqual({
+      header: { alg: 'ES256', typ: 'at+jwt', kid: expect.any(String) },
+      claims: claimsOf(jwt),
+      verification: { verified: false, keys: null, issuer: null, audience: null },
+    })
+  })
+
+  it('verifies with the published keys, issuer and audience', async () => {
+    const args = ['token', 'inspect', '--jwks', jwks, '--issuer', ISSUER, '--audience', 'vllm']
+    const { code, stderr } = await cli.attempt(args, jwt)
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `\nVerified with ${jwks}: signature, type and expiry hold.\n`,
+    })
+    const { stdout } = await cli.attempt([...args, '-o', 'json'], jwt)
+    expect(JSON.parse(stdout).verification).toEqual({
+      verified: true,
+      keys: jwks,
+      issuer: ISSUER,
+      audience: 'vllm',
+    })
+  })
+
+  it('says what it could not compare', async () => {
+    const { code, stderr } = await cli.attempt(['token', 'inspect', '--jwks', jwks], jwt)
+    expect({ code, stderr }).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('Not compared: "iss" (--issuer), "aud" (--audience)'),
+    })
+  })
+
+  it('-q prints the token’s id', async () => {
+    expect(await cli.attempt(['token', 'inspect', '-q'], jwt)).toEqual({
+      code: 0,
+      stdout: `${claimsOf(jwt).jti}\n`,
+      stderr: '',
+    })
+  })
+
+  const tampered = () => {
+    const [header, , signature] = jwt.split('.')
+    const claims = { ...claimsOf(jwt), priority: '-999' }
+    return [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.')
+  }
+  it.each([
+    ['a tampered token', tampered, []],
+    ['a token without a signature', () => `${jwt.slice(0, jwt.lastIndexOf('.'))}.`, []],
+    [
+      'an unsigned token (alg none)',
+      () => `${Buffer.from('{"alg":"none"}').toString('base64url')}.${jwt.split('.')[1]}.`,
+      [],
+    ],
+    ['another issuer', () => jwt, ['--issuer', 'https://other.example.test']],
+    ['another audience', () => jwt, ['--audience', 'foreign']],
+  ])('shows nothing of %s when asked to verify', async (_, token, args) => {
+    const refused = await cli.attempt(['token', 'inspect', '--jwks', jwks, ...args], token())
+    expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('does not verify') })
+  })
+
+  it.each([
+    ['text that is no token', 'hello', [], 2],
+    ['an encrypted token (five parts)', 'eyJhbGciOiJkaXIifQ..a.b.c', [], 2],
+    ['--audience without keys', '', ['--audience', 'vllm'], 2],
+    ['a --jwks that is no URL', '', ['--jwks', 'keys.json'], 2],
+    ['keys that cannot be fetched', '', ['--jwks', `http://127.0.0.1:${closed}/jwks.json`], 6],
+    ['an issuer that nobody serves', '', ['--issuer', `http://127.0.0.1:${closed}`], 6],
+  ])('ends at %s with a sentence', async (_, input, args, code) => {
+    const ended = await cli.attempt(['token', 'inspect', ...args], input || jwt)
+    expect(ended).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(/^mintmark: .+\n/) })
+  })
+
+  it('finds the keys through the metadata of --issuer, which must name that issuer', async () => {
+    const served = await cli.attempt(['token', 'inspect', '--issuer', service.service.urls.public], jwt)
+    expect(served).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining(`is of another issuer: ${ISSUER}`),
+    })
+    const port = await freePort()
+    const own = await startTestService({
+      env: { MINTMARK_ISSUER: `http://127.0.0.1:${port}`, MINTMARK_PUBLIC_PORT: `${port}` },
+    })
+    const made = await own.tenantWithKey()
+    const { body } = await own.token({ grant_type: 'client_credentials', client_secret: made.secret })
+    const verified = await cli.attempt(
+      ['token', 'inspect', '--issuer', own.service.urls.public],
+      body.access_token,
+    )
+    await own.stop()
+    expect(verified).toMatchObject({ code: 0, stderr: expect.stringContaining('Verified with') })
+  })
+})
+
+async function fileWith(content: string): Promise<string> {
+  const file = join(folder, `${content.length}-${Math.random()}`)
+  await writeFile(file, content, { mode: 0o600 })
+  return file
+}
+
+function claimsOf(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
+}
