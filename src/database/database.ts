@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
+import { cancelStatement } from './cancel.ts'
 import { isConnectionFault, toDomainError } from './constraint.ts'
 import type { Schema } from './schema.ts'
 
@@ -86,6 +87,7 @@ function withoutBrokenClients(pool: pg.Pool): PostgresPool {
           return await client.query(statement, [...parameters])
         } catch (error) {
           if (isConnectionFault(error)) noteFault(error)
+          if ((error as Error).message === 'Query read timeout') cancelStatement(client)
           throw error
         }
       }

@@ -7,7 +7,7 @@ import type { SigningAlg } from '../config/config.ts'
  *
  * standby (published, not used) → active → retiring (published, not used) → removed
  */
-export type SigningKeyState = 'standby' | 'active' | 'retiring' | 'removed'
+type SigningKeyState = 'standby' | 'active' | 'retiring' | 'removed'
 
 /** A key as it is stored, without its private half. Instants are epoch milliseconds. */
 export interface SigningKey {

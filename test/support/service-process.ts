@@ -19,9 +19,12 @@ export interface ServiceProcess {
   kill(): Promise<void>
 }
 
-/** Starts `src/main.ts`, or another file, with nothing of our own environment but the PATH. */
-export function startProcess(env: Record<string, string>, file = 'src/main.ts'): ServiceProcess {
-  const child = spawn(process.execPath, [file], { cwd: ROOT, env: { PATH: process.env.PATH ?? '', ...env } })
+/** Starts `src/main.ts`, or another file with arguments, with nothing of our own environment but the PATH. */
+export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
+  const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', ...env },
+  })
   const begin = performance.now()
   let text = ''
   const note = (chunk: Buffer) => {

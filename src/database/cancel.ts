@@ -1,0 +1,31 @@
+import { connect } from 'node:net'
+import type { PoolClient } from 'pg'
+
+/** What pg keeps of a connection, and its types do not name. */
+interface Backend {
+  host: string
+  port: number
+  processID: number | null
+  secretKey: number | null
+}
+
+const CANCEL_REQUEST = 80_877_102
+const TIMEOUT_MS = 500
+
+/**
+ * Asks the server to give up what the connection of `client` is doing, because nobody waits for it any more: a backend
+ * that waits for a lock does not notice that its client has gone. A short message on a connection of its own, without
+ * TLS and without an answer (PostgreSQL manual, "Canceling Requests in Progress"). Best effort.
+ */
+export function cancelStatement(client: PoolClient): void {
+  const { host, port, processID, secretKey } = client as unknown as Backend
+  if (processID === null || secretKey === null) return
+  const request = Buffer.alloc(16)
+  for (const [index, word] of [request.length, CANCEL_REQUEST, processID, secretKey].entries()) {
+    request.writeInt32BE(word, index * 4)
+  }
+  const place = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }
+  const socket = connect({ ...place, timeout: TIMEOUT_MS })
+  socket.on('error', () => {}).on('timeout', () => socket.destroy())
+  socket.once('connect', () => socket.end(request))
+}

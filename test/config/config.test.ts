@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { type Config, readConfig } from '../../src/config/config.ts'
+import { ConfigError, Env } from '../../src/config/env.ts'
+
+const key = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
+const DATABASE = {
+  DATABASE_URL: 'postgres://mintmark:database-password@db.example:5432/mintmark',
+  MINTMARK_PEPPERS: key('p1'),
+  MINTMARK_ENCRYPTION_KEYS: key('e1'),
+}
+const PRODUCTION = { ...DATABASE, NODE_ENV: 'production', MINTMARK_ISSUER: 'https://tokens.example.com' }
+
+const read = (values: Record<string, string>): Config => readConfig(new Env(values))
+/** The lines of the message, without the heading; none when nothing is wrong. */
+function faults(values: Record<string, string>): string[] {
+  try {
+    read(values)
+    return []
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message
+      .split('\n')
+      .slice(1)
+      .map(line => line.replace(/^ {2}- /, ''))
+  }
+}
+
+describe('without any variable', () => {
+  it('it is development on an embedded database, on the loopback interface, with the documented defaults', () => {
+    expect(read({})).toMatchObject({
+      production: false,
+      embedded: true,
+      databaseUrl: undefined,
+      issuer: undefined,
+      audience: 'vllm',
+      signingAlg: 'ES256',
+      publicAddress: { host: '127.0.0.1', port: 8080 },
+      adminAddress: { host: '127.0.0.1', port: 8081 },
+      opsAddress: { host: '127.0.0.1', port: 8084 },
+      trustedProxies: [],
+      rootTokens: [],
+      tokenTtlSeconds: 300,
+      stalenessSeconds: 900,
+      rotationIntervalSeconds: 2_592_000,
+      publishLeadSeconds: 7200,
+      logLevel: 'info',
+    })
+  })
+
+  it('an empty variable counts as unset', () => {
+    expect(read({ MINTMARK_AUDIENCE: '', MINTMARK_TOKEN_TTL_SECONDS: '', DATABASE_URL: '' })).toMatchObject({
+      audience: 'vllm',
+      tokenTtlSeconds: 300,
+      embedded: true,
+    })
+  })
+
+  it('the ops host follows the public one, and the admin host does not', () => {
+    const { opsAddress, adminAddress } = read({ MINTMARK_HOST: '0.0.0.0' })
+    expect([opsAddress.host, adminAddress.host]).toEqual(['0.0.0.0', '127.0.0.1'])
+  })
+})
+
+describe('every fault is told, all of them in one message', () => {
+  it('five variables that are wrong give five lines, each beginning with its name', () => {
+    const found = faults({
+      MINTMARK_PUBLIC_PORT: '99999',
+      MINTMARK_TOKEN_TTL_SECONDS: '15m',
+      MINTMARK_SIGNING_ALG: 'HS256',
+      LOG_LEVEL: 'loud',
+      MINTMARK_TRUSTED_PROXIES: 'all',
+    })
+    expect(found.map(line => line.split(' ')[0]).sort()).toEqual([
+      'LOG_LEVEL',
+      'MINTMARK_PUBLIC_PORT',
+      'MINTMARK_SIGNING_ALG',
+      'MINTMARK_TOKEN_TTL_SECONDS',
+      'MINTMARK_TRUSTED_PROXIES',
+    ])
+  })
+
+  it('production without anything lacks its database and its issuer', () => {
+    expect(faults({ NODE_ENV: 'production' }).join('\n')).toMatch(
+      /^MINTMARK_ISSUER .*https:\/\/|^DATABASE_URL is required in production/m,
+    )
+    expect(faults({ NODE_ENV: 'production' })).toHaveLength(2)
+  })
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      'an http issuer in production',
+      { ...PRODUCTION, MINTMARK_ISSUER: 'http://tokens.example.com' },
+      /^MINTMARK_ISSUER .*must begin with https:\/\//,
+    ],
+    [
+      'a database without peppers',
+      { ...DATABASE, MINTMARK_PEPPERS: '' },
+      /^MINTMARK_PEPPERS is required with DATABASE_URL: .*openssl rand/,
+    ],
+    [
+      'a database without encryption keys',
+      { ...DATABASE, MINTMARK_ENCRYPTION_KEYS: '' },
+      /^MINTMARK_ENCRYPTION_KEYS is required with DATABASE_URL/,
+    ],
+    [
+      'a NODE_ENV that is none',
+      { NODE_ENV: 'prod' },
+      /^NODE_ENV must be one of development, test, production, got "prod"/,
+    ],
+    [
+      'a database URL of another kind',
+      { ...DATABASE, DATABASE_URL: 'mysql://x/y' },
+      /^DATABASE_URL must be a URL like postgres:\/\//,
+    ],
+    [
+      'an issuer with a trailing slash',
+      { MINTMARK_ISSUER: 'https://a.example/' },
+      /^MINTMARK_ISSUER must be/,
+    ],
+    ['an issuer with a query', { MINTMARK_ISSUER: 'https://a.example?x=1' }, /^MINTMARK_ISSUER must be/],
+    ['an issuer with a fragment', { MINTMARK_ISSUER: 'https://a.example#x' }, /^MINTMARK_ISSUER must be/],
+    ['an issuer with a user', { MINTMARK_ISSUER: 'https://me@a.example' }, /^MINTMARK_ISSUER must be/],
+    [
+      'an issuer in capitals, which gateways would not match',
+      { MINTMARK_ISSUER: 'https://A.example' },
+      /^MINTMARK_ISSUER must be/,
+    ],
+    [
+      'an issuer of 201 characters',
+      { MINTMARK_ISSUER: `https://a.example/${'x'.repeat(183)}` },
+      /^MINTMARK_ISSUER must be/,
+    ],
+    ['an audience with a comma', { MINTMARK_AUDIENCE: 'a,b' }, /^MINTMARK_AUDIENCE must be/],
+    ['an audience with a space', { MINTMARK_AUDIENCE: 'a b' }, /^MINTMARK_AUDIENCE must be/],
+    [
+      'a lead that istiod would miss',
+      { MINTMARK_PUBLISH_LEAD_SECONDS: '3599' },
+      /^MINTMARK_PUBLISH_LEAD_SECONDS must be at least 3600.*MINTMARK_SHORT_PUBLISH_LEAD=allowed/,
+    ],
+    [
+      'a permission that is none',
+      { MINTMARK_SHORT_PUBLISH_LEAD: 'yes' },
+      /^MINTMARK_SHORT_PUBLISH_LEAD must be "allowed"/,
+    ],
+    [
+      'a CIDR with a prefix that there is not',
+      { MINTMARK_TRUSTED_PROXIES: '10.0.0.0/33' },
+      /^MINTMARK_TRUSTED_PROXIES must be/,
+    ],
+    [
+      'an address that is none',
+      { MINTMARK_TRUSTED_PROXIES: '10.0.0.999' },
+      /^MINTMARK_TRUSTED_PROXIES must be/,
+    ],
+    [
+      'a root token of 31 characters',
+      { MINTMARK_ROOT_TOKEN: 'x'.repeat(31) },
+      /^MINTMARK_ROOT_TOKEN must have at least 32/,
+    ],
+    [
+      'a list whose second root token is short',
+      { MINTMARK_ROOT_TOKEN: `${'x'.repeat(32)},short` },
+      /^MINTMARK_ROOT_TOKEN must have at least 32/,
+    ],
+    [
+      'a pepper without an id',
+      { MINTMARK_PEPPERS: randomBytes(32).toString('base64url') },
+      /^MINTMARK_PEPPERS must be a comma-separated list of id:base64url/,
+    ],
+    [
+      'a pepper of 31 bytes',
+      { MINTMARK_PEPPERS: `p:${randomBytes(31).toString('base64url')}` },
+      /^MINTMARK_PEPPERS must be/,
+    ],
+    [
+      'a pepper of 33 bytes',
+      { MINTMARK_PEPPERS: `p:${randomBytes(33).toString('base64url')}` },
+      /^MINTMARK_PEPPERS must be/,
+    ],
+    ['a pepper in plain base64', { MINTMARK_PEPPERS: `p:${'+/'.repeat(21)}A=` }, /^MINTMARK_PEPPERS must be/],
+    [
+      'two peppers of one id',
+      { MINTMARK_PEPPERS: `${key('p')},${key('p')}` },
+      /^MINTMARK_PEPPERS names an id twice/,
+    ],
+  ])('%s', (_, values, expected) => {
+    const found = faults(values)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(expected)
+  })
+})
+
+describe('numbers are bounded, whole and without units', () => {
+  it.each([
+    ['MINTMARK_PUBLIC_PORT', 0, 65_535],
+    ['MINTMARK_ADMIN_PORT', 0, 65_535],
+    ['MINTMARK_OPS_PORT', 0, 65_535],
+    ['MINTMARK_TOKEN_TTL_SECONDS', 60, 3_600],
+    ['MINTMARK_STALENESS_SECONDS', 0, 86_400],
+    ['MINTMARK_ROTATION_INTERVAL_SECONDS', 3_600, 31_536_000],
+    ['MINTMARK_PUBLISH_LEAD_SECONDS', 1, 604_800],
+    ['MINTMARK_DATABASE_MAX_CONNECTIONS', 2, 200],
+  ])('%s', (name, min, max) => {
+    const wrong = (text: string) => faults({ [name]: text, MINTMARK_SHORT_PUBLISH_LEAD: 'allowed' })
+    for (const text of [min, max]) expect(wrong(String(text))).toEqual([])
+    for (const text of [min - 1, max + 1, `${min}s`, `${min}.5`, `0x${min}`, `${min} `, '1e3', 'NaN', '٣']) {
+      expect(wrong(String(text))).toEqual([
+        `${name} must be a whole number from ${min} to ${max}, got "${text}"`,
+      ])
+    }
+  })
+})

@@ -1,0 +1,178 @@
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { appendChanges, CHANGE_CHANNEL, pruneChangeFeed } from '../../src/database/change-feed.ts'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { until } from '../support/until.ts'
+
+let testDatabase: TestDatabase
+let database: Database
+let listener: pg.Client
+const heard: string[] = []
+
+beforeAll(async () => {
+  testDatabase = await createTestDatabase()
+  database = new Database({
+    url: testDatabase.applicationUrl,
+    maxConnections: 5,
+    logger: createLogger('silent'),
+  })
+  listener = new pg.Client({ connectionString: testDatabase.applicationUrl })
+  await listener.connect()
+  listener.on('notification', ({ payload }) => void heard.push(payload ?? ''))
+  await listener.query(`LISTEN ${CHANGE_CHANNEL}`)
+})
+afterAll(async () => {
+  await listener.end()
+  await database.close()
+  await testDatabase.drop()
+})
+
+interface Row {
+  number: string
+  id: string
+  changes: { kind: string; id: string }[]
+}
+
+const feed = () => testDatabase.asOwner<Row>('SELECT number, id, changes FROM change_feed ORDER BY number')
+const latest = async () => Number((await feed()).at(-1)?.number)
+const append = (id: string) => database.write(trx => appendChanges(trx, [{ kind: 'tenant', id }]))
+/** A promise, and the function that keeps it. */
+const gate = () => {
+  let open = () => {}
+  const opened = new Promise<void>(resolve => {
+    open = resolve
+  })
+  return { opened, open }
+}
+
+describe('the change feed', () => {
+  it('begins with a row, so that every replica has a position', async () => {
+    expect((await feed())[0]).toMatchObject({ number: '0', changes: [] })
+  })
+
+  it('numbers in the order of commits: begun earlier and committed later means the later number', async () => {
+    const before = await latest()
+    const begun = gate()
+    const mayEnd = gate()
+    const early = database.write(async trx => {
+      await trx.selectFrom('tiers').select('name').execute()
+      begun.open()
+      await mayEnd.opened
+      await appendChanges(trx, [{ kind: 'tenant', id: 'begun-first' }])
+    })
+    await begun.opened
+    await append('begun-second')
+    mayEnd.open()
+    await early
+    expect((await feed()).slice(-2).map(row => [Number(row.number), row.changes[0]?.id])).toEqual([
+      [before + 1, 'begun-second'],
+      [before + 2, 'begun-first'],
+    ])
+  })
+
+  it('makes the second of two that append at once wait for the commit of the first', async () => {
+    const before = await latest()
+    const appended = gate()
+    const mayCommit = gate()
+    const order: string[] = []
+    const first = database
+      .write(async trx => {
+        await appendChanges(trx, [{ kind: 'tenant', id: 'first' }])
+        appended.open()
+        await mayCommit.opened
+      })
+      .then(() => order.push('first'))
+    await appended.opened
+    const second = append('second').then(() => order.push('second'))
+    await until(
+      'the second waits for a lock',
+      () =>
+        testDatabase.asOwner("SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", [
+          testDatabase.name,
+        ]),
+      rows => rows.length === 1,
+    )
+    expect(await latest()).toBe(before)
+    mayCommit.open()
+    await Promise.all([first, second])
+    expect(order).toEqual(['first', 'second'])
+    expect((await feed()).slice(-2).map(row => row.changes[0]?.id)).toEqual(['first', 'second'])
+  })
+
+  it('leaves neither a row nor a gap behind a rollback, and tells nobody', async () => {
+    const before = await latest()
+    const undone = database.write(async trx => {
+      await appendChanges(trx, [{ kind: 'tenant', id: 'undone' }])
+      throw new Error('no')
+    })
+    await expect(undone).rejects.toThrow('no')
+    await append('done')
+    await until('the next is heard', () => heard.includes(String(before + 1)))
+    expect((await feed()).at(-1)).toMatchObject({
+      number: String(before + 1),
+      changes: [{ kind: 'tenant', id: 'done' }],
+    })
+    expect(heard.filter(number => number === String(before + 1))).toHaveLength(1)
+  })
+
+  it('has no gap, no repetition and unique ids after 100 appends by five at once, and notifies of each', async () => {
+    const before = await latest()
+    const worker = async (name: number) => {
+      for (let count = 0; count < 20; count++) await append(`w${name}-${count}`)
+    }
+    await Promise.all([0, 1, 2, 3, 4].map(worker))
+    const rows = (await feed()).filter(row => Number(row.number) > before)
+    const expected = Array.from({ length: 100 }, (_, index) => String(before + 1 + index))
+    expect(rows.map(row => row.number)).toEqual(expected)
+    expect(new Set(rows.map(row => row.id)).size).toBe(100)
+    for (const name of [0, 1, 2, 3, 4]) {
+      const own = rows.map(row => row.changes[0]?.id ?? '').filter(id => id.startsWith(`w${name}-`))
+      expect(own).toEqual(Array.from({ length: 20 }, (_, count) => `w${name}-${count}`))
+    }
+    await until('all are heard', () => expected.every(number => heard.includes(number)))
+  })
+
+  it('is pruned by the application role, as far as it may be', async () => {
+    await testDatabase.asOwner(
+      "UPDATE change_feed SET created_at = now() - interval '2 days' WHERE number < 10",
+    )
+    expect(await database.read(pruneChangeFeed)).toBe(10)
+    expect(Number((await feed())[0]?.number)).toBe(10)
+  })
+})
+
+describe('a transaction that would hold up the others', () => {
+  it('is given up while it waits for the counter, after 800 ms, as unavailable, with nothing written', async () => {
+    const before = await latest()
+    const blocker = new pg.Client({ connectionString: testDatabase.ownerUrl })
+    await blocker.connect()
+    await blocker.query('BEGIN')
+    await blocker.query('UPDATE change_counter SET number = number')
+    const begin = performance.now()
+    await expect(append('blocked')).rejects.toMatchObject({ name: 'Unavailable' })
+    expect(performance.now() - begin).toBeLessThan(1_500)
+    await blocker.query('ROLLBACK')
+    await blocker.end()
+    await append('free again')
+    expect((await feed()).at(-1)).toMatchObject({
+      number: String(before + 1),
+      changes: [{ kind: 'tenant', id: 'free again' }],
+    })
+  })
+
+  it('is ended by Postgres when it falls silent for 400 ms, and its locks are free again', async () => {
+    const never = gate()
+    const silent = database.write(async trx => {
+      await appendChanges(trx, [{ kind: 'tenant', id: 'silent' }])
+      await never.opened
+      await appendChanges(trx, [{ kind: 'tenant', id: 'silent' }])
+    })
+    const refused = expect(silent).rejects.toMatchObject({ name: 'Unavailable' })
+    await append('after it')
+    never.open()
+    await refused
+    expect((await feed()).at(-1)?.changes).toEqual([{ kind: 'tenant', id: 'after it' }])
+  })
+})

@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Schema } from '../../src/database/schema.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+
+/**
+ * The compiler ties this record to the interface Schema, name by name, and the test ties it to Postgres: type, and
+ * `?` where a column may be null.
+ */
+const TABLES = {
+  installation: {
+    singleton: 'boolean',
+    id: 'uuid',
+    issuer: 'text',
+    pepper_checks: 'jsonb',
+    current_pepper: 'text',
+    encryption_key_checks: 'jsonb',
+    current_encryption_key: 'text',
+    signing_alg: 'text',
+    rotation_interval_seconds: 'integer',
+    publish_lead_seconds: 'integer',
+    max_key_lifetime_seconds: 'integer',
+    unending_keys_allowed: 'boolean',
+    longest_token_ttl_seconds: 'integer',
+    longest_staleness_seconds: 'integer',
+    created_at: 'timestamptz',
+  },
+  tiers: {
+    name: 'text',
+    seq: 'bigint',
+    priority: 'integer',
+    description: 'text',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+  },
+  models: {
+    name: 'text',
+    seq: 'bigint',
+    kind: 'text',
+    base_model: 'text?',
+    base_kind: 'text?',
+    description: 'text',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+  },
+  tenants: {
+    id: 'text',
+    seq: 'bigint',
+    name: 'text',
+    description: 'text',
+    labels: 'jsonb',
+    suspended_at: 'timestamptz?',
+    tier: 'text',
+    scopes: 'text[]',
+    models_limited: 'boolean',
+    audiences: 'text[]',
+    token_ttl_seconds: 'integer?',
+    staleness_seconds: 'integer?',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+  },
+  tenant_tiers: { tenant_id: 'text', tier: 'text', position: 'smallint' },
+  tenant_grants: { tenant_id: 'text', model: 'text', position: 'smallint' },
+  deleted_tenants: { id: 'text', deleted_at: 'timestamptz' },
+  api_keys: {
+    id: 'text',
+    seq: 'bigint',
+    tenant_id: 'text',
+    name: 'text',
+    description: 'text',
+    labels: 'jsonb',
+    tier: 'text?',
+    scopes: 'text[]',
+    models_limited: 'boolean',
+    adapters_limited: 'boolean',
+    audiences: 'text[]?',
+    token_ttl_seconds: 'integer?',
+    expires_at: 'timestamptz?',
+    disabled_at: 'timestamptz?',
+    revoked_at: 'timestamptz?',
+    revoked_reason: 'text?',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+  },
+  key_grants: { key_id: 'text', model: 'text', position: 'smallint' },
+  api_key_secrets: {
+    id: 'text',
+    seq: 'bigint',
+    key_id: 'text',
+    digest: 'bytea',
+    pepper_id: 'text',
+    created_at: 'timestamptz',
+    ends_at: 'timestamptz?',
+    revoked_at: 'timestamptz?',
+    last_used_at: 'timestamptz?',
+  },
+  signing_keys: {
+    kid: 'text',
+    alg: 'text',
+    state: 'text',
+    public_jwk: 'jsonb',
+    private_encrypted: 'bytea?',
+    encryption_key_id: 'text?',
+    published_at: 'timestamptz',
+    activates_at: 'timestamptz?',
+    retires_at: 'timestamptz?',
+    removed_at: 'timestamptz?',
+    revoked_at: 'timestamptz?',
+    revoked_reason: 'text?',
+    held: 'boolean',
+  },
+  change_counter: { singleton: 'boolean', number: 'bigint' },
+  change_feed: { number: 'bigint', id: 'uuid', changes: 'jsonb', created_at: 'timestamptz' },
+  audit_events: {
+    id: 'bigint',
+    at: 'timestamptz',
+    actor: 'text',
+    action: 'text',
+    target_kind: 'text',
+    target_id: 'text',
+    tenant_id: 'text?',
+    request_id: 'text?',
+    source: 'text?',
+    changes: 'jsonb',
+  },
+} satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
+
+/** Each TypeScript type allows the column types that pg reads as it, with `?` exactly where it has null. */
+type TypeOf<Column> =
+  null extends Selected<Column> ? `${Named<NonNullable<Selected<Column>>>}?` : Named<Selected<Column>>
+type Selected<Column> = Column extends { readonly __select__: infer Read } ? Read : Column
+type Named<Read> = Read extends boolean
+  ? 'boolean'
+  : Read extends number
+    ? 'integer' | 'smallint'
+    : Read extends string
+      ? 'text' | 'uuid' | 'bigint'
+      : Read extends Date
+        ? 'timestamptz'
+        : Read extends Buffer
+          ? 'bytea'
+          : Read extends string[]
+            ? 'text[]' | 'jsonb'
+            : 'jsonb'
+
+let database: TestDatabase
+const found: Record<string, Record<string, string>> = {}
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  const columns = await database.asOwner<{ table: string; column: string; type: string; nullable: boolean }>(`
+    SELECT table_name AS table, column_name AS column, is_nullable = 'YES' AS nullable,
+      CASE WHEN data_type = 'ARRAY' THEN 'text[]' WHEN udt_name = 'timestamptz' THEN udt_name ELSE data_type END AS type
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'mintmark_migration%'
+    ORDER BY ordinal_position`)
+  for (const { table, column, type, nullable } of columns) {
+    found[table] = { ...found[table], [column]: nullable ? `${type}?` : type }
+  }
+})
+afterAll(() => database.drop())
+
+describe('the interface Schema', () => {
+  it('has every table, and no other', () => {
+    expect(Object.keys(found).sort()).toEqual(Object.keys(TABLES).sort())
+  })
+  it.each(Object.keys(TABLES))(
+    'has every column of %s, of its type, nullable where Postgres says so',
+    table => {
+      expect(found[table]).toEqual(TABLES[table as keyof typeof TABLES])
+    },
+  )
+})

@@ -1,0 +1,177 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { escaped, expectNoFault, faultsIn, nasty, rawEscaped } from '../support/nasty.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+
+/** Whatever comes to the admin API: each failure prints the input that led to it. */
+
+const RUNS = { numRuns: 150 }
+
+let mintmark: TestService
+let keyId: string
+let tenant: string
+
+beforeAll(async () => {
+  mintmark = await startTestService()
+  const made = await mintmark.tenantWithKey()
+  keyId = made.keyId
+  tenant = made.tenantId
+})
+afterAll(() => mintmark.stop())
+
+describe('the admin API', () => {
+  const paths = () => [
+    '/tenants',
+    `/tenants/${tenant}`,
+    '/tenants/:x',
+    `/tenants/${tenant}/suspend`,
+    `/tenants/${tenant}/resume`,
+    `/tenants/${tenant}/keys`,
+    '/tenants/:x/keys',
+    '/keys',
+    `/keys/${keyId}`,
+    '/keys/:x',
+    `/keys/${keyId}/disable`,
+    `/keys/${keyId}/enable`,
+    '/keys/:x/revoke',
+    `/keys/${keyId}/rotate`,
+    `/keys/${keyId}/secrets/:x/revoke`,
+    '/tiers',
+    '/tiers/:x',
+    '/models',
+    '/models/:x',
+    '/adapters',
+    '/adapters/:x',
+    '/installation',
+    '/signing-keys',
+    '/signing-keys/rotate',
+    '/:x',
+    '/:x/:x',
+  ]
+  const method = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD')
+  const path = fc.tuple(fc.nat(), rawEscaped).map(([index, text]) => {
+    const all = paths()
+    return (all[index % all.length] ?? '').replaceAll(':x', text || 'x')
+  })
+
+  it('answers every method, path and query', async () => {
+    const query = fc.oneof(
+      fc.constant(''),
+      fc
+        .tuple(fc.constantFrom('limit', 'cursor', 'cascade', '__proto__'), escaped)
+        .map(([name, value]) => `?${name}=${value}`),
+      rawEscaped.map(text => `?${text}`),
+    )
+    await fc.assert(
+      fc.asyncProperty(
+        method.filter(verb => verb !== 'DELETE'),
+        path,
+        query,
+        async (verb, where, asked) => expectNoFault(await mintmark.admin(verb, where + asked)),
+      ),
+      RUNS,
+    )
+  })
+
+  const known = fc.constantFrom(
+    'id',
+    'name',
+    'description',
+    'labels',
+    'tier',
+    'allowed_tiers',
+    'scopes',
+    'models',
+    'adapters',
+    'audiences',
+    'token_ttl_seconds',
+    'staleness_seconds',
+    'expires_at',
+    'priority',
+    'base_model',
+    'overlap_seconds',
+    'replace',
+    'reason',
+  )
+  const member = fc.oneof(
+    fc.constantFrom<unknown>(
+      null,
+      0,
+      -1,
+      1e21,
+      60,
+      3600,
+      '',
+      'standard',
+      'premium',
+      [],
+      {},
+      ['standard'],
+      ['inference'],
+      true,
+      '2999-01-01T00:00:00Z',
+    ),
+    nasty,
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.array(nasty, { maxLength: 4 }),
+    fc.dictionary(nasty, nasty, { maxKeys: 4 }),
+  )
+  const body = fc.oneof(
+    fc.dictionary(fc.oneof(known, known, nasty), member, { maxKeys: 6 }).map(value => JSON.stringify(value)),
+    nasty,
+    fc.json(),
+  )
+  const written = fc.constantFrom('POST', 'PUT', 'PATCH')
+
+  it('answers every body on every route that writes', async () => {
+    await fc.assert(
+      fc.asyncProperty(written, path, body, async (verb, where, text) =>
+        expectNoFault(await mintmark.admin(verb, where, text)),
+      ),
+      { numRuns: 400 },
+    )
+  })
+
+  it('answers every body of a PATCH and POST on what exists', async () => {
+    const targets = fc.constantFrom(
+      ['PATCH', () => `/tenants/${tenant}`],
+      ['PATCH', () => `/keys/${keyId}`],
+      ['POST', () => `/tenants/${tenant}/keys`],
+      ['PUT', () => '/tiers/fuzzed'],
+      ['PUT', () => '/models/fuzzed'],
+    ) as fc.Arbitrary<[string, () => string]>
+    await fc.assert(
+      fc.asyncProperty(targets, body, async ([verb, where], text) =>
+        expectNoFault(await mintmark.admin(verb, where(), text)),
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  it('answers every media type', async () => {
+    const type = fc.oneof(
+      fc.constantFrom(
+        'application/json;charset=utf-16',
+        'text/plain',
+        'application/json;;',
+        ';',
+        'a/b;charset=',
+        'application/json; charset="utf-8',
+      ),
+      fc.string({ maxLength: 30 }).filter(text => /^[\x21-\x7e]+$/.test(text)),
+    )
+    await fc.assert(
+      fc.asyncProperty(written, path, type, async (verb, where, contentType) =>
+        expectNoFault(await mintmark.admin(verb, where, '{}', { 'content-type': contentType })),
+      ),
+      RUNS,
+    )
+  })
+})
+
+it('afterwards nothing was logged as an error, and a new key works', async () => {
+  expect(faultsIn(mintmark.logs)).toEqual([])
+  expect((await mintmark.admin('GET', `/keys/${keyId}`)).status).toBe(200)
+  const { secret } = await mintmark.tenantWithKey()
+  expect((await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })).status).toBe(200)
+})

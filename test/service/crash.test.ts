@@ -1,0 +1,157 @@
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { type JsonAnswer, request } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/**
+ * kill -9, of the service and of its embedded Postgres, in the middle of writes. The ledger holds what was answered,
+ * and is kept outside: all of it must be there afterwards, and nothing that was revoked may come back.
+ */
+
+const ROOT = `root-${'r'.repeat(40)}`
+let folder: string
+let service: ServiceProcess | undefined
+let urls: { public: string; admin: string; ops: string }
+
+interface Entry {
+  tenant: string
+  keyId: string
+  secret: string
+  /** `asked`: nobody was told whether it was done. */
+  revoked: 'no' | 'asked' | 'yes'
+}
+const ledger: Entry[] = []
+let jwks = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-crash-'))
+  // As root the database runs as another user, who must be able to get in.
+  await chmod(folder, 0o755)
+  await start()
+}, 120_000)
+afterAll(async () => {
+  if (service?.child.exitCode === null) service.child.kill('SIGTERM')
+  await service?.exited
+  await killPostgres()
+  await rm(folder, { recursive: true, force: true })
+}, 60_000)
+
+function launch(): ServiceProcess {
+  const folders = { MINTMARK_DATA_DIR: join(folder, 'data'), MINTMARK_KEYS_DIR: join(folder, 'keys') }
+  const ports = { MINTMARK_PUBLIC_PORT: '0', MINTMARK_ADMIN_PORT: '0', MINTMARK_OPS_PORT: '0' }
+  service = startProcess({ ...folders, ...ports, MINTMARK_ROOT_TOKEN: ROOT })
+  return service
+}
+
+async function start(): Promise<void> {
+  const service = launch()
+  urls = await service.ready(90_000)
+}
+
+const post = (path: string, body: object): Promise<JsonAnswer> =>
+  request(`${urls.admin}/admin/v1${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+const exchange = (secret: string) =>
+  request(`${urls.public}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret }),
+  })
+
+/** Writes until nobody answers any more, and notes what was answered. */
+async function write(name: string): Promise<void> {
+  for (let count = 0; ; count++) {
+    try {
+      const tenant = `${name}-${count}`
+      if ((await post('/tenants', { id: tenant })).status !== 201) return
+      const { status, body } = await post(`/tenants/${tenant}/keys`, {})
+      if (status !== 201) return
+      const entry: Entry = { tenant, keyId: body.id, secret: body.secret, revoked: 'no' }
+      ledger.push(entry)
+      if (count % 2 === 0) continue
+      entry.revoked = 'asked'
+      if ((await post(`/keys/${entry.keyId}/revoke`, {})).status === 200) entry.revoked = 'yes'
+    } catch {
+      return
+    }
+  }
+}
+
+async function postmaster(): Promise<number | undefined> {
+  const text = await readFile(join(folder, 'data', 'postgres', 'data', 'postmaster.pid'), 'utf8').catch(
+    () => '',
+  )
+  return text ? Number(text.split('\n')[0]) : undefined
+}
+
+async function killPostgres(): Promise<void> {
+  const pid = await postmaster()
+  if (!pid) return
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It is gone already.
+  }
+}
+
+describe.each([
+  ['both at the same moment', async () => void (await Promise.all([killPostgres(), service?.kill()]))],
+  ['the service', async () => service?.kill()],
+  [
+    'Postgres first, and then the service',
+    async () => {
+      await killPostgres()
+      await service?.kill()
+    },
+  ],
+])('kill -9 of %s while four clients write', (how, kill) => {
+  it('loses nothing that was answered, and brings back nothing that was revoked', async () => {
+    const known = ledger.length
+    const writers = [0, 1, 2, 3].map(name => write(`${how.replace(/\W/g, '').toLowerCase()}-${name}`))
+    await until(
+      'enough was written',
+      () => ledger.length,
+      length => length > known + 20,
+    )
+    if (!jwks) jwks = (await request(`${urls.public}/.well-known/jwks.json`)).text
+    await kill()
+    await Promise.all(writers)
+    await start()
+    expect((await request(`${urls.public}/.well-known/jwks.json`)).text).toBe(jwks)
+    const seen = await Promise.all(
+      ledger.map(async entry => ({ ...entry, status: (await exchange(entry.secret)).status })),
+    )
+    expect(seen.filter(({ revoked, status }) => revoked === 'no' && status !== 200)).toEqual([])
+    expect(seen.filter(({ revoked, status }) => revoked === 'yes' && status !== 401)).toEqual([])
+    expect(seen.filter(({ status }) => status !== 200 && status !== 401)).toEqual([])
+    expect(seen.filter(({ revoked }) => revoked === 'yes').length).toBeGreaterThan(3)
+  }, 120_000)
+})
+
+describe('SIGTERM', () => {
+  it('stops the embedded Postgres with the service, and leaves all as it was for the next start', async () => {
+    const pid = await postmaster()
+    service?.child.kill('SIGTERM')
+    expect(await service?.exited).toMatchObject({ code: 0, signal: null })
+    expect(() => process.kill(pid ?? 0, 0)).toThrow(/ESRCH/)
+    await start()
+    const [first] = ledger.filter(({ revoked }) => revoked === 'no')
+    expect((await exchange(first?.secret ?? '')).status).toBe(200)
+  }, 60_000)
+
+  it('while the embedded Postgres is starting ends the process with 0 and leaves none behind', async () => {
+    service?.child.kill('SIGTERM')
+    await service?.exited
+    const starting = launch()
+    const pid = await until('a postmaster', postmaster, Boolean, 30_000)
+    starting.child.kill('SIGTERM')
+    expect(await starting.exited).toMatchObject({ code: 0, signal: null })
+    expect(() => process.kill(pid ?? 0, 0)).toThrow(/ESRCH/)
+  }, 60_000)
+})

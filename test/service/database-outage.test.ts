@@ -1,0 +1,181 @@
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type Fault, TcpProxy } from '../support/tcp-proxy.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
+import { timed, until } from '../support/until.ts'
+
+const MAX_CONNECTIONS = 5
+
+let database: TestDatabase
+let proxy: TcpProxy
+let mintmark: TestService
+let key: string
+let tenant: string
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  const behind = await TcpProxy.before(database.applicationUrl)
+  proxy = behind
+  const env = { DATABASE_URL: behind.url, MINTMARK_DATABASE_MAX_CONNECTIONS: String(MAX_CONNECTIONS) }
+  mintmark = await startTestService({ database, env })
+  const made = await mintmark.tenantWithKey()
+  key = made.secret
+  tenant = made.tenantId
+})
+afterEach(async () => {
+  await proxy.become('none')
+  await until('the exchange works again', exchange, ({ status }) => status === 200)
+})
+afterAll(async () => {
+  await mintmark.stop()
+  await proxy.close()
+  await database.drop()
+})
+
+const exchange = () => mintmark.token({ grant_type: 'client_credentials', client_secret: key })
+const FAULTS: Fault[] = ['cut', 'refuse', 'hang', 'freeze']
+
+/** A fault of ours, told in time, in each transport's own words. */
+function expectUnavailable({ ms, result }: { ms: number; result: JsonAnswer }, word: string): void {
+  expect([result.status, result.headers.get('retry-after')]).toEqual([503, '1'])
+  expect(result.body.error ?? result.body.code).toBe(word)
+  expect(ms).toBeLessThan(1_000)
+}
+
+describe.each(FAULTS)('while the database connection does this: %s', fault => {
+  it('the token endpoint answers 503 with Retry-After within a second, for every one of eight in a row', async () => {
+    await proxy.become(fault)
+    for (let count = 0; count < 8; count++)
+      expectUnavailable(await timed(exchange), 'temporarily_unavailable')
+  })
+
+  it('reading and writing at the admin API are 503 with Retry-After within a second', async () => {
+    await proxy.become(fault)
+    expectUnavailable(await timed(() => mintmark.admin('GET', `/tenants/${tenant}`)), 'unavailable')
+    expectUnavailable(
+      await timed(() => mintmark.admin('POST', '/tenants', { id: `never-${fault}` })),
+      'unavailable',
+    )
+    expectUnavailable(await timed(() => mintmark.admin('POST', '/signing-keys/rotate')), 'unavailable')
+  })
+
+  it('a malformed key is 401 all the same, and what needs no database goes on', async () => {
+    await proxy.become(fault)
+    const malformed = await mintmark.token({
+      grant_type: 'client_credentials',
+      client_secret: `${key.slice(0, -1)}!`,
+    })
+    expect(malformed.status).toBe(401)
+    const { urls } = mintmark.service
+    const paths = [
+      `${urls.public}/.well-known/jwks.json`,
+      `${urls.public}/.well-known/openid-configuration`,
+      `${urls.ops}/readyz`,
+      `${urls.ops}/livez`,
+    ]
+    for (const path of paths) {
+      const { ms, result } = await timed(() => request(path))
+      expect([path, result.status]).toEqual([path, 200])
+      expect(ms).toBeLessThan(250)
+    }
+  })
+
+  it('it comes back by itself within 2 s, and of what was refused nothing was written', async () => {
+    await proxy.become(fault)
+    await Promise.all(Array.from({ length: 20 }, exchange))
+    await mintmark.admin('POST', '/tenants', { id: `lost-${fault}` })
+    await proxy.become('none')
+    const { ms } = await timed(() => until('an exchange', exchange, ({ status }) => status === 200))
+    expect(ms).toBeLessThan(2_000)
+    expect((await mintmark.admin('GET', `/tenants/lost-${fault}`)).status).toBe(404)
+  })
+})
+
+describe('connections to the database', () => {
+  const backends = async () => {
+    const rows = await database.asOwner<{ count: number }>(
+      "SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = $1 AND application_name = 'mintmark'",
+      [database.name],
+    )
+    return rows[0]?.count ?? 0
+  }
+
+  it.each(['hang', 'cut'] as const)('do not leak while 200 requests meet the fault "%s"', async fault => {
+    await proxy.become(fault)
+    const answers = await Promise.all(Array.from({ length: 200 }, () => timed(exchange)))
+    expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 503))
+    expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(3_000)
+    await until('what is left fits the pool', backends, count => count <= MAX_CONNECTIONS)
+    expect(proxy.connections).toBeLessThanOrEqual(MAX_CONNECTIONS)
+    await proxy.become('none')
+    await until('an exchange', exchange, ({ status }) => status === 200)
+    const after = await Promise.all(Array.from({ length: 50 }, exchange))
+    expect(after.map(({ status }) => status)).toEqual(after.map(() => 200))
+    expect(await backends()).toBeLessThanOrEqual(MAX_CONNECTIONS)
+  })
+
+  it('do not pile up on the server behind a lock that somebody holds', async () => {
+    const holder = new pg.Client({ connectionString: database.ownerUrl })
+    await holder.connect()
+    await holder.query('BEGIN')
+    await holder.query('LOCK TABLE api_key_secrets IN ACCESS EXCLUSIVE MODE')
+    for (let round = 0; round < 4; round++) {
+      const answers = await Promise.all(Array.from({ length: 10 }, () => timed(exchange)))
+      expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 503))
+      await until('what is left fits the pool', backends, count => count <= MAX_CONNECTIONS, 2_000)
+    }
+    await holder.query('ROLLBACK')
+    await holder.end()
+  })
+
+  it('that somebody ended on the server are replaced without a failed request more than there were connections', async () => {
+    await Promise.all(Array.from({ length: 20 }, exchange))
+    await database.asOwner(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'mintmark'",
+      [database.name],
+    )
+    const answers = await Promise.all(Array.from({ length: 40 }, exchange))
+    const statuses = answers.map(({ status }) => status)
+    expect(statuses.filter(status => status !== 200 && status !== 503)).toEqual([])
+    expect(statuses.filter(status => status === 503).length).toBeLessThanOrEqual(MAX_CONNECTIONS)
+  })
+})
+
+describe('a write', () => {
+  it('that waits for a row which somebody else holds is 503 within 1.5 s, and works when it is let go', async () => {
+    const holder = new pg.Client({ connectionString: database.ownerUrl })
+    await holder.connect()
+    await holder.query('BEGIN')
+    await holder.query('SELECT FROM tenants WHERE id = $1 FOR UPDATE', [tenant])
+    const { ms, result } = await timed(() => mintmark.admin('PATCH', `/tenants/${tenant}`, { name: 'held' }))
+    expect([result.status, result.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(ms).toBeLessThan(1_500)
+    await holder.query('ROLLBACK')
+    await holder.end()
+    expect((await mintmark.admin('PATCH', `/tenants/${tenant}`, { name: 'free' })).body.name).toBe('free')
+  })
+})
+
+describe('the log of an outage', () => {
+  it('says that a background task fails once when it begins and once when it is over', async () => {
+    const told = (msg: string) =>
+      mintmark.logs.map(line => JSON.parse(line)).filter(line => line.task === 'refresh' && line.msg === msg)
+    const [failed, recovered] = [told('failed, trying again').length, told('recovered').length]
+    await proxy.become('refuse')
+    await until(
+      'the failure is told',
+      () => told('failed, trying again').length,
+      count => count === failed + 1,
+    )
+    const seen = performance.now()
+    await until('three more attempts have passed', () => performance.now() - seen > 3_200)
+    expect(told('failed, trying again')).toHaveLength(failed + 1)
+    await proxy.become('none')
+    await until(
+      'the recovery is told',
+      () => told('recovered').length,
+      count => count === recovered + 1,
+    )
+  })
+})

@@ -1,0 +1,168 @@
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { request, testEnvironment } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+const environment = testEnvironment()
+const root = { authorization: `Bearer ${environment.MINTMARK_ROOT_TOKEN}` }
+
+let database: TestDatabase
+const processes: ServiceProcess[] = []
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+})
+afterEach(async () => {
+  for (const process of processes.splice(0)) await process.kill()
+})
+afterAll(() => database.drop())
+
+function start(env: Record<string, string> = {}): ServiceProcess {
+  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env })
+  processes.push(process)
+  return process
+}
+
+/** A form for the token endpoint with a key that works. */
+async function exchangeForm(adminUrl: string): Promise<string> {
+  const id = `t-${Math.random().toString(36).slice(2)}`
+  const post = (path: string, body: object) =>
+    request(`${adminUrl}/admin/v1${path}`, {
+      method: 'POST',
+      headers: { ...root, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  await post('/tenants', { id })
+  const { body } = await post(`/tenants/${id}/keys`, {})
+  return new URLSearchParams({ grant_type: 'client_credentials', client_secret: body.secret }).toString()
+}
+
+/** The answer to one exchange over a kept connection of this agent: its status, and whether it says goodbye. */
+function exchange(agent: Agent, url: string, form: string): Promise<{ status: number; last: boolean }> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
+    const sent = httpRequest(
+      `${url}/oauth/token`,
+      { method: 'POST', agent, headers },
+      (answer: IncomingMessage) => {
+        answer
+          .resume()
+          .once('end', () =>
+            resolve({ status: answer.statusCode ?? 0, last: answer.headers.connection === 'close' }),
+          )
+      },
+    )
+    sent.once('error', reject).end(form)
+  })
+}
+
+describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
+  it('readyz says draining, a request in flight is finished, and the process ends with 0 within 10 s', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    const half = await halfSent(urls.public, form)
+    process.child.kill(signal)
+    const draining = await until(
+      'draining',
+      () => request(`${urls.ops}/readyz`),
+      ({ status }) => status === 503,
+      2_000,
+    )
+    expect(draining.body).toEqual({ status: 'unready', reason: 'draining' })
+    expect(await half.finish()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"access_token"/)
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+    expect(process.logged('stopped')).toHaveLength(1)
+  })
+
+  it('clients that keep their connections see answers only, and are told to go elsewhere', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    const signalled = new AbortController()
+    let answered = 0
+    const client = async () => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      const statuses: number[] = []
+      for (;;) {
+        const { status, last } = await exchange(agent, urls.public, form)
+        statuses.push(status)
+        answered++
+        if (last) return { statuses, told: signalled.signal.aborted }
+      }
+    }
+    const clients = Array.from({ length: 12 }, client)
+    await until('they are at work', () => answered > 60)
+    signalled.abort()
+    process.child.kill(signal)
+    const seen = await Promise.all(clients)
+    expect(seen.flatMap(({ statuses }) => statuses.filter(status => status !== 200))).toEqual([])
+    expect(seen.every(({ told }) => told)).toBe(true)
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
+  it('while it waits for a database that is not there, the process ends with 0', async () => {
+    const process = start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
+    await until('it tries', () => process.logged('not ready').length)
+    process.child.kill(signal)
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
+  it('while the database is silent, the process ends with 0', async () => {
+    const proxy = await TcpProxy.before(database.applicationUrl)
+    const process = start({ DATABASE_URL: proxy.url })
+    await process.ready()
+    await proxy.become('freeze')
+    process.child.kill(signal)
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+    await proxy.become('none')
+    await proxy.close()
+  })
+})
+
+it('on a signal, and another, a request that never comes to an end does not hold the process up', async () => {
+  const process = start()
+  const urls = await process.ready()
+  await halfSent(urls.public, 'grant_type=client_credentials')
+  process.child.kill('SIGTERM')
+  process.child.kill('SIGTERM')
+  expect(await ended(process)).toEqual({ code: 0, signal: null })
+})
+
+/** How it ended, within the 10 s that it may take after the signal. */
+async function ended(process: ServiceProcess) {
+  const late = new Promise<never>((_, reject) =>
+    setTimeout(() => reject(new Error(`still there: ${process.output()}`)), 10_000).unref(),
+  )
+  const { code, signal } = await Promise.race([process.exited, late])
+  return { code, signal }
+}
+
+/** Opens a request and keeps the last byte of its body back. */
+async function halfSent(url: string, form: string) {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname).on('error', () => {})
+  let answer = ''
+  socket.on('data', chunk => {
+    answer += chunk
+  })
+  const head = `POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\nContent-Length: ${form.length}\r\n\r\n`
+  await new Promise(resolve => socket.write(head + form.slice(0, -1), resolve))
+  // The service has the request once it has told us to go on.
+  await until('the service reads the body', () => answer.includes('100 Continue'))
+  answer = ''
+  return {
+    finish: async () => {
+      socket.write(form.slice(-1))
+      return until(
+        'the answer',
+        () => answer,
+        text => text.includes('}'),
+      )
+    },
+  }
+}

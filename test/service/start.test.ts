@@ -1,0 +1,88 @@
+import { createServer, type Server } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { testEnvironment } from '../support/test-service.ts'
+
+let database: TestDatabase
+let taken: Server
+let takenPort: string
+const processes: ServiceProcess[] = []
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  taken = createServer()
+  await new Promise<void>(resolve => taken.listen(0, '127.0.0.1', resolve))
+  const address = taken.address()
+  takenPort = String(typeof address === 'object' && address?.port)
+})
+afterEach(async () => {
+  for (const process of processes.splice(0)) await process.kill()
+})
+afterAll(async () => {
+  await new Promise(resolve => taken.close(resolve))
+  await database.drop()
+})
+
+function start(env: Record<string, string>): ServiceProcess {
+  const process = startProcess({ ...testEnvironment(), DATABASE_URL: database.applicationUrl, ...env })
+  processes.push(process)
+  return process
+}
+
+describe('a port that is taken ends the process with 1 and names the variable', () => {
+  it.each(['MINTMARK_PUBLIC_PORT', 'MINTMARK_ADMIN_PORT', 'MINTMARK_OPS_PORT'])('%s', async variable => {
+    const process = start({ [variable]: takenPort })
+    expect((await process.exited).code).toBe(1)
+    expect(process.output()).toContain(`127.0.0.1:${takenPort}`)
+    expect(process.output()).toMatch(new RegExp(`is taken: set ${variable} \\(0 takes any free port\\)`))
+    expect(process.output(), 'no stack for what the operator can cure').not.toMatch(/\n\s+at /)
+  })
+})
+
+it('an address that this machine does not have ends the process with 1 and says so', async () => {
+  const process = start({ MINTMARK_HOST: '192.0.2.1' })
+  expect((await process.exited).code).toBe(1)
+  expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not on this machine/)
+})
+
+describe('a configuration with faults ends the process with 1, before anything listens', () => {
+  it('production refuses every development convenience at once', async () => {
+    const process = startProcess({ NODE_ENV: 'production', MINTMARK_PUBLIC_PORT: takenPort })
+    processes.push(process)
+    expect((await process.exited).code).toBe(1)
+    const text = process.output()
+    expect(text).toMatch(/DATABASE_URL is required in production/)
+    expect(text).toMatch(/MINTMARK_ISSUER is required in production and must begin with https:\/\//)
+    expect(text).not.toMatch(/taken|\n\s+at /)
+  })
+
+  it('all faults are in one message, and no secret is', async () => {
+    const secret = 'canary-of-a-root-token'
+    const process = start({
+      NODE_ENV: 'production',
+      MINTMARK_ISSUER: 'http://tokens.example.com',
+      MINTMARK_PUBLIC_PORT: '99999',
+      MINTMARK_TOKEN_TTL_SECONDS: '15m',
+      MINTMARK_PEPPERS: 'p1:short',
+      MINTMARK_ROOT_TOKEN: secret,
+      MINTMARK_PUBLISH_LEAD_SECONDS: '60',
+      LOG_LEVEL: 'loud',
+    })
+    expect((await process.exited).code).toBe(1)
+    const text = process.output()
+    for (const variable of [
+      'ISSUER',
+      'PUBLIC_PORT',
+      'TOKEN_TTL_SECONDS',
+      'PEPPERS',
+      'ROOT_TOKEN',
+      'PUBLISH_LEAD_SECONDS',
+    ]) {
+      expect(text).toContain(`- MINTMARK_${variable} `)
+    }
+    expect(text).toContain('- LOG_LEVEL ')
+    expect(text).not.toContain(secret)
+    expect(text).not.toContain('p1:short')
+  })
+})

@@ -1,0 +1,50 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { INSIDE } from './inside.ts'
+
+/** Any text, with a bias to what breaks parsers. */
+export const nasty = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 80 }),
+  fc.string({ maxLength: 80 }),
+  fc.constantFrom(
+    '',
+    '\0',
+    '\ud800',
+    '__proto__',
+    'constructor',
+    '%00',
+    '%zz',
+    '../..',
+    "' OR 1=1 --",
+    '{}',
+    '[]',
+    '\r\nX: y',
+    '\u202e',
+    'null',
+    '-0',
+    '1e999',
+  ),
+)
+/** For a path or a query. */
+export const escaped = nasty.map(text => encodeURIComponent(text.toWellFormed()))
+/** The same, and text that is not escaped as it should be. */
+export const rawEscaped = fc.oneof(
+  escaped,
+  fc.string({ maxLength: 40 }).map(text => text.replace(/[\s#?\\]/g, '%2')),
+)
+
+/** A disk or a neighbour may be slow for a second: that is no answer to the input, and it is rare. */
+const MOST_PAUSES = 3
+let pauses = 0
+
+/** Whatever was asked: an answer below 500 that shows nothing of the inside. */
+export function expectNoFault({ status, text }: { status: number; text: string }): void {
+  expect(text).not.toMatch(INSIDE)
+  if (status === 503 && text.includes('unavailable') && ++pauses <= MOST_PAUSES) return
+  expect(status).toBeGreaterThanOrEqual(200)
+  expect(status).toBeLessThan(500)
+}
+
+/** Log lines that say a fault of ours. */
+export const faultsIn = (logs: readonly string[]): string[] =>
+  logs.filter(line => /"level":"(error|fatal)"/.test(line) && !line.includes('"type":"Unavailable"'))
