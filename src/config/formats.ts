@@ -18,7 +18,7 @@ export function issuerUrl(text: string): string {
   const canonical = url && (text === url.href || text === url.href.replace(/\/$/, ''))
   if (!plain || !canonical || text.endsWith('/') || text.length > 200) {
     throw new Error(
-      `must be an https URL of at most 200 characters without query, fragment or trailing slash, got "${text}"`,
+      'must be an https URL of at most 200 characters without user, query, fragment or trailing slash',
     )
   }
   return text
