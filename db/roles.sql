@@ -17,6 +17,7 @@ END
 $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 GRANT USAGE ON SCHEMA public TO mintmark_app;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
 

@@ -16,6 +16,10 @@ export interface Launched {
   stop(): Promise<void>
 }
 
+/** What the commands for administration and tokens read, and the scripts of the repository. */
+const CLIENT_VARIABLES =
+  /^MINTMARK_(URL|TOKEN|PUBLIC_URL|API_KEY)(_FILE)?$|^MINTMARK_(CACHE|ENVOY|PYTHON|REQUIRE_\w+|DOCKER_\w+)$/
+
 /**
  * From the environment to a running service: reads the configuration and, when it names no database, starts the
  * embedded one first, with secrets of its own and the schema up to date.
@@ -26,8 +30,12 @@ export async function launch(
   environment: NodeJS.ProcessEnv,
   options: { logger?: Logger; onProgress?: (message: string) => void } = {},
 ): Promise<Launched> {
-  const config = readConfig(new Env(environment))
+  const env = new Env(environment)
+  const config = readConfig(env)
   const logger = options.logger ?? createLogger(config.logLevel)
+  for (const name of env.unread('MINTMARK_')) {
+    if (!CLIENT_VARIABLES.test(name)) logger.warn(`${name} is set, and nothing reads it: is it spelt right?`)
+  }
   if (config.databaseUrl) {
     const service = await startService(config, { logger })
     return { config, service, stop: () => service.stop() }
@@ -50,8 +58,11 @@ export async function launch(
     }
     const service = await startService(complete, { logger })
     const stop = async () => {
-      await service.stop()
-      await embedded.stop()
+      try {
+        await service.stop()
+      } finally {
+        await embedded.stop()
+      }
     }
     return { config: complete, service, stop }
   } catch (error) {

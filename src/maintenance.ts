@@ -1,4 +1,6 @@
 import type { Caller } from './api-keys/authenticator.ts'
+import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
+import { mutate } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'
 import { pruneChangeFeed } from './database/change-feed.ts'
 import type { Database } from './database/database.ts'
@@ -35,7 +37,9 @@ export class Maintenance {
   readonly #parts: Parts
   #installation: Installation | undefined
   #stops: (() => void)[] = []
-  #failing = new Set<string>()
+  readonly #failing = new Set<string>()
+  readonly #warned = new Set<string>()
+  #stopped = false
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -54,13 +58,21 @@ export class Maintenance {
 
   /** Schema, role, installation record, signing keys, and a probe token signed and verified. @throws what does not hold */
   async prepare(): Promise<void> {
-    const { config, issuer, database, time, signingKeys, logger } = this.#parts
+    const { config, issuer, database, time, signingKeys } = this.#parts
     await this.#checkSchema()
     await this.#checkRole()
     const issuerMayMove = config.embedded && config.issuer === undefined
-    const { installation, warnings } = await openInstallation(database, { ...config, issuer, issuerMayMove })
-    for (const warning of warnings) logger.warn(warning)
-    this.#installation = installation
+    this.#installation = await mutate(database, SYSTEM, async ({ trx, record }) => {
+      const { installation, changes, warnings } = await openInstallation(trx, {
+        ...config,
+        issuer,
+        issuerMayMove,
+      })
+      for (const warning of warnings) this.#warnOnce(warning)
+      if (changes)
+        record(installationEvent(installation.id, changes), { kind: 'installation', id: installation.id })
+      return installation
+    })
     await time.measure(database)
     await signingKeys.advance()
     await signingKeys.refresh()
@@ -82,6 +94,7 @@ export class Maintenance {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const stop of this.#stops) stop()
     this.#stops = []
   }
@@ -92,6 +105,8 @@ export class Maintenance {
       await task()
       if (this.#failing.delete(name)) this.#parts.logger.info({ task: name }, 'recovered')
     } catch (err) {
+      // The database closes beneath a task that was running when we stopped.
+      if (this.#stopped) return
       if (!this.#failing.has(name)) this.#parts.logger.error({ task: name, err }, 'failed, trying again')
       this.#failing.add(name)
     }
@@ -110,7 +125,13 @@ export class Maintenance {
     const advice =
       'DATABASE_URL connects as the role that owns the tables: use a login role that is a member of mintmark_app (db/roles.sql).'
     if (this.#parts.config.production) throw new NotReady(advice)
-    this.#parts.logger.warn(advice)
+    this.#warnOnce(advice)
+  }
+
+  /** Preparing is tried again and again; what it warns of is told once. */
+  #warnOnce(warning: string): void {
+    if (!this.#warned.has(warning)) this.#parts.logger.warn(warning)
+    this.#warned.add(warning)
   }
 
   /** Signs a token and verifies it against the JWKS as it will be published. */
@@ -122,6 +143,14 @@ export class Maintenance {
     const { jwt } = await prober.issue(probeCaller(now), { scopes: ['probe'], audiences: ['mintmark-probe'] })
     await verifyAccessToken(jwt, { ring, issuer, audience: 'mintmark-probe', now })
   }
+}
+
+function installationEvent(
+  id: string,
+  { before, after }: { before: object | undefined; after: object },
+): AuditEvent {
+  const action = before ? 'installation.update' : 'installation.create'
+  return { action, targetKind: 'installation', targetId: id, changes: fieldChanges(before, after) }
 }
 
 /** Nobody: its token is checked and thrown away, and no gateway takes its audience. */

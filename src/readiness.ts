@@ -1,3 +1,4 @@
+import { databaseFault } from './database/database-fault.ts'
 import { InstallationMismatch } from './database/installation.ts'
 import { Unavailable } from './errors.ts'
 import type { Readiness } from './http/health.ts'
@@ -40,6 +41,7 @@ export class ReadinessGate implements Readiness {
         this.reason = ''
         return
       } catch (error) {
+        if (this.#stopped.signal.aborted) return
         this.#note(error)
         await this.#clock.sleep(RETRY_MS, this.#stopped.signal)
       }
@@ -54,11 +56,15 @@ export class ReadinessGate implements Readiness {
   }
 
   #note(error: unknown): void {
-    const told = [NotReady, InstallationMismatch, KeyDecryptionError, Unavailable].some(
+    const foreseen = [NotReady, InstallationMismatch, KeyDecryptionError].some(
       known => error instanceof known,
     )
-    const reason = told ? (error as Error).message : 'an unexpected fault; the log has it'
-    if (reason !== this.reason) this.#logger.error({ reason, err: error }, 'not ready')
-    this.reason = reason
+    const reason = foreseen ? (error as Error).message : databaseFault(error)
+    const shown =
+      reason ?? (error instanceof Unavailable ? error.message : 'an unexpected fault; the log has it')
+    // A stack is for what nobody foresaw.
+    if (shown !== this.reason)
+      this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')
+    this.reason = shown
   }
 }

@@ -37,6 +37,8 @@ export interface Service {
   /** Settles once the service is ready, or was stopped before. */
   ready: Promise<void>
   readonly isReady: boolean
+  /** Why it is not ready, in words for an operator. */
+  readonly reason: string
   /** Unready at once, requests in flight finish, everything closes. Repeatable. */
   stop(): Promise<void>
 }
@@ -56,6 +58,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const random = overrides.random ?? systemRandom
   const logger = overrides.logger ?? createLogger(config.logLevel)
   if (!config.databaseUrl) throw new Error('the service needs a database: main.ts starts the embedded one')
+
+  if (config.rootTokens.length === 0)
+    logger.warn('MINTMARK_ROOT_TOKEN is not set: nobody can use the admin API')
 
   const listeners = await bindListeners(config, clock)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
@@ -138,6 +143,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     ready,
     get isReady() {
       return readiness.ready
+    },
+    get reason() {
+      return readiness.reason
     },
     stop: () => {
       stopping ??= stop()

@@ -1,6 +1,7 @@
 # Run by the Postgres image once, on an empty volume: the role that Mintmark connects as. Its rights come with the
 # migrations (db/roles.sql).
-psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" -v password="$APP_PASSWORD" <<'SQL'
+psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+\getenv password APP_PASSWORD
 CREATE ROLE mintmark_app NOLOGIN;
 CREATE ROLE mintmark LOGIN PASSWORD :'password' IN ROLE mintmark_app;
 SQL

@@ -14,7 +14,9 @@ make encryption-keys "e1:$(random)"
 make migrate-database-url "postgres://postgres:$(cat owner-password)@postgres:5432/mintmark"
 make database-url "postgres://mintmark:$(cat app-password)@postgres:5432/mintmark"
 
-# Mintmark runs as 1000; Postgres begins as root and reads its passwords then.
-chown 1000:1000 root-token peppers encryption-keys migrate-database-url database-url
+# Mintmark runs as 1000 and migrates as 1001, so that the service cannot read the owner's password; Postgres begins as
+# root and reads its passwords then.
+chown 1000:1000 root-token peppers encryption-keys database-url
+chown 1001:1001 migrate-database-url
 chmod 0400 ./*
 chmod 0711 .

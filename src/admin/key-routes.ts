@@ -171,7 +171,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     updated_at: key.updatedAt,
     secrets: key.secrets.map(secret => ({
       id: secret.id,
-      state: secretState(secret, now),
+      state: secretState(secret, key, now),
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,

@@ -139,8 +139,10 @@ export async function setDisabled(trx: Handle, id: string, disabled: boolean): P
   await setColumns(trx, id, { disabled_at: disabled ? sql<Date>`clock_timestamp()` : null })
 }
 
+/** What the key named is let go with it, so that a key of the past keeps no model, adapter or tier from being deleted. */
 export async function setRevoked(trx: Handle, id: string, reason: string | null): Promise<void> {
-  await setColumns(trx, id, { revoked_at: sql<Date>`clock_timestamp()`, revoked_reason: reason })
+  await replaceGrants(trx, 'key', id, [])
+  await setColumns(trx, id, { revoked_at: sql<Date>`clock_timestamp()`, revoked_reason: reason, tier: null })
 }
 
 async function setColumns(trx: Handle, id: string, set: object): Promise<void> {

@@ -49,15 +49,23 @@ export function keyState(key: Pick<ApiKey, 'revokedAt' | 'expiresAt' | 'disabled
   return key.disabledAt ? 'disabled' : 'active'
 }
 
-export function secretState(secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>, now: number): SecretState {
-  if (secret.revokedAt) return 'revoked'
+export function secretState(
+  secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>,
+  key: Parameters<typeof keyState>[0],
+  now: number,
+): SecretState {
+  if (secret.revokedAt || key.revokedAt) return 'revoked'
+  if (keyState(key, now) === 'expired') return 'ended'
   if (!secret.endsAt) return 'live'
   return secret.endsAt.getTime() <= now ? 'ended' : 'ending'
 }
 
 /** Secrets that still open something: at most two. Oldest first. */
-export function usableSecrets(key: Pick<ApiKey, 'secrets'>, now: number): ApiKeySecret[] {
-  return key.secrets.filter(secret => ['live', 'ending'].includes(secretState(secret, now))).reverse()
+export function usableSecrets(
+  key: Pick<ApiKey, 'secrets' | 'revokedAt' | 'expiresAt' | 'disabledAt'>,
+  now: number,
+): ApiKeySecret[] {
+  return key.secrets.filter(secret => ['live', 'ending'].includes(secretState(secret, key, now))).reverse()
 }
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'

@@ -2,7 +2,7 @@ import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
-import { type Policy, readInstallation } from '../database/installation.ts'
+import { holdPepper, type Policy, readInstallation } from '../database/installation.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
 import type { Random } from '../system/random.ts'
@@ -63,7 +63,7 @@ export class ApiKeys {
 
   /** What each key yields now, by key id, and the database's time that states are told by. */
   effective(keys: readonly ApiKey[]): Promise<{ rights: Map<string, EffectiveRights>; now: number }> {
-    return this.#database.read(async db => {
+    return this.#database.readSnapshot(async db => {
       const catalogue = {
         priorities: await tierPriorities(db),
         models: await registeredModels(db),
@@ -86,7 +86,8 @@ export class ApiKeys {
       const now = await databaseNow(trx)
       const { policy } = await readInstallation(trx)
       const settings = patchedSettings(defaultKeySettings(policy, now), given)
-      await check(trx, settings, given, { tenant, policy, now })
+      // The default scope, too, is one that the tenant must have.
+      await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
       await insertApiKey(trx, id, tenantId, settings)
       const issued = await this.#addSecret(trx, id)
@@ -139,7 +140,9 @@ export class ApiKeys {
     return this.#change(actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
       await setRevoked(trx, id, reason)
-      return reason === null ? {} : { revokedReason: { to: reason } }
+      const named = { tier: key.tier, models: key.models, adapters: key.adapters }
+      const kept = { tier: null, models: key.models && [], adapters: key.adapters && [] }
+      return fieldChanges({ ...named, revokedReason: null }, { ...kept, revokedReason: reason })
     })
   }
 
@@ -173,9 +176,9 @@ export class ApiKeys {
           'The key has expired, so a new secret would open nothing: set a later expires_at first.',
         )
       }
-      await endOlderSecrets(trx, key, now, options)
+      const ends = await endOlderSecrets(trx, key, now, options)
       issued = await this.#addSecret(trx, id)
-      return { secretId: { to: issued.secretId }, overlapSeconds: { to: options.overlapSeconds } }
+      return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
     if (!issued) throw new Error('the rotation made no secret')
     return issued
@@ -206,6 +209,7 @@ export class ApiKeys {
   async #addSecret(trx: Handle, keyId: string): Promise<IssuedSecret> {
     const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
     const secretId = `sec_${randomId(this.#random)}`
+    await holdPepper(trx, this.#digests.storing)
     await insertSecret(trx, { id: secretId, keyId, ...this.#digests.forStoring(secret) })
     return { key: await getKey(trx, keyId), secretId, secret }
   }

@@ -19,11 +19,15 @@ export class KeyDigests {
     this.#peppers = peppers
   }
 
-  /** Under the first pepper: for storing. */
-  forStoring(credential: string): KeyDigest {
+  /** The pepper that new digests are made under. */
+  get storing(): NamedKey {
     const [first] = this.#peppers
     if (!first) throw new Error('there is no pepper')
-    return digest(first, credential)
+    return first
+  }
+
+  forStoring(credential: string): KeyDigest {
+    return digest(this.storing, credential)
   }
 
   /** Under every pepper: for finding. */

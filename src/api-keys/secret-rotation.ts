@@ -10,25 +10,28 @@ const MAX_LIVE_SECRETS = 2
 
 /**
  * Makes room for a new secret: the replaced one ends now, what is left has `overlapSeconds` more. `now` is the
- * database's time in epoch milliseconds. @throws {Conflict} with two live secrets and none to replace.
+ * database's time in epoch milliseconds. Returns what ends, and when at the latest. @throws {Conflict} with two live secrets and none to replace.
  */
 export async function endOlderSecrets(
   trx: Handle,
   key: ApiKey,
   now: number,
   { overlapSeconds, replace }: { overlapSeconds: number; replace: Replace },
-): Promise<void> {
+): Promise<{ id: string; endsAt: string }[]> {
   const live = usableSecrets(key, now)
   if (live.length >= MAX_LIVE_SECRETS && replace === null) {
-    const states = live.map(secret => `${secret.id} (${secretState(secret, now)})`).join(' and ')
+    const states = live.map(secret => `${secret.id} (${secretState(secret, key, now)})`).join(' and ')
     throw new Conflict(
       'two_live_secrets',
       `The key has two live secrets, ${states}: say which one ends now with "replace": "oldest" or "newest", or revoke one.`,
     )
   }
   const replaced = live.length < MAX_LIVE_SECRETS ? undefined : replace === 'newest' ? live.at(-1) : live[0]
+  const ends: { id: string; endsAt: string }[] = []
   for (const secret of live) {
-    const overlap = secret === replaced ? 0 : overlapSeconds
-    await setSecretEnd(trx, secret.id, new Date(now + overlap * 1000))
+    const endsAt = new Date(now + (secret === replaced ? 0 : overlapSeconds) * 1000)
+    await setSecretEnd(trx, secret.id, endsAt)
+    ends.push({ id: secret.id, endsAt: endsAt.toISOString() })
   }
+  return ends
 }

@@ -67,7 +67,7 @@ const adminUrl = (env: Env) =>
 
 const adminToken = (env: Env) =>
   env.optional('MINTMARK_TOKEN', {
-    description: 'the root token or an admin token',
+    description: 'the root token',
     parse: credential,
   })
 

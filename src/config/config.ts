@@ -77,7 +77,7 @@ export function readConfig(env: Env): Config {
 /** The owner role's database, for migrations; nothing else of the configuration has to be there. @throws {ConfigError} */
 export function readMigrateUrl(env: Env): Secret {
   const { migrateDatabaseUrl } = readDatabase(env)
-  if (!migrateDatabaseUrl && !env.faulty) {
+  if (!migrateDatabaseUrl) {
     env.fault(
       'MIGRATE_DATABASE_URL',
       'is required: the owner role of the database (the embedded one migrates by itself)',
@@ -199,8 +199,7 @@ function readTokens(env: Env) {
     signingAlg: env.choice('MINTMARK_SIGNING_ALG', {
       default: 'ES256',
       choices: SIGNING_ALGS,
-      description:
-        'written into the installation record at the first start, changed there later; so are the next two',
+      description: 'fixed at the first start, in the installation record, as are the next two',
     }),
     rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
       default: 2_592_000,

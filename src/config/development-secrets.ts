@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../system/random.ts'
 import type { Config } from './config.ts'
@@ -31,7 +31,21 @@ export function developmentSecrets(config: Config, random: Random): Record<strin
   if (config.peppers.length === 0) missing.push('MINTMARK_PEPPERS')
   if (config.encryptionKeys.length === 0) missing.push('MINTMARK_ENCRYPTION_KEYS')
   mkdirSync(config.keysDir, { recursive: true })
+  refuseLost(config, missing)
   return Object.fromEntries(missing.map(variable => [variable, readOrMake(config.keysDir, variable, random)]))
+}
+
+/** A new pepper or encryption key beside an existing database would open nothing in it. @throws {Error} with the way out */
+function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariable[]): void {
+  if (!existsSync(join(dataDir, 'postgres'))) return
+  const lost = missing
+    .filter(variable => variable !== 'MINTMARK_ROOT_TOKEN')
+    .map(variable => join(keysDir, FILES[variable].file))
+    .filter(path => !existsSync(path))
+  if (lost.length === 0) return
+  throw new Error(
+    `${lost.join(' and ')} ${lost.length === 1 ? 'is' : 'are'} missing, and the database in ${dataDir} was written with it: put it back, or start over with "rm -rf ${dataDir} ${keysDir}/{peppers,encryption-keys,root-token}"`,
+  )
 }
 
 /** Where the root token of development is kept. */

@@ -30,7 +30,7 @@ interface Common {
  */
 export class Env {
   readonly #values: NodeJS.ProcessEnv
-  readonly #faults: string[] = []
+  readonly #faults = new Map<string, string>()
   readonly descriptions: VariableDescription[] = []
 
   constructor(values: NodeJS.ProcessEnv) {
@@ -78,18 +78,21 @@ export class Env {
     return this.optional(name, { fallback: `\`${options.default}\``, ...options, parse }) ?? options.default
   }
 
-  /** Notes a fault that concerns a variable, or several together. */
+  /** Notes a fault of a variable, or of several together; of each variable only the first. */
   fault(name: string, message: string): void {
-    this.#faults.push(`${name} ${message}`)
+    const variable = name.replace(/_FILE$/, '')
+    if (!this.#faults.has(variable)) this.#faults.set(variable, `${name} ${message}`)
   }
 
-  get faulty(): boolean {
-    return this.#faults.length > 0
+  /** Variables with this prefix that are set and that nothing has read: misspelt ones, most likely. */
+  unread(prefix: string): string[] {
+    const known = new Set(this.descriptions.flatMap(({ name }) => [name, `${name}_FILE`]))
+    return Object.keys(this.#values).filter(name => name.startsWith(prefix) && !known.has(name))
   }
 
   /** @throws {ConfigError} when anything was wrong. */
   throwFaults(): void {
-    if (this.#faults.length > 0) throw new ConfigError(this.#faults)
+    if (this.#faults.size > 0) throw new ConfigError([...this.#faults.values()])
   }
 
   #text(name: string): string | undefined {

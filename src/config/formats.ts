@@ -14,7 +14,7 @@ export function postgresUrl(text: string): Secret {
 /** RFC 8414 §2: no query, no fragment; and no trailing slash, because gateways compare it byte for byte. */
 export function issuerUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash
+  const plain = url && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text)
   const canonical = url && (text === url.href || text === url.href.replace(/\/$/, ''))
   if (!plain || !canonical || text.endsWith('/') || text.length > 200) {
     throw new Error(

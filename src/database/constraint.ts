@@ -29,30 +29,36 @@ const NETWORK = new Set([
   'ENOENT',
 ])
 
-const LOST = /timeout|terminated|ended|not queryable|closed|destroyed|pool after calling end|aborted/i
+/** What pg and pg-pool say, without a code, of a connection that is of no use. */
+const LOST =
+  /^(Query read timeout|Connection terminated|Connection ended unexpectedly|timeout e(xceeded|xpired)|Client (has encountered a connection error|was closed) and is not queryable|Cannot use a pool after calling end|driver has already been destroyed)/
 
 /** What a constraint's refusal means to the caller. Constraints that the domain checks first are here for the race. */
 const CONSTRAINTS: Record<string, () => Error> = {
   tiers_pkey: () => new Conflict('tier_exists', 'A tier of this name already exists.'),
   models_pkey: () => new Conflict('name_taken', 'A model or an adapter of this name already exists.'),
   models_base_model: () =>
-    new Conflict('model_in_use', 'An adapter is based on this model, or the base model is not registered.'),
+    new Conflict('model_in_use', 'An adapter is based on this model: delete that first.'),
   tenants_pkey: () => new Conflict('tenant_id_taken', 'A tenant of this id already exists.'),
   deleted_tenants_pkey: () =>
     new Conflict('tenant_id_taken', 'A tenant of this id existed, and ids are not given out again.'),
   tenant_tiers_tier_fkey: () =>
-    new Conflict('tier_in_use', 'A tenant may use this tier, or the tier does not exist.'),
-  api_keys_tier_fkey: () => new Conflict('tier_in_use', 'A key uses this tier, or the tier does not exist.'),
+    new Conflict('tier_in_use', 'A tenant may use this tier: take it out of its allowed_tiers first.'),
+  api_keys_tier_fkey: () => new Conflict('tier_in_use', 'A key uses this tier: give it another one first.'),
   tenant_grants_model_fkey: () =>
-    new Conflict('model_in_use', 'A tenant may use this model or adapter, or it is not registered.'),
+    new Conflict('model_in_use', 'A tenant is granted this model or adapter: take it out of its list first.'),
   key_grants_model_fkey: () =>
-    new Conflict('model_in_use', 'A key may use this model or adapter, or it is not registered.'),
+    new Conflict(
+      'model_in_use',
+      'A key is narrowed to this model or adapter: take it out of its list first.',
+    ),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
 }
 
 interface PostgresError {
   code?: unknown
   constraint?: unknown
+  detail?: unknown
 }
 
 /** True when the connection itself is of no further use: it broke, or an answer may still be under way on it. */
@@ -67,11 +73,22 @@ export function isConnectionFault(error: unknown): boolean {
 export function toDomainError(error: unknown): unknown {
   if ([Conflict, Forbidden, Invalid, NotFound, Unavailable].some(known => error instanceof known))
     return error
-  const { code, constraint } = (error ?? {}) as PostgresError
-  if (typeof constraint === 'string' && CONSTRAINTS[constraint]) return CONSTRAINTS[constraint]()
+  const { code, constraint, detail } = (error ?? {}) as PostgresError
+  if (typeof constraint === 'string' && CONSTRAINTS[constraint]) {
+    if (typeof detail === 'string' && detail.includes('is not present in table')) {
+      return new Conflict('gone', 'Something that this names was deleted meanwhile. Look again.', {
+        cause: error,
+      })
+    }
+    return CONSTRAINTS[constraint]()
+  }
   const sqlState = typeof code === 'string' && code.length === 5 ? code : undefined
   const unavailable = sqlState
     ? UNAVAILABLE.some(pattern => pattern.test(sqlState))
     : isConnectionFault(error)
-  return unavailable ? new Unavailable('The database does not answer. Try again.', { cause: error }) : error
+  return unavailable ? databaseUnavailable(error) : error
+}
+
+export function databaseUnavailable(cause: unknown): Unavailable {
+  return new Unavailable('The database does not answer. Try again.', { cause })
 }

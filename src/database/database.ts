@@ -2,7 +2,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sq
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
-import { isConnectionFault, toDomainError } from './constraint.ts'
+import { databaseUnavailable, isConnectionFault, toDomainError } from './constraint.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories take whichever they are given. */
@@ -34,6 +34,8 @@ export class Database {
     })
     // pg-pool emits this for a connection that dies while idle; without a listener it would end the process.
     this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
+    // For the moment between the pool's own listener, which goes when a client is given out, and ours.
+    this.#pool.on('connect', client => void client.on('error', () => {}))
     this.#kysely = new Kysely<Schema>({
       dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
     })
@@ -48,11 +50,20 @@ export class Database {
     }
   }
 
+  /** Several statements that see one moment. */
+  async readSnapshot<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
+    const transaction = this.#kysely
+      .transaction()
+      .setIsolationLevel('repeatable read')
+      .setAccessMode('read only')
+    return this.read(() => transaction.execute(work))
+  }
+
   /** One short transaction: it gives up by itself rather than hold up the others behind its locks. */
   async write<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
     try {
       return await this.#kysely.transaction().execute(async trx => {
-        await sql`SELECT set_config('lock_timeout', '800ms', true), set_config('statement_timeout', '2s', true),
+        await sql`SELECT set_config('lock_timeout', '600ms', true), set_config('statement_timeout', '2s', true),
           set_config('idle_in_transaction_session_timeout', '400ms', true)`.execute(trx)
         return await work(trx)
       })
@@ -75,7 +86,10 @@ function withoutBrokenClients(pool: pg.Pool): PostgresPool {
     options: pool.options,
     end: () => pool.end(),
     connect: async () => {
-      const client = await pool.connect()
+      const client = await pool.connect().catch(cause => {
+        // Whatever it is (no route, no TLS, a wrong password, no file descriptor left), it is no fault of the caller.
+        throw databaseUnavailable(cause)
+      })
       let fault: unknown
       const noteFault = (error: unknown) => {
         fault ??= error

@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
+import { Unavailable } from '../errors.ts'
 import type { NamedKey } from '../system/secret.ts'
-import { appendChanges } from './change-feed.ts'
-import type { Database, Handle } from './database.ts'
-import { checksOf, firstOf, reconcileSecrets } from './installation-secrets.ts'
+import type { Handle } from './database.ts'
+import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
 
 /** Rules that all replicas share, written at the first start and changed in the database only. */
 export interface Policy {
@@ -47,6 +48,14 @@ export class InstallationMismatch extends Error {
   }
 }
 
+/** The record as this process found or made it. */
+export interface OpenedInstallation {
+  installation: Installation
+  /** What was written into the record now, secrets by their ids; undefined when it was as it should be. */
+  changes: { before: object | undefined; after: object } | undefined
+  warnings: string[]
+}
+
 /**
  * Reads the installation record, or writes it at the first start, and compares it with what this process holds, so
  * that a copy of another environment's database never mints and two replicas on one database never disagree. The
@@ -54,52 +63,86 @@ export class InstallationMismatch extends Error {
  *
  * @throws {InstallationMismatch} when the issuer differs, or a recorded pepper or encryption key is missing or another.
  */
-export async function openInstallation(
-  database: Database,
-  input: InstallationInput,
-): Promise<{ installation: Installation; warnings: string[] }> {
-  return database.write(async trx => {
-    await trx
-      .insertInto('installation')
-      .values(firstRecord(input))
-      .onConflict(c => c.doNothing())
-      .execute()
-    const row = await lockInstallation(trx)
-    const inUse = await idsInUse(trx)
-    const peppers = reconcileSecrets('pepper', input.peppers, row.pepper_checks, [
-      row.current_pepper,
-      ...inUse.peppers,
-    ])
-    const keys = reconcileSecrets('encryption key', input.encryptionKeys, row.encryption_key_checks, [
-      row.current_encryption_key,
-      ...inUse.encryptionKeys,
-    ])
-    const faults = [...issuerFaults(row.issuer, input), ...peppers.faults, ...keys.faults]
-    if (faults.length > 0) throw new InstallationMismatch(faults)
+export async function openInstallation(trx: Handle, input: InstallationInput): Promise<OpenedInstallation> {
+  const made = await trx
+    .insertInto('installation')
+    .values(firstRecord(input))
+    .onConflict(c => c.doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  const row = await lockInstallation(trx)
+  const peppers = await checkPeppers(trx, input, row)
+  const keys = await checkEncryptionKeys(trx, input, row)
+  const faults = [...issuerFaults(row.issuer, input), ...peppers.faults, ...keys.faults]
+  if (faults.length > 0) throw new InstallationMismatch(faults)
 
-    const longestTokenTtl = Math.max(row.longest_token_ttl_seconds, input.tokenTtlSeconds)
-    const longestStaleness = Math.max(row.longest_staleness_seconds, input.stalenessSeconds)
-    const next = {
-      issuer: input.issuer,
-      pepper_checks: JSON.stringify(peppers.checks),
-      current_pepper: firstOf(input.peppers).id,
-      encryption_key_checks: JSON.stringify(keys.checks),
-      current_encryption_key: firstOf(input.encryptionKeys).id,
-      longest_token_ttl_seconds: longestTokenTtl,
-      longest_staleness_seconds: longestStaleness,
-    }
-    await trx.updateTable('installation').set(next).execute()
-    await appendChanges(trx, [{ kind: 'installation', id: row.id }])
-    const policy = {
-      ...policyOf(row),
-      longestTokenTtlSeconds: longestTokenTtl,
-      longestStalenessSeconds: longestStaleness,
-    }
-    return {
-      installation: { id: row.id, issuer: input.issuer, policy, createdAt: row.created_at },
-      warnings: policyWarnings(policy, input),
-    }
-  })
+  const before = recordOf(row)
+  const after = {
+    issuer: input.issuer,
+    pepper_checks: peppers.checks,
+    current_pepper: firstOf(input.peppers).id,
+    encryption_key_checks: keys.checks,
+    current_encryption_key: firstOf(input.encryptionKeys).id,
+    longest_token_ttl_seconds: Math.max(row.longest_token_ttl_seconds, input.tokenTtlSeconds),
+    longest_staleness_seconds: Math.max(row.longest_staleness_seconds, input.stalenessSeconds),
+  }
+  const same = isDeepStrictEqual(before, after)
+  if (!same) await updateInstallation(trx, after)
+  const policy = policyOf({ ...row, ...after })
+  return {
+    installation: { id: row.id, issuer: input.issuer, policy, createdAt: row.created_at },
+    changes: made || !same ? { before: made ? undefined : byIds(before), after: byIds(after) } : undefined,
+    warnings: policyWarnings(policy, input),
+  }
+}
+
+type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
+
+/** Needed: the one that is used, and of the rest those that this process lacks and something still depends on. */
+async function checkPeppers(trx: Handle, { peppers }: InstallationInput, row: InstallationRow) {
+  const lacking = lackingIds(row.pepper_checks, peppers)
+  const inUse = await Promise.all(lacking.map(async id => ((await pepperInUse(trx, id)) ? [id] : [])))
+  return reconcileSecrets('pepper', peppers, row.pepper_checks, [row.current_pepper, ...inUse.flat()])
+}
+
+async function checkEncryptionKeys(trx: Handle, { encryptionKeys }: InstallationInput, row: InstallationRow) {
+  const rows = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
+  const inUse = rows.flatMap(key => key.encryption_key_id ?? [])
+  return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, [
+    row.current_encryption_key,
+    ...inUse,
+  ])
+}
+
+/** What a start may change in the record. */
+function recordOf(row: InstallationRow) {
+  return {
+    issuer: row.issuer,
+    pepper_checks: row.pepper_checks,
+    current_pepper: row.current_pepper,
+    encryption_key_checks: row.encryption_key_checks,
+    current_encryption_key: row.current_encryption_key,
+    longest_token_ttl_seconds: row.longest_token_ttl_seconds,
+    longest_staleness_seconds: row.longest_staleness_seconds,
+  }
+}
+
+const byIds = (record: ReturnType<typeof recordOf>) => ({
+  ...record,
+  pepper_checks: Object.keys(record.pepper_checks),
+  encryption_key_checks: Object.keys(record.encryption_key_checks),
+})
+
+async function updateInstallation(trx: Handle, record: ReturnType<typeof recordOf>): Promise<void> {
+  const { pepper_checks, encryption_key_checks, ...columns } = record
+  const checks = {
+    pepper_checks: JSON.stringify(pepper_checks),
+    encryption_key_checks: JSON.stringify(encryption_key_checks),
+  }
+  await trx
+    .updateTable('installation')
+    .set({ ...columns, ...checks })
+    .execute()
 }
 
 /** The record as it stands, for the admin API. */
@@ -108,10 +151,36 @@ export async function readInstallation(db: Handle): Promise<Installation> {
   return { id: row.id, issuer: row.issuer, policy: policyOf(row), createdAt: row.created_at }
 }
 
-/** Ids of peppers that the record names and this process lacks: a key that it cannot find may be under one of them. */
+/**
+ * Ids of peppers in the record that this process lacks, or holds with another value: a key that it cannot find may be
+ * under one of them.
+ */
 export async function peppersLacking(db: Handle, own: readonly NamedKey[]): Promise<string[]> {
   const row = await db.selectFrom('installation').select('pepper_checks').executeTakeFirstOrThrow()
-  return Object.keys(row.pepper_checks).filter(id => !own.some(pepper => pepper.id === id))
+  return lackingIds(row.pepper_checks, own)
+}
+
+/**
+ * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
+ * @throws {Unavailable} when the record has let it go, or has another value under its id: other replicas would not find the key.
+ */
+export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
+  const row = await trx
+    .selectFrom('installation')
+    .select('pepper_checks')
+    .forShare()
+    .executeTakeFirstOrThrow()
+  if (row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]) return
+  throw new Unavailable('This replica cannot make API keys. Try another one.', {
+    cause: new Error(
+      `the installation record does not have the pepper "${pepper.id}" of MINTMARK_PEPPERS: start again`,
+    ),
+  })
+}
+
+function lackingIds(recorded: SecretChecks, own: readonly NamedKey[]): string[] {
+  const held = checksOf(own)
+  return Object.keys(recorded).filter(id => held[id] !== recorded[id])
 }
 
 function selectInstallation(db: Handle) {
@@ -168,25 +237,22 @@ function policyOf(row: {
   }
 }
 
-/** Peppers of secrets that still open something, and encryption keys of private halves that are still stored. */
-async function idsInUse(trx: Handle): Promise<{ peppers: string[]; encryptionKeys: string[] }> {
+/** Whether a secret that still opens something was stored under this pepper. */
+async function pepperInUse(trx: Handle, id: string): Promise<boolean> {
   const notPast = (column: 'ends_at' | 'expires_at') =>
     sql<boolean>`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
-  const peppers = await trx
+  const secret = await trx
     .selectFrom('api_key_secrets')
     .innerJoin('api_keys', 'api_keys.id', 'api_key_secrets.key_id')
-    .select('pepper_id')
-    .distinct()
+    .select('api_key_secrets.id')
+    .where('pepper_id', '=', id)
     .where('api_key_secrets.revoked_at', 'is', null)
     .where('api_keys.revoked_at', 'is', null)
     .where(notPast('ends_at'))
     .where(notPast('expires_at'))
-    .execute()
-  const keys = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
-  return {
-    peppers: peppers.map(row => row.pepper_id),
-    encryptionKeys: keys.flatMap(row => row.encryption_key_id ?? []),
-  }
+    .limit(1)
+    .executeTakeFirst()
+  return secret !== undefined
 }
 
 function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {

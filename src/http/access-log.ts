@@ -21,8 +21,9 @@ export function accessLog(options: { listener: string; logger: Logger; clock: Cl
         source,
         ...fields,
       }
-      if (res.statusCode >= 500) logger.error({ ...line, err: error }, 'request')
-      else logger[probe ? 'debug' : 'info'](line, 'request')
+      if (probe && res.statusCode !== 500) logger.debug(line, 'request')
+      else if (res.statusCode >= 500) logger.error({ ...line, err: error }, 'request')
+      else logger.info(line, 'request')
     })
     next()
   }

@@ -97,17 +97,15 @@ function bindError(
   { host, port }: { host: string; port: number },
   error: NodeJS.ErrnoException,
 ): Error {
-  const variable = `MINTMARK_${name.toUpperCase()}_PORT`
   const why = {
-    EADDRINUSE: 'is taken',
-    EACCES: 'may not be used by this user',
-    EADDRNOTAVAIL: 'is not on this machine',
+    EADDRINUSE: `is taken: set MINTMARK_${name.toUpperCase()}_PORT (0 takes any free port)`,
+    EACCES: `may not be used by this user: set MINTMARK_${name.toUpperCase()}_PORT to one above 1023`,
+    EADDRNOTAVAIL: 'is not on this machine: set another host',
+    ENOTFOUND: 'is no address of this machine: set another host',
   }[error.code ?? '']
-  const address = `${host}:${port}`
-  return new Error(
-    `${address}, for the ${name} listener, ${why ?? 'cannot be used'}: set ${variable} (0 takes any free port)`,
-    { cause: error },
-  )
+  return new Error(`${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`, {
+    cause: error,
+  })
 }
 
 /** An Express application with what every listener does before its routes. */
@@ -161,7 +159,7 @@ function repeatedHeader(req: IncomingMessage): string | undefined {
 /** Answers every other method on a path with 405 and what is allowed (RFC 9110 §15.5.6). */
 export function onlyMethods(...allowed: string[]): RequestHandler {
   const allow = (allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed).join(', ')
-  return (req, _res, next) => {
-    next(new RequestError(405, `Use ${allow} here, not ${req.method}.`, { Allow: allow }))
+  return (_req, _res, next) => {
+    next(new RequestError(405, `Use ${allow} here.`, { Allow: allow }))
   }
 }

@@ -73,7 +73,8 @@ function parseCredential(
   form: Map<string, string[]>,
 ): { method: AuthenticationMethod; credential: Credential } {
   const clientId = form.get('client_id')?.[0]
-  const secret = form.get('client_secret')?.[0]
+  // Keys are read from files, and those end with a newline: no key contains one.
+  const secret = form.get('client_secret')?.[0]?.replace(/\r?\n$/, '')
   const assertion = form.has('client_assertion') || form.has('client_assertion_type')
   const ways = [authorization !== undefined, secret !== undefined, assertion].filter(Boolean).length
   if (ways > 1) {

@@ -46,8 +46,8 @@ function planFor(alg: SigningAlg, keys: readonly SigningKey[], now: number, poli
   const standby = keys.find(key => key.alg === alg && key.state === 'standby')
   const due = standby && standby.activatesAt !== null && standby.activatesAt <= now
   const steps: Step[] = []
-  // Only an installation without any key of this algorithm may use one that nobody has seen published.
-  if (!active && !standby) steps.push({ type: 'create', alg, state: 'active' })
+  // Only an installation that has nothing to sign with may use a key that nobody has seen published.
+  if (!keys.some(inUse)) steps.push({ type: 'create', alg, state: 'active' })
   if (due) {
     const retiresAt = now + retentionSeconds(policy) * 1000
     if (active) steps.push({ type: 'retire', kid: active.kid, retiresAt })

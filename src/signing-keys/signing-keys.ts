@@ -6,7 +6,7 @@ import { databaseNow } from '../database/database-time.ts'
 import { readInstallation } from '../database/installation.ts'
 import { Unavailable } from '../errors.ts'
 import { KeyRing, type RingKey } from './jwks.ts'
-import type { KeyEncryption } from './key-encryption.ts'
+import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { duePlan, earliestActivation, type Step } from './rotation.ts'
 import { type GeneratedKey, generateSigningKey, importPrivateKey, type SigningKey } from './signing-key.ts'
 import {
@@ -19,6 +19,9 @@ import {
   type StoredKey,
   scheduleActivation,
 } from './signing-key-repository.ts'
+
+/** A call that comes so soon after a rotation is the same call again, whose answer was lost. */
+const JUST_NOW_MS = 60_000
 
 /** Operations on the signing keys, and this process's view of them. */
 export class SigningKeys {
@@ -39,11 +42,12 @@ export class SigningKeys {
 
   /**
    * Reads the stored keys into a new ring. Private halves that are held already are not decrypted again.
-   * @throws {KeyDecryptionError} and keeps the ring as it was.
+   * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same: such a key is published,
+   * and not signed with.
    */
   async refresh(): Promise<void> {
-    const stored = await this.#database.read(publishedKeys)
-    this.#ring = await KeyRing.of(await Promise.all(stored.map(key => this.#toRingKey(key))))
+    const [fault] = await this.#load()
+    if (fault) throw fault
   }
 
   /**
@@ -63,37 +67,37 @@ export class SigningKeys {
       steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])),
     )
     await mutate(this.#database, SYSTEM, async mutation => {
-      const locked = await lockSigningKeys(mutation.trx)
-      for (const step of duePlan(await publishedKeys(mutation.trx), locked.now, policy)) {
+      const { trx } = mutation
+      const locked = await lockSigningKeys(trx)
+      const { policy } = await readInstallation(trx)
+      for (const step of duePlan(await publishedKeys(trx), locked.now, policy)) {
         await this.#apply(mutation, step, spares, locked.now)
       }
     })
-    await this.refresh()
+    await this.#load()
   }
 
   /**
    * Fixes when the standby takes over: as soon as verifiers have had the publish lead to see it. Repeatable: a time
-   * that is fixed already stays.
+   * that is fixed already stays, and a rotation that has just happened is the answer to the call that asks again.
    */
   async rotate(actor: Actor): Promise<{ kid: string; activatesAt: number }> {
-    await this.advance()
     const scheduled = await mutate(this.#database, actor, async ({ trx, record }) => {
       const { now } = await lockSigningKeys(trx)
       const { policy } = await readInstallation(trx)
-      const standby = (await publishedKeys(trx)).find(
-        key => key.state === 'standby' && key.alg === policy.signingAlg,
-      )
+      const own = (await publishedKeys(trx)).filter(key => key.alg === policy.signingAlg)
+      const done = own.find(key => (key.activatesAt ?? 0) > now - JUST_NOW_MS && isTurnOver(key, own))
+      if (done?.activatesAt) return { kid: done.kid, activatesAt: done.activatesAt }
+      const standby = own.find(key => key.state === 'standby')
       if (!standby) throw new Unavailable('There is no standby key yet. Try again.')
-      const { kid } = standby
-      if (standby.activatesAt !== null) return { kid, activatesAt: standby.activatesAt }
       const activatesAt = earliestActivation(standby, now, policy)
-      await scheduleActivation(trx, kid, activatesAt)
+      await scheduleActivation(trx, standby.kid, activatesAt)
       const changes = fieldChanges(undefined, { activatesAt: new Date(activatesAt) })
-      record(event('schedule', kid, changes), { kind: 'signing-keys', id: kid })
-      return { kid, activatesAt }
+      record(event('schedule', standby.kid, changes), { kind: 'signing-keys', id: standby.kid })
+      return { kid: standby.kid, activatesAt }
     })
     await this.advance()
-    await this.refresh()
+    await this.#load()
     return scheduled
   }
 
@@ -102,8 +106,24 @@ export class SigningKeys {
     return (await this.#database.read(publishedKeys)).reverse()
   }
 
+  /** Returns what did not open. */
+  async #load(): Promise<KeyDecryptionError[]> {
+    const faults: KeyDecryptionError[] = []
+    const stored = await this.#database.read(publishedKeys)
+    const keys = stored.map(key =>
+      this.#toRingKey(key).catch(error => {
+        if (!(error instanceof KeyDecryptionError)) throw error
+        faults.push(error)
+        return { ...withoutPrivateHalf(key), privateKey: undefined }
+      }),
+    )
+    this.#ring = await KeyRing.of(await Promise.all(keys))
+    return faults
+  }
+
   async #toRingKey(stored: StoredKey): Promise<RingKey> {
-    const { encrypted, ...key } = stored
+    const { encrypted } = stored
+    const key = withoutPrivateHalf(stored)
     // A retiring key is published only: nobody signs with it again.
     if (key.state === 'retiring' || !encrypted) return { ...key, privateKey: undefined }
     const held = this.#ring?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
@@ -135,6 +155,15 @@ export class SigningKeys {
         step satisfies never
     }
   }
+}
+
+function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {
+  return key
+}
+
+/** A scheduled standby, or an active key that has taken over from another: not the first key of an installation. */
+function isTurnOver(key: SigningKey, all: readonly SigningKey[]): boolean {
+  return key.state === 'standby' || (key.state === 'active' && all.some(other => other.state === 'retiring'))
 }
 
 function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | undefined {

@@ -7,20 +7,30 @@ export type { Logger } from 'pino'
  * What our keys, admin tokens and JWTs look like. It is the second net: no code of ours logs one, and a line in
  * which one turns up all the same (inside a library's message, say) leaves with it cut out.
  */
-const CREDENTIALS = /\bmm[ka]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
+const CREDENTIALS = /mm[ka]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
 
 export const withoutCredentials = (text: string): string => text.replace(CREDENTIALS, '[redacted]')
 
+/** Errors whose message says all there is to say: a stack is for what nobody foresaw. */
+const FORESEEN = new Set([
+  'NotReady',
+  'Unavailable',
+  'InstallationMismatch',
+  'KeyDecryptionError',
+  'OAuthError',
+])
+
 /** Fields, not sentences: `code` and `type` say what kind of fault it was; messages of foreign errors are kept, bodies never. */
-function serializeError(error: unknown): object {
+function serializeError(error: unknown, withStack = true): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, cause } = error as Error & { code?: unknown }
+  const stack = withStack && !FORESEEN.has(error.name)
   return {
     type: error.name,
     message: error.message,
     ...(typeof code === 'string' && { code }),
-    ...(error.stack && { stack: error.stack }),
-    ...(cause !== undefined && { cause: serializeError(cause) }),
+    ...(stack && error.stack && { stack: error.stack }),
+    ...(cause !== undefined && { cause: serializeError(cause, stack) }),
   }
 }
 
@@ -31,7 +41,7 @@ export function createLogger(level: string, destination: DestinationStream = sta
     base: null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: label => ({ level: label }) },
-    serializers: { err: serializeError },
+    serializers: { err: (error: unknown) => serializeError(error) },
   }
   return pino(options, { write: line => destination.write(withoutCredentials(line)) })
 }

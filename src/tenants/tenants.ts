@@ -53,16 +53,18 @@ export class Tenants {
     const settings = patched(defaultTenantSettings(id, this.#defaultAudience), given)
     if (given.allowedTiers === undefined) settings.allowedTiers = [settings.tier]
     return mutate(this.#database, actor, async ({ trx, record }) => {
+      if (await findTenant(trx, id)) {
+        throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
+      }
+      await check(trx, settings)
+      await insertTenant(trx, id, settings)
+      // Asked last: an insert waits for a deletion of the same id that is under way, and then its trace is here.
       if (await wasDeleted(trx, id)) {
         throw new Conflict(
           'tenant_id_taken',
           `A tenant "${id}" was deleted, and ids are not given out again.`,
         )
       }
-      if (await findTenant(trx, id))
-        throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
-      await check(trx, settings)
-      await insertTenant(trx, id, settings)
       const changes = fieldChanges(undefined, settings)
       record(
         { action: 'tenant.create', targetKind: 'tenant', targetId: id, tenantId: id, changes },

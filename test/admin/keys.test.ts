@@ -216,4 +216,39 @@ describe('The state of a key', () => {
       body: { code: 'key_revoked' },
     })
   })
+
+  it('lets go of the models, adapters and tier that it named, which the audit trail keeps', async () => {
+    await admin('PUT', '/models/short-lived', {})
+    await admin('PUT', '/tiers/short-lived', { priority: 5 })
+    const allowed = { allowed_tiers: ['standard', 'short-lived'] }
+    await admin('POST', '/tenants', { id: 'lets-go', ...allowed })
+    const settings = { models: ['short-lived'], tier: 'short-lived' }
+    const { body: key } = await admin('POST', '/tenants/lets-go/keys', settings)
+    expect(await admin('DELETE', '/models/short-lived')).toMatchObject({ status: 409 })
+    await admin('POST', `/keys/${key.id}/revoke`)
+    await admin('PATCH', '/tenants/lets-go', { allowed_tiers: ['standard'] })
+    expect(await admin('DELETE', '/models/short-lived')).toMatchObject({ status: 204 })
+    expect(await admin('DELETE', '/tiers/short-lived')).toMatchObject({ status: 204 })
+    const [event] = await mintmark.database.asOwner(
+      "SELECT changes FROM audit_events WHERE action = 'key.revoke' AND target_id = $1",
+      [key.id],
+    )
+    expect(event?.changes).toMatchObject({
+      models: { from: ['short-lived'], to: [] },
+      tier: { from: 'short-lived' },
+    })
+  })
+})
+
+describe('a key of a tenant without the default scope', () => {
+  it('is not made without saying which of its scopes it has', async () => {
+    await admin('POST', '/tenants', { id: 'embedder', scopes: ['embed'] })
+    expect(await admin('POST', '/tenants/embedder/keys', {})).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '/scopes/0' }] },
+    })
+    expect(await admin('POST', '/tenants/embedder/keys', { scopes: ['embed'] })).toMatchObject({
+      status: 201,
+    })
+  })
 })

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
@@ -236,6 +237,24 @@ describe('DELETE /tenants/{id}', () => {
       status: 409,
       body: { code: 'tenant_id_taken' },
     })
+  })
+
+  it('gives the id to nobody who asks for it while the deletion is under way', async () => {
+    await admin('POST', '/tenants', { id: 'going' })
+    const client = new pg.Client({ connectionString: mintmark.database.ownerUrl })
+    await client.connect()
+    try {
+      await client.query(
+        "BEGIN; DELETE FROM tenants WHERE id = 'going'; INSERT INTO deleted_tenants (id) VALUES ('going')",
+      )
+      const asked = admin('POST', '/tenants', { id: 'newer', name: 'to see that others are not held up' })
+      const same = mintmark.admin('POST', '/tenants', { id: 'going' })
+      expect(await asked).toMatchObject({ status: 201 })
+      await client.query('COMMIT')
+      expect(await same).toMatchObject({ status: 409, body: { code: 'tenant_id_taken' } })
+    } finally {
+      await client.end()
+    }
   })
 
   it('refuses a cascade that says neither yes nor no', async () => {

@@ -143,6 +143,7 @@ describe('a presented key', () => {
 describe('states', () => {
   const NOW = 1_800_000_000_000
   const at = (offset: number | null) => (offset === null ? null : new Date(NOW + offset))
+  const UNENDING = { revokedAt: null, expiresAt: null, disabledAt: null }
   it.each([
     ['active', null, null, null],
     ['active', null, 1, null],
@@ -168,9 +169,16 @@ describe('states', () => {
   ] as const)(
     'a secret is %s when, in milliseconds from now, it is revoked at %s and ends at %s',
     (state, revoked, ends) => {
-      expect(secretState({ revokedAt: at(revoked), endsAt: at(ends) }, NOW)).toBe(state)
+      expect(secretState({ revokedAt: at(revoked), endsAt: at(ends) }, UNENDING, NOW)).toBe(state)
     },
   )
+  it.each([
+    ['a revoked key is revoked', { ...UNENDING, revokedAt: at(-1) }, 'revoked'],
+    ['an expired key is ended', { ...UNENDING, expiresAt: at(0) }, 'ended'],
+    ['a disabled key is live', { ...UNENDING, disabledAt: at(-1) }, 'live'],
+  ] as const)('a live secret of %s', (_, key, state) => {
+    expect(secretState({ revokedAt: null, endsAt: null }, key, NOW)).toBe(state)
+  })
   it('the usable secrets are the live and the ending ones, oldest first', () => {
     const secrets = [
       ['d', null, null],
@@ -179,6 +187,7 @@ describe('states', () => {
       ['a', -1, null],
     ] as const
     const key = {
+      ...UNENDING,
       secrets: secrets.map(([name, revoked, ends]) => ({
         id: name,
         revokedAt: at(revoked),

@@ -84,7 +84,8 @@ describe('openid-client', () => {
     const options = { execute: [client.allowInsecureRequests] }
     const config = await client.discovery(issuer, key.keyId, undefined, authentication(key.secret), options)
     const token = await client.clientCredentialsGrant(config, { scope: 'inference' })
-    expect(token.expiresIn()).toBe(300)
+    // It counts down from the answer on.
+    expect(token.expiresIn()).toBeOneOf([299, 300])
     expect((await stranger(mintmark)(token.access_token)).payload).toMatchObject({
       iss: issuer.href.replace(/\/$/, ''),
       sub: key.keyId,

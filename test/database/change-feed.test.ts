@@ -164,12 +164,15 @@ describe('a transaction that would hold up the others', () => {
 
   it('is ended by Postgres when it falls silent for 400 ms, and its locks are free again', async () => {
     const never = gate()
+    const holding = gate()
     const silent = database.write(async trx => {
       await appendChanges(trx, [{ kind: 'tenant', id: 'silent' }])
+      holding.open()
       await never.opened
       await appendChanges(trx, [{ kind: 'tenant', id: 'silent' }])
     })
     const refused = expect(silent).rejects.toMatchObject({ name: 'Unavailable' })
+    await holding.opened
     await append('after it')
     never.open()
     await refused

@@ -1,10 +1,14 @@
 import { readMigrateUrl } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
+import { databaseFault } from '../../database/database-fault.ts'
 import { migrate } from '../../database/migrate.ts'
 
-/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {ConfigError} */
+/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {ConfigError} @throws {Error} that says what to do */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
-  const applied = await migrate(readMigrateUrl(new Env(environment)).reveal())
+  const url = readMigrateUrl(new Env(environment)).reveal()
+  const applied = await migrate(url).catch(error => {
+    throw new Error(databaseFault(error) ?? (error as Error).message, { cause: error })
+  })
   const what = applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.`
   process.stdout.write(`${what} Roles are as in db/roles.sql.\n`)
 }

@@ -1,13 +1,17 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { rootTokenFile } from '../../config/development-secrets.ts'
 import { type Launched, launch } from '../../launch.ts'
+import { systemClock } from '../../system/clock.ts'
 import { verifyAsGateway } from '../../tokens/token-verifier.ts'
 import { exitOnFailure, onStopSignal } from './serve.ts'
 
 /** The ports that README's commands name; each is given up for any free one when it is taken. */
 const PORTS = { MINTMARK_PUBLIC_PORT: 8080, MINTMARK_ADMIN_PORT: 8081, MINTMARK_OPS_PORT: 8084 }
+
+/** A start takes a second or two; what is not ready by then says why and ends. */
+const LONGEST_START_MS = 10_000
 
 const MODEL = 'llama-3-8b'
 const ADAPTER = 'acme-sql'
@@ -30,9 +34,11 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
     throw new Error('the quickstart brings its own database: unset DATABASE_URL, or use "npm start"')
   say('Starting Mintmark on an embedded Postgres …')
   const launching = launch(env, { onProgress: message => say(`  ${message}`) })
-  onStopSignal(launching)
+  onStopSignal(launching, () =>
+    say(`Stopped. The data stay in ${shown(resolve(env.MINTMARK_DATA_DIR || '.mintmark'))}.`),
+  )
   const launched = await exitOnFailure(launching)
-  await launched.service.ready
+  await untilReady(launched)
   const { urls, issuer } = launched.service
   say(`  ready: tokens and JWKS on ${urls.public}, admin API on ${urls.admin}\n`)
 
@@ -48,12 +54,27 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
     audience: launched.config.audience,
   })
   say(`Verified with ${urls.public}/.well-known/jwks.json, as a gateway does:\n`)
-  say(`${JSON.stringify(header)}\n${JSON.stringify(claims, null, 2)}\n`)
+  say(`${JSON.stringify(header)}\n${lineByLine(claims)}\n`)
   say(nextCommands(launched, keyFile, claims.sub ?? ''))
   if (!options.exit) return say('Serving until Ctrl-C.')
   await launched.stop()
   process.exit(0)
 }
+
+/** @throws {Error} with the reason when the service stays unready. */
+async function untilReady({ service, stop }: Launched): Promise<void> {
+  await Promise.race([service.ready, systemClock.sleep(LONGEST_START_MS)])
+  if (service.isReady) return
+  const { reason } = service
+  await stop()
+  throw new Error(reason)
+}
+
+/** JSON with a line for each claim, lists on one line. */
+const lineByLine = (claims: object) =>
+  `{\n${Object.entries(claims)
+    .map(([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
+    .join(',\n')}\n}`
 
 type AdminClient = (
   method: string,
@@ -134,7 +155,9 @@ async function freePorts(environment: NodeJS.ProcessEnv): Promise<Record<string,
   const host = environment.MINTMARK_HOST ?? '127.0.0.1'
   const chosen: Record<string, string> = {}
   for (const [name, port] of Object.entries(PORTS)) {
-    if (environment[name] === undefined && !(await isFree(host, port))) chosen[name] = '0'
+    if (environment[name] !== undefined || (await isFree(host, port))) continue
+    say(`Port ${port} is taken, so another one is used: put that into the commands of the README.`)
+    chosen[name] = '0'
   }
   return chosen
 }

@@ -12,11 +12,12 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** Also while starting: what has been started by then is stopped. */
-export function onStopSignal(launching: Promise<Launched>): void {
+export function onStopSignal(launching: Promise<Launched>, stopped: () => void = () => {}): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       launching
         .then(launched => launched.stop())
+        .then(stopped)
         .then(
           () => process.exit(0),
           () => process.exit(1),

@@ -1,0 +1,24 @@
+/** What Postgres says of a configuration that cannot work, and what cures it. Keys are SQLSTATEs and Node's codes. */
+const CURES: Record<string, string> = {
+  '28P01': 'the user or the password in the database URL is wrong',
+  '28000': 'the user in the database URL may not connect from here (pg_hba.conf)',
+  '3D000': 'create the database that the URL names, then run "npm run migrate"',
+  '42501': 'the role lacks rights: GRANT mintmark_app TO it (db/README.md)',
+  ECONNREFUSED: 'nothing listens at the address in the database URL',
+  ENOTFOUND: 'the host in the database URL is not known',
+}
+
+/**
+ * Why the database cannot be used, in words for an operator: what it said itself, and the cure where there is one.
+ * `undefined` when the error did not come from the database.
+ */
+export function databaseFault(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code } = cause as Error & { code?: unknown }
+    if (typeof code !== 'string') continue
+    const said = cause.message || code
+    const cure = CURES[code]
+    return `The database cannot be used: ${said}${cure ? ` (${cure})` : ''}.`
+  }
+  return undefined
+}

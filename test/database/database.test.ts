@@ -1,0 +1,53 @@
+import type { AddressInfo } from 'node:net'
+import { createServer, type Server } from 'node:net'
+import { sql } from 'kysely'
+import { afterEach, describe, expect, it } from 'vitest'
+import { toDomainError } from '../../src/database/constraint.ts'
+import { Database } from '../../src/database/database.ts'
+import { InstallationMismatch } from '../../src/database/installation.ts'
+import { createLogger } from '../../src/system/logger.ts'
+
+const message = (type: string, body: Buffer) => {
+  const head = Buffer.alloc(5)
+  head.write(type)
+  head.writeInt32BE(body.length + 4, 1)
+  return Buffer.concat([head, body])
+}
+const AUTHENTICATED = message('R', Buffer.from([0, 0, 0, 0]))
+const READY = message('Z', Buffer.from('I'))
+const FATAL = message('E', Buffer.from('SFATAL\0C57P01\0Mterminating connection\0\0'))
+
+let server: Server
+afterEach(() => void server.close())
+
+describe('a database that goes away', () => {
+  it('in the very moment in which a connection is given out does not end the process', async () => {
+    // Ready for queries and ended, in one segment: between the pool's listener for errors and the borrower's.
+    server = createServer(socket => {
+      socket.once('data', () => socket.end(Buffer.concat([AUTHENTICATED, READY, FATAL])))
+      socket.on('error', () => {})
+    }).listen(0, '127.0.0.1')
+    await new Promise(resolve => server.once('listening', resolve))
+    const url = `postgres://u:p@127.0.0.1:${(server.address() as AddressInfo).port}/d`
+    const database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await expect(database.read(db => sql`SELECT 1`.execute(db))).rejects.toMatchObject({
+        name: 'Unavailable',
+      })
+    }
+    await database.close()
+  })
+})
+
+describe('what is thrown', () => {
+  it.each([
+    [
+      'a mismatch of the installation, whatever its text',
+      new InstallationMismatch(['it belongs to https://extended.example.com']),
+    ],
+    ['a bug, whatever it names', new TypeError('closed is not a function')],
+  ])('stays what it is: %s', (_, error) => {
+    server = createServer()
+    expect(toDomainError(error)).toBe(error)
+  })
+})

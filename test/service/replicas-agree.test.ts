@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import { exportJWK, generateKeyPair } from 'jose'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/** Replicas of one database that were started with other secrets: a valid key must never be told that it is not. */
+let database: TestDatabase
+const running: TestService[] = []
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map(service => service.stop()))
+  await database.drop()
+})
+
+const shared = { MINTMARK_ENCRYPTION_KEYS: pepper('e1') }
+function pepper(id: string) {
+  return `${id}:${randomBytes(32).toString('base64url')}`
+}
+
+async function replica(peppers: string) {
+  const service = await startTestService({ database, env: { ...shared, MINTMARK_PEPPERS: peppers } })
+  running.push(service)
+  return service
+}
+
+const exchange = (service: TestService, secret: string) =>
+  service.token({ grant_type: 'client_credentials', client_secret: secret })
+
+describe('peppers', () => {
+  it('a replica that holds another value under a recorded id answers 503 for keys it cannot find, never 401', async () => {
+    database = await createTestDatabase()
+    const [k1, ours, theirs] = [pepper('k1'), pepper('p2'), pepper('p2')]
+    const first = await replica(`${k1},${ours}`)
+    const second = await replica(`${theirs},${k1}`)
+    const { secret } = await second.tenantWithKey()
+    expect(await exchange(second, secret)).toMatchObject({ status: 200 })
+    expect(await exchange(first, secret)).toMatchObject({ status: 503 })
+  })
+
+  it('a replica whose pepper was let go makes no keys that others would not find', async () => {
+    database = await createTestDatabase()
+    const [old, next] = [pepper('k1'), pepper('k2')]
+    const behind = await replica(`${old},${next}`)
+    await replica(`${next},${old}`)
+    await replica(next)
+    await behind.admin('POST', '/tenants', { id: 'acme' })
+    expect(await behind.admin('POST', '/tenants/acme/keys', {})).toMatchObject({ status: 503 })
+    expect((await behind.admin('GET', '/tenants/acme/keys')).body.data).toEqual([])
+  })
+})
+
+describe('signing keys', () => {
+  it('one whose private half does not open is published all the same, and the others go on signing', async () => {
+    database = await createTestDatabase()
+    const service = await replica(pepper('p1'))
+    const { secret } = await service.tenantWithKey()
+    const { publicKey } = await generateKeyPair('RS256')
+    const jwk = { ...(await exportJWK(publicKey)), kid: 'foreign', alg: 'RS256', use: 'sig' }
+    await database.asOwner(
+      `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id)
+       VALUES ('foreign', 'RS256', 'standby', $1, '\\x00', 'e9')`,
+      [JSON.stringify(jwk)],
+    )
+    const published = async () => {
+      const { body } = await request(`${service.service.urls.public}/.well-known/jwks.json`)
+      return body.keys.map((key: { kid: string }) => key.kid)
+    }
+    await until('the key is published', published, kids => kids.includes('foreign'))
+    expect(await published()).toHaveLength(3)
+    expect(await exchange(service, secret)).toMatchObject({ status: 200 })
+    expect(service.logs.join('')).toContain(
+      'Signing key foreign is encrypted with the encryption key \\"e9\\"',
+    )
+  })
+})
