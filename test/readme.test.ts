@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { configurationTable } from '../src/cli/commands/config.ts'
+import { CLAIM_HEADERS } from '../src/gateway/headers.ts'
 import { asPattern, blocksOf, freePort, readReadme, repository, runAll } from './support/readme.ts'
 
 const readme = await readReadme()
@@ -58,6 +59,13 @@ describe('the README', () => {
     const table = /<!-- configuration:.*-->\n([\s\S]*?)<!-- \/configuration -->/.exec(configuration)?.[1]
     expect(table?.trim()).toBe(configurationTable())
   })
+
+  it.each(CLAIM_HEADERS.map(({ claim, header }) => [header, claim]))(
+    'names %s, which the gateway sets from %s',
+    header => {
+      expect(readme).toContain(`\`${header}\``)
+    },
+  )
 
   it('links to files that exist', async () => {
     const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = '']) => path)

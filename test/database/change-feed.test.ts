@@ -144,7 +144,7 @@ describe('the change feed', () => {
 })
 
 describe('a transaction that would hold up the others', () => {
-  it('is given up while it waits for the counter, after 800 ms, as unavailable, with nothing written', async () => {
+  it('is given up while it waits for the counter, after 600 ms, as unavailable, with nothing written', async () => {
     const before = await latest()
     const blocker = new pg.Client({ connectionString: testDatabase.ownerUrl })
     await blocker.connect()
