@@ -1,11 +1,18 @@
 import type { Caller } from './api-keys/authenticator.ts'
+import type { Applied, Follower } from './api-keys/follower.ts'
 import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
 import { mutate } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'
+import type { Change } from './database/change.ts'
 import { pruneChangeFeed } from './database/change-feed.ts'
 import type { Database } from './database/database.ts'
 import type { DatabaseTime } from './database/database-time.ts'
-import { type Installation, openInstallation, type Policy } from './database/installation.ts'
+import {
+  type Installation,
+  openInstallation,
+  type Policy,
+  readInstallation,
+} from './database/installation.ts'
 import { connectsAsOwner, pendingMigrations } from './database/migrate.ts'
 import { Unavailable } from './errors.ts'
 import { NotReady } from './readiness.ts'
@@ -16,9 +23,12 @@ import type { Random } from './system/random.ts'
 import { TokenIssuer } from './tokens/token-issuer.ts'
 import { verifyAccessToken } from './tokens/token-verifier.ts'
 
+const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
 const ADVANCE_MS = 10_000
 const PRUNE_MS = 3_600_000
+/** How often a directory that is not followed is told of, once it is a second old. */
+const STALENESS_LOG_MS = 60_000
 const LONGEST_JWKS_MAX_AGE_SECONDS = 300
 
 interface Parts {
@@ -26,6 +36,7 @@ interface Parts {
   issuer: string
   database: Database
   time: DatabaseTime
+  follower: Follower
   signingKeys: SigningKeys
   clock: Clock
   random: Random
@@ -40,6 +51,9 @@ export class Maintenance {
   readonly #failing = new Set<string>()
   readonly #warned = new Set<string>()
   #stopped = false
+  /** What the change feed named, and was not read again yet. */
+  readonly #stale = new Set<Change['kind']>()
+  #stalenessTold = Number.NEGATIVE_INFINITY
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -56,9 +70,12 @@ export class Maintenance {
     return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(this.policy.publishLeadSeconds / 2))
   }
 
-  /** Schema, role, installation record, signing keys, and a probe token signed and verified. @throws what does not hold */
+  /**
+   * Schema, role, installation record, the directory, signing keys, and a probe token signed and verified.
+   * @throws what does not hold
+   */
   async prepare(): Promise<void> {
-    const { config, issuer, database, time, signingKeys } = this.#parts
+    const { config, issuer, database, time, follower, signingKeys } = this.#parts
     await this.#checkSchema()
     await this.#checkRole()
     const issuerMayMove = config.embedded && config.issuer === undefined
@@ -76,21 +93,38 @@ export class Maintenance {
     await time.measure(database)
     await signingKeys.advance()
     await signingKeys.refresh()
+    await follower.load()
     await this.#probe()
   }
 
-  /** Follows the clock and the signing keys of the database, and lets old feed rows go. */
+  /** Follows the changes and the clock of the database, and lets go what is old. */
   start(): void {
-    const { clock, database, time, signingKeys } = this.#parts
+    const { clock, database, time, follower, signingKeys } = this.#parts
     const every = (ms: number, name: string, task: () => Promise<unknown>) => {
       this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
     }
+    every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#tellStaleness()))
     every(REFRESH_MS, 'refresh', async () => {
       await time.measure(database)
+      await this.#readStale()
+    })
+    every(ADVANCE_MS, 'advance signing keys', async () => {
+      await signingKeys.advance()
+      // The net under the change feed.
       await signingKeys.refresh()
     })
-    every(ADVANCE_MS, 'advance signing keys', () => signingKeys.advance())
-    every(PRUNE_MS, 'prune change feed', () => database.read(pruneChangeFeed))
+    every(PRUNE_MS, 'prune change feed', async () => {
+      follower.removeEnded(time.now())
+      await database.read(pruneChangeFeed)
+    })
+  }
+
+  /** Signing keys and the policy are read again when the change feed names them, and until that has worked. */
+  follow(applied: Applied): void {
+    for (const kind of ['signing-keys', 'installation'] as const) {
+      if (applied === 'everything' || applied.some(change => change.kind === kind)) this.#stale.add(kind)
+    }
+    if (this.#stale.size > 0) void this.#attempt('read what changed', () => this.#readStale())
   }
 
   stop(): void {
@@ -110,6 +144,32 @@ export class Maintenance {
       if (!this.#failing.has(name)) this.#parts.logger.error({ task: name, err }, 'failed, trying again')
       this.#failing.add(name)
     }
+  }
+
+  async #readStale(): Promise<void> {
+    const { database, signingKeys } = this.#parts
+    const readers = {
+      installation: async () => {
+        this.#installation = await database.read(readInstallation)
+      },
+      'signing-keys': () => signingKeys.refresh(),
+    }
+    for (const kind of ['installation', 'signing-keys'] as const) {
+      if (!this.#stale.delete(kind)) continue
+      await readers[kind]().catch(error => {
+        this.#stale.add(kind)
+        throw error
+      })
+    }
+  }
+
+  #tellStaleness(): void {
+    const { clock, config, follower, logger } = this.#parts
+    const now = clock.monotonicMs()
+    const seconds = Math.floor(follower.stalenessSeconds)
+    if (seconds < 1 || now - this.#stalenessTold < STALENESS_LOG_MS) return
+    this.#stalenessTold = now
+    logger.warn({ seconds, limitSeconds: config.stalenessSeconds }, 'changes cannot be followed')
   }
 
   async #checkSchema(): Promise<void> {

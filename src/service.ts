@@ -3,9 +3,12 @@ import { AdminAuth } from './admin/admin-auth.ts'
 import { countLiveKeys } from './api-keys/api-key-repository.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Authenticator } from './api-keys/authenticator.ts'
-import { DatabaseDirectory } from './api-keys/directory.ts'
+import { FallbackLookup } from './api-keys/fallback-lookup.ts'
+import { Follower } from './api-keys/follower.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
+import { ReplicaDirectory } from './api-keys/replica-directory.ts'
 import type { Config } from './config/config.ts'
+import { ChangeListener } from './database/change-listener.ts'
 import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
 import { mountHealth } from './http/health.ts'
@@ -39,6 +42,8 @@ export interface Service {
   readonly isReady: boolean
   /** Why it is not ready, in words for an operator. */
   readonly reason: string
+  /** How many keys this replica knows, and the seconds since it last saw all changes. */
+  directory: { readonly size: number; readonly stalenessSeconds: number }
   /** Unready at once, requests in flight finish, everything closes. Repeatable. */
   stop(): Promise<void>
 }
@@ -46,6 +51,10 @@ export interface Service {
 /** Together under the ten seconds that a supervisor may give. */
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
+
+/** Of the connections of a process: kept for following and looking up, so that administration cannot hold them up. */
+const DIRECTORY_CONNECTIONS = 2
+const LISTENER_CONNECTIONS = 1
 
 /**
  * The composition root: builds every object once, in the order in which they need each other, and nothing else.
@@ -65,11 +74,10 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const listeners = await bindListeners(config, clock)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
 
-  const database = new Database({
-    url: config.databaseUrl.reveal(),
-    maxConnections: config.databaseMaxConnections,
-    logger,
-  })
+  const databaseUrl = config.databaseUrl.reveal()
+  const openPool = (maxConnections: number) => new Database({ url: databaseUrl, maxConnections, logger })
+  const database = openPool(config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS)
+  const directoryDatabase = openPool(DIRECTORY_CONNECTIONS)
   const time = new DatabaseTime(clock)
   const { tokenTtlSeconds } = config
 
@@ -78,13 +86,22 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const tenants = new Tenants({ database, defaultAudience: config.audience, countLiveKeys })
   const digests = new KeyDigests(config.peppers)
   const keys = new ApiKeys({ database, digests, random, tokenTtlSeconds })
-  const directory = new DatabaseDirectory({ database, peppers: config.peppers, tokenTtlSeconds })
+  const { stalenessSeconds, directoryMaxKeys: maxKeys } = config
+  const following = { database: directoryDatabase, clock, random, logger, tokenTtlSeconds }
+  const follower = new Follower({ ...following, maxKeys, stalenessSeconds })
+  database.onCommit(changes => follower.settle(changes))
+  const fallback = new FallbackLookup({ ...following, follower, peppers: config.peppers })
+  const directory = new ReplicaDirectory({ follower, fallback })
+  const directUrl = config.databaseUrlDirect?.reveal() ?? databaseUrl
+  const listener = new ChangeListener({ ...following, url: directUrl, wake: () => follower.wake() })
   const authenticator = new Authenticator({ digests, directory, now: () => time.now() })
 
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const signingKeys = new SigningKeys({ database, encryption })
   const ring = () => signingKeys.ring
-  const maintenance = new Maintenance({ config, issuer, database, time, signingKeys, clock, random, logger })
+  const parts = { config, issuer, database, time, follower, signingKeys, clock, random, logger }
+  const maintenance = new Maintenance(parts)
+  follower.observe(applied => maintenance.follow(applied))
   const signingAlg = () => maintenance.policy.signingAlg
   const tokenIssuer = new TokenIssuer({ issuer, alg: signingAlg, ring, random })
 
@@ -122,6 +139,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     .then(() => {
       if (!readiness.ready) return
       maintenance.start()
+      listener.start()
       logger.info({ issuer, ...urls }, 'ready')
     })
 
@@ -129,18 +147,26 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const stop = async () => {
     readiness.drain()
     logger.info('draining')
+    if (!readiness.serving) follower.stop()
     await ready
-    maintenance.stop()
     // The ops listener goes last, so that a prober sees "draining" and not a closed port.
-    await Promise.all([listeners.public.close(DRAIN_DEADLINE_MS), listeners.admin.close(DRAIN_DEADLINE_MS)])
+    await Promise.all([
+      listeners.public.close(DRAIN_DEADLINE_MS),
+      listeners.admin.close(DRAIN_DEADLINE_MS),
+      listener.stop(),
+    ])
     await listeners.ops.close(OPS_DEADLINE_MS)
-    await database.close()
+    maintenance.stop()
+    follower.stop()
+    fallback.stop()
+    await Promise.all([database.close(), directoryDatabase.close()])
     logger.info('stopped')
   }
   return {
     issuer,
     urls,
     ready,
+    directory: follower,
     get isReady() {
       return readiness.ready
     },

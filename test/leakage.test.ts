@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { formatCredential } from '../src/api-keys/api-key.ts'
 import { KeyEncryption } from '../src/signing-keys/key-encryption.ts'
 import { createLogger } from '../src/system/logger.ts'
 import { systemRandom } from '../src/system/random.ts'
@@ -217,14 +218,17 @@ async function serverFaults(): Promise<void> {
   })
   const key = await broken.tenantWithKey({ id: 'broken' })
   plant('an API key whose table is gone', key.secret)
+  const unknown = formatCredential('mmk', key.keyId.slice('key_'.length), systemRandom)
+  plant('an unknown key', unknown)
   await broken.database.asOwner('ALTER TABLE api_key_secrets RENAME TO gone')
   const faults = [
-    await exchange(broken, grant(key.secret)),
-    await exchange(broken, 'grant_type=client_credentials', { authorization: basic('broken', key.secret) }),
+    await exchange(broken, grant(unknown)),
+    await exchange(broken, 'grant_type=client_credentials', { authorization: basic('broken', unknown) }),
     await admin(broken, 'POST', '/tenants/broken/keys', JSON.stringify({ name: foreign })),
     await admin(broken, 'GET', `/keys/${key.keyId}`),
   ]
   expect(faults.map(({ status }) => status)).toEqual([500, 500, 500, 500])
+  expect((await exchange(broken, grant(key.secret))).status, 'a known key').toBe(200)
   await broken.stop()
 
   const url = new URL(database.applicationUrl)

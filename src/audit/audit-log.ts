@@ -1,4 +1,5 @@
-import { appendChanges, type Change } from '../database/change-feed.ts'
+import type { Change } from '../database/change.ts'
+import { appendChanges } from '../database/change-feed.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 
@@ -11,16 +12,17 @@ export interface Mutation {
 
 /**
  * audit/ owns the one way to change anything: `mutate` runs the work in a transaction, writes an audit row for each
- * thing it noted and ends with the feed row, all or nothing. Work that changed nothing notes nothing.
+ * thing it noted and ends with the feed row, all or nothing. Work that changed nothing notes nothing. It returns when
+ * this process has applied the change itself.
  */
 export async function mutate<T>(
   database: Database,
   actor: Actor,
   work: (mutation: Mutation) => Promise<T>,
 ): Promise<T> {
-  return database.write(async trx => {
+  const changes: Change[] = []
+  const done = await database.write(async trx => {
     const events: AuditEvent[] = []
-    const changes: Change[] = []
     const result = await work({
       trx,
       record: (event, ...changed) => {
@@ -32,6 +34,8 @@ export async function mutate<T>(
     if (changes.length > 0) await appendChanges(trx, changes)
     return result
   })
+  if (changes.length > 0) await database.committed(changes)
+  return done
 }
 
 async function insertAuditEvents(trx: Handle, actor: Actor, events: readonly AuditEvent[]): Promise<void> {

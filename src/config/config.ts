@@ -18,6 +18,8 @@ export interface Config {
   databaseUrl: Secret | undefined
   /** No DATABASE_URL was given. */
   embedded: boolean
+  /** For LISTEN; undefined: `databaseUrl`. */
+  databaseUrlDirect: Secret | undefined
   migrateDatabaseUrl: Secret | undefined
   databaseMaxConnections: number
   dataDir: string
@@ -35,6 +37,7 @@ export interface Config {
   audience: string
   signingAlg: SigningAlg
   stalenessSeconds: number
+  directoryMaxKeys: number
   rotationIntervalSeconds: number
   publishLeadSeconds: number
   logLevel: string
@@ -97,6 +100,12 @@ function readDatabase(env: Env) {
   return {
     databaseUrl,
     embedded: databaseUrl === undefined,
+    databaseUrlDirect: env.optional('DATABASE_URL_DIRECT', {
+      fallback: '`DATABASE_URL`',
+      description:
+        'Postgres itself, where `DATABASE_URL` leads to a pooler in transaction mode: for LISTEN, on one connection',
+      parse: postgresUrl,
+    }),
     migrateDatabaseUrl:
       env.optional('MIGRATE_DATABASE_URL', {
         fallback: '`DATABASE_URL`',
@@ -105,9 +114,10 @@ function readDatabase(env: Env) {
       }) ?? databaseUrl,
     databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {
       default: 10,
-      min: 2,
+      min: 4,
       max: 200,
-      description: 'connections that one process keeps open at the most',
+      description:
+        'connections that one process keeps open at the most: one listens, two follow changes and look keys up',
     }),
     dataDir: resolve(
       env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'where embedded Postgres lives' }),
@@ -227,6 +237,13 @@ function readTokens(env: Env) {
       max: 86_400,
       description:
         'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
+    }),
+    directoryMaxKeys: env.integer('MINTMARK_DIRECTORY_MAX_KEYS', {
+      default: 250_000,
+      min: 1,
+      max: 5_000_000,
+      description:
+        'keys that are kept in memory, about half a kilobyte each; those used least recently beyond it need Postgres at each exchange',
     }),
   }
 }

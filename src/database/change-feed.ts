@@ -1,9 +1,13 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
+import type { Change } from './change.ts'
 import type { Handle } from './database.ts'
 
-/** What a replica must read again: one object of the directory, named by its kind and id. */
-export interface Change {
-  kind: 'tier' | 'model' | 'tenant' | 'key' | 'signing-keys' | 'installation'
+/**
+ * How far a replica has followed. A number alone would not do: after a failover or a restore another row may have it,
+ * so each row has a random id as well.
+ */
+export interface FeedPosition {
+  number: string
   id: string
 }
 
@@ -19,6 +23,36 @@ export async function appendChanges(trx: Handle, changes: readonly Change[]): Pr
     WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
     INSERT INTO change_feed (number, changes) SELECT number, ${JSON.stringify(changes)}::jsonb FROM next
     RETURNING pg_notify(${CHANGE_CHANNEL}, number::text)`.execute(trx)
+}
+
+/** Wakes whoever listens on the channel. */
+export async function notify(db: Handle, channel: string): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, '')`.execute(db)
+}
+
+/** Where the feed ends now. */
+export async function feedEnd(db: Handle): Promise<FeedPosition> {
+  return db
+    .selectFrom('change_feed')
+    .select(['number', 'id'])
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirstOrThrow()
+}
+
+export const samePosition = (a: FeedPosition, b: FeedPosition): boolean =>
+  a.number === b.number && a.id === b.id
+
+/**
+ * A subquery: at most `limit` rows of the feed, oldest first, beginning with the row of `position` itself. When that
+ * row is not the first, or has another id, the position is lost: the feed was pruned, failed over or restored.
+ */
+export function feedFrom(
+  position: FeedPosition,
+  limit: number,
+): RawBuilder<{ number: string; id: string; changes: Change[] }> {
+  return sql`SELECT number, id, changes FROM change_feed
+    WHERE number >= ${position.number}::bigint ORDER BY number LIMIT ${limit}`
 }
 
 /** Lets rows older than a day go, never the newest. Returns how many went. */

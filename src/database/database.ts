@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sq
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
+import type { Change } from './change.ts'
 import { databaseUnavailable, isConnectionFault, toDomainError } from './constraint.ts'
 import type { Schema } from './schema.ts'
 
@@ -22,8 +23,11 @@ const QUERY_TIMEOUT_MS = 800
 export class Database {
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
+  readonly #logger: Logger
+  readonly #followers: ((changes: readonly Change[]) => Promise<void>)[] = []
 
   constructor(options: { url: string; maxConnections: number; logger: Logger }) {
+    this.#logger = options.logger
     this.#pool = new pg.Pool({
       connectionString: options.url,
       max: options.maxConnections,
@@ -69,6 +73,20 @@ export class Database {
       })
     } catch (error) {
       throw toDomainError(error)
+    }
+  }
+
+  /** `hear` is told of each change that this process commits, before whoever asked for it is answered. */
+  onCommit(hear: (changes: readonly Change[]) => Promise<void>): void {
+    this.#followers.push(hear)
+  }
+
+  /** Waits until everyone who follows has dealt with it. Never throws: the change is committed, whatever they make of it. */
+  async committed(changes: readonly Change[]): Promise<void> {
+    for (const hear of this.#followers) {
+      await hear(changes).catch(err =>
+        this.#logger.error({ err, changes }, 'a committed change was not applied'),
+      )
     }
   }
 

@@ -152,15 +152,6 @@ export async function readInstallation(db: Handle): Promise<Installation> {
 }
 
 /**
- * Ids of peppers in the record that this process lacks, or holds with another value: a key that it cannot find may be
- * under one of them.
- */
-export async function peppersLacking(db: Handle, own: readonly NamedKey[]): Promise<string[]> {
-  const row = await db.selectFrom('installation').select('pepper_checks').executeTakeFirstOrThrow()
-  return lackingIds(row.pepper_checks, own)
-}
-
-/**
  * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
  * @throws {Unavailable} when the record has let it go, or has another value under its id: other replicas would not find the key.
  */

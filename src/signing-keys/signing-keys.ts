@@ -5,6 +5,7 @@ import type { Database } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { readInstallation } from '../database/installation.ts'
 import { Unavailable } from '../errors.ts'
+import { Rounds } from '../system/rounds.ts'
 import { KeyRing, type RingKey } from './jwks.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { duePlan, earliestActivation, type Step } from './rotation.ts'
@@ -27,6 +28,8 @@ const JUST_NOW_MS = 60_000
 export class SigningKeys {
   readonly #database: Database
   readonly #encryption: KeyEncryption
+  /** One at a time, so that an older answer never takes the place of a newer one. */
+  readonly #refreshes = new Rounds(() => this.#read())
   #ring: KeyRing | undefined
 
   constructor(options: { database: Database; encryption: KeyEncryption }) {
@@ -45,9 +48,8 @@ export class SigningKeys {
    * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same: such a key is published,
    * and not signed with.
    */
-  async refresh(): Promise<void> {
-    const [fault] = await this.#load()
-    if (fault) throw fault
+  refresh(): Promise<void> {
+    return this.#refreshes.next()
   }
 
   /**
@@ -74,7 +76,7 @@ export class SigningKeys {
         await this.#apply(mutation, step, spares, locked.now)
       }
     })
-    await this.#load()
+    await this.#refreshAfterChange()
   }
 
   /**
@@ -97,7 +99,7 @@ export class SigningKeys {
       return { kid: standby.kid, activatesAt }
     })
     await this.advance()
-    await this.#load()
+    await this.#refreshAfterChange()
     return scheduled
   }
 
@@ -106,8 +108,14 @@ export class SigningKeys {
     return (await this.#database.read(publishedKeys)).reverse()
   }
 
-  /** Returns what did not open. */
-  async #load(): Promise<KeyDecryptionError[]> {
+  /** What was changed stays changed, whether or not this process can open every key; `refresh` reports that. */
+  async #refreshAfterChange(): Promise<void> {
+    await this.refresh().catch(error => {
+      if (!(error instanceof KeyDecryptionError)) throw error
+    })
+  }
+
+  async #read(): Promise<void> {
     const faults: KeyDecryptionError[] = []
     const stored = await this.#database.read(publishedKeys)
     const keys = stored.map(key =>
@@ -118,7 +126,7 @@ export class SigningKeys {
       }),
     )
     this.#ring = await KeyRing.of(await Promise.all(keys))
-    return faults
+    if (faults[0]) throw faults[0]
   }
 
   async #toRingKey(stored: StoredKey): Promise<RingKey> {

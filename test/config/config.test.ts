@@ -200,7 +200,8 @@ describe('numbers are bounded, whole and without units', () => {
     ['MINTMARK_STALENESS_SECONDS', 0, 86_400],
     ['MINTMARK_ROTATION_INTERVAL_SECONDS', 3_600, 31_536_000],
     ['MINTMARK_PUBLISH_LEAD_SECONDS', 1, 604_800],
-    ['MINTMARK_DATABASE_MAX_CONNECTIONS', 2, 200],
+    ['MINTMARK_DATABASE_MAX_CONNECTIONS', 4, 200],
+    ['MINTMARK_DIRECTORY_MAX_KEYS', 1, 5_000_000],
   ])('%s', (name, min, max) => {
     const wrong = (text: string) => faults({ [name]: text, MINTMARK_SHORT_PUBLISH_LEAD: 'allowed' })
     for (const text of [min, max]) expect(wrong(String(text))).toEqual([])

@@ -59,8 +59,12 @@ describe('signing keys', () => {
     const { publicKey } = await generateKeyPair('RS256')
     const jwk = { ...(await exportJWK(publicKey)), kid: 'foreign', alg: 'RS256', use: 'sig' }
     await database.asOwner(
-      `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id)
-       VALUES ('foreign', 'RS256', 'standby', $1, '\\x00', 'e9')`,
+      `WITH made AS (
+         INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id)
+         VALUES ('foreign', 'RS256', 'standby', $1, '\\x00', 'e9')
+       ), next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
+       INSERT INTO change_feed (number, changes)
+       SELECT number, '[{"kind": "signing-keys", "id": "foreign"}]' FROM next`,
       [JSON.stringify(jwk)],
     )
     const published = async () => {

@@ -10,13 +10,23 @@ export type Fault =
   | 'refuse'
   /** Connections stay and are accepted, requests arrive, and no answer ever comes back. */
   | 'hang'
+  /** Connections stay, requests arrive, and their answers come when this is over. */
+  | 'hold'
   /** The same without even a goodbye: nothing is read and nothing is said, as by a stopped machine. */
   | 'freeze'
+
+interface Pair {
+  client: Socket
+  upstream: Socket
+  /** Answers that are kept back; undefined: they pass. */
+  held: Buffer[] | undefined
+}
 
 /** A TCP proxy before Postgres that can misbehave. */
 export class TcpProxy {
   readonly #target: { host: string; port: number }
-  readonly #pairs = new Set<{ client: Socket; upstream: Socket }>()
+  readonly #pairs = new Set<Pair>()
+  #trap: { text: string; sprung: () => void } | undefined
   #server: Server
   #fault: Fault = 'none'
   #port = 0
@@ -38,11 +48,34 @@ export class TcpProxy {
 
   async become(fault: Fault): Promise<void> {
     if (this.#fault === 'refuse' && fault !== 'refuse') await this.#listen()
+    const held = this.#fault === 'hold'
     this.#fault = fault
+    for (const pair of this.#pairs) if (fault === 'hold') pair.held ??= []
+    if (held && fault === 'none') return this.release()
     if (fault === 'refuse') await this.#close()
     for (const { client } of this.#pairs) if (fault === 'freeze') client.pause()
     // What was held back is lost, as it is after a partition that outlasts TCP's patience.
     if (fault === 'cut' || fault === 'none') this.#resetAll()
+  }
+
+  /** Keeps back what is answered to the next request that has this text in it, on its connection; resolves when it came. */
+  holdAnswerTo(text: string): Promise<void> {
+    return new Promise(sprung => {
+      this.#trap = { text, sprung }
+    })
+  }
+
+  /** How many pieces of answers are kept back. */
+  get holding(): number {
+    return [...this.#pairs].reduce((sum, pair) => sum + (pair.held?.length ?? 0), 0)
+  }
+
+  /** Lets go what was kept back. */
+  release(): void {
+    for (const pair of this.#pairs) {
+      for (const chunk of pair.held ?? []) pair.client.write(chunk)
+      pair.held = undefined
+    }
   }
 
   /** Open connections of the service through this proxy. */
@@ -58,16 +91,26 @@ export class TcpProxy {
     return createServer(client => {
       if (this.#fault === 'cut') return void client.resetAndDestroy()
       const upstream = connect(this.#target)
-      const pair = { client, upstream }
+      const pair: Pair = { client, upstream, held: this.#fault === 'hold' ? [] : undefined }
       this.#pairs.add(pair)
       const end = () => {
         this.#pairs.delete(pair)
         client.destroy()
         upstream.destroy()
       }
-      client.on('data', chunk => upstream.write(chunk))
+      client.on('data', (chunk: Buffer) => {
+        if (this.#trap && chunk.includes(this.#trap.text)) {
+          pair.held = []
+          this.#trap.sprung()
+          this.#trap = undefined
+        }
+        upstream.write(chunk)
+      })
       if (this.#fault === 'freeze') client.pause()
-      upstream.on('data', chunk => void (['hang', 'freeze'].includes(this.#fault) || client.write(chunk)))
+      upstream.on('data', (chunk: Buffer) => {
+        if (pair.held) pair.held.push(chunk)
+        else if (!['hang', 'freeze'].includes(this.#fault)) client.write(chunk)
+      })
       for (const socket of [client, upstream]) socket.on('error', end).on('close', end)
     })
   }

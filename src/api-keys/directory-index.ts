@@ -1,0 +1,177 @@
+import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
+import type { SecretSnapshot } from './directory.ts'
+
+/** A key with the secrets that still open something. Instants are epoch milliseconds. */
+export interface KnownKey {
+  id: string
+  tenantId: string
+  expiresAt: number | null
+  disabled: boolean
+  rights: KeyRights
+  secrets: readonly KnownSecret[]
+}
+
+export interface KnownSecret {
+  id: string
+  /** Base64, as the index is asked. */
+  digest: string
+  endsAt: number | null
+}
+
+export interface KnownTenant {
+  id: string
+  suspended: boolean
+  /** Seconds; null: the policy's; 0: each exchange asks Postgres. */
+  stalenessSeconds: number | null
+  rights: TenantRights
+}
+
+/** What changed, read again: named and not among `keys` or `tenants` means that it is gone. */
+export interface News {
+  keyIds: readonly string[]
+  keys: readonly KnownKey[]
+  tenantIds: readonly string[]
+  tenants: readonly KnownTenant[]
+  catalogue: Catalogue
+}
+
+interface Entry {
+  key: KnownKey
+  secret: KnownSecret
+}
+
+/** Past this many different rights, sharing them would cost more than it saves. */
+const MOST_SHARED_RIGHTS = 10_000
+
+/**
+ * The directory in memory: from a secret's digest to all that an exchange needs, found without any I/O. Known is every
+ * secret that was not revoked, ended or expired when it was read, those of suspended tenants and disabled keys
+ * included; what has ended since may stay, because time is compared at each use. Keys that have the same rights share
+ * them, so that 250,000 keys fit (bench/directory-memory.ts).
+ */
+export class DirectoryIndex {
+  readonly #maxKeys: number
+  readonly #secrets = new Map<string, Entry>()
+  readonly #keys = new Map<string, KnownKey>()
+  readonly #tenants = new Map<string, KnownTenant>()
+  readonly #sharedRights = new Map<string, KeyRights>()
+  #catalogue: Catalogue
+  /** A key had no room, so some keys are found in Postgres only. */
+  overflowed = false
+
+  constructor(options: { catalogue: Catalogue; maxKeys: number }) {
+    this.#catalogue = options.catalogue
+    this.#maxKeys = options.maxKeys
+  }
+
+  get size(): number {
+    return this.#keys.size
+  }
+
+  get tenants(): number {
+    return this.#tenants.size
+  }
+
+  keyIds(): IterableIterator<string> {
+    return this.#keys.keys()
+  }
+
+  has(keyId: string): boolean {
+    return this.#keys.has(keyId)
+  }
+
+  /** What is known of the secret, and for how long its tenant lets that stand. */
+  find(digest: string): { snapshot: SecretSnapshot; stalenessSeconds: number | null } | undefined {
+    const entry = this.#secrets.get(digest)
+    const tenant = entry && this.#tenants.get(entry.key.tenantId)
+    if (!tenant) return undefined
+    const { key, secret } = entry
+    const snapshot = snapshotOf({ key, secret, tenant, catalogue: this.#catalogue })
+    return { snapshot, stalenessSeconds: tenant.stalenessSeconds }
+  }
+
+  /** Takes all of it at once, so that no exchange sees a part. */
+  apply(news: News): void {
+    this.#catalogue = news.catalogue
+    for (const id of news.keyIds) this.remove(id)
+    for (const id of news.tenantIds) this.#tenants.delete(id)
+    for (const tenant of news.tenants) this.putTenant(tenant)
+    for (const key of news.keys) this.put(key)
+    const gone = new Set(news.tenantIds.filter(id => !this.#tenants.has(id)))
+    if (gone.size > 0) this.#removeKeysOf(gone)
+  }
+
+  /** Sets the key, or leaves it out when there is no room. */
+  put(key: KnownKey): void {
+    this.remove(key.id)
+    if (key.secrets.length === 0) return
+    if (this.#keys.size >= this.#maxKeys) {
+      this.overflowed = true
+      return
+    }
+    const tenantId = this.#tenants.get(key.tenantId)?.id ?? key.tenantId
+    const kept = { ...key, tenantId, rights: this.#shared(key.rights) }
+    this.#keys.set(kept.id, kept)
+    for (const secret of kept.secrets) this.#secrets.set(secret.digest, { key: kept, secret })
+  }
+
+  remove(keyId: string): void {
+    const key = this.#keys.get(keyId)
+    if (!key) return
+    this.#keys.delete(keyId)
+    for (const { digest } of key.secrets) this.#secrets.delete(digest)
+  }
+
+  putTenant(tenant: KnownTenant): void {
+    this.#tenants.set(tenant.id, tenant)
+  }
+
+  /** Its keys are not known any more, and are looked up, until the tenant is put again. */
+  removeTenant(id: string): void {
+    this.#tenants.delete(id)
+  }
+
+  /** Makes room: what has ended by `now` (epoch milliseconds) opens nothing again unless it is changed. */
+  removeEnded(now: number): void {
+    const past = (end: number | null) => end !== null && end <= now
+    for (const key of this.#keys.values()) {
+      if (past(key.expiresAt) || key.secrets.every(({ endsAt }) => past(endsAt))) this.remove(key.id)
+    }
+  }
+
+  #removeKeysOf(tenantIds: ReadonlySet<string>): void {
+    for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
+  }
+
+  #shared(rights: KeyRights): KeyRights {
+    const text = JSON.stringify(rights)
+    const known = this.#sharedRights.get(text)
+    if (known) return known
+    if (this.#sharedRights.size >= MOST_SHARED_RIGHTS) this.#sharedRights.clear()
+    this.#sharedRights.set(text, rights)
+    return rights
+  }
+}
+
+export function snapshotOf(known: {
+  key: KnownKey
+  secret: KnownSecret
+  tenant: KnownTenant
+  catalogue: Catalogue
+}): SecretSnapshot {
+  const { key, secret, tenant, catalogue } = known
+  return {
+    secretId: secret.id,
+    secretEndsAt: secret.endsAt,
+    secretRevoked: false,
+    keyId: key.id,
+    keyExpiresAt: key.expiresAt,
+    keyDisabled: key.disabled,
+    keyRevoked: false,
+    keyRights: key.rights,
+    tenantId: tenant.id,
+    tenantSuspended: tenant.suspended,
+    tenantRights: tenant.rights,
+    catalogue,
+  }
+}

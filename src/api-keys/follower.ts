@@ -1,0 +1,237 @@
+import type { Change } from '../database/change.ts'
+import { feedEnd, samePosition } from '../database/change-feed.ts'
+import type { Database } from '../database/database.ts'
+import { Unavailable } from '../errors.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import type { Random } from '../system/random.ts'
+import { Rounds } from '../system/rounds.ts'
+import type { SecretSnapshot } from './directory.ts'
+import type { KnownKey } from './directory-index.ts'
+import { type Copy, loadCopy } from './directory-load.ts'
+import { readNews } from './directory-repository.ts'
+
+/** What a poll brought: changes, or a directory that was read anew. */
+export type Applied = readonly Change[] | 'everything'
+
+/** Longer than this nobody who changed something waits to hear that it is applied here. */
+const LONGEST_SETTLING_MS = 500
+/** Replicas that lost their position at the same moment do not all read everything at the same moment. */
+const RELOAD_JITTER_MS = 500
+const MOST_IDS_LOGGED = 100
+
+/**
+ * Keeps this replica's directory as the database has it: reads it once, then follows the change feed. A copy of the
+ * directory is only ever changed by a poll, polls run one at a time, and each applies all that changed since the last
+ * one as of one moment; so the directory is always a state that the database was in.
+ */
+export class Follower {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #logger: Logger
+  readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
+  readonly #observers: ((applied: Applied) => void)[] = []
+  readonly #stopped = new AbortController()
+  /** What exchanges are answered from. */
+  #copy: Copy | undefined
+  /** Read anew, and to take the place of `#copy` once it has caught up. */
+  #loaded: Copy | undefined
+  #loading: Promise<void> | undefined
+  /** The position was lost: until everything has been read anew, something may have been missed. */
+  #incomplete = false
+  /** Monotonic milliseconds: whatever was committed before this instant is in the directory. */
+  #seenUntil = Number.NEGATIVE_INFINITY
+  readonly #polls = new Rounds(() => this.#poll())
+  /** How often everything was read anew. */
+  reloads = 0
+
+  constructor(options: {
+    database: Database
+    clock: Clock
+    random: Random
+    logger: Logger
+    maxKeys: number
+    tokenTtlSeconds: number
+    stalenessSeconds: number
+  }) {
+    const { database, clock, random, logger, ...limits } = options
+    this.#database = database
+    this.#clock = clock
+    this.#random = random
+    this.#logger = logger
+    this.#limits = limits
+  }
+
+  /** Keys that are known. */
+  get size(): number {
+    return this.#copy?.index.size ?? 0
+  }
+
+  /** Seconds since the last completed poll; infinite before the first. */
+  get stalenessSeconds(): number {
+    return (this.#clock.monotonicMs() - this.#seenUntil) / 1000
+  }
+
+  /** The number of the last change that was applied. */
+  get position(): string | undefined {
+    return this.#copy?.position.number
+  }
+
+  /** `hear` is told of everything that is applied, right after it is. */
+  observe(hear: (applied: Applied) => void): void {
+    this.#observers.push(hear)
+  }
+
+  /** What is known of the secret, by digests in base64; nothing when that is from too long ago for its tenant. */
+  find(digests: readonly string[]): SecretSnapshot | undefined {
+    for (const digest of digests) {
+      const known = this.#copy?.index.find(digest)
+      if (!known) continue
+      const policy = this.#limits.stalenessSeconds
+      const limit = Math.min(policy, known.stalenessSeconds ?? policy)
+      return this.stalenessSeconds < limit ? known.snapshot : undefined
+    }
+    return undefined
+  }
+
+  /** The first full load. @throws {Unavailable} */
+  async load(): Promise<void> {
+    if (!this.#copy) this.#loaded = await this.#readAnew()
+    await this.poll()
+  }
+
+  /** Completes with a poll that begins after this call: what was committed before it is in the directory then. */
+  poll(): Promise<void> {
+    return this.#polls.next()
+  }
+
+  /** There is something new: no need to wait for the next poll. */
+  wake(): void {
+    this.poll().catch(() => {})
+  }
+
+  /**
+   * Returns when what this process committed holds here. Where that cannot be seen to in time, the objects are
+   * forgotten until a poll brings them back, so that nothing is granted that was taken away. Never throws.
+   */
+  async settle(changes: readonly Change[]): Promise<void> {
+    if (!this.#copy) return
+    const polled = this.poll().then(
+      () => !this.#incomplete,
+      () => false,
+    )
+    const late = this.#clock.sleep(LONGEST_SETTLING_MS, this.#stopped.signal).then(() => false)
+    if (await Promise.race([polled, late])) return
+    for (const { kind, id } of changes) {
+      if (kind === 'key') this.#copy.index.remove(id)
+      if (kind === 'tenant') this.#copy.index.removeTenant(id)
+    }
+  }
+
+  /** A key that was looked up at a moment since which nothing about it has changed: known from now on, if there is room. */
+  remember(key: KnownKey): void {
+    if (this.#copy?.index.has(key.id) === false) this.#copy.index.put(key)
+  }
+
+  /** Lets go what has ended by `now`, in epoch milliseconds. */
+  removeEnded(now: number): void {
+    this.#copy?.index.removeEnded(now)
+  }
+
+  stop(): void {
+    this.#stopped.abort()
+  }
+
+  async #poll(): Promise<void> {
+    const begun = this.#clock.monotonicMs()
+    const copy = this.#loaded ?? this.#copy
+    if (!copy) return
+    if (!(await this.#catchUp(copy))) await this.#startOver(copy)
+    else if (copy === this.#loaded) this.#replace(copy)
+    if (!this.#incomplete) this.#seenUntil = begun
+    else this.#loadAgain()
+  }
+
+  /** False when the copy has to be read anew. */
+  async #catchUp(copy: Copy): Promise<boolean> {
+    const { tokenTtlSeconds } = this.#limits
+    for (;;) {
+      if (samePosition(await this.#database.read(feedEnd), copy.position)) return true
+      const read = await this.#database.read(db => readNews(db, copy.position, tokenTtlSeconds))
+      // Applying one part of the news would mix two states of the database; a copy that nobody sees yet may be mixed.
+      if (read === 'lost' || (read.far && copy === this.#copy)) return false
+      copy.index.apply(read.news)
+      copy.position = read.position
+      if (copy === this.#copy) this.#tell(read.changes)
+      if (!read.far) return true
+    }
+  }
+
+  /** Exchanges go on with what is known, changes from now on are followed, and everything is read anew meanwhile. */
+  async #startOver(copy: Copy): Promise<void> {
+    if (copy === this.#loaded) this.#loaded = undefined
+    if (!this.#copy) throw new Unavailable('The change feed was replaced while it was read. Try again.')
+    this.#incomplete = true
+    const { position } = this.#copy
+    const end = await this.#database.read(feedEnd)
+    this.#copy.position = end
+    this.#logger.warn(
+      { position, end },
+      'the change feed does not lead here from where this replica was: reading the directory anew',
+    )
+  }
+
+  #loadAgain(): void {
+    if (this.#loading || this.#loaded || this.#stopped.signal.aborted) return
+    const load = async () => {
+      await this.#clock.sleep(this.#random.integer(RELOAD_JITTER_MS), this.#stopped.signal)
+      this.#loaded = await this.#readAnew()
+      this.reloads++
+    }
+    this.#loading = load()
+      .then(() => this.wake())
+      .catch(err => this.#logger.warn({ err }, 'the directory could not be read anew, trying again'))
+      .finally(() => {
+        this.#loading = undefined
+      })
+  }
+
+  #readAnew(): Promise<Copy> {
+    return loadCopy(this.#database, { ...this.#limits, signal: this.#stopped.signal })
+  }
+
+  #replace(copy: Copy): void {
+    const before = this.#copy
+    this.#copy = copy
+    this.#loaded = undefined
+    this.#incomplete = false
+    if (copy.index.overflowed) {
+      const { maxKeys } = this.#limits
+      this.#logger.warn(
+        { maxKeys },
+        'there are more keys than MINTMARK_DIRECTORY_MAX_KEYS: the others need the database at each exchange',
+      )
+    }
+    if (before) this.#logger.warn(differences(before, copy), 'the directory was read anew')
+    this.#tell('everything')
+  }
+
+  #tell(applied: Applied): void {
+    for (const hear of this.#observers) hear(applied)
+  }
+}
+
+/** After a failover or a restore: what the database does not know any more, and what it knows again. */
+function differences(before: Copy, after: Copy) {
+  const missing = (from: Copy, to: Copy) => [...from.index.keyIds()].filter(id => !to.index.has(id))
+  const gone = missing(before, after)
+  const come = missing(after, before)
+  return {
+    keys: after.index.size,
+    keysGone: gone.length,
+    keysCome: come.length,
+    gone: gone.slice(0, MOST_IDS_LOGGED),
+    come: come.slice(0, MOST_IDS_LOGGED),
+  }
+}

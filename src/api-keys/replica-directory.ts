@@ -1,0 +1,23 @@
+import type { Directory, SecretSnapshot } from './directory.ts'
+import type { FallbackLookup } from './fallback-lookup.ts'
+import type { Follower } from './follower.ts'
+import type { KeyDigest } from './key-digest.ts'
+
+/**
+ * This replica's directory. A known key is answered from memory, without any I/O; one that is not known, or is known
+ * from too long ago for its tenant, is looked up in Postgres. docs/decisions/0007-follower-directory.md
+ */
+export class ReplicaDirectory implements Directory {
+  readonly #follower: Follower
+  readonly #fallback: FallbackLookup
+
+  constructor(options: { follower: Follower; fallback: FallbackLookup }) {
+    this.#follower = options.follower
+    this.#fallback = options.fallback
+  }
+
+  async find(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined> {
+    const texts = digests.map(({ digest }) => digest.toString('base64'))
+    return this.#follower.find(texts) ?? this.#fallback.find(texts)
+  }
+}

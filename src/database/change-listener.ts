@@ -1,0 +1,157 @@
+import pg from 'pg'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import type { Random } from '../system/random.ts'
+import { CHANGE_CHANNEL, notify } from './change-feed.ts'
+import type { Database } from './database.ts'
+
+const CONNECT_TIMEOUT_MS = 2_000
+const PROBE_TIMEOUT_MS = 2_000
+const PROBE_INTERVAL_MS = 5_000
+const LONGEST_GOODBYE_MS = 500
+const SHORTEST_PAUSE_MS = 250
+const LONGEST_PAUSE_MS = 2_500
+/** Where LISTEN is taken and nothing arrives: that is how the place is, and will not be over soon. */
+const DEAF_PAUSE_MS = 60_000
+
+/**
+ * Wakes this replica when something changed, by LISTEN on a connection of its own. It is a convenience: whoever is
+ * woken polls anyway. A pooler in transaction mode takes a LISTEN and delivers nothing, and a socket whose other end
+ * is gone says nothing either, so a notification is sent to ourselves over another connection, at the start and every
+ * 5 s. (Over the same one a pooler would pass: it happens to hand out the same server connection again.)
+ */
+export class ChangeListener {
+  readonly #url: string
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #logger: Logger
+  readonly #wake: () => void
+  readonly #stopped = new AbortController()
+  readonly #probeChannel: string
+  #running: Promise<void> | undefined
+  #warned = false
+  /** True while notifications arrive; else replicas are as quick as their polls. */
+  listening = false
+
+  /** `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
+  constructor(options: {
+    url: string
+    database: Database
+    clock: Clock
+    random: Random
+    logger: Logger
+    wake: () => void
+  }) {
+    this.#url = options.url
+    this.#database = options.database
+    this.#clock = options.clock
+    this.#random = options.random
+    this.#logger = options.logger
+    this.#wake = options.wake
+    this.#probeChannel = `mintmark_probe_${options.random.bytes(8).toString('hex')}`
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#running
+  }
+
+  /** Listens, and when that ends tries again; by chance not with all replicas at once. */
+  async #run(): Promise<void> {
+    let pause = SHORTEST_PAUSE_MS
+    while (!this.#stopped.signal.aborted) {
+      const fault = await this.#listen()
+      const listened = this.listening
+      this.listening = false
+      if (this.#stopped.signal.aborted) return
+      if (!this.#warned) this.#logger.warn({ err: fault }, 'changes are not notified: polling every 500 ms')
+      this.#warned = true
+      if (listened) pause = SHORTEST_PAUSE_MS
+      else if (fault instanceof Deaf) pause = DEAF_PAUSE_MS
+      else pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
+      await this.#clock.sleep(pause / 2 + this.#random.integer(pause), this.#stopped.signal)
+    }
+  }
+
+  /** Returns why it ended. */
+  async #listen(): Promise<unknown> {
+    const lost = new AbortController()
+    const client = new pg.Client({
+      connectionString: this.#url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: PROBE_TIMEOUT_MS,
+      keepAlive: true,
+      application_name: 'mintmark-listener',
+    })
+    client.on('error', err => lost.abort(err)).on('end', () => lost.abort(new Error('the connection ended')))
+    const stop = () => lost.abort()
+    this.#stopped.signal.addEventListener('abort', stop)
+    try {
+      await client.connect()
+      await this.#follow(client, lost.signal)
+      return lost.signal.reason
+    } catch (error) {
+      return error
+    } finally {
+      this.#stopped.signal.removeEventListener('abort', stop)
+      await this.#close(client)
+    }
+  }
+
+  async #follow(client: pg.Client, lost: AbortSignal): Promise<void> {
+    let heard = () => {}
+    client.on('notification', ({ channel }) => (channel === this.#probeChannel ? heard() : this.#wake()))
+    await client.query(`LISTEN ${CHANGE_CHANNEL}`)
+    await client.query(`LISTEN ${this.#probeChannel}`)
+    while (!lost.aborted) {
+      const arrived = new Promise<boolean>(resolve => {
+        heard = () => resolve(true)
+      })
+      await this.#database.read(db => notify(db, this.#probeChannel))
+      if (!(await this.#within(arrived, lost)) && !lost.aborted) throw new Deaf(DEAF)
+      if (!lost.aborted && !this.listening) this.#began()
+      await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
+    }
+  }
+
+  async #within(arrived: Promise<boolean>, lost: AbortSignal): Promise<boolean> {
+    const enough = new AbortController()
+    const signal = AbortSignal.any([lost, enough.signal])
+    const late = this.#clock.sleep(PROBE_TIMEOUT_MS, signal).then(() => false)
+    try {
+      return await Promise.race([arrived, late])
+    } finally {
+      enough.abort()
+    }
+  }
+
+  /** pg says goodbye and waits for the other end, which may be gone. */
+  async #close(client: pg.Client): Promise<void> {
+    const enough = new AbortController()
+    const ended = client.end().catch(() => {})
+    await Promise.race([ended, this.#clock.sleep(LONGEST_GOODBYE_MS, enough.signal)])
+    enough.abort()
+    const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } }
+    connection?.stream?.destroy()
+  }
+
+  #began(): void {
+    this.listening = true
+    if (this.#warned) this.#logger.info('changes are notified again')
+    this.#warned = false
+    // Whatever was notified while nobody listened.
+    this.#wake()
+  }
+}
+
+class Deaf extends Error {
+  override readonly name = 'Deaf'
+}
+
+const DEAF =
+  'A notification sent to ourselves did not arrive: if DATABASE_URL goes through a pooler, set DATABASE_URL_DIRECT to Postgres itself'

@@ -1,0 +1,348 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { timed, until } from '../support/until.ts'
+import { type Following, follow } from './following.ts'
+
+type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
+
+let writer: TestService
+let proxy: TcpProxy & { url: string }
+let following: Following
+let key: Key
+
+beforeAll(async () => {
+  writer = await startTestService()
+  await writer.admin('PUT', '/models/llama', {})
+  proxy = await TcpProxy.before(writer.database.applicationUrl)
+})
+beforeEach(async () => {
+  key = await writer.tenantWithKey()
+  following = follow(writer, { url: proxy.url })
+})
+afterEach(async () => {
+  await proxy.become('none')
+  await following.close()
+})
+afterAll(async () => {
+  await proxy.close()
+  await writer.stop()
+})
+
+const revoke = ({ keyId }: Key) => writer.admin('POST', `/keys/${keyId}/revoke`)
+const suspend = ({ tenantId }: Key) => writer.admin('POST', `/tenants/${tenantId}/suspend`)
+const knows = ({ secret }: Key) => following.known(secret) !== undefined
+const sql = (statement: string, values?: unknown[]) => writer.database.asOwner(statement, values)
+
+describe('known after the load', () => {
+  it.each<[string, boolean, (key: Key) => Promise<unknown>]>([
+    ['a key', true, async () => {}],
+    ['a key of a suspended tenant', true, suspend],
+    ['a disabled key', true, ({ keyId }) => writer.admin('POST', `/keys/${keyId}/disable`)],
+    ['a secret in its overlap', true, ({ keyId }) => writer.admin('POST', `/keys/${keyId}/rotate`, {})],
+    ['a revoked key', false, revoke],
+    ['a revoked secret', false, k => writer.admin('POST', `/keys/${k.keyId}/secrets/${k.secretId}/revoke`)],
+    [
+      'a secret that ended',
+      false,
+      k => writer.admin('POST', `/keys/${k.keyId}/rotate`, { overlap_seconds: 0 }),
+    ],
+    ['an expired key', false, k => sql('UPDATE api_keys SET expires_at = now() WHERE id = $1', [k.keyId])],
+    ['a key of a deleted tenant', false, k => writer.admin('DELETE', `/tenants/${k.tenantId}?cascade=true`)],
+  ])('%s: %s', async (_, known, prepare) => {
+    await prepare(key)
+    await following.follower.load()
+    expect(knows(key)).toBe(known)
+  })
+})
+
+describe('a change', () => {
+  const snapshot = () => following.known(key.secret)
+  const patchTenant = (body: object) => () => writer.admin('PATCH', `/tenants/${key.tenantId}`, body)
+
+  it.each<[string, () => Promise<unknown>, (found: ReturnType<typeof snapshot>) => unknown, unknown]>([
+    ['the revocation of a key', () => revoke(key), found => found, undefined],
+    [
+      'the revocation of a secret',
+      () => writer.admin('POST', `/keys/${key.keyId}/secrets/${key.secretId}/revoke`),
+      found => found,
+      undefined,
+    ],
+    [
+      'the deletion of a tenant',
+      () => writer.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`),
+      found => found,
+      undefined,
+    ],
+    ['a suspension', () => suspend(key), found => found?.tenantSuspended, true],
+    [
+      'a disabled key',
+      () => writer.admin('POST', `/keys/${key.keyId}/disable`),
+      found => found?.keyDisabled,
+      true,
+    ],
+    ['a narrowed tenant', patchTenant({ models: [] }), found => found?.tenantRights.models, []],
+    [
+      'a narrowed key',
+      () => writer.admin('PATCH', `/keys/${key.keyId}`, { models: ['llama'] }),
+      found => found?.keyRights.models,
+      ['llama'],
+    ],
+    [
+      'the priority of a tier',
+      () => writer.admin('PUT', '/tiers/standard', { priority: 7 }),
+      found => found?.catalogue.priorities.get('standard'),
+      7,
+    ],
+    [
+      'a new model',
+      () => writer.admin('PUT', '/models/mistral', {}),
+      found => found?.catalogue.models,
+      ['llama', 'mistral'],
+    ],
+  ])('is applied by a poll, and not before: %s', async (_, change, look, after) => {
+    await following.follower.load()
+    const before = look(snapshot())
+    await change()
+    expect(look(snapshot())).toEqual(before)
+    expect(before).not.toEqual(after)
+    await following.follower.poll()
+    expect(look(snapshot())).toEqual(after)
+  })
+
+  it('names a new key, which is known then', async () => {
+    await following.follower.load()
+    const made = await writer.tenantWithKey()
+    expect(knows(made)).toBe(false)
+    await following.follower.poll()
+    expect(knows(made)).toBe(true)
+  })
+})
+
+describe('loads and changes do not cross', () => {
+  it.each<[string, (key: Key) => Promise<unknown>, (key: Key) => unknown, unknown]>([
+    ['a revocation', revoke, knows, false],
+    ['a suspension', suspend, ({ secret }) => following.known(secret)?.tenantSuspended, true],
+  ])('%s commits while the answer of the load is held back', async (_, change, look, after) => {
+    const page = proxy.holdAnswerTo('k.seq <=')
+    const load = following.follower.load()
+    await page
+    await proxy.become('hold')
+    await until('the answer is held back', () => proxy.holding)
+    await change(key)
+    await proxy.become('none')
+    await load
+    expect(look(key)).toBe(after)
+  })
+
+  it('a key that is made while the answer of the load is held back is known after it', async () => {
+    const page = proxy.holdAnswerTo('k.seq <=')
+    const load = following.follower.load()
+    await page
+    await proxy.become('hold')
+    const made = await writer.tenantWithKey()
+    await proxy.become('none')
+    await load
+    expect(knows(made)).toBe(true)
+  })
+
+  it('who polls after a commit waits for a poll that began after it', async () => {
+    await following.follower.load()
+    const asked = proxy.holdAnswerTo('change_feed')
+    const early = following.follower.poll()
+    await asked
+    await until('the answer is held back', () => proxy.holding)
+    await revoke(key)
+    const late = following.follower.poll()
+    proxy.release()
+    await early
+    expect(knows(key)).toBe(true)
+    await late
+    expect(knows(key)).toBe(false)
+  })
+})
+
+describe('a lost position', () => {
+  const loses: [string, () => Promise<unknown>][] = [
+    [
+      'its row is gone',
+      () => sql('DELETE FROM change_feed WHERE number < (SELECT max(number) FROM change_feed)'),
+    ],
+    ['its row has another id', () => sql('UPDATE change_feed SET id = gen_random_uuid()')],
+    [
+      'the database was restored to an earlier time',
+      async () => {
+        await sql('DELETE FROM change_feed WHERE number > (SELECT max(number) FROM change_feed) - 3')
+        await sql('UPDATE change_counter SET number = (SELECT max(number) FROM change_feed)')
+      },
+    ],
+    [
+      'there is more to follow than is worth it',
+      async () => {
+        await sql(
+          "INSERT INTO change_feed (number, changes) SELECT n + (SELECT max(number) FROM change_feed), '[]' FROM generate_series(1, 6000) AS n",
+        )
+        await sql('UPDATE change_counter SET number = (SELECT max(number) FROM change_feed)')
+      },
+    ],
+  ]
+
+  it.each(loses)('has everything read anew, and what vanished is not believed: %s', async (_, lose) => {
+    const lost = await writer.tenantWithKey()
+    const back = await writer.tenantWithKey()
+    await revoke(back)
+    await following.follower.load()
+    // Changes that no feed tells of: a key is not there any more, and the revocation of another is undone.
+    await sql('DELETE FROM api_keys WHERE id = $1', [lost.keyId])
+    await sql('UPDATE api_keys SET revoked_at = NULL WHERE id = $1', [back.keyId])
+    await writer.tenantWithKey()
+    await lose()
+    await until('it is read anew', async () => {
+      expect(knows(key), 'known keys stay known').toBe(true)
+      await following.follower.poll()
+      return following.follower.reloads === 1 && !knows(lost)
+    })
+    expect([knows(key), knows(back)]).toEqual([true, true])
+    const told = following.logs
+      .map(line => JSON.parse(line))
+      .find(line => line.msg === 'the directory was read anew')
+    expect(told).toMatchObject({
+      level: 'warn',
+      gone: [lost.keyId],
+      come: expect.arrayContaining([back.keyId]),
+    })
+  })
+
+  it('does not stop what is committed meanwhile, and staleness counts until all was read', async () => {
+    await following.follower.load()
+    await sql('UPDATE change_feed SET id = gen_random_uuid()')
+    const page = proxy.holdAnswerTo('k.seq <=')
+    await following.follower.poll()
+    following.clock.forward(100)
+    await page
+    await revoke(key)
+    await following.follower.poll()
+    expect(knows(key)).toBe(false)
+    expect(following.follower.stalenessSeconds).toBeGreaterThan(100)
+    proxy.release()
+    await until('it is read anew', async () => {
+      await following.follower.poll()
+      return following.follower.stalenessSeconds < 1
+    })
+    expect(knows(key)).toBe(false)
+  })
+
+  it('is tried again when reading anew fails', async () => {
+    await following.follower.load()
+    await sql('UPDATE change_feed SET id = gen_random_uuid()')
+    const page = proxy.holdAnswerTo('k.seq <=')
+    await following.follower.poll()
+    await page
+    await proxy.become('cut')
+    await expect(following.follower.poll()).rejects.toMatchObject({ name: 'Unavailable' })
+    expect(knows(key)).toBe(true)
+    await proxy.become('none')
+    await until('it is read anew', async () => {
+      await following.follower.poll()
+      return following.follower.reloads
+    })
+  })
+})
+
+describe('what this process committed', () => {
+  it.each<[string, () => { kind: 'key' | 'tenant'; id: string }]>([
+    ['a key', () => ({ kind: 'key', id: key.keyId })],
+    ['a tenant', () => ({ kind: 'tenant', id: key.tenantId })],
+  ])('is forgotten within 0.6 s, if it cannot be read, until a poll brings it back: %s', async (_, named) => {
+    await following.follower.load()
+    const other = await writer.tenantWithKey()
+    await following.follower.poll()
+    await writer.admin('PATCH', `/keys/${key.keyId}`, { name: 'changed' })
+    await writer.admin('PATCH', `/tenants/${key.tenantId}`, { name: 'changed' })
+    await proxy.become('hang')
+    const { ms } = await timed(() => following.follower.settle([named()]))
+    expect(ms).toBeLessThan(600)
+    expect([knows(key), knows(other)]).toEqual([false, true])
+    await proxy.become('none')
+    await until('it can poll again', () => following.follower.poll().then(() => true))
+    expect(knows(key)).toBe(true)
+  })
+})
+
+describe('staleness, to the second', () => {
+  const stale = async (seconds: number | null, policy?: number) => {
+    await writer.admin('PATCH', `/tenants/${key.tenantId}`, { staleness_seconds: seconds })
+    await following.close()
+    following = follow(writer, { url: proxy.url, ...(policy !== undefined && { stalenessSeconds: policy }) })
+    await following.follower.load()
+  }
+
+  it.each<[string, number | null, number | undefined, number]>([
+    ['15 minutes unless set otherwise', null, undefined, 900],
+    ["the policy's", null, 60, 60],
+    ["the tenant's, when that is less", 5, undefined, 5],
+    ["not the tenant's, when that is more", 3600, 60, 60],
+  ])('a known key is honoured for %s', async (_, tenant, policy, limit) => {
+    await stale(tenant, policy)
+    following.clock.forward(limit - 1)
+    expect(knows(key)).toBe(true)
+    await proxy.become('refuse')
+    await expect(following.find(key.secret)).resolves.toMatchObject({ keyId: key.keyId })
+    following.clock.forward(1)
+    expect(knows(key)).toBe(false)
+    await expect(following.find(key.secret)).rejects.toMatchObject({
+      name: 'Unavailable',
+      retryAfterSeconds: 1,
+    })
+    await expect(following.follower.poll()).rejects.toMatchObject({ name: 'Unavailable' })
+    expect(knows(key), 'a poll that failed shows nothing').toBe(false)
+    await proxy.become('none')
+    await until('it can poll again', () => following.follower.poll().then(() => true))
+    expect(knows(key)).toBe(true)
+  })
+
+  it.each<[string, number | null, number | undefined]>([
+    ['a tenant that asks for it', 0, undefined],
+    ['a policy that says so', null, 0],
+  ])('zero: each exchange asks Postgres, for %s', async (_, tenant, policy) => {
+    await stale(tenant, policy)
+    expect(knows(key)).toBe(false)
+    await expect(following.find(key.secret)).resolves.toMatchObject({ tenantSuspended: false })
+    await suspend(key)
+    await expect(following.find(key.secret)).resolves.toMatchObject({ tenantSuspended: true })
+    await proxy.become('cut')
+    await expect(following.find(key.secret)).rejects.toMatchObject({ name: 'Unavailable' })
+  })
+})
+
+describe('with more keys than its bound', () => {
+  it('it knows those used or made last, warns once, and looks the others up', async () => {
+    await sql('UPDATE api_keys SET revoked_at = now()')
+    const keys = [
+      await writer.tenantWithKey(),
+      await writer.tenantWithKey(),
+      await writer.tenantWithKey(),
+    ] as const
+    await sql("UPDATE api_key_secrets SET created_at = now() - interval '1 hour'")
+    const used = "UPDATE api_key_secrets SET last_used_at = now() - interval '1 minute' WHERE key_id = $1"
+    await sql(used, [keys[0].keyId])
+    await sql(used, [keys[2].keyId])
+    await following.close()
+    following = follow(writer, { url: proxy.url, maxKeys: 2 })
+    await following.follower.load()
+    expect(keys.map(knows)).toEqual([true, false, true])
+    for (let round = 0; round < 3; round++) {
+      await expect(following.find(keys[1].secret)).resolves.toMatchObject({
+        keyId: keys[1].keyId,
+        keyRevoked: false,
+      })
+    }
+    expect(following.fallback.counts).toMatchObject({ queries: 3, found: 3 })
+    expect(following.follower.size).toBe(2)
+    expect(following.logs.filter(line => line.includes('MINTMARK_DIRECTORY_MAX_KEYS'))).toHaveLength(1)
+    await revoke(keys[0])
+    await following.follower.poll()
+    await following.find(keys[1].secret)
+    expect(keys.map(knows), 'the room that was left').toEqual([false, true, true])
+  })
+})

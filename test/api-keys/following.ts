@@ -1,0 +1,59 @@
+import { FallbackLookup } from '../../src/api-keys/fallback-lookup.ts'
+import { Follower } from '../../src/api-keys/follower.ts'
+import { KeyDigests } from '../../src/api-keys/key-digest.ts'
+import { ReplicaDirectory } from '../../src/api-keys/replica-directory.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import type { NamedKey } from '../../src/system/secret.ts'
+import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
+import type { TestService } from '../support/test-service.ts'
+
+/** A directory of its own on the database of a service, which polls when the test says so. */
+export interface Following {
+  follower: Follower
+  fallback: FallbackLookup
+  directory: ReplicaDirectory
+  clock: AdjustableClock
+  logs: string[]
+  /** What the directory says of a presented key. */
+  find(secret: string): ReturnType<ReplicaDirectory['find']>
+  /** What it says without asking the database. */
+  known(secret: string): ReturnType<Follower['find']>
+  close(): Promise<void>
+}
+
+export function follow(
+  service: TestService,
+  options: { url?: string; maxKeys?: number; stalenessSeconds?: number; peppers?: readonly NamedKey[] } = {},
+): Following {
+  const own = readConfig(new Env(service.environment)).peppers
+  const digests = new KeyDigests(own)
+  const clock = adjustableClock()
+  const logs: string[] = []
+  const logger = createLogger('info', { write: line => void logs.push(line) })
+  const url = options.url ?? service.database.applicationUrl
+  const database = new Database({ url, maxConnections: 2, logger })
+  const common = { database, clock, random: systemRandom, logger, tokenTtlSeconds: 300 }
+  const { maxKeys = 1_000, stalenessSeconds = 900 } = options
+  const follower = new Follower({ ...common, maxKeys, stalenessSeconds })
+  const peppers = options.peppers ?? own
+  const fallback = new FallbackLookup({ ...common, follower, peppers })
+  const directory = new ReplicaDirectory({ follower, fallback })
+  return {
+    follower,
+    fallback,
+    directory,
+    clock,
+    logs,
+    find: secret => directory.find(digests.forFinding(secret)),
+    known: secret => follower.find(digests.forFinding(secret).map(({ digest }) => digest.toString('base64'))),
+    close: async () => {
+      follower.stop()
+      fallback.stop()
+      await database.close()
+    },
+  }
+}
