@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts'
 import { checksOf, type SecretChecks } from '../database/installation-secrets.ts'
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
+import { inTime } from '../system/deadline.ts'
 import type { NamedKey } from '../system/secret.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type LookedUp, lookUpSecrets } from './directory-repository.ts'
@@ -118,18 +119,13 @@ export class FallbackLookup {
     const question = this.#questions.get(name) ?? newQuestion(digests)
     this.#questions.set(name, question)
     if (!this.#working) void this.#work()
-    const answered = new AbortController()
-    const late = this.#clock.sleep(LONGEST_WAIT_MS, answered.signal).then(() => {
-      throw new Unavailable('The key could not be looked up in time. Try again.')
-    })
-    // Also rejects when the answer was there first, which nobody needs to hear.
-    late.catch(() => {})
     this.#waiting++
     try {
-      return await Promise.race([question.answer, late])
+      const answer = await inTime(this.#clock, LONGEST_WAIT_MS, question.answer)
+      if (answer === 'late') throw new Unavailable('The key could not be looked up in time. Try again.')
+      return answer
     } finally {
       this.#waiting--
-      answered.abort()
     }
   }
 
@@ -255,7 +251,5 @@ class Changed {
 
 function newQuestion(digests: readonly string[]): Question {
   const { promise, resolve, reject } = Promise.withResolvers<SecretSnapshot | undefined>()
-  // Whoever asked may have gone before the answer is there.
-  promise.catch(() => {})
   return { digests, answer: promise, resolve, reject, tries: 0 }
 }

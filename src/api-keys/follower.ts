@@ -3,6 +3,7 @@ import { feedEnd, samePosition } from '../database/change-feed.ts'
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
+import { inTime } from '../system/deadline.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { Rounds } from '../system/rounds.ts'
@@ -121,8 +122,7 @@ export class Follower {
       () => !this.#incomplete,
       () => false,
     )
-    const late = this.#clock.sleep(LONGEST_SETTLING_MS, this.#stopped.signal).then(() => false)
-    if (await Promise.race([polled, late])) return
+    if ((await inTime(this.#clock, LONGEST_SETTLING_MS, polled)) === true) return
     for (const { kind, id } of changes) {
       if (kind === 'key') this.#copy.index.remove(id)
       if (kind === 'tenant') this.#copy.index.removeTenant(id)

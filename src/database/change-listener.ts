@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Clock } from '../system/clock.ts'
+import { inTime } from '../system/deadline.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
@@ -105,37 +106,27 @@ export class ChangeListener {
 
   async #follow(client: pg.Client, lost: AbortSignal): Promise<void> {
     let heard = () => {}
+    lost.addEventListener('abort', () => heard())
     client.on('notification', ({ channel }) => (channel === this.#probeChannel ? heard() : this.#wake()))
     await client.query(`LISTEN ${CHANGE_CHANNEL}`)
     await client.query(`LISTEN ${this.#probeChannel}`)
     while (!lost.aborted) {
-      const arrived = new Promise<boolean>(resolve => {
-        heard = () => resolve(true)
+      const arrived = new Promise<void>(resolve => {
+        heard = resolve
       })
       await this.#database.read(db => notify(db, this.#probeChannel))
-      if (!(await this.#within(arrived, lost)) && !lost.aborted) throw new Deaf(DEAF)
-      if (!lost.aborted && !this.listening) this.#began()
+      const answer = await inTime(this.#clock, PROBE_TIMEOUT_MS, arrived)
+      if (lost.aborted) return
+      if (answer === 'late') throw new Deaf(DEAF)
+      if (!this.listening) this.#began()
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
-    }
-  }
-
-  async #within(arrived: Promise<boolean>, lost: AbortSignal): Promise<boolean> {
-    const enough = new AbortController()
-    const signal = AbortSignal.any([lost, enough.signal])
-    const late = this.#clock.sleep(PROBE_TIMEOUT_MS, signal).then(() => false)
-    try {
-      return await Promise.race([arrived, late])
-    } finally {
-      enough.abort()
     }
   }
 
   /** pg says goodbye and waits for the other end, which may be gone. */
   async #close(client: pg.Client): Promise<void> {
-    const enough = new AbortController()
     const ended = client.end().catch(() => {})
-    await Promise.race([ended, this.#clock.sleep(LONGEST_GOODBYE_MS, enough.signal)])
-    enough.abort()
+    await inTime(this.#clock, LONGEST_GOODBYE_MS, ended)
     const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } }
     connection?.stream?.destroy()
   }

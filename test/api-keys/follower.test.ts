@@ -120,29 +120,31 @@ describe('a change', () => {
 })
 
 describe('loads and changes do not cross', () => {
+  /** A load whose keys were read, in two halves, and are on their way. */
+  const heldLoad = async () => {
+    const asked = proxy.holdAnswerTo('k.seq >', 2)
+    const done = following.follower.load()
+    await asked
+    await until('both answers are held back', () => proxy.holding === 2)
+    return { done }
+  }
+
   it.each<[string, (key: Key) => Promise<unknown>, (key: Key) => unknown, unknown]>([
     ['a revocation', revoke, knows, false],
     ['a suspension', suspend, ({ secret }) => following.known(secret)?.tenantSuspended, true],
   ])('%s commits while the answer of the load is held back', async (_, change, look, after) => {
-    const page = proxy.holdAnswerTo('k.seq <=')
-    const load = following.follower.load()
-    await page
-    await proxy.become('hold')
-    await until('the answer is held back', () => proxy.holding)
+    const load = await heldLoad()
     await change(key)
-    await proxy.become('none')
-    await load
+    proxy.release()
+    await load.done
     expect(look(key)).toBe(after)
   })
 
   it('a key that is made while the answer of the load is held back is known after it', async () => {
-    const page = proxy.holdAnswerTo('k.seq <=')
-    const load = following.follower.load()
-    await page
-    await proxy.become('hold')
+    const load = await heldLoad()
     const made = await writer.tenantWithKey()
-    await proxy.become('none')
-    await load
+    proxy.release()
+    await load.done
     expect(knows(made)).toBe(true)
   })
 

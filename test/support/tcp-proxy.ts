@@ -26,7 +26,7 @@ interface Pair {
 export class TcpProxy {
   readonly #target: { host: string; port: number }
   readonly #pairs = new Set<Pair>()
-  #trap: { text: string; sprung: () => void } | undefined
+  #trap: { text: string; connections: number; sprung: () => void } | undefined
   #server: Server
   #fault: Fault = 'none'
   #port = 0
@@ -58,16 +58,19 @@ export class TcpProxy {
     if (fault === 'cut' || fault === 'none') this.#resetAll()
   }
 
-  /** Keeps back what is answered to the next request that has this text in it, on its connection; resolves when it came. */
-  holdAnswerTo(text: string): Promise<void> {
+  /**
+   * Keeps back what is answered to the next request that has this text in it, on as many connections; resolves when
+   * the last of them came.
+   */
+  holdAnswerTo(text: string, connections = 1): Promise<void> {
     return new Promise(sprung => {
-      this.#trap = { text, sprung }
+      this.#trap = { text, connections, sprung }
     })
   }
 
-  /** How many pieces of answers are kept back. */
+  /** On how many connections an answer is kept back. */
   get holding(): number {
-    return [...this.#pairs].reduce((sum, pair) => sum + (pair.held?.length ?? 0), 0)
+    return [...this.#pairs].filter(({ held }) => held && held.length > 0).length
   }
 
   /** Lets go what was kept back. */
@@ -100,9 +103,12 @@ export class TcpProxy {
       }
       client.on('data', (chunk: Buffer) => {
         if (this.#trap && chunk.includes(this.#trap.text)) {
-          pair.held = []
-          this.#trap.sprung()
-          this.#trap = undefined
+          pair.held ??= []
+          this.#trap.connections--
+          if (this.#trap.connections === 0) {
+            this.#trap.sprung()
+            this.#trap = undefined
+          }
         }
         upstream.write(chunk)
       })
