@@ -53,9 +53,14 @@ describe('RFC 6749 §2.3.1: client_id and secret come through form encoding unch
           client_id: clientId,
           client_secret: secret,
         })
-        expect(read(body.toString()).credential).toEqual({ clientId, secret })
+        const sent = secret.replace(/\r?\n$/, '')
+        expect(read(body.toString()).credential).toEqual({ clientId, secret: sent })
       }),
     )
+  })
+  it.each(['\n', '\r\n'])('a key as it was read from a file, less its final newline', end => {
+    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: `mmk_key${end}` })
+    expect(read(body.toString()).credential.secret).toBe('mmk_key')
   })
 })
 
