@@ -25,7 +25,7 @@ import { verifyAccessToken } from './tokens/token-verifier.ts'
 
 const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
-const ADVANCE_MS = 10_000
+const LONGEST_ADVANCE_MS = 10_000
 const PRUNE_MS = 3_600_000
 /** How often a directory that is not followed is told of, once it is a second old. */
 const STALENESS_LOG_MS = 60_000
@@ -108,7 +108,7 @@ export class Maintenance {
       await time.measure(database)
       await this.#readStale()
     })
-    every(ADVANCE_MS, 'advance signing keys', async () => {
+    every(this.#advanceMs, 'advance signing keys', async () => {
       await signingKeys.advance()
       // The net under the change feed.
       await signingKeys.refresh()
@@ -131,6 +131,12 @@ export class Maintenance {
     this.#stopped = true
     for (const stop of this.#stops) stop()
     this.#stops = []
+  }
+
+  /** Often enough that a scheduled activation is done long before it matters: a tenth of the shortest time in the policy. */
+  get #advanceMs(): number {
+    const { rotationIntervalSeconds, publishLeadSeconds } = this.policy
+    return Math.min(LONGEST_ADVANCE_MS, Math.min(rotationIntervalSeconds, publishLeadSeconds) * 100)
   }
 
   /** A failure is told once when it begins and once when it is over. */
