@@ -1,5 +1,6 @@
+import type { Applied } from './api-keys/applied.ts'
 import type { Caller } from './api-keys/authenticator.ts'
-import type { Applied, Follower } from './api-keys/follower.ts'
+import type { Follower } from './api-keys/follower.ts'
 import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
 import { mutate } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'

@@ -40,21 +40,16 @@ interface Entry {
   secret: KnownSecret
 }
 
-/** Past this many different rights, sharing them would cost more than it saves. */
-const MOST_SHARED_RIGHTS = 10_000
-
 /**
  * The directory in memory: from a secret's digest to all that an exchange needs, found without any I/O. Known is every
  * secret that was not revoked, ended or expired when it was read, those of suspended tenants and disabled keys
- * included; what has ended since may stay, because time is compared at each use. Keys that have the same rights share
- * them, so that 250,000 keys fit (bench/directory-memory.ts).
+ * included; what has ended since may stay, because time is compared at each use. What it costs: bench/directory-memory.ts.
  */
 export class DirectoryIndex {
   readonly #maxKeys: number
   readonly #secrets = new Map<string, Entry>()
   readonly #keys = new Map<string, KnownKey>()
   readonly #tenants = new Map<string, KnownTenant>()
-  readonly #sharedRights = new Map<string, KeyRights>()
   #catalogue: Catalogue
   /** A key had no room, so some keys are found in Postgres only. */
   overflowed = false
@@ -109,8 +104,9 @@ export class DirectoryIndex {
       this.overflowed = true
       return
     }
+    // One text for all keys of a tenant.
     const tenantId = this.#tenants.get(key.tenantId)?.id ?? key.tenantId
-    const kept = { ...key, tenantId, rights: this.#shared(key.rights) }
+    const kept = { ...key, tenantId }
     this.#keys.set(kept.id, kept)
     for (const secret of kept.secrets) this.#secrets.set(secret.digest, { key: kept, secret })
   }
@@ -141,15 +137,6 @@ export class DirectoryIndex {
 
   #removeKeysOf(tenantIds: ReadonlySet<string>): void {
     for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
-  }
-
-  #shared(rights: KeyRights): KeyRights {
-    const text = JSON.stringify(rights)
-    const known = this.#sharedRights.get(text)
-    if (known) return known
-    if (this.#sharedRights.size >= MOST_SHARED_RIGHTS) this.#sharedRights.clear()
-    this.#sharedRights.set(text, rights)
-    return rights
   }
 }
 

@@ -18,8 +18,10 @@ export interface Copy {
   position: FeedPosition
 }
 
-/** Small enough that reading one in holds up exchanges for a few milliseconds only, and no query for long. */
+/** Small enough that no query takes long. */
 const KEYS_A_PAGE = 1_000
+/** Small enough that reading a page in holds up exchanges for a few milliseconds only. */
+const KEYS_A_PAGE_WHILE_SERVING = 250
 const TENANTS_A_PAGE = 1_000
 const INSTANTS_A_PAGE = 20_000
 
@@ -32,12 +34,13 @@ type Reader = <T>(
 /**
  * Reads the whole directory, page by page. The position is from before the first page: what changed later is in the
  * feed after it, and wins over what was read here once the copy has caught up; before that it must not be used.
+ * `serving`: exchanges are answered meanwhile, and go first.
  *
  * @throws {Unavailable} when the database does not answer, or `signal` says that nobody waits any more.
  */
 export async function loadCopy(
   database: Database,
-  options: { maxKeys: number; tokenTtlSeconds: number; signal: AbortSignal },
+  options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean; signal: AbortSignal },
 ): Promise<Copy> {
   const { maxKeys, tokenTtlSeconds } = options
   const failed = new AbortController()
@@ -50,16 +53,18 @@ export async function loadCopy(
   }
   index.overflowed = await database.read(db => hasMoreKeysThan(db, maxKeys))
   const usedSince = index.overflowed ? await latestUse(reader, maxKeys) : null
+  const limit = options.serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
   const readKeys = async (from: string, upTo: string | null) => {
-    const page = { upTo, limit: KEYS_A_PAGE, usedSince }
+    const page = { upTo, limit, usedSince }
     for await (const keys of reader((db, after) => keyPage(db, { ...page, after }), from)) {
       for (const key of keys) index.put(key)
     }
   }
-  // Two halves at once: the server makes a page of one while this process reads the other's.
   const middle = await database.read(middleKey)
   try {
-    await Promise.all([readKeys('0', middle), readKeys(middle, null)])
+    // Two halves at once: the server makes a page of one while this process reads the other's.
+    if (!options.serving) await Promise.all([readKeys('0', middle), readKeys(middle, null)])
+    else await readKeys('0', null)
   } finally {
     failed.abort()
   }

@@ -4,17 +4,17 @@ import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import { inTime } from '../system/deadline.ts'
 import type { NamedKey } from '../system/secret.ts'
+import { type Applied, Changed } from './applied.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type LookedUp, lookUpSecrets } from './directory-repository.ts'
-import type { Applied, Follower } from './follower.ts'
+import type { Follower } from './follower.ts'
+import { NegativeAnswers } from './negative-answers.ts'
 
 const TICK_MS = 20
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
 /** So that whoever asked is answered within the second. */
 const LONGEST_WAIT_MS = 850
-const NEGATIVE_MS = 1_000
-const MOST_NEGATIVES = 10_000
 /** An answer that took longer is believed only after a poll has shown what was committed meanwhile. */
 const SLOW_ANSWER_MS = 200
 const MOST_TRIES = 3
@@ -52,13 +52,12 @@ export class FallbackLookup {
   readonly #stopped = new AbortController()
   /** Not asked yet, by their digests. */
   readonly #questions = new Map<string, Question>()
-  /** Digests that open nothing, and until when (monotonic milliseconds) that is believed; oldest first. */
-  readonly #negatives = new Map<string, { snapshot: SecretSnapshot | undefined; until: number }>()
+  readonly #negatives = new NegativeAnswers()
   #waiting = 0
   #working = false
   #asked = Number.NEGATIVE_INFINITY
-  /** What was applied to the directory since the query under way began. */
-  #since: Applied[] = []
+  /** What was applied to the directory since the query under way began; undefined: none is under way. */
+  #since: Applied[] | undefined
   readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, remembered: 0, failed: 0 }
 
   constructor(options: {
@@ -75,7 +74,7 @@ export class FallbackLookup {
     this.#tokenTtlSeconds = options.tokenTtlSeconds
     this.#follower.observe(applied => {
       this.#negatives.clear()
-      this.#since.push(applied)
+      this.#since?.push(applied)
     })
   }
 
@@ -86,8 +85,8 @@ export class FallbackLookup {
    */
   async find(digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     const name = digests.join()
-    const negative = this.#negatives.get(name)
-    if (negative && negative.until > this.#clock.monotonicMs()) {
+    const negative = this.#negatives.find(name, this.#clock.monotonicMs())
+    if (negative) {
       this.counts.remembered++
       return negative.snapshot
     }
@@ -153,7 +152,8 @@ export class FallbackLookup {
   }
 
   async #ask(batch: readonly Question[]): Promise<void> {
-    this.#since = []
+    const since: Applied[] = []
+    this.#since = since
     this.#asked = this.#clock.monotonicMs()
     this.counts.queries++
     const digests = batch.flatMap(question => question.digests)
@@ -164,7 +164,7 @@ export class FallbackLookup {
       if (this.#clock.monotonicMs() - this.#asked > SLOW_ANSWER_MS) await this.#follower.poll()
       const lacking = Object.keys(pepperChecks).filter(id => this.#pepperChecks[id] !== pepperChecks[id])
       const byDigest = new Map(found.map(each => [each.digest, each]))
-      const changed = new Changed(this.#since)
+      const changed = new Changed(since)
       for (const question of batch) {
         const digest = question.digests.find(each => byDigest.has(each))
         const hit = digest === undefined ? undefined : byDigest.get(digest)
@@ -175,6 +175,8 @@ export class FallbackLookup {
     } catch (error) {
       // Whoever waits for the next query would wait for the same fault.
       this.#failAll([...batch, ...this.#questions.values()], error)
+    } finally {
+      this.#since = undefined
     }
   }
 
@@ -214,38 +216,13 @@ export class FallbackLookup {
   }
 
   #noteNegative(question: Question, snapshot: SecretSnapshot | undefined): void {
-    if (this.#since.length > 0) return
-    const now = this.#clock.monotonicMs()
-    for (const [name, { until }] of this.#negatives) {
-      if (until > now && this.#negatives.size < MOST_NEGATIVES) break
-      this.#negatives.delete(name)
-    }
-    const name = question.digests.join()
-    this.#negatives.delete(name)
-    this.#negatives.set(name, { snapshot, until: now + NEGATIVE_MS })
+    if (!this.#since || this.#since.length > 0) return
+    this.#negatives.note(question.digests.join(), snapshot, this.#clock.monotonicMs())
   }
 
   #failAll(questions: readonly Question[], error: unknown): void {
     this.#questions.clear()
     for (const question of questions) question.reject(error)
-  }
-}
-
-/** What the directory learnt since a moment. */
-class Changed {
-  readonly #everything: boolean
-  readonly #names: ReadonlySet<string>
-
-  constructor(since: readonly Applied[]) {
-    const changes = since.flatMap(applied => (applied === 'everything' ? [] : applied))
-    // A tier or a model is part of what every key yields.
-    this.#everything =
-      since.includes('everything') || changes.some(({ kind }) => kind === 'tier' || kind === 'model')
-    this.#names = new Set(changes.map(({ kind, id }) => `${kind} ${id}`))
-  }
-
-  concern({ keyId, tenantId }: SecretSnapshot): boolean {
-    return this.#everything || this.#names.has(`key ${keyId}`) || this.#names.has(`tenant ${tenantId}`)
   }
 }
 

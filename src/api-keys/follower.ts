@@ -7,19 +7,17 @@ import { inTime } from '../system/deadline.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { Rounds } from '../system/rounds.ts'
+import type { Applied } from './applied.ts'
 import type { SecretSnapshot } from './directory.ts'
+import { keyDifferences } from './directory-difference.ts'
 import type { KnownKey } from './directory-index.ts'
 import { type Copy, loadCopy } from './directory-load.ts'
 import { readNews } from './directory-repository.ts'
-
-/** What a poll brought: changes, or a directory that was read anew. */
-export type Applied = readonly Change[] | 'everything'
 
 /** Longer than this nobody who changed something waits to hear that it is applied here. */
 const LONGEST_SETTLING_MS = 500
 /** Replicas that lost their position at the same moment do not all read everything at the same moment. */
 const RELOAD_JITTER_MS = 500
-const MOST_IDS_LOGGED = 100
 
 /**
  * Keeps this replica's directory as the database has it: reads it once, then follows the change feed. A copy of the
@@ -198,7 +196,8 @@ export class Follower {
   }
 
   #readAnew(): Promise<Copy> {
-    return loadCopy(this.#database, { ...this.#limits, signal: this.#stopped.signal })
+    const serving = this.#copy !== undefined
+    return loadCopy(this.#database, { ...this.#limits, serving, signal: this.#stopped.signal })
   }
 
   #replace(copy: Copy): void {
@@ -213,25 +212,16 @@ export class Follower {
         'there are more keys than MINTMARK_DIRECTORY_MAX_KEYS: the others need the database at each exchange',
       )
     }
-    if (before) this.#logger.warn(differences(before, copy), 'the directory was read anew')
     this.#tell('everything')
+    if (before) void this.#logDifferences(before, copy)
+  }
+
+  async #logDifferences(before: Copy, after: Copy): Promise<void> {
+    const differences = await keyDifferences(before.index, after.index, this.#clock)
+    this.#logger.warn(differences, 'the directory was read anew')
   }
 
   #tell(applied: Applied): void {
     for (const hear of this.#observers) hear(applied)
-  }
-}
-
-/** After a failover or a restore: what the database does not know any more, and what it knows again. */
-function differences(before: Copy, after: Copy) {
-  const missing = (from: Copy, to: Copy) => [...from.index.keyIds()].filter(id => !to.index.has(id))
-  const gone = missing(before, after)
-  const come = missing(after, before)
-  return {
-    keys: after.index.size,
-    keysGone: gone.length,
-    keysCome: come.length,
-    gone: gone.slice(0, MOST_IDS_LOGGED),
-    come: come.slice(0, MOST_IDS_LOGGED),
   }
 }

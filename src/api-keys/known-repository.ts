@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import { grantedNames } from '../tenants/grant-repository.ts'
-import type { Catalogue } from '../tenants/rights.ts'
+import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { KnownKey, KnownTenant } from './directory-index.ts'
 
 /**
@@ -14,9 +14,10 @@ const notPast = (column: string) => sql`(${sql.ref(column)} IS NULL OR ${sql.ref
 /** Keys with the secrets that still open something. `which` is a condition on `k`, and what may follow one. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
-    k.disabled_at IS NOT NULL AS disabled, k.tier, k.scopes, k.audiences, k.token_ttl_seconds,
-    CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END AS models,
-    CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END AS adapters,
+    k.disabled_at IS NOT NULL AS disabled,
+    json_build_array(k.tier, k.scopes, k.audiences, k.token_ttl_seconds,
+      CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
+      CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
     (SELECT json_agg(json_build_array(s.id, encode(s.digest, 'base64'), ${epochMs('s.ends_at')}) ORDER BY s.seq)
       FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.revoked_at IS NULL AND ${notPast('s.ends_at')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
@@ -47,12 +48,8 @@ export interface KeyRow {
   tenant_id: string
   expires_at: number | null
   disabled: boolean
-  tier: string | null
-  scopes: string[]
-  audiences: string[] | null
-  token_ttl_seconds: number | null
-  models: string[] | null
-  adapters: string[] | null
+  /** JSON, of which most keys have the same. */
+  rights: string
   secrets: [id: string, digest: string, endsAt: number | null][] | null
 }
 
@@ -79,16 +76,24 @@ export const toKey = (row: KeyRow): KnownKey => ({
   tenantId: row.tenant_id,
   expiresAt: row.expires_at,
   disabled: row.disabled,
-  rights: {
-    tier: row.tier,
-    scopes: row.scopes,
-    models: row.models,
-    adapters: row.adapters,
-    audiences: row.audiences,
-    tokenTtlSeconds: row.token_ttl_seconds,
-  },
+  rights: toRights(row.rights),
   secrets: (row.secrets ?? []).map(([id, digest, endsAt]) => ({ id, digest, endsAt })),
 })
+
+/** Past this many different rights, remembering them would cost more than it saves. */
+const MOST_RIGHTS = 10_000
+const rightsByText = new Map<string, KeyRights>()
+
+/** The same text gives the same object, so that 250,000 keys share a few lists. */
+function toRights(text: string): KeyRights {
+  const known = rightsByText.get(text)
+  if (known) return known
+  const [tier, scopes, audiences, tokenTtlSeconds, models, adapters] = JSON.parse(text)
+  const rights: KeyRights = { tier, scopes, audiences, tokenTtlSeconds, models, adapters }
+  if (rightsByText.size >= MOST_RIGHTS) rightsByText.clear()
+  rightsByText.set(text, rights)
+  return rights
+}
 
 export const toTenant = (row: TenantRow): KnownTenant => ({
   id: row.id,

@@ -157,11 +157,4 @@ describe('the directory in memory', () => {
     index.removeEnded(1_001)
     expect([...index.keyIds()]).toEqual(['key_a'])
   })
-
-  it('keeps one copy of the rights that keys share', () => {
-    index.put(key('b'))
-    index.put(key('c', { rights: { ...rights, tier: 'premium' } }))
-    expect(stateOf('b')?.keyRights).toBe(stateOf('a')?.keyRights)
-    expect(stateOf('c')?.keyRights).not.toBe(stateOf('a')?.keyRights)
-  })
 })

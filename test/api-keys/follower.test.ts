@@ -56,6 +56,16 @@ describe('known after the load', () => {
   })
 })
 
+it('keys with the same rights share them in memory', async () => {
+  const other = await writer.tenantWithKey()
+  await following.follower.load()
+  const [one, two] = [key, other].map(({ secret }) => following.known(secret)?.keyRights)
+  expect(one).toEqual(
+    expect.objectContaining({ scopes: ['inference'], tier: null, models: null, audiences: null }),
+  )
+  expect(two).toBe(one)
+})
+
 describe('a change', () => {
   const snapshot = () => following.known(key.secret)
   const patchTenant = (body: object) => () => writer.admin('PATCH', `/tenants/${key.tenantId}`, body)
@@ -205,9 +215,10 @@ describe('a lost position', () => {
       return following.follower.reloads === 1 && !knows(lost)
     })
     expect([knows(key), knows(back)]).toEqual([true, true])
-    const told = following.logs
-      .map(line => JSON.parse(line))
-      .find(line => line.msg === 'the directory was read anew')
+    const lines = () => following.logs.map(line => JSON.parse(line))
+    const told = await until('it is told', () =>
+      lines().find(({ msg }) => msg === 'the directory was read anew'),
+    )
     expect(told).toMatchObject({
       level: 'warn',
       gone: [lost.keyId],
@@ -218,7 +229,7 @@ describe('a lost position', () => {
   it('does not stop what is committed meanwhile, and staleness counts until all was read', async () => {
     await following.follower.load()
     await sql('UPDATE change_feed SET id = gen_random_uuid()')
-    const page = proxy.holdAnswerTo('k.seq <=')
+    const page = proxy.holdAnswerTo('k.seq >')
     await following.follower.poll()
     following.clock.forward(100)
     await page
@@ -237,7 +248,7 @@ describe('a lost position', () => {
   it('is tried again when reading anew fails', async () => {
     await following.follower.load()
     await sql('UPDATE change_feed SET id = gen_random_uuid()')
-    const page = proxy.holdAnswerTo('k.seq <=')
+    const page = proxy.holdAnswerTo('k.seq >')
     await following.follower.poll()
     await page
     await proxy.become('cut')
