@@ -1,4 +1,4 @@
-import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
+import { type Catalogue, effectiveTier, type KeyRights, type TenantRights } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 
 /** A key with the secrets that still open something. Instants are epoch milliseconds. */
@@ -81,6 +81,8 @@ export class DirectoryIndex {
     const tenant = entry && this.#tenants.get(entry.key.tenantId)
     if (!tenant) return undefined
     const { key, secret } = entry
+    // While a long list of changes is applied in pieces, a tenant may still have a tier that is gone already.
+    if (!this.#catalogue.priorities.has(effectiveTier(tenant.rights, key.rights))) return undefined
     const snapshot = snapshotOf({ key, secret, tenant, catalogue: this.#catalogue })
     return { snapshot, stalenessSeconds: tenant.stalenessSeconds }
   }

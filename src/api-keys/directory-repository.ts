@@ -23,8 +23,8 @@ import {
 
 /** How the directory is read. Each read is one statement, and so of one moment, through any pooler. */
 
-/** Behind by more rows than this, reading everything again is cheaper than following. */
-const MOST_FEED_ROWS = 5_000
+/** So that no query takes long. */
+const MOST_FEED_ROWS = 2_000
 
 export interface ReadPage<T> {
   items: T[]
@@ -93,14 +93,14 @@ export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promis
 }
 
 /**
- * What has changed since `position`, as it is at the position that comes with it. `lost`: the position is not in the
- * feed any more. `far`: there is more than is worth following; the news go as far as the position that comes with them.
+ * What has changed since `position`, up to the position that comes with it, as it is now. `lost`: the position is not
+ * in the feed any more. `more`: there are changes after those.
  */
 export async function readNews(
   db: Handle,
   position: FeedPosition,
   tokenTtlSeconds: number,
-): Promise<'lost' | { changes: Change[]; news: News; position: FeedPosition; far: boolean }> {
+): Promise<'lost' | { changes: Change[]; news: News; position: FeedPosition; more: boolean }> {
   const named = (kind: Change['kind']) => sql`(SELECT id FROM named WHERE kind = ${kind})`
   const { rows } = await sql<NewsRow>`
     WITH feed AS (${feedFrom(position, MOST_FEED_ROWS)}),
@@ -127,7 +127,7 @@ export async function readNews(
       catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
     },
     position: row.last,
-    far: row.count >= MOST_FEED_ROWS,
+    more: row.count >= MOST_FEED_ROWS,
   }
 }
 

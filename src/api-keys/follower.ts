@@ -22,7 +22,7 @@ const RELOAD_JITTER_MS = 500
 /**
  * Keeps this replica's directory as the database has it: reads it once, then follows the change feed. A copy of the
  * directory is only ever changed by a poll, polls run one at a time, and each applies all that changed since the last
- * one as of one moment; so the directory is always a state that the database was in.
+ * one as of one moment (in pieces only after a long absence); so the directory is a state that the database was in.
  */
 export class Follower {
   readonly #database: Database
@@ -145,38 +145,38 @@ export class Follower {
     const begun = this.#clock.monotonicMs()
     const copy = this.#loaded ?? this.#copy
     if (!copy) return
-    if (!(await this.#catchUp(copy))) await this.#startOver(copy)
-    else if (copy === this.#loaded) this.#replace(copy)
-    if (!this.#incomplete) this.#seenUntil = begun
-    else this.#loadAgain()
+    if (await this.#catchUp(copy)) {
+      if (copy === this.#loaded) this.#replace(copy)
+    } else if (copy === this.#loaded) {
+      this.#loaded = undefined
+      if (!this.#copy) throw new Unavailable('The change feed was replaced while it was read. Try again.')
+    } else await this.#loseTrack(copy)
+    if (this.#incomplete) this.#loadAgain()
+    else this.#seenUntil = begun
   }
 
-  /** False when the copy has to be read anew. */
+  /** False when the position is lost. */
   async #catchUp(copy: Copy): Promise<boolean> {
     const { tokenTtlSeconds } = this.#limits
     for (;;) {
       if (samePosition(await this.#database.read(feedEnd), copy.position)) return true
       const read = await this.#database.read(db => readNews(db, copy.position, tokenTtlSeconds))
-      // Applying one part of the news would mix two states of the database; a copy that nobody sees yet may be mixed.
-      if (read === 'lost' || (read.far && copy === this.#copy)) return false
+      if (read === 'lost') return false
       copy.index.apply(read.news)
       copy.position = read.position
       if (copy === this.#copy) this.#tell(read.changes)
-      if (!read.far) return true
+      if (!read.more) return true
     }
   }
 
   /** Exchanges go on with what is known, changes from now on are followed, and everything is read anew meanwhile. */
-  async #startOver(copy: Copy): Promise<void> {
-    if (copy === this.#loaded) this.#loaded = undefined
-    if (!this.#copy) throw new Unavailable('The change feed was replaced while it was read. Try again.')
+  async #loseTrack(copy: Copy): Promise<void> {
     this.#incomplete = true
-    const { position } = this.#copy
-    const end = await this.#database.read(feedEnd)
-    this.#copy.position = end
+    const { position } = copy
+    copy.position = await this.#database.read(feedEnd)
     this.#logger.warn(
-      { position, end },
-      'the change feed does not lead here from where this replica was: reading the directory anew',
+      { position, end: copy.position },
+      'the change feed was replaced or pruned since this replica followed it: reading the directory anew',
     )
   }
 

@@ -39,7 +39,7 @@ export interface EffectiveRights {
  * A key's own order wins, so that its first audience is its default.
  */
 export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue: Catalogue): EffectiveRights {
-  const tier = key.tier !== null && tenant.allowedTiers.includes(key.tier) ? key.tier : tenant.tier
+  const tier = effectiveTier(tenant, key)
   const priority = catalogue.priorities.get(tier)
   if (priority === undefined) throw new Error(`the tier "${tier}" has no priority in the catalogue`)
   const tenantModels = narrowed(catalogue.models, tenant.models)
@@ -56,6 +56,14 @@ export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue:
       key.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
     ),
   }
+}
+
+/** The key's tier where the tenant allows it, else the tenant's. */
+export function effectiveTier(
+  tenant: Pick<TenantRights, 'tier' | 'allowedTiers'>,
+  key: Pick<KeyRights, 'tier'>,
+): string {
+  return key.tier !== null && tenant.allowedTiers.includes(key.tier) ? key.tier : tenant.tier
 }
 
 function narrowed(ceiling: readonly string[], choice: readonly string[] | null): string[] {

@@ -103,6 +103,11 @@ describe('the directory in memory', () => {
       news({ catalogue: { ...catalogue, models: [] } }),
       { catalogue: { ...catalogue, models: [] } },
     ],
+    [
+      'a catalogue without its tier, and leaves it to be looked up',
+      news({ catalogue: { ...catalogue, priorities: new Map() } }),
+      undefined,
+    ],
     ['what does not concern it', news({ keyIds: ['key_x'], tenantIds: ['other'] }), { keyId: 'key_a' }],
   ])('applies %s', (_, applied, state) => {
     index.apply(applied)
