@@ -5,11 +5,11 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
 import type { Database } from './database.ts'
+import { leaveWithoutWaiting } from './goodbye.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const PROBE_TIMEOUT_MS = 2_000
 const PROBE_INTERVAL_MS = 5_000
-const LONGEST_GOODBYE_MS = 500
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 2_500
 /** Where LISTEN is taken and nothing arrives: that is how the place is, and will not be over soon. */
@@ -94,13 +94,14 @@ export class ChangeListener {
     this.#stopped.signal.addEventListener('abort', stop)
     try {
       await client.connect()
+      leaveWithoutWaiting(client)
       await this.#follow(client, lost.signal)
       return lost.signal.reason
     } catch (error) {
       return error
     } finally {
       this.#stopped.signal.removeEventListener('abort', stop)
-      await this.#close(client)
+      await client.end().catch(() => {})
     }
   }
 
@@ -121,14 +122,6 @@ export class ChangeListener {
       if (!this.listening) this.#began()
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
     }
-  }
-
-  /** pg says goodbye and waits for the other end, which may be gone. */
-  async #close(client: pg.Client): Promise<void> {
-    const ended = client.end().catch(() => {})
-    await inTime(this.#clock, LONGEST_GOODBYE_MS, ended)
-    const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } }
-    connection?.stream?.destroy()
   }
 
   #began(): void {

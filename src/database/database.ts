@@ -4,6 +4,7 @@ import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
 import type { Change } from './change.ts'
 import { databaseUnavailable, isConnectionFault, toDomainError } from './constraint.ts'
+import { leaveWithoutWaiting } from './goodbye.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories take whichever they are given. */
@@ -11,6 +12,8 @@ export type Handle = Kysely<Schema>
 
 const CONNECT_TIMEOUT_MS = 500
 const QUERY_TIMEOUT_MS = 800
+/** An idle connection may have died without a word. */
+const IDLE_TIMEOUT_MS = 8_000
 
 /**
  * database/ is where Postgres is reached: the pool, the tables, migrations, the installation record and the change
@@ -33,6 +36,7 @@ export class Database {
       max: options.maxConnections,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
+      idleTimeoutMillis: IDLE_TIMEOUT_MS,
       keepAlive: true,
       application_name: 'mintmark',
     })
@@ -40,6 +44,7 @@ export class Database {
     this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
     // For the moment between the pool's own listener, which goes when a client is given out, and ours.
     this.#pool.on('connect', client => void client.on('error', () => {}))
+    this.#pool.on('connect', leaveWithoutWaiting)
     this.#kysely = new Kysely<Schema>({
       dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
     })
