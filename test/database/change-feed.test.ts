@@ -163,7 +163,6 @@ describe('a transaction that would hold up the others', () => {
   })
 
   it('is ended by Postgres when it falls silent for 400 ms, and its locks are free again', async () => {
-    const holding = gate()
     const never = gate()
     const holding = gate()
     const silent = database.write(async trx => {
