@@ -1,5 +1,7 @@
 import type { Applied } from './api-keys/applied.ts'
 import type { Caller } from './api-keys/authenticator.ts'
+import { pruneUsage } from './api-keys/deferred-repository.ts'
+import type { DeferredWrites } from './api-keys/deferred-writes.ts'
 import type { Follower } from './api-keys/follower.ts'
 import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
 import { mutate } from './audit/audit-log.ts'
@@ -27,6 +29,7 @@ import { verifyAccessToken } from './tokens/token-verifier.ts'
 const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
 const LONGEST_ADVANCE_MS = 10_000
+const DEFERRED_MS = 5_000
 const PRUNE_MS = 3_600_000
 /** How often a directory that is not followed is told of, once it is a second old. */
 const STALENESS_LOG_MS = 60_000
@@ -38,6 +41,7 @@ interface Parts {
   database: Database
   time: DatabaseTime
   follower: Follower
+  deferred: DeferredWrites
   signingKeys: SigningKeys
   clock: Clock
   random: Random
@@ -100,7 +104,7 @@ export class Maintenance {
 
   /** Follows the changes and the clock of the database, and lets go what is old. */
   start(): void {
-    const { clock, database, time, follower, signingKeys } = this.#parts
+    const { clock, database, time, follower, deferred, signingKeys } = this.#parts
     const every = (ms: number, name: string, task: () => Promise<unknown>) => {
       this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
     }
@@ -114,9 +118,11 @@ export class Maintenance {
       // The net under the change feed.
       await signingKeys.refresh()
     })
-    every(PRUNE_MS, 'prune change feed', async () => {
+    every(DEFERRED_MS, 'write what exchanges left', () => deferred.flush())
+    every(PRUNE_MS, 'let go what is old', async () => {
       follower.removeEnded(time.now())
       await database.read(pruneChangeFeed)
+      await database.read(pruneUsage)
     })
   }
 

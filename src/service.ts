@@ -3,6 +3,7 @@ import { AdminAuth } from './admin/admin-auth.ts'
 import { countLiveKeys } from './api-keys/api-key-repository.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Authenticator } from './api-keys/authenticator.ts'
+import { DeferredWrites } from './api-keys/deferred-writes.ts'
 import { FallbackLookup } from './api-keys/fallback-lookup.ts'
 import { Follower } from './api-keys/follower.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
@@ -19,6 +20,7 @@ import { ReadinessGate } from './readiness.ts'
 import { KeyEncryption } from './signing-keys/key-encryption.ts'
 import { SigningKeys } from './signing-keys/signing-keys.ts'
 import { type Clock, systemClock } from './system/clock.ts'
+import { FailureLimit } from './system/failure-limit.ts'
 import { createLogger, type Logger } from './system/logger.ts'
 import { type Random, systemRandom } from './system/random.ts'
 import { Models } from './tenants/models.ts'
@@ -94,12 +96,16 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const directory = new ReplicaDirectory({ follower, fallback })
   const directUrl = config.databaseUrlDirect?.reveal() ?? databaseUrl
   const listener = new ChangeListener({ ...following, url: directUrl, wake: () => follower.wake() })
-  const authenticator = new Authenticator({ digests, directory, now: () => time.now() })
+  const failures = new FailureLimit({ perMinute: config.failuresPerMinute })
+  const redigested = (from: string, to: string) => follower.redigest(from, to)
+  const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
+  const now = () => time.now()
+  const authenticator = new Authenticator({ digests, directory, failures, deferred, now })
 
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const signingKeys = new SigningKeys({ database, encryption })
   const ring = () => signingKeys.ring
-  const parts = { config, issuer, database, time, follower, signingKeys, clock, random, logger }
+  const parts = { config, issuer, database, time, follower, deferred, signingKeys, clock, random, logger }
   const maintenance = new Maintenance(parts)
   follower.observe(applied => maintenance.follow(applied))
   const signingAlg = () => maintenance.policy.signingAlg
@@ -116,6 +122,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     jwksMaxAgeSeconds,
     ring,
     authenticator,
+    deferred,
     tokenIssuer,
     readiness,
   })
@@ -157,6 +164,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     ])
     await listeners.ops.close(OPS_DEADLINE_MS)
     maintenance.stop()
+    await deferred.drain()
     follower.stop()
     fallback.stop()
     await Promise.all([database.close(), directoryDatabase.close()])

@@ -27,6 +27,7 @@ const PACKAGES: Record<string, RegExp> = {
   express: /^(http|oauth|admin|gateway)\//,
   kysely: /^(database\/|audit\/audit-log|(tenants|api-keys|signing-keys)\/.*(-repository|directory)\.ts$)/,
   pg: /^database\//,
+  'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
   zod: /^admin\//,
   commander: /^cli\//,

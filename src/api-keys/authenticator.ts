@@ -1,7 +1,9 @@
+import type { FailureLimit } from '../system/failure-limit.ts'
 import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import { parseCredential } from './api-key.ts'
+import type { DeferredWrites } from './deferred-writes.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
-import type { KeyDigests } from './key-digest.ts'
+import type { KeyDigest, KeyDigests } from './key-digest.ts'
 
 /** A credential as it was presented. `clientId` may name the key or its tenant, and may be absent. */
 export interface Credential {
@@ -33,10 +35,13 @@ type Unauthentic =
 /** The credential is right, so its owner is told. */
 type Barred = 'tenant_suspended' | 'key_disabled'
 
-export type Authentication =
-  | { ok: true; caller: Caller }
-  | { ok: false; barred: false; reason: Unauthentic; keyId?: string }
-  | { ok: false; barred: true; reason: Barred; keyId: string }
+export type Authentication = { ok: true; caller: Caller } | Refusal
+export type Refusal = { ok: false; keyId?: string } & (
+  | { kind: 'unauthentic'; reason: Unauthentic }
+  | { kind: 'barred'; reason: Barred; keyId: string }
+  /** Too many keys that nobody has came from the same address: this one was not looked up. */
+  | { kind: 'limited'; reason: 'too_many_failures'; retryAfterSeconds: number }
+)
 
 /** With less than this left there is no whole second to issue a token for. */
 const SHORTEST_REST_MS = 1000
@@ -45,21 +50,75 @@ const SHORTEST_REST_MS = 1000
 export class Authenticator {
   readonly #digests: KeyDigests
   readonly #directory: Directory
+  readonly #failures: FailureLimit
+  readonly #deferred: DeferredWrites
   readonly #now: () => number
 
   /** `now` is the database's time in epoch milliseconds. */
-  constructor(options: { digests: KeyDigests; directory: Directory; now: () => number }) {
+  constructor(options: {
+    digests: KeyDigests
+    directory: Directory
+    failures: FailureLimit
+    deferred: DeferredWrites
+    now: () => number
+  }) {
     this.#digests = options.digests
     this.#directory = options.directory
+    this.#failures = options.failures
+    this.#deferred = options.deferred
     this.#now = options.now
   }
 
-  /** @throws {Unavailable} when it cannot be told whether the key is known. */
-  async authenticate(credential: Credential): Promise<Authentication> {
+  /**
+   * `source` is the address of the caller.
+   * @throws {Unavailable} when it cannot be told whether the key is known.
+   */
+  async authenticate(credential: Credential, source: string | undefined): Promise<Authentication> {
     const parts = parseCredential(credential.secret)
     if (parts?.prefix !== 'mmk') return unauthentic('malformed')
-    const found = await this.#directory.find(this.#digests.forFinding(credential.secret))
-    return found ? judge(found, credential.clientId, this.#now()) : unauthentic('unknown', `key_${parts.id}`)
+    const digests = this.#digests.forFinding(credential.secret)
+    const found = this.#directory.find(digests) ?? (await this.#lookUp(digests, source))
+    if (found && 'ok' in found) return found
+    const now = this.#now()
+    const answer = found ? judge(found, credential.clientId, now) : unauthentic('unknown', `key_${parts.id}`)
+    this.#note(answer, { ...(found && { found }), digests, now })
+    return answer
+  }
+
+  /** A key that nobody has costs its source a failure; one that is known, or turns out to be, never does. */
+  async #lookUp(
+    digests: readonly KeyDigest[],
+    source: string | undefined,
+  ): Promise<SecretSnapshot | Refusal | undefined> {
+    if (this.#directory.knows(digests)) return this.#directory.lookUp(digests)
+    const allowance = await this.#failures.take(source)
+    if (!allowance.granted) {
+      const { retryAfterSeconds } = allowance
+      return { ok: false, kind: 'limited', reason: 'too_many_failures', retryAfterSeconds }
+    }
+    const found = await this.#directory.lookUp(digests).catch(fault => {
+      allowance.giveBack()
+      throw fault
+    })
+    if (found && !found.keyRevoked && !found.secretRevoked) allowance.giveBack()
+    return found
+  }
+
+  #note(
+    answer: Authentication,
+    how: { found?: SecretSnapshot; digests: readonly KeyDigest[]; now: number },
+  ): void {
+    const { found, digests, now } = how
+    if (!answer.ok) {
+      const { keyId, reason } = answer
+      // Whoever guesses names ids that nobody has: those are not kept.
+      if (keyId && (found || this.#directory.knowsKey(keyId))) this.#deferred.count(keyId, reason, now)
+    } else if (found) {
+      this.#deferred.used(found.secretId, now)
+      const stored = digests[0]?.digest.toString('base64')
+      if (stored && found.secretDigest !== stored)
+        this.#deferred.redigest(found.secretId, found.secretDigest, stored)
+    }
   }
 }
 
@@ -73,8 +132,8 @@ export function judge(found: SecretSnapshot, clientId: string | undefined, now: 
   if (found.secretRevoked) return unauthentic('secret_revoked', keyId)
   if (over(found.keyExpiresAt)) return unauthentic('key_expired', keyId)
   if (over(found.secretEndsAt)) return unauthentic('secret_ended', keyId)
-  if (found.tenantSuspended) return { ok: false, barred: true, reason: 'tenant_suspended', keyId }
-  if (found.keyDisabled) return { ok: false, barred: true, reason: 'key_disabled', keyId }
+  if (found.tenantSuspended) return { ok: false, kind: 'barred', reason: 'tenant_suspended', keyId }
+  if (found.keyDisabled) return { ok: false, kind: 'barred', reason: 'key_disabled', keyId }
   const ends = [found.keyExpiresAt, found.secretEndsAt].filter(end => end !== null)
   return {
     ok: true,
@@ -89,6 +148,6 @@ export function judge(found: SecretSnapshot, clientId: string | undefined, now: 
   }
 }
 
-function unauthentic(reason: Unauthentic, keyId?: string): Authentication {
-  return { ok: false, barred: false, reason, ...(keyId !== undefined && { keyId }) }
+function unauthentic(reason: Unauthentic, keyId?: string): Refusal {
+  return { ok: false, kind: 'unauthentic', reason, ...(keyId !== undefined && { keyId }) }
 }

@@ -67,6 +67,11 @@ export class DirectoryIndex {
     return this.#tenants.size
   }
 
+  /** Whether there is such a secret, whatever has become of its tenant. */
+  knows(digest: string): boolean {
+    return this.#secrets.has(digest)
+  }
+
   keyIds(): IterableIterator<string> {
     return this.#keys.keys()
   }
@@ -129,6 +134,15 @@ export class DirectoryIndex {
     this.#tenants.delete(id)
   }
 
+  /** A secret is found by another digest from now on. */
+  redigest(from: string, to: string): void {
+    const entry = this.#secrets.get(from)
+    if (!entry) return
+    const { key, secret } = entry
+    const secrets = key.secrets.map(each => (each === secret ? { ...secret, digest: to } : each))
+    this.put({ ...key, secrets })
+  }
+
   /** Makes room: what has ended by `now` (epoch milliseconds) opens nothing again unless it is changed. */
   removeEnded(now: number): void {
     const past = (end: number | null) => end !== null && end <= now
@@ -151,6 +165,7 @@ export function snapshotOf(known: {
   const { key, secret, tenant, catalogue } = known
   return {
     secretId: secret.id,
+    secretDigest: secret.digest,
     secretEndsAt: secret.endsAt,
     secretRevoked: false,
     keyId: key.id,

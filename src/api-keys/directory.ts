@@ -4,6 +4,8 @@ import type { KeyDigest } from './key-digest.ts'
 /** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {
   secretId: string
+  /** Base64: what it was found by. */
+  secretDigest: string
   secretEndsAt: number | null
   secretRevoked: boolean
   keyId: string
@@ -19,6 +21,11 @@ export interface SecretSnapshot {
 
 /** Finds what is known of a secret by its digest under any of our peppers. */
 export interface Directory {
-  /** @throws {Unavailable} when it cannot be told whether the secret is known. */
-  find(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined>
+  /** From memory: undefined when the secret is not known, or from too long ago. */
+  find(digests: readonly KeyDigest[]): SecretSnapshot | undefined
+  /** Whether the secret is known, from however long ago. */
+  knows(digests: readonly KeyDigest[]): boolean
+  knowsKey(keyId: string): boolean
+  /** From Postgres. @throws {Unavailable} when it cannot be told whether the secret is known. */
+  lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined>
 }

@@ -94,6 +94,15 @@ export class Follower {
     return undefined
   }
 
+  /** Whether the secret is known, from however long ago. */
+  knows(digests: readonly string[]): boolean {
+    return digests.some(digest => this.#copy?.index.knows(digest) === true)
+  }
+
+  knowsKey(keyId: string): boolean {
+    return this.#copy?.index.has(keyId) === true
+  }
+
   /** The first full load. @throws {Unavailable} */
   async load(): Promise<void> {
     if (!this.#copy) this.#loaded = await this.#readAnew()
@@ -130,6 +139,11 @@ export class Follower {
   /** A key that was looked up at a moment since which nothing about it has changed: known from now on, if there is room. */
   remember(key: KnownKey): void {
     if (this.#copy?.index.has(key.id) === false) this.#copy.index.put(key)
+  }
+
+  /** The digest of a secret was replaced in the database, which the feed does not tell of. In base64. */
+  redigest(from: string, to: string): void {
+    this.#copy?.index.redigest(from, to)
   }
 
   /** Lets go what has ended by `now`, in epoch milliseconds. */

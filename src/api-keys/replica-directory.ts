@@ -16,8 +16,21 @@ export class ReplicaDirectory implements Directory {
     this.#fallback = options.fallback
   }
 
-  async find(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined> {
-    const texts = digests.map(({ digest }) => digest.toString('base64'))
-    return this.#follower.find(texts) ?? this.#fallback.find(texts)
+  find(digests: readonly KeyDigest[]): SecretSnapshot | undefined {
+    return this.#follower.find(texts(digests))
+  }
+
+  knows(digests: readonly KeyDigest[]): boolean {
+    return this.#follower.knows(texts(digests))
+  }
+
+  knowsKey(keyId: string): boolean {
+    return this.#follower.knowsKey(keyId)
+  }
+
+  lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined> {
+    return this.#fallback.find(texts(digests))
   }
 }
+
+const texts = (digests: readonly KeyDigest[]) => digests.map(({ digest }) => digest.toString('base64'))

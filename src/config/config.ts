@@ -38,6 +38,7 @@ export interface Config {
   signingAlg: SigningAlg
   stalenessSeconds: number
   directoryMaxKeys: number
+  failuresPerMinute: number
   rotationIntervalSeconds: number
   publishLeadSeconds: number
   logLevel: string
@@ -237,6 +238,13 @@ function readTokens(env: Env) {
       max: 86_400,
       description:
         'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
+    }),
+    failuresPerMinute: env.integer('MINTMARK_FAILURES_PER_MINUTE', {
+      default: 600,
+      min: 1,
+      max: 1_000_000,
+      description:
+        'keys that nobody has, from one address, that are looked up in a minute; beyond it they are 429. Known keys never count',
     }),
     directoryMaxKeys: env.integer('MINTMARK_DIRECTORY_MAX_KEYS', {
       default: 250_000,

@@ -169,6 +169,16 @@ export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
   })
 }
 
+/** Whether new digests are made under this pepper; if so, the record keeps it until the end of the transaction. */
+export async function holdCurrentPepper(trx: Handle, pepper: NamedKey): Promise<boolean> {
+  const row = await trx
+    .selectFrom('installation')
+    .select(['pepper_checks', 'current_pepper'])
+    .forShare()
+    .executeTakeFirstOrThrow()
+  return row.current_pepper === pepper.id && row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]
+}
+
 function lackingIds(recorded: SecretChecks, own: readonly NamedKey[]): string[] {
   const held = checksOf(own)
   return Object.keys(recorded).filter(id => held[id] !== recorded[id])

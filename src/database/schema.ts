@@ -15,6 +15,7 @@ export interface Schema {
   api_keys: ApiKeyTable
   key_grants: { key_id: string; model: string; position: number }
   api_key_secrets: ApiKeySecretTable
+  key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
   change_counter: { singleton: Generated<boolean>; number: string }
   change_feed: ChangeFeedTable

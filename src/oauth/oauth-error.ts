@@ -3,7 +3,7 @@ import { Unavailable } from '../errors.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 
-/** RFC 6749 §5.2, RFC 8707 §2 for invalid_target; the last two are for what RFC 6749 leaves to HTTP. */
+/** RFC 6749 §5.2, RFC 8707 §2 for invalid_target, RFC 8628 §3.5 for slow_down; the last two are for what RFC 6749 leaves to HTTP. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -11,6 +11,7 @@ export type OAuthErrorCode =
   | 'unsupported_grant_type'
   | 'invalid_scope'
   | 'invalid_target'
+  | 'slow_down'
   | 'temporarily_unavailable'
   | 'server_error'
 

@@ -1,5 +1,6 @@
 import type { Express } from 'express'
 import type { Authenticator } from '../api-keys/authenticator.ts'
+import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
 import { rawBody } from '../http/body.ts'
 import { type Readiness, whenReady } from '../http/health.ts'
 import { RequestError } from '../http/request-error.ts'
@@ -21,15 +22,17 @@ export function mountPublicRoutes(
     jwksMaxAgeSeconds: () => number
     ring: () => KeyRing
     authenticator: Authenticator
+    deferred: DeferredWrites
     tokenIssuer: TokenIssuer
     readiness: Readiness
   },
 ): void {
-  const { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, tokenIssuer, readiness } = options
+  const { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, deferred, tokenIssuer, readiness } =
+    options
   const path = literal(new URL(issuer).pathname.replace(/\/$/, ''))
   const at = (route: string) => (path === '' ? [route] : [route, path + route])
   const ready = whenReady(readiness, reason => unavailable(new Error(reason)))
-  const token = tokenEndpoint({ authenticator, issuer: tokenIssuer })
+  const token = tokenEndpoint({ authenticator, issuer: tokenIssuer, deferred })
   const describe = metadata(issuer, signingAlg)
   for (const route of at(PATHS.token)) {
     app.route(route).post(ready, rawBody(LONGEST_FORM_BYTES), token).all(onlyMethods('POST'))

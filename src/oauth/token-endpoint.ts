@@ -1,5 +1,6 @@
 import type { RequestHandler, Response } from 'express'
-import type { Authentication, Authenticator, Caller } from '../api-keys/authenticator.ts'
+import type { Authentication, Authenticator, Caller, Refusal } from '../api-keys/authenticator.ts'
+import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
 import { eventOf } from '../http/request-context.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import { authorizeClientCredentials, type Grant } from './client-credentials.ts'
@@ -13,37 +14,59 @@ import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from 
 export function tokenEndpoint(options: {
   authenticator: Authenticator
   issuer: TokenIssuer
+  deferred: DeferredWrites
 }): RequestHandler {
+  const { authenticator, issuer, deferred } = options
   return async (req, res) => {
     const request = parseTokenRequest(req)
-    const authentication = await options.authenticator.authenticate(request.credential)
-    const { caller, grant } = authorize(res, request, authentication)
-    const token = await options.issuer.issue(caller, grant)
+    const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
+    const caller = admit(res, request, authentication)
+    const grant = authorize(caller, request, deferred)
+    const token = await issuer.issue(caller, grant)
     respond(res, token)
+    deferred.count(caller.keyId, 'exchanged', caller.at)
   }
 }
 
 /** @throws {OAuthError} that tells nobody more than they may know; the log has the reason. */
-function authorize(
-  res: Response,
-  request: TokenRequest,
-  authentication: Authentication,
-): { caller: Caller; grant: Grant } {
+function admit(res: Response, request: TokenRequest, authentication: Authentication): Caller {
   const { fields } = eventOf(res)
   fields.auth_method = request.method
   if (!authentication.ok) {
     fields.reason = authentication.reason
     fields.client_id = authentication.keyId
-    throw authentication.barred ? barred(authentication.reason) : unauthentic(request.method)
+    throw refused(authentication, request.method)
   }
   const { caller } = authentication
   fields.client_id = caller.keyId
   fields.tenant = caller.tenantId
-  switch (request.grantType) {
-    case 'client_credentials':
-      return { caller, grant: authorizeClientCredentials(caller, request) }
-    default:
-      return request.grantType satisfies never
+  return caller
+}
+
+/** What each grant may be issued. */
+const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Record<
+  TokenRequest['grantType'],
+  (caller: Caller, request: TokenRequest) => Grant
+>
+
+/** @throws {OAuthError} when the caller asks for what it has not. */
+function authorize(caller: Caller, request: TokenRequest, deferred: DeferredWrites): Grant {
+  try {
+    return GRANTS[request.grantType](caller, request)
+  } catch (error) {
+    if (error instanceof OAuthError) deferred.count(caller.keyId, error.code, caller.at)
+    throw error
+  }
+}
+
+function refused(authentication: Refusal, method: AuthenticationMethod): OAuthError {
+  switch (authentication.kind) {
+    case 'unauthentic':
+      return unauthentic(method)
+    case 'barred':
+      return barred(authentication.reason)
+    case 'limited':
+      return limited(authentication.retryAfterSeconds)
   }
 }
 
@@ -62,6 +85,14 @@ function unauthentic(method: AuthenticationMethod): OAuthError {
 function barred(reason: 'tenant_suspended' | 'key_disabled'): OAuthError {
   const what = reason === 'tenant_suspended' ? 'The tenant is suspended.' : 'The API key is disabled.'
   return new OAuthError('unauthorized_client', `${what} Ask whoever runs this service.`)
+}
+
+/** Whether the key is right was not looked up, so this is not `invalid_client` either. */
+function limited(retryAfterSeconds: number): OAuthError {
+  return new OAuthError('slow_down', 'Too many keys that are not valid came from this address. Try later.', {
+    status: 429,
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+  })
 }
 
 /** RFC 6749 §5.1. */

@@ -13,6 +13,7 @@ const appendOnly: Verb[] = ['SELECT', 'INSERT']
 const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_lock', Verb[]> = {
   installation: ['SELECT', 'INSERT', 'UPDATE'],
   signing_keys: ['SELECT', 'INSERT', 'UPDATE'],
+  key_usage: ['SELECT', 'INSERT', 'UPDATE'],
   tiers: everyRow,
   models: everyRow,
   tenants: everyRow,

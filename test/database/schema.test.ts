@@ -108,6 +108,7 @@ const TABLES = {
     revoked_reason: 'text?',
     held: 'boolean',
   },
+  key_usage: { key_id: 'text', day: 'date', outcome: 'text', count: 'bigint' },
   change_counter: { singleton: 'boolean', number: 'bigint' },
   change_feed: { number: 'bigint', id: 'uuid', changes: 'jsonb', created_at: 'timestamptz' },
   audit_events: {
@@ -135,7 +136,7 @@ type Named<Read> = Read extends boolean
     : Read extends string
       ? 'text' | 'uuid' | 'bigint'
       : Read extends Date
-        ? 'timestamptz'
+        ? 'timestamptz' | 'date'
         : Read extends Buffer
           ? 'bytea'
           : Read extends string[]

@@ -11,6 +11,7 @@ const snapshot = (
   tokenTtlSeconds = 300,
 ): SecretSnapshot => ({
   secretId: 'sec_0000000000000001',
+  secretDigest: '',
   secretEndsAt: ends.secret ?? null,
   secretRevoked: false,
   keyId: 'key_0000000000000001',
