@@ -30,6 +30,10 @@ export class ReadinessGate implements Readiness {
     this.#logger = options.logger
   }
 
+  get draining(): boolean {
+    return this.#stopped.signal.aborted
+  }
+
   /** Returns when ready, or when `drain` was called before that. */
   async until(prepare: () => Promise<void>): Promise<void> {
     while (!this.#stopped.signal.aborted) {

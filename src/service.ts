@@ -13,15 +13,22 @@ import { ChangeListener } from './database/change-listener.ts'
 import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
 import { mountHealth } from './http/health.ts'
-import { createApp, Listener } from './http/server.ts'
+import { mountMetrics } from './http/metrics-page.ts'
+import { requestDurations } from './http/request-durations.ts'
+import { createApp, type Listener } from './http/server.ts'
+import { bindListeners, url } from './listeners.ts'
 import { Maintenance } from './maintenance.ts'
+import { newExchangeOutcomes } from './oauth/exchange-outcomes.ts'
 import { mountPublicRoutes } from './oauth/public-app.ts'
 import { ReadinessGate } from './readiness.ts'
+import { registerServiceMetrics } from './service-metrics.ts'
 import { KeyEncryption } from './signing-keys/key-encryption.ts'
 import { SigningKeys } from './signing-keys/signing-keys.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import { FailureLimit } from './system/failure-limit.ts'
 import { createLogger, type Logger } from './system/logger.ts'
+import { Metrics } from './system/metrics.ts'
+import { registerProcessMetrics } from './system/process-metrics.ts'
 import { type Random, systemRandom } from './system/random.ts'
 import { Models } from './tenants/models.ts'
 import { Tenants } from './tenants/tenants.ts'
@@ -112,8 +119,15 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const tokenIssuer = new TokenIssuer({ issuer, alg: signingAlg, ring, random })
 
   const readiness = new ReadinessGate({ clock, logger })
-  const app = (listener: Listener) =>
-    createApp({ listener: listener.name, logger, clock, random, trustedProxies: config.trustedProxies })
+  const outcomes = newExchangeOutcomes()
+  const metrics = new Metrics()
+  const stopProcessMetrics = registerProcessMetrics(metrics, clock)
+  const pools = { main: database, directory: directoryDatabase }
+  registerServiceMetrics(metrics, { ...parts, maintenance, readiness, outcomes, fallback, listener, pools })
+
+  const { trustedProxies } = config
+  const shared = { logger, clock, random, trustedProxies, noteDuration: requestDurations(metrics) }
+  const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
   const publicApp = app(listeners.public)
   const jwksMaxAgeSeconds = () => maintenance.jwksMaxAgeSeconds
   mountPublicRoutes(publicApp, {
@@ -125,11 +139,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     deferred,
     tokenIssuer,
     readiness,
+    outcomes,
   })
   const adminApp = app(listeners.admin)
   const auth = new AdminAuth({ rootTokens: config.rootTokens })
   mountAdminRoutes(adminApp, { auth, database, tenants, tiers, models, keys, signingKeys, readiness })
   const opsApp = app(listeners.ops)
+  mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)
 
   listeners.public.serve(publicApp)
@@ -167,6 +183,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     await deferred.drain()
     follower.stop()
     fallback.stop()
+    stopProcessMetrics()
     await Promise.all([database.close(), directoryDatabase.close()])
     logger.info('stopped')
   }
@@ -186,29 +203,4 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       return stopping
     },
   }
-}
-
-async function bindListeners(config: Config, clock: Clock) {
-  const bound: Listener[] = []
-  const bind = async (name: string, address: { host: string; port: number }) => {
-    const listener = await Listener.bind(name, address, clock)
-    bound.push(listener)
-    return listener
-  }
-  try {
-    return {
-      public: await bind('public', config.publicAddress),
-      admin: await bind('admin', config.adminAddress),
-      ops: await bind('ops', config.opsAddress),
-    }
-  } catch (error) {
-    await Promise.all(bound.map(listener => listener.close(0)))
-    throw error
-  }
-}
-
-function url(host: string, listener: Listener): string {
-  const reachable =
-    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
-  return `http://${reachable}:${listener.port}`
 }

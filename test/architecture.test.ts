@@ -15,7 +15,7 @@ const LAYERS: string[][] = [
   ['tokens'],
   ['http'],
   ['oauth', 'admin', 'gateway'],
-  ['readiness', 'maintenance', 'service'],
+  ['readiness', 'maintenance', 'listeners', 'service-metrics', 'service'],
   ['launch', 'main', 'cli'],
 ]
 /** Folders of one layer that must not know each other. */
@@ -29,6 +29,7 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^database\//,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
+  'prom-client': /^system\/metrics/,
   zod: /^admin\//,
   commander: /^cli\//,
 }

@@ -101,6 +101,7 @@ beforeAll(async () => {
   for (const secret of [key.secret, mintmark.rootToken, foreign]) await wrongPlaces(secret, key.id)
   await signingKeys()
   await serverFaults()
+  await send(`${mintmark.service.urls.ops}/metrics`)
 }, 120_000)
 afterAll(async () => {
   await mintmark.stop()

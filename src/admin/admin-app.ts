@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import { rawBody } from '../http/body.ts'
 import { type Readiness, whenReady } from '../http/health.ts'
+import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
 import { onlyMethods } from '../http/server.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
@@ -52,6 +53,7 @@ export function mountAdminRoutes(
     ),
   )
   router.use((req, res, next) => {
+    eventOf(res).prefix = req.baseUrl
     res.locals.admin = auth.authenticate(req.headers.authorization)
     next()
   })

@@ -42,6 +42,8 @@ export class Follower {
   /** Monotonic milliseconds: whatever was committed before this instant is in the directory. */
   #seenUntil = Number.NEGATIVE_INFINITY
   readonly #polls = new Rounds(() => this.#poll())
+  /** The number of the last change that there is, as of the last poll. */
+  #end: string | undefined
   /** How often everything was read anew. */
   reloads = 0
 
@@ -75,6 +77,16 @@ export class Follower {
   /** The number of the last change that was applied. */
   get position(): string | undefined {
     return this.#copy?.position.number
+  }
+
+  /** Changes that the last poll saw and that are not applied yet. */
+  get behind(): number {
+    return Math.max(0, Number(this.#end ?? 0) - Number(this.position ?? 0))
+  }
+
+  /** There were more keys than there is room for: some are found in Postgres only. */
+  get overflowed(): boolean {
+    return this.#copy?.index.overflowed ?? false
   }
 
   /** `hear` is told of everything that is applied, right after it is. */
@@ -173,7 +185,9 @@ export class Follower {
   async #catchUp(copy: Copy): Promise<boolean> {
     const { tokenTtlSeconds } = this.#limits
     for (;;) {
-      if (samePosition(await this.#database.read(feedEnd), copy.position)) return true
+      const end = await this.#database.read(feedEnd)
+      this.#end = end.number
+      if (samePosition(end, copy.position)) return true
       const read = await this.#database.read(db => readNews(db, copy.position, tokenTtlSeconds))
       if (read === 'lost') return false
       copy.index.apply(read.news)

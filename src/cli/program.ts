@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { Command } from 'commander'
+import { packageVersion } from '../system/package-version.ts'
 import { adapterCommands } from './commands/adapter.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
@@ -8,7 +9,6 @@ import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { printError } from './output.ts'
-import { packageVersion } from './settings.ts'
 import { verb } from './verb.ts'
 
 const FOOTER = `

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { Env, type VariableDescription } from '../config/env.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 
@@ -50,12 +50,6 @@ export function settingsDescriptions(): readonly VariableDescription[] {
   const env = new Env({})
   for (const read of [adminUrl, adminToken, publicUrl, apiKey]) read(env)
   return env.descriptions
-}
-
-/** The version in package.json, which lies two folders above, in src and in dist. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 const adminUrl = (env: Env) =>

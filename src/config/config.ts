@@ -150,7 +150,7 @@ function readListeners(env: Env) {
     fallback: '`MINTMARK_HOST`',
     description: 'address of the ops listener',
   })
-  const opsPort = port('MINTMARK_OPS_PORT', 8084, '`/livez`, `/readyz`')
+  const opsPort = port('MINTMARK_OPS_PORT', 8084, '`/livez`, `/readyz`, `/metrics`')
   return {
     issuer: env.optional('MINTMARK_ISSUER', {
       fallback: '`http://localhost:<public port>`',

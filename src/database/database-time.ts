@@ -22,6 +22,11 @@ export class DatabaseTime {
     return this.#offset === undefined ? this.#clock.wallMs() : this.#clock.monotonicMs() + this.#offset
   }
 
+  /** How far the host's clock is ahead of the database's, in milliseconds; undefined until the first measurement. */
+  get hostAheadMs(): number | undefined {
+    return this.#offset === undefined ? undefined : this.#clock.wallMs() - this.now()
+  }
+
   /** Asks the database, and takes the middle of the round trip as the moment of its answer. */
   async measure(database: Database): Promise<void> {
     const sent = this.#clock.monotonicMs()

@@ -50,6 +50,12 @@ export class Database {
     })
   }
 
+  /** How the connections of this pool stand, and how many wait for one. */
+  get connections(): { idle: number; inUse: number; max: number; waiting: number } {
+    const { totalCount, idleCount, waitingCount, options } = this.#pool
+    return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
+  }
+
   /** One or more statements outside a transaction. */
   async read<T>(work: (db: Handle) => Promise<T>): Promise<T> {
     try {

@@ -6,6 +6,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { accessLog } from './access-log.ts'
 import { requestContext } from './request-context.ts'
+import type { NoteDuration } from './request-durations.ts'
 import { RequestError } from './request-error.ts'
 
 /** http/ is what all listeners share: sockets and their limits, bodies, the event of a request, health. */
@@ -115,6 +116,7 @@ export function createApp(options: {
   clock: Clock
   random: Random
   trustedProxies: readonly string[]
+  noteDuration: NoteDuration
 }): Express {
   const app = express()
   app.disable('x-powered-by').disable('etag').enable('strict routing').enable('case sensitive routing')

@@ -48,7 +48,7 @@ export function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
 }
 
 /** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
-function toOAuthError(thrown: unknown): OAuthError {
+export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof OAuthError) return thrown
   const error = toRequestError(thrown)
   if (error instanceof Unavailable) return unavailable(error, error.retryAfterSeconds)

@@ -7,6 +7,7 @@ import { RequestError } from '../http/request-error.ts'
 import { onlyMethods } from '../http/server.ts'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import type { TokenIssuer } from '../tokens/token-issuer.ts'
+import { countRefusals, type ExchangeOutcomes } from './exchange-outcomes.ts'
 import { jwks, metadata, PATHS, pem } from './metadata.ts'
 import { oauthErrorHandler, unavailable } from './oauth-error.ts'
 import { tokenEndpoint } from './token-endpoint.ts'
@@ -25,17 +26,30 @@ export function mountPublicRoutes(
     deferred: DeferredWrites
     tokenIssuer: TokenIssuer
     readiness: Readiness
+    outcomes: ExchangeOutcomes
   },
 ): void {
-  const { issuer, signingAlg, jwksMaxAgeSeconds, ring, authenticator, deferred, tokenIssuer, readiness } =
-    options
+  const {
+    issuer,
+    signingAlg,
+    jwksMaxAgeSeconds,
+    ring,
+    authenticator,
+    deferred,
+    tokenIssuer,
+    readiness,
+    outcomes,
+  } = options
   const path = literal(new URL(issuer).pathname.replace(/\/$/, ''))
   const at = (route: string) => (path === '' ? [route] : [route, path + route])
   const ready = whenReady(readiness, reason => unavailable(new Error(reason)))
-  const token = tokenEndpoint({ authenticator, issuer: tokenIssuer, deferred })
+  const token = tokenEndpoint({ authenticator, issuer: tokenIssuer, deferred, outcomes })
   const describe = metadata(issuer, signingAlg)
   for (const route of at(PATHS.token)) {
-    app.route(route).post(ready, rawBody(LONGEST_FORM_BYTES), token).all(onlyMethods('POST'))
+    app
+      .route(route)
+      .post(ready, rawBody(LONGEST_FORM_BYTES), token, countRefusals(outcomes))
+      .all(onlyMethods('POST'))
   }
   for (const route of at(PATHS.jwks))
     app.route(route).get(ready, jwks(ring, jwksMaxAgeSeconds)).all(onlyMethods('GET'))

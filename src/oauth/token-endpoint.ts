@@ -4,6 +4,7 @@ import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
 import { eventOf } from '../http/request-context.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import { authorizeClientCredentials, type Grant } from './client-credentials.ts'
+import type { ExchangeOutcomes } from './exchange-outcomes.ts'
 import { OAuthError } from './oauth-error.ts'
 import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
 
@@ -15,8 +16,9 @@ export function tokenEndpoint(options: {
   authenticator: Authenticator
   issuer: TokenIssuer
   deferred: DeferredWrites
+  outcomes: ExchangeOutcomes
 }): RequestHandler {
-  const { authenticator, issuer, deferred } = options
+  const { authenticator, issuer, deferred, outcomes } = options
   return async (req, res) => {
     const request = parseTokenRequest(req)
     const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
@@ -25,6 +27,7 @@ export function tokenEndpoint(options: {
     const token = await issuer.issue(caller, grant)
     respond(res, token)
     deferred.count(caller.keyId, 'exchanged', caller.at)
+    outcomes.ok++
   }
 }
 

@@ -1,0 +1,11 @@
+import type { Express } from 'express'
+import type { Metrics } from '../system/metrics.ts'
+import { onlyMethods } from './server.ts'
+
+/** `/metrics`, for Prometheus: what this process knows of itself, ready or not. It asks nobody else. */
+export function mountMetrics(app: Express, metrics: Metrics): void {
+  app
+    .route('/metrics')
+    .get(async (_req, res) => void res.set('Content-Type', metrics.contentType).send(await metrics.render()))
+    .all(onlyMethods('GET'))
+}

@@ -1,0 +1,19 @@
+import type { Metrics } from '../system/metrics.ts'
+
+/** An exchange takes less than a millisecond of work; whatever waits for Postgres gives up within two seconds. */
+const BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2]
+
+/** Notes how long a request took. `route` is the pattern that matched, never the path that was sent. */
+export type NoteDuration = (listener: string, route: string, status: number, seconds: number) => void
+
+export function requestDurations(metrics: Metrics): NoteDuration {
+  const histogram = metrics.histogram(
+    'mintmark_http_request_duration_seconds',
+    'Time from the first handler to the end of the answer. A client that left before it counts as 4xx.',
+    ['listener', 'route', 'status'],
+    BUCKETS_SECONDS,
+  )
+  return (listener, route, status, seconds) => {
+    histogram.observe({ listener, route, status: `${Math.floor(status / 100)}xx` }, seconds)
+  }
+}

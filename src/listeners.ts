@@ -1,0 +1,30 @@
+import type { Config } from './config/config.ts'
+import { Listener } from './http/server.ts'
+import type { Clock } from './system/clock.ts'
+
+/** Binds the port of every listener, or of none. @throws {Error} that names the variable to change. */
+export async function bindListeners(config: Config, clock: Clock) {
+  const bound: Listener[] = []
+  const bind = async (name: string, address: { host: string; port: number }) => {
+    const listener = await Listener.bind(name, address, clock)
+    bound.push(listener)
+    return listener
+  }
+  try {
+    return {
+      public: await bind('public', config.publicAddress),
+      admin: await bind('admin', config.adminAddress),
+      ops: await bind('ops', config.opsAddress),
+    }
+  } catch (error) {
+    await Promise.all(bound.map(listener => listener.close(0)))
+    throw error
+  }
+}
+
+/** Its base URL, as this machine reaches it. */
+export function url(host: string, listener: Listener): string {
+  const reachable =
+    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
+  return `http://${reachable}:${listener.port}`
+}

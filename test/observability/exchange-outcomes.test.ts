@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { scrape } from './metrics-text.ts'
+
+let mintmark: TestService
+beforeAll(async () => {
+  mintmark = await startTestService()
+})
+afterAll(() => mintmark.stop())
+
+type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
+const exchange = (secret: string, more: Record<string, string> = {}) =>
+  mintmark.token({ grant_type: 'client_credentials', client_secret: secret, ...more })
+const once = (method: string, path: (key: Key) => string, body?: object) => async (key: Key) => {
+  await mintmark.admin(method, path(key), body)
+  await exchange(key.secret)
+}
+
+async function outcomes(): Promise<Record<string, number>> {
+  const { series } = await scrape(mintmark.service.urls.ops)
+  const own = [...series].filter(([name]) => name.startsWith('mintmark_exchanges_total'))
+  return Object.fromEntries(own.map(([name, value]) => [/outcome="(\w+)"/.exec(name)?.[1], value]))
+}
+
+describe('an exchange is counted once, as', () => {
+  it.each<[string, (key: Key) => Promise<unknown>]>([
+    ['ok', key => exchange(key.secret)],
+    ['malformed', key => exchange(`${key.secret}x`)],
+    ['unknown', key => exchange(formatCredential('mmk', key.keyId.slice(4), systemRandom))],
+    ['client_mismatch', key => exchange(key.secret, { client_id: 'nobody' })],
+    ['key_revoked', once('POST', key => `/keys/${key.keyId}/revoke`)],
+    ['key_disabled', once('POST', key => `/keys/${key.keyId}/disable`)],
+    ['secret_revoked', once('POST', key => `/keys/${key.keyId}/secrets/${key.secretId}/revoke`)],
+    ['secret_ended', once('POST', key => `/keys/${key.keyId}/rotate`, { overlap_seconds: 0 })],
+    ['tenant_suspended', once('POST', key => `/tenants/${key.tenantId}/suspend`)],
+    ['invalid_scope', key => exchange(key.secret, { scope: 'everything' })],
+    ['invalid_target', key => exchange(key.secret, { audience: 'elsewhere' })],
+    ['invalid_request', key => exchange(key.secret, { grant_type: '' })],
+    ['unsupported_grant_type', key => exchange(key.secret, { grant_type: 'password' })],
+    ['invalid_client', () => mintmark.token({ grant_type: 'client_credentials' })],
+  ])('%s', async (outcome, act) => {
+    const key = await mintmark.tenantWithKey()
+    const before = await outcomes()
+    await act(key)
+    expect(await outcomes()).toEqual({ ...before, [outcome]: (before[outcome] ?? 0) + 1 })
+  })
+
+  it('server_error, when it is a fault of ours that nobody foresaw', async () => {
+    const before = await outcomes()
+    await mintmark.database.asOwner('ALTER TABLE api_key_secrets RENAME TO gone')
+    await exchange(formatCredential('mmk', 'A'.repeat(16), systemRandom))
+    await mintmark.database.asOwner('ALTER TABLE gone RENAME TO api_key_secrets')
+    expect(await outcomes()).toEqual({ ...before, server_error: (before.server_error ?? 0) + 1 })
+  })
+
+  it('nothing, when it is a request for something else', async () => {
+    const before = await outcomes()
+    const { urls } = mintmark.service
+    for (const path of ['/oauth/token', '/.well-known/jwks.json', '/oauth/token/', '/oauth'])
+      await fetch(urls.public + path)
+    expect(await outcomes()).toEqual(before)
+  })
+})
