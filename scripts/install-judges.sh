@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Other people's programs that judge ours, beside what npm brings: PyJWT and Authlib in a Python of their own, and
-# PgBouncer where this user may install packages. Safe to run again.
+# Other people's programs that judge ours, beside what npm brings: PyJWT and Authlib in a Python of their own, PgBouncer
+# where this user may install packages, and Debian's Prometheus, unpacked and not installed, because installing it would
+# start a server. Safe to run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography' 2>/dev/null; then
@@ -16,4 +17,16 @@ if ! command -v pgbouncer >/dev/null; then
     echo 'pgbouncer is not installed: the suites that go through it are skipped' >&2
   fi
 fi
-echo "judges: PyJWT and Authlib in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer')"
+if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
+  if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
+    [ "$(id -u)" != 0 ] || apt-get update -qq >/dev/null
+    download=$(mktemp -d)
+    trap 'rm -rf "$download"' EXIT
+    (cd "$download" && apt-get download -qq prometheus 2>/dev/null)
+    dpkg -x "$download"/prometheus_*.deb "$cache/prometheus"
+  else
+    echo 'prometheus is not installed: the suites that ask it are skipped' >&2
+  fi
+fi
+prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
+echo "judges: PyJWT and Authlib in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $prometheus"

@@ -131,7 +131,7 @@ function registerDeferredWrites(metrics: Metrics, { deferred }: Measured): void 
   )
   metrics.counter(
     'mintmark_deferred_writes_dropped_total',
-    'The same, lost for want of room to wait.',
+    'Last uses, counts and re-digests that were lost for want of room to wait.',
     () => deferred.dropped,
   )
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { scrape } from './metrics-text.ts'
@@ -18,8 +18,8 @@ const once = (method: string, path: (key: Key) => string, body?: object) => asyn
   await exchange(key.secret)
 }
 
-async function outcomes(): Promise<Record<string, number>> {
-  const { series } = await scrape(mintmark.service.urls.ops)
+async function outcomes(service = mintmark): Promise<Record<string, number>> {
+  const { series } = await scrape(service.service.urls.ops)
   const own = [...series].filter(([name]) => name.startsWith('mintmark_exchanges_total'))
   return Object.fromEntries(own.map(([name, value]) => [/outcome="(\w+)"/.exec(name)?.[1], value]))
 }
@@ -53,6 +53,17 @@ describe('an exchange is counted once, as', () => {
     await exchange(formatCredential('mmk', 'A'.repeat(16), systemRandom))
     await mintmark.database.asOwner('ALTER TABLE gone RENAME TO api_key_secrets')
     expect(await outcomes()).toEqual({ ...before, server_error: (before.server_error ?? 0) + 1 })
+  })
+
+  it('too_many_failures, when the address sent too many keys that nobody has', async () => {
+    const strict = await startTestService({ env: { MINTMARK_FAILURES_PER_MINUTE: '2' } })
+    for (let count = 0; count < 5; count++) {
+      const client_secret = formatCredential('mmk', randomId(systemRandom), systemRandom)
+      await strict.token({ grant_type: 'client_credentials', client_secret })
+    }
+    const { unknown, too_many_failures } = await outcomes(strict)
+    expect([unknown, too_many_failures]).toEqual([2, 3])
+    await strict.stop()
   })
 
   it('nothing, when it is a request for something else', async () => {
