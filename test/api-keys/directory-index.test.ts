@@ -61,6 +61,7 @@ describe('the directory in memory', () => {
   it('finds a secret with its key, tenant and catalogue', () => {
     expect(stateOf('a')).toEqual({
       secretId: 'sec_a',
+      secretDigest: 'a',
       secretEndsAt: null,
       secretRevoked: false,
       keyId: 'key_a',

@@ -19,7 +19,7 @@ export interface Following {
   clock: AdjustableClock
   logs: string[]
   /** What the directory says of a presented key. */
-  find(secret: string): ReturnType<ReplicaDirectory['find']>
+  find(secret: string): ReturnType<ReplicaDirectory['lookUp']>
   /** What it says without asking the database. */
   known(secret: string): ReturnType<Follower['find']>
   close(): Promise<void>
@@ -48,7 +48,10 @@ export function follow(
     directory,
     clock,
     logs,
-    find: secret => directory.find(digests.forFinding(secret)),
+    find: async secret => {
+      const presented = digests.forFinding(secret)
+      return directory.find(presented) ?? directory.lookUp(presented)
+    },
     known: secret => follower.find(digests.forFinding(secret).map(({ digest }) => digest.toString('base64'))),
     close: async () => {
       follower.stop()
