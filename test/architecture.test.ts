@@ -128,6 +128,16 @@ describe('src', () => {
   })
 })
 
+describe('clients/typescript', () => {
+  it('imports nothing but its own files, so that it runs wherever fetch is', () => {
+    const folder = new URL('../clients/typescript/src/', import.meta.url)
+    const sources = readdirSync(folder).map(name => readFileSync(new URL(name, folder), 'utf8'))
+    const specifiers = sources.flatMap(text => [...text.matchAll(/from '([^']+)'/g)].map(([, name]) => name))
+    expect(specifiers.length).toBeGreaterThan(3)
+    expect(specifiers.filter(name => !name?.startsWith('./'))).toEqual([])
+  })
+})
+
 function cycles(): string[] {
   const found: string[] = []
   const done = new Set<string>()

@@ -1,0 +1,142 @@
+import { TokenError } from './token-error.ts'
+
+/** `POST /oauth/token` (RFC 6749 §4.4), once: what is sent, and what each answer means. */
+
+export interface Token {
+  value: string
+  lifetimeMs: number
+}
+
+interface ExchangeOptions {
+  issuer: string
+  apiKey: string | (() => string | Promise<string>)
+  audience?: string
+  scope?: string
+  fetch: typeof fetch
+}
+
+const ATTEMPT_MS = 10_000
+
+/** A function that asks once. It throws nothing but {TokenError}. @throws {TypeError} for an issuer or key that cannot work. */
+export function exchanger(options: ExchangeOptions): () => Promise<Token> {
+  const base = baseUrl(options.issuer)
+  const { apiKey } = options
+  if (typeof apiKey !== 'function' && !trimmed(apiKey)) {
+    throw new TypeError('apiKey must be a Mintmark API key ("mmk_…"), or a function that returns one')
+  }
+  return async () => {
+    const key = await readKey(apiKey)
+    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: key })
+    if (options.audience !== undefined) body.set('audience', options.audience)
+    if (options.scope !== undefined) body.set('scope', options.scope)
+    const { response, answer } = await post(options.fetch, base, body, key)
+    return tokenIn(answer) ?? fail(base, response, answer, key)
+  }
+}
+
+/** The token endpoint is where the issuer's metadata (RFC 8414) says it is, always: nothing has to be discovered. */
+async function post(send: typeof fetch, base: string, body: URLSearchParams, key: string) {
+  try {
+    const response = await send(`${base}/oauth/token`, {
+      method: 'POST',
+      headers: { accept: 'application/json' },
+      body,
+      // Followed, a redirect would carry the key elsewhere.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(ATTEMPT_MS),
+    })
+    return { response, answer: parsed(await response.text()) }
+  } catch (cause) {
+    const text = `The token service at ${base} cannot be reached (${reason(cause)}).`
+    throw new TokenError(without(key, text), { code: 'unavailable', temporary: true, cause })
+  }
+}
+
+function tokenIn(answer: Record<string, unknown>): Token | undefined {
+  const { access_token: value, token_type: type, expires_in: seconds } = answer
+  const isToken = typeof value === 'string' && value !== '' && String(type).toLowerCase() === 'bearer'
+  return isToken && typeof seconds === 'number' && seconds > 0
+    ? { value, lifetimeMs: seconds * 1000 }
+    : undefined
+}
+
+const ADVICE: Record<string, string> = {
+  invalid_client: ' It is mistyped, expired or revoked: ask for a new one.',
+}
+
+function fail(base: string, response: Response, answer: Record<string, unknown>, key: string): never {
+  const { status } = response
+  if (status >= 500 || status === 429) {
+    const retryAfterMs = waitOf(response.headers.get('retry-after'))
+    throw new TokenError(`The token service at ${base} is not available (${status}).`, {
+      code: 'unavailable',
+      temporary: true,
+      retryAfterMs,
+    })
+  }
+  const { error: code, error_description: description } = answer
+  if (status < 400 || typeof code !== 'string') {
+    throw new TokenError(
+      `What answers at ${base}/oauth/token (${status}) is not Mintmark's token endpoint. Check the issuer.`,
+      { code: 'unexpected_answer' },
+    )
+  }
+  const said = typeof description === 'string' ? description : 'No reason given.'
+  const text = `The token service at ${base} refuses the API key (${code}): ${said}${ADVICE[code] ?? ''}`
+  throw new TokenError(without(key, text), { code: without(key, code) })
+}
+
+/** Whatever answers may repeat what it was sent. */
+const without = (key: string, text: string): string => text.replaceAll(key, '[redacted]')
+
+/** RFC 9110 §10.2.3: seconds or a date. */
+function waitOf(header: string | null): number | undefined {
+  if (header === null) return undefined
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.max(ms, 0)
+}
+
+async function readKey(apiKey: ExchangeOptions['apiKey']): Promise<string> {
+  if (typeof apiKey !== 'function') return trimmed(apiKey)
+  try {
+    const key = trimmed(await apiKey())
+    if (key) return key
+  } catch (cause) {
+    throw new TokenError('The API key cannot be read: apiKey() failed.', {
+      code: 'api_key_unreadable',
+      cause,
+    })
+  }
+  throw new TokenError('The API key cannot be read: apiKey() returned nothing.', {
+    code: 'api_key_unreadable',
+  })
+}
+
+function baseUrl(issuer: string): string {
+  const url = URL.canParse(issuer) ? new URL(issuer) : undefined
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    throw new TypeError(
+      'issuer must be the base URL of Mintmark, like https://tokens.example.com, and nothing more',
+    )
+  }
+  return url.href.replace(/\/+$/, '')
+}
+
+/** A key from a file ends in a newline. */
+const trimmed = (key: unknown): string => (typeof key === 'string' ? key.trim() : '')
+
+function parsed(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+/** The system's word (`ECONNREFUSED`) where the runtime has it. */
+function reason(error: unknown): string {
+  const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } }
+  if (name === 'TimeoutError') return `no answer within ${ATTEMPT_MS / 1000} seconds`
+  return cause?.code ?? cause?.message ?? message
+}

@@ -1,0 +1,38 @@
+import { deployedEnvoy, startMintmark } from '../gateways/scene.ts'
+import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
+import type { TestService } from '../support/test-service.ts'
+import { startTokenDoor, type TokenDoor } from './token-door.ts'
+
+/** Where OpenAI clients go: deploy/envoy before an engine, and a Mintmark whose tokens live an hour. */
+export interface Gateway {
+  mintmark: TestService
+  door: TokenDoor
+  upstream: RecordingUpstream
+  /** What an OpenAI client takes as its base URL. */
+  baseURL: string
+  /** A tenant of its own with `acme-sql`, in the tier premium, and its key. */
+  tenant(): Promise<{ tenantId: string; keyId: string; secret: string }>
+  stop(): Promise<void>
+}
+
+export async function startGateway(): Promise<Gateway> {
+  const mintmark = await startMintmark()
+  const { public: publicUrl } = mintmark.service.urls
+  const upstream = await startRecordingUpstream()
+  const envoy = await deployedEnvoy({ jwks: Number(new URL(publicUrl).port), upstream: upstream.port })
+  const door = await startTokenDoor(publicUrl)
+  return {
+    mintmark,
+    door,
+    upstream,
+    baseURL: `${envoy.url}/v1`,
+    tenant: () =>
+      mintmark.tenantWithKey({ tier: 'premium', allowed_tiers: ['premium'], adapters: ['acme-sql'] }),
+    stop: async () => {
+      await door.stop()
+      await envoy.stop()
+      await upstream.stop()
+      await mintmark.stop()
+    },
+  }
+}
