@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Other people's programs that judge ours, beside what npm brings: PyJWT and Authlib in a Python of their own, PgBouncer
-# where this user may install packages, and Debian's Prometheus, unpacked and not installed, because installing it would
-# start a server. Safe to run again.
+# Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib and OpenAI's client in a Python of
+# their own; PgBouncer and Redis where this user may install packages; and Debian's Prometheus, unpacked and not
+# installed, because installing it would start a server. Safe to run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
-if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography' 2>/dev/null; then
+if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai' 2>/dev/null; then
   mkdir -p "$cache"
   python3 -m venv "$cache/python"
-  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9'
+  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0'
 fi
-if ! command -v pgbouncer >/dev/null; then
+missing=()
+for program in pgbouncer redis-server; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null
+    apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   else
-    echo 'pgbouncer is not installed: the suites that go through it are skipped' >&2
+    echo "not installed: ${missing[*]}; the suites that need them are skipped" >&2
   fi
 fi
 if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
@@ -29,4 +33,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT and Authlib in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $prometheus"
+echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $prometheus"

@@ -1,0 +1,318 @@
+"""Exchanges a Mintmark API key for tokens, and always has a fresh one at hand.
+
+    provider = TokenProvider(issuer="https://tokens.example.com", api_key=key)
+    OpenAI(api_key=provider, base_url=gateway)
+    AsyncOpenAI(api_key=provider.async_token, base_url=gateway)
+    httpx.Client(auth=httpx_auth(provider, httpx))
+
+Nothing but the standard library is needed. Threads and event loops may share a provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import http.client
+import json
+import os
+import random
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import weakref
+from concurrent.futures import Future
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+__all__ = ["TokenError", "TokenProvider", "httpx_auth"]
+
+ATTEMPT_SECONDS = 10.0
+REFRESH_AT, USABLE_UNTIL = 0.6, 0.95  # of a token's life, which begins before it is asked for
+REFUSAL_PAUSE, SHORTEST_PAUSE, LONGEST_PAUSE = 10.0, 0.5, 60.0
+LONGEST_ANSWER = 65_536
+
+
+class TokenError(Exception):
+    """Why there is no token. Neither the key nor a token is in it.
+
+    code: what the service said (RFC 6749 section 5.2); else unavailable, unexpected_answer or api_key_unreadable.
+    temporary: it passes by itself. Otherwise somebody must change something.
+    """
+
+    def __init__(
+        self, message: str, code: str, temporary: bool = False, retry_after: Optional[float] = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.temporary = temporary
+        self.retry_after = retry_after
+
+    def _anew(self) -> TokenError:
+        """The same without a traceback: its frames hold the key, and threads must not share what a raise changes."""
+        error = TokenError(str(self), self.code, self.temporary, self.retry_after)
+        error.__cause__ = self.__cause__
+        return error
+
+
+class _Held(NamedTuple):
+    token: str
+    obtained_at: float
+    refresh_at: float
+    usable_until: float
+
+
+class TokenProvider:
+    """One token for everybody, and one exchange at a time.
+
+    From 60 % of a token's life on the next one is fetched beside; only a call that finds none waits. After a failure
+    nobody asks until its pause is over: what the service asked for (Retry-After), else twice the last one. A refusal
+    is raised again without asking, for ten seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        api_key: Union[str, Callable[[], str]],
+        audience: Optional[str] = None,
+        scope: Optional[str] = None,
+        retry_for_seconds: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """issuer: base URL of Mintmark's public listener, as in the tokens' `iss`.
+        api_key: `mmk_...`, or a function that reads it at each exchange, for a key that is rotated in a file.
+        audience, scope: asked for; without them the key's default, and all that it has.
+        retry_for_seconds: how long a call without a usable token goes on asking a service that is not available.
+        clock: for tests. The wall clock goes on while a machine sleeps, as tokens do.
+        Raises ValueError for an issuer or key that cannot work.
+        """
+        self._url = _base_url(issuer) + "/oauth/token"
+        if not callable(api_key) and not _trimmed(api_key):
+            raise ValueError("api_key must be a Mintmark API key (mmk_...), or a function that returns one")
+        self._api_key = api_key
+        wishes = {"audience": audience, "scope": scope}
+        self._wishes = {name: value for name, value in wishes.items() if value is not None}
+        self._retry_for_seconds = retry_for_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: Optional[_Held] = None
+        self._failure: Optional[tuple[TokenError, float]] = None
+        self._failures = 0
+        self._flight: Optional[Future[None]] = None
+        _providers.add(self)
+
+    def __repr__(self) -> str:
+        return f"TokenProvider({self._url})"
+
+    def __call__(self) -> str:
+        """A token with at least a twentieth of its life before it. Raises TokenError when there is none to be had."""
+        deadline = self._clock() + self._retry_for_seconds
+        while True:
+            step = self._next_step(deadline)
+            if isinstance(step, str):
+                return step
+            if isinstance(step, float):
+                time.sleep(step)
+            else:
+                step.result()
+
+    async def async_token(self) -> str:
+        """As a call, without holding up the event loop."""
+        deadline = self._clock() + self._retry_for_seconds
+        while True:
+            step = self._next_step(deadline)
+            if isinstance(step, str):
+                return step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                await asyncio.wrap_future(step)
+
+    def _next_step(self, deadline: float) -> Union[str, float, Future[None]]:
+        """The token, seconds to wait, or an exchange to wait for."""
+        with self._lock:
+            now = self._clock()
+            error, until = self._failure or (None, now)
+            pause = max(until - now, 0.0)
+            if pause > 2 * LONGEST_PAUSE:  # longer than any: the clock was set back
+                pause = 0.0
+            held = self._held
+            # Obtained later than now: the clock was set back, and says nothing about this token any more.
+            if held and held.obtained_at <= now < held.usable_until:
+                if now >= held.refresh_at and not pause:
+                    self._start()
+                return held.token
+            if not pause:
+                return self._start()
+            if error and error.temporary and now + pause <= deadline:
+                return pause
+            assert error is not None  # else there would be no pause
+            raise error._anew()
+
+    def _start(self) -> Future[None]:
+        """Under the lock. In a daemon thread: a refresh never keeps a process from ending."""
+        if self._flight is None:
+            flight: Future[None] = Future()
+            flight.set_running_or_notify_cancel()  # so that a caller that is cancelled cancels nobody else
+            threading.Thread(target=self._fly, args=(flight,), name="mintmark-token", daemon=True).start()
+            self._flight = flight
+        return self._flight
+
+    def _fly(self, flight: Future[None]) -> None:
+        """What came of it is in _held or _failure."""
+        held: Optional[_Held] = None
+        failure: Optional[TokenError] = None
+        begun = self._clock()
+        try:
+            token, life = self._exchange()
+            held = _Held(token, begun, begun + life * REFRESH_AT, begun + life * USABLE_UNTIL)
+        except TokenError as error:
+            failure = error._anew()
+        except Exception as error:  # unforeseen, and still nobody may wait for ever
+            failure = TokenError(f"The exchange failed ({type(error).__name__}).", "unavailable", True)
+        with self._lock:
+            self._held = held or self._held
+            self._failures = self._failures + 1 if failure else 0
+            self._failure = (failure, self._clock() + _pause_after(failure, self._failures)) if failure else None
+            self._flight = None
+        flight.set_result(None)
+
+    def _exchange(self) -> tuple[str, float]:
+        """POST /oauth/token (RFC 6749 section 4.4), once. Raises TokenError and nothing else that is foreseen."""
+        key = self._read_key()
+        form = {"grant_type": "client_credentials", "client_secret": key, **self._wishes}
+        request = urllib.request.Request(
+            self._url, urllib.parse.urlencode(form).encode(), {"Accept": "application/json"}, method="POST"
+        )
+        try:
+            with _opener.open(request, timeout=ATTEMPT_SECONDS) as response:
+                status, retry_after, text = response.status, None, response.read(LONGEST_ANSWER)
+        except urllib.error.HTTPError as answered:
+            with answered:
+                status, retry_after = answered.code, answered.headers.get("Retry-After")
+                text = _read(answered)
+        except (OSError, http.client.HTTPException) as error:
+            raise TokenError(
+                f"The token service at {self._url} cannot be reached ({_reason(error)}).", "unavailable", True
+            ) from None
+        return self._understand(status, _wait_of(retry_after), _parsed(text), key)
+
+    def _understand(
+        self, status: int, retry_after: Optional[float], answer: dict[str, Any], key: str
+    ) -> tuple[str, float]:
+        token, life = answer.get("access_token"), answer.get("expires_in")
+        bearer = isinstance(token, str) and token and str(answer.get("token_type")).lower() == "bearer"
+        if bearer and isinstance(life, (int, float)) and life > 0:
+            return str(token), float(life)
+        if status >= 500 or status == 429:
+            text = f"The token service at {self._url} is not available ({status})."
+            raise TokenError(text, "unavailable", True, retry_after)
+        code = answer.get("error")
+        if status < 400 or not isinstance(code, str):
+            text = f"What answers at {self._url} ({status}) is not Mintmark's token endpoint. Check the issuer."
+            raise TokenError(text, "unexpected_answer")
+        said = answer.get("error_description") or "No reason given."
+        advice = " It is mistyped, expired or revoked: ask for a new one." if code == "invalid_client" else ""
+        text = f"The token service at {self._url} refuses the API key ({code}): {said}{advice}"
+        raise TokenError(text.replace(key, "[redacted]"), code.replace(key, "[redacted]"))
+
+    def _read_key(self) -> str:
+        if not callable(self._api_key):
+            return _trimmed(self._api_key)
+        try:
+            key = _trimmed(self._api_key())
+        except Exception as error:
+            raise TokenError("The API key cannot be read: api_key() failed.", "api_key_unreadable") from error
+        if not key:
+            raise TokenError("The API key cannot be read: api_key() returned nothing.", "api_key_unreadable")
+        return key
+
+
+def httpx_auth(provider: TokenProvider, httpx: Any) -> Any:
+    """For `auth=` of a client of `httpx` or `httpx2`, sync and async; `httpx` is that module."""
+
+    class BearerAuth(httpx.Auth):  # type: ignore[misc]
+        def sync_auth_flow(self, request: Any) -> Any:
+            request.headers["Authorization"] = f"Bearer {provider()}"
+            yield request
+
+        async def async_auth_flow(self, request: Any) -> Any:
+            request.headers["Authorization"] = f"Bearer {await provider.async_token()}"
+            yield request
+
+    return BearerAuth()
+
+
+def _pause_after(error: TokenError, failures: int) -> float:
+    """Spread by a quarter, so that a fleet does not come back in one moment; never zero."""
+    backoff = SHORTEST_PAUSE * 2 ** min(failures - 1, 10)
+    asked = REFUSAL_PAUSE if not error.temporary else backoff if error.retry_after is None else error.retry_after
+    return min(max(asked, SHORTEST_PAUSE), LONGEST_PAUSE) * (1 + random.random() / 4)
+
+
+def _wait_of(header: Optional[str]) -> Optional[float]:
+    """RFC 9110 section 10.2.3: seconds or a date."""
+    try:
+        if header is None or header.isdigit():
+            return header if header is None else float(header)
+        return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return None
+
+
+def _base_url(issuer: str) -> str:
+    parts = urllib.parse.urlsplit(issuer)
+    plain = not parts.query and not parts.fragment and "@" not in parts.netloc
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ValueError("issuer must be the base URL of Mintmark, like https://tokens.example.com, and nothing more")
+    return issuer.rstrip("/")
+
+
+def _trimmed(key: object) -> str:
+    """A key from a file ends in a newline."""
+    return key.strip() if isinstance(key, str) else ""
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read(answered: urllib.error.HTTPError) -> bytes:
+    try:
+        return answered.read(LONGEST_ANSWER)
+    except (OSError, http.client.HTTPException):
+        return b""
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {ATTEMPT_SECONDS:.0f} seconds"
+    return cause if isinstance(cause, str) else getattr(cause, "strerror", None) or type(cause).__name__
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Followed, a redirect would carry the key elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+_providers: weakref.WeakSet[TokenProvider] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """The thread of an exchange, and whoever held the lock, stay in the parent."""
+    for provider in _providers:
+        provider._lock = threading.Lock()
+        provider._flight = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

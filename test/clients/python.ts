@@ -1,0 +1,39 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+/** A Python with OpenAI's client, made by scripts/install-judges.sh. */
+const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
+
+/** For `describe.skipIf`: no Python, and nobody insists on one. */
+export function lacksPython(): boolean {
+  if (existsSync(python) || process.env.MINTMARK_REQUIRE_GATEWAYS === '1') return false
+  console.log("skipped: OpenAI's Python client; to run it: bash scripts/install-judges.sh")
+  return true
+}
+
+/** Runs one scenario of a script beside this file. What it is given goes by stdin, secrets too. @throws {Error} with Python's own words. */
+export function scenario(
+  script: 'openai_client.py' | 'token_provider.py',
+  name: string,
+  given: object,
+  // biome-ignore lint/suspicious/noExplicitAny: scenarios report in every shape
+): { said: Promise<void>; result: Promise<any> } {
+  const child = spawn(python, [new URL(script, import.meta.url).pathname, name])
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', chunk => {
+    output += chunk
+  })
+  const said = new Promise<void>(resolve => child.stderr.once('data', () => resolve()))
+  child.stderr.on('data', chunk => {
+    errors += chunk
+  })
+  child.stdin.end(JSON.stringify(given))
+  const result = new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', status => (status === 0 ? resolve(JSON.parse(output)) : reject(new Error(errors))))
+  })
+  return { said, result }
+}

@@ -1,0 +1,150 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { lacksPython, scenario } from './python.ts'
+import { notNow, startTokenDoor, type TokenDoor } from './token-door.ts'
+
+/** clients/python before a real Mintmark, with the rules of token-provider.test.ts. */
+const skipped = lacksPython()
+let mintmark: TestService
+let door: TokenDoor
+let made: Awaited<ReturnType<TestService['tenantWithKey']>>
+
+beforeAll(async () => {
+  if (!skipped) mintmark = await startTestService()
+})
+afterAll(() => mintmark?.stop())
+beforeEach(async () => {
+  if (skipped) return
+  door = await startTokenDoor(mintmark.service.urls.public)
+  made = await mintmark.tenantWithKey({ audiences: ['vllm', 'other'] })
+  return () => door.stop()
+})
+
+const started = (name: string, more: object = {}) =>
+  scenario('token_provider.py', name, { issuer: door.url, key: made.secret, ...more })
+const run = (name: string, more?: object) => started(name, more).result
+
+describe.skipIf(skipped)('TokenProvider in Python', () => {
+  it('asks for the audience and scope that it is told', async () => {
+    const token = await run('audience')
+    const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString('utf8'))
+    expect(claims).toMatchObject({ aud: 'other', scope: 'inference' })
+  })
+
+  it('gives the same token up to 60 % of its life, fetches the next beside, and trusts no clock that was set back', async () => {
+    const [atOnce, at178, at181, at284, renewed, at1000, setBack] = await run('life')
+    expect([atOnce, at178, at181]).toEqual([0, 0, 0])
+    expect([0, 3]).toContain(at284)
+    expect([3, 4]).toContain(renewed)
+    expect([at1000, setBack]).toEqual([5, 6])
+    expect(door.exchanges()).toBe(4)
+  })
+
+  it('gives up within the time that it was given', async () => {
+    door.answerNext(...Array.from({ length: 9 }, () => notNow()))
+    const { seconds, ...failure } = await run('gives_up')
+    expect(failure).toEqual({
+      code: 'unavailable',
+      temporary: true,
+      message: `The token service at ${door.url}/oauth/token is not available (503).`,
+    })
+    expect(seconds).toBeGreaterThan(0.4)
+    expect(seconds).toBeLessThan(1.8)
+    expect(door.exchanges()).toBeGreaterThan(1)
+  })
+
+  it.each([
+    ['as seconds', () => 40],
+    ['as a date', () => new Date(Date.now() + 40_000).toUTCString()],
+  ])('gives up at once when Retry-After is later than that, %s', async (_, later) => {
+    door.answerNext(notNow(later()))
+    const { seconds } = await run('gives_up')
+    expect(seconds).toBeLessThan(0.4)
+    expect(door.exchanges()).toBe(1)
+  })
+
+  it('is refused once for fifty calls, and shows the key to nobody', async () => {
+    await mintmark.admin('POST', `/keys/${made.keyId}/revoke`, { reason: 'test' })
+    const { failures, after_the_pause, seen } = await run('refused')
+    expect(new Set(failures.map((failure: object) => JSON.stringify(failure)))).toHaveLength(1)
+    expect(failures[0]).toMatchObject({ code: 'invalid_client', temporary: false })
+    expect(failures[0].message).toMatch(/The API key is not valid\. It is mistyped, expired or revoked/)
+    expect(after_the_pause).toEqual(failures[0])
+    expect(door.exchanges()).toBe(2)
+    expect(seen).toContain('TokenProvider(')
+    expect(seen).not.toContain(made.secret)
+  })
+
+  it('goes on with its token while the service is gone, until the token ends', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mintmark-python-'))
+    const { said, result } = started('outlives_the_service', { while: folder })
+    await said
+    await door.stop()
+    await rm(folder, { recursive: true })
+    expect(await result).toMatchObject({ still: true, failure: { code: 'unavailable' } })
+  })
+
+  it('lets a task that is cancelled go, and no other', async () => {
+    const release = door.hold()
+    const { result } = started('cancelled')
+    await until('the exchange is asked for', door.exchanges, count => count === 1)
+    setTimeout(release, 400)
+    expect(await result).toEqual({ impatient: true, patient: 'eyJ' })
+    expect(door.exchanges()).toBe(1)
+  })
+
+  it('works in a child that was forked in the middle of an exchange', async () => {
+    const release = door.hold()
+    const { result } = started('forked')
+    await until('parent and child ask', door.exchanges, count => count === 2)
+    release()
+    expect(await result).toEqual({ child: 'eyJ', parent: 'eyJ' })
+  })
+
+  it('reads the key anew at each exchange, and says when it cannot', async () => {
+    const other = await mintmark.tenantWithKey()
+    expect(await run('reads_key', { other: other.secret })).toEqual({
+      renewed: true,
+      failure: {
+        code: 'api_key_unreadable',
+        temporary: false,
+        message: 'The API key cannot be read: api_key() failed.',
+      },
+    })
+  })
+
+  it.each([
+    ['a redirect, which is not followed', { status: 307, headers: { location: 'http://127.0.0.1:9/' } }],
+    ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Welcome</h1>' }],
+    ['nothing there', { status: 404, body: 'Not Found' }],
+    ['JSON that is no object', { status: 400, body: 'null' }],
+  ])('says that the issuer is wrong at %s', async (_, answer) => {
+    door.answerNext(answer)
+    expect(await run('once')).toMatchObject({ code: 'unexpected_answer', temporary: false })
+    expect(door.exchanges()).toBe(1)
+  })
+
+  it('keeps the key out of errors when the answer repeats it', async () => {
+    const body = JSON.stringify({ error: `bad ${made.secret}`, error_description: made.secret })
+    door.answerNext({ status: 400, body })
+    expect(JSON.stringify(await run('once'))).not.toContain(made.secret)
+  })
+
+  it('refuses options that cannot work, when it is made', async () => {
+    const wrong = [
+      { issuer: 'tokens.example.com' },
+      { issuer: 'file:///etc/passwd' },
+      { issuer: 'https://me:secret@tokens.example.com' },
+      { issuer: 'https://tokens.example.com/?a=b' },
+      { api_key: ' ' },
+      { api_key: null },
+    ]
+    const faults: string[] = await run('options', { wrong })
+    expect(faults).toHaveLength(wrong.length)
+    expect(faults.join()).not.toContain('secret@')
+  })
+})
