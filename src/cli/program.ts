@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { packageVersion } from '../system/package-version.ts'
 import { adapterCommands } from './commands/adapter.ts'
+import { aibrixCommands } from './commands/aibrix.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
 import { signingKeyCommands } from './commands/signing-key.ts'
@@ -50,6 +51,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     modelCommands,
     adapterCommands,
     signingKeyCommands,
+    aibrixCommands,
   ]) {
     commands(program, environment)
   }

@@ -1,0 +1,69 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type AibrixUser, aibrixUser, RPM_LABEL, redisCommand, TPM_LABEL } from '../../gateway/aibrix-user.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { parseWholeNumber } from '../field-options.ts'
+import { Output } from '../output.ts'
+import { action, noun, verb } from '../verb.ts'
+
+interface Tenant {
+  id: string
+  labels: Record<string, string>
+}
+
+interface UsersOptions {
+  json?: boolean
+  rpm: number
+  tpm: number
+}
+
+export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const aibrix = noun(program, 'aibrix', {
+    summary: 'what AIBrix must be told about tenants',
+    examples: ['mintmark aibrix users | redis-cli -e'],
+  })
+  const users = verb(aibrix, 'users', {
+    summary: "print what makes every tenant a user in AIBrix's Redis",
+    details:
+      'AIBrix answers 500 to a tenant that it has no user for. Run it again after tenants were made or labels changed: ' +
+      `a user that is there is replaced. The labels ${RPM_LABEL} and ${TPM_LABEL} of a tenant are its limits.`,
+    examples: [
+      'mintmark aibrix users | redis-cli -e',
+      'mintmark aibrix users --rpm 600 | redis-cli -e -h aibrix-redis-master',
+      'mintmark aibrix users --json',
+    ],
+  })
+    .addOption(new Option('--commands', 'print lines for redis-cli, as without it').conflicts('json'))
+    .option('--json', 'print an array of {"name","rpm","tpm"} instead')
+    .option('--rpm <n>', "requests a minute where a tenant's labels say nothing", parseLimit, 0)
+    .option('--tpm <n>', 'tokens a minute, likewise (0: the default of AIBrix)', parseLimit, 0)
+  users.action(
+    action(environment, async ({ admin }) => {
+      const options = users.opts<UsersOptions>()
+      const made = usersOf(await admin.list<Tenant>('/tenants'), options)
+      const output = new Output({ output: options.json ? 'json' : 'table' })
+      if (made.length === 0 && !options.json) return output.note('No tenants.')
+      await output.either({ text: made.map(redisCommand).join('\n'), json: made, id: '' })
+    }),
+  )
+}
+
+/** By name. @throws {CliError} that names every label that is no limit. */
+function usersOf(tenants: readonly Tenant[], defaults: { rpm: number; tpm: number }): AibrixUser[] {
+  const faults: string[] = []
+  const users = tenants.flatMap(tenant => {
+    try {
+      return aibrixUser(tenant, defaults)
+    } catch (error) {
+      faults.push((error as Error).message)
+      return []
+    }
+  })
+  if (faults.length > 0) throw new CliError(EXIT.conflict, 'these labels are no limits:', faults)
+  return users.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function parseLimit(value: string): number {
+  const limit = parseWholeNumber(value)
+  if (limit < 0) throw new InvalidArgumentError('It must be 0 or more.')
+  return limit
+}

@@ -1,0 +1,47 @@
+/**
+ * AIBrix limits who is named in the header `user`, which our gateways set to the tenant. It knows its users from Redis,
+ * `aibrix-users/<name>` → `{"name","rpm","tpm"}` (vllm-project/aibrix, pkg/utils/users.go), and answers 500 to others.
+ */
+export interface AibrixUser {
+  name: string
+  /** Requests and tokens a minute; 0 = AIBrix's default. */
+  rpm: number
+  tpm: number
+}
+
+interface Tenant {
+  id: string
+  labels: Readonly<Record<string, string>>
+}
+
+export const RPM_LABEL = 'aibrix-rpm'
+export const TPM_LABEL = 'aibrix-tpm'
+
+/** The limits come from the tenant's labels, else from `defaults`. @throws {RangeError} for a label that is no limit. */
+export function aibrixUser({ id, labels }: Tenant, defaults: { rpm: number; tpm: number }): AibrixUser {
+  const limit = (label: string, otherwise: number) => {
+    const value = labels[label]
+    if (value === undefined) return otherwise
+    if (/^\d{1,15}$/.test(value)) return Number(value)
+    throw new RangeError(
+      `tenant ${id}: the label ${label} must be a whole number, 0 or more, got ${JSON.stringify(value)}`,
+    )
+  }
+  return { name: id, rpm: limit(RPM_LABEL, defaults.rpm), tpm: limit(TPM_LABEL, defaults.tpm) }
+}
+
+/** A line for the standard input of redis-cli, which makes the user or replaces it. */
+export function redisCommand(user: AibrixUser): string {
+  const { name, rpm, tpm } = user
+  return `SET ${quoted(`aibrix-users/${name}`)} ${quoted(JSON.stringify({ name, rpm, tpm }))}`
+}
+
+/** As redis-cli reads arguments: in double quotes, whatever could end them or the line as `\xHH`. */
+function quoted(text: string): string {
+  const bytes = [...Buffer.from(text)].map(byte => {
+    const character = String.fromCharCode(byte)
+    if (character === '"' || character === '\\') return `\\${character}`
+    return byte >= 0x20 && byte < 0x7f ? character : `\\x${byte.toString(16).padStart(2, '0')}`
+  })
+  return `"${bytes.join('')}"`
+}
