@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 /** A Python with OpenAI's client, made by scripts/install-judges.sh. */
-const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
+export const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 
 /** For `describe.skipIf`: no Python, and nobody insists on one. */
 export function lacksPython(): boolean {
