@@ -1,3 +1,4 @@
+import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
@@ -53,11 +54,21 @@ describe('a token provider', () => {
   })
 
   it('gives the same token up to 60 % of its life', async () => {
-    const token = provider()
+    const asked: unknown[] = []
+    const counted: typeof fetch = (...request) => {
+      asked.push(request)
+      return fetch(...request)
+    }
+    const token = provider({ fetch: counted })
     const first = await token()
     clock.advance(179)
     expect(await token()).toBe(first)
-    expect(door.exchanges()).toBe(1)
+    await nextTick()
+    expect(asked).toHaveLength(1)
+    clock.advance(1)
+    expect(await token()).toBe(first)
+    await nextTick()
+    expect(asked).toHaveLength(2)
   })
 
   it('then fetches the next one once, while calls go on with the old one', async () => {
@@ -157,6 +168,24 @@ describe('while the service is not available', () => {
     expect((await errorOf(token())).message).toMatch(/cannot be reached \(ECONNREFUSED\)\.$/)
   })
 
+  it('a refresh leaves it alone for as long as Retry-After says', async () => {
+    const token = provider()
+    await token()
+    clock.advance(200)
+    door.answerNext(notNow(30))
+    await token()
+    await until('the refresh was answered', token, () => door.exchanges() === 2)
+    await sleep(50)
+    for (let call = 0; call < 20; call += 1) await token()
+    clock.advance(29)
+    await token()
+    await sleep(50)
+    expect(door.exchanges()).toBe(2)
+    clock.advance(10)
+    await token()
+    await until('it is asked again', door.exchanges, count => count === 3)
+  })
+
   it('a caller that aborts is let go, and no other', async () => {
     const release = door.hold()
     const token = provider()
@@ -203,8 +232,10 @@ describe('a key that is refused', () => {
   it('is not asked for again for ten seconds, however often it is called', async () => {
     const { token } = await revoked()
     for (let call = 0; call < 50; call += 1) expect((await errorOf(token())).code).toBe('invalid_client')
+    clock.advance(9)
+    await errorOf(token())
     expect(door.exchanges()).toBe(2)
-    clock.advance(13)
+    clock.advance(4)
     await errorOf(token())
     expect(door.exchanges()).toBe(3)
   })
