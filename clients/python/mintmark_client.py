@@ -205,14 +205,14 @@ class TokenProvider:
         bearer = isinstance(token, str) and token and str(answer.get("token_type")).lower() == "bearer"
         if bearer and isinstance(life, (int, float)) and life > 0:
             return str(token), float(life)
+        said = answer.get("error_description") or "No reason given."
         if status >= 500 or status == 429:
-            text = f"The token service at {self._url} is not available ({status})."
-            raise TokenError(text, "unavailable", True, retry_after)
+            text = f"The token service at {self._url} is not available ({status}): {said}"
+            raise TokenError(text.replace(key, "[redacted]"), "unavailable", True, retry_after)
         code = answer.get("error")
         if status < 400 or not isinstance(code, str):
             text = f"What answers at {self._url} ({status}) is not Mintmark's token endpoint. Check the issuer."
             raise TokenError(text, "unexpected_answer")
-        said = answer.get("error_description") or "No reason given."
         advice = " It is mistyped, expired or revoked: ask for a new one." if code == "invalid_client" else ""
         text = f"The token service at {self._url} refuses the API key ({code}): {said}{advice}"
         raise TokenError(text.replace(key, "[redacted]"), code.replace(key, "[redacted]"))

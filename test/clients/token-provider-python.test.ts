@@ -50,7 +50,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(failure).toEqual({
       code: 'unavailable',
       temporary: true,
-      message: `The token service at ${door.url}/oauth/token is not available (503).`,
+      message: `The token service at ${door.url}/oauth/token is not available (503): The token service cannot answer at the moment. Try again.`,
     })
     expect(seconds).toBeGreaterThan(0.4)
     expect(seconds).toBeLessThan(1.8)

@@ -144,7 +144,9 @@ describe('while the service is not available', () => {
     const begun = clock.now()
     const error = await errorOf(provider({ retryForSeconds: 10 })())
     expect(error).toMatchObject({ code: 'unavailable', temporary: true })
-    expect(error.message).toBe(`The token service at ${door.url} is not available (503).`)
+    expect(error.message).toBe(
+      `The token service at ${door.url} is not available (503): The token service cannot answer at the moment. Try again.`,
+    )
     expect(clock.now() - begun).toBeLessThanOrEqual(10_000)
     expect(door.exchanges()).toBeGreaterThan(5)
   })

@@ -66,22 +66,19 @@ const ADVICE: Record<string, string> = {
 
 function fail(base: string, response: Response, answer: Record<string, unknown>, key: string): never {
   const { status } = response
-  if (status >= 500 || status === 429) {
-    const retryAfterMs = waitOf(response.headers.get('retry-after'))
-    throw new TokenError(`The token service at ${base} is not available (${status}).`, {
-      code: 'unavailable',
-      temporary: true,
-      retryAfterMs,
-    })
-  }
   const { error: code, error_description: description } = answer
+  const said = typeof description === 'string' ? description : 'No reason given.'
+  if (status >= 500 || status === 429) {
+    const text = `The token service at ${base} is not available (${status}): ${said}`
+    const retryAfterMs = waitOf(response.headers.get('retry-after'))
+    throw new TokenError(without(key, text), { code: 'unavailable', temporary: true, retryAfterMs })
+  }
   if (status < 400 || typeof code !== 'string') {
     throw new TokenError(
       `What answers at ${base}/oauth/token (${status}) is not Mintmark's token endpoint. Check the issuer.`,
       { code: 'unexpected_answer' },
     )
   }
-  const said = typeof description === 'string' ? description : 'No reason given.'
   const text = `The token service at ${base} refuses the API key (${code}): ${said}${ADVICE[code] ?? ''}`
   throw new TokenError(without(key, text), { code: without(key, code) })
 }
