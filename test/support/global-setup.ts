@@ -55,7 +55,7 @@ interface Server {
   stop(): Promise<void>
 }
 
-function startServer(): Promise<Server> {
+export function startServer(): Promise<Server> {
   const { TEST_DATABASE_URL, TEST_POSTGRES, TEST_POSTGRES_IMAGE } = process.env
   if (TEST_DATABASE_URL) return Promise.resolve({ url: TEST_DATABASE_URL, stop: async () => {} })
   return TEST_POSTGRES === 'testcontainers'
@@ -89,13 +89,13 @@ async function embeddedServer(): Promise<Server> {
   return { url: withDatabase(embedded.ownerUrl, 'postgres'), stop }
 }
 
-function withDatabase(url: string, database: string): string {
+export function withDatabase(url: string, database: string): string {
   const changed = new URL(url)
   changed.pathname = `/${database}`
   return changed.href
 }
 
-async function query(url: string, statement: string): Promise<void> {
+export async function query(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {

@@ -1,0 +1,36 @@
+import type { Installation } from './installation.ts'
+import { type ServerProcess, startServer } from './process.ts'
+
+/** Servers have one core, the load generator another. */
+export const SERVER_CORE = 0
+export const LOAD_CORE = 1
+
+/** Mintmark as `npm start` runs it, its access log going to a file. */
+export function startMintmark(
+  installation: Installation,
+  directory: string,
+  options: { core?: number; env?: Record<string, string> } = {},
+): Promise<ServerProcess> {
+  return startServer({
+    core: options.core ?? SERVER_CORE,
+    script: ['scripts/require-node.js', 'src/main.ts'],
+    // The inspector is off; asked for by a signal, it shall take any port.
+    env: { NODE_OPTIONS: '--inspect-port=0', ...installation.environment, ...options.env },
+    directory,
+  })
+}
+
+export function startCeiling(
+  installation: Installation,
+  jwks: string,
+  directory: string,
+): Promise<ServerProcess> {
+  const script = ['bench/servers/ceiling.ts', installation.apiKey, jwks]
+  return startServer({ core: SERVER_CORE, script, directory })
+}
+
+export function startOidcProvider(installation: Installation, directory: string): Promise<ServerProcess> {
+  const clientId = `key_${installation.apiKey.slice(4, 20)}`
+  const script = ['bench/servers/oidc-provider.js', clientId, installation.apiKey]
+  return startServer({ core: SERVER_CORE, script, directory })
+}

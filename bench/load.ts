@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { ServerProcess } from './process.ts'
+
+const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url))
+
+/** What a load came to. */
+export interface Measured {
+  perSecond: number
+  p50Ms: number
+  p99Ms: number
+  /** CPU time of the server for each request, in microseconds: what a busy neighbour changes least. */
+  cpuMicros: number
+}
+
+export interface Load {
+  path: string
+  /** A file of Authorization values to POST with, a line of which is taken at random; absent: GET. */
+  credentials?: string
+  connections: number
+  seconds: number
+  /** Of the load generator; absent: any. */
+  core?: number
+}
+
+/**
+ * As many requests as one thread of wrk can get answered, from a core of its own.
+ * @throws {Error} when wrk is missing, or any answer was not a success: that would be another measurement.
+ */
+export async function applyLoad(server: ServerProcess, load: Load): Promise<Measured> {
+  const { connections, seconds } = load
+  const wrk = [
+    'wrk',
+    '--threads=1',
+    `--connections=${connections}`,
+    `--duration=${seconds}s`,
+    '--timeout=10s',
+  ]
+  const pinned = load.core === undefined ? wrk : ['taskset', '-c', String(load.core), ...wrk]
+  const before = server.cpuMicros()
+  const output = await run([
+    ...pinned,
+    '--script',
+    SCRIPT,
+    server.url + load.path,
+    '--',
+    load.credentials ?? '-',
+  ])
+  const used = server.cpuMicros() - before
+  server.truncateLog()
+  const line = output.split('\n').find(text => text.startsWith('@'))
+  if (!line) throw new Error(`wrk said: ${output}`)
+  const result = JSON.parse(line.slice(1))
+  if (result.refused + result.broken > 0)
+    throw new Error(`${server.url}${load.path} was not all answered: ${line}`)
+  const { requests, p50Ms, p99Ms } = result
+  return { perSecond: requests / result.seconds, p50Ms, p99Ms, cpuMicros: used / requests }
+}
+
+function run([command = '', ...rest]: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString('utf8')
+    })
+    child.once('error', reject)
+    child.once('close', code =>
+      code === 0 ? resolve(output) : reject(new Error(`${command} ended with ${code}: ${output}`)),
+    )
+  })
+}

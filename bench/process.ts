@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { until } from '../test/support/until.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** Of clock ticks in /proc: USER_HZ, which Linux fixes for all programs. */
+const TICKS_PER_SECOND = 100
+const LONGEST_START_MS = 120_000
+
+/** A server in a process of its own on one core, as it is run outside of any benchmark. */
+export interface ServerProcess {
+  pid: number
+  url: string
+  /** Milliseconds from the start of the process until it said that it is ready. */
+  startMs: number
+  /** CPU time that it has used so far, all threads, in microseconds. */
+  cpuMicros(): number
+  residentBytes(): number
+  /** What it wrote to stderr. */
+  complaints(): string
+  /** Empties its log, which is a file. */
+  truncateLog(): void
+  stop(): Promise<void>
+}
+
+/**
+ * Starts `script` with Node on `core`. Its stdout is a file in `directory`, and a JSON line there with the message
+ * "ready" and the base URL in `public` says that it listens.
+ */
+export async function startServer(options: {
+  core: number
+  script: string[]
+  env?: Record<string, string>
+  directory: string
+}): Promise<ServerProcess> {
+  const begin = performance.now()
+  const file = join(options.directory, `server-${process.hrtime.bigint()}`)
+  const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
+  const child = spawn('taskset', ['-c', String(options.core), process.execPath, ...options.script], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', ...options.env },
+    stdio: ['ignore', stdout, stderr],
+  })
+  closeSync(stdout)
+  closeSync(stderr)
+  const complaints = () => readFileSync(`${file}.err`, 'utf8')
+  const said = () => readFileSync(`${file}.out`, 'utf8')
+  const what = options.script.join(' ')
+  const over = () => child.exitCode !== null
+  await until(`${what} is ready`, () => over() || readyLine(said()), Boolean, LONGEST_START_MS)
+  if (over()) throw new Error(`${what} ended: ${said()}${complaints()}`)
+  const ready = readyLine(said())
+  const pid = child.pid ?? 0
+  return {
+    pid,
+    url: ready?.public ?? '',
+    startMs: performance.now() - begin,
+    cpuMicros: () => cpuMicros(pid),
+    residentBytes: () => residentBytes(pid),
+    complaints,
+    truncateLog: () => truncateSync(`${file}.out`),
+    stop: async () => {
+      await ended(child)
+      await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
+    },
+  }
+}
+
+function readyLine(output: string): { public: string } | undefined {
+  const line = output
+    .split('\n')
+    .find(text => text.startsWith('{') && text.endsWith('}') && text.includes('"msg":"ready"'))
+  return line === undefined ? undefined : JSON.parse(line)
+}
+
+function cpuMicros(pid: number): number {
+  // The name in parentheses may hold anything; the fields after it are numbered from 3.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6
+}
+
+function residentBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = new Promise(resolve => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await exit
+}

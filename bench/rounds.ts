@@ -1,0 +1,51 @@
+import { applyLoad, type Load, type Measured } from './load.ts'
+import type { ServerProcess } from './process.ts'
+
+/** One line of a table: a server under a load. */
+export interface Contestant {
+  name: string
+  server: ServerProcess
+  load: Load
+}
+
+/** The medians of all rounds, and each round's throughput. */
+export interface Result extends Measured {
+  name: string
+  rounds: number[]
+}
+
+const WARM_UP_SECONDS = 2
+
+/**
+ * Measures all of them in turn, again and again, so that whatever else the machine does falls on all alike.
+ * Medians, because a machine that is interrupted is slow now and then and never too fast.
+ */
+export async function interleave(contestants: readonly Contestant[], rounds: number): Promise<Result[]> {
+  for (const { server, load } of contestants) await applyLoad(server, { ...load, seconds: WARM_UP_SECONDS })
+  const measured = contestants.map((): Measured[] => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, { server, load }] of contestants.entries()) {
+      measured[index]?.push(await applyLoad(server, load))
+    }
+  }
+  return contestants.map(({ name }, index) => summary(name, measured[index] ?? []))
+}
+
+export function summary(name: string, measured: readonly Measured[]): Result {
+  const of = (what: keyof Measured) => median(measured.map(each => each[what]))
+  const medians = {
+    perSecond: of('perSecond'),
+    p50Ms: of('p50Ms'),
+    p99Ms: of('p99Ms'),
+    cpuMicros: of('cpuMicros'),
+  }
+  return { name, ...medians, rounds: measured.map(each => each.perSecond) }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const [low = 0, high = 0] =
+    sorted.length % 2 === 1 ? [sorted[middle], sorted[middle]] : [sorted[middle - 1], sorted[middle]]
+  return (low + high) / 2
+}

@@ -1,0 +1,84 @@
+import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/**
+ * What the machine allows: a bare node:http server that does what an exchange cannot do without (read the form and
+ * the header, digest the key, find it, sign the same claims) and nothing else: no checks, no log, no database.
+ *
+ *   node ceiling.ts <the one API key it knows> <the body of a JWK Set>
+ */
+const [, , apiKey = '', jwks = '{}'] = process.argv
+const pepper = randomBytes(32)
+const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const keyId = `key_${apiKey.slice(4, 20)}`
+const known = new Map([[digest(apiKey), keyId]])
+const header = encode({ alg: 'ES256', kid: randomBytes(32).toString('base64url'), typ: 'at+jwt' })
+const rights = {
+  scope: 'inference',
+  tenant: 't1',
+  tier: 'standard',
+  priority: '0',
+  models: Array.from({ length: 20 }, (_, n) => `model-${n + 1}`),
+  adapters: [],
+  adapter_list: 'none',
+}
+
+const server = createServer((req, res) => {
+  if (req.method === 'GET') return void answer(res, jwks)
+  const chunks: Buffer[] = []
+  req.on('data', (chunk: Buffer) => chunks.push(chunk))
+  req.on('end', () => {
+    const form = new URLSearchParams(Buffer.concat(chunks).toString())
+    const basic = Buffer.from(req.headers.authorization?.slice(6) ?? '', 'base64').toString()
+    const found = known.get(digest(decodeURIComponent(basic.slice(basic.indexOf(':') + 1))))
+    if (!found || form.get('grant_type') !== 'client_credentials') return void res.writeHead(401).end()
+    answer(
+      res,
+      JSON.stringify({
+        access_token: token(found),
+        token_type: 'Bearer',
+        expires_in: 300,
+        scope: 'inference',
+      }),
+    )
+  })
+})
+server.listen(0, '127.0.0.1', () => {
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  console.log(JSON.stringify({ msg: 'ready', public: url }))
+})
+
+function answer(res: import('node:http').ServerResponse, body: string): void {
+  res.writeHead(200, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+  })
+  res.end(body)
+}
+
+function digest(key: string): string {
+  return createHmac('sha256', pepper).update(key).digest('base64')
+}
+
+function token(sub: string): string {
+  const iat = Math.floor(Date.now() / 1000)
+  const jti = randomBytes(16).toString('base64url')
+  const claims = {
+    iss: 'http://localhost',
+    sub,
+    client_id: sub,
+    aud: 'vllm',
+    iat,
+    exp: iat + 300,
+    jti,
+    ...rights,
+  }
+  const input = `${header}.${encode(claims)}`
+  const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+  return `${input}.${signature.toString('base64url')}`
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url')
+}

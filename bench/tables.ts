@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { CONNECTIONS, compare, growConnections, growKeys, TOKEN } from './comparison.ts'
+import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
+import { memory } from './inspector.ts'
+import type { Installation } from './installation.ts'
+import { applyLoad } from './load.ts'
+import { bars } from './plot.ts'
+import { profile } from './profile.ts'
+import { replicas } from './replicas.ts'
+import type { Table } from './report.ts'
+import type { Result } from './rounds.ts'
+
+export interface Bench {
+  /** For files that go when the run is over. */
+  directory: string
+  pace: { rounds: number; seconds: number }
+  /** Keys in the directory, ascending. */
+  sizes: readonly number[]
+  /** After which memory is looked at again. */
+  exchanges: number
+  /** Makes one with so many keys, once. */
+  installation(keys: number): Promise<Installation>
+}
+
+/** Keys that exchanges are spread over, where growth is not the question. */
+const manyKeys = (bench: Bench) => bench.installation(Math.min(100_000, bench.sizes.at(-1) ?? 1))
+
+const MEASURED = ['a second', 'median ms', '99th percentile ms', 'server CPU µs each']
+const measured = ({ perSecond, p50Ms, p99Ms, cpuMicros }: Result) => [perSecond, p50Ms, p99Ms, cpuMicros]
+const plotted = (results: readonly Result[]) =>
+  results.map(({ name, perSecond }) => ({ name, value: perSecond }))
+
+/** The tables of docs/performance.md, in its order. */
+export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>>> = {
+  comparison: async bench => {
+    const results = await compare(await manyKeys(bench), bench.directory, bench.pace)
+    const [ceiling, provider, one, , , jwks] = results
+    const [x = 0, y = 0, z = 0, w = 0] = [ceiling, provider, one, jwks].map(result => result?.perSecond)
+    const isJwks = (index: number) => index >= results.length - 2
+    const rows = results.map((result, index) => [
+      result.name,
+      ...measured(result),
+      ...(isJwks(index) ? [result.perSecond / w, '', ''] : [x, y, z].map(base => result.perSecond / base)),
+    ])
+    const columns = ['', ...MEASURED, 'of bare node:http', 'of oidc-provider', 'of one key']
+    return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
+  },
+  keys: async bench => {
+    const installations = await Promise.all(bench.sizes.map(bench.installation))
+    const results = await growKeys(installations, bench.directory, bench.pace)
+    const least = results[0]?.residentBytes ?? 0
+    const rows = results.map(result => [
+      Number(result.name),
+      ...measured(result),
+      result.startMs / 1000,
+      result.residentBytes / 2 ** 20,
+      Number(result.name) > 1_000 ? (result.residentBytes - least) / Number(result.name) : '',
+      Number(result.name) > 1_000
+        ? heapBytesPerKey(installations.find(({ keys }) => keys === Number(result.name)))
+        : '',
+    ])
+    const columns = [
+      'keys',
+      ...MEASURED,
+      'start s',
+      'resident MiB',
+      'resident bytes a key',
+      'heap bytes a key',
+    ]
+    const entries = results.map(({ name, perSecond }) => ({
+      name: `${Number(name).toLocaleString('en')} keys`,
+      value: perSecond,
+    }))
+    return { columns, rows, plot: bars('Exchanges a second by keys in the directory', entries) }
+  },
+  connections: async bench => {
+    const results = await growConnections(await manyKeys(bench), bench.directory, bench.pace)
+    const rows = results.map(result => [Number(result.name), ...measured(result)])
+    const entries = results.map(({ name, perSecond }) => ({ name: `${name} connections`, value: perSecond }))
+    return {
+      columns: ['connections', ...MEASURED],
+      rows,
+      plot: bars('Exchanges a second by connections', entries),
+    }
+  },
+  replicas: async bench => {
+    const rows = await replicas(await manyKeys(bench), bench.directory, bench.pace)
+    return { columns: ['replicas', 'a second, together', 'server CPU µs each'], rows }
+  },
+  memory: async bench => {
+    const installation = await manyKeys(bench)
+    const server = await startMintmark(installation, bench.directory)
+    const load = { path: TOKEN, credentials: installation.all, connections: CONNECTIONS, core: LOAD_CORE }
+    const rows: (string | number)[][] = []
+    const look = async (exchanges: number) => {
+      const { heapBytes, residentBytes } = await memory(server)
+      rows.push([exchanges, heapBytes / 2 ** 20, residentBytes / 2 ** 20])
+    }
+    try {
+      const { perSecond } = await applyLoad(server, { ...load, seconds: 5 })
+      let exchanges = perSecond * 5
+      await look(Math.round(exchanges))
+      for (const goal of [bench.exchanges / 2, bench.exchanges]) {
+        const seconds = Math.ceil((goal - exchanges) / perSecond)
+        if (seconds > 0) exchanges += (await applyLoad(server, { ...load, seconds })).perSecond * seconds
+        await look(Math.round(exchanges))
+      }
+    } finally {
+      await server.stop()
+    }
+    return { columns: ['after so many exchanges', 'heap MiB', 'resident MiB'], rows }
+  },
+  signing: async () => {
+    const { jose, nodeCrypto } = child('bench/signing.ts', {}) as { jose: number; nodeCrypto: number }
+    const rows = [
+      ["jose's SignJWT", jose, 1],
+      ['compact JWS, node:crypto', nodeCrypto, nodeCrypto / jose],
+    ]
+    return { columns: ['ES256', 'signatures a second', 'times'], rows }
+  },
+  profile: async bench => {
+    const installation = await manyKeys(bench)
+    const server = await startMintmark(installation, bench.directory)
+    const load = {
+      path: TOKEN,
+      credentials: installation.first,
+      connections: CONNECTIONS,
+      core: LOAD_CORE,
+      seconds: 4,
+    }
+    try {
+      await applyLoad(server, load)
+      const shares = await profile(server, () => applyLoad(server, load))
+      const rows = shares.filter(({ share }) => share >= 0.005).map(({ part, share }) => [part, share * 100])
+      return { columns: ['where', '% of the time'], rows }
+    } finally {
+      await server.stop()
+    }
+  },
+}
+
+function heapBytesPerKey(installation: Installation | undefined): number {
+  return child('bench/directory-memory.ts', installation?.environment ?? {}).bytesPerKey ?? 0
+}
+
+/** What a script prints as one JSON line, alone on the servers' core. */
+function child(script: string, env: Record<string, string>): Record<string, number> {
+  const cwd = fileURLToPath(new URL('..', import.meta.url))
+  const command = ['-c', String(SERVER_CORE), process.execPath, '--expose-gc', script]
+  const output = execFileSync('taskset', command, {
+    cwd,
+    env: { PATH: process.env.PATH ?? '', ...env },
+    encoding: 'utf8',
+  })
+  return JSON.parse(output)
+}
