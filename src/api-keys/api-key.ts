@@ -102,9 +102,13 @@ export function parseCredential(presented: string): CredentialParts | undefined 
 }
 
 function checksum(body: string): string {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(crc32(body))
-  return base62(bytes, CRC_LENGTH)
+  let rest = crc32(body)
+  let text = ''
+  for (let digit = 0; digit < CRC_LENGTH; digit++) {
+    text = ALPHABET[rest % 62] + text
+    rest = Math.floor(rest / 62)
+  }
+  return text
 }
 
 /** Big-endian bytes in base 62, most significant digit first, left-padded with `0`, cut to the last `length` digits. */

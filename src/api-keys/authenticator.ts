@@ -1,5 +1,5 @@
 import type { FailureLimit } from '../system/failure-limit.ts'
-import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
+import { type EffectiveRights, knownRights } from '../tenants/rights.ts'
 import { parseCredential } from './api-key.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
@@ -141,7 +141,7 @@ export function judge(found: SecretSnapshot, clientId: string | undefined, now: 
       keyId,
       secretId: found.secretId,
       tenantId: found.tenantId,
-      rights: effectiveRights(found.tenantRights, found.keyRights, found.catalogue),
+      rights: knownRights(found.tenantRights, found.keyRights, found.catalogue),
       endsAt: ends.length === 0 ? null : Math.min(...ends),
       at: now,
     },

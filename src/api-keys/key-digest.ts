@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import type { NamedKey } from '../system/secret.ts'
 
 export interface KeyDigest {
@@ -14,9 +14,11 @@ export interface KeyDigest {
  */
 export class KeyDigests {
   readonly #peppers: readonly NamedKey[]
+  readonly #prepared: readonly { id: string; key: KeyObject }[]
 
   constructor(peppers: readonly NamedKey[]) {
     this.#peppers = peppers
+    this.#prepared = peppers.map(({ id, key }) => ({ id, key: createSecretKey(key.reveal()) }))
   }
 
   /** The pepper that new digests are made under. */
@@ -27,16 +29,18 @@ export class KeyDigests {
   }
 
   forStoring(credential: string): KeyDigest {
-    return digest(this.storing, credential)
+    const [first] = this.#prepared
+    if (!first) throw new Error('there is no pepper')
+    return digest(first, credential)
   }
 
   /** Under every pepper: for finding. */
   forFinding(credential: string): KeyDigest[] {
-    return this.#peppers.map(pepper => digest(pepper, credential))
+    return this.#prepared.map(pepper => digest(pepper, credential))
   }
 }
 
-const digest = ({ id, key }: NamedKey, credential: string): KeyDigest => ({
+const digest = ({ id, key }: { id: string; key: KeyObject }, credential: string): KeyDigest => ({
   pepperId: id,
-  digest: createHmac('sha256', key.reveal()).update(credential).digest(),
+  digest: createHmac('sha256', key).update(credential).digest(),
 })

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import { type CryptoKey, exportSPKI, importJWK } from 'jose'
 import type { PublicJwk, SigningKey } from './signing-key.ts'
 
 /** A published key; `privateKey` where this process holds it and may sign. */
 export interface RingKey extends SigningKey {
-  privateKey: CryptoKey | undefined
+  privateKey: KeyObject | undefined
 }
 
 /**
@@ -37,9 +37,9 @@ export class KeyRing {
    * The key to sign with at `now`: of those whose time has come, the latest. Time decides, not the stored state, so
    * that a replica cut off from the database changes over on schedule.
    */
-  signer(alg: string, now: number): (RingKey & { privateKey: CryptoKey }) | undefined {
+  signer(alg: string, now: number): (RingKey & { privateKey: KeyObject }) | undefined {
     const started = this.keys.filter(
-      (key): key is RingKey & { privateKey: CryptoKey; activatesAt: number } =>
+      (key): key is RingKey & { privateKey: KeyObject; activatesAt: number } =>
         key.alg === alg && key.privateKey !== undefined && key.activatesAt !== null && key.activatesAt <= now,
     )
     return started.reduce<(typeof started)[number] | undefined>(

@@ -1,4 +1,5 @@
-import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
+import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { SigningAlg } from '../config/config.ts'
 
 /**
@@ -54,7 +55,6 @@ export async function generateSigningKey(alg: SigningAlg): Promise<GeneratedKey>
   return { kid, alg, publicJwk: publicJwk(privateJwk, alg, kid), privateJwk }
 }
 
-/** Not extractable: what is in memory can sign, and cannot be exported again. */
-export async function importPrivateKey(jwk: JWK, alg: SigningAlg): Promise<CryptoKey> {
-  return (await importJWK(jwk, alg, { extractable: false })) as CryptoKey
-}
+/** As node:crypto signs with, without the deprecated way there from a key of Web Crypto. */
+export const importPrivateKey = (jwk: JWK): KeyObject =>
+  createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' })

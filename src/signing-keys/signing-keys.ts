@@ -135,8 +135,7 @@ export class SigningKeys {
     // A retiring key is published only: nobody signs with it again.
     if (key.state === 'retiring' || !encrypted) return { ...key, privateKey: undefined }
     const held = this.#ring?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
-    const privateKey =
-      held ?? (await importPrivateKey(await this.#encryption.decrypt(key.kid, encrypted), key.alg))
+    const privateKey = held ?? importPrivateKey(await this.#encryption.decrypt(key.kid, encrypted))
     return { ...key, privateKey }
   }
 

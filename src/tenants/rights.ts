@@ -24,14 +24,14 @@ export interface Catalogue {
 
 /** What an exchange may yield at this moment. */
 export interface EffectiveRights {
-  tier: string
-  priority: number
-  scopes: string[]
-  models: string[]
-  adapters: string[]
+  readonly tier: string
+  readonly priority: number
+  readonly scopes: readonly string[]
+  readonly models: readonly string[]
+  readonly adapters: readonly string[]
   /** The first is the default. Empty: nothing may be issued. */
-  audiences: string[]
-  tokenTtlSeconds: number
+  readonly audiences: readonly string[]
+  readonly tokenTtlSeconds: number
 }
 
 /**
@@ -56,6 +56,27 @@ export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue:
       key.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
     ),
   }
+}
+
+interface Remembered {
+  catalogue: Catalogue
+  rights: EffectiveRights
+}
+
+const remembered = new WeakMap<TenantRights, WeakMap<KeyRights, Remembered>>()
+
+/**
+ * `effectiveRights`, worked out once for the same three values. None of them is ever altered: what changes in Postgres
+ * comes as new ones, for which it is worked out anew.
+ */
+export function knownRights(tenant: TenantRights, key: KeyRights, catalogue: Catalogue): EffectiveRights {
+  const known = remembered.get(tenant)?.get(key)
+  if (known?.catalogue === catalogue) return known.rights
+  const rights = effectiveRights(tenant, key, catalogue)
+  const ofTenant = remembered.get(tenant) ?? new WeakMap<KeyRights, Remembered>()
+  ofTenant.set(key, { catalogue, rights })
+  remembered.set(tenant, ofTenant)
+  return rights
 }
 
 /** The key's tier where the tenant allows it, else the tenant's. */

@@ -11,7 +11,7 @@ export interface AccessTokenClaims {
   sub: string
   client_id: string
   /** A single audience is a plain string: HAProxy 2.6 reads no list. */
-  aud: string | string[]
+  aud: string | readonly string[]
   iat: number
   exp: number
   jti: string
@@ -20,8 +20,8 @@ export interface AccessTokenClaims {
   tier: string
   /** A decimal integer on vLLM's scale: lower is sooner. */
   priority: string
-  models: string[]
-  adapters: string[]
+  models: readonly string[]
+  adapters: readonly string[]
   /** The same names as `adapters`, in the form that survives a claim-to-header mapping. */
   adapter_list: string
 }

@@ -1,9 +1,11 @@
-import { SignJWT } from 'jose'
+import type { KeyObject } from 'node:crypto'
 import type { Caller } from '../api-keys/authenticator.ts'
+import type { SigningAlg } from '../config/config.ts'
 import { Unavailable } from '../errors.ts'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import type { Random } from '../system/random.ts'
 import { ACCESS_TOKEN_TYPE, accessTokenClaims } from './claims.ts'
+import { CompactSigner } from './compact-jws.ts'
 
 export interface AccessToken {
   jwt: string
@@ -22,6 +24,8 @@ export class TokenIssuer {
   readonly #alg: () => string
   readonly #ring: () => KeyRing
   readonly #random: Random
+  /** By the key that each signs with, so that it goes when the key goes. */
+  readonly #signers = new WeakMap<KeyObject, CompactSigner>()
 
   /** `alg` and `ring` give the algorithm and the keys as they are now. */
   constructor(options: { issuer: string; alg: () => string; ring: () => KeyRing; random: Random }) {
@@ -40,8 +44,23 @@ export class TokenIssuer {
     if (!signer) throw new Unavailable('There is no key to sign with. Try again.')
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')
     const claims = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })
-    const header = { alg: signer.alg, kid: signer.kid, typ: ACCESS_TOKEN_TYPE }
-    const jwt = await new SignJWT({ ...claims }).setProtectedHeader(header).sign(signer.privateKey)
+    const jwt = await this.#signerOf(signer).sign(JSON.stringify(claims))
     return { jwt, tokenId, kid: signer.kid, expiresIn: claims.exp - claims.iat, scope: claims.scope }
+  }
+
+  #signerOf({
+    privateKey,
+    alg,
+    kid,
+  }: {
+    privateKey: KeyObject
+    alg: SigningAlg
+    kid: string
+  }): CompactSigner {
+    const known = this.#signers.get(privateKey)
+    if (known) return known
+    const signer = new CompactSigner(privateKey, { alg, kid, typ: ACCESS_TOKEN_TYPE })
+    this.#signers.set(privateKey, signer)
+    return signer
   }
 }

@@ -1,4 +1,5 @@
 import { createPublicKey } from 'node:crypto'
+import { inspect } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { SigningAlg } from '../../src/config/config.ts'
 import { KeyRing, type RingKey } from '../../src/signing-keys/jwks.ts'
@@ -18,7 +19,7 @@ beforeAll(async () => {
 
 async function ringKey(name: keyof typeof generated, more: Partial<RingKey> = {}): Promise<RingKey> {
   const { kid, alg, publicJwk, privateJwk } = generated[name]
-  const privateKey = await importPrivateKey(privateJwk, alg)
+  const privateKey = importPrivateKey(privateJwk)
   return {
     kid,
     alg,
@@ -143,7 +144,9 @@ describe('the JWK Set', () => {
   })
 })
 
-it('a private half in memory cannot be exported again', async () => {
+it('a private half in memory is not printed', async () => {
   const { privateKey } = await ringKey('a')
-  await expect(crypto.subtle.exportKey('jwk', privateKey as CryptoKey)).rejects.toThrow()
+  const { d } = generated.a.privateJwk
+  for (const text of [inspect(privateKey, { depth: 9, showHidden: true }), JSON.stringify({ privateKey })])
+    expect(text).not.toContain(d)
 })

@@ -5,6 +5,7 @@ import {
   type Catalogue,
   effectiveRights,
   type KeyRights,
+  knownRights,
   type TenantRights,
 } from '../../src/tenants/rights.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -88,6 +89,24 @@ describe('effective rights', () => {
     })
   })
 
+  it('are the same when they are remembered, whichever of the three values was replaced', () => {
+    const several = <T>(arbitrary: fc.Arbitrary<T>) => fc.array(arbitrary, { minLength: 2, maxLength: 3 })
+    const index = fc.nat({ max: 2 })
+    const lookups = fc.array(fc.tuple(index, index, index), { minLength: 5, maxLength: 40 })
+    fc.assert(
+      fc.property(several(tenantRights), several(keyRights), several(catalogue), lookups, (...all) => {
+        const [tenants, keys, catalogues, asked] = all
+        const of = <T>(values: T[], at: number) => values[at % values.length] as T
+        for (const [t, k, c] of asked) {
+          const three = [of(tenants, t), of(keys, k), of(catalogues, c)] as const
+          expect(knownRights(...three)).toEqual(effectiveRights(...three))
+          expect(knownRights(...three)).toBe(knownRights(...three))
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+
   it('never grow when a tenant is narrowed', () => {
     fc.assert(
       fc.property(tenantRights, tenantRights, keyRights, catalogue, (wide, other, key, known) => {
@@ -99,7 +118,7 @@ describe('effective rights', () => {
         }
         const [before, after] = [effectiveRights(wide, key, known), effectiveRights(narrow, key, known)]
         for (const list of ['scopes', 'adapters', 'models'] as const)
-          expect(before[list]).toEqual(expect.arrayContaining(after[list]))
+          expect(before[list]).toEqual(expect.arrayContaining([...after[list]]))
       }),
       { numRuns: 500 },
     )
