@@ -128,9 +128,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const { trustedProxies } = config
   const shared = { logger, clock, random, trustedProxies, noteDuration: requestDurations(metrics) }
   const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
-  const publicApp = app(listeners.public)
   const jwksMaxAgeSeconds = () => maintenance.jwksMaxAgeSeconds
-  mountPublicRoutes(publicApp, {
+  const answerPublic = mountPublicRoutes(app(listeners.public), {
     issuer,
     signingAlg,
     jwksMaxAgeSeconds,
@@ -141,14 +140,14 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     readiness,
     outcomes,
   })
-  const adminApp = app(listeners.admin)
+  const { app: adminApp } = app(listeners.admin)
   const auth = new AdminAuth({ rootTokens: config.rootTokens })
   mountAdminRoutes(adminApp, { auth, database, tenants, tiers, models, keys, signingKeys, readiness })
-  const opsApp = app(listeners.ops)
+  const { app: opsApp } = app(listeners.ops)
   mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)
 
-  listeners.public.serve(publicApp)
+  listeners.public.serve(answerPublic)
   listeners.admin.serve(adminApp)
   listeners.ops.serve(opsApp)
 

@@ -1,5 +1,6 @@
+import type { IncomingMessage } from 'node:http'
 import express, { type RequestHandler } from 'express'
-import { RequestError } from './request-error.ts'
+import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
@@ -9,9 +10,30 @@ export function rawBody(limit: number): RequestHandler[] {
   // Express would answer a body that is too long only once all of it has arrived.
   const refuseAnnounced: RequestHandler = (req, _res, next) => {
     const tooLong = Number(req.headers['content-length'] ?? 0) > limit
-    next(tooLong ? new RequestError(413, 'The request body is too large.') : undefined)
+    next(tooLong ? requestError(413) : undefined)
   }
   return [refuseAnnounced, express.raw({ type: () => true, limit, inflate: false })]
+}
+
+/**
+ * The same without Express: the whole body as bytes, at most `limit`.
+ * @throws {RequestError} 413, 415, or 400 when it ends before it is whole
+ */
+export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+  const encoding = req.headers['content-encoding'] ?? 'identity'
+  if (encoding.toLowerCase() !== 'identity') throw requestError(415)
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    req.on('data', (chunk: Buffer) => {
+      length += chunk.length
+      if (length <= limit) chunks.push(chunk)
+      else reject(requestError(413))
+    })
+    req.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
+    req.on('error', () => reject(requestError(400)))
+  })
 }
 
 /** The media type of a Content-Type header, lower-cased; '' when there is none, or its charset is not UTF-8. */
@@ -67,10 +89,12 @@ export function parseJson(body: unknown): unknown {
   return value
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 function utf8(body: unknown): string {
   if (!Buffer.isBuffer(body)) return ''
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+    return UTF8.decode(body)
   } catch {
     throw new RequestError(400, 'The body is not UTF-8.')
   }

@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, Express, RequestHandler } from 'express'
+import type { DirectHandler } from './direct-routes.ts'
 import { eventOf } from './request-context.ts'
 import { RequestError, toRequestError } from './request-error.ts'
 import { onlyMethods } from './server.ts'
@@ -43,4 +44,16 @@ const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
 /** Answers 503 through the error handler of its listener until the process has been ready. `unready` makes the error. */
 export function whenReady(readiness: Readiness, unready: (reason: string) => Error): RequestHandler {
   return (_req, _res, next) => next(readiness.serving ? undefined : unready(readiness.reason))
+}
+
+/** The same for a route that is answered without Express. */
+export function directWhenReady(
+  readiness: Readiness,
+  unready: (reason: string) => Error,
+  handle: DirectHandler,
+): DirectHandler {
+  return (req, res) => {
+    if (!readiness.serving) throw unready(readiness.reason)
+    return handle(req, res)
+  }
 }

@@ -1,5 +1,7 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Request, RequestHandler } from 'express'
 import type { Random } from '../system/random.ts'
+import { callerAddress, type Trusts } from './caller-address.ts'
 
 /** What one request was about and how it ended: filled along the way, logged once. Never a credential, never a body. */
 export interface RequestEvent {
@@ -8,28 +10,52 @@ export interface RequestEvent {
   source: string | undefined
   /** Where the router that the request went into is mounted: Express forgets it when an error leaves the router. */
   prefix: string
+  /** The route, where Express did not find it. */
+  route: string | undefined
   /** Ids, reasons and codes that say what happened. */
   fields: Record<string, string | number | boolean | undefined>
   /** A fault of ours: what the operator must see. */
   error?: unknown
 }
 
+const EVENT = Symbol('event')
+type WithEvent = ServerResponse & { [EVENT]?: RequestEvent }
+
+/** Opens the event of a request. */
+export function openEvent(
+  req: IncomingMessage,
+  res: ServerResponse,
+  options: { random: Random; trusts: Trusts },
+): RequestEvent {
+  const source = callerAddress(req, options.trusts)
+  const event: RequestEvent = {
+    requestId: options.random.uuid(),
+    source,
+    prefix: '',
+    route: undefined,
+    fields: {},
+  }
+  ;(res as WithEvent)[EVENT] = event
+  return event
+}
+
 /** Opens the event of a request and gives its id to the caller. */
-export function requestContext(random: Random): RequestHandler {
+export function requestContext(options: { random: Random; trusts: Trusts }): RequestHandler {
   return (req, res, next) => {
-    const event: RequestEvent = { requestId: random.uuid(), source: req.ip, prefix: '', fields: {} }
-    res.locals.event = event
-    res.set('X-Request-Id', event.requestId)
+    res.set('X-Request-Id', openEvent(req, res, options).requestId)
     next()
   }
 }
 
-export function eventOf(res: Response): RequestEvent {
-  return res.locals.event
+export function eventOf(res: ServerResponse): RequestEvent {
+  const event = (res as WithEvent)[EVENT]
+  if (!event) throw new Error('the request has no event')
+  return event
 }
 
 /** The pattern of the route that matched, so that logs and metrics hold no text that a client chose. */
-export function routeOf(req: Request, res: Response): string {
-  const path: unknown = req.route?.path
-  return typeof path === 'string' ? eventOf(res).prefix + path : 'unmatched'
+export function routeOf(req: IncomingMessage, event: RequestEvent): string {
+  if (event.route !== undefined) return event.route
+  const path: unknown = (req as Request).route?.path
+  return typeof path === 'string' ? event.prefix + path : 'unmatched'
 }

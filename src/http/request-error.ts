@@ -17,6 +17,9 @@ const MESSAGES: Record<number, string> = {
   415: 'The request body must not be compressed.',
 }
 
+export const requestError = (status: number): RequestError =>
+  new RequestError(status, MESSAGES[status] ?? 'The request is not acceptable.')
+
 /**
  * A refusal by Express or its body parser becomes ours, without anything of theirs: their error objects carry the raw
  * body. Anything else is returned as it is.
@@ -25,5 +28,5 @@ export function toRequestError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof RequestError) return error
   const { status } = error as Error & { status?: unknown }
   if (typeof status !== 'number' || status < 400 || status > 499) return error
-  return new RequestError(status, MESSAGES[status] ?? 'The request is not acceptable.')
+  return requestError(status)
 }

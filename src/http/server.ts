@@ -5,6 +5,8 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { accessLog } from './access-log.ts'
+import { FIXED_HEADERS } from './answer.ts'
+import type { Trusts } from './caller-address.ts'
 import { requestContext } from './request-context.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { RequestError } from './request-error.ts'
@@ -109,32 +111,38 @@ function bindError(
   })
 }
 
-/** An Express application with what every listener does before its routes. */
-export function createApp(options: {
+/** What handling a request of a listener takes, whoever answers it. */
+export interface ListenerOptions {
+  /** Its name. */
   listener: string
   logger: Logger
   clock: Clock
   random: Random
-  trustedProxies: readonly string[]
   noteDuration: NoteDuration
-}): Express {
+  trusts: Trusts
+}
+
+/** An Express application with what every listener does before its routes, and the options for answering beside it. */
+export function createApp(options: Omit<ListenerOptions, 'trusts'> & { trustedProxies: readonly string[] }): {
+  app: Express
+  options: ListenerOptions
+} {
+  const { trustedProxies, ...rest } = options
   const app = express()
   app.disable('x-powered-by').disable('etag').enable('strict routing').enable('case sensitive routing')
   app.set('query parser', 'simple')
-  app.set('trust proxy', options.trustedProxies.length > 0 ? [...options.trustedProxies] : false)
-  app.use(requestContext(options.random), accessLog(options), fixedHeaders, refuseAmbiguous)
-  return app
+  app.set('trust proxy', trustedProxies.length > 0 ? [...trustedProxies] : false)
+  const all: ListenerOptions = { ...rest, trusts: app.get('trust proxy fn') }
+  app.use(requestContext(all), accessLog(all), fixedHeaders, refuseAmbiguous)
+  return { app, options: all }
 }
 
 const fixedHeaders: RequestHandler = (_req, res, next) => {
-  res.set({
-    'Cache-Control': 'no-store',
-    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-    'Referrer-Policy': 'no-referrer',
-    'X-Content-Type-Options': 'nosniff',
-  })
+  res.set(FIXED_HEADERS)
   next()
 }
+
+const refuseAmbiguous: RequestHandler = (req, _res, next) => next(ambiguity(req))
 
 const ONCE = new Set([
   'host',
@@ -146,16 +154,22 @@ const ONCE = new Set([
 ])
 
 /** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
-const refuseAmbiguous: RequestHandler = (req, _res, next) => {
-  if (!req.url.startsWith('/')) return next(new RequestError(400, 'The request target must be a path.'))
-  const repeated = repeatedHeader(req)
-  if (repeated) return next(new RequestError(400, `The header ${repeated} is there twice.`))
-  next()
+export function ambiguity(req: IncomingMessage): RequestError | undefined {
+  if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
+  const repeated = repeatedHeader(req.rawHeaders)
+  return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
 }
 
-function repeatedHeader(req: IncomingMessage): string | undefined {
-  const names = req.rawHeaders.filter((_, index) => index % 2 === 0).map(name => name.toLowerCase())
-  return names.find((name, index) => ONCE.has(name) && names.indexOf(name) < index)
+/** `rawHeaders` are names and values in turn. */
+function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
+  const seen: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase() ?? ''
+    if (!ONCE.has(name)) continue
+    if (seen.includes(name)) return name
+    seen.push(name)
+  }
+  return undefined
 }
 
 /** Answers every other method on a path with 405 and what is allowed (RFC 9110 §15.5.6). */

@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler } from 'express'
+import type { ServerResponse } from 'node:http'
 import type { Refusal } from '../api-keys/authenticator.ts'
 import { eventOf } from '../http/request-context.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
@@ -32,14 +32,10 @@ export const newExchangeOutcomes = (): ExchangeOutcomes => ({
   server_error: 0,
 })
 
-/** Counts what was thrown on the token endpoint's route, and passes it on. */
-export function countRefusals(outcomes: ExchangeOutcomes): ErrorRequestHandler {
-  return (thrown, _req, res, next) => {
-    const error = toOAuthError(thrown)
-    const { reason } = eventOf(res).fields
-    outcomes[isOutcome(reason, outcomes) ? reason : error.code]++
-    next(error)
-  }
+/** Counts what was thrown on the token endpoint's route. */
+export function countRefusal(outcomes: ExchangeOutcomes, thrown: unknown, res: ServerResponse): void {
+  const { reason } = eventOf(res).fields
+  outcomes[isOutcome(reason, outcomes) ? reason : toOAuthError(thrown).code]++
 }
 
 const isOutcome = (reason: unknown, outcomes: ExchangeOutcomes): reason is Outcome =>

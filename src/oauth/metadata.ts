@@ -1,4 +1,6 @@
 import type { RequestHandler } from 'express'
+import { answerJson, answerNotModified, namesEtag } from '../http/answer.ts'
+import type { DirectHandler } from '../http/direct-routes.ts'
 import { RequestError } from '../http/request-error.ts'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import { GRANT_TYPES } from './token-request.ts'
@@ -32,11 +34,16 @@ export function metadata(issuer: string, signingAlg: () => string): RequestHandl
 }
 
 /** The JWK Set. `maxAgeSeconds` is how long a verifier may keep it: well under the publish lead. */
-export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): RequestHandler {
-  return (_req, res) => {
-    res.set({ 'Cache-Control': `public, max-age=${maxAgeSeconds()}`, 'Access-Control-Allow-Origin': '*' })
+export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): DirectHandler {
+  return (req, res) => {
     const { jwks, etag } = ring()
-    res.set('ETag', etag).type('application/json').send(jwks)
+    const headers = {
+      'Cache-Control': `public, max-age=${maxAgeSeconds()}`,
+      'Access-Control-Allow-Origin': '*',
+      ETag: etag,
+    }
+    if (namesEtag(req.headers['if-none-match'], etag)) answerNotModified(res, headers)
+    else answerJson(res, 200, jwks, headers)
   }
 }
 

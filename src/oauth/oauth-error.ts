@@ -1,5 +1,7 @@
-import type { ErrorRequestHandler, Response } from 'express'
+import type { ServerResponse } from 'node:http'
+import type { ErrorRequestHandler } from 'express'
 import { Unavailable } from '../errors.ts'
+import { answerJson } from '../http/answer.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 
@@ -64,14 +66,16 @@ export function toOAuthError(thrown: unknown): OAuthError {
 
 export const oauthErrorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
   if (res.headersSent) return next(thrown)
-  sendOAuthError(res, toOAuthError(thrown))
+  refuse(thrown, res)
 }
 
-function sendOAuthError(res: Response, error: OAuthError): void {
+/** Answers with what was thrown, in RFC 6749's vocabulary, and notes it for the log. */
+export function refuse(thrown: unknown, res: ServerResponse): void {
+  const error = toOAuthError(thrown)
   const event = eventOf(res)
   event.fields.error = error.code
   if (error.status >= 500) event.error = error.cause ?? error
   else event.fields.detail = error.message
-  res.status(error.status).set({ 'Cache-Control': 'no-store', Pragma: 'no-cache', ...error.headers })
-  res.json({ error: error.code, error_description: error.message })
+  const body = JSON.stringify({ error: error.code, error_description: error.message })
+  answerJson(res, error.status, body, { Pragma: 'no-cache', ...error.headers })
 }

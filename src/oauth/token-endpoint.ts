@@ -1,12 +1,17 @@
-import type { RequestHandler, Response } from 'express'
+import type { ServerResponse } from 'node:http'
 import type { Authentication, Authenticator, Caller, Refusal } from '../api-keys/authenticator.ts'
 import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
+import { answerJson } from '../http/answer.ts'
+import { readBody } from '../http/body.ts'
+import type { DirectHandler } from '../http/direct-routes.ts'
 import { eventOf } from '../http/request-context.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import { authorizeClientCredentials, type Grant } from './client-credentials.ts'
 import type { ExchangeOutcomes } from './exchange-outcomes.ts'
 import { OAuthError } from './oauth-error.ts'
 import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
+
+const LONGEST_FORM_BYTES = 16_384
 
 /**
  * oauth/ is the front door: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
@@ -17,10 +22,11 @@ export function tokenEndpoint(options: {
   issuer: TokenIssuer
   deferred: DeferredWrites
   outcomes: ExchangeOutcomes
-}): RequestHandler {
+}): DirectHandler {
   const { authenticator, issuer, deferred, outcomes } = options
   return async (req, res) => {
-    const request = parseTokenRequest(req)
+    const body = await readBody(req, LONGEST_FORM_BYTES)
+    const request = parseTokenRequest({ url: req.url ?? '', headers: req.headers, body })
     const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
     const caller = admit(res, request, authentication)
     const grant = authorize(caller, request, deferred)
@@ -32,7 +38,7 @@ export function tokenEndpoint(options: {
 }
 
 /** @throws {OAuthError} that tells nobody more than they may know; the log has the reason. */
-function admit(res: Response, request: TokenRequest, authentication: Authentication): Caller {
+function admit(res: ServerResponse, request: TokenRequest, authentication: Authentication): Caller {
   const { fields } = eventOf(res)
   fields.auth_method = request.method
   if (!authentication.ok) {
@@ -99,12 +105,15 @@ function limited(retryAfterSeconds: number): OAuthError {
 }
 
 /** RFC 6749 §5.1. */
-function respond(res: Response, token: AccessToken): void {
-  Object.assign(eventOf(res).fields, { token_id: token.tokenId, kid: token.kid })
-  res.set({ 'Cache-Control': 'no-store', Pragma: 'no-cache' }).json({
+function respond(res: ServerResponse, token: AccessToken): void {
+  const { fields } = eventOf(res)
+  fields.token_id = token.tokenId
+  fields.kid = token.kid
+  const body = JSON.stringify({
     access_token: token.jwt,
     token_type: 'Bearer',
     expires_in: token.expiresIn,
     scope: token.scope,
   })
+  answerJson(res, 200, body, { Pragma: 'no-cache' })
 }

@@ -1,4 +1,4 @@
-import type { Request } from 'express'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../api-keys/authenticator.ts'
 import { formDecode, mediaType, parseForm } from '../http/body.ts'
 import { OAuthError } from './oauth-error.ts'
@@ -29,8 +29,12 @@ const FORM = 'application/x-www-form-urlencoded'
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/
 
 /** @throws {OAuthError} @throws {RequestError} for a body that is not a form. */
-export function parseTokenRequest(req: Request): TokenRequest {
-  if (req.originalUrl.includes('?')) {
+export function parseTokenRequest(req: {
+  url: string
+  headers: IncomingHttpHeaders
+  body: Buffer
+}): TokenRequest {
+  if (req.url.includes('?')) {
     // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
     throw new OAuthError('invalid_request', 'Send parameters in the body: the request URI takes none.')
   }

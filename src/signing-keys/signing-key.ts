@@ -1,4 +1,4 @@
-import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { SigningAlg } from '../config/config.ts'
 
@@ -57,4 +57,4 @@ export async function generateSigningKey(alg: SigningAlg): Promise<GeneratedKey>
 
 /** As node:crypto signs with, without the deprecated way there from a key of Web Crypto. */
 export const importPrivateKey = (jwk: JWK): KeyObject =>
-  createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' })
+  createPrivateKey({ key: jwk as webcrypto.JsonWebKey, format: 'jwk' })

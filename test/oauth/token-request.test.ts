@@ -1,4 +1,3 @@
-import type { Request } from 'express'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseTokenRequest } from '../../src/oauth/token-request.ts'
@@ -6,10 +5,10 @@ import { basicOf, FORM } from './token-post.ts'
 
 const read = (body: string, headers: Record<string, string> = {}) =>
   parseTokenRequest({
-    originalUrl: '/oauth/token',
+    url: '/oauth/token',
     headers: { 'content-type': FORM, ...headers },
     body: Buffer.from(body),
-  } as Request)
+  })
 
 const GRANT = 'grant_type=client_credentials'
 const withBasic = (text: string) => read(GRANT, { authorization: basicOf(text) }).credential

@@ -21,7 +21,7 @@ async function ring(...keys: [alg: SigningAlg, more: Partial<RingKey>][]): Promi
   const ringKeys = keys.map(async ([alg, more], index): Promise<RingKey> => {
     const { kid, publicJwk, privateJwk } = pairs[alg][index % 3] as GeneratedKey
     const times = { publishedAt: NOW - 2 * DAY_MS, activatesAt: NOW - DAY_MS, retiresAt: null }
-    const privateKey = await importPrivateKey(privateJwk, alg)
+    const privateKey = importPrivateKey(privateJwk)
     return { kid, alg, publicJwk, privateKey, state: 'active', held: false, ...times, ...more }
   })
   return KeyRing.of(await Promise.all(ringKeys))

@@ -1,0 +1,49 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { logWhenOver } from './access-log.ts'
+import { openEvent } from './request-context.ts'
+import { ambiguity, type ListenerOptions } from './server.ts'
+
+/** Answers a request, or throws. */
+export type DirectHandler = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
+
+export interface DirectRoute {
+  methods: readonly string[]
+  /** As it is sent, without a query. */
+  path: string
+  handle: DirectHandler
+  /** Answers what `handle` threw. */
+  refuse(thrown: unknown, res: ServerResponse): void
+}
+
+/**
+ * The few routes that are asked for thousands of times a second, answered without Express: it would give each request
+ * and each response another prototype and walk all routes, which takes longer than all that these answers need
+ * (docs/performance.md). They have the same event, log line and checks as all others, which go to `otherwise`.
+ */
+export function directRoutes(
+  options: ListenerOptions,
+  routes: readonly DirectRoute[],
+  otherwise: RequestListener,
+): RequestListener {
+  const byName = new Map(
+    routes.flatMap(route => route.methods.map(method => [`${method} ${route.path}`, route] as const)),
+  )
+  return (req, res) => {
+    const url = req.url ?? ''
+    const query = url.indexOf('?')
+    const route = byName.get(`${req.method} ${query < 0 ? url : url.slice(0, query)}`)
+    if (!route) return otherwise(req, res)
+    openEvent(req, res, options).route = route.path
+    logWhenOver(req, res, options)
+    answer(route.handle, req, res).catch(thrown => {
+      if (res.headersSent) res.destroy()
+      else route.refuse(thrown, res)
+    })
+  }
+}
+
+async function answer(handle: DirectHandler, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const refused = ambiguity(req)
+  if (refused) throw refused
+  await handle(req, res)
+}
