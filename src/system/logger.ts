@@ -47,11 +47,33 @@ export function createLogger(level: string, destination: DestinationStream = sta
 }
 
 function standardOutput(): DestinationStream {
-  if (!process.stdout.isTTY) return pino.destination({ dest: 1, sync: true })
+  if (!process.stdout.isTTY) return oncePerTurn()
   try {
     const pretty = createRequire(import.meta.url)('pino-pretty') as (options: object) => DestinationStream
     return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' })
   } catch {
-    return pino.destination({ dest: 1, sync: true })
+    return oncePerTurn()
+  }
+}
+
+const LONGEST_GATHERED_BYTES = 8_192
+
+/**
+ * The lines of one turn of the event loop go to stdout together, at its end: a busy service writes once for many
+ * requests. Whatever ends the process after that has nothing to lose, and an exit by itself writes what is left.
+ */
+function oncePerTurn(): DestinationStream {
+  const stdout = pino.destination({ dest: 1, sync: true, minLength: LONGEST_GATHERED_BYTES })
+  const flush = () => stdout.flushSync()
+  process.on('exit', flush)
+  let due: NodeJS.Immediate | undefined
+  return {
+    write: line => {
+      stdout.write(line)
+      due ??= setImmediate(() => {
+        due = undefined
+        flush()
+      })
+    },
   }
 }
