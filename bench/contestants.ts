@@ -5,7 +5,7 @@ import { type ServerProcess, startServer } from './process.ts'
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 
-/** Mintmark as `npm start` runs it, its access log going to a file. */
+/** Mintmark as `npm start` runs it, its access log going to a file in memory. */
 export function startMintmark(
   installation: Installation,
   directory: string,

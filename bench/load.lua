@@ -2,24 +2,22 @@
 -- Each request takes a line at random, so that access is uniform over the keys.
 
 local requests = {}
+local before, after
+
+local function postRandom()
+  return before .. requests[math.random(#requests)] .. after
+end
 
 function init(args)
   math.randomseed(os.time())
-  if args[1] == "-" then
-    requests[1] = wrk.format("GET")
-    return
-  end
+  -- Without a function of ours wrk sends the same bytes each time, and is fastest.
+  if args[1] == "-" then return end
   local headers = { ["Content-Type"] = "application/x-www-form-urlencoded" }
   -- The tail of a request is the same for all: kept once, because there may be a million lines.
   headers["Authorization"] = "@"
-  local before, after = wrk.format("POST", nil, headers, "grant_type=client_credentials"):match("^(.-Authorization: )@(.*)$")
-  wrk.before, wrk.after = before, after
+  before, after = wrk.format("POST", nil, headers, "grant_type=client_credentials"):match("^(.-Authorization: )@(.*)$")
   for line in io.lines(args[1]) do requests[#requests + 1] = line end
-end
-
-function request()
-  local line = requests[math.random(#requests)]
-  return wrk.before and wrk.before .. line .. wrk.after or line
+  request = postRandom
 end
 
 function done(summary, latency)

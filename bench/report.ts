@@ -28,19 +28,15 @@ export function markdown({ columns, rows }: Table): string {
   return [line(columns), line(rule), ...rows.map(row => line(row.map(figure)))].join('\n')
 }
 
-/** Writes tables between the markers of docs/performance.md, CSV and plots beside it; other words there stay as they are. */
-export function publish(tables: readonly Table[], machine: string): void {
+/** Writes a table between its markers in docs/performance.md, CSV and plot beside it; other words there stay as they are. */
+export function publish(table: Table, machine: string): void {
   mkdirSync(FIGURES, { recursive: true })
-  let page = readFileSync(PAGE, 'utf8')
-  page = between(page, 'machine', machine)
-  for (const table of tables) {
-    const plot = table.plot ? `\n\n![${table.name}](performance/${table.name}.svg)` : ''
-    page = between(page, table.name, markdown(table) + plot)
-    const csv = [table.columns, ...table.rows].map(row => row.map(quote).join(',')).join('\n')
-    writeFileSync(`${FIGURES}${table.name}.csv`, `${csv}\n`)
-    if (table.plot) writeFileSync(`${FIGURES}${table.name}.svg`, table.plot)
-  }
-  writeFileSync(PAGE, page)
+  const plot = table.plot ? `\n\n![${table.name}](performance/${table.name}.svg)` : ''
+  const page = between(readFileSync(PAGE, 'utf8'), 'machine', machine)
+  writeFileSync(PAGE, between(page, table.name, markdown(table) + plot))
+  const csv = [table.columns, ...table.rows].map(row => row.map(quote).join(',')).join('\n')
+  writeFileSync(`${FIGURES}${table.name}.csv`, `${csv}\n`)
+  if (table.plot) writeFileSync(`${FIGURES}${table.name}.svg`, table.plot)
 }
 
 function between(page: string, name: string, content: string): string {

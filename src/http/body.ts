@@ -63,8 +63,11 @@ export function parseForm(body: unknown): Map<string, string[]> {
   return form
 }
 
+const ENCODED = /[%+\0]/
+
 /** Appendix B of RFC 6749: `+` is a space, `%XX` are bytes of UTF-8. `undefined` when it is none of that, or has a NUL. */
 export function formDecode(text: string): string | undefined {
+  if (!ENCODED.test(text)) return text
   try {
     const decoded = decodeURIComponent(text.replaceAll('+', ' '))
     return decoded.includes('\0') ? undefined : decoded

@@ -66,12 +66,14 @@ function oncePerTurn(): DestinationStream {
   const stdout = pino.destination({ dest: 1, sync: true, minLength: LONGEST_GATHERED_BYTES })
   const flush = () => stdout.flushSync()
   process.on('exit', flush)
-  let due: NodeJS.Immediate | undefined
+  let due = false
   return {
     write: line => {
       stdout.write(line)
-      due ??= setImmediate(() => {
-        due = undefined
+      if (due) return
+      due = true
+      setImmediate(() => {
+        due = false
         flush()
       })
     },

@@ -8,8 +8,20 @@ export interface Random {
   uuid(): string
 }
 
+/** A call for random bytes takes as long for a few as for a page: short ones are cut from a page. */
+const PAGE_BYTES = 4_096
+const LONGEST_CUT_BYTES = 16
+let page = Buffer.alloc(0)
+
+function cutBytes(length: number): Buffer {
+  if (page.length < length) page = randomBytes(PAGE_BYTES)
+  const cut = Buffer.from(page.subarray(0, length))
+  page = page.subarray(length)
+  return cut
+}
+
 export const systemRandom: Random = {
-  bytes: length => randomBytes(length),
+  bytes: length => (length > LONGEST_CUT_BYTES ? randomBytes(length) : cutBytes(length)),
   integer: below => randomInt(below),
   uuid: () => randomUUID(),
 }

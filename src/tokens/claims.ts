@@ -1,5 +1,6 @@
 import type { Caller } from '../api-keys/authenticator.ts'
 import { RESERVED_NAME } from '../tenants/name.ts'
+import type { EffectiveRights } from '../tenants/rights.ts'
 
 /**
  * tokens/ makes and checks the JWTs. This file is the contract with every gateway: flat claims of strings and string
@@ -37,17 +38,31 @@ export interface Issuance {
   tokenId: string
 }
 
+/** What the rights alone say of it, JSON text included: the same for every token of the same rights. */
+type RightsClaims = Pick<AccessTokenClaims, 'tier' | 'priority' | 'models' | 'adapters' | 'adapter_list'>
+const byRights = new WeakMap<EffectiveRights, { claims: RightsClaims; json: string }>()
+
+function rightsClaims(rights: EffectiveRights): { claims: RightsClaims; json: string } {
+  const known = byRights.get(rights)
+  if (known) return known
+  const claims = {
+    tier: rights.tier,
+    priority: String(rights.priority),
+    models: rights.models,
+    adapters: rights.adapters,
+    adapter_list: rights.adapters.join(' ') || RESERVED_NAME,
+  }
+  const made = { claims, json: JSON.stringify(claims) }
+  byRights.set(rights, made)
+  return made
+}
+
+type OwnClaims = Omit<AccessTokenClaims, keyof RightsClaims>
+
 /** One instant dates the whole token; it never outlives the key or the secret that it was issued for. */
-export function accessTokenClaims({
-  issuer,
-  caller,
-  scopes,
-  audiences,
-  tokenId,
-}: Issuance): AccessTokenClaims {
-  const { rights } = caller
+function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): OwnClaims {
   const issuedAt = Math.floor(caller.at / 1000)
-  const expiresAt = issuedAt + rights.tokenTtlSeconds
+  const expiresAt = issuedAt + caller.rights.tokenTtlSeconds
   const [first] = audiences
   if (first === undefined) throw new Error('a token needs an audience')
   return {
@@ -60,10 +75,13 @@ export function accessTokenClaims({
     jti: tokenId,
     scope: scopes.join(' '),
     tenant: caller.tenantId,
-    tier: rights.tier,
-    priority: String(rights.priority),
-    models: rights.models,
-    adapters: rights.adapters,
-    adapter_list: rights.adapters.join(' ') || RESERVED_NAME,
   }
+}
+
+/** The claims of a token, and their JSON text, of which what the rights say is not written anew for each. */
+export function accessTokenClaims(issuance: Issuance): { claims: AccessTokenClaims; json: string } {
+  const own = ownClaims(issuance)
+  const rights = rightsClaims(issuance.caller.rights)
+  const json = `${JSON.stringify(own).slice(0, -1)},${rights.json.slice(1)}`
+  return { claims: { ...own, ...rights.claims }, json }
 }

@@ -43,8 +43,8 @@ export class TokenIssuer {
     const signer = this.#ring().signer(this.#alg(), caller.at)
     if (!signer) throw new Unavailable('There is no key to sign with. Try again.')
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')
-    const claims = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })
-    const jwt = await this.#signerOf(signer).sign(JSON.stringify(claims))
+    const { claims, json } = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })
+    const jwt = await this.#signerOf(signer).sign(json)
     return { jwt, tokenId, kid: signer.kid, expiresIn: claims.exp - claims.iat, scope: claims.scope }
   }
 

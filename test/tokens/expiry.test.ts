@@ -45,13 +45,15 @@ function lifetime(found: SecretSnapshot, now: number) {
   const authentication = judge(found, undefined, now)
   if (!authentication.ok) return authentication.reason
   const { caller } = authentication
-  const { iat, exp } = accessTokenClaims({
+  const { claims, json } = accessTokenClaims({
     issuer: 'https://tokens.example.test',
     caller,
     scopes: caller.rights.scopes,
     audiences: caller.rights.audiences,
     tokenId: 'id',
   })
+  const { iat, exp } = claims
+  expect(JSON.parse(json)).toEqual(claims)
   return { iat, exp, seconds: exp - iat }
 }
 
