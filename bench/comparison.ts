@@ -5,7 +5,7 @@ import { interleave, type Result } from './rounds.ts'
 
 export const CONNECTIONS = 64
 /** A query takes what has waited for 20 ms: it takes many who wait for a query to be worth its while. */
-const LOOKUP_CONNECTIONS = 256
+const LOOKUP_CONNECTIONS = 512
 const KEYS_IN_DIRECTORY = 1_000
 export const TOKEN = '/oauth/token'
 const JWKS = '/.well-known/jwks.json'
