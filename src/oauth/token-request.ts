@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../api-keys/authenticator.ts'
 import { formDecode, mediaType, parseForm } from '../http/body.ts'
@@ -119,8 +120,7 @@ function parseBasic(authorization: string): Credential {
 function strictBase64(encoded: string): string | undefined {
   const bytes = Buffer.from(encoded, 'base64')
   if (bytes.toString('base64') !== encoded) return undefined
-  const text = bytes.toString('utf8')
-  return Buffer.from(text, 'utf8').equals(bytes) ? text : undefined
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined
 }
 
 const malformedHeader = () =>
