@@ -80,6 +80,12 @@ export class DirectoryIndex {
     return this.#keys.has(keyId)
   }
 
+  /** All that the key and its tenant are set to, as a text to compare with another; undefined: it is not known. */
+  settingsOf(keyId: string): string | undefined {
+    const key = this.#keys.get(keyId)
+    return key && JSON.stringify([key, this.#tenants.get(key.tenantId)])
+  }
+
   /** What is known of the secret, and for how long its tenant lets that stand. */
   find(digest: string): { snapshot: SecretSnapshot; stalenessSeconds: number | null } | undefined {
     const entry = this.#secrets.get(digest)

@@ -207,10 +207,13 @@ describe('a lost position', () => {
     const lost = await writer.tenantWithKey()
     const back = await writer.tenantWithKey()
     await revoke(back)
+    const resumed = await writer.tenantWithKey()
+    await suspend(resumed)
     await following.follower.load()
-    // Changes that no feed tells of: a key is not there any more, and the revocation of another is undone.
+    // Changes that no feed tells of: a key is not there any more, the revocation of another and a suspension are undone.
     await sql('DELETE FROM api_keys WHERE id = $1', [lost.keyId])
     await sql('UPDATE api_keys SET revoked_at = NULL WHERE id = $1', [back.keyId])
+    await sql('UPDATE tenants SET suspended_at = NULL WHERE id = $1', [resumed.tenantId])
     await writer.tenantWithKey()
     await lose()
     await until('it is read anew', async () => {
@@ -227,6 +230,7 @@ describe('a lost position', () => {
       level: 'warn',
       gone: [lost.keyId],
       come: expect.arrayContaining([back.keyId]),
+      changed: [resumed.keyId],
     })
   })
 
