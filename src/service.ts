@@ -177,7 +177,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       listeners.admin.close(DRAIN_DEADLINE_MS),
       listener.stop(),
     ])
-    await listeners.ops.close(OPS_DEADLINE_MS)
+    await listeners.ops.close(OPS_DEADLINE_MS, 0)
     maintenance.stop()
     await deferred.drain()
     follower.stop()

@@ -17,6 +17,7 @@ const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 10_000
 /** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
+/** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */
 const GOODBYE_MS = 1_000
 const DRAIN_POLL_MS = 50
 
@@ -65,33 +66,27 @@ export class Listener {
   }
 
   /**
-   * Says goodbye, then closes. For up to a second every answer ends its connection, so that no client's next request
-   * meets a closed one; then nothing new comes in, and what is in flight by `deadlineMs` is cut.
+   * Says goodbye, then closes. For a second it goes on taking connections, because whoever balances the load learns only
+   * meanwhile that this process is unready, and every answer ends its connection, so that no client's next request meets
+   * a closed one; then nothing new comes in, and what is in flight by `deadlineMs` is cut.
    */
-  async close(deadlineMs: number): Promise<void> {
+  async close(deadlineMs: number, goodbyeMs = GOODBYE_MS): Promise<void> {
     const begin = this.#clock.monotonicMs()
     this.#closing = true
-    await this.#poll(
-      begin + Math.min(GOODBYE_MS, deadlineMs),
-      async () => (await this.#countConnections()) === 0,
-    )
+    await this.#clock.sleep(Math.min(goodbyeMs, deadlineMs))
     let closed = false
     this.#server.close(() => {
       closed = true
     })
-    await this.#poll(begin + deadlineMs, async () => {
+    await this.#poll(begin + deadlineMs, () => {
       this.#server.closeIdleConnections()
       return closed
     })
     this.#server.closeAllConnections()
   }
 
-  async #poll(deadline: number, done: () => Promise<boolean>): Promise<void> {
-    while (!(await done()) && this.#clock.monotonicMs() < deadline) await this.#clock.sleep(DRAIN_POLL_MS)
-  }
-
-  #countConnections(): Promise<number> {
-    return new Promise(resolve => this.#server.getConnections((_error, count) => resolve(count)))
+  async #poll(deadline: number, done: () => boolean): Promise<void> {
+    while (!done() && this.#clock.monotonicMs() < deadline) await this.#clock.sleep(DRAIN_POLL_MS)
   }
 }
 

@@ -105,6 +105,21 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
+  it('new connections are served for half a second and more, whether or not anybody is connected', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill(signal)
+    const signalled = performance.now()
+    const statuses: number[] = []
+    while (performance.now() - signalled < 500) {
+      statuses.push((await exchange(new Agent(), urls.public, form)).status)
+    }
+    expect(statuses.length).toBeGreaterThan(10)
+    expect(statuses.filter(status => status !== 200)).toEqual([])
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
   it('while it waits for a database that is not there, the process ends with 0', async () => {
     const process = start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
     await until('it tries', () => process.logged('not ready').length)
