@@ -14,7 +14,9 @@ import { RequestError } from './request-error.ts'
 /** http/ is what all listeners share: sockets and their limits, bodies, the event of a request, health. */
 
 const HEADERS_TIMEOUT_MS = 5_000
-const REQUEST_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 9_000
+/** How much later than that a slow connection may go. */
+const CHECKING_INTERVAL_MS = 500
 /** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 /** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */
@@ -46,7 +48,7 @@ export class Listener {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
+      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       maxHeaderSize: 16_384,
     })
     const listener = new Listener(name, server, clock)
