@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
 const installed = spawnSync('pgbouncer', ['--version']).status === 0
@@ -97,12 +97,4 @@ async function stop(child: ChildProcess, directory: string): Promise<void> {
   child.kill('SIGKILL')
   await ended
   await rm(directory, { recursive: true, force: true })
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve))
-  const address = probe.address()
-  await new Promise(resolve => probe.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }

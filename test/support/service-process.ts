@@ -1,4 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { until } from './until.ts'
 
@@ -21,22 +25,27 @@ export interface ServiceProcess {
 
 /** Starts `src/main.ts`, or another file with arguments, with nothing of our own environment but the PATH. */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
+  // To a file, as a full pipe would hold the process up.
+  const log = join(tmpdir(), `mintmark-output-${randomUUID()}`)
+  const output = openSync(log, 'a')
   const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH ?? '', ...env },
+    stdio: ['ignore', output, output],
   })
+  closeSync(output)
   const begin = performance.now()
-  let text = ''
-  const note = (chunk: Buffer) => {
-    text += chunk.toString('utf8')
-  }
-  child.stdout.on('data', note)
-  child.stderr.on('data', note)
+  let all: string | undefined
+  const text = () => all ?? readFileSync(log, 'utf8')
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null; ms: number }>(resolve => {
-    child.once('close', (code, signal) => resolve({ code, signal, ms: performance.now() - begin }))
+    child.once('close', (code, signal) => {
+      all = text()
+      rmSync(log)
+      resolve({ code, signal, ms: performance.now() - begin })
+    })
   })
   const logged = (message: string) =>
-    text
+    text()
       .split('\n')
       .slice(0, -1)
       .flatMap(line => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []))
@@ -44,11 +53,11 @@ export function startProcess(env: Record<string, string>, ...file: string[]): Se
   return {
     pid: child.pid ?? 0,
     child,
-    output: () => text,
+    output: text,
     logged,
     ready: async (deadlineMs = 15_000) => {
       const found = () => {
-        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`)
+        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text()}`)
         return logged('ready')[0]
       }
       const line = await until('the process is ready', found, Boolean, deadlineMs)

@@ -20,16 +20,20 @@ interface Pair {
   upstream: Socket
   /** Answers that are kept back; undefined: they pass. */
   held: Buffer[] | undefined
+  /** When the last answer that was delayed is to be written, in monotonic milliseconds. */
+  dueAt: number
 }
 
 /** A TCP proxy before Postgres that can misbehave. */
 export class TcpProxy {
-  readonly #target: { host: string; port: number }
+  #target: { host: string; port: number }
   readonly #pairs = new Set<Pair>()
   #trap: { text: string; connections: number; sprung: () => void } | undefined
   #server: Server
   #fault: Fault = 'none'
   #port = 0
+  /** Each answer comes so many milliseconds later. */
+  delayMs = 0
 
   private constructor(target: { host: string; port: number }) {
     this.#target = target
@@ -39,7 +43,7 @@ export class TcpProxy {
   /** `databaseUrl` with this proxy in place of its host and port is `proxy.url`. */
   static async before(databaseUrl: string): Promise<TcpProxy & { url: string }> {
     const url = new URL(databaseUrl)
-    const proxy = new TcpProxy({ host: url.hostname, port: Number(url.port || 5432) })
+    const proxy = new TcpProxy(addressOf(databaseUrl))
     await proxy.#listen()
     url.hostname = '127.0.0.1'
     url.port = String(proxy.#port)
@@ -56,6 +60,12 @@ export class TcpProxy {
     for (const { client } of this.#pairs) if (fault === 'freeze') client.pause()
     // What was held back is lost, as it is after a partition that outlasts TCP's patience.
     if (fault === 'cut' || fault === 'none') this.#resetAll()
+  }
+
+  /** From now on it leads elsewhere; whoever is connected is cut off. */
+  leadTo(databaseUrl: string): void {
+    this.#target = addressOf(databaseUrl)
+    this.#resetAll()
   }
 
   /**
@@ -94,7 +104,7 @@ export class TcpProxy {
     return createServer(client => {
       if (this.#fault === 'cut') return void client.resetAndDestroy()
       const upstream = connect(this.#target)
-      const pair: Pair = { client, upstream, held: this.#fault === 'hold' ? [] : undefined }
+      const pair: Pair = { client, upstream, held: this.#fault === 'hold' ? [] : undefined, dueAt: 0 }
       this.#pairs.add(pair)
       const end = () => {
         this.#pairs.delete(pair)
@@ -115,10 +125,18 @@ export class TcpProxy {
       if (this.#fault === 'freeze') client.pause()
       upstream.on('data', (chunk: Buffer) => {
         if (pair.held) pair.held.push(chunk)
+        else if (this.delayMs > 0 || pair.dueAt > performance.now()) this.#writeLater(pair, chunk)
         else if (!['hang', 'freeze'].includes(this.#fault)) client.write(chunk)
       })
       for (const socket of [client, upstream]) socket.on('error', end).on('close', end)
     })
+  }
+
+  /** Never before what was to be written earlier. */
+  #writeLater(pair: Pair, chunk: Buffer): void {
+    const now = performance.now()
+    pair.dueAt = Math.max(pair.dueAt, now + this.delayMs)
+    setTimeout(() => pair.client.write(chunk), pair.dueAt - now)
   }
 
   async #listen(): Promise<void> {
@@ -143,4 +161,9 @@ export class TcpProxy {
       upstream.destroy()
     }
   }
+}
+
+function addressOf(databaseUrl: string): { host: string; port: number } {
+  const { hostname, port } = new URL(databaseUrl)
+  return { host: hostname, port: Number(port || 5432) }
 }

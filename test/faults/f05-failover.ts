@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+import { fillKeys, type Key, TENANT } from './scene/known-keys.ts'
+import { Ledger } from './scene/ledger.ts'
+import { streams } from './scene/load.ts'
+import type { Postgres } from './scene/postgres.ts'
+import type { Replica } from './scene/replica.ts'
+import { type Experiment, now, type Scene } from './scene/scene.ts'
+
+/** A primary with a streaming standby, and the address at which applications find whichever is the primary. */
+interface Pair {
+  primary: Postgres
+  standby: Postgres
+  address: TcpProxy & { url: string }
+  /** What the standby receives goes through here. */
+  stream: TcpProxy
+  keys: Key[]
+}
+
+/**
+ * The primary dies and its standby is promoted. Without synchronous replication it lacks the last changes that were
+ * acknowledged: replicas, which know them, must notice, follow the new primary, and say what was lost. With it
+ * nothing that was acknowledged may be lost.
+ */
+export const experiment: Experiment = {
+  id: 'F5',
+  title: 'Failover to a promoted standby',
+  run: async scene => {
+    await asynchronous(scene)
+    await synchronous(scene)
+  },
+}
+
+async function asynchronous(scene: Scene): Promise<void> {
+  const { report } = scene
+  const pair = await startPair(scene)
+  const replica = await scene.replica(pair.address.url)
+  const [revoked, disabled, ...known] = pair.keys as [Key, Key, ...Key[]]
+  const secrets = known.map(({ secret }) => secret)
+  const load = scene.load(streams.known([replica], secrets, { perSecond: 200, connections: 20 }))
+  await caughtUp(pair)
+
+  await pair.stream.become('freeze')
+  const made = await Promise.all([1, 2, 3].map(() => replica.admin('POST', `/tenants/${TENANT}/keys`, {})))
+  const lost = made.map(({ body }): Key => ({ id: body.id, secret: body.secret }))
+  const taken = [
+    await replica.admin('POST', `/keys/${revoked.id}/revoke`, {}),
+    await replica.admin('POST', `/keys/${disabled.id}/disable`, {}),
+  ]
+  const acknowledged = [...made, ...taken].filter(({ status }) => status < 300).length
+  report.check('acknowledged changes that the standby lacks', acknowledged, { exactly: 5 })
+
+  await failOver(pair)
+  // The new primary gives the same numbers to other changes before any replica has looked.
+  for (let count = 0; count < acknowledged; count++) await appendUnseen(pair.standby)
+  const back = now()
+  pair.address.leadTo(pair.standby.ownerUrl)
+  const told = () =>
+    replica.process.logged('the directory was read anew')[0] as
+      | { gone: string[]; come: string[]; changed?: string[] }
+      | undefined
+  const line = await until('the replica reads its directory anew', told, Boolean, 15_000)
+  report.check('noticed by the position, and all read anew, after', (now() - back) / 1000, { atMost: 5 }, 's')
+  const listed = [...(line?.gone ?? []), ...(line?.come ?? []), ...(line?.changed ?? [])]
+  const gone = [...lost, revoked, disabled].filter(({ id }) => !listed.includes(id))
+  report.check('of the lost changes, those not named in the log', gone.length, { exactly: 0 })
+  report.check('keys named in the log that lost nothing', listed.length - 5 + gone.length, { exactly: 0 })
+  const stillBelieved = await Promise.all(lost.map(({ secret }) => replica.exchange(secret)))
+  report.check(
+    'keys that were lost and are exchanged all the same',
+    stillBelieved.filter(({ status }) => status !== 401).length,
+    { exactly: 0 },
+  )
+  const again = await replica.admin('POST', `/keys/${revoked.id}/revoke`, {})
+  const refused = await replica.exchange(revoked.secret)
+  report.holds('what was lost can be done again', again.status === 200 && refused.status === 401)
+  const exchanges = (await load.stop())('known')
+  report.check('exchanges of known keys meanwhile', exchanges.count, { atLeast: 200 })
+  report.check('of them failed', exchanges.failing(200).count, { exactly: 0 })
+  report.check('the slowest', exchanges.quantile(1), { atMost: 1_000 }, 'ms')
+}
+
+async function synchronous(scene: Scene): Promise<void> {
+  const { report } = scene
+  const pair = await startPair(scene)
+  await pair.primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+  await pair.primary.sql('SELECT pg_reload_conf()')
+  await until(
+    'it is synchronous',
+    () => pair.primary.sql("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"),
+    rows => rows.length === 1,
+  )
+  const replica = await scene.replica(pair.address.url)
+  const ledger = new Ledger(replica, { perSecond: 50 })
+  ledger.start()
+  await sleep(scene.outageMs / 4)
+  await failOver(pair)
+  await pair.standby.sql("ALTER SYSTEM SET synchronous_standby_names = ''")
+  await pair.standby.sql('SELECT pg_reload_conf()')
+  pair.address.leadTo(pair.standby.ownerUrl)
+  const before = ledger.acknowledged
+  await until('it is written again', () => ledger.acknowledged > before + 5)
+  await ledger.stop()
+  report.check('acknowledged with a synchronous standby, under writes', ledger.acknowledged, { atLeast: 30 })
+  report.check('of them lost by the failover', (await lostEverywhere(scene, ledger, pair, replica)).length, {
+    exactly: 0,
+  })
+}
+
+/** Asked of the replica that was there, and of one that reads everything from the new primary. */
+async function lostEverywhere(scene: Scene, ledger: Ledger, pair: Pair, replica: Replica) {
+  const fresh = await scene.replica(pair.address.url)
+  return [...(await ledger.lost(replica)), ...(await ledger.lost(fresh))]
+}
+
+async function startPair(scene: Scene): Promise<Pair> {
+  const primary = await scene.postgres()
+  const keys = await fillKeys(primary, 100)
+  const stream = await TcpProxy.before(primary.ownerUrl)
+  scene.onEnd(() => stream.become('none').then(() => stream.close()))
+  const standby = scene.ending(await primary.standby(stream.url))
+  const address = await TcpProxy.before(primary.applicationUrl())
+  scene.onEnd(() => address.close())
+  return { primary, standby, address, stream, keys }
+}
+
+async function caughtUp({ primary, standby }: Pair): Promise<void> {
+  const [end] = await primary.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn')
+  const replayed = () =>
+    standby.sql<{ there: boolean }>('SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there', [end?.lsn])
+  await until('the standby has it all', replayed, ([row]) => row?.there === true)
+}
+
+async function failOver({ primary, standby }: Pair): Promise<void> {
+  await primary.kill()
+  await standby.sql('SELECT pg_promote()')
+}
+
+async function appendUnseen(postgres: Postgres): Promise<void> {
+  await postgres.sql(`WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
+    INSERT INTO change_feed (number, changes) SELECT number, '[{"kind": "tier", "id": "batch"}]' FROM next`)
+}

@@ -1,0 +1,56 @@
+import { setInterval } from 'node:timers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fillKeys, type Key } from './scene/known-keys.ts'
+import { streams } from './scene/load.ts'
+import { reportRevocations, revokeAll } from './scene/revocation.ts'
+import type { Experiment } from './scene/scene.ts'
+
+/** Three replicas under load; keys are revoked at one of them, first with LISTEN, then with every listener killed again and again. */
+export const experiment: Experiment = {
+  id: 'F11',
+  title: 'Revocation with three replicas under load',
+  run: async scene => {
+    const { report } = scene
+    const postgres = await scene.postgres()
+    const [notified, polled] = scene.full ? [500, 50] : [50, 10]
+    const keys = await fillKeys(postgres, 1_000 + notified + polled)
+    const replicas = [
+      await scene.replica(postgres.applicationUrl()),
+      await scene.replica(postgres.applicationUrl()),
+      await scene.replica(postgres.applicationUrl()),
+    ] as const
+    const take = (count: number): Key[] => keys.splice(0, count)
+    const [first, second] = [take(notified), take(polled)]
+    const load = scene.load(
+      streams.known(
+        replicas,
+        keys.map(({ secret }) => secret),
+        { perSecond: 300, connections: 30 },
+      ),
+    )
+    // By then everybody listens.
+    await sleep(1_000)
+    reportRevocations(report, 'with LISTEN', await revokeAll(first, replicas[0], replicas), {
+      p99: 250,
+      slowest: 1_000,
+    })
+
+    let killed = 0
+    const killing = setInterval(async () => {
+      killed += (
+        await postgres.sql(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mintmark-listener'",
+        )
+      ).length
+    }, 100)
+    scene.onEnd(() => clearInterval(killing))
+    const took = await revokeAll(second, replicas[0], replicas)
+    clearInterval(killing)
+    report.check('listeners killed', killed, { atLeast: 3 })
+    reportRevocations(report, 'while every listener is killed', took, { slowest: 1_000 })
+    const known = (await load.stop())('known')
+    report.check('exchanges of known keys meanwhile', known.count, { atLeast: 1_000 })
+    report.check('of them failed', known.failing(200).count, { exactly: 0 })
+    report.note('their 99th percentile', known.quantile(0.99), 'ms')
+  },
+}

@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../support/until.ts'
+import { fillKeys } from './scene/known-keys.ts'
+import { streams } from './scene/load.ts'
+import { partitionable } from './scene/network.ts'
+import { reportRevocations, revokeAll } from './scene/revocation.ts'
+import { type Experiment, now } from './scene/scene.ts'
+
+/** One of three replicas is cut off from Postgres; keys are revoked at another; then the partition heals. */
+export const experiment: Experiment = {
+  id: 'F12',
+  title: 'Revocation while a replica is cut off',
+  run: async scene => {
+    const { report } = scene
+    const { postgres, near, far, how, cut, heal } = await partitionable(scene)
+    report.note('how', how)
+    const keys = await fillKeys(postgres, 500)
+    const connected = [await scene.replica(near), await scene.replica(near)] as const
+    const away = await scene.replica(far)
+    const leaked = keys.splice(0, scene.full ? 50 : 10)
+    const load = scene.load(
+      streams.known(
+        [...connected, away],
+        keys.map(({ secret }) => secret),
+        { perSecond: 300, connections: 30 },
+      ),
+    )
+    await sleep(1_000)
+    await cut()
+    const cutAt = now()
+    reportRevocations(
+      report,
+      'at the replicas that are connected',
+      await revokeAll(leaked, connected[0], connected),
+      { p99: 250, slowest: 1_000 },
+    )
+    const honoured = await Promise.all(leaked.map(({ secret }) => away.exchange(secret)))
+    report.check(
+      'revoked keys that the one cut off honours, within its staleness',
+      honoured.filter(({ status }) => status === 200).length,
+      { exactly: leaked.length },
+    )
+    await sleep(Math.max(0, cutAt + scene.outageMs - now()))
+    await heal()
+    const healed = now()
+    await Promise.all(
+      leaked.map(({ secret }) =>
+        until(
+          'it is refused',
+          () => away.exchange(secret),
+          ({ status }) => status === 401,
+        ),
+      ),
+    )
+    report.check('after the healing it refuses them all within', (now() - healed) / 1000, { atMost: 2 }, 's')
+    const known = (await load.stop())('known')
+    report.check('exchanges of known keys meanwhile', known.count, { atLeast: 1_000 })
+    report.check('of them failed', known.failing(200).count, { exactly: 0 })
+  },
+}

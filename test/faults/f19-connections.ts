@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { until } from '../support/until.ts'
+import { fillKeys } from './scene/known-keys.ts'
+import { streams } from './scene/load.ts'
+import { connectionsOf, reportRefusals } from './scene/outage.ts'
+import { MAX_CONNECTIONS, type Postgres } from './scene/postgres.ts'
+import { nobodysKey } from './scene/replica.ts'
+import { type Experiment, now, type Scene } from './scene/scene.ts'
+
+const POOL = 5
+const CALLERS = 500
+
+/** Others take every connection that Postgres has, ours included, while 500 callers exchange keys. */
+export const experiment: Experiment = {
+  id: 'F19',
+  title: 'Every connection of Postgres taken by others',
+  run: async scene => {
+    const { report } = scene
+    const postgres = await scene.postgres()
+    const keys = await fillKeys(postgres, 1_000)
+    const replica = await scene.replica(postgres.applicationUrl(), {
+      MINTMARK_DATABASE_MAX_CONNECTIONS: `${POOL}`,
+    })
+    const few = { perSecond: 20, connections: 50 }
+    const load = scene.load(
+      streams.known(
+        [replica],
+        keys.map(({ secret }) => secret),
+        { perSecond: 500, connections: CALLERS },
+      ),
+      streams.unknown([replica], few),
+      streams.adminReads([replica], few),
+    )
+    await sleep(1_000)
+    const others = await takeAll(scene, postgres)
+    const from = now()
+    report.check('connections that others hold', others.held, { atLeast: MAX_CONNECTIONS - 10 })
+    report.check('connections that Mintmark has left', others.left, { exactly: 0 })
+    const bursts: number[] = []
+    while (now() - from < scene.outageMs) {
+      const answers = await Promise.all(
+        Array.from({ length: CALLERS }, (_, index) => replica.exchange(keys[index]?.secret ?? '')),
+      )
+      bursts.push(...answers.map(({ status }) => status))
+      await sleep(500)
+    }
+    const to = now()
+    await others.release()
+    const freed = now()
+    await until(
+      'administration is back',
+      () => replica.admin('GET', '/tenants'),
+      ({ status }) => status === 200,
+    )
+    await until(
+      'keys are looked up',
+      () => replica.exchange(nobodysKey()),
+      ({ status }) => status === 401,
+    )
+    const back = now() - freed
+    await sleep(2_000)
+    report.check('connections afterwards', await connectionsOf(postgres), { atMost: POOL })
+    const answered = await load.stop()
+    const known = answered('known')
+    report.check(`exchanges of known keys, ${CALLERS} at once among them`, known.count + bursts.length, {
+      atLeast: 2_000,
+    })
+    report.check(
+      'of them failed',
+      known.failing(200).count + bursts.filter(status => status !== 200).length,
+      { exactly: 0 },
+    )
+    reportRefusals(report, 'unknown keys', answered('unknown').between(from, to - 1_000))
+    reportRefusals(report, 'admin reads', answered('adminReads').between(from, to - 1_000))
+    report.check('back to normal after', back / 1000, { atMost: 5 }, 's')
+  },
+}
+
+/** Connects until the server refuses, then ends Mintmark's connections and takes those as well. */
+async function takeAll(scene: Scene, postgres: Postgres) {
+  const clients: pg.Client[] = []
+  const take = async () => {
+    const client = new pg.Client({ connectionString: postgres.applicationUrl(), application_name: 'others' })
+    client.on('error', () => {})
+    await client.connect()
+    clients.push(client)
+  }
+  const release = async () => void (await Promise.all(clients.splice(0).map(client => client.end())))
+  scene.onEnd(release)
+  const takeUntilRefused = async () => {
+    for (;;) {
+      const refused = await take().catch(error => error)
+      if (refused) return
+    }
+  }
+  await takeUntilRefused()
+  let left = Number.NaN
+  for (let count = 0; count < 50 && left !== 0; count++) {
+    await postgres.sql(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'mintmark%'",
+    )
+    await takeUntilRefused()
+    left = (await postgres.sql("SELECT FROM pg_stat_activity WHERE application_name LIKE 'mintmark%'")).length
+  }
+  return { held: clients.length, left, release }
+}

@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { fillKeys, type Key } from './scene/known-keys.ts'
+import type { Postgres } from './scene/postgres.ts'
+import { type Answer, nobodysKey, type Replica } from './scene/replica.ts'
+import type { Experiment } from './scene/scene.ts'
+import { cropped, mannWhitney, median, welch } from './scene/statistics.ts'
+
+/** Longer than the shortest time between two lookups, which would otherwise be measured along. */
+const PAUSE_MS = 22
+/** Beyond which chance is no explanation, as those who test for side channels have it. */
+const TELLING = 4.5
+
+/** Each kind of refusal is presented in turn, in another order each round. */
+export const experiment: Experiment = {
+  id: 'F27',
+  title: 'Refusals told apart by time or form',
+  run: async scene => {
+    const { report } = scene
+    const rounds = scene.full ? 800 : 150
+    const postgres = await scene.postgres()
+    const keys = await fillKeys(postgres, 10 + 2 * rounds)
+    const [revoked, expired] = [keys.splice(0, rounds), keys.splice(0, rounds)]
+    await end(postgres, revoked, expired)
+    const replica = await scene.replica(postgres.applicationUrl())
+    const kinds = kindsOf(keys, revoked, expired)
+    const took = new Map([...kinds.keys()].map(kind => [kind, [] as number[]]))
+    const forms = new Set<string>()
+    for (let round = -10; round < rounds; round++) {
+      for (const [kind, secretOf] of shuffled(kinds)) {
+        const answer = await present(replica, kind, secretOf(Math.max(0, round)))
+        forms.add(formOf(answer))
+        if (round >= 0) took.get(kind)?.push(answer.ms)
+        await sleep(PAUSE_MS)
+      }
+    }
+    report.check('presented of each kind, in turn', rounds, { atLeast: 100 })
+    report.check('different answers among them (status, headers, body)', forms.size, { exactly: 1 })
+    for (const [kind, times] of took) report.note(`${kind}, median`, median(times), 'ms')
+    const of = (kind: string) => took.get(kind) ?? []
+    const [wrong, unknown] = [of(WRONG), of(UNKNOWN)]
+    report.check(`|t| between ${WRONG} and ${UNKNOWN} (Welch)`, Math.abs(welch(...cropped(wrong, unknown))), {
+      atMost: TELLING,
+    })
+    report.check(`|z| between them (Mann-Whitney)`, Math.abs(mannWhitney(wrong, unknown)), {
+      atMost: TELLING,
+    })
+  },
+}
+
+const WRONG = 'a wrong secret of a real id'
+const UNKNOWN = 'an unknown id'
+const ANOTHER_TENANT = "a right secret under another's client_id"
+
+/** What is presented in a round. None is presented twice, because refusals are remembered for a second. */
+function kindsOf(
+  keys: readonly Key[],
+  revoked: readonly Key[],
+  expired: readonly Key[],
+): Map<string, (round: number) => string> {
+  const one = (list: readonly Key[], round: number) => list[round % list.length] as Key
+  return new Map<string, (round: number) => string>([
+    [WRONG, round => formatCredential('mmk', one(keys, round).id.slice('key_'.length), systemRandom)],
+    [UNKNOWN, () => nobodysKey()],
+    ['a revoked key', round => one(revoked, round).secret],
+    ['an expired key', round => one(expired, round).secret],
+    [ANOTHER_TENANT, round => one(keys, round).secret],
+    ['a wrong checksum', round => `${one(keys, round).secret.slice(0, -6)}000000`],
+  ])
+}
+
+const present = (replica: Replica, kind: string, secret: string) =>
+  replica.exchange(secret, kind === ANOTHER_TENANT ? { client_id: 'someone-else' } : {})
+
+/** All that the caller sees, but for the hour and the number of the request. */
+function formOf({ status, headers, text }: Answer): string {
+  const { date, 'x-request-id': requestId, ...rest } = headers
+  return JSON.stringify([status, rest, text])
+}
+
+function shuffled<K, V>(map: Map<K, V>): [K, V][] {
+  const entries = [...map]
+  return entries
+    .map(entry => ({ entry, place: systemRandom.integer(2 ** 32) }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ entry }) => entry)
+}
+
+async function end(postgres: Postgres, revoked: readonly Key[], expired: readonly Key[]): Promise<void> {
+  const ids = (keys: readonly Key[]) => keys.map(({ id }) => id)
+  await postgres.sql('UPDATE api_keys SET revoked_at = now() WHERE id = ANY($1)', [ids(revoked)])
+  await postgres.sql("UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE id = ANY($1)", [
+    ids(expired),
+  ])
+}

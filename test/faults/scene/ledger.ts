@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TENANT } from './known-keys.ts'
+import { type Sample, Samples } from './load.ts'
+import type { Answer, Replica } from './replica.ts'
+import { now } from './scene.ts'
+
+interface Entry {
+  keyId: string
+  secret: string
+  /** `asked`: nobody was told whether it was done. */
+  revoked: 'no' | 'asked' | 'yes'
+}
+
+/**
+ * What was acknowledged, kept outside of what is maltreated. Makes keys, revokes every other one, and notes the
+ * answers; afterwards every acknowledged change must be there.
+ */
+export class Ledger {
+  readonly #replica: Replica
+  readonly #perSecond: number
+  readonly entries: Entry[] = []
+  readonly #answers: Sample[] = []
+  #running: Promise<void> | undefined
+  #stopped = false
+
+  constructor(replica: Replica, options: { perSecond: number }) {
+    this.#replica = replica
+    this.#perSecond = options.perSecond
+  }
+
+  start(): void {
+    this.#running = this.#write()
+  }
+
+  /** What the admin API answered. */
+  async stop(): Promise<Samples> {
+    this.#stopped = true
+    await this.#running
+    return new Samples(this.#answers)
+  }
+
+  /** Acknowledged changes. */
+  get acknowledged(): number {
+    return this.entries.length + this.entries.filter(({ revoked }) => revoked === 'yes').length
+  }
+
+  /** Acknowledged changes that this replica does not honour. */
+  async lost(replica: Replica): Promise<Entry[]> {
+    const lost: Entry[] = []
+    for (const entry of this.entries) {
+      const { status } = await replica.exchange(entry.secret)
+      const right = { no: status === 200, asked: status === 200 || status === 401, yes: status === 401 }
+      if (!right[entry.revoked]) lost.push(entry)
+    }
+    return lost
+  }
+
+  async #write(): Promise<void> {
+    for (let count = 0; !this.#stopped; count++) {
+      const last = this.entries.at(-1)
+      if (count % 2 === 1 && last?.revoked === 'no') await this.#revoke(last)
+      else await this.#make()
+      await sleep(1000 / this.#perSecond)
+    }
+  }
+
+  async #make(): Promise<void> {
+    const { status, body } = await this.#note('POST', `/tenants/${TENANT}/keys`, {})
+    if (status === 201) this.entries.push({ keyId: body.id, secret: body.secret, revoked: 'no' })
+  }
+
+  async #revoke(entry: Entry): Promise<void> {
+    entry.revoked = 'asked'
+    const { status } = await this.#note('POST', `/keys/${entry.keyId}/revoke`, {})
+    if (status === 200) entry.revoked = 'yes'
+  }
+
+  async #note(method: string, path: string, body: object): Promise<Answer> {
+    const at = now()
+    const answer = await this.#replica.admin(method, path, body)
+    const { ms, status, headers } = answer
+    this.#answers.push({ at, ms, status, retryAfter: headers['retry-after'] !== undefined })
+    return answer
+  }
+}

@@ -1,0 +1,115 @@
+import { Agent, request } from 'node:http'
+import { setInterval } from 'node:timers'
+import type { FromWorker, StreamPlan, ToWorker } from './load.ts'
+import { exchangeForm, nobodysKey } from './replica.ts'
+
+/**
+ * The process that makes the load. Open loop: a request is due when its turn comes, however the others fare, and what
+ * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once fails unsent.
+ */
+const MOST_UNDER_WAY = 2_000
+const TICK_MS = 2
+const TIMEOUT_MS = 10_000
+
+/** Milliseconds since the epoch, without jumps. */
+const now = () => performance.timeOrigin + performance.now()
+
+class Stream {
+  readonly #plan: StreamPlan
+  readonly #agent: Agent
+  readonly #begun = now()
+  /** For each request: when it was due, what it took, the status, and whether it said when to come back. */
+  readonly #samples: number[] = []
+  #sent = 0
+  #underWay = 0
+  #secrets: string[]
+  #stopped = false
+
+  constructor(plan: StreamPlan) {
+    this.#plan = plan
+    this.#secrets = [...(plan.secrets ?? [])]
+    const { connections, localAddress } = plan
+    this.#agent = new Agent({
+      keepAlive: true,
+      maxSockets: connections,
+      scheduling: 'fifo',
+      ...(localAddress && { localAddress }),
+    })
+  }
+
+  add(secrets: readonly string[]): void {
+    this.#secrets.push(...secrets)
+  }
+
+  sendWhatIsDue(): void {
+    if (this.#stopped) return
+    const interval = 1000 / this.#plan.perSecond
+    for (; this.#begun + this.#sent * interval <= now(); this.#sent++)
+      this.#send(this.#begun + this.#sent * interval)
+  }
+
+  /** Ends sending and waits for what is under way. */
+  async finish(): Promise<Float64Array> {
+    this.#stopped = true
+    while (this.#underWay > 0) await new Promise(resolve => setTimeout(resolve, 5))
+    this.#agent.destroy()
+    return Float64Array.from(this.#samples)
+  }
+
+  #send(due: number): void {
+    if (this.#plan.yields && this.#underWay >= this.#plan.connections) return
+    if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, 0, 0)
+    this.#underWay++
+    const { urls, path, method, headers } = this.#plan
+    const body = this.#body()
+    let over = false
+    const end = (status: number, retryAfter: boolean) => {
+      if (over) return
+      over = true
+      this.#underWay--
+      this.#samples.push(due, now() - due, status, retryAfter ? 1 : 0)
+    }
+    const url = `${urls[this.#sent % urls.length]}${path}`
+    const sent = request(
+      url,
+      {
+        method,
+        agent: this.#agent,
+        timeout: TIMEOUT_MS,
+        headers: { ...headers, ...(body && { 'content-length': body.length }) },
+      },
+      answer => {
+        answer.resume()
+        answer.once('end', () => end(answer.statusCode ?? 0, answer.headers['retry-after'] !== undefined))
+        answer.once('error', () => end(0, false))
+      },
+    )
+    sent.once('timeout', () => sent.destroy(new Error('no answer in time')))
+    sent.once('error', () => end(0, false)).end(body)
+  }
+
+  #body(): string | undefined {
+    const { form } = this.#plan
+    if (form === 'known key') return exchangeForm(this.#secrets[this.#sent % this.#secrets.length] ?? '')
+    return form === 'unknown key' ? exchangeForm(nobodysKey()) : undefined
+  }
+}
+
+const streams = new Map<string, Stream>()
+const ticking = setInterval(() => {
+  for (const stream of streams.values()) stream.sendWhatIsDue()
+}, TICK_MS)
+
+process.on('message', async (message: ToWorker) => {
+  if (message.type === 'start') for (const plan of message.streams) streams.set(plan.name, new Stream(plan))
+  if (message.type === 'add') streams.get(message.stream)?.add(message.secrets)
+  if (message.type === 'stop') {
+    const results = await Promise.all(
+      [...streams].map(async ([name, stream]) => [name, await stream.finish()] as const),
+    )
+    clearInterval(ticking)
+    const answer: FromWorker = { samples: Object.fromEntries(results) }
+    process.send?.(answer, undefined, undefined, () => process.disconnect?.())
+  }
+})
+process.once('disconnect', () => process.exit())

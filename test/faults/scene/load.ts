@@ -1,0 +1,155 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { ADMIN_HEADERS, FORM_HEADERS, type Replica } from './replica.ts'
+
+/** One kind of request, sent so many times a second, over so many kept connections, to each of the URLs in turn. */
+export interface StreamPlan {
+  name: string
+  perSecond: number
+  connections: number
+  urls: readonly string[]
+  path: string
+  method: string
+  headers: Record<string, string>
+  /** What is exchanged: `known key`: each of `secrets` in turn; `unknown key`: a well-formed one, another each time. */
+  form?: 'known key' | 'unknown key'
+  secrets?: readonly string[]
+  /** Where it seems to come from. */
+  localAddress?: string
+  /** What is due while all connections wait for an answer is left out, as by who only sends as much as he can. */
+  yields?: boolean
+}
+
+export type ToWorker =
+  | { type: 'start'; streams: readonly StreamPlan[] }
+  | { type: 'add'; stream: string; secrets: readonly string[] }
+  | { type: 'stop' }
+
+export interface FromWorker {
+  samples: Record<string, Float64Array>
+}
+
+type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'yields'>
+
+/** What can be sent. */
+export const streams = {
+  known: (replicas: readonly Replica[], secrets: readonly string[], rate: Rate): StreamPlan => ({
+    ...exchanges('known', replicas),
+    form: 'known key',
+    secrets,
+    ...rate,
+  }),
+  unknown: (replicas: readonly Replica[], rate: Rate): StreamPlan => ({
+    ...exchanges('unknown', replicas),
+    form: 'unknown key',
+    ...rate,
+  }),
+  jwks: (replicas: readonly Replica[], rate: Rate): StreamPlan => ({
+    ...gets('jwks', '/.well-known/jwks.json'),
+    urls: replicas.map(({ urls }) => urls.public),
+    ...rate,
+  }),
+  ready: (replicas: readonly Replica[], rate: Rate): StreamPlan => ({
+    ...gets('ready', '/readyz'),
+    urls: replicas.map(({ urls }) => urls.ops),
+    ...rate,
+  }),
+  adminReads: (replicas: readonly Replica[], rate: Rate): StreamPlan => ({
+    ...gets('adminReads', '/admin/v1/tenants'),
+    headers: ADMIN_HEADERS,
+    urls: replicas.map(({ urls }) => urls.admin),
+    ...rate,
+  }),
+}
+
+const exchanges = (name: string, replicas: readonly Replica[]) => ({
+  name,
+  urls: replicas.map(({ urls }) => urls.public),
+  path: '/oauth/token',
+  method: 'POST',
+  headers: FORM_HEADERS,
+})
+const gets = (name: string, path: string) => ({ name, path, method: 'GET', headers: {} })
+
+/** What was answered to one stream. Instants are milliseconds since the epoch. */
+export interface Sample {
+  at: number
+  ms: number
+  /** 0: no answer. */
+  status: number
+  retryAfter: boolean
+}
+
+export class Samples {
+  readonly all: readonly Sample[]
+
+  constructor(all: readonly Sample[]) {
+    this.all = all
+  }
+
+  get count(): number {
+    return this.all.length
+  }
+
+  /** Of those that were due in this time. */
+  between(from: number, to: number): Samples {
+    return new Samples(this.all.filter(({ at }) => at >= from && at < to))
+  }
+
+  failing(expected: number): Samples {
+    return new Samples(this.all.filter(({ status }) => status !== expected))
+  }
+
+  /** Milliseconds that this part of the requests took at the most, from 0 to 1; 1 is the slowest. */
+  quantile(part: number): number {
+    const sorted = Float64Array.from(this.all, ({ ms }) => ms).sort()
+    return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN
+  }
+
+  /** How often each status was answered: `200: 500, 503: 2`. */
+  get statuses(): string {
+    const counts = new Map<number, number>()
+    for (const { status } of this.all) counts.set(status, (counts.get(status) ?? 0) + 1)
+    return [...counts].map(([status, count]) => `${status}: ${count}`).join(', ')
+  }
+}
+
+/** A load in a process of its own. */
+export class Load {
+  readonly #worker: ChildProcess
+
+  constructor(plans: readonly StreamPlan[]) {
+    this.#worker = fork(new URL('load-worker.ts', import.meta.url), { serialization: 'advanced' })
+    this.#send({ type: 'start', streams: plans })
+  }
+
+  /** From now on these are exchanged as well. */
+  add(stream: string, secrets: readonly string[]): void {
+    this.#send({ type: 'add', stream, secrets })
+  }
+
+  /** Ends sending; returns what was answered, by stream. */
+  async stop(): Promise<(stream: string) => Samples> {
+    this.#send({ type: 'stop' })
+    const [{ samples }] = (await once(this.#worker, 'message')) as [FromWorker]
+    const byStream = new Map(
+      Object.entries(samples).map(([name, numbers]) => [name, new Samples(read(numbers))]),
+    )
+    return stream => byStream.get(stream) ?? new Samples([])
+  }
+
+  kill(): void {
+    this.#worker.kill('SIGKILL')
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.send(message)
+  }
+}
+
+function read(numbers: Float64Array): Sample[] {
+  return Array.from({ length: numbers.length / 4 }, (_, index) => {
+    const [at = 0, ms = 0, status = 0, retryAfter = 0] = numbers.subarray(index * 4, index * 4 + 4)
+    return { at, ms, status, retryAfter: retryAfter === 1 }
+  })
+}

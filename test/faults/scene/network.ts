@@ -1,0 +1,91 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes, randomInt } from 'node:crypto'
+import { TcpProxy } from '../../support/tcp-proxy.ts'
+import type { Postgres } from './postgres.ts'
+import type { Scene } from './scene.ts'
+
+/** A Postgres with two ways to it, the second of which can be cut without a word. */
+export interface Partitionable {
+  postgres: Postgres
+  /** As the application reaches it: by the way that stays, and by the one that is cut. */
+  near: string
+  far: string
+  /** In what manner, for the report. */
+  how: string
+  cut(): unknown
+  heal(): unknown
+}
+
+/** In a network namespace of its own, behind DROP; where that cannot be had, behind a proxy that falls silent. */
+export async function partitionable(scene: Scene): Promise<Partitionable> {
+  let namespace: Namespace
+  try {
+    namespace = new Namespace()
+    scene.onEnd(() => namespace.remove())
+    namespace.connect()
+  } catch (error) {
+    const why = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error)
+    return behindProxy(scene, `a proxy that falls silent (no network namespace: ${why})`)
+  }
+  const { name, hosts } = namespace
+  const postgres = await scene.postgres({ namespace: name, hosts })
+  return {
+    postgres,
+    near: postgres.applicationUrl(hosts[0]),
+    far: postgres.applicationUrl(hosts[1]),
+    how: 'DROP in a network namespace',
+    cut: () => namespace.filter('--append'),
+    heal: () => namespace.filter('--delete'),
+  }
+}
+
+async function behindProxy(scene: Scene, how: string): Promise<Partitionable> {
+  const postgres = await scene.postgres()
+  const near = postgres.applicationUrl()
+  const proxy = await TcpProxy.before(near)
+  scene.onEnd(() => proxy.become('none').then(() => proxy.close()))
+  return {
+    postgres,
+    near,
+    far: proxy.url,
+    how,
+    cut: () => proxy.become('freeze'),
+    heal: () => proxy.become('none'),
+  }
+}
+
+/** A network namespace with two addresses, beside ours. */
+class Namespace {
+  readonly name = `mm-${randomBytes(4).toString('hex')}`
+  readonly #subnet = `10.77.${randomInt(256)}`
+  readonly hosts: [string, string] = [`${this.#subnet}.2`, `${this.#subnet}.3`]
+
+  connect(): void {
+    const [ours, theirs] = [`${this.name}a`, `${this.name}b`]
+    run('ip', 'netns', 'add', this.name)
+    run('ip', 'link', 'add', ours, 'type', 'veth', 'peer', 'name', theirs, 'netns', this.name)
+    run('ip', 'address', 'add', `${this.#subnet}.1/24`, 'dev', ours)
+    run('ip', 'link', 'set', ours, 'up')
+    for (const host of this.hosts) run('ip', '-n', this.name, 'address', 'add', `${host}/24`, 'dev', theirs)
+    for (const device of [theirs, 'lo']) run('ip', '-n', this.name, 'link', 'set', device, 'up')
+    run('ip', 'netns', 'exec', this.name, 'iptables', '--list')
+  }
+
+  /** What goes to and comes from the second address is dropped, or let through again. */
+  filter(action: '--append' | '--delete'): void {
+    const [, far] = this.hosts
+    const iptables = (...words: string[]) =>
+      run('ip', 'netns', 'exec', this.name, 'iptables', action, ...words, '--jump', 'DROP')
+    iptables('INPUT', '--destination', far)
+    iptables('OUTPUT', '--source', far)
+  }
+
+  /** The devices go with it. */
+  remove(): void {
+    run('ip', 'netns', 'delete', this.name)
+  }
+}
+
+function run(program: string, ...words: string[]): void {
+  execFileSync(program, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+}

@@ -1,0 +1,259 @@
+import { execFile, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { appendFile, chmod, cp, mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { type Home, openHome } from '../../../src/database/embedded/home.ts'
+import { findPackage, type Programs, preparePrograms } from '../../../src/database/embedded/programs.ts'
+import { asUser } from '../../../src/database/embedded/user.ts'
+import { migrate } from '../../../src/database/migrate.ts'
+import { systemRandom } from '../../../src/system/random.ts'
+import { freePort } from '../../support/free-port.ts'
+import { until } from '../../support/until.ts'
+
+const DATABASE = 'mintmark'
+/** How many connections it takes, for all. */
+export const MAX_CONNECTIONS = 100
+
+/** Where it listens, and in which network namespace (undefined: ours). */
+export interface Place {
+  hosts: readonly [string, ...string[]]
+  namespace?: string
+}
+
+/** A Postgres of its own, from the embedded binaries, that is there to be maltreated. */
+export class Postgres {
+  readonly #home: Home
+  readonly #programs: Programs
+  readonly #place: Place
+  readonly #folder: string
+  readonly port: number
+  #exited: Promise<void> = Promise.resolve()
+  #pid: number | undefined
+
+  private constructor(home: Home, programs: Programs, place: Place, folder: string, port: number) {
+    this.#home = home
+    this.#programs = programs
+    this.#place = place
+    this.#folder = folder
+    this.port = port
+  }
+
+  /** Migrated, with the application's login role, and started. */
+  static async create(place: Place = { hosts: ['127.0.0.1'] }): Promise<Postgres> {
+    const postgres = await Postgres.#prepare(place)
+    const data = join(postgres.#home.directory, 'data')
+    await postgres.#run(
+      postgres.#programs.initdb,
+      `--pgdata=${data}`,
+      '--username=postgres',
+      '--auth=trust',
+      '--encoding=UTF8',
+      '--locale=C',
+    )
+    await appendFile(
+      join(data, 'pg_hba.conf'),
+      'host all all 10.77.0.0/16 trust\nhost replication all 127.0.0.1/32 trust\n',
+    )
+    await postgres.start()
+    await postgres.sql(`CREATE DATABASE ${DATABASE}`, [], 'postgres')
+    await migrate(postgres.ownerUrl)
+    await postgres.sql('CREATE ROLE mintmark LOGIN IN ROLE mintmark_app')
+    await postgres.sql('CREATE EXTENSION pg_stat_statements')
+    return postgres
+  }
+
+  static async #prepare(place: Place): Promise<Postgres> {
+    const folder = await mkdtemp(join(tmpdir(), 'mintmark-fault-'))
+    // As root Postgres runs as another user, who must be able to get in.
+    await chmod(folder, 0o755)
+    const home = await openHome(folder, systemRandom)
+    const programs = await preparePrograms(await findPackage(), home, systemRandom, () => {})
+    await chmod(home.directory, 0o755)
+    if (home.user) await promisify(execFile)('chown', [`${home.user.uid}`, home.directory])
+    const port = await freePort(place.namespace ? '127.0.0.1' : place.hosts[0])
+    return new Postgres(home, programs, place, folder, port)
+  }
+
+  /** Of a superuser. */
+  get ownerUrl(): string {
+    return this.#url('postgres', this.#place.hosts[0])
+  }
+
+  /** Of the role with the application's rights only, at one of the addresses that it listens on. */
+  applicationUrl(host = this.#place.hosts[0]): string {
+    return this.#url('mintmark', host)
+  }
+
+  #url(role: string, host: string): string {
+    return `postgres://${role}@${host}:${this.port}/${DATABASE}`
+  }
+
+  /** One statement as the superuser, on a connection of its own. */
+  async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    statement: string,
+    values: unknown[] = [],
+    database = DATABASE,
+  ): Promise<Row[]> {
+    const url = new URL(this.ownerUrl)
+    url.pathname = `/${database}`
+    const client = new pg.Client({
+      connectionString: url.href,
+      connectionTimeoutMillis: 2_000,
+      application_name: 'fault',
+    })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      return (await client.query<Row>(statement, values)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Starts the server and returns once it answers. */
+  async start(settings: Record<string, string> = {}): Promise<void> {
+    const log = await open(join(this.#home.directory, 'postgres.log'), 'a')
+    const { user } = this.#home
+    const all = { ...this.#settings(), ...settings }
+    const server = [
+      this.#programs.postgres,
+      '-D',
+      this.#data,
+      ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ]
+    const become = user ? ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : []
+    const enter = this.#place.namespace ? ['ip', 'netns', 'exec', this.#place.namespace] : []
+    const [program = '', ...words] = [...enter, ...become, ...server]
+    const child = spawn(program, words, {
+      ...asUser(undefined, this.#data),
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
+    })
+    await log.close()
+    this.#pid = child.pid
+    let ended = false
+    this.#exited = new Promise<void>(resolve => {
+      child.once('error', () => resolve())
+      child.once('exit', () => resolve())
+    }).then(() => {
+      ended = true
+    })
+    const answers = async () => {
+      if (ended) throw new Error(await readFile(join(this.#home.directory, 'postgres.log'), 'utf8'))
+      return this.sql('SELECT 1', [], 'postgres').then(() => true)
+    }
+    await until('Postgres answers', answers, Boolean, 30_000)
+  }
+
+  /** A standby that follows `through` (a URL of a superuser that leads here), from a copy of this cluster. */
+  async standby(through: string): Promise<Postgres> {
+    const standby = await Postgres.#prepare({ hosts: ['127.0.0.1'] })
+    await this.sql("SELECT pg_create_physical_replication_slot('standby', true)")
+    const label = await this.#copyTo(standby.#data)
+    await Promise.all([
+      appendFile(join(standby.#data, 'backup_label'), label),
+      appendFile(join(standby.#data, 'standby.signal'), ''),
+      rm(join(standby.#data, 'postmaster.pid'), { force: true }),
+    ])
+    const { user } = this.#home
+    if (user) await promisify(execFile)('chown', ['-R', `${user.uid}:${user.gid}`, standby.#data])
+    const { hostname, port } = new URL(through)
+    const primary_conninfo = `host=${hostname} port=${port} user=postgres application_name=standby`
+    await standby.start({ primary_conninfo, primary_slot_name: 'standby' })
+    return standby
+  }
+
+  /** An online copy (PostgreSQL manual, "Making a Base Backup Using the Low Level API"); returns the backup label. */
+  async #copyTo(data: string): Promise<string> {
+    const client = new pg.Client({ connectionString: this.ownerUrl })
+    await client.connect()
+    try {
+      await client.query("SELECT pg_backup_start('standby', true)")
+      const isRuntime = (path: string) =>
+        /\/(pg_wal\/.+|pg_replslot\/.+|postmaster\.(pid|opts)|pgsql_tmp.*)$/.test(path)
+      await cp(this.#data, data, { recursive: true, filter: path => !isRuntime(path) })
+      const stopped = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)')
+      return stopped.rows[0]?.labelfile ?? ''
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** The server and all its children, each by its pid. */
+  signal(signal: NodeJS.Signals): void {
+    if (this.#pid === undefined) return
+    for (const pid of [this.#pid, ...childrenOf(this.#pid)]) {
+      try {
+        process.kill(pid, signal)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
+    }
+  }
+
+  /** kill -9, of the server and all its children. */
+  async kill(): Promise<void> {
+    const pids = this.#pid === undefined ? [] : childrenOf(this.#pid)
+    this.signal('SIGKILL')
+    await this.#exited
+    this.#pid = undefined
+    // A child that outlives its server would keep the shared memory, and with it the next start.
+    while (pids.some(isThere)) await sleep(10)
+  }
+
+  async remove(): Promise<void> {
+    this.signal('SIGCONT')
+    await this.kill()
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+
+  get #data(): string {
+    return join(this.#home.directory, 'data')
+  }
+
+  #settings(): Record<string, string> {
+    return {
+      listen_addresses: this.#place.hosts.join(','),
+      port: String(this.port),
+      unix_socket_directories: '',
+      max_connections: String(MAX_CONNECTIONS),
+      shared_preload_libraries: 'pg_stat_statements',
+      'pg_stat_statements.track_utility': 'on',
+      logging_collector: 'off',
+      log_checkpoints: 'off',
+    }
+  }
+
+  async #run(program: string, ...words: string[]): Promise<void> {
+    await promisify(execFile)(program, words, asUser(this.#home.user, this.#home.directory))
+  }
+}
+
+function childrenOf(parent: number): number[] {
+  const isChild = (pid: string) => {
+    try {
+      // After the name in brackets: state, parent.
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent
+    } catch {
+      return false
+    }
+  }
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .filter(isChild)
+    .map(Number)
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto'
+import { Agent, request } from 'node:http'
+import { formatCredential, randomId } from '../../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../../src/system/random.ts'
+import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+
+const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
+export const PEPPERS = `p1:${randomBytes(32).toString('base64url')}`
+/** What all replicas of one run are given, as in production. */
+const ENVIRONMENT = {
+  NODE_ENV: 'production',
+  MINTMARK_ISSUER: 'https://tokens.example.test',
+  MINTMARK_PUBLIC_PORT: '0',
+  MINTMARK_ADMIN_PORT: '0',
+  MINTMARK_OPS_PORT: '0',
+  // Probes from one address meet many refusals; F25 measures the limit that is there unless set otherwise.
+  MINTMARK_FAILURES_PER_MINUTE: '1000000',
+  MINTMARK_ROOT_TOKEN: ROOT_TOKEN,
+  MINTMARK_PEPPERS: PEPPERS,
+  MINTMARK_ENCRYPTION_KEYS: `e1:${randomBytes(32).toString('base64url')}`,
+}
+
+export const ADMIN_HEADERS = { authorization: `Bearer ${ROOT_TOKEN}`, 'content-type': 'application/json' }
+export const FORM_HEADERS = { 'content-type': 'application/x-www-form-urlencoded' }
+
+/** An answer, and what it took. A request that was not answered has status 0. */
+export interface Answer {
+  status: number
+  ms: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+  // biome-ignore lint/suspicious/noExplicitAny: answers of every shape are looked into
+  body: any
+}
+
+/** A Mintmark process, and ways to speak to it over kept connections. */
+export interface Replica {
+  process: ServiceProcess
+  urls: { public: string; admin: string; ops: string }
+  admin(method: string, path: string, body?: object): Promise<Answer>
+  exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
+  get(url: string): Promise<Answer>
+}
+
+const agent = new Agent({ keepAlive: true })
+
+export function startReplicaProcess(databaseUrl: string, env: Record<string, string> = {}): ServiceProcess {
+  return startProcess({ ...ENVIRONMENT, DATABASE_URL: databaseUrl, ...env })
+}
+
+export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Replica {
+  return {
+    process,
+    urls,
+    admin: (method, path, body) =>
+      call(`${urls.admin}/admin/v1${path}`, {
+        method,
+        headers: ADMIN_HEADERS,
+        body: body && JSON.stringify(body),
+      }),
+    exchange: (secret, extra) =>
+      call(`${urls.public}/oauth/token`, {
+        method: 'POST',
+        headers: FORM_HEADERS,
+        body: exchangeForm(secret, extra),
+      }),
+    get: url => call(url, { method: 'GET', headers: {}, body: undefined }),
+  }
+}
+
+export const exchangeForm = (client_secret: string, extra: Record<string, string> = {}): string =>
+  new URLSearchParams({ grant_type: 'client_credentials', client_secret, ...extra }).toString()
+
+/** Well-formed, and nobody's. */
+export const nobodysKey = (): string => formatCredential('mmk', randomId(systemRandom), systemRandom)
+
+function call(
+  url: string,
+  options: { method: string; headers: Record<string, string>; body: string | undefined },
+): Promise<Answer> {
+  const begin = performance.now()
+  const { method, body } = options
+  const headers = body
+    ? { ...options.headers, 'content-length': String(Buffer.byteLength(body)) }
+    : options.headers
+  return new Promise(resolve => {
+    const end = (status: number, text: string, received: Answer['headers']) => {
+      const isJson = text.startsWith('{')
+      resolve({
+        status,
+        ms: performance.now() - begin,
+        headers: received,
+        text,
+        body: isJson ? JSON.parse(text) : undefined,
+      })
+    }
+    const sent = request(url, { method, headers, agent, timeout: 10_000 }, answer => {
+      const chunks: Buffer[] = []
+      answer.on('data', chunk => chunks.push(chunk))
+      answer.once('end', () =>
+        end(answer.statusCode ?? 0, Buffer.concat(chunks).toString('utf8'), answer.headers),
+      )
+      answer.once('error', error => end(0, error.message, {}))
+    })
+    sent.once('timeout', () => sent.destroy(new Error('no answer within 10 s')))
+    sent.once('error', error => end(0, error.message, {})).end(body)
+  })
+}

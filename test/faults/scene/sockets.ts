@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** The sockets of a process that lead to this TCP port (half-open and unanswered ones too), by their own ports. */
+export function socketsTo(pid: number, port: number): Set<number> {
+  return new Set(socketsOf(pid).flatMap(({ local, remote }) => (remote === port ? [local] : [])))
+}
+
+/** How many connections a process holds that were made to its own port. */
+export function connectionsAt(pid: number, port: number): number {
+  return socketsOf(pid).filter(({ local, remote }) => local === port && remote !== 0).length
+}
+
+/** The TCP sockets of a process, by the ports of their two ends. */
+function socketsOf(pid: number): { local: number; remote: number }[] {
+  const inodes = new Set(
+    readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? []
+      } catch {
+        return []
+      }
+    }),
+  )
+  // sl, local address, remote address, state, queues, timer, retransmits, uid, timeout, inode (proc(5)).
+  const lines = readFileSync(`/proc/${pid}/net/tcp`, 'utf8').split('\n').slice(1)
+  return lines.flatMap(line => {
+    const [, local = '', remote = '', , , , , , , inode = ''] = line.trim().split(/\s+/)
+    return inodes.has(inode) ? [{ local: portOf(local), remote: portOf(remote) }] : []
+  })
+}
+
+const portOf = (address: string) => Number.parseInt(address.split(':')[1] ?? '', 16)
