@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib and OpenAI's client in a Python of
-# their own; PgBouncer and Redis where this user may install packages; and Debian's Prometheus, unpacked and not
-# installed, because installing it would start a server. Safe to run again.
+# their own; PgBouncer, Redis and what cuts networks apart where this user may install packages; and Debian's Prometheus,
+# unpacked and not installed, because installing it would start a server. Safe to run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai' 2>/dev/null; then
@@ -10,9 +10,10 @@ if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'impor
   "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0'
 fi
 missing=()
-for program in pgbouncer redis-server; do
+for program in pgbouncer redis-server iptables; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
+command -v ip >/dev/null || missing+=(iproute2)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
