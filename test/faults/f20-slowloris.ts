@@ -135,7 +135,7 @@ async function openAll(replica: Replica, way: Way): Promise<Slow[]> {
   const opened: Slow[] = []
   while (opened.length < SOCKETS) {
     opened.push(...(await Promise.all(Array.from({ length: 10 }, open))))
-    await sleep(5)
+    await sleep(10)
   }
   return opened
 }

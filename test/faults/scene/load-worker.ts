@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http'
 import { setInterval } from 'node:timers'
+import { FloodConnection } from './flood-connection.ts'
 import type { FromWorker, StreamPlan, ToWorker } from './load.ts'
 import { exchangeForm, nobodysKey } from './replica.ts'
 
@@ -22,12 +23,14 @@ class Stream {
   readonly #samples: number[] = []
   #sent = 0
   #underWay = 0
-  #secrets: string[]
+  readonly #secrets: readonly string[]
   #stopped = false
+  /** In place of the agent, for who only sends as much as he can. */
+  readonly #flood: FloodConnection[] = []
 
   constructor(plan: StreamPlan) {
     this.#plan = plan
-    this.#secrets = [...(plan.secrets ?? [])]
+    this.#secrets = plan.secrets ?? []
     const { connections, localAddress } = plan
     this.#agent = new Agent({
       keepAlive: true,
@@ -35,10 +38,9 @@ class Stream {
       scheduling: 'fifo',
       ...(localAddress && { localAddress }),
     })
-  }
-
-  add(secrets: readonly string[]): void {
-    this.#secrets.push(...secrets)
+    while (plan.yields && this.#flood.length < connections) {
+      this.#flood.push(new FloodConnection(plan.urls[0] ?? '', localAddress))
+    }
   }
 
   sendWhatIsDue(): void {
@@ -53,11 +55,12 @@ class Stream {
     this.#stopped = true
     while (this.#underWay > 0) await new Promise(resolve => setTimeout(resolve, 5))
     this.#agent.destroy()
+    for (const connection of this.#flood) connection.close()
     return Float64Array.from(this.#samples)
   }
 
   #send(due: number): void {
-    if (this.#plan.yields && this.#underWay >= this.#plan.connections) return
+    if (this.#plan.yields) return void this.#sendIfFree(due)
     if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, 0, 0)
     this.#underWay++
     const { urls, path, method, headers } = this.#plan
@@ -88,6 +91,16 @@ class Stream {
     sent.once('error', () => end(0, false)).end(body)
   }
 
+  #sendIfFree(due: number): void {
+    const free = this.#flood.find(each => each.free)
+    if (!free) return
+    this.#underWay++
+    free.post(this.#plan.path, this.#body() ?? '', (status, retryAfter) => {
+      this.#underWay--
+      this.#samples.push(due, now() - due, status, retryAfter ? 1 : 0)
+    })
+  }
+
   #body(): string | undefined {
     const { form } = this.#plan
     if (form === 'known key') return exchangeForm(this.#secrets[this.#sent % this.#secrets.length] ?? '')
@@ -102,7 +115,6 @@ const ticking = setInterval(() => {
 
 process.on('message', async (message: ToWorker) => {
   if (message.type === 'start') for (const plan of message.streams) streams.set(plan.name, new Stream(plan))
-  if (message.type === 'add') streams.get(message.stream)?.add(message.secrets)
   if (message.type === 'stop') {
     const results = await Promise.all(
       [...streams].map(async ([name, stream]) => [name, await stream.finish()] as const),

@@ -20,10 +20,7 @@ export interface StreamPlan {
   yields?: boolean
 }
 
-export type ToWorker =
-  | { type: 'start'; streams: readonly StreamPlan[] }
-  | { type: 'add'; stream: string; secrets: readonly string[] }
-  | { type: 'stop' }
+export type ToWorker = { type: 'start'; streams: readonly StreamPlan[] } | { type: 'stop' }
 
 export interface FromWorker {
   samples: Record<string, Float64Array>
@@ -121,11 +118,6 @@ export class Load {
   constructor(plans: readonly StreamPlan[]) {
     this.#worker = fork(new URL('load-worker.ts', import.meta.url), { serialization: 'advanced' })
     this.#send({ type: 'start', streams: plans })
-  }
-
-  /** From now on these are exchanged as well. */
-  add(stream: string, secrets: readonly string[]): void {
-    this.#send({ type: 'add', stream, secrets })
   }
 
   /** Ends sending; returns what was answered, by stream. */

@@ -1,5 +1,4 @@
 import { execFile, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import { appendFile, chmod, cp, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +12,7 @@ import { migrate } from '../../../src/database/migrate.ts'
 import { systemRandom } from '../../../src/system/random.ts'
 import { freePort } from '../../support/free-port.ts'
 import { until } from '../../support/until.ts'
+import { childrenOf, isThere } from './processes.ts'
 
 const DATABASE = 'mintmark'
 /** How many connections it takes, for all. */
@@ -230,30 +230,5 @@ export class Postgres {
 
   async #run(program: string, ...words: string[]): Promise<void> {
     await promisify(execFile)(program, words, asUser(this.#home.user, this.#home.directory))
-  }
-}
-
-function childrenOf(parent: number): number[] {
-  const isChild = (pid: string) => {
-    try {
-      // After the name in brackets: state, parent.
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent
-    } catch {
-      return false
-    }
-  }
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .filter(isChild)
-    .map(Number)
-}
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
-  } catch {
-    return false
   }
 }
