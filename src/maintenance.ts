@@ -10,15 +10,15 @@ import type { Change } from './database/change.ts'
 import { pruneChangeFeed } from './database/change-feed.ts'
 import type { Database } from './database/database.ts'
 import type { DatabaseTime } from './database/database-time.ts'
-import {
-  type Installation,
-  openInstallation,
-  type Policy,
-  readInstallation,
-} from './database/installation.ts'
+import { type Installation, openInstallation, readInstallation } from './database/installation.ts'
 import { connectsAsOwner, pendingMigrations } from './database/migrate.ts'
+import type { Policy } from './database/policy.ts'
+import { ANNOUNCE_MS, type Replicas } from './database/replicas.ts'
 import { Unavailable } from './errors.ts'
 import { NotReady } from './readiness.ts'
+import { AlarmLog } from './signing-keys/alarm-log.ts'
+import { keyAlarms } from './signing-keys/alarms.ts'
+import type { KeyRing } from './signing-keys/jwks.ts'
 import type { SigningKeys } from './signing-keys/signing-keys.ts'
 import type { Clock } from './system/clock.ts'
 import type { Logger } from './system/logger.ts'
@@ -33,7 +33,6 @@ const DEFERRED_MS = 5_000
 const PRUNE_MS = 3_600_000
 /** How often a directory that is not followed is told of, once it is a second old. */
 const STALENESS_LOG_MS = 60_000
-const LONGEST_JWKS_MAX_AGE_SECONDS = 300
 
 interface Parts {
   config: Config
@@ -43,6 +42,7 @@ interface Parts {
   follower: Follower
   deferred: DeferredWrites
   signingKeys: SigningKeys
+  replicas: Replicas
   clock: Clock
   random: Random
   logger: Logger
@@ -53,6 +53,9 @@ export class Maintenance {
   readonly #parts: Parts
   #installation: Installation | undefined
   #stops: (() => void)[] = []
+  #stopAdvancing = () => {}
+  #advanceMs = 0
+  readonly #alarms: AlarmLog
   readonly #failing = new Set<string>()
   readonly #warned = new Set<string>()
   #stopped = false
@@ -62,17 +65,21 @@ export class Maintenance {
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#alarms = new AlarmLog(parts)
+    parts.signingKeys.observe(ring => {
+      void this.#attempt('announce this replica', () => parts.replicas.announce(kidsOf(ring)))
+    })
+  }
+
+  /** What a person must see to about the signing keys and clocks, by the ids in alarms.ts. */
+  get alarms(): readonly string[] {
+    return this.#alarms.lasting
   }
 
   /** @throws {Unavailable} until the installation record has been read. */
   get policy(): Policy {
     if (!this.#installation) throw new Unavailable('The service is not ready. Try again.')
     return this.#installation.policy
-  }
-
-  /** How long a verifier may keep the JWKS: well under the time for which a key is published before its use. */
-  get jwksMaxAgeSeconds(): number {
-    return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(this.policy.publishLeadSeconds / 2))
   }
 
   /**
@@ -104,7 +111,7 @@ export class Maintenance {
 
   /** Follows the changes and the clock of the database, and lets go what is old. */
   start(): void {
-    const { clock, database, time, follower, deferred, signingKeys } = this.#parts
+    const { clock, database, time, follower, deferred, signingKeys, replicas } = this.#parts
     const every = (ms: number, name: string, task: () => Promise<unknown>) => {
       this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
     }
@@ -113,17 +120,18 @@ export class Maintenance {
       await time.measure(database)
       await this.#readStale()
     })
-    every(this.#advanceMs, 'advance signing keys', async () => {
-      await signingKeys.advance()
-      // The net under the change feed.
-      await signingKeys.refresh()
+    every(REFRESH_MS, 'watch signing keys', async () => {
+      this.#alarms.tell(keyAlarms(signingKeys.ring, this.policy, time.now(), (time.hostAheadMs ?? 0) / 1000))
     })
     every(DEFERRED_MS, 'write what exchanges left', () => deferred.flush())
+    every(ANNOUNCE_MS, 'announce this replica', () => replicas.announce(kidsOf(signingKeys.ring)))
     every(PRUNE_MS, 'let go what is old', async () => {
       follower.removeEnded(time.now())
       await database.read(pruneChangeFeed)
       await database.read(pruneUsage)
+      await replicas.prune()
     })
+    this.#advanceRegularly()
   }
 
   /** Signing keys and the policy are read again when the change feed names them, and until that has worked. */
@@ -137,13 +145,27 @@ export class Maintenance {
   stop(): void {
     this.#stopped = true
     for (const stop of this.#stops) stop()
+    this.#stopAdvancing()
     this.#stops = []
   }
 
-  /** Often enough that a scheduled activation is done long before it matters: a tenth of the shortest time in the policy. */
-  get #advanceMs(): number {
+  /**
+   * Often enough that a scheduled activation is done long before it matters: a tenth of the shortest time in the
+   * policy, which may have changed.
+   */
+  #advanceRegularly(): void {
+    const { clock, signingKeys } = this.#parts
     const { rotationIntervalSeconds, publishLeadSeconds } = this.policy
-    return Math.min(LONGEST_ADVANCE_MS, Math.min(rotationIntervalSeconds, publishLeadSeconds) * 100)
+    const ms = Math.min(LONGEST_ADVANCE_MS, Math.min(rotationIntervalSeconds, publishLeadSeconds) * 100)
+    if (ms === this.#advanceMs || this.#stopped) return
+    this.#stopAdvancing()
+    this.#advanceMs = ms
+    const advance = async () => {
+      await signingKeys.advance()
+      // The net under the change feed.
+      await signingKeys.refresh()
+    }
+    this.#stopAdvancing = clock.every(ms, () => this.#attempt('advance signing keys', advance))
   }
 
   /** A failure is told once when it begins and once when it is over. */
@@ -164,6 +186,9 @@ export class Maintenance {
     const readers = {
       installation: async () => {
         this.#installation = await database.read(readInstallation)
+        this.#advanceRegularly()
+        // The ring goes by the policy's algorithms.
+        await signingKeys.refresh()
       },
       'signing-keys': () => signingKeys.refresh(),
     }
@@ -211,12 +236,14 @@ export class Maintenance {
   async #probe(): Promise<void> {
     const { issuer, signingKeys, time, random } = this.#parts
     const ring = signingKeys.ring
-    const prober = new TokenIssuer({ issuer, alg: () => this.policy.signingAlg, ring: () => ring, random })
+    const prober = new TokenIssuer({ issuer, ring: () => ring, random })
     const now = time.now()
     const { jwt } = await prober.issue(probeCaller(now), { scopes: ['probe'], audiences: ['mintmark-probe'] })
     await verifyAccessToken(jwt, { ring, issuer, audience: 'mintmark-probe', now })
   }
 }
+
+const kidsOf = (ring: KeyRing) => ring.keys.map(key => key.kid)
 
 function installationEvent(
   id: string,

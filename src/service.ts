@@ -9,9 +9,11 @@ import { Follower } from './api-keys/follower.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
 import { ReplicaDirectory } from './api-keys/replica-directory.ts'
 import type { Config } from './config/config.ts'
+import { jwksMaxAgeSeconds } from './config/rotation-policy.ts'
 import { ChangeListener } from './database/change-listener.ts'
 import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
+import { Replicas } from './database/replicas.ts'
 import { mountHealth } from './http/health.ts'
 import { mountMetrics } from './http/metrics-page.ts'
 import { requestDurations } from './http/request-durations.ts'
@@ -26,6 +28,7 @@ import { KeyEncryption } from './signing-keys/key-encryption.ts'
 import { SigningKeys } from './signing-keys/signing-keys.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import { FailureLimit } from './system/failure-limit.ts'
+import { processName } from './system/host.ts'
 import { createLogger, type Logger } from './system/logger.ts'
 import { Metrics } from './system/metrics.ts'
 import { registerProcessMetrics } from './system/process-metrics.ts'
@@ -110,13 +113,28 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const authenticator = new Authenticator({ digests, directory, failures, deferred, now })
 
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
-  const signingKeys = new SigningKeys({ database, encryption })
+  const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
+  const { shortPublishLeadAllowed } = config
+  const hostAheadSeconds = () => (time.hostAheadMs ?? 0) / 1000
+  const keeping = { database, encryption, replicas, clock, hostAheadSeconds, shortPublishLeadAllowed }
+  const signingKeys = new SigningKeys(keeping)
   const ring = () => signingKeys.ring
-  const parts = { config, issuer, database, time, follower, deferred, signingKeys, clock, random, logger }
+  const parts = {
+    config,
+    issuer,
+    database,
+    time,
+    follower,
+    deferred,
+    signingKeys,
+    replicas,
+    clock,
+    random,
+    logger,
+  }
   const maintenance = new Maintenance(parts)
   follower.observe(applied => maintenance.follow(applied))
-  const signingAlg = () => maintenance.policy.signingAlg
-  const tokenIssuer = new TokenIssuer({ issuer, alg: signingAlg, ring, random })
+  const tokenIssuer = new TokenIssuer({ issuer, ring, random })
 
   const readiness = new ReadinessGate({ clock, logger })
   const outcomes = newExchangeOutcomes()
@@ -128,11 +146,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const { trustedProxies } = config
   const shared = { logger, clock, random, trustedProxies, noteDuration: requestDurations(metrics) }
   const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
-  const jwksMaxAgeSeconds = () => maintenance.jwksMaxAgeSeconds
   const answerPublic = mountPublicRoutes(app(listeners.public), {
     issuer,
-    signingAlg,
-    jwksMaxAgeSeconds,
+    jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(maintenance.policy),
     ring,
     authenticator,
     deferred,
@@ -142,7 +158,17 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   })
   const { app: adminApp } = app(listeners.admin)
   const auth = new AdminAuth({ rootTokens: config.rootTokens })
-  mountAdminRoutes(adminApp, { auth, database, tenants, tiers, models, keys, signingKeys, readiness })
+  mountAdminRoutes(adminApp, {
+    auth,
+    database,
+    tenants,
+    tiers,
+    models,
+    keys,
+    signingKeys,
+    replicas,
+    readiness,
+  })
   const { app: opsApp } = app(listeners.ops)
   mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)
@@ -177,9 +203,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       listeners.admin.close(DRAIN_DEADLINE_MS),
       listener.stop(),
     ])
-    await listeners.ops.close(OPS_DEADLINE_MS, 0)
     maintenance.stop()
     await deferred.drain()
+    await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), replicas.leave().catch(() => {})])
     follower.stop()
     fallback.stop()
     stopProcessMetrics()

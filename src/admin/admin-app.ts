@@ -1,6 +1,7 @@
 import { type Express, Router } from 'express'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { Database } from '../database/database.ts'
+import type { Replicas } from '../database/replicas.ts'
 import { Unavailable } from '../errors.ts'
 import { rawBody } from '../http/body.ts'
 import { type Readiness, whenReady } from '../http/health.ts'
@@ -17,6 +18,7 @@ import { installationRoutes } from './installation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { problemHandler } from './problem.ts'
 import { type AdminRoute, mountRoute } from './route.ts'
+import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
 
 /**
@@ -33,6 +35,7 @@ export function mountAdminRoutes(
     models: Models
     keys: ApiKeys
     signingKeys: SigningKeys
+    replicas: Replicas
     readiness: Readiness
   },
 ): void {
@@ -43,6 +46,7 @@ export function mountAdminRoutes(
     ...tierRoutes(tiers),
     ...modelRoutes(models),
     ...adapterRoutes(models),
+    ...signingKeyRoutes(options),
     ...installationRoutes(options),
   ]
   const router = Router({ strict: true, caseSensitive: true })

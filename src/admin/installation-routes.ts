@@ -1,60 +1,136 @@
+import { z } from 'zod'
+import { SIGNING_ALGS } from '../config/config.ts'
+import { AUDIENCE } from '../config/formats.ts'
+import {
+  keysPerAlg,
+  LONGEST_PUBLISH_LEAD_SECONDS,
+  LONGEST_ROTATION_INTERVAL_SECONDS,
+  MOST_PUBLISHED_KEYS,
+  retentionSeconds,
+  SHORTEST_ROTATION_INTERVAL_SECONDS,
+} from '../config/rotation-policy.ts'
 import type { Database } from '../database/database.ts'
-import { readInstallation } from '../database/installation.ts'
-import type { SigningKey } from '../signing-keys/signing-key.ts'
+import { type Installation, readInstallation } from '../database/installation.ts'
+import { type Policy, publishedAlgs } from '../database/policy.ts'
+import type { Replica, Replicas } from '../database/replicas.ts'
+import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../database/secret-use.ts'
+import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
+import { wholeNumber, withoutUndefined } from './fields.ts'
 import { type AdminRoute, ok, route } from './route.ts'
 
-/** Signing keys, and the record that all replicas of an installation share. */
-export function installationRoutes(options: { database: Database; signingKeys: SigningKeys }): AdminRoute[] {
-  const { database, signingKeys } = options
+const alg = z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`)
+const audience = z
+  .string()
+  .regex(AUDIENCE, 'must be named by 1 to 196 printable characters without space, comma, quote or backslash')
+
+const policyFields = {
+  signing_alg: alg.optional(),
+  signing_algs: z
+    .array(alg, 'must be a list')
+    .min(1, 'must have at least one')
+    .max(4, 'must have at most 4')
+    .optional(),
+  audience_signing_algs: z.record(audience, alg.nullable(), 'must be an object of algorithms').optional(),
+  rotation_interval_seconds: wholeNumber(
+    SHORTEST_ROTATION_INTERVAL_SECONDS,
+    LONGEST_ROTATION_INTERVAL_SECONDS,
+  ).optional(),
+  publish_lead_seconds: wholeNumber(1, LONGEST_PUBLISH_LEAD_SECONDS).optional(),
+  max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647).optional(),
+  unending_keys_allowed: z.boolean('must be true or false').optional(),
+}
+const patch = z.strictObject({ policy: z.strictObject(policyFields, 'must be an object').optional() })
+
+/** The record that all replicas of an installation share, and the replicas. */
+export function installationRoutes(options: {
+  database: Database
+  signingKeys: SigningKeys
+  replicas: Replicas
+}): AdminRoute[] {
+  const { database, signingKeys, replicas } = options
+  const show = async () => {
+    const { installation, peppers, encryptionKeys } = await database.readSnapshot(async trx => {
+      const installation = await readInstallation(trx)
+      return {
+        installation,
+        peppers: await secretsOnOtherPeppers(trx, installation.currentPepper),
+        encryptionKeys: await privateHalvesOnOtherKeys(trx, installation.currentEncryptionKey),
+      }
+    })
+    return ok(toWire(installation, { peppers, encryptionKeys, replicas: await replicas.list() }))
+  }
   return [
+    route({ method: 'get', path: '/installation', right: 'installation:read', handle: show }),
     route({
-      method: 'get',
+      method: 'patch',
       path: '/installation',
-      right: 'installation:read',
-      handle: async () => {
-        const { id, issuer, policy, createdAt } = await database.read(readInstallation)
-        const wire = {
-          signing_alg: policy.signingAlg,
-          rotation_interval_seconds: policy.rotationIntervalSeconds,
-          publish_lead_seconds: policy.publishLeadSeconds,
-          max_key_lifetime_seconds: policy.maxKeyLifetimeSeconds,
-          unending_keys_allowed: policy.unendingKeysAllowed,
-          longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
-          longest_staleness_seconds: policy.longestStalenessSeconds,
-        }
-        return ok({ id, issuer, policy: wire, created_at: createdAt })
-      },
-    }),
-    route({
-      method: 'get',
-      path: '/signing-keys',
-      right: 'signing-keys:read',
-      // All of them: there are never more than a handful.
-      handle: async () => ok({ data: (await signingKeys.list()).map(toWire), next_cursor: null }),
-    }),
-    route({
-      method: 'post',
-      path: '/signing-keys/rotate',
-      right: 'signing-keys:rotate',
-      handle: async ({ actor }) => {
-        const { kid, activatesAt } = await signingKeys.rotate(actor)
-        return ok({ kid, activates_at: new Date(activatesAt) })
+      right: 'installation:write',
+      body: patch,
+      handle: async ({ actor, body }) => {
+        if (body.policy) await signingKeys.changePolicy(actor, toChange(body.policy))
+        return show()
       },
     }),
   ]
 }
 
-const instant = (ms: number | null) => (ms === null ? null : new Date(ms))
+function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyChange {
+  return withoutUndefined({
+    signingAlg: fields.signing_alg,
+    signingAlgs: fields.signing_algs,
+    audienceSigningAlgs: fields.audience_signing_algs,
+    rotationIntervalSeconds: fields.rotation_interval_seconds,
+    publishLeadSeconds: fields.publish_lead_seconds,
+    maxKeyLifetimeSeconds: fields.max_key_lifetime_seconds,
+    unendingKeysAllowed: fields.unending_keys_allowed,
+  })
+}
 
-function toWire(key: SigningKey) {
+function toWire(
+  { id, issuer, policy, currentPepper, currentEncryptionKey, createdAt }: Installation,
+  state: { peppers: UseById; encryptionKeys: UseById; replicas: readonly Replica[] },
+) {
   return {
-    kid: key.kid,
-    alg: key.alg,
-    state: key.state,
-    published_at: instant(key.publishedAt),
-    activates_at: instant(key.activatesAt),
-    retires_at: instant(key.retiresAt),
-    held: key.held,
+    id,
+    issuer,
+    policy: policyToWire(policy),
+    published_keys: arithmetic(policy),
+    peppers: { current: currentPepper, left_on_others: state.peppers },
+    encryption_keys: { current: currentEncryptionKey, left_on_others: state.encryptionKeys },
+    replicas: state.replicas.map(replicaToWire),
+    created_at: createdAt,
   }
 }
+
+const policyToWire = (policy: Policy) => ({
+  signing_alg: policy.signingAlg,
+  signing_algs: publishedAlgs(policy),
+  audience_signing_algs: policy.audienceSigningAlgs,
+  rotation_interval_seconds: policy.rotationIntervalSeconds,
+  publish_lead_seconds: policy.publishLeadSeconds,
+  max_key_lifetime_seconds: policy.maxKeyLifetimeSeconds,
+  unending_keys_allowed: policy.unendingKeysAllowed,
+  longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
+  longest_staleness_seconds: policy.longestStalenessSeconds,
+})
+
+/** How many keys the policy comes to: (2 + retention / interval) for each algorithm. */
+function arithmetic(policy: Policy) {
+  const algorithms = publishedAlgs(policy).length
+  return {
+    retention_seconds: retentionSeconds(policy),
+    each_algorithm: keysPerAlg(policy),
+    all: algorithms * keysPerAlg(policy),
+    most: MOST_PUBLISHED_KEYS,
+  }
+}
+
+const replicaToWire = ({ id, host, startedAt, seenAt, silent, stalenessSeconds }: Replica) => ({
+  id,
+  host,
+  state: silent ? 'silent' : 'serving',
+  started_at: startedAt,
+  seen_at: seenAt,
+  staleness_seconds: stalenessSeconds,
+})

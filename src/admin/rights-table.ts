@@ -8,7 +8,10 @@ export type Right =
   | 'catalogue:write'
   | 'signing-keys:read'
   | 'signing-keys:rotate'
+  | 'signing-keys:revoke'
+  | 'signing-keys:rewrap'
   | 'installation:read'
+  | 'installation:write'
 
 export type Role = 'root'
 

@@ -1,4 +1,4 @@
-import type { Policy } from '../database/installation.ts'
+import type { Policy } from '../database/policy.ts'
 import type { Fault } from '../errors.ts'
 import { labelFaults, mergedLabels } from '../tenants/labels.ts'
 import type { Tenant } from '../tenants/tenant.ts'

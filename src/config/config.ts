@@ -2,6 +2,13 @@ import { resolve } from 'node:path'
 import type { NamedKey, Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 import { audience, cidrs, issuerUrl, namedKeys, postgresUrl, rootTokens } from './formats.ts'
+import {
+  LONGEST_PUBLISH_LEAD_SECONDS,
+  LONGEST_ROTATION_INTERVAL_SECONDS,
+  rotationFaults,
+  SHORTEST_PUBLISH_LEAD_SECONDS,
+  SHORTEST_ROTATION_INTERVAL_SECONDS,
+} from './rotation-policy.ts'
 
 export const SIGNING_ALGS = ['ES256', 'RS256', 'PS256', 'EdDSA'] as const
 export type SigningAlg = (typeof SIGNING_ALGS)[number]
@@ -41,11 +48,12 @@ export interface Config {
   failuresPerMinute: number
   rotationIntervalSeconds: number
   publishLeadSeconds: number
+  /** No verifier caches the JWKS as istiod does. */
+  shortPublishLeadAllowed: boolean
   logLevel: string
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
-const SHORTEST_PUBLISH_LEAD_SECONDS = 3600
 
 /**
  * config/ turns the environment into one typed value, or into one message that lists every fault in it. Nothing
@@ -214,24 +222,25 @@ function readTokens(env: Env) {
     }),
     rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
       default: 2_592_000,
-      min: 3600,
-      max: 31_536_000,
+      min: SHORTEST_ROTATION_INTERVAL_SECONDS,
+      max: LONGEST_ROTATION_INTERVAL_SECONDS,
       description: 'age at which a signing key is replaced',
     }),
     publishLeadSeconds: env.integer('MINTMARK_PUBLISH_LEAD_SECONDS', {
       default: 7200,
       min: 1,
-      max: 604_800,
+      max: LONGEST_PUBLISH_LEAD_SECONDS,
       description:
         'how long a signing key is published before it is used; under 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
     }),
-    shortPublishLead: env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
-      description: '`allowed`: no verifier caches the JWKS as istiod does',
-      parse: text => {
-        if (text !== 'allowed') throw new Error(`must be "allowed" or unset, got "${text}"`)
-        return text
-      },
-    }),
+    shortPublishLeadAllowed:
+      env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
+        description: '`allowed`: no verifier caches the JWKS as istiod does',
+        parse: text => {
+          if (text !== 'allowed') throw new Error(`must be "allowed" or unset, got "${text}"`)
+          return true
+        },
+      }) ?? false,
     stalenessSeconds: env.integer('MINTMARK_STALENESS_SECONDS', {
       default: 900,
       min: 0,
@@ -256,8 +265,15 @@ function readTokens(env: Env) {
   }
 }
 
-function checkTogether(env: Env, config: Config & { shortPublishLead: string | undefined }): void {
-  if (config.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS && !config.shortPublishLead) {
+function checkTogether(env: Env, config: Config): void {
+  const { tokenTtlSeconds: longestTokenTtlSeconds, stalenessSeconds: longestStalenessSeconds } = config
+  for (const { pointer, message } of rotationFaults(
+    { ...config, longestTokenTtlSeconds, longestStalenessSeconds },
+    1,
+  )) {
+    env.fault(`MINTMARK_${pointer.slice(1).toUpperCase()}`, message)
+  }
+  if (config.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS && !config.shortPublishLeadAllowed) {
     env.fault(
       'MINTMARK_PUBLISH_LEAD_SECONDS',
       'must be at least 3600, because istiod may ask for the JWKS that seldom after a failure; if none of your verifiers caches it like that, set MINTMARK_SHORT_PUBLISH_LEAD=allowed',

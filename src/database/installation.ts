@@ -1,26 +1,20 @@
 import { isDeepStrictEqual } from 'node:util'
-import { sql } from 'kysely'
+import type { SigningAlg } from '../config/config.ts'
+import { rotationFaults } from '../config/rotation-policy.ts'
 import { Unavailable } from '../errors.ts'
 import type { NamedKey } from '../system/secret.ts'
 import type { Handle } from './database.ts'
+import { POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
 import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
-
-/** Rules that all replicas share, written at the first start and changed in the database only. */
-export interface Policy {
-  signingAlg: string
-  rotationIntervalSeconds: number
-  publishLeadSeconds: number
-  maxKeyLifetimeSeconds: number
-  unendingKeysAllowed: boolean
-  /** The longest that any token may have been issued for, since the first start. */
-  longestTokenTtlSeconds: number
-  longestStalenessSeconds: number
-}
+import { type Policy, publishedAlgs } from './policy.ts'
+import { pepperInUse } from './secret-use.ts'
 
 export interface Installation {
   id: string
   issuer: string
   policy: Policy
+  currentPepper: string
+  currentEncryptionKey: string
   createdAt: Date
 }
 
@@ -31,7 +25,7 @@ export interface InstallationInput {
   issuerMayMove: boolean
   peppers: readonly NamedKey[]
   encryptionKeys: readonly NamedKey[]
-  signingAlg: string
+  signingAlg: SigningAlg
   rotationIntervalSeconds: number
   publishLeadSeconds: number
   tokenTtlSeconds: number
@@ -73,7 +67,12 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
   const row = await lockInstallation(trx)
   const peppers = await checkPeppers(trx, input, row)
   const keys = await checkEncryptionKeys(trx, input, row)
-  const faults = [...issuerFaults(row.issuer, input), ...peppers.faults, ...keys.faults]
+  const faults = [
+    ...issuerFaults(row.issuer, input),
+    ...peppers.faults,
+    ...keys.faults,
+    ...crowdFaults(row, input),
+  ]
   if (faults.length > 0) throw new InstallationMismatch(faults)
 
   const before = recordOf(row)
@@ -88,11 +87,11 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
   }
   const same = isDeepStrictEqual(before, after)
   if (!same) await updateInstallation(trx, after)
-  const policy = policyOf({ ...row, ...after })
+  const installation = toInstallation({ ...row, ...after })
   return {
-    installation: { id: row.id, issuer: input.issuer, policy, createdAt: row.created_at },
+    installation,
     changes: made || !same ? { before: made ? undefined : byIds(before), after: byIds(after) } : undefined,
-    warnings: policyWarnings(policy, input),
+    warnings: policyWarnings(installation.policy, input),
   }
 }
 
@@ -147,9 +146,17 @@ async function updateInstallation(trx: Handle, record: ReturnType<typeof recordO
 
 /** The record as it stands, for the admin API. */
 export async function readInstallation(db: Handle): Promise<Installation> {
-  const row = await selectInstallation(db).executeTakeFirstOrThrow()
-  return { id: row.id, issuer: row.issuer, policy: policyOf(row), createdAt: row.created_at }
+  return toInstallation(await selectInstallation(db).executeTakeFirstOrThrow())
 }
+
+const toInstallation = (row: InstallationRow): Installation => ({
+  id: row.id,
+  issuer: row.issuer,
+  policy: policyOf(row),
+  currentPepper: row.current_pepper,
+  currentEncryptionKey: row.current_encryption_key,
+  createdAt: row.created_at,
+})
 
 /**
  * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
@@ -195,8 +202,8 @@ function selectInstallation(db: Handle) {
       'encryption_key_checks',
       'current_encryption_key',
     ])
-    .select(['signing_alg', 'rotation_interval_seconds', 'publish_lead_seconds', 'max_key_lifetime_seconds'])
-    .select(['unending_keys_allowed', 'longest_token_ttl_seconds', 'longest_staleness_seconds', 'created_at'])
+    .select(POLICY_COLUMNS)
+    .select('created_at')
 }
 
 function lockInstallation(trx: Handle) {
@@ -218,42 +225,20 @@ function firstRecord(input: InstallationInput) {
   }
 }
 
-function policyOf(row: {
-  signing_alg: string
-  rotation_interval_seconds: number
-  publish_lead_seconds: number
-  max_key_lifetime_seconds: number
-  unending_keys_allowed: boolean
-  longest_token_ttl_seconds: number
-  longest_staleness_seconds: number
-}): Policy {
-  return {
-    signingAlg: row.signing_alg,
-    rotationIntervalSeconds: row.rotation_interval_seconds,
-    publishLeadSeconds: row.publish_lead_seconds,
-    maxKeyLifetimeSeconds: row.max_key_lifetime_seconds,
-    unendingKeysAllowed: row.unending_keys_allowed,
-    longestTokenTtlSeconds: row.longest_token_ttl_seconds,
-    longestStalenessSeconds: row.longest_staleness_seconds,
+/** A longer lifetime or staleness keeps retiring keys published for longer, and there may be only so many. */
+function crowdFaults(row: InstallationRow, input: InstallationInput): string[] {
+  const before = policyOf(row)
+  const after = {
+    ...before,
+    longestTokenTtlSeconds: Math.max(before.longestTokenTtlSeconds, input.tokenTtlSeconds),
+    longestStalenessSeconds: Math.max(before.longestStalenessSeconds, input.stalenessSeconds),
   }
-}
-
-/** Whether a secret that still opens something was stored under this pepper. */
-async function pepperInUse(trx: Handle, id: string): Promise<boolean> {
-  const notPast = (column: 'ends_at' | 'expires_at') =>
-    sql<boolean>`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
-  const secret = await trx
-    .selectFrom('api_key_secrets')
-    .innerJoin('api_keys', 'api_keys.id', 'api_key_secrets.key_id')
-    .select('api_key_secrets.id')
-    .where('pepper_id', '=', id)
-    .where('api_key_secrets.revoked_at', 'is', null)
-    .where('api_keys.revoked_at', 'is', null)
-    .where(notPast('ends_at'))
-    .where(notPast('expires_at'))
-    .limit(1)
-    .executeTakeFirst()
-  return secret !== undefined
+  if (isDeepStrictEqual(before, after)) return []
+  return rotationFaults(after, publishedAlgs(after).length).map(
+    ({ pointer, message }) =>
+      `With MINTMARK_TOKEN_TTL_SECONDS=${input.tokenTtlSeconds} and MINTMARK_STALENESS_SECONDS=${input.stalenessSeconds}, ` +
+      `${pointer.slice(1)} of the installation record ${message}: change it first ("mintmark installation update"), or start with less.`,
+  )
 }
 
 function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {
@@ -262,18 +247,4 @@ function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationI
     `This database belongs to the issuer "${recorded}", and MINTMARK_ISSUER says "${issuer}": ` +
       'set it to the first, or use a database of its own for the second.',
   ]
-}
-
-function policyWarnings(policy: Policy, input: InstallationInput): string[] {
-  const pairs: [string, string | number, string | number][] = [
-    ['MINTMARK_SIGNING_ALG', input.signingAlg, policy.signingAlg],
-    ['MINTMARK_ROTATION_INTERVAL_SECONDS', input.rotationIntervalSeconds, policy.rotationIntervalSeconds],
-    ['MINTMARK_PUBLISH_LEAD_SECONDS', input.publishLeadSeconds, policy.publishLeadSeconds],
-  ]
-  return pairs
-    .filter(([, environment, recorded]) => environment !== recorded)
-    .map(
-      ([name, environment, recorded]) =>
-        `${name} is ${environment}; the installation record says ${recorded}, which holds`,
-    )
 }

@@ -17,6 +17,7 @@ export interface Schema {
   api_key_secrets: ApiKeySecretTable
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
+  replicas: ReplicaTable
   change_counter: { singleton: Generated<boolean>; number: string }
   change_feed: ChangeFeedTable
   audit_events: AuditEventTable
@@ -36,6 +37,8 @@ interface InstallationTable {
   encryption_key_checks: JSONColumnType<Record<string, string>>
   current_encryption_key: string
   signing_alg: string
+  other_signing_algs: Generated<string[]>
+  audience_signing_algs: ColumnType<Record<string, string>, string | undefined, string>
   rotation_interval_seconds: number
   publish_lead_seconds: number
   max_key_lifetime_seconds: Generated<number>
@@ -125,10 +128,20 @@ interface SigningKeyTable {
   published_at: Generated<Date>
   activates_at: Nullable<Date>
   retires_at: Nullable<Date>
+  forgets_at: Nullable<Date>
   removed_at: Nullable<Date>
   revoked_at: Nullable<Date>
   revoked_reason: Nullable<string>
   held: Generated<boolean>
+}
+
+interface ReplicaTable {
+  id: string
+  host: string
+  started_at: Generated<Date>
+  seen_at: Date
+  staleness_seconds: number
+  kids: string[]
 }
 
 interface ChangeFeedTable {

@@ -18,7 +18,7 @@ export const PATHS = {
  * endpoint, so no response type either; `none` stands where the standards ask for a list that must not be empty
  * (docs/divergences.md).
  */
-export function metadata(issuer: string, signingAlg: () => string): RequestHandler {
+export function metadata(issuer: string, ring: () => KeyRing): RequestHandler {
   return (_req, res) => {
     res.set({ 'Cache-Control': 'public, max-age=300', 'Access-Control-Allow-Origin': '*' }).json({
       issuer,
@@ -28,7 +28,7 @@ export function metadata(issuer: string, signingAlg: () => string): RequestHandl
       token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
       response_types_supported: ['none'],
       subject_types_supported: ['public'],
-      id_token_signing_alg_values_supported: [signingAlg()],
+      id_token_signing_alg_values_supported: ring().algs,
     })
   }
 }

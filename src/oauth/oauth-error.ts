@@ -4,6 +4,7 @@ import { Unavailable } from '../errors.ts'
 import { answerJson } from '../http/answer.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
+import { AudiencesDisagree } from '../tokens/token-issuer.ts'
 
 /** RFC 6749 §5.2, RFC 8707 §2 for invalid_target, RFC 8628 §3.5 for slow_down; the last two are for what RFC 6749 leaves to HTTP. */
 export type OAuthErrorCode =
@@ -52,6 +53,12 @@ export function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
 /** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
 export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof OAuthError) return thrown
+  if (thrown instanceof AudiencesDisagree) {
+    return new OAuthError(
+      'invalid_target',
+      'These audiences need different algorithms: ask for one at a time.',
+    )
+  }
   const error = toRequestError(thrown)
   if (error instanceof Unavailable) return unavailable(error, error.retryAfterSeconds)
   if (error instanceof RequestError) {

@@ -15,7 +15,6 @@ import { tokenEndpoint } from './token-endpoint.ts'
 
 interface PublicOptions {
   issuer: string
-  signingAlg: () => string
   jwksMaxAgeSeconds: () => number
   ring: () => KeyRing
   authenticator: Authenticator
@@ -33,11 +32,11 @@ export function mountPublicRoutes(
   { app, options: listener }: { app: Express; options: ListenerOptions },
   options: PublicOptions,
 ): RequestListener {
-  const { issuer, signingAlg, jwksMaxAgeSeconds, ring, readiness } = options
+  const { issuer, jwksMaxAgeSeconds, ring, readiness } = options
   const path = literal(pathOf(issuer))
   const at = (route: string) => (path === '' ? [route] : [route, path + route])
   const ready = whenReady(readiness, unready)
-  const describe = metadata(issuer, signingAlg)
+  const describe = metadata(issuer, ring)
   for (const route of at(PATHS.token)) app.route(route).all(onlyMethods('POST'))
   for (const route of at(PATHS.jwks)) app.route(route).all(onlyMethods('GET'))
   for (const route of at(PATHS.pem))

@@ -30,9 +30,13 @@ export class KeyEncryption {
     this.#random = options.random
   }
 
+  /** The id of the key that encrypts. */
+  get currentId(): string {
+    return this.#first.id
+  }
+
   encrypt(kid: string, privateJwk: JWK): EncryptedKey {
-    const [first] = this.#keys
-    if (!first) throw new Error('there is no encryption key')
+    const first = this.#first
     const nonce = this.#random.bytes(NONCE_BYTES)
     const cipher = createCipheriv('aes-256-gcm', first.key.reveal(), nonce, { authTagLength: TAG_BYTES })
     cipher.setAAD(Buffer.from(kid))
@@ -55,6 +59,12 @@ export class KeyEncryption {
       )
     }
     return jwk
+  }
+
+  get #first(): NamedKey {
+    const [first] = this.#keys
+    if (!first) throw new Error('there is no encryption key')
+    return first
   }
 }
 

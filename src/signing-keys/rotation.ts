@@ -1,58 +1,220 @@
 import type { SigningAlg } from '../config/config.ts'
-import type { Policy } from '../database/installation.ts'
+import {
+  MOST_PUBLISHED_KEYS,
+  privateRetentionSeconds,
+  type RotationPolicy,
+  retentionSeconds,
+} from '../config/rotation-policy.ts'
+import { type Policy, publishedAlgs } from '../database/policy.ts'
+import { Conflict, NotFound } from '../errors.ts'
 import type { SigningKey } from './signing-key.ts'
 
-/** One forward-only change to the stored keys. */
+/** One forward-only change to the stored keys. Instants are epoch milliseconds of the database's clock. */
 export type Step =
-  | { type: 'create'; alg: SigningAlg; state: 'active' | 'standby' }
-  | { type: 'activate'; kid: string }
-  | { type: 'retire'; kid: string; retiresAt: number }
+  | { type: 'create'; alg: SigningAlg; state: 'active'; activatesAt: number }
+  | { type: 'create'; alg: SigningAlg; state: 'standby'; activatesAt: number | null }
+  | { type: 'schedule'; kid: string; activatesAt: number | null }
+  | { type: 'activate'; kid: string; activatesAt: number }
+  | { type: 'retire'; kid: string; retiresAt: number; forgetsAt: number }
+  | { type: 'forget'; kid: string }
   | { type: 'remove'; kid: string }
+  | { type: 'revoke'; kid: string; reason: string }
+  | { type: 'hold' | 'release'; kid: string }
 
-/** Verifiers allow for clocks that differ by this much (Envoy's and Istio's default). */
-const CLOCK_SKEW_SECONDS = 60
+type Keys = readonly SigningKey[]
 
-/**
- * How long a key that no longer signs stays published: as long as any token signed with it may live, plus the time in
- * which a replica that is cut off may go on signing with it, plus clock skew, plus the time verifiers may hold a JWKS.
- */
-export function retentionSeconds(policy: Policy): number {
-  const { longestTokenTtlSeconds, longestStalenessSeconds, publishLeadSeconds } = policy
-  return longestTokenTtlSeconds + longestStalenessSeconds + CLOCK_SKEW_SECONDS + publishLeadSeconds
-}
+/** A call that comes so soon after a rotation is the same call again, whose answer was lost. */
+const JUST_NOW_MS = 60_000
 
 /** When a standby may be used at the earliest: verifiers must have had time to see it. */
-export function earliestActivation(standby: SigningKey, now: number, policy: Policy): number {
+export function earliestActivation(
+  standby: Pick<SigningKey, 'publishedAt'>,
+  now: number,
+  policy: RotationPolicy,
+): number {
   return Math.max(now, standby.publishedAt + policy.publishLeadSeconds * 1000)
 }
 
 /**
- * What is due at `now` (the database's time, epoch milliseconds), in the order in which to do it. Pure: the same keys
- * and time give the same steps on every replica, and with nothing due there are none.
+ * What is due at `now`, in the order in which to do it. Pure: the same keys and time give the same steps on every
+ * replica, and with nothing due there are none.
  */
-export function duePlan(keys: readonly SigningKey[], now: number, policy: Policy): Step[] {
-  const steps: Step[] = keys
-    .filter(key => key.state === 'retiring' && key.retiresAt !== null && key.retiresAt <= now)
-    .map(key => ({ type: 'remove', kid: key.kid }))
-  const algs = new Set([policy.signingAlg as SigningAlg, ...keys.filter(inUse).map(key => key.alg)])
-  for (const alg of algs) steps.push(...planFor(alg, keys, now, policy))
+export function duePlan(keys: Keys, now: number, policy: Policy): Step[] {
+  const removed = keys.filter(key => key.state === 'retiring' && !key.held && past(key.retiresAt, now))
+  const steps: Step[] = removed.map(({ kid }) => ({ type: 'remove', kid }))
+  for (const key of keys) {
+    if (!removed.includes(key) && past(key.forgetsAt, now)) steps.push({ type: 'forget', kid: key.kid })
+  }
+  const wanted = publishedAlgs(policy)
+  for (const key of keys) if (inUse(key) && !wanted.includes(key.alg)) steps.push(retire(key, now, policy))
+  for (const alg of wanted) steps.push(...planFor(alg, keys, now, policy))
+  return withinTheLimit(steps, keys.length - removed.length)
+}
+
+const past = (instant: number | null, now: number) => instant !== null && instant <= now
+const inUse = (key: SigningKey) => key.state === 'active' || key.state === 'standby'
+
+function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step[] {
+  const { active, standby } = pairOf(alg, keys)
+  const due = standby && past(standby.activatesAt, now) ? standby : undefined
+  const steps: Step[] = []
+  // Only an installation that has nothing to sign with may use a key that nobody has seen published.
+  const first = !keys.some(inUse)
+  if (first) steps.push({ type: 'create', alg, state: 'active', activatesAt: now })
+  if (due) steps.push(...takeOver(active, due.kid, due.activatesAt ?? now, now, policy))
+  const signer = due ?? active
+  const since = first ? now : (signer?.activatesAt ?? null)
+  const held = signer?.held ?? false
+  if (!standby || due) {
+    const activatesAt = held ? null : nextTurn({ publishedAt: now }, since, now, policy)
+    steps.push({ type: 'create', alg, state: 'standby', activatesAt })
+  } else if (standby.activatesAt === null && !standby.held && !held) {
+    steps.push({ type: 'schedule', kid: standby.kid, activatesAt: nextTurn(standby, since, now, policy) })
+  }
   return steps
 }
 
-const inUse = (key: SigningKey) => key.state === 'active' || key.state === 'standby'
+/** The key that signs retires, and the next one takes its place. */
+function takeOver(
+  active: SigningKey | undefined,
+  kid: string,
+  activatesAt: number,
+  now: number,
+  policy: Policy,
+): Step[] {
+  const steps: Step[] = active ? [retire(active, now, policy)] : []
+  return [...steps, { type: 'activate', kid, activatesAt }]
+}
 
-function planFor(alg: SigningAlg, keys: readonly SigningKey[], now: number, policy: Policy): Step[] {
-  const active = keys.find(key => key.alg === alg && key.state === 'active')
-  const standby = keys.find(key => key.alg === alg && key.state === 'standby')
-  const due = standby && standby.activatesAt !== null && standby.activatesAt <= now
-  const steps: Step[] = []
-  // Only an installation that has nothing to sign with may use a key that nobody has seen published.
-  if (!keys.some(inUse)) steps.push({ type: 'create', alg, state: 'active' })
-  if (due) {
-    const retiresAt = now + retentionSeconds(policy) * 1000
-    if (active) steps.push({ type: 'retire', kid: active.kid, retiresAt })
-    steps.push({ type: 'activate', kid: standby.kid })
-  }
-  if (!standby || due) steps.push({ type: 'create', alg, state: 'standby' })
+function retire({ kid }: SigningKey, now: number, policy: Policy): Step {
+  const retiresAt = now + retentionSeconds(policy) * 1000
+  return { type: 'retire', kid, retiresAt, forgetsAt: now + privateRetentionSeconds(policy) * 1000 }
+}
+
+/** When a standby is to take over from the key that has signed since `since`; at once after the lead when there is none. */
+function nextTurn(
+  standby: Pick<SigningKey, 'publishedAt'>,
+  since: number | null,
+  now: number,
+  policy: RotationPolicy,
+): number {
+  const earliest = earliestActivation(standby, now, policy)
+  return since === null ? earliest : Math.max(earliest, since + policy.rotationIntervalSeconds * 1000)
+}
+
+/** A new standby waits until there is room for it in the JWK Set. */
+function withinTheLimit(steps: Step[], published: number): Step[] {
+  let count = published
+  return steps.filter(step => {
+    if (step.type !== 'create') return true
+    if (step.state === 'standby' && count >= MOST_PUBLISHED_KEYS) return false
+    count++
+    return true
+  })
+}
+
+function pairOf(alg: SigningAlg, keys: Keys) {
+  const of = (state: SigningKey['state']) => keys.find(key => key.alg === alg && key.state === state)
+  return { active: of('active'), standby: of('standby') }
+}
+
+/** Sets the turn of each standby anew, after the times of the policy have changed. */
+export function reschedulePlan(keys: Keys, now: number, policy: Policy): Step[] {
+  return publishedAlgs(policy).flatMap((alg): Step[] => {
+    const { active, standby } = pairOf(alg, keys)
+    if (!standby || standby.activatesAt === null || past(standby.activatesAt, now)) return []
+    const activatesAt = nextTurn(standby, active?.activatesAt ?? null, now, policy)
+    return activatesAt === standby.activatesAt ? [] : [{ type: 'schedule', kid: standby.kid, activatesAt }]
+  })
+}
+
+/**
+ * The standby takes over as soon as verifiers have had the lead to see it. Repeatable: an earlier turn stays, and a
+ * rotation that has just happened is the answer to the call that asks again.
+ *
+ * @throws {Conflict} while the algorithm's key is held, there is no standby, or too many keys are published.
+ */
+export function rotatePlan(
+  keys: Keys,
+  now: number,
+  policy: Policy,
+  alg: SigningAlg,
+): { kid: string; activatesAt: number; steps: Step[] } {
+  const { active, standby } = pairOf(alg, keys)
+  const held = [active, standby].find(key => key?.held)
+  if (held) throw new Conflict('signing_key_held', `The key ${held.kid} is held: release it first.`)
+  const justNow =
+    active?.activatesAt &&
+    active.activatesAt > now - JUST_NOW_MS &&
+    keys.some(key => key.state === 'retiring')
+  if (active?.activatesAt && justNow) return { kid: active.kid, activatesAt: active.activatesAt, steps: [] }
+  if (!standby)
+    throw new Conflict(
+      'no_standby',
+      'There is no standby key yet: there will be when a retiring key has left.',
+    )
+  const activatesAt = earliestActivation(standby, now, policy)
+  if (standby.activatesAt !== null && standby.activatesAt <= activatesAt)
+    return { kid: standby.kid, activatesAt: standby.activatesAt, steps: [] }
+  refuseCrowd(keys, activatesAt)
+  return { kid: standby.kid, activatesAt, steps: [{ type: 'schedule', kid: standby.kid, activatesAt }] }
+}
+
+/** After a rotation at that time a new standby must fit in. @throws {Conflict} */
+function refuseCrowd(keys: Keys, activatesAt: number): void {
+  const published = keys.filter(key => key.held || !past(key.retiresAt, activatesAt))
+  if (published.length < MOST_PUBLISHED_KEYS) return
+  const room = Math.min(...published.flatMap(key => (key.held ? [] : (key.retiresAt ?? []))))
+  const when = Number.isFinite(room)
+    ? `The next one leaves at ${new Date(room).toISOString()}.`
+    : 'Release one that is held.'
+  throw new Conflict(
+    'too_many_signing_keys',
+    `Verifiers take at most ${MOST_PUBLISHED_KEYS} keys, and there are as many. ${when}`,
+  )
+}
+
+/** A key in use stays in use, a retiring one stays published, whatever the schedule says. @throws {NotFound} */
+export function holdPlan(keys: Keys, kid: string): Step[] {
+  const key = getKey(keys, kid)
+  const steps: Step[] = key.held ? [] : [{ type: 'hold', kid }]
+  if (!inUse(key)) return steps
+  const { standby } = pairOf(key.alg, keys)
+  if (standby && standby.activatesAt !== null)
+    steps.push({ type: 'schedule', kid: standby.kid, activatesAt: null })
   return steps
+}
+
+/** The schedule goes on: `duePlan` fixes the standby's turn. @throws {NotFound} */
+export function releasePlan(keys: Keys, kid: string): Step[] {
+  return getKey(keys, kid).held ? [{ type: 'release', kid }] : []
+}
+
+/**
+ * The emergency: the key leaves the JWKS at once, and if it was the one that signs, the standby takes over at once.
+ * @throws {NotFound} @throws {Conflict} when the standby that is needed is held.
+ */
+export function revokePlan(keys: Keys, now: number, policy: Policy, kid: string, reason: string): Step[] {
+  const key = getKey(keys, kid)
+  const steps: Step[] = [{ type: 'revoke', kid, reason }]
+  const { alg } = key
+  if (!inUse(key) || !publishedAlgs(policy).includes(alg)) return steps
+  const { active, standby } = pairOf(alg, keys)
+  if (key === active) {
+    if (standby?.held)
+      throw new Conflict('signing_key_held', `The standby ${standby.kid} is held: release it first.`)
+    if (standby) steps.push({ type: 'activate', kid: standby.kid, activatesAt: now })
+    // Without a standby the new key is one that no verifier knows yet; going on with the revoked one would be worse.
+    else steps.push({ type: 'create', alg, state: 'active', activatesAt: now })
+  }
+  const since = key === active ? now : (active?.activatesAt ?? null)
+  const held = key !== active && active?.held === true
+  const activatesAt = held ? null : nextTurn({ publishedAt: now }, since, now, policy)
+  return [...steps, { type: 'create', alg, state: 'standby', activatesAt }]
+}
+
+function getKey(keys: Keys, kid: string): SigningKey {
+  const key = keys.find(candidate => candidate.kid === kid)
+  if (!key) throw new NotFound('published signing key', kid)
+  return key
 }

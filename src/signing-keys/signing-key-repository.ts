@@ -12,7 +12,7 @@ function selectKeys(db: Handle) {
   return db
     .selectFrom('signing_keys')
     .select(['kid', 'alg', 'state', 'public_jwk', 'private_encrypted', 'encryption_key_id'])
-    .select(['published_at', 'activates_at', 'retires_at', 'held'])
+    .select(['published_at', 'activates_at', 'retires_at', 'forgets_at', 'held'])
     .where('state', '<>', 'removed')
     .orderBy('published_at')
     .orderBy('kid')
@@ -28,6 +28,7 @@ const toStoredKey = (row: Row): StoredKey => ({
   publishedAt: row.published_at.getTime(),
   activatesAt: row.activates_at?.getTime() ?? null,
   retiresAt: row.retires_at?.getTime() ?? null,
+  forgetsAt: row.forgets_at?.getTime() ?? null,
   held: row.held,
   encrypted:
     row.private_encrypted && row.encryption_key_id !== null
@@ -47,7 +48,12 @@ export async function lockSigningKeys(trx: Handle): Promise<{ now: number }> {
 
 export async function insertSigningKey(
   trx: Handle,
-  key: GeneratedKey & { state: 'active' | 'standby'; encrypted: EncryptedKey; now: number },
+  key: GeneratedKey & {
+    state: 'active' | 'standby'
+    activatesAt: number | null
+    encrypted: EncryptedKey
+    now: number
+  },
 ): Promise<void> {
   const values = {
     kid: key.kid,
@@ -57,56 +63,100 @@ export async function insertSigningKey(
     private_encrypted: key.encrypted.bytes,
     encryption_key_id: key.encrypted.encryptionKeyId,
     published_at: new Date(key.now),
-    activates_at: key.state === 'active' ? new Date(key.now) : null,
+    activates_at: key.activatesAt === null ? null : new Date(key.activatesAt),
   }
   await trx.insertInto('signing_keys').values(values).execute()
 }
 
 /** Each transition is conditional on the state before it, so that it can only happen once and only forward. */
-export async function activateKey(trx: Handle, kid: string): Promise<void> {
-  const query = trx.updateTable('signing_keys').set({ state: 'active' }).where('state', '=', 'standby')
-  await exactlyOne(query.where('kid', '=', kid).executeTakeFirst())
+export async function activateKey(trx: Handle, kid: string, activatesAt: number): Promise<void> {
+  const set = { state: 'active' as const, activates_at: new Date(activatesAt), held: false }
+  await exactlyOne(update(trx, kid, ['standby']).set(set).executeTakeFirst())
 }
 
-export async function retireKey(trx: Handle, kid: string, retiresAt: number): Promise<void> {
-  const set = { state: 'retiring' as const, retires_at: new Date(retiresAt) }
-  await exactlyOne(
-    trx
-      .updateTable('signing_keys')
-      .set(set)
-      .where('kid', '=', kid)
-      .where('state', '=', 'active')
-      .executeTakeFirst(),
-  )
+/** A standby whose algorithm is dropped retires too: a replica that is cut off may take it into use at its time. */
+export async function retireKey(
+  trx: Handle,
+  kid: string,
+  times: { retiresAt: number; forgetsAt: number },
+): Promise<void> {
+  const set = {
+    state: 'retiring' as const,
+    activates_at: sql<Date | null>`CASE WHEN state = 'active' THEN activates_at END`,
+    retires_at: new Date(times.retiresAt),
+    forgets_at: new Date(times.forgetsAt),
+    held: false,
+  }
+  await exactlyOne(update(trx, kid, ['active', 'standby']).set(set).executeTakeFirst())
 }
 
-/** The private half goes with it: nobody signs with a retiring key any more. */
+const WITHOUT_PRIVATE_HALF = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
+
+export async function forgetKey(trx: Handle, kid: string): Promise<void> {
+  await exactlyOne(update(trx, kid, ['retiring']).set(WITHOUT_PRIVATE_HALF).executeTakeFirst())
+}
+
 export async function removeKey(trx: Handle, kid: string, now: number): Promise<void> {
+  const set = { state: 'removed' as const, removed_at: new Date(now), ...WITHOUT_PRIVATE_HALF }
+  await exactlyOne(update(trx, kid, ['retiring']).set(set).executeTakeFirst())
+}
+
+/** From whatever state it is published in. */
+export async function revokeKey(trx: Handle, kid: string, now: number, reason: string): Promise<void> {
+  const at = new Date(now)
   const set = {
     state: 'removed' as const,
-    removed_at: new Date(now),
-    private_encrypted: null,
-    encryption_key_id: null,
+    removed_at: at,
+    revoked_at: at,
+    revoked_reason: reason,
+    held: false,
   }
-  await exactlyOne(
-    trx
-      .updateTable('signing_keys')
-      .set(set)
-      .where('kid', '=', kid)
-      .where('state', '=', 'retiring')
-      .executeTakeFirst(),
-  )
+  const query = update(trx, kid, ['active', 'standby', 'retiring']).set({ ...set, ...WITHOUT_PRIVATE_HALF })
+  await exactlyOne(query.executeTakeFirst())
 }
 
-export async function scheduleActivation(trx: Handle, kid: string, activatesAt: number): Promise<void> {
-  const query = trx
-    .updateTable('signing_keys')
-    .set({ activates_at: new Date(activatesAt) })
-    .where('state', '=', 'standby')
-  await exactlyOne(query.where('kid', '=', kid).executeTakeFirst())
+export async function scheduleActivation(
+  trx: Handle,
+  kid: string,
+  activatesAt: number | null,
+): Promise<void> {
+  const set = { activates_at: activatesAt === null ? null : new Date(activatesAt) }
+  await exactlyOne(update(trx, kid, ['standby']).set(set).executeTakeFirst())
 }
 
-async function exactlyOne(update: Promise<{ numUpdatedRows: bigint } | undefined>): Promise<void> {
-  const changed = (await update)?.numUpdatedRows
-  if (changed !== 1n) throw new Error(`a transition of a signing key changed ${changed} rows instead of one`)
+export async function holdKey(trx: Handle, kid: string, held: boolean): Promise<void> {
+  await exactlyOne(update(trx, kid, ['active', 'standby', 'retiring']).set({ held }).executeTakeFirst())
+}
+
+/** The same private half under another encryption key. */
+export async function replaceEncryption(
+  trx: Handle,
+  kid: string,
+  before: EncryptedKey,
+  after: EncryptedKey,
+): Promise<void> {
+  const set = { private_encrypted: after.bytes, encryption_key_id: after.encryptionKeyId }
+  const query = trx.updateTable('signing_keys').set(set).where('kid', '=', kid)
+  await exactlyOne(query.where('encryption_key_id', '=', before.encryptionKeyId).executeTakeFirst())
+}
+
+/** When the key was revoked, and why; undefined when it was not. */
+export async function findRevocation(
+  db: Handle,
+  kid: string,
+): Promise<{ revokedAt: Date; reason: string } | undefined> {
+  const row = await db
+    .selectFrom('signing_keys')
+    .select(['revoked_at', 'revoked_reason'])
+    .where('kid', '=', kid)
+    .executeTakeFirst()
+  return row?.revoked_at ? { revokedAt: row.revoked_at, reason: row.revoked_reason ?? '' } : undefined
+}
+
+const update = (trx: Handle, kid: string, from: readonly SigningKey['state'][]) =>
+  trx.updateTable('signing_keys').where('kid', '=', kid).where('state', 'in', from)
+
+async function exactlyOne(changed: Promise<{ numUpdatedRows: bigint } | undefined>): Promise<void> {
+  const count = (await changed)?.numUpdatedRows
+  if (count !== 1n) throw new Error(`a transition of a signing key changed ${count} rows instead of one`)
 }

@@ -7,6 +7,8 @@ import type { SigningAlg } from '../config/config.ts'
  * private halves encrypted; each process works from a `KeyRing` in memory.
  *
  * standby (published, not used) → active → retiring (published, not used) → removed
+ *
+ * rotation.ts says what is due, transitions.ts does it, signing-keys.ts puts both under the lock.
  */
 type SigningKeyState = 'standby' | 'active' | 'retiring' | 'removed'
 
@@ -22,6 +24,9 @@ export interface SigningKey {
   activatesAt: number | null
   /** When a retiring key leaves the JWKS. */
   retiresAt: number | null
+  /** When the private half of a retiring key goes; null when it has gone, and on every other key. */
+  forgetsAt: number | null
+  /** Nothing happens to it by itself: neither is it replaced, nor does it leave. */
   held: boolean
 }
 

@@ -1,40 +1,49 @@
-import { type Actor, type AuditEvent, fieldChanges, SYSTEM } from '../audit/audit-event.ts'
-import { type Mutation, mutate } from '../audit/audit-log.ts'
+import { type Actor, SYSTEM } from '../audit/audit-event.ts'
 import type { SigningAlg } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
-import { databaseNow } from '../database/database-time.ts'
-import { readInstallation } from '../database/installation.ts'
-import { Unavailable } from '../errors.ts'
+import type { Policy } from '../database/policy.ts'
+import type { Replicas } from '../database/replicas.ts'
+import { NotFound, Unavailable } from '../errors.ts'
+import type { Clock } from '../system/clock.ts'
 import { Rounds } from '../system/rounds.ts'
-import { KeyRing, type RingKey } from './jwks.ts'
+import { confirmations, type Emergency } from './emergency.ts'
+import type { KeyRing } from './jwks.ts'
+import { changeKeys, type KeyState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
-import { duePlan, earliestActivation, type Step } from './rotation.ts'
-import { type GeneratedKey, generateSigningKey, importPrivateKey, type SigningKey } from './signing-key.ts'
-import {
-  activateKey,
-  insertSigningKey,
-  lockSigningKeys,
-  publishedKeys,
-  removeKey,
-  retireKey,
-  type StoredKey,
-  scheduleActivation,
-} from './signing-key-repository.ts'
+import { decidePolicy, type PolicyChange } from './policy-change.ts'
+import { type Rewrapped, rewrap } from './rewrap.ts'
+import { duePlan, holdPlan, releasePlan, revokePlan, rotatePlan } from './rotation.ts'
+import type { SigningKey } from './signing-key.ts'
+import { findRevocation, publishedKeys } from './signing-key-repository.ts'
+import { readRing, withoutPrivateHalf } from './stored-ring.ts'
 
-/** A call that comes so soon after a rotation is the same call again, whose answer was lost. */
-const JUST_NOW_MS = 60_000
+/** With clocks that differ by this much one of them is wrong, and nobody knows which: nothing is rotated by them. */
+export const LARGEST_CLOCK_DIFFERENCE_SECONDS = 30
+
+interface Parts {
+  database: Database
+  encryption: KeyEncryption
+  replicas: Replicas
+  clock: Clock
+  /** Seconds by which this host's clock is ahead of the database's. */
+  hostAheadSeconds: () => number
+  /** Of the configuration of this process: no verifier caches the JWKS as istiod does. */
+  shortPublishLeadAllowed: boolean
+}
+
+/** Hears of each new ring, and of the kids that were published before and are no more. */
+type RingObserver = (ring: KeyRing, gone: readonly string[]) => void
 
 /** Operations on the signing keys, and this process's view of them. */
 export class SigningKeys {
-  readonly #database: Database
-  readonly #encryption: KeyEncryption
+  readonly #parts: Parts
   /** One at a time, so that an older answer never takes the place of a newer one. */
   readonly #refreshes = new Rounds(() => this.#read())
+  readonly #observers: RingObserver[] = []
   #ring: KeyRing | undefined
 
-  constructor(options: { database: Database; encryption: KeyEncryption }) {
-    this.#database = options.database
-    this.#encryption = options.encryption
+  constructor(parts: Parts) {
+    this.#parts = parts
   }
 
   /** @throws {Unavailable} until the keys have been loaded. */
@@ -44,68 +53,115 @@ export class SigningKeys {
   }
 
   /**
-   * Reads the stored keys into a new ring. Private halves that are held already are not decrypted again.
-   * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same: such a key is published,
-   * and not signed with.
+   * `hear` is told of each change of the published keys, on every replica, before the new ring is first used. Whoever
+   * keeps tokens drops those whose kid is gone: it was revoked, or has long been of no use.
+   */
+  observe(hear: RingObserver): void {
+    this.#observers.push(hear)
+  }
+
+  /**
+   * Reads the stored keys into a new ring.
+   * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same.
    */
   refresh(): Promise<void> {
     return this.#refreshes.next()
   }
 
-  /**
-   * Does what is due: the first keys, a scheduled activation, a removal. Any number of processes may call this at any
-   * time; the plan is made again under the lock, so each step happens once.
-   */
+  /** Does what is due. Any number of processes may call this at any time. */
   async advance(): Promise<void> {
-    const { keys, policy, now } = await this.#database.read(async db => ({
-      keys: await publishedKeys(db),
-      policy: (await readInstallation(db)).policy,
-      now: await databaseNow(db),
-    }))
-    const steps = duePlan(keys, now, policy)
-    if (steps.length === 0) return
-    // Made before the transaction, because an RSA key takes longer to make than a lock should be held.
-    const spares = await Promise.all(
-      steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])),
-    )
-    await mutate(this.#database, SYSTEM, async mutation => {
-      const { trx } = mutation
-      const locked = await lockSigningKeys(trx)
-      const { policy } = await readInstallation(trx)
-      for (const step of duePlan(await publishedKeys(trx), locked.now, policy)) {
-        await this.#apply(mutation, step, spares, locked.now)
-      }
+    const changed = await this.#change(SYSTEM, state => {
+      const steps =
+        this.#clocksAgree || !state.keys.some(inUse) ? duePlan(state.keys, state.now, state.policy) : []
+      return { result: steps.length > 0, steps }
     })
-    await this.#refreshAfterChange()
+    if (changed) await this.#refreshAfterChange()
   }
 
   /**
-   * Fixes when the standby takes over: as soon as verifiers have had the publish lead to see it. Repeatable: a time
-   * that is fixed already stays, and a rotation that has just happened is the answer to the call that asks again.
+   * Fixes when the standby takes over: as soon as verifiers have had the publish lead to see it. Without `alg` it is
+   * that of the default algorithm. @throws {Conflict} @throws {Unavailable} while the clocks differ.
    */
-  async rotate(actor: Actor): Promise<{ kid: string; activatesAt: number }> {
-    const scheduled = await mutate(this.#database, actor, async ({ trx, record }) => {
-      const { now } = await lockSigningKeys(trx)
-      const { policy } = await readInstallation(trx)
-      const own = (await publishedKeys(trx)).filter(key => key.alg === policy.signingAlg)
-      const done = own.find(key => (key.activatesAt ?? 0) > now - JUST_NOW_MS && isTurnOver(key, own))
-      if (done?.activatesAt) return { kid: done.kid, activatesAt: done.activatesAt }
-      const standby = own.find(key => key.state === 'standby')
-      if (!standby) throw new Unavailable('There is no standby key yet. Try again.')
-      const activatesAt = earliestActivation(standby, now, policy)
-      await scheduleActivation(trx, standby.kid, activatesAt)
-      const changes = fieldChanges(undefined, { activatesAt: new Date(activatesAt) })
-      record(event('schedule', standby.kid, changes), { kind: 'signing-keys', id: standby.kid })
-      return { kid: standby.kid, activatesAt }
+  async rotate(actor: Actor, alg?: SigningAlg): Promise<{ kid: string; activatesAt: number }> {
+    if (!this.#clocksAgree) throw new Unavailable(this.#clocksDiffer())
+    const scheduled = await this.#change(actor, ({ keys, now, policy }) => {
+      const { steps, ...result } = rotatePlan(keys, now, policy, alg ?? policy.signingAlg)
+      return { result, steps }
     })
     await this.advance()
     await this.#refreshAfterChange()
     return scheduled
   }
 
+  /** Nothing happens to the key by itself until it is released. Repeatable. @throws {NotFound} */
+  async hold(actor: Actor, kid: string): Promise<SigningKey> {
+    await this.#change(actor, ({ keys }) => ({ result: undefined, steps: holdPlan(keys, kid) }))
+    return this.#afterwards(kid)
+  }
+
+  /** The schedule goes on. Repeatable. @throws {NotFound} */
+  async release(actor: Actor, kid: string): Promise<SigningKey> {
+    await this.#change(actor, ({ keys }) => ({ result: undefined, steps: releasePlan(keys, kid) }))
+    await this.advance()
+    return this.#afterwards(kid)
+  }
+
+  /**
+   * The emergency: the key leaves the JWKS, and nothing is signed with it any more on any replica that can hear of it.
+   * Says who has not confirmed that. Repeatable. @throws {NotFound} @throws {Conflict}
+   */
+  async revoke(actor: Actor, kid: string, reason: string): Promise<Emergency> {
+    const { database } = this.#parts
+    if (!(await database.read(db => findRevocation(db, kid)))) {
+      await this.#change(actor, ({ keys, now, policy }) => ({
+        result: undefined,
+        steps: revokePlan(keys, now, policy, kid, reason),
+      }))
+    }
+    await this.#refreshAfterChange()
+    return confirmations(this.#parts, kid)
+  }
+
+  /** Every private half under the encryption key that comes first. @throws {Conflict} */
+  async rewrap(actor: Actor): Promise<Rewrapped> {
+    return rewrap(this.#parts, actor)
+  }
+
+  /** @throws {Invalid} @throws {Conflict} @throws {Unavailable} while the clocks differ. */
+  async changePolicy(actor: Actor, change: PolicyChange): Promise<Policy> {
+    if (!this.#clocksAgree) throw new Unavailable(this.#clocksDiffer())
+    const { shortPublishLeadAllowed } = this.#parts
+    const policy = await this.#change(actor, state =>
+      decidePolicy(state, change, { shortPublishLeadAllowed }),
+    )
+    await this.advance()
+    await this.#refreshAfterChange()
+    return policy
+  }
+
   /** Published keys, newest first. */
   async list(): Promise<SigningKey[]> {
-    return (await this.#database.read(publishedKeys)).reverse()
+    return (await this.#parts.database.read(publishedKeys)).map(withoutPrivateHalf).reverse()
+  }
+
+  #change<T>(actor: Actor, decide: Parameters<typeof changeKeys<T>>[2]): Promise<T> {
+    return changeKeys(this.#parts, actor, decide)
+  }
+
+  get #clocksAgree(): boolean {
+    return Math.abs(this.#parts.hostAheadSeconds()) < LARGEST_CLOCK_DIFFERENCE_SECONDS
+  }
+
+  #clocksDiffer(): string {
+    const seconds = Math.round(Math.abs(this.#parts.hostAheadSeconds()))
+    return `The clocks of this host and of the database differ by ${seconds} s, and one is wrong: no rotation until they agree. Check the time synchronisation of both.`
+  }
+
+  async #afterwards(kid: string): Promise<SigningKey> {
+    await this.#refreshAfterChange()
+    const key = (await this.list()).find(candidate => candidate.kid === kid)
+    if (!key) throw new NotFound('published signing key', kid)
+    return key
   }
 
   /** What was changed stays changed, whether or not this process can open every key; `refresh` reports that. */
@@ -116,74 +172,13 @@ export class SigningKeys {
   }
 
   async #read(): Promise<void> {
-    const faults: KeyDecryptionError[] = []
-    const stored = await this.#database.read(publishedKeys)
-    const keys = stored.map(key =>
-      this.#toRingKey(key).catch(error => {
-        if (!(error instanceof KeyDecryptionError)) throw error
-        faults.push(error)
-        return { ...withoutPrivateHalf(key), privateKey: undefined }
-      }),
-    )
-    this.#ring = await KeyRing.of(await Promise.all(keys))
+    const { database, encryption } = this.#parts
+    const { ring, faults } = await readRing(database, encryption, this.#ring)
+    const gone = (this.#ring?.keys ?? []).map(key => key.kid).filter(kid => ring.pem(kid) === undefined)
+    if (ring.etag !== this.#ring?.etag) for (const hear of this.#observers) hear(ring, gone)
+    this.#ring = ring
     if (faults[0]) throw faults[0]
   }
-
-  async #toRingKey(stored: StoredKey): Promise<RingKey> {
-    const { encrypted } = stored
-    const key = withoutPrivateHalf(stored)
-    // A retiring key is published only: nobody signs with it again.
-    if (key.state === 'retiring' || !encrypted) return { ...key, privateKey: undefined }
-    const held = this.#ring?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
-    const privateKey = held ?? importPrivateKey(await this.#encryption.decrypt(key.kid, encrypted))
-    return { ...key, privateKey }
-  }
-
-  async #apply({ trx, record }: Mutation, step: Step, spares: GeneratedKey[], now: number): Promise<void> {
-    switch (step.type) {
-      case 'create': {
-        const made = takeSpare(spares, step.alg)
-        if (!made) return // the plan grew while waiting for the lock; the next call does the rest
-        const encrypted = this.#encryption.encrypt(made.kid, made.privateJwk)
-        await insertSigningKey(trx, { ...made, state: step.state, encrypted, now })
-        const changes = fieldChanges(undefined, { alg: step.alg, state: step.state })
-        return record(event('create', made.kid, changes), { kind: 'signing-keys', id: made.kid })
-      }
-      case 'activate':
-        await activateKey(trx, step.kid)
-        return record(transition(step.kid, 'standby', 'active'), { kind: 'signing-keys', id: step.kid })
-      case 'retire':
-        await retireKey(trx, step.kid, step.retiresAt)
-        return record(transition(step.kid, 'active', 'retiring'), { kind: 'signing-keys', id: step.kid })
-      case 'remove':
-        await removeKey(trx, step.kid, now)
-        return record(transition(step.kid, 'retiring', 'removed'), { kind: 'signing-keys', id: step.kid })
-      default:
-        step satisfies never
-    }
-  }
 }
 
-function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {
-  return key
-}
-
-/** A scheduled standby, or an active key that has taken over from another: not the first key of an installation. */
-function isTurnOver(key: SigningKey, all: readonly SigningKey[]): boolean {
-  return key.state === 'standby' || (key.state === 'active' && all.some(other => other.state === 'retiring'))
-}
-
-function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | undefined {
-  const index = spares.findIndex(spare => spare.alg === alg)
-  return index < 0 ? undefined : spares.splice(index, 1)[0]
-}
-
-const transition = (kid: string, from: string, to: string): AuditEvent =>
-  event(to, kid, { state: { from, to } })
-
-const event = (action: string, kid: string, changes: AuditEvent['changes']): AuditEvent => ({
-  action: `signing-key.${action}`,
-  targetKind: 'signing-key',
-  targetId: kid,
-  changes,
-})
+const inUse = ({ state }: KeyState['keys'][number]) => state === 'active' || state === 'standby'

@@ -18,29 +18,33 @@ export interface AccessToken {
 
 const TOKEN_ID_BYTES = 16
 
+/** The audiences of one token need different algorithms: the client must ask for them one at a time. */
+export class AudiencesDisagree extends Error {
+  override readonly name = 'AudiencesDisagree'
+}
+
 /** Signs access tokens with the key whose turn it is. */
 export class TokenIssuer {
   readonly #issuer: string
-  readonly #alg: () => string
   readonly #ring: () => KeyRing
   readonly #random: Random
   /** By the key that each signs with, so that it goes when the key goes. */
   readonly #signers = new WeakMap<KeyObject, CompactSigner>()
 
-  /** `alg` and `ring` give the algorithm and the keys as they are now. */
-  constructor(options: { issuer: string; alg: () => string; ring: () => KeyRing; random: Random }) {
+  /** `ring` gives the keys as they are now. */
+  constructor(options: { issuer: string; ring: () => KeyRing; random: Random }) {
     this.#issuer = options.issuer
-    this.#alg = options.alg
     this.#ring = options.ring
     this.#random = options.random
   }
 
-  /** @throws {Unavailable} when there is no key to sign with. */
+  /** @throws {Unavailable} when there is no key to sign with. @throws {AudiencesDisagree} */
   async issue(
     caller: Caller,
     grant: { scopes: readonly string[]; audiences: readonly string[] },
   ): Promise<AccessToken> {
-    const signer = this.#ring().signer(this.#alg(), caller.at)
+    const signer = this.#ring().signerFor(grant.audiences, caller.at)
+    if (signer === 'ambiguous') throw new AudiencesDisagree()
     if (!signer) throw new Unavailable('There is no key to sign with. Try again.')
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')
     const { claims, json } = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })

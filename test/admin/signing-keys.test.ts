@@ -39,7 +39,9 @@ describe('With the publish lead that istiod needs', () => {
     }
     expect(body.data).toHaveLength(2)
     expect(body.data).toContainEqual({ ...shared, state: 'active', activates_at: expect.any(String) })
-    expect(body.data).toContainEqual({ ...shared, state: 'standby', activates_at: null })
+    expect(body.data).toContainEqual({ ...shared, state: 'standby', activates_at: expect.any(String) })
+    const at = (state: string) => Date.parse(body.data.find((key: Key) => key.state === state).activates_at)
+    expect(at('standby') - at('active')).toBe(2_592_000_000)
     expect(await publishedKids(mintmark)).toEqual(body.data.map((key: Key) => key.kid).sort())
   })
 

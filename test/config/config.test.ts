@@ -139,6 +139,20 @@ describe('every fault is told, all of them in one message', () => {
       /^MINTMARK_PUBLISH_LEAD_SECONDS must be at least 3600.*MINTMARK_SHORT_PUBLISH_LEAD=allowed/,
     ],
     [
+      'a lead that is longer than the interval',
+      { MINTMARK_ROTATION_INTERVAL_SECONDS: '3600' },
+      /^MINTMARK_PUBLISH_LEAD_SECONDS must be at most the rotation interval \(3600\)/,
+    ],
+    [
+      'an interval with which twelve keys would be published',
+      {
+        MINTMARK_ROTATION_INTERVAL_SECONDS: '10800',
+        MINTMARK_STALENESS_SECONDS: '86400',
+        MINTMARK_TOKEN_TTL_SECONDS: '3600',
+      },
+      /^MINTMARK_ROTATION_INTERVAL_SECONDS is too short: .*\(3600 \+ 86400 \+ 60 \+ 7200\) \/ 10800, so 12 keys/,
+    ],
+    [
       'a permission that is none',
       { MINTMARK_SHORT_PUBLISH_LEAD: 'yes' },
       /^MINTMARK_SHORT_PUBLISH_LEAD must be "allowed"/,
@@ -203,7 +217,8 @@ describe('numbers are bounded, whole and without units', () => {
     ['MINTMARK_DATABASE_MAX_CONNECTIONS', 4, 200],
     ['MINTMARK_DIRECTORY_MAX_KEYS', 1, 5_000_000],
   ])('%s', (name, min, max) => {
-    const wrong = (text: string) => faults({ [name]: text, MINTMARK_SHORT_PUBLISH_LEAD: 'allowed' })
+    const others = { MINTMARK_SHORT_PUBLISH_LEAD: 'allowed', MINTMARK_PUBLISH_LEAD_SECONDS: '3600' }
+    const wrong = (text: string) => faults({ ...others, [name]: text })
     for (const text of [min, max]) expect(wrong(String(text))).toEqual([])
     for (const text of [min - 1, max + 1, `${min}s`, `${min}.5`, `0x${min}`, `${min} `, '1e3', 'NaN', '٣']) {
       expect(wrong(String(text))).toEqual([

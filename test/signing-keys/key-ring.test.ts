@@ -10,6 +10,13 @@ import {
 } from '../../src/signing-keys/signing-key.ts'
 
 const NOW = 1_800_000_000_000
+const policy = {
+  signingAlg: 'ES256' as SigningAlg,
+  otherSigningAlgs: ['RS256'] as SigningAlg[],
+  audienceSigningAlgs: { legacy: 'RS256', odd: 'EdDSA' } as Record<string, SigningAlg>,
+}
+/** A ring of these under that policy. */
+const ringOf = (keys: RingKey[]) => KeyRing.of(keys, policy)
 
 const generated: Record<'a' | 'b' | 'c' | 'rsa', GeneratedKey> = {} as never
 beforeAll(async () => {
@@ -29,6 +36,7 @@ async function ringKey(name: keyof typeof generated, more: Partial<RingKey> = {}
     publishedAt: NOW - 9e6,
     activatesAt: NOW - 1e6,
     retiresAt: null,
+    forgetsAt: null,
     held: false,
     ...more,
   }
@@ -102,15 +110,50 @@ describe('the signer at a time', () => {
       undefined,
     ],
   ])('%s', async (_, specs, alg, expected) => {
-    const ring = await KeyRing.of(await Promise.all(specs.map(([name, more]) => ringKey(name, more))))
+    const ring = await ringOf(await Promise.all(specs.map(([name, more]) => ringKey(name, more))))
     expect(ring.signer(alg, NOW)?.kid).toBe(expected && generated[expected as 'a'].kid)
+  })
+})
+
+describe('the signer of a token for audiences', () => {
+  type Spec = [name: 'a' | 'b' | 'rsa', more: Partial<RingKey>]
+  const both: Spec[] = [
+    ['a', {}],
+    ['rsa', {}],
+  ]
+  it.each<[string, Spec[], string[], string]>([
+    ['is of the default algorithm', both, ['vllm'], 'a'],
+    ['is of the algorithm that the audience needs', both, ['legacy'], 'rsa'],
+    ['is of the algorithm that one of several audiences needs', both, ['vllm', 'legacy'], 'rsa'],
+    ['is nobody when two audiences need different ones', both, ['legacy', 'odd'], 'ambiguous'],
+    ['goes on with the key used last while a chosen algorithm has none', both, ['odd'], 'rsa'],
+    [
+      'goes on with the default while the key of the chosen algorithm waits for its time',
+      [
+        ['a', {}],
+        ['rsa', { state: 'standby', activatesAt: NOW + 1 }],
+      ],
+      ['legacy'],
+      'a',
+    ],
+    ['is not taken in by the names that every object has', both, ['constructor'], 'a'],
+  ])('%s', async (_, specs, audiences, expected) => {
+    const ring = await ringOf(
+      await Promise.all(
+        specs.map(([name, more]) => ringKey(name, { activatesAt: NOW - (name === 'a' ? 2 : 1), ...more })),
+      ),
+    )
+    const signer = ring.signerFor(audiences, NOW)
+    expect(typeof signer === 'object' ? signer.kid : signer).toBe(
+      expected === 'ambiguous' ? expected : generated[expected as 'a'].kid,
+    )
   })
 })
 
 describe('the JWK Set', () => {
   it('is the same bytes whatever the order and the states that the keys came in', async () => {
-    const one = await KeyRing.of([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])
-    const two = await KeyRing.of([
+    const one = await ringOf([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])
+    const two = await ringOf([
       await ringKey('rsa'),
       await ringKey('b', { state: 'standby', privateKey: undefined }),
       await ringKey('a', { activatesAt: null }),
@@ -120,7 +163,7 @@ describe('the JWK Set', () => {
 
   it('has every key, in the order of kids, with public members only', async () => {
     const { keys } = JSON.parse(
-      (await KeyRing.of([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])).jwks,
+      (await ringOf([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])).jwks,
     )
     expect(keys.map((key: { kid: string }) => key.kid)).toEqual(
       [generated.a.kid, generated.b.kid, generated.rsa.kid].sort(),
@@ -134,7 +177,7 @@ describe('the JWK Set', () => {
   })
 
   it('has every key as PEM too, the same key to a stranger, and no other', async () => {
-    const ring = await KeyRing.of([await ringKey('a'), await ringKey('rsa')])
+    const ring = await ringOf([await ringKey('a'), await ringKey('rsa')])
     for (const name of ['a', 'rsa'] as const) {
       const { kid, publicJwk } = generated[name]
       const { kty, crv, x, y, n, e } = createPublicKey(ring.pem(kid) ?? '').export({ format: 'jwk' })

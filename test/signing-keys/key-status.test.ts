@@ -20,11 +20,21 @@ beforeAll(async () => {
 async function ring(...keys: [alg: SigningAlg, more: Partial<RingKey>][]): Promise<KeyRing> {
   const ringKeys = keys.map(async ([alg, more], index): Promise<RingKey> => {
     const { kid, publicJwk, privateJwk } = pairs[alg][index % 3] as GeneratedKey
-    const times = { publishedAt: NOW - 2 * DAY_MS, activatesAt: NOW - DAY_MS, retiresAt: null }
+    const times = {
+      publishedAt: NOW - 2 * DAY_MS,
+      activatesAt: NOW - DAY_MS,
+      retiresAt: null,
+      forgetsAt: null,
+    }
     const privateKey = importPrivateKey(privateJwk)
     return { kid, alg, publicJwk, privateKey, state: 'active', held: false, ...times, ...more }
   })
-  return KeyRing.of(await Promise.all(ringKeys))
+  const policy = {
+    signingAlg: 'ES256' as const,
+    otherSigningAlgs: ['EdDSA' as const],
+    audienceSigningAlgs: {},
+  }
+  return KeyRing.of(await Promise.all(ringKeys), policy)
 }
 
 const standby = (activatesAt: number | null): Partial<RingKey> => ({ state: 'standby', activatesAt })

@@ -1,243 +1,288 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SigningAlg } from '../../src/config/config.ts'
-import type { Policy } from '../../src/database/installation.ts'
-import { duePlan, earliestActivation, retentionSeconds, type Step } from '../../src/signing-keys/rotation.ts'
+import type { Policy } from '../../src/database/policy.ts'
+import {
+  duePlan,
+  earliestActivation,
+  holdPlan,
+  releasePlan,
+  reschedulePlan,
+  revokePlan,
+  rotatePlan,
+  type Step,
+} from '../../src/signing-keys/rotation.ts'
 import type { SigningKey } from '../../src/signing-keys/signing-key.ts'
+import { INTERVAL_MS, key, LEAD_MS, NOW, policy } from './stored-keys.ts'
 
-const NOW = 1_800_000_000_000
-const policy: Policy = {
-  signingAlg: 'ES256',
-  rotationIntervalSeconds: 2_592_000,
-  publishLeadSeconds: 7_200,
-  maxKeyLifetimeSeconds: 31_536_000,
-  unendingKeysAllowed: false,
-  longestTokenTtlSeconds: 300,
-  longestStalenessSeconds: 900,
-}
 const RETENTION_MS = (300 + 900 + 60 + 7_200) * 1000
+const PRIVATE_MS = (900 + 60) * 1000
 
-const key = (kid: string, state: SigningKey['state'], more: Partial<SigningKey> = {}): SigningKey => ({
-  kid,
-  alg: 'ES256',
-  state,
-  publicJwk: {},
-  publishedAt: NOW - 9e9,
-  activatesAt: state === 'standby' ? null : NOW - 8e9,
-  retiresAt: state === 'retiring' ? NOW + 1e6 : null,
-  held: false,
-  ...more,
+const active = (alg: SigningAlg, activatesAt = NOW): Step => ({
+  type: 'create',
+  alg,
+  state: 'active',
+  activatesAt,
 })
-const create = (alg: SigningAlg, state: 'active' | 'standby'): Step => ({ type: 'create', alg, state })
+const standby = (alg: SigningAlg, activatesAt: number | null): Step => ({
+  type: 'create',
+  alg,
+  state: 'standby',
+  activatesAt,
+})
+const retire = (kid: string): Step => ({
+  type: 'retire',
+  kid,
+  retiresAt: NOW + RETENTION_MS,
+  forgetsAt: NOW + PRIVATE_MS,
+})
+const a = key('a', 'active')
+const s = key('s', 'standby')
+const turnOf = (signer: SigningKey) => (signer.activatesAt ?? 0) + INTERVAL_MS
 
 describe('what is due', () => {
   it.each<[string, SigningKey[], Partial<Policy>, Step[]]>([
     [
-      'an empty installation gets a key to sign with at once, and a standby',
+      'an empty installation gets a key to sign with at once, and a standby with its turn',
       [],
       {},
-      [create('ES256', 'active'), create('ES256', 'standby')],
+      [active('ES256'), standby('ES256', NOW + INTERVAL_MS)],
     ],
-    ['an active key without a standby gets one', [key('a', 'active')], {}, [create('ES256', 'standby')]],
+    ['an active key without a standby gets one', [a], {}, [standby('ES256', turnOf(a))]],
+    ['an active key and a standby whose turn is fixed: nothing', [a, s], {}, []],
     [
-      'an active key and a standby without a date: nothing',
-      [key('a', 'active'), key('s', 'standby')],
+      'a standby whose turn is not fixed gets it: an interval after the active one began',
+      [a, key('s', 'standby', { activatesAt: null })],
       {},
-      [],
+      [{ type: 'schedule', kid: 's', activatesAt: turnOf(a) }],
     ],
     [
-      'a standby whose time is to come: nothing',
-      [key('a', 'active'), key('s', 'standby', { activatesAt: NOW + 1 })],
+      'a standby that was published late has its turn after the lead, not before',
+      [
+        key('a', 'active', { activatesAt: NOW - INTERVAL_MS }),
+        key('s', 'standby', { activatesAt: null, publishedAt: NOW }),
+      ],
       {},
-      [],
+      [{ type: 'schedule', kid: 's', activatesAt: NOW + LEAD_MS }],
     ],
     [
-      'a standby whose time has come takes over, and a new one is made',
-      [key('a', 'active'), key('s', 'standby', { activatesAt: NOW })],
+      'a standby whose turn has come takes over, and the next one is published with its turn',
+      [a, key('s', 'standby', { activatesAt: NOW - 5 })],
       {},
       [
-        { type: 'retire', kid: 'a', retiresAt: NOW + RETENTION_MS },
-        { type: 'activate', kid: 's' },
-        create('ES256', 'standby'),
+        retire('a'),
+        { type: 'activate', kid: 's', activatesAt: NOW - 5 },
+        standby('ES256', NOW - 5 + INTERVAL_MS),
       ],
     ],
-    ['a standby alone, without a date, is not used before its time', [key('s', 'standby')], {}, []],
     [
-      'a standby alone whose time has come is activated',
-      [key('s', 'standby', { activatesAt: NOW - 1 })],
+      'a standby alone whose turn has come is activated',
+      [key('s', 'standby', { activatesAt: NOW })],
       {},
-      [{ type: 'activate', kid: 's' }, create('ES256', 'standby')],
+      [{ type: 'activate', kid: 's', activatesAt: NOW }, standby('ES256', NOW + INTERVAL_MS)],
     ],
     [
-      'a retiring key stays until its time',
-      [key('a', 'active'), key('s', 'standby'), key('r', 'retiring', { retiresAt: NOW + 1 })],
+      'nothing is fixed while the key that signs is held',
+      [key('a', 'active', { held: true }), key('s', 'standby', { activatesAt: null })],
       {},
       [],
     ],
+    ['nor while the standby is held', [a, key('s', 'standby', { activatesAt: null, held: true })], {}, []],
+    ['a retiring key stays until its time', [a, s, key('r', 'retiring')], {}, []],
     [
-      'a retiring key goes when its time has come',
-      [key('a', 'active'), key('s', 'standby'), key('r', 'retiring', { retiresAt: NOW })],
+      'its private half goes first, when no replica that is cut off can need it any more',
+      [a, s, key('r', 'retiring', { forgetsAt: NOW })],
+      {},
+      [{ type: 'forget', kid: 'r' }],
+    ],
+    [
+      'and then the key',
+      [a, s, key('r', 'retiring', { retiresAt: NOW, forgetsAt: NOW - 9 })],
       {},
       [{ type: 'remove', kid: 'r' }],
     ],
     [
-      'another algorithm in the policy gets a standby: nothing signs with a key that nobody has seen',
-      [key('a', 'active'), key('s', 'standby')],
-      { signingAlg: 'RS256' },
-      [create('RS256', 'standby')],
+      'a retiring key that is held stays, and still loses its private half',
+      [a, s, key('r', 'retiring', { retiresAt: NOW, forgetsAt: NOW, held: true })],
+      {},
+      [{ type: 'forget', kid: 'r' }],
+    ],
+    [
+      'a second algorithm gets a standby, whose turn is after the lead: nothing signs with a key that nobody has seen',
+      [a, s],
+      { otherSigningAlgs: ['RS256'] },
+      [standby('RS256', NOW + LEAD_MS)],
+    ],
+    [
+      'an algorithm that is dropped retires with both of its keys',
+      [a, s, key('ra', 'active', { alg: 'RS256' }), key('rs', 'standby', { alg: 'RS256' })],
+      {},
+      [retire('ra'), retire('rs')],
     ],
     [
       'only keys that retire are left: a key to sign with at once',
       [key('r', 'retiring')],
       {},
-      [create('ES256', 'active'), create('ES256', 'standby')],
+      [active('ES256'), standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    [
+      'with ten keys published the next standby waits',
+      [a, ...Array.from({ length: 9 }, (_, index) => key(`r${index}`, 'retiring'))],
+      {},
+      [],
     ],
   ])('%s', (_, keys, change, steps) => {
     expect(duePlan(keys, NOW, { ...policy, ...change })).toEqual(steps)
   })
 })
 
-describe('a key that no longer signs', () => {
-  it('stays published for the longest token, the staleness window, clock skew and the publish lead together', () => {
-    expect(retentionSeconds(policy)).toBe(300 + 900 + 60 + 7_200)
-  })
-})
-
 describe('the earliest activation', () => {
   it.each([
-    ['a standby that is published for long enough: now', NOW - 7_200_001, NOW],
-    ['just long enough: now', NOW - 7_200_000, NOW],
-    ['published now: after the lead', NOW, NOW + 7_200_000],
-    ['published half the lead ago: after the other half', NOW - 3_600_000, NOW + 3_600_000],
+    ['a standby that is published for long enough: now', NOW - LEAD_MS - 1, NOW],
+    ['just long enough: now', NOW - LEAD_MS, NOW],
+    ['published now: after the lead', NOW, NOW + LEAD_MS],
+    ['published half the lead ago: after the other half', NOW - LEAD_MS / 2, NOW + LEAD_MS / 2],
   ])('%s', (_, publishedAt, expected) => {
     expect(earliestActivation(key('s', 'standby', { publishedAt }), NOW, policy)).toBe(expected)
   })
 })
 
-/** A world of stored keys that is driven through time by the plan, with crashes between any two steps' transactions. */
-type Event =
-  | { type: 'wait'; seconds: number }
-  | { type: 'rotate' }
-  | { type: 'advance' }
-  | { type: 'alg'; alg: SigningAlg }
+describe('a rotation that is asked for', () => {
+  const rotate = (keys: SigningKey[]) => rotatePlan(keys, NOW, policy, 'ES256')
 
-const event: fc.Arbitrary<Event> = fc.oneof(
-  {
-    arbitrary: fc.record({
-      type: fc.constant('wait' as const),
-      seconds: fc.oneof(fc.nat(60), fc.nat(20_000)),
-    }),
-    weight: 4,
-  },
-  { arbitrary: fc.constant({ type: 'rotate' as const }), weight: 3 },
-  { arbitrary: fc.constant({ type: 'advance' as const }), weight: 4 },
-  {
-    arbitrary: fc.record({
-      type: fc.constant('alg' as const),
-      alg: fc.constantFrom<SigningAlg>('ES256', 'RS256'),
-    }),
-    weight: 1,
-  },
-)
+  it.each<[string, SigningKey[], number, Step[]]>([
+    ['brings the turn forward to now', [a, s], NOW, [{ type: 'schedule', kid: 's', activatesAt: NOW }]],
+    [
+      'but never before the lead',
+      [a, key('s', 'standby', { publishedAt: NOW - 1000 })],
+      NOW - 1000 + LEAD_MS,
+      [{ type: 'schedule', kid: 's', activatesAt: NOW - 1000 + LEAD_MS }],
+    ],
+    ['leaves an earlier turn alone', [a, key('s', 'standby', { activatesAt: NOW - 1 })], NOW - 1, []],
+  ])('%s', (_, keys, activatesAt, steps) => {
+    expect(rotate(keys)).toEqual({ kid: 's', activatesAt, steps })
+  })
 
-function apply(keys: SigningKey[], step: Step, now: number, serial: number): SigningKey[] {
-  const change = (kid: string, more: Partial<SigningKey>) =>
-    keys.map(stored => (stored.kid === kid ? { ...stored, ...more } : stored))
-  switch (step.type) {
-    case 'create':
-      return [
-        ...keys,
-        key(`k${serial}`, step.state, {
-          alg: step.alg,
-          publishedAt: now,
-          activatesAt: step.state === 'active' ? now : null,
-        }),
-      ]
-    case 'activate':
-      return change(step.kid, { state: 'active' })
-    case 'retire':
-      return change(step.kid, { state: 'retiring', retiresAt: step.retiresAt })
-    case 'remove':
-      return keys.filter(stored => stored.kid !== step.kid)
-  }
-}
-
-describe('whatever happens, in whatever order', () => {
-  it('there is never more than one active and one standby key of an algorithm, and never none once there was one', () => {
-    drive(keys => {
-      for (const alg of new Set(keys.map(stored => stored.alg))) {
-        const count = (state: SigningKey['state']) =>
-          keys.filter(stored => stored.alg === alg && stored.state === state).length
-        expect(count('active')).toBeLessThanOrEqual(1)
-        expect(count('standby')).toBeLessThanOrEqual(1)
-        expect(count('active') + count('standby')).toBeGreaterThan(0)
-      }
+  it('that has just happened is the answer to the call that asks again', () => {
+    const signer = key('a', 'active', { activatesAt: NOW - 1000 })
+    expect(rotate([signer, s, key('r', 'retiring')])).toEqual({
+      kid: 'a',
+      activatesAt: NOW - 1000,
+      steps: [],
     })
   })
 
-  it('no key signs before it was published for the lead, but for the first of its algorithm', () => {
-    const first = new Map<SigningAlg, string>()
-    drive(
-      keys => {
-        for (const { alg, state, kid, publishedAt, activatesAt } of keys) {
-          if (state !== 'active') continue
-          if (!first.has(alg)) first.set(alg, kid)
-          if (first.get(alg) !== kid)
-            expect((activatesAt ?? 0) - publishedAt).toBeGreaterThanOrEqual(policy.publishLeadSeconds * 1000)
-        }
-      },
-      () => first.clear(),
+  it.each<[string, SigningKey[], string, RegExp]>([
+    [
+      'while the active key is held',
+      [key('a', 'active', { held: true }), s],
+      'signing_key_held',
+      /key a is held/,
+    ],
+    [
+      'while the standby is held',
+      [a, key('s', 'standby', { held: true })],
+      'signing_key_held',
+      /key s is held/,
+    ],
+    ['without a standby', [a], 'no_standby', /no standby/],
+    [
+      'when the JWKS is full until after it',
+      [a, s, ...Array.from({ length: 8 }, (_, index) => key(`r${index}`, 'retiring'))],
+      'too_many_signing_keys',
+      new RegExp(`leaves at ${new Date(NOW + 1e6).toISOString()}`),
+    ],
+  ])('is refused %s', (_, keys, code, message) => {
+    expect(() => rotate(keys)).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
     )
   })
+})
 
-  it('no key leaves before everything that it may have signed has ended everywhere', () => {
-    const lastSigned = new Map<string, number>()
-    drive(
-      (keys, now) => {
-        const gone = [...lastSigned].filter(([kid]) => !keys.some(stored => stored.kid === kid))
-        for (const [kid, signed] of gone) {
-          expect(now - signed).toBeGreaterThanOrEqual(
-            (policy.longestTokenTtlSeconds + policy.longestStalenessSeconds + 60) * 1000,
-          )
-          lastSigned.delete(kid)
-        }
-        for (const { kid, state } of keys) if (state === 'active') lastSigned.set(kid, now)
-      },
-      () => lastSigned.clear(),
-    )
+describe('hold and release', () => {
+  it.each<[string, SigningKey[], string, Step[]]>([
+    [
+      'a held active key: the standby loses its turn',
+      [a, s],
+      'a',
+      [
+        { type: 'hold', kid: 'a' },
+        { type: 'schedule', kid: 's', activatesAt: null },
+      ],
+    ],
+    [
+      'a held standby loses its turn',
+      [a, s],
+      's',
+      [
+        { type: 'hold', kid: 's' },
+        { type: 'schedule', kid: 's', activatesAt: null },
+      ],
+    ],
+    ['a held retiring key only stays', [a, s, key('r', 'retiring')], 'r', [{ type: 'hold', kid: 'r' }]],
+    [
+      'a key that is held already: nothing',
+      [key('a', 'active', { held: true }), key('s', 'standby', { activatesAt: null })],
+      'a',
+      [],
+    ],
+  ])('%s', (_, keys, kid, steps) => {
+    expect(holdPlan(keys, kid)).toEqual(steps)
   })
 
-  it('the plan is done when it was done: with nothing new there are no steps', () => {
-    drive((keys, now, current, settled) => {
-      if (settled) expect(duePlan(keys, now, current)).toEqual([])
-    })
+  it('a released key is replaced as the schedule says, or at once when that has passed', () => {
+    const held = key('a', 'active', { held: true, activatesAt: NOW - 2 * INTERVAL_MS })
+    const waiting = key('s', 'standby', { activatesAt: null })
+    expect(releasePlan([held, waiting], 'a')).toEqual([{ type: 'release', kid: 'a' }])
+    expect(duePlan([{ ...held, held: false }, waiting], NOW, policy)).toEqual([
+      { type: 'schedule', kid: 's', activatesAt: NOW },
+    ])
   })
 
-  /** Calls `check` after every step, as a crash or another replica would see it: each advance is one transaction. */
-  function drive(
-    check: (keys: SigningKey[], now: number, policy: Policy, settled: boolean) => void,
-    reset = () => {},
-  ): void {
-    fc.assert(
-      fc.property(fc.array(event, { maxLength: 40 }), events => {
-        reset()
-        let [keys, now, current, serial]: [SigningKey[], number, Policy, number] = [[], NOW, policy, 0]
-        for (const happened of [{ type: 'advance' } as Event, ...events]) {
-          if (happened.type === 'wait') now += happened.seconds * 1000
-          if (happened.type === 'alg') current = { ...current, signingAlg: happened.alg }
-          if (happened.type === 'rotate') {
-            keys = keys.map(stored =>
-              stored.state === 'standby' && stored.alg === current.signingAlg && stored.activatesAt === null
-                ? { ...stored, activatesAt: earliestActivation(stored, now, current) }
-                : stored,
-            )
-          }
-          if (happened.type === 'advance')
-            for (const step of duePlan(keys, now, current)) keys = apply(keys, step, now, ++serial)
-          check(keys, now, current, happened.type === 'advance')
-        }
-      }),
-      { numRuns: 300 },
-    )
-  }
+  it.each(['hold', 'release'] as const)('%s of a key that is not published is not found', what => {
+    const plan = what === 'hold' ? holdPlan : releasePlan
+    expect(() => plan([a, s], 'x')).toThrow('There is no published signing key "x".')
+  })
+})
+
+describe('the emergency', () => {
+  const revoke = (keys: SigningKey[], kid: string) => revokePlan(keys, NOW, policy, kid, 'leaked')
+  const gone = (kid: string): Step => ({ type: 'revoke', kid, reason: 'leaked' })
+
+  it.each<[string, SigningKey[], string, Step[]]>([
+    [
+      'the active key leaves, the standby signs at once, and the next one is published',
+      [a, s],
+      'a',
+      [gone('a'), { type: 'activate', kid: 's', activatesAt: NOW }, standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    [
+      'even when it is held',
+      [key('a', 'active', { held: true }), s],
+      'a',
+      [gone('a'), { type: 'activate', kid: 's', activatesAt: NOW }, standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    [
+      'without a standby a new key signs at once',
+      [a],
+      'a',
+      [gone('a'), active('ES256'), standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    ['a standby is replaced', [a, s], 's', [gone('s'), standby('ES256', turnOf(a))]],
+    ['a retiring key leaves', [a, s, key('r', 'retiring')], 'r', [gone('r')]],
+  ])('%s', (_, keys, kid, steps) => {
+    expect(revoke(keys, kid)).toEqual(steps)
+  })
+
+  it('is refused while the standby that it needs is held, because somebody distrusts that one too', () => {
+    expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby s is held/)
+  })
+})
+
+describe('another policy', () => {
+  it('gives the standby another turn', () => {
+    const shorter = { ...policy, rotationIntervalSeconds: policy.rotationIntervalSeconds / 2 }
+    expect(reschedulePlan([a, s], NOW, shorter)).toEqual([{ type: 'schedule', kid: 's', activatesAt: NOW }])
+    expect(reschedulePlan([a, key('s', 'standby', { activatesAt: turnOf(a) })], NOW, policy)).toEqual([])
+    expect(reschedulePlan([a, key('s', 'standby', { activatesAt: null })], NOW, shorter)).toEqual([])
+  })
 })

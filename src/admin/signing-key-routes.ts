@@ -1,0 +1,129 @@
+import { z } from 'zod'
+import { SIGNING_ALGS } from '../config/config.ts'
+import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
+import type { Database } from '../database/database.ts'
+import { readInstallation } from '../database/installation.ts'
+import type { Policy } from '../database/policy.ts'
+import type { Replica } from '../database/replicas.ts'
+import type { Emergency } from '../signing-keys/emergency.ts'
+import type { SigningKey } from '../signing-keys/signing-key.ts'
+import type { SigningKeys } from '../signing-keys/signing-keys.ts'
+import { VERIFIERS } from '../signing-keys/verifiers.ts'
+import { reason } from './fields.ts'
+import { type AdminRoute, ok, route } from './route.ts'
+
+/** The keys that tokens are signed with: what is published, and what a person may do about it. */
+export function signingKeyRoutes(options: { database: Database; signingKeys: SigningKeys }): AdminRoute[] {
+  const { database, signingKeys } = options
+  return [
+    route({
+      method: 'get',
+      path: '/signing-keys',
+      right: 'signing-keys:read',
+      // All of them: there are never more than ten.
+      handle: async () => ok({ data: (await signingKeys.list()).map(toWire), next_cursor: null }),
+    }),
+    route({
+      method: 'post',
+      path: '/signing-keys/rotate',
+      right: 'signing-keys:rotate',
+      body: z.strictObject({
+        alg: z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`).optional(),
+      }),
+      handle: async ({ actor, body }) => {
+        const { kid, activatesAt } = await signingKeys.rotate(actor, body.alg)
+        return ok({ kid, activates_at: new Date(activatesAt) })
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/signing-keys/rewrap',
+      right: 'signing-keys:rewrap',
+      handle: async ({ actor }) => {
+        const { encryptionKeyId, rewrapped } = await signingKeys.rewrap(actor)
+        return ok({ encryption_key: encryptionKeyId, rewrapped })
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/signing-keys/:kid/hold',
+      right: 'signing-keys:rotate',
+      handle: async ({ actor, params }) => ok(toWire(await signingKeys.hold(actor, kidOf(params)))),
+    }),
+    route({
+      method: 'post',
+      path: '/signing-keys/:kid/release',
+      right: 'signing-keys:rotate',
+      handle: async ({ actor, params }) => ok(toWire(await signingKeys.release(actor, kidOf(params)))),
+    }),
+    route({
+      method: 'post',
+      path: '/signing-keys/:kid/revoke',
+      right: 'signing-keys:revoke',
+      body: z.strictObject({ reason: reason.optional() }),
+      handle: async ({ actor, params, body }) => {
+        const emergency = await signingKeys.revoke(actor, kidOf(params), body.reason ?? '')
+        const { policy } = await database.read(readInstallation)
+        return ok(emergencyToWire(emergency, signingKeys, policy))
+      },
+    }),
+  ]
+}
+
+const kidOf = (params: Record<string, string>) => params.kid ?? ''
+const instant = (ms: number | null) => (ms === null ? null : new Date(ms))
+
+function toWire(key: SigningKey) {
+  return {
+    kid: key.kid,
+    alg: key.alg,
+    state: key.state,
+    published_at: instant(key.publishedAt),
+    activates_at: instant(key.activatesAt),
+    retires_at: instant(key.retiresAt),
+    held: key.held,
+  }
+}
+
+/** The whole truth: who may still sign with the key, and who may still believe it. */
+function emergencyToWire({ kid, confirmed, unconfirmed }: Emergency, { ring }: SigningKeys, policy: Policy) {
+  return {
+    kid,
+    state: 'revoked',
+    published: ring.keys.map(toWire),
+    replicas: [...unconfirmed.map(unconfirmedToWire), ...confirmed.map(confirmedToWire)],
+    tokens_end_within_seconds: policy.longestTokenTtlSeconds,
+    verifiers: [
+      {
+        name: 'whatever goes by Cache-Control',
+        forget_within_seconds: jwksMaxAgeSeconds(policy),
+        after_failures_seconds: null,
+        sooner: 'restart it',
+      },
+      ...VERIFIERS.map(({ name, refreshSeconds, afterFailureSeconds, sooner }) => ({
+        name,
+        forget_within_seconds: refreshSeconds,
+        after_failures_seconds: afterFailureSeconds,
+        sooner,
+      })),
+    ],
+  }
+}
+
+const confirmedToWire = ({ id, host, seenAt }: Replica) => ({
+  id,
+  host,
+  state: 'confirmed',
+  seen_at: seenAt,
+  signs_until: null,
+  sooner: null,
+})
+
+const unconfirmedToWire = ({ id, host, seenAt, exchangesUntil }: Replica) => ({
+  id,
+  host,
+  state: 'unconfirmed',
+  seen_at: seenAt,
+  signs_until: exchangesUntil,
+  sooner: 'stop the process, or take it out of the load balancer',
+})

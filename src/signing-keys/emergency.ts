@@ -1,0 +1,30 @@
+import type { Replica, Replicas } from '../database/replicas.ts'
+import type { Clock } from '../system/clock.ts'
+
+/** Replicas that are connected have heard within half of this; those that have not confirmed by then are told of. */
+const CONFIRMED_WITHIN_MS = 2_000
+const ASK_AGAIN_MS = 50
+
+/** What became of a revocation. */
+export interface Emergency {
+  kid: string
+  confirmed: Replica[]
+  /** They may still sign with the key, until their `exchangesUntil` at the latest. */
+  unconfirmed: Replica[]
+}
+
+/** Waits until every replica that may still sign has dropped the key, and says which have not. */
+export async function confirmations(
+  { replicas, clock }: { replicas: Replicas; clock: Clock },
+  kid: string,
+): Promise<Emergency> {
+  const deadline = clock.monotonicMs() + CONFIRMED_WITHIN_MS
+  for (;;) {
+    const serving = (await replicas.list()).filter(replica => !replica.silent)
+    const unconfirmed = serving.filter(replica => replica.kids.includes(kid))
+    if (unconfirmed.length === 0 || clock.monotonicMs() > deadline) {
+      return { kid, confirmed: serving.filter(replica => !unconfirmed.includes(replica)), unconfirmed }
+    }
+    await clock.sleep(ASK_AGAIN_MS)
+  }
+}

@@ -1,0 +1,56 @@
+import type { Actor } from '../audit/audit-event.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
+import { readInstallation } from '../database/installation.ts'
+import type { Policy } from '../database/policy.ts'
+import type { KeyEncryption } from './key-encryption.ts'
+import type { Step } from './rotation.ts'
+import { generateSigningKey } from './signing-key.ts'
+import { lockSigningKeys, publishedKeys, type StoredKey } from './signing-key-repository.ts'
+import { applySteps } from './transitions.ts'
+
+/** What a decision is made from: the stored keys, and the database's time in epoch milliseconds. */
+export interface KeyState {
+  keys: readonly StoredKey[]
+  now: number
+  policy: Policy
+}
+
+export interface Decision<T> {
+  result: T
+  steps: readonly Step[]
+  /** What else belongs into the same transaction. */
+  also?: (mutation: Mutation) => Promise<void>
+}
+
+/**
+ * The one way to change stored signing keys. `decide` is asked twice: first without a lock, so that nothing is locked
+ * when there is nothing to do and new keys can be made beforehand, and again under the row lock, where it counts. So
+ * any number of processes may try the same at the same time, and each step happens once.
+ *
+ * @throws what `decide` throws.
+ */
+export async function changeKeys<T>(
+  parts: { database: Database; encryption: KeyEncryption },
+  actor: Actor,
+  decide: (state: KeyState) => Decision<T>,
+): Promise<T> {
+  const { database, encryption } = parts
+  const foreseen = decide(await database.read(async db => readState(db, await databaseNow(db))))
+  if (foreseen.steps.length === 0 && !foreseen.also) return foreseen.result
+  const spares = await Promise.all(
+    foreseen.steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])),
+  )
+  return mutate(database, actor, async mutation => {
+    const { now } = await lockSigningKeys(mutation.trx)
+    const { result, steps, also } = decide(await readState(mutation.trx, now))
+    await applySteps(mutation, steps, { encryption, spares, now })
+    await also?.(mutation)
+    return result
+  })
+}
+
+async function readState(db: Handle, now: number): Promise<KeyState> {
+  return { keys: await publishedKeys(db), policy: (await readInstallation(db)).policy, now }
+}

@@ -1,0 +1,130 @@
+import { fieldChanges } from '../audit/audit-event.ts'
+import type { SigningAlg } from '../config/config.ts'
+import {
+  MOST_PUBLISHED_KEYS,
+  rotationFaults,
+  SHORTEST_PUBLISH_LEAD_SECONDS,
+} from '../config/rotation-policy.ts'
+import { updatePolicy } from '../database/installation-policy.ts'
+import { type Policy, publishedAlgs } from '../database/policy.ts'
+import { Conflict, type Fault, Invalid } from '../errors.ts'
+import type { Decision, KeyState } from './key-change.ts'
+import { duePlan, reschedulePlan } from './rotation.ts'
+
+/** What is to be different. In `audienceSigningAlgs` null takes a choice back (RFC 7396). */
+export interface PolicyChange {
+  signingAlg?: SigningAlg
+  /** Every algorithm that is to have keys. */
+  signingAlgs?: readonly SigningAlg[]
+  audienceSigningAlgs?: Readonly<Record<string, SigningAlg | null>>
+  rotationIntervalSeconds?: number
+  publishLeadSeconds?: number
+  maxKeyLifetimeSeconds?: number
+  unendingKeysAllowed?: boolean
+}
+
+/**
+ * A new policy, and what it means for the keys: a dropped algorithm's keys retire, a new one's are published, and
+ * standbys get the turn that the new times give them.
+ *
+ * @throws {Invalid} where it does not add up. @throws {Conflict} where an algorithm is chosen that cannot sign yet.
+ */
+export function decidePolicy(
+  { keys, now, policy: before }: KeyState,
+  change: PolicyChange,
+  limits: { shortPublishLeadAllowed: boolean },
+): Decision<Policy> {
+  const after = changed(before, change)
+  const faults = [...algFaults(after, change), ...timeFaults(before, after, limits)]
+  if (faults.length > 0)
+    throw new Invalid(faults.map(fault => ({ ...fault, pointer: `/policy${fault.pointer}` })))
+  refuseUnready(keys, before, after)
+  refuseCrowd(keys, before, after)
+  const changes = fieldChanges(before, after)
+  if (Object.keys(changes).length === 0) return { result: before, steps: [] }
+  return {
+    result: after,
+    steps: [...duePlan(keys, now, after), ...reschedulePlan(keys, now, after)],
+    also: async ({ trx, record }) => {
+      const id = await updatePolicy(trx, after)
+      const event = {
+        action: 'installation.update' as const,
+        targetKind: 'installation',
+        targetId: id,
+        changes,
+      }
+      record(event, { kind: 'installation', id })
+    },
+  }
+}
+
+function changed(before: Policy, change: PolicyChange): Policy {
+  const { signingAlgs, audienceSigningAlgs, ...fields } = change
+  const signingAlg = change.signingAlg ?? before.signingAlg
+  const published = signingAlgs ?? publishedAlgs(before)
+  const choices = Object.entries({ ...before.audienceSigningAlgs, ...audienceSigningAlgs })
+  return {
+    ...before,
+    ...fields,
+    signingAlg,
+    otherSigningAlgs: published.filter(alg => alg !== signingAlg),
+    audienceSigningAlgs: Object.fromEntries(
+      choices.filter((choice): choice is [string, SigningAlg] => choice[1] !== null),
+    ),
+  }
+}
+
+/** What is chosen has to be published, now and after this change. */
+function algFaults(after: Policy, { signingAlg, signingAlgs }: PolicyChange): Fault[] {
+  const faults: Fault[] = []
+  if (signingAlgs && !signingAlgs.includes(after.signingAlg)) {
+    faults.push({ pointer: '/signing_algs', message: `must have the default algorithm, ${after.signingAlg}` })
+  }
+  const published = signingAlgs ?? publishedAlgs({ ...after, signingAlg: signingAlg ?? after.signingAlg })
+  for (const [audience, alg] of Object.entries(after.audienceSigningAlgs)) {
+    if (!published.includes(alg)) {
+      const pointer = `/audience_signing_algs/${audience.replaceAll('~', '~0').replaceAll('/', '~1')}`
+      faults.push({ pointer, message: `is ${alg}, which signing_algs lacks` })
+    }
+  }
+  return faults
+}
+
+function timeFaults(before: Policy, after: Policy, limits: { shortPublishLeadAllowed: boolean }): Fault[] {
+  const faults = rotationFaults(after, publishedAlgs(after).length)
+  const shortened = after.publishLeadSeconds < before.publishLeadSeconds
+  if (
+    shortened &&
+    after.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS &&
+    !limits.shortPublishLeadAllowed
+  ) {
+    const message = `must be at least ${SHORTEST_PUBLISH_LEAD_SECONDS}, because istiod may ask for the JWKS that seldom after a failure; if no verifier of yours caches it like that, start with MINTMARK_SHORT_PUBLISH_LEAD=allowed`
+    faults.push({ pointer: '/publish_lead_seconds', message })
+  }
+  return faults
+}
+
+/** An algorithm is published first and chosen later, when verifiers have had the lead to see its key. @throws {Conflict} */
+function refuseUnready(keys: KeyState['keys'], before: Policy, after: Policy): void {
+  const chosen = new Set([after.signingAlg, ...Object.values(after.audienceSigningAlgs)])
+  const chosenBefore = new Set([before.signingAlg, ...Object.values(before.audienceSigningAlgs)])
+  for (const alg of chosen) {
+    if (chosenBefore.has(alg) || keys.some(key => key.alg === alg && key.state === 'active')) continue
+    const standby = keys.find(key => key.alg === alg && key.state === 'standby')
+    const when =
+      standby?.activatesAt == null
+        ? `Put it into signing_algs first, and choose it ${after.publishLeadSeconds} s later.`
+        : `It is published, and can sign from ${new Date(standby.activatesAt).toISOString()} on: choose it then.`
+    throw new Conflict('signing_alg_not_ready', `No verifier knows a key of ${alg} yet. ${when}`)
+  }
+}
+
+/** The keys that retire count until they have left. @throws {Conflict} */
+function refuseCrowd(keys: KeyState['keys'], before: Policy, after: Policy): void {
+  const added = publishedAlgs(after).filter(alg => !publishedAlgs(before).includes(alg))
+  if (added.length === 0 || keys.length + 2 * added.length <= MOST_PUBLISHED_KEYS) return
+  throw new Conflict(
+    'too_many_signing_keys',
+    `${keys.length} keys are published, verifiers take ${MOST_PUBLISHED_KEYS}, and an algorithm needs two: wait until some have left.`,
+  )
+}

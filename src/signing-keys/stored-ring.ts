@@ -1,0 +1,52 @@
+import type { Database } from '../database/database.ts'
+import { readInstallation } from '../database/installation.ts'
+import { Unavailable } from '../errors.ts'
+import { KeyRing, type RingKey } from './jwks.ts'
+import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
+import { importPrivateKey, type SigningKey } from './signing-key.ts'
+import { publishedKeys, type StoredKey } from './signing-key-repository.ts'
+
+/**
+ * The stored keys, and the policy of the same moment, as a ring. Private halves that `before` holds are not decrypted
+ * again, so that a process that serves goes on signing whatever becomes of the encryption keys. A private half that
+ * does not open is a fault: that key is published, and not signed with.
+ *
+ * @throws {Unavailable} when no key is stored: an empty set would end every verifier's trust.
+ */
+export async function readRing(
+  database: Database,
+  encryption: KeyEncryption,
+  before: KeyRing | undefined,
+): Promise<{ ring: KeyRing; faults: KeyDecryptionError[] }> {
+  const { stored, policy } = await database.readSnapshot(async trx => ({
+    stored: await publishedKeys(trx),
+    policy: (await readInstallation(trx)).policy,
+  }))
+  if (stored.length === 0) throw new Unavailable('No signing key is stored. Try again.')
+  const faults: KeyDecryptionError[] = []
+  const opened = stored.map(key =>
+    open(key, encryption, before).catch(error => {
+      if (!(error instanceof KeyDecryptionError)) throw error
+      faults.push(error)
+      return { ...withoutPrivateHalf(key), privateKey: undefined }
+    }),
+  )
+  return { ring: await KeyRing.of(await Promise.all(opened), policy), faults }
+}
+
+async function open(
+  stored: StoredKey,
+  encryption: KeyEncryption,
+  before: KeyRing | undefined,
+): Promise<RingKey> {
+  const { encrypted } = stored
+  const key = withoutPrivateHalf(stored)
+  if (!encrypted) return { ...key, privateKey: undefined }
+  const held = before?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
+  const privateKey = held ?? importPrivateKey(await encryption.decrypt(key.kid, encrypted))
+  return { ...key, privateKey }
+}
+
+export function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {
+  return key
+}

@@ -1,0 +1,37 @@
+/** A kind of verifier, and how long it goes by the JWKS that it has. */
+export interface Verifier {
+  name: string
+  /** Between two fetches that succeed. */
+  refreshSeconds: number
+  /** Between two fetches when one has failed before. */
+  afterFailureSeconds: number
+  /** What makes it fetch at once. */
+  sooner: string
+}
+
+/**
+ * How the verifiers that we know of cache a JWK Set. None of them asks again for a kid that it does not know. Sources:
+ * istio/istio pilot/pkg/model/jwks_resolver.go, Envoy's jwt_authn, AWS's documentation of HTTP APIs.
+ */
+export const VERIFIERS: readonly Verifier[] = [
+  {
+    name: 'Envoy (remote_jwks)',
+    refreshSeconds: 300,
+    afterFailureSeconds: 600,
+    sooner:
+      'restart Envoy; for the next time, a shorter cache_duration (300 s in deploy/envoy, 600 s unless set)',
+  },
+  {
+    name: 'Istio (istiod fetches)',
+    refreshSeconds: 1200,
+    afterFailureSeconds: 3600,
+    sooner:
+      'kubectl rollout restart deployment/istiod -n istio-system; for the next time, a shorter PILOT_JWT_PUB_KEY_REFRESH_INTERVAL. While every fetch fails it keeps the old keys for up to 7 days',
+  },
+  {
+    name: 'AWS API Gateway (HTTP API)',
+    refreshSeconds: 7200,
+    afterFailureSeconds: 7200,
+    sooner: 'nothing is known to',
+  },
+]

@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto'
+import { decodeProtectedHeader } from 'jose'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { request, startTestService, type TestService, testEnvironment } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+const secret = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
+const [E1, E2, E3] = [secret('e1'), secret('e2'), secret('e3')] as const
+const shared = testEnvironment()
+
+let database: TestDatabase
+let old: TestService
+const started: TestService[] = []
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  old = await replica(E1)
+})
+afterAll(async () => {
+  for (const service of started) await service.stop()
+  await database.drop()
+})
+
+async function replica(keys: string, awaitReady = true): Promise<TestService> {
+  const env = { ...shared, MINTMARK_ENCRYPTION_KEYS: keys }
+  const service = await startTestService({ database, env, awaitReady })
+  started.push(service)
+  return service
+}
+
+const reasonOf = async ({ service }: TestService) => {
+  const unready = () => request(`${service.urls.ops}/readyz`)
+  const { status, body } = await until(
+    'a reason',
+    unready,
+    ({ body }) => ![undefined, 'starting'].includes(body.reason),
+  )
+  expect(status).toBe(503)
+  return body.reason as string
+}
+const rewrap = (service: TestService) => service.admin('POST', '/signing-keys/rewrap')
+const left = async (service: TestService) =>
+  (await service.admin('GET', '/installation')).body.encryption_keys
+const signs = async (service: TestService, key: string) => {
+  const { status, body } = await service.token({ grant_type: 'client_credentials', client_secret: key })
+  return status === 200 ? decodeProtectedHeader(body.access_token).kid : status
+}
+
+describe('changing the encryption key without a pause', () => {
+  it('append it everywhere, move it to the front, rewrap, drop the old one', async () => {
+    const { secret: key } = await old.tenantWithKey()
+    const kid = await signs(old, key)
+    await replica(`${E1},${E2}`)
+    const moved = await replica(`${E2},${E1}`)
+    expect(await left(moved)).toEqual({ current: 'e2', left_on_others: { e1: 2 } })
+
+    const behind = await rewrap(old)
+    expect([behind.status, behind.body.code]).toEqual([409, 'another_encryption_key'])
+    expect((await rewrap(moved)).body).toEqual({ encryption_key: 'e2', rewrapped: 2 })
+    expect((await rewrap(moved)).body).toEqual({ encryption_key: 'e2', rewrapped: 0 })
+    expect(await left(moved)).toEqual({ current: 'e2', left_on_others: {} })
+
+    const dropped = await replica(E2)
+    for (const service of [old, moved, dropped]) expect(await signs(service, key)).toBe(kid)
+    const audited = await database.asOwner("SELECT FROM audit_events WHERE action = 'signing-key.rewrap'")
+    expect(audited).toHaveLength(2)
+  })
+})
+
+describe('a key that does not open', () => {
+  const tamper: [string, string, string, RegExp][] = [
+    [
+      'a flipped bit',
+      E2,
+      "UPDATE signing_keys SET private_encrypted = set_byte(private_encrypted, 40, get_byte(private_encrypted, 40) # 1) WHERE state = 'active'",
+      /^Signing key [\w-]{43} does not open with the encryption key "e2": .* the row was altered/,
+    ],
+    [
+      'a row moved onto another kid',
+      E2,
+      `UPDATE signing_keys AS one SET private_encrypted = other.private_encrypted FROM signing_keys AS other
+        WHERE one.state = 'active' AND other.state = 'standby'`,
+      /^Signing key [\w-]{43} does not open with the encryption key "e2": .* the row was altered/,
+    ],
+    [
+      'a missing key',
+      E3,
+      'SELECT 1',
+      /uses the encryption key "e2", which MINTMARK_ENCRYPTION_KEYS lacks: add it/,
+    ],
+    [
+      'another key under the same id',
+      secret('e2'),
+      'SELECT 1',
+      /"e2" in MINTMARK_ENCRYPTION_KEYS is not the one/,
+    ],
+  ]
+  it.each(tamper)(
+    '%s: a new replica is unready and says so, the others go on signing',
+    async (_, keys, statement, reason) => {
+      const serving = started.at(0) as TestService
+      const { secret: key } = await serving.tenantWithKey()
+      const before = await database.asOwner<{ kid: string; private_encrypted: Buffer }>(
+        'SELECT kid, private_encrypted FROM signing_keys',
+      )
+      const kid = await signs(serving, key)
+      await database.asOwner(statement)
+      const unready = await replica(keys, false)
+      expect(await reasonOf(unready)).toMatch(reason)
+      expect((await request(`${unready.service.urls.public}/.well-known/jwks.json`)).status).toBe(503)
+      // They read the keys anew as well, and keep what they hold.
+      await serving.admin('POST', `/signing-keys/${kid}/hold`)
+      await serving.admin('POST', `/signing-keys/${kid}/release`)
+      expect(await signs(serving, key)).toBe(kid)
+      for (const row of before) {
+        const values = [row.kid, row.private_encrypted]
+        await database.asOwner('UPDATE signing_keys SET private_encrypted = $2 WHERE kid = $1', values)
+      }
+    },
+    30_000,
+  )
+
+  it('stops a rewrap, which then has changed nothing', async () => {
+    const both = await replica(`${E3},${E2}`)
+    const [row] = await database.asOwner<{ kid: string; private_encrypted: Buffer }>(
+      "SELECT kid, private_encrypted FROM signing_keys WHERE state = 'standby'",
+    )
+    await database.asOwner("UPDATE signing_keys SET private_encrypted = '\\x00' WHERE state = 'standby'")
+    const { status, body } = await rewrap(both)
+    expect([status, body.code]).toEqual([409, 'signing_key_not_opened'])
+    expect(body.detail).toContain(row?.kid)
+    expect(await left(both)).toEqual({ current: 'e3', left_on_others: { e2: 2 } })
+    await database.asOwner('UPDATE signing_keys SET private_encrypted = $2 WHERE kid = $1', [
+      row?.kid,
+      row?.private_encrypted,
+    ])
+    expect((await rewrap(both)).body.rewrapped).toBe(2)
+  })
+})
+
+describe('peppers', () => {
+  it('the record counts the secrets that are left on others', async () => {
+    const moved = await startTestService({
+      database,
+      env: {
+        ...shared,
+        MINTMARK_ENCRYPTION_KEYS: E3,
+        MINTMARK_PEPPERS: `${secret('p2')},${shared.MINTMARK_PEPPERS}`,
+      },
+    })
+    started.push(moved)
+    const before = (await moved.admin('GET', '/installation')).body.peppers
+    expect(before.current).toBe('p2')
+    expect(before.left_on_others.p1).toBeGreaterThan(0)
+    const { keyId } = await moved.tenantWithKey()
+    expect(keyId).toMatch(/^key_/)
+    expect((await moved.admin('GET', '/installation')).body.peppers).toEqual(before)
+  })
+})
