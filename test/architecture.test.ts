@@ -32,6 +32,7 @@ const PACKAGES: Record<string, RegExp> = {
   'prom-client': /^system\/metrics/,
   zod: /^admin\//,
   commander: /^cli\//,
+  yaml: /^cli\//,
 }
 
 /** Transports speak to services, not to tables. */

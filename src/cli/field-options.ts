@@ -117,7 +117,8 @@ export function changesOf(command: Command): Record<string, unknown> {
 
 /** `--tier (/tier) must …`: the option or argument that a field came from, then the service's words. */
 export function faultLine(command: Command, { pointer, message }: FieldFault): string {
-  const field = pointer.split('/')[1] ?? ''
+  const [, first = '', second = ''] = pointer.split('/')
+  const field = first === 'policy' ? second : first
   if (field === '') return message
   const candidates = fieldOptions(command).filter(option => option.fields.includes(field))
   const option = candidates.find(candidate => candidate.contribution(command)) ?? candidates[0]

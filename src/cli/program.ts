@@ -3,6 +3,8 @@ import { Command } from 'commander'
 import { packageVersion } from '../system/package-version.ts'
 import { adapterCommands } from './commands/adapter.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
 import { signingKeyCommands } from './commands/signing-key.ts'
@@ -52,11 +54,13 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     adapterCommands,
     signingKeyCommands,
     aibrixCommands,
+    installationCommands,
   ]) {
     commands(program, environment)
   }
   program.commandsGroup('Tokens:')
   tokenCommands(program, environment)
+  doctorCommand(program, environment)
   program.commandsGroup('Help:').helpCommand('help [command]', 'show help for a command')
   pointToHelp(program, 'mintmark')
   return program

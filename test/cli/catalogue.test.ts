@@ -53,21 +53,3 @@ describe.each([
     expect(await cli.attempt([noun, 'delete', name])).toMatchObject({ code: 4, stdout: '' })
   })
 })
-
-describe('mintmark signing-key', () => {
-  it('list is the list of the API', async () => {
-    const { body } = await service.admin('GET', '/signing-keys')
-    expect(await cli.json('signing-key', 'list')).toEqual(body.data)
-    expect(await cli.run('signing-key', 'list')).toMatch(
-      /^KID +ALG +STATE +ACTIVATES +RETIRES\n.+ES256 +(active|standby)/,
-    )
-    expect(await cli.run('signing-key', 'list', '--limit', '1', '-q')).toBe(`${body.data[0].kid}\n`)
-  })
-
-  it('rotate says which key signs from when on', async () => {
-    const next = await cli.json('signing-key', 'rotate')
-    expect(next).toEqual({ kid: expect.any(String), activates_at: expect.stringMatching(/^\d{4}-.*Z$/) })
-    expect(await cli.run('signing-key', 'rotate')).toContain(`${next.kid} signs from `)
-    expect(await cli.run('signing-key', 'rotate', '-q')).toBe(`${next.kid}\n`)
-  })
-})

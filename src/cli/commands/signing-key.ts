@@ -1,6 +1,9 @@
 import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import { bodyOf, text } from '../field-options.ts'
 import { moment, type View } from '../output.ts'
 import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { revokeCommand } from './signing-key-revoke.ts'
 
 interface SigningKey {
   kid: string
@@ -8,6 +11,7 @@ interface SigningKey {
   state: string
   activates_at: string | null
   retires_at: string | null
+  held: boolean
 }
 
 const VIEW: View<SigningKey> = {
@@ -19,6 +23,7 @@ const VIEW: View<SigningKey> = {
     { title: 'STATE', of: key => key.state, state: true },
     { title: 'ACTIVATES', of: key => (key.activates_at === null ? '-' : moment(key.activates_at)) },
     { title: 'RETIRES', of: key => (key.retires_at === null ? '-' : moment(key.retires_at)) },
+    { title: 'HELD', of: key => (key.held ? 'yes' : '-') },
   ],
 }
 
@@ -33,24 +38,29 @@ export function signingKeyCommands(program: Command, environment: NodeJS.Process
   })
   all.action(
     action(environment, async ({ admin, output }) => {
-      // This list takes no query: there are never more than a handful.
+      // This list takes no query: there are never more than ten.
       const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
       await output.list(data.slice(0, all.opts().limit), VIEW)
     }),
   )
   rotate(signingKey, environment)
+  holdAndRelease(signingKey, environment)
+  revokeCommand(signingKey, environment)
+  rewrap(signingKey, environment)
 }
 
 function rotate(signingKey: Command, environment: NodeJS.ProcessEnv): void {
-  resultVerb(signingKey, 'rotate', {
+  const command = resultVerb(signingKey, 'rotate', {
     summary: 'let the standby key sign as soon as verifiers know it',
     details:
       'Keys rotate by themselves; this does it early. Never before the publish lead: gateways cache the JWKS, and a ' +
       'key that they have not seen would get their callers a 401.',
-    examples: ['mintmark signing-key rotate'],
-  }).action(
+    examples: ['mintmark signing-key rotate', 'mintmark signing-key rotate --alg RS256'],
+  }).addOption(text('alg', '--alg <name>', 'of this algorithm, not of the default one'))
+  command.action(
     action(environment, async ({ admin, output }) => {
-      const next = await admin.post<{ kid: string; activates_at: string }>('/signing-keys/rotate')
+      const body = bodyOf(command)
+      const next = await admin.post<{ kid: string; activates_at: string }>('/signing-keys/rotate', body)
       await output.either({
         text: `${next.kid} signs from ${moment(next.activates_at)} on.`,
         json: next,
@@ -59,3 +69,49 @@ function rotate(signingKey: Command, environment: NodeJS.ProcessEnv): void {
     }),
   )
 }
+
+function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): void {
+  const verbs = {
+    hold: {
+      summary: 'pin a key: it goes on signing, or stays published, until "release"',
+      details: 'A replica that is cut off has not heard of it, and changes over as it was scheduled.',
+      note: 'Nothing happens to the key by itself until it is released.',
+    },
+    release: {
+      summary: 'let a held key be replaced, or leave, as the schedule says',
+      note: 'The schedule goes on.',
+    },
+  }
+  for (const [name, { note, ...help }] of Object.entries(verbs)) {
+    resultVerb(signingKey, `${name} <kid>`, {
+      ...help,
+      examples: [`mintmark signing-key ${name} ${EXAMPLE_KID}`],
+    }).action(
+      action<[kid: string]>(environment, async ({ admin, output }, kid) => {
+        const key = await admin.post<SigningKey>(`${path`/signing-keys/${kid}`}/${name}`)
+        await output.object(key, VIEW, note)
+      }),
+    )
+  }
+}
+
+function rewrap(signingKey: Command, environment: NodeJS.ProcessEnv): void {
+  resultVerb(signingKey, 'rewrap', {
+    summary: 'put all private halves under the encryption key that comes first',
+    details:
+      'After it the others can be dropped from MINTMARK_ENCRYPTION_KEYS; "mintmark installation get" counts what is left on them.',
+    examples: ['mintmark signing-key rewrap'],
+  }).action(
+    action(environment, async ({ admin, output }) => {
+      const done = await admin.post<{ encryption_key: string; rewrapped: number }>('/signing-keys/rewrap')
+      const { encryption_key: id, rewrapped } = done
+      await output.either({
+        text: `${rewrapped} private halves were put under "${id}". All are under it now.`,
+        json: done,
+        id,
+      })
+    }),
+  )
+}
+
+const EXAMPLE_KID = 'dGhpcyBpcyBub3QgYSBrZXksIG9ubHkgYW4gZXhhbXA'

@@ -3,6 +3,7 @@ import { systemClock } from '../../system/clock.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { httpCall } from '../http-call.ts'
 import { readInput } from '../input.ts'
+import { decodeJwt, tokenIn } from '../jwt.ts'
 import { moment, type Output } from '../output.ts'
 import { record } from '../table.ts'
 import { printableJson, styled } from '../terminal-text.ts'
@@ -43,7 +44,7 @@ export function inspectCommand(token: Command, environment: NodeJS.ProcessEnv): 
     action<[file: string | undefined]>(environment, async ({ output }, file) => {
       const expectation = checked(command.opts<Expectation>())
       const jwt = tokenIn(await readInput(file, 'no token: name a file, or pipe the token in.'))
-      const decoded = decode(jwt)
+      const decoded = decodeJwt(jwt)
       const keys = await jwksUrl(expectation)
       if (keys !== undefined) await verify(jwt, decoded, keys, expectation)
       await show(output, decoded, verdict(keys, expectation))
@@ -62,31 +63,6 @@ function checked(expectation: Expectation): Expectation {
     }
   }
   return expectation
-}
-
-/** The token itself, out of a header's value or an answer of the token endpoint too. */
-function tokenIn(input: string): string {
-  const text = input.startsWith('{') ? parsedJson(input)?.access_token : input.replace(/^Bearer +/i, '')
-  return typeof text === 'string' ? text : ''
-}
-
-/** RFC 7515 §7.1. @throws {CliError} */
-function decode(jwt: string): Decoded {
-  const parts = jwt.split('.')
-  const [header, claims] = parts
-    .slice(0, 2)
-    .map(part => parsedJson(Buffer.from(part, 'base64url').toString('utf8')))
-  if (parts.length === 3 && header && claims) return { header, claims }
-  throw new CliError(EXIT.usage, 'the input is not a signed JWT (three parts with dots between).')
-}
-
-function parsedJson(text: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** undefined: nothing to verify with. OpenID Connect Discovery §4.3: the metadata must name the issuer asked for. */

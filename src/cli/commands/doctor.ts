@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { ageFindings } from '../doctor/age-checks.ts'
+import { type Finding, note, wrong } from '../doctor/finding.ts'
+import { issuerFindings } from '../doctor/issuer-checks.ts'
+import { tokenFindings } from '../doctor/token-checks.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { collect } from '../field-options.ts'
+import { readInput } from '../input.ts'
+import { tokenIn } from '../jwt.ts'
+import type { View } from '../output.ts'
+import { action, type Invocation, resultVerb } from '../verb.ts'
+
+interface Options {
+  issuer: string
+  token?: string
+  istio?: string[]
+}
+
+const VIEW: View<Finding> = {
+  plural: 'findings',
+  id: finding => finding.check,
+  columns: [
+    { title: '', of: finding => MARKS[finding.level] },
+    { title: 'CHECK', of: finding => finding.check },
+    { title: 'FOUND', of: finding => finding.message },
+  ],
+}
+const MARKS = { ok: 'ok', note: '-', wrong: 'WRONG' }
+
+export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(program, 'doctor', {
+    summary: 'look at an issuer, and at Istio files, from where a gateway stands',
+    details:
+      'Reads discovery and JWKS as istiod would, and says what a gateway would trip over. With MINTMARK_TOKEN set, the ' +
+      'ages of the keys are compared with the caches of Istio, Envoy and AWS. Ends with 0 when all is well, else with 5.',
+    examples: [
+      'mintmark doctor --issuer https://tokens.example.com',
+      'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
+      'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
+    ],
+    quiet: 'print nothing but what is wrong',
+  })
+    .requiredOption('--issuer <url>', 'what "iss" is; where discovery begins')
+    .option('--token <file>', 'a token to verify, and to show the headers of; "-" is standard input')
+    .option('--istio <file>', 'Istio resources to look through (repeatable)', collect)
+  command.action(
+    action(environment, async invocation => {
+      const options = command.opts<Options>()
+      checkIssuer(options.issuer)
+      const findings = await examine(options, invocation, environment)
+      const faults = findings.filter(finding => finding.level === 'wrong')
+      await invocation.output.list(command.opts().quiet ? faults : findings, VIEW)
+      if (faults.length === 0) return invocation.output.note('All is well.')
+      throw new CliError(EXIT.conflict, `${faults.length} of ${findings.length} findings are wrong.`)
+    }),
+  )
+}
+
+async function examine(
+  options: Options,
+  invocation: Invocation,
+  environment: NodeJS.ProcessEnv,
+): Promise<Finding[]> {
+  const { findings, jwksUrl } = await issuerFindings(options.issuer)
+  if (environment.MINTMARK_TOKEN || environment.MINTMARK_TOKEN_FILE)
+    findings.push(...(await ageFindings(invocation.admin)))
+  else
+    findings.push(
+      note('ages', 'set MINTMARK_TOKEN to compare the ages of the keys with the caches of verifiers'),
+    )
+  if (options.token !== undefined) {
+    const jwt = tokenIn(await readInput(options.token, 'no token: name a file, or pipe the token in.'))
+    if (jwksUrl === undefined) findings.push(wrong('token', 'there are no keys to verify it with.'))
+    else findings.push(...(await tokenFindings(jwt, { issuer: options.issuer, jwksUrl })))
+  }
+  if (options.istio) {
+    const files = await Promise.all(options.istio.map(readYaml))
+    const { istioFindings } = await import('../doctor/istio-checks.ts')
+    findings.push(...istioFindings(files, options.issuer))
+  }
+  return findings
+}
+
+function checkIssuer(issuer: string): void {
+  const url = URL.canParse(issuer) ? new URL(issuer) : undefined
+  if (!url || !/^https?:$/.test(url.protocol))
+    throw new CliError(EXIT.usage, '--issuer must be an http or https URL.')
+}
+
+async function readYaml(name: string): Promise<{ name: string; text: string }> {
+  try {
+    return { name, text: await readFile(name, 'utf8') }
+  } catch (error) {
+    throw new CliError(EXIT.usage, `${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+  }
+}

@@ -1,0 +1,125 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { changesOf, collect, FieldOption, list, text, wholeNumber } from '../field-options.ts'
+import { moment, part, type View } from '../output.ts'
+import { action, noun, resultVerb } from '../verb.ts'
+
+interface Replica {
+  id: string
+  host: string
+  state: string
+  seen_at: string
+}
+interface Installation {
+  id: string
+  issuer: string
+  policy: object
+  replicas: Replica[]
+}
+
+const VIEW: View<Installation> = {
+  plural: 'installations',
+  id: installation => installation.id,
+  columns: [{ title: 'ID', of: installation => installation.id }],
+  parts: [
+    part('replicas', installation => installation.replicas, [
+      { title: 'HOST', of: replica => replica.host },
+      { title: 'STATE', of: replica => replica.state, state: true },
+      { title: 'SEEN', of: replica => moment(replica.seen_at) },
+    ]),
+  ],
+}
+
+export function installationCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const installation = noun(program, 'installation', {
+    summary: 'what all replicas share: the policy, and what is left on old secrets',
+    examples: ['mintmark installation get'],
+  })
+  resultVerb(installation, 'get', {
+    summary: 'show the policy, how many signing keys it comes to, and the replicas',
+    details:
+      'Under "left_on_others" is what still depends on a pepper or encryption key that is not the current one.',
+    examples: ['mintmark installation get', 'mintmark installation get -o json'],
+  }).action(
+    action(environment, async ({ admin, output }) => {
+      await output.object(await admin.get<Installation>('/installation'), VIEW)
+    }),
+  )
+  update(installation, environment)
+}
+
+function update(installation: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(installation, 'update', {
+    summary: 'change the policy, where it adds up',
+    details:
+      'An algorithm is published first (--publish-alg, together with those that stay) and can be chosen when its key ' +
+      'has been published for the lead. Changed times give every standby another turn.',
+    examples: [
+      'mintmark installation update --rotation-interval-seconds 604800',
+      'mintmark installation update --publish-alg ES256 --publish-alg RS256',
+      'mintmark installation update --audience-alg legacy=RS256',
+    ],
+  })
+  for (const option of settings()) command.addOption(option)
+  command.action(
+    action(environment, async ({ admin, output }) => {
+      const changed = await admin.patch<Installation>('/installation', { policy: changesOf(command) })
+      await output.object(changed, VIEW, 'Updated the policy.')
+    }),
+  )
+}
+
+const settings = () => [
+  wholeNumber(
+    'rotation_interval_seconds',
+    '--rotation-interval-seconds <n>',
+    'age at which a signing key is replaced',
+  ),
+  wholeNumber(
+    'publish_lead_seconds',
+    '--publish-lead-seconds <n>',
+    'how long a key is published before it is used',
+  ),
+  list('signing_algs', '--publish-alg <name>', 'the algorithms that have keys'),
+  text('signing_alg', '--signing-alg <name>', 'what signs unless the audience needs another'),
+  audienceAlgs(),
+  wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
+  unendingKeys(),
+]
+
+function audienceAlgs(): FieldOption {
+  const description = 'what signs for this audience; "default" takes the choice back (repeatable)'
+  const option = new FieldOption(
+    '--audience-alg <audience=alg>',
+    description,
+    ['audience_signing_algs'],
+    (pairs: string[]) => ({
+      audience_signing_algs: Object.fromEntries(pairs.map(pair => splitChoice(pair))),
+    }),
+  )
+  return option.argParser((value: string, before: unknown) => {
+    splitChoice(value)
+    return collect(value, before)
+  })
+}
+
+/** An audience may hold a "=" itself, an algorithm cannot. */
+function splitChoice(pair: string): [string, string | null] {
+  const equals = pair.lastIndexOf('=')
+  if (equals < 1) throw new InvalidArgumentError('It must be audience=alg.')
+  const alg = pair.slice(equals + 1)
+  return [pair.slice(0, equals), alg === 'default' ? null : alg]
+}
+
+function unendingKeys(): FieldOption {
+  const description = 'whether API keys may have no end'
+  const option = new FieldOption(
+    '--unending-keys <yes|no>',
+    description,
+    ['unending_keys_allowed'],
+    (value: string) => ({
+      unending_keys_allowed: value === 'yes',
+    }),
+  )
+  option.choices(['yes', 'no'])
+  return option
+}

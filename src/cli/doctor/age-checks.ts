@@ -1,0 +1,40 @@
+import { VERIFIERS } from '../../signing-keys/verifiers.ts'
+import type { AdminClient } from '../admin-client.ts'
+import { type Finding, note, ok, wrong } from './finding.ts'
+import { missed } from './jwks-checks.ts'
+
+interface SigningKey {
+  kid: string
+  alg: string
+  state: string
+  published_at: string
+  activates_at: string | null
+  held: boolean
+}
+
+/** How old keys are and will be when they sign, against the caches that we know of. The JWKS does not tell; the admin API does. */
+export async function ageFindings(admin: AdminClient): Promise<Finding[]> {
+  const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
+  return data.flatMap(({ kid, alg, state, published_at, activates_at, held }) => {
+    const check = `${alg} ${state}`
+    if (held) return [note(check, `${kid} is held: nothing replaces it until it is released`)]
+    if (state !== 'standby') return []
+    if (activates_at === null)
+      return [wrong(check, `${kid} has no turn: the key that signs is held, or rotation does not run.`)]
+    const ahead = Math.round((Date.parse(activates_at) - Date.parse(published_at)) / 1000)
+    const late = missed(ahead)
+    if (late !== '')
+      return [
+        wrong(
+          check,
+          `${kid} signs ${ahead} s after it was published: too early for ${late}. Lengthen publish_lead_seconds.`,
+        ),
+      ]
+    return [
+      ok(
+        check,
+        `${kid} signs ${ahead} s after it was published: known to ${VERIFIERS.map(({ name }) => name).join(', ')}`,
+      ),
+    ]
+  })
+}

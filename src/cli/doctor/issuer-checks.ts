@@ -1,0 +1,82 @@
+import { systemClock } from '../../system/clock.ts'
+import { CliError } from '../exit-codes.ts'
+import { type Answer, httpCall } from '../http-call.ts'
+import { type Finding, note, ok, wrong } from './finding.ts'
+import { type Jwks, jwksFindings } from './jwks-checks.ts'
+
+/** Of the answer's Date header, which has whole seconds. */
+const LARGEST_CLOCK_DIFFERENCE_SECONDS = 5
+
+/**
+ * Reads the metadata and the keys as istiod would: the issuer with one "/" taken off its end, and what `jwks_uri` says.
+ * What cannot be reached is a finding like any other. `jwks` is there when it could be read.
+ */
+export async function issuerFindings(
+  issuer: string,
+): Promise<{ findings: Finding[]; jwks?: Jwks; jwksUrl?: string }> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const metadata = await get(url)
+  if (typeof metadata === 'string')
+    return { findings: [wrong('discovery', `${metadata} istiod needs it unless jwksUri is set.`)] }
+  const findings = [...transportFindings(issuer), ...clockFindings(metadata)]
+  const { issuer: named, jwks_uri: jwksUrl } = (metadata.body ?? {}) as Record<string, unknown>
+  if (metadata.status !== 200 || typeof jwksUrl !== 'string' || !URL.canParse(jwksUrl)) {
+    return {
+      findings: [
+        ...findings,
+        wrong(
+          'discovery',
+          `${url} answers ${metadata.status} without a jwks_uri: it is no metadata of an issuer.`,
+        ),
+      ],
+    }
+  }
+  findings.push(
+    named === issuer
+      ? ok('issuer', `the metadata names "${issuer}", byte for byte`)
+      : wrong(
+          'issuer',
+          `the metadata names "${named}": gateways compare it byte for byte with "iss". Set MINTMARK_ISSUER and the gateway to the same.`,
+        ),
+  )
+  const answer = await get(jwksUrl)
+  if (typeof answer === 'string') return { findings: [...findings, wrong('jwks', answer)] }
+  const read = jwksFindings(jwksUrl, answer)
+  return { findings: [...findings, ...read.findings], jwksUrl, ...(read.jwks && { jwks: read.jwks }) }
+}
+
+/** The answer, or why there is none. */
+async function get(url: string): Promise<Answer | string> {
+  try {
+    return await httpCall(url, {}, '--issuer')
+  } catch (error) {
+    if (error instanceof CliError) return error.message
+    throw error
+  }
+}
+
+function transportFindings(issuer: string): Finding[] {
+  const https = new URL(issuer).protocol === 'https:'
+  return https
+    ? []
+    : [
+        note(
+          'transport',
+          'plain http: whoever is between can publish keys of their own; production refuses it',
+        ),
+      ]
+}
+
+function clockFindings({ headers }: Answer): Finding[] {
+  const theirs = Date.parse(headers.get('date') ?? '')
+  if (Number.isNaN(theirs)) return [note('clock', 'the answer has no Date: the clock cannot be compared')]
+  const seconds = Math.round((systemClock.wallMs() - theirs) / 1000)
+  if (Math.abs(seconds) <= LARGEST_CLOCK_DIFFERENCE_SECONDS) return [ok('clock', 'the same here and there')]
+  const direction = seconds > 0 ? 'ahead of' : 'behind'
+  return [
+    wrong(
+      'clock',
+      `this host is ${Math.abs(seconds)} s ${direction} the issuer's: gateways forgive 60 s. Check the time synchronisation of both.`,
+    ),
+  ]
+}

@@ -1,0 +1,158 @@
+import { parseAllDocuments } from 'yaml'
+import { CLAIM_HEADERS, STRIPPED_NAMES, STRIPPED_PREFIXES } from '../../gateway/headers.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { type Finding, ok, wrong } from './finding.ts'
+
+type Json = Record<string, unknown>
+
+interface Resource {
+  kind: string
+  namespace: string
+  name: string
+  spec: Json
+}
+
+/** What is missing in Istio's resources, seen together, for tokens of this issuer. @throws {CliError} for text that is no YAML. */
+export function istioFindings(files: readonly { name: string; text: string }[], issuer: string): Finding[] {
+  const resources = files.flatMap(readResources)
+  const authentications = resources.filter(({ kind }) => kind === 'RequestAuthentication')
+  if (authentications.length === 0)
+    return [wrong('istio', 'there is no RequestAuthentication in these files: nothing is verified.')]
+  const ours = authentications.filter(resource => rulesOf(resource).some(rule => rule.issuer === issuer))
+  if (ours.length === 0)
+    return [
+      wrong(
+        'istio',
+        `no jwtRule has the issuer "${issuer}": tokens of it are refused, or pass unverified. It is compared byte for byte.`,
+      ),
+    ]
+  return ours.flatMap(resource => [
+    ...ruleFindings(resource, issuer),
+    ...policyFindings(resource, resources),
+    ...stripFindings(resource, resources),
+  ])
+}
+
+function readResources({ name, text }: { name: string; text: string }): Resource[] {
+  return parseAllDocuments(text).flatMap(document => {
+    const [fault] = document.errors
+    if (fault) throw new CliError(EXIT.usage, `${name} is no YAML: ${fault.message.split('\n')[0]}`)
+    const resource = document.toJS() as Json | null
+    const items = resource?.kind === 'List' ? ((resource.items ?? []) as Json[]) : [resource ?? {}]
+    return items.filter(item => typeof item.kind === 'string').map(toResource)
+  })
+}
+
+function toResource({ kind, metadata, spec }: Json): Resource {
+  const { name, namespace } = (metadata ?? {}) as Json
+  return {
+    kind: String(kind),
+    name: String(name),
+    namespace: String(namespace ?? 'default'),
+    spec: (spec ?? {}) as Json,
+  }
+}
+
+const rulesOf = ({ spec }: Resource) => (Array.isArray(spec.jwtRules) ? (spec.jwtRules as Json[]) : [])
+const shown = ({ kind, namespace, name }: Resource) => `${kind} ${namespace}/${name}`
+
+function ruleFindings(resource: Resource, issuer: string): Finding[] {
+  const findings: Finding[] = []
+  for (const rule of rulesOf(resource).filter(candidate => candidate.issuer === issuer)) {
+    if (!Array.isArray(rule.audiences) || rule.audiences.length === 0)
+      findings.push(
+        wrong(
+          'audiences',
+          `${shown(resource)} names no audiences: tokens meant for another service pass. Add: audiences: [vllm]`,
+        ),
+      )
+    const made = new Map(
+      ((rule.outputClaimToHeaders ?? []) as Json[]).map(({ header, claim }) => [
+        String(header).toLowerCase(),
+        claim,
+      ]),
+    )
+    const absent = CLAIM_HEADERS.filter(({ header, claim }) => made.get(header) !== claim)
+    if (absent.length > 0) {
+      const lines = absent.map(({ header, claim }) => `{ header: ${header}, claim: ${claim} }`)
+      findings.push(
+        wrong(
+          'headers',
+          `${shown(resource)} lacks in outputClaimToHeaders, so that a client's own would reach the engine: ${lines.join(', ')}`,
+        ),
+      )
+    }
+  }
+  return findings.length > 0
+    ? findings
+    : [ok('rule', `${shown(resource)} names its audiences and makes all headers`)]
+}
+
+/** A RequestAuthentication lets requests without a token through: a policy on the same workloads has to refuse them. */
+function policyFindings(resource: Resource, all: readonly Resource[]): Finding[] {
+  const policies = all.filter(({ kind, spec }) => kind === 'AuthorizationPolicy' && demandsPrincipal(spec))
+  if (policies.some(policy => covers(policy, resource)))
+    return [ok('policy', `requests without a token are refused where ${shown(resource)} applies`)]
+  return [
+    wrong(
+      'policy',
+      `${shown(resource)} stands without an AuthorizationPolicy that refuses requests without a token on the same workloads: THEY PASS. Add one (deploy/istio/authorization-policy.yaml).`,
+    ),
+  ]
+}
+
+/** DENY for whoever has no principal, or ALLOW in which each rule asks for one. */
+function demandsPrincipal({ action = 'ALLOW', rules }: Json): boolean {
+  const list = Array.isArray(rules) ? (rules as Json[]) : []
+  const sources = (rule: Json) =>
+    (Array.isArray(rule.from) ? (rule.from as Json[]) : []).map(from => (from.source ?? {}) as Json)
+  if (action === 'DENY')
+    return list.some(
+      rule =>
+        rule.to === undefined &&
+        rule.when === undefined &&
+        sources(rule).some(source => [source.notRequestPrincipals].flat().includes('*')),
+    )
+  if (action !== 'ALLOW' || list.length === 0) return false
+  return list.every(
+    rule =>
+      sources(rule).length > 0 && sources(rule).every(source => Array.isArray(source.requestPrincipals)),
+  )
+}
+
+/** Whether one applies wherever the other does: the same target, or all of the namespace. */
+function covers(wide: Resource, narrow: Resource): boolean {
+  const target = ({ spec }: Resource) =>
+    JSON.stringify([spec.selector ?? null, spec.targetRefs ?? spec.targetRef ?? null])
+  const everything = JSON.stringify([null, null])
+  const sameNamespace = wide.namespace === narrow.namespace
+  return (
+    (sameNamespace && target(wide) === target(narrow)) ||
+    ((sameNamespace || wide.namespace === 'istio-system') && target(wide) === everything)
+  )
+}
+
+/** Headers that steer the engine, and that the mapping does not overwrite. */
+function stripFindings(resource: Resource, all: readonly Resource[]): Finding[] {
+  const removing = all.filter(({ kind }) => ['EnvoyFilter', 'VirtualService', 'HTTPRoute'].includes(kind))
+  const text = JSON.stringify(removing.map(({ spec }) => spec)).toLowerCase()
+  const overwritten = new Set(CLAIM_HEADERS.map(({ header }) => header))
+  const families = STRIPPED_PREFIXES.map(({ name }) => name)
+  const named = (name: string) => new RegExp(`(^|[^a-z0-9-])${name}([^a-z0-9-]|$)`).test(text)
+  const missing = [
+    ...families.filter(family => !named(family)).map(family => `${family}*`),
+    ...STRIPPED_NAMES.filter(
+      name =>
+        !overwritten.has(name) &&
+        !named(name) &&
+        !families.some(family => name.startsWith(family) && named(family)),
+    ),
+  ]
+  if (missing.length === 0) return [ok('strips', 'headers that steer the engine are removed')]
+  return [
+    wrong(
+      'strips',
+      `a client may send these past ${shown(resource)}: ${missing.join(', ')}. deploy/istio/envoy-filter.yaml removes them.`,
+    ),
+  ]
+}

@@ -1,0 +1,117 @@
+import { MOST_PUBLISHED_KEYS } from '../../config/rotation-policy.ts'
+import { VERIFIERS } from '../../signing-keys/verifiers.ts'
+import type { Answer } from '../http-call.ts'
+import { type Finding, ok, wrong } from './finding.ts'
+
+export interface Jwks {
+  keys: Record<string, unknown>[]
+}
+
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k', 'oth']
+/** With a publish lead of ten minutes or more the JWKS may be kept for as long as this. */
+const FULL_MAX_AGE_SECONDS = 300
+
+/** RFC 7517 §5, and what verifiers need of it. */
+export function jwksFindings(
+  url: string,
+  { status, headers, body }: Answer,
+): { findings: Finding[]; jwks?: Jwks } {
+  const { keys } = (body ?? {}) as { keys?: unknown }
+  if (status !== 200 || !Array.isArray(keys)) {
+    return {
+      findings: [
+        wrong(
+          'jwks',
+          `${url} answers ${status} without a list of keys. While it does, gateways that start refuse every token.`,
+        ),
+      ],
+    }
+  }
+  const jwks = { keys: keys as Jwks['keys'] }
+  return { findings: [...setFindings(jwks), ...successionFindings(jwks), ...cacheFindings(headers)], jwks }
+}
+
+function setFindings({ keys }: Jwks): Finding[] {
+  const findings: Finding[] = []
+  if (keys.length === 0)
+    findings.push(wrong('jwks', 'the set is empty: Envoy takes no such set, and no token verifies.'))
+  if (keys.length > MOST_PUBLISHED_KEYS) {
+    findings.push(
+      wrong(
+        'jwks',
+        `${keys.length} keys are published: some verifiers take no more than ${MOST_PUBLISHED_KEYS}.`,
+      ),
+    )
+  }
+  if (keys.some(key => PRIVATE_MEMBERS.some(member => member in key)))
+    findings.push(
+      wrong('jwks', 'a PRIVATE key is published. Revoke it at once: mintmark signing-key revoke <kid>'),
+    )
+  const incomplete = keys.filter(
+    key => !['kty', 'kid', 'alg', 'use'].every(member => typeof key[member] === 'string'),
+  )
+  if (incomplete.length > 0)
+    findings.push(wrong('jwks', `${incomplete.length} keys lack kty, kid, alg or use.`))
+  if (new Set(keys.map(key => key.kid)).size < keys.length)
+    findings.push(wrong('jwks', 'two keys have one kid.'))
+  return findings.length > 0 ? findings : [ok('jwks', `${keys.length} public keys, complete`)]
+}
+
+/** An algorithm with one key has nothing that verifiers know beforehand. */
+function successionFindings({ keys }: Jwks): Finding[] {
+  const algs = [...new Set(keys.map(key => String(key.alg)))]
+  const alone = algs.filter(alg => keys.filter(key => key.alg === alg).length < 2)
+  if (alone.length === 0)
+    return keys.length === 0
+      ? []
+      : [ok('succession', `of ${algs.join(' and ')} the next key is published beforehand`)]
+  return [
+    wrong(
+      'succession',
+      `of ${alone.join(' and ')} one key is published: the next one will be unknown to verifiers when it signs.`,
+    ),
+  ]
+}
+
+/** RFC 9111 §5.2.2.1, RFC 9110 §8.8.3. */
+function cacheFindings(headers: Headers): Finding[] {
+  const found = /(?:^|[ ,])max-age=(\d+)/.exec(headers.get('cache-control') ?? '')
+  const findings: Finding[] = []
+  if (!found)
+    findings.push(
+      wrong(
+        'caching',
+        'Cache-Control has no max-age: caches between may keep the keys for as long as they like.',
+      ),
+    )
+  else if (Number(found[1]) > FULL_MAX_AGE_SECONDS)
+    findings.push(
+      wrong(
+        'caching',
+        `max-age is ${found[1]} s: a proxy between has changed it, for Mintmark sends 300 at the most.`,
+      ),
+    )
+  else if (Number(found[1]) < FULL_MAX_AGE_SECONDS) {
+    // It is half of the lead where that is less than 300.
+    findings.push(
+      wrong(
+        'caching',
+        `max-age is ${found[1]} s, so keys are published for about ${Number(found[1]) * 2} s before they sign: too short for ${missed(Number(found[1]) * 2)}.`,
+      ),
+    )
+  } else findings.push(ok('caching', 'max-age is 300 s'))
+  const etag = headers.get('etag')
+  const strong = etag !== null && !etag.startsWith('W/')
+  return [
+    ...findings,
+    strong
+      ? ok('etag', 'strong')
+      : wrong('etag', 'there is no strong ETag: something between has changed the answer.'),
+  ]
+}
+
+/** The verifiers that may not have fetched a key within its lead. */
+export const missed = (leadSeconds: number): string =>
+  VERIFIERS.filter(verifier => verifier.afterFailureSeconds > leadSeconds)
+    .map(verifier => `${verifier.name}, ${verifier.afterFailureSeconds} s`)
+    .join('; ')

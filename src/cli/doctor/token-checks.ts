@@ -1,0 +1,33 @@
+import { CLAIM_HEADERS } from '../../gateway/headers.ts'
+import { decodeJwt } from '../jwt.ts'
+import { type Finding, ok, wrong } from './finding.ts'
+
+/** Whether the token verifies with the published keys, and the headers that a gateway would make of it. */
+export async function tokenFindings(
+  jwt: string,
+  expected: { issuer: string; jwksUrl: string },
+): Promise<Finding[]> {
+  const { claims } = decodeJwt(jwt)
+  const findings = [await verification(jwt, claims, expected)]
+  for (const { claim, header } of CLAIM_HEADERS) {
+    const value = claims[claim]
+    if (typeof value === 'string') findings.push(ok('header', `${header}: ${value}`))
+    else findings.push(wrong('header', `${header} would be missing: the claim "${claim}" is no text.`))
+  }
+  return findings
+}
+
+async function verification(
+  jwt: string,
+  claims: Record<string, unknown>,
+  { issuer, jwksUrl }: { issuer: string; jwksUrl: string },
+): Promise<Finding> {
+  const { verifyAsGateway } = await import('../../tokens/token-verifier.ts')
+  const audience = String([claims.aud].flat()[0])
+  try {
+    await verifyAsGateway(jwt, { jwksUrl, issuer, audience })
+    return ok('token', `signature, type, issuer and expiry hold; its audience is "${audience}"`)
+  } catch (error) {
+    return wrong('token', `it does not verify: ${(error as Error).message}.`)
+  }
+}

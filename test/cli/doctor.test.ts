@@ -1,0 +1,173 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/readme.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf } from './mintmark.ts'
+
+const ISTIO = ['request-authentication', 'authorization-policy', 'envoy-filter'].map(
+  name => `deploy/istio/${name}.yaml`,
+)
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+let issuer: string
+let folder: string
+let token: string
+
+beforeAll(async () => {
+  const port = await freePort()
+  issuer = `http://localhost:${port}`
+  service = await startTestService({ env: { MINTMARK_ISSUER: issuer, MINTMARK_PUBLIC_PORT: String(port) } })
+  cli = cliOf(service)
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-doctor-'))
+  const { secret } = await service.tenantWithKey({ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] })
+  const { body } = await service.token({ grant_type: 'client_credentials', client_secret: secret })
+  token = join(folder, 'token')
+  await writeFile(token, body.access_token)
+})
+afterAll(async () => {
+  await service.stop()
+  await rm(folder, { recursive: true })
+})
+
+/** Written down with these changes, for the issuer of this test. */
+async function istioFiles(change: (text: string) => string, files = ISTIO): Promise<string[]> {
+  const written = await Promise.all(
+    files.map(async (name, index) => {
+      const file = join(folder, `${index}.yaml`)
+      const text = await readFile(new URL(`../../${name}`, import.meta.url), 'utf8')
+      await writeFile(file, change(text.replaceAll('https://tokens.example.com', issuer)))
+      return ['--istio', file]
+    }),
+  )
+  return written.flat()
+}
+const unchanged = (text: string) => text
+const doctor = (...options: string[]) => cli.attempt(['doctor', '--issuer', issuer, ...options])
+
+describe('mintmark doctor', () => {
+  it('finds a good installation well, shows the headers that a gateway would set, and ends with 0', async () => {
+    const { code, stdout, stderr } = await doctor('--token', token, ...(await istioFiles(unchanged)))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'All is well.\n' })
+    expect(stdout).not.toContain('WRONG')
+    for (const line of [
+      /issuer +the metadata names "http:\/\/localhost:\d+", byte for byte/,
+      /jwks +2 public keys, complete/,
+      /ES256 standby +[\w-]{43} signs 2592000 s after it was published: known to Envoy .*, Istio .*, AWS/,
+      /token +signature, type, issuer and expiry hold; its audience is "vllm"/,
+      /header +x-tenant-id: acme/,
+      /header +x-vllm-priority: -10/,
+      /policy +requests without a token are refused/,
+      /strips +headers that steer the engine are removed/,
+    ])
+      expect(stdout).toMatch(line)
+  })
+
+  it.each<[string, (text: string) => string, string[], RegExp]>([
+    [
+      'a RequestAuthentication without an AuthorizationPolicy',
+      unchanged,
+      [ISTIO[0] ?? '', ISTIO[2] ?? ''],
+      /policy .*THEY PASS/,
+    ],
+    [
+      'a policy on other workloads',
+      text =>
+        text.includes('kind: AuthorizationPolicy') ? text.replaceAll('ingressgateway', 'another') : text,
+      ISTIO,
+      /policy .*THEY PASS/,
+    ],
+    ['no audiences', text => text.replace('audiences: [vllm]', ''), ISTIO, /audiences .*names no audiences/],
+    ['no strips', unchanged, ISTIO.slice(0, 2), /strips .*x-llm-d-\*.*x-session-id/],
+    ['one strip less', text => text.replaceAll('target-pod', 'x-other'), ISTIO, /strips .*: target-pod\. /],
+    [
+      'a header that is not made',
+      text => text.replace('- { header: x-tenant-id, claim: tenant }', ''),
+      ISTIO,
+      /headers .*\{ header: x-tenant-id, claim: tenant \}/,
+    ],
+    [
+      'another issuer',
+      text => text.replaceAll(issuer, `${issuer}/`),
+      ISTIO,
+      /istio +no jwtRule has the issuer/,
+    ],
+  ])('warns of %s in Istio files, and ends with 5', async (_, change, files, expected) => {
+    const { code, stdout } = await doctor(...(await istioFiles(change, files)))
+    expect(code).toBe(5)
+    expect(stdout).toMatch(new RegExp(`WRONG +${expected.source}`))
+  })
+
+  it('says of a token that does not verify why', async () => {
+    const bad = join(folder, 'bad')
+    const text = await readFile(token, 'utf8')
+    await writeFile(bad, `${text.slice(0, -4)}AAAA`)
+    const { code, stdout } = await doctor('--token', bad)
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/WRONG +token +it does not verify: signature verification failed/)
+  })
+
+  it('says that nothing answers', async () => {
+    const nobody = `http://127.0.0.1:${await freePort()}`
+    const { code, stdout } = await cli.attempt(['doctor', '--issuer', nobody])
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/WRONG +discovery /)
+  })
+
+  it('with JSON the findings are an array, and -q prints only what is wrong', async () => {
+    const { stdout } = await doctor('-o', 'json')
+    expect(JSON.parse(stdout)).toContainEqual({ level: 'ok', check: 'etag', message: 'strong' })
+    expect(await doctor('-q')).toMatchObject({ code: 0, stdout: '' })
+  })
+})
+
+describe('mintmark doctor at an issuer that something is wrong with', () => {
+  const key = { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'one', alg: 'ES256', use: 'sig' }
+  it.each<
+    [string, { jwks?: object; headers?: Record<string, string>; issuer?: string; date?: string }, RegExp]
+  >([
+    [
+      'another issuer in the metadata',
+      { issuer: 'http://other' },
+      /issuer +the metadata names "http:\/\/other"/,
+    ],
+    ['an empty set', { jwks: { keys: [] } }, /jwks +the set is empty/],
+    ['no list of keys', { jwks: { error: 'no' } }, /jwks +.* without a list of keys/],
+    ['a private key', { jwks: { keys: [{ ...key, d: 'd' }] } }, /jwks +a PRIVATE key/],
+    ['one key of an algorithm', { jwks: { keys: [key] } }, /succession +of ES256 one key/],
+    ['no Cache-Control', { headers: { 'cache-control': '' } }, /caching +.*no max-age/],
+    [
+      'a short lead',
+      { headers: { 'cache-control': 'max-age=60' } },
+      /caching +max-age is 60 s, .*too short for Envoy.*Istio/,
+    ],
+    ['no strong ETag', { headers: { etag: 'W/"1"' } }, /etag +there is no strong ETag/],
+    [
+      'a clock that differs',
+      { date: new Date(Date.now() - 60_000).toUTCString() },
+      /clock +this host is \d+ s ahead/,
+    ],
+  ])('%s', async (_, given, expected) => {
+    const server = createServer((req, res) => {
+      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      res.setHeader('content-type', 'application/json')
+      if (given.date) res.setHeader('date', given.date)
+      const headers = { 'cache-control': 'public, max-age=300', etag: '"1"', ...given.headers }
+      for (const [name, value] of Object.entries(headers)) if (value) res.setHeader(name, value)
+      const jwks = given.jwks ?? { keys: [key, { ...key, kid: 'two' }] }
+      const metadata = { issuer: given.issuer ?? base, jwks_uri: `${base}/keys` }
+      res.end(JSON.stringify(req.url === '/keys' ? jwks : metadata))
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { code, stdout } = await cli.attempt(['doctor', '--issuer', at])
+    server.closeAllConnections()
+    server.close()
+    expect(code).toBe(5)
+    expect(stdout).toMatch(new RegExp(`WRONG +${expected.source}`))
+  })
+})
