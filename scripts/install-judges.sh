@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib and OpenAI's client in a Python of
-# their own; PgBouncer, Redis and what cuts networks apart where this user may install packages; and Debian's Prometheus,
-# unpacked and not installed, because installing it would start a server. Safe to run again.
+# their own; PgBouncer, Redis, faketime and what cuts networks apart where this user may install packages; and Debian's
+# Prometheus, unpacked and not installed, because installing it would start a server. Safe to run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai' 2>/dev/null; then
@@ -10,7 +10,7 @@ if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'impor
   "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0'
 fi
 missing=()
-for program in pgbouncer redis-server iptables; do
+for program in pgbouncer redis-server faketime iptables; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 command -v ip >/dev/null || missing+=(iproute2)
@@ -34,4 +34,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $prometheus"
+echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $prometheus"

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { startProcess } from '../support/service-process.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { createTestDatabase } from '../support/test-database.ts'
+import { request, testEnvironment } from '../support/test-service.ts'
+import { timed, until } from '../support/until.ts'
+import { FULL, storedKeys } from './fleet.ts'
+
+const ROUNDS = FULL ? 5 : 1
+
+describe('five replicas that wait for an empty database', () => {
+  it.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
+    'make one active and one standby key, and are ready within 3 s of it (round %i)',
+    async () => {
+      const database = await createTestDatabase()
+      const network = await TcpProxy.before(database.applicationUrl)
+      await network.become('refuse')
+      const env = { ...testEnvironment(), DATABASE_URL: network.url }
+      const processes = Array.from({ length: 5 }, () => startProcess(env))
+      await Promise.all(
+        processes.map(({ logged }) =>
+          until('it waits for the database', () => logged('not ready')[0], Boolean, 60_000),
+        ),
+      )
+      await network.become('none')
+      const { ms, result: urls } = await timed(() =>
+        Promise.all(processes.map(process => process.ready(20_000))),
+      )
+      const texts = await Promise.all(
+        urls.map(async url => (await request(`${url.public}/.well-known/jwks.json`)).text),
+      )
+      const states = (await storedKeys(database)).map(key => key.state).sort()
+      await Promise.all(processes.map(process => process.kill()))
+      await network.close()
+      await database.drop()
+      console.log(`ready ${Math.round(ms)} ms after the database`)
+      expect(states).toEqual(['active', 'standby'])
+      expect(new Set(texts).size).toBe(1)
+      expect(ms).toBeLessThan(3_000)
+    },
+  )
+})

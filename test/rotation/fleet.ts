@@ -1,0 +1,99 @@
+import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { type JsonAnswer, request, testEnvironment } from '../support/test-service.ts'
+
+/** The form of the run: short for every change, full for the proof. */
+export const FULL = process.env.ROTATION_FULL === '1'
+
+interface Member {
+  process: ServiceProcess
+  urls: { public: string; admin: string; ops: string }
+  /** Between it and Postgres. */
+  network: TcpProxy
+}
+
+/** Replicas of one installation, each a process of its own that reaches Postgres through a proxy of its own. */
+export interface Fleet {
+  database: TestDatabase
+  members: Member[]
+  admin(method: string, path: string, body?: object): Promise<JsonAnswer>
+  /** A key of a new tenant. */
+  makeKey(): Promise<string>
+  stop(): Promise<void>
+}
+
+export async function startFleet(size: number, env: Record<string, string> = {}): Promise<Fleet> {
+  const database = await createTestDatabase()
+  const shared: Record<string, string> = {
+    ...testEnvironment(),
+    MINTMARK_SHORT_PUBLISH_LEAD: 'allowed',
+    ...env,
+  }
+  const start = async (): Promise<Member> => {
+    const network = await TcpProxy.before(database.applicationUrl)
+    const { url } = network
+    const process = startProcess({ ...shared, DATABASE_URL: url, DATABASE_URL_DIRECT: url })
+    return { process, network, urls: await process.ready(60_000) }
+  }
+  const members = await Promise.all(Array.from({ length: size }, start))
+  const admin: Fleet['admin'] = (method, path, body) =>
+    request(`${members[0]?.urls.admin}/admin/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${shared.MINTMARK_ROOT_TOKEN}`,
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+  return {
+    database,
+    members,
+    admin,
+    makeKey: async () => {
+      await admin('POST', '/tenants', { id: 'acme' })
+      return (await admin('POST', '/tenants/acme/keys', {})).body.secret
+    },
+    stop: async () => {
+      await Promise.all(members.map(member => member.process.kill()))
+      await Promise.all(members.map(member => member.network.close()))
+      await database.drop()
+    },
+  }
+}
+
+/**
+ * The policy in seconds instead of hours and days: written into the record, because what an administrator may ask for
+ * begins at an hour. The next standby gets its turn by it.
+ */
+export async function scaleTime(
+  database: TestDatabase,
+  times: { interval: number; lead: number },
+): Promise<void> {
+  await database.asOwner(
+    `WITH scaled AS (UPDATE installation SET rotation_interval_seconds = $1, publish_lead_seconds = $2),
+      unscheduled AS (UPDATE signing_keys SET activates_at = NULL WHERE state = 'standby'),
+      next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
+    INSERT INTO change_feed (number, changes)
+      SELECT number, '[{"kind": "installation", "id": ""}, {"kind": "signing-keys", "id": ""}]'::jsonb FROM next
+      RETURNING pg_notify('mintmark_changes', '')`,
+    [times.interval, times.lead],
+  )
+}
+
+export interface StoredKey {
+  kid: string
+  alg: string
+  state: string
+  hasPrivate: boolean
+  activatesAt: Date | null
+  publishedAt: Date
+  forgetsAt: Date | null
+}
+
+export function storedKeys(database: TestDatabase): Promise<StoredKey[]> {
+  return database.asOwner<StoredKey & { [name: string]: unknown }>(
+    `SELECT kid, alg, state, private_encrypted IS NOT NULL AS "hasPrivate", activates_at AS "activatesAt",
+      published_at AS "publishedAt", forgets_at AS "forgetsAt" FROM signing_keys`,
+  )
+}

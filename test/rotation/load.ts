@@ -1,0 +1,71 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+
+/** A token as it was issued. `at`: when its answer had come, in milliseconds of performance.now(). */
+export interface Issued {
+  jwt: string
+  kid: string
+  member: number
+  at: number
+  /** Of the database's clock, in seconds. */
+  iat: number
+}
+
+/** Exchanges at a constant rate, from all replicas in turn, until it is stopped. */
+export interface Load {
+  issued: Issued[]
+  /** Anything but 200, with the replica that said it. */
+  refused: { member: number; status: number | string; at: number }[]
+  stop(): Promise<void>
+}
+
+const TICK_MS = 50
+
+export function startLoad(
+  urls: readonly string[],
+  secret: string,
+  perSecond: number,
+  hear: (token: Issued) => void = () => {},
+): Load {
+  const issued: Issued[] = []
+  const refused: Load['refused'] = []
+  const underWay = new Set<Promise<void>>()
+  let next = 0
+  const exchange = async (member: number) => {
+    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
+    try {
+      const answer = await fetch(`${urls[member]}/oauth/token`, { method: 'POST', body })
+      const { access_token: jwt } = (await answer.json()) as { access_token?: string }
+      const at = performance.now()
+      if (answer.status !== 200 || jwt === undefined)
+        return void refused.push({ member, status: answer.status, at })
+      const token = {
+        jwt,
+        kid: decodeProtectedHeader(jwt).kid ?? '',
+        member,
+        at,
+        iat: decodeJwt(jwt).iat ?? 0,
+      }
+      issued.push(token)
+      hear(token)
+    } catch (error) {
+      refused.push({ member, status: (error as Error).message, at: performance.now() })
+    }
+  }
+  const begun = performance.now()
+  let sent = 0
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - begun) / 1000) * perSecond)
+    for (; sent < due; sent++) {
+      const work = exchange(next++ % urls.length).finally(() => underWay.delete(work))
+      underWay.add(work)
+    }
+  }, TICK_MS)
+  return {
+    issued,
+    refused,
+    stop: async () => {
+      clearInterval(timer)
+      await Promise.all(underWay)
+    },
+  }
+}

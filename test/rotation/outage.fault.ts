@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../support/until.ts'
+import { type Fleet, type StoredKey, scaleTime, startFleet, storedKeys } from './fleet.ts'
+import { type Issued, type Load, startLoad } from './load.ts'
+
+/** Thirty days are twelve seconds; the staleness window is longer than the outage, so that exchanges go on. */
+const INTERVAL = 12
+const LEAD = 4
+let fleet: Fleet
+let load: Load
+
+beforeAll(async () => {
+  fleet = await startFleet(3, {
+    MINTMARK_PUBLISH_LEAD_SECONDS: String(LEAD),
+    MINTMARK_STALENESS_SECONDS: '300',
+  })
+  const secret = await fleet.makeKey()
+  await scaleTime(fleet.database, { interval: INTERVAL, lead: LEAD })
+  await sleep(2_000)
+  load = startLoad(
+    fleet.members.map(member => member.urls.public),
+    secret,
+    60,
+  )
+})
+afterAll(async () => {
+  await load?.stop()
+  await fleet?.stop()
+})
+
+const inState = (keys: StoredKey[], state: string) => keys.find(key => key.state === state)
+const jwksOf = async (member: Fleet['members'][number]) =>
+  (await (await fetch(`${member.urls.public}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
+
+describe('the database gone for three rotation intervals', () => {
+  it('replicas change over on schedule to the key that they hold, then stay with it and raise an alarm; all heals by itself', async () => {
+    // Just after a turn-over, so that the next turn is known to all and lies in the outage.
+    const keys = await until(
+      'a next turn that all know of',
+      () => storedKeys(fleet.database),
+      found => {
+        const left = (inState(found, 'standby')?.activatesAt?.getTime() ?? 0) - Date.now()
+        return left > 6_000 && left < 10_000
+      },
+      40_000,
+    )
+    const [active, standby] = [inState(keys, 'active'), inState(keys, 'standby')]
+    const begun = load.issued.length
+    await Promise.all(fleet.members.map(member => member.network.become('refuse')))
+    await sleep(3 * INTERVAL * 1000)
+
+    const during = load.issued.slice(begun)
+    const turn = (standby?.activatesAt?.getTime() ?? 0) / 1000
+    const wrong = (token: Issued) => token.kid !== (token.iat >= Math.ceil(turn) ? standby?.kid : active?.kid)
+    const undecided = (token: Issued) => token.iat === Math.floor(turn)
+    expect(during.filter(token => wrong(token) && !undecided(token))).toEqual([])
+    expect(new Set(during.map(token => token.kid))).toEqual(new Set([active?.kid, standby?.kid]))
+    for (const member of fleet.members) {
+      expect((await jwksOf(member)).keys.map(key => key.kid)).toContain(standby?.kid)
+      const alarms = member.process.logged(
+        'this replica knows of no key to follow the one that signs: it goes on with it',
+      )
+      expect(alarms).toMatchObject([{ level: 'error', alarm: 'no-successor-ES256', kid: standby?.kid }])
+    }
+    expect(load.refused).toEqual([])
+
+    await Promise.all(fleet.members.map(member => member.network.become('none')))
+    await until(
+      'the next key signs, published for the lead before it',
+      () => load.issued.at(-1)?.kid,
+      kid => kid !== standby?.kid,
+      40_000,
+    )
+    const next = inState(await storedKeys(fleet.database), 'active')
+    expect((next?.activatesAt?.getTime() ?? 0) - (next?.publishedAt.getTime() ?? 0)).toBeGreaterThanOrEqual(
+      LEAD * 1000,
+    )
+    await until('all publish the same', async () => {
+      const sets = await Promise.all(fleet.members.map(jwksOf))
+      return new Set(sets.map(set => JSON.stringify(set))).size === 1
+    })
+    for (const { process } of fleet.members)
+      expect(process.logged('the alarm is over').map(line => line.alarm)).toContain('no-successor-ES256')
+    expect(load.refused).toEqual([])
+    console.log(
+      `${during.length} tokens while the database was gone, of two keys, 0 by the wrong one; 0 refused`,
+    )
+  })
+})

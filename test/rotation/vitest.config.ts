@@ -1,0 +1,15 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  root: fileURLToPath(new URL('../..', import.meta.url)),
+  test: {
+    include: ['test/rotation/*.fault.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    testTimeout: 900_000,
+    hookTimeout: 120_000,
+    // Each of them needs the machine for itself.
+    fileParallelism: false,
+    pool: 'forks',
+  },
+})
