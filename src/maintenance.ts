@@ -71,11 +71,6 @@ export class Maintenance {
     })
   }
 
-  /** What a person must see to about the signing keys and clocks, by the ids in alarms.ts. */
-  get alarms(): readonly string[] {
-    return this.#alarms.lasting
-  }
-
   /** @throws {Unavailable} until the installation record has been read. */
   get policy(): Policy {
     if (!this.#installation) throw new Unavailable('The service is not ready. Try again.')

@@ -16,11 +16,6 @@ export class AlarmLog {
     this.#logger = options.logger
   }
 
-  /** The ids of the alarms that last. */
-  get lasting(): readonly string[] {
-    return [...this.#told.keys()]
-  }
-
   tell(alarms: readonly Alarm[]): void {
     const now = this.#clock.monotonicMs()
     for (const { id, message, fields } of alarms) {
