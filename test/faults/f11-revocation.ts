@@ -1,7 +1,7 @@
-import { setInterval } from 'node:timers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fillKeys, type Key } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
+import type { Postgres } from './scene/postgres.ts'
 import { reportRevocations, revokeAll } from './scene/revocation.ts'
 import type { Experiment } from './scene/scene.ts'
 
@@ -35,17 +35,9 @@ export const experiment: Experiment = {
       slowest: 1_000,
     })
 
-    let killed = 0
-    const killing = setInterval(async () => {
-      killed += (
-        await postgres.sql(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mintmark-listener'",
-        )
-      ).length
-    }, 100)
-    scene.onEnd(() => clearInterval(killing))
+    const killing = killListeners(postgres)
     const took = await revokeAll(second, replicas[0], replicas)
-    clearInterval(killing)
+    const killed = await killing.stop()
     report.check('listeners killed', killed, { atLeast: 3 })
     reportRevocations(report, 'while every listener is killed', took, { slowest: 1_000 })
     const known = (await load.stop())('known')
@@ -53,4 +45,25 @@ export const experiment: Experiment = {
     report.check('of them failed', known.failing(200).count, { exactly: 0 })
     report.note('their 99th percentile', known.quantile(0.99), 'ms')
   },
+}
+
+/** Every tenth of a second, until told to stop; returns how many it were. */
+function killListeners(postgres: Postgres): { stop(): Promise<number> } {
+  let over = false
+  const statement =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mintmark-listener'"
+  const killing = async () => {
+    let killed = 0
+    for (; !over; await sleep(100)) killed += (await postgres.sql(statement)).length
+    return killed
+  }
+  const all = killing()
+  // Whoever stops it hears of a failure; nobody may be listening before.
+  all.catch(() => {})
+  return {
+    stop: () => {
+      over = true
+      return all
+    },
+  }
 }

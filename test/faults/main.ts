@@ -57,6 +57,11 @@ async function conduct(experiment: Experiment): Promise<void> {
   const scene = new Scene({ full })
   const end = (signal: NodeJS.Signals) => void scene.close().then(() => process.kill(process.pid, signal))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end)
+  const die = (error: unknown) => {
+    console.error(error)
+    void scene.close().then(() => process.exit(1))
+  }
+  process.once('uncaughtException', die)
   const begun = performance.now()
   try {
     await experiment.run(scene)
@@ -65,6 +70,7 @@ async function conduct(experiment: Experiment): Promise<void> {
     scene.report.holds('it could be carried out', false)
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end)
+    process.off('uncaughtException', die)
     await scene.close()
   }
   const { figures } = scene.report

@@ -45,25 +45,33 @@ export class Postgres {
   /** Migrated, with the application's login role, and started. */
   static async create(place: Place = { hosts: ['127.0.0.1'] }): Promise<Postgres> {
     const postgres = await Postgres.#prepare(place)
-    const data = join(postgres.#home.directory, 'data')
-    await postgres.#run(
-      postgres.#programs.initdb,
-      `--pgdata=${data}`,
+    try {
+      await postgres.#make()
+      return postgres
+    } catch (error) {
+      await postgres.remove()
+      throw error
+    }
+  }
+
+  async #make(): Promise<void> {
+    await this.#run(
+      this.#programs.initdb,
+      `--pgdata=${this.#data}`,
       '--username=postgres',
       '--auth=trust',
       '--encoding=UTF8',
       '--locale=C',
     )
     await appendFile(
-      join(data, 'pg_hba.conf'),
+      join(this.#data, 'pg_hba.conf'),
       'host all all 10.77.0.0/16 trust\nhost replication all 127.0.0.1/32 trust\n',
     )
-    await postgres.start()
-    await postgres.sql(`CREATE DATABASE ${DATABASE}`, [], 'postgres')
-    await migrate(postgres.ownerUrl)
-    await postgres.sql('CREATE ROLE mintmark LOGIN IN ROLE mintmark_app')
-    await postgres.sql('CREATE EXTENSION pg_stat_statements')
-    return postgres
+    await this.start()
+    await this.sql(`CREATE DATABASE ${DATABASE}`, [], 'postgres')
+    await migrate(this.ownerUrl)
+    await this.sql('CREATE ROLE mintmark LOGIN IN ROLE mintmark_app')
+    await this.sql('CREATE EXTENSION pg_stat_statements')
   }
 
   static async #prepare(place: Place): Promise<Postgres> {
@@ -163,7 +171,10 @@ export class Postgres {
     if (user) await promisify(execFile)('chown', ['-R', `${user.uid}:${user.gid}`, standby.#data])
     const { hostname, port } = new URL(through)
     const primary_conninfo = `host=${hostname} port=${port} user=postgres application_name=standby`
-    await standby.start({ primary_conninfo, primary_slot_name: 'standby' })
+    await standby.start({ primary_conninfo, primary_slot_name: 'standby' }).catch(async error => {
+      await standby.remove()
+      throw error
+    })
     return standby
   }
 
