@@ -15,8 +15,8 @@ import { RequestError } from './request-error.ts'
 
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 9_000
-/** How much later than that a slow connection may go. Short, so that never many of them are closed at once. */
-const CHECKING_INTERVAL_MS = 100
+/** How much later than that a slow connection may go. With a tenth of it Node reset sound connections under load. */
+const CHECKING_INTERVAL_MS = 1_000
 /** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 /** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */

@@ -22,13 +22,13 @@ const WAYS = {
   headers: {
     first: 'POST /oauth/token HTTP/1.1\r\nHost: x\r\n',
     again: 'x',
-    goneWithinMs: 6_000,
+    goneWithinMs: 7_000,
   },
   body: {
     first:
       'POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ngrant_type=',
     again: 'x',
-    goneWithinMs: 10_000,
+    goneWithinMs: 11_000,
   },
 } as const
 type Way = keyof typeof WAYS
