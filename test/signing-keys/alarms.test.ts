@@ -19,7 +19,7 @@ beforeAll(async () => {
 async function ringOf(...keys: Parameters<typeof key>[]): Promise<KeyRing> {
   const ringKeys = keys.map(async ([, state, more], index): Promise<RingKey> => {
     const { kid, publicJwk, privateJwk } = made[index] as GeneratedKey
-    return { ...key(kid, state, more), publicJwk, privateKey: await importPrivateKey(privateJwk, 'ES256') }
+    return { ...key(kid, state, more), publicJwk, privateKey: await importPrivateKey(privateJwk) }
   })
   return KeyRing.of(await Promise.all(ringKeys), policy)
 }
