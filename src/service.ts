@@ -1,5 +1,6 @@
 import { mountAdminRoutes } from './admin/admin-app.ts'
 import { AdminAuth } from './admin/admin-auth.ts'
+import { AdminTokens } from './admin-tokens/admin-tokens.ts'
 import { countLiveKeys } from './api-keys/api-key-repository.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Authenticator } from './api-keys/authenticator.ts'
@@ -81,7 +82,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   if (!config.databaseUrl) throw new Error('the service needs a database: main.ts starts the embedded one')
 
   if (config.rootTokens.length === 0)
-    logger.warn('MINTMARK_ROOT_TOKEN is not set: nobody can use the admin API')
+    logger.warn(
+      'MINTMARK_ROOT_TOKEN is not set: root access is off, and the admin API is for admin tokens only',
+    )
 
   const listeners = await bindListeners(config, clock)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
@@ -98,6 +101,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const tenants = new Tenants({ database, defaultAudience: config.audience, countLiveKeys })
   const digests = new KeyDigests(config.peppers)
   const keys = new ApiKeys({ database, digests, random, tokenTtlSeconds })
+  const adminTokens = new AdminTokens({ database, digests, random, logger })
   const { stalenessSeconds, directoryMaxKeys: maxKeys } = config
   const following = { database: directoryDatabase, clock, random, logger, tokenTtlSeconds }
   const follower = new Follower({ ...following, maxKeys, stalenessSeconds })
@@ -157,18 +161,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     outcomes,
   })
   const { app: adminApp } = app(listeners.admin)
-  const auth = new AdminAuth({ rootTokens: config.rootTokens })
-  mountAdminRoutes(adminApp, {
-    auth,
-    database,
-    tenants,
-    tiers,
-    models,
-    keys,
-    signingKeys,
-    replicas,
-    readiness,
-  })
+  const auth = new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens })
+  const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas }
+  mountAdminRoutes(adminApp, { ...administered, auth, readiness })
   const { app: opsApp } = app(listeners.ops)
   mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)

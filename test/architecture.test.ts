@@ -12,6 +12,7 @@ const LAYERS: string[][] = [
   ['audit'],
   ['tenants'],
   ['api-keys', 'signing-keys'],
+  ['admin-tokens'],
   ['tokens'],
   ['http'],
   ['oauth', 'admin', 'gateway'],
@@ -25,7 +26,8 @@ const STRANGERS = new Set(['oauth', 'admin', 'gateway', 'api-keys', 'signing-key
 const PACKAGES: Record<string, RegExp> = {
   jose: /^(signing-keys|tokens)\//,
   express: /^(http|oauth|admin|gateway)\//,
-  kysely: /^(database\/|audit\/audit-log|(tenants|api-keys|signing-keys)\/.*(-repository|directory)\.ts$)/,
+  kysely:
+    /^(database\/|audit\/audit-log|(tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
   pg: /^database\//,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,

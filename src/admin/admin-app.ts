@@ -1,4 +1,5 @@
 import { type Express, Router } from 'express'
+import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { Database } from '../database/database.ts'
 import type { Replicas } from '../database/replicas.ts'
@@ -13,6 +14,7 @@ import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import type { AdminAuth } from './admin-auth.ts'
+import { adminTokenRoutes } from './admin-token-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
@@ -21,34 +23,42 @@ import { type AdminRoute, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
 
+interface Services {
+  database: Database
+  tenants: Tenants
+  tiers: Tiers
+  models: Models
+  keys: ApiKeys
+  adminTokens: AdminTokens
+  signingKeys: SigningKeys
+  replicas: Replicas
+}
+
+/** Every operation of the admin API. */
+export function adminRoutes(services: Services): AdminRoute[] {
+  const { adminTokens, keys, models, tenants, tiers } = services
+  return [
+    ...tenantRoutes(tenants),
+    ...keyRoutes(keys, tenants),
+    ...tierRoutes(tiers),
+    ...modelRoutes(models),
+    ...adapterRoutes(models),
+    ...signingKeyRoutes(services),
+    ...installationRoutes(services),
+    ...adminTokenRoutes(adminTokens),
+  ]
+}
+
 /**
  * admin/ is the REST API for operators, on a listener of its own. Each file of routes is a list of values; this one
  * puts them together. Errors are RFC 9457 problem details.
  */
 export function mountAdminRoutes(
   app: Express,
-  options: {
-    auth: AdminAuth
-    database: Database
-    tenants: Tenants
-    tiers: Tiers
-    models: Models
-    keys: ApiKeys
-    signingKeys: SigningKeys
-    replicas: Replicas
-    readiness: Readiness
-  },
+  options: Services & { auth: AdminAuth; readiness: Readiness },
 ): void {
-  const { auth, readiness, tenants, keys, models, tiers } = options
-  const routes: AdminRoute[] = [
-    ...tenantRoutes(tenants),
-    ...keyRoutes(keys, tenants),
-    ...tierRoutes(tiers),
-    ...modelRoutes(models),
-    ...adapterRoutes(models),
-    ...signingKeyRoutes(options),
-    ...installationRoutes(options),
-  ]
+  const { auth, readiness } = options
+  const routes = adminRoutes(options)
   const router = Router({ strict: true, caseSensitive: true })
   router.use(
     whenReady(
@@ -56,22 +66,25 @@ export function mountAdminRoutes(
       reason => new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) }),
     ),
   )
-  router.use((req, res, next) => {
+  router.use(async (req, res, next) => {
     eventOf(res).prefix = req.baseUrl
-    res.locals.admin = auth.authenticate(req.headers.authorization)
+    res.locals.admin = await auth.authenticate(req.headers.authorization)
     next()
   })
   router.use(rawBody(LONGEST_BODY_BYTES))
   for (const definition of routes) mountRoute(router, definition)
-  for (const path of new Set(routes.map(definition => definition.path))) {
-    const methods = routes
-      .filter(definition => definition.path === path)
-      .map(definition => definition.method.toUpperCase())
-    router.all(path, onlyMethods(...methods))
-  }
+  for (const [path, methods] of methodsByPath(routes)) router.all(path, onlyMethods(...methods))
   app.use('/admin/v1', router)
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
   app.use(problemHandler)
 }
 
 const LONGEST_BODY_BYTES = 32_768
+
+/** Paths without parameters first: they are more exact than those that would also take them. */
+function methodsByPath(routes: readonly AdminRoute[]): [path: string, methods: string[]][] {
+  const byPath = Map.groupBy(routes, ({ path }) => path)
+  return [...byPath]
+    .map(([path, those]): [string, string[]] => [path, those.map(({ method }) => method.toUpperCase())])
+    .sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
+}

@@ -62,6 +62,11 @@ export const stalenessSeconds = z
   .union([z.literal(0), wholeNumber(5, 86_400)], 'must be 0, or a whole number from 5 to 86400')
   .nullable()
 
+/** A minute to ten years. */
+export const maxKeyLifetimeSeconds = wholeNumber(60, 315_360_000).nullable()
+
+export const flag = z.boolean('must be true or false')
+
 /** RFC 3339, as a Date. */
 export const instant = z.iso
   .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })

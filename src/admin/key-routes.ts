@@ -7,7 +7,7 @@ import type { Tenants } from '../tenants/tenants.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { type PageQuery, pageBody, pageQuery, pageRequest } from './paging.ts'
-import { type AdminRoute, created, ok, route } from './route.ts'
+import { type AdminRoute, created, ok, route, type Target } from './route.ts'
 
 const LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
@@ -43,7 +43,12 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     // The one answer that has the secret in it; no-store is on every answer of this listener.
     return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret })
   }
-  const exists = (params: Record<string, string>) => keys.get(params.id ?? '')
+  const target = { what: 'key', param: 'id', tenantOf: async (id: string) => (await keys.get(id)).tenantId }
+  const tenant = {
+    what: 'tenant',
+    param: 'tenant',
+    tenantOf: async (id: string) => (await tenants.get(id)).id,
+  }
   const page = async (list: string, tenant: string | undefined, query: PageQuery) => {
     const found = await keys.list(tenant, pageRequest(list, query))
     return ok(pageBody(list, found, await present(found.items)))
@@ -53,7 +58,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       method: 'post',
       path: '/tenants/:tenant/keys',
       right: 'keys:write',
-      exists: params => tenants.get(params.tenant ?? ''),
+      target: tenant,
       body: keyCreate,
       handle: async ({ actor, params, body }) =>
         issued(await keys.create(actor, params.tenant ?? '', toPatch(body))),
@@ -62,7 +67,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       method: 'get',
       path: '/tenants/:tenant/keys',
       right: 'keys:read',
-      exists: params => tenants.get(params.tenant ?? ''),
+      target: tenant,
       query: pageQuery,
       handle: ({ params, query }) => page(`/tenants/${params.tenant}/keys`, params.tenant, query),
     }),
@@ -70,25 +75,29 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       method: 'get',
       path: '/keys',
       right: 'keys:read',
+      target: 'scoped by the handler',
       query: pageQuery,
-      handle: ({ query }) => page('/keys', undefined, query),
+      handle: ({ admin, query }) => page('/keys', admin.tenantId ?? undefined, query),
     }),
     route({
       method: 'get',
       path: '/keys/:id',
       right: 'keys:read',
+      target,
       handle: async ({ params }) => ok(await one(await keys.get(params.id ?? ''))),
     }),
     route({
       method: 'patch',
       path: '/keys/:id',
       right: 'keys:write',
-      exists,
+      target,
       body: keyPatch,
-      handle: async ({ actor, params, body }) =>
-        ok(await one(await keys.update(actor, params.id ?? '', toPatch(body)))),
+      handle: async ({ actor, admin, params, body }) => {
+        const narrowOnly = admin.tenantId !== null
+        return ok(await one(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly })))
+      },
     }),
-    ...actionRoutes(keys, one, issued, exists),
+    ...actionRoutes(keys, one, issued, target),
   ]
 }
 
@@ -96,28 +105,28 @@ function actionRoutes(
   keys: ApiKeys,
   one: (key: ApiKey) => Promise<object>,
   issued: (secret: IssuedSecret) => Promise<ReturnType<typeof created>>,
-  exists: (params: Record<string, string>) => Promise<ApiKey>,
+  target: Target,
 ): AdminRoute[] {
   return [
     route({
       method: 'post',
       path: '/keys/:id/disable',
       right: 'keys:write',
-      exists,
+      target,
       handle: async ({ actor, params }) => ok(await one(await keys.disable(actor, params.id ?? ''))),
     }),
     route({
       method: 'post',
       path: '/keys/:id/enable',
-      right: 'keys:write',
-      exists,
+      right: 'keys:enable',
+      target,
       handle: async ({ actor, params }) => ok(await one(await keys.enable(actor, params.id ?? ''))),
     }),
     route({
       method: 'post',
       path: '/keys/:id/revoke',
       right: 'keys:write',
-      exists,
+      target,
       body: revocation,
       handle: async ({ actor, params, body }) =>
         ok(await one(await keys.revoke(actor, params.id ?? '', body.reason))),
@@ -126,7 +135,7 @@ function actionRoutes(
       method: 'post',
       path: '/keys/:id/rotate',
       right: 'keys:write',
-      exists,
+      target,
       body: rotation,
       handle: async ({ actor, params, body }) => {
         const options = { overlapSeconds: body.overlap_seconds, replace: body.replace }
@@ -137,7 +146,7 @@ function actionRoutes(
       method: 'post',
       path: '/keys/:id/secrets/:secret/revoke',
       right: 'keys:write',
-      exists,
+      target,
       handle: async ({ actor, params }) =>
         ok(await one(await keys.revokeSecret(actor, params.id ?? '', params.secret ?? ''))),
     }),

@@ -14,9 +14,16 @@ interface Problem {
   headers?: Readonly<Record<string, string>>
 }
 
-/** The caller did not show a valid admin credential. */
+/** The caller did not show a valid admin credential. `reason` and `tokenId` are for the log only. */
 export class Unauthenticated extends Error {
   override readonly name = 'Unauthenticated'
+  readonly reason: string
+  readonly tokenId: string | undefined
+  constructor(message: string, reason: string, tokenId?: string) {
+    super(message)
+    this.reason = reason
+    this.tokenId = tokenId
+  }
 }
 
 /** The one translation of what is thrown into problem details. What it does not know is a fault of ours. */
@@ -64,6 +71,10 @@ export const problemHandler: ErrorRequestHandler = (thrown, _req, res, next) => 
   const { status, code, detail, errors, headers } = toProblem(thrown)
   const event = eventOf(res)
   event.fields.error = code
+  if (thrown instanceof Unauthenticated) {
+    event.fields.reason = thrown.reason
+    event.fields.admin_token = thrown.tokenId
+  }
   if (status >= 500) event.error = thrown
   res.status(status).set({ ...headers, 'Content-Type': 'application/problem+json' })
   const body = { type: `urn:mintmark:problem:${code}`, title: STATUS_CODES[status], status, detail, code }

@@ -1,24 +1,50 @@
+import type { TokenRole } from '../admin-tokens/admin-token.ts'
+
+/** Rights over what belongs to one tenant: a role that is bound to a tenant may hold them. */
+const TENANT_RIGHTS = [
+  'tenants:read',
+  'keys:read',
+  'keys:write',
+  'keys:enable',
+  'admin-tokens:read',
+  'admin-tokens:write',
+] as const
+export type TenantRight = (typeof TENANT_RIGHTS)[number]
+
+/** Rights over what all tenants share, or over tenants themselves: only roles that are bound to none hold them. */
+const INSTALLATION_RIGHTS = [
+  'tenants:write',
+  'catalogue:read',
+  'catalogue:write',
+  'signing-keys:read',
+  'signing-keys:rotate',
+  'signing-keys:revoke',
+  'signing-keys:rewrap',
+  'installation:read',
+  'installation:write',
+] as const
+export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
+
 /** Every right that a route may ask for. A route without one does not compile. */
-export type Right =
-  | 'tenants:read'
-  | 'tenants:write'
-  | 'keys:read'
-  | 'keys:write'
-  | 'catalogue:read'
-  | 'catalogue:write'
-  | 'signing-keys:read'
-  | 'signing-keys:rotate'
-  | 'signing-keys:revoke'
-  | 'signing-keys:rewrap'
-  | 'installation:read'
-  | 'installation:write'
+export type Right = TenantRight | InstallationRight
 
-export type Role = 'root'
+/** `root` is whoever holds MINTMARK_ROOT_TOKEN; the others are roles of admin tokens. */
+export type Role = 'root' | TokenRole
 
-/** Which role has which rights. */
-const RIGHTS: Record<Role, ReadonlySet<Right> | 'all'> = { root: 'all' }
+const ALL: readonly Right[] = [...TENANT_RIGHTS, ...INSTALLATION_RIGHTS]
 
-export const mayDo = (role: Role, right: Right): boolean => {
-  const rights = RIGHTS[role]
-  return rights === 'all' || rights.has(right)
+/**
+ * Which role has which rights: the one place that says so. The tenant-admin's hold for its own tenant only
+ * (route.ts), and its keys:write narrows only (api-keys/narrowing.ts).
+ */
+const RIGHTS: Record<Role, readonly Right[]> = {
+  root: ALL,
+  owner: ALL,
+  operator: ALL.filter(right => !right.startsWith('admin-tokens:') && right !== 'installation:write'),
+  auditor: ALL.filter(right => right.endsWith(':read')),
+  'tenant-admin': ['tenants:read', 'keys:read', 'keys:write', 'admin-tokens:read', 'admin-tokens:write'],
+} satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
+  'tenant-admin': readonly TenantRight[]
 }
+
+export const mayDo = (role: Role, right: Right): boolean => RIGHTS[role].includes(right)

@@ -1,17 +1,18 @@
 import type { Request, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
 import type { Actor } from '../audit/audit-event.ts'
-import { type Fault, Forbidden, Invalid } from '../errors.ts'
+import { type Fault, Forbidden, Invalid, NotFound } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
 import type { Admin } from './admin-auth.ts'
-import { mayDo, type Right } from './rights-table.ts'
+import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
 
 type Params = Record<string, string>
 
 interface AdminRequest<Query, Body> {
   actor: Actor
+  admin: Admin
   params: Params
   query: Query
   body: Body
@@ -24,13 +25,31 @@ export interface AdminAnswer {
   location?: string
 }
 
+/** An object of one tenant that a path names. Whoever is bound to another tenant is told that it is not there. */
+export interface Target {
+  /** What it is called when it is not there. */
+  what: string
+  /** The parameter that names it. */
+  param: string
+  /** Its tenant; null: of none. @throws {NotFound} */
+  tenantOf: (id: string) => Promise<string | null>
+}
+
+/**
+ * What a route is about, and the right that it needs. With a tenant's right a route names the object whose tenant
+ * decides, or says that its handler looks at `admin.tenantId` itself; without either it does not compile.
+ */
+type Scope =
+  | {
+      right: InstallationRight /** Throws NotFound when what the path names is not there. */
+      exists?: (params: Params) => Promise<unknown>
+    }
+  | { right: TenantRight; target: Target | 'scoped by the handler' }
+
 /** One operation of the admin API, as a value: its place, the right that it needs, what it takes, what it does. */
-export interface AdminRoute<Query = unknown, Body = unknown> {
+export type AdminRoute<Query = unknown, Body = unknown> = Scope & {
   method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   path: string
-  right: Right
-  /** Throws NotFound when what the path names is not there: told before the body is looked at. */
-  exists?: (params: Params) => Promise<unknown>
   query?: ZodType<Query>
   body?: ZodType<Body>
   handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
@@ -55,8 +74,7 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
     // Postgres takes no NUL, so a name with one can be neither looked up nor given.
     if (Object.values(params).some(value => value.includes('\0')))
       throw new RequestError(400, 'The path has a NUL.')
-    await definition.exists?.(params)
-    if (definition.exists) Object.assign(event.fields, namedTarget(params))
+    if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
     const actor = {
       id: admin.id,
       requestId: event.requestId,
@@ -64,13 +82,27 @@ export function mountRoute(router: Router, definition: AdminRoute): void {
     }
     const query = readQuery(definition, req)
     const body = readBody(definition, req)
-    const answer = await definition.handle({ actor, params, query, body })
+    const answer = await definition.handle({ actor, admin, params, query, body })
     Object.assign(event.fields, namedTarget(params))
     if (answer.location !== undefined) res.location(`${req.baseUrl}${answer.location}`)
     res.status(answer.status)
     if (answer.body === undefined) res.end()
     else res.json(answer.body)
   })
+}
+
+/**
+ * Existence, told before the body is looked at. False when the route does not ask for it.
+ * @throws {NotFound} in the same words for what is not there and for what is another tenant's.
+ */
+async function findTarget(route: AdminRoute, admin: Admin, params: Params): Promise<boolean> {
+  if ('exists' in route) return (await route.exists?.(params)) !== undefined
+  if (!('target' in route) || typeof route.target === 'string') return false
+  const { what, param, tenantOf } = route.target
+  const id = params[param] ?? ''
+  const tenantId = await tenantOf(id)
+  if (admin.tenantId !== null && tenantId !== admin.tenantId) throw new NotFound(what, id)
+  return true
 }
 
 /**

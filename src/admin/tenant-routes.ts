@@ -17,6 +17,7 @@ const settings = {
   audiences: field.audiences,
   token_ttl_seconds: field.tokenTtlSeconds,
   staleness_seconds: field.stalenessSeconds,
+  max_key_lifetime_seconds: field.maxKeyLifetimeSeconds,
 }
 
 const tenantCreate = z.strictObject({
@@ -48,12 +49,17 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       path: LIST,
       right: 'tenants:read',
       query: pageQuery,
-      handle: async ({ query }) => ok(pageBody(LIST, await tenants.list(pageRequest(LIST, query)), toWire)),
+      target: 'scoped by the handler',
+      handle: async ({ admin, query }) => {
+        const found = await tenants.list(pageRequest(LIST, query), admin.tenantId)
+        return ok(pageBody(LIST, found, toWire))
+      },
     }),
     route({
       method: 'get',
       path: '/tenants/:id',
       right: 'tenants:read',
+      target: { what: 'tenant', param: 'id', tenantOf: async id => (await tenants.get(id)).id },
       handle: async ({ params }) => ok(toWire(await tenants.get(params.id ?? ''))),
     }),
     route({
@@ -94,12 +100,13 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
 }
 
 function toPatch(given: z.infer<typeof tenantPatch>): TenantPatch {
-  const { allowed_tiers, token_ttl_seconds, staleness_seconds, ...same } = given
+  const { allowed_tiers, token_ttl_seconds, staleness_seconds, max_key_lifetime_seconds, ...same } = given
   return withoutUndefined({
     ...same,
     allowedTiers: allowed_tiers,
     tokenTtlSeconds: token_ttl_seconds,
     stalenessSeconds: staleness_seconds,
+    maxKeyLifetimeSeconds: max_key_lifetime_seconds,
   })
 }
 
@@ -118,6 +125,7 @@ function toWire(tenant: Tenant) {
     audiences: tenant.audiences,
     token_ttl_seconds: tenant.tokenTtlSeconds,
     staleness_seconds: tenant.stalenessSeconds,
+    max_key_lifetime_seconds: tenant.maxKeyLifetimeSeconds,
     suspended_at: tenant.suspendedAt,
     created_at: tenant.createdAt,
     updated_at: tenant.updatedAt,

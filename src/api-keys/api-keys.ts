@@ -25,7 +25,15 @@ import {
   updateApiKey,
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
-import { defaultKeySettings, type KeyPatch, keyFaults, patchedSettings, settingsOf } from './key-settings.ts'
+import {
+  defaultKeySettings,
+  type KeyPatch,
+  keyFaults,
+  longestLifetime,
+  patchedSettings,
+  settingsOf,
+} from './key-settings.ts'
+import { refuseWidening } from './narrowing.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
 /** A secret that was made now: it is not kept, so this is the one time that it is seen. */
@@ -86,7 +94,7 @@ export class ApiKeys {
       const tenant = await getTenant(trx, tenantId)
       const now = await databaseNow(trx)
       const { policy } = await readInstallation(trx)
-      const settings = patchedSettings(defaultKeySettings(policy, now), given)
+      const settings = patchedSettings(defaultKeySettings(longestLifetime(policy, tenant), now), given)
       // The default scope, too, is one that the tenant must have.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
@@ -101,8 +109,16 @@ export class ApiKeys {
     })
   }
 
-  /** @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} */
-  async update(actor: Actor, id: string, patch: KeyPatch): Promise<ApiKey> {
+  /**
+   * `narrowOnly`: whoever asks may take rights from the key and give it none.
+   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden} when it would widen.
+   */
+  async update(
+    actor: Actor,
+    id: string,
+    patch: KeyPatch,
+    { narrowOnly }: { narrowOnly: boolean } = { narrowOnly: false },
+  ): Promise<ApiKey> {
     return this.#change(actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
       const settings = patchedSettings(settingsOf(before), patch)
@@ -111,6 +127,7 @@ export class ApiKeys {
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
       await check(trx, settings, patch, { tenant, policy, now })
+      if (narrowOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
       return changes
     })

@@ -4,8 +4,28 @@ import { labelFaults, mergedLabels } from '../tenants/labels.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import type { ApiKey, ApiKeySettings } from './api-key.ts'
 
-/** The settings of a key about which nothing was said: all that its tenant has, until the policy's end. */
-export function defaultKeySettings(policy: Policy, now: number): ApiKeySettings {
+/** How long a credential may live at the most, and who says so. */
+export interface LongestLifetime {
+  seconds: number
+  /** Whether it may have no end at all. */
+  unending: boolean
+  whose: 'policy' | 'tenant'
+}
+
+/** The lesser of the policy's and the tenant's. */
+export function longestLifetime(
+  policy: Policy,
+  tenant: Pick<Tenant, 'maxKeyLifetimeSeconds'> | null,
+): LongestLifetime {
+  const own = tenant?.maxKeyLifetimeSeconds ?? null
+  if (own === null || (own > policy.maxKeyLifetimeSeconds && !policy.unendingKeysAllowed)) {
+    return { seconds: policy.maxKeyLifetimeSeconds, unending: policy.unendingKeysAllowed, whose: 'policy' }
+  }
+  return { seconds: Math.min(own, policy.maxKeyLifetimeSeconds), unending: false, whose: 'tenant' }
+}
+
+/** The settings of a key about which nothing was said: all that its tenant has, for as long as it may live. */
+export function defaultKeySettings(longest: LongestLifetime, now: number): ApiKeySettings {
   return {
     name: '',
     description: '',
@@ -16,7 +36,7 @@ export function defaultKeySettings(policy: Policy, now: number): ApiKeySettings 
     adapters: null,
     audiences: null,
     tokenTtlSeconds: null,
-    expiresAt: new Date(now + policy.maxKeyLifetimeSeconds * 1000),
+    expiresAt: new Date(now + longest.seconds * 1000),
   }
 }
 
@@ -64,25 +84,28 @@ export function keyFaults(
       message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}`,
     })
   }
-  if (given.expiresAt !== undefined) faults.push(...expiryFaults(settings.expiresAt, policy, now))
+  if (given.expiresAt !== undefined)
+    faults.push(...expiryFaults(settings.expiresAt, longestLifetime(policy, tenant), now))
   return faults
 }
 
-function expiryFaults(expiresAt: Date | null, policy: Policy, now: number): Fault[] {
+/** `now` in epoch milliseconds. */
+export function expiryFaults(
+  expiresAt: Date | null,
+  { seconds, unending, whose }: LongestLifetime,
+  now: number,
+): Fault[] {
   const pointer = '/expires_at'
   if (expiresAt === null) {
-    return policy.unendingKeysAllowed
-      ? []
-      : [{ pointer, message: 'must not be null: the policy allows no unending keys' }]
+    if (unending) return []
+    const why =
+      whose === 'policy' ? 'the policy allows nothing unending' : 'the tenant has a longest lifetime'
+    return [{ pointer, message: `must not be null: ${why}` }]
   }
   if (expiresAt.getTime() <= now) return [{ pointer, message: 'must be in the future' }]
-  const latest = now + policy.maxKeyLifetimeSeconds * 1000 + CLOCK_GRACE_MS
-  if (expiresAt.getTime() <= latest) return []
+  if (expiresAt.getTime() <= now + seconds * 1000 + CLOCK_GRACE_MS) return []
   return [
-    {
-      pointer,
-      message: `must be at most ${policy.maxKeyLifetimeSeconds} seconds from now, the policy's longest lifetime`,
-    },
+    { pointer, message: `must be at most ${seconds} seconds from now, the ${whose}'s longest lifetime` },
   ]
 }
 

@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { packageVersion } from '../system/package-version.ts'
 import { adapterCommands } from './commands/adapter.ts'
+import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { installationCommands } from './commands/installation.ts'
@@ -16,12 +17,13 @@ import { verb } from './verb.ts'
 
 const FOOTER = `
 Administration talks to a running service: MINTMARK_URL says where (otherwise
-http://127.0.0.1:8081), MINTMARK_TOKEN or MINTMARK_TOKEN_FILE has the token.
+http://127.0.0.1:8081), MINTMARK_ADMIN_TOKEN or MINTMARK_ADMIN_TOKEN_FILE has
+the token: the root token or an admin token.
 No secret is ever given on the command line.
 
 Examples:
   $ mintmark quickstart
-  $ export MINTMARK_TOKEN_FILE=keys/root-token
+  $ export MINTMARK_ADMIN_TOKEN_FILE=keys/root-token
   $ mintmark tenant create blue --tier batch
   $ mintmark key create blue --name ci | mintmark token get | mintmark token inspect
 
@@ -55,6 +57,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     signingKeyCommands,
     aibrixCommands,
     installationCommands,
+    adminTokenCommands,
   ]) {
     commands(program, environment)
   }

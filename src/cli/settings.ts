@@ -20,11 +20,11 @@ export function readAdminSettings(environment: NodeJS.ProcessEnv): AdminSettings
   env.throwFaults()
   if (token !== undefined) return { url, token }
   const trial = existsSync(TRIAL_TOKEN)
-    ? [`The token of the trial in this folder: export MINTMARK_TOKEN_FILE=${TRIAL_TOKEN}`]
+    ? [`The token of the trial in this folder: export MINTMARK_ADMIN_TOKEN_FILE=${TRIAL_TOKEN}`]
     : []
   throw new CliError(
     EXIT.refused,
-    'no admin token: set MINTMARK_TOKEN, or MINTMARK_TOKEN_FILE to a file that holds it.',
+    'no admin token: set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE to a file that holds it.',
     trial,
   )
 }
@@ -59,11 +59,18 @@ const adminUrl = (env: Env) =>
     parse: baseUrl,
   })
 
-const adminToken = (env: Env) =>
-  env.optional('MINTMARK_TOKEN', {
-    description: 'the root token',
+/** The second name is the older one. */
+const adminToken = (env: Env): string | undefined => {
+  const token = env.optional('MINTMARK_ADMIN_TOKEN', {
+    description: 'an admin token, or the root token',
     parse: credential,
   })
+  const older = env.optional('MINTMARK_TOKEN', {
+    description: 'the same, where `MINTMARK_ADMIN_TOKEN` is unset',
+    parse: credential,
+  })
+  return token ?? older
+}
 
 const publicUrl = (env: Env) =>
   env.text('MINTMARK_PUBLIC_URL', {

@@ -80,7 +80,8 @@ export function action<Arguments extends (string | undefined)[]>(
 
 /** What the service's advice is called here. */
 const ADVICE: Record<string, string> = {
-  unauthenticated: 'It comes from MINTMARK_TOKEN, or from the file that MINTMARK_TOKEN_FILE names.',
+  unauthenticated:
+    'It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.',
   tenant_has_live_keys: 'To revoke its keys with it: --cascade',
   two_live_secrets: 'To say which: --replace oldest, or --replace newest',
   key_expired: 'To set it: mintmark key update <key> --expires-at <time>',

@@ -169,7 +169,7 @@ export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
     .forShare()
     .executeTakeFirstOrThrow()
   if (row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]) return
-  throw new Unavailable('This replica cannot make API keys. Try another one.', {
+  throw new Unavailable('This replica cannot make keys and tokens. Try another one.', {
     cause: new Error(
       `the installation record does not have the pepper "${pepper.id}" of MINTMARK_PEPPERS: start again`,
     ),

@@ -21,6 +21,8 @@ export interface Schema {
   change_counter: { singleton: Generated<boolean>; number: string }
   change_feed: ChangeFeedTable
   audit_events: AuditEventTable
+  admin_tokens: AdminTokenTable
+  idempotency_keys: IdempotencyKeyTable
 }
 
 /** bigint: a decimal string when read; assigned by the database. */
@@ -81,6 +83,7 @@ interface TenantTable {
   audiences: string[]
   token_ttl_seconds: Nullable<number>
   staleness_seconds: Nullable<number>
+  max_key_lifetime_seconds: Nullable<number>
   created_at: Generated<Date>
   updated_at: Generated<Date>
 }
@@ -162,4 +165,30 @@ interface AuditEventTable {
   request_id: Nullable<string>
   source: Nullable<string>
   changes: JSONColumnType<object>
+}
+
+interface AdminTokenTable {
+  id: string
+  seq: Sequence
+  name: string
+  role: 'owner' | 'operator' | 'auditor' | 'tenant-admin'
+  tenant_id: Nullable<string>
+  digest: Buffer
+  pepper_id: string
+  created_by: string
+  created_at: Generated<Date>
+  expires_at: Nullable<Date>
+  revoked_at: Nullable<Date>
+  revoked_reason: Nullable<string>
+  last_used_at: Nullable<Date>
+}
+
+interface IdempotencyKeyTable {
+  actor: string
+  method: string
+  path: string
+  key: string
+  body_digest: Buffer
+  answer: JSONColumnType<object>
+  created_at: Generated<Date>
 }

@@ -27,19 +27,29 @@ export async function privateHalvesOnOtherKeys(db: Handle, current: string): Pro
   return Object.fromEntries(rows.map(row => [row.encryption_key_id ?? '', row.count]))
 }
 
-/** Whether a secret that still opens something was stored under this pepper. */
+/** Whether a secret or an admin token that still opens something was stored under this pepper. */
 export async function pepperInUse(db: Handle, id: string): Promise<boolean> {
   const secret = await liveSecrets(db)
     .select('api_key_secrets.id')
     .where('pepper_id', '=', id)
     .limit(1)
     .executeTakeFirst()
-  return secret !== undefined
+  if (secret) return true
+  const adminToken = await db
+    .selectFrom('admin_tokens')
+    .select('id')
+    .where('pepper_id', '=', id)
+    .where('revoked_at', 'is', null)
+    .where(notPast('expires_at'))
+    .limit(1)
+    .executeTakeFirst()
+  return adminToken !== undefined
 }
 
+const notPast = (column: 'ends_at' | 'expires_at') =>
+  sql<boolean>`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
+
 function liveSecrets(db: Handle) {
-  const notPast = (column: 'ends_at' | 'expires_at') =>
-    sql<boolean>`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
   return db
     .selectFrom('api_key_secrets')
     .innerJoin('api_keys', 'api_keys.id', 'api_key_secrets.key_id')

@@ -20,7 +20,8 @@ function selectTenants(db: Handle) {
       'scopes',
       'models_limited',
     ])
-    .select(['audiences', 'token_ttl_seconds', 'staleness_seconds', 'created_at', 'updated_at'])
+    .select(['audiences', 'token_ttl_seconds', 'staleness_seconds', 'max_key_lifetime_seconds'])
+    .select(['created_at', 'updated_at'])
     .select([
       sql<string[]>`coalesce((SELECT array_agg(tier ORDER BY position) FROM tenant_tiers
         WHERE tenant_id = ${tenantId}), '{}')`.as('allowed_tiers'),
@@ -44,6 +45,7 @@ const toTenant = (row: Row): Tenant => ({
   audiences: row.audiences,
   tokenTtlSeconds: row.token_ttl_seconds,
   stalenessSeconds: row.staleness_seconds,
+  maxKeyLifetimeSeconds: row.max_key_lifetime_seconds,
   suspendedAt: row.suspended_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
@@ -67,8 +69,13 @@ export async function lockTenant(trx: Handle, id: string): Promise<Tenant | unde
   return findTenant(trx, id)
 }
 
-export async function listTenants(db: Handle, { limit, after }: PageRequest): Promise<Page<Tenant>> {
+export async function listTenants(
+  db: Handle,
+  { limit, after }: PageRequest,
+  only: string | null,
+): Promise<Page<Tenant>> {
   const rows = await selectTenants(db)
+    .$if(only !== null, query => query.where('id', '=', only as string))
     .$if(after !== null, query => query.where('seq', '<', after))
     .orderBy('seq', 'desc')
     .limit(limit + 1)
@@ -117,6 +124,7 @@ function columns(settings: TenantSettings) {
     audiences: [...settings.audiences],
     token_ttl_seconds: settings.tokenTtlSeconds,
     staleness_seconds: settings.stalenessSeconds,
+    max_key_lifetime_seconds: settings.maxKeyLifetimeSeconds,
   }
 }
 

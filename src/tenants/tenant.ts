@@ -21,6 +21,8 @@ export interface TenantSettings {
   tokenTtlSeconds: number | null
   /** null: the policy's; 0: each exchange asks Postgres. */
   stalenessSeconds: number | null
+  /** null: the policy's. For keys that are made or given another end from now on. */
+  maxKeyLifetimeSeconds: number | null
 }
 
 export interface Tenant extends TenantSettings {
@@ -47,6 +49,7 @@ export function defaultTenantSettings(id: string, audience: string): TenantSetti
     audiences: [audience],
     tokenTtlSeconds: null,
     stalenessSeconds: null,
+    maxKeyLifetimeSeconds: null,
   }
 }
 

@@ -44,8 +44,9 @@ export class Tenants {
     return tenant
   }
 
-  list(page: PageRequest): Promise<Page<Tenant>> {
-    return this.#database.read(db => listTenants(db, page))
+  /** All, or the one of this id. */
+  list(page: PageRequest, only: string | null = null): Promise<Page<Tenant>> {
+    return this.#database.read(db => listTenants(db, page, only))
   }
 
   /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */

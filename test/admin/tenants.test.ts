@@ -33,6 +33,7 @@ describe('POST /tenants', () => {
       audiences: ['vllm'],
       token_ttl_seconds: null,
       staleness_seconds: null,
+      max_key_lifetime_seconds: null,
       suspended_at: null,
       created_at: TIME,
       updated_at: TIME,

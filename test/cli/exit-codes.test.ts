@@ -62,6 +62,7 @@ describe('2, usage:', () => {
     ['MINTMARK_URL', 'http://127.0.0.1:8081/?a=b', 'must be a base URL'],
     ['MINTMARK_TOKEN', 'hid den', 'must be one word of printable ASCII'],
     ['MINTMARK_TOKEN_FILE', '/nowhere', 'keep one'],
+    ['MINTMARK_ADMIN_TOKEN', 'hid den', 'must be one word of printable ASCII'],
   ])('a variable that is not what it should be: %s=%s', async (name, value, words) => {
     const ended = await mintmark(['tenant', 'list'], { env: { ...cli.env, [name]: value } })
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })
@@ -75,7 +76,7 @@ describe('3, refused:', () => {
     const ended = await mintmark(['tenant', 'list'], { env: { MINTMARK_URL: service.service.urls.admin } })
     expect(ended).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining('set MINTMARK_TOKEN, or MINTMARK_TOKEN_FILE'),
+      stderr: expect.stringContaining('set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE'),
     })
   })
 
@@ -83,7 +84,7 @@ describe('3, refused:', () => {
     const trial = 'cd "$(mktemp -d)" && mkdir keys && touch keys/root-token && mintmark tenant list'
     expect(await shell(trial)).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining('export MINTMARK_TOKEN_FILE=keys/root-token'),
+      stderr: expect.stringContaining('export MINTMARK_ADMIN_TOKEN_FILE=keys/root-token'),
     })
   })
 
@@ -95,7 +96,7 @@ describe('3, refused:', () => {
       code: 3,
       stdout: '',
       stderr:
-        'mintmark: The token is not valid.\n  It comes from MINTMARK_TOKEN, or from the file that MINTMARK_TOKEN_FILE names.\n',
+        'mintmark: The token is not valid.\n  It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.\n',
     })
   })
 

@@ -26,6 +26,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   deleted_tenants: appendOnly,
   change_feed: appendOnly,
   audit_events: appendOnly,
+  admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],
+  idempotency_keys: ['SELECT', 'INSERT', 'DELETE'],
   change_counter: ['SELECT', 'UPDATE'],
   mintmark_migration: ['SELECT'],
   mintmark_migration_lock: [],

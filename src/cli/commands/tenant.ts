@@ -40,6 +40,7 @@ const VIEW: View<Tenant> = {
     models: 'every registered base model',
     token_ttl_seconds: "the policy's",
     staleness_seconds: "the policy's",
+    max_key_lifetime_seconds: "the policy's",
   },
 }
 
@@ -60,10 +61,11 @@ const settings = (): FieldOption[] => [
     '--staleness-seconds <n>',
     'how long a cut-off replica honours its keys; 0: never',
   ),
+  wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of a new key'),
   labels(),
 ]
 
-const UNSET = ['models', 'token_ttl_seconds', 'staleness_seconds']
+const UNSET = ['models', 'token_ttl_seconds', 'staleness_seconds', 'max_key_lifetime_seconds']
 
 export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const tenant = noun(program, 'tenant', {

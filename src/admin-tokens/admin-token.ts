@@ -1,0 +1,70 @@
+import { Forbidden } from '../errors.ts'
+
+/**
+ * admin-tokens/ holds the credentials of those who administer: what role each has, whom it is bound to, and whose a
+ * presented one is. What a role may do is the admin API's to say (admin/rights-table.ts).
+ */
+
+/** `tenant-admin` is bound to one tenant; the others to none. */
+export const TOKEN_ROLES = ['owner', 'operator', 'auditor', 'tenant-admin'] as const
+export type TokenRole = (typeof TOKEN_ROLES)[number]
+
+export interface AdminToken {
+  /** `adm_` and 16 characters: the actor of the audit trail. */
+  id: string
+  /** For people, not unique. */
+  name: string
+  role: TokenRole
+  /** The one tenant of a tenant-admin. */
+  tenantId: string | null
+  /** `root`, or the id of the admin token that issued it. */
+  createdBy: string
+  createdAt: Date
+  /** null: never, where the policy allows it. */
+  expiresAt: Date | null
+  revokedAt: Date | null
+  revokedReason: string | null
+  /** To the minute. */
+  lastUsedAt: Date | null
+}
+
+export type AdminTokenState = 'active' | 'expired' | 'revoked'
+
+/** `now` in epoch milliseconds. */
+export function adminTokenState(
+  token: Pick<AdminToken, 'revokedAt' | 'expiresAt'>,
+  now: number,
+): AdminTokenState {
+  if (token.revokedAt) return 'revoked'
+  return token.expiresAt && token.expiresAt.getTime() <= now ? 'expired' : 'active'
+}
+
+/** Who issues a token: root and owners are bound to nothing. */
+export interface Issuer {
+  /** The tenant of a tenant-admin, else null. */
+  tenantId: string | null
+  expiresAt: Date | null
+}
+
+/**
+ * Nobody issues a token that may do more than they may, or that outlives the one it was issued with: whoever is bound
+ * to a tenant issues tokens of that tenant only.
+ * @throws {Forbidden} The answer is the same whether another tenant is there or not.
+ */
+export function refuseEscalation(
+  issuer: Issuer,
+  wanted: Pick<AdminToken, 'role' | 'tenantId' | 'expiresAt'>,
+): void {
+  if (issuer.tenantId === null) return
+  if (wanted.role !== 'tenant-admin') {
+    throw new Forbidden('A tenant-admin can issue no other role than tenant-admin.')
+  }
+  if (wanted.tenantId !== issuer.tenantId) {
+    throw new Forbidden('A tenant-admin can issue tokens for its own tenant only.')
+  }
+  if (issuer.expiresAt && (wanted.expiresAt === null || wanted.expiresAt > issuer.expiresAt)) {
+    throw new Forbidden(
+      `A token that a tenant-admin issues ends no later than its own, at ${issuer.expiresAt.toISOString()}.`,
+    )
+  }
+}

@@ -1,0 +1,97 @@
+import { z } from 'zod'
+import { type AdminToken, adminTokenState, TOKEN_ROLES } from '../admin-tokens/admin-token.ts'
+import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import * as field from './fields.ts'
+import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { type AdminRoute, created, ok, route } from './route.ts'
+
+const tokenCreate = z
+  .strictObject({
+    name: field.displayName.default(''),
+    role: z.enum(TOKEN_ROLES, `must be one of ${TOKEN_ROLES.join(', ')}`),
+    tenant: field.tenantId.nullable().default(null),
+    expires_at: field.instant.nullable().optional(),
+  })
+  .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
+    path: ['tenant'],
+    message: 'must name a tenant for a tenant-admin, and none for another role',
+  })
+
+const revocation = z.strictObject({
+  reason: field.reason.nullable().default(null),
+  cascade: field.flag.default(false),
+  dry_run: field.flag.default(false),
+})
+
+const LIST = '/admin-tokens'
+
+/** Who may administer beside root. Whoever is bound to a tenant sees and issues tokens of that tenant only. */
+export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
+  const target = {
+    what: 'admin token',
+    param: 'id',
+    tenantOf: async (id: string) => (await tokens.get(id)).tenantId,
+  }
+  return [
+    route({
+      method: 'post',
+      path: LIST,
+      right: 'admin-tokens:write',
+      target: 'scoped by the handler',
+      body: tokenCreate,
+      handle: async ({ actor, admin, body: { name, role, tenant, expires_at } }) => {
+        const request = { name, role, tenantId: tenant, expiresAt: expires_at }
+        const { token, secret } = await tokens.create(actor, admin, request)
+        return created(`${LIST}/${token.id}`, { ...toWire(token, await tokens.now()), secret })
+      },
+    }),
+    route({
+      method: 'get',
+      path: LIST,
+      right: 'admin-tokens:read',
+      target: 'scoped by the handler',
+      query: pageQuery,
+      handle: async ({ admin, query }) => {
+        const page = await tokens.list(admin.tenantId, pageRequest(LIST, query))
+        const now = await tokens.now()
+        return ok(pageBody(LIST, page, token => toWire(token, now)))
+      },
+    }),
+    route({
+      method: 'get',
+      path: `${LIST}/:id`,
+      right: 'admin-tokens:read',
+      target,
+      handle: async ({ params }) => ok(toWire(await tokens.get(params.id ?? ''), await tokens.now())),
+    }),
+    route({
+      method: 'post',
+      path: `${LIST}/:id/revoke`,
+      right: 'admin-tokens:write',
+      target,
+      body: revocation,
+      handle: async ({ actor, params, body: { dry_run, ...options } }) => {
+        const id = params.id ?? ''
+        if (!dry_run) return ok(toWire(await tokens.revoke(actor, id, options), await tokens.now()))
+        const others = options.cascade ? await tokens.countDescendants(id) : 0
+        return ok({ dry_run: true, would_revoke: others + ((await tokens.get(id)).revokedAt ? 0 : 1) })
+      },
+    }),
+  ]
+}
+
+function toWire(token: AdminToken, now: number) {
+  return {
+    id: token.id,
+    name: token.name,
+    role: token.role,
+    tenant: token.tenantId,
+    state: adminTokenState(token, now),
+    expires_at: token.expiresAt,
+    created_by: token.createdBy,
+    created_at: token.createdAt,
+    last_used_at: token.lastUsedAt,
+    revoked_at: token.revokedAt,
+    revoked_reason: token.revokedReason,
+  }
+}

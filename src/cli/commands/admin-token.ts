@@ -1,0 +1,119 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import { bodyOf, type FieldOption, instantOrNever, text } from '../field-options.ts'
+import { day, moment, type View } from '../output.ts'
+import { action, listVerb, noun, resultVerb } from '../verb.ts'
+
+interface AdminToken {
+  id: string
+  name: string
+  role: string
+  tenant: string | null
+  state: string
+  expires_at: string | null
+  last_used_at: string | null
+}
+
+const VIEW: View<AdminToken> = {
+  plural: 'admin tokens',
+  id: token => token.id,
+  columns: [
+    { title: 'ID', of: token => token.id },
+    { title: 'NAME', of: token => token.name, cut: true },
+    { title: 'ROLE', of: token => token.role },
+    { title: 'TENANT', of: token => token.tenant ?? '-', cut: true },
+    { title: 'STATE', of: token => token.state, state: true },
+    { title: 'EXPIRES', of: token => day(token.expires_at, 'never') },
+    { title: 'LAST USED', of: token => day(token.last_used_at) },
+  ],
+  nulls: { expires_at: 'never' },
+}
+
+const ROLES = ['owner', 'operator', 'auditor', 'tenant-admin']
+
+const settings = (): FieldOption[] => [
+  text('name', '--name <text>', 'for people; need not be unique'),
+  text('tenant', '--tenant <tenant>', 'the one tenant of a tenant-admin'),
+  instantOrNever(
+    'expires_at',
+    '--expires-at <time>',
+    'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+  ),
+]
+
+export function adminTokenCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const parent = noun(program, 'admin-token', {
+    summary: 'tokens for administrators, each with a role',
+    examples: [
+      'mintmark admin-token create operator --name ci',
+      'mintmark admin-token create tenant-admin --tenant acme',
+    ],
+  })
+  create(parent, environment)
+  read(parent, environment)
+  revoke(parent, environment)
+}
+
+function create(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(parent, 'create <role>', {
+    summary: 'issue an admin token, and print it once',
+    details:
+      `The role is one of ${ROLES.join(', ')}. The token is alone on standard output, in JSON the field "secret"; ` +
+      'nobody can show it again.',
+    examples: [
+      'mintmark admin-token create operator --name ci',
+      '(umask 077; mintmark admin-token create tenant-admin --tenant acme > acme-admin.token)',
+    ],
+    quiet: 'print only the token',
+  })
+  for (const option of settings()) command.addOption(option)
+  command.action(
+    action<[role: string]>(environment, async ({ admin, output }, role) => {
+      const body = { role, ...bodyOf(command) }
+      const made = await admin.post<AdminToken & { secret: string }>('/admin-tokens', body)
+      const until =
+        made.expires_at === null ? 'It does not expire.' : `It expires ${moment(made.expires_at)}.`
+      await output.secret(made, {
+        note: `Issued ${made.id}, ${role}. ${until} The token is on standard output, and nobody can show it again.`,
+        cure: `Revoke it: mintmark admin-token revoke ${made.id}`,
+      })
+    }),
+  )
+}
+
+function read(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const all = listVerb(parent, 'list', {
+    summary: 'list admin tokens, newest first',
+    examples: ['mintmark admin-token list'],
+  })
+  all.action(
+    action(environment, async ({ admin, output }) => {
+      await output.list(await admin.list<AdminToken>('/admin-tokens', all.opts().limit), VIEW)
+    }),
+  )
+  resultVerb(parent, 'get <token>', {
+    summary: 'show an admin token, without its secret',
+    examples: ['mintmark admin-token get adm_7Hq2kd9XwP3mZt5B'],
+  }).action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      await output.object(await admin.get<AdminToken>(path`/admin-tokens/${id}`), VIEW)
+    }),
+  )
+}
+
+function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(parent, 'revoke <token>', {
+    summary: 'end an admin token for good, on every replica at once',
+    details: 'With --cascade the tokens that it issued end too, and those that they issued.',
+    examples: ['mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --reason "left the team" --cascade'],
+  })
+    .addOption(text('reason', '--reason <text>', 'kept with the token and in the audit log'))
+    .option('--cascade', 'end what it issued, too')
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const body = { ...bodyOf(command), ...(command.opts().cascade === true && { cascade: true }) }
+      const revoked = await admin.post<AdminToken>(path`/admin-tokens/${id}/revoke`, body)
+      await output.object(revoked, VIEW, `Revoked ${id}.`)
+    }),
+  )
+}

@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { type AdminRoute, ok, route } from '../../src/admin/route.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { type Caller, type IssuedRole, issue, ROLES } from './admins.ts'
+
+/** Every route of the admin API, from the table that mounts them, for every role, on what is its own and what is not. */
+
+/** As the documentation promises it (docs/guides/administration.md), written a second time on purpose. */
+const RIGHTS: Record<string, readonly IssuedRole[]> = {
+  'tenants:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
+  'tenants:write': ['owner', 'operator'],
+  'keys:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
+  'keys:write': ['owner', 'operator', 'tenant-admin'],
+  'keys:enable': ['owner', 'operator'],
+  'catalogue:read': ['owner', 'operator', 'auditor'],
+  'catalogue:write': ['owner', 'operator'],
+  'signing-keys:read': ['owner', 'operator', 'auditor'],
+  'signing-keys:rotate': ['owner', 'operator'],
+  'installation:read': ['owner', 'operator', 'auditor'],
+  'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
+  'admin-tokens:write': ['owner', 'tenant-admin'],
+}
+
+const routes = adminRoutes({} as never)
+const nameOf = ({ method, path }: AdminRoute) => `${method.toUpperCase()} ${path}`
+
+let mintmark: TestService
+const callers = new Map<IssuedRole | 'root', Caller>()
+beforeAll(async () => {
+  mintmark = await startTestService()
+  // With a live key, so that deleting it is a conflict.
+  for (const id of ['own', 'foreign']) await mintmark.tenantWithKey({ id })
+  await mintmark.admin('PUT', '/models/base', {})
+  for (const role of ROLES) {
+    callers.set(role, await issue(mintmark, role, role === 'tenant-admin' ? 'own' : null))
+  }
+  callers.set('root', { id: 'root', secret: mintmark.rootToken, call: mintmark.admin })
+})
+afterAll(() => mintmark.stop())
+
+/** The path of a route with things that are there, of this tenant where they have one. */
+async function placed({ path }: AdminRoute, tenant: string): Promise<string> {
+  const { admin } = mintmark
+  const key = async () => (await admin('POST', `/tenants/${tenant}/keys`, {})).body
+  if (path.startsWith('/tenants/')) return path.replace(/:id|:tenant/, tenant)
+  if (path.startsWith('/keys/:id')) {
+    const { id, secret_id } = await key()
+    return path.replace(':id', id).replace(':secret', secret_id)
+  }
+  if (path.startsWith('/admin-tokens/:id')) {
+    const { id } = await issue(mintmark, 'tenant-admin', tenant)
+    return path.replace(':id', id)
+  }
+  if (path.endsWith('/:name')) {
+    const kind = path.split('/')[1]
+    const body = kind === 'tiers' ? { priority: 1 } : kind === 'adapters' ? { base_model: 'base' } : {}
+    await admin('PUT', `/${kind}/thing-${kind}`, body)
+    return path.replace(':name', `thing-${kind}`)
+  }
+  return path
+}
+
+/** For what cannot be told apart: the answer less what differs each time. */
+const anonymous = (text: string, id: string) =>
+  text.replaceAll(id, '…').replaceAll(/"request_id":"[^"]*"/g, '')
+
+describe.each(routes.map(definition => [nameOf(definition), definition] as const))('%s', (_, definition) => {
+  const { method, path } = definition
+  const boundRoute = 'target' in definition && typeof definition.target === 'object'
+
+  it('names a right that the documentation has', () => {
+    expect(Object.keys(RIGHTS)).toContain(definition.right)
+  })
+
+  it('is 401 for nobody, wherever it points', async () => {
+    const place = await placed(definition, 'own')
+    const answer = await mintmark.admin(method.toUpperCase(), place, undefined, { authorization: '' })
+    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+  })
+
+  it.each(['root', ...ROLES] as const)('as %s', async role => {
+    const caller = callers.get(role) as Caller
+    const allowed = role === 'root' || RIGHTS[definition.right]?.includes(role)
+    for (const tenant of ['own', 'foreign']) {
+      const place = await placed(definition, tenant)
+      const answer = await caller.call(method.toUpperCase(), place)
+      const shown = `${method} ${place}: ${answer.status} ${answer.text}`
+      if (!allowed) {
+        expect(answer.status, shown).toBe(403)
+        expect(answer.body.detail, shown).toBe(`This needs the right ${definition.right}.`)
+      } else if (role === 'tenant-admin' && tenant === 'foreign' && boundRoute) {
+        expect(answer.status, shown).toBe(404)
+        const [id = ''] = place.split('/').filter(part => /^(foreign$|key_|adm_)/.test(part))
+        const missing = id === 'foreign' ? 'nobody' : `${id.slice(0, 4)}${'0'.repeat(16)}`
+        const nothing = await caller.call(method.toUpperCase(), place.replace(id, missing))
+        expect(anonymous(answer.text, id)).toBe(anonymous(nothing.text, missing))
+      } else {
+        expect([401, 403, 404], shown).not.toContain(answer.status)
+        expect(answer.status, shown).toBeLessThan(500)
+      }
+    }
+  })
+
+  it('shows a tenant-admin nothing of another tenant', async () => {
+    if (method !== 'get' || path.includes(':')) return
+    const answer = await (callers.get('tenant-admin') as Caller).call('GET', `${path}`)
+    if (answer.status === 200) expect(answer.text).not.toContain('foreign')
+    else expect(answer.status).toBe(403)
+  })
+})
+
+describe('A route without a right', () => {
+  it('does not compile, nor does one with a tenant’s right that does not say whose', () => {
+    const handle = async () => ok({})
+    // @ts-expect-error: a right is missing
+    const rightless = route({ method: 'get', path: '/nothing', handle })
+    // @ts-expect-error: it does not say whose keys
+    const aimless = route({ method: 'get', path: '/nothing', right: 'keys:read', handle })
+    // @ts-expect-error: there is no such right
+    const unknown = route({ method: 'get', path: '/nothing', right: 'everything', handle })
+    expect([rightless, aimless, unknown]).toHaveLength(3)
+  })
+
+  it('is not among those that are mounted', () => {
+    expect(routes.length).toBeGreaterThan(30)
+    expect(routes.filter(({ right }) => !right)).toEqual([])
+  })
+})
+
+it('docs/guides/administration.md has this table', async () => {
+  const guide = await readFile(new URL('../../docs/guides/administration.md', import.meta.url), 'utf8')
+  const rows = [...guide.matchAll(/^\| `([a-z-]+:[a-z]+)`.*?\| (.*) \|$/gm)]
+  const written = rows.map(([, right = '', cells = '']) => [
+    right,
+    ROLES.filter((_, index) => (cells.split('|')[index] ?? '').trim() !== ''),
+  ])
+  expect(Object.fromEntries(written)).toEqual(RIGHTS)
+})
