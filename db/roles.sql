@@ -24,8 +24,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
 GRANT SELECT ON mintmark_migration TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
-  ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, replicas TO mintmark_app;
-GRANT SELECT, INSERT, DELETE ON idempotency_keys TO mintmark_app;
+  ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, replicas,
+  idempotency_keys TO mintmark_app;
 GRANT SELECT, INSERT ON deleted_tenants, change_feed, audit_events TO mintmark_app;
 GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;

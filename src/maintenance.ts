@@ -15,6 +15,7 @@ import { connectsAsOwner, pendingMigrations } from './database/migrate.ts'
 import type { Policy } from './database/policy.ts'
 import { ANNOUNCE_MS, type Replicas } from './database/replicas.ts'
 import { Unavailable } from './errors.ts'
+import { pruneIdempotencyKeys } from './idempotency/idempotency-key-repository.ts'
 import { NotReady } from './readiness.ts'
 import { AlarmLog } from './signing-keys/alarm-log.ts'
 import { keyAlarms } from './signing-keys/alarms.ts'
@@ -123,6 +124,7 @@ export class Maintenance {
     every(PRUNE_MS, 'let go what is old', async () => {
       follower.removeEnded(time.now())
       await database.read(pruneChangeFeed)
+      await database.read(pruneIdempotencyKeys)
       await database.read(pruneUsage)
       await replicas.prune()
     })

@@ -19,6 +19,7 @@ import { mountHealth } from './http/health.ts'
 import { mountMetrics } from './http/metrics-page.ts'
 import { requestDurations } from './http/request-durations.ts'
 import { createApp, type Listener } from './http/server.ts'
+import { IdempotencyKeys } from './idempotency/idempotency-keys.ts'
 import { bindListeners, url } from './listeners.ts'
 import { Maintenance } from './maintenance.ts'
 import { newExchangeOutcomes } from './oauth/exchange-outcomes.ts'
@@ -161,9 +162,14 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     outcomes,
   })
   const { app: adminApp } = app(listeners.admin)
-  const auth = new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens })
+  const auth = new AdminAuth({
+    rootTokens: config.rootTokens,
+    tokens: adminTokens,
+    failures: new FailureLimit({ perMinute: config.adminFailuresPerMinute }),
+  })
   const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas }
-  mountAdminRoutes(adminApp, { ...administered, auth, readiness })
+  const idempotency = new IdempotencyKeys({ database })
+  mountAdminRoutes(adminApp, { ...administered, auth, idempotency, readiness })
   const { app: opsApp } = app(listeners.ops)
   mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)

@@ -10,6 +10,7 @@ const LAYERS: string[][] = [
   ['errors', 'system'],
   ['config', 'database'],
   ['audit'],
+  ['idempotency'],
   ['tenants'],
   ['api-keys', 'signing-keys'],
   ['admin-tokens'],
@@ -27,7 +28,7 @@ const PACKAGES: Record<string, RegExp> = {
   jose: /^(signing-keys|tokens)\//,
   express: /^(http|oauth|admin|gateway)\//,
   kysely:
-    /^(database\/|audit\/audit-log|(tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
+    /^(database\/|audit\/audit-log|(idempotency|tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
   pg: /^database\//,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,

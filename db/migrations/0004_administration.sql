@@ -21,14 +21,17 @@ CREATE INDEX admin_tokens_tenant ON admin_tokens (tenant_id, seq DESC) WHERE ten
 CREATE INDEX admin_tokens_created_by ON admin_tokens (created_by);
 CREATE INDEX admin_tokens_pepper ON admin_tokens (pepper_id);
 
--- Answers to POSTs that named an Idempotency-Key, each written in the transaction of its change. Never a secret.
+-- What was done for POSTs that named an Idempotency-Key, each written in the transaction of its change; the answer
+-- follows once it was made, without its secret.
 CREATE TABLE idempotency_keys (
   actor       text NOT NULL,
   method      text NOT NULL,
   path        text NOT NULL,
   key         text NOT NULL,
   body_digest bytea NOT NULL CHECK (length(body_digest) = 32),
-  answer      jsonb NOT NULL,
+  target_kind text,
+  target_id   text,
+  answer      jsonb,
   created_at  timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (actor, method, path, key)
 );

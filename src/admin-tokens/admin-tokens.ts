@@ -5,7 +5,7 @@ import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
-import { holdPepper, readInstallation } from '../database/installation.ts'
+import { holdCurrentPepper, holdPepper, readInstallation } from '../database/installation.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Forbidden, Invalid, NotFound } from '../errors.ts'
 import type { Logger } from '../system/logger.ts'
@@ -166,7 +166,7 @@ export class AdminTokens {
     }
     if (pepperId === this.#digests.storing.id) return
     await this.#database.write(async trx => {
-      await holdPepper(trx, this.#digests.storing)
+      if (!(await holdCurrentPepper(trx, this.#digests.storing))) return
       await setDigest(trx, id, this.#digests.forStoring(presented))
     })
   }

@@ -1,6 +1,7 @@
 import { type Express, Router } from 'express'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
+import { SYSTEM } from '../audit/audit-event.ts'
 import type { Database } from '../database/database.ts'
 import type { Replicas } from '../database/replicas.ts'
 import { Unavailable } from '../errors.ts'
@@ -9,11 +10,12 @@ import { type Readiness, whenReady } from '../http/health.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
 import { onlyMethods } from '../http/server.ts'
+import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
-import type { AdminAuth } from './admin-auth.ts'
+import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
@@ -55,7 +57,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
  */
 export function mountAdminRoutes(
   app: Express,
-  options: Services & { auth: AdminAuth; readiness: Readiness },
+  options: Services & { auth: AdminAuth; idempotency: IdempotencyKeys; readiness: Readiness },
 ): void {
   const { auth, readiness } = options
   const routes = adminRoutes(options)
@@ -68,11 +70,12 @@ export function mountAdminRoutes(
   )
   router.use(async (req, res, next) => {
     eventOf(res).prefix = req.baseUrl
-    res.locals.admin = await auth.authenticate(req.headers.authorization)
+    res.locals.admin = await auth.authenticate(req.headers.authorization, eventOf(res).source)
     next()
   })
   router.use(rawBody(LONGEST_BODY_BYTES))
-  for (const definition of routes) mountRoute(router, definition)
+  const mounting = { idempotency: options.idempotency, reread: rereader(routes) }
+  for (const definition of routes) mountRoute(router, definition, mounting)
   for (const [path, methods] of methodsByPath(routes)) router.all(path, onlyMethods(...methods))
   app.use('/admin/v1', router)
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
@@ -80,6 +83,26 @@ export function mountAdminRoutes(
 }
 
 const LONGEST_BODY_BYTES = 32_768
+
+/** Shows one object as the route that reads it does. Whoever asks has changed it, so has a right to it. */
+function rereader(routes: readonly AdminRoute[]) {
+  const paths: Record<string, string> = {
+    tenant: '/tenants/:id',
+    key: '/keys/:id',
+    'admin-token': '/admin-tokens/:id',
+  }
+  return async (kind: string, id: string): Promise<object | undefined> => {
+    const reading = routes.find(({ method, path }) => method === 'get' && path === paths[kind])
+    const answer = await reading?.handle({
+      actor: SYSTEM,
+      admin: ROOT,
+      params: { id },
+      query: {},
+      body: undefined,
+    })
+    return answer?.body
+  }
+}
 
 /** Paths without parameters first: they are more exact than those that would also take them. */
 function methodsByPath(routes: readonly AdminRoute[]): [path: string, methods: string[]][] {

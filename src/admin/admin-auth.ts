@@ -1,5 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import type { AdminTokenCheck, AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import { RequestError } from '../http/request-error.ts'
+import type { FailureLimit } from '../system/failure-limit.ts'
 import type { Secret } from '../system/secret.ts'
 import { Unauthenticated } from './problem.ts'
 import type { Role } from './rights-table.ts'
@@ -15,23 +17,35 @@ export interface Admin {
   expiresAt: Date | null
 }
 
-const ROOT: Admin = { id: 'root', role: 'root', tenantId: null, expiresAt: null }
+const MOST_KNOWN = 10_000
+
+export const ROOT: Admin = { id: 'root', role: 'root', tenantId: null, expiresAt: null }
 
 /**
  * Says who holds the credential of an `Authorization: Bearer …` header: the root token, which is compared in memory
- * (none set: root is off), or an admin token, which Postgres is asked about each time.
+ * (none set: root is off), or an admin token, which Postgres is asked about each time. Failures are limited by source
+ * address; a token that has been right before on this replica is looked up all the same, so that nobody is locked out
+ * by a neighbour.
  */
 export class AdminAuth {
   readonly #rootDigests: readonly Buffer[]
   readonly #tokens: AdminTokens
+  readonly #failures: FailureLimit
+  /** Digests of tokens that were right, the latest last. */
+  readonly #known = new Set<string>()
 
-  constructor(options: { rootTokens: readonly Secret[]; tokens: AdminTokens }) {
+  constructor(options: { rootTokens: readonly Secret[]; tokens: AdminTokens; failures: FailureLimit }) {
     this.#rootDigests = options.rootTokens.map(token => sha256(token.reveal()))
     this.#tokens = options.tokens
+    this.#failures = options.failures
   }
 
-  /** @throws {Unauthenticated} Unknown, expired and revoked look alike. @throws {Unavailable} */
-  async authenticate(authorization: string | undefined): Promise<Admin> {
+  /**
+   * `source` is the caller's address.
+   * @throws {Unauthenticated} Unknown, expired and revoked look alike.
+   * @throws {RequestError} 429 after too many failures. @throws {Unavailable}
+   */
+  async authenticate(authorization: string | undefined, source: string | undefined): Promise<Admin> {
     const [, presented] = /^Bearer +(\S+)$/i.exec(authorization ?? '') ?? []
     if (presented === undefined) {
       throw new Unauthenticated(
@@ -39,16 +53,44 @@ export class AdminAuth {
         'absent',
       )
     }
-    if (this.#isRoot(presented)) return ROOT
-    const checked = await this.#tokens.authenticate(presented)
+    const digest = sha256(presented)
+    if (this.#isRoot(digest)) return ROOT
+    const checked = await this.#check(presented, digest.toString('base64'), source)
     if (!checked.ok) throw new Unauthenticated('The token is not valid.', checked.reason, checked.tokenId)
     const { id, role, tenantId, expiresAt } = checked.token
     return { id, role, tenantId, expiresAt }
   }
 
-  #isRoot(presented: string): boolean {
-    // Digests first, so that the comparison takes the same time whatever the length, and every token is compared.
-    const digest = sha256(presented)
+  async #check(presented: string, digest: string, source: string | undefined): Promise<AdminTokenCheck> {
+    if (this.#known.has(digest)) {
+      const checked = await this.#tokens.authenticate(presented)
+      if (!checked.ok) this.#known.delete(digest)
+      return checked
+    }
+    const allowance = await this.#failures.take(source)
+    if (!allowance.granted) {
+      const headers = { 'Retry-After': String(allowance.retryAfterSeconds) }
+      throw new RequestError(429, 'Too many failed logins from this address. Try again later.', headers)
+    }
+    let failed = false
+    try {
+      const checked = await this.#tokens.authenticate(presented)
+      failed = !checked.ok
+      if (checked.ok) this.#remember(digest)
+      return checked
+    } finally {
+      if (!failed) allowance.giveBack()
+    }
+  }
+
+  #remember(digest: string): void {
+    this.#known.add(digest)
+    const [oldest] = this.#known
+    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest)
+  }
+
+  /** Digests, so that the comparison takes the same time whatever the length; every token is compared. */
+  #isRoot(digest: Buffer): boolean {
     return this.#rootDigests.filter(own => timingSafeEqual(own, digest)).length > 0
   }
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { type AdminToken, adminTokenState, TOKEN_ROLES } from '../admin-tokens/admin-token.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import { created, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
-import { type AdminRoute, created, ok, route } from './route.ts'
+import { type AdminRoute, route } from './route.ts'
 
 const tokenCreate = z
   .strictObject({
@@ -37,6 +38,7 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       method: 'post',
       path: LIST,
       right: 'admin-tokens:write',
+      issuesSecret: true,
       target: 'scoped by the handler',
       body: tokenCreate,
       handle: async ({ actor, admin, body: { name, role, tenant, expires_at } }) => {

@@ -6,9 +6,10 @@ import type { Model } from '../tenants/model.ts'
 import type { Models } from '../tenants/models.ts'
 import { PRIORITY_RANGE, type Tier } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import { created, noContent, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
-import { type AdminRoute, created, noContent, ok, route } from './route.ts'
+import { type AdminRoute, route } from './route.ts'
 
 /** Tiers, base models and adapters: named things that PUT makes or sets. */
 

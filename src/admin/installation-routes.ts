@@ -16,8 +16,9 @@ import type { Replica, Replicas } from '../database/replicas.ts'
 import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../database/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
+import { ok } from './answer.ts'
 import { wholeNumber, withoutUndefined } from './fields.ts'
-import { type AdminRoute, ok, route } from './route.ts'
+import { type AdminRoute, route } from './route.ts'
 
 const alg = z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`)
 const audience = z

@@ -4,10 +4,11 @@ import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { KeyPatch } from '../api-keys/key-settings.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
+import { created, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { type PageQuery, pageBody, pageQuery, pageRequest } from './paging.ts'
-import { type AdminRoute, created, ok, route, type Target } from './route.ts'
+import { type AdminRoute, route, type Target } from './route.ts'
 
 const LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
@@ -58,6 +59,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       method: 'post',
       path: '/tenants/:tenant/keys',
       right: 'keys:write',
+      issuesSecret: true,
       target: tenant,
       body: keyCreate,
       handle: async ({ actor, params, body }) =>
@@ -135,6 +137,7 @@ function actionRoutes(
       method: 'post',
       path: '/keys/:id/rotate',
       right: 'keys:write',
+      issuesSecret: true,
       target,
       body: rotation,
       handle: async ({ actor, params, body }) => {

@@ -3,6 +3,7 @@ import type { ErrorRequestHandler } from 'express'
 import { Conflict, type Fault, Forbidden, Invalid, NotFound, Unavailable } from '../errors.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
+import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` names each field that is wrong (RFC 6901 pointers). */
@@ -44,6 +45,9 @@ function toProblem(thrown: unknown): Problem {
       errors: error.faults,
     }
   }
+  if (error instanceof KeyReused) {
+    return { status: 422, code: 'idempotency_key_reused', detail: error.message }
+  }
   if (error instanceof Unavailable) {
     const headers = { 'Retry-After': String(error.retryAfterSeconds) }
     return { status: 503, code: 'unavailable', detail: error.message, headers }
@@ -64,6 +68,7 @@ const CODES: Record<number, string> = {
   405: 'method_not_allowed',
   413: 'too_large',
   415: 'unsupported_media_type',
+  429: 'too_many_failures',
 }
 
 export const problemHandler: ErrorRequestHandler = (thrown, _req, res, next) => {

@@ -1,11 +1,14 @@
-import type { Request, Router } from 'express'
+import type { Request, Response, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
-import type { Actor } from '../audit/audit-event.ts'
+import type { Actor, Once } from '../audit/audit-event.ts'
 import { type Fault, Forbidden, Invalid, NotFound } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
+import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
+import type { AdminAnswer } from './answer.ts'
+import { idempotencyKeyOf, keepAnswer, repeated } from './repetition.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
 
 type Params = Record<string, string>
@@ -16,13 +19,6 @@ interface AdminRequest<Query, Body> {
   params: Params
   query: Query
   body: Body
-}
-
-export interface AdminAnswer {
-  status: number
-  body?: object
-  /** Path of what was created. */
-  location?: string
 }
 
 /** An object of one tenant that a path names. Whoever is bound to another tenant is told that it is not there. */
@@ -52,6 +48,8 @@ export type AdminRoute<Query = unknown, Body = unknown> = Scope & {
   path: string
   query?: ZodType<Query>
   body?: ZodType<Body>
+  /** Its answer has a secret in it, the one time that it is seen. */
+  issuesSecret?: true
   handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
 }
 
@@ -59,36 +57,65 @@ export type AdminRoute<Query = unknown, Body = unknown> = Scope & {
 export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRoute =>
   definition as unknown as AdminRoute
 
-export const ok = (body: object): AdminAnswer => ({ status: 200, body })
-export const created = (location: string, body: object): AdminAnswer => ({ status: 201, location, body })
-export const noContent: AdminAnswer = { status: 204 }
+/** What mounting needs beside the route: `reread` shows what was changed once, as it is now, by its kind and id. */
+interface Mounting {
+  idempotency: IdempotencyKeys
+  reread: (kind: string, id: string) => Promise<object | undefined>
+}
 
-/** The order of checks is the same everywhere: authentication (admin-app.ts), right, existence, query and body. */
-export function mountRoute(router: Router, definition: AdminRoute): void {
+/**
+ * The order of checks is the same everywhere: authentication (admin-app.ts), right, existence, query and body. A
+ * request that was done before is answered after the right was checked, whatever has become of its object.
+ */
+export function mountRoute(router: Router, definition: AdminRoute, mounting: Mounting): void {
   router[definition.method](definition.path, async (req, res) => {
     const admin: Admin = res.locals.admin
-    const event = eventOf(res)
-    event.fields.actor = admin.id
+    eventOf(res).fields.actor = admin.id
     if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
-    const params = req.params as Params
-    // Postgres takes no NUL, so a name with one can be neither looked up nor given.
-    if (Object.values(params).some(value => value.includes('\0')))
-      throw new RequestError(400, 'The path has a NUL.')
-    if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
-    const actor = {
-      id: admin.id,
-      requestId: event.requestId,
-      ...(event.source !== undefined && { source: event.source }),
+    const key = idempotencyKeyOf(req, admin)
+    const done = key && (await mounting.idempotency.find(key))
+    if (!key) return tell(req, res, await perform(definition, req, res))
+    if (done) {
+      res.set('Idempotency-Replayed', 'true')
+      return tell(req, res, await repeated(done, definition.issuesSecret ?? false, mounting.reread))
     }
-    const query = readQuery(definition, req)
-    const body = readBody(definition, req)
-    const answer = await definition.handle({ actor, admin, params, query, body })
-    Object.assign(event.fields, namedTarget(params))
-    if (answer.location !== undefined) res.location(`${req.baseUrl}${answer.location}`)
-    res.status(answer.status)
-    if (answer.body === undefined) res.end()
-    else res.json(answer.body)
+    const answer = await perform(definition, req, res, mounting.idempotency.once(key))
+    await keepAnswer(mounting.idempotency, key, answer)
+    tell(req, res, answer)
   })
+}
+
+async function perform(
+  definition: AdminRoute,
+  req: Request,
+  res: Response,
+  once?: Once,
+): Promise<AdminAnswer> {
+  const admin: Admin = res.locals.admin
+  const event = eventOf(res)
+  const params = req.params as Params
+  // Postgres takes no NUL, so a name with one can be neither looked up nor given.
+  if (Object.values(params).some(value => value.includes('\0')))
+    throw new RequestError(400, 'The path has a NUL.')
+  if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
+  const actor = {
+    id: admin.id,
+    requestId: event.requestId,
+    ...(event.source !== undefined && { source: event.source }),
+    ...(once && { once }),
+  }
+  const query = readQuery(definition, req)
+  const body = readBody(definition, req)
+  const answer = await definition.handle({ actor, admin, params, query, body })
+  Object.assign(event.fields, namedTarget(params))
+  return answer
+}
+
+function tell(req: Request, res: Response, { status, location, body }: AdminAnswer): void {
+  if (location !== undefined) res.location(`${req.baseUrl}${location}`)
+  res.status(status)
+  if (body === undefined) res.end()
+  else res.json(body)
 }
 
 /**

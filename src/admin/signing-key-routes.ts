@@ -9,8 +9,9 @@ import type { Emergency } from '../signing-keys/emergency.ts'
 import type { SigningKey } from '../signing-keys/signing-key.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { VERIFIERS } from '../signing-keys/verifiers.ts'
+import { ok } from './answer.ts'
 import { reason } from './fields.ts'
-import { type AdminRoute, ok, route } from './route.ts'
+import { type AdminRoute, route } from './route.ts'
 
 /** The keys that tokens are signed with: what is published, and what a person may do about it. */
 export function signingKeyRoutes(options: { database: Database; signingKeys: SigningKeys }): AdminRoute[] {

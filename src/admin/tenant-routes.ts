@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { type Tenant, tenantState } from '../tenants/tenant.ts'
 import type { TenantPatch, Tenants } from '../tenants/tenants.ts'
+import { created, noContent, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
-import { type AdminRoute, created, noContent, ok, route } from './route.ts'
+import { type AdminRoute, route } from './route.ts'
 
 const settings = {
   name: field.displayName,

@@ -1,3 +1,5 @@
+import type { Handle } from '../database/database.ts'
+
 /** Who asked for a change, and how it reached us. */
 export interface Actor {
   /** `root`, `system`, or an admin token's id. */
@@ -5,6 +7,14 @@ export interface Actor {
   requestId?: string
   /** Address of the caller. */
   source?: string
+  /** For a request that may come again: it is done once. */
+  once?: Once
+}
+
+/** Takes part in the transaction of a change: at its beginning, and with its first event at its end. */
+export interface Once {
+  begin(trx: Handle): Promise<void>
+  end(trx: Handle, first: AuditEvent | undefined): Promise<void>
 }
 
 export const SYSTEM: Actor = { id: 'system' }

@@ -23,6 +23,7 @@ export async function mutate<T>(
   const changes: Change[] = []
   const done = await database.write(async trx => {
     const events: AuditEvent[] = []
+    await actor.once?.begin(trx)
     const result = await work({
       trx,
       record: (event, ...changed) => {
@@ -31,6 +32,7 @@ export async function mutate<T>(
       },
     })
     if (events.length > 0) await insertAuditEvents(trx, actor, events)
+    await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
     return result
   })

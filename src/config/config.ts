@@ -46,6 +46,7 @@ export interface Config {
   stalenessSeconds: number
   directoryMaxKeys: number
   failuresPerMinute: number
+  adminFailuresPerMinute: number
   rotationIntervalSeconds: number
   publishLeadSeconds: number
   /** No verifier caches the JWKS as istiod does. */
@@ -254,6 +255,13 @@ function readTokens(env: Env) {
       max: 1_000_000,
       description:
         'keys that nobody has, from one address, that are looked up in a minute; beyond it they are 429. Known keys never count',
+    }),
+    adminFailuresPerMinute: env.integer('MINTMARK_ADMIN_FAILURES_PER_MINUTE', {
+      default: 60,
+      min: 1,
+      max: 1_000_000,
+      description:
+        'failed admin logins from one address in a minute; beyond it tokens that have not been used here are 429',
     }),
     directoryMaxKeys: env.integer('MINTMARK_DIRECTORY_MAX_KEYS', {
       default: 250_000,

@@ -189,6 +189,8 @@ interface IdempotencyKeyTable {
   path: string
   key: string
   body_digest: Buffer
-  answer: JSONColumnType<object>
+  target_kind: Nullable<string>
+  target_id: Nullable<string>
+  answer: ColumnType<object | null, string | null | undefined, string>
   created_at: Generated<Date>
 }

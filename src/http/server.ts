@@ -148,6 +148,8 @@ const ONCE = new Set([
   'content-length',
   'content-encoding',
   'x-api-key',
+  'idempotency-key',
+  'if-match',
 ])
 
 /** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parseCredential } from '../../src/api-keys/api-key.ts'
+import { formatCredential, parseCredential, randomId } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -221,6 +222,31 @@ describe('With MINTMARK_ROOT_TOKEN unset', () => {
       expect(rootless.logs.join('')).toContain('root access is off')
     } finally {
       await rootless.stop()
+    }
+  })
+})
+
+describe('Failed logins', () => {
+  it('are limited by source address: 429 with Retry-After, but for root and tokens that were right before', async () => {
+    const limited = await startReplica(mintmark, { MINTMARK_ADMIN_FAILURES_PER_MINUTE: '5' })
+    try {
+      const [known, fresh] = [await issue(mintmark, 'auditor'), await issue(mintmark, 'auditor')]
+      const status = async (secret: string) =>
+        (await callerOf(limited, { id: '', secret }).call('GET', '/tenants')).status
+      for (let count = 0; count < 8; count++) expect(await status(known.secret)).toBe(200)
+      const guesses = await Promise.all(
+        Array.from({ length: 20 }, () =>
+          status(formatCredential('mma', randomId(systemRandom), systemRandom)),
+        ),
+      )
+      expect(guesses.filter(each => each === 401)).toHaveLength(5)
+      expect(guesses.filter(each => each === 429)).toHaveLength(15)
+      const refused = await callerOf(limited, fresh).call('GET', '/tenants')
+      expect([refused.status, refused.body.code]).toEqual([429, 'too_many_failures'])
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+      expect([await status(known.secret), await status(mintmark.rootToken)]).toEqual([200, 200])
+    } finally {
+      await limited.stop()
     }
   })
 })

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
-import { type AdminRoute, ok, route } from '../../src/admin/route.ts'
+import { ok } from '../../src/admin/answer.ts'
+import { type AdminRoute, route } from '../../src/admin/route.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, type IssuedRole, issue, ROLES } from './admins.ts'
 

@@ -27,7 +27,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   change_feed: appendOnly,
   audit_events: appendOnly,
   admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],
-  idempotency_keys: ['SELECT', 'INSERT', 'DELETE'],
+  idempotency_keys: everyRow,
   change_counter: ['SELECT', 'UPDATE'],
   mintmark_migration: ['SELECT'],
   mintmark_migration_lock: [],

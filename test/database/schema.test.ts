@@ -156,7 +156,9 @@ const TABLES = {
     path: 'text',
     key: 'text',
     body_digest: 'bytea',
-    answer: 'jsonb',
+    target_kind: 'text?',
+    target_id: 'text?',
+    answer: 'jsonb?',
     created_at: 'timestamptz',
   },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }

@@ -41,6 +41,7 @@ export const testEnvironment = (): Record<string, string> => ({
   MINTMARK_OPS_PORT: '0',
   // Tests send more wrong keys than anybody may; test/oauth/failure-limit.test.ts has a limit of its own.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',
+  MINTMARK_ADMIN_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ROOT_TOKEN: `root-${randomBytes(24).toString('hex')}`,
   MINTMARK_PEPPERS: `p1:${randomBytes(32).toString('base64url')}`,
   MINTMARK_ENCRYPTION_KEYS: `e1:${randomBytes(32).toString('base64url')}`,

@@ -1,0 +1,11 @@
+/** What an operation of the admin API answers, before it is put on the wire. */
+export interface AdminAnswer {
+  status: number
+  body?: object
+  /** Path of what was created. */
+  location?: string
+}
+
+export const ok = (body: object): AdminAnswer => ({ status: 200, body })
+export const created = (location: string, body: object): AdminAnswer => ({ status: 201, location, body })
+export const noContent: AdminAnswer = { status: 204 }

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto'
+import type { Request } from 'express'
+import { Invalid } from '../errors.ts'
+import type { AnsweredOnce, IdempotencyKey } from '../idempotency/idempotency-key.ts'
+import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import type { Admin } from './admin-auth.ts'
+import type { AdminAnswer } from './answer.ts'
+
+/** A POST that named itself with an Idempotency-Key, and what the API does about it. */
+
+/** @throws {Invalid} for a key that is none; undefined when there is none, or the method needs none. */
+export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | undefined {
+  const key = req.headers['idempotency-key']
+  if (key === undefined || req.method !== 'POST') return undefined
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
+    const message = 'must be 1 to 255 printable ASCII characters without spaces'
+    throw new Invalid([{ pointer: '', message: `The header Idempotency-Key ${message}` }])
+  }
+  const query = req.originalUrl.split('?')[1] ?? ''
+  const body: Buffer = Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0)
+  const bodyDigest = createHash('sha256').update(`${query}\n`).update(body).digest()
+  return { actor: admin.id, method: req.method, path: req.path, key, bodyDigest }
+}
+
+/** Keeps the answer for repetitions, less its secret. A database that is gone by now is no reason to fail: see `repeated`. */
+export async function keepAnswer(
+  keys: IdempotencyKeys,
+  key: IdempotencyKey,
+  { status, location, body }: AdminAnswer,
+): Promise<void> {
+  const kept = { status, location, ...(body && { body: withoutSecret(body) }) }
+  await keys.answered(key, kept).catch(() => {})
+}
+
+/** The answer to a repetition: the one that was given, or else what was changed, as it is now. */
+export async function repeated(
+  { answer, target }: AnsweredOnce,
+  issuesSecret: boolean,
+  reread: (kind: string, id: string) => Promise<object | undefined>,
+): Promise<AdminAnswer> {
+  if (answer) return answer as AdminAnswer
+  const body = (target && (await reread(target.kind, target.id))) ?? { target: target ?? null }
+  return { status: 200, body: issuesSecret ? { ...body, ...gone(body) } : body }
+}
+
+function withoutSecret(body: object): object {
+  if (!('secret' in body)) return body
+  const { secret: _secret, ...rest } = body
+  return { ...rest, ...gone(rest) }
+}
+
+function gone(body: object) {
+  const id = 'id' in body ? String(body.id) : ''
+  const advice = id.startsWith('key_')
+    ? `Rotate the key for another one: POST /admin/v1/keys/${id}/rotate`
+    : `Issue another one, and revoke this: POST /admin/v1/admin-tokens/${id}/revoke`
+  return { secret_available: false, secret_advice: `The secret was told once and was not kept. ${advice}` }
+}

@@ -1,0 +1,53 @@
+import type { AuditEvent, Once } from '../audit/audit-event.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { Conflict } from '../errors.ts'
+import type { AnsweredOnce, IdempotencyKey } from './idempotency-key.ts'
+import { findDone, insertDone, lockKey, setAnswer } from './idempotency-key-repository.ts'
+
+/** The key stands for another request already. */
+export class KeyReused extends Error {
+  override readonly name = 'KeyReused'
+}
+
+/** Operations on idempotency keys. */
+export class IdempotencyKeys {
+  readonly #database: Database
+
+  constructor(options: { database: Database }) {
+    this.#database = options.database
+  }
+
+  /** What was done under the key; undefined: nothing yet. @throws {KeyReused} for another body. @throws {Conflict} when it is being answered. */
+  async find(key: IdempotencyKey): Promise<AnsweredOnce | undefined> {
+    const found = await this.#database.read(db => findDone(db, key))
+    if (found && !found.bodyDigest.equals(key.bodyDigest)) {
+      throw new KeyReused('The Idempotency-Key was used with another body: take a new one for a new request.')
+    }
+    if (found?.fresh && !found.done.answer) throw inFlight()
+    return found?.done
+  }
+
+  /** Ties the change that a request makes to its key. */
+  once(key: IdempotencyKey): Once {
+    return {
+      begin: async (trx: Handle) => {
+        if ((await lockKey(trx, key)) && !(await findDone(trx, key))) return
+        throw inFlight()
+      },
+      end: async (trx: Handle, first: AuditEvent | undefined) => {
+        await insertDone(trx, key, first && { kind: first.targetKind, id: first.targetId })
+      },
+    }
+  }
+
+  /** `answer` must hold no secret. Does nothing for a request that changed nothing. */
+  async answered(key: IdempotencyKey, answer: object): Promise<void> {
+    await this.#database.read(db => setAnswer(db, key, answer))
+  }
+}
+
+const inFlight = () =>
+  new Conflict(
+    'idempotency_key_in_flight',
+    'A request with this Idempotency-Key is under way: repeat it in a moment to get its answer.',
+  )
