@@ -2,12 +2,14 @@ import { z } from 'zod'
 import { type ApiKey, keyState, secretState } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { KeyPatch } from '../api-keys/key-settings.ts'
+import { NotFound } from '../errors.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
-import { type PageQuery, pageBody, pageQuery, pageRequest } from './paging.ts'
+import { keyFilter, keyQuery, keyQuestions, tenantKeyQuery } from './key-questions.ts'
+import { pageBody, pageRequest } from './paging.ts'
 import { type AdminRoute, route, type Target } from './route.ts'
 
 const LONGEST_OVERLAP_SECONDS = 30 * 86_400
@@ -50,9 +52,11 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     param: 'tenant',
     tenantOf: async (id: string) => (await tenants.get(id)).id,
   }
-  const page = async (list: string, tenant: string | undefined, query: PageQuery) => {
-    const found = await keys.list(tenant, pageRequest(list, query))
-    return ok(pageBody(list, found, await present(found.items)))
+  const page = async (list: string, tenantId: string | undefined, query: z.output<typeof keyQuery>) => {
+    const { filter, name } = keyFilter(query, tenantId)
+    const bound = `${list} ${name}`
+    const found = await keys.list(filter, pageRequest(bound, query))
+    return ok(pageBody(bound, found, await present(found.items)))
   }
   return [
     route({
@@ -70,7 +74,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       path: '/tenants/:tenant/keys',
       right: 'keys:read',
       target: tenant,
-      query: pageQuery,
+      query: tenantKeyQuery,
       handle: ({ params, query }) => page(`/tenants/${params.tenant}/keys`, params.tenant, query),
     }),
     route({
@@ -78,8 +82,12 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       path: '/keys',
       right: 'keys:read',
       target: 'scoped by the handler',
-      query: pageQuery,
-      handle: ({ admin, query }) => page('/keys', admin.tenantId ?? undefined, query),
+      query: keyQuery,
+      handle: ({ admin, query }) => {
+        if (admin.tenantId !== null && query.tenant !== undefined && query.tenant !== admin.tenantId)
+          throw new NotFound('tenant', query.tenant)
+        return page('/keys', admin.tenantId ?? query.tenant, query)
+      },
     }),
     route({
       method: 'get',
@@ -99,6 +107,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
         return ok(await one(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly })))
       },
     }),
+    ...keyQuestions(keys, target, one),
     ...actionRoutes(keys, one, issued, target),
   ]
 }

@@ -14,7 +14,7 @@ export const pageQuery = z.strictObject({
   cursor: z.string().optional(),
 })
 
-export type PageQuery = z.infer<typeof pageQuery>
+type PageQuery = z.infer<typeof pageQuery>
 
 /** A cursor is bound to the list that gave it: `list` is that list's own path. @throws {Invalid} */
 export function pageRequest(list: string, { limit, cursor }: PageQuery): PageRequest {

@@ -1,10 +1,11 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
+import type { KeyFilter } from './key-filter.ts'
 
 const keyId = sql.ref('api_keys.id')
 
@@ -93,16 +94,65 @@ export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey
 
 export async function listApiKeys(
   db: Handle,
-  tenantId: string | undefined,
+  filter: KeyFilter,
   { limit, after }: PageRequest,
 ): Promise<Page<ApiKey>> {
   const rows = await selectKeys(db)
-    .$if(tenantId !== undefined, query => query.where('tenant_id', '=', tenantId as string))
+    .where(matches(filter))
     .$if(after !== null, query => query.where('seq', '<', after))
     .orderBy('seq', 'desc')
     .limit(limit + 1)
     .execute()
   return toPage(rows, limit, toApiKey)
+}
+
+function matches({ tenantId, label, expiresBefore, unusedSince }: KeyFilter): RawBuilder<boolean> {
+  const conditions = [sql`true`]
+  if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
+  if (label) {
+    const { name, value } = label
+    conditions.push(
+      value === undefined
+        ? sql`labels ? ${name}`
+        : sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
+    )
+  }
+  if (expiresBefore) conditions.push(sql`expires_at < ${expiresBefore}`)
+  if (unusedSince) {
+    conditions.push(sql`created_at < ${unusedSince} AND NOT EXISTS (
+      SELECT FROM api_key_secrets AS s WHERE s.key_id = ${keyId} AND s.last_used_at >= ${unusedSince})`)
+  }
+  return sql<boolean>`${sql.join(conditions, sql` AND `)}`
+}
+
+/** Whose secret has one of these digests; nothing is noted as a use. */
+export async function findSecretOwner(
+  db: Handle,
+  digests: readonly KeyDigest[],
+): Promise<{ keyId: string; secretId: string } | undefined> {
+  const row = await db
+    .selectFrom('api_key_secrets')
+    .select(['id', 'key_id'])
+    .where(
+      'digest',
+      'in',
+      digests.map(({ digest }) => digest),
+    )
+    .executeTakeFirst()
+  return row && { keyId: row.key_id, secretId: row.id }
+}
+
+/** How often what came of a key, by UTC day and outcome, newest first; `days` with today. */
+export async function listUsage(
+  db: Handle,
+  id: string,
+  days: number,
+): Promise<{ day: string; outcome: string; count: number }[]> {
+  const { rows } = await sql<{ day: string; outcome: string; count: string }>`
+    SELECT day::text, outcome, count FROM key_usage
+    WHERE key_id = ${id} AND day > (now() AT TIME ZONE 'UTC')::date - ${days}::int
+    ORDER BY key_usage.day DESC, outcome`.execute(db)
+  return rows.map(row => ({ ...row, count: Number(row.count) }))
 }
 
 /** Keys of a tenant that are neither revoked nor expired; disabled ones count, because they can be enabled again. */

@@ -12,12 +12,21 @@ import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
-import { type ApiKey, type ApiKeySettings, formatCredential, keyState, randomId } from './api-key.ts'
+import {
+  type ApiKey,
+  type ApiKeySettings,
+  formatCredential,
+  keyState,
+  parseCredential,
+  randomId,
+} from './api-key.ts'
 import {
   findApiKey,
+  findSecretOwner,
   insertApiKey,
   insertSecret,
   listApiKeys,
+  listUsage,
   lockApiKey,
   setDisabled,
   setRevoked,
@@ -25,6 +34,7 @@ import {
   updateApiKey,
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
+import type { KeyFilter } from './key-filter.ts'
 import {
   defaultKeySettings,
   type KeyPatch,
@@ -63,11 +73,29 @@ export class ApiKeys {
   }
 
   /** Of one tenant, or of all. @throws {NotFound} when there is no such tenant. */
-  list(tenantId: string | undefined, page: PageRequest): Promise<Page<ApiKey>> {
+  list(filter: KeyFilter, page: PageRequest): Promise<Page<ApiKey>> {
     return this.#database.read(async db => {
-      if (tenantId !== undefined) await getTenant(db, tenantId)
-      return listApiKeys(db, tenantId, page)
+      if (filter.tenantId !== undefined) await getTenant(db, filter.tenantId)
+      return listApiKeys(db, filter, page)
     })
+  }
+
+  /** Which key a string is, in whatever state, without counting as a use. */
+  async inspect(
+    presented: string,
+  ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
+    if (parseCredential(presented)?.prefix !== 'mmk') return { wellFormed: false }
+    const digests = this.#digests.forFinding(presented)
+    return this.#database.read(async db => {
+      const owner = await findSecretOwner(db, digests)
+      const key = owner && (await findApiKey(db, owner.keyId))
+      return { wellFormed: true, ...(key && { found: { key, secretId: owner.secretId } }) }
+    })
+  }
+
+  /** Exchanges and refusals of the last `days`, by UTC day; some seconds late. */
+  usage(id: string, days: number): Promise<{ day: string; outcome: string; count: number }[]> {
+    return this.#database.read(db => listUsage(db, id, days))
   }
 
   /** What each key yields now, by key id, and the database's time that states are told by. */

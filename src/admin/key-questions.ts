@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import type { ApiKey } from '../api-keys/api-key.ts'
+import type { ApiKeys } from '../api-keys/api-keys.ts'
+import type { KeyFilter } from '../api-keys/key-filter.ts'
+import { ok } from './answer.ts'
+import * as field from './fields.ts'
+import { withoutUndefined } from './fields.ts'
+import { pageQuery } from './paging.ts'
+import { type AdminRoute, route, type Target } from './route.ts'
+
+/** What is asked of keys beside reading them: whose a string is, how much a key was used, and which are wanted in a list. */
+
+const label = z
+  .string()
+  .max(300, 'must be at most 300 characters')
+  .refine(text => !text.includes('\0') && text.isWellFormed(), 'must be text without NUL')
+  .transform(text => {
+    const [name = '', ...value] = text.split('=')
+    return { name, ...(value.length > 0 && { value: value.join('=') }) }
+  })
+
+export const tenantKeyQuery = pageQuery.extend({
+  label: label.optional(),
+  expires_before: field.instant.optional(),
+  unused_since: field.instant.optional(),
+})
+export const keyQuery = tenantKeyQuery.extend({ tenant: field.tenantId.optional() })
+
+/** The filter, and the name under which cursors are bound to it. */
+export function keyFilter(
+  query: z.output<typeof keyQuery>,
+  tenantId: string | undefined,
+): { filter: KeyFilter; name: string } {
+  const { label, expires_before: expiresBefore, unused_since: unusedSince } = query
+  const filter: KeyFilter = withoutUndefined({ tenantId, label, expiresBefore, unusedSince })
+  return { filter, name: JSON.stringify(filter) }
+}
+
+const inspection = z.strictObject({
+  key: z.string('must be text').max(1000, 'must be at most 1000 characters'),
+})
+const period = z.strictObject({
+  days: z
+    .string()
+    .regex(/^([1-9]\d?|[1-3]\d\d|400)$/, 'must be a whole number from 1 to 400')
+    .transform(Number)
+    .default(30),
+})
+
+export function keyQuestions(
+  keys: ApiKeys,
+  target: Target,
+  one: (key: ApiKey) => Promise<object>,
+): AdminRoute[] {
+  return [
+    route({
+      method: 'post',
+      path: '/keys/inspect',
+      right: 'keys:read',
+      target: 'scoped by the handler',
+      body: inspection,
+      handle: async ({ admin, body }) => {
+        const { wellFormed, found } = await keys.inspect(body.key.trim())
+        const visible = found && (admin.tenantId === null || found.key.tenantId === admin.tenantId)
+        const key = visible ? await one(found.key) : null
+        return ok({ well_formed: wellFormed, key, secret_id: visible ? found.secretId : null })
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/keys/:id/usage',
+      right: 'keys:read',
+      target,
+      query: period,
+      handle: async ({ params, query }) => {
+        const data = await keys.usage(params.id ?? '', query.days)
+        return ok({ data, next_cursor: null })
+      },
+    }),
+  ]
+}

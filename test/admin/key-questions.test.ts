@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { type Caller, issue } from './admins.ts'
+
+let mintmark: TestService
+let admin: TestService['admin']
+let own: Awaited<ReturnType<TestService['tenantWithKey']>>
+let foreign: Awaited<ReturnType<TestService['tenantWithKey']>>
+let acme: Caller
+beforeAll(async () => {
+  mintmark = await startTestService()
+  ;({ admin } = mintmark)
+  own = await mintmark.tenantWithKey({ id: 'acme' }, { name: 'own', labels: { team: 'ml', env: 'prod' } })
+  foreign = await mintmark.tenantWithKey({ id: 'rival' }, { name: 'foreign', labels: { team: 'web' } })
+  acme = await issue(mintmark, 'tenant-admin', 'acme')
+})
+afterAll(() => mintmark.stop())
+
+describe('POST /keys/inspect', () => {
+  const inspect = (key: string, call = admin) => call('POST', '/keys/inspect', { key })
+
+  it('tells which key a string is, without counting as a use and without repeating it', async () => {
+    const { status, body, text } = await inspect(` ${own.secret}\n`)
+    expect([status, body.well_formed, body.key.id, body.secret_id]).toEqual([
+      200,
+      true,
+      own.keyId,
+      own.secretId,
+    ])
+    expect(text).not.toContain(own.secret)
+    expect((await admin('GET', `/keys/${own.keyId}`)).body.secrets[0].last_used_at).toBeNull()
+  })
+
+  it('tells of a revoked key, too', async () => {
+    const gone = await mintmark.tenantWithKey()
+    await admin('POST', `/keys/${gone.keyId}/revoke`, {})
+    expect((await inspect(gone.secret)).body.key.state).toBe('revoked')
+  })
+
+  it.each([
+    ['no key at all', () => 'hunter2', false],
+    ['a typing error', () => `${own.secret.slice(0, -1)}!`, false],
+    ['an admin token', () => acme.secret, false],
+  ])('says so of %s', async (_, text, well_formed) => {
+    expect((await inspect(text())).body).toEqual({ well_formed, key: null, secret_id: null })
+  })
+
+  it('tells a tenant-admin nothing of another tenant’s', async () => {
+    expect((await inspect(own.secret, acme.call)).body.key.id).toBe(own.keyId)
+    expect((await inspect(foreign.secret, acme.call)).body).toEqual({
+      well_formed: true,
+      key: null,
+      secret_id: null,
+    })
+  })
+})
+
+describe('GET /keys/{id}/usage', () => {
+  it('counts exchanges by day', async () => {
+    const used = await mintmark.tenantWithKey()
+    for (let count = 0; count < 3; count++)
+      await mintmark.token({ grant_type: 'client_credentials', client_secret: used.secret })
+    const today = new Date().toISOString().slice(0, 10)
+    await until(
+      'the exchanges are counted',
+      async () => (await admin('GET', `/keys/${used.keyId}/usage?days=2`)).body.data,
+      data => JSON.stringify(data) === JSON.stringify([{ day: today, outcome: 'exchanged', count: 3 }]),
+    )
+  })
+
+  it.each(['0', '401', 'x'])('refuses ?days=%s', async days => {
+    expect(await admin('GET', `/keys/${own.keyId}/usage?days=${days}`)).toMatchObject({ status: 400 })
+  })
+})
+
+describe('GET /keys filters', () => {
+  const names = async (query: string, call = admin) =>
+    (await call('GET', `/keys?${query}`)).body.data.map(({ name }: { name: string }) => name).filter(Boolean)
+  const later = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString()
+
+  it.each<[string, () => string, string[]]>([
+    ['a tenant', () => 'tenant=rival', ['foreign']],
+    ['a label', () => 'label=team=ml', ['own']],
+    ['a label of any value', () => 'label=team', ['foreign', 'own']],
+    ['a label that nothing has', () => 'label=team=x', []],
+    ['an end before all', () => `expires_before=${later(300)}`, []],
+    ['an end after all', () => `expires_before=${later(366)}`, ['foreign', 'own']],
+    ['no use, since before they were made', () => `unused_since=${later(-1)}`, []],
+    ['no use, until tomorrow', () => `unused_since=${later(1)}&tenant=acme`, ['own']],
+  ])('%s', async (_, query, expected) => {
+    expect(await names(query())).toEqual(expected)
+  })
+
+  it('let no tenant-admin out of its tenant', async () => {
+    expect(await names('label=team', acme.call)).toEqual(['own'])
+    for (const tenant of ['rival', 'nobody'])
+      expect((await acme.call('GET', `/keys?tenant=${tenant}`)).status).toBe(404)
+  })
+
+  it('are part of what a cursor is bound to', async () => {
+    const { body } = await admin('GET', '/keys?label=team&limit=1')
+    const follow = (query: string) => admin('GET', `/keys?${query}&cursor=${body.next_cursor}`)
+    expect((await follow('label=team')).body.data).toHaveLength(1)
+    expect((await follow('label=env')).status).toBe(400)
+    expect((await follow('tenant=acme')).status).toBe(400)
+  })
+
+  it.each(['label=%00', 'expires_before=soon', 'unused_since=1', 'tenant=A', `label=${'x'.repeat(301)}`])(
+    'refuse ?%s',
+    async query => {
+      expect((await admin('GET', `/keys?${query}`)).status).toBe(400)
+    },
+  )
+})
