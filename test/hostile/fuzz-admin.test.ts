@@ -43,6 +43,11 @@ describe('the admin API', () => {
     '/adapters',
     '/adapters/:x',
     '/installation',
+    '/keys/inspect',
+    `/keys/${keyId}/usage`,
+    '/admin-tokens',
+    '/admin-tokens/:x',
+    '/admin-tokens/:x/revoke',
     '/signing-keys',
     '/signing-keys/rotate',
     '/:x',
@@ -58,7 +63,20 @@ describe('the admin API', () => {
     const query = fc.oneof(
       fc.constant(''),
       fc
-        .tuple(fc.constantFrom('limit', 'cursor', 'cascade', '__proto__'), escaped)
+        .tuple(
+          fc.constantFrom(
+            'limit',
+            'cursor',
+            'cascade',
+            'label',
+            'expires_before',
+            'unused_since',
+            'tenant',
+            'days',
+            '__proto__',
+          ),
+          escaped,
+        )
         .map(([name, value]) => `?${name}=${value}`),
       rawEscaped.map(text => `?${text}`),
     )
@@ -92,6 +110,11 @@ describe('the admin API', () => {
     'overlap_seconds',
     'replace',
     'reason',
+    'role',
+    'tenant',
+    'key',
+    'cascade',
+    'max_key_lifetime_seconds',
   )
   const member = fc.oneof(
     fc.constantFrom<unknown>(
@@ -137,6 +160,8 @@ describe('the admin API', () => {
       ['PATCH', () => `/tenants/${tenant}`],
       ['PATCH', () => `/keys/${keyId}`],
       ['POST', () => `/tenants/${tenant}/keys`],
+      ['POST', () => '/keys/inspect'],
+      ['POST', () => '/admin-tokens'],
       ['PUT', () => '/tiers/fuzzed'],
       ['PUT', () => '/models/fuzzed'],
     ) as fc.Arbitrary<[string, () => string]>
