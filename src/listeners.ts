@@ -14,6 +14,7 @@ export async function bindListeners(config: Config, clock: Clock) {
     return {
       public: await bind('public', config.publicAddress),
       admin: await bind('admin', config.adminAddress),
+      gateway: await bind('gateway', config.gatewayAddress),
       ops: await bind('ops', config.opsAddress),
     }
   } catch (error) {

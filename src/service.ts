@@ -8,6 +8,7 @@ import { DeferredWrites } from './api-keys/deferred-writes.ts'
 import { FallbackLookup } from './api-keys/fallback-lookup.ts'
 import { Follower } from './api-keys/follower.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
+import { KeyStandings } from './api-keys/key-standings.ts'
 import { ReplicaDirectory } from './api-keys/replica-directory.ts'
 import type { Config } from './config/config.ts'
 import { jwksMaxAgeSeconds } from './config/rotation-policy.ts'
@@ -15,6 +16,8 @@ import { ChangeListener } from './database/change-listener.ts'
 import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
 import { Replicas } from './database/replicas.ts'
+import { DOOR_SCOPE, Door } from './gateway/decision.ts'
+import { mountGatewayRoutes } from './gateway/http-check.ts'
 import { mountHealth } from './http/health.ts'
 import { mountMetrics } from './http/metrics-page.ts'
 import { requestDurations } from './http/request-durations.ts'
@@ -38,7 +41,9 @@ import { type Random, systemRandom } from './system/random.ts'
 import { Models } from './tenants/models.ts'
 import { Tenants } from './tenants/tenants.ts'
 import { Tiers } from './tenants/tiers.ts'
+import { MintedTokens } from './tokens/minted-tokens.ts'
 import { TokenIssuer } from './tokens/token-issuer.ts'
+import { TokenReader } from './tokens/token-reader.ts'
 
 export interface Overrides {
   clock?: Clock
@@ -50,7 +55,7 @@ export interface Overrides {
 export interface Service {
   issuer: string
   /** Base URLs of the listeners as this machine reaches them. */
-  urls: { public: string; admin: string; ops: string }
+  urls: { public: string; admin: string; gateway: string; ops: string }
   /** Settles once the service is ready, or was stopped before. */
   ready: Promise<void>
   readonly isReady: boolean
@@ -141,6 +146,23 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   follower.observe(applied => maintenance.follow(applied))
   const tokenIssuer = new TokenIssuer({ issuer, ring, random })
 
+  const minted = new MintedTokens({ isPublished: kid => signingKeys.ring.keys.some(key => key.kid === kid) })
+  follower.observe(() => minted.clear())
+  const standings = new KeyStandings({ database: directoryDatabase, follower, clock })
+  database.onCommit(async changes => standings.note(changes))
+  const { gatewayAudience } = config
+  const door = new Door({
+    audience: gatewayAudience,
+    model: config.gatewayModel,
+    keyHeaders: config.gatewayKeyHeaders,
+    authenticator,
+    issuer: tokenIssuer,
+    minted,
+    tokens: new TokenReader({ ring, issuer, audience: gatewayAudience, scope: DOOR_SCOPE }),
+    standingOf: holder => standings.of(holder),
+    now,
+  })
+
   const readiness = new ReadinessGate({ clock, logger })
   const outcomes = newExchangeOutcomes()
   const metrics = new Metrics()
@@ -170,17 +192,22 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas }
   const idempotency = new IdempotencyKeys({ database })
   mountAdminRoutes(adminApp, { ...administered, auth, idempotency, readiness })
+  const { app: gatewayApp } = app(listeners.gateway)
+  const readsBody = config.gatewayModel.from === 'body'
+  mountGatewayRoutes(gatewayApp, { door, readsBody, readiness, now })
   const { app: opsApp } = app(listeners.ops)
   mountMetrics(opsApp, metrics)
   mountHealth(opsApp, readiness)
 
   listeners.public.serve(answerPublic)
   listeners.admin.serve(adminApp)
+  listeners.gateway.serve(gatewayApp)
   listeners.ops.serve(opsApp)
 
   const urls = {
     public: url(config.publicAddress.host, listeners.public),
     admin: url(config.adminAddress.host, listeners.admin),
+    gateway: url(config.gatewayAddress.host, listeners.gateway),
     ops: url(config.opsAddress.host, listeners.ops),
   }
   const ready = readiness
@@ -202,6 +229,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     await Promise.all([
       listeners.public.close(DRAIN_DEADLINE_MS),
       listeners.admin.close(DRAIN_DEADLINE_MS),
+      listeners.gateway.close(DRAIN_DEADLINE_MS),
       listener.stop(),
     ])
     maintenance.stop()

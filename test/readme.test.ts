@@ -13,19 +13,25 @@ const [install, ...steps] = blocksOf(readme, 'sh')
 
 let folder: string
 let quickstart: ChildProcess
-let ports: { public: number; admin: number; ops: number }
+let ports: { public: number; admin: number; gateway: number; ops: number }
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-readme-'))
   // As root the database runs as another user, who would otherwise be given a folder elsewhere.
   await chmod(folder, 0o755)
-  ports = { public: await freePort(), admin: await freePort(), ops: await freePort() }
+  ports = {
+    public: await freePort(),
+    admin: await freePort(),
+    gateway: await freePort(),
+    ops: await freePort(),
+  }
   quickstart = spawn(process.execPath, [join(repository, 'src/cli/main.ts'), 'quickstart'], {
     cwd: folder,
     env: {
       ...process.env,
       MINTMARK_PUBLIC_PORT: `${ports.public}`,
       MINTMARK_ADMIN_PORT: `${ports.admin}`,
+      MINTMARK_GATEWAY_PORT: `${ports.gateway}`,
       MINTMARK_OPS_PORT: `${ports.ops}`,
     },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,5 +1,6 @@
 import { type Catalogue, effectiveTier, type KeyRights, type TenantRights } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
+import type { KeyStanding } from './key-standing.ts'
 
 /** A key with the secrets that still open something. Instants are epoch milliseconds. */
 export interface KnownKey {
@@ -84,6 +85,17 @@ export class DirectoryIndex {
   settingsOf(keyId: string): string | undefined {
     const key = this.#keys.get(keyId)
     return key && JSON.stringify([key, this.#tenants.get(key.tenantId)])
+  }
+
+  hasTenant(id: string): boolean {
+    return this.#tenants.has(id)
+  }
+
+  standing(keyId: string): KeyStanding | undefined {
+    const key = this.#keys.get(keyId)
+    const tenant = key && this.#tenants.get(key.tenantId)
+    if (!tenant) return undefined
+    return tenant.suspended ? 'tenant_suspended' : key.disabled ? 'key_disabled' : 'good'
   }
 
   /** What is known of the secret, and for how long its tenant lets that stand. */

@@ -13,6 +13,7 @@ import { keyDifferences } from './directory-difference.ts'
 import type { KnownKey } from './directory-index.ts'
 import { type Copy, loadCopy } from './directory-load.ts'
 import { readNews } from './directory-repository.ts'
+import type { KeyStanding } from './key-standing.ts'
 
 /** Longer than this nobody who changed something waits to hear that it is applied here. */
 const LONGEST_SETTLING_MS = 500
@@ -113,6 +114,18 @@ export class Follower {
 
   knowsKey(keyId: string): boolean {
     return this.#copy?.index.has(keyId) === true
+  }
+
+  /** How a key stands that is known; undefined: it is not. However long ago that was seen. */
+  standing(keyId: string): KeyStanding | undefined {
+    return this.#copy?.index.standing(keyId)
+  }
+
+  /** It is not in the directory, and not for want of room. */
+  lacks(kind: 'key' | 'tenant', id: string): boolean {
+    const index = this.#copy?.index
+    if (!index) return false
+    return kind === 'tenant' ? !index.hasTenant(id) : !index.overflowed && !index.has(id)
   }
 
   /** The first full load. @throws {Unavailable} */

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { NamedKey, Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 import { audience, cidrs, issuerUrl, namedKeys, postgresUrl, rootTokens } from './formats.ts'
+import { type GatewayConfig, readGateway } from './gateway-config.ts'
 import {
   LONGEST_PUBLISH_LEAD_SECONDS,
   LONGEST_ROTATION_INTERVAL_SECONDS,
@@ -19,7 +20,7 @@ interface Address {
 }
 
 /** Everything that a process is told from outside, parsed once. Secrets are inside `Secret`. */
-export interface Config {
+export interface Config extends GatewayConfig {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -70,12 +71,17 @@ export function readConfig(env: Env): Config {
       description:
         '`production` refuses what is only fit for trying out: embedded Postgres, an http issuer, one database role for everything',
     }) === 'production'
+  const database = readDatabase(env)
+  const listeners = readListeners(env)
+  const secrets = readSecrets(env)
+  const tokens = readTokens(env)
   const config = {
     production,
-    ...readDatabase(env),
-    ...readListeners(env),
-    ...readSecrets(env),
-    ...readTokens(env),
+    ...database,
+    ...listeners,
+    ...secrets,
+    ...tokens,
+    ...readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience }),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,

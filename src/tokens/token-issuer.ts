@@ -4,7 +4,7 @@ import type { SigningAlg } from '../config/config.ts'
 import { Unavailable } from '../errors.ts'
 import type { KeyRing } from '../signing-keys/jwks.ts'
 import type { Random } from '../system/random.ts'
-import { ACCESS_TOKEN_TYPE, accessTokenClaims } from './claims.ts'
+import { ACCESS_TOKEN_TYPE, type AccessTokenClaims, accessTokenClaims } from './claims.ts'
 import { CompactSigner } from './compact-jws.ts'
 
 export interface AccessToken {
@@ -14,6 +14,7 @@ export interface AccessToken {
   /** `exp` less `iat`, in seconds. */
   expiresIn: number
   scope: string
+  claims: AccessTokenClaims
 }
 
 const TOKEN_ID_BYTES = 16
@@ -49,7 +50,8 @@ export class TokenIssuer {
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')
     const { claims, json } = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })
     const jwt = await this.#signerOf(signer).sign(json)
-    return { jwt, tokenId, kid: signer.kid, expiresIn: claims.exp - claims.iat, scope: claims.scope }
+    const expiresIn = claims.exp - claims.iat
+    return { jwt, tokenId, kid: signer.kid, expiresIn, scope: claims.scope, claims }
   }
 
   #signerOf({

@@ -18,26 +18,37 @@ export async function verifyAccessToken(
   jwt: string,
   expected: { ring: KeyRing; issuer: string; audience: string; now: number },
 ): Promise<JWTPayload> {
-  const { payload } = await jwtVerify(jwt, createLocalJWKSet(JSON.parse(expected.ring.jwks)), {
+  const { payload } = await jwtVerify(jwt, keySetOf(expected.ring), {
     issuer: expected.issuer,
     audience: expected.audience,
     typ: ACCESS_TOKEN_TYPE,
     algorithms: [...new Set(expected.ring.keys.map(key => key.alg))],
-    requiredClaims: [
-      'sub',
-      'client_id',
-      'iat',
-      'exp',
-      'jti',
-      'tenant',
-      'priority',
-      'models',
-      'adapters',
-      'adapter_list',
-    ],
+    requiredClaims: REQUIRED_CLAIMS,
     currentDate: new Date(expected.now),
   })
   return payload
+}
+
+const REQUIRED_CLAIMS = [
+  'sub',
+  'client_id',
+  'iat',
+  'exp',
+  'jti',
+  'tenant',
+  'priority',
+  'models',
+  'adapters',
+  'adapter_list',
+]
+
+/** Made once for each ring, because it imports the keys as they are first used. */
+const keySets = new WeakMap<KeyRing, ReturnType<typeof createLocalJWKSet>>()
+
+function keySetOf(ring: KeyRing): ReturnType<typeof createLocalJWKSet> {
+  const keySet = keySets.get(ring) ?? createLocalJWKSet(JSON.parse(ring.jwks))
+  keySets.set(ring, keySet)
+  return keySet
 }
 
 /** Checks a token with nothing but what is published, fetched over HTTP: what any gateway does. Throws as above. */

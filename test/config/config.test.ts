@@ -38,6 +38,10 @@ describe('without any variable', () => {
       publicAddress: { host: '127.0.0.1', port: 8080 },
       adminAddress: { host: '127.0.0.1', port: 8081 },
       opsAddress: { host: '127.0.0.1', port: 8084 },
+      gatewayAddress: { host: '127.0.0.1', port: 8082 },
+      gatewayAudience: 'vllm',
+      gatewayModel: { from: 'nowhere' },
+      gatewayKeyHeaders: [],
       trustedProxies: [],
       rootTokens: [],
       tokenTtlSeconds: 300,
@@ -59,6 +63,25 @@ describe('without any variable', () => {
   it('the ops host follows the public one, and the admin host does not', () => {
     const { opsAddress, adminAddress } = read({ MINTMARK_HOST: '0.0.0.0' })
     expect([opsAddress.host, adminAddress.host]).toEqual(['0.0.0.0', '127.0.0.1'])
+  })
+})
+
+describe('the second door', () => {
+  it('has the default audience, unless it is given one of its own', () => {
+    expect(read({ MINTMARK_AUDIENCE: 'a' }).gatewayAudience).toBe('a')
+    expect(read({ MINTMARK_AUDIENCE: 'a', MINTMARK_GATEWAY_AUDIENCE: 'b' }).gatewayAudience).toBe('b')
+  })
+
+  it('reads names of headers in any case', () => {
+    expect(
+      read({
+        MINTMARK_GATEWAY_MODEL: 'header:X-Model',
+        MINTMARK_GATEWAY_KEY_HEADERS: 'X-Api-Key, api-key',
+      }),
+    ).toMatchObject({
+      gatewayModel: { from: 'header', name: 'x-model' },
+      gatewayKeyHeaders: ['x-api-key', 'api-key'],
+    })
   })
 })
 
@@ -193,6 +216,22 @@ describe('every fault is told, all of them in one message', () => {
       /^MINTMARK_PEPPERS must be/,
     ],
     ['a pepper in plain base64', { MINTMARK_PEPPERS: `p:${'+/'.repeat(21)}A=` }, /^MINTMARK_PEPPERS must be/],
+    ['a model from nowhere known', { MINTMARK_GATEWAY_MODEL: 'path' }, /^MINTMARK_GATEWAY_MODEL must be/],
+    [
+      'a model from a header that holds the key',
+      { MINTMARK_GATEWAY_MODEL: 'header:X-Api-Key' },
+      /^MINTMARK_GATEWAY_MODEL must be/,
+    ],
+    [
+      'a model from a header with an underscore, which gateways drop',
+      { MINTMARK_GATEWAY_MODEL: 'header:x_model' },
+      /^MINTMARK_GATEWAY_MODEL must be/,
+    ],
+    [
+      'a key from any header',
+      { MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key,cookie' },
+      /^MINTMARK_GATEWAY_KEY_HEADERS must be .* x-api-key, api-key, got "x-api-key,cookie"/,
+    ],
     [
       'two peppers of one id',
       { MINTMARK_PEPPERS: `${key('p')},${key('p')}` },
@@ -209,6 +248,7 @@ describe('numbers are bounded, whole and without units', () => {
   it.each([
     ['MINTMARK_PUBLIC_PORT', 0, 65_535],
     ['MINTMARK_ADMIN_PORT', 0, 65_535],
+    ['MINTMARK_GATEWAY_PORT', 0, 65_535],
     ['MINTMARK_OPS_PORT', 0, 65_535],
     ['MINTMARK_TOKEN_TTL_SECONDS', 60, 3_600],
     ['MINTMARK_STALENESS_SECONDS', 0, 86_400],

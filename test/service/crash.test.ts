@@ -41,7 +41,12 @@ afterAll(async () => {
 
 function launch(): ServiceProcess {
   const folders = { MINTMARK_DATA_DIR: join(folder, 'data'), MINTMARK_KEYS_DIR: join(folder, 'keys') }
-  const ports = { MINTMARK_PUBLIC_PORT: '0', MINTMARK_ADMIN_PORT: '0', MINTMARK_OPS_PORT: '0' }
+  const ports = {
+    MINTMARK_PUBLIC_PORT: '0',
+    MINTMARK_ADMIN_PORT: '0',
+    MINTMARK_GATEWAY_PORT: '0',
+    MINTMARK_OPS_PORT: '0',
+  }
   service = startProcess({ ...folders, ...ports, MINTMARK_ROOT_TOKEN: ROOT })
   return service
 }

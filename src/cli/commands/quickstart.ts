@@ -8,7 +8,12 @@ import { verifyAsGateway } from '../../tokens/token-verifier.ts'
 import { exitOnFailure, onStopSignal } from './serve.ts'
 
 /** The ports that README's commands name; each is given up for any free one when it is taken. */
-const PORTS = { MINTMARK_PUBLIC_PORT: 8080, MINTMARK_ADMIN_PORT: 8081, MINTMARK_OPS_PORT: 8084 }
+const PORTS = {
+  MINTMARK_PUBLIC_PORT: 8080,
+  MINTMARK_ADMIN_PORT: 8081,
+  MINTMARK_GATEWAY_PORT: 8082,
+  MINTMARK_OPS_PORT: 8084,
+}
 
 /** A start takes a second or two; what is not ready by then says why and ends. */
 const LONGEST_START_MS = 10_000

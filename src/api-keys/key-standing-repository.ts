@@ -1,0 +1,21 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import type { KeyStanding } from './key-standing.ts'
+
+/** How keys stand, by id, as of one moment. A key that is not there is missing in the answer. */
+export async function readStandings(
+  db: Handle,
+  keyIds: readonly string[],
+): Promise<Map<string, KeyStanding>> {
+  const { rows } = await sql<{ id: string; revoked: boolean; disabled: boolean; suspended: boolean }>`
+    SELECT k.id, k.revoked_at IS NOT NULL AS revoked, k.disabled_at IS NOT NULL AS disabled,
+      t.suspended_at IS NOT NULL AS suspended
+    FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id
+    WHERE k.id = ANY (${[...keyIds]}::text[])`.execute(db)
+  return new Map(
+    rows.map(({ id, revoked, disabled, suspended }) => [
+      id,
+      revoked ? 'revoked' : suspended ? 'tenant_suspended' : disabled ? 'key_disabled' : 'good',
+    ]),
+  )
+}

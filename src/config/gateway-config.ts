@@ -1,0 +1,70 @@
+import type { Env } from './env.ts'
+import { audience } from './formats.ts'
+
+/** Where the door finds the model that it holds against what a caller may use. */
+export type GatewayModel = { from: 'nowhere' } | { from: 'body' } | { from: 'header'; name: string }
+
+/** What the second door is told: src/gateway/. */
+export interface GatewayConfig {
+  gatewayAddress: { host: string; port: number }
+  /** The one audience that it makes tokens for, and accepts. */
+  gatewayAudience: string
+  gatewayModel: GatewayModel
+  /** Headers beside `Authorization` in which it takes an API key. */
+  gatewayKeyHeaders: readonly string[]
+}
+
+/** `defaults`: the public listener's host, and the audience of tenants that name none. */
+export function readGateway(env: Env, defaults: { host: string; audience: string }): GatewayConfig {
+  const host = env.text('MINTMARK_GATEWAY_HOST', {
+    default: defaults.host,
+    fallback: '`MINTMARK_HOST`',
+    description: 'address of the gateway listener',
+  })
+  const port = env.integer('MINTMARK_GATEWAY_PORT', {
+    default: 8082,
+    min: 0,
+    max: 65535,
+    description: 'what gateways ask: `/check`, `/v1/models`',
+  })
+  return {
+    gatewayAddress: { host, port },
+    gatewayAudience: env.text('MINTMARK_GATEWAY_AUDIENCE', {
+      default: defaults.audience,
+      fallback: '`MINTMARK_AUDIENCE`',
+      description: 'the one audience that `/check` makes tokens for, and accepts',
+      parse: audience,
+    }),
+    gatewayKeyHeaders:
+      env.optional('MINTMARK_GATEWAY_KEY_HEADERS', {
+        fallback: 'none',
+        description: `where \`/check\` takes an API key beside \`Authorization: Bearer\`: ${KEY_HEADERS.join(' or ')}, or both with a comma`,
+        parse: keyHeaders,
+      }) ?? [],
+    gatewayModel: env.optional('MINTMARK_GATEWAY_MODEL', {
+      fallback: '`none`',
+      description:
+        'the model that `/check` holds against what the caller may use: `none` (the gateway does that), `body`, or `header:<name>`, a header that the gateway removes from what comes in and sets itself',
+      parse: gatewayModel,
+    }) ?? { from: 'nowhere' },
+  }
+}
+
+const KEY_HEADERS: readonly string[] = ['x-api-key', 'api-key']
+
+function keyHeaders(text: string): string[] {
+  const names = text.split(',').map(part => part.trim().toLowerCase())
+  if (names.every(name => KEY_HEADERS.includes(name))) return [...new Set(names)]
+  throw new Error(`must be a comma-separated list of ${KEY_HEADERS.join(', ')}, got "${text}"`)
+}
+
+function gatewayModel(text: string): GatewayModel {
+  if (text === 'none') return { from: 'nowhere' }
+  if (text === 'body') return { from: 'body' }
+  const [, name = ''] = /^header:([a-z0-9]+(?:-[a-z0-9]+)*)$/i.exec(text) ?? []
+  if (name !== '' && name.length <= 64 && ![...KEY_HEADERS, 'authorization'].includes(name.toLowerCase()))
+    return { from: 'header', name: name.toLowerCase() }
+  throw new Error(
+    `must be none, body, or header: with the name of a header, like header:x-gateway-model-name, got "${text}"`,
+  )
+}

@@ -1,0 +1,75 @@
+import type { GatewayModel } from '../config/gateway-config.ts'
+import { isPlainJson, readModel } from './model-in-body.ts'
+
+/** A request that a gateway asks about, as it came in: names and values of all headers in order, repeats included. */
+export interface CheckedRequest {
+  headers: readonly (readonly [name: string, value: string])[]
+  /** What the client asked the gateway for, with its query; '' where the gateway does not say. */
+  target: string
+  /** The client's address, as trusted proxies tell it. */
+  source: string | undefined
+  /** Empty where the gateway sends none. */
+  body: Uint8Array
+}
+
+/** What a client shows for itself. Exactly one thing, in one place, once: all else can be read in two ways. */
+export type Shown =
+  | { kind: 'nothing' }
+  | { kind: 'ambiguous' }
+  | { kind: 'unreadable' }
+  | { kind: 'key'; secret: string }
+  | { kind: 'token'; jwt: string }
+
+/** Wherever some client or engine puts a credential. Each counts, whether or not it is taken here. */
+export const CREDENTIAL_HEADERS: readonly string[] = ['authorization', 'x-api-key', 'api-key']
+
+/** `keyHeaders`: where an API key is taken beside `Authorization`. */
+export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string[]): Shown {
+  const shown = CREDENTIAL_HEADERS.map(name => ({ name, values: valuesOf(headers, name) }))
+  if (shown.some(({ values }) => values.length > 1)) return { kind: 'ambiguous' }
+  const [one, another] = shown.filter(({ values }) => values.some(value => value.trim() !== ''))
+  if (another) return { kind: 'ambiguous' }
+  const value = one?.values[0]?.trim() ?? ''
+  if (!one || value === '') return { kind: 'nothing' }
+  if (one.name !== 'authorization')
+    return keyHeaders.includes(one.name) ? { kind: 'key', secret: value } : { kind: 'nothing' }
+  const [, credential] = /^bearer +([\x21-\x7e]+)$/i.exec(value) ?? []
+  if (credential === undefined) return { kind: 'unreadable' }
+  return credential.includes('.') ? { kind: 'token', jwt: credential } : { kind: 'key', secret: credential }
+}
+
+/** What the request says of its model. */
+export type NamedModel =
+  | { kind: 'not_asked' }
+  | { kind: 'named'; model: string }
+  | { kind: 'missing' }
+  | { kind: 'unreadable'; fault: string }
+
+/** The one route that names no model. Spelled exactly so: what an engine might read as it, and we do not, needs one. */
+const LIST_OF_MODELS = '/v1/models'
+
+export function modelOf(request: CheckedRequest, where: GatewayModel): NamedModel {
+  if (where.from === 'nowhere' || request.target.replace(/\?.*$/s, '') === LIST_OF_MODELS)
+    return { kind: 'not_asked' }
+  if (where.from === 'body') return modelOfBody(request)
+  const [value, another] = valuesOf(request.headers, where.name)
+  if (another !== undefined) return { kind: 'unreadable', fault: `The header ${where.name} is there twice.` }
+  return value ? { kind: 'named', model: value } : { kind: 'missing' }
+}
+
+/** As CGI-like stacks read them: case never counts, and `_` is `-`. */
+function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
+  return headers.flatMap(([spelled, value]) =>
+    spelled.toLowerCase().replaceAll('_', '-') === name ? [value] : [],
+  )
+}
+
+function modelOfBody({ headers, body }: CheckedRequest): NamedModel {
+  const [contentType = '', another] = valuesOf(headers, 'content-type')
+  const compressed = valuesOf(headers, 'content-encoding').length > 0
+  if (another !== undefined || compressed || !isPlainJson(contentType))
+    return { kind: 'unreadable', fault: 'Send the body as application/json in UTF-8, not compressed.' }
+  const { model, fault } = readModel(body, true)
+  if (fault !== undefined) return { kind: 'unreadable', fault }
+  return model === undefined ? { kind: 'missing' } : { kind: 'named', model }
+}

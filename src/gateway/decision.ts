@@ -1,0 +1,147 @@
+import type { Authenticator, Caller } from '../api-keys/authenticator.ts'
+import type { KeyStanding, TokenHolder } from '../api-keys/key-standing.ts'
+import type { GatewayModel } from '../config/gateway-config.ts'
+import { Unavailable } from '../errors.ts'
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import type { MintedTokens } from '../tokens/minted-tokens.ts'
+import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
+import type { TokenReader } from '../tokens/token-reader.ts'
+import { type CheckedRequest, modelOf, shownBy } from './check-request.ts'
+import { type Denial, denial } from './denial.ts'
+
+/** What a token must hold to pass the second door, and what a key must be granted. */
+export const DOOR_SCOPE = 'inference'
+
+/** Ids and reasons for the log. */
+type About = Record<string, string | undefined>
+
+/** Who asks: the token that goes on to the engine's side, and what it says. */
+export interface Admitted {
+  jwt: string
+  claims: AccessTokenClaims
+  about: About
+}
+
+export type Decision =
+  | { allowed: true; admitted: Admitted }
+  | { allowed: false; denial: Denial; about: About }
+
+/**
+ * The second door: an API key that comes straight to a gateway becomes a token of ours, a token passes as it is, and
+ * everything else stays out. It knows no transport: http-check.ts and grpc-check.ts ask it the same. It rests on nothing
+ * but the credential and the model; a path or an address that a client can write never opens it.
+ */
+export class Door {
+  readonly #parts: DoorParts
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts
+  }
+
+  /** Never throws: a fault of ours is a denial with 503. */
+  async decide(request: CheckedRequest): Promise<Decision> {
+    try {
+      const identified = await this.#identify(request)
+      if (!identified.allowed) return identified
+      const { about, claims } = identified.admitted
+      const refusal = this.#modelRefusal(request, claims)
+      return refusal ? { allowed: false, denial: refusal, about } : identified
+    } catch (cause) {
+      const retryAfterSeconds = cause instanceof Unavailable ? cause.retryAfterSeconds : 1
+      return { allowed: false, denial: denial('unavailable', { retryAfterSeconds, cause }), about: {} }
+    }
+  }
+
+  async #identify(request: CheckedRequest): Promise<Decision> {
+    const shown = shownBy(request, this.#parts.keyHeaders)
+    switch (shown.kind) {
+      case 'nothing':
+        return denied('missing_credential')
+      case 'ambiguous':
+        return denied('ambiguous_credential')
+      case 'unreadable':
+        return denied('invalid_api_key', { reason: 'malformed' })
+      case 'key':
+        return this.#admitKey(shown.secret, request.source)
+      case 'token':
+        return this.#admitToken(shown.jwt)
+      default:
+        return shown satisfies never
+    }
+  }
+
+  async #admitKey(secret: string, source: string | undefined): Promise<Decision> {
+    const credential = { clientId: undefined, secret }
+    const authentication = await this.#parts.authenticator.authenticate(credential, source)
+    if (!authentication.ok) {
+      const { kind, reason, keyId } = authentication
+      return denied(kind === 'unauthentic' ? 'invalid_api_key' : reason, { reason, client_id: keyId })
+    }
+    const { caller } = authentication
+    const about: About = { client_id: caller.keyId, tenant: caller.tenantId }
+    if (!caller.rights.audiences.includes(this.#parts.audience)) return denied('audience_not_granted', about)
+    if (!caller.rights.scopes.includes(DOOR_SCOPE)) return denied('scope_not_granted', about)
+    const { jwt, claims, tokenId, kid } = await this.#mint(caller)
+    return { allowed: true, admitted: { jwt, claims, about: { ...about, token_id: tokenId, kid } } }
+  }
+
+  /** As an exchange for this audience would: with every scope that the caller holds. */
+  async #mint(caller: Caller): Promise<AccessToken> {
+    const { minted, issuer, audience } = this.#parts
+    const kept = minted.find(caller)
+    if (kept) return kept
+    const token = await issuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
+    minted.keep(caller, token)
+    return token
+  }
+
+  async #admitToken(jwt: string): Promise<Decision> {
+    const { tokens, now, standingOf } = this.#parts
+    const read = await tokens.read(jwt, now())
+    if ('fault' in read) return denied('invalid_token', { reason: read.fault })
+    const { claims } = read
+    const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
+    const standing = await standingOf({ keyId: claims.sub, tenantId: claims.tenant })
+    if (standing === 'revoked') return denied('invalid_token', { ...about, reason: 'key_revoked' })
+    if (standing !== 'good') return denied(standing, about)
+    return { allowed: true, admitted: { jwt, claims, about } }
+  }
+
+  /** The closed rule: a model that is neither in `models` nor in `adapters` is refused. */
+  #modelRefusal(request: CheckedRequest, { models, adapters }: AccessTokenClaims): Denial | undefined {
+    const named = modelOf(request, this.#parts.model)
+    switch (named.kind) {
+      case 'not_asked':
+        return undefined
+      case 'missing':
+        return denial('model_missing')
+      case 'unreadable':
+        return denial('invalid_body', { detail: named.fault })
+      case 'named':
+        return models.includes(named.model) || adapters.includes(named.model)
+          ? undefined
+          : denial('model_not_allowed')
+      default:
+        return named satisfies never
+    }
+  }
+}
+
+export interface DoorParts {
+  /** The one audience that tokens are made for, and accepted with. */
+  audience: string
+  model: GatewayModel
+  /** Where an API key is taken beside `Authorization`. */
+  keyHeaders: readonly string[]
+  authenticator: Authenticator
+  issuer: TokenIssuer
+  minted: MintedTokens
+  tokens: TokenReader
+  standingOf: (holder: TokenHolder) => Promise<KeyStanding>
+  /** Database time in epoch milliseconds. */
+  now: () => number
+}
+
+function denied(code: Parameters<typeof denial>[0], about: About = {}): Decision {
+  return { allowed: false, denial: denial(code), about }
+}

@@ -1,0 +1,117 @@
+/**
+ * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
+ * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
+ * escapes, another encoding, anything that is not one object. What is nested is skipped, not judged: if it is not JSON,
+ * the engine refuses it. model-in-body.lua is the same in Lua; deploy/nginx/ carries this very text, so it keeps to
+ * what njs 0.7 understands.
+ */
+
+export interface FoundModel {
+  /** Undefined when the body names none, or there is a fault. */
+  model?: string
+  fault?: string
+}
+
+const QUOTE = 34
+const COMMA = 44
+const COLON = 58
+const LIST = 91
+const BACKSLASH = 92
+const LIST_END = 93
+const OBJECT = 123
+const OBJECT_END = 125
+
+const NOT_JSON = 'The body is not a JSON object in UTF-8.'
+
+/** `takesPriority`: whether a top-level `priority` may be there. */
+export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
+  let model: string | undefined
+  let i = skipSpace(body, 0)
+  if (body[i] !== OBJECT) return { fault: NOT_JSON }
+  i = skipSpace(body, i + 1)
+  while (body[i] !== OBJECT_END) {
+    const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
+    if (nameEnd < 0) return { fault: NOT_JSON }
+    const name = textOf(body, i + 1, nameEnd)
+    if (name.indexOf('\\') >= 0) return { fault: 'Write the names in the body without escapes.' }
+    i = skipSpace(body, nameEnd + 1)
+    if (body[i] !== COLON) return { fault: NOT_JSON }
+    i = skipSpace(body, i + 1)
+    const end = valueEnd(body, i)
+    if (end < 0) return { fault: NOT_JSON }
+    if (name === 'model') {
+      if (model !== undefined) return { fault: 'The body names `model` more than once.' }
+      if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
+      // Some encoders write / as \/. Any other escape has no place in a model's name.
+      model = textOf(body, i + 1, end).replace(/\\\//g, '/')
+    } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
+    i = skipSpace(body, end + 1)
+    if (body[i] === COMMA) {
+      i = skipSpace(body, i + 1)
+      if (body[i] !== QUOTE) return { fault: NOT_JSON }
+    } else if (body[i] !== OBJECT_END) return { fault: NOT_JSON }
+  }
+  if (skipSpace(body, i + 1) < body.length) return { fault: NOT_JSON }
+  return model === undefined ? {} : { model: model }
+}
+
+/** `application/json`, in UTF-8 where it says so. */
+export function isPlainJson(contentType: string): boolean {
+  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+}
+
+/** The first place at or after `i` that is not JSON white space. */
+function skipSpace(body: Uint8Array, i: number): number {
+  let at = i
+  while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
+  return at
+}
+
+/** `i` is at an opening quote: where the closing one is, or -1. */
+function stringEnd(body: Uint8Array, i: number): number {
+  for (let at = i + 1; at < body.length; at++) {
+    if (body[at] === QUOTE) return at
+    if (body[at] === BACKSLASH) at++
+  }
+  return -1
+}
+
+/** `i` is at an opening bracket: where the one is that closes it, or -1. */
+function nestedEnd(body: Uint8Array, i: number): number {
+  let depth = 0
+  for (let at = i; at < body.length; at++) {
+    const c = body[at]
+    if (c === QUOTE) {
+      at = stringEnd(body, at)
+      if (at < 0) return -1
+    } else if (c === OBJECT || c === LIST) depth++
+    else if (c === OBJECT_END || c === LIST_END) {
+      depth--
+      if (depth === 0) return at
+    }
+  }
+  return -1
+}
+
+function valueEnd(body: Uint8Array, i: number): number {
+  if (body[i] === QUOTE) return stringEnd(body, i)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
+  let at = i
+  while (isLiteral(body[at])) at++
+  return at > i ? at - 1 : -1
+}
+
+/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
+function isLiteral(c: number | undefined): boolean {
+  if (c === undefined) return false
+  return (
+    (c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122) || c === 43 || c === 45 || c === 46
+  )
+}
+
+/** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
+function textOf(body: Uint8Array, from: number, to: number): string {
+  let text = ''
+  for (let at = from; at < to; at++) text += String.fromCharCode(body[at] as number)
+  return text
+}

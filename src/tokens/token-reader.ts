@@ -1,0 +1,44 @@
+import { errors, type JWTPayload } from 'jose'
+import type { KeyRing } from '../signing-keys/jwks.ts'
+import type { AccessTokenClaims } from './claims.ts'
+import { verifyAccessToken } from './token-verifier.ts'
+
+/** A token of ours is shorter (test/tokens/token-size.test.ts): nothing longer is parsed. */
+const LONGEST_TOKEN = 4096
+
+/** Reads tokens that come back to us: ours, for one audience, with one scope, not expired. */
+export class TokenReader {
+  readonly #expected: { ring: () => KeyRing; issuer: string; audience: string; scope: string }
+
+  constructor(expected: { ring: () => KeyRing; issuer: string; audience: string; scope: string }) {
+    this.#expected = expected
+  }
+
+  /** `now` in epoch milliseconds. What is wrong is for the log; whoever sent the token is not told. */
+  async read(jwt: string, now: number): Promise<{ claims: AccessTokenClaims } | { fault: string }> {
+    const { ring, issuer, audience, scope } = this.#expected
+    if (jwt.length >= LONGEST_TOKEN) return { fault: 'too_long' }
+    try {
+      const payload = await verifyAccessToken(jwt, { ring: ring(), issuer, audience, now })
+      if (!isAccessToken(payload)) return { fault: 'claims' }
+      return payload.scope.split(' ').includes(scope) ? { claims: payload } : { fault: 'scope' }
+    } catch (error) {
+      if (error instanceof errors.JWTClaimValidationFailed) return { fault: error.claim }
+      if (error instanceof errors.JOSEError) return { fault: error.code }
+      throw error
+    }
+  }
+}
+
+const TEXTS = ['sub', 'client_id', 'jti', 'scope', 'tenant', 'tier', 'priority', 'adapter_list'] as const
+const LISTS = ['models', 'adapters'] as const
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+/** What we sign always is; the mapping of claims to headers rests on it. */
+function isAccessToken(payload: JWTPayload): payload is JWTPayload & AccessTokenClaims {
+  return (
+    TEXTS.every(name => isText(payload[name])) &&
+    LISTS.every(name => Array.isArray(payload[name]) && payload[name].every(isText))
+  )
+}

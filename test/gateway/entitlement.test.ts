@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { chat, type Sent } from '../gateways/client.ts'
+import { READABLE_BODIES, REFUSED_BODIES } from '../gateways/entitlement-cases.ts'
+import { startReplica } from '../support/replicas.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { ask, bearer, deniedAs, tokenFor } from './asking.ts'
+
+let byBody: TestService
+let byHeader: TestService
+let byGateway: TestService
+let key: string
+const credentials: Record<string, string> = {}
+
+beforeAll(async () => {
+  byBody = await startTestService({ env: { MINTMARK_GATEWAY_MODEL: 'body' } })
+  byHeader = await startReplica(byBody, { MINTMARK_GATEWAY_MODEL: 'header:X-Gateway-Model-Name' })
+  byGateway = await startReplica(byBody, { MINTMARK_GATEWAY_MODEL: 'none' })
+  for (const model of ['llama-3-8b', 'mistralai%2FMistral-7B'])
+    await byBody.admin('PUT', `/models/${model}`, {})
+  for (const adapter of ['acme-sql', 'acme-chat', 'globex-sql'])
+    await byBody.admin('PUT', `/adapters/${adapter}`, { base_model: 'llama-3-8b' })
+  key = (await byBody.tenantWithKey({ id: 'acme', adapters: ['acme-sql', 'acme-chat'] })).secret
+  credentials.key = key
+  credentials.token = await tokenFor(byBody, key)
+})
+afterAll(async () => {
+  await Promise.all([byHeader.stop(), byGateway.stop()])
+  await byBody.stop()
+})
+
+describe.each(['key', 'token'])('with a %s, the model in the body', kind => {
+  const post = (sent: Sent) =>
+    ask(byBody, {
+      method: 'POST',
+      ...sent,
+      headers: [...bearer(credentials[kind] ?? ''), ...(sent.headers ?? [])],
+    })
+
+  it.each(['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])('%s is admitted', async model => {
+    expect((await post({ body: chat(model) })).status).toBe(200)
+  })
+
+  it.each(READABLE_BODIES)('is read where it is %s', async (_, body) => {
+    expect((await post({ body })).status).toBe(200)
+  })
+
+  it.each(REFUSED_BODIES)('%s: 403, whatever a gateway would answer', async (_, sent) => {
+    expect(deniedAs(await post(sent))).toMatch(
+      /^403 (model_not_allowed|model_missing|invalid_body|invalid_request)$/,
+    )
+  })
+
+  it.each([
+    ['on a path like that of the list of models', '/v1/models/'],
+    ['on one that an engine may read as it', '//v1/models'],
+    ['on one that is cut by a fragment', '/v1/models#/../chat/completions'],
+    ['on one with escapes', '/v1/%6dodels'],
+    ['on one with a matrix parameter', '/v1/models;/../chat/completions'],
+    ['on no path at all', ''],
+  ])('must be there %s', async (_, path) => {
+    expect(deniedAs(await post({ path, body: '{}' }))).toBe('403 model_missing')
+  })
+
+  it.each(['/v1/models', '/v1/models?a=1'])('need not be there on %s', async path => {
+    expect((await post({ path, method: 'GET', body: '' })).status).toBe(200)
+  })
+})
+
+describe('what is told of a foreign model', () => {
+  it('is what an OpenAI client shows: a code, the parameter, and what to do', async () => {
+    const answer = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers: bearer(key) })
+    expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
+      status: 403,
+      error: {
+        message: 'The model does not exist, or you may not use it. GET /v1/models lists those that you may.',
+        type: 'permission_error',
+        code: 'model_not_allowed',
+        param: 'model',
+      },
+    })
+  })
+
+  it('tells nothing to who holds no key', async () => {
+    const headers = bearer('mmk_wrong')
+    const mine = await ask(byBody, { method: 'POST', body: chat('acme-sql'), headers })
+    const foreign = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers })
+    expect(deniedAs(mine)).toBe('401 invalid_api_key')
+    expect(foreign.text).toBe(mine.text)
+  })
+})
+
+describe.each(['key', 'token'])('with a %s, the model in a header that the gateway sets', kind => {
+  const name = (...models: string[]) =>
+    ask(byHeader, {
+      headers: [
+        ...bearer(credentials[kind] ?? ''),
+        ...models.map((model): [string, string] => ['x-gateway-model-name', model]),
+      ],
+    })
+
+  it.each([
+    ['an adapter', ['acme-sql'], '200'],
+    ['a base model', ['mistralai/Mistral-7B'], '200'],
+    ["another tenant's adapter", ['globex-sql'], '403 model_not_allowed'],
+    ['two in one', ['acme-sql,globex-sql'], '403 model_not_allowed'],
+    ['another case', ['ACME-SQL'], '403 model_not_allowed'],
+    ['two headers', ['acme-sql', 'acme-sql'], '403 invalid_body'],
+    ['an empty one', [''], '403 model_missing'],
+    ['none', [], '403 model_missing'],
+  ])('%s', async (_, models, expected) => {
+    const answer = await name(...models)
+    expect(answer.status === 200 ? '200' : deniedAs(answer)).toBe(expected)
+  })
+})
+
+it('with none, the gateway sees to the model, and a body is not looked at', async () => {
+  const sent = { method: 'POST', body: chat('globex-sql'), headers: bearer(key) }
+  expect((await ask(byGateway, sent)).status).toBe(200)
+})
+
+describe('GET /v1/models on the gateway listener', () => {
+  const list = (authorization: Record<string, string>, method = 'GET') =>
+    request(`${byGateway.service.urls.gateway}/v1/models`, { method, headers: authorization })
+
+  it.each(['key', 'token'])('lists what the holder of a %s may use, and nothing else', async kind => {
+    const { status, body } = await list({ authorization: `Bearer ${credentials[kind]}` })
+    expect(status).toBe(200)
+    expect(body.object).toBe('list')
+    const ids = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
+    expect(body.data.map(({ id }: { id: string }) => id)).toEqual(ids)
+    for (const model of body.data) expect(Object.keys(model)).toEqual(['id', 'object', 'created', 'owned_by'])
+  })
+
+  it('refuses as the check does', async () => {
+    expect((await list({})).body.error.code).toBe('missing_credential')
+    expect((await list({ authorization: 'Bearer sk-1' })).status).toBe(401)
+    expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)
+    expect((await list({ authorization: `Bearer ${key}` }, 'POST')).status).toBe(405)
+  })
+})

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/system/clock.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { admitted, ask, bearer } from './asking.ts'
+
+let mintmark: TestService
+let wallOffsetMs = 0
+beforeAll(async () => {
+  // Database time is the wall clock's of Postgres, carried by the monotonic one.
+  const monotonicMs = () => systemClock.monotonicMs() + wallOffsetMs
+  mintmark = await startTestService({ overrides: { clock: { ...systemClock, monotonicMs } } })
+})
+afterAll(() => mintmark.stop())
+
+const swap = async (secret: string) => admitted(await ask(mintmark, { headers: bearer(secret) }))
+
+describe('a minted token', () => {
+  it('is given again to the same secret, and to no other', async () => {
+    const one = await mintmark.tenantWithKey()
+    const first = await swap(one.secret)
+    expect((await swap(one.secret)).jwt).toBe(first.jwt)
+    const { body } = await mintmark.admin('POST', `/keys/${one.keyId}/rotate`, {})
+    const newer = await swap(body.secret)
+    expect(newer.jwt).not.toBe(first.jwt)
+    expect(newer.claims.sub).toBe(first.claims.sub)
+  })
+
+  it('is not given again once half its life is over', async () => {
+    const { secret } = await mintmark.tenantWithKey({ token_ttl_seconds: 60 })
+    const first = await swap(secret)
+    wallOffsetMs += 28_000
+    expect((await swap(secret)).jwt).toBe(first.jwt)
+    wallOffsetMs += 3_000
+    const next = await swap(secret)
+    expect(next.jwt).not.toBe(first.jwt)
+    expect(next.claims.exp - first.claims.exp).toBeGreaterThanOrEqual(30)
+  })
+
+  it('is not given again after any change that is applied', async () => {
+    const { secret, tenantId } = await mintmark.tenantWithKey({ tier: 'batch', allowed_tiers: ['batch'] })
+    const first = await swap(secret)
+    expect(first.claims.priority).toBe('10')
+    await mintmark.admin('PATCH', `/tenants/${tenantId}`, { tier: 'premium', allowed_tiers: ['premium'] })
+    expect((await swap(secret)).claims.priority).toBe('-10')
+    await mintmark.admin('PUT', '/models/anything', {})
+    expect((await swap(secret)).claims.models).toEqual(['anything'])
+    await mintmark.admin('PATCH', `/tenants/${tenantId}`, { name: 'no right changes' })
+    expect((await swap(secret)).jwt).not.toBe(first.jwt)
+  })
+
+  it('is not given for a key that was revoked meanwhile', async () => {
+    const { secret, keyId } = await mintmark.tenantWithKey()
+    await swap(secret)
+    await mintmark.admin('POST', `/keys/${keyId}/revoke`)
+    expect((await ask(mintmark, { headers: bearer(secret) })).status).toBe(401)
+  })
+
+  it('may be cached by nginx for five seconds at the most, and never for longer than it lives', async () => {
+    const { secret } = await mintmark.tenantWithKey()
+    const answer = await ask(mintmark, { headers: bearer(secret) })
+    expect(answer.headers).toMatchObject({ 'x-accel-expires': '5', 'cache-control': 'no-store' })
+    const ending = await mintmark.tenantWithKey(
+      {},
+      { expires_at: new Date(Date.now() + wallOffsetMs + 4_500).toISOString() },
+    )
+    const seconds = Number(
+      (await ask(mintmark, { headers: bearer(ending.secret) })).headers['x-accel-expires'],
+    )
+    expect(seconds).toBeGreaterThanOrEqual(1)
+    expect(seconds).toBeLessThan(4)
+  })
+})
