@@ -5,6 +5,7 @@ import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } f
 export function deployFiles(): Record<string, string> {
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(),
+    'deploy/envoy/envoy-api-keys.yaml': envoyYaml('http'),
     'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),
     'deploy/istio/authorization-policy.yaml': authorizationPolicyYaml(),
     'deploy/istio/envoy-filter.yaml': envoyFilterYaml(),

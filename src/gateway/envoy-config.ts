@@ -1,3 +1,11 @@
+import {
+  type AskedOver,
+  changesForDoor,
+  doorClusters,
+  doorRoutes,
+  extAuthzFilter,
+  KEY_HEADER_NAMES,
+} from './ext-authz.ts'
 import { AUDIENCE, entitlementRules, ISSUER, indent, modelHeaderLua } from './filter-parts.ts'
 import {
   ALLOWED_ROUTES,
@@ -7,16 +15,19 @@ import {
   STRIPPED_PREFIXES,
 } from './headers.ts'
 
-/** deploy/envoy/envoy.yaml: everything that a plain Envoy needs, in one file. */
-export function envoyYaml(): string {
-  return `# Envoy in front of vLLM, admitting Mintmark's tokens. Made by scripts/generate-deploy.ts from src/gateway/: do not edit
+/**
+ * deploy/envoy/: everything that a plain Envoy needs, in one file. Without `door` it admits tokens; with it, API keys
+ * too, about which it asks Mintmark.
+ */
+export function envoyYaml(door?: AskedOver): string {
+  return `${door ? '# This one takes API keys as well as tokens: it has Mintmark swap them.\n#\n' : ''}# Envoy in front of vLLM, admitting Mintmark's tokens. Made by scripts/generate-deploy.ts from src/gateway/: do not edit
 # here what that list says. docs/guides/envoy.md explains it; test/gateways/ runs this very file.
 #
 # Yours to change, and nothing else needs it:
 #   ${ISSUER}      MINTMARK_ISSUER, byte for byte
 #   audiences: [${AUDIENCE}]                MINTMARK_AUDIENCE
 #   mintmark:8080, mintmark, 8080    Mintmark's public listener, from which Envoy fetches the public keys
-#   vllm, 8000                       the engine, or the router in front of several
+${door ? `${changesForDoor(door)}\n` : ''}#   vllm, 8000                       the engine, or the router in front of several
 #   0.0.0.0, 10000                   where clients connect; your certificate goes there as a transport_socket
 # Oldest Envoy: 1.36.5 or 1.37.1 (header removal by prefix; CVE-2026-26308). Take the newest patch of your line.
 
@@ -41,14 +52,14 @@ static_resources:
             - name: envoy.filters.network.http_connection_manager
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                ${indent(connectionManager(), 16)}
+                ${indent(connectionManager(door), 16)}
 
   clusters:
-    ${indent(clusters(), 4)}
+    ${indent(clusters(door), 4)}
 `
 }
 
-function connectionManager(): string {
+function connectionManager(door?: AskedOver): string {
   return `
 stat_prefix: inference
 use_remote_address: true
@@ -76,17 +87,17 @@ early_header_mutation_extensions:
 ${STRIPPED_NAMES.map(name => `        - remove: ${name}`).join('\n')}
 ${STRIPPED_PREFIXES.map(({ name }) => `        - remove_on_match: { key_matcher: { prefix: ${name} } }`).join('\n')}
 
-${localReplies()}
+${localReplies(door)}
 
 http_filters:
-${httpFilters()}
+${httpFilters(door)}
 
 route_config:
   virtual_hosts:
     - name: engine
       domains: ["*"]
-      routes:
-${ALLOWED_ROUTES.map(route).join('\n')}
+${door ? `      # Whatever is in them: a key goes no further than the door.\n      request_headers_to_remove: [${KEY_HEADER_NAMES.join(', ')}]\n` : ''}      routes:
+${door ? doorRoutes() : ALLOWED_ROUTES.map(route).join('\n')}
         # Everything else, /v1/load_lora_adapter and /invocations among it, never reaches the engine.
         - match: { prefix: / }
           direct_response: { status: 404, body: { inline_string: "This route is not open." } }
@@ -99,22 +110,28 @@ function route({ method, path }: { method: string; path: string }): string {
 }
 
 /** Envoy's own refusals in the shape that OpenAI clients read. */
-function localReplies(): string {
+function localReplies(door?: AskedOver): string {
   const mapper = (filter: string, message: string, type: string, code: string) => `    - filter:
 ${filter}
       body_format_override:
         json_format: { error: { message: "${message}", type: ${type}, code: ${code}, param: null } }`
   const status = (comparison: string, value: number) => `        status_code_filter:
           comparison: { op: ${comparison}, value: { default_value: ${value}, runtime_key: unused } }`
-  const byRbac = `        extension_filter:
+  const by = (details: string) => `        extension_filter:
           name: envoy.access_loggers.extension_filters.cel
           typed_config:
             "@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter
-            expression: response.code_details.startsWith("rbac_access_denied")`
+            expression: response.code_details.startsWith("${details}")`
+  const byDoor = `    # The door's own words go out as they are.
+    - filter:
+${by('ext_authz_denied')}
+${mapper(by('ext_authz_error'), 'The token service cannot answer at the moment. Try again.', 'server_error', 'unavailable')}
+      headers_to_add: [{ header: { key: retry-after, value: "1" } }]
+`
   return `# Envoy's own refusals, in the shape that OpenAI clients read.
 local_reply_config:
   mappers:
-${mapper(byRbac, 'The token does not allow this model or route.', 'permission_error', 'not_allowed')}
+${door ? byDoor : ''}${mapper(by('rbac_access_denied'), 'The token does not allow this model or route.', 'permission_error', 'not_allowed')}
 ${mapper(status('EQ', 401), '%LOCAL_REPLY_BODY%', 'authentication_error', 'invalid_token')}
 ${mapper(status('EQ', 403), '%LOCAL_REPLY_BODY%', 'permission_error', 'not_allowed')}
 ${mapper(status('EQ', 404), '%LOCAL_REPLY_BODY%', 'invalid_request_error', 'not_found')}
@@ -122,8 +139,18 @@ ${mapper(status('EQ', 413), `The body is longer than ${LONGEST_BODY_BYTES} bytes
 ${mapper(status('GE', 500), '%LOCAL_REPLY_BODY%', 'server_error', 'unavailable')}`
 }
 
-function httpFilters(): string {
-  return `  # 1. A token of ours, verified here, or 401 (another audience: 403). Nothing calls Mintmark for a request.
+function httpFilters(door?: AskedOver): string {
+  const ask = door
+    ? `  # 0. An API key becomes a token, or the request ends here: 401, 403, or 503 while Mintmark does not answer. What brings
+  # a token already skips this (see the routes), so that inference with tokens outlives Mintmark.
+  - name: mintmark.door
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+      ${indent(extAuthzFilter(door), 6)}
+
+`
+    : ''
+  return `${ask}  # 1. A token of ours, verified here, or 401 (another audience: 403). Nothing calls Mintmark for ${door ? 'it' : 'a request'}.
   - name: envoy.filters.http.jwt_authn
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
@@ -176,27 +203,25 @@ remote_jwks:
 `.trim()
 }
 
-function clusters(): string {
-  const address = (name: string, port: number) => `load_assignment:
+function clusters(door?: AskedOver): string {
+  const cluster = (name: string, port: number, http2 = false) => {
+    const host = name.replace(/_.*/, '')
+    return `- name: ${name}
+  type: STRICT_DNS
+  connect_timeout: 5s
+  load_assignment:
     cluster_name: ${name}
-    endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: ${name}, port_value: ${port} } } } }] }]`
-  const idle = (duration: string) => `typed_extension_protocol_options:
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: ${host}, port_value: ${port} } } } }] }]
+  typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-      common_http_protocol_options: { idle_timeout: ${duration} }
-      explicit_http_config: { http_protocol_options: {} }`
+      common_http_protocol_options: { idle_timeout: ${http2 ? '60s' : '4s'} }
+      explicit_http_config: { ${http2 ? 'http2' : 'http'}_protocol_options: {} }`
+  }
   return `
 # An idle connection is given up before the other side does (uvicorn, which serves vLLM: 5 s), else a request may meet
 # a closed one and fail.
-- name: vllm
-  type: STRICT_DNS
-  connect_timeout: 5s
-  ${address('vllm', 8000)}
-  ${idle('4s')}
-- name: mintmark
-  type: STRICT_DNS
-  connect_timeout: 5s
-  ${address('mintmark', 8080)}
-  ${idle('4s')}
-`.trim()
+${cluster('vllm', 8000)}
+${cluster('mintmark', 8080)}
+${door ? doorClusters(door, cluster) : ''}`.trim()
 }

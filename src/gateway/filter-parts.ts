@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import {
   type AllowedRoute,
   LIST_ROUTES,
+  LONGEST_BODY_BYTES,
   MODEL_HEADER,
   MODEL_ROUTES,
   STRIPPED_NAMES,
@@ -26,6 +27,7 @@ export function modelHeaderLua(): string {
   const routes = MODEL_ROUTES.map(({ path, priorityFromHeader }) => `  ["${path}"] = ${priorityFromHeader},`)
   return readFileSync(new URL('model-header.lua', import.meta.url), 'utf8')
     .replaceAll('@MODEL_HEADER@', MODEL_HEADER)
+    .replaceAll('@LONGEST_BODY@', String(LONGEST_BODY_BYTES))
     .replace('@ROUTES@', () => routes.join('\n'))
 }
 

@@ -129,6 +129,8 @@ function envoy_on_request(handle)
   end
   local body = handle:body(true)
   local size = body:length()
+  -- Where a filter before this one waited, Envoy may have taken in more than the listener's limit.
+  if size > @LONGEST_BODY@ then return refuse(handle, "413", "The body is longer than @LONGEST_BODY@ bytes.") end
   local model, fault = read_model(size > 0 and body:getBytes(0, size) or "", priority_from_header)
   if fault then return refuse(handle, "400", fault) end
   -- A token holds no name of another form, so without the header it is 403 like any other foreign model.

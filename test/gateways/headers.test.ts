@@ -1,15 +1,10 @@
 import { connect as connectHttp2 } from 'node:http2'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import {
-  CLAIM_HEADERS,
-  isStripped,
-  MODEL_HEADER,
-  STRIPPED_NAMES,
-  STRIPPED_PREFIXES,
-} from '../../src/gateway/headers.ts'
+import { CLAIM_HEADERS, isStripped, MODEL_HEADER } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
 import { noEnvoy } from './envoy.ts'
+import { MARK, NAMES, SPELLINGS, underscored, VALUE } from './forged-headers.ts'
 import { GATEWAYS, type Scene, startScene } from './scene.ts'
 
 let scene: Scene
@@ -42,50 +37,6 @@ const CLAIMS: Record<string, string> = {
   adapter_list: 'acme-sql acme-chat',
   model: 'llama-3-8b',
 }
-
-/** Every name on the list, and one of each prefix's family that is on no list. */
-const NAMES = [
-  ...STRIPPED_NAMES,
-  ...STRIPPED_PREFIXES.flatMap(({ name }) => [`${name}of-tomorrow`, name]),
-  ...[
-    'x-llm-d-slo-ttft-ms',
-    'x-slo-tpot-ms',
-    'x-gateway-destination-endpoint',
-    'x-gateway-destination-endpoint-subset',
-  ],
-  ...['x-data-parallel-rank', 'x-aibrix-config-profile', 'x-authz-user-id', 'x-prefiller-host-port'],
-]
-
-const MARK = 'forged'
-/** -999 would be read where a number is. */
-const VALUE = `-999-${MARK}`
-
-const oddCase = (name: string) =>
-  name.replaceAll(/[a-z]/g, (letter, i) => (i % 2 ? letter : letter.toUpperCase()))
-const underscored = (name: string) => name.replaceAll('-', '_')
-const mixed = (name: string) => name.replace('-', '_')
-
-const SPELLINGS: [how: string, (name: string) => [string, string][]][] = [
-  ['alone', name => [[name, VALUE]]],
-  [
-    'twice',
-    name => [
-      [name, VALUE],
-      [name, `${VALUE}-again`],
-    ],
-  ],
-  ['empty', name => [[name, '']]],
-  ['in odd case', name => [[oddCase(name), VALUE]]],
-  ['with underscores', name => [[underscored(name), VALUE]]],
-  [
-    'with underscores in odd case, twice',
-    name => [
-      [oddCase(underscored(name)), VALUE],
-      [underscored(name), VALUE],
-    ],
-  ],
-  ['partly with underscores', name => [[mixed(name), VALUE]]],
-]
 
 function expectNothingForged(): void {
   const { rawHeaders } = scene.upstream.theRequest()

@@ -19,12 +19,13 @@ export interface Gateways {
   stop(): Promise<void>
 }
 
-/** deploy/envoy/envoy.yaml itself, with the addresses that a user would change. */
+/** deploy/envoy/envoy.yaml itself, or its neighbour, with the addresses that a user would change. */
 export function deployedEnvoy(
   ports: { jwks: number; upstream: number },
   more: [string, string][] = [],
+  name = 'envoy.yaml',
 ): Promise<Envoy> {
-  const file = readFileSync(new URL('../../deploy/envoy/envoy.yaml', import.meta.url), 'utf8')
+  const file = readFileSync(new URL(`../../deploy/envoy/${name}`, import.meta.url), 'utf8')
   return startEnvoy(
     substitute(file, [
       ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${ports.jwks}`],
@@ -94,9 +95,9 @@ export async function startScene(): Promise<Scene> {
 }
 
 /** Two base models, three adapters, tokens that live an hour. */
-export async function startMintmark(): Promise<TestService> {
+export async function startMintmark(env: Record<string, string> = {}): Promise<TestService> {
   const mintmark = await startTestService({
-    env: { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600' },
+    env: { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600', ...env },
   })
   await put(mintmark, '/models/llama-3-8b', {})
   await put(mintmark, '/models/mistralai/Mistral-7B', {})

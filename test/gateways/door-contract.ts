@@ -1,0 +1,284 @@
+import OpenAI from 'openai'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
+import { MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { rawHttp } from '../support/raw-http.ts'
+import { until } from '../support/until.ts'
+import { chat, type Sent, send } from './client.ts'
+import { CLOSED_REQUESTS, CLOSED_ROUTES } from './closed-routes.ts'
+import { ACME_HEADERS, type Behind, type DoorScene, type Gateway, startDoorScene } from './door-scene.ts'
+import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
+import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
+
+/** What one gateway's configuration is expected to do. */
+export interface Expected {
+  /** It is not there, and nobody insists. */
+  absent: boolean
+  start: (behind: Behind) => Promise<Gateway>
+  env?: Record<string, string>
+  /** Which credentials clients may show. */
+  credentials: readonly ('key' | 'token')[]
+  /** It holds the body's model against the rights of the caller, and tells the engine which it was. */
+  entitles: boolean
+  /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
+  verifiesTokens: boolean
+  /** Names beside ours and the client's own that may reach the engine. */
+  passedOn: readonly string[]
+  /** The status of a request without a credential, or with a bad one. */
+  unauthorized?: number
+}
+
+/** What a client sends of its own, and every gateway hands on. */
+const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection', 'x-harmless']
+
+/** Every guarantee that a gateway in front of the engine gives, shown on the real binary with the file from deploy/. */
+export function doorContract(name: string, expected: Expected): void {
+  let scene: DoorScene
+  beforeAll(async () => {
+    if (!expected.absent) scene = await startDoorScene(expected.start, expected.env)
+  })
+  afterAll(() => scene?.stop())
+  beforeEach(() => scene?.upstream.forget())
+
+  const { unauthorized = 401 } = expected
+  const show = (credential: string | undefined, sent: Sent = {}) =>
+    send(scene.gateway.url, { token: credential, ...sent })
+  const acme = (kind: 'key' | 'token') => (kind === 'key' ? scene.acme.secret : scene.acme.token)
+  const set = expected.entitles ? { ...ACME_HEADERS, [MODEL_HEADER]: 'llama-3-8b' } : ACME_HEADERS
+  const allowed = [...CLIENTS, ...expected.passedOn]
+
+  function expectOnlyOurs(): void {
+    const request = scene.upstream.theRequest()
+    const text = JSON.stringify(request)
+    expect(text).not.toContain(MARK)
+    expect(text).not.toMatch(/mmk_|eyJ/)
+    const names = request.rawHeaders.map(([spelled]) => spelled.toLowerCase())
+    expect(names.filter(each => !allowed.includes(each)).toSorted()).toEqual(Object.keys(set).toSorted())
+    expect(request.headers).toMatchObject(set)
+  }
+
+  describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {
+    it.each(NAMES)('takes %s from the gateway only', async forged => {
+      for (const [how, spelled] of SPELLINGS) {
+        scene.upstream.forget()
+        expect((await show(acme(kind), { headers: spelled(forged) })).status, how).toBe(200)
+        expectOnlyOurs()
+      }
+    })
+
+    it('lets another header of the client pass, so that this test can see', async () => {
+      await show(acme(kind), { headers: [['x-harmless', MARK]] })
+      expect(scene.upstream.theRequest().headers['x-harmless']).toBe(MARK)
+    })
+
+    it('hands over what it set when Connection asks to drop it', async () => {
+      const headers: [string, string][] = [['Connection', 'close, x-vllm-priority, x-tenant-id']]
+      await show(acme(kind), { headers })
+      for (const { headers } of scene.upstream.requests) expect(headers).toMatchObject(set)
+    })
+
+    it('serves the unmodified openai client, streaming too', async () => {
+      const client = new OpenAI({ apiKey: acme(kind), baseURL: `${scene.gateway.url}/v1`, maxRetries: 0 })
+      const asked = { model: 'llama-3-8b', messages: [{ role: 'user' as const, content: 'Hello' }] }
+      await client.chat.completions.create(asked)
+      expect(scene.upstream.theRequest().headers['x-tenant-id']).toBe('acme')
+      expect(JSON.stringify(scene.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)
+      scene.upstream.forget()
+      const chunks: unknown[] = []
+      for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
+        chunks.push(chunk)
+      expect(chunks.length).toBeGreaterThan(1)
+    })
+
+    it('lists what the caller may use, and not what the engine has', async () => {
+      const client = new OpenAI({ apiKey: acme(kind), baseURL: `${scene.gateway.url}/v1`, maxRetries: 0 })
+      const ids = (await client.models.list()).data.map(({ id }) => id)
+      expect(ids).toEqual(['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it.each(CLOSED_ROUTES)('keeps closed %s %s', async (method, path) => {
+      const body = method === 'POST' ? chat('llama-3-8b') : ''
+      for (const credential of [acme(kind), undefined]) {
+        const { status } = await show(credential, { method, path, body })
+        expect(status).toBeGreaterThanOrEqual(400)
+        expect(status).toBeLessThan(500)
+      }
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it.each(CLOSED_REQUESTS)('refuses %s', async (_, line, header) => {
+      const head = `${line}\r\nHost: inference.example.com\r\n${header}Authorization: Bearer ${acme(kind)}\r\n`
+      const { status } = await rawHttp(
+        scene.gateway.url,
+        `${head}Content-Length: 0\r\nConnection: close\r\n\r\n`,
+      )
+      expect(status).toBeGreaterThanOrEqual(400)
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it.runIf(expected.entitles)('admits every model and adapter of the tenant, on every route', async () => {
+      for (const model of ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+        for (const { path } of MODEL_ROUTES) {
+          scene.upstream.forget()
+          expect((await show(acme(kind), { path, body: chat(model) })).status).toBe(200)
+          expect(scene.upstream.theRequest()).toMatchObject({
+            path,
+            body: chat(model),
+            headers: { [MODEL_HEADER]: model },
+          })
+        }
+    })
+    it.runIf(expected.entitles).each(READABLE_BODIES)('reads %s', async (_, body) => {
+      expect((await show(acme(kind), { body })).status).toBe(200)
+      expect(scene.upstream.theRequest().body).toBe(body)
+    })
+    it.runIf(expected.entitles).each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
+      expect((await show(acme(kind), sent)).status).toBe(status)
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it('never admits for one tenant what it admitted for another, or for one model what it did for another', async () => {
+      const globex = await scene.holder({ adapters: ['globex-sql'] })
+      const theirs = kind === 'key' ? globex.secret : globex.token
+      const model = (text: string) => ({ body: chat(text) })
+      for (let round = 0; round < 3; round++) {
+        expect((await show(acme(kind), model('acme-sql'))).status).toBe(200)
+        expect(scene.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe('acme')
+        expect((await show(theirs, model('globex-sql'))).status).toBe(200)
+        expect(scene.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe(globex.tenantId)
+        if (!expected.entitles) continue
+        expect((await show(acme(kind), model('globex-sql'))).status).toBe(403)
+        expect((await show(theirs, model('acme-sql'))).status).toBe(403)
+      }
+    })
+  })
+
+  const refusedKeys: [what: string, status: number, secret: () => Promise<string> | string][] = [
+    ["somebody's sk- key", unauthorized, () => 'sk-proj-1234567890'],
+    [
+      'a key that nobody has',
+      unauthorized,
+      () => formatCredential('mmk', randomId(systemRandom), systemRandom),
+    ],
+    ['a revoked key', unauthorized, () => after(({ keyId }) => `/keys/${keyId}/revoke`)],
+    ['a disabled key', 403, () => after(({ keyId }) => `/keys/${keyId}/disable`)],
+    ["a suspended tenant's key", 403, () => after(({ tenantId }) => `/tenants/${tenantId}/suspend`)],
+    ['a key without the audience', 403, async () => (await scene.holder({ audiences: ['billing'] })).secret],
+  ]
+  async function after(path: (holder: { keyId: string; tenantId: string }) => string): Promise<string> {
+    const fresh = await scene.holder()
+    await scene.mintmark.admin('POST', path(fresh))
+    return fresh.secret
+  }
+
+  const refusedCredentials: [what: string, sent: () => Promise<Sent> | Sent][] = [
+    ['no credential', () => ({})],
+    ['an empty one', () => ({ headers: [['Authorization', '']] })],
+    ['Basic', () => ({ headers: [['Authorization', `Basic ${btoa(scene.acme.secret)}`]] })],
+    ['a key in the query', () => ({ path: `/v1/chat/completions?api_key=${scene.acme.secret}` })],
+    ['a token in the query', () => ({ path: `/v1/chat/completions?access_token=${scene.acme.token}` })],
+    ['a token in x-api-key', () => ({ headers: [['x-api-key', scene.acme.token]] })],
+    [
+      'a token and a key in one header',
+      () => authorization(`Bearer ${scene.acme.token},Bearer ${scene.acme.secret}`),
+    ],
+    [
+      'a token and a key in two',
+      () => authorization(`Bearer ${scene.acme.token}`, `Bearer ${scene.acme.secret}`),
+    ],
+    ['the same key twice', () => authorization(`Bearer ${scene.acme.secret}`, `Bearer ${scene.acme.secret}`)],
+    ['the same token twice', () => authorization(`Bearer ${scene.acme.token}`, `Bearer ${scene.acme.token}`)],
+    [
+      'a token with its signature cut off',
+      () => authorization(`Bearer ${scene.acme.token.replace(/[^.]+$/, '')}`),
+    ],
+    ['a token with its payload changed', () => authorization(`Bearer ${tampered(scene.acme.token)}`)],
+    ['an unsigned token', () => authorization(`Bearer ${unsigned(scene.acme.token)}`)],
+    ['a token for another audience', async () => authorization(`Bearer ${await foreignToken()}`)],
+  ]
+  const authorization = (...values: string[]): Sent => ({
+    headers: values.map(value => ['Authorization', value]),
+  })
+  async function foreignToken(): Promise<string> {
+    const { body } = await scene.mintmark.token({
+      grant_type: 'client_credentials',
+      client_secret: scene.acme.secret,
+      audience: 'billing',
+    })
+    return body.access_token
+  }
+
+  describe.skipIf(expected.absent)(`${name} refuses`, () => {
+    it.runIf(expected.credentials.includes('key')).each(refusedKeys)('%s: %i', async (_, status, secret) => {
+      const answer = await show(await secret())
+      expect(answer.status).toBe(status)
+      expect(JSON.parse(answer.text).error).toMatchObject({
+        message: expect.any(String),
+        code: expect.any(String),
+      })
+      if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/)
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it.each(refusedCredentials)('%s', async (_, sent) => {
+      const { status, text, headers } = await show(undefined, await sent())
+      expect([400, 401, 403]).toContain(status)
+      expect(`${JSON.stringify(headers)}${text}`).not.toMatch(/mmk_|eyJ/)
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it.each(['x-api-key', 'api-key', 'X_Api_Key'])(
+      'or removes a key in %s beside another credential',
+      async header => {
+        for (const kind of expected.credentials) {
+          scene.upstream.forget()
+          const { status } = await show(acme(kind), { headers: [[header, scene.acme.secret]] })
+          expect([200, 400, 401, 403]).toContain(status)
+          expect(JSON.stringify(scene.upstream.requests)).not.toContain('mmk_')
+        }
+      },
+    )
+  })
+
+  describe.skipIf(expected.absent)(`${name}, once Mintmark is stopped`, () => {
+    beforeAll(async () => {
+      await scene.mintmark.service.stop()
+    })
+
+    it.runIf(expected.credentials.includes('key'))('answers keys 503 and lets none through', async () => {
+      const fresh = formatCredential('mmk', randomId(systemRandom), systemRandom)
+      await until(
+        'an answer that was cached is over',
+        () => show(scene.acme.secret),
+        ({ status }) => status === 503,
+      )
+      scene.upstream.forget()
+      for (const secret of [scene.acme.secret, fresh, 'sk-1']) {
+        const answer = await show(secret)
+        expect(answer.status).toBe(503)
+        expect(JSON.parse(answer.text).error).toMatchObject({ type: 'server_error', code: 'unavailable' })
+      }
+      expect(scene.upstream.requests).toHaveLength(0)
+    })
+
+    it(`${expected.verifiesTokens ? 'goes on admitting' : 'lets through no'} tokens`, async () => {
+      const { status } = await show(scene.acme.token)
+      expect(status).toBe(expected.verifiesTokens ? 200 : 503)
+      if (expected.verifiesTokens) expectOnlyOurs()
+      else expect(scene.upstream.requests).toHaveLength(0)
+    })
+  })
+}
+
+function tampered(token: string): string {
+  const [header, payload = '', signature] = token.split('.')
+  const claims = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), tenant: 'globex' }
+  return [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.')
+}
+
+function unsigned(token: string): string {
+  const header = Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt' })).toString('base64url')
+  return `${header}.${token.split('.')[1]}.`
+}

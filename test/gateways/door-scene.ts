@@ -1,0 +1,77 @@
+import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
+import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
+import type { TestService } from '../support/test-service.ts'
+import { startMintmark } from './scene.ts'
+
+/** A gateway that runs, in front of the engine. */
+export interface Gateway {
+  url: string
+  stop(): Promise<void>
+}
+
+/** What a gateway's file names, as this test has it. */
+export interface Behind {
+  mintmark: TestService
+  ports: { public: number; gateway: number; upstream: number }
+}
+
+interface Holder {
+  tenantId: string
+  keyId: string
+  secret: string
+  token: string
+}
+
+export interface DoorScene {
+  mintmark: TestService
+  upstream: RecordingUpstream
+  gateway: Gateway
+  acme: Holder
+  /** One more tenant with a key, or a key of its own kind. */
+  holder(tenant?: Record<string, unknown>, key?: Record<string, unknown>): Promise<Holder>
+  stop(): Promise<void>
+}
+
+/** What the engine is told of acme, whichever credential was shown. */
+const ACME: Record<string, string> = {
+  tenant: 'acme',
+  tier: 'premium',
+  priority: '-10',
+  adapter_list: 'acme-sql acme-chat',
+}
+export const ACME_HEADERS = Object.fromEntries(
+  CLAIM_HEADERS.map(({ claim, header }) => [header, ACME[claim]]),
+)
+
+/** A real Mintmark, a recording engine, and the gateway between them and the client. */
+export async function startDoorScene(
+  start: (behind: Behind) => Promise<Gateway>,
+  env: Record<string, string> = {},
+): Promise<DoorScene> {
+  const mintmark = await startMintmark(env)
+  const upstream = await startRecordingUpstream()
+  const { urls } = mintmark.service
+  const portOf = (url: string) => Number(new URL(url).port)
+  const ports = { public: portOf(urls.public), gateway: portOf(urls.gateway), upstream: upstream.port }
+  const gateway = await start({ mintmark, ports })
+  const holder: DoorScene['holder'] = async (tenant = {}, key = {}) => {
+    const made = await mintmark.tenantWithKey({ audiences: ['vllm', 'billing'], ...tenant }, key)
+    const answer = await mintmark.token({ grant_type: 'client_credentials', client_secret: made.secret })
+    return { ...made, token: answer.body?.access_token }
+  }
+  return {
+    mintmark,
+    upstream,
+    gateway,
+    acme: await holder({
+      ...{ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] },
+      adapters: ['acme-sql', 'acme-chat'],
+    }),
+    holder,
+    stop: async () => {
+      await gateway.stop()
+      await upstream.stop()
+      await mintmark.stop()
+    },
+  }
+}
