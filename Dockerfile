@@ -22,7 +22,7 @@ COPY --from=build /build/dist ./dist
 COPY db ./db
 # A number, so that Kubernetes can tell that it is not root. Nothing is written anywhere: run with a read-only root.
 USER 1000:1000
-EXPOSE 8080 8081 8082 8084
+EXPOSE 8080 8081 8082 8083 8084
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8084/readyz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "dist/cli/main.js"]

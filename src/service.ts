@@ -17,6 +17,7 @@ import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
 import { Replicas } from './database/replicas.ts'
 import { DOOR_SCOPE, Door } from './gateway/decision.ts'
+import { AUTHORIZATION_SERVICE, authorizationService } from './gateway/grpc-check.ts'
 import { mountGatewayRoutes } from './gateway/http-check.ts'
 import { mountHealth } from './http/health.ts'
 import { mountMetrics } from './http/metrics-page.ts'
@@ -55,7 +56,7 @@ export interface Overrides {
 export interface Service {
   issuer: string
   /** Base URLs of the listeners as this machine reaches them. */
-  urls: { public: string; admin: string; gateway: string; ops: string }
+  urls: { public: string; admin: string; gateway: string; gatewayGrpc: string; ops: string }
   /** Settles once the service is ready, or was stopped before. */
   ready: Promise<void>
   readonly isReady: boolean
@@ -192,7 +193,10 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas }
   const idempotency = new IdempotencyKeys({ database })
   mountAdminRoutes(adminApp, { ...administered, auth, idempotency, readiness })
-  const { app: gatewayApp } = app(listeners.gateway)
+  const {
+    app: gatewayApp,
+    options: { trusts },
+  } = app(listeners.gateway)
   const readsBody = config.gatewayModel.from === 'body'
   mountGatewayRoutes(gatewayApp, { door, readsBody, readiness, now })
   const { app: opsApp } = app(listeners.ops)
@@ -202,12 +206,15 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   listeners.public.serve(answerPublic)
   listeners.admin.serve(adminApp)
   listeners.gateway.serve(gatewayApp)
+  const grpcService = authorizationService({ door, readiness, trusts, clock, logger })
+  listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, grpcService, readiness)
   listeners.ops.serve(opsApp)
 
   const urls = {
     public: url(config.publicAddress.host, listeners.public),
     admin: url(config.adminAddress.host, listeners.admin),
     gateway: url(config.gatewayAddress.host, listeners.gateway),
+    gatewayGrpc: url(config.gatewayGrpcAddress.host, listeners.gatewayGrpc),
     ops: url(config.opsAddress.host, listeners.ops),
   }
   const ready = readiness
@@ -230,6 +237,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       listeners.public.close(DRAIN_DEADLINE_MS),
       listeners.admin.close(DRAIN_DEADLINE_MS),
       listeners.gateway.close(DRAIN_DEADLINE_MS),
+      listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS),
       listener.stop(),
     ])
     maintenance.stop()

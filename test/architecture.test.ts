@@ -36,6 +36,7 @@ const PACKAGES: Record<string, RegExp> = {
   zod: /^admin\//,
   commander: /^cli\//,
   yaml: /^cli\//,
+  '@grpc': /^gateway\/grpc-/,
 }
 
 /** Transports speak to services, not to tables. */

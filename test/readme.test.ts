@@ -32,6 +32,7 @@ beforeAll(async () => {
       MINTMARK_PUBLIC_PORT: `${ports.public}`,
       MINTMARK_ADMIN_PORT: `${ports.admin}`,
       MINTMARK_GATEWAY_PORT: `${ports.gateway}`,
+      MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: `${ports.ops}`,
     },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -7,6 +7,7 @@ export type GatewayModel = { from: 'nowhere' } | { from: 'body' } | { from: 'hea
 /** What the second door is told: src/gateway/. */
 export interface GatewayConfig {
   gatewayAddress: { host: string; port: number }
+  gatewayGrpcAddress: { host: string; port: number }
   /** The one audience that it makes tokens for, and accepts. */
   gatewayAudience: string
   gatewayModel: GatewayModel
@@ -27,8 +28,15 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
     max: 65535,
     description: 'what gateways ask: `/check`, `/v1/models`',
   })
+  const grpcPort = env.integer('MINTMARK_GATEWAY_GRPC_PORT', {
+    default: 8083,
+    min: 0,
+    max: 65535,
+    description: 'the same over gRPC, for Envoy: `envoy.service.auth.v3.Authorization`, health',
+  })
   return {
     gatewayAddress: { host, port },
+    gatewayGrpcAddress: { host, port: grpcPort },
     gatewayAudience: env.text('MINTMARK_GATEWAY_AUDIENCE', {
       default: defaults.audience,
       fallback: '`MINTMARK_AUDIENCE`',

@@ -7,7 +7,7 @@ export type DenialCode = keyof typeof DENIALS
  * told exactly the same.
  */
 const DENIALS = {
-  missing_credential: [401, 'Send your API key, or a token made from it, as "Authorization: Bearer …".'],
+  missing_credential: [401, 'Send your API key, or a token made from it, as "Authorization: Bearer <key>".'],
   ambiguous_credential: [401, 'Send one credential, once: a key or a token, in one header.'],
   invalid_api_key: [
     401,

@@ -1,11 +1,15 @@
 import { envoyYaml } from './envoy-config.ts'
 import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } from './istio-config.ts'
+import { nginxConf, nginxGate } from './nginx-config.ts'
 
 /** Every file below deploy/ that is made from headers.ts: path → content. test/gateways/deploy-files.test.ts compares. */
 export function deployFiles(): Record<string, string> {
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml('http'),
+    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml('grpc'),
+    'deploy/nginx/nginx.conf': nginxConf(),
+    'deploy/nginx/mintmark.js': nginxGate(),
     'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),
     'deploy/istio/authorization-policy.yaml': authorizationPolicyYaml(),
     'deploy/istio/envoy-filter.yaml': envoyFilterYaml(),

@@ -1,11 +1,4 @@
-import {
-  type AskedOver,
-  changesForDoor,
-  doorClusters,
-  doorRoutes,
-  extAuthzFilter,
-  KEY_HEADER_NAMES,
-} from './ext-authz.ts'
+import { type AskedOver, changesForDoor, doorClusters, doorRoutes, extAuthzFilter } from './ext-authz.ts'
 import { AUDIENCE, entitlementRules, ISSUER, indent, modelHeaderLua } from './filter-parts.ts'
 import {
   ALLOWED_ROUTES,
@@ -14,6 +7,7 @@ import {
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from './headers.ts'
+import { REMOVED_HEADERS } from './set-headers.ts'
 
 /**
  * deploy/envoy/: everything that a plain Envoy needs, in one file. Without `door` it admits tokens; with it, API keys
@@ -96,7 +90,7 @@ route_config:
   virtual_hosts:
     - name: engine
       domains: ["*"]
-${door ? `      # Whatever is in them: a key goes no further than the door.\n      request_headers_to_remove: [${KEY_HEADER_NAMES.join(', ')}]\n` : ''}      routes:
+${door ? `      # Whatever is in them: a key goes no further than the door.\n      request_headers_to_remove: [${REMOVED_HEADERS.join(', ')}]\n` : ''}      routes:
 ${door ? doorRoutes() : ALLOWED_ROUTES.map(route).join('\n')}
         # Everything else, /v1/load_lora_adapter and /invocations among it, never reaches the engine.
         - match: { prefix: / }

@@ -1,12 +1,10 @@
-import { CREDENTIAL_HEADERS } from './check-request.ts'
 import { LIST_ROUTES, MODEL_ROUTES } from './headers.ts'
+import { REMOVED_HEADERS } from './set-headers.ts'
 
 /** What plain Envoy needs to ask the second door about API keys: the filter, its routes, its clusters. */
 
 /** How Envoy asks. */
 export type AskedOver = 'http' | 'grpc'
-
-export const KEY_HEADER_NAMES = CREDENTIAL_HEADERS.filter(name => name !== 'authorization')
 
 /** How every token of ours begins, and no API key: base64url of `{"`. */
 const TOKEN_PREFIX = 'Bearer eyJ'
@@ -37,9 +35,9 @@ transport_api_version: V3
 # Mintmark away, or too slow: 503, and nothing passes.
 failure_mode_allow: false
 status_on_error: { code: ServiceUnavailable }
-# Beside Authorization, which always goes: where else a key may be, so that two are seen, and who asks.
+# All that Mintmark is told of them: wherever a key may be, so that two are seen, and who asks.
 allowed_headers:
-  patterns: [${[...KEY_HEADER_NAMES, 'x-forwarded-for'].map(name => `{ exact: ${name} }`).join(', ')}]
+  patterns: [${['authorization', ...REMOVED_HEADERS, 'x-forwarded-for'].map(name => `{ exact: ${name} }`).join(', ')}]
 ${service}`.trim()
 }
 
@@ -53,7 +51,7 @@ export function doorRoutes(): string {
     `        - match: { path: ${path}, headers: [{ name: ":method", string_match: { exact: POST } }${headers}] }`
   const bringsToken = [
     `, { name: authorization, string_match: { prefix: "${TOKEN_PREFIX}" } }`,
-    ...KEY_HEADER_NAMES.map(name => `, { name: ${name}, present_match: false }`),
+    ...REMOVED_HEADERS.map(name => `, { name: ${name}, present_match: false }`),
   ].join('')
   const toEngine = '          route: { cluster: vllm, timeout: 0s }'
   const routes = MODEL_ROUTES.map(

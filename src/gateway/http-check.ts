@@ -5,15 +5,17 @@ import { type Readiness, whenReady } from '../http/health.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { onlyMethods } from '../http/server.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { type CheckedRequest, CREDENTIAL_HEADERS } from './check-request.ts'
+import type { CheckedRequest } from './check-request.ts'
 import type { Admitted, Door } from './decision.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
-import { CLAIM_HEADERS, LONGEST_BODY_BYTES } from './headers.ts'
+import { LONGEST_BODY_BYTES } from './headers.ts'
+import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const CHECK = '/check'
 /** For how long nginx may answer from its cache, less where the token ends sooner. */
 const LONGEST_CACHED_SECONDS = 5
+/** The body once more, for nginx, which hands on the headers of a refusal and not its body. */
+const DENIAL_HEADER = 'X-Mintmark-Denial'
 
 /**
  * What gateways ask over HTTP: any method on any path below /check (Envoy appends the client's path, nginx and Caddy
@@ -40,7 +42,7 @@ function check(door: Door, now: () => number): RequestHandler {
     res.status(200).set({
       Authorization: `Bearer ${jwt}`,
       ...claimHeaders(claims),
-      'X-Envoy-Auth-Headers-To-Remove': CREDENTIAL_HEADERS.slice(1).join(','),
+      'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
       'X-Accel-Expires': String(Math.max(0, Math.min(LONGEST_CACHED_SECONDS, left))),
     })
     res.end()
@@ -82,16 +84,15 @@ function checkedRequest(req: Request, source: string | undefined): CheckedReques
   }
 }
 
-/** Every one of them, always: Caddy once kept the client's where the answer lacked one (GHSA-7r4p-vjf4-gxv4). */
-function claimHeaders(claims: AccessTokenClaims): Record<string, string> {
-  return Object.fromEntries(CLAIM_HEADERS.map(({ claim, header }) => [header, claims[claim]]))
-}
-
 function send(res: Response, refusal: Denial): void {
   const event = eventOf(res)
   event.fields.error = refusal.code
   if (refusal.status === 503) event.error = refusal.cause
-  res.status(refusal.status).set(refusal.headers).json(denialBody(refusal))
+  const body = denialBody(refusal)
+  res
+    .status(refusal.status)
+    .set({ ...refusal.headers, [DENIAL_HEADER]: JSON.stringify(body) })
+    .json(body)
 }
 
 /** What is wrong with the request itself is 403 below /check, whatever HTTP calls it: gateways know no other refusal. */

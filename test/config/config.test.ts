@@ -39,6 +39,7 @@ describe('without any variable', () => {
       adminAddress: { host: '127.0.0.1', port: 8081 },
       opsAddress: { host: '127.0.0.1', port: 8084 },
       gatewayAddress: { host: '127.0.0.1', port: 8082 },
+      gatewayGrpcAddress: { host: '127.0.0.1', port: 8083 },
       gatewayAudience: 'vllm',
       gatewayModel: { from: 'nowhere' },
       gatewayKeyHeaders: [],

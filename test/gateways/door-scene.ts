@@ -12,7 +12,7 @@ export interface Gateway {
 /** What a gateway's file names, as this test has it. */
 export interface Behind {
   mintmark: TestService
-  ports: { public: number; gateway: number; upstream: number }
+  ports: { public: number; gateway: number; gatewayGrpc: number; upstream: number }
 }
 
 interface Holder {
@@ -52,7 +52,12 @@ export async function startDoorScene(
   const upstream = await startRecordingUpstream()
   const { urls } = mintmark.service
   const portOf = (url: string) => Number(new URL(url).port)
-  const ports = { public: portOf(urls.public), gateway: portOf(urls.gateway), upstream: upstream.port }
+  const ports = {
+    public: portOf(urls.public),
+    gateway: portOf(urls.gateway),
+    gatewayGrpc: portOf(urls.gatewayGrpc),
+    upstream: upstream.port,
+  }
   const gateway = await start({ mintmark, ports })
   const holder: DoorScene['holder'] = async (tenant = {}, key = {}) => {
     const made = await mintmark.tenantWithKey({ audiences: ['vllm', 'billing'], ...tenant }, key)

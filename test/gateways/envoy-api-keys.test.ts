@@ -1,12 +1,6 @@
 import { doorContract } from './door-contract.ts'
-import { noEnvoy } from './envoy.ts'
+import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
 import { deployedEnvoy } from './scene.ts'
-
-/** What Envoy adds of its own. */
-const ENVOYS = [
-  ...['x-forwarded-for', 'x-forwarded-proto', 'x-request-id', 'x-envoy-attempt-count'],
-  ...['x-envoy-expected-rq-timeout-ms', 'x-envoy-internal', 'x-envoy-external-address'],
-]
 
 doorContract('deploy/envoy/envoy-api-keys.yaml', {
   absent: noEnvoy,
@@ -19,5 +13,5 @@ doorContract('deploy/envoy/envoy-api-keys.yaml', {
   credentials: ['key', 'token'],
   entitles: true,
   verifiesTokens: true,
-  passedOn: ENVOYS,
+  passedOn: ENVOYS_OWN,
 })

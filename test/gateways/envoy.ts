@@ -16,6 +16,12 @@ export function findEnvoy(): string | undefined {
 /** For `describe.skipIf`: no Envoy, and nobody insists on one. envoy-present.test.ts says so, once. */
 export const noEnvoy = !findEnvoy() && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
+/** The headers that Envoy adds of its own. */
+export const ENVOYS_OWN: readonly string[] = [
+  ...['x-forwarded-for', 'x-forwarded-proto', 'x-request-id', 'x-envoy-attempt-count'],
+  ...['x-envoy-expected-rq-timeout-ms', 'x-envoy-internal', 'x-envoy-external-address'],
+]
+
 export interface Envoy {
   /** The one listener. */
   url: string

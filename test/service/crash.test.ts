@@ -45,6 +45,7 @@ function launch(): ServiceProcess {
     MINTMARK_PUBLIC_PORT: '0',
     MINTMARK_ADMIN_PORT: '0',
     MINTMARK_GATEWAY_PORT: '0',
+    MINTMARK_GATEWAY_GRPC_PORT: '0',
     MINTMARK_OPS_PORT: '0',
   }
   service = startProcess({ ...folders, ...ports, MINTMARK_ROOT_TOKEN: ROOT })

@@ -31,16 +31,19 @@ function start(env: Record<string, string>): ServiceProcess {
 }
 
 describe('a port that is taken ends the process with 1 and names the variable', () => {
-  it.each(['MINTMARK_PUBLIC_PORT', 'MINTMARK_ADMIN_PORT', 'MINTMARK_GATEWAY_PORT', 'MINTMARK_OPS_PORT'])(
-    '%s',
-    async variable => {
-      const process = start({ [variable]: takenPort })
-      expect((await process.exited).code).toBe(1)
-      expect(process.output()).toContain(`127.0.0.1:${takenPort}`)
-      expect(process.output()).toMatch(new RegExp(`is taken: set ${variable} \\(0 takes any free port\\)`))
-      expect(process.output(), 'no stack for what the operator can cure').not.toMatch(/\n\s+at /)
-    },
-  )
+  it.each([
+    'MINTMARK_PUBLIC_PORT',
+    'MINTMARK_ADMIN_PORT',
+    'MINTMARK_GATEWAY_PORT',
+    'MINTMARK_GATEWAY_GRPC_PORT',
+    'MINTMARK_OPS_PORT',
+  ])('%s', async variable => {
+    const process = start({ [variable]: takenPort })
+    expect((await process.exited).code).toBe(1)
+    expect(process.output()).toContain(`127.0.0.1:${takenPort}`)
+    expect(process.output()).toMatch(new RegExp(`is taken: set ${variable} \\(0 takes any free port\\)`))
+    expect(process.output(), 'no stack for what the operator can cure').not.toMatch(/\n\s+at /)
+  })
 })
 
 it('an address that this machine does not have ends the process with 1 and says so', async () => {

@@ -39,6 +39,7 @@ export const testEnvironment = (): Record<string, string> => ({
   MINTMARK_PUBLIC_PORT: '0',
   MINTMARK_ADMIN_PORT: '0',
   MINTMARK_GATEWAY_PORT: '0',
+  MINTMARK_GATEWAY_GRPC_PORT: '0',
   MINTMARK_OPS_PORT: '0',
   // Tests send more wrong keys than anybody may; test/oauth/failure-limit.test.ts has a limit of its own.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',

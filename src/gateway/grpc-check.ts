@@ -1,0 +1,104 @@
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { status } from '@grpc/grpc-js'
+import { fromJSON } from '@grpc/proto-loader'
+import type { Trusts } from '../http/caller-address.ts'
+import type { Readiness } from '../http/health.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import type { CheckedRequest } from './check-request.ts'
+import type { Decision, Door } from './decision.ts'
+import { denial, denialBody } from './denial.ts'
+import { AUTHORIZATION_PROTO, type CheckRequestMessage, type CheckResponseMessage } from './grpc-proto.ts'
+import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
+
+/** `envoy.service.auth.v3.Authorization`: the same question as over HTTP, in Envoy's own words. */
+export const AUTHORIZATION_SERVICE = fromJSON(AUTHORIZATION_PROTO)[
+  'envoy.service.auth.v3.Authorization'
+] as ServiceDefinition
+
+export function authorizationService(parts: {
+  door: Door
+  readiness: Readiness
+  /** Whose word about the client's address is taken. */
+  trusts: Trusts
+  clock: Clock
+  logger: Logger
+}): UntypedServiceImplementation {
+  const { door, readiness, trusts, clock, logger } = parts
+  const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
+    if (readiness.serving) return door.decide(checkedRequest(asked, source))
+    const cause = new Error(readiness.reason)
+    return { allowed: false, denial: denial('unavailable', { cause }), about: {} }
+  }
+  return {
+    Check: (
+      call: { request: CheckRequestMessage; getPeer(): string },
+      answer: (error: null, response: CheckResponseMessage) => void,
+    ) => {
+      const started = clock.monotonicMs()
+      const peer = call.getPeer().replace(/:\d+$/, '')
+      const told = call.request.attributes?.source?.address?.socketAddress?.address
+      const source = told && trusts(peer, 0) ? told : peer
+      void decide(call.request, source).then(decision => {
+        logDecision(logger, decision, {
+          duration_ms: Math.round((clock.monotonicMs() - started) * 10) / 10,
+          source,
+        })
+        answer(null, responseTo(decision))
+      })
+    },
+  }
+}
+
+/** `headers` has repeats joined with a comma, which no credential holds; `header_map` has them apart. */
+function checkedRequest({ attributes }: CheckRequestMessage, source: string): CheckedRequest {
+  const { headers = {}, headerMap, path = '', body, rawBody } = attributes?.request?.http ?? {}
+  const apart = headerMap?.headers ?? []
+  return {
+    headers:
+      apart.length > 0
+        ? apart.map(({ key = '', value, rawValue }) => [key, value || (rawValue?.toString('latin1') ?? '')])
+        : Object.entries(headers),
+    target: path,
+    source,
+    body: rawBody && rawBody.length > 0 ? rawBody : Buffer.from(body ?? ''),
+  }
+}
+
+/** A denial goes to the client as it is, 503 too: what Envoy takes for an error would lose its words. */
+function responseTo(decision: Decision): CheckResponseMessage {
+  if (decision.allowed) {
+    const { jwt, claims } = decision.admitted
+    const headers = options({ authorization: `Bearer ${jwt}`, ...claimHeaders(claims) })
+    return { status: { code: status.OK }, okResponse: { headers, headersToRemove: [...REMOVED_HEADERS] } }
+  }
+  const refusal = decision.denial
+  const code = refusal.status === 401 ? status.UNAUTHENTICATED : status.PERMISSION_DENIED
+  return {
+    status: { code },
+    deniedResponse: {
+      status: { code: refusal.status },
+      headers: options({ 'content-type': 'application/json', ...refusal.headers }),
+      body: JSON.stringify(denialBody(refusal)),
+    },
+  }
+}
+
+/** In place of what the client sent under the name. */
+const options = (headers: Record<string, string>) =>
+  Object.entries(headers).map(([key, value]) => ({
+    header: { key, value },
+    append: { value: false as const },
+  }))
+
+function logDecision(logger: Logger, decision: Decision, more: object): void {
+  const line = { listener: 'gateway_grpc', route: 'Check', ...more }
+  if (decision.allowed) {
+    logger.info({ ...line, status: 200, ...decision.admitted.about }, 'request')
+    return
+  }
+  const { status, code, cause } = decision.denial
+  const refused = { ...line, status, error: code, ...decision.about }
+  if (status === 503) logger.error({ ...refused, err: cause }, 'request')
+  else logger.info(refused, 'request')
+}

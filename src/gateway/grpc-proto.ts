@@ -1,0 +1,103 @@
+/**
+ * What we speak over gRPC, as protobuf descriptors in JSON, so that there is no file to ship. Only the fields that are
+ * read or written here, under their numbers; everything else that Envoy sends is skipped.
+ *
+ * Taken in extract from Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto, attribute_context.proto,
+ * envoy/config/core/v3/base.proto; Copyright Envoy Project Authors, Apache License 2.0) and gRPC's health checking
+ * protocol (grpc/health/v1/health.proto; Copyright The gRPC Authors, Apache License 2.0).
+ */
+
+const field = (id: number, type: string) => ({ id, type })
+const list = (id: number, type: string) => ({ id, type, rule: 'repeated' })
+const message = (fields: object, nested?: object) => (nested ? { fields, nested } : { fields })
+
+const authorization = {
+  CheckRequest: message({ attributes: field(1, 'AttributeContext') }),
+  AttributeContext: message(
+    { source: field(1, 'Peer'), request: field(4, 'Request') },
+    {
+      Peer: message({ address: field(1, 'Address') }),
+      Request: message({ http: field(2, 'HttpRequest') }),
+      HttpRequest: message({
+        headers: { id: 3, type: 'string', keyType: 'string' },
+        path: field(4, 'string'),
+        body: field(11, 'string'),
+        rawBody: field(12, 'bytes'),
+        headerMap: field(13, 'HeaderMap'),
+      }),
+    },
+  ),
+  Address: message({ socketAddress: field(1, 'SocketAddress') }),
+  SocketAddress: message({ address: field(2, 'string') }),
+  HeaderMap: message({ headers: list(1, 'HeaderValue') }),
+  HeaderValue: message({ key: field(1, 'string'), value: field(2, 'string'), rawValue: field(3, 'bytes') }),
+  HeaderValueOption: message({ header: field(1, 'HeaderValue'), append: field(2, 'BoolValue') }),
+  BoolValue: message({ value: field(1, 'bool') }),
+  CheckResponse: {
+    oneofs: { httpResponse: { oneof: ['deniedResponse', 'okResponse'] } },
+    fields: {
+      status: field(1, 'Status'),
+      deniedResponse: field(2, 'DeniedHttpResponse'),
+      okResponse: field(3, 'OkHttpResponse'),
+    },
+  },
+  Status: message({ code: field(1, 'int32') }),
+  HttpStatus: message({ code: field(1, 'int32') }),
+  DeniedHttpResponse: message({
+    status: field(1, 'HttpStatus'),
+    headers: list(2, 'HeaderValueOption'),
+    body: field(3, 'string'),
+  }),
+  OkHttpResponse: message({ headers: list(2, 'HeaderValueOption'), headersToRemove: list(5, 'string') }),
+  Authorization: {
+    methods: { Check: { requestType: 'CheckRequest', responseType: 'CheckResponse' } },
+  },
+}
+
+const health = {
+  HealthCheckRequest: message({ service: field(1, 'string') }),
+  HealthCheckResponse: message({ status: field(1, 'int32') }),
+  Health: {
+    methods: {
+      Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' },
+      Watch: {
+        requestType: 'HealthCheckRequest',
+        responseType: 'HealthCheckResponse',
+        responseStream: true,
+      },
+    },
+  },
+}
+
+const within = (path: string, nested: object) =>
+  path.split('.').reduceRight((inner, name) => ({ nested: { [name]: inner } }), { nested } as object)
+
+export const AUTHORIZATION_PROTO = within('envoy.service.auth.v3', authorization)
+export const HEALTH_PROTO = within('grpc.health.v1', health)
+
+/** The messages as the loader gives them: everything that was not sent is undefined. */
+export interface CheckRequestMessage {
+  attributes?: {
+    source?: { address?: { socketAddress?: { address?: string } } }
+    request?: {
+      http?: {
+        headers?: Record<string, string>
+        path?: string
+        body?: string
+        rawBody?: Buffer
+        headerMap?: { headers?: { key?: string; value?: string; rawValue?: Buffer }[] }
+      }
+    }
+  }
+}
+
+interface HeaderOption {
+  header: { key: string; value: string }
+  append: { value: false }
+}
+
+export interface CheckResponseMessage {
+  status: { code: number }
+  okResponse?: { headers: HeaderOption[]; headersToRemove: string[] }
+  deniedResponse?: { status: { code: number }; headers: HeaderOption[]; body: string }
+}

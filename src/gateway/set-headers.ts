@@ -1,0 +1,11 @@
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import { CREDENTIAL_HEADERS } from './check-request.ts'
+import { CLAIM_HEADERS } from './headers.ts'
+
+/** Every one of them, always: Caddy once kept the client's where the answer lacked one (GHSA-7r4p-vjf4-gxv4). */
+export function claimHeaders(claims: AccessTokenClaims): Record<string, string> {
+  return Object.fromEntries(CLAIM_HEADERS.map(({ claim, header }) => [header, claims[claim]]))
+}
+
+/** Where a key may have come in, besides the header that the token takes the place of. */
+export const REMOVED_HEADERS = CREDENTIAL_HEADERS.filter(name => name !== 'authorization')

@@ -1,0 +1,139 @@
+import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
+import { fromJSON } from '@grpc/proto-loader'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from '../../src/gateway/grpc-proto.ts'
+import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { tokenFor } from './asking.ts'
+
+let mintmark: TestService
+let key: string
+let asks: Client
+let health: Client
+
+beforeAll(async () => {
+  mintmark = await startTestService({ env: { MINTMARK_GATEWAY_MODEL: 'body' } })
+  await mintmark.admin('PUT', '/models/llama-3-8b', {})
+  key = (await mintmark.tenantWithKey({ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] })).secret
+  asks = client(AUTHORIZATION_PROTO, 'envoy.service.auth.v3.Authorization')
+  health = client(HEALTH_PROTO, 'grpc.health.v1.Health')
+})
+afterAll(async () => {
+  asks.close()
+  health.close()
+  await mintmark.stop()
+})
+
+function client(proto: object, name: string): Client {
+  const found = name
+    .split('.')
+    // biome-ignore lint/suspicious/noExplicitAny: the loader's tree of names
+    .reduce((at: any, part) => at[part], loadPackageDefinition(fromJSON(proto)))
+  return new (found as ServiceClientConstructor)(
+    new URL(mintmark.service.urls.gatewayGrpc).host,
+    credentials.createInsecure(),
+  )
+}
+
+const call = <T>(of: Client, method: string, request: object) =>
+  new Promise<T>((resolve, reject) => {
+    // biome-ignore lint/suspicious/noExplicitAny: methods are made from the descriptor
+    ;(of as any)[method](request, (error: Error | null, answer: T) =>
+      error ? reject(error) : resolve(answer),
+    )
+  })
+const check = (http: object) =>
+  call<CheckResponseMessage>(asks, 'Check', { attributes: { request: { http } } })
+const json = { 'content-type': 'application/json' }
+const chat = { path: '/v1/chat/completions', body: '{"model":"llama-3-8b"}' }
+
+describe('envoy.service.auth.v3.Authorization', () => {
+  it('swaps a key for a token, and says what to set and what to remove', async () => {
+    const { status, okResponse } = await check({
+      ...chat,
+      headers: { authorization: `Bearer ${key}`, ...json },
+    })
+    expect(status.code).toBe(0)
+    const set = new Map(okResponse?.headers.map(({ header }) => [header.key, header.value]))
+    expect(set.get('authorization')).toMatch(/^Bearer eyJ/)
+    for (const { header } of CLAIM_HEADERS) expect(set.get(header)).toMatch(/./)
+    expect(set.get('x-vllm-priority')).toBe('-10')
+    expect(okResponse?.headersToRemove).toEqual(['x-api-key', 'api-key'])
+    // Envoy appends where this is left out.
+    for (const { append } of okResponse?.headers ?? []) expect(append).toMatchObject({ value: false })
+  })
+
+  it('passes a token as it is', async () => {
+    const token = await tokenFor(mintmark, key)
+    const { okResponse } = await check({ ...chat, headers: { authorization: `Bearer ${token}`, ...json } })
+    const set = okResponse?.headers.find(({ header }) => header.key === 'authorization')
+    expect(set?.header.value).toBe(`Bearer ${token}`)
+  })
+
+  it.each([
+    ['a wrong key', { headers: { authorization: 'Bearer sk-1' } }, 401, 'invalid_api_key'],
+    ['nothing', { headers: {} }, 401, 'missing_credential'],
+    ['two keys joined', { headers: { authorization: 'Bearer a,Bearer b' } }, 401, 'invalid_api_key'],
+    [
+      'a header twice in the header map',
+      { headerMap: { headers: [1, 2].map(() => ({ key: 'authorization', value: 'Bearer a' })) } },
+      401,
+      'ambiguous_credential',
+    ],
+    [
+      'values in bytes',
+      { headerMap: { headers: [{ key: 'authorization', rawValue: Buffer.from('Bearer sk-1') }] } },
+      401,
+      'invalid_api_key',
+    ],
+  ])('denies %s with a body that an OpenAI client reads', async (_, http, status, code) => {
+    const { deniedResponse } = await check({ ...chat, ...http })
+    expect(deniedResponse?.status.code).toBe(status)
+    expect(JSON.parse(deniedResponse?.body ?? '').error.code).toBe(code)
+    const headers = deniedResponse?.headers.map(({ header }) => header.key)
+    expect(headers).toEqual(['content-type', 'WWW-Authenticate'])
+  })
+
+  it.each([
+    ['a foreign model', { body: '{"model":"gpt-4"}' }, 'model_not_allowed'],
+    ['the same in bytes', { body: '', rawBody: Buffer.from('{"model":"gpt-4"}') }, 'model_not_allowed'],
+    ['no body', { body: '' }, 'invalid_body'],
+    ['a path like the list of models', { path: '/v1/models/', body: '{}' }, 'model_missing'],
+  ])('denies %s', async (_, http, code) => {
+    const headers = { authorization: `Bearer ${key}`, ...json }
+    const { deniedResponse } = await check({ ...chat, headers, ...http })
+    expect([deniedResponse?.status.code, JSON.parse(deniedResponse?.body ?? '').error.code]).toEqual([
+      403,
+      code,
+    ])
+  })
+
+  it('answers a request of which nothing is known', async () => {
+    const { deniedResponse } = await call<CheckResponseMessage>(asks, 'Check', {})
+    expect(deniedResponse?.status.code).toBe(401)
+  })
+
+  it('logs who asked and what came of it, and no credential', async () => {
+    await check({ ...chat, headers: { authorization: `Bearer ${key}`, ...json } })
+    const lines = mintmark.logs.filter(line => line.includes('gateway_grpc')).map(line => JSON.parse(line))
+    expect(lines.at(-1)).toMatchObject({ route: 'Check', status: 200, tenant: 'acme' })
+    expect(JSON.stringify(lines)).not.toMatch(/mmk_|eyJ/)
+  })
+})
+
+describe('grpc.health.v1.Health', () => {
+  it('says serving, and while draining not serving; calls in flight are answered and new ones refused', async () => {
+    expect(await call(health, 'Check', {})).toMatchObject({ status: 1 })
+    const watched: number[] = []
+    // biome-ignore lint/suspicious/noExplicitAny: methods are made from the descriptor
+    const watch = (health as any).Watch({})
+    watch.on('data', ({ status }: { status: number }) => watched.push(status)).on('error', () => {})
+    await until('the first status', () => watched.length > 0)
+    const stopping = mintmark.service.stop()
+    await until('not serving', () => watched.includes(2))
+    watch.cancel()
+    await stopping
+    await expect(check(chat)).rejects.toThrow(/UNAVAILABLE|ECONNREFUSED/)
+  })
+})

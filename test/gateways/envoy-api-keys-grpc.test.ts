@@ -1,0 +1,20 @@
+import { doorContract } from './door-contract.ts'
+import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
+import { deployedEnvoy } from './scene.ts'
+
+doorContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
+  absent: noEnvoy,
+  start: ({ ports }) =>
+    deployedEnvoy(
+      { jwks: ports.public, upstream: ports.upstream },
+      [
+        ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
+        ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
+      ],
+      'envoy-api-keys-grpc.yaml',
+    ),
+  credentials: ['key', 'token'],
+  entitles: true,
+  verifiesTokens: true,
+  passedOn: ENVOYS_OWN,
+})

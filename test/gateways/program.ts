@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { freePort } from '../support/readme.ts'
+import { until } from '../support/until.ts'
+import type { Gateway } from './door-scene.ts'
+
+/** Where a gateway of the distribution is; undefined: not installed. */
+function findProgram(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  return folders.map(folder => join(folder, name)).find(file => existsSync(file))
+}
+
+/** For `Expected.absent`: it is not there, and nobody insists. */
+export const isAbsent = (name: string): boolean =>
+  !findProgram(name) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
+
+/**
+ * Runs a gateway until it answers. `prepare` writes its files into a folder of its own, for a free port, and returns
+ * the arguments.
+ */
+export async function startProgram(
+  name: string,
+  prepare: (folder: string, port: number) => Promise<string[]>,
+): Promise<Gateway> {
+  const binary = findProgram(name)
+  if (!binary) throw new Error(`there is no ${name}: run \`bash scripts/install-gateways.sh\``)
+  const folder = await mkdtemp(join(tmpdir(), `mintmark-${name}-`))
+  // As root its workers run as somebody else.
+  await chmod(folder, 0o755)
+  const port = await freePort()
+  const child = spawn(binary, await prepare(folder, port), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = new Promise(resolve => child.once('exit', resolve))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', chunk => {
+      output += chunk
+    })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await ended
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await until(`${name} answers`, () => answers(port), Boolean, 10_000)
+  } catch (error) {
+    await stop()
+    throw new Error(`${name} did not start:\n${output.slice(-4000)}`, { cause: error })
+  }
+  return { url: `http://127.0.0.1:${port}`, stop }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path: '/', agent: false }, answer => {
+      answer.resume()
+      resolve(true)
+    })
+    asked.once('error', reject).end()
+  })
+}
