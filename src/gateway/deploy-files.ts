@@ -1,3 +1,4 @@
+import { caddyfile } from './caddy-config.ts'
 import { envoyYaml } from './envoy-config.ts'
 import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } from './istio-config.ts'
 import { nginxConf, nginxGate } from './nginx-config.ts'
@@ -8,6 +9,7 @@ export function deployFiles(): Record<string, string> {
     'deploy/envoy/envoy.yaml': envoyYaml(),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml('http'),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml('grpc'),
+    'deploy/caddy/Caddyfile': caddyfile(),
     'deploy/nginx/nginx.conf': nginxConf(),
     'deploy/nginx/mintmark.js': nginxGate(),
     'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),

@@ -9,14 +9,17 @@ it.each(Object.keys(generated))('%s is what src/gateway/ makes (node scripts/gen
   expect(readFileSync(new URL(path, root), 'utf8')).toBe(generated[path])
 })
 
-it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx'])('nothing else lies in %s', folder => {
-  const files = readdirSync(new URL(`${folder}/`, root)).map(name => `${folder}/${name}`)
-  expect(files.toSorted()).toEqual(
-    Object.keys(generated)
-      .filter(path => path.startsWith(folder))
-      .toSorted(),
-  )
-})
+it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy'])(
+  'nothing else lies in %s',
+  folder => {
+    const files = readdirSync(new URL(`${folder}/`, root)).map(name => `${folder}/${name}`)
+    expect(files.toSorted()).toEqual(
+      Object.keys(generated)
+        .filter(path => path.startsWith(folder))
+        .toSorted(),
+    )
+  },
+)
 
 it("pilot's record has the filters that the EnvoyFilter inserts, and no others of ours", () => {
   const inserted = generated['deploy/istio/envoy-filter.yaml']?.match(/(?<=name: )mintmark\.[-\w]+/g)
