@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Brings Mintmark's public keys as PEM files, for gateways that read no JWKS: fetch-keys.sh <Mintmark's URL> <folder>
+# Brings Mintmark's public keys as PEM files, for gateways that read no JWKS: fetch-keys.sh <Mintmark's URL> <folder> [slots]
 # Run it every few minutes (cron, a systemd timer). Each file is called after its key's id; those of keys that are not
-# published any more go. When Mintmark cannot be reached nothing changes. Prints the ids, and ends with 10 when they changed.
+# published any more go. With a number of slots the files are key-1.pem to key-N.pem instead, the last one repeated, for
+# gateways that must know the names at their start (HAProxy). When Mintmark cannot be reached nothing changes. Prints the ids, and ends with 10 when they changed.
 set -euo pipefail
 url=${1:?usage: fetch-keys.sh <URL of the public listener> <folder>}
 folder=${2:?usage: fetch-keys.sh <URL of the public listener> <folder>}
@@ -13,6 +14,19 @@ kids=$(curl -sS --fail --max-time 10 "$url/.well-known/jwks.json" | grep -o '"ki
 [ -n "$kids" ]
 for kid in $kids; do curl -sS --fail --max-time 10 -o "$new/$kid.pem" "$url/.well-known/jwks/$kid.pem"; done
 chmod 644 "$new"/*.pem
+if [ "${3:-}" ]; then
+  set -- "$url" "$folder" "$3" "$new"/*.pem
+  [ $(($# - 3)) -le "$3" ] || { echo "more keys are published than $3" >&2; exit 1; }
+  old=$(cat "$folder"/key-*.pem 2>/dev/null || true)
+  files=("${@:4}")
+  for ((slot = 1; slot <= $3; slot++)); do
+    from=${files[slot - 1]:-${files[-1]}}
+    cp "$from" "$folder/key-$slot.pem"
+  done
+  echo "$kids"
+  [ "$old" = "$(cat "$folder"/key-*.pem)" ] || exit 10
+  exit 0
+fi
 mv -f "$new"/*.pem "$folder"
 for file in "$folder"/*.pem; do
   kid=$(basename "$file" .pem)

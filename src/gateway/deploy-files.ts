@@ -1,5 +1,6 @@
 import { caddyfile } from './caddy-config.ts'
 import { envoyYaml } from './envoy-config.ts'
+import { haproxyCfg, haproxyLua } from './haproxy-config.ts'
 import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } from './istio-config.ts'
 import { nginxConf, nginxGate } from './nginx-config.ts'
 
@@ -10,6 +11,8 @@ export function deployFiles(): Record<string, string> {
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml('http'),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml('grpc'),
     'deploy/caddy/Caddyfile': caddyfile(),
+    'deploy/haproxy/haproxy.cfg': haproxyCfg(),
+    'deploy/haproxy/mintmark.lua': haproxyLua(),
     'deploy/nginx/nginx.conf': nginxConf(),
     'deploy/nginx/mintmark.js': nginxGate(),
     'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),

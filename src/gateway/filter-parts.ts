@@ -22,10 +22,16 @@ export function indent(text: string, columns: number): string {
   return text.trimEnd().replaceAll(/\n(?=[^\n])/g, `\n${' '.repeat(columns)}`)
 }
 
+/** The Lua that finds `model` in a JSON body. */
+export function modelScannerLua(): string {
+  return `${readFileSync(new URL('model-in-body.lua', import.meta.url), 'utf8')}\n`
+}
+
 /** The Lua that turns the body's `model` into a header. */
 export function modelHeaderLua(): string {
   const routes = MODEL_ROUTES.map(({ path, priorityFromHeader }) => `  ["${path}"] = ${priorityFromHeader},`)
   return readFileSync(new URL('model-header.lua', import.meta.url), 'utf8')
+    .replace('@SCANNER@\n', modelScannerLua)
     .replaceAll('@MODEL_HEADER@', MODEL_HEADER)
     .replaceAll('@LONGEST_BODY@', String(LONGEST_BODY_BYTES))
     .replace('@ROUTES@', () => routes.join('\n'))

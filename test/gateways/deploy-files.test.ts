@@ -9,7 +9,7 @@ it.each(Object.keys(generated))('%s is what src/gateway/ makes (node scripts/gen
   expect(readFileSync(new URL(path, root), 'utf8')).toBe(generated[path])
 })
 
-it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy'])(
+it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy', 'deploy/haproxy'])(
   'nothing else lies in %s',
   folder => {
     const files = readdirSync(new URL(`${folder}/`, root)).map(name => `${folder}/${name}`)

@@ -150,7 +150,11 @@ export function doorContract(name: string, expected: Expected): void {
       expect(scene.upstream.theRequest().body).toBe(body)
     })
     it.runIf(expected.entitles).each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
-      const answer = await Promise.race([show(acme(kind), sent), sleep(5_000, undefined)])
+      // HAProxy answers and closes while the body is still on its way, which may cut the answer off.
+      const asked = show(acme(kind), sent).catch(error => {
+        if (status !== 413) throw error
+      })
+      const answer = await Promise.race([asked, sleep(5_000, undefined)])
       // Envoy may stop reading a body beyond its limit while it waits for the door; its request_timeout ends that.
       if (answer || status !== 413) expect(answer?.status).toBe(status)
       expect(scene.upstream.requests).toHaveLength(0)

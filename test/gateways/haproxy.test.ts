@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { doorContract } from './door-contract.ts'
+import type { Behind, Gateway } from './door-scene.ts'
+import { substitute } from './envoy.ts'
+import { isAbsent, startProgram } from './program.ts'
+
+const deploy = new URL('../../deploy/', import.meta.url).pathname
+
+/** deploy/haproxy itself, with the addresses and places that a user would change, and the keys as fetch-keys.sh brings them. */
+function startHaproxy({ mintmark, ports }: Behind): Promise<Gateway> {
+  return startProgram('haproxy', async (folder, port) => {
+    await promisify(execFile)('bash', [
+      join(deploy, 'fetch-keys.sh'),
+      mintmark.service.urls.public,
+      folder,
+      '4',
+    ]).catch(({ code, stderr }) => {
+      if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}: ${stderr}`)
+    })
+    const config = substitute(await readFile(join(deploy, 'haproxy/haproxy.cfg'), 'utf8'), [
+      ['/etc/haproxy/mintmark/', `${folder}/`],
+      ['bind 0.0.0.0:10000', `bind 127.0.0.1:${port}`],
+      ['vllm:8000', `127.0.0.1:${ports.upstream}`],
+      ['mintmark:8082', `127.0.0.1:${ports.gateway}`],
+    ])
+    await writeFile(join(folder, 'haproxy.cfg'), config)
+    await writeFile(
+      join(folder, 'mintmark.lua'),
+      await readFile(join(deploy, 'haproxy/mintmark.lua'), 'utf8'),
+    )
+    return ['-db', '-f', join(folder, 'haproxy.cfg')]
+  })
+}
+
+doorContract('deploy/haproxy', {
+  absent: isAbsent('haproxy'),
+  start: startHaproxy,
+  env: { MINTMARK_SIGNING_ALG: 'RS256' },
+  credentials: ['token'],
+  entitles: true,
+  verifiesTokens: true,
+  passedOn: ['x-forwarded-for'],
+})
