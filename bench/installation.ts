@@ -71,6 +71,8 @@ export async function makeInstallation(
       DATABASE_URL: application.href,
       MINTMARK_PUBLIC_PORT: '0',
       MINTMARK_ADMIN_PORT: '0',
+      MINTMARK_GATEWAY_PORT: '0',
+      MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: '0',
       MINTMARK_DIRECTORY_MAX_KEYS: '2000000',
       MINTMARK_ISSUER: 'http://localhost',

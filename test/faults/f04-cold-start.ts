@@ -23,6 +23,8 @@ export const experiment: Experiment = {
     const process = startReplicaProcess(postgres.applicationUrl(), {
       MINTMARK_PUBLIC_PORT: `${ports.public}`,
       MINTMARK_ADMIN_PORT: `${ports.admin}`,
+      MINTMARK_GATEWAY_PORT: '0',
+      MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: `${ports.ops}`,
     })
     scene.onEnd(() => process.kill())

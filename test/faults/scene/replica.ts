@@ -12,6 +12,8 @@ const ENVIRONMENT = {
   MINTMARK_ISSUER: 'https://tokens.example.test',
   MINTMARK_PUBLIC_PORT: '0',
   MINTMARK_ADMIN_PORT: '0',
+  MINTMARK_GATEWAY_PORT: '0',
+  MINTMARK_GATEWAY_GRPC_PORT: '0',
   MINTMARK_OPS_PORT: '0',
   // Probes from one address meet many refusals; F25 measures the limit that is there unless set otherwise.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',
