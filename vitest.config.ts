@@ -1,14 +1,31 @@
 import { availableParallelism } from 'node:os'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/** These measure how long somebody waits while something is broken, and want the machine for themselves. */
+const ALONE = ['test/service/**/*.test.ts', 'test/observability/metrics-page.test.ts']
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // Most of a test's time is spent waiting: for a process, a poll, an outage.
-    maxWorkers: Math.min(4, availableParallelism() + 1),
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'side by side',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...ALONE],
+          // Most of a test's time is spent waiting: for a process, a poll, an answer.
+          maxWorkers: Math.min(4, availableParallelism() + 1),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 })

@@ -1,4 +1,4 @@
-import { asLines, asRows } from './scene/report.ts'
+import { asLines, asRows, type Figure } from './scene/report.ts'
 import { type Experiment, Scene } from './scene/scene.ts'
 
 /**
@@ -49,11 +49,24 @@ if (full) console.log(`\n| experiment | figure | measured | bar |\n|---|---|---|
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exitCode = failed > 0 ? 1 : 0
 
+/** In the short form a bar that is missed is measured once more: CI's machine may have had something else to do. */
 async function conduct(experiment: Experiment): Promise<void> {
   const { id, title } = experiment
   const lacks = experiment.lacks?.()
   if (lacks && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')
     return console.log(`\n${id} ${title}: skipped, ${lacks}`)
+  let figures = await carryOut(experiment)
+  if (!full && figures.some(({ missed }) => missed)) {
+    console.log(`\n${id} missed a bar: once more`)
+    figures = await carryOut(experiment)
+  }
+  const missed = figures.filter(figure => figure.missed).length
+  failed += missed
+  passed += figures.filter(({ bar }) => bar !== '').length - missed
+  rows.push(asRows(`${id} ${title}`, figures))
+}
+
+async function carryOut(experiment: Experiment): Promise<readonly Figure[]> {
   const scene = new Scene({ full })
   const end = (signal: NodeJS.Signals) => void scene.close().then(() => process.kill(process.pid, signal))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end)
@@ -74,9 +87,7 @@ async function conduct(experiment: Experiment): Promise<void> {
     await scene.close()
   }
   const { figures } = scene.report
-  const missed = figures.filter(figure => figure.missed).length
-  failed += missed
-  passed += figures.filter(({ bar }) => bar !== '').length - missed
-  rows.push(asRows(`${id} ${title}`, figures))
-  console.log(`\n${id} ${title} (${((performance.now() - begun) / 1000).toFixed(0)} s)\n${asLines(figures)}`)
+  const seconds = ((performance.now() - begun) / 1000).toFixed(0)
+  console.log(`\n${experiment.id} ${experiment.title} (${seconds} s)\n${asLines(figures)}`)
+  return figures
 }
