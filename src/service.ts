@@ -159,6 +159,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     authenticator,
     issuer: tokenIssuer,
     minted,
+    exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
     tokens: new TokenReader({ ring, issuer, audience: gatewayAudience, scope: DOOR_SCOPE }),
     standingOf: holder => standings.of(holder),
     now,

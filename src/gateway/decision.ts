@@ -87,11 +87,12 @@ export class Door {
 
   /** As an exchange for this audience would: with every scope that the caller holds. */
   async #mint(caller: Caller): Promise<AccessToken> {
-    const { minted, issuer, audience } = this.#parts
+    const { minted, issuer, audience, exchanged } = this.#parts
     const kept = minted.find(caller)
     if (kept) return kept
     const token = await issuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
     minted.keep(caller, token)
+    exchanged(caller)
     return token
   }
 
@@ -136,6 +137,8 @@ export interface DoorParts {
   authenticator: Authenticator
   issuer: TokenIssuer
   minted: MintedTokens
+  /** Hears of each token that was made. */
+  exchanged: (caller: Caller) => void
   tokens: TokenReader
   standingOf: (holder: TokenHolder) => Promise<KeyStanding>
   /** Database time in epoch milliseconds. */
