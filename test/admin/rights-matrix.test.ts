@@ -19,7 +19,10 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'catalogue:write': ['owner', 'operator'],
   'signing-keys:read': ['owner', 'operator', 'auditor'],
   'signing-keys:rotate': ['owner', 'operator'],
+  'signing-keys:revoke': ['owner', 'operator'],
+  'signing-keys:rewrap': ['owner', 'operator'],
   'installation:read': ['owner', 'operator', 'auditor'],
+  'installation:write': ['owner'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
   'admin-tokens:write': ['owner', 'tenant-admin'],
 }
@@ -54,6 +57,8 @@ async function placed({ path }: AdminRoute, tenant: string): Promise<string> {
     const { id } = await issue(mintmark, 'tenant-admin', tenant)
     return path.replace(':id', id)
   }
+  if (path.startsWith('/signing-keys/:kid'))
+    return path.replace(':kid', (await admin('GET', '/signing-keys')).body.data[0].kid)
   if (path.endsWith('/:name')) {
     const kind = path.split('/')[1]
     const body = kind === 'tiers' ? { priority: 1 } : kind === 'adapters' ? { base_model: 'base' } : {}
