@@ -2,7 +2,10 @@ import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
 
 /** These measure how long somebody waits while something is broken, and want the machine for themselves. */
-const ALONE = ['test/service/**/*.test.ts', 'test/observability/metrics-page.test.ts']
+const ALONE = [
+  'test/service/{database-outage,drain,partition,replicas,stalled-writer}.test.ts',
+  'test/observability/metrics-page.test.ts',
+]
 
 export default defineConfig({
   test: {
@@ -18,7 +21,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...ALONE],
           // Most of a test's time is spent waiting: for a process, a poll, an answer.
-          maxWorkers: Math.min(4, availableParallelism() + 1),
+          maxWorkers: Math.min(4, availableParallelism() + 2),
           sequence: { groupOrder: 0 },
         },
       },
