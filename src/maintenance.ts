@@ -5,6 +5,8 @@ import type { DeferredWrites } from './api-keys/deferred-writes.ts'
 import type { Follower } from './api-keys/follower.ts'
 import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
 import { mutate } from './audit/audit-log.ts'
+import type { AuditTrail } from './audit/audit-trail.ts'
+import type { Refusals } from './audit/refusals.ts'
 import type { Config } from './config/config.ts'
 import type { Change } from './database/change.ts'
 import { pruneChangeFeed } from './database/change-feed.ts'
@@ -32,6 +34,7 @@ const REFRESH_MS = 1_000
 const LONGEST_ADVANCE_MS = 10_000
 const DEFERRED_MS = 5_000
 const PRUNE_MS = 3_600_000
+const CHECKPOINT_MS = 3_600_000
 /** How often a directory that is not followed is told of, once it is a second old. */
 const STALENESS_LOG_MS = 60_000
 
@@ -42,6 +45,8 @@ interface Parts {
   time: DatabaseTime
   follower: Follower
   deferred: DeferredWrites
+  trail: AuditTrail
+  refusals: Refusals
   signingKeys: SigningKeys
   replicas: Replicas
   clock: Clock
@@ -107,7 +112,7 @@ export class Maintenance {
 
   /** Follows the changes and the clock of the database, and lets go what is old. */
   start(): void {
-    const { clock, database, time, follower, deferred, signingKeys, replicas } = this.#parts
+    const { clock, database, time, follower, deferred, trail, refusals, signingKeys, replicas } = this.#parts
     const every = (ms: number, name: string, task: () => Promise<unknown>) => {
       this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
     }
@@ -121,6 +126,8 @@ export class Maintenance {
     })
     every(DEFERRED_MS, 'write what exchanges left', () => deferred.flush())
     every(ANNOUNCE_MS, 'announce this replica', () => replicas.announce(kidsOf(signingKeys.ring)))
+    every(DEFERRED_MS, 'write who was refused', () => refusals.flush())
+    every(CHECKPOINT_MS, 'keep an audit checkpoint', () => trail.keepCheckpoint())
     every(PRUNE_MS, 'let go what is old', async () => {
       follower.removeEnded(time.now())
       await database.read(pruneChangeFeed)

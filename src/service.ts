@@ -10,11 +10,15 @@ import { Follower } from './api-keys/follower.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
 import { KeyStandings } from './api-keys/key-standings.ts'
 import { ReplicaDirectory } from './api-keys/replica-directory.ts'
+import { CheckpointSigner } from './audit/audit-checkpoint.ts'
+import { AuditTrail } from './audit/audit-trail.ts'
+import { Refusals } from './audit/refusals.ts'
 import type { Config } from './config/config.ts'
 import { jwksMaxAgeSeconds } from './config/rotation-policy.ts'
 import { ChangeListener } from './database/change-listener.ts'
 import { Database } from './database/database.ts'
 import { DatabaseTime } from './database/database-time.ts'
+import { firstOf } from './database/installation-secrets.ts'
 import { Replicas } from './database/replicas.ts'
 import { DOOR_SCOPE, Door } from './gateway/decision.ts'
 import { AUTHORIZATION_SERVICE, authorizationService } from './gateway/grpc-check.ts'
@@ -33,6 +37,7 @@ import { registerServiceMetrics } from './service-metrics.ts'
 import { KeyEncryption } from './signing-keys/key-encryption.ts'
 import { SigningKeys } from './signing-keys/signing-keys.ts'
 import { type Clock, systemClock } from './system/clock.ts'
+import { inTime } from './system/deadline.ts'
 import { FailureLimit } from './system/failure-limit.ts'
 import { processName } from './system/host.ts'
 import { createLogger, type Logger } from './system/logger.ts'
@@ -71,6 +76,7 @@ export interface Service {
 /** Together under the ten seconds that a supervisor may give. */
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
+const LAST_REFUSALS_MS = 1_000
 
 /** Of the connections of a process: kept for following and looking up, so that administration cannot hold them up. */
 const DIRECTORY_CONNECTIONS = 2
@@ -130,6 +136,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const keeping = { database, encryption, replicas, clock, hostAheadSeconds, shortPublishLeadAllowed }
   const signingKeys = new SigningKeys(keeping)
   const ring = () => signingKeys.ring
+  const signer = new CheckpointSigner(firstOf(config.encryptionKeys))
+  const trail = new AuditTrail({ database, signer, logger })
+  const refusals = new Refusals({ database })
   const parts = {
     config,
     issuer,
@@ -137,6 +146,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     time,
     follower,
     deferred,
+    trail,
+    refusals,
     signingKeys,
     replicas,
     clock,
@@ -191,9 +202,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     tokens: adminTokens,
     failures: new FailureLimit({ perMinute: config.adminFailuresPerMinute }),
   })
-  const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas }
+  const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas, trail }
   const idempotency = new IdempotencyKeys({ database })
-  mountAdminRoutes(adminApp, { ...administered, auth, idempotency, readiness })
+  mountAdminRoutes(adminApp, { ...administered, auth, idempotency, refusals, readiness })
   const {
     app: gatewayApp,
     options: { trusts },
@@ -243,6 +254,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     ])
     maintenance.stop()
     await deferred.drain()
+    await inTime(clock, LAST_REFUSALS_MS, refusals.flush()).catch(() => {})
     await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), replicas.leave().catch(() => {})])
     follower.stop()
     fallback.stop()

@@ -25,10 +25,11 @@ const STRANGERS = new Set(['oauth', 'admin', 'gateway', 'api-keys', 'signing-key
 
 /** Who may import an outside package. Whatever is not named here, nobody may. */
 const PACKAGES: Record<string, RegExp> = {
-  jose: /^(signing-keys|tokens)\//,
+  bcrypt: /^api-keys\/imported-secrets/,
+  jose: /^(signing-keys\/|tokens\/|audit\/audit-checkpoint)/,
   express: /^(http|oauth|admin|gateway)\//,
   kysely:
-    /^(database\/|audit\/audit-log|(idempotency|tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
+    /^(database\/|audit\/.*-repository|(idempotency|tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
   pg: /^database\//,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
@@ -51,7 +52,7 @@ const layerOf = (file: string) => LAYERS.findIndex(layer => layer.includes(folde
 
 function importsOf(file: string): { specifier: string; target: string | undefined }[] {
   const text = texts.get(file) ?? ''
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, specifier = '']) => ({
+  return [...text.matchAll(/(?<![\w.:'])(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, specifier = '']) => ({
     specifier,
     target: specifier.startsWith('.') ? normalize(join(dirname(file), specifier)) : undefined,
   }))

@@ -2,6 +2,8 @@ import { type Express, Router } from 'express'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import { SYSTEM } from '../audit/audit-event.ts'
+import type { AuditTrail } from '../audit/audit-trail.ts'
+import type { Refusals } from '../audit/refusals.ts'
 import type { Database } from '../database/database.ts'
 import type { Replicas } from '../database/replicas.ts'
 import { Unavailable } from '../errors.ts'
@@ -17,9 +19,11 @@ import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
+import { auditRoutes } from './audit-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
+import { noteRefusals } from './note-refusals.ts'
 import { problemHandler } from './problem.ts'
 import { type AdminRoute, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
@@ -34,11 +38,12 @@ interface Services {
   adminTokens: AdminTokens
   signingKeys: SigningKeys
   replicas: Replicas
+  trail: AuditTrail
 }
 
 /** Every operation of the admin API. */
 export function adminRoutes(services: Services): AdminRoute[] {
-  const { adminTokens, keys, models, tenants, tiers } = services
+  const { adminTokens, keys, models, tenants, tiers, trail } = services
   return [
     ...tenantRoutes(tenants),
     ...keyRoutes(keys, tenants),
@@ -48,6 +53,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens),
+    ...auditRoutes(trail),
   ]
 }
 
@@ -57,7 +63,12 @@ export function adminRoutes(services: Services): AdminRoute[] {
  */
 export function mountAdminRoutes(
   app: Express,
-  options: Services & { auth: AdminAuth; idempotency: IdempotencyKeys; readiness: Readiness },
+  options: Services & {
+    auth: AdminAuth
+    idempotency: IdempotencyKeys
+    refusals: Refusals
+    readiness: Readiness
+  },
 ): void {
   const { auth, readiness } = options
   const routes = adminRoutes(options)
@@ -79,6 +90,7 @@ export function mountAdminRoutes(
   for (const [path, methods] of methodsByPath(routes)) router.all(path, onlyMethods(...methods))
   app.use('/admin/v1', router)
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
+  app.use(noteRefusals(options.refusals))
   app.use(problemHandler)
 }
 

@@ -2,8 +2,11 @@
 export interface AdminAnswer {
   status: number
   body?: object
+  /** In place of a body: one line of JSON for each. */
+  ndjson?: readonly object[]
   /** Path of what was created. */
   location?: string
+  headers?: Readonly<Record<string, string>>
 }
 
 export const ok = (body: object): AdminAnswer => ({ status: 200, body })

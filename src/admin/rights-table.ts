@@ -22,6 +22,8 @@ const INSTALLATION_RIGHTS = [
   'signing-keys:rewrap',
   'installation:read',
   'installation:write',
+  'audit:read',
+  'audit:export',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 
@@ -41,7 +43,7 @@ const RIGHTS: Record<Role, readonly Right[]> = {
   root: ALL,
   owner: ALL,
   operator: ALL.filter(right => !right.startsWith('admin-tokens:') && right !== 'installation:write'),
-  auditor: ALL.filter(right => right.endsWith(':read')),
+  auditor: [...ALL.filter(right => right.endsWith(':read')), 'audit:export'],
   'tenant-admin': ['tenants:read', 'keys:read', 'keys:write', 'admin-tokens:read', 'admin-tokens:write'],
 } satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
   'tenant-admin': readonly TenantRight[]

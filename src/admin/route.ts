@@ -111,10 +111,12 @@ async function perform(
   return answer
 }
 
-function tell(req: Request, res: Response, { status, location, body }: AdminAnswer): void {
+function tell(req: Request, res: Response, { status, location, headers, body, ndjson }: AdminAnswer): void {
   if (location !== undefined) res.location(`${req.baseUrl}${location}`)
-  res.status(status)
-  if (body === undefined) res.end()
+  res.status(status).set(headers ?? {})
+  if (ndjson !== undefined) {
+    res.type('application/x-ndjson').send(ndjson.map(line => `${JSON.stringify(line)}\n`).join(''))
+  } else if (body === undefined) res.end()
   else res.json(body)
 }
 

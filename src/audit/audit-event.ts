@@ -29,6 +29,10 @@ export interface AuditEvent {
   targetKind: string
   targetId: string
   tenantId?: string
+  /** Left out: whoever asked for the change. */
+  by?: Actor
+  /** Left out: done. */
+  outcome?: 'done' | 'refused'
   changes: FieldChanges
 }
 

@@ -1,7 +1,9 @@
 import type { Change } from '../database/change.ts'
 import { appendChanges } from '../database/change-feed.ts'
 import type { Database, Handle } from '../database/database.ts'
+import { chained } from './audit-chain.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
+import { appendRows, lockHead } from './audit-event-repository.ts'
 
 /** A change under way: what it did is noted here and written before it commits. */
 export interface Mutation {
@@ -11,9 +13,9 @@ export interface Mutation {
 }
 
 /**
- * audit/ owns the one way to change anything: `mutate` runs the work in a transaction, writes an audit row for each
- * thing it noted and ends with the feed row, all or nothing. Work that changed nothing notes nothing. It returns when
- * this process has applied the change itself.
+ * audit/ owns the one way to change anything: `mutate` runs the work in a transaction and ends with the feed row and
+ * the audit rows, all or nothing. Work that changed nothing notes nothing. It returns when this process has applied
+ * the change itself. The rows of the trail are a chain of hashes: docs/decisions/0011-audit-chain.md.
  */
 export async function mutate<T>(
   database: Database,
@@ -31,25 +33,17 @@ export async function mutate<T>(
         changes.push(...changed)
       },
     })
-    if (events.length > 0) await insertAuditEvents(trx, actor, events)
     await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
+    if (events.length > 0) await appendEvents(trx, actor, events)
     return result
   })
   if (changes.length > 0) await database.committed(changes)
   return done
 }
 
-async function insertAuditEvents(trx: Handle, actor: Actor, events: readonly AuditEvent[]): Promise<void> {
-  const rows = events.map(event => ({
-    actor: actor.id,
-    action: event.action,
-    target_kind: event.targetKind,
-    target_id: event.targetId,
-    tenant_id: event.tenantId ?? null,
-    request_id: actor.requestId ?? null,
-    source: actor.source ?? null,
-    changes: JSON.stringify(event.changes),
-  }))
-  await trx.insertInto('audit_events').values(rows).execute()
+/** Last in a transaction: the lock that the feed took, or that is taken here, lets one chain the next row at a time. */
+async function appendEvents(trx: Handle, actor: Actor, events: readonly AuditEvent[]): Promise<void> {
+  const { head, at } = await lockHead(trx)
+  await appendRows(trx, chained(head, at, actor, events))
 }

@@ -63,11 +63,18 @@ export class AdminClient {
   }
 
   /** Follows the cursors until the end of the list, or until there are `limit` items. */
-  async list<T>(path: string, limit = Number.POSITIVE_INFINITY): Promise<T[]> {
+  async list<T>(
+    path: string,
+    limit = Number.POSITIVE_INFINITY,
+    filter: Readonly<Record<string, string>> = {},
+  ): Promise<T[]> {
     const items: T[] = []
     let cursor: string | null = null
     do {
-      const query = new URLSearchParams({ limit: String(Math.min(limit - items.length, LARGEST_PAGE)) })
+      const query = new URLSearchParams({
+        ...filter,
+        limit: String(Math.min(limit - items.length, LARGEST_PAGE)),
+      })
       if (cursor !== null) query.set('cursor', cursor)
       const page: Page<T> = await this.get(`${path}?${query}`)
       if (!Array.isArray(page.data)) throw notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
@@ -77,7 +84,25 @@ export class AdminClient {
     return items
   }
 
+  /** NDJSON part by part, as the links to the next one say (RFC 8288). */
+  async *lines(path: string): AsyncGenerator<string> {
+    let place: string | undefined = path
+    while (place !== undefined) {
+      const answer: Answer = await this.#send('GET', place)
+      if (answer.status !== 200) throw this.#refusal(answer)
+      yield answer.text
+      const [, query] = /^<(\?[^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '') ?? []
+      place = query === undefined ? undefined : path.replace(/\?.*$/, '') + query
+    }
+  }
+
   async #call<T>(method: string, path: string, body?: object): Promise<T> {
+    const answer = await this.#send(method, path, body)
+    if (answer.status === 204 || (answer.status < 300 && answer.body !== undefined)) return answer.body as T
+    throw this.#refusal(answer)
+  }
+
+  #send(method: string, path: string, body?: object): Promise<Answer> {
     const { url, token } = this.#settings
     const headers = {
       authorization: `Bearer ${token}`,
@@ -85,9 +110,7 @@ export class AdminClient {
       ...(body && { 'content-type': 'application/json' }),
     }
     const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
-    const answer = await httpCall(`${url}/admin/v1${path}`, init, 'MINTMARK_URL')
-    if (answer.status === 204 || (answer.status < 300 && answer.body !== undefined)) return answer.body as T
-    throw this.#refusal(answer)
+    return httpCall(`${url}/admin/v1${path}`, init, 'MINTMARK_URL')
   }
 
   #refusal({ status, body }: Answer): CliError {

@@ -7,6 +7,7 @@ export interface Answer {
   headers: Headers
   /** Parsed JSON; undefined when the answer has none. */
   body: unknown
+  text: string
 }
 
 /**
@@ -22,7 +23,7 @@ export async function httpCall(url: string, init: RequestInit, variable: string)
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     const text = await response.text()
-    const answer = { status: response.status, headers: response.headers, body: parsed(response, text) }
+    const answer = { status: response.status, headers: response.headers, body: parsed(response, text), text }
     if (answer.status < 300 || answer.status >= 400) return answer
     throw new CliError(
       EXIT.fault,

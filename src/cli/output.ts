@@ -86,6 +86,11 @@ export class Output {
     await print(this.#format === 'quiet' ? forms.id : forms.text)
   }
 
+  /** With `-o json` only: what comes beside an error. */
+  async json(value: unknown): Promise<void> {
+    if (this.#format === 'json') await print(printableJson(value))
+  }
+
   /** For the person at the terminal; never with `-q` or JSON. */
   note(text: string): void {
     if (this.#format === 'table') process.stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)

@@ -4,6 +4,7 @@ import { packageVersion } from '../system/package-version.ts'
 import { adapterCommands } from './commands/adapter.ts'
 import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
+import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
@@ -58,6 +59,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     aibrixCommands,
     installationCommands,
     adminTokenCommands,
+    auditCommands,
   ]) {
     commands(program, environment)
   }

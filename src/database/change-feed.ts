@@ -15,8 +15,8 @@ export interface FeedPosition {
 export const CHANGE_CHANNEL = 'mintmark_changes'
 
 /**
- * Ends a mutating transaction: takes the next number from the one-row counter, inserts what changed and notifies, in
- * one statement. The counter's row lock is held until the commit that follows, so commit order is number order.
+ * Takes the next number from the one-row counter, inserts what changed and notifies, in one statement. The counter's
+ * row lock is held until the commit, which must follow at once, so commit order is number order.
  */
 export async function appendChanges(trx: Handle, changes: readonly Change[]): Promise<void> {
   await sql`

@@ -18,9 +18,10 @@ export interface Schema {
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
   replicas: ReplicaTable
-  change_counter: { singleton: Generated<boolean>; number: string }
+  change_counter: ChangeCounterTable
   change_feed: ChangeFeedTable
   audit_events: AuditEventTable
+  audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
 }
@@ -147,6 +148,15 @@ interface ReplicaTable {
   kids: string[]
 }
 
+interface ChangeCounterTable {
+  singleton: Generated<boolean>
+  number: string
+  audit_id: Generated<string>
+  audit_hash: Generated<Buffer>
+  audit_cut_id: Generated<string>
+  audit_cut_hash: Generated<Buffer>
+}
+
 interface ChangeFeedTable {
   number: string
   id: Generated<string>
@@ -155,8 +165,8 @@ interface ChangeFeedTable {
 }
 
 interface AuditEventTable {
-  id: Sequence
-  at: Generated<Date>
+  id: string
+  at: Date
   actor: string
   action: string
   target_kind: string
@@ -165,6 +175,9 @@ interface AuditEventTable {
   request_id: Nullable<string>
   source: Nullable<string>
   changes: JSONColumnType<object>
+  outcome: 'done' | 'refused'
+  previous_hash: Buffer
+  hash: Buffer
 }
 
 interface AdminTokenTable {

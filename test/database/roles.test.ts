@@ -28,6 +28,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   audit_events: appendOnly,
   admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],
   idempotency_keys: everyRow,
+  audit_checkpoints: appendOnly,
   change_counter: ['SELECT', 'UPDATE'],
   mintmark_migration: ['SELECT'],
   mintmark_migration_lock: [],

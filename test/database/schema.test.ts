@@ -121,7 +121,14 @@ const TABLES = {
     staleness_seconds: 'integer',
     kids: 'text[]',
   },
-  change_counter: { singleton: 'boolean', number: 'bigint' },
+  change_counter: {
+    singleton: 'boolean',
+    number: 'bigint',
+    audit_id: 'bigint',
+    audit_hash: 'bytea',
+    audit_cut_id: 'bigint',
+    audit_cut_hash: 'bytea',
+  },
   change_feed: { number: 'bigint', id: 'uuid', changes: 'jsonb', created_at: 'timestamptz' },
   audit_events: {
     id: 'bigint',
@@ -134,6 +141,9 @@ const TABLES = {
     request_id: 'text?',
     source: 'text?',
     changes: 'jsonb',
+    outcome: 'text',
+    previous_hash: 'bytea',
+    hash: 'bytea',
   },
   admin_tokens: {
     id: 'text',
@@ -161,6 +171,7 @@ const TABLES = {
     answer: 'jsonb?',
     created_at: 'timestamptz',
   },
+  audit_checkpoints: { id: 'bigint', jws: 'text', at: 'timestamptz' },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
 /** Each TypeScript type allows the column types that pg reads as it, with `?` exactly where it has null. */

@@ -125,7 +125,7 @@ export async function request(url: string, init: RequestInit = {}): Promise<Json
     headers: { connection: 'close', ...(init.headers as object) },
   })
   const text = await response.text()
-  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '')
   return {
     status: response.status,
     headers: response.headers,

@@ -1,0 +1,101 @@
+import { z } from 'zod'
+import type { AuditTrail } from '../audit/audit-trail.ts'
+import { Invalid } from '../errors.ts'
+import { ok } from './answer.ts'
+import * as field from './fields.ts'
+import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { type AdminRoute, route } from './route.ts'
+
+const LIST = '/audit-events'
+const EXPORT = '/audit-events/export'
+const MOST_EXPORTED = 5_000
+
+const name = z.string().min(1, 'must not be empty').max(200, 'must be at most 200 characters')
+const filters = {
+  actor: name.optional(),
+  action: name.optional(),
+  target: name.optional(),
+  tenant: name.optional(),
+  from: field.instant.optional(),
+  to: field.instant.optional(),
+}
+const listQuery = z.strictObject({ ...pageQuery.shape, ...filters })
+const exportQuery = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^([1-9]\d{0,2}|[1-4]\d{3}|5000)$/, `must be a whole number from 1 to ${MOST_EXPORTED}`)
+    .transform(Number)
+    .default(MOST_EXPORTED),
+  cursor: z.string().optional(),
+  ...filters,
+})
+
+/** The audit trail: a list to look into, an export to verify, and a checkpoint to keep elsewhere. */
+export function auditRoutes(trail: AuditTrail): AdminRoute[] {
+  return [
+    route({
+      method: 'get',
+      path: LIST,
+      right: 'audit:read',
+      query: listQuery,
+      handle: async ({ query: { limit, cursor, ...given } }) => {
+        const filter = filterOf(given)
+        const list = boundTo(LIST, filter)
+        const page = await trail.list(filter, pageRequest(list, { limit, cursor }))
+        return ok(pageBody(list, page, row => row))
+      },
+    }),
+    route({
+      method: 'get',
+      path: EXPORT,
+      right: 'audit:export',
+      query: exportQuery,
+      handle: async ({ actor, query: { limit, cursor, ...given } }) => {
+        const filter = filterOf(given)
+        const place = exportPlace(boundTo(EXPORT, filter), cursor)
+        const { rows, next, upTo } = await trail.export(actor, filter, { ...place, limit })
+        const link = next === null ? undefined : nextLink(filter, limit, { after: next, upTo })
+        return { status: 200, ndjson: rows, ...(link !== undefined && { headers: { Link: link } }) }
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/audit-checkpoint',
+      right: 'audit:export',
+      handle: async () => {
+        const { jws, head, thumbprint } = await trail.checkpoint()
+        return ok({ id: head.id, hash: head.hash, jws, key_thumbprint: thumbprint })
+      },
+    }),
+  ]
+}
+
+type Filter = Parameters<AuditTrail['list']>[0]
+
+function filterOf(given: z.output<z.ZodObject<typeof filters>>): Filter {
+  return { ...given, from: given.from?.toISOString(), to: given.to?.toISOString() }
+}
+
+/** What a cursor is bound to: the path and the filter. */
+const boundTo = (path: string, filter: Filter) => `${path}?${queryOf(filter)}`
+
+const queryOf = (filter: Filter) =>
+  new URLSearchParams(Object.entries(filter).filter(([, value]) => value !== undefined) as [string, string][])
+
+/** @throws {Invalid} */
+function exportPlace(list: string, cursor: string | undefined): { after: number; upTo: number | undefined } {
+  if (cursor === undefined) return { after: 0, upTo: undefined }
+  const text = Buffer.from(cursor, 'base64url').toString('utf8')
+  const [, from, after, upTo] = /^(.*)#(\d{1,15})-(\d{1,15})$/s.exec(text) ?? []
+  if (from === list) return { after: Number(after), upTo: Number(upTo) }
+  throw new Invalid([{ pointer: '/cursor', message: 'must be the cursor of the next part of this export' }])
+}
+
+/** RFC 8288. Relative to the address that was asked. */
+function nextLink(filter: Filter, limit: number, place: { after: number; upTo: number }): string {
+  const text = `${boundTo(EXPORT, filter)}#${place.after}-${place.upTo}`
+  const query = queryOf(filter)
+  query.set('limit', String(limit))
+  query.set('cursor', Buffer.from(text).toString('base64url'))
+  return `<?${query}>; rel="next"`
+}

@@ -1,0 +1,127 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import type { AuditRow, ChainHead } from './audit-chain.ts'
+
+/** What rows to read. Instants are RFC 3339. */
+export interface AuditFilter {
+  actor?: string | undefined
+  action?: string | undefined
+  target?: string | undefined
+  tenant?: string | undefined
+  /** At this instant or later. */
+  from?: string | undefined
+  /** Before this instant. */
+  to?: string | undefined
+}
+
+/** Where the chain begins and where it ends, the place of the last row that there is, and when that was so. */
+export interface ChainEnds {
+  /** What retention let go last. */
+  cut: ChainHead
+  head: ChainHead
+  lastId: number
+  at: string
+}
+
+const instant = (column: RawBuilder<unknown>) =>
+  sql<string>`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+/** The head under its row lock, which the commit gives back, and the instant that rows chained now are of. */
+export async function lockHead(trx: Handle): Promise<{ head: ChainHead; at: string }> {
+  const { rows } = await sql<{ id: string; hash: string; at: string }>`
+    SELECT audit_id AS id, encode(audit_hash, 'hex') AS hash, ${instant(sql`clock_timestamp()`)} AS at
+    FROM change_counter FOR UPDATE`.execute(trx)
+  const [row] = rows
+  if (!row) throw new Error('the change counter has no row')
+  return { head: { id: Number(row.id), hash: row.hash }, at: row.at }
+}
+
+/** Appends rows and moves the head to the last of them, in one statement. */
+export async function appendRows(trx: Handle, rows: readonly AuditRow[]): Promise<void> {
+  const last = rows.at(-1)
+  if (!last) return
+  await sql`
+    WITH head AS (UPDATE change_counter SET audit_id = ${last.id}, audit_hash = decode(${last.hash}, 'hex'))
+    INSERT INTO audit_events (id, at, actor, action, outcome, target_kind, target_id, tenant_id, request_id, source,
+      changes, previous_hash, hash)
+    SELECT id, at, actor, action, outcome, target_kind, target_id, tenant, request_id, source, changes,
+      decode(previous_hash, 'hex'), decode(hash, 'hex')
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS row (id bigint, at timestamptz, actor text, action text,
+      outcome text, target_kind text, target_id text, tenant text, request_id text, source text, changes jsonb,
+      previous_hash text, hash text)`.execute(trx)
+}
+
+/** All of it as of one moment. */
+export async function chainEnds(db: Handle): Promise<ChainEnds> {
+  const { rows } = await sql<{ cut: ChainHead; head: ChainHead; last_id: number; at: string }>`
+    SELECT json_build_object('id', audit_cut_id, 'hash', encode(audit_cut_hash, 'hex')) AS cut,
+      json_build_object('id', audit_id, 'hash', encode(audit_hash, 'hex')) AS head,
+      (SELECT coalesce(max(id), 0) FROM audit_events)::float8 AS last_id, ${instant(sql`now()`)} AS at
+    FROM change_counter`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('the change counter has no row')
+  return { cut: row.cut, head: row.head, lastId: row.last_id, at: row.at }
+}
+
+/** Rows after a place, or before one, in the order that goes away from it. */
+export async function readRows(
+  db: Handle,
+  place: { after: number; upTo?: number } | { before: number | null },
+  limit: number,
+  filter: AuditFilter = {},
+): Promise<AuditRow[]> {
+  const { rows } = await sql<Omit<AuditRow, 'id'> & { id: string }>`
+    SELECT id, ${instant(sql`at`)} AS at, actor, action, outcome, target_kind, target_id, tenant_id AS tenant,
+      request_id, source, changes, encode(previous_hash, 'hex') AS previous_hash, encode(hash, 'hex') AS hash
+    FROM audit_events WHERE ${sql.join(conditions(place, filter), sql` AND `)}
+    ORDER BY id ${'after' in place ? sql`ASC` : sql`DESC`} LIMIT ${limit}`.execute(db)
+  return rows.map(row => ({ ...row, id: Number(row.id) }))
+}
+
+function conditions(place: Parameters<typeof readRows>[1], filter: AuditFilter): RawBuilder<unknown>[] {
+  const found = [sql`true`]
+  const add = (value: unknown, condition: RawBuilder<unknown>) => {
+    if (value !== undefined && value !== null) found.push(condition)
+  }
+  if ('after' in place) {
+    add(place.after, sql`id > ${place.after}`)
+    add(place.upTo, sql`id <= ${place.upTo}`)
+  } else add(place.before, sql`id < ${place.before}`)
+  add(filter.actor, sql`actor = ${filter.actor}`)
+  add(filter.action, sql`action = ${filter.action}`)
+  add(filter.target, sql`target_id = ${filter.target}`)
+  add(filter.tenant, sql`tenant_id = ${filter.tenant}`)
+  add(filter.from, sql`at >= ${filter.from}::timestamptz`)
+  add(filter.to, sql`at < ${filter.to}::timestamptz`)
+  return found
+}
+
+/** Signed statements about the chain, oldest first. */
+export async function readCheckpoints(db: Handle): Promise<string[]> {
+  const rows = await db.selectFrom('audit_checkpoints').select('jws').orderBy('id').execute()
+  return rows.map(row => row.jws)
+}
+
+/** False when there is one of this head already. */
+export async function insertCheckpoint(trx: Handle, head: ChainHead, jws: string): Promise<boolean> {
+  const made = await trx
+    .insertInto('audit_checkpoints')
+    .values({ id: String(head.id), jws })
+    .onConflict(conflict => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  return made !== undefined
+}
+
+/** As the owner: lets at most `most` rows go that are older than so many days. Returns how many, and the new beginning. */
+export async function pruneRows(
+  trx: Handle,
+  options: { olderThanDays: number; most: number },
+): Promise<{ pruned: number; cut: ChainHead }> {
+  const { rows } = await sql<{ pruned: string; id: string; hash: string }>`
+    SELECT pruned, cut_id AS id, encode(cut_hash, 'hex') AS hash
+    FROM prune_audit_events(make_interval(days => ${options.olderThanDays}), ${options.most})`.execute(trx)
+  const [row] = rows
+  if (!row) throw new Error('the pruning function answered nothing')
+  return { pruned: Number(row.pruned), cut: { id: Number(row.id), hash: row.hash } }
+}

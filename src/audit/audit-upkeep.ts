@@ -1,0 +1,54 @@
+import type { Database } from '../database/database.ts'
+import type { AuditRow, ChainHead } from './audit-chain.ts'
+import { chainEnds, pruneRows, readCheckpoints, readRows } from './audit-event-repository.ts'
+import { mutate } from './audit-log.ts'
+import { type Verification, verifyTrail } from './audit-verification.ts'
+
+/** What is done with the trail by hand, on the database itself. */
+
+/** Small enough that no query takes long. */
+const ROWS_A_READ = 2_000
+const ROWS_A_PRUNING = 5_000
+
+/** The checkpoints that the database keeps, as they were signed. */
+export const keptCheckpoints = (database: Database): Promise<string[]> => database.read(readCheckpoints)
+
+/** Verifies the trail of a database against its own head and cut, and against `checkpoints`. */
+export async function verifyDatabase(
+  database: Database,
+  checkpoints: readonly ChainHead[],
+): Promise<Verification> {
+  const { cut, head, lastId } = await database.read(chainEnds)
+  return verifyTrail(rowsOf(database, cut.id, lastId), { begin: cut, head, checkpoints })
+}
+
+async function* rowsOf(database: Database, begin: number, upTo: number): AsyncGenerator<AuditRow> {
+  // Rows that somebody put before the beginning are found too.
+  let after = Math.min(begin, 0) - 1
+  for (;;) {
+    const place = { after, upTo }
+    const rows = await database.read(db => readRows(db, place, ROWS_A_READ))
+    yield* rows
+    const last = rows.at(-1)
+    if (!last) return
+    after = last.id
+  }
+}
+
+/**
+ * Lets rows older than so many days go (ninety at least), as the owner of the tables, and leaves a row that says so.
+ * Returns how many went.
+ */
+export async function pruneTrail(database: Database, olderThanDays: number): Promise<number> {
+  let total = 0
+  for (;;) {
+    const { pruned } = await mutate(database, { id: 'owner' }, async ({ trx, record }) => {
+      const done = await pruneRows(trx, { olderThanDays, most: ROWS_A_PRUNING })
+      const changes = { upTo: { to: done.cut.id }, hash: { to: done.cut.hash }, rows: { to: done.pruned } }
+      if (done.pruned > 0) record({ action: 'audit.prune', targetKind: 'audit', targetId: 'trail', changes })
+      return done
+    })
+    total += pruned
+    if (pruned < ROWS_A_PRUNING) return total
+  }
+}

@@ -1,0 +1,170 @@
+import { type AuditRow, type ChainHead, rowHash } from './audit-chain.ts'
+
+/** One thing that is not as it was written. `id` is the place in the chain. */
+interface Finding {
+  id: number
+  kind: 'edited' | 'replaced' | 'missing' | 'moved' | 'added' | 'rewritten' | 'cut'
+  message: string
+}
+
+/** What the trail is held against. */
+export interface Expectation {
+  /** What comes before the first row; undefined: whatever the first row names, because an export may begin anywhere. */
+  begin?: ChainHead | undefined
+  /** Where it must end; undefined: where it ends. */
+  head?: ChainHead | undefined
+  /** Signed heads of the past. */
+  checkpoints?: readonly ChainHead[]
+}
+
+export interface Verification {
+  /** How many rows there were. */
+  rows: number
+  first: number | null
+  last: ChainHead | null
+  /** Empty: the trail is as it was written. At most MOST_FINDINGS, in the order of the chain. */
+  findings: Finding[]
+}
+
+const MOST_FINDINGS = 20
+/** How far a row may have been moved and still be known again. */
+const FARTHEST_MOVE = 500
+
+/** Holds rows, in the order of their places, against each other and against what is expected of them. */
+export async function verifyTrail(
+  rows: AsyncIterable<AuditRow>,
+  expected: Expectation,
+): Promise<Verification> {
+  const walk = new Walk(expected)
+  for await (const row of rows) {
+    walk.take(row)
+    if (walk.findings.length >= MOST_FINDINGS) break
+  }
+  if (walk.findings.length < MOST_FINDINGS) walk.end()
+  const { count, first, last, findings } = walk
+  return {
+    rows: count,
+    first,
+    last: last ?? null,
+    findings: findings.sort((one, other) => one.id - other.id),
+  }
+}
+
+class Walk {
+  readonly #expected: Expectation
+  readonly #signed: Map<number, string>
+  readonly findings: Finding[] = []
+  /** Hashes at which rows of the trail say that retention cut it. */
+  readonly #cuts = new Set<unknown>()
+  count = 0
+  first: number | null = null
+  last: ChainHead | undefined
+  /** How far the rows were moved from where they stood. */
+  #moved = 0
+  /** There is a row after the head. */
+  #beyond = false
+  /** The last place that a checkpoint bears out. */
+  #signedUpTo: number | undefined
+
+  constructor(expected: Expectation) {
+    this.#expected = expected
+    this.#signed = new Map(expected.checkpoints?.map(({ id, hash }) => [id, hash]))
+    this.last = expected.begin
+    if (expected.begin) this.#compareSigned(expected.begin)
+  }
+
+  take(row: AuditRow): void {
+    this.count++
+    this.first ??= row.id
+    if (this.#expected.head && row.id > this.#expected.head.id) {
+      this.#beyond = true
+      return
+    }
+    const before = this.last
+    const intact = rowHash(row) === row.hash
+    if (before && row.id <= before.id)
+      this.#find(row.id, 'moved', `Row ${row.id} comes after row ${before.id}.`)
+    else if (before && row.id > before.id + 1) this.#findMissing(before.id + 1, row.id - 1)
+    else if (intact && before && row.previous_hash !== before.hash) this.#findBroken(before)
+    if (!intact) this.#findChanged(row)
+    else this.#moved = 0
+    this.#compareSigned(row)
+    if (row.action === 'audit.prune') this.#cuts.add(row.changes.hash?.to)
+    this.last = { id: row.id, hash: row.hash }
+  }
+
+  end(): void {
+    const { begin, head } = this.#expected
+    const last = this.last ?? { id: 0, hash: '' }
+    if (head && last.id < head.id) this.#findMissing(last.id + 1, head.id)
+    else if (head && last.hash !== head.hash) this.#findReplaced(last.id)
+    if (head && this.#beyond)
+      this.#find(head.id + 1, 'added', `Row ${head.id + 1} and what follows was never part of the chain.`)
+    const farthest = Math.max(...this.#signed.keys(), 0)
+    if (farthest > Math.max(last.id, head?.id ?? 0))
+      this.#findMissing(last.id + 1, farthest, 'which were signed for')
+    if (begin && begin.id > 0 && !this.#cuts.has(begin.hash)) {
+      const message = `The rows up to ${begin.id} are gone, and no row says that retention let them go.`
+      this.#find(begin.id, 'cut', message)
+    }
+  }
+
+  /** The row's own hash does not fit it: it was edited, or stands in another place than it was written for. */
+  #findChanged(row: AuditRow): void {
+    const origin = placeOf(row)
+    if (origin === undefined) {
+      this.#find(row.id, 'edited', `Row ${row.id} was edited: its hash is not that of its content.`)
+      return
+    }
+    const moved = row.id - origin
+    // Of rows that were moved together, the first one is told of.
+    if (moved === this.#moved) return
+    this.#moved = moved
+    const place = Math.min(row.id, origin)
+    const what =
+      moved > 0 ? `row ${place} was put in before it` : `row ${place} is not the one that was there`
+    this.#find(place, 'moved', `Row ${row.id} stood at place ${origin}: ${what}.`)
+  }
+
+  #findBroken(before: ChainHead): void {
+    const id = before.id + 1
+    if (before !== this.#expected.begin) this.#findReplaced(before.id)
+    else this.#find(id, 'replaced', `Row ${id} does not follow from where the trail begins.`)
+  }
+
+  #findReplaced(id: number): void {
+    const message = `Row ${id} was replaced: what follows was chained to another one.`
+    this.#find(id, 'replaced', message)
+  }
+
+  #findMissing(from: number, to: number, why = ''): void {
+    const rows = from === to ? `Row ${from} is missing` : `Rows ${from} to ${to} are missing`
+    this.#find(from, 'missing', why === '' ? `${rows}.` : `${rows}, ${why}.`)
+  }
+
+  #compareSigned({ id, hash }: ChainHead): void {
+    const signed = this.#signed.get(id)
+    if (signed === hash) this.#signedUpTo = id
+    if (signed === undefined || signed === hash) return
+    const since = this.#signedUpTo === undefined ? '' : `, after row ${this.#signedUpTo}`
+    this.#find(
+      id,
+      'rewritten',
+      `The trail up to row ${id}${since} is not the one that a checkpoint was signed for.`,
+    )
+  }
+
+  #find(id: number, kind: Finding['kind'], message: string): void {
+    if (this.findings.length < MOST_FINDINGS) this.findings.push({ id, kind, message })
+  }
+}
+
+/** The place that a row was written for, if only its place was changed. */
+function placeOf(row: AuditRow): number | undefined {
+  for (let distance = 1; distance <= FARTHEST_MOVE; distance++) {
+    for (const id of [row.id - distance, row.id + distance]) {
+      if (rowHash({ ...row, id }) === row.hash) return id
+    }
+  }
+  return undefined
+}

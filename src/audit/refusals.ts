@@ -1,0 +1,83 @@
+import type { Database } from '../database/database.ts'
+import { Backlog } from '../system/backlog.ts'
+import { networkOf } from '../system/failure-limit.ts'
+import { Rounds } from '../system/rounds.ts'
+import type { Actor, AuditEvent } from './audit-event.ts'
+import { mutate } from './audit-log.ts'
+
+/** Somebody was refused: a right that an administrator lacks, or a credential that is not valid. */
+export interface Refused {
+  action: 'authorization.refuse' | 'login.refuse'
+  by: Actor
+  /** `POST /admin/v1/tenants`, as the pattern of the route. */
+  operation: string
+  reason: string
+}
+
+interface Counted extends Refused {
+  count: number
+}
+
+/** Different ones that are kept until the next writing. */
+const ROOM = 1_000
+/** Each writing adds no more rows than this to the trail, however many there were. */
+const MOST_ROWS = 20
+
+/**
+ * Refusals on their way into the audit trail. Alike ones are one row with a count, written some seconds late; so
+ * whoever knocks a thousand times a second neither fills the trail nor takes its lock from those who work.
+ */
+export class Refusals {
+  readonly #backlog: Backlog<Counted>
+  readonly #rounds = new Rounds(() => this.#backlog.flush())
+
+  constructor(options: { database: Database }) {
+    this.#backlog = new Backlog({
+      room: ROOM,
+      name: ({ action, by, operation, reason }) =>
+        // Of logins only where they come from: what they ask for is whatever a stranger likes.
+        JSON.stringify([
+          action,
+          by.id,
+          networkOf(by.source ?? ''),
+          action === 'login.refuse' || operation,
+          reason,
+        ]),
+      merge: (older, newer) => ({ ...older, count: older.count + newer.count }),
+      write: async batch => {
+        await mutate(options.database, { id: 'system' }, async ({ record }) => {
+          for (const event of eventsOf(batch)) record(event)
+        })
+        return []
+      },
+    })
+  }
+
+  note(refused: Refused): void {
+    this.#backlog.add({ ...refused, count: 1 })
+  }
+
+  /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
+  async flush(): Promise<void> {
+    if (this.#backlog.size > 0) await this.#rounds.next()
+  }
+}
+
+function eventsOf(batch: readonly Counted[]): AuditEvent[] {
+  const listed = batch.slice(0, MOST_ROWS)
+  const others = batch.slice(MOST_ROWS)
+  const events = listed.map(({ action, by, operation, reason, count }) =>
+    refusal(action, operation, by, { reason: { to: reason }, count: { to: count } }),
+  )
+  if (others.length === 0) return events
+  const count = others.reduce((sum, each) => sum + each.count, 0)
+  const changes = { count: { to: count }, different: { to: others.length } }
+  return [...events, refusal('login.refuse', 'others', { id: 'unknown' }, changes)]
+}
+
+const refusal = (
+  action: Refused['action'],
+  targetId: string,
+  by: Actor,
+  changes: AuditEvent['changes'],
+): AuditEvent => ({ action, targetKind: 'operation', targetId, by, outcome: 'refused', changes })

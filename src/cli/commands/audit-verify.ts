@@ -1,0 +1,167 @@
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { AuditRow } from '../../audit/audit-chain.ts'
+import { type Checkpoint, CheckpointSigner, openCheckpoint } from '../../audit/audit-checkpoint.ts'
+import { keptCheckpoints, pruneTrail, verifyDatabase } from '../../audit/audit-upkeep.ts'
+import { type Verification, verifyTrail } from '../../audit/audit-verification.ts'
+import { readMigrateUrl } from '../../config/config.ts'
+import { Env } from '../../config/env.ts'
+import { namedKeys } from '../../config/formats.ts'
+import { Database } from '../../database/database.ts'
+import { readInstallation } from '../../database/installation.ts'
+import { createLogger } from '../../system/logger.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import type { Output } from '../output.ts'
+
+interface VerifyOptions {
+  file?: string
+  checkpoint?: string[]
+  key?: string[]
+}
+
+const SHORTEST_RETENTION_DAYS = 90
+
+/** Verifies a trail and says where it was tampered with. @throws {CliError} with exit code 3 when it was. */
+export async function verifyAudit(
+  environment: NodeJS.ProcessEnv,
+  options: VerifyOptions,
+  output: Output,
+): Promise<void> {
+  const trusted = await trustedKeys(environment, options.key ?? [])
+  const files = await Promise.all((options.checkpoint ?? []).map(readCheckpointFile))
+  const given = await opened(files.flat(), trusted)
+  const result =
+    options.file === undefined
+      ? await verifyStored(environment, given, trusted)
+      : await verifyTrail(rowsOfFile(options.file), { checkpoints: given })
+  await tell(result, given, output)
+}
+
+/** Lets old rows go. @throws {CliError} */
+export async function pruneAudit(environment: NodeJS.ProcessEnv, olderThanDays: number): Promise<void> {
+  if (olderThanDays < SHORTEST_RETENTION_DAYS)
+    throw new CliError(EXIT.usage, `--older-than-days must be ${SHORTEST_RETENTION_DAYS} or more.`)
+  const pruned = await onDatabase(environment, database => pruneTrail(database, olderThanDays))
+  process.stdout.write(`${pruned} audit events went.\n`)
+}
+
+async function verifyStored(
+  environment: NodeJS.ProcessEnv,
+  given: readonly Checkpoint[],
+  trusted: ReadonlySet<string>,
+): Promise<Verification> {
+  return onDatabase(environment, async database => {
+    if (given.length > 0) await refuseForeign(database, given)
+    const kept = await opened(await keptCheckpoints(database), trusted)
+    return verifyDatabase(database, [...kept, ...given])
+  })
+}
+
+/** @throws {CliError} */
+async function refuseForeign(database: Database, checkpoints: readonly Checkpoint[]): Promise<void> {
+  const { id } = await database.read(readInstallation)
+  const foreign = checkpoints.find(({ installation }) => installation !== id)
+  if (!foreign) return
+  const message = `a checkpoint is of another installation (${foreign.issuer}) than the database.`
+  throw new CliError(EXIT.usage, message)
+}
+
+async function onDatabase<T>(
+  environment: NodeJS.ProcessEnv,
+  work: (database: Database) => Promise<T>,
+): Promise<T> {
+  const url = readMigrateUrl(new Env(environment)).reveal()
+  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  try {
+    return await work(database)
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    throw new CliError(EXIT.unavailable, `the database: ${(error as Error).message}`, causes(error as Error))
+  } finally {
+    await database.close()
+  }
+}
+
+const causes = ({ cause }: Error) => (cause instanceof Error ? [cause.message] : [])
+
+/** RFC 7638 thumbprints. Empty: whatever key a checkpoint carries. */
+async function trustedKeys(environment: NodeJS.ProcessEnv, named: readonly string[]): Promise<Set<string>> {
+  const env = new Env(environment)
+  const description = 'as of the service'
+  const keys = env.optional('MINTMARK_ENCRYPTION_KEYS', { description, parse: namedKeys }) ?? []
+  env.throwFaults()
+  const own = await Promise.all(keys.map(key => new CheckpointSigner(key).thumbprint()))
+  return new Set([...own, ...named])
+}
+
+/** @throws {CliError} for one that is not signed as it should be. */
+async function opened(
+  texts: readonly string[],
+  trusted: ReadonlySet<string>,
+): Promise<(Checkpoint & { thumbprint: string })[]> {
+  return Promise.all(
+    texts.map(async jws => {
+      const checkpoint = await openCheckpoint(jws).catch(error => {
+        throw new CliError(EXIT.refused, `a checkpoint does not verify: ${(error as Error).message}.`)
+      })
+      if (trusted.size === 0 || trusted.has(checkpoint.thumbprint)) return checkpoint
+      throw new CliError(
+        EXIT.refused,
+        `the checkpoint of row ${checkpoint.id} is signed with the key ${checkpoint.thumbprint}, which is not trusted.`,
+      )
+    }),
+  )
+}
+
+/** One JWS a line. @throws {CliError} */
+async function readCheckpointFile(file: string): Promise<string[]> {
+  const text = await readFile(file, 'utf8').catch(error => {
+    throw new CliError(EXIT.usage, `${file} cannot be read (${error.code}).`)
+  })
+  return text.split(/\s+/).filter(line => line !== '')
+}
+
+async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
+  const input = file === '-' ? process.stdin : createReadStream(file)
+  let line = 0
+  try {
+    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      line++
+      yield parsedRow(text, line)
+    }
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+  }
+}
+
+function parsedRow(text: string, line: number): AuditRow {
+  try {
+    const row = JSON.parse(text) as Partial<AuditRow> | null
+    if (Number.isSafeInteger(row?.id) && typeof row?.hash === 'string' && typeof row.changes === 'object')
+      return row as AuditRow
+  } catch {}
+  throw new CliError(EXIT.refused, `line ${line} is no row of an export.`)
+}
+
+async function tell(
+  result: Verification,
+  checkpoints: readonly { id: number; thumbprint: string }[],
+  output: Output,
+): Promise<void> {
+  const { findings, rows, first, last } = result
+  const range = first === null ? 'no rows' : `${rows} rows, ${first} to ${last?.id}`
+  if (findings.length > 0) {
+    await output.json(result)
+    const messages = findings.map(finding => finding.message)
+    throw new CliError(EXIT.refused, `the audit trail does not verify (${range}):`, messages)
+  }
+  await output.either({
+    text: `The audit trail verifies: ${range}. Its last hash is ${last?.hash ?? 'none'}.`,
+    json: result,
+    id: String(last?.id ?? 0),
+  })
+  for (const { id, thumbprint } of checkpoints)
+    output.note(`It holds what the checkpoint of row ${id} was signed for, with the key ${thumbprint}.`)
+}

@@ -1,0 +1,292 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openCheckpoint } from '../../src/audit/audit-checkpoint.ts'
+import { verifyDatabase } from '../../src/audit/audit-upkeep.ts'
+import { verifyTrail } from '../../src/audit/audit-verification.ts'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { type Outcome, mintmark as run } from '../cli/mintmark.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+
+/** The owner of the tables does what no trigger can keep an owner from, and `mintmark audit verify` says where. */
+
+const ROWS = 30
+let mintmark: TestService
+let folder: string
+let checkpoint: { id: number; jws: string }
+let checkpointFile: string
+let exported: string
+let database: Database
+let counter: Record<string, unknown> | undefined
+beforeAll(async () => {
+  mintmark = await startTestService()
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-audit-'))
+  await mintmark.tenantWithKey({ id: 'acme' })
+  while ((await lastId()) < ROWS)
+    await mintmark.admin('PATCH', '/tenants/acme', { name: `n${await lastId()}` })
+  checkpoint = (await mintmark.admin('GET', '/audit-checkpoint')).body
+  database = new Database({
+    url: mintmark.database.applicationUrl,
+    maxConnections: 1,
+    logger: createLogger('silent'),
+  })
+  checkpointFile = join(folder, 'checkpoints')
+  await writeFile(checkpointFile, `${checkpoint.jws}\n`)
+  await mintmark.service.stop()
+  exported = (
+    await sql<{ row: string }>(`SELECT json_build_object('id', id, 'at', to_char(at AT TIME ZONE 'UTC',
+      'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'actor', actor, 'action', action, 'outcome', outcome,
+      'target_kind', target_kind, 'target_id', target_id, 'tenant', tenant_id, 'request_id', request_id,
+      'source', source, 'changes', changes, 'previous_hash', encode(previous_hash, 'hex'),
+      'hash', encode(hash, 'hex'))::text AS row FROM audit_events ORDER BY id`)
+  )
+    .map(({ row }) => row)
+    .join('\n')
+  await sql('CREATE TABLE kept AS TABLE audit_events')
+  ;[counter] = await sql('SELECT audit_id, audit_hash FROM change_counter')
+})
+afterAll(async () => {
+  await database.close()
+  await mintmark.database.drop()
+  await rm(folder, { recursive: true, force: true })
+})
+beforeEach(async () => {
+  await tamper('DELETE FROM audit_events', 'INSERT INTO audit_events SELECT * FROM kept')
+  await sql(
+    'UPDATE change_counter SET audit_id = $1, audit_hash = $2, audit_cut_id = 0, audit_cut_hash = $3',
+    [counter?.audit_id, counter?.audit_hash, Buffer.alloc(32)],
+  )
+})
+
+const sql = <Row extends object>(statement: string, values?: unknown[]) =>
+  mintmark.database.asOwner<Row & Record<string, unknown>>(statement, values)
+const lastId = async () =>
+  Number((await sql<{ id: string }>('SELECT max(id) AS id FROM audit_events'))[0]?.id)
+
+async function tamper(...statements: string[]): Promise<void> {
+  await sql('ALTER TABLE audit_events DISABLE TRIGGER USER')
+  for (const statement of statements) await sql(statement)
+  await sql('ALTER TABLE audit_events ENABLE TRIGGER USER')
+}
+
+const verify = (...args: string[]): Promise<Outcome> =>
+  run(['audit', 'verify', '-o', 'json', ...args], {
+    env: {
+      DATABASE_URL: mintmark.database.applicationUrl,
+      MINTMARK_ENCRYPTION_KEYS: mintmark.environment.MINTMARK_ENCRYPTION_KEYS ?? '',
+    },
+  })
+const findings = ({ stdout }: Outcome): [kind: string, id: number][] =>
+  JSON.parse(stdout).findings.map(({ kind, id }: { kind: string; id: number }) => [kind, id])
+
+describe('mintmark audit verify, on the database', () => {
+  it('says what it finds, and ends with exit code 3', async () => {
+    await tamper('DELETE FROM audit_events WHERE id = 7')
+    const outcome = await verify()
+    expect(outcome).toMatchObject({ code: 3, stderr: expect.stringContaining('Row 7 is missing.') })
+    expect(findings(outcome)).toEqual([['missing', 7]])
+  })
+
+  it('finds nothing where nothing was done', async () => {
+    const outcome = await verify('--checkpoint', checkpointFile)
+    expect(outcome).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(outcome.stdout)).toMatchObject({
+      rows: ROWS,
+      first: 1,
+      last: { id: ROWS },
+      findings: [],
+    })
+  })
+
+  const renumber = (from: number, by: number) =>
+    `UPDATE audit_events SET id = moved.id + ${by} FROM (SELECT id FROM kept WHERE id >= ${from}) AS moved
+      WHERE audit_events.id = -moved.id`
+  const aside = (from: number) => `UPDATE audit_events SET id = -id WHERE id >= ${from}`
+  const cases: [what: string, statements: string[], found: [kind: string, id: number]][] = [
+    ['a field was edited', ["UPDATE audit_events SET actor = 'nobody' WHERE id = 7"], ['edited', 7]],
+    [
+      'the time was edited',
+      ["UPDATE audit_events SET at = at - interval '1 us' WHERE id = 7"],
+      ['edited', 7],
+    ],
+    [
+      'what was changed was edited',
+      [`UPDATE audit_events SET changes = '{"name":{"to":"x"}}' WHERE id = 8`],
+      ['edited', 8],
+    ],
+    ['the first row was edited', ["UPDATE audit_events SET action = 'x.y' WHERE id = 1"], ['edited', 1]],
+    [
+      'the last row was edited',
+      [`UPDATE audit_events SET source = null WHERE id = ${ROWS}`],
+      ['edited', ROWS],
+    ],
+    ['a hash was edited', ["UPDATE audit_events SET hash = sha256('x') WHERE id = 7"], ['edited', 7]],
+    ['a row was deleted', ['DELETE FROM audit_events WHERE id = 7'], ['missing', 7]],
+    ['the first rows were deleted', ['DELETE FROM audit_events WHERE id < 4'], ['missing', 1]],
+    [
+      'a row was deleted and the rest moved up',
+      ['DELETE FROM audit_events WHERE id = 7', aside(8), renumber(8, -1)],
+      ['moved', 7],
+    ],
+    [
+      'a row was put in',
+      [
+        aside(7),
+        renumber(7, 1),
+        `INSERT INTO audit_events SELECT 7, at, actor, action, target_kind, target_id, tenant_id, request_id, source,
+          changes, outcome, previous_hash, hash FROM kept WHERE id = 7`,
+        "UPDATE audit_events SET target_id = 'forged' WHERE id = 7",
+      ],
+      ['edited', 7],
+    ],
+    [
+      'two rows changed places',
+      [
+        'UPDATE audit_events SET id = -1 WHERE id = 7',
+        'UPDATE audit_events SET id = 7 WHERE id = 11',
+        'UPDATE audit_events SET id = 11 WHERE id = -1',
+      ],
+      ['moved', 7],
+    ],
+    ['the tail was cut off', ['DELETE FROM audit_events WHERE id > 25'], ['missing', 26]],
+    [
+      'a row was put at the end',
+      [
+        `INSERT INTO audit_events SELECT ${ROWS + 1}, at, actor, action, target_kind, target_id, tenant_id, request_id,
+        source, changes, outcome, hash, sha256('x') FROM kept WHERE id = ${ROWS}`,
+      ],
+      ['added', ROWS + 1],
+    ],
+    ['everything was deleted', ['DELETE FROM audit_events'], ['missing', 1]],
+    [
+      'the oldest were deleted as if by retention',
+      [
+        `UPDATE change_counter SET audit_cut_id = 5, audit_cut_hash = (SELECT hash FROM kept WHERE id = 5)`,
+        'DELETE FROM audit_events WHERE id <= 5',
+      ],
+      ['cut', 5],
+    ],
+  ]
+  it.each(cases)('%s', async (_, statements, found) => {
+    await tamper(...statements)
+    const verification = await verifyDatabase(database, [])
+    const [first] = verification.findings
+    // What was done is where the first finding is, and its words name the place.
+    expect([first?.kind, first?.id]).toEqual(found)
+    expect(first?.message).toContain(String(found[1]))
+  })
+})
+
+/** All of what the owner can do: the row, and every hash after it, and the head. */
+async function rewriteFrom(id: number): Promise<void> {
+  const { rowHash } = await import('../../src/audit/audit-chain.ts')
+  const rows = exported.split('\n').map(line => JSON.parse(line))
+  rows[id - 1].actor = 'nobody'
+  for (const [index, row] of rows.entries()) {
+    row.previous_hash = rows[index - 1]?.hash ?? '0'.repeat(64)
+    row.hash = rowHash(row)
+  }
+  const values = rows
+    .map(row => `(${row.id}, '${row.actor}', '\\x${row.previous_hash}'::bytea, '\\x${row.hash}'::bytea)`)
+    .join()
+  await tamper(`UPDATE audit_events SET actor = v.actor, previous_hash = v.previous, hash = v.hash
+    FROM (VALUES ${values}) AS v (id, actor, previous, hash) WHERE audit_events.id = v.id`)
+  await sql(`UPDATE change_counter SET audit_hash = '\\x${rows.at(-1).hash}'`)
+}
+
+describe('what only a checkpoint shows, once it is kept elsewhere', () => {
+  const headAt = (id: number) =>
+    sql(`UPDATE change_counter SET audit_id = ${id}, audit_hash = (SELECT hash FROM kept WHERE id = ${id})`)
+
+  it('a tail that was cut off together with the head', async () => {
+    await tamper('DELETE FROM audit_events WHERE id > 25')
+    await headAt(25)
+    expect((await verifyDatabase(database, [])).findings).toEqual([])
+    const outcome = await verify('--checkpoint', checkpointFile)
+    expect(outcome.code).toBe(3)
+    expect(findings(outcome)).toEqual([['missing', 26]])
+  })
+
+  it('a trail that was written anew from a row on', async () => {
+    await rewriteFrom(12)
+    expect((await verifyDatabase(database, [])).findings).toEqual([])
+    const { findings } = await verifyDatabase(database, [await openCheckpoint(checkpoint.jws)])
+    expect(findings).toMatchObject([{ kind: 'rewritten', id: ROWS }])
+  })
+
+  it('and one that the database still has shows it as well', async () => {
+    await sql('INSERT INTO audit_checkpoints (id, jws) VALUES ($1, $2)', [checkpoint.id, checkpoint.jws])
+    await rewriteFrom(12)
+    const outcome = await verify()
+    await sql('ALTER TABLE audit_checkpoints DISABLE TRIGGER USER')
+    await sql('DELETE FROM audit_checkpoints')
+    expect(findings(outcome)).toEqual([['rewritten', ROWS]])
+  })
+
+  it.each([
+    [
+      'a checkpoint that was changed',
+      (jws: string) => jws.replace(/\.(.)/, (_, first) => `.${first === 'e' ? 'f' : 'e'}`),
+    ],
+    ['what is no JWS', () => 'nonsense'],
+  ])('%s is refused', async (_, change) => {
+    await expect(openCheckpoint(change(checkpoint.jws))).rejects.toThrow()
+  })
+
+  it('one that is signed with another key is refused', async () => {
+    const outcome = await run(['audit', 'verify', '--checkpoint', checkpointFile, '--key', 'another'], {
+      env: { DATABASE_URL: mintmark.database.applicationUrl },
+    })
+    expect(outcome.code).toBe(3)
+    expect(outcome.stderr).toMatch(/is not trusted/)
+  })
+})
+
+describe('an export', () => {
+  const lines = () => exported.split('\n')
+  async function* parsed(all: string[]) {
+    for (const line of all) yield JSON.parse(line)
+  }
+  const found = async (all: string[], checkpoints: { id: number; hash: string }[] = []) =>
+    (await verifyTrail(parsed(all), { checkpoints })).findings.map(({ kind, id }) => [kind, id])
+
+  it('is verified by the command, with a checkpoint', async () => {
+    const file = join(folder, 'export.ndjson')
+    await writeFile(file, exported)
+    expect(await verify('--file', file, '--checkpoint', checkpointFile)).toMatchObject({ code: 0 })
+    await writeFile(file, `${lines()[0]}\n{"id":2`)
+    expect(await verify('--file', file)).toMatchObject({ code: 3, stderr: expect.stringContaining('line 2') })
+  })
+  it('verifies from a later row on', async () => {
+    expect(await found(lines().slice(10))).toEqual([])
+  })
+  it.each<[string, (all: string[]) => string[], [string, number]]>([
+    ['an edited line', all => all.with(6, all[6]?.replace('"root"', '"r00t"') ?? ''), ['edited', 7]],
+    ['a line that is gone', all => all.toSpliced(6, 1), ['missing', 7]],
+    ['a line that is there twice', all => all.toSpliced(6, 0, all[5] ?? ''), ['moved', 6]],
+    ['lines in another order', all => all.with(6, all[7] ?? '').with(7, all[6] ?? ''), ['missing', 7]],
+  ])('names the place of %s', async (_, change, place) => {
+    expect(await found(change(lines()))).toContainEqual(place)
+  })
+  it('shows a tail that was cut off, held against a checkpoint', async () => {
+    const cut = lines().slice(0, 25)
+    expect(await found(cut)).toEqual([])
+    expect(await found(cut, [await openCheckpoint(checkpoint.jws)])).toEqual([['missing', 26]])
+  })
+})
+
+describe('the table of the trail', () => {
+  it.each([
+    ['UPDATE', "UPDATE audit_events SET actor = 'x' WHERE id = 1"],
+    ['DELETE', 'DELETE FROM audit_events WHERE id = 1'],
+    ['TRUNCATE', 'TRUNCATE audit_events'],
+    ['UPDATE', "UPDATE audit_checkpoints SET jws = 'x'"],
+    ['TRUNCATE', 'TRUNCATE audit_checkpoints'],
+  ])('refuses its owner %s', async (verb, statement) => {
+    await sql('ALTER TABLE audit_checkpoints ENABLE TRIGGER USER')
+    await sql('INSERT INTO audit_checkpoints (id, jws) VALUES (1, $1) ON CONFLICT DO NOTHING', ['x'])
+    await expect(sql(statement)).rejects.toThrow(`is append-only: ${verb} is refused`)
+  })
+})
