@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { mountAdminRoutes } from './admin/admin-app.ts'
 import { AdminAuth } from './admin/admin-auth.ts'
 import { AdminTokens } from './admin-tokens/admin-tokens.ts'
@@ -7,6 +8,8 @@ import { Authenticator } from './api-keys/authenticator.ts'
 import { DeferredWrites } from './api-keys/deferred-writes.ts'
 import { FallbackLookup } from './api-keys/fallback-lookup.ts'
 import { Follower } from './api-keys/follower.ts'
+import { ImportedClients } from './api-keys/imported-clients.ts'
+import { ImportedSecrets } from './api-keys/imported-secrets.ts'
 import { KeyDigests } from './api-keys/key-digest.ts'
 import { KeyStandings } from './api-keys/key-standings.ts'
 import { ReplicaDirectory } from './api-keys/replica-directory.ts'
@@ -40,6 +43,7 @@ import { type Clock, systemClock } from './system/clock.ts'
 import { inTime } from './system/deadline.ts'
 import { FailureLimit } from './system/failure-limit.ts'
 import { processName } from './system/host.ts'
+import { Lanes } from './system/lanes.ts'
 import { createLogger, type Logger } from './system/logger.ts'
 import { Metrics } from './system/metrics.ts'
 import { registerProcessMetrics } from './system/process-metrics.ts'
@@ -77,6 +81,11 @@ export interface Service {
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
 const LAST_REFUSALS_MS = 1_000
+
+/** Of secrets that were imported as bcrypt hashes. */
+const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
+/** Half of the processors, and of the threads that sign as well. */
+const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
 
 /** Of the connections of a process: kept for following and looking up, so that administration cannot hold them up. */
 const DIRECTORY_CONNECTIONS = 2
@@ -127,7 +136,10 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const redigested = (from: string, to: string) => follower.redigest(from, to)
   const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
   const now = () => time.now()
-  const authenticator = new Authenticator({ digests, directory, failures, deferred, now })
+  const lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock })
+  const imported = new ImportedSecrets({ directory, failures, lanes, random })
+  const importedClients = new ImportedClients({ database, random })
+  const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
 
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
@@ -202,7 +214,18 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     tokens: adminTokens,
     failures: new FailureLimit({ perMinute: config.adminFailuresPerMinute }),
   })
-  const administered = { database, tenants, tiers, models, keys, adminTokens, signingKeys, replicas, trail }
+  const administered = {
+    database,
+    tenants,
+    tiers,
+    models,
+    keys,
+    adminTokens,
+    signingKeys,
+    replicas,
+    trail,
+    importedClients,
+  }
   const idempotency = new IdempotencyKeys({ database })
   mountAdminRoutes(adminApp, { ...administered, auth, idempotency, refusals, readiness })
   const {

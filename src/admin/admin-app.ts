@@ -1,6 +1,7 @@
 import { type Express, Router } from 'express'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
+import type { ImportedClients } from '../api-keys/imported-clients.ts'
 import { SYSTEM } from '../audit/audit-event.ts'
 import type { AuditTrail } from '../audit/audit-trail.ts'
 import type { Refusals } from '../audit/refusals.ts'
@@ -21,6 +22,7 @@ import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
+import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { noteRefusals } from './note-refusals.ts'
@@ -39,11 +41,12 @@ interface Services {
   signingKeys: SigningKeys
   replicas: Replicas
   trail: AuditTrail
+  importedClients: ImportedClients
 }
 
 /** Every operation of the admin API. */
 export function adminRoutes(services: Services): AdminRoute[] {
-  const { adminTokens, keys, models, tenants, tiers, trail } = services
+  const { adminTokens, keys, models, tenants, tiers, trail, importedClients } = services
   return [
     ...tenantRoutes(tenants),
     ...keyRoutes(keys, tenants),
@@ -54,6 +57,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens),
     ...auditRoutes(trail),
+    ...importRoutes(importedClients),
   ]
 }
 
@@ -84,6 +88,7 @@ export function mountAdminRoutes(
     res.locals.admin = await auth.authenticate(req.headers.authorization, eventOf(res).source)
     next()
   })
+  router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
   const mounting = { idempotency: options.idempotency, reread: rereader(routes) }
   for (const definition of routes) mountRoute(router, definition, mounting)

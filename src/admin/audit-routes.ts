@@ -10,7 +10,11 @@ const LIST = '/audit-events'
 const EXPORT = '/audit-events/export'
 const MOST_EXPORTED = 5_000
 
-const name = z.string().min(1, 'must not be empty').max(200, 'must be at most 200 characters')
+const name = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(200, 'must be at most 200 characters')
+  .refine(text => !text.includes('\0'), 'must not have a NUL')
 const filters = {
   actor: name.optional(),
   action: name.optional(),

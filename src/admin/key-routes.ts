@@ -14,7 +14,7 @@ import { type AdminRoute, route, type Target } from './route.ts'
 
 const LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
-const settings = {
+export const settings = {
   name: field.displayName,
   description: field.description,
   tier: field.tierName.nullable(),
@@ -165,7 +165,7 @@ function actionRoutes(
   ]
 }
 
-function toPatch(given: z.output<typeof keyPatch>): KeyPatch {
+export function toPatch(given: z.output<typeof keyPatch>): KeyPatch {
   const { token_ttl_seconds, expires_at, ...same } = given
   return withoutUndefined({ ...same, tokenTtlSeconds: token_ttl_seconds, expiresAt: expires_at })
 }
@@ -196,6 +196,10 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,
+      imported: secret.imported && {
+        client_id: secret.imported.clientId,
+        scheme: secret.imported.scheme,
+      },
     })),
     effective: rights && {
       tier: rights.tier,

@@ -24,6 +24,7 @@ const INSTALLATION_RIGHTS = [
   'installation:write',
   'audit:read',
   'audit:export',
+  'clients:import',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

@@ -15,6 +15,8 @@ interface SecretRow {
   ends_at: string | null
   revoked_at: string | null
   last_used_at: string | null
+  client_id: string | null
+  scheme: 'bcrypt' | 'sha256' | null
 }
 
 function selectKeys(db: Handle) {
@@ -35,7 +37,8 @@ function selectKeys(db: Handle) {
       grantedNames('key', keyId, 'adapter').as('adapters'),
       sql<SecretRow[]>`coalesce((
         SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'ends_at', s.ends_at,
-          'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at) ORDER BY s.seq DESC)
+          'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at,
+          'client_id', s.client_id, 'scheme', s.scheme) ORDER BY s.seq DESC)
         FROM api_key_secrets AS s WHERE s.key_id = ${keyId}), '[]')`.as('secrets'),
     ])
 }
@@ -50,6 +53,8 @@ const toSecret = (row: SecretRow): ApiKeySecret => ({
   endsAt: date(row.ends_at),
   revokedAt: date(row.revoked_at),
   lastUsedAt: date(row.last_used_at),
+  imported:
+    row.client_id !== null && row.scheme !== null ? { clientId: row.client_id, scheme: row.scheme } : null,
 })
 
 const toApiKey = (row: Row): ApiKey => ({
@@ -173,11 +178,19 @@ export async function insertApiKey(
   tenantId: string,
   settings: ApiKeySettings,
 ): Promise<void> {
-  await trx
-    .insertInto('api_keys')
-    .values({ id, tenant_id: tenantId, ...columns(settings) })
-    .execute()
-  await replaceGrants(trx, 'key', id, [...(settings.models ?? []), ...(settings.adapters ?? [])])
+  await insertApiKeys(trx, [{ id, tenantId, settings }])
+}
+
+export async function insertApiKeys(
+  trx: Handle,
+  keys: readonly { id: string; tenantId: string; settings: ApiKeySettings }[],
+): Promise<void> {
+  const rows = keys.map(({ id, tenantId, settings }) => ({ id, tenant_id: tenantId, ...columns(settings) }))
+  await trx.insertInto('api_keys').values(rows).execute()
+  for (const { id, settings } of keys) {
+    const granted = [...(settings.models ?? []), ...(settings.adapters ?? [])]
+    if (granted.length > 0) await replaceGrants(trx, 'key', id, granted)
+  }
 }
 
 export async function updateApiKey(trx: Handle, id: string, settings: ApiKeySettings): Promise<void> {

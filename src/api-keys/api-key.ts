@@ -37,6 +37,8 @@ export interface ApiKeySecret {
   endsAt: Date | null
   revokedAt: Date | null
   lastUsedAt: Date | null
+  /** null: a secret of ours; otherwise one that was imported, with the client_id that it goes with. */
+  imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
 }
 
 export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'

@@ -3,6 +3,7 @@ import { type EffectiveRights, knownRights } from '../tenants/rights.ts'
 import { parseCredential } from './api-key.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
+import type { ImportedSecrets } from './imported-secrets.ts'
 import type { KeyDigest, KeyDigests } from './key-digest.ts'
 
 /** A credential as it was presented. `clientId` may name the key or its tenant, and may be absent. */
@@ -28,6 +29,7 @@ type Unauthentic =
   | 'malformed'
   | 'unknown'
   | 'client_mismatch'
+  | 'wrong_secret'
   | 'secret_revoked'
   | 'secret_ended'
   | 'key_revoked'
@@ -51,6 +53,7 @@ export class Authenticator {
   readonly #digests: KeyDigests
   readonly #directory: Directory
   readonly #failures: FailureLimit
+  readonly #imported: ImportedSecrets
   readonly #deferred: DeferredWrites
   readonly #now: () => number
 
@@ -59,12 +62,14 @@ export class Authenticator {
     digests: KeyDigests
     directory: Directory
     failures: FailureLimit
+    imported: ImportedSecrets
     deferred: DeferredWrites
     now: () => number
   }) {
     this.#digests = options.digests
     this.#directory = options.directory
     this.#failures = options.failures
+    this.#imported = options.imported
     this.#deferred = options.deferred
     this.#now = options.now
   }
@@ -75,6 +80,8 @@ export class Authenticator {
    */
   async authenticate(credential: Credential, source: string | undefined): Promise<Authentication> {
     const parts = parseCredential(credential.secret)
+    if (!parts && credential.clientId !== undefined)
+      return this.#authenticateImported(credential.clientId, credential.secret, source)
     if (parts?.prefix !== 'mmk') return unauthentic('malformed')
     const digests = this.#digests.forFinding(credential.secret)
     const found = this.#directory.find(digests) ?? (await this.#lookUp(digests, source))
@@ -85,6 +92,22 @@ export class Authenticator {
     return answer
   }
 
+  /** A secret that has not our form may be one of another system, by the client_id of that system. */
+  async #authenticateImported(
+    clientId: string,
+    secret: string,
+    source: string | undefined,
+  ): Promise<Authentication> {
+    const checked = await this.#imported.check(clientId, secret, source)
+    if (checked.kind === 'unknown') return unauthentic('malformed')
+    if (checked.kind === 'limited') return limited(checked.retryAfterSeconds)
+    const { kind, found } = checked
+    const now = this.#now()
+    const answer = kind === 'right' ? judge(found, undefined, now) : unauthentic('wrong_secret', found.keyId)
+    this.#note(answer, { found, digests: [], now })
+    return answer
+  }
+
   /** A key that nobody has costs its source a failure; one that is known, or turns out to be, never does. */
   async #lookUp(
     digests: readonly KeyDigest[],
@@ -92,10 +115,7 @@ export class Authenticator {
   ): Promise<SecretSnapshot | Refusal | undefined> {
     if (this.#directory.knows(digests)) return this.#directory.lookUp(digests)
     const allowance = await this.#failures.take(source)
-    if (!allowance.granted) {
-      const { retryAfterSeconds } = allowance
-      return { ok: false, kind: 'limited', reason: 'too_many_failures', retryAfterSeconds }
-    }
+    if (!allowance.granted) return limited(allowance.retryAfterSeconds)
     const found = await this.#directory.lookUp(digests).catch(fault => {
       allowance.giveBack()
       throw fault
@@ -147,6 +167,13 @@ export function judge(found: SecretSnapshot, clientId: string | undefined, now: 
     },
   }
 }
+
+const limited = (retryAfterSeconds: number): Refusal => ({
+  ok: false,
+  kind: 'limited',
+  reason: 'too_many_failures',
+  retryAfterSeconds,
+})
 
 function unauthentic(reason: Unauthentic, keyId?: string): Refusal {
   return { ok: false, kind: 'unauthentic', reason, ...(keyId !== undefined && { keyId }) }

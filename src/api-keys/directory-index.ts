@@ -1,5 +1,6 @@
 import { type Catalogue, effectiveTier, type KeyRights, type TenantRights } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
+import { bcryptCost, type ImportedHash, type Imports } from './imported-client.ts'
 import type { KeyStanding } from './key-standing.ts'
 
 /** A key with the secrets that still open something. Instants are epoch milliseconds. */
@@ -14,9 +15,11 @@ export interface KnownKey {
 
 export interface KnownSecret {
   id: string
-  /** Base64, as the index is asked. */
+  /** As the index is asked: base64, or the name of an imported client. */
   digest: string
   endsAt: number | null
+  /** Absent: a secret of ours. */
+  imported?: ImportedHash
 }
 
 export interface KnownTenant {
@@ -51,6 +54,8 @@ export class DirectoryIndex {
   readonly #secrets = new Map<string, Entry>()
   readonly #keys = new Map<string, KnownKey>()
   readonly #tenants = new Map<string, KnownTenant>()
+  /** How many secrets were imported, by the cost of a comparison: null for a hash that costs nothing. */
+  readonly #imported = new Map<number | null, number>()
   #catalogue: Catalogue
   /** A key had no room, so some keys are found in Postgres only. */
   overflowed = false
@@ -71,6 +76,14 @@ export class DirectoryIndex {
   /** Whether there is such a secret, whatever has become of its tenant. */
   knows(digest: string): boolean {
     return this.#secrets.has(digest)
+  }
+
+  /** Undefined when no client was imported, as far as is known here. */
+  get imports(): Imports | undefined {
+    if (this.#imported.size === 0) return this.overflowed ? { commonCost: null } : undefined
+    const costs = [...this.#imported].filter(([cost]) => cost !== null)
+    const [common] = costs.sort(([, one], [, other]) => other - one)
+    return { commonCost: common?.[0] ?? null }
   }
 
   keyIds(): IterableIterator<string> {
@@ -133,14 +146,20 @@ export class DirectoryIndex {
     const tenantId = this.#tenants.get(key.tenantId)?.id ?? key.tenantId
     const kept = { ...key, tenantId }
     this.#keys.set(kept.id, kept)
-    for (const secret of kept.secrets) this.#secrets.set(secret.digest, { key: kept, secret })
+    for (const secret of kept.secrets) {
+      this.#secrets.set(secret.digest, { key: kept, secret })
+      this.#countImported(secret, 1)
+    }
   }
 
   remove(keyId: string): void {
     const key = this.#keys.get(keyId)
     if (!key) return
     this.#keys.delete(keyId)
-    for (const { digest } of key.secrets) this.#secrets.delete(digest)
+    for (const secret of key.secrets) {
+      this.#secrets.delete(secret.digest)
+      this.#countImported(secret, -1)
+    }
   }
 
   putTenant(tenant: KnownTenant): void {
@@ -169,6 +188,14 @@ export class DirectoryIndex {
     }
   }
 
+  #countImported({ imported }: KnownSecret, more: 1 | -1): void {
+    if (!imported) return
+    const cost = bcryptCost(imported)
+    const count = (this.#imported.get(cost) ?? 0) + more
+    if (count > 0) this.#imported.set(cost, count)
+    else this.#imported.delete(cost)
+  }
+
   #removeKeysOf(tenantIds: ReadonlySet<string>): void {
     for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
   }
@@ -186,6 +213,7 @@ export function snapshotOf(known: {
     secretDigest: secret.digest,
     secretEndsAt: secret.endsAt,
     secretRevoked: false,
+    ...(secret.imported && { imported: secret.imported }),
     keyId: key.id,
     keyExpiresAt: key.expiresAt,
     keyDisabled: key.disabled,

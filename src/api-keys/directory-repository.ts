@@ -6,10 +6,12 @@ import type { SecretChecks } from '../database/installation-secrets.ts'
 import type { Catalogue } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KnownKey, type KnownTenant, type News, snapshotOf } from './directory-index.ts'
+import { clientIdOf, type ImportedHash, isClientName } from './imported-client.ts'
 import {
   type CatalogueRow,
   catalogueJson,
   epochMs,
+  foundBy,
   type KeyRow,
   listOf,
   selectKeys,
@@ -154,17 +156,22 @@ export async function lookUpSecrets(
   digests: readonly string[],
   tokenTtlSeconds: number,
 ): Promise<{ found: LookedUp[]; pepperChecks: SecretChecks }> {
-  const wanted = digests.map(digest => Buffer.from(digest, 'base64'))
+  const [clients, wanted] = [
+    digests.filter(name => isClientName(name)).map(name => clientIdOf(name)),
+    digests.filter(name => !isClientName(name)).map(digest => Buffer.from(digest, 'base64')),
+  ]
   const { rows } = await sql<{ pepper_checks: SecretChecks; catalogue: CatalogueRow; found: LookupRow[] }>`
     SELECT (SELECT pepper_checks FROM installation) AS pepper_checks,
       ${catalogueJson} AS catalogue,
       ${listOf(sql`
-        SELECT encode(s.digest, 'base64') AS digest, s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
+        SELECT ${foundBy} AS digest, s.scheme, s.hash, s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
           s.revoked_at IS NOT NULL AS secret_revoked, k.revoked_at IS NOT NULL AS key_revoked,
           (SELECT row_to_json(key) FROM (${selectKeys(sql`k.id = s.key_id`)}) AS key) AS key,
           (SELECT row_to_json(tenant) FROM (${selectTenants(sql`t.id = k.tenant_id`)}) AS tenant) AS tenant
         FROM api_key_secrets AS s JOIN api_keys AS k ON k.id = s.key_id
-        WHERE s.digest = ANY (${wanted}::bytea[])`)} AS found`.execute(db)
+        WHERE s.digest = ANY (${wanted}::bytea[]) OR s.client_id = ANY (${clients}::text[])`)} AS found`.execute(
+    db,
+  )
   const row = onlyRow(rows)
   const catalogue = toCatalogue(row.catalogue, tokenTtlSeconds)
   return { found: row.found.map(each => toLookedUp(each, catalogue)), pepperChecks: row.pepper_checks }
@@ -172,6 +179,8 @@ export async function lookUpSecrets(
 
 interface LookupRow {
   digest: string
+  scheme: ImportedHash['scheme'] | null
+  hash: string
   secret_id: string
   ends_at: number | null
   secret_revoked: boolean
@@ -182,7 +191,9 @@ interface LookupRow {
 
 function toLookedUp(row: LookupRow, catalogue: Catalogue): LookedUp {
   const key = toKey(row.key)
-  const secret = { id: row.secret_id, digest: row.digest, endsAt: row.ends_at }
+  const { scheme, hash } = row
+  const imported = scheme === null ? {} : { imported: { scheme, hash } }
+  const secret = { id: row.secret_id, digest: row.digest, endsAt: row.ends_at, ...imported }
   const known = snapshotOf({ key, secret, tenant: toTenant(row.tenant), catalogue })
   const snapshot = { ...known, secretRevoked: row.secret_revoked, keyRevoked: row.key_revoked }
   return { digest: row.digest, snapshot, key: row.key_revoked ? undefined : key }

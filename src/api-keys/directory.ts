@@ -1,11 +1,14 @@
 import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
+import type { ImportedHash, Imports } from './imported-client.ts'
 import type { KeyDigest } from './key-digest.ts'
 
 /** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {
   secretId: string
-  /** Base64: what it was found by. */
+  /** What it was found by: base64, or the name of an imported client. */
   secretDigest: string
+  /** Absent: a secret of ours. */
+  imported?: ImportedHash
   secretEndsAt: number | null
   secretRevoked: boolean
   keyId: string
@@ -26,6 +29,12 @@ export interface Directory {
   /** Whether the secret is known, from however long ago. */
   knows(digests: readonly KeyDigest[]): boolean
   knowsKey(keyId: string): boolean
+  /** Of clients that were imported; undefined: there are none. */
+  readonly imports: Imports | undefined
+  /** As `find`, `knows` and `lookUp`, for an imported client by its own client_id. */
+  findClient(clientId: string): SecretSnapshot | undefined
+  knowsClient(clientId: string): boolean
+  lookUpClient(clientId: string): Promise<SecretSnapshot | undefined>
   /** From Postgres. @throws {Unavailable} when it cannot be told whether the secret is known. */
   lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined>
 }

@@ -13,6 +13,7 @@ import { keyDifferences } from './directory-difference.ts'
 import type { KnownKey } from './directory-index.ts'
 import { type Copy, loadCopy } from './directory-load.ts'
 import { readNews } from './directory-repository.ts'
+import type { Imports } from './imported-client.ts'
 import type { KeyStanding } from './key-standing.ts'
 
 /** Longer than this nobody who changed something waits to hear that it is applied here. */
@@ -159,6 +160,10 @@ export class Follower {
       if (kind === 'key') this.#copy.index.remove(id)
       if (kind === 'tenant') this.#copy.index.removeTenant(id)
     }
+  }
+
+  get imports(): Imports | undefined {
+    return this.#copy?.index.imports
   }
 
   /** A key that was looked up at a moment since which nothing about it has changed: known from now on, if there is room. */

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { KnownKey, KnownTenant } from './directory-index.ts'
+import type { ImportedHash } from './imported-client.ts'
 
 /**
  * The pieces of SQL that the reads of the directory are made of, and what their rows mean. Rows are fit for JSON, so
@@ -11,6 +12,9 @@ import type { KnownKey, KnownTenant } from './directory-index.ts'
 export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(column)}) * 1000)::float8`
 const notPast = (column: string) => sql`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
 
+/** What a secret `s` is found by: its digest in base64, or its client_id, which cannot look like one. */
+export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
+
 /** Keys with the secrets that still open something. `which` is a condition on `k`, and what may follow one. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
@@ -18,7 +22,7 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
     json_build_array(k.tier, k.scopes, k.audiences, k.token_ttl_seconds,
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
-    (SELECT json_agg(json_build_array(s.id, encode(s.digest, 'base64'), ${epochMs('s.ends_at')}) ORDER BY s.seq)
+    (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash) ORDER BY s.seq)
       FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.revoked_at IS NULL AND ${notPast('s.ends_at')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
 
@@ -50,7 +54,15 @@ export interface KeyRow {
   disabled: boolean
   /** JSON, of which most keys have the same. */
   rights: string
-  secrets: [id: string, digest: string, endsAt: number | null][] | null
+  secrets:
+    | [
+        id: string,
+        digest: string,
+        endsAt: number | null,
+        scheme: ImportedHash['scheme'] | null,
+        hash: string,
+      ][]
+    | null
 }
 
 export interface TenantRow {
@@ -77,7 +89,12 @@ export const toKey = (row: KeyRow): KnownKey => ({
   expiresAt: row.expires_at,
   disabled: row.disabled,
   rights: toRights(row.rights),
-  secrets: (row.secrets ?? []).map(([id, digest, endsAt]) => ({ id, digest, endsAt })),
+  secrets: (row.secrets ?? []).map(([id, digest, endsAt, scheme, hash]) => ({
+    id,
+    digest,
+    endsAt,
+    ...(scheme !== null && { imported: { scheme, hash } }),
+  })),
 })
 
 /** Past this many different rights, remembering them would cost more than it saves. */

@@ -1,6 +1,7 @@
 import type { Directory, SecretSnapshot } from './directory.ts'
 import type { FallbackLookup } from './fallback-lookup.ts'
 import type { Follower } from './follower.ts'
+import { clientName, type Imports } from './imported-client.ts'
 import type { KeyDigest } from './key-digest.ts'
 
 /**
@@ -26,6 +27,22 @@ export class ReplicaDirectory implements Directory {
 
   knowsKey(keyId: string): boolean {
     return this.#follower.knowsKey(keyId)
+  }
+
+  get imports(): Imports | undefined {
+    return this.#follower.imports
+  }
+
+  findClient(clientId: string): SecretSnapshot | undefined {
+    return this.#follower.find([clientName(clientId)])
+  }
+
+  knowsClient(clientId: string): boolean {
+    return this.#follower.knows([clientName(clientId)])
+  }
+
+  lookUpClient(clientId: string): Promise<SecretSnapshot | undefined> {
+    return this.#fallback.find([clientName(clientId)])
   }
 
   lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined> {

@@ -6,6 +6,7 @@ import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
@@ -60,6 +61,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     installationCommands,
     adminTokenCommands,
     auditCommands,
+    importCommand,
   ]) {
     commands(program, environment)
   }

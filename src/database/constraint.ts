@@ -52,6 +52,8 @@ const CONSTRAINTS: Record<string, () => Error> = {
       'model_in_use',
       'A key is narrowed to this model or adapter: take it out of its list first.',
     ),
+  api_key_secrets_client_id: () =>
+    new Conflict('client_id_taken', 'A client of this client_id was imported meanwhile. Look again.'),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
 }
 

@@ -114,12 +114,15 @@ interface ApiKeySecretTable {
   id: string
   seq: Sequence
   key_id: string
-  digest: Buffer
-  pepper_id: string
+  digest: Nullable<Buffer>
+  pepper_id: Nullable<string>
   created_at: Generated<Date>
   ends_at: Nullable<Date>
   revoked_at: Nullable<Date>
   last_used_at: Nullable<Date>
+  client_id: Nullable<string>
+  scheme: Nullable<'bcrypt' | 'sha256'>
+  hash: Nullable<string>
 }
 
 interface SigningKeyTable {

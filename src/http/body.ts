@@ -5,11 +5,11 @@ import { RequestError, requestError } from './request-error.ts'
 const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
 
-/** Reads the whole body as bytes, at most `limit`, into `req.body`. Compressed bodies are refused, not inflated. */
+/** Reads the whole body as bytes, at most `limit`, into `req.body`, unless it is there already. Compressed bodies are refused, not inflated. */
 export function rawBody(limit: number): RequestHandler[] {
   // Express would answer a body that is too long only once all of it has arrived.
   const refuseAnnounced: RequestHandler = (req, _res, next) => {
-    const tooLong = Number(req.headers['content-length'] ?? 0) > limit
+    const tooLong = req.body === undefined && Number(req.headers['content-length'] ?? 0) > limit
     next(tooLong ? requestError(413) : undefined)
   }
   return [refuseAnnounced, express.raw({ type: () => true, limit, inflate: false })]

@@ -14,6 +14,7 @@ export const newExchangeOutcomes = (): ExchangeOutcomes => ({
   malformed: 0,
   unknown: 0,
   client_mismatch: 0,
+  wrong_secret: 0,
   secret_revoked: 0,
   secret_ended: 0,
   key_revoked: 0,

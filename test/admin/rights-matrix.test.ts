@@ -23,6 +23,7 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'signing-keys:rewrap': ['owner', 'operator'],
   'installation:read': ['owner', 'operator', 'auditor'],
   'installation:write': ['owner'],
+  'clients:import': ['owner', 'operator'],
   'audit:read': ['owner', 'operator', 'auditor'],
   'audit:export': ['owner', 'operator', 'auditor'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],

@@ -194,6 +194,7 @@ describe('states', () => {
         endsAt: at(ends),
         createdAt: new Date(NOW),
         lastUsedAt: null,
+        imported: null,
       })),
     }
     expect(usableSecrets(key, NOW).map(usable => usable.id)).toEqual(['c', 'd'])

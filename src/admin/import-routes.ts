@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
+import type { ClientToImport, ImportedClients, ImportedRow } from '../api-keys/imported-clients.ts'
+import { ok } from './answer.ts'
+import * as field from './fields.ts'
+import { settings, toPatch } from './key-routes.ts'
+import { type AdminRoute, route } from './route.ts'
+
+export const IMPORT_PATH = '/imported-clients'
+export const LONGEST_IMPORT_BYTES = 1_048_576
+const MOST_CLIENTS = 1_000
+
+const client = z.strictObject({
+  client_id: z
+    .string('must be text')
+    .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without space'),
+  tenant: field.tenantId,
+  scheme: z.enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"'),
+  hash: z.string('must be text').max(100, 'must be at most 100 characters'),
+  ...z.object({ ...settings, labels: field.labels }).partial().shape,
+})
+const body = z.strictObject({
+  clients: z
+    .array(client, 'must be a list')
+    .min(1, 'must not be empty')
+    .max(MOST_CLIENTS, `must have at most ${MOST_CLIENTS} entries`),
+})
+const query = z.strictObject({
+  dry_run: z.enum(['true', 'false'], 'must be true or false').default('false'),
+})
+
+/** Clients of another system, with the hashes of their secrets: all of a list, or none. */
+export function importRoutes(clients: ImportedClients): AdminRoute[] {
+  return [
+    route({
+      method: 'post',
+      path: IMPORT_PATH,
+      right: 'clients:import',
+      query,
+      body,
+      handle: async ({ actor, query: { dry_run }, body }) => {
+        const given = body.clients.map(toClient)
+        const isRehearsal = dry_run === 'true'
+        const rows = isRehearsal ? await clients.rehearse(given) : await clients.import(actor, given)
+        return ok({ dry_run: isRehearsal, ...counts(rows), rows: rows.map(toWire) })
+      },
+    }),
+  ]
+}
+
+function toClient(given: z.output<typeof client>): ClientToImport {
+  const { client_id: clientId, tenant: tenantId, scheme, hash, ...rest } = given
+  return { clientId, tenantId, scheme, hash, settings: toPatch(rest) }
+}
+
+function counts(rows: readonly ImportedRow[]) {
+  const count = (result: ImportedRow['result']) => rows.filter(row => row.result === result).length
+  return { created: count('created'), exists: count('exists'), refused: count('refused') }
+}
+
+function toWire(row: ImportedRow, index: number) {
+  const common = { row: index + 1, client_id: row.clientId, result: row.result }
+  return row.result === 'refused'
+    ? { ...common, key: null, errors: row.faults }
+    : { ...common, key: row.keyId, errors: [] }
+}

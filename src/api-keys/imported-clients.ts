@@ -1,0 +1,144 @@
+import { type Actor, fieldChanges } from '../audit/audit-event.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
+import { readInstallation } from '../database/installation.ts'
+import { type Fault, Invalid } from '../errors.ts'
+import type { Random } from '../system/random.ts'
+import { registeredModels } from '../tenants/model-repository.ts'
+import { findTenants } from '../tenants/tenant-repository.ts'
+import { type ApiKeySettings, randomId } from './api-key.ts'
+import { insertApiKeys } from './api-key-repository.ts'
+import { type ImportedHash, parseHash } from './imported-client.ts'
+import { findImported, insertImported, type StoredImport } from './imported-client-repository.ts'
+import {
+  defaultKeySettings,
+  type KeyPatch,
+  keyFaults,
+  longestLifetime,
+  patchedSettings,
+} from './key-settings.ts'
+
+/** A client as another system had it. */
+export interface ClientToImport {
+  clientId: string
+  tenantId: string
+  scheme: ImportedHash['scheme']
+  /** As it was given. */
+  hash: string
+  /** What its key may do; what is left out is as for any new key. */
+  settings: KeyPatch
+}
+
+/** What became of one client, or would: `exists` is one that was imported just so before. */
+export type ImportedRow =
+  | { clientId: string; result: 'created' | 'exists'; keyId: string | null }
+  | { clientId: string; result: 'refused'; faults: Fault[] }
+
+interface PlannedRow {
+  client: ClientToImport
+  settings: ApiKeySettings
+  hash: ImportedHash | undefined
+  existing: StoredImport | undefined
+  faults: Fault[]
+}
+
+/** Brings in clients of another system: all of a list, or none. */
+export class ImportedClients {
+  readonly #database: Database
+  readonly #random: Random
+
+  constructor(options: { database: Database; random: Random }) {
+    this.#database = options.database
+    this.#random = options.random
+  }
+
+  /** What `import` would do now. */
+  async rehearse(clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
+    const rows = await this.#database.read(db => plan(db, clients))
+    return rows.map(row => report(row, row.existing?.keyId ?? null))
+  }
+
+  /**
+   * In one transaction. Clients that were imported just so before are left as they are, so that a list can be sent again.
+   * @throws {Invalid} for the whole list, with the faults of each client under its index.
+   */
+  async import(actor: Actor, clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
+    return mutate(this.#database, actor, async mutation => {
+      const rows = await plan(mutation.trx, clients)
+      const faults = rows.flatMap((row, index) =>
+        row.faults.map(({ pointer, message }) => ({ pointer: `/clients/${index}${pointer}`, message })),
+      )
+      if (faults.length > 0) throw new Invalid(faults)
+      return this.#insert(mutation, rows)
+    })
+  }
+
+  async #insert({ trx, record }: Mutation, rows: readonly PlannedRow[]): Promise<ImportedRow[]> {
+    const made = rows.map(row => ({ row, id: row.existing?.keyId ?? `key_${randomId(this.#random)}` }))
+    const fresh = made.flatMap(({ row, id }) => {
+      if (row.existing || !row.hash) return []
+      const { clientId, tenantId } = row.client
+      const secret = { ...row.hash, id: `sec_${randomId(this.#random)}`, keyId: id, clientId }
+      return [{ id, tenantId, settings: row.settings, secret }]
+    })
+    if (fresh.length > 0) {
+      await insertApiKeys(trx, fresh)
+      await insertImported(
+        trx,
+        fresh.map(({ secret }) => secret),
+      )
+    }
+    for (const { id, tenantId, settings, secret } of fresh) {
+      const { clientId, scheme } = secret
+      const changes = fieldChanges(undefined, { ...settings, secretId: secret.id, clientId, scheme })
+      record(
+        { action: 'key.import', targetKind: 'key', targetId: id, tenantId, changes },
+        { kind: 'key', id },
+      )
+    }
+    return made.map(({ row, id }) => report(row, id))
+  }
+}
+
+const report = (row: PlannedRow, keyId: string | null): ImportedRow => {
+  const { clientId } = row.client
+  if (row.faults.length > 0) return { clientId, result: 'refused', faults: row.faults }
+  return { clientId, result: row.existing ? 'exists' : 'created', keyId }
+}
+
+/** What each client would become, and what is wrong with it. */
+async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<PlannedRow[]> {
+  const tenants = await findTenants(db, [...new Set(clients.map(({ tenantId }) => tenantId))])
+  const stored = await findImported(
+    db,
+    clients.map(({ clientId }) => clientId),
+  )
+  const models = await registeredModels(db)
+  const { policy } = await readInstallation(db)
+  const now = await databaseNow(db)
+  const seen = new Set<string>()
+  return clients.map(client => {
+    const { clientId, tenantId, settings: given } = client
+    const faults: Fault[] = []
+    if (seen.has(clientId)) faults.push({ pointer: '/client_id', message: 'is in the list before' })
+    seen.add(clientId)
+    const hash = parseHash(client.scheme, client.hash)
+    if ('fault' in hash) faults.push({ pointer: '/hash', message: hash.fault })
+    const tenant = tenants.get(tenantId)
+    const longest = longestLifetime(policy, tenant ?? null)
+    const settings = patchedSettings(defaultKeySettings(longest, now), { name: clientId, ...given })
+    if (!tenant) faults.push({ pointer: '/tenant', message: 'is no tenant' })
+    else {
+      const limits = { tenant, policy, now, models: tenant.models ?? models }
+      faults.push(...keyFaults(settings, { ...given, scopes: settings.scopes }, limits))
+    }
+    const existing = stored.get(clientId)
+    if (existing && !isSame(existing, client, hash))
+      faults.push({ pointer: '/client_id', message: `was imported before, as ${existing.keyId}` })
+    return { client, settings, hash: 'fault' in hash ? undefined : hash, existing, faults }
+  })
+}
+
+const isSame = (stored: StoredImport, { tenantId }: ClientToImport, hash: ImportedHash | { fault: string }) =>
+  'hash' in hash && stored.tenantId === tenantId && stored.scheme === hash.scheme && stored.hash === hash.hash

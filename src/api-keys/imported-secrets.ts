@@ -1,0 +1,126 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import bcrypt from 'bcrypt'
+import type { FailureLimit } from '../system/failure-limit.ts'
+import type { Lanes } from '../system/lanes.ts'
+import type { Random } from '../system/random.ts'
+import type { Directory, SecretSnapshot } from './directory.ts'
+import { IMPORTED_CLIENT_ID } from './imported-client.ts'
+
+/** What came of a client_id and a secret of another system. */
+export type CheckedSecret =
+  | { kind: 'right' | 'wrong'; found: SecretSnapshot }
+  | { kind: 'unknown' }
+  | { kind: 'limited'; retryAfterSeconds: number }
+
+/** bcrypt reads no further, so a longer secret would be as good as its beginning. */
+const LONGEST_BCRYPT_BYTES = 72
+const MOST_REMEMBERED = 10_000
+/** Of nobody: for taking as long as a comparison does. */
+const NOBODYS_SALT_AND_HASH = `${'a'.repeat(21)}u${'a'.repeat(31)}`
+
+/**
+ * Checks secrets that were imported as hashes. A bcrypt comparison costs a tenth of a second of a core, so it is made
+ * in a bounded queue, after the limit on failures, and for unknown clients and wrong secrets of any scheme alike. A
+ * secret that was right is remembered, as a digest under a key of this process, for as long as the client has that hash.
+ */
+export class ImportedSecrets {
+  readonly #directory: Directory
+  readonly #failures: FailureLimit
+  readonly #lanes: Lanes
+  readonly #ownKey: Buffer
+  /** By secret id, oldest first. */
+  readonly #remembered = new Map<string, { hash: string; digest: Buffer }>()
+  /** By client and digest: comparisons that are under way. */
+  readonly #comparing = new Map<string, Promise<boolean>>()
+
+  constructor(options: { directory: Directory; failures: FailureLimit; lanes: Lanes; random: Random }) {
+    this.#directory = options.directory
+    this.#failures = options.failures
+    this.#lanes = options.lanes
+    this.#ownKey = options.random.bytes(32)
+  }
+
+  /** @throws {Unavailable} when there is no room to compare, or it cannot be told whether the client is known. */
+  async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
+    if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'unknown' }
+    const found = this.#directory.findClient(clientId)
+    if (found && this.#remembers(found, secret)) return { kind: 'right', found }
+    const allowance = await this.#failures.take(source)
+    if (!allowance.granted) return { kind: 'limited', retryAfterSeconds: allowance.retryAfterSeconds }
+    try {
+      const known = found ?? (await this.#lookUp(clientId, secret))
+      if (!known) return { kind: 'unknown' }
+      const kind = (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong'
+      // What was revoked is not remembered by the directory, and costs as much each time.
+      if (kind === 'right' && !known.keyRevoked && !known.secretRevoked) allowance.giveBack()
+      return { kind, found: known }
+    } catch (fault) {
+      allowance.giveBack()
+      throw fault
+    }
+  }
+
+  /** One that this replica does not know. That takes as long as a comparison, whatever comes of it. */
+  async #lookUp(clientId: string, secret: string): Promise<SecretSnapshot | undefined> {
+    const [found] = await Promise.all([
+      this.#directory.lookUpClient(clientId),
+      this.#compareNothing(clientId, secret),
+    ])
+    return found
+  }
+
+  async #compare(clientId: string, found: SecretSnapshot, secret: string): Promise<boolean> {
+    const digest = this.#digest(secret)
+    const right = await this.#isRight(clientId, found, secret, digest)
+    if (right) this.#remember(found, digest)
+    // A bcrypt hash has been compared by now.
+    else if (found.imported?.scheme !== 'bcrypt') await this.#compareNothing(clientId, secret)
+    return right
+  }
+
+  async #isRight(clientId: string, found: SecretSnapshot, secret: string, digest: Buffer): Promise<boolean> {
+    if (!found.imported) return false
+    const { scheme, hash } = found.imported
+    if (scheme === 'sha256') return timingSafeEqual(sha256(secret), Buffer.from(hash, 'hex'))
+    const usable = Buffer.byteLength(secret) <= LONGEST_BCRYPT_BYTES && !secret.includes('\0')
+    const name = `${found.secretId} ${hash} ${digest.toString('base64')}`
+    const comparing =
+      this.#comparing.get(name) ?? this.#lanes.run(clientId, () => bcrypt.compare(secret, hash))
+    this.#comparing.set(name, comparing)
+    try {
+      return (await comparing) && usable
+    } finally {
+      this.#comparing.delete(name)
+    }
+  }
+
+  async #compareNothing(clientId: string, secret: string): Promise<void> {
+    const cost = this.#directory.imports?.commonCost
+    if (cost === null || cost === undefined) return
+    const hash = `$2b$${String(cost).padStart(2, '0')}$${NOBODYS_SALT_AND_HASH}`
+    await this.#lanes.run(clientId, () => bcrypt.compare(secret, hash))
+  }
+
+  #remembers({ secretId, imported }: SecretSnapshot, secret: string): boolean {
+    const known = this.#remembered.get(secretId)
+    return (
+      known?.hash === imported?.hash &&
+      known !== undefined &&
+      timingSafeEqual(known.digest, this.#digest(secret))
+    )
+  }
+
+  #remember({ secretId, imported }: SecretSnapshot, digest: Buffer): void {
+    if (!imported) return
+    this.#remembered.delete(secretId)
+    const [oldest] = this.#remembered.keys()
+    if (oldest !== undefined && this.#remembered.size >= MOST_REMEMBERED) this.#remembered.delete(oldest)
+    this.#remembered.set(secretId, { hash: imported.hash, digest })
+  }
+
+  #digest(secret: string): Buffer {
+    return createHmac('sha256', this.#ownKey).update(secret).digest()
+  }
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest()

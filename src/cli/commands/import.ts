@@ -1,0 +1,76 @@
+import type { Command } from 'commander'
+import { Refusal } from '../admin-client.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { clientsOf, readClients } from '../import-file.ts'
+import type { View } from '../output.ts'
+import { action, resultVerb } from '../verb.ts'
+
+interface ImportReport {
+  dry_run: boolean
+  created: number
+  exists: number
+  refused: number
+  rows: ImportedRow[]
+}
+
+interface ImportedRow {
+  row: number
+  client_id: string
+  result: string
+  key: string | null
+  errors: { pointer: string; message: string }[]
+}
+
+const VIEW: View<ImportedRow> = {
+  plural: 'clients',
+  id: row => row.key ?? row.client_id,
+  columns: [
+    { title: 'ROW', of: row => String(row.row) },
+    { title: 'CLIENT', of: row => row.client_id, cut: true },
+    { title: 'RESULT', of: row => row.result, state: true },
+    { title: 'KEY', of: row => row.key ?? '-' },
+    { title: 'WHY', of: row => row.errors.map(faultText).join('; ') || '-' },
+  ],
+}
+
+const faultText = ({ pointer, message }: { pointer: string; message: string }) =>
+  `${pointer.slice(1)} ${message}`
+
+export function importCommand(program: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(program, 'import <file>', {
+    summary: 'import clients of another system, with the hashes of their secrets',
+    details:
+      'NDJSON (one object a line) or CSV with a header line: client_id, tenant, scheme (bcrypt or sha256), hash, and ' +
+      'any setting of a key. All of a file or none of it, at most 1000 clients; one that was imported just so before ' +
+      'is left as it is, so a file can be sent again.',
+    examples: ['mintmark import clients.csv --dry-run', 'mintmark import clients.ndjson -o json'],
+    quiet: 'print only the keys',
+  }).option('--dry-run', 'say what would become of each client, and change nothing')
+  command.action(
+    action<[file: string]>(environment, async ({ admin, output }, file) => {
+      const clients = clientsOf(await readClients(file), file)
+      const query = command.opts().dryRun ? '?dry_run=true' : ''
+      const report = await admin
+        .post<ImportReport>(`/imported-clients${query}`, { clients })
+        .catch(error => Promise.reject(byRow(error)))
+      await output.list(report.rows, VIEW)
+      const { created, exists, refused } = report
+      const done = report.dry_run ? 'Nothing was imported: this was a dry run' : 'Imported'
+      output.note(`${done}. New: ${created}, there before: ${exists}, refused: ${refused}.`)
+      if (refused > 0)
+        throw new CliError(EXIT.conflict, `${refused} clients would be refused, and with them all.`)
+    }),
+  )
+}
+
+/** The service names entries of a list; people count rows of a file. */
+function byRow(error: unknown): unknown {
+  if (!(error instanceof Refusal) || error.faults.length === 0) return error
+  const lines = error.faults.map(({ pointer, message }) => {
+    const [, index, field] = /^\/clients\/(\d+)(?:\/(.*))?$/.exec(pointer) ?? []
+    return index === undefined
+      ? `${pointer.slice(1)} ${message}`
+      : `row ${Number(index) + 1}: ${field ?? ''} ${message}`
+  })
+  return new CliError(error.exitCode, 'nothing was imported:', lines)
+}

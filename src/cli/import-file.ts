@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises'
+import { CliError, EXIT } from './exit-codes.ts'
+
+/** Files of clients to import: NDJSON, or CSV (RFC 4180) with a header line. */
+
+/** Columns whose cells are lists, separated by spaces. */
+const LISTS = new Set(['scopes', 'models', 'adapters', 'audiences'])
+const NUMBERS = new Set(['token_ttl_seconds'])
+
+export async function readClients(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+  }
+}
+
+/** @throws {CliError} that names the line. */
+export function clientsOf(text: string, file: string): object[] {
+  const content = text.replace(/^\uFEFF/, '')
+  const clients = content.trimStart().startsWith('{') ? ndjson(content) : csv(content)
+  if (clients.length === 0) throw new CliError(EXIT.usage, `${file} has no clients.`)
+  return clients
+}
+
+function ndjson(text: string): object[] {
+  return text.split('\n').flatMap((line, index) => {
+    if (line.trim() === '') return []
+    try {
+      return [JSON.parse(line) as object]
+    } catch {
+      throw new CliError(EXIT.usage, `line ${index + 1} is not JSON.`)
+    }
+  })
+}
+
+function csv(text: string): object[] {
+  const [header = [], ...records] = csvRecords(text)
+  return records.map((cells, index) => {
+    if (cells.length !== header.length)
+      throw new CliError(
+        EXIT.usage,
+        `row ${index + 1} has ${cells.length} cells, and the header ${header.length}.`,
+      )
+    const given = header.map((name, column) => [name.trim(), cells[column] ?? ''] as const)
+    // An empty cell says nothing.
+    return Object.fromEntries(
+      given.filter(([, cell]) => cell !== '').map(([name, cell]) => [name, cellValue(name, cell)]),
+    )
+  })
+}
+
+function cellValue(name: string, cell: string): string | number | string[] {
+  if (LISTS.has(name)) return cell.split(' ').filter(entry => entry !== '')
+  return NUMBERS.has(name) && /^\d+$/.test(cell) ? Number(cell) : cell
+}
+
+/** RFC 4180 §2: cells may be in quotes, and then hold commas, line breaks and doubled quotes. */
+function csvRecords(text: string): string[][] {
+  const records: string[][] = []
+  let record: string[] = []
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
+    if (end === '' && record.length === 0 && quoted === undefined && plain === '') break
+    record.push(quoted?.replaceAll('""', '"') ?? plain ?? '')
+    if (end === ',') continue
+    if (record.length > 1 || record[0] !== '') records.push(record)
+    record = []
+    if (end === '') break
+  }
+  return records
+}

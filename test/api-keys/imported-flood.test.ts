@@ -1,0 +1,110 @@
+import bcrypt from 'bcrypt'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
+import { timed } from '../support/until.ts'
+
+const SECRET = 'chosen by a person'
+const COST = 10
+let mintmark: TestService
+let key: string
+beforeAll(async () => {
+  mintmark = await startTestService()
+  ;({ secret: key } = await mintmark.tenantWithKey({ id: 'acme' }))
+  await importAll(mintmark, 'app', 'burst', 'other')
+})
+afterAll(() => mintmark.stop())
+
+async function importAll(service: TestService, ...ids: string[]): Promise<void> {
+  const hash = await bcrypt.hash(SECRET, COST)
+  const clients = ids.map(client_id => ({ client_id, tenant: 'acme', scheme: 'bcrypt', hash }))
+  const { status, text } = await service.admin('POST', '/imported-clients', { clients })
+  expect(status, text).toBe(200)
+}
+const exchange = (client_id: string, client_secret: string, service = mintmark): Promise<JsonAnswer> =>
+  service.token({ grant_type: 'client_credentials', client_id, client_secret })
+const median = (list: number[]) => list.sort((one, other) => one - other)[Math.floor(list.length / 2)] ?? 0
+
+describe('a bcrypt comparison', () => {
+  it('takes as long for a client that nobody knows as for a wrong secret', async () => {
+    const spans: { wrong: number[]; unknown: number[] } = { wrong: [], unknown: [] }
+    for (let n = 0; n < 9; n++) {
+      spans.wrong.push((await timed(() => exchange('app', `wrong ${n}`))).ms)
+      spans.unknown.push((await timed(() => exchange(`nobody-${n}`, `wrong ${n}`))).ms)
+    }
+    const ratio = median(spans.unknown) / median(spans.wrong)
+    // Without the comparison with nothing it is well under a half.
+    expect(ratio, JSON.stringify(spans)).toBeGreaterThan(0.6)
+    expect(ratio, JSON.stringify(spans)).toBeLessThan(1.7)
+  })
+
+  it('is made once for a secret that was right, however many ask at once', async () => {
+    const begin = performance.now()
+    const answers = await Promise.all(Array.from({ length: 40 }, () => exchange('burst', SECRET)))
+    expect(answers.map(({ status }) => status)).toEqual(Array(40).fill(200))
+    const hashing = (await timed(() => bcrypt.compare(SECRET, bcrypt.hashSync('x', COST)))).ms
+    // Forty comparisons would take twenty times as long, two at once.
+    expect(performance.now() - begin).toBeLessThan(hashing * 15 + 500)
+    expect(
+      median(await Promise.all([1, 2, 3].map(async () => (await timed(() => exchange('burst', SECRET))).ms))),
+    ).toBeLessThan(hashing)
+  })
+})
+
+describe('a flood of wrong secrets', () => {
+  it('is refused beyond its queue, while known keys and remembered clients are let in as ever', async () => {
+    await exchange('app', SECRET)
+    let over = false
+    const statuses = new Map<number, number>()
+    let retryAfter: string | null = null
+    const flood = async (lane: number) => {
+      for (let n = 0; !over; n++) {
+        const answer = await exchange(lane % 2 ? 'app' : `nobody-${lane}-${n}`, `wrong ${lane} ${n}`)
+        statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+        if (answer.status === 503) retryAfter = answer.headers.get('retry-after')
+      }
+    }
+    const flooding = Array.from({ length: 80 }, (_, lane) => flood(lane))
+    const spans: number[] = []
+    const end = performance.now() + 4_000
+    while (performance.now() < end) {
+      const known = await timed(() =>
+        mintmark.token({ grant_type: 'client_credentials', client_secret: key }),
+      )
+      const remembered = await timed(() => exchange('app', SECRET))
+      expect([known.result.status, remembered.result.status]).toEqual([200, 200])
+      spans.push(known.ms, remembered.ms)
+    }
+    over = true
+    await Promise.all(flooding)
+    expect([...statuses.keys()].sort()).toEqual([401, 503])
+    expect(retryAfter).toBe('1')
+    // The flood and the test share the processors; a queue behind it would make it seconds.
+    expect(median(spans), `${spans.length} exchanges`).toBeLessThan(400)
+  }, 30_000)
+
+  it('ends at the limit on failures, and whoever is remembered goes on', async () => {
+    const env = { ...mintmark.environment, MINTMARK_FAILURES_PER_MINUTE: '5' }
+    const limited = await startTestService({ database: mintmark.database, env })
+    const statuses: number[] = []
+    expect((await exchange('app', SECRET, limited)).status).toBe(200)
+    for (let n = 0; n < 7; n++) statuses.push((await exchange('app', `wrong ${n}`, limited)).status)
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429])
+    const { ms, result } = await timed(() => exchange('other', SECRET, limited))
+    // Not compared at all.
+    expect(result.status).toBe(429)
+    expect(ms).toBeLessThan(1000)
+    expect((await exchange('app', SECRET, limited)).status).toBe(200)
+    expect((await limited.token({ grant_type: 'client_credentials', client_secret: key })).status).toBe(200)
+    await limited.service.stop()
+  })
+})
+
+describe('an installation without imported clients', () => {
+  it('refuses a secret that is no key at once', async () => {
+    const plain = await startTestService()
+    const spans = []
+    for (let n = 0; n < 5; n++) spans.push((await timed(() => exchange('app', 'x', plain))).ms)
+    expect(Math.min(...spans)).toBeLessThan(40)
+    await plain.stop()
+  })
+})
