@@ -52,7 +52,16 @@ describe('POST /tenants/{id}/keys', () => {
       revoked_reason: null,
       created_at: TIME,
       updated_at: TIME,
-      secrets: [{ id: body.secret_id, state: 'live', created_at: TIME, ends_at: null, last_used_at: null }],
+      secrets: [
+        {
+          id: body.secret_id,
+          state: 'live',
+          created_at: TIME,
+          ends_at: null,
+          last_used_at: null,
+          imported: null,
+        },
+      ],
       effective: {
         tier: 'standard',
         priority: 0,

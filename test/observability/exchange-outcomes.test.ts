@@ -47,6 +47,15 @@ describe('an exchange is counted once, as', () => {
     expect(await outcomes()).toEqual({ ...before, [outcome]: (before[outcome] ?? 0) + 1 })
   })
 
+  it('wrong_secret, when an imported client has another one', async () => {
+    const { tenantId: tenant } = await mintmark.tenantWithKey()
+    const client = { client_id: 'imported', tenant, scheme: 'sha256', hash: 'a'.repeat(64) }
+    await mintmark.admin('POST', '/imported-clients', { clients: [client] })
+    const before = await outcomes()
+    await exchange('a guess', { client_id: 'imported' })
+    expect(await outcomes()).toEqual({ ...before, wrong_secret: (before.wrong_secret ?? 0) + 1 })
+  })
+
   it('server_error, when it is a fault of ours that nobody foresaw', async () => {
     const before = await outcomes()
     await mintmark.database.asOwner('ALTER TABLE api_key_secrets RENAME TO gone')
