@@ -60,8 +60,11 @@ async function placed({ path }: AdminRoute, tenant: string): Promise<string> {
     const { id } = await issue(mintmark, 'tenant-admin', tenant)
     return path.replace(':id', id)
   }
-  if (path.startsWith('/signing-keys/:kid'))
-    return path.replace(':kid', (await admin('GET', '/signing-keys')).body.data[0].kid)
+  if (path.startsWith('/signing-keys/:kid')) {
+    const { data } = (await admin('GET', '/signing-keys')).body
+    const standby = data.find(({ state }: { state: string }) => state === 'standby')
+    return path.replace(':kid', standby.kid)
+  }
   if (path.endsWith('/:name')) {
     const kind = path.split('/')[1]
     const body = kind === 'tiers' ? { priority: 1 } : kind === 'adapters' ? { base_model: 'base' } : {}
