@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { mountAdminRoutes } from './admin/admin-app.ts'
 import { AdminAuth } from './admin/admin-auth.ts'
 import { AdminTokens } from './admin-tokens/admin-tokens.ts'
@@ -43,7 +42,6 @@ import { type Clock, systemClock } from './system/clock.ts'
 import { inTime } from './system/deadline.ts'
 import { FailureLimit } from './system/failure-limit.ts'
 import { processName } from './system/host.ts'
-import { Lanes } from './system/lanes.ts'
 import { createLogger, type Logger } from './system/logger.ts'
 import { Metrics } from './system/metrics.ts'
 import { registerProcessMetrics } from './system/process-metrics.ts'
@@ -81,11 +79,6 @@ export interface Service {
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
 const LAST_REFUSALS_MS = 1_000
-
-/** Of secrets that were imported as bcrypt hashes. */
-const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
-/** Half of the processors, and of the threads that sign as well. */
-const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
 
 /** Of the connections of a process: kept for following and looking up, so that administration cannot hold them up. */
 const DIRECTORY_CONNECTIONS = 2
@@ -136,8 +129,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const redigested = (from: string, to: string) => follower.redigest(from, to)
   const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
   const now = () => time.now()
-  const lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock })
-  const imported = new ImportedSecrets({ directory, failures, lanes, random })
+  const imported = new ImportedSecrets({ directory, failures, clock, random })
   const importedClients = new ImportedClients({ database, random })
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
 

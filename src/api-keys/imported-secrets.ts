@@ -1,7 +1,9 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
+import type { Clock } from '../system/clock.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
-import type { Lanes } from '../system/lanes.ts'
+import { Lanes } from '../system/lanes.ts'
 import type { Random } from '../system/random.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
 import { IMPORTED_CLIENT_ID } from './imported-client.ts'
@@ -11,6 +13,10 @@ export type CheckedSecret =
   | { kind: 'right' | 'wrong'; found: SecretSnapshot }
   | { kind: 'unknown' }
   | { kind: 'limited'; retryAfterSeconds: number }
+
+const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
+/** Half of the processors, and of the threads that sign as well. */
+const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
 
 /** bcrypt reads no further, so a longer secret would be as good as its beginning. */
 const LONGEST_BCRYPT_BYTES = 72
@@ -33,10 +39,10 @@ export class ImportedSecrets {
   /** By client and digest: comparisons that are under way. */
   readonly #comparing = new Map<string, Promise<boolean>>()
 
-  constructor(options: { directory: Directory; failures: FailureLimit; lanes: Lanes; random: Random }) {
+  constructor(options: { directory: Directory; failures: FailureLimit; clock: Clock; random: Random }) {
     this.#directory = options.directory
     this.#failures = options.failures
-    this.#lanes = options.lanes
+    this.#lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
     this.#ownKey = options.random.bytes(32)
   }
 
