@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Caller, issue } from '../admin/admins.ts'
+import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/** Who was refused what, by role: in the audit trail, under the id of the token. */
+
+let mintmark: TestService
+let auditor: Caller
+let tenantAdmin: Caller
+let keyId: string
+beforeAll(async () => {
+  mintmark = await startTestService()
+  auditor = await issue(mintmark, 'auditor')
+  ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
+  tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
+})
+afterAll(() => mintmark.stop())
+
+const rowsOf = (actor: string): Promise<object[]> =>
+  until(
+    'the refusals are written',
+    async () => (await mintmark.admin('GET', `/audit-events?actor=${actor}`)).body.data,
+    list => list.some(({ outcome }: { outcome: string }) => outcome === 'refused'),
+  )
+
+const REFUSED: [what: string, who: () => Caller, ask: () => Promise<JsonAnswer>, row: object][] = [
+  [
+    'what an auditor has no right to, however often',
+    () => auditor,
+    async () => {
+      await auditor.call('POST', '/imported-clients', { clients: [] }, { 'idempotency-key': 'once' })
+      return auditor.call('POST', '/imported-clients', { clients: [] })
+    },
+    {
+      target_id: 'POST /admin/v1/imported-clients',
+      changes: { reason: { to: 'This needs the right clients:import.' }, count: { to: 2 } },
+    },
+  ],
+  [
+    'a key that a tenant-admin would have widened',
+    () => tenantAdmin,
+    () => tenantAdmin.call('PATCH', `/keys/${keyId}`, { scopes: ['inference'] }),
+    {
+      target_id: 'PATCH /admin/v1/keys/:id',
+      changes: {
+        reason: { to: 'This may only narrow a key, and would widen its scopes.' },
+        count: { to: 1 },
+      },
+    },
+  ],
+]
+
+describe('a refused authorization is in the trail', () => {
+  it.each(REFUSED)('%s', async (_, who, ask, row) => {
+    const answer = await ask()
+    expect(answer.status, answer.text).toBe(403)
+    const { id } = who()
+    const refused = {
+      actor: id,
+      action: 'authorization.refuse',
+      outcome: 'refused',
+      target_kind: 'operation',
+    }
+    expect(await rowsOf(id)).toMatchObject([{ ...refused, ...row }])
+  })
+})
+
+it('a login with a token that was revoked is in the trail under its id', async () => {
+  const revoked = await issue(mintmark, 'operator')
+  await mintmark.admin('POST', `/admin-tokens/${revoked.id}/revoke`)
+  expect((await revoked.call('GET', '/tenants')).status).toBe(401)
+  const rows = await rowsOf(revoked.id)
+  expect(rows).toMatchObject([{ action: 'login.refuse', changes: { count: { to: 1 } } }])
+  expect(JSON.stringify(rows)).not.toContain(revoked.secret)
+})
