@@ -152,14 +152,17 @@ describe('a refusal', () => {
       headers: { authorization: `Bearer ${token}` },
     })
 
-  it('of a login is one row, however often and whatever is tried', async () => {
+  it('of a login is one row for each batch, however often and whatever is tried', async () => {
     await Promise.all(Array.from({ length: 50 }, (_, index) => attempt(`wrong-${index}`)))
+    const counted = (list: readonly Record<string, unknown>[]) =>
+      list.reduce((sum, { changes }) => sum + (changes as { count: { to: number } }).count.to, 0)
     const found = await until(
       'the refusals are written',
       () => events('action=login.refuse'),
-      list => list.length > 0,
+      list => counted(list) === 50,
     )
-    expect(found).toMatchObject([{ actor: 'unknown', outcome: 'refused', changes: { count: { to: 50 } } }])
+    expect(found.length).toBeLessThan(5)
+    for (const row of found) expect(row).toMatchObject({ actor: 'unknown', outcome: 'refused' })
     expect(JSON.stringify(found)).not.toContain('wrong-')
   })
 })
@@ -192,14 +195,19 @@ describe('a checkpoint', () => {
 describe('the chain', () => {
   it('holds with eight writers at once, on two replicas', async () => {
     const other = await startTestService({ database: mintmark.database, env: mintmark.environment })
-    const before = (await events())[0]?.id as number
     const writer = async (call: TestService['admin'], name: string) => {
-      for (let count = 0; count < 12; count++) await call('POST', '/tenants', { id: `${name}-${count}` })
+      for (let count = 0; count < 12; count++) {
+        // 503: another held the counter for too long, and nothing was written; 409: it was, after all.
+        const make = () => call('POST', '/tenants', { id: `${name}-${count}` })
+        await until('made', make, ({ status }) => status === 201 || status === 409)
+      }
     }
     await Promise.all(Array.from({ length: 8 }, (_, n) => writer(n % 2 ? other.admin : admin, `writer-${n}`)))
     await other.service.stop()
-    const after = (await events())[0]?.id as number
-    expect(after - before).toBe(96)
+    const made = await mintmark.database.asOwner(
+      "SELECT target_id FROM audit_events WHERE action = 'tenant.create' AND target_id LIKE 'writer-%'",
+    )
+    expect(made).toHaveLength(96)
     expect(await verify()).toMatchObject({ code: 0 })
   })
 

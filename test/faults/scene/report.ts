@@ -15,6 +15,17 @@ interface Bar {
 /** What one experiment measured. */
 export class Report {
   readonly figures: Figure[] = []
+  readonly #allowance: number
+
+  /** `allowance`: by how much the bars of percentiles are longer. */
+  constructor(options: { allowance: number }) {
+    this.#allowance = options.allowance
+  }
+
+  /** A percentile of what exchanges took, which says as much of the machine as of us. */
+  checkPercentile(name: string, ms: number, barMs: number): void {
+    this.check(name, ms, { atMost: barMs * this.#allowance }, 'ms')
+  }
 
   /** A number that is held against a bar. `unit` is written after it: `ms`, `s`. */
   check(name: string, value: number, bar: Bar, unit = ''): void {
