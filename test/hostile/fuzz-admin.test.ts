@@ -50,6 +50,10 @@ describe('the admin API', () => {
     '/admin-tokens/:x/revoke',
     '/signing-keys',
     '/signing-keys/rotate',
+    '/audit-events',
+    '/audit-events/export',
+    '/audit-checkpoint',
+    '/imported-clients',
     '/:x',
     '/:x/:x',
   ]
@@ -73,6 +77,11 @@ describe('the admin API', () => {
             'unused_since',
             'tenant',
             'days',
+            'actor',
+            'action',
+            'target',
+            'from',
+            'dry_run',
             '__proto__',
           ),
           escaped,
@@ -115,6 +124,7 @@ describe('the admin API', () => {
     'key',
     'cascade',
     'max_key_lifetime_seconds',
+    'clients',
   )
   const member = fc.oneof(
     fc.constantFrom<unknown>(
@@ -170,6 +180,28 @@ describe('the admin API', () => {
         expectNoFault(await mintmark.admin(verb, where(), text)),
       ),
       { numRuns: 300 },
+    )
+  })
+
+  it('answers every list of clients to import', async () => {
+    const client = fc.record(
+      {
+        client_id: fc.oneof(nasty, fc.constantFrom('legacy', 'legacy-2')),
+        tenant: fc.oneof(fc.constant(tenant), nasty),
+        scheme: fc.oneof(fc.constantFrom('sha256', 'bcrypt'), nasty),
+        hash: fc.oneof(nasty, fc.constantFrom('0'.repeat(64), `$2b$10$${'a'.repeat(53)}`)),
+        name: nasty,
+        labels: fc.dictionary(nasty, nasty, { maxKeys: 2 }),
+        expires_at: member,
+        scopes: member,
+      },
+      { requiredKeys: ['client_id', 'tenant', 'scheme', 'hash'] },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(client, { maxLength: 3 }), fc.boolean(), async (clients, dry) =>
+        expectNoFault(await mintmark.admin('POST', `/imported-clients?dry_run=${dry}`, { clients })),
+      ),
+      RUNS,
     )
   })
 

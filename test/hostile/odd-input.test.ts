@@ -203,6 +203,8 @@ describe('a path or query is refused', () => {
     ['with the name of the prototype, for a key', '/keys/constructor', 404],
     ['with a very long id', `/tenants/${'a'.repeat(4_000)}`, 404],
     ['with quotes and semicolons', "/tenants/';DROP%20TABLE%20tenants;--", 404],
+    ['with a NUL in a filter', '/audit-events?actor=a%00b', 400],
+    ['with a NUL in a cursor', '/audit-events/export?cursor=L2EAYiMxLTE', 400],
     ['with a limit of text', '/tenants?limit=abc', 400],
     ['with a limit twice', '/tenants?limit=1&limit=2', 400],
     ['with a limit in brackets', '/tenants?limit[]=1', 400],
