@@ -39,6 +39,7 @@ async function asynchronous(scene: Scene): Promise<void> {
   const [revoked, disabled, ...known] = pair.keys as [Key, Key, ...Key[]]
   const secrets = known.map(({ secret }) => secret)
   const load = scene.load(streams.known([replica], secrets, { perSecond: 200, connections: 20 }))
+  await sleep(1_000)
   await caughtUp(pair)
 
   await pair.stream.become('freeze')
@@ -75,6 +76,7 @@ async function asynchronous(scene: Scene): Promise<void> {
   const again = await replica.admin('POST', `/keys/${revoked.id}/revoke`, {})
   const refused = await replica.exchange(revoked.secret)
   report.holds('what was lost can be done again', again.status === 200 && refused.status === 401)
+  await sleep(1_000)
   const exchanges = (await load.stop())('known')
   report.check('exchanges of known keys meanwhile', exchanges.count, { atLeast: 200 })
   report.check('of them failed', exchanges.failing(200).count, { exactly: 0 })
