@@ -7,6 +7,7 @@ import type { Random } from '../system/random.ts'
 import { accessLog } from './access-log.ts'
 import { FIXED_HEADERS } from './answer.ts'
 import type { Trusts } from './caller-address.ts'
+import { closeInTurns } from './client-errors.ts'
 import { requestContext } from './request-context.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { RequestError } from './request-error.ts'
@@ -51,6 +52,7 @@ export class Listener {
       connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       maxHeaderSize: 16_384,
     })
+    closeInTurns(server)
     const listener = new Listener(name, server, clock)
     await new Promise<void>((resolve, reject) => {
       server.once('error', error => reject(bindError(name, address, error)))
