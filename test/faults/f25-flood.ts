@@ -49,14 +49,17 @@ export const experiment: Experiment = {
     const strangers = (await flood.stop())('unknown')
     const known = (await honest.stop())('known').between(from, to)
     const seconds = scene.outageMs / 1000
-    report.check('unknown keys answered a second', strangers.count / ((to - from) / 1000), { atLeast: 2_000 })
+    // How many there can be says something of the machine too: CI's is not for itself.
+    report.check('unknown keys answered a second', strangers.count / ((to - from) / 1000), {
+      atLeast: scene.full ? 2_000 : 1_000,
+    })
     const count = (status: number) => strangers.all.filter(sample => sample.status === status).length
     report.note('answers to them', strangers.statuses)
     report.check('of them looked up', count(401), { atMost: LIMIT * Math.ceil(seconds / 60 + 1) })
     report.check('of them neither 401 nor 429', strangers.count - count(401) - count(429), { exactly: 0 })
     report.check('exchanges of known keys', known.count, { atLeast: 1_000 })
     report.check('of them failed', known.failing(200).count, { exactly: 0 })
-    report.check('their 99th percentile', known.quantile(0.99), { atMost: 500 }, 'ms')
+    report.checkPercentile('their 99th percentile', known.quantile(0.99), 50)
     report.check('exchanges of keys made a moment ago elsewhere', fresh.length, { atLeast: 10 })
     report.check('of them failed', fresh.filter(({ status }) => status !== 200).length, { exactly: 0 })
     report.check('the slowest', Math.max(...fresh.map(({ ms }) => ms)), { atMost: 1_000 }, 'ms')
