@@ -4,7 +4,7 @@ import { parseCredential } from './api-key.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
 import type { ImportedSecrets } from './imported-secrets.ts'
-import type { KeyDigest, KeyDigests } from './key-digest.ts'
+import type { KeyDigests } from './key-digest.ts'
 
 /** A credential as it was presented. `clientId` may name the key or its tenant, and may be absent. */
 export interface Credential {
@@ -83,12 +83,12 @@ export class Authenticator {
     if (!parts && credential.clientId !== undefined)
       return this.#authenticateImported(credential.clientId, credential.secret, source)
     if (parts?.prefix !== 'mmk') return unauthentic('malformed')
-    const digests = this.#digests.forFinding(credential.secret)
-    const found = this.#directory.find(digests) ?? (await this.#lookUp(digests, source))
+    const names = this.#digests.names(credential.secret)
+    const found = this.#directory.find(names) ?? (await this.#lookUp(names, source))
     if (found && 'ok' in found) return found
     const now = this.#now()
     const answer = found ? judge(found, credential.clientId, now) : unauthentic('unknown', `key_${parts.id}`)
-    this.#note(answer, { ...(found && { found }), digests, now })
+    this.#note(answer, found, now, names[0])
     return answer
   }
 
@@ -104,19 +104,19 @@ export class Authenticator {
     const { kind, found } = checked
     const now = this.#now()
     const answer = kind === 'right' ? judge(found, undefined, now) : unauthentic('wrong_secret', found.keyId)
-    this.#note(answer, { found, digests: [], now })
+    this.#note(answer, found, now)
     return answer
   }
 
   /** A key that nobody has costs its source a failure; one that is known, or turns out to be, never does. */
   async #lookUp(
-    digests: readonly KeyDigest[],
+    names: readonly string[],
     source: string | undefined,
   ): Promise<SecretSnapshot | Refusal | undefined> {
-    if (this.#directory.knows(digests)) return this.#directory.lookUp(digests)
+    if (this.#directory.knows(names)) return this.#directory.lookUp(names)
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) return limited(allowance.retryAfterSeconds)
-    const found = await this.#directory.lookUp(digests).catch(fault => {
+    const found = await this.#directory.lookUp(names).catch(fault => {
       allowance.giveBack()
       throw fault
     })
@@ -124,19 +124,15 @@ export class Authenticator {
     return found
   }
 
-  #note(
-    answer: Authentication,
-    how: { found?: SecretSnapshot; digests: readonly KeyDigest[]; now: number },
-  ): void {
-    const { found, digests, now } = how
+  /** `stored` is the name that the secret should be stored under. */
+  #note(answer: Authentication, found: SecretSnapshot | undefined, now: number, stored?: string): void {
     if (!answer.ok) {
       const { keyId, reason } = answer
       // Whoever guesses names ids that nobody has: those are not kept.
       if (keyId && (found || this.#directory.knowsKey(keyId))) this.#deferred.count(keyId, reason, now)
     } else if (found) {
       this.#deferred.used(found.secretId, now)
-      const stored = digests[0]?.digest.toString('base64')
-      if (stored && found.secretDigest !== stored)
+      if (stored !== undefined && found.secretDigest !== stored)
         this.#deferred.redigest(found.secretId, found.secretDigest, stored)
     }
   }

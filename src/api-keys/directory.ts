@@ -1,6 +1,5 @@
 import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
 import type { ImportedHash, Imports } from './imported-client.ts'
-import type { KeyDigest } from './key-digest.ts'
 
 /** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {
@@ -22,12 +21,12 @@ export interface SecretSnapshot {
   catalogue: Catalogue
 }
 
-/** Finds what is known of a secret by its digest under any of our peppers. */
+/** Finds what is known of a secret by its digests under our peppers (`KeyDigests.names`). */
 export interface Directory {
   /** From memory: undefined when the secret is not known, or from too long ago. */
-  find(digests: readonly KeyDigest[]): SecretSnapshot | undefined
+  find(names: readonly string[]): SecretSnapshot | undefined
   /** Whether the secret is known, from however long ago. */
-  knows(digests: readonly KeyDigest[]): boolean
+  knows(names: readonly string[]): boolean
   knowsKey(keyId: string): boolean
   /** Of clients that were imported; undefined: there are none. */
   readonly imports: Imports | undefined
@@ -36,5 +35,5 @@ export interface Directory {
   knowsClient(clientId: string): boolean
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined>
   /** From Postgres. @throws {Unavailable} when it cannot be told whether the secret is known. */
-  lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined>
+  lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined>
 }

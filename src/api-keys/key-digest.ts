@@ -38,6 +38,11 @@ export class KeyDigests {
   forFinding(credential: string): KeyDigest[] {
     return this.#prepared.map(pepper => digest(pepper, credential))
   }
+
+  /** The same digests as text, in base64: the names by which the directory knows a secret. The first is for storing. */
+  names(credential: string): string[] {
+    return this.#prepared.map(({ key }) => createHmac('sha256', key).update(credential).digest('base64'))
+  }
 }
 
 const digest = ({ id, key }: { id: string; key: KeyObject }, credential: string): KeyDigest => ({

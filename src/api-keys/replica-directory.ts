@@ -2,7 +2,6 @@ import type { Directory, SecretSnapshot } from './directory.ts'
 import type { FallbackLookup } from './fallback-lookup.ts'
 import type { Follower } from './follower.ts'
 import { clientName, type Imports } from './imported-client.ts'
-import type { KeyDigest } from './key-digest.ts'
 
 /**
  * This replica's directory. A known key is answered from memory, without any I/O; one that is not known, or is known
@@ -17,12 +16,12 @@ export class ReplicaDirectory implements Directory {
     this.#fallback = options.fallback
   }
 
-  find(digests: readonly KeyDigest[]): SecretSnapshot | undefined {
-    return this.#follower.find(texts(digests))
+  find(names: readonly string[]): SecretSnapshot | undefined {
+    return this.#follower.find(names)
   }
 
-  knows(digests: readonly KeyDigest[]): boolean {
-    return this.#follower.knows(texts(digests))
+  knows(names: readonly string[]): boolean {
+    return this.#follower.knows(names)
   }
 
   knowsKey(keyId: string): boolean {
@@ -45,9 +44,7 @@ export class ReplicaDirectory implements Directory {
     return this.#fallback.find([clientName(clientId)])
   }
 
-  lookUp(digests: readonly KeyDigest[]): Promise<SecretSnapshot | undefined> {
-    return this.#fallback.find(texts(digests))
+  lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined> {
+    return this.#fallback.find(names)
   }
 }
-
-const texts = (digests: readonly KeyDigest[]) => digests.map(({ digest }) => digest.toString('base64'))

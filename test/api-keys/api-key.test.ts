@@ -216,6 +216,7 @@ describe('digests', () => {
     expect(digests.forStoring('x').pepperId).toBe('new')
     expect(digests.forFinding('x').map(({ pepperId }) => pepperId)).toEqual(['new', 'old'])
     expect(digests.forFinding('x')[0]).toEqual(digests.forStoring('x'))
+    expect(digests.names('x')).toEqual(digests.forFinding('x').map(({ digest }) => digest.toString('base64')))
   })
   it('differ when any character of the key differs, the checksum included, and under any other pepper', () => {
     const digests = new KeyDigests([pepper('a'), pepper('b')])

@@ -262,8 +262,8 @@ describe('that a key opens nothing', () => {
 
   it('is remembered of 10,000 at the most', async () => {
     await following.follower.poll()
-    for (let round = 0; round < 6; round++) {
-      await Promise.all(Array.from({ length: 1_900 }, () => following.find(nobodys())))
+    for (let round = 0; round < 12; round++) {
+      await Promise.all(Array.from({ length: 950 }, () => following.find(nobodys())))
     }
     expect(following.fallback.negatives).toBeGreaterThan(0)
     expect(following.fallback.negatives).toBeLessThanOrEqual(10_000)

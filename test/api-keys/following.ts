@@ -49,10 +49,10 @@ export function follow(
     clock,
     logs,
     find: async secret => {
-      const presented = digests.forFinding(secret)
+      const presented = digests.names(secret)
       return directory.find(presented) ?? directory.lookUp(presented)
     },
-    known: secret => follower.find(digests.forFinding(secret).map(({ digest }) => digest.toString('base64'))),
+    known: secret => follower.find(digests.names(secret)),
     close: async () => {
       follower.stop()
       fallback.stop()
