@@ -14,11 +14,10 @@ interface LogOptions {
 
 /**
  * One line and one duration for each request, when it is over. 5xx is an error, everything else is news, but for what
- * probes ask each second.
+ * probes and verifiers ask again and again: of that only the duration is noted, unless the level is debug.
  */
 export function logWhenOver(req: IncomingMessage, res: ServerResponse, options: LogOptions): void {
   const { listener, logger, clock, noteDuration } = options
-  const probe = listener === 'ops'
   const started = clock.monotonicMs()
   res.once('close', () => {
     const event = eventOf(res)
@@ -26,6 +25,8 @@ export function logWhenOver(req: IncomingMessage, res: ServerResponse, options: 
     const route = routeOf(req, event)
     const status = res.writableFinished ? res.statusCode : 499
     noteDuration(listener, route, status, durationMs / 1000)
+    const routine = listener === 'ops' ? res.statusCode !== 500 : event.polled && status < 400
+    if (routine && !logger.isLevelEnabled('debug')) return
     const line = {
       listener,
       request_id: event.requestId,
@@ -36,7 +37,7 @@ export function logWhenOver(req: IncomingMessage, res: ServerResponse, options: 
       source: event.source,
       ...event.fields,
     }
-    if (probe && res.statusCode !== 500) logger.debug(line, 'request')
+    if (routine) logger.debug(line, 'request')
     else if (res.statusCode >= 500) logger.error({ ...line, err: event.error }, 'request')
     else logger.info(line, 'request')
   })

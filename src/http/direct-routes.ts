@@ -10,6 +10,8 @@ export interface DirectRoute {
   methods: readonly string[]
   /** As it is sent, without a query. */
   path: string
+  /** Asked again and again by verifiers. */
+  polled?: true
   handle: DirectHandler
   /** Answers what `handle` threw. */
   refuse(thrown: unknown, res: ServerResponse): void
@@ -33,7 +35,9 @@ export function directRoutes(
     const query = url.indexOf('?')
     const route = byName.get(`${req.method} ${query < 0 ? url : url.slice(0, query)}`)
     if (!route) return otherwise(req, res)
-    openEvent(req, res, options).route = route.path
+    const event = openEvent(req, res, options)
+    event.route = route.path
+    event.polled = route.polled ?? false
     logWhenOver(req, res, options)
     answer(route.handle, req, res).catch(thrown => {
       if (res.headersSent) res.destroy()

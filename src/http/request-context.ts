@@ -12,6 +12,8 @@ export interface RequestEvent {
   prefix: string
   /** The route, where Express did not find it. */
   route: string | undefined
+  /** What probes and verifiers ask again and again: nobody wants to read that it was answered. */
+  polled: boolean
   /** Ids, reasons and codes that say what happened. */
   fields: Record<string, string | number | boolean | undefined>
   /** A fault of ours: what the operator must see. */
@@ -33,6 +35,7 @@ export function openEvent(
     source,
     prefix: '',
     route: undefined,
+    polled: false,
     fields: {},
   }
   ;(res as WithEvent)[EVENT] = event

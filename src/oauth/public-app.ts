@@ -62,6 +62,7 @@ function busyRoutes(options: PublicOptions): DirectRoute[] {
   }
   const keys = {
     methods: ['GET', 'HEAD'],
+    polled: true as const,
     handle: directWhenReady(readiness, unready, jwks(ring, jwksMaxAgeSeconds)),
     refuse,
   }
