@@ -17,8 +17,7 @@ export async function compare(
   pace: { rounds: number; seconds: number },
 ): Promise<Result[]> {
   const mintmark = await startMintmark(installation, directory)
-  const jwks = await (await fetch(mintmark.url + JWKS)).text()
-  const ceiling = await startCeiling(installation, jwks, directory)
+  const ceiling = await startCeiling(installation, await answerOf(mintmark.url + JWKS), directory)
   const provider = await startOidcProvider(installation, directory)
   const bounded = await startMintmark(installation, directory, {
     env: { MINTMARK_DIRECTORY_MAX_KEYS: String(KEYS_IN_DIRECTORY) },
@@ -47,6 +46,13 @@ export async function compare(
   } finally {
     await Promise.all([mintmark, ceiling, provider, bounded].map(server => server.stop()))
   }
+}
+
+/** Body and headers, but for those that Node writes by itself. */
+async function answerOf(url: string): Promise<{ headers: Record<string, string>; body: string }> {
+  const answer = await fetch(url)
+  const { date: _, connection: __, 'keep-alive': ___, ...headers } = Object.fromEntries(answer.headers)
+  return { headers, body: await answer.text() }
 }
 
 /** By how many connections the load comes in, on one core. */

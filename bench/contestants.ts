@@ -22,10 +22,10 @@ export function startMintmark(
 
 export function startCeiling(
   installation: Installation,
-  jwks: string,
+  jwks: { headers: Record<string, string>; body: string },
   directory: string,
 ): Promise<ServerProcess> {
-  const script = ['bench/servers/ceiling.ts', installation.apiKey, jwks]
+  const script = ['bench/servers/ceiling.ts', installation.apiKey, JSON.stringify(jwks.headers), jwks.body]
   return startServer({ core: SERVER_CORE, script, directory })
 }
 

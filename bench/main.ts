@@ -42,7 +42,7 @@ const made = new Map<number, ReturnType<typeof makeInstallation>>()
 const bench: Bench = {
   directory,
   pace: quick ? { rounds: 1, seconds: 2 } : { rounds: 3, seconds: 4 },
-  sizes: quick ? [1, 1_000, 10_000] : [1, 1_000, 100_000, 1_000_000],
+  sizes: quick ? [1, 1_000, 10_000] : [1, 1_000, 100_000, 250_000, 1_000_000],
   exchanges: quick ? 20_000 : 1_000_000,
   installation: keys => {
     const installation = made.get(keys) ?? makeInstallation(postgres.url, keys, directory)

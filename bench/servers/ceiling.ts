@@ -6,9 +6,12 @@ import type { AddressInfo } from 'node:net'
  * What the machine allows: a bare node:http server that does what an exchange cannot do without (read the form and
  * the header, digest the key, find it, sign the same claims) and nothing else: no checks, no log, no database.
  *
- *   node ceiling.ts <the one API key it knows> <the body of a JWK Set>
+ * A GET is answered with the bytes that it is given, headers and body.
+ *
+ *   node ceiling.ts <the one API key it knows> <headers of the JWK Set, as JSON> <its body>
  */
-const [, , apiKey = '', jwks = '{}'] = process.argv
+const [, , apiKey = '', jwksHeaders = '{}', jwks = '{}'] = process.argv
+const headersOfJwks = JSON.parse(jwksHeaders)
 const pepper = randomBytes(32)
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const keyId = `key_${apiKey.slice(4, 20)}`
@@ -25,7 +28,7 @@ const rights = {
 }
 
 const server = createServer((req, res) => {
-  if (req.method === 'GET') return void answer(res, jwks)
+  if (req.method === 'GET') return void res.writeHead(200, headersOfJwks).end(jwks)
   const chunks: Buffer[] = []
   req.on('data', (chunk: Buffer) => chunks.push(chunk))
   req.on('end', () => {
