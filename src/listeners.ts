@@ -30,6 +30,8 @@ export async function bindListeners(config: Config, clock: Clock) {
   }
 }
 
+export type Listeners = Awaited<ReturnType<typeof bindListeners>>
+
 /** Its base URL, as this machine reaches it. */
 export function url(host: string, listener: { port: number }): string {
   const reachable =

@@ -1,0 +1,41 @@
+import { AdminAuth } from '../admin/admin-auth.ts'
+import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import { countLiveKeys } from '../api-keys/api-key-repository.ts'
+import { ApiKeys } from '../api-keys/api-keys.ts'
+import { ImportedClients } from '../api-keys/imported-clients.ts'
+import type { KeyDigests } from '../api-keys/key-digest.ts'
+import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
+import { AuditTrail } from '../audit/audit-trail.ts'
+import { Refusals } from '../audit/refusals.ts'
+import type { Config } from '../config/config.ts'
+import { firstOf } from '../database/installation-secrets.ts'
+import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import { FailureLimit } from '../system/failure-limit.ts'
+import { Models } from '../tenants/models.ts'
+import { Tenants } from '../tenants/tenants.ts'
+import { Tiers } from '../tenants/tiers.ts'
+import type { Storage, System } from './storage.ts'
+
+/** What is administered and by whom, and the trail of it. */
+export function buildAdministration(
+  config: Config,
+  { random, logger }: System,
+  { database }: Storage,
+  digests: KeyDigests,
+) {
+  const adminTokens = new AdminTokens({ database, digests, random, logger })
+  const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
+  const signer = new CheckpointSigner(firstOf(config.encryptionKeys))
+  return {
+    tiers: new Tiers({ database }),
+    models: new Models({ database }),
+    tenants: new Tenants({ database, defaultAudience: config.audience, countLiveKeys }),
+    keys: new ApiKeys({ database, digests, random, tokenTtlSeconds: config.tokenTtlSeconds }),
+    importedClients: new ImportedClients({ database, random }),
+    adminTokens,
+    auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
+    trail: new AuditTrail({ database, signer, logger }),
+    refusals: new Refusals({ database }),
+    idempotency: new IdempotencyKeys({ database }),
+  }
+}
