@@ -1,10 +1,11 @@
--- What wrk sends. Arguments: the file of Authorization values, one a line, or "-" for a GET of the URL.
+-- What wrk sends. Arguments: the file of Authorization values, one a line, or "-" for a GET of the URL; and what they
+-- go with: "exchange", a POST to the token endpoint, or "check", a GET as gateways send it.
 -- Each request takes a line at random, so that access is uniform over the keys.
 
 local requests = {}
 local before, after
 
-local function postRandom()
+local function askRandom()
   return before .. requests[math.random(#requests)] .. after
 end
 
@@ -12,12 +13,16 @@ function init(args)
   math.randomseed(os.time())
   -- Without a function of ours wrk sends the same bytes each time, and is fastest.
   if args[1] == "-" then return end
-  local headers = { ["Content-Type"] = "application/x-www-form-urlencoded" }
+  local headers = { ["Authorization"] = "@" }
+  local method, body = "GET", nil
+  if args[2] == "exchange" then
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    method, body = "POST", "grant_type=client_credentials"
+  end
   -- The tail of a request is the same for all: kept once, because there may be a million lines.
-  headers["Authorization"] = "@"
-  before, after = wrk.format("POST", nil, headers, "grant_type=client_credentials"):match("^(.-Authorization: )@(.*)$")
+  before, after = wrk.format(method, nil, headers, body):match("^(.-Authorization: )@(.*)$")
   for line in io.lines(args[1]) do requests[#requests + 1] = line end
-  request = postRandom
+  request = askRandom
 end
 
 function done(summary, latency)

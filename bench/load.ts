@@ -15,8 +15,10 @@ export interface Measured {
 
 export interface Load {
   path: string
-  /** A file of Authorization values to POST with, a line of which is taken at random; absent: GET. */
+  /** A file of Authorization values, a line of which is taken at random; absent: GET without any. */
   credentials?: string
+  /** What they are sent with: a POST to the token endpoint, or the GET of a gateway that asks. */
+  purpose?: 'exchange' | 'check'
   connections: number
   seconds: number
   /** Of the load generator; absent: any. */
@@ -45,6 +47,7 @@ export async function applyLoad(server: ServerProcess, load: Load): Promise<Meas
     server.url + load.path,
     '--',
     load.credentials ?? '-',
+    load.purpose ?? 'exchange',
   ])
   const used = server.cpuMicros() - before
   server.truncateLog()

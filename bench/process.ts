@@ -14,6 +14,8 @@ const LONGEST_START_MS = 120_000
 export interface ServerProcess {
   pid: number
   url: string
+  /** Of the listener that gateways ask, where there is one. */
+  gatewayUrl: string
   /** Milliseconds from the start of the process until it said that it is ready. */
   startMs: number
   /** CPU time that it has used so far, all threads, in microseconds. */
@@ -57,6 +59,7 @@ export async function startServer(options: {
   return {
     pid,
     url: ready?.public ?? '',
+    gatewayUrl: ready?.gateway ?? '',
     startMs: performance.now() - begin,
     cpuMicros: () => cpuMicros(pid),
     residentBytes: () => residentBytes(pid),
@@ -69,7 +72,7 @@ export async function startServer(options: {
   }
 }
 
-function readyLine(output: string): { public: string } | undefined {
+function readyLine(output: string): { public: string; gateway?: string } | undefined {
   const line = output
     .split('\n')
     .find(text => text.startsWith('{') && text.endsWith('}') && text.includes('"msg":"ready"'))

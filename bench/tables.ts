@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { checkLoad, checks } from './checks.ts'
 import { CONNECTIONS, compare, growConnections, growKeys, TOKEN } from './comparison.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
-import { applyLoad } from './load.ts'
+import { applyLoad, type Load } from './load.ts'
 import { bars } from './plot.ts'
 import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
@@ -45,6 +46,19 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ])
     const columns = ['', ...MEASURED, 'of bare node:http', 'of oidc-provider', 'of one key']
     return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
+  },
+  checks: async bench => {
+    const { flatOut, beside } = await checks(await manyKeys(bench), bench.directory, bench.pace)
+    const [exchange] = flatOut
+    const rows = [
+      ...flatOut.map(result => [
+        result.name,
+        ...measured(result),
+        result.perSecond / (exchange?.perSecond ?? 0),
+      ]),
+      ...beside.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
+    ]
+    return { columns: ['', ...MEASURED, 'of an exchange'], rows }
   },
   keys: async bench => {
     const installations = await Promise.all(bench.sizes.map(bench.installation))
@@ -121,23 +135,30 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
   },
   profile: async bench => {
     const installation = await manyKeys(bench)
-    const server = await startMintmark(installation, bench.directory)
-    const load = {
-      path: TOKEN,
-      credentials: installation.first,
-      connections: CONNECTIONS,
-      core: LOAD_CORE,
-      seconds: 4,
-    }
-    try {
-      await applyLoad(server, load)
-      const shares = await profile(server, () => applyLoad(server, load))
-      const rows = shares.filter(({ share }) => share >= 0.005).map(({ part, share }) => [part, share * 100])
-      return { columns: ['where', '% of the time'], rows }
-    } finally {
-      await server.stop()
-    }
+    return profiled(bench, installation, { path: TOKEN, credentials: installation.first })
   },
+  'checks-profile': async bench => {
+    const installation = await manyKeys(bench)
+    return profiled(bench, installation, await checkLoad(installation, bench.directory))
+  },
+}
+
+async function profiled(
+  bench: Bench,
+  installation: Installation,
+  asked: Pick<Load, 'path' | 'credentials' | 'purpose'>,
+): Promise<Omit<Table, 'name'>> {
+  const server = await startMintmark(installation, bench.directory)
+  const asking = asked.purpose === 'check' ? { ...server, url: server.gatewayUrl } : server
+  const load = { ...asked, connections: CONNECTIONS, core: LOAD_CORE, seconds: 4 }
+  try {
+    await applyLoad(asking, load)
+    const shares = await profile(server, () => applyLoad(asking, load))
+    const rows = shares.filter(({ share }) => share >= 0.005).map(({ part, share }) => [part, share * 100])
+    return { columns: ['where', '% of the time'], rows }
+  } finally {
+    await server.stop()
+  }
 }
 
 function heapBytesPerKey(installation: Installation | undefined): number {

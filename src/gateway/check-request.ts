@@ -59,9 +59,13 @@ export function modelOf(request: CheckedRequest, where: GatewayModel): NamedMode
 
 /** As CGI-like stacks read them: case never counts, and `_` is `-`. */
 function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
-  return headers.flatMap(([spelled, value]) =>
-    spelled.toLowerCase().replaceAll('_', '-') === name ? [value] : [],
-  )
+  const values: string[] = []
+  for (const [spelled, value] of headers) {
+    // Most names are told apart by their lengths alone.
+    if (spelled.length === name.length && spelled.toLowerCase().replaceAll('_', '-') === name)
+      values.push(value)
+  }
+  return values
 }
 
 function modelOfBody({ headers, body }: CheckedRequest): NamedModel {

@@ -3,6 +3,7 @@ import { status } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import type { Trusts } from '../http/caller-address.ts'
 import type { Readiness } from '../http/health.ts'
+import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { CheckedRequest } from './check-request.ts'
@@ -16,6 +17,10 @@ export const AUTHORIZATION_SERVICE = fromJSON(AUTHORIZATION_PROTO)[
   'envoy.service.auth.v3.Authorization'
 ] as ServiceDefinition
 
+/** In logs and metrics, where HTTP requests have a listener and a route. */
+const LISTENER = 'gateway_grpc'
+const ROUTE = 'Check'
+
 export function authorizationService(parts: {
   door: Door
   readiness: Readiness
@@ -23,8 +28,9 @@ export function authorizationService(parts: {
   trusts: Trusts
   clock: Clock
   logger: Logger
+  noteDuration: NoteDuration
 }): UntypedServiceImplementation {
-  const { door, readiness, trusts, clock, logger } = parts
+  const { door, readiness, trusts, clock, logger, noteDuration } = parts
   const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
     if (readiness.serving) return door.decide(checkedRequest(asked, source))
     const cause = new Error(readiness.reason)
@@ -40,10 +46,9 @@ export function authorizationService(parts: {
       const told = call.request.attributes?.source?.address?.socketAddress?.address
       const source = told && trusts(peer, 0) ? told : peer
       void decide(call.request, source).then(decision => {
-        logDecision(logger, decision, {
-          duration_ms: Math.round((clock.monotonicMs() - started) * 10) / 10,
-          source,
-        })
+        const durationMs = clock.monotonicMs() - started
+        noteDuration(LISTENER, ROUTE, statusOf(decision), durationMs / 1000)
+        logDecision(logger, decision, { duration_ms: Math.round(durationMs * 10) / 10, source })
         answer(null, responseTo(decision))
       })
     },
@@ -91,14 +96,18 @@ const options = (headers: Record<string, string>) =>
     append: { value: false as const },
   }))
 
+/** As the client of the gateway sees it. */
+const statusOf = (decision: Decision) => (decision.allowed ? 200 : decision.denial.status)
+
 function logDecision(logger: Logger, decision: Decision, more: object): void {
-  const line = { listener: 'gateway_grpc', route: 'Check', ...more }
+  const status = statusOf(decision)
+  const line = { listener: LISTENER, route: ROUTE, ...more, status }
   if (decision.allowed) {
-    logger.info({ ...line, status: 200, ...decision.admitted.about }, 'request')
+    logger.info({ ...line, ...decision.admitted.about }, 'request')
     return
   }
-  const { status, code, cause } = decision.denial
-  const refused = { ...line, status, error: code, ...decision.about }
+  const { code, cause } = decision.denial
+  const refused = { ...line, error: code, ...decision.about }
   if (status === 503) logger.error({ ...refused, err: cause }, 'request')
   else logger.info(refused, 'request')
 }

@@ -1,10 +1,13 @@
-import type { ErrorRequestHandler, Express, Request, RequestHandler, Response } from 'express'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { ErrorRequestHandler, Express } from 'express'
 import { Unavailable } from '../errors.ts'
-import { rawBody } from '../http/body.ts'
-import { type Readiness, whenReady } from '../http/health.ts'
+import { answerJson, FIXED_HEADERS } from '../http/answer.ts'
+import { readBody } from '../http/body.ts'
+import { below, type DirectHandler, directRoutes } from '../http/direct-routes.ts'
+import { directWhenReady, type Readiness, whenReady } from '../http/health.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
-import { onlyMethods } from '../http/server.ts'
+import { type ListenerOptions, onlyMethods } from '../http/server.ts'
 import type { CheckedRequest } from './check-request.ts'
 import type { Admitted, Door } from './decision.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
@@ -16,33 +19,45 @@ const CHECK = '/check'
 const LONGEST_CACHED_SECONDS = 5
 /** The body once more, for nginx, which hands on the headers of a refusal and not its body. */
 const DENIAL_HEADER = 'X-Mintmark-Denial'
+const REMOVED = REMOVED_HEADERS.join(',')
+const NO_BODY = Buffer.alloc(0)
 
 /**
  * What gateways ask over HTTP: any method on any path below /check (Envoy appends the client's path, nginx and Caddy
- * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models.
+ * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models,
+ * which goes through `app`.
  */
 export function mountGatewayRoutes(
-  app: Express,
+  { app, options: listener }: { app: Express; options: ListenerOptions },
   options: { door: Door; readsBody: boolean; readiness: Readiness; now: () => number },
-): void {
+): RequestListener {
   const { door, readsBody, readiness, now } = options
-  const ready = whenReady(readiness, reason => new Unavailable(reason))
-  app.use(CHECK, ready, readsBody ? rawBody(LONGEST_BODY_BYTES) : [], check(door, now))
-  app.route('/v1/models').get(ready, listOfModels(door, now)).all(onlyMethods('GET'))
+  const unready = (reason: string) => new Unavailable(reason)
+  const list = listOfModels(door, now)
+  app
+    .route('/v1/models')
+    .get(whenReady(readiness, unready), (req, res) => list(req, res))
+    .all(onlyMethods('GET'))
   app.use((_req, _res, next) => next(new RequestError(404, `There is nothing here: ask ${CHECK}.`)))
   app.use(errorHandler)
+  const handle = directWhenReady(readiness, unready, check(door, readsBody, now))
+  return directRoutes(listener, below({ path: CHECK, handle, refuse: refuseCheck }), app)
 }
 
-function check(door: Door, now: () => number): RequestHandler {
+function check(door: Door, readsBody: boolean, now: () => number): DirectHandler {
   return async (req, res) => {
-    const admitted = await admit(door, req, res)
+    const body = readsBody ? await readBody(req, LONGEST_BODY_BYTES) : NO_BODY
+    const admitted = await admit(door, req, res, body)
     if (!admitted) return
     const { jwt, claims } = admitted
     const left = Math.floor(claims.exp - now() / 1000) - 1
-    res.status(200).set({
+    res.writeHead(200, {
+      ...FIXED_HEADERS,
+      'X-Request-Id': eventOf(res).requestId,
+      'Content-Length': 0,
       Authorization: `Bearer ${jwt}`,
       ...claimHeaders(claims),
-      'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
+      'X-Envoy-Auth-Headers-To-Remove': REMOVED,
       'X-Accel-Expires': String(Math.max(0, Math.min(LONGEST_CACHED_SECONDS, left))),
     })
     res.end()
@@ -50,61 +65,73 @@ function check(door: Door, now: () => number): RequestHandler {
 }
 
 /** OpenAI's list, of exactly what the caller may name in `model`. */
-function listOfModels(door: Door, now: () => number): RequestHandler {
+function listOfModels(door: Door, now: () => number): DirectHandler {
   return async (req, res) => {
-    const admitted = await admit(door, req, res)
+    const admitted = await admit(door, req, res, NO_BODY)
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
     const listed = (names: readonly string[], owner: string) =>
       names.map(id => ({ id, object: 'model', created, owned_by: owner }))
-    res.json({ object: 'list', data: [...listed(models, 'mintmark'), ...listed(adapters, tenant)] })
+    const data = [...listed(models, 'mintmark'), ...listed(adapters, tenant)]
+    answerJson(res, 200, JSON.stringify({ object: 'list', data }))
   }
 }
 
 /** Undefined when the refusal has been sent. */
-async function admit(door: Door, req: Request, res: Response): Promise<Admitted | undefined> {
-  const decision = await door.decide(checkedRequest(req, eventOf(res).source))
-  Object.assign(eventOf(res).fields, decision.allowed ? decision.admitted.about : decision.about)
+async function admit(
+  door: Door,
+  req: IncomingMessage,
+  res: ServerResponse,
+  body: Uint8Array,
+): Promise<Admitted | undefined> {
+  const event = eventOf(res)
+  const decision = await door.decide(checkedRequest(req, event.source, body))
+  Object.assign(event.fields, decision.allowed ? decision.admitted.about : decision.about)
   if (decision.allowed) return decision.admitted
   send(res, decision.denial)
   return undefined
 }
 
-function checkedRequest(req: Request, source: string | undefined): CheckedRequest {
-  const { rawHeaders, originalUrl } = req
-  return {
-    headers: Array.from({ length: rawHeaders.length / 2 }, (_, i) => [
-      rawHeaders[2 * i] ?? '',
-      rawHeaders[2 * i + 1] ?? '',
-    ]),
-    target: originalUrl.startsWith(CHECK) ? originalUrl.slice(CHECK.length) : originalUrl,
-    source,
-    body: Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0),
-  }
+function checkedRequest(
+  { rawHeaders, url = '' }: IncomingMessage,
+  source: string | undefined,
+  body: Uint8Array,
+): CheckedRequest {
+  const headers: [string, string][] = []
+  for (let index = 0; index < rawHeaders.length; index += 2)
+    headers.push([rawHeaders[index] ?? '', rawHeaders[index + 1] ?? ''])
+  return { headers, target: url.startsWith(CHECK) ? url.slice(CHECK.length) : url, source, body }
 }
 
-function send(res: Response, refusal: Denial): void {
+function send(res: ServerResponse, refusal: Denial): void {
   const event = eventOf(res)
   event.fields.error = refusal.code
   if (refusal.status === 503) event.error = refusal.cause
-  const body = denialBody(refusal)
-  res
-    .status(refusal.status)
-    .set({ ...refusal.headers, [DENIAL_HEADER]: JSON.stringify(body) })
-    .json(body)
+  const body = JSON.stringify(denialBody(refusal))
+  answerJson(res, refusal.status, body, { ...refusal.headers, [DENIAL_HEADER]: body })
 }
 
-/** What is wrong with the request itself is 403 below /check, whatever HTTP calls it: gateways know no other refusal. */
-const errorHandler: ErrorRequestHandler = (thrown, req, res, next) => {
-  if (res.headersSent) return next(thrown)
+/** What is wrong with the request itself is 403 here, whatever HTTP calls it: gateways know no other refusal. */
+function refuseCheck(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (error instanceof RequestError) {
-    const refusal = denial('invalid_request', { detail: error.message })
-    if (req.path === CHECK || req.path.startsWith(`${CHECK}/`)) return send(res, refusal)
-    eventOf(res).fields.error = refusal.code
-    return void res.status(error.status).set(error.headers).json(denialBody(refusal))
+    send(res, denial('invalid_request', { detail: error.message }))
+    return
   }
   const retryAfterSeconds = error instanceof Unavailable ? error.retryAfterSeconds : 1
   send(res, denial('unavailable', { retryAfterSeconds, cause: error }))
+}
+
+/** Everywhere else it has the status that HTTP has for it. */
+const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
+  if (res.headersSent) return next(thrown)
+  const error = toRequestError(thrown)
+  if (!(error instanceof RequestError)) {
+    refuseCheck(thrown, res)
+    return
+  }
+  const refusal = denial('invalid_request', { detail: error.message })
+  eventOf(res).fields.error = refusal.code
+  answerJson(res, error.status, JSON.stringify(denialBody(refusal)), error.headers)
 }

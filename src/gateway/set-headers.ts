@@ -4,7 +4,9 @@ import { CLAIM_HEADERS } from './headers.ts'
 
 /** Every one of them, always: Caddy once kept the client's where the answer lacked one (GHSA-7r4p-vjf4-gxv4). */
 export function claimHeaders(claims: AccessTokenClaims): Record<string, string> {
-  return Object.fromEntries(CLAIM_HEADERS.map(({ claim, header }) => [header, claims[claim]]))
+  const headers: Record<string, string> = {}
+  for (const { claim, header } of CLAIM_HEADERS) headers[header] = claims[claim]
+  return headers
 }
 
 /** Where a key may have come in, besides the header that the token takes the place of. */

@@ -7,8 +7,7 @@ import { ambiguity, type ListenerOptions } from './server.ts'
 export type DirectHandler = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
 
 export interface DirectRoute {
-  methods: readonly string[]
-  /** As it is sent, without a query. */
+  /** Its name in logs and metrics: the path that is sent, or what all paths that are sent begin with. */
   path: string
   /** Asked again and again by verifiers. */
   polled?: true
@@ -17,6 +16,9 @@ export interface DirectRoute {
   refuse(thrown: unknown, res: ServerResponse): void
 }
 
+/** `path` is as it was sent, without a query. */
+export type FindRoute = (method: string, path: string) => DirectRoute | undefined
+
 /**
  * The few routes that are asked for thousands of times a second, answered without Express: it would give each request
  * and each response another prototype and walk all routes, which takes longer than all that these answers need
@@ -24,16 +26,13 @@ export interface DirectRoute {
  */
 export function directRoutes(
   options: ListenerOptions,
-  routes: readonly DirectRoute[],
+  find: FindRoute,
   otherwise: RequestListener,
 ): RequestListener {
-  const byName = new Map(
-    routes.flatMap(route => route.methods.map(method => [`${method} ${route.path}`, route] as const)),
-  )
   return (req, res) => {
     const url = req.url ?? ''
     const query = url.indexOf('?')
-    const route = byName.get(`${req.method} ${query < 0 ? url : url.slice(0, query)}`)
+    const route = find(req.method ?? '', query < 0 ? url : url.slice(0, query))
     if (!route) return otherwise(req, res)
     const event = openEvent(req, res, options)
     event.route = route.path
@@ -44,6 +43,20 @@ export function directRoutes(
       else route.refuse(thrown, res)
     })
   }
+}
+
+/** Routes by their methods and their whole path. */
+export function exactly(routes: readonly (DirectRoute & { methods: readonly string[] })[]): FindRoute {
+  const byName = new Map(
+    routes.flatMap(route => route.methods.map(method => [`${method} ${route.path}`, route] as const)),
+  )
+  return (method, path) => byName.get(`${method} ${path}`)
+}
+
+/** One route for any method, on its path and on every path below it. */
+export function below(route: DirectRoute): FindRoute {
+  const beginning = `${route.path}/`
+  return (_method, path) => (path === route.path || path.startsWith(beginning) ? route : undefined)
 }
 
 async function answer(handle: DirectHandler, req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -9,7 +9,7 @@ export type NoteDuration = (listener: string, route: string, status: number, sec
 export function requestDurations(metrics: Metrics): NoteDuration {
   const histogram = metrics.histogram(
     'mintmark_http_request_duration_seconds',
-    'Time from the first handler to the end of the answer. A client that left before it counts as 4xx.',
+    'Time from the first handler to the end of the answer. A client that left before it counts as 4xx. Checks over gRPC are route Check.',
     ['listener', 'route', 'status'],
     BUCKETS_SECONDS,
   )

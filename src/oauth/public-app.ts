@@ -2,7 +2,7 @@ import type { RequestListener, ServerResponse } from 'node:http'
 import type { Express } from 'express'
 import type { Authenticator } from '../api-keys/authenticator.ts'
 import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
-import { type DirectRoute, directRoutes } from '../http/direct-routes.ts'
+import { directRoutes, exactly } from '../http/direct-routes.ts'
 import { directWhenReady, type Readiness, whenReady } from '../http/health.ts'
 import { RequestError } from '../http/request-error.ts'
 import { type ListenerOptions, onlyMethods } from '../http/server.ts'
@@ -47,10 +47,10 @@ export function mountPublicRoutes(
   }
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
   app.use(oauthErrorHandler)
-  return directRoutes(listener, busyRoutes(options), app)
+  return directRoutes(listener, exactly(busyRoutes(options)), app)
 }
 
-function busyRoutes(options: PublicOptions): DirectRoute[] {
+function busyRoutes(options: PublicOptions): Parameters<typeof exactly>[0] {
   const { issuer, jwksMaxAgeSeconds, ring, tokenIssuer, readiness, outcomes } = options
   const token = {
     methods: ['POST'],

@@ -5,7 +5,7 @@ import { AUTHORIZATION_SERVICE, authorizationService } from '../gateway/grpc-che
 import { mountGatewayRoutes } from '../gateway/http-check.ts'
 import { mountHealth } from '../http/health.ts'
 import { mountMetrics } from '../http/metrics-page.ts'
-import { requestDurations } from '../http/request-durations.ts'
+import { type NoteDuration, requestDurations } from '../http/request-durations.ts'
 import { createApp, type Listener } from '../http/server.ts'
 import { type Listeners, url } from '../listeners.ts'
 import type { Maintenance } from '../maintenance.ts'
@@ -43,7 +43,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
   servePublic(listeners, app(listeners.public), served)
   serveAdmin(listeners, app(listeners.admin), served)
-  serveGateway(listeners, app(listeners.gateway), served)
+  serveGateway(listeners, app(listeners.gateway), { ...served, noteDuration })
   serveOps(listeners, app(listeners.ops), served)
 }
 
@@ -58,13 +58,13 @@ function serveAdmin(listeners: Listeners, { app }: App, served: Served): void {
 }
 
 /** One door, asked over HTTP and over gRPC. */
-function serveGateway(listeners: Listeners, { app, options: { trusts } }: App, served: Served): void {
-  const { config, readiness, time, clock, logger } = served
+function serveGateway(listeners: Listeners, app: App, served: Served & { noteDuration: NoteDuration }): void {
+  const { config, readiness, time, clock, logger, noteDuration } = served
+  const { trusts } = app.options
   const door = buildDoor(served)
   const readsBody = config.gatewayModel.from === 'body'
-  mountGatewayRoutes(app, { door, readsBody, readiness, now: () => time.now() })
-  listeners.gateway.serve(app)
-  const overGrpc = authorizationService({ door, readiness, trusts, clock, logger })
+  listeners.gateway.serve(mountGatewayRoutes(app, { door, readsBody, readiness, now: () => time.now() }))
+  const overGrpc = authorizationService({ door, readiness, trusts, clock, logger, noteDuration })
   listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
 }
 

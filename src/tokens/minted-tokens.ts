@@ -6,8 +6,8 @@ const MOST_KEPT = 20_000
 
 interface Minted {
   token: AccessToken
-  /** What it was issued for: a caller with other rights, or another end, gets another token. */
-  issuedFor: string
+  /** Whom it was issued for, when it was. */
+  issuedFor: Caller
   /** Epoch milliseconds, database time. */
   reusedUntil: number
 }
@@ -33,7 +33,7 @@ export class MintedTokens {
 
   find(caller: Caller): AccessToken | undefined {
     const minted = this.#tokens.get(caller.secretId)
-    if (!minted || caller.at >= minted.reusedUntil || minted.issuedFor !== rightsOf(caller)) return undefined
+    if (!minted || caller.at >= minted.reusedUntil || !sameRights(minted.issuedFor, caller)) return undefined
     return this.#isPublished(minted.token.kid) ? minted.token : undefined
   }
 
@@ -42,7 +42,7 @@ export class MintedTokens {
     const [oldest] = this.#tokens.keys()
     if (oldest !== undefined && this.#tokens.size >= MOST_KEPT) this.#tokens.delete(oldest)
     const reusedUntil = caller.at + (token.expiresIn * 1000) / 2
-    this.#tokens.set(caller.secretId, { token, issuedFor: rightsOf(caller), reusedUntil })
+    this.#tokens.set(caller.secretId, { token, issuedFor: caller, reusedUntil })
   }
 
   /** Everything goes: after a change of the directory, and when a signing key was revoked. */
@@ -51,4 +51,11 @@ export class MintedTokens {
   }
 }
 
-const rightsOf = ({ rights, endsAt, tenantId }: Caller): string => JSON.stringify([tenantId, endsAt, rights])
+/** A caller with other rights, or another end, gets another token. Rights from the directory are the same object. */
+function sameRights(one: Caller, other: Caller): boolean {
+  return (
+    one.tenantId === other.tenantId &&
+    one.endsAt === other.endsAt &&
+    (one.rights === other.rights || JSON.stringify(one.rights) === JSON.stringify(other.rights))
+  )
+}
