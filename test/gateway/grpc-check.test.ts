@@ -3,6 +3,7 @@ import { fromJSON } from '@grpc/proto-loader'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from '../../src/gateway/grpc-proto.ts'
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
+import { scrape } from '../observability/metrics-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { tokenFor } from './asking.ts'
@@ -120,6 +121,16 @@ describe('envoy.service.auth.v3.Authorization', () => {
     expect(lines.at(-1)).toMatchObject({ route: 'Check', status: 200, tenant: 'acme' })
     expect(JSON.stringify(lines)).not.toMatch(/mmk_|eyJ/)
   })
+})
+
+it('is timed as requests over HTTP are', async () => {
+  const { series } = await scrape(mintmark.service.urls.ops)
+  const count = (status: string) =>
+    series.get(
+      `mintmark_http_request_duration_seconds_count{listener="gateway_grpc",route="Check",status="${status}"}`,
+    )
+  expect(count('2xx')).toBeGreaterThan(0)
+  expect(count('4xx')).toBeGreaterThan(0)
 })
 
 describe('grpc.health.v1.Health', () => {

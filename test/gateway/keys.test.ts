@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { Sent } from '../gateways/client.ts'
+import { scrape } from '../observability/metrics-text.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { stranger } from '../tokens/stranger.ts'
@@ -66,6 +67,19 @@ describe('an API key is swapped for a token', () => {
       expect((await ask(mintmark, { path, headers: bearer(key.secret) })).status).toBe(200)
     },
   )
+
+  it('and all of them are one route in logs and metrics', async () => {
+    const { series } = await scrape(mintmark.service.urls.ops)
+    const routes = new Set(
+      [...series.keys()].flatMap(name => /listener="gateway",route="([^"]*)"/.exec(name)?.[1] ?? []),
+    )
+    expect([...routes]).toEqual(['/check'])
+    expect(JSON.parse(mintmark.logs.findLast(line => line.includes('"request"')) ?? '')).toMatchObject({
+      listener: 'gateway',
+      route: '/check',
+      status: 200,
+    })
+  })
 
   it('for a POST that says JSON and is empty, as Envoy sends it', async () => {
     const headers: [string, string][] = [...bearer(key.secret), ['Content-Type', 'application/json']]
