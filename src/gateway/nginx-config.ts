@@ -93,7 +93,8 @@ http {
     proxy_set_header ${MODEL_HEADER} $mm_model;
 
     # The four routes that name a model. mintmark.js finds it, verifies a token, and goes on to @token or @key.
-    location ~ ^(${MODEL_ROUTES.map(({ path }) => path).join('|')})$ {
+    # (\\z, because $ would also take a path that ends in a line.)
+    location ~ ^(${MODEL_ROUTES.map(({ path }) => path).join('|')})\\z {
       if ($request_method != POST) { return 405; }
       js_content mintmark.gate;
     }

@@ -40,6 +40,8 @@ export const CLOSED_ROUTES: [method: string, path: string][] = [
   ['POST', '/v1/chat/completions;x'],
   ['POST', '/v1/chat/completions%00'],
   ['POST', '/v1/chat/completions%3Fx'],
+  ['POST', '/v1/chat/completions%0A'],
+  ['POST', '/v1/chat/completions%0D%0A'],
   ['POST', '/v1%2Fchat/completions'],
   ['POST', '/v1/chat%5Ccompletions'],
   ['POST', '/v1/chat/completions/..%2f..%2f/load_lora_adapter'],

@@ -112,6 +112,7 @@ export function doorContract(name: string, expected: Expected): void {
           expect(MODEL_ROUTES.map(route => route.path)).toContain(scene.upstream.theRequest().path)
         else expect(scene.upstream.requests).toHaveLength(0)
         if (credential === undefined && path !== '*') expect(status).not.toBe(200)
+        expect(scene.upstream.malformed).toEqual([])
         scene.upstream.forget()
       }
     })

@@ -17,6 +17,8 @@ export interface RecordingUpstream {
   port: number
   url: string
   requests: RecordedRequest[]
+  /** Why what arrived was no request at all: a gateway wrote something of the client's where it does not belong. */
+  malformed: string[]
   /** The only request since the last `forget`. */
   theRequest(): RecordedRequest
   forget(): void
@@ -29,20 +31,29 @@ const PRIORITY_HEADER_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/
 /** Stands for vLLM: records what arrives, obeys its documented rule for priorities, answers JSON or an event stream. */
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = []
+  const malformed: string[] = []
   const server = createServer((req, res) => void answer(req, res, requests))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code?.startsWith('HPE_')) malformed.push(error.code)
+    socket.destroy()
+  })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
     port,
     url: `http://127.0.0.1:${port}`,
     requests,
+    malformed,
     theRequest() {
       const [request] = requests
       if (requests.length !== 1 || !request)
         throw new Error(`${requests.length} requests reached the upstream, not 1`)
       return request
     },
-    forget: () => void requests.splice(0),
+    forget() {
+      requests.splice(0)
+      malformed.splice(0)
+    },
     stop: async () => {
       server.closeAllConnections()
       await new Promise(resolve => server.close(resolve))
