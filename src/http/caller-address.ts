@@ -1,11 +1,13 @@
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 
 /** Whether the proxy at this address, so many hops away, is believed. */
 export type Trusts = (address: string, hops: number) => boolean
 
 /**
  * The address of the caller: of the connection, or, while that is a trusted proxy, the one before it in
- * X-Forwarded-For, whose last entry is the nearest.
+ * X-Forwarded-For, whose last entry is the nearest. Some proxies write the port behind it, which is left out: failures
+ * are counted by address, and each connection has another port. What is no address ends the way at who wrote it.
  */
 export function callerAddress(req: IncomingMessage, trusts: Trusts): string | undefined {
   let address = req.socket.remoteAddress
@@ -16,8 +18,16 @@ export function callerAddress(req: IncomingMessage, trusts: Trusts): string | un
     .map(entry => entry.trim())
     .filter(entry => entry !== '')
   for (let hops = 1; forwarded.length > 0; hops++) {
-    address = forwarded.pop() as string
+    const before = addressIn(forwarded.pop() as string)
+    if (before === undefined) break
+    address = before
     if (!trusts(address, hops)) break
   }
   return address
+}
+
+/** `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`; undefined: none of these. */
+function addressIn(entry: string): string | undefined {
+  const [, plain = entry] = /^([\d.]+):\d+$/.exec(entry) ?? /^\[(.+)\](?::\d+)?$/.exec(entry) ?? []
+  return isIP(plain) === 0 ? undefined : plain
 }

@@ -16,16 +16,7 @@ describe.each([
   beforeAll(() => new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve)))
   afterAll(() => new Promise(resolve => server.close(resolve)))
 
-  const entry = fc.constantFrom(
-    '10.1.2.3',
-    '127.0.0.1',
-    '203.0.113.9',
-    'fd00::1',
-    '2001:db8::7',
-    '',
-    ' ',
-    'x',
-  )
+  const entry = fc.constantFrom('10.1.2.3', '127.0.0.1', '203.0.113.9', 'fd00::1', '2001:db8::7', '', ' ')
   const header = fc.array(entry, { maxLength: 5 }).map(entries => entries.join(', '))
 
   it('is the one that Express finds', async () => {
@@ -36,6 +27,20 @@ describe.each([
       }),
       { numRuns: 60 },
     )
+  })
+
+  it.runIf(trusted)('has no port, which is another one for each connection', async () => {
+    for (const [written, address] of [
+      ['203.0.113.9:40001', '203.0.113.9'],
+      ['[2001:db8::7]:40001', '2001:db8::7'],
+      ['[2001:db8::7]', '2001:db8::7'],
+    ] as const)
+      expect((await ask(server.address() as AddressInfo, `198.51.100.1, ${written}`))[1]).toBe(address)
+  })
+
+  it.runIf(trusted)('is that of the proxy when it names none', async () => {
+    for (const written of ['unknown', '_hidden', '1.2.3.4:5:6', '[x]:1', '256.1.1.1', 'a'.repeat(3_000)])
+      expect((await ask(server.address() as AddressInfo, `198.51.100.1, ${written}`))[1]).toBe('127.0.0.1')
   })
 })
 

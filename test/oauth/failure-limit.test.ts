@@ -63,6 +63,14 @@ describe('keys that nobody has, from one address', () => {
     expect((await exchange(anUnknownKey(), '2001:db8:7:200::1')).status).toBe(401)
   })
 
+  it('are counted together when a proxy writes each connection’s port', async () => {
+    const from = anAddress()
+    const statuses: number[] = []
+    for (let port = 40_000; port < 40_000 + PER_MINUTE + 3; port++)
+      statuses.push((await exchange(anUnknownKey(), `${from}:${port}`)).status)
+    expect(statuses).toEqual(LIMITED)
+  })
+
   it('lock nobody out by naming an honest tenant or its key', async () => {
     const from = anAddress()
     await fail(from, key.tenantId)
