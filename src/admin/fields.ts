@@ -67,10 +67,14 @@ export const maxKeyLifetimeSeconds = wholeNumber(60, 315_360_000).nullable()
 
 export const flag = z.boolean('must be true or false')
 
-/** RFC 3339, as a Date. */
+/** RFC 3339, as a Date whose year in UTC has four digits too: an offset may lead beyond, and Postgres knows no year 0. */
 export const instant = z.iso
   .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })
   .transform(value => new Date(value))
+  .refine(
+    date => date.getUTCFullYear() >= 1 && date.getUTCFullYear() <= 9999,
+    'must be in the years 1 to 9999, in UTC',
+  )
 
 /** An absent field must be absent, not undefined: undefined would overwrite. */
 export function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
