@@ -19,7 +19,7 @@ interface LogOptions {
 export function logWhenOver(req: IncomingMessage, res: ServerResponse, options: LogOptions): void {
   const { listener, logger, clock, noteDuration } = options
   const started = clock.monotonicMs()
-  res.once('close', () => {
+  res.on('close', () => {
     const event = eventOf(res)
     const durationMs = clock.monotonicMs() - started
     const route = routeOf(req, event)

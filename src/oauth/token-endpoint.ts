@@ -109,11 +109,7 @@ function respond(res: ServerResponse, token: AccessToken): void {
   const { fields } = eventOf(res)
   fields.token_id = token.tokenId
   fields.kid = token.kid
-  const body = JSON.stringify({
-    access_token: token.jwt,
-    token_type: 'Bearer',
-    expires_in: token.expiresIn,
-    scope: token.scope,
-  })
-  answerJson(res, 200, body, { Pragma: 'no-cache' })
+  // A compact JWS needs no escaping, and looking for what does takes as long as finding the caller.
+  const rest = JSON.stringify({ token_type: 'Bearer', expires_in: token.expiresIn, scope: token.scope })
+  answerJson(res, 200, `{"access_token":"${token.jwt}",${rest.slice(1)}`, { Pragma: 'no-cache' })
 }

@@ -39,11 +39,24 @@ export function createLogger(level: string, destination: DestinationStream = sta
   const options: LoggerOptions = {
     level,
     base: null,
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    timestamp,
     formatters: { level: label => ({ level: label }) },
     serializers: { err: (error: unknown) => serializeError(error) },
   }
   return pino(options, { write: line => destination.write(withoutCredentials(line)) })
+}
+
+const written = { second: Number.NaN, text: '' }
+
+/** RFC 3339 in UTC. The second is written out once for all lines of it: that takes as long as the rest of a line. */
+function timestamp(): string {
+  const now = Date.now()
+  const second = Math.floor(now / 1000)
+  if (second !== written.second) {
+    written.text = new Date(second * 1000).toISOString().slice(0, -'000Z'.length)
+    written.second = second
+  }
+  return `,"time":"${written.text}${String(now - second * 1000).padStart(3, '0')}Z"`
 }
 
 function standardOutput(): DestinationStream {
