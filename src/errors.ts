@@ -36,6 +36,20 @@ export class Invalid extends Error {
   }
 }
 
+/** The object is not of the version that the request names: `version` is what it has now, undefined when it is not there. */
+export class PreconditionFailed extends Error {
+  override readonly name = 'PreconditionFailed'
+  readonly version: string | undefined
+  constructor(version: string | undefined) {
+    super(
+      version === undefined
+        ? 'There is no such object, so it has none of the versions that the request names.'
+        : 'The object has another version than the request asks for: read it again, then decide.',
+    )
+    this.version = version
+  }
+}
+
 export class Forbidden extends Error {
   override readonly name = 'Forbidden'
 }

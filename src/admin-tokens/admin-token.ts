@@ -1,3 +1,4 @@
+import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
 
 /**
@@ -27,6 +28,9 @@ export interface AdminToken {
   /** To the minute. */
   lastUsedAt: Date | null
 }
+
+/** The same after a use. */
+export const adminTokenVersion = ({ lastUsedAt: _use, ...token }: AdminToken): string => versionOf(token)
 
 export type AdminTokenState = 'active' | 'expired' | 'revoked'
 

@@ -11,7 +11,13 @@ import { Forbidden, Invalid, NotFound } from '../errors.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { findTenant } from '../tenants/tenant-repository.ts'
-import { type AdminToken, adminTokenState, type Issuer, refuseEscalation } from './admin-token.ts'
+import {
+  type AdminToken,
+  adminTokenState,
+  adminTokenVersion,
+  type Issuer,
+  refuseEscalation,
+} from './admin-token.ts'
 import {
   countDescendants,
   findAdminToken,
@@ -132,9 +138,10 @@ export class AdminTokens {
     id: string,
     options: { reason: string | null; cascade: boolean },
   ): Promise<AdminToken> {
-    return mutate(this.#database, actor, async ({ trx, record }) => {
+    return mutate(this.#database, actor, async ({ trx, found, record }) => {
       const token = await lockAdminToken(trx, id)
       if (!token) throw new NotFound('admin token', id)
+      found(adminTokenVersion(token))
       const end = async (each: AdminToken) => {
         await setRevoked(trx, each.id, options.reason)
         const changes = fieldChanges({ revokedReason: null }, { revokedReason: options.reason })

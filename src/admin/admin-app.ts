@@ -20,6 +20,7 @@ import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
+import type { AdminAnswer } from './answer.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
@@ -108,16 +109,15 @@ function rereader(routes: readonly AdminRoute[]) {
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
   }
-  return async (kind: string, id: string): Promise<object | undefined> => {
+  return async (kind: string, id: string): Promise<AdminAnswer | undefined> => {
     const reading = routes.find(({ method, path }) => method === 'get' && path === paths[kind])
-    const answer = await reading?.handle({
+    return reading?.handle({
       actor: SYSTEM,
       admin: ROOT,
       params: { id },
       query: {},
       body: undefined,
     })
-    return answer?.body
   }
 }
 

@@ -1,9 +1,16 @@
 import { z } from 'zod'
-import { type AdminToken, adminTokenState, TOKEN_ROLES } from '../admin-tokens/admin-token.ts'
+import {
+  type AdminToken,
+  adminTokenState,
+  adminTokenVersion,
+  TOKEN_ROLES,
+} from '../admin-tokens/admin-token.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import { requireVersion } from '../database/version.ts'
 import { created, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
 const tokenCreate = z
@@ -33,18 +40,21 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
     param: 'id',
     tenantOf: async (id: string) => (await tokens.get(id)).tenantId,
   }
+  const answer = async (token: AdminToken) => ok(toWire(token, await tokens.now()), adminTokenVersion(token))
   return [
     route({
       method: 'post',
       path: LIST,
       right: 'admin-tokens:write',
       issuesSecret: true,
+      tellsVersion: true,
       target: 'scoped by the handler',
       body: tokenCreate,
       handle: async ({ actor, admin, body: { name, role, tenant, expires_at } }) => {
         const request = { name, role, tenantId: tenant, expiresAt: expires_at }
         const { token, secret } = await tokens.create(actor, admin, request)
-        return created(`${LIST}/${token.id}`, { ...toWire(token, await tokens.now()), secret })
+        const body = { ...toWire(token, await tokens.now()), secret }
+        return created(`${LIST}/${token.id}`, body, adminTokenVersion(token))
       },
     }),
     route({
@@ -64,19 +74,23 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       path: `${LIST}/:id`,
       right: 'admin-tokens:read',
       target,
-      handle: async ({ params }) => ok(toWire(await tokens.get(params.id ?? ''), await tokens.now())),
+      ...VERSIONED,
+      handle: async ({ params }) => answer(await tokens.get(params.id ?? '')),
     }),
     route({
       method: 'post',
       path: `${LIST}/:id/revoke`,
       right: 'admin-tokens:write',
       target,
+      ...VERSIONED,
       body: revocation,
       handle: async ({ actor, params, body: { dry_run, ...options } }) => {
         const id = params.id ?? ''
-        if (!dry_run) return ok(toWire(await tokens.revoke(actor, id, options), await tokens.now()))
+        if (!dry_run) return answer(await tokens.revoke(actor, id, options))
+        const token = await tokens.get(id)
+        requireVersion(actor.precondition ?? {}, adminTokenVersion(token))
         const others = options.cascade ? await tokens.countDescendants(id) : 0
-        return ok({ dry_run: true, would_revoke: others + ((await tokens.get(id)).revokedAt ? 0 : 1) })
+        return ok({ dry_run: true, would_revoke: others + (token.revokedAt ? 0 : 1) })
       },
     }),
   ]

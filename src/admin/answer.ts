@@ -2,6 +2,8 @@
 export interface AdminAnswer {
   status: number
   body?: object
+  /** Of the one object that the body is: its ETag. */
+  version?: string
   /** In place of a body: one line of JSON for each. */
   ndjson?: readonly object[]
   /** Path of what was created. */
@@ -9,6 +11,16 @@ export interface AdminAnswer {
   headers?: Readonly<Record<string, string>>
 }
 
-export const ok = (body: object): AdminAnswer => ({ status: 200, body })
-export const created = (location: string, body: object): AdminAnswer => ({ status: 201, location, body })
+/** `version` is that of the object, where the body is one. */
+export const ok = (body: object, version?: string): AdminAnswer => ({
+  status: 200,
+  body,
+  ...(version !== undefined && { version }),
+})
+export const created = (location: string, body: object, version: string): AdminAnswer => ({
+  status: 201,
+  location,
+  body,
+  version,
+})
 export const noContent: AdminAnswer = { status: 204 }

@@ -2,13 +2,14 @@ import { z } from 'zod'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Invalid } from '../errors.ts'
-import type { Model } from '../tenants/model.ts'
+import { type Model, modelVersion } from '../tenants/model.ts'
 import type { Models } from '../tenants/models.ts'
-import { PRIORITY_RANGE, type Tier } from '../tenants/tier.ts'
+import { PRIORITY_RANGE, type Tier, tierVersion } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
-import { created, noContent, ok } from './answer.ts'
+import { type AdminAnswer, created, noContent, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { REVALIDATED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
 /** Tiers, base models and adapters: named things that PUT makes or sets. */
@@ -25,20 +26,24 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
     ...readRoutes(
       '/tiers',
       page => tiers.list(page),
-      name => tiers.get(name),
+      async name => tierAnswer(await tiers.get(name)),
       tierToWire,
     ),
     route({
       method: 'put',
       path: '/tiers/:name',
       right: 'catalogue:write',
+      // With If-None-Match: * it makes, and never changes.
+      ...REVALIDATED,
       body: tierPut,
       handle: async ({ actor, params, body }) => {
         const { tier, created: isNew } = await tiers.put(actor, {
           name: nameOf(field.tierName, params),
           ...body,
         })
-        return isNew ? created(at('/tiers', tier.name), tierToWire(tier)) : ok(tierToWire(tier))
+        return isNew
+          ? created(at('/tiers', tier.name), tierToWire(tier), tierVersion(tier))
+          : tierAnswer(tier)
       },
     }),
     deleteRoute(
@@ -68,19 +73,20 @@ function kindRoutes<Body extends { description: string }>(
     ...readRoutes(
       list,
       page => models.list(kind, page),
-      name => models.get(kind, name),
+      async name => modelAnswer(await models.get(kind, name)),
       modelToWire,
     ),
     route({
       method: 'put',
       path: `${list}/:name`,
       right: 'catalogue:write',
+      ...REVALIDATED,
       body: schema,
       handle: async ({ actor, params, body }) => {
         const name = nameOf(field.modelName, params)
         const settings = { name, kind, baseModel: baseModel(body), description: body.description }
         const { model, created: isNew } = await models.put(actor, settings)
-        return isNew ? created(at(list, name), modelToWire(model)) : ok(modelToWire(model))
+        return isNew ? created(at(list, name), modelToWire(model), modelVersion(model)) : modelAnswer(model)
       },
     }),
     deleteRoute(
@@ -94,7 +100,7 @@ function kindRoutes<Body extends { description: string }>(
 function readRoutes<T>(
   list: string,
   page: (request: PageRequest) => Promise<Page<T>>,
-  get: (name: string) => Promise<T>,
+  get: (name: string) => Promise<AdminAnswer>,
   toWire: (item: T) => object,
 ): AdminRoute[] {
   return [
@@ -109,7 +115,8 @@ function readRoutes<T>(
       method: 'get',
       path: `${list}/:name`,
       right: 'catalogue:read',
-      handle: async ({ params }) => ok(toWire(await get(params.name ?? ''))),
+      ...REVALIDATED,
+      handle: ({ params }) => get(params.name ?? ''),
     }),
   ]
 }
@@ -124,6 +131,7 @@ function deleteRoute(
     path: `${list}/:name`,
     right: 'catalogue:write',
     exists: params => exists(params.name ?? ''),
+    preconditions: ['If-Match'],
     handle: async ({ actor, params }) => {
       await remove(actor, params.name ?? '')
       return noContent
@@ -141,6 +149,9 @@ function nameOf(schema: z.ZodType<string>, params: Record<string, string>): stri
     result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })),
   )
 }
+
+const tierAnswer = (tier: Tier) => ok(tierToWire(tier), tierVersion(tier))
+const modelAnswer = (model: Model) => ok(modelToWire(model), modelVersion(model))
 
 function tierToWire(tier: Tier) {
   const { name, priority, description, createdAt, updatedAt } = tier

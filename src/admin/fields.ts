@@ -76,6 +76,14 @@ export const instant = z.iso
     'must be in the years 1 to 9999, in UTC',
   )
 
+/** The body of a JSON Merge Patch (RFC 7396): any of the fields, and null for what a new object would have. */
+export function mergePatch<Shape extends Readonly<Record<string, z.ZodType>>>(fields: Shape) {
+  const nullable = Object.fromEntries(
+    Object.entries(fields).map(([name, schema]) => [name, schema.nullable()]),
+  )
+  return z.strictObject(nullable as { [Field in keyof Shape]: z.ZodNullable<Shape[Field]> }).partial()
+}
+
 /** An absent field must be absent, not undefined: undefined would overwrite. */
 export function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never

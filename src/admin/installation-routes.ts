@@ -11,13 +11,14 @@ import {
 } from '../config/rotation-policy.ts'
 import type { Database } from '../database/database.ts'
 import { type Installation, readInstallation } from '../database/installation.ts'
-import { type Policy, publishedAlgs } from '../database/policy.ts'
+import { type Policy, policyVersion, publishedAlgs } from '../database/policy.ts'
 import type { Replica, Replicas } from '../database/replicas.ts'
 import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../database/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { ok } from './answer.ts'
 import { wholeNumber, withoutUndefined } from './fields.ts'
+import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
 const alg = z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`)
@@ -32,7 +33,10 @@ const policyFields = {
     .min(1, 'must have at least one')
     .max(4, 'must have at most 4')
     .optional(),
-  audience_signing_algs: z.record(audience, alg.nullable(), 'must be an object of algorithms').optional(),
+  audience_signing_algs: z
+    .record(audience, alg.nullable(), 'must be an object of algorithms')
+    .nullable()
+    .optional(),
   rotation_interval_seconds: wholeNumber(
     SHORTEST_ROTATION_INTERVAL_SECONDS,
     LONGEST_ROTATION_INTERVAL_SECONDS,
@@ -59,17 +63,20 @@ export function installationRoutes(options: {
         encryptionKeys: await privateHalvesOnOtherKeys(trx, installation.currentEncryptionKey),
       }
     })
-    return ok(toWire(installation, { peppers, encryptionKeys, replicas: await replicas.list() }))
+    const body = toWire(installation, { peppers, encryptionKeys, replicas: await replicas.list() })
+    return ok(body, policyVersion(installation.policy))
   }
+  // The version is the policy's, which is all that can be changed here.
   return [
-    route({ method: 'get', path: '/installation', right: 'installation:read', handle: show }),
+    route({ method: 'get', path: '/installation', right: 'installation:read', ...VERSIONED, handle: show }),
     route({
       method: 'patch',
       path: '/installation',
       right: 'installation:write',
+      ...VERSIONED,
       body: patch,
       handle: async ({ actor, body }) => {
-        if (body.policy) await signingKeys.changePolicy(actor, toChange(body.policy))
+        await signingKeys.changePolicy(actor, toChange(body.policy ?? {}))
         return show()
       },
     }),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type ApiKey, keyState, secretState } from '../api-keys/api-key.ts'
+import { type ApiKey, keyState, keyVersion, secretState } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { KeyPatch } from '../api-keys/key-settings.ts'
 import { NotFound } from '../errors.ts'
@@ -8,11 +8,11 @@ import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
+import { keyActions } from './key-actions.ts'
 import { keyFilter, keyQuery, keyQuestions, tenantKeyQuery } from './key-questions.ts'
 import { pageBody, pageRequest } from './paging.ts'
-import { type AdminRoute, route, type Target } from './route.ts'
-
-const LONGEST_OVERLAP_SECONDS = 30 * 86_400
+import { VERSIONED } from './preconditions.ts'
+import { type AdminRoute, route } from './route.ts'
 
 export const settings = {
   name: field.displayName,
@@ -27,13 +27,7 @@ export const settings = {
 }
 
 const keyCreate = z.strictObject({ ...settings, labels: field.labels }).partial()
-const keyPatch = z.strictObject({ ...settings, labels: field.labelsPatch }).partial()
-const revocation = z.strictObject({ reason: field.reason.nullable().default(null) })
-const rotation = z.strictObject({
-  overlap_seconds: field.wholeNumber(0, LONGEST_OVERLAP_SECONDS).default(86_400),
-  replace: z.enum(['oldest', 'newest'], 'must be "oldest", "newest" or null').nullable().default(null),
-})
-
+const keyPatch = field.mergePatch({ ...settings, labels: field.labelsPatch })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
 export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
@@ -42,9 +36,10 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     return key => toWire(key, now, rights.get(key.id))
   }
   const one = async (key: ApiKey) => (await present([key]))(key)
+  const answer = async (key: ApiKey) => ok(await one(key), keyVersion(key))
   const issued = async ({ key, secretId, secret }: IssuedSecret) => {
     // The one answer that has the secret in it; no-store is on every answer of this listener.
-    return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret })
+    return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret }, keyVersion(key))
   }
   const target = { what: 'key', param: 'id', tenantOf: async (id: string) => (await keys.get(id)).tenantId }
   const tenant = {
@@ -64,6 +59,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       path: '/tenants/:tenant/keys',
       right: 'keys:write',
       issuesSecret: true,
+      tellsVersion: true,
       target: tenant,
       body: keyCreate,
       handle: async ({ actor, params, body }) =>
@@ -94,74 +90,24 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       path: '/keys/:id',
       right: 'keys:read',
       target,
-      handle: async ({ params }) => ok(await one(await keys.get(params.id ?? ''))),
+      // No If-None-Match: the answer has things in it that the version does not cover.
+      ...VERSIONED,
+      handle: async ({ params }) => answer(await keys.get(params.id ?? '')),
     }),
     route({
       method: 'patch',
       path: '/keys/:id',
       right: 'keys:write',
       target,
+      ...VERSIONED,
       body: keyPatch,
       handle: async ({ actor, admin, params, body }) => {
         const narrowOnly = admin.tenantId !== null
-        return ok(await one(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly })))
+        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly }))
       },
     }),
     ...keyQuestions(keys, target, one),
-    ...actionRoutes(keys, one, issued, target),
-  ]
-}
-
-function actionRoutes(
-  keys: ApiKeys,
-  one: (key: ApiKey) => Promise<object>,
-  issued: (secret: IssuedSecret) => Promise<ReturnType<typeof created>>,
-  target: Target,
-): AdminRoute[] {
-  return [
-    route({
-      method: 'post',
-      path: '/keys/:id/disable',
-      right: 'keys:write',
-      target,
-      handle: async ({ actor, params }) => ok(await one(await keys.disable(actor, params.id ?? ''))),
-    }),
-    route({
-      method: 'post',
-      path: '/keys/:id/enable',
-      right: 'keys:enable',
-      target,
-      handle: async ({ actor, params }) => ok(await one(await keys.enable(actor, params.id ?? ''))),
-    }),
-    route({
-      method: 'post',
-      path: '/keys/:id/revoke',
-      right: 'keys:write',
-      target,
-      body: revocation,
-      handle: async ({ actor, params, body }) =>
-        ok(await one(await keys.revoke(actor, params.id ?? '', body.reason))),
-    }),
-    route({
-      method: 'post',
-      path: '/keys/:id/rotate',
-      right: 'keys:write',
-      issuesSecret: true,
-      target,
-      body: rotation,
-      handle: async ({ actor, params, body }) => {
-        const options = { overlapSeconds: body.overlap_seconds, replace: body.replace }
-        return issued(await keys.rotate(actor, params.id ?? '', options))
-      },
-    }),
-    route({
-      method: 'post',
-      path: '/keys/:id/secrets/:secret/revoke',
-      right: 'keys:write',
-      target,
-      handle: async ({ actor, params }) =>
-        ok(await one(await keys.revokeSecret(actor, params.id ?? '', params.secret ?? ''))),
-    }),
+    ...keyActions(keys, { answer, issued, target }),
   ]
 }
 

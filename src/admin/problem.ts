@@ -1,10 +1,19 @@
 import { STATUS_CODES } from 'node:http'
 import type { ErrorRequestHandler } from 'express'
-import { Conflict, type Fault, Forbidden, Invalid, NotFound, Unavailable } from '../errors.ts'
+import {
+  Conflict,
+  type Fault,
+  Forbidden,
+  Invalid,
+  NotFound,
+  PreconditionFailed,
+  Unavailable,
+} from '../errors.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
+import { etagOf } from './preconditions.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` names each field that is wrong (RFC 6901 pointers). */
 interface Problem {
@@ -37,6 +46,10 @@ function toProblem(thrown: unknown): Problem {
   if (error instanceof Forbidden) return { status: 403, code: 'forbidden', detail: error.message }
   if (error instanceof NotFound) return { status: 404, code: 'not_found', detail: error.message }
   if (error instanceof Conflict) return { status: 409, code: error.code, detail: error.message }
+  if (error instanceof PreconditionFailed) {
+    const headers = error.version === undefined ? {} : { ETag: etagOf(error.version) }
+    return { status: 412, code: 'precondition_failed', detail: error.message, headers }
+  }
   if (error instanceof Invalid) {
     return {
       status: 400,

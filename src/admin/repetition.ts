@@ -26,9 +26,9 @@ export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | u
 export async function keepAnswer(
   keys: IdempotencyKeys,
   key: IdempotencyKey,
-  { status, location, body }: AdminAnswer,
+  { status, location, body, version }: AdminAnswer,
 ): Promise<void> {
-  const kept = { status, location, ...(body && { body: withoutSecret(body) }) }
+  const kept = { status, location, version, ...(body && { body: withoutSecret(body) }) }
   await keys.answered(key, kept).catch(() => {})
 }
 
@@ -36,11 +36,12 @@ export async function keepAnswer(
 export async function repeated(
   { answer, target }: AnsweredOnce,
   issuesSecret: boolean,
-  reread: (kind: string, id: string) => Promise<object | undefined>,
+  reread: (kind: string, id: string) => Promise<AdminAnswer | undefined>,
 ): Promise<AdminAnswer> {
   if (answer) return answer as AdminAnswer
-  const body = (target && (await reread(target.kind, target.id))) ?? { target: target ?? null }
-  return { status: 200, body: issuesSecret ? { ...body, ...gone(body) } : body }
+  const now = target && (await reread(target.kind, target.id))
+  const body = now?.body ?? { target: target ?? null }
+  return { ...now, status: 200, body: issuesSecret ? { ...body, ...gone(body) } : body }
 }
 
 function withoutSecret(body: object): object {

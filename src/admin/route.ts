@@ -8,6 +8,7 @@ import { RequestError } from '../http/request-error.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
+import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
 import { idempotencyKeyOf, keepAnswer, repeated } from './repetition.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
 
@@ -48,6 +49,10 @@ export type AdminRoute<Query = unknown, Body = unknown> = Scope & {
   path: string
   query?: ZodType<Query>
   body?: ZodType<Body>
+  /** Its answer is one object, and the ETag is that object's version. */
+  tellsVersion?: true
+  /** Headers that hold the request to a version of the object that its path names. Others of them are refused. */
+  preconditions?: readonly PreconditionHeader[]
   /** Its answer has a secret in it, the one time that it is seen. */
   issuesSecret?: true
   handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
@@ -60,7 +65,7 @@ export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRo
 /** What mounting needs beside the route: `reread` shows what was changed once, as it is now, by its kind and id. */
 interface Mounting {
   idempotency: IdempotencyKeys
-  reread: (kind: string, id: string) => Promise<object | undefined>
+  reread: (kind: string, id: string) => Promise<AdminAnswer | undefined>
 }
 
 /**
@@ -98,20 +103,24 @@ async function perform(
   if (Object.values(params).some(value => value.includes('\0')))
     throw new RequestError(400, 'The path has a NUL.')
   if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
+  const precondition = preconditionOf(definition, req)
   const actor = {
     id: admin.id,
     requestId: event.requestId,
     ...(event.source !== undefined && { source: event.source }),
     ...(once && { once }),
+    ...(precondition && { precondition }),
   }
   const query = readQuery(definition, req)
   const body = readBody(definition, req)
   const answer = await definition.handle({ actor, admin, params, query, body })
   Object.assign(event.fields, namedTarget(params))
-  return answer
+  return precondition && definition.method === 'get' ? selected(answer, precondition) : answer
 }
 
-function tell(req: Request, res: Response, { status, location, headers, body, ndjson }: AdminAnswer): void {
+function tell(req: Request, res: Response, answer: AdminAnswer): void {
+  const { status, location, version, headers, body, ndjson } = answer
+  if (version !== undefined) res.set('ETag', etagOf(version))
   if (location !== undefined) res.location(`${req.baseUrl}${location}`)
   res.status(status).set(headers ?? {})
   if (ndjson !== undefined) {

@@ -6,16 +6,18 @@ import { readInstallation } from '../database/installation.ts'
 import type { Policy } from '../database/policy.ts'
 import type { Replica } from '../database/replicas.ts'
 import type { Emergency } from '../signing-keys/emergency.ts'
-import type { SigningKey } from '../signing-keys/signing-key.ts'
+import { type SigningKey, signingKeyVersion } from '../signing-keys/signing-key.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { VERIFIERS } from '../signing-keys/verifiers.ts'
 import { ok } from './answer.ts'
 import { reason } from './fields.ts'
+import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
 /** The keys that tokens are signed with: what is published, and what a person may do about it. */
 export function signingKeyRoutes(options: { database: Database; signingKeys: SigningKeys }): AdminRoute[] {
   const { database, signingKeys } = options
+  const answer = (key: SigningKey) => ok(toWire(key), signingKeyVersion(key))
   return [
     route({
       method: 'get',
@@ -23,6 +25,13 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       right: 'signing-keys:read',
       // All of them: there are never more than ten.
       handle: async () => ok({ data: (await signingKeys.list()).map(toWire), next_cursor: null }),
+    }),
+    route({
+      method: 'get',
+      path: '/signing-keys/:kid',
+      right: 'signing-keys:read',
+      ...REVALIDATED,
+      handle: async ({ params }) => answer(await signingKeys.get(kidOf(params))),
     }),
     route({
       method: 'post',
@@ -49,13 +58,15 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       method: 'post',
       path: '/signing-keys/:kid/hold',
       right: 'signing-keys:rotate',
-      handle: async ({ actor, params }) => ok(toWire(await signingKeys.hold(actor, kidOf(params)))),
+      ...VERSIONED,
+      handle: async ({ actor, params }) => answer(await signingKeys.hold(actor, kidOf(params))),
     }),
     route({
       method: 'post',
       path: '/signing-keys/:kid/release',
       right: 'signing-keys:rotate',
-      handle: async ({ actor, params }) => ok(toWire(await signingKeys.release(actor, kidOf(params)))),
+      ...VERSIONED,
+      handle: async ({ actor, params }) => answer(await signingKeys.release(actor, kidOf(params))),
     }),
     route({
       method: 'post',

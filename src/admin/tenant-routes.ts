@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { type Tenant, tenantState } from '../tenants/tenant.ts'
+import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import type { TenantPatch, Tenants } from '../tenants/tenants.ts'
 import { created, noContent, ok } from './answer.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
 const settings = {
@@ -25,7 +26,7 @@ const tenantCreate = z.strictObject({
   id: field.tenantId,
   ...z.object({ ...settings, labels: field.labels }).partial().shape,
 })
-const tenantPatch = z.strictObject({ ...settings, labels: field.labelsPatch }).partial()
+const tenantPatch = field.mergePatch({ ...settings, labels: field.labelsPatch })
 const deletion = z.strictObject({
   cascade: z.enum(['true', 'false'], 'must be true or false').default('false'),
 })
@@ -33,16 +34,18 @@ const deletion = z.strictObject({
 const LIST = '/tenants'
 
 export function tenantRoutes(tenants: Tenants): AdminRoute[] {
+  const answer = (tenant: Tenant) => ok(toWire(tenant), tenantVersion(tenant))
   const exists = (params: Record<string, string>) => tenants.get(params.id ?? '')
   return [
     route({
       method: 'post',
       path: LIST,
       right: 'tenants:write',
+      tellsVersion: true,
       body: tenantCreate,
       handle: async ({ actor, body: { id, ...given } }) => {
         const tenant = await tenants.create(actor, id, toPatch(given))
-        return created(`${LIST}/${tenant.id}`, toWire(tenant))
+        return created(`${LIST}/${tenant.id}`, toWire(tenant), tenantVersion(tenant))
       },
     }),
     route({
@@ -61,36 +64,41 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       path: '/tenants/:id',
       right: 'tenants:read',
       target: { what: 'tenant', param: 'id', tenantOf: async id => (await tenants.get(id)).id },
-      handle: async ({ params }) => ok(toWire(await tenants.get(params.id ?? ''))),
+      ...REVALIDATED,
+      handle: async ({ params }) => answer(await tenants.get(params.id ?? '')),
     }),
     route({
       method: 'patch',
       path: '/tenants/:id',
       right: 'tenants:write',
       exists,
+      ...VERSIONED,
       body: tenantPatch,
       handle: async ({ actor, params, body }) =>
-        ok(toWire(await tenants.update(actor, params.id ?? '', toPatch(body)))),
+        answer(await tenants.update(actor, params.id ?? '', toPatch(body))),
     }),
     route({
       method: 'post',
       path: '/tenants/:id/suspend',
       right: 'tenants:write',
       exists,
-      handle: async ({ actor, params }) => ok(toWire(await tenants.suspend(actor, params.id ?? ''))),
+      ...VERSIONED,
+      handle: async ({ actor, params }) => answer(await tenants.suspend(actor, params.id ?? '')),
     }),
     route({
       method: 'post',
       path: '/tenants/:id/resume',
       right: 'tenants:write',
       exists,
-      handle: async ({ actor, params }) => ok(toWire(await tenants.resume(actor, params.id ?? ''))),
+      ...VERSIONED,
+      handle: async ({ actor, params }) => answer(await tenants.resume(actor, params.id ?? '')),
     }),
     route({
       method: 'delete',
       path: '/tenants/:id',
       right: 'tenants:write',
       exists,
+      preconditions: ['If-Match'],
       query: deletion,
       handle: async ({ actor, params, query }) => {
         await tenants.delete(actor, params.id ?? '', { cascade: query.cascade === 'true' })

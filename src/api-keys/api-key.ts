@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { versionOf } from '../database/version.ts'
 import type { Random } from '../system/random.ts'
 import type { KeyRights } from '../tenants/rights.ts'
 
@@ -39,6 +40,12 @@ export interface ApiKeySecret {
   lastUsedAt: Date | null
   /** null: a secret of ours; otherwise one that was imported, with the client_id that it goes with. */
   imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
+}
+
+/** The same after a use: nobody's change fails because a key was exchanged meanwhile. */
+export function keyVersion(key: ApiKey): string {
+  const secrets = key.secrets.map(({ lastUsedAt: _use, ...secret }) => secret)
+  return versionOf({ ...key, secrets })
 }
 
 export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'

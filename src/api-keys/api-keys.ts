@@ -17,6 +17,7 @@ import {
   type ApiKeySettings,
   formatCredential,
   keyState,
+  keyVersion,
   parseCredential,
   randomId,
 } from './api-key.ts'
@@ -244,6 +245,7 @@ export class ApiKeys {
     return mutate(this.#database, actor, async mutation => {
       const locked = await lockApiKey(mutation.trx, id)
       if (!locked) throw new NotFound('key', id)
+      mutation.found(keyVersion(locked.key))
       const changes = await work(mutation, locked.key, locked.now)
       if (changes === undefined) return locked.key
       const { tenantId } = locked.key

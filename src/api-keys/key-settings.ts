@@ -1,6 +1,7 @@
 import type { Policy } from '../database/policy.ts'
 import type { Fault } from '../errors.ts'
-import { labelFaults, mergedLabels } from '../tenants/labels.ts'
+import { type LabelsPatch, labelFaults, mergedLabels } from '../tenants/labels.ts'
+import { type MergePatch, merged } from '../tenants/merge-patch.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import type { ApiKey, ApiKeySettings } from './api-key.ts'
 
@@ -26,18 +27,19 @@ export function longestLifetime(
 
 /** The settings of a key about which nothing was said: all that its tenant has, for as long as it may live. */
 export function defaultKeySettings(longest: LongestLifetime, now: number): ApiKeySettings {
-  return {
-    name: '',
-    description: '',
-    labels: {},
-    tier: null,
-    scopes: ['inference'],
-    models: null,
-    adapters: null,
-    audiences: null,
-    tokenTtlSeconds: null,
-    expiresAt: new Date(now + longest.seconds * 1000),
-  }
+  return { ...DEFAULTS, expiresAt: new Date(now + longest.seconds * 1000) }
+}
+
+const DEFAULTS: Omit<ApiKeySettings, 'expiresAt'> = {
+  name: '',
+  description: '',
+  labels: {},
+  tier: null,
+  scopes: ['inference'],
+  models: null,
+  adapters: null,
+  audiences: null,
+  tokenTtlSeconds: null,
 }
 
 /** A minute's grace, so that "365 days from now" by the caller's clock is not refused by ours. */
@@ -109,11 +111,13 @@ export function expiryFaults(
   ]
 }
 
-/** A change to a key: absent fields stay; a label that is null goes. */
-export type KeyPatch = Partial<Omit<ApiKeySettings, 'labels'>> & { labels?: Record<string, string | null> }
+/** A change to a key. Of its fields the end alone means something by null: never. */
+export type KeyPatch = MergePatch<Omit<ApiKeySettings, 'labels'>> & { labels?: LabelsPatch }
 
 export function patchedSettings(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
-  return { ...settings, ...patch, labels: mergedLabels(settings.labels, patch.labels) }
+  const { labels, ...rest } = patch
+  const after = merged(settings, rest, { ...DEFAULTS, expiresAt: null })
+  return { ...after, labels: mergedLabels(settings.labels, labels) }
 }
 
 export function settingsOf(key: ApiKey): ApiKeySettings {

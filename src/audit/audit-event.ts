@@ -1,4 +1,5 @@
 import type { Handle } from '../database/database.ts'
+import type { Precondition } from '../database/version.ts'
 
 /** Who asked for a change, and how it reached us. */
 export interface Actor {
@@ -9,6 +10,8 @@ export interface Actor {
   source?: string
   /** For a request that may come again: it is done once. */
   once?: Once
+  /** For a request that shall change a certain version of its target, or nothing. */
+  precondition?: Precondition
 }
 
 /** Takes part in the transaction of a change: at its beginning, and with its first event at its end. */

@@ -1,6 +1,7 @@
 import type { Change } from '../database/change.ts'
 import { appendChanges } from '../database/change-feed.ts'
 import type { Database, Handle } from '../database/database.ts'
+import { requireVersion } from '../database/version.ts'
 import { chained } from './audit-chain.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { appendRows, lockHead } from './audit-event-repository.ts'
@@ -8,6 +9,11 @@ import { appendRows, lockHead } from './audit-event-repository.ts'
 /** A change under way: what it did is noted here and written before it commits. */
 export interface Mutation {
   trx: Handle
+  /**
+   * Tells which version the target has, once it is locked and before it is changed; undefined: it is not there.
+   * @throws {PreconditionFailed}
+   */
+  found(version: string | undefined): void
   /** Notes what was done, for the audit trail, and what replicas must read again. */
   record(event: AuditEvent, ...changes: Change[]): void
 }
@@ -25,14 +31,21 @@ export async function mutate<T>(
   const changes: Change[] = []
   const done = await database.write(async trx => {
     const events: AuditEvent[] = []
+    const { precondition } = actor
+    let judged = precondition === undefined
     await actor.once?.begin(trx)
     const result = await work({
       trx,
+      found: version => {
+        if (precondition) requireVersion(precondition, version)
+        judged = true
+      },
       record: (event, ...changed) => {
         events.push(event)
         changes.push(...changed)
       },
     })
+    if (!judged) throw new Error('a change did not tell the version of what it changes')
     await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
     if (events.length > 0) await appendEvents(trx, actor, events)

@@ -1,4 +1,4 @@
-import { Conflict, Forbidden, Invalid, NotFound, Unavailable } from '../errors.ts'
+import { Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable } from '../errors.ts'
 
 /** SQLSTATEs that say the server, not the statement, is the trouble. Appendix A of the PostgreSQL manual. */
 const UNAVAILABLE = [
@@ -57,6 +57,8 @@ const CONSTRAINTS: Record<string, () => Error> = {
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
 }
 
+const DOMAIN_ERRORS = [Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable]
+
 interface PostgresError {
   code?: unknown
   constraint?: unknown
@@ -73,8 +75,7 @@ export function isConnectionFault(error: unknown): boolean {
 
 /** Domain errors pass; refusals by a constraint and faults of the database become domain errors; a bug stays what it is. */
 export function toDomainError(error: unknown): unknown {
-  if ([Conflict, Forbidden, Invalid, NotFound, Unavailable].some(known => error instanceof known))
-    return error
+  if (DOMAIN_ERRORS.some(known => error instanceof known)) return error
   const { code, constraint, detail } = (error ?? {}) as PostgresError
   if (typeof constraint === 'string' && CONSTRAINTS[constraint]) {
     if (typeof detail === 'string' && detail.includes('is not present in table')) {

@@ -1,5 +1,6 @@
 import type { SigningAlg } from '../config/config.ts'
 import type { RotationPolicy } from '../config/rotation-policy.ts'
+import { versionOf } from './version.ts'
 
 /** Rules that all replicas share, written into the installation record at the first start and changed there only. */
 export interface Policy extends RotationPolicy {
@@ -11,6 +12,12 @@ export interface Policy extends RotationPolicy {
   audienceSigningAlgs: Readonly<Record<string, SigningAlg>>
   maxKeyLifetimeSeconds: number
   unendingKeysAllowed: boolean
+}
+
+/** Without what replicas note by themselves when they start. */
+export function policyVersion(policy: Policy): string {
+  const { longestTokenTtlSeconds: _ttl, longestStalenessSeconds: _staleness, ...chosen } = policy
+  return versionOf(chosen)
 }
 
 /** Every algorithm that has keys, the default first. */

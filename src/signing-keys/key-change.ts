@@ -4,6 +4,7 @@ import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { readInstallation } from '../database/installation.ts'
 import type { Policy } from '../database/policy.ts'
+import { requireVersion } from '../database/version.ts'
 import type { KeyEncryption } from './key-encryption.ts'
 import type { Step } from './rotation.ts'
 import { generateSigningKey } from './signing-key.ts'
@@ -27,24 +28,32 @@ export interface Decision<T> {
 /**
  * The one way to change stored signing keys. `decide` is asked twice: first without a lock, so that nothing is locked
  * when there is nothing to do and new keys can be made beforehand, and again under the row lock, where it counts. So
- * any number of processes may try the same at the same time, and each step happens once.
+ * any number of processes may try the same at the same time, and each step happens once. `versionIn` tells which
+ * version the target has, for actors who ask for one.
  *
- * @throws what `decide` throws.
+ * @throws what `decide` throws. @throws {PreconditionFailed}
  */
 export async function changeKeys<T>(
   parts: { database: Database; encryption: KeyEncryption },
   actor: Actor,
   decide: (state: KeyState) => Decision<T>,
+  versionIn?: (state: KeyState) => string | undefined,
 ): Promise<T> {
   const { database, encryption } = parts
-  const foreseen = decide(await database.read(async db => readState(db, await databaseNow(db))))
-  if (foreseen.steps.length === 0 && !foreseen.also) return foreseen.result
+  const before = await database.read(async db => readState(db, await databaseNow(db)))
+  const foreseen = decide(before)
+  if (foreseen.steps.length === 0 && !foreseen.also) {
+    if (actor.precondition) requireVersion(actor.precondition, versionIn?.(before))
+    return foreseen.result
+  }
   const spares = await Promise.all(
     foreseen.steps.flatMap(step => (step.type === 'create' ? generateSigningKey(step.alg) : [])),
   )
   return mutate(database, actor, async mutation => {
     const { now } = await lockSigningKeys(mutation.trx)
-    const { result, steps, also } = decide(await readState(mutation.trx, now))
+    const state = await readState(mutation.trx, now)
+    const { result, steps, also } = decide(state)
+    if (versionIn) mutation.found(versionIn(state))
     await applySteps(mutation, steps, { encryption, spares, now })
     await also?.(mutation)
     return result

@@ -11,12 +11,12 @@ import { Conflict, type Fault, Invalid } from '../errors.ts'
 import type { Decision, KeyState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 
-/** What is to be different. In `audienceSigningAlgs` null takes a choice back (RFC 7396). */
+/** What is to be different. In `audienceSigningAlgs` null takes a choice back (RFC 7396); in its place, all of them. */
 export interface PolicyChange {
   signingAlg?: SigningAlg
   /** Every algorithm that is to have keys. */
   signingAlgs?: readonly SigningAlg[]
-  audienceSigningAlgs?: Readonly<Record<string, SigningAlg | null>>
+  audienceSigningAlgs?: Readonly<Record<string, SigningAlg | null>> | null
   rotationIntervalSeconds?: number
   publishLeadSeconds?: number
   maxKeyLifetimeSeconds?: number
@@ -62,7 +62,8 @@ function changed(before: Policy, change: PolicyChange): Policy {
   const { signingAlgs, audienceSigningAlgs, ...fields } = change
   const signingAlg = change.signingAlg ?? before.signingAlg
   const published = signingAlgs ?? publishedAlgs(before)
-  const choices = Object.entries({ ...before.audienceSigningAlgs, ...audienceSigningAlgs })
+  const kept = audienceSigningAlgs === null ? {} : before.audienceSigningAlgs
+  const choices = Object.entries({ ...kept, ...audienceSigningAlgs })
   return {
     ...before,
     ...fields,

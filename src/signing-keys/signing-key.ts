@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { SigningAlg } from '../config/config.ts'
+import { versionOf } from '../database/version.ts'
 
 /**
  * signing-keys/ makes, keeps, rotates and publishes the keys that tokens are signed with. Keys live in Postgres, their
@@ -28,6 +29,11 @@ export interface SigningKey {
   forgetsAt: number | null
   /** Nothing happens to it by itself: neither is it replaced, nor does it leave. */
   held: boolean
+}
+
+export function signingKeyVersion(key: SigningKey): string {
+  const { kid, alg, state, publishedAt, activatesAt, retiresAt, held } = key
+  return versionOf({ kid, alg, state, publishedAt, activatesAt, retiresAt, held })
 }
 
 /** A JWK of the members that RFC 7517 and RFC 7518 call public, and no other. */

@@ -1,7 +1,7 @@
 import { type Actor, SYSTEM } from '../audit/audit-event.ts'
 import type { SigningAlg } from '../config/config.ts'
 import type { Database } from '../database/database.ts'
-import type { Policy } from '../database/policy.ts'
+import { type Policy, policyVersion } from '../database/policy.ts'
 import type { Replicas } from '../database/replicas.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
@@ -13,7 +13,7 @@ import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { decidePolicy, type PolicyChange } from './policy-change.ts'
 import { type Rewrapped, rewrap } from './rewrap.ts'
 import { duePlan, holdPlan, releasePlan, revokePlan, rotatePlan } from './rotation.ts'
-import type { SigningKey } from './signing-key.ts'
+import { type SigningKey, signingKeyVersion } from './signing-key.ts'
 import { findRevocation, publishedKeys } from './signing-key-repository.ts'
 import { readRing, withoutPrivateHalf } from './stored-ring.ts'
 
@@ -95,13 +95,21 @@ export class SigningKeys {
 
   /** Nothing happens to the key by itself until it is released. Repeatable. @throws {NotFound} */
   async hold(actor: Actor, kid: string): Promise<SigningKey> {
-    await this.#change(actor, ({ keys }) => ({ result: undefined, steps: holdPlan(keys, kid) }))
+    await this.#change(
+      actor,
+      ({ keys }) => ({ result: undefined, steps: holdPlan(keys, kid) }),
+      versionOf(kid),
+    )
     return this.#afterwards(kid)
   }
 
   /** The schedule goes on. Repeatable. @throws {NotFound} */
   async release(actor: Actor, kid: string): Promise<SigningKey> {
-    await this.#change(actor, ({ keys }) => ({ result: undefined, steps: releasePlan(keys, kid) }))
+    await this.#change(
+      actor,
+      ({ keys }) => ({ result: undefined, steps: releasePlan(keys, kid) }),
+      versionOf(kid),
+    )
     await this.advance()
     return this.#afterwards(kid)
   }
@@ -131,8 +139,10 @@ export class SigningKeys {
   async changePolicy(actor: Actor, change: PolicyChange): Promise<Policy> {
     if (!this.#clocksAgree) throw new Unavailable(this.#clocksDiffer())
     const { shortPublishLeadAllowed } = this.#parts
-    const policy = await this.#change(actor, state =>
-      decidePolicy(state, change, { shortPublishLeadAllowed }),
+    const policy = await this.#change(
+      actor,
+      state => decidePolicy(state, change, { shortPublishLeadAllowed }),
+      state => policyVersion(state.policy),
     )
     await this.advance()
     await this.#refreshAfterChange()
@@ -144,8 +154,19 @@ export class SigningKeys {
     return (await this.#parts.database.read(publishedKeys)).map(withoutPrivateHalf).reverse()
   }
 
-  #change<T>(actor: Actor, decide: Parameters<typeof changeKeys<T>>[2]): Promise<T> {
-    return changeKeys(this.#parts, actor, decide)
+  /** @throws {NotFound} when no such key is published. */
+  async get(kid: string): Promise<SigningKey> {
+    const key = (await this.list()).find(candidate => candidate.kid === kid)
+    if (!key) throw new NotFound('published signing key', kid)
+    return key
+  }
+
+  #change<T>(
+    actor: Actor,
+    decide: Parameters<typeof changeKeys<T>>[2],
+    versionIn?: Parameters<typeof changeKeys<T>>[3],
+  ): Promise<T> {
+    return changeKeys(this.#parts, actor, decide, versionIn)
   }
 
   get #clocksAgree(): boolean {
@@ -159,9 +180,7 @@ export class SigningKeys {
 
   async #afterwards(kid: string): Promise<SigningKey> {
     await this.#refreshAfterChange()
-    const key = (await this.list()).find(candidate => candidate.kid === kid)
-    if (!key) throw new NotFound('published signing key', kid)
-    return key
+    return this.get(kid)
   }
 
   /** What was changed stays changed, whether or not this process can open every key; `refresh` reports that. */
@@ -180,5 +199,12 @@ export class SigningKeys {
     if (faults[0]) throw faults[0]
   }
 }
+
+const versionOf =
+  (kid: string) =>
+  ({ keys }: KeyState): string | undefined => {
+    const key = keys.find(candidate => candidate.kid === kid)
+    return key && signingKeyVersion(key)
+  }
 
 const inUse = ({ state }: KeyState['keys'][number]) => state === 'active' || state === 'standby'

@@ -3,8 +3,12 @@ import type { Fault } from '../errors.ts'
 /** Text by name, for people and filters. */
 export type Labels = Record<string, string>
 
+/** A change to labels; null takes all away. */
+export type LabelsPatch = Readonly<Record<string, string | null>> | null
+
 /** RFC 7396 for labels: named ones are set, null takes one away, the others stay. */
-export function mergedLabels(labels: Labels, patch: Record<string, string | null> = {}): Labels {
+export function mergedLabels(labels: Labels, patch: LabelsPatch = {}): Labels {
+  if (patch === null) return {}
   const entries = Object.entries({ ...labels, ...patch })
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null))
 }

@@ -1,3 +1,5 @@
+import { versionOf } from '../database/version.ts'
+
 /**
  * A name that a request may put in `model`: a base model, or a LoRA adapter on one. The engine has one namespace for
  * both, and so have we.
@@ -11,3 +13,5 @@ export interface Model {
   createdAt: Date
   updatedAt: Date
 }
+
+export const modelVersion = (model: Model): string => versionOf(model)

@@ -4,7 +4,7 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
-import type { Model } from './model.ts'
+import { type Model, modelVersion } from './model.ts'
 import {
   deleteModel,
   findModel,
@@ -40,7 +40,7 @@ export class Models {
    * @throws {Invalid} when the base model is not registered.
    */
   async put(actor: Actor, settings: ModelSettings): Promise<{ model: Model; created: boolean }> {
-    return mutate(this.#database, actor, async ({ trx, record }) => {
+    return mutate(this.#database, actor, async ({ trx, found, record }) => {
       await lockModels(trx)
       const before = await findModel(trx, settings.name)
       if (before && before.kind !== settings.kind) {
@@ -49,6 +49,7 @@ export class Models {
           `"${settings.name}" is registered as ${a(before.kind)}, and both share one namespace.`,
         )
       }
+      found(before && modelVersion(before))
       const changes = fieldChanges(before && editable(before), settings)
       if (before && Object.keys(changes).length === 0) return { model: before, created: false }
       await checkBaseModel(trx, settings)
@@ -65,9 +66,10 @@ export class Models {
 
   /** @throws {NotFound} @throws {Conflict} while a tenant, a key or an adapter uses it. */
   async delete(actor: Actor, kind: Model['kind'], name: string): Promise<void> {
-    await mutate(this.#database, actor, async ({ trx, record }) => {
+    await mutate(this.#database, actor, async ({ trx, found, record }) => {
       await lockModels(trx)
       const model = await getModel(trx, kind, name)
+      found(modelVersion(model))
       await deleteModel(trx, name)
       const changes = fieldChanges(editable(model), undefined)
       record(

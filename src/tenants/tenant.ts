@@ -1,3 +1,4 @@
+import { versionOf } from '../database/version.ts'
 import type { Fault } from '../errors.ts'
 import { labelFaults } from './labels.ts'
 import { jsonBytes, LONGEST_JSON } from './name.ts'
@@ -34,6 +35,8 @@ export interface Tenant extends TenantSettings {
 
 export const tenantState = (tenant: Pick<Tenant, 'suspendedAt'>): 'active' | 'suspended' =>
   tenant.suspendedAt ? 'suspended' : 'active'
+
+export const tenantVersion = (tenant: Tenant): string => versionOf(tenant)
 
 /** The settings of a tenant about which nothing was said but its id. */
 export function defaultTenantSettings(id: string, audience: string): TenantSettings {

@@ -1,12 +1,19 @@
 import type { Actor } from '../audit/audit-event.ts'
 import { fieldChanges } from '../audit/audit-event.ts'
-import { mutate } from '../audit/audit-log.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
-import { mergedLabels } from './labels.ts'
+import { type LabelsPatch, mergedLabels } from './labels.ts'
+import { type MergePatch, merged } from './merge-patch.ts'
 import { knownModels } from './model-repository.ts'
-import { defaultTenantSettings, type Tenant, type TenantSettings, tenantFaults } from './tenant.ts'
+import {
+  defaultTenantSettings,
+  type Tenant,
+  type TenantSettings,
+  tenantFaults,
+  tenantVersion,
+} from './tenant.ts'
 import {
   deleteTenant,
   findTenant,
@@ -19,8 +26,7 @@ import {
 } from './tenant-repository.ts'
 import { tierPriorities } from './tier-repository.ts'
 
-/** A change to a tenant: absent fields stay; a label that is null goes. */
-export type TenantPatch = Partial<Omit<TenantSettings, 'labels'>> & { labels?: Record<string, string | null> }
+export type TenantPatch = MergePatch<Omit<TenantSettings, 'labels'>> & { labels?: LabelsPatch }
 
 /** Says whether a tenant still has keys that open something. api-keys/ knows; it is above us, so it is handed in. */
 export type CountLiveKeys = (trx: Handle, tenantId: string) => Promise<number>
@@ -51,8 +57,8 @@ export class Tenants {
 
   /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */
   async create(actor: Actor, id: string, given: TenantPatch): Promise<Tenant> {
-    const settings = patched(defaultTenantSettings(id, this.#defaultAudience), given)
-    if (given.allowedTiers === undefined) settings.allowedTiers = [settings.tier]
+    const defaults = defaultTenantSettings(id, this.#defaultAudience)
+    const settings = patched(defaults, { allowedTiers: null, ...given }, defaults)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       if (await findTenant(trx, id)) {
         throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
@@ -77,9 +83,11 @@ export class Tenants {
 
   /** @throws {NotFound} @throws {Invalid} Narrowing is never refused: keys keep their lists and yield less. */
   async update(actor: Actor, id: string, patch: TenantPatch): Promise<Tenant> {
-    return mutate(this.#database, actor, async ({ trx, record }) => {
-      const before = await getLocked(trx, id)
-      const settings = patched(settingsOf(before), patch)
+    return mutate(this.#database, actor, async mutation => {
+      const { trx, record } = mutation
+      const before = await lockTarget(mutation, id)
+      const defaults = defaultTenantSettings(id, this.#defaultAudience)
+      const settings = patched(settingsOf(before), patch, defaults)
       const changes = fieldChanges(settingsOf(before), settings)
       if (Object.keys(changes).length === 0) return before
       await check(trx, settings)
@@ -104,8 +112,9 @@ export class Tenants {
 
   /** @throws {NotFound} @throws {Conflict} while keys are live, unless `cascade` ends them with it. */
   async delete(actor: Actor, id: string, options: { cascade: boolean }): Promise<void> {
-    await mutate(this.#database, actor, async ({ trx, record }) => {
-      const tenant = await getLocked(trx, id)
+    await mutate(this.#database, actor, async mutation => {
+      const { trx, record } = mutation
+      const tenant = await lockTarget(mutation, id)
       const live = await this.#countLiveKeys(trx, id)
       if (live > 0 && !options.cascade) {
         throw new Conflict(
@@ -123,8 +132,9 @@ export class Tenants {
   }
 
   async #setSuspended(actor: Actor, id: string, suspended: boolean): Promise<Tenant> {
-    return mutate(this.#database, actor, async ({ trx, record }) => {
-      const before = await getLocked(trx, id)
+    return mutate(this.#database, actor, async mutation => {
+      const { trx, record } = mutation
+      const before = await lockTarget(mutation, id)
       if ((before.suspendedAt !== null) === suspended) return before
       await setSuspended(trx, id, suspended)
       const action = suspended ? 'tenant.suspend' : 'tenant.resume'
@@ -143,9 +153,10 @@ async function getTenant(db: Handle, id: string): Promise<Tenant> {
   return tenant
 }
 
-async function getLocked(trx: Handle, id: string): Promise<Tenant> {
+async function lockTarget({ trx, found }: Mutation, id: string): Promise<Tenant> {
   const tenant = await lockTenant(trx, id)
   if (!tenant) throw new NotFound('tenant', id)
+  found(tenantVersion(tenant))
   return tenant
 }
 
@@ -177,8 +188,15 @@ function notRegistered(pointer: string, what: string, name: string): Fault {
   return { pointer, message: `names ${what} that is not registered: "${name}"` }
 }
 
-function patched(settings: TenantSettings, patch: TenantPatch): TenantSettings {
-  return { ...settings, ...patch, labels: mergedLabels(settings.labels, patch.labels) }
+function patched(settings: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
+  const { labels, ...rest } = patch
+  const after = merged(settings, rest, defaults)
+  return {
+    ...after,
+    // A tenant about which nothing else was said may have the tier that it has.
+    allowedTiers: patch.allowedTiers === null ? [after.tier] : after.allowedTiers,
+    labels: mergedLabels(settings.labels, labels),
+  }
 }
 
 function settingsOf(tenant: Tenant): TenantSettings {

@@ -1,3 +1,5 @@
+import { versionOf } from '../database/version.ts'
+
 /** A service class: what llm-d calls an InferenceObjective. `priority` is on vLLM's scale: lower is sooner. */
 export interface Tier {
   name: string
@@ -6,6 +8,8 @@ export interface Tier {
   createdAt: Date
   updatedAt: Date
 }
+
+export const tierVersion = (tier: Tier): string => versionOf(tier)
 
 /** vLLM parses the header with int(); this range fits every engine's 32-bit field. */
 export const PRIORITY_RANGE = { min: -1_000_000_000, max: 1_000_000_000 } as const

@@ -4,7 +4,7 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound } from '../errors.ts'
-import type { Tier } from './tier.ts'
+import { type Tier, tierVersion } from './tier.ts'
 import { deleteTier, findTier, insertTier, listTiers, lockTier, updateTier } from './tier-repository.ts'
 
 type TierSettings = Pick<Tier, 'name' | 'priority' | 'description'>
@@ -30,8 +30,9 @@ export class Tiers {
 
   /** Makes the tier, or sets an existing one to exactly this. */
   async put(actor: Actor, settings: TierSettings): Promise<{ tier: Tier; created: boolean }> {
-    return mutate(this.#database, actor, async ({ trx, record }) => {
+    return mutate(this.#database, actor, async ({ trx, found, record }) => {
       const before = await lockTier(trx, settings.name)
+      found(before && tierVersion(before))
       const changes = fieldChanges(before && editable(before), settings)
       if (before && Object.keys(changes).length === 0) return { tier: before, created: false }
       const tier = before ? await updateTier(trx, settings) : await insertTier(trx, settings)
@@ -43,9 +44,10 @@ export class Tiers {
 
   /** @throws {NotFound} @throws {Conflict} while a tenant or a key may use it. */
   async delete(actor: Actor, name: string): Promise<void> {
-    await mutate(this.#database, actor, async ({ trx, record }) => {
+    await mutate(this.#database, actor, async ({ trx, found, record }) => {
       const tier = await lockTier(trx, name)
       if (!tier) throw new NotFound('tier', name)
+      found(tierVersion(tier))
       await deleteTier(trx, name)
       const changes = fieldChanges(editable(tier), undefined)
       record(

@@ -113,7 +113,6 @@ describe('A key is refused, with a pointer to what is wrong:', () => {
     ['an adapter that the tenant has not', { adapters: ['a2'] }, '/adapters/0'],
     ['an audience that the tenant has not', { audiences: ['us'] }, '/audiences/0'],
     ['an entry twice', { scopes: ['embed', 'embed'] }, '/scopes'],
-    ['scopes that are null', { scopes: null }, '/scopes'],
     ['a lifetime out of bounds', { token_ttl_seconds: 59 }, '/token_ttl_seconds'],
     ['an end in the past', { expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],
     ['no end, which the policy does not allow', { expires_at: null }, '/expires_at'],

@@ -5,6 +5,7 @@ import { ok } from '../../src/admin/answer.ts'
 import { type AdminRoute, route } from '../../src/admin/route.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, type IssuedRole, issue, ROLES } from './admins.ts'
+import { placed } from './places.ts'
 
 /** Every route of the admin API, from the table that mounts them, for every role, on what is its own and what is not. */
 
@@ -47,33 +48,6 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** The path of a route with things that are there, of this tenant where they have one. */
-async function placed({ path }: AdminRoute, tenant: string): Promise<string> {
-  const { admin } = mintmark
-  const key = async () => (await admin('POST', `/tenants/${tenant}/keys`, {})).body
-  if (path.startsWith('/tenants/')) return path.replace(/:id|:tenant/, tenant)
-  if (path.startsWith('/keys/:id')) {
-    const { id, secret_id } = await key()
-    return path.replace(':id', id).replace(':secret', secret_id)
-  }
-  if (path.startsWith('/admin-tokens/:id')) {
-    const { id } = await issue(mintmark, 'tenant-admin', tenant)
-    return path.replace(':id', id)
-  }
-  if (path.startsWith('/signing-keys/:kid')) {
-    const { data } = (await admin('GET', '/signing-keys')).body
-    const standby = data.find(({ state }: { state: string }) => state === 'standby')
-    return path.replace(':kid', standby.kid)
-  }
-  if (path.endsWith('/:name')) {
-    const kind = path.split('/')[1]
-    const body = kind === 'tiers' ? { priority: 1 } : kind === 'adapters' ? { base_model: 'base' } : {}
-    await admin('PUT', `/${kind}/thing-${kind}`, body)
-    return path.replace(':name', `thing-${kind}`)
-  }
-  return path
-}
-
 /** For what cannot be told apart: the answer less what differs each time. */
 const anonymous = (text: string, id: string) =>
   text.replaceAll(id, '…').replaceAll(/"request_id":"[^"]*"/g, '')
@@ -87,7 +61,7 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
   })
 
   it('is 401 for nobody, wherever it points', async () => {
-    const place = await placed(definition, 'own')
+    const place = await placed(mintmark, definition, 'own')
     const answer = await mintmark.admin(method.toUpperCase(), place, undefined, { authorization: '' })
     expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
   })
@@ -96,7 +70,7 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
     const caller = callers.get(role) as Caller
     const allowed = role === 'root' || RIGHTS[definition.right]?.includes(role)
     for (const tenant of ['own', 'foreign']) {
-      const place = await placed(definition, tenant)
+      const place = await placed(mintmark, definition, tenant)
       const answer = await caller.call(method.toUpperCase(), place)
       const shown = `${method} ${place}: ${answer.status} ${answer.text}`
       if (!allowed) {

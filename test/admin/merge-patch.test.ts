@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ZodObject, ZodOptional } from 'zod'
+import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { issue } from './admins.ts'
+
+/** null in a JSON Merge Patch (RFC 7396), on every field that the schemas of the routes let be changed. */
+
+let mintmark: TestService
+let admin: TestService['admin']
+beforeAll(async () => {
+  mintmark = await startTestService({ env: { MINTMARK_SHORT_PUBLISH_LEAD: 'allowed' } })
+  ;({ admin } = mintmark)
+  await admin('PUT', '/models/base', {})
+  await admin('PUT', '/adapters/sql', { base_model: 'base' })
+})
+afterAll(() => mintmark.stop())
+
+const LATER = new Date(Date.now() + 86_400_000).toISOString()
+
+/** What each field is set to, which is not what a new object has. A field that is missing here fails its test. */
+const SET: Record<string, Record<string, unknown>> = {
+  '/tenants/:id': {
+    name: 'Set',
+    description: 'set',
+    labels: { set: 'yes' },
+    tier: 'premium',
+    allowed_tiers: ['standard', 'premium'],
+    scopes: ['inference', 'embed'],
+    models: ['base'],
+    adapters: ['sql'],
+    audiences: ['vllm', 'eu'],
+    token_ttl_seconds: 60,
+    staleness_seconds: 0,
+    max_key_lifetime_seconds: 86_400_000,
+  },
+  '/keys/:id': {
+    name: 'set',
+    description: 'set',
+    labels: { set: 'yes' },
+    tier: 'premium',
+    scopes: ['embed'],
+    models: ['base'],
+    adapters: ['sql'],
+    audiences: ['eu'],
+    token_ttl_seconds: 60,
+    expires_at: LATER,
+  },
+  '/installation': {
+    signing_alg: 'ES256',
+    signing_algs: ['ES256'],
+    audience_signing_algs: { legacy: 'ES256' },
+    rotation_interval_seconds: 2_000_000,
+    publish_lead_seconds: 7000,
+    max_key_lifetime_seconds: 30_000_000,
+    unending_keys_allowed: true,
+  },
+}
+
+const shapeOf = (schema: unknown) => (schema as ZodObject).shape
+const patches = adminRoutes({} as never)
+  .filter(({ method }) => method === 'patch')
+  .map(({ path, body }) => {
+    const shape = shapeOf(body)
+    const policy = shape.policy as ZodOptional<ZodObject> | undefined
+    return { path, fields: Object.keys(policy ? policy.unwrap().shape : shape) }
+  })
+
+it('every PATCH, and every field of each, has its case here', () => {
+  const known = Object.entries(SET).map(([path, fields]) => ({ path, fields: Object.keys(fields).sort() }))
+  const there = patches.map(({ path, fields }) => ({ path, fields: fields.sort() }))
+  expect(there.sort(byPath)).toEqual(known.sort(byPath))
+})
+const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
+
+let count = 0
+/** A tenant, or a key of one, with these fields; the tenant of a key has more than a key by default. */
+async function make(path: string, fields: object): Promise<string> {
+  const id = `merge-${++count}`
+  if (path === '/tenants/:id')
+    return `/tenants/${(await admin('POST', '/tenants', { id, ...fields })).body.id}`
+  await admin('POST', '/tenants', { id, ...SET['/tenants/:id'] })
+  const made = await admin('POST', `/tenants/${id}/keys`, fields)
+  return `/keys/${made.body.id}`
+}
+
+describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $path', ({ path, fields }) => {
+  it.each(fields.filter(field => field !== 'expires_at'))(
+    'null takes %s back to what a new one has',
+    async field => {
+      const place = await make(path, SET[path] ?? {})
+      const fresh = (await admin('GET', await make(path, {}))).body
+      const before = (await admin('GET', place)).body
+      expect(before[field]).toEqual(SET[path]?.[field])
+      const { status, body, text } = await admin('PATCH', place, { [field]: null })
+      // The tier must be an allowed one: to take back one of both is a fault, told by name.
+      if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
+      else {
+        expect(status, text).toBe(200)
+        expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
+        const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
+        expect(body).toMatchObject(rest)
+      }
+    },
+  )
+
+  it('null for a label takes that one away', async () => {
+    const place = await make(path, { labels: { a: '1', b: '2' } })
+    expect((await admin('PATCH', place, { labels: { a: null } })).body.labels).toEqual({ b: '2' })
+  })
+})
+
+describe('null for the end of a key', () => {
+  it('is never: refused by name unless the policy allows it', async () => {
+    const place = await make('/keys/:id', {})
+    const refused = await admin('PATCH', place, { expires_at: null })
+    expect([refused.status, refused.body.errors]).toMatchObject([400, [{ pointer: '/expires_at' }]])
+    await admin('PATCH', '/installation', { policy: { unending_keys_allowed: true } })
+    const tenant = (await admin('GET', place)).body.tenant
+    await admin('PATCH', `/tenants/${tenant}`, { max_key_lifetime_seconds: null })
+    expect((await admin('PATCH', place, { expires_at: null })).body.expires_at).toBeNull()
+    await admin('PATCH', '/installation', { policy: { unending_keys_allowed: false } })
+  })
+})
+
+it('null for the scopes of a key is refused by name where its tenant lacks what a new key has', async () => {
+  await admin('POST', '/tenants', { id: 'embedder', scopes: ['embed'] })
+  const key = await admin('POST', '/tenants/embedder/keys', { scopes: ['embed'] })
+  const { status, body } = await admin('PATCH', `/keys/${key.body.id}`, { scopes: null })
+  expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/scopes/0'])
+})
+
+it('null for the scopes of a key widens nothing for a tenant-admin', async () => {
+  await admin('POST', '/tenants', { id: 'bound', scopes: ['inference', 'embed'] })
+  const key = await admin('POST', '/tenants/bound/keys', { scopes: ['embed'] })
+  const { call } = await issue(mintmark, 'tenant-admin', 'bound')
+  expect(await call('PATCH', `/keys/${key.body.id}`, { scopes: null })).toMatchObject({ status: 403 })
+})
+
+describe('PATCH /installation', () => {
+  const fields = patches.find(({ path }) => path === '/installation')?.fields ?? []
+
+  it.each(fields)('null for %s is refused by name, or takes all choices back', async field => {
+    const set = await admin('PATCH', '/installation', { policy: { [field]: SET['/installation']?.[field] } })
+    expect(set.status, set.text).toBe(200)
+    const { status, body } = await admin('PATCH', '/installation', { policy: { [field]: null } })
+    if (field === 'audience_signing_algs') expect([status, body.policy[field]]).toEqual([200, {}])
+    else {
+      expect([status, body.errors?.[0]?.pointer]).toEqual([400, `/policy/${field}`])
+      expect((await admin('GET', '/installation')).body.policy[field]).toEqual(set.body.policy[field])
+    }
+  })
+
+  it('null for the policy is refused by name', async () => {
+    const { status, body } = await admin('PATCH', '/installation', { policy: null })
+    expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/policy'])
+  })
+})

@@ -1,0 +1,30 @@
+import type { AdminRoute } from '../../src/admin/route.ts'
+import type { TestService } from '../support/test-service.ts'
+import { issue } from './admins.ts'
+
+/** The path of a route with things that are there, of this tenant where they have one. Needs the model `base`. */
+export async function placed(mintmark: TestService, { path }: AdminRoute, tenant: string): Promise<string> {
+  const { admin } = mintmark
+  const key = async () => (await admin('POST', `/tenants/${tenant}/keys`, {})).body
+  if (path.startsWith('/tenants/')) return path.replace(/:id|:tenant/, tenant)
+  if (path.startsWith('/keys/:id')) {
+    const { id, secret_id } = await key()
+    return path.replace(':id', id).replace(':secret', secret_id)
+  }
+  if (path.startsWith('/admin-tokens/:id')) {
+    const { id } = await issue(mintmark, 'tenant-admin', tenant)
+    return path.replace(':id', id)
+  }
+  if (path.startsWith('/signing-keys/:kid')) {
+    const { data } = (await admin('GET', '/signing-keys')).body
+    const standby = data.find(({ state }: { state: string }) => state === 'standby')
+    return path.replace(':kid', standby.kid)
+  }
+  if (path.endsWith('/:name')) {
+    const kind = path.split('/')[1]
+    const body = kind === 'tiers' ? { priority: 1 } : kind === 'adapters' ? { base_model: 'base' } : {}
+    await admin('PUT', `/${kind}/thing-${kind}`, body)
+    return path.replace(':name', `thing-${kind}`)
+  }
+  return path
+}
