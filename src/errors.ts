@@ -10,6 +10,10 @@ export interface Fault {
   message: string
 }
 
+/** One name in a pointer (RFC 6901 §3). Cut, because a client chose it. */
+export const escapePointer = (name: string): string =>
+  name.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
+
 export class NotFound extends Error {
   override readonly name = 'NotFound'
   constructor(what: string, id?: string) {

@@ -2,6 +2,7 @@ import type { Applied } from './api-keys/applied.ts'
 import type { Caller } from './api-keys/authenticator.ts'
 import { pruneUsage } from './api-keys/deferred-repository.ts'
 import type { DeferredWrites } from './api-keys/deferred-writes.ts'
+import type { ExpiringKeys } from './api-keys/expiring-keys.ts'
 import type { Follower } from './api-keys/follower.ts'
 import { type AuditEvent, fieldChanges, SYSTEM } from './audit/audit-event.ts'
 import { mutate } from './audit/audit-log.ts'
@@ -33,6 +34,7 @@ const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
 const LONGEST_ADVANCE_MS = 10_000
 const DEFERRED_MS = 5_000
+const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
 const CHECKPOINT_MS = 3_600_000
 /** How often a directory that is not followed is told of, once it is a second old. */
@@ -45,6 +47,7 @@ interface Parts {
   time: DatabaseTime
   follower: Follower
   deferred: DeferredWrites
+  expiring: ExpiringKeys
   trail: AuditTrail
   refusals: Refusals
   signingKeys: SigningKeys
@@ -112,7 +115,8 @@ export class Maintenance {
 
   /** Follows the changes and the clock of the database, and lets go what is old. */
   start(): void {
-    const { clock, database, time, follower, deferred, trail, refusals, signingKeys, replicas } = this.#parts
+    const { clock, database, time, follower, deferred, expiring } = this.#parts
+    const { trail, refusals, signingKeys, replicas } = this.#parts
     const every = (ms: number, name: string, task: () => Promise<unknown>) => {
       this.#stops.push(clock.every(ms, () => this.#attempt(name, task)))
     }
@@ -128,6 +132,9 @@ export class Maintenance {
     every(ANNOUNCE_MS, 'announce this replica', () => replicas.announce(kidsOf(signingKeys.ring)))
     every(DEFERRED_MS, 'write who was refused', () => refusals.flush())
     every(CHECKPOINT_MS, 'keep an audit checkpoint', () => trail.keepCheckpoint())
+    const lookAtEnds = () => expiring.look()
+    every(EXPIRING_MS, 'count the keys that expire soon', lookAtEnds)
+    void this.#attempt('count the keys that expire soon', lookAtEnds)
     every(PRUNE_MS, 'let go what is old', async () => {
       follower.removeEnded(time.now())
       await database.read(pruneChangeFeed)

@@ -1,4 +1,5 @@
 import type { DeferredWrites } from './api-keys/deferred-writes.ts'
+import type { ExpiringKeys } from './api-keys/expiring-keys.ts'
 import type { FallbackLookup } from './api-keys/fallback-lookup.ts'
 import type { Follower } from './api-keys/follower.ts'
 import type { Config } from './config/config.ts'
@@ -21,6 +22,7 @@ export interface Measured {
   follower: Follower
   fallback: FallbackLookup
   deferred: DeferredWrites
+  expiring: ExpiringKeys
   listener: ChangeListener
   /** By the name that the metrics give it. */
   pools: Readonly<Record<string, Database>>
@@ -35,6 +37,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerDirectory(metrics, measured)
   registerFallback(metrics, measured)
   registerDeferredWrites(metrics, measured)
+  registerExpiringKeys(metrics, measured)
   registerDatabase(metrics, measured)
   registerSigningKeys(metrics, measured)
 }
@@ -133,6 +136,20 @@ function registerDeferredWrites(metrics: Metrics, { deferred }: Measured): void 
     'mintmark_deferred_writes_dropped_total',
     'Last uses, counts and re-digests that were lost for want of room to wait.',
     () => deferred.dropped,
+  )
+}
+
+function registerExpiringKeys(metrics: Metrics, { expiring }: Measured): void {
+  metrics.gauge(
+    'mintmark_keys_expiring',
+    'API keys of the installation that will expire within this time, some minutes ago; the 7d are among the 30d.',
+    () => expiring.counts && by('within', { '7d': expiring.counts.in7Days, '30d': expiring.counts.in30Days }),
+    ['within'],
+  )
+  metrics.gauge(
+    'mintmark_used_keys_expiring',
+    'Of the keys that will expire within 7 days, those that were used in the last 7.',
+    () => expiring.counts?.used,
   )
 }
 

@@ -68,6 +68,16 @@ export async function listAdminTokens(
   return toPage(rows, limit, toAdminToken)
 }
 
+/** Of one tenant, whatever their state. */
+export async function countAdminTokens(db: Handle, tenantId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('admin_tokens')
+    .select(eb => eb.fn.countAll<string>().as('count'))
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
 export async function insertAdminToken(
   trx: Handle,
   token: Pick<AdminToken, 'id' | 'name' | 'role' | 'tenantId' | 'createdBy' | 'expiresAt'> & KeyDigest,

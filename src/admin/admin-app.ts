@@ -2,6 +2,7 @@ import { type Express, Router } from 'express'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported-clients.ts'
+import type { KeyRevocations } from '../api-keys/key-revocations.ts'
 import { SYSTEM } from '../audit/audit-event.ts'
 import type { AuditTrail } from '../audit/audit-trail.ts'
 import type { Refusals } from '../audit/refusals.ts'
@@ -25,6 +26,7 @@ import { auditRoutes } from './audit-routes.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
+import { keyRevocationRoutes } from './key-revocation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { noteRefusals } from './note-refusals.ts'
 import { problemHandler } from './problem.ts'
@@ -38,6 +40,7 @@ interface Services {
   tiers: Tiers
   models: Models
   keys: ApiKeys
+  keyRevocations: KeyRevocations
   adminTokens: AdminTokens
   signingKeys: SigningKeys
   replicas: Replicas
@@ -47,10 +50,11 @@ interface Services {
 
 /** Every operation of the admin API. */
 export function adminRoutes(services: Services): AdminRoute[] {
-  const { adminTokens, keys, models, tenants, tiers, trail, importedClients } = services
+  const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients } = services
   return [
     ...tenantRoutes(tenants),
     ...keyRoutes(keys, tenants),
+    ...keyRevocationRoutes(keyRevocations),
     ...tierRoutes(tiers),
     ...modelRoutes(models),
     ...adapterRoutes(models),

@@ -64,9 +64,10 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       target: 'scoped by the handler',
       query: pageQuery,
       handle: async ({ admin, query }) => {
-        const page = await tokens.list(admin.tenantId, pageRequest(LIST, query))
+        const list = { path: LIST, tenant: admin.tenantId }
+        const page = await tokens.list(admin.tenantId, pageRequest(list, query))
         const now = await tokens.now()
-        return ok(pageBody(LIST, page, token => toWire(token, now)))
+        return ok(pageBody(list, page, token => toWire(token, now)))
       },
     }),
     route({

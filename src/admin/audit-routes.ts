@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { AuditTrail } from '../audit/audit-trail.ts'
-import { Invalid } from '../errors.ts'
 import { ok } from './answer.ts'
+import { readCursor, writeCursor } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -44,7 +44,7 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       query: listQuery,
       handle: async ({ query: { limit, cursor, ...given } }) => {
         const filter = filterOf(given)
-        const list = boundTo(LIST, filter)
+        const list = { path: LIST, filter }
         const page = await trail.list(filter, pageRequest(list, { limit, cursor }))
         return ok(pageBody(list, page, row => row))
       },
@@ -56,7 +56,7 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       query: exportQuery,
       handle: async ({ actor, query: { limit, cursor, ...given } }) => {
         const filter = filterOf(given)
-        const place = exportPlace(boundTo(EXPORT, filter), cursor)
+        const place = exportPlace(filter, cursor)
         const { rows, next, upTo } = await trail.export(actor, filter, { ...place, limit })
         const link = next === null ? undefined : nextLink(filter, limit, { after: next, upTo })
         return { status: 200, ndjson: rows, ...(link !== undefined && { headers: { Link: link } }) }
@@ -80,26 +80,24 @@ function filterOf(given: z.output<z.ZodObject<typeof filters>>): Filter {
   return { ...given, from: given.from?.toISOString(), to: given.to?.toISOString() }
 }
 
-/** What a cursor is bound to: the path and the filter. */
-const boundTo = (path: string, filter: Filter) => `${path}?${queryOf(filter)}`
-
 const queryOf = (filter: Filter) =>
   new URLSearchParams(Object.entries(filter).filter(([, value]) => value !== undefined) as [string, string][])
 
 /** @throws {Invalid} */
-function exportPlace(list: string, cursor: string | undefined): { after: number; upTo: number | undefined } {
+function exportPlace(
+  filter: Filter,
+  cursor: string | undefined,
+): { after: number; upTo: number | undefined } {
   if (cursor === undefined) return { after: 0, upTo: undefined }
-  const text = Buffer.from(cursor, 'base64url').toString('utf8')
-  const [, from, after, upTo] = /^(.*)#(\d{1,15})-(\d{1,15})$/s.exec(text) ?? []
-  if (from === list) return { after: Number(after), upTo: Number(upTo) }
-  throw new Invalid([{ pointer: '/cursor', message: 'must be the cursor of the next part of this export' }])
+  const place = readCursor({ path: EXPORT, filter }, cursor, /^\d{1,15}-\d{1,15}$/)
+  const [after = 0, upTo = 0] = place.split('-').map(Number)
+  return { after, upTo }
 }
 
 /** RFC 8288. Relative to the address that was asked. */
 function nextLink(filter: Filter, limit: number, place: { after: number; upTo: number }): string {
-  const text = `${boundTo(EXPORT, filter)}#${place.after}-${place.upTo}`
   const query = queryOf(filter)
   query.set('limit', String(limit))
-  query.set('cursor', Buffer.from(text).toString('base64url'))
+  query.set('cursor', writeCursor({ path: EXPORT, filter }, `${place.after}-${place.upTo}`))
   return `<?${query}>; rel="next"`
 }

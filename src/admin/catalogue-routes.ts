@@ -109,7 +109,10 @@ function readRoutes<T>(
       path: list,
       right: 'catalogue:read',
       query: pageQuery,
-      handle: async ({ query }) => ok(pageBody(list, await page(pageRequest(list, query)), toWire)),
+      handle: async ({ query }) => {
+        const found = await page(pageRequest({ path: list }, query))
+        return ok(pageBody({ path: list }, found, toWire))
+      },
     }),
     route({
       method: 'get',

@@ -65,7 +65,23 @@ export const stalenessSeconds = z
 /** A minute to ten years. */
 export const maxKeyLifetimeSeconds = wholeNumber(60, 315_360_000).nullable()
 
+/** In a query, where everything is text. */
+export const queryFlag = z
+  .enum(['true', 'false'], 'must be true or false')
+  .default('false')
+  .transform(text => text === 'true')
+
 export const flag = z.boolean('must be true or false')
+
+/** `team=ml`, or `team` for any value. */
+export const labelFilter = z
+  .string('must be text')
+  .max(300, 'must be at most 300 characters')
+  .refine(text => !text.includes('\0') && text.isWellFormed(), 'must be text without NUL')
+  .transform(text => {
+    const [name = '', ...value] = text.split('=')
+    return { name, ...(value.length > 0 && { value: value.join('=') }) }
+  })
 
 /** RFC 3339, as a Date whose year in UTC has four digits too: an offset may lead beyond, and Postgres knows no year 0. */
 export const instant = z.iso

@@ -26,7 +26,7 @@ const body = z.strictObject({
     .max(MOST_CLIENTS, `must have at most ${MOST_CLIENTS} entries`),
 })
 const query = z.strictObject({
-  dry_run: z.enum(['true', 'false'], 'must be true or false').default('false'),
+  dry_run: field.queryFlag,
 })
 
 /** Clients of another system, with the hashes of their secrets: all of a list, or none. */
@@ -40,9 +40,8 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
       body,
       handle: async ({ actor, query: { dry_run }, body }) => {
         const given = body.clients.map(toClient)
-        const isRehearsal = dry_run === 'true'
-        const rows = isRehearsal ? await clients.rehearse(given) : await clients.import(actor, given)
-        return ok({ dry_run: isRehearsal, ...counts(rows), rows: rows.map(toWire) })
+        const rows = dry_run ? await clients.rehearse(given) : await clients.import(actor, given)
+        return ok({ dry_run, ...counts(rows), rows: rows.map(toWire) })
       },
     }),
   ]

@@ -10,30 +10,16 @@ import { type AdminRoute, route, type Target } from './route.ts'
 
 /** What is asked of keys beside reading them: whose a string is, how much a key was used, and which are wanted in a list. */
 
-const label = z
-  .string()
-  .max(300, 'must be at most 300 characters')
-  .refine(text => !text.includes('\0') && text.isWellFormed(), 'must be text without NUL')
-  .transform(text => {
-    const [name = '', ...value] = text.split('=')
-    return { name, ...(value.length > 0 && { value: value.join('=') }) }
-  })
-
 export const tenantKeyQuery = pageQuery.extend({
-  label: label.optional(),
+  label: field.labelFilter.optional(),
   expires_before: field.instant.optional(),
   unused_since: field.instant.optional(),
 })
 export const keyQuery = tenantKeyQuery.extend({ tenant: field.tenantId.optional() })
 
-/** The filter, and the name under which cursors are bound to it. */
-export function keyFilter(
-  query: z.output<typeof keyQuery>,
-  tenantId: string | undefined,
-): { filter: KeyFilter; name: string } {
+export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
   const { label, expires_before: expiresBefore, unused_since: unusedSince } = query
-  const filter: KeyFilter = withoutUndefined({ tenantId, label, expiresBefore, unusedSince })
-  return { filter, name: JSON.stringify(filter) }
+  return withoutUndefined({ tenantId, label, expiresBefore, unusedSince })
 }
 
 const inspection = z.strictObject({

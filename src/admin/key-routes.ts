@@ -47,11 +47,11 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     param: 'tenant',
     tenantOf: async (id: string) => (await tenants.get(id)).id,
   }
-  const page = async (list: string, tenantId: string | undefined, query: z.output<typeof keyQuery>) => {
-    const { filter, name } = keyFilter(query, tenantId)
-    const bound = `${list} ${name}`
-    const found = await keys.list(filter, pageRequest(bound, query))
-    return ok(pageBody(bound, found, await present(found.items)))
+  const page = async (path: string, tenant: string | undefined, query: z.output<typeof keyQuery>) => {
+    const filter = keyFilter(query, tenant)
+    const list = { path, tenant, filter }
+    const found = await keys.list(filter, pageRequest(list, query))
+    return ok(pageBody(list, found, await present(found.items)))
   }
   return [
     route({
@@ -71,7 +71,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       right: 'keys:read',
       target: tenant,
       query: tenantKeyQuery,
-      handle: ({ params, query }) => page(`/tenants/${params.tenant}/keys`, params.tenant, query),
+      handle: ({ params, query }) => page('/tenants/:tenant/keys', params.tenant, query),
     }),
     route({
       method: 'get',

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Page, PageRequest } from '../database/page.ts'
-import { Invalid } from '../errors.ts'
+import { type List, readCursor, writeCursor } from './cursor.ts'
 
 const DEFAULT_LIMIT = 50
 
@@ -16,19 +16,13 @@ export const pageQuery = z.strictObject({
 
 type PageQuery = z.infer<typeof pageQuery>
 
-/** A cursor is bound to the list that gave it: `list` is that list's own path. @throws {Invalid} */
-export function pageRequest(list: string, { limit, cursor }: PageQuery): PageRequest {
-  if (cursor === undefined) return { limit, after: null }
-  const text = Buffer.from(cursor, 'base64url').toString('utf8')
-  const [, from, after] = /^(.*)#(\d{1,18})$/.exec(text) ?? []
-  if (from !== list || after === undefined) {
-    throw new Invalid([{ pointer: '/cursor', message: 'must be the next_cursor of a page of this list' }])
-  }
-  return { limit, after }
+/** @throws {Invalid} for the cursor of another list. */
+export function pageRequest(list: List, { limit, cursor }: PageQuery): PageRequest {
+  return { limit, after: cursor === undefined ? null : readCursor(list, cursor, /^\d{1,18}$/) }
 }
 
 /** The wire form of a page. */
-export function pageBody<T>(list: string, page: Page<T>, map: (item: T) => object) {
-  const cursor = page.next === null ? null : Buffer.from(`${list}#${page.next}`).toString('base64url')
+export function pageBody<T>(list: List, page: Page<T>, map: (item: T) => object) {
+  const cursor = page.next === null ? null : writeCursor(list, page.next)
   return { data: page.items.map(map), next_cursor: cursor }
 }

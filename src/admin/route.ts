@@ -1,7 +1,7 @@
 import type { Request, Response, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
 import type { Actor, Once } from '../audit/audit-event.ts'
-import { type Fault, Forbidden, Invalid, NotFound } from '../errors.ts'
+import { escapePointer, type Fault, Forbidden, Invalid, NotFound } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
@@ -197,6 +197,3 @@ function faultsOf(error: ZodError, what: string): Fault[] {
     }))
   })
 }
-
-/** RFC 6901 §3. Cut, because a client chose it. */
-const escapePointer = (part: string) => part.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')

@@ -28,7 +28,8 @@ const tenantCreate = z.strictObject({
 })
 const tenantPatch = field.mergePatch({ ...settings, labels: field.labelsPatch })
 const deletion = z.strictObject({
-  cascade: z.enum(['true', 'false'], 'must be true or false').default('false'),
+  cascade: field.queryFlag,
+  dry_run: field.queryFlag,
 })
 
 const LIST = '/tenants'
@@ -55,8 +56,9 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       query: pageQuery,
       target: 'scoped by the handler',
       handle: async ({ admin, query }) => {
-        const found = await tenants.list(pageRequest(LIST, query), admin.tenantId)
-        return ok(pageBody(LIST, found, toWire))
+        const list = { path: LIST, tenant: admin.tenantId }
+        const found = await tenants.list(pageRequest(list, query), admin.tenantId)
+        return ok(pageBody(list, found, toWire))
       },
     }),
     route({
@@ -101,8 +103,15 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       preconditions: ['If-Match'],
       query: deletion,
       handle: async ({ actor, params, query }) => {
-        await tenants.delete(actor, params.id ?? '', { cascade: query.cascade === 'true' })
-        return noContent
+        const id = params.id ?? ''
+        const { cascade, dry_run } = query
+        if (!dry_run) {
+          await tenants.delete(actor, id, { cascade })
+          return noContent
+        }
+        const { keys, liveKeys, adminTokens } = await tenants.rehearseDeletion(actor, id, { cascade })
+        const would_delete = { tenant: id, keys, live_keys: liveKeys, admin_tokens: adminTokens }
+        return ok({ dry_run: true, would_delete })
       },
     }),
   ]

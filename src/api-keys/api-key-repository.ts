@@ -83,6 +83,12 @@ export async function findApiKey(db: Handle, id: string): Promise<ApiKey | undef
   return row && toApiKey(row)
 }
 
+/** In no order. */
+export async function findApiKeys(db: Handle, ids: readonly string[]): Promise<ApiKey[]> {
+  if (ids.length === 0) return []
+  return (await selectKeys(db).where('id', 'in', ids).execute()).map(toApiKey)
+}
+
 /** Row lock until the end of the transaction; the database's time at the lock, in epoch milliseconds, comes with it. */
 export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey; now: number } | undefined> {
   const locked = await trx
@@ -111,7 +117,9 @@ export async function listApiKeys(
   return toPage(rows, limit, toApiKey)
 }
 
-function matches({ tenantId, label, expiresBefore, unusedSince }: KeyFilter): RawBuilder<boolean> {
+/** For a query of api_keys. */
+export function matches(filter: KeyFilter): RawBuilder<boolean> {
+  const { tenantId, label, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
   const conditions = [sql`true`]
   if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
   if (label) {
@@ -122,6 +130,8 @@ function matches({ tenantId, label, expiresBefore, unusedSince }: KeyFilter): Ra
         : sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
     )
   }
+  if (createdBefore) conditions.push(sql`created_at < ${createdBefore}`)
+  if (createdAfter) conditions.push(sql`created_at > ${createdAfter}`)
   if (expiresBefore) conditions.push(sql`expires_at < ${expiresBefore}`)
   if (unusedSince) {
     conditions.push(sql`created_at < ${unusedSince} AND NOT EXISTS (
@@ -160,16 +170,21 @@ export async function listUsage(
   return rows.map(row => ({ ...row, count: Number(row.count) }))
 }
 
-/** Keys of a tenant that are neither revoked nor expired; disabled ones count, because they can be enabled again. */
-export async function countLiveKeys(db: Handle, tenantId: string): Promise<number> {
-  const { count } = await db
+/**
+ * How many keys a tenant has, and how many of them are neither revoked nor expired; disabled ones are live, because they
+ * can be enabled again.
+ */
+export async function countKeys(db: Handle, tenantId: string): Promise<{ keys: number; liveKeys: number }> {
+  const isLive = sql<boolean>`revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`
+  const { keys, live } = await db
     .selectFrom('api_keys')
-    .select(eb => eb.fn.countAll<string>().as('count'))
+    .select(eb => [
+      eb.fn.countAll<string>().as('keys'),
+      eb.fn.countAll<string>().filterWhere(isLive).as('live'),
+    ])
     .where('tenant_id', '=', tenantId)
-    .where('revoked_at', 'is', null)
-    .where(eb => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', sql<Date>`now()`)]))
     .executeTakeFirstOrThrow()
-  return Number(count)
+  return { keys: Number(keys), liveKeys: Number(live) }
 }
 
 export async function insertApiKey(
@@ -200,12 +215,6 @@ export async function updateApiKey(trx: Handle, id: string, settings: ApiKeySett
 
 export async function setDisabled(trx: Handle, id: string, disabled: boolean): Promise<void> {
   await setColumns(trx, id, { disabled_at: disabled ? sql<Date>`clock_timestamp()` : null })
-}
-
-/** What the key named is let go with it, so that a key of the past keeps no model, adapter or tier from being deleted. */
-export async function setRevoked(trx: Handle, id: string, reason: string | null): Promise<void> {
-  await replaceGrants(trx, 'key', id, [])
-  await setColumns(trx, id, { revoked_at: sql<Date>`clock_timestamp()`, revoked_reason: reason, tier: null })
 }
 
 async function setColumns(trx: Handle, id: string, set: object): Promise<void> {

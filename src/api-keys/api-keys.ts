@@ -30,12 +30,13 @@ import {
   listUsage,
   lockApiKey,
   setDisabled,
-  setRevoked,
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { setRevoked } from './key-revocation-repository.ts'
+import { revocationChanges } from './key-revocations.ts'
 import {
   defaultKeySettings,
   type KeyPatch,
@@ -186,10 +187,8 @@ export class ApiKeys {
   revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
     return this.#change(actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
-      await setRevoked(trx, id, reason)
-      const named = { tier: key.tier, models: key.models, adapters: key.adapters }
-      const kept = { tier: null, models: key.models && [], adapters: key.adapters && [] }
-      return fieldChanges({ ...named, revokedReason: null }, { ...kept, revokedReason: reason })
+      await setRevoked(trx, [id], reason)
+      return revocationChanges(key, reason)
     })
   }
 

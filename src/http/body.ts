@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import express, { type RequestHandler } from 'express'
+import { escapePointer, Invalid } from '../errors.ts'
 import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
@@ -76,7 +77,7 @@ export function formDecode(text: string): string | undefined {
   }
 }
 
-/** JSON, strictly: UTF-8, at most eight levels deep, without NUL, lone surrogates or `__proto__`. @throws {RequestError} 400 */
+/** JSON, strictly: UTF-8, at most eight levels deep, without NUL, lone surrogates or `__proto__`. @throws {RequestError} 400 @throws {Invalid} */
 export function parseJson(body: unknown): unknown {
   const text = utf8(body)
   if (depthOf(text) > DEEPEST_JSON)
@@ -87,8 +88,9 @@ export function parseJson(body: unknown): unknown {
   } catch {
     throw new RequestError(400, 'The body is not valid JSON.')
   }
-  if (!isStorable(value))
-    throw new RequestError(400, 'The JSON has text that is not Unicode, a NUL, or a member named __proto__.')
+  const pointer = unstorableIn(value)
+  if (pointer !== undefined)
+    throw new Invalid([{ pointer, message: 'is or has a NUL, a lone surrogate, or the name __proto__' }])
   return value
 }
 
@@ -121,10 +123,17 @@ function depthOf(text: string): number {
 }
 
 /** Postgres text refuses NUL and cannot hold a lone surrogate; zod drops `__proto__` without a word. */
-function isStorable(value: unknown): boolean {
-  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
-  if (typeof value !== 'object' || value === null) return true
-  return Object.entries(value).every(
-    ([name, member]) => name !== '__proto__' && isStorable(name) && isStorable(member),
-  )
+const isStorable = (text: string) => text.isWellFormed() && !text.includes('\0')
+
+/** Where there is something that cannot be kept as it is; undefined: nowhere. */
+function unstorableIn(value: unknown, pointer = ''): string | undefined {
+  if (typeof value === 'string') return isStorable(value) ? undefined : pointer
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [name, member] of Object.entries(value)) {
+    const place = `${pointer}/${escapePointer(name)}`
+    if (name === '__proto__' || !isStorable(name)) return place
+    const found = unstorableIn(member, place)
+    if (found !== undefined) return found
+  }
+  return undefined
 }

@@ -1,9 +1,12 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
+import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
-import { countLiveKeys } from '../api-keys/api-key-repository.ts'
+import { countKeys } from '../api-keys/api-key-repository.ts'
 import { ApiKeys } from '../api-keys/api-keys.ts'
+import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
 import { ImportedClients } from '../api-keys/imported-clients.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
+import { KeyRevocations } from '../api-keys/key-revocations.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
 import { Refusals } from '../audit/refusals.ts'
@@ -12,7 +15,7 @@ import { firstOf } from '../database/installation-secrets.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
-import { Tenants } from '../tenants/tenants.ts'
+import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
 import type { Storage, System } from './storage.ts'
 
@@ -29,8 +32,10 @@ export function buildAdministration(
   return {
     tiers: new Tiers({ database }),
     models: new Models({ database }),
-    tenants: new Tenants({ database, defaultAudience: config.audience, countLiveKeys }),
+    tenants: new Tenants({ database, defaultAudience: config.audience, countDependents }),
     keys: new ApiKeys({ database, digests, random, tokenTtlSeconds: config.tokenTtlSeconds }),
+    keyRevocations: new KeyRevocations({ database }),
+    expiring: new ExpiringKeys({ database }),
     importedClients: new ImportedClients({ database, random }),
     adminTokens,
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
@@ -39,3 +44,8 @@ export function buildAdministration(
     idempotency: new IdempotencyKeys({ database }),
   }
 }
+
+const countDependents: CountDependents = async (db, tenantId) => ({
+  ...(await countKeys(db, tenantId)),
+  adminTokens: await countAdminTokens(db, tenantId),
+})

@@ -7,7 +7,7 @@ import {
 } from '../config/rotation-policy.ts'
 import { updatePolicy } from '../database/installation-policy.ts'
 import { type Policy, publishedAlgs } from '../database/policy.ts'
-import { Conflict, type Fault, Invalid } from '../errors.ts'
+import { Conflict, escapePointer, type Fault, Invalid } from '../errors.ts'
 import type { Decision, KeyState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 
@@ -84,7 +84,7 @@ function algFaults(after: Policy, { signingAlg, signingAlgs }: PolicyChange): Fa
   const published = signingAlgs ?? publishedAlgs({ ...after, signingAlg: signingAlg ?? after.signingAlg })
   for (const [audience, alg] of Object.entries(after.audienceSigningAlgs)) {
     if (!published.includes(alg)) {
-      const pointer = `/audience_signing_algs/${audience.replaceAll('~', '~0').replaceAll('/', '~1')}`
+      const pointer = `/audience_signing_algs/${escapePointer(audience)}`
       faults.push({ pointer, message: `is ${alg}, which signing_algs lacks` })
     }
   }

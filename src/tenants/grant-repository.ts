@@ -35,10 +35,15 @@ export async function replaceGrants(
   names: readonly string[],
 ): Promise<void> {
   const { table, owner: column } = GRANTS[owner]
-  await sql`DELETE FROM ${sql.table(table)} WHERE ${sql.ref(column)} = ${id}`.execute(trx)
+  await removeGrants(trx, owner, [id])
   if (names.length === 0) return
   await sql`INSERT INTO ${sql.table(table)} (${sql.ref(column)}, model, position)
     SELECT ${id}, model, position FROM unnest(${names}::text[]) WITH ORDINALITY AS list (model, position)`.execute(
     trx,
   )
+}
+
+export async function removeGrants(trx: Handle, owner: Owner, ids: readonly string[]): Promise<void> {
+  const { table, owner: column } = GRANTS[owner]
+  await sql`DELETE FROM ${sql.table(table)} WHERE ${sql.ref(column)} = ANY (${ids}::text[])`.execute(trx)
 }

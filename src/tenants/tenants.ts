@@ -3,6 +3,7 @@ import { fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
+import { requireVersion } from '../database/version.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
 import { type LabelsPatch, mergedLabels } from './labels.ts'
 import { type MergePatch, merged } from './merge-patch.ts'
@@ -28,19 +29,27 @@ import { tierPriorities } from './tier-repository.ts'
 
 export type TenantPatch = MergePatch<Omit<TenantSettings, 'labels'>> & { labels?: LabelsPatch }
 
-/** Says whether a tenant still has keys that open something. api-keys/ knows; it is above us, so it is handed in. */
-export type CountLiveKeys = (trx: Handle, tenantId: string) => Promise<number>
+/** What goes with a tenant. */
+export interface Dependents {
+  keys: number
+  /** Of the keys, those that are neither revoked nor expired. */
+  liveKeys: number
+  adminTokens: number
+}
+
+/** Counts what a tenant has. Others know; they are above us, so it is handed in. */
+export type CountDependents = (db: Handle, tenantId: string) => Promise<Dependents>
 
 /** Operations on tenants. What they change holds from the next exchange on, for every key of the tenant. */
 export class Tenants {
   readonly #database: Database
   readonly #defaultAudience: string
-  readonly #countLiveKeys: CountLiveKeys
+  readonly #countDependents: CountDependents
 
-  constructor(options: { database: Database; defaultAudience: string; countLiveKeys: CountLiveKeys }) {
+  constructor(options: { database: Database; defaultAudience: string; countDependents: CountDependents }) {
     this.#database = options.database
     this.#defaultAudience = options.defaultAudience
-    this.#countLiveKeys = options.countLiveKeys
+    this.#countDependents = options.countDependents
   }
 
   /** @throws {NotFound} */
@@ -115,20 +124,33 @@ export class Tenants {
     await mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
       const tenant = await lockTarget(mutation, id)
-      const live = await this.#countLiveKeys(trx, id)
-      if (live > 0 && !options.cascade) {
-        throw new Conflict(
-          'tenant_has_live_keys',
-          `The tenant has ${live === 1 ? 'a live key' : `${live} live keys`}: revoke first, or repeat with ?cascade=true to end them with it.`,
-        )
-      }
+      const { liveKeys } = await this.#deletable(trx, id, options)
       await deleteTenant(trx, id)
-      const changes = fieldChanges({ ...settingsOf(tenant), liveKeys: live }, undefined)
+      const changes = fieldChanges({ ...settingsOf(tenant), liveKeys }, undefined)
       record(
         { action: 'tenant.delete', targetKind: 'tenant', targetId: id, tenantId: id, changes },
         { kind: 'tenant', id },
       )
     })
+  }
+
+  /** What `delete` would take with the tenant. @throws as `delete`. */
+  rehearseDeletion(actor: Actor, id: string, options: { cascade: boolean }): Promise<Dependents> {
+    return this.#database.readSnapshot(async trx => {
+      const tenant = await getTenant(trx, id)
+      requireVersion(actor.precondition ?? {}, tenantVersion(tenant))
+      return this.#deletable(trx, id, options)
+    })
+  }
+
+  async #deletable(trx: Handle, id: string, { cascade }: { cascade: boolean }): Promise<Dependents> {
+    const dependents = await this.#countDependents(trx, id)
+    const { liveKeys } = dependents
+    if (liveKeys === 0 || cascade) return dependents
+    throw new Conflict(
+      'tenant_has_live_keys',
+      `The tenant has ${liveKeys === 1 ? 'a live key' : `${liveKeys} live keys`}: revoke first, or repeat with ?cascade=true to end them with it.`,
+    )
   }
 
   async #setSuspended(actor: Actor, id: string, suspended: boolean): Promise<Tenant> {

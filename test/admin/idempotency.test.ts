@@ -170,6 +170,7 @@ describe('Every POST', () => {
     const bodies: Record<string, object> = {
       '/tenants': { id: `every-${tenantId}` },
       '/admin-tokens': { role: 'auditor' },
+      '/keys/revoke': { filter: { tenant: tenantId } },
     }
     const key = newKey()
     const body = bodies[path] ?? {}

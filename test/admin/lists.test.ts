@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ZodObject } from 'zod'
+import { adminRoutes } from '../../src/admin/admin-app.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
+import { issue } from './admins.ts'
 
 let mintmark: TestService
 let admin: TestService['admin']
@@ -88,24 +91,76 @@ describe.each(LISTS)('GET %s', (path, field, entries) => {
 describe('A cursor', () => {
   const cursorOf = async (path: string): Promise<string> =>
     (await admin('GET', `${path}?limit=1`)).body.next_cursor
-  const refused = { status: 400, body: { code: 'invalid', errors: [{ pointer: '/cursor' }] } }
+  const ask = async (path: string, cursor: string, call = admin) => {
+    const { status, body } = await call('GET', `${path}${path.includes('?') ? '&' : '?'}cursor=${cursor}`)
+    return { status, faults: body.errors }
+  }
+  const refused = (message: string) => ({ status: 400, faults: [{ pointer: '/cursor', message }] })
+  const OTHER_FILTER = 'is of another filter: send the one that its first page was asked with'
 
   it.each([
-    ['of another list', '/tenants', '/models'],
-    ['of another tenant’s keys', '/tenants/one/keys', '/tenants/two/keys'],
-    ['of all keys, for a tenant’s', '/keys', '/tenants/one/keys'],
-  ])('%s is refused', async (_, from, to) => {
-    expect(await admin('GET', `${to}?cursor=${await cursorOf(from)}`)).toMatchObject(refused)
+    ['of another list', '/tenants', '/models', 'is of another list'],
+    ['of all keys, for a tenant’s', '/keys', '/tenants/one/keys', 'is of another list'],
+    ['of another tenant’s keys', '/tenants/one/keys', '/tenants/two/keys', 'is of another tenant'],
+    ['of all keys, for those of one tenant', '/keys', '/keys?tenant=one', 'is of another tenant'],
+    ['of a tenant’s keys without a filter', '/tenants/one/keys', '/tenants/one/keys?label=x', OTHER_FILTER],
+    ['of audit events without a filter', '/audit-events', '/audit-events?actor=root', OTHER_FILTER],
+    [
+      'of audit events, for their export',
+      '/audit-events',
+      '/audit-events/export',
+      'is no next_cursor of this API',
+    ],
+  ])('%s is refused by name', async (_, from, to, message) => {
+    expect(await ask(to, await cursorOf(from))).toEqual(refused(message))
   })
+
+  it.each(['/tenants', '/admin-tokens', '/keys'])(
+    'of %s for all tenants is refused where there is one only',
+    async path => {
+      await issue(mintmark, 'auditor')
+      const { call } = await issue(mintmark, 'tenant-admin', 'one')
+      expect(await ask(path, await cursorOf(path), call)).toEqual(refused('is of another tenant'))
+    },
+  )
 
   it.each([
     ['nothing', ''],
     ['garbage', '%F0%9F%94%91'],
-    ['a place that is no number', Buffer.from('/tenants#one').toString('base64url')],
-    ['a place beyond any number', Buffer.from(`/tenants#${'9'.repeat(40)}`).toString('base64url')],
-    ['SQL', Buffer.from("/tenants#1' OR 1=1").toString('base64url')],
+    ...Object.entries({
+      'no list': '7',
+      'too short': '["/tenants","","{}"]',
+      'of numbers': '[1,2,3,4]',
+      'a place that is no number': '["/tenants","","{}","one"]',
+      'a place beyond any number': `["/tenants","","{}","${'9'.repeat(40)}"]`,
+      SQL: `["/tenants","","{}","1' OR 1=1"]`,
+    }).map(([name, text]) => [name, Buffer.from(text).toString('base64url')]),
   ])('that is %s is refused', async (_, cursor) => {
-    expect(await admin('GET', `/tenants?cursor=${cursor}`)).toMatchObject(refused)
+    expect(await ask('/tenants', cursor ?? '')).toEqual(refused('is no next_cursor of this API'))
+  })
+})
+
+describe('Every list', () => {
+  const lists = adminRoutes({} as never).filter(
+    ({ method, query }) => method === 'get' && query && 'cursor' in (query as ZodObject).shape,
+  )
+
+  it('refuses the cursor of each other', async () => {
+    await issue(mintmark, 'auditor')
+    const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
+    expect(places.length).toBeGreaterThan(7)
+    const cursors = new Map<string, string>()
+    for (const place of places) {
+      const { headers, body } = await admin('GET', `${place}?limit=1`)
+      const [, next] = /cursor=([\w-]+)/.exec(headers.get('link') ?? '') ?? []
+      cursors.set(place, next ?? body.next_cursor)
+    }
+    for (const place of places) {
+      for (const [from, cursor] of cursors) {
+        const { status } = await admin('GET', `${place}?limit=1&cursor=${cursor}`)
+        expect([place, from, status]).toEqual([place, from, from === place ? 200 : 400])
+      }
+    }
   })
 })
 

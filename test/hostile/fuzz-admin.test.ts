@@ -44,6 +44,7 @@ describe('the admin API', () => {
     '/adapters/:x',
     '/installation',
     '/keys/inspect',
+    '/keys/revoke',
     `/keys/${keyId}/usage`,
     '/admin-tokens',
     '/admin-tokens/:x',
@@ -124,6 +125,8 @@ describe('the admin API', () => {
     'key',
     'cascade',
     'max_key_lifetime_seconds',
+    'filter',
+    'dry_run',
     'clients',
   )
   const member = fc.oneof(

@@ -27,6 +27,7 @@ const HEALTHY: Series = {
   mintmark_directory_overflowed: always(0),
   'mintmark_fallback_lookups_total{outcome="failed"}': always(0),
   mintmark_deferred_writes_dropped_total: always(0),
+  mintmark_used_keys_expiring: always(0),
   [outcome('ok')]: growing(6000),
   [outcome('unknown')]: growing(60),
   [outcome('temporarily_unavailable')]: always(0),
@@ -84,6 +85,11 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     fires: { mintmark_deferred_writes_dropped_total: '0+0x115 3+0x15' },
     // Long ago.
     quiet: { mintmark_deferred_writes_dropped_total: '0+0x60 3+0x70' },
+  },
+  MintmarkUsedKeysExpire: {
+    fires: { mintmark_used_keys_expiring: always(2) },
+    // Somebody has dealt with it.
+    quiet: { mintmark_used_keys_expiring: '2+0x110 0+0x20' },
   },
   MintmarkExchangesFailing: {
     fires: { [outcome('temporarily_unavailable')]: growing(70) },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
@@ -34,6 +35,7 @@ const claims = ({ body }: JsonAnswer) => decodeJwt(body.access_token)
 const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) => boolean][] = [
   ['a revoked key', key => a.admin('POST', `/keys/${key.keyId}/revoke`), refused],
   ['a revoked secret', key => a.admin('POST', `/keys/${key.keyId}/secrets/${key.secretId}/revoke`), refused],
+  ['the oldest of 500 keys that were revoked in one call', revokeWithOthers, refused],
   ['a disabled key', key => a.admin('POST', `/keys/${key.keyId}/disable`), barred],
   ['a suspended tenant', key => a.admin('POST', `/tenants/${key.tenantId}/suspend`), barred],
   ['a deleted tenant', key => a.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`), refused],
@@ -58,6 +60,16 @@ const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) 
     answer => answer.status === 200 && (claims(answer).models as string[]).includes('mistral'),
   ],
 ]
+async function revokeWithOthers({ tenantId, keyId }: Key): Promise<JsonAnswer> {
+  const clients = Array.from({ length: 499 }, (_, index) => {
+    const hash = createHash('sha256').update(`${keyId} ${index}`).digest('hex')
+    return { client_id: `${keyId}-${index}`, tenant: tenantId, scheme: 'sha256', hash }
+  })
+  await a.admin('POST', '/imported-clients', { clients })
+  const answer = await a.admin('POST', '/keys/revoke', { filter: { tenant: tenantId } })
+  expect(answer.body).toMatchObject({ revoked: 500, left: 0 })
+  return answer
+}
 function refused({ status, body }: JsonAnswer): boolean {
   return status === 401 && body.error === 'invalid_client'
 }

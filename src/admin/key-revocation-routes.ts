@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import type { ApiKey } from '../api-keys/api-key.ts'
+import type { KeyFilter } from '../api-keys/key-filter.ts'
+import type { KeyRevocations } from '../api-keys/key-revocations.ts'
+import { NotFound } from '../errors.ts'
+import type { Admin } from './admin-auth.ts'
+import { ok } from './answer.ts'
+import * as field from './fields.ts'
+import { withoutUndefined } from './fields.ts'
+import { type AdminRoute, route } from './route.ts'
+
+const filter = z
+  .strictObject(
+    {
+      tenant: field.tenantId.optional(),
+      label: field.labelFilter.optional(),
+      created_before: field.instant.optional(),
+      created_after: field.instant.optional(),
+      expires_before: field.instant.optional(),
+      unused_since: field.instant.optional(),
+    },
+    'must be an object',
+  )
+  .refine(given => Object.values(given).some(value => value !== undefined), {
+    message:
+      'must name at least one of tenant, label, created_before, created_after, expires_before, unused_since',
+  })
+
+const bulkRevocation = z.strictObject({
+  filter,
+  reason: field.reason.nullable().default(null),
+  dry_run: field.flag.default(false),
+})
+
+/** Ends many keys: all that a filter has, some hundred with each call. */
+export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
+  return [
+    route({
+      method: 'post',
+      path: '/keys/revoke',
+      right: 'keys:write',
+      target: 'scoped by the handler',
+      body: bulkRevocation,
+      handle: async ({ actor, admin, body: { filter: given, reason, dry_run } }) => {
+        const wanted = within(admin, given)
+        if (dry_run) {
+          const { keys, left } = await revocations.rehearse(wanted)
+          return ok({ dry_run, would_revoke: left, keys: keys.map(nameOf) })
+        }
+        const { keys, left } = await revocations.revoke(actor, wanted, reason)
+        return ok({ dry_run, revoked: keys.length, left, keys: keys.map(nameOf) })
+      },
+    }),
+  ]
+}
+
+/** @throws {NotFound} for the tenant of others, in the words for one that is not there. */
+function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
+  if (admin.tenantId !== null && given.tenant !== undefined && given.tenant !== admin.tenantId)
+    throw new NotFound('tenant', given.tenant)
+  return withoutUndefined({
+    tenantId: admin.tenantId ?? given.tenant,
+    label: given.label,
+    createdBefore: given.created_before,
+    createdAfter: given.created_after,
+    expiresBefore: given.expires_before,
+    unusedSince: given.unused_since,
+  })
+}
+
+const nameOf = ({ id, tenantId, name }: ApiKey) => ({ id, tenant: tenantId, name })

@@ -1,0 +1,53 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { removeGrants } from '../tenants/grant-repository.ts'
+import type { ApiKey } from './api-key.ts'
+import { findApiKeys, matches } from './api-key-repository.ts'
+import type { KeyFilter } from './key-filter.ts'
+
+/** Keys that match and are not revoked, newest first; `lock` holds their rows until the end of the transaction. */
+export async function findUnrevoked(
+  db: Handle,
+  filter: KeyFilter,
+  { limit, lock }: { limit: number; lock: boolean },
+): Promise<ApiKey[]> {
+  const ids = await unrevoked(db, filter)
+    .orderBy('seq', 'desc')
+    .limit(limit)
+    .$if(lock, query => query.forUpdate())
+    .execute()
+  // Read after the locks were granted, so that they are as whoever held them before left them.
+  const keys = new Map(
+    (
+      await findApiKeys(
+        db,
+        ids.map(({ id }) => id),
+      )
+    ).map(key => [key.id, key]),
+  )
+  return ids.flatMap(({ id }) => keys.get(id) ?? [])
+}
+
+/** How many match and are not revoked; counting ends at `most`. */
+export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number): Promise<number> {
+  const { count } = await db
+    .selectFrom(unrevoked(db, filter).limit(most).as('matching'))
+    .select(eb => eb.fn.countAll<string>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** What the keys named is let go with them, so that keys of the past keep no model, adapter or tier from being deleted. */
+export async function setRevoked(trx: Handle, ids: readonly string[], reason: string | null): Promise<void> {
+  if (ids.length === 0) return
+  await removeGrants(trx, 'key', ids)
+  const now = sql<Date>`clock_timestamp()`
+  await trx
+    .updateTable('api_keys')
+    .set({ revoked_at: now, revoked_reason: reason, tier: null, updated_at: now })
+    .where('id', 'in', ids)
+    .execute()
+}
+
+const unrevoked = (db: Handle, filter: KeyFilter) =>
+  db.selectFrom('api_keys').select('id').where('revoked_at', 'is', null).where(matches(filter))

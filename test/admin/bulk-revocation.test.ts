@@ -1,0 +1,241 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { type Caller, issue } from './admins.ts'
+
+let mintmark: TestService
+let admin: TestService['admin']
+let acme: Caller
+beforeAll(async () => {
+  mintmark = await startTestService()
+  ;({ admin } = mintmark)
+  for (const id of ['acme', 'rival', 'many']) await admin('POST', '/tenants', { id })
+  acme = await issue(mintmark, 'tenant-admin', 'acme')
+})
+afterAll(() => mintmark.stop())
+
+const revoke = (filter: object, more: object = {}, call = admin) =>
+  call('POST', '/keys/revoke', { filter, ...more })
+const key = async (tenant: string, fields: object = {}) =>
+  (await admin('POST', `/tenants/${tenant}/keys`, fields)).body
+const stateOf = async (id: string) => (await admin('GET', `/keys/${id}`)).body.state
+const count = async (table: string) =>
+  Number((await mintmark.database.asOwner(`SELECT count(*) AS n FROM ${table}`))[0]?.n)
+const exchange = ({ secret }: { secret: string }) =>
+  mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
+const now = () => new Date().toISOString()
+
+describe('POST /keys/revoke', () => {
+  it('revokes what a label has, with a reason and an audit row for each, and lets go of what they named', async () => {
+    await admin('PUT', '/models/short-lived', {})
+    const leaked = { labels: { leak: 'july' }, models: ['short-lived'] }
+    const [one, two] = [await key('acme', leaked), await key('rival', leaked)]
+    const spared = await key('acme', { labels: { leak: 'august' } })
+    const { status, body } = await revoke({ label: 'leak=july' }, { reason: 'in a public repository' })
+    expect([status, body]).toEqual([
+      200,
+      {
+        dry_run: false,
+        revoked: 2,
+        left: 0,
+        keys: [
+          { id: two.id, tenant: 'rival', name: '' },
+          { id: one.id, tenant: 'acme', name: '' },
+        ],
+      },
+    ])
+    for (const { id } of [one, two]) {
+      const shown = (await admin('GET', `/keys/${id}`)).body
+      expect(shown).toMatchObject({ state: 'revoked', revoked_reason: 'in a public repository', models: [] })
+      const events = (await admin('GET', `/audit-events?target=${id}&action=key.revoke`)).body.data
+      expect(events).toMatchObject([
+        {
+          changes: {
+            models: { from: ['short-lived'], to: [] },
+            revokedReason: { to: 'in a public repository' },
+          },
+        },
+      ])
+    }
+    expect(await stateOf(spared.id)).toBe('active')
+    expect((await admin('DELETE', '/models/short-lived')).status).toBe(204)
+    expect((await revoke({ label: 'leak=july' })).body).toMatchObject({ revoked: 0, left: 0 })
+  })
+
+  it('takes all that a filter has together: what was made, used and ends when', async () => {
+    const early = await key('acme', { name: 'early' })
+    const between = now()
+    const late = await key('acme', { name: 'late' })
+    const of = (filter: object) => revoke({ tenant: 'acme', ...filter }, { dry_run: true })
+    const names = async (filter: object) =>
+      (await of(filter)).body.keys.map(({ name }: { name: string }) => name)
+    expect(await names({ created_after: between })).toEqual(['late'])
+    expect(await names({ created_before: between })).toContain('early')
+    expect(await names({ created_before: between })).not.toContain('late')
+    expect(await names({ created_after: between, created_before: between })).toEqual([])
+    expect(await names({ expires_before: between })).toEqual([])
+    expect(await names({ unused_since: now(), created_after: between })).toEqual(['late'])
+    await exchange(late)
+    await until(
+      'the use is written',
+      async () => (await names({ unused_since: between })).includes('late') === false,
+    )
+    expect([await stateOf(early.id), await stateOf(late.id)]).toEqual(['active', 'active'])
+  })
+
+  it('ends disabled and expired keys too, which somebody could bring back', async () => {
+    const labels = { old: 'yes' }
+    const [disabled, expired] = [await key('rival', { labels }), await key('rival', { labels })]
+    await admin('POST', `/keys/${disabled.id}/disable`, {})
+    await mintmark.database.asOwner('UPDATE api_keys SET expires_at = now() WHERE id = $1', [expired.id])
+    expect((await revoke({ label: 'old' })).body.revoked).toBe(2)
+    expect([await stateOf(disabled.id), await stateOf(expired.id)]).toEqual(['revoked', 'revoked'])
+  })
+
+  it('with dry_run says which and how many, and writes nothing', async () => {
+    const labels = { dry: 'run' }
+    const keys = [await key('acme', { labels }), await key('acme', { labels })]
+    const before = [await count('change_feed'), await count('audit_events')]
+    const { status, body } = await revoke({ label: 'dry' }, { dry_run: true, reason: 'to see' })
+    expect([status, body]).toEqual([
+      200,
+      {
+        dry_run: true,
+        would_revoke: 2,
+        keys: keys.reverse().map(({ id }) => ({ id, tenant: 'acme', name: '' })),
+      },
+    ])
+    expect([await count('change_feed'), await count('audit_events')]).toEqual(before)
+    for (const each of keys) expect((await exchange(each)).status).toBe(200)
+  })
+
+  it.each<[string, object, string]>([
+    ['no filter', {}, '/filter'],
+    ['an empty filter', { filter: {} }, ''],
+    ['a filter that is null', { filter: null }, '/filter'],
+    ['a filter that is not known', { filter: { tenant: 'acme', state: 'active' } }, '/filter/state'],
+    ['a time that is none', { filter: { created_before: 'yesterday' } }, '/filter/created_before'],
+    ['a label with a NUL', { filter: { label: 'a\0b' } }, '/filter/label'],
+    ['a dry run that is text', { filter: { tenant: 'acme' }, dry_run: 'true' }, '/dry_run'],
+  ])('is 400 with %s', async (_, body, pointer) => {
+    const answer = await admin('POST', '/keys/revoke', body)
+    expect(answer.status).toBe(400)
+    expect(answer.body.errors[0].pointer).toBe(pointer || '/filter')
+  })
+
+  it('is 404 for a tenant that is not there', async () => {
+    expect(await revoke({ tenant: 'nobody' })).toMatchObject({ status: 404 })
+    expect(await revoke({ tenant: 'nobody' }, { dry_run: true })).toMatchObject({ status: 404 })
+  })
+})
+
+describe('A tenant-admin', () => {
+  it('revokes keys of its own tenant, whatever a filter would match elsewhere', async () => {
+    const labels = { shared: 'yes' }
+    const [own, foreign] = [await key('acme', { labels }), await key('rival', { labels })]
+    for (const dry_run of [true, false]) {
+      const { status, text, body } = await revoke({ label: 'shared' }, { dry_run }, acme.call)
+      expect([status, body.keys.map(({ id }: { id: string }) => id)]).toEqual([200, [own.id]])
+      expect(text).not.toContain('rival')
+    }
+    expect([await stateOf(own.id), await stateOf(foreign.id)]).toEqual(['revoked', 'active'])
+  })
+
+  it('is told of other tenants what it is told of none', async () => {
+    const hidden = ({ status, text }: { status: number; text: string }, tenant: string) => [
+      status,
+      text.replaceAll(tenant, '…').replaceAll(/"request_id":"[^"]*"/g, ''),
+    ]
+    const foreign = await revoke({ tenant: 'rival' }, {}, acme.call)
+    expect(foreign.status).toBe(404)
+    expect(hidden(foreign, 'rival')).toEqual(
+      hidden(await revoke({ tenant: 'nobody' }, {}, acme.call), 'nobody'),
+    )
+  })
+
+  it('must give a filter too: its tenant alone is said by name', async () => {
+    expect((await revoke({}, {}, acme.call)).status).toBe(400)
+    expect((await revoke({ tenant: 'acme' }, { dry_run: true }, acme.call)).status).toBe(200)
+  })
+})
+
+describe('Many keys', () => {
+  /** Keys of the tenant `many` with this label, some hundred at a time. */
+  async function make(batch: string, count: number): Promise<void> {
+    for (let from = 0; from < count; from += 400) {
+      const clients = Array.from({ length: Math.min(400, count - from) }, (_, index) => ({
+        client_id: `${batch}-${from + index}`,
+        tenant: 'many',
+        scheme: 'sha256',
+        hash: (from + index).toString(16).padStart(64, '0'),
+        labels: { batch },
+      }))
+      const { body, text } = await admin('POST', '/imported-clients', { clients })
+      expect(body.created, text).toBe(clients.length)
+    }
+  }
+  const revocations = (batch: string) =>
+    mintmark.database.asOwner(
+      `SELECT target_id, count(*)::int AS n FROM audit_events JOIN api_keys ON api_keys.id = target_id
+        WHERE action = 'key.revoke' AND labels @> $1 GROUP BY target_id`,
+      [{ batch }],
+    )
+
+  it('are revoked some with each call until none is left, each once', async () => {
+    await make('large', 1_100)
+    expect((await revoke({ tenant: 'many' }, { dry_run: true })).body).toMatchObject({ would_revoke: 1_100 })
+    const call = (name: string) =>
+      admin('POST', '/keys/revoke', { filter: { label: 'batch=large' } }, { 'idempotency-key': name })
+    const first = await call('bulk-1')
+    expect(first.body, first.text).toMatchObject({ revoked: 500, left: 600 })
+    const repeated = await call('bulk-1')
+    expect([repeated.headers.get('idempotency-replayed'), repeated.body]).toEqual(['true', first.body])
+    for (const [name, revoked, left] of [
+      ['bulk-2', 500, 100],
+      ['bulk-3', 100, 0],
+      ['bulk-4', 0, 0],
+    ] as const) {
+      expect((await call(name)).body).toMatchObject({ revoked, left })
+    }
+    const rows = await revocations('large')
+    expect([rows.length, rows.filter(({ n }) => n !== 1)]).toEqual([1_100, []])
+  })
+
+  it('that several revoke at the same time are revoked once each', async () => {
+    await make('raced', 40)
+    const answers = await Promise.all([1, 2, 3].map(() => revoke({ label: 'batch=raced' })))
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+    expect(answers.map(({ body }) => body.revoked).sort()).toEqual([0, 0, 40])
+    const rows = await revocations('raced')
+    expect([rows.length, rows.filter(({ n }) => n !== 1)]).toEqual([40, []])
+  })
+})
+
+describe('DELETE /tenants/{id} with dry_run', () => {
+  it('says what would go with the tenant, and writes nothing', async () => {
+    const { tenantId, keyId, secret } = await mintmark.tenantWithKey({ id: 'leaving' })
+    const gone = await key(tenantId)
+    await admin('POST', `/keys/${gone.id}/revoke`, {})
+    await issue(mintmark, 'tenant-admin', tenantId)
+    const before = [await count('change_feed'), await count('audit_events')]
+    const { status, body } = await admin('DELETE', `/tenants/${tenantId}?cascade=true&dry_run=true`)
+    expect([status, body]).toEqual([
+      200,
+      { dry_run: true, would_delete: { tenant: tenantId, keys: 2, live_keys: 1, admin_tokens: 1 } },
+    ])
+    expect([await count('change_feed'), await count('audit_events')]).toEqual(before)
+    expect([await stateOf(keyId), (await exchange({ secret })).status]).toEqual(['active', 200])
+  })
+
+  it('is refused as the deletion itself would be', async () => {
+    const { tenantId } = await mintmark.tenantWithKey()
+    const ask = (query: string, headers = {}) =>
+      admin('DELETE', `/tenants/${tenantId}?${query}`, undefined, headers)
+    expect(await ask('dry_run=true')).toMatchObject({ status: 409, body: { code: 'tenant_has_live_keys' } })
+    expect(await ask('cascade=true&dry_run=true', { 'if-match': '"other"' })).toMatchObject({ status: 412 })
+    expect(await ask('dry_run=yes')).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '/dry_run' }] },
+    })
+  })
+})

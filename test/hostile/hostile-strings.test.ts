@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ZodObject } from 'zod'
+import { adminRoutes } from '../../src/admin/admin-app.ts'
+import type { AdminRoute } from '../../src/admin/route.ts'
+import { placed } from '../admin/places.ts'
+import { INSIDE } from '../support/inside.ts'
+import { faultsIn } from '../support/nasty.ts'
+import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
+
+/** Hostile text in every field and query parameter of every route, from the schemas: kept as given, or refused by name. */
+
+const HOSTILE: Record<string, string> = {
+  bidi: '\u202Egnp.exe\u202C\u2066',
+  'invisible characters': 'a\u200Bb\uFEFF\u2028',
+  'a NUL': 'a\0b',
+  'a lone surrogate': 'a\uD800b',
+  'a megabyte': 'x'.repeat(1_048_576),
+  SQL: "'); DROP TABLE tenants; --",
+  HTML: '<img src=x onerror=alert(1)>"&',
+  __proto__: '__proto__',
+  constructor: 'constructor',
+}
+
+let mintmark: TestService
+let admin: TestService['admin']
+beforeAll(async () => {
+  mintmark = await startTestService()
+  ;({ admin } = mintmark)
+  await admin('PUT', '/models/base', {})
+})
+afterAll(() => mintmark.stop())
+
+const routes = adminRoutes({} as never)
+const nameOf = ({ method, path }: AdminRoute) => `${method.toUpperCase()} ${path}`
+const shapeOf = (schema: unknown): string[] => Object.keys((schema as ZodObject | undefined)?.shape ?? {})
+
+/** One that no other field has been tried on. */
+const tenant = async () => (await mintmark.tenantWithKey()).tenantId
+
+/** What else a body needs, so that the field under test is all that can be wrong. */
+let count = 0
+const REQUIRED: Record<string, () => object> = {
+  'POST /tenants': () => ({ id: `made-${++count}` }),
+  'POST /admin-tokens': () => ({ role: 'auditor' }),
+  'POST /keys/revoke': () => ({ filter: { label: 'nobody=has-this' } }),
+  'PUT /tiers/:name': () => ({ priority: 1 }),
+  'PUT /adapters/:name': () => ({ base_model: 'base' }),
+}
+/** Each text as a value; some of them as an entry of a list, and as a member's value and name, too. */
+const FORMS: string[] = [
+  ...Object.values(HOSTILE).map(text => JSON.stringify(text)),
+  ...['bidi', 'a NUL', '__proto__'].flatMap(name => {
+    const text = JSON.stringify(HOSTILE[name])
+    return [`[${text}]`, `{"a":${text}}`, `{${text}:"a"}`, `[{${text}:${text}}]`]
+  }),
+]
+
+function judge(answer: JsonAnswer, field: string, sent: string): void {
+  const { status, text, body } = answer
+  const shown = `${sent.slice(0, 100)}: ${status} ${text.slice(0, 300)}`
+  expect(status, shown).toBeLessThan(500)
+  expect(text, shown).not.toMatch(INSIDE)
+  if (status === 400) {
+    const faults = body.errors as { pointer: string; message: string }[]
+    expect(
+      faults.some(({ pointer }) => pointer.startsWith(`/${field}`)),
+      shown,
+    ).toBe(true)
+  }
+  // Kept as given: what is told back is what was sent.
+  const value = status < 300 && body && field in body ? body[field] : undefined
+  if (typeof value === 'string' && sent.startsWith('"')) expect(JSON.stringify(value), shown).toBe(sent)
+}
+
+const bodied = routes.filter(({ body, method }) => body && method !== 'get')
+describe.each(bodied.map(definition => [nameOf(definition), definition] as const))(
+  '%s',
+  (name, definition) => {
+    it.each(shapeOf(definition.body))(
+      'takes hostile text in %s as it is, or refuses it by name',
+      async field => {
+        const place = await placed(mintmark, definition, await tenant())
+        for (const form of FORMS) {
+          const rest = Object.entries(REQUIRED[name]?.() ?? {}).filter(([other]) => other !== field)
+          const members = [
+            ...rest.map(([other, value]) => `"${other}":${JSON.stringify(value)}`),
+            `"${field}":${form}`,
+          ]
+          const answer = await admin(definition.method.toUpperCase(), place, `{${members.join()}}`)
+          judge(answer, field, form)
+        }
+      },
+    )
+  },
+)
+
+const asked = routes.filter(({ query, method }) => query && method === 'get')
+describe.each(asked.map(definition => [nameOf(definition), definition] as const))('%s', (_, definition) => {
+  it.each(shapeOf(definition.query))(
+    'answers hostile text in ?%s, or refuses it by name',
+    async parameter => {
+      const place = await placed(mintmark, definition, await tenant())
+      for (const text of Object.values(HOSTILE)) {
+        const escaped = encodeURIComponent(text.slice(0, 4000).toWellFormed())
+        judge(await admin('GET', `${place}?${parameter}=${escaped}`), parameter, escaped)
+      }
+    },
+  )
+})
+
+describe('Labels', () => {
+  it('keep every text that they take, as given', async () => {
+    const place = `/tenants/${await tenant()}`
+    const texts = Object.entries(HOSTILE).filter(([name]) => !/NUL|surrogate|megabyte/.test(name))
+    for (const [, text] of texts) {
+      const { status, body } = await admin('PATCH', place, {
+        labels: { hostile: text },
+        name: text,
+        description: text,
+      })
+      expect([status, body.labels.hostile, body.name, body.description]).toEqual([200, text, text, text])
+      expect((await admin('GET', place)).body).toMatchObject({
+        name: text,
+        description: text,
+        labels: { hostile: text },
+      })
+    }
+  })
+})
+
+it('afterwards nothing was logged as a fault, every table is there, and no prototype has changed', async () => {
+  expect(faultsIn(mintmark.logs)).toEqual([])
+  expect((await admin('GET', `/tenants/${await tenant()}`)).status).toBe(200)
+  expect(({} as { a?: string }).a).toBeUndefined()
+})
