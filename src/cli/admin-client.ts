@@ -34,16 +34,29 @@ interface Page<T> {
 
 const LARGEST_PAGE = 100
 
+/** Headers of the calls that change something. */
+export type ChangeHeaders = Readonly<Record<string, string>>
+
 /** The admin REST API. Every call throws {CliError}: a Refusal when the service answered, else what cut us off from it. */
 export class AdminClient {
   readonly #settings: AdminSettings
+  readonly #changeHeaders: ChangeHeaders
 
-  constructor(settings: AdminSettings) {
+  constructor(settings: AdminSettings, changeHeaders: ChangeHeaders = {}) {
     this.#settings = settings
+    this.#changeHeaders = changeHeaders
   }
 
   get<T>(path: string): Promise<T> {
     return this.#call('GET', path)
+  }
+
+  /** The version of the object at a path. */
+  async etag(path: string): Promise<string> {
+    const answer = await this.#send('GET', path)
+    const etag = answer.headers.get('etag')
+    if (answer.status !== 200 || etag === null) throw this.#refusal(answer)
+    return etag
   }
 
   post<T>(path: string, body?: object): Promise<T> {
@@ -58,7 +71,7 @@ export class AdminClient {
     return this.#call('PATCH', path, body)
   }
 
-  delete(path: string): Promise<void> {
+  delete<T = void>(path: string): Promise<T> {
     return this.#call('DELETE', path)
   }
 
@@ -108,6 +121,7 @@ export class AdminClient {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
       ...(body && { 'content-type': 'application/json' }),
+      ...(method !== 'GET' && this.#changeHeaders),
     }
     const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
     return httpCall(`${url}/admin/v1${path}`, init, 'MINTMARK_URL')

@@ -118,7 +118,7 @@ export function changesOf(command: Command): Record<string, unknown> {
 /** `--tier (/tier) must …`: the option or argument that a field came from, then the service's words. */
 export function faultLine(command: Command, { pointer, message }: FieldFault): string {
   const [, first = '', second = ''] = pointer.split('/')
-  const field = first === 'policy' ? second : first
+  const field = NESTED.has(first) && second !== '' ? second : first
   if (field === '') return message
   const candidates = fieldOptions(command).filter(option => option.fields.includes(field))
   const option = candidates.find(candidate => candidate.contribution(command)) ?? candidates[0]
@@ -126,6 +126,9 @@ export function faultLine(command: Command, { pointer, message }: FieldFault): s
   const shown = option?.long ?? (argument && `<${argument.name()}>`)
   return shown === undefined ? `${pointer} ${message}` : `${shown} (${pointer}) ${message}`
 }
+
+/** Fields whose own fields are options. */
+const NESTED = new Set(['policy', 'filter'])
 
 /** For `argParser`: every value that was given. */
 export const collect = (value: string, before: unknown): string[] => [

@@ -57,11 +57,17 @@ export class Output {
 
   /**
    * A new secret: alone on standard output, so that it can be redirected; in JSON as a field of its object.
-   * @throws {CliError} when it could not be written, because nobody will see it again. `cure` says what to do then.
+   * @throws {CliError} when it could not be written, because nobody will see it again; `cure` says what to do then. Also
+   * when the request was a repetition, whose answer has no secret.
    */
-  async secret<T extends { secret: string }>(item: T, texts: { note: string; cure: string }): Promise<void> {
+  async secret<T extends { secret?: string; secret_advice?: string }>(
+    item: T,
+    texts: { note: string; cure: string },
+  ): Promise<void> {
+    if (item.secret === undefined && this.#format !== 'json')
+      throw new CliError(EXIT.conflict, item.secret_advice ?? 'the answer has no secret.')
     try {
-      await write(this.#format === 'json' ? printableJson(item) : item.secret)
+      await write(this.#format === 'json' ? printableJson(item) : (item.secret ?? ''))
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       throw new CliError(

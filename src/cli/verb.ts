@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
-import { AdminClient, Refusal } from './admin-client.ts'
+import { AdminClient, type ChangeHeaders, Refusal } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { faultLine, parseWholeNumber } from './field-options.ts'
-import { Output } from './output.ts'
+import { Output, type View } from './output.ts'
 import { readAdminSettings } from './settings.ts'
 
 /** What the action of a command gets beside its arguments. */
@@ -54,6 +54,37 @@ export function listVerb(parent: Command, usage: string, help: Help): Command {
   )
 }
 
+/** A verb that shows one object: adds `--etag`. */
+export function getVerb(parent: Command, usage: string, help: Help): Command {
+  const etag = new Option('--etag', 'print only its version, for --if-match').conflicts(['output', 'quiet'])
+  return resultVerb(parent, usage, help).addOption(etag)
+}
+
+/** What a `getVerb` prints of the object at a path of the API. */
+export async function show<T extends object>(
+  { admin, command, output }: Invocation,
+  path: string,
+  view: View<T>,
+): Promise<void> {
+  if (command.opts().etag !== true) return output.object(await admin.get<T>(path), view)
+  const etag = await admin.etag(path)
+  await output.either({ text: etag, json: etag, id: etag })
+}
+
+/** Adds `--if-match` to a verb that changes an object. */
+export function conditional(command: Command): Command {
+  return command.option('--if-match <etag>', 'only if its version is this: "get --etag" prints it', quoted)
+}
+
+/** Adds `--idempotency-key` to a verb that must not be done twice. */
+export function repeatable(command: Command): Command {
+  return command.option(
+    '--idempotency-key <text>',
+    'a name for this request: done once in a day, however often it is sent',
+    printableAscii,
+  )
+}
+
 /** The action of a command: hands over what it needs, and puts what the service refuses in the command's own terms. */
 export function action<Arguments extends (string | undefined)[]>(
   environment: NodeJS.ProcessEnv,
@@ -66,7 +97,7 @@ export function action<Arguments extends (string | undefined)[]>(
       command,
       output: new Output(command.opts()),
       get admin() {
-        admin ??= new AdminClient(readAdminSettings(environment))
+        admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command))
         return admin
       },
     }
@@ -85,6 +116,7 @@ const ADVICE: Record<string, string> = {
   tenant_has_live_keys: 'To revoke its keys with it: --cascade',
   two_live_secrets: 'To say which: --replace oldest, or --replace newest',
   key_expired: 'To set it: mintmark key update <key> --expires-at <time>',
+  precondition_failed: 'To read its version: "get --etag"',
 }
 
 function inTermsOf(command: Command, error: unknown): unknown {
@@ -103,6 +135,23 @@ function inTermsOf(command: Command, error: unknown): unknown {
     error.message,
     advice === undefined ? error.details : [...error.details, advice],
   )
+}
+
+function changeHeadersOf(command: Command): ChangeHeaders {
+  const { ifMatch, idempotencyKey } = command.opts<{ ifMatch?: string; idempotencyKey?: string }>()
+  return {
+    ...(ifMatch !== undefined && { 'if-match': ifMatch }),
+    ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+  }
+}
+
+/** The shell takes the quotes of an ETag away. */
+const quoted = (value: string): string => (/^[\w-]+$/.test(value) ? `"${value}"` : printableAscii(value))
+
+function printableAscii(value: string): string {
+  if (!/^[\x21-\x7e]+$/.test(value))
+    throw new InvalidArgumentError('It must be printable ASCII without spaces.')
+  return value
 }
 
 function parseLimit(value: string): number {

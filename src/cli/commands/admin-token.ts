@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, type FieldOption, instantOrNever, text } from '../field-options.ts'
 import { day, moment, type View } from '../output.ts'
-import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
 interface AdminToken {
   id: string
@@ -67,7 +67,7 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the token',
   })
   for (const option of settings()) command.addOption(option)
-  command.action(
+  repeatable(command).action(
     action<[role: string]>(environment, async ({ admin, output }, role) => {
       const body = { role, ...bodyOf(command) }
       const made = await admin.post<AdminToken & { secret: string }>('/admin-tokens', body)
@@ -91,13 +91,13 @@ function read(parent: Command, environment: NodeJS.ProcessEnv): void {
       await output.list(await admin.list<AdminToken>('/admin-tokens', all.opts().limit), VIEW)
     }),
   )
-  resultVerb(parent, 'get <token>', {
+  getVerb(parent, 'get <token>', {
     summary: 'show an admin token, without its secret',
     examples: ['mintmark admin-token get adm_7Hq2kd9XwP3mZt5B'],
   }).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
-      await output.object(await admin.get<AdminToken>(path`/admin-tokens/${id}`), VIEW)
-    }),
+    action<[id: string]>(environment, (invocation, id) =>
+      show<AdminToken>(invocation, path`/admin-tokens/${id}`, VIEW),
+    ),
   )
 }
 
@@ -109,10 +109,17 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
   })
     .addOption(text('reason', '--reason <text>', 'kept with the token and in the audit log'))
     .option('--cascade', 'end what it issued, too')
-  command.action(
+    .option('--dry-run', 'say how many would end, and change nothing')
+  conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const body = { ...bodyOf(command), ...(command.opts().cascade === true && { cascade: true }) }
-      const revoked = await admin.post<AdminToken>(path`/admin-tokens/${id}/revoke`, body)
+      const { cascade = false, dryRun = false } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
+      const body = { ...bodyOf(command), cascade, dry_run: dryRun }
+      const place = path`/admin-tokens/${id}/revoke`
+      if (dryRun) {
+        const json = await admin.post<{ would_revoke: number }>(place, body)
+        return output.either({ text: `Would revoke ${json.would_revoke}.`, json, id })
+      }
+      const revoked = await admin.post<AdminToken>(place, body)
       await output.object(revoked, VIEW, `Revoked ${id}.`)
     }),
   )

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, type FieldOption } from '../field-options.ts'
 import type { View } from '../output.ts'
-import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { action, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
 
 /** A kind of named thing that is set, not created: tiers, base models and adapters have the same four verbs. */
 export interface Catalogue<T> {
@@ -44,7 +44,7 @@ function set<T extends { name: string }>(
   })
   for (const { option, required } of catalogue.settings())
     command.addOption(option.makeOptionMandatory(required ?? false))
-  command.action(
+  conditional(command).action(
     action<[name: string]>(environment, async ({ admin, output }, name) => {
       const made = await admin.put<T>(catalogue.path + path`/${name}`, bodyOf(command))
       await output.object(made, catalogue.view, `Set the ${catalogue.noun} ${name}.`)
@@ -66,13 +66,13 @@ function read<T extends { name: string }>(
       await output.list(await admin.list<T>(catalogue.path, all.opts().limit), catalogue.view)
     }),
   )
-  resultVerb(parent, 'get <name>', {
+  getVerb(parent, 'get <name>', {
     summary: `show ${a(catalogue.noun)}`,
     examples: [`mintmark ${catalogue.noun} get ${catalogue.example.name}`],
   }).action(
-    action<[name: string]>(environment, async ({ admin, output }, name) => {
-      await output.object(await admin.get<T>(catalogue.path + path`/${name}`), catalogue.view)
-    }),
+    action<[name: string]>(environment, (invocation, name) =>
+      show<T>(invocation, catalogue.path + path`/${name}`, catalogue.view),
+    ),
   )
 }
 
@@ -81,11 +81,12 @@ function remove<T extends { name: string }>(
   environment: NodeJS.ProcessEnv,
   catalogue: Catalogue<T>,
 ): void {
-  resultVerb(parent, 'delete <name>', {
+  const command = resultVerb(parent, 'delete <name>', {
     summary: `delete ${a(catalogue.noun)}`,
     details: catalogue.deleteDetails,
     examples: [`mintmark ${catalogue.noun} delete ${catalogue.example.name}`],
-  }).action(
+  })
+  conditional(command).action(
     action<[name: string]>(environment, async ({ admin, output }, name) => {
       await admin.delete(catalogue.path + path`/${name}`)
       await output.deleted('name', name, `Deleted the ${catalogue.noun} ${name}.`)

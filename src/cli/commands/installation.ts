@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { changesOf, collect, FieldOption, list, text, wholeNumber } from '../field-options.ts'
 import { moment, part, type View } from '../output.ts'
-import { action, noun, resultVerb } from '../verb.ts'
+import { action, conditional, getVerb, noun, resultVerb, show } from '../verb.ts'
 
 interface Replica {
   id: string
@@ -34,16 +34,12 @@ export function installationCommands(program: Command, environment: NodeJS.Proce
     summary: 'what all replicas share: the policy, and what is left on old secrets',
     examples: ['mintmark installation get'],
   })
-  resultVerb(installation, 'get', {
+  getVerb(installation, 'get', {
     summary: 'show the policy, how many signing keys it comes to, and the replicas',
     details:
       'Under "left_on_others" is what still depends on a pepper or encryption key that is not the current one.',
     examples: ['mintmark installation get', 'mintmark installation get -o json'],
-  }).action(
-    action(environment, async ({ admin, output }) => {
-      await output.object(await admin.get<Installation>('/installation'), VIEW)
-    }),
-  )
+  }).action(action(environment, invocation => show<Installation>(invocation, '/installation', VIEW)))
   update(installation, environment)
 }
 
@@ -60,7 +56,7 @@ function update(installation: Command, environment: NodeJS.ProcessEnv): void {
     ],
   })
   for (const option of settings()) command.addOption(option)
-  command.action(
+  conditional(command).action(
     action(environment, async ({ admin, output }) => {
       const changed = await admin.patch<Installation>('/installation', { policy: changesOf(command) })
       await output.object(changed, VIEW, 'Updated the policy.')

@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, text } from '../field-options.ts'
-import { action, resultVerb } from '../verb.ts'
+import { action, conditional, resultVerb } from '../verb.ts'
+import { bulkRevokeCommand } from './key-bulk-revoke.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
-/** How keys end: for a while (disable, enable), or for good (revoke, revoke-secret). */
+/** How keys end: for a while (disable, enable), or for good (revoke, revoke-secret, bulk-revoke). */
 export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   const told = {
     disable: [
@@ -14,10 +15,11 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
     enable: ['let a disabled key be exchanged again', 'The key is enabled.'],
   } as const
   for (const [name, [summary, note]] of Object.entries(told)) {
-    resultVerb(key, `${name} <key>`, {
+    const command = resultVerb(key, `${name} <key>`, {
       summary,
       examples: [`mintmark key ${name} key_7Hq2kd9XwP3mZt5B`],
-    }).action(
+    })
+    conditional(command).action(
       action<[id: string]>(environment, async ({ admin, output }, id) => {
         await output.object(await admin.post<Key>(`${path`/keys/${id}`}/${name}`), KEY_VIEW, note)
       }),
@@ -25,6 +27,7 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
   }
   revoke(key, environment)
   revokeSecret(key, environment)
+  bulkRevokeCommand(key, environment)
 }
 
 function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
@@ -33,7 +36,7 @@ function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
     details: 'No new token from now on. Tokens that are out live until they expire.',
     examples: ['mintmark key revoke key_7Hq2kd9XwP3mZt5B --reason "found in a log"'],
   }).addOption(text('reason', '--reason <text>', 'kept with the key and in the audit log'))
-  command.action(
+  conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const revoked = await admin.post<Key>(path`/keys/${id}/revoke`, bodyOf(command))
       await output.object(revoked, KEY_VIEW, `Revoked ${id}. Tokens that are out live until they expire.`)
@@ -42,11 +45,12 @@ function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 function revokeSecret(key: Command, environment: NodeJS.ProcessEnv): void {
-  resultVerb(key, 'revoke-secret <key> <secret>', {
+  const command = resultVerb(key, 'revoke-secret <key> <secret>', {
     summary: 'end one secret of a key at once; the key stays',
     details: '"mintmark key get" lists the secrets of a key.',
     examples: ['mintmark key revoke-secret key_7Hq2kd9XwP3mZt5B sec_4Kd02mXyRw8LqT1z'],
-  }).action(
+  })
+  conditional(command).action(
     action<[id: string, secret: string]>(environment, async ({ admin, output }, id, secret) => {
       const changed = await admin.post<Key>(path`/keys/${id}/secrets/${secret}/revoke`)
       await output.object(changed, KEY_VIEW, `Revoked ${secret}.`)

@@ -13,8 +13,9 @@ import {
   unset,
   wholeNumber,
 } from '../field-options.ts'
-import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { action, conditional, noun, repeatable, resultVerb } from '../verb.ts'
 import { keyEndCommands } from './key-end.ts'
+import { keyReadCommands } from './key-read.ts'
 import { type IssuedKey, KEY_VIEW, type Key, secretTexts } from './key-view.ts'
 
 const settings = (): FieldOption[] => [
@@ -44,7 +45,7 @@ export function keyCommands(program: Command, environment: NodeJS.ProcessEnv): v
     examples: ['mintmark key create acme --name ci', 'mintmark key list acme'],
   })
   create(key, environment)
-  read(key, environment)
+  keyReadCommands(key, environment)
   update(key, environment)
   rotate(key, environment)
   keyEndCommands(key, environment)
@@ -63,32 +64,10 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the secret',
   })
   for (const option of settings()) command.addOption(option)
-  command.action(
+  repeatable(command).action(
     action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
       const made = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
       await output.secret(made, secretTexts(made, `Created ${made.id} for the tenant ${made.tenant}.`))
-    }),
-  )
-}
-
-function read(key: Command, environment: NodeJS.ProcessEnv): void {
-  const all = listVerb(key, 'list [tenant]', {
-    summary: 'list the keys of a tenant, or all, newest first',
-    examples: ['mintmark key list acme', 'mintmark key list --limit 20'],
-  })
-  all.action(
-    action<[tenant: string | undefined]>(environment, async ({ admin, output }, tenant) => {
-      const place = tenant === undefined ? '/keys' : path`/tenants/${tenant}/keys`
-      await output.list(await admin.list<Key>(place, all.opts().limit), KEY_VIEW)
-    }),
-  )
-  resultVerb(key, 'get <key>', {
-    summary: 'show a key, its secrets and what it yields now',
-    details: 'The fields under "effective" are what an exchange would put into a token at this moment.',
-    examples: ['mintmark key get key_7Hq2kd9XwP3mZt5B'],
-  }).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
-      await output.object(await admin.get<Key>(path`/keys/${id}`), KEY_VIEW)
     }),
   )
 }
@@ -104,7 +83,7 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
   })
   for (const option of settings()) command.addOption(option)
   command.addOption(removedLabels()).addOption(unset(UNSET, "take the tenant's again"))
-  command.action(
+  conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Key>(path`/keys/${id}`, changesOf(command))
       await output.object(changed, KEY_VIEW, `Updated ${id}.`)
@@ -131,7 +110,7 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(
       text('replace', '--replace <which>', 'the live secret that ends now').choices(['oldest', 'newest']),
     )
-  command.action(
+  repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const rotated = await admin.post<IssuedKey>(path`/keys/${id}/rotate`, bodyOf(command))
       await output.secret(

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, text } from '../field-options.ts'
 import { moment, type View } from '../output.ts'
-import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { action, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
 import { revokeCommand } from './signing-key-revoke.ts'
 
 interface SigningKey {
@@ -42,6 +42,14 @@ export function signingKeyCommands(program: Command, environment: NodeJS.Process
       const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
       await output.list(data.slice(0, all.opts().limit), VIEW)
     }),
+  )
+  getVerb(signingKey, 'get <kid>', {
+    summary: 'show a published signing key',
+    examples: [`mintmark signing-key get ${EXAMPLE_KID}`],
+  }).action(
+    action<[kid: string]>(environment, (invocation, kid) =>
+      show<SigningKey>(invocation, path`/signing-keys/${kid}`, VIEW),
+    ),
   )
   rotate(signingKey, environment)
   holdAndRelease(signingKey, environment)
@@ -83,10 +91,11 @@ function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): vo
     },
   }
   for (const [name, { note, ...help }] of Object.entries(verbs)) {
-    resultVerb(signingKey, `${name} <kid>`, {
+    const command = resultVerb(signingKey, `${name} <kid>`, {
       ...help,
       examples: [`mintmark signing-key ${name} ${EXAMPLE_KID}`],
-    }).action(
+    })
+    conditional(command).action(
       action<[kid: string]>(environment, async ({ admin, output }, kid) => {
         const key = await admin.post<SigningKey>(`${path`/signing-keys/${kid}`}/${name}`)
         await output.object(key, VIEW, note)

@@ -13,7 +13,7 @@ import {
   wholeNumber,
 } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
-import { action, listVerb, noun, resultVerb } from '../verb.ts'
+import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
 interface Tenant {
   id: string
@@ -94,7 +94,7 @@ function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
     ],
   })
   for (const option of settings()) command.addOption(option)
-  command.action(
+  repeatable(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
       await output.object(
@@ -116,13 +116,13 @@ function read(tenant: Command, environment: NodeJS.ProcessEnv): void {
       await output.list(await admin.list<Tenant>('/tenants', all.opts().limit), VIEW)
     }),
   )
-  resultVerb(tenant, 'get <tenant>', {
+  getVerb(tenant, 'get <tenant>', {
     summary: 'show a tenant',
     examples: ['mintmark tenant get acme'],
   }).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
-      await output.object(await admin.get<Tenant>(path`/tenants/${id}`), VIEW)
-    }),
+    action<[id: string]>(environment, (invocation, id) =>
+      show<Tenant>(invocation, path`/tenants/${id}`, VIEW),
+    ),
   )
 }
 
@@ -140,7 +140,7 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settings()) command.addOption(option)
   command.addOption(removedLabels())
   command.addOption(unset(UNSET, "models: every registered one again; the others: the policy's again"))
-  command.action(
+  conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Tenant>(path`/tenants/${id}`, changesOf(command))
       await output.object(changed, VIEW, `Updated the tenant ${id}.`)
@@ -157,7 +157,11 @@ function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
     resume: ['let its keys be exchanged again', 'The tenant is active.'],
   } as const
   for (const [name, [summary, note]] of Object.entries(told)) {
-    resultVerb(tenant, `${name} <tenant>`, { summary, examples: [`mintmark tenant ${name} acme`] }).action(
+    const command = resultVerb(tenant, `${name} <tenant>`, {
+      summary,
+      examples: [`mintmark tenant ${name} acme`],
+    })
+    conditional(command).action(
       action<[id: string]>(environment, async ({ admin, output }, id) => {
         await output.object(await admin.post<Tenant>(`${path`/tenants/${id}`}/${name}`), VIEW, note)
       }),
@@ -170,12 +174,27 @@ function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
     summary: 'delete a tenant for good',
     details:
       'Its id is never given out again. Refused while it has live keys, unless --cascade revokes them with it.',
-    examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade'],
-  }).option('--cascade', 'end its live keys with it')
-  command.action(
+    examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade --dry-run'],
+  })
+    .option('--cascade', 'end its live keys with it')
+    .option('--dry-run', 'say what would be deleted, and change nothing')
+  conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      await admin.delete(path`/tenants/${id}` + (command.opts().cascade ? '?cascade=true' : ''))
+      const { cascade = false, dryRun } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
+      const place = `${path`/tenants/${id}`}?cascade=${cascade}`
+      if (dryRun) {
+        const json = await admin.delete<DeletionRehearsal>(`${place}&dry_run=true`)
+        return output.either({ text: rehearsed(json), json, id })
+      }
+      await admin.delete(place)
       await output.deleted('id', id, `Deleted the tenant ${id}.`)
     }),
   )
 }
+
+interface DeletionRehearsal {
+  would_delete: { tenant: string; keys: number; live_keys: number; admin_tokens: number }
+}
+
+const rehearsed = ({ would_delete: { tenant, keys, live_keys, admin_tokens } }: DeletionRehearsal): string =>
+  `Would delete the tenant ${tenant}, its keys (${keys}, of which ${live_keys} live) and admin tokens (${admin_tokens}).`

@@ -1,0 +1,108 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { bodyOf, type FieldOption, text } from '../field-options.ts'
+import { readInput } from '../input.ts'
+import type { View } from '../output.ts'
+import { action, getVerb, listVerb, resultVerb, show } from '../verb.ts'
+import { KEY_VIEW, type Key } from './key-view.ts'
+
+/** What can be asked of keys: which there are, whose a string is, how much one was used. */
+export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): void {
+  list(key, environment)
+  getVerb(key, 'get <key>', {
+    summary: 'show a key, its secrets and what it yields now',
+    details: 'The fields under "effective" are what an exchange would put into a token at this moment.',
+    examples: ['mintmark key get key_7Hq2kd9XwP3mZt5B'],
+  }).action(
+    action<[id: string]>(environment, (invocation, id) => show<Key>(invocation, path`/keys/${id}`, KEY_VIEW)),
+  )
+  inspect(key, environment)
+  usage(key, environment)
+}
+
+/** Options that say which keys are meant. */
+export const keyFilters = (): FieldOption[] => [
+  text('label', '--label <name=value>', 'with this label; without "=value" with any value'),
+  text('expires_before', '--expires-before <time>', 'that end before this'),
+  text('unused_since', '--unused-since <time>', 'made before this, and not used since'),
+]
+
+function list(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = listVerb(key, 'list [tenant]', {
+    summary: 'list the keys of a tenant, or all, newest first',
+    details: 'Of several filters all must hold. Times are like 2027-01-31T12:00:00Z.',
+    examples: [
+      'mintmark key list acme',
+      'mintmark key list --limit 20',
+      'mintmark key list --expires-before 2027-01-31T00:00:00Z --label team=ml',
+    ],
+  })
+  for (const option of keyFilters()) command.addOption(option)
+  command.action(
+    action<[tenant: string | undefined]>(environment, async ({ admin, output }, tenant) => {
+      const place = tenant === undefined ? '/keys' : path`/tenants/${tenant}/keys`
+      const filter = bodyOf(command) as Record<string, string>
+      await output.list(await admin.list<Key>(place, command.opts().limit, filter), KEY_VIEW)
+    }),
+  )
+}
+
+interface Inspected {
+  well_formed: boolean
+  key: Key | null
+  secret_id: string | null
+}
+
+function inspect(key: Command, environment: NodeJS.ProcessEnv): void {
+  resultVerb(key, 'inspect [file]', {
+    summary: 'tell which key a string is, without counting as a use',
+    details: 'The string is read from a file, or from standard input.',
+    examples: ['mintmark key inspect found-in-a-log.txt', 'mintmark key inspect < ci.key'],
+  }).action(
+    action<[file: string | undefined]>(environment, async ({ admin, output }, file) => {
+      const string = await readInput(file, 'no key: name a file, or pipe the key in.')
+      const found = await admin.post<Inspected>('/keys/inspect', { key: string })
+      if (found.key) return output.object(found.key, KEY_VIEW, `The string is its secret ${found.secret_id}.`)
+      await output.json(found)
+      throw new CliError(
+        EXIT.notFound,
+        found.well_formed
+          ? "the string has the form of a key, and is nobody's that you may see."
+          : 'the string is no API key: its form or its checksum is wrong.',
+      )
+    }),
+  )
+}
+
+interface Usage {
+  day: string
+  outcome: string
+  count: number
+}
+
+const USAGE_VIEW: View<Usage> = {
+  plural: 'exchanges',
+  id: ({ day, outcome, count }) => `${day} ${outcome} ${count}`,
+  columns: [
+    { title: 'DAY', of: ({ day }) => day },
+    { title: 'OUTCOME', of: ({ outcome }) => outcome },
+    { title: 'COUNT', of: ({ count }) => String(count) },
+  ],
+}
+
+function usage(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'usage <key>', {
+    summary: 'count the exchanges of a key by day, and why others were refused',
+    details: 'Days are of UTC. What happened in the last seconds may be missing.',
+    examples: ['mintmark key usage key_7Hq2kd9XwP3mZt5B --days 7'],
+    quiet: 'print a line for each, without a title',
+  }).addOption(text('days', '--days <n>', 'of how many days, with today; 30 unless given'))
+  command.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const query = new URLSearchParams(bodyOf(command) as Record<string, string>)
+      const { data } = await admin.get<{ data: Usage[] }>(`${path`/keys/${id}/usage`}?${query}`)
+      await output.list(data, USAGE_VIEW)
+    }),
+  )
+}

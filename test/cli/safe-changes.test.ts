@@ -1,0 +1,186 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { cliOf } from './mintmark.ts'
+
+/** What keeps scripts from overwriting, repeating or ending what they did not mean to. */
+
+let service: TestService
+let admin: TestService['admin']
+let cli: ReturnType<typeof cliOf>
+
+beforeAll(async () => {
+  service = await startTestService()
+  ;({ admin } = service)
+  cli = cliOf(service)
+  await admin('POST', '/tenants', { id: 'acme' })
+  await admin('PUT', '/tiers/gold', { priority: 1 })
+})
+afterAll(() => service.stop())
+
+const key = async (fields: object = {}) => (await admin('POST', '/tenants/acme/keys', fields)).body
+
+describe('--if-match', () => {
+  const kinds: [string, () => Promise<{ noun: string; id: string; change: string[] }>][] = [
+    ['a tenant', async () => ({ noun: 'tenant', id: 'acme', change: ['update', 'acme', '--name', 'n'] })],
+    ['a key', async () => one(await key(), id => ['update', id, '--name', 'n'])],
+    ['a key that ends', async () => one(await key(), id => ['revoke', id])],
+    ['a tier', async () => ({ noun: 'tier', id: 'gold', change: ['set', 'gold', '--priority', '2'] })],
+  ]
+  const one = ({ id }: { id: string }, change: (id: string) => string[]) => ({
+    noun: 'key',
+    id,
+    change: change(id),
+  })
+
+  it.each(kinds)('changes %s only while it is of the version that get --etag printed', async (_, make) => {
+    const { noun, id, change } = await make()
+    const etag = (await cli.run(noun, 'get', id, '--etag')).trim()
+    expect(etag).toMatch(/^"[\w-]{22}"$/)
+    const late = await cli.attempt([noun, ...change, '--if-match', '"other"'])
+    expect(late).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('get --etag') })
+    expect((await cli.run(noun, 'get', id, '--etag')).trim()).toBe(etag)
+    // A shell may have taken the quotes away.
+    expect((await cli.attempt([noun, ...change, '--if-match', etag.replaceAll('"', '')])).code).toBe(0)
+    expect((await cli.run(noun, 'get', id, '--etag')).trim()).not.toBe(etag)
+  })
+
+  it.each([
+    ['installation', ['get', '--etag']],
+    ['signing-key', ['get', 'KID', '--etag']],
+  ])('%s has a version too', async (noun, args) => {
+    const { kid } = (await admin('GET', '/signing-keys')).body.data[0]
+    expect(await cli.run(noun, ...args.map(word => word.replace('KID', kid)))).toMatch(/^"[\w-]{22}"\n$/)
+  })
+})
+
+it('--idempotency-key makes once what is sent twice', async () => {
+  const create = ['key', 'create', 'acme', '--name', 'once', '--idempotency-key', 'job-1', '-o', 'json']
+  const [first, second] = [await cli.attempt(create), await cli.attempt(create)]
+  expect([first.code, second.code]).toEqual([0, 0])
+  expect(JSON.parse(second.stdout)).toMatchObject({
+    id: JSON.parse(first.stdout).id,
+    secret_available: false,
+  })
+  const bad = await cli.attempt(['tenant', 'create', 'x', '--idempotency-key', 'a b'])
+  expect(bad).toMatchObject({ code: 2, stderr: expect.stringContaining('printable ASCII') })
+})
+
+it('without -o json a repeated key is told as one, and no secret is printed', async () => {
+  const create = ['key', 'create', 'acme', '--idempotency-key', 'job-2']
+  await cli.attempt(create)
+  const again = await cli.attempt(create)
+  expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('was told once') })
+})
+
+describe('mintmark key', () => {
+  it('inspect tells which key a string is', async () => {
+    const { id, secret, secret_id } = await key({ name: 'lost' })
+    const found = await cli.attempt(['key', 'inspect'], `${secret}\n`)
+    expect(found).toMatchObject({ code: 0, stderr: `The string is its secret ${secret_id}.\n` })
+    expect(found.stdout).toMatch(new RegExp(`^id +${id}$`, 'm'))
+    expect(await cli.attempt(['key', 'inspect'], 'hunter2')).toMatchObject({
+      code: 4,
+      stdout: '',
+      stderr: expect.stringContaining('its form or its checksum is wrong'),
+    })
+  })
+
+  it('usage counts by day', async () => {
+    const { id, secret } = await key()
+    await service.token({ grant_type: 'client_credentials', client_secret: secret })
+    const counted = await until(
+      'it is counted',
+      () => cli.run('key', 'usage', id, '--days', '1'),
+      text => text.includes('exchanged'),
+    )
+    expect(counted).toMatch(/^DAY +OUTCOME +COUNT\n\d{4}-\d\d-\d\d +exchanged +1\n$/)
+    expect(await cli.attempt(['key', 'usage', id, '--days', '0'])).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('--days (/days) must be'),
+    })
+  })
+
+  it('list takes filters', async () => {
+    const { id } = await key({ labels: { job: 'list' } })
+    expect(await cli.run('key', 'list', '--label', 'job=list', '-q')).toBe(`${id}\n`)
+    expect(
+      await cli.run('key', 'list', 'acme', '--label', 'job', '--unused-since', '2999-01-01T00:00:00Z', '-q'),
+    ).toBe(`${id}\n`)
+    expect((await cli.attempt(['key', 'list', '--expires-before', '2020-01-01T00:00:00Z'])).stderr).toBe(
+      'No keys.\n',
+    )
+  })
+
+  it('bulk-revoke ends what matches, after a dry run that ends nothing', async () => {
+    const ids = [(await key({ labels: { leak: 'x' } })).id, (await key({ labels: { leak: 'y' } })).id]
+    const args = ['key', 'bulk-revoke', '--tenant', 'acme', '--label', 'leak', '--reason', 'it was public']
+    const dry = await cli.attempt([...args, '--dry-run'])
+    expect(dry).toMatchObject({ code: 0, stderr: 'Would revoke 2.\n' })
+    expect(dry.stdout).toContain(ids[0])
+    expect((await cli.json('key', 'get', ids[0] as string)).state).toBe('active')
+    expect(JSON.parse((await cli.attempt([...args, '-o', 'json'])).stdout)).toMatchObject([
+      { id: ids[1] },
+      { id: ids[0] },
+    ])
+    for (const id of ids) {
+      expect(await cli.json('key', 'get', id)).toMatchObject({
+        state: 'revoked',
+        revoked_reason: 'it was public',
+      })
+    }
+    expect(await cli.attempt(args)).toMatchObject({ code: 0, stdout: '', stderr: 'No keys that match.\n' })
+  })
+
+  it('bulk-revoke goes on until none is left', async () => {
+    await admin('POST', '/tenants', { id: 'many' })
+    const clients = Array.from({ length: 700 }, (_, index) => ({
+      client_id: `many-${index}`,
+      tenant: 'many',
+      scheme: 'sha256',
+      hash: index.toString(16).padStart(64, '0'),
+    }))
+    await admin('POST', '/imported-clients', { clients })
+    const rehearsed = await cli.attempt([
+      'key',
+      'bulk-revoke',
+      '--tenant',
+      'many',
+      '--dry-run',
+      '-o',
+      'table',
+    ])
+    expect(rehearsed.stderr).toBe('Would revoke 700. The first 500 are shown.\n')
+    expect((await cli.run('key', 'bulk-revoke', '--tenant', 'many', '-q')).trim().split('\n')).toHaveLength(
+      700,
+    )
+  })
+
+  it('bulk-revoke without a filter ends nothing, and names its options', async () => {
+    expect(await cli.attempt(['key', 'bulk-revoke'])).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('must name at least one of tenant, label'),
+    })
+    expect(await cli.attempt(['key', 'bulk-revoke', '--created-before', 'noon'])).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('--created-before (/filter/created_before) must be a time'),
+    })
+  })
+})
+
+describe('--dry-run', () => {
+  it('of tenant delete says what would go', async () => {
+    await admin('POST', '/tenants', { id: 'leaving' })
+    await admin('POST', '/tenants/leaving/keys', {})
+    const dry = await cli.run('tenant', 'delete', 'leaving', '--cascade', '--dry-run')
+    expect(dry).toBe('Would delete the tenant leaving, its keys (1, of which 1 live) and admin tokens (0).\n')
+    expect((await cli.attempt(['tenant', 'delete', 'leaving', '--dry-run'])).code).toBe(5)
+    expect((await cli.json('tenant', 'get', 'leaving')).id).toBe('leaving')
+  })
+
+  it('of admin-token revoke says how many', async () => {
+    const { id } = (await admin('POST', '/admin-tokens', { role: 'auditor' })).body
+    expect(await cli.run('admin-token', 'revoke', id, '--cascade', '--dry-run')).toBe('Would revoke 1.\n')
+    expect((await cli.json('admin-token', 'get', id)).state).toBe('active')
+  })
+})
