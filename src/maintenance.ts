@@ -13,6 +13,7 @@ import type { Change } from './database/change.ts'
 import { pruneChangeFeed } from './database/change-feed.ts'
 import type { Database } from './database/database.ts'
 import type { DatabaseTime } from './database/database-time.ts'
+import { missingIndexes } from './database/indexes.ts'
 import { type Installation, openInstallation, readInstallation } from './database/installation.ts'
 import { connectsAsOwner, pendingMigrations } from './database/migrate.ts'
 import type { Policy } from './database/policy.ts'
@@ -223,9 +224,13 @@ export class Maintenance {
 
   async #checkSchema(): Promise<void> {
     const pending = await pendingMigrations(this.#parts.database)
-    if (pending.length === 0) return
-    throw new NotReady(
-      `The database lacks the migrations ${pending.join(', ')}: run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role.`,
+    const cure = 'run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role'
+    if (pending.length > 0)
+      throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: ${cure}.`)
+    const missing = await missingIndexes(this.#parts.database)
+    if (missing.length === 0) return
+    this.#warnOnce(
+      `The database lacks the indexes ${missing.join(', ')}: lists may be slow or time out until they are there; ${cure}.`,
     )
   }
 

@@ -1,11 +1,9 @@
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
-import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
-import type { KeyFilter } from './key-filter.ts'
 
 const keyId = sql.ref('api_keys.id')
 
@@ -19,7 +17,7 @@ interface SecretRow {
   scheme: 'bcrypt' | 'sha256' | null
 }
 
-function selectKeys(db: Handle) {
+export function selectKeys(db: Handle) {
   return db
     .selectFrom('api_keys')
     .select(['id', 'seq', 'tenant_id', 'name', 'description', 'labels', 'tier', 'scopes', 'audiences'])
@@ -57,7 +55,7 @@ const toSecret = (row: SecretRow): ApiKeySecret => ({
     row.client_id !== null && row.scheme !== null ? { clientId: row.client_id, scheme: row.scheme } : null,
 })
 
-const toApiKey = (row: Row): ApiKey => ({
+export const toApiKey = (row: Row): ApiKey => ({
   id: row.id,
   tenantId: row.tenant_id,
   name: row.name,
@@ -101,43 +99,6 @@ export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey
   // Read after the lock was granted, so that the secrets are those that whoever held it before left behind.
   const key = await findApiKey(trx, id)
   return key && { key, now: await databaseNow(trx) }
-}
-
-export async function listApiKeys(
-  db: Handle,
-  filter: KeyFilter,
-  { limit, after }: PageRequest,
-): Promise<Page<ApiKey>> {
-  const rows = await selectKeys(db)
-    .where(matches(filter))
-    .$if(after !== null, query => query.where('seq', '<', after))
-    .orderBy('seq', 'desc')
-    .limit(limit + 1)
-    .execute()
-  return toPage(rows, limit, toApiKey)
-}
-
-/** For a query of api_keys. */
-export function matches(filter: KeyFilter): RawBuilder<boolean> {
-  const { tenantId, label, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
-  const conditions = [sql`true`]
-  if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
-  if (label) {
-    const { name, value } = label
-    conditions.push(
-      value === undefined
-        ? sql`labels ? ${name}`
-        : sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
-    )
-  }
-  if (createdBefore) conditions.push(sql`created_at < ${createdBefore}`)
-  if (createdAfter) conditions.push(sql`created_at > ${createdAfter}`)
-  if (expiresBefore) conditions.push(sql`expires_at < ${expiresBefore}`)
-  if (unusedSince) {
-    conditions.push(sql`created_at < ${unusedSince} AND NOT EXISTS (
-      SELECT FROM api_key_secrets AS s WHERE s.key_id = ${keyId} AND s.last_used_at >= ${unusedSince})`)
-  }
-  return sql<boolean>`${sql.join(conditions, sql` AND `)}`
 }
 
 /** Whose secret has one of these digests; nothing is noted as a use. */

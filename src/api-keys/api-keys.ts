@@ -26,7 +26,6 @@ import {
   findSecretOwner,
   insertApiKey,
   insertSecret,
-  listApiKeys,
   listUsage,
   lockApiKey,
   setDisabled,
@@ -35,6 +34,7 @@ import {
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { listApiKeys } from './key-list-repository.ts'
 import { setRevoked } from './key-revocation-repository.ts'
 import { revocationChanges } from './key-revocations.ts'
 import {

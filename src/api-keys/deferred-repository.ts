@@ -25,8 +25,23 @@ export async function writeLastUses(trx: Handle, uses: readonly LastUse[]): Prom
       AND (s.last_used_at IS NULL OR s.last_used_at < to_timestamp(used.ms / 1000) - interval '1 minute')`.execute(
     trx,
   )
+  await writeDaysOfUse(trx, uses)
   // The next use tells the same.
   return []
+}
+
+/** Of the keys, once a day, for lists of those that are not used. */
+async function writeDaysOfUse(trx: Handle, uses: readonly LastUse[]): Promise<void> {
+  await sql`
+    WITH used AS (
+      SELECT s.key_id, max((to_timestamp(ms / 1000) AT TIME ZONE 'UTC')::date) AS day
+      FROM unnest(${uses.map(({ secretId }) => secretId)}::text[], ${uses.map(({ at }) => at)}::float8[]) AS used (id, ms)
+      JOIN api_key_secrets AS s ON s.id = used.id GROUP BY s.key_id
+    ), free AS (
+      SELECT k.id, used.day FROM api_keys AS k JOIN used ON used.key_id = k.id WHERE k.last_used_on < used.day
+      ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+    )
+    UPDATE api_keys AS k SET last_used_on = free.day FROM free WHERE k.id = free.id`.execute(trx)
 }
 
 /** A secret that was found by one digest, and is to be found by another. Both in base64. */

@@ -2,8 +2,9 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey } from './api-key.ts'
-import { findApiKeys, matches } from './api-key-repository.ts'
+import { findApiKeys } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { matches } from './key-list-repository.ts'
 
 /** Keys that match and are not revoked, newest first; `lock` holds their rows until the end of the transaction. */
 export async function findUnrevoked(

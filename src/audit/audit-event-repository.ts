@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
+import { walkSpans } from '../database/spans.ts'
 import type { AuditRow, ChainHead } from './audit-chain.ts'
 
 /** What rows to read. Instants are RFC 3339. */
@@ -63,37 +64,55 @@ export async function chainEnds(db: Handle): Promise<ChainEnds> {
   return { cut: row.cut, head: row.head, lastId: row.last_id, at: row.at }
 }
 
-/** Rows after a place, or before one, in the order that goes away from it. */
+type Place = { after: number; upTo?: number | undefined } | { before: number | null }
+
+/**
+ * Rows after a place, or before one, in the order that goes away from it. Of a time they are found by spans
+ * (database/spans.ts): the index of the other filters would pass over all that is newer.
+ */
 export async function readRows(
   db: Handle,
-  place: { after: number; upTo?: number } | { before: number | null },
+  place: Place,
   limit: number,
   filter: AuditFilter = {},
 ): Promise<AuditRow[]> {
+  const forward = 'after' in place
+  const lowest = forward ? place.after + 1 : undefined
+  const highest = forward ? place.upTo : place.before === null ? undefined : place.before - 1
+  const order = forward ? 'ASC' : 'DESC'
+  const walk = { table: 'audit_events', place: 'id', lowest, highest, order, limit } as const
+  const condition =
+    filter.from === undefined && filter.to === undefined
+      ? sql`${bounds(lowest, highest)} AND ${matches(filter)}`
+      : sql`id IN (${walkSpans({ ...walk, conditions: () => matches(filter) })})`
   const { rows } = await sql<Omit<AuditRow, 'id'> & { id: string }>`
     SELECT id, ${instant(sql`at`)} AS at, actor, action, outcome, target_kind, target_id, tenant_id AS tenant,
       request_id, source, changes, encode(previous_hash, 'hex') AS previous_hash, encode(hash, 'hex') AS hash
-    FROM audit_events WHERE ${sql.join(conditions(place, filter), sql` AND `)}
-    ORDER BY id ${'after' in place ? sql`ASC` : sql`DESC`} LIMIT ${limit}`.execute(db)
+    FROM audit_events WHERE ${condition} ORDER BY id ${forward ? sql`ASC` : sql`DESC`} LIMIT ${limit}`.execute(
+    db,
+  )
   return rows.map(row => ({ ...row, id: Number(row.id) }))
 }
 
-function conditions(place: Parameters<typeof readRows>[1], filter: AuditFilter): RawBuilder<unknown>[] {
+function bounds(lowest: number | undefined, highest: number | undefined): RawBuilder<unknown> {
+  const found = [sql`true`]
+  if (lowest !== undefined) found.push(sql`id >= ${lowest}`)
+  if (highest !== undefined) found.push(sql`id <= ${highest}`)
+  return sql.join(found, sql` AND `)
+}
+
+function matches(filter: AuditFilter): RawBuilder<unknown> {
   const found = [sql`true`]
   const add = (value: unknown, condition: RawBuilder<unknown>) => {
-    if (value !== undefined && value !== null) found.push(condition)
+    if (value !== undefined) found.push(condition)
   }
-  if ('after' in place) {
-    add(place.after, sql`id > ${place.after}`)
-    add(place.upTo, sql`id <= ${place.upTo}`)
-  } else add(place.before, sql`id < ${place.before}`)
   add(filter.actor, sql`actor = ${filter.actor}`)
   add(filter.action, sql`action = ${filter.action}`)
   add(filter.target, sql`target_id = ${filter.target}`)
   add(filter.tenant, sql`tenant_id = ${filter.tenant}`)
   add(filter.from, sql`at >= ${filter.from}::timestamptz`)
   add(filter.to, sql`at < ${filter.to}::timestamptz`)
-  return found
+  return sql.join(found, sql` AND `)
 }
 
 /** Signed statements about the chain, oldest first. */

@@ -2,10 +2,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import { Kysely, PostgresAdapter, PostgresDialect, sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import pg from 'pg'
+import { systemClock } from '../system/clock.ts'
 import type { Database } from './database.ts'
+import { DB_FOLDER } from './db-folder.ts'
+import { buildIndexes } from './indexes.ts'
 
-/** db/ lies beside src and beside dist. */
-const DB_FOLDER = new URL('../../db/', import.meta.url)
 const MIGRATION_TABLE = 'mintmark_migration'
 
 /** The plain SQL files of db/migrations, each one migration, in the order of their names. */
@@ -38,26 +39,38 @@ class MigrationDialect extends PostgresDialect {
   }
 }
 
+/** A migration that waits longer for a table gives way: all who come after it wait behind it. */
+const LOCK_TIMEOUT = '300ms'
+const PAUSE_MS = 200
+const LONGEST_MS = 60_000
+
 /**
- * Brings the schema up to date and applies db/roles.sql, all in one transaction under a transaction-level advisory
- * lock: safe when several processes start at once, and through a pooler. `url` must be of the owner role.
- * Returns the names of the migrations that were applied now.
+ * Brings the schema up to date: each migration in a transaction of its own, db/roles.sql with the last of them, and then
+ * the indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash.
+ * `url` must be of the owner role; `upTo` names the last migration, for the tests of upgrades: roles and indexes are
+ * left as they are then. Returns the names of the migrations that were applied now.
  */
-export async function migrate(url: string): Promise<string[]> {
+export async function migrate(url: string, options: { upTo?: string } = {}): Promise<string[]> {
   const pool = new pg.Pool({
     connectionString: url,
-    max: 1,
+    // One holds the lock, the other works.
+    max: 2,
     connectionTimeoutMillis: 5000,
+    keepAlive: true,
     application_name: 'mintmark-migrate',
   })
   // A lost connection fails the statement under way, and must not end the process besides.
   pool.on('error', () => {}).on('connect', client => void client.on('error', () => {}))
   const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
   try {
-    return await db.transaction().execute(async trx => {
-      await sql`SELECT pg_advisory_xact_lock(hashtext(${MIGRATION_TABLE}))`.execute(trx)
-      const applied = await applyMigrations(trx)
-      await sql.raw(await readFile(new URL('roles.sql', DB_FOLDER), 'utf8')).execute(trx)
+    return await alone(db, async () => {
+      const applied: string[] = []
+      for (;;) {
+        const { name, done } = await givingWay(() => applyNext(db, options.upTo))
+        if (name !== undefined) applied.push(name)
+        if (done) break
+      }
+      if (options.upTo === undefined) await buildIndexes(db)
       return applied
     })
   } finally {
@@ -65,16 +78,61 @@ export async function migrate(url: string): Promise<string[]> {
   }
 }
 
-async function applyMigrations(db: Kysely<unknown>): Promise<string[]> {
-  const migrator = new Migrator({
-    db,
-    provider,
-    migrationTableName: MIGRATION_TABLE,
-    migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+/**
+ * One process at a time, by an advisory lock that an open transaction holds, because a pooler takes those of sessions
+ * away. The building of an index waits for all who keep a snapshot, so whoever comes later asks again and again, and the
+ * one that has the lock asked without parameters: the portal of a statement with some stays open, and its snapshot too.
+ */
+async function alone<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const worked = await db.transaction().execute(async trx => {
+      const { rows } = await sql<{ mine: boolean }>`
+        SELECT pg_try_advisory_xact_lock(hashtext(${sql.lit(MIGRATION_TABLE)})) AS mine,
+          set_config('idle_in_transaction_session_timeout', '0', true)`.execute(trx)
+      return rows[0]?.mine ? { result: await work() } : undefined
+    })
+    if (worked) return worked.result
+    await systemClock.sleep(PAUSE_MS)
+  }
+}
+
+/** Tries again what could not have a lock, for a minute. */
+async function givingWay<T>(work: () => Promise<T>): Promise<T> {
+  const begun = systemClock.monotonicMs()
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error
+      if (systemClock.monotonicMs() - begun > LONGEST_MS) throw new Error(HELD, { cause: error })
+      await systemClock.sleep(PAUSE_MS)
+    }
+  }
+}
+
+const LOCK_NOT_AVAILABLE = '55P03'
+const HELD =
+  'Somebody holds a lock that the migration needs, for more than a minute: end that session (pg_stat_activity), and migrate again.'
+
+/** Applies one migration, and the roles with the last; `done` when there is no other. */
+async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
+  return db.transaction().execute(async trx => {
+    await sql`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
+    const migrator = new Migrator({
+      db: trx,
+      provider,
+      migrationTableName: MIGRATION_TABLE,
+      migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+    })
+    const left = (await migrator.getMigrations()).filter(({ executedAt }) => !executedAt)
+    const wanted = left.filter(({ name }) => upTo === undefined || name <= upTo)
+    const { error, results = [] } = wanted.length > 0 ? await migrator.migrateUp() : {}
+    if (error) throw error
+    const done = wanted.length <= 1
+    if (done && upTo === undefined)
+      await sql.raw(await readFile(new URL('roles.sql', DB_FOLDER), 'utf8')).execute(trx)
+    return { name: results[0]?.migrationName, done }
   })
-  const { error, results = [] } = await migrator.migrateToLatest()
-  if (error) throw error
-  return results.map(result => result.migrationName)
 }
 
 /** Migrations that this version needs and the database lacks; a newer schema than ours is fine (expand, then contract). */

@@ -108,6 +108,7 @@ interface ApiKeyTable {
   revoked_reason: Nullable<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>
+  last_used_on: Generated<Date>
 }
 
 interface ApiKeySecretTable {

@@ -112,4 +112,41 @@ describe('GET /keys filters', () => {
       expect((await admin('GET', `/keys?${query}`)).status).toBe(400)
     },
   )
+
+  it.each([
+    ['a label', 'label=far=yes'],
+    ['a label of any value', 'label=far'],
+    ['an end', 'expires_before=2020-06-01T00:00:00Z'],
+    ['no use', 'unused_since=2020-06-01T00:00:00Z'],
+    ['all of them', 'label=far&expires_before=2020-06-01T00:00:00Z&unused_since=2020-06-01T00:00:00Z'],
+  ])('find what is thousands of keys apart, newest first and page by page: %s', async (_, query) => {
+    const places = [8_191, 8_192, 16_383, 300_000, 300_001]
+    await mintmark.database.asOwner(
+      `INSERT INTO api_keys (id, seq, tenant_id, name, labels, scopes, created_at, expires_at) OVERRIDING SYSTEM VALUE
+       SELECT 'key_' || lpad(seq::text, 16, '0'), seq, 'acme', seq::text, '{"far": "yes"}', '{inference}', '2020-01-01', '2020-01-02'
+       FROM unnest($1::int[]) AS seq ON CONFLICT DO NOTHING`,
+      [places],
+    )
+    const seen: string[] = []
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await admin('GET', `/keys?${query}&limit=2${cursor && `&cursor=${cursor}`}`)
+      seen.push(...body.data.map(({ name }: { name: string }) => name))
+      cursor = body.next_cursor
+    }
+    expect(seen).toEqual(places.map(String).reverse())
+  })
+
+  it('leave out a key once one of its secrets was used, whatever the day that is noted says', async () => {
+    const { keyId, secretId } = await mintmark.tenantWithKey({ id: 'idle' }, { labels: { idle: 'yes' } })
+    await mintmark.database.asOwner("UPDATE api_keys SET created_at = '2020-01-01' WHERE id = $1", [keyId])
+    const since = '2024-01-01T12:00:00Z'
+    const found = async () => (await admin('GET', `/keys?label=idle&unused_since=${since}`)).body.data.length
+    const used = (at: string) =>
+      mintmark.database.asOwner('UPDATE api_key_secrets SET last_used_at = $1 WHERE id = $2', [at, secretId])
+    expect(await found()).toBe(1)
+    await used('2024-01-01T11:59:59Z')
+    expect(await found()).toBe(1)
+    await used('2024-01-01T12:00:00Z')
+    expect(await found()).toBe(0)
+  })
 })

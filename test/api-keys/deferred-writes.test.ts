@@ -50,6 +50,11 @@ describe('what exchanges leave behind', () => {
     expect(counts).toEqual({ exchanged: 3, client_mismatch: 1, unknown: 1 })
     const used = await lastUse(key)
     expect(Math.abs(Date.parse(used ?? '') - Date.now())).toBeLessThan(30_000)
+    const [row] = await mintmark.database.asOwner<{ day: string }>(
+      'SELECT last_used_on::text AS day FROM api_keys WHERE id = $1',
+      [key.keyId],
+    )
+    expect(row?.day).toBe(used?.slice(0, 10))
   })
 
   it('is counted by refusals too: suspended, revoked, and with a scope that is not granted', async () => {

@@ -83,6 +83,7 @@ const TABLES = {
     revoked_reason: 'text?',
     created_at: 'timestamptz',
     updated_at: 'timestamptz',
+    last_used_on: 'date',
   },
   key_grants: { key_id: 'text', model: 'text', position: 'smallint' },
   api_key_secrets: {

@@ -1,0 +1,67 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import { SPAN_BITS, walkSpans } from '../database/spans.ts'
+import type { ApiKey } from './api-key.ts'
+import { selectKeys, toApiKey } from './api-key-repository.ts'
+import type { KeyFilter } from './key-filter.ts'
+
+/** Newest first. Without a filter, or for one tenant, in the order of an index; else by spans (database/spans.ts). */
+export async function listApiKeys(
+  db: Handle,
+  filter: KeyFilter,
+  { limit, after }: PageRequest,
+): Promise<Page<ApiKey>> {
+  const { tenantId, ...rest } = filter
+  const bySpans = tenantId === undefined && Object.keys(rest).length > 0
+  const condition = bySpans
+    ? sql<boolean>`seq IN (${placesBySpans(filter, limit + 1, after)})`
+    : matches(filter)
+  const rows = await selectKeys(db)
+    .where(condition)
+    .$if(after !== null, query => query.where('seq', '<', after))
+    .orderBy('seq', 'desc')
+    .limit(limit + 1)
+    .execute()
+  return toPage(rows, limit, toApiKey)
+}
+
+function placesBySpans(filter: KeyFilter, limit: number, after: string | null): RawBuilder<string> {
+  const highest = after === null ? undefined : String(BigInt(after) - 1n)
+  const conditions = (span: RawBuilder<bigint>) =>
+    filter.label ? sql`${marked(filter.label, span)} AND ${matches(filter)}` : matches(filter)
+  return walkSpans({ table: 'api_keys', place: 'seq', highest, order: 'DESC', conditions, limit })
+}
+
+/** Of the form that the index has; hashes of other labels may be the same, so `matches` says the same exactly. */
+function marked(
+  { name, value }: NonNullable<KeyFilter['label']>,
+  span: RawBuilder<bigint>,
+): RawBuilder<unknown> {
+  const text = value === undefined ? name : `${name}=${value}`
+  return sql`key_label_marks(labels, seq >> ${sql.lit(SPAN_BITS)}) @> ARRAY[hashtextextended(${text}, ${span})]`
+}
+
+/** For a query of api_keys. */
+export function matches(filter: KeyFilter): RawBuilder<boolean> {
+  const { tenantId, label, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
+  const conditions = [sql`true`]
+  if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
+  if (label) {
+    const { name, value } = label
+    conditions.push(
+      value === undefined
+        ? sql`labels ? ${name}`
+        : sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
+    )
+  }
+  if (createdBefore) conditions.push(sql`created_at < ${createdBefore}`)
+  if (createdAfter) conditions.push(sql`created_at > ${createdAfter}`)
+  if (expiresBefore) conditions.push(sql`expires_at < ${expiresBefore}`)
+  if (unusedSince) {
+    conditions.push(sql`last_used_on <= (${unusedSince}::timestamptz AT TIME ZONE 'UTC')::date
+      AND created_at < ${unusedSince} AND NOT EXISTS (
+        SELECT FROM api_key_secrets AS s WHERE s.key_id = api_keys.id AND s.last_used_at >= ${unusedSince})`)
+  }
+  return sql<boolean>`${sql.join(conditions, sql` AND `)}`
+}
