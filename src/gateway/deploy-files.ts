@@ -1,7 +1,14 @@
 import { caddyfile } from './caddy-config.ts'
 import { envoyYaml } from './envoy-config.ts'
 import { haproxyCfg, haproxyLua } from './haproxy-config.ts'
-import { authorizationPolicyYaml, envoyFilterYaml, requestAuthenticationYaml } from './istio-config.ts'
+import {
+  authorizationPolicyYaml,
+  envoyFilterYaml,
+  requestAuthenticationYaml,
+  staticEnvoyFilterYaml,
+  staticPolicyYaml,
+} from './istio-config.ts'
+import { apiKeysPolicyYaml, doorEnvoyFilterYaml, istiodValuesYaml, virtualServiceYaml } from './istio-door.ts'
 import { nginxConf, nginxGate } from './nginx-config.ts'
 
 /** Every file below deploy/ that is made from headers.ts: path → content. test/gateways/deploy-files.test.ts compares. */
@@ -18,5 +25,12 @@ export function deployFiles(): Record<string, string> {
     'deploy/istio/request-authentication.yaml': requestAuthenticationYaml(),
     'deploy/istio/authorization-policy.yaml': authorizationPolicyYaml(),
     'deploy/istio/envoy-filter.yaml': envoyFilterYaml(),
+    'deploy/istio/static/authorization-policy.yaml': staticPolicyYaml(),
+    'deploy/istio/static/envoy-filter.yaml': staticEnvoyFilterYaml(),
+    'deploy/istio/api-keys/istiod-values.yaml': istiodValuesYaml(),
+    'deploy/istio/api-keys/authorization-policy.yaml': apiKeysPolicyYaml(),
+    'deploy/istio/api-keys/request-authentication.yaml': requestAuthenticationYaml(true),
+    'deploy/istio/api-keys/virtual-service.yaml': virtualServiceYaml(),
+    'deploy/istio/api-keys/envoy-filter.yaml': doorEnvoyFilterYaml(),
   }
 }

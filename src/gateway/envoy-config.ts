@@ -1,4 +1,11 @@
-import { type AskedOver, changesForDoor, doorClusters, doorRoutes, extAuthzFilter } from './ext-authz.ts'
+import {
+  type AskedOver,
+  changesForDoor,
+  doorClusters,
+  doorRoutes,
+  extAuthzFilter,
+  wholeBodyFilter,
+} from './ext-authz.ts'
 import { AUDIENCE, entitlementRules, ISSUER, indent, modelHeaderLua } from './filter-parts.ts'
 import {
   ALLOWED_ROUTES,
@@ -104,7 +111,7 @@ function route({ method, path }: { method: string; path: string }): string {
 }
 
 /** Envoy's own refusals in the shape that OpenAI clients read. */
-function localReplies(door?: AskedOver): string {
+export function localReplies(door?: AskedOver): string {
   const mapper = (filter: string, message: string, type: string, code: string) => `    - filter:
 ${filter}
       body_format_override:
@@ -137,6 +144,9 @@ function httpFilters(door?: AskedOver): string {
   const ask = door
     ? `  # 0. An API key becomes a token, or the request ends here: 401, 403, or 503 while Mintmark does not answer. What brings
   # a token already skips this (see the routes), so that inference with tokens outlives Mintmark.
+  # First the whole body, on the routes that ask: see the routes.
+  - ${indent(wholeBodyFilter(), 4)}
+    disabled: true
   - name: mintmark.door
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz

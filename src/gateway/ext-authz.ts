@@ -1,4 +1,4 @@
-import { LIST_ROUTES, MODEL_ROUTES } from './headers.ts'
+import { LIST_ROUTES, LONGEST_BODY_BYTES, MODEL_ROUTES } from './headers.ts'
 import { REMOVED_HEADERS } from './set-headers.ts'
 
 /** What plain Envoy needs to ask the second door about API keys: the filter, its routes, its clusters. */
@@ -8,6 +8,9 @@ export type AskedOver = 'http' | 'grpc'
 
 /** How every token of ours begins, and no API key: base64url of `{"`. */
 const TOKEN_PREFIX = 'Bearer eyJ'
+
+const WHOLE_BODY = 'mintmark.whole-body'
+const BUFFER = 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3'
 
 const PORTS = { http: 8082, grpc: 8083 }
 
@@ -41,9 +44,18 @@ allowed_headers:
 ${service}`.trim()
 }
 
+/**
+ * Holds the whole body before the door is asked, and refuses one that is longer with 413. While a filter waits for an
+ * answer Envoy stops reading at the limit, and what comes after it would wait for the rest of the body without end.
+ */
+export const wholeBodyFilter = () => `name: ${WHOLE_BODY}
+typed_config:
+  "@type": ${BUFFER}.Buffer
+  max_request_bytes: ${LONGEST_BODY_BYTES}`
+
 /** Off for one route. */
 const off = (filter: string) =>
-  `              ${filter}: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}, disabled: true }`
+  `            ${filter}: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}, disabled: true }`
 
 /** For each route two entries: a request that brings a token skips the door, every other one is asked about. */
 export function doorRoutes(): string {
@@ -58,9 +70,11 @@ export function doorRoutes(): string {
     ({ path }) => `${match(path, bringsToken)}
 ${toEngine}
           typed_per_filter_config:
-${off('mintmark.door').replace('              ', '            ')}
+${off('mintmark.door')}
 ${match(path, '')}
-${toEngine}`,
+${toEngine}
+          typed_per_filter_config:
+            ${WHOLE_BODY}: { "@type": ${BUFFER}.BufferPerRoute, buffer: { max_request_bytes: ${LONGEST_BODY_BYTES} } }`,
   )
   const lists = LIST_ROUTES.map(
     ({
@@ -70,7 +84,7 @@ ${toEngine}`,
         - match: { path: ${path}, headers: [{ name: ":method", string_match: { exact: GET } }] }
           route: { cluster: mintmark_gateway, timeout: 5s }
           typed_per_filter_config:
-${['mintmark.door', 'envoy.filters.http.jwt_authn', 'mintmark.model-header', 'mintmark.entitlement'].map(filter => off(filter).replace('              ', '            ')).join('\n')}`,
+${['mintmark.door', 'envoy.filters.http.jwt_authn', 'mintmark.model-header', 'mintmark.entitlement'].map(off).join('\n')}`,
   )
   return [...routes, ...lists].join('\n')
 }

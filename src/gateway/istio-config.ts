@@ -6,19 +6,20 @@ import {
   modelHeaderLua,
   stripHeadersLua,
 } from './filter-parts.ts'
-import { CLAIM_HEADERS, LIST_ROUTES, LONGEST_BODY_BYTES, MODEL_ROUTES } from './headers.ts'
+import { CLAIM_HEADERS, LIST_ROUTES, LONGEST_BODY_BYTES, MODEL_HEADER, MODEL_ROUTES } from './headers.ts'
 
 /** deploy/istio/: the same for an Istio ingress gateway. Three files that need each other. */
 
-const HEAD = `# Made by scripts/generate-deploy.ts from src/gateway/: do not edit here what that list says. docs/guides/istio.md explains
+export const HEAD = `# Made by scripts/generate-deploy.ts from src/gateway/: do not edit here what that list says. docs/guides/istio.md explains
 # it; test/gateways/ runs what Istio makes of it. Oldest Istio: 1.27.8, 1.28.5 or 1.29.1.
 `
 
 /** Where the three apply: the ingress gateway that is the engine's only door. */
-const GATEWAY_NAMESPACE = 'istio-system'
-const GATEWAY_LABEL = 'istio: ingressgateway'
+export const GATEWAY_NAMESPACE = 'istio-system'
+export const GATEWAY_LABEL = 'istio: ingressgateway'
 
-export function requestAuthenticationYaml(): string {
+/** `forward`: the token goes on, for what asks Mintmark with it; routes to the engine must then remove it. */
+export function requestAuthenticationYaml(forward = false): string {
   return `${HEAD}#
 # Verifies a token that is there and makes headers of its claims. It lets requests WITHOUT a token through: never use it
 # without authorization-policy.yaml.
@@ -37,8 +38,13 @@ spec:
       audiences: [${AUDIENCE}]
       # Only here: without this line a token in ?access_token= would do, and end up in logs.
       fromHeaders: [{ name: Authorization, prefix: "Bearer " }]
-      # The engine does not get the token: it could be replayed from its logs, and vLLM's --api-key reads the same header.
-      forwardOriginalToken: false
+${
+  forward
+    ? `      # Mintmark lists the models by the token. The engine does not get it: virtual-service.yaml removes it there.
+      forwardOriginalToken: true`
+    : `      # The engine does not get the token: it could be replayed from its logs, and vLLM's --api-key reads the same header.
+      forwardOriginalToken: false`
+}
       outputClaimToHeaders:
 ${CLAIM_HEADERS.map(({ claim, header }) => `        - { header: ${header}, claim: ${claim} }`).join('\n')}
       # From Istio 1.28 on, for policies of yours that match single names in it (\`adapters\` is a list already):
@@ -46,8 +52,7 @@ ${CLAIM_HEADERS.map(({ claim, header }) => `        - { header: ${header}, claim
 `
 }
 
-export function authorizationPolicyYaml(): string {
-  const policy = (name: string, action: string, rules: string) => `apiVersion: security.istio.io/v1
+const policy = (name: string, action: string, rules: string) => `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata:
   name: ${name}
@@ -58,16 +63,21 @@ spec:
   action: ${action}
   rules:
 ${rules}`
-  const from = `        - source: { requestPrincipals: ["${ISSUER}/*"] }`
-  const rule = (routes: readonly { method: string; path: string }[]) => `    - from:
-${from}
+
+const TOKEN_REQUIRED = `# No token: 403.
+${policy('mintmark-token-required', 'DENY', '    - from:\n        - source: { notRequestPrincipals: ["*"] }')}`
+
+/** A token of ours, on one of these routes. */
+const rule = (routes: readonly { method: string; path: string }[]) => `    - from:
+        - source: { requestPrincipals: ["${ISSUER}/*"] }
       to:
         - operation:
             methods: [${routes[0]?.method}]
             paths: [${routes.map(({ path }) => path).join(', ')}]`
+
+export function authorizationPolicyYaml(): string {
   return `${HEAD}#
-# No token: 403.
-${policy('mintmark-token-required', 'DENY', '    - from:\n        - source: { notRequestPrincipals: ["*"] }')}
+${TOKEN_REQUIRED}
 ---
 # These routes with a token of this issuer; all else that comes through this gateway: 403. So give the engine a gateway of
 # its own, or add \`hosts\` here and policies for the other hosts.
@@ -75,20 +85,72 @@ ${policy('mintmark-routes', 'ALLOW', `${rule(MODEL_ROUTES)}\n${rule(LIST_ROUTES)
 `
 }
 
+/** What the example of a static policy names, by the claim that must hold it. */
+const NAMED = {
+  models: ['llama-3-8b', 'mistralai/Mistral-7B'],
+  adapters: ['acme-sql', 'acme-chat', 'globex-sql'],
+}
+
+/** deploy/istio/static/: entitlement in Istio's own words, one rule for each model or adapter that there is. */
+export function staticPolicyYaml(): string {
+  const rules = Object.entries(NAMED).flatMap(([claim, names]) =>
+    names.map(
+      name => `${rule(MODEL_ROUTES)}
+      when:
+        - { key: "request.headers[${MODEL_HEADER}]", values: ["${name}"] }
+        - { key: "request.auth.claims[${claim}]", values: ["${name}"] }`,
+    ),
+  )
+  return `${HEAD}#
+# In place of ../authorization-policy.yaml.
+${TOKEN_REQUIRED}
+---
+# A rule for each model and each adapter: what has none is refused to everybody. Yours to write.
+${policy('mintmark-routes', 'ALLOW', [...rules, rule(LIST_ROUTES)].join('\n'))}
+`
+}
+
+export const CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
+
 export function envoyFilterYaml(): string {
   return `${HEAD}#
 # What Istio has no word for: the strip list, and the rule that the body's model must be in the token. (An
 # AuthorizationPolicy cannot compare a claim with anything but constants.)
-apiVersion: networking.istio.io/v1alpha3
+${envoyFilter('mintmark')}
+${limitAndStrip()}
+
+    # 2. After Istio's own jwt_authn and policies: the body's model, as a header.
+    ${indent(inserted('INSERT_BEFORE', 'envoy.filters.http.router', modelHeaderFilter()), 4)}
+
+    # 3. The entitlement rule, closed.
+    ${indent(inserted('INSERT_BEFORE', 'envoy.filters.http.router', entitlementFilter()), 4)}
+`
+}
+
+export function staticEnvoyFilterYaml(): string {
+  return `${HEAD}#
+# In place of ../envoy-filter.yaml: the strip list, and the body's model as a header before Istio's policies look at it.
+${envoyFilter('mintmark')}
+${limitAndStrip()}
+
+    # 2. Between jwt_authn and the policies.
+    ${indent(inserted('INSERT_AFTER', 'envoy.filters.http.jwt_authn', modelHeaderFilter()), 4)}
+`
+}
+
+/** Its head, up to the patches. */
+export const envoyFilter = (name: string) => `apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata:
-  name: mintmark
+  name: ${name}
   namespace: ${GATEWAY_NAMESPACE}
 spec:
   workloadSelector:
     labels: { ${GATEWAY_LABEL} }
-  configPatches:
-    # The longest body that is held to find its model; a longer one is 413. (Envoy's own default is 1 MiB.)
+  configPatches:`
+
+const limitAndStrip =
+  () => `    # The longest body that is held to find its model; a longer one is 413. (Envoy's own default is 1 MiB.)
     - applyTo: LISTENER
       match: { context: GATEWAY }
       patch:
@@ -99,34 +161,31 @@ spec:
     - applyTo: HTTP_FILTER
       match:
         context: GATEWAY
-        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager } } }
+        listener: { filterChain: { filter: { name: ${CONNECTION_MANAGER} } } }
       patch:
         operation: INSERT_FIRST
         value:
-          ${indent(stripHeadersFilter(), 10)}
+          ${indent(stripHeadersFilter(), 10)}`
 
-    # 2. After Istio's own jwt_authn and policies: the body's model, as a header.
-    ${indent(beforeRouter(modelHeaderFilter()), 4)}
-
-    # 3. The entitlement rule, closed.
-    ${indent(beforeRouter(entitlementFilter()), 4)}
-`
-}
-
-const beforeRouter = (filter: string) => `- applyTo: HTTP_FILTER
+/** A patch that puts a filter before or after another one. */
+export const inserted = (
+  where: 'INSERT_BEFORE' | 'INSERT_AFTER',
+  other: string,
+  filter: string,
+) => `- applyTo: HTTP_FILTER
   match:
     context: GATEWAY
     listener:
       filterChain:
         filter:
-          name: envoy.filters.network.http_connection_manager
-          subFilter: { name: envoy.filters.http.router }
+          name: ${CONNECTION_MANAGER}
+          subFilter: { name: ${other} }
   patch:
-    operation: INSERT_BEFORE
+    operation: ${where}
     value:
       ${indent(filter, 6)}`
 
-const luaFilter = (name: string, source: string) => `name: ${name}
+export const luaFilter = (name: string, source: string) => `name: ${name}
 typed_config:
   "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
   default_source_code:

@@ -11,3 +11,14 @@ export function claimHeaders(claims: AccessTokenClaims): Record<string, string> 
 
 /** Where a key may have come in, besides the header that the token takes the place of. */
 export const REMOVED_HEADERS = CREDENTIAL_HEADERS.filter(name => name !== 'authorization')
+
+/** The same, for what tells `_` from `-` while others do not. */
+export const KEY_HEADER_SPELLINGS: readonly string[] = REMOVED_HEADERS.flatMap(name =>
+  name
+    .split('-')
+    .reduce<string[]>(
+      (begun, part) =>
+        begun.length === 0 ? [part] : begun.flatMap(each => [`${each}-${part}`, `${each}_${part}`]),
+      [],
+    ),
+)

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { expect, it } from 'vitest'
 import { deployFiles } from '../../src/gateway/deploy-files.ts'
 
@@ -12,7 +13,9 @@ it.each(Object.keys(generated))('%s is what src/gateway/ makes (node scripts/gen
 it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy', 'deploy/haproxy'])(
   'nothing else lies in %s',
   folder => {
-    const files = readdirSync(new URL(`${folder}/`, root)).map(name => `${folder}/${name}`)
+    const files = readdirSync(new URL(`${folder}/`, root), { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(({ parentPath, name }) => relative(root.pathname, join(parentPath, name)))
     expect(files.toSorted()).toEqual(
       Object.keys(generated)
         .filter(path => path.startsWith(folder))
@@ -21,11 +24,18 @@ it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy', 'deploy
   },
 )
 
-it("pilot's record has the filters that the EnvoyFilter inserts, and no others of ours", () => {
-  const inserted = generated['deploy/istio/envoy-filter.yaml']?.match(/(?<=name: )mintmark\.[-\w]+/g)
-  const record = JSON.parse(readFileSync(new URL('pilot/record.json', import.meta.url), 'utf8'))
+it.each([
+  ['record', ['envoy-filter']],
+  ['record-api-keys', ['envoy-filter', 'api-keys/envoy-filter']],
+  ['record-static', ['static/envoy-filter']],
+])("pilot's %s has the filters that %s insert, and no others of ours", (name, files) => {
+  const inserted = files.flatMap(file => [
+    ...(generated[`deploy/istio/${file}.yaml`] ?? '').matchAll(/^ +name: (mintmark\.[-\w]+)$/gm),
+  ])
+  const record = JSON.parse(readFileSync(new URL(`pilot/${name}.json`, import.meta.url), 'utf8'))
   const names: string[] = record.connection_manager.http_filters.map(
     (filter: { name: string }) => filter.name,
   )
-  expect(names.filter(name => name.startsWith('mintmark.'))).toEqual(inserted)
+  const ours = names.filter(each => each.startsWith('mintmark.'))
+  expect(ours.toSorted()).toEqual(inserted.map(([, each]) => each).toSorted())
 })

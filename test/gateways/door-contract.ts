@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
@@ -24,6 +23,8 @@ export interface Expected {
   entitles: boolean
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
+  /** It may close the connection of a body that is too long before its answer is read. */
+  cutsOff?: boolean
   /** Names beside ours and the client's own that may reach the engine. */
   passedOn: readonly string[]
   /** A header of the client's own that is handed on, where x-harmless is not. */
@@ -151,13 +152,11 @@ export function doorContract(name: string, expected: Expected): void {
       expect(scene.upstream.theRequest().body).toBe(body)
     })
     it.runIf(expected.entitles).each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
-      // HAProxy answers and closes while the body is still on its way, which may cut the answer off.
-      const asked = show(acme(kind), sent).catch(error => {
-        if (status !== 413) throw error
+      const answer = await show(acme(kind), sent).catch(error => {
+        // HAProxy answers and closes while the body is still on its way, which may cut the answer off.
+        if (status !== 413 || !expected.cutsOff) throw error
       })
-      const answer = await Promise.race([asked, sleep(5_000, undefined)])
-      // Envoy may stop reading a body beyond its limit while it waits for the door; its request_timeout ends that.
-      if (answer || status !== 413) expect(answer?.status).toBe(status)
+      if (answer) expect(answer.status).toBe(status)
       expect(scene.upstream.requests).toHaveLength(0)
     })
 

@@ -42,5 +42,6 @@ doorContract('deploy/haproxy', {
   credentials: ['token'],
   entitles: true,
   verifiesTokens: true,
+  cutsOff: true,
   passedOn: ['x-forwarded-for'],
 })

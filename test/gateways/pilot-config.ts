@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { wholeBodyFilter } from '../../src/gateway/ext-authz.ts'
 import { indent } from '../../src/gateway/filter-parts.ts'
 import {
   type AllowedRoute,
@@ -8,22 +9,32 @@ import {
   MODEL_ROUTES,
 } from '../../src/gateway/headers.ts'
 import { entitlementFilter, modelHeaderFilter, stripHeadersFilter } from '../../src/gateway/istio-config.ts'
+import { refuseUpgradesFilter } from '../../src/gateway/istio-door.ts'
 
 /** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
 export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
 
+/** What of deploy/istio is applied: for tokens, for API keys as well, or with a static policy. */
+export type Applied = 'record' | 'record-api-keys' | 'record-static'
+
 /**
- * What Istio's pilot makes of deploy/istio for an ingress gateway. pilot/record.json is pilot's own output
- * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and today's EnvoyFilter.
+ * What Istio's pilot makes of deploy/istio for an ingress gateway. pilot/record*.json are pilot's own output
+ * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and today's filters.
  * In istio/istio the fields come from: jwt_authn: pilot/pkg/security/authn/policy_applier.go convertToEnvoyJwtConfig
  * (payload_in_metadata, space-delimited permission and scope, clear_route_cache on gateways, provider OR allow_missing,
  * bypass_cors_preflight, 5 s and 300 s, never async_fetch); rbac: pilot/pkg/security/authz/model/generator.go; connection
  * manager, filter order: pilot/pkg/networking/core/gateway.go and listener_builder.go.
  */
-export function pilotConfig(options: { upstreamPort: number; jwks: JwksMode }): string {
-  const { upstreamPort, jwks } = options
+export function pilotConfig(options: {
+  upstreamPort: number
+  jwks: JwksMode
+  applied?: Applied
+  /** Of Mintmark's gateway listener, where it is asked about API keys. */
+  gatewayPort?: number
+}): string {
+  const { upstreamPort, jwks, applied = 'record', gatewayPort = 0 } = options
   const record = JSON.parse(
-    readFileSync(new URL('pilot/record.json', import.meta.url), 'utf8'),
+    readFileSync(new URL(`pilot/${applied}.json`, import.meta.url), 'utf8'),
   ) as PilotRecord
   const { http_filters: filters, ...manager } = record.connection_manager
   const remote = {
@@ -31,11 +42,8 @@ export function pilotConfig(options: { upstreamPort: number; jwks: JwksMode }): 
     ...('remote' in jwks && { cache_duration: jwks.remote.cacheDuration ?? '300s' }),
   }
   const source = 'inline' in jwks ? { local_jwks: { inline_string: jwks.inline } } : { remote_jwks: remote }
-  const routes = {
-    virtual_hosts: [
-      { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: record.route }] },
-    ],
-  }
+  const routes = { virtual_hosts: [{ name: 'all', domains: ['*'], routes: record.routes }] }
+  const portOf = (name: string) => (name.includes('|8082|') ? gatewayPort : upstreamPort)
   return `
 admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
 static_resources:
@@ -56,7 +64,7 @@ ${filters
   .map(text => `                  - ${indent(text, 20)}`)
   .join('\n')}
   clusters:
-    - ${cluster(record.route.cluster, upstreamPort)}
+${record.routes.map(({ route }) => `    - ${cluster(route.cluster, portOf(route.cluster))}`).join('\n')}
     ${'remote' in jwks ? `- ${cluster(record.remote_jwks.http_uri.cluster, jwks.remote.port)}` : ''}
 `
 }
@@ -64,7 +72,7 @@ ${filters
 interface PilotRecord {
   connection_manager: { http_filters: PilotFilter[] }
   remote_jwks: { http_uri: { cluster: string } }
-  route: { cluster: string }
+  routes: { route: { cluster: string } }[]
 }
 
 interface PilotFilter {
@@ -83,11 +91,15 @@ function rendered(filter: PilotFilter, jwksSource: object): string[] {
       return [modelHeaderFilter()]
     case 'mintmark.entitlement':
       return [entitlementFilter()]
+    case 'mintmark.refuse-upgrades':
+      return [refuseUpgradesFilter()]
+    case 'mintmark.whole-body':
+      return [wholeBodyFilter()]
     case 'envoy.filters.http.jwt_authn':
       fillIn(filter.typed_config.providers['origins-0'], jwksSource)
       break
     case 'envoy.filters.http.rbac':
-      fillInRoutes(filter.typed_config.rules.policies)
+      fillInRoutes(filter.typed_config.rules?.policies ?? {})
   }
   return [JSON.stringify(filter)]
 }
@@ -105,11 +117,10 @@ function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): vo
   const paths = (routes: AllowedRoute[]) => ({
     or_rules: { rules: routes.map(({ path }) => ({ url_path: { path: { exact: path } } })) },
   })
-  for (const [name, policy] of Object.entries(policies)) {
-    if (name.endsWith('[mintmark-routes]-rule[0]'))
-      policy.permissions[0].and_rules.rules[1] = paths(MODEL_ROUTES)
-    if (name.endsWith('[mintmark-routes]-rule[1]'))
-      policy.permissions[0].and_rules.rules[1] = paths(LIST_ROUTES)
+  for (const { permissions } of Object.values(policies)) {
+    const { rules } = permissions[0].and_rules
+    const method = rules[0].or_rules?.rules[0].header.string_match.exact
+    if (method) rules[1] = paths(method === 'GET' ? LIST_ROUTES : MODEL_ROUTES)
   }
 }
 

@@ -3,13 +3,14 @@ import { ISSUER } from '../../src/gateway/filter-parts.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Envoy, startEnvoy, substitute } from './envoy.ts'
-import { pilotConfig } from './pilot-config.ts'
+import { type Applied, type JwksMode, pilotConfig } from './pilot-config.ts'
 
 /** The gateways that every guarantee is shown on. */
 export const GATEWAYS = [
   'deploy/envoy',
   'deploy/istio, istiod fetches',
   'deploy/istio, Envoy fetches',
+  'deploy/istio/static',
 ] as const
 type GatewayName = (typeof GATEWAYS)[number]
 
@@ -37,17 +38,18 @@ export function deployedEnvoy(
   )
 }
 
-/** All three in front of one upstream, with the keys that `publicUrl` publishes. */
+/** All of them in front of one upstream, with the keys that `publicUrl` publishes. */
 export async function startGateways(publicUrl: string): Promise<Gateways> {
   const upstream = await startRecordingUpstream()
   const jwks = Number(new URL(publicUrl).port)
   const inline = await (await fetch(`${publicUrl}/.well-known/jwks.json`)).text()
-  const istio = (source: Parameters<typeof pilotConfig>[0]['jwks']) =>
-    startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: source }))
+  const istio = (source: JwksMode, applied: Applied = 'record') =>
+    startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: source, applied }))
   const envoys = await Promise.all([
     deployedEnvoy({ jwks, upstream: upstream.port }),
     istio({ inline }),
     istio({ remote: { port: jwks } }),
+    istio({ inline }, 'record-static'),
   ])
   return {
     upstream,

@@ -1,5 +1,5 @@
-// Records what Istio's own pilot makes of deploy/istio for an ingress gateway: record.json, from which pilot-config.ts
-// builds the second configuration under test. Needs Go 1.26 and some minutes, and only when deploy/istio changes in kind:
+// Records what Istio's own pilot makes of deploy/istio for an ingress gateway, for tokens, for API keys too, and with a
+// static policy: the files from which pilot-config.ts builds configurations under test. Needs Go 1.26 and some minutes, and only when deploy/istio changes in kind:
 // the lists of headers and routes are filled in anew from src/gateway/headers.ts. In a copy of this folder:
 //
 //	go mod init record && go get istio.io/istio@v0.0.0-20260827124520-eed52ebb66ad && go mod tidy
@@ -16,7 +16,9 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pilot/pkg/features"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
@@ -26,49 +28,72 @@ import (
 
 const jwks = `{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`
 
+// By the file they are recorded in: what is applied, in place of or beside what.
+var variants = map[string][]string{
+	"record.json": {"virtual-service.yaml", "@request-authentication", "@authorization-policy", "@envoy-filter"},
+	"record-api-keys.json": {"@api-keys/virtual-service", "@api-keys/request-authentication", "@api-keys/authorization-policy",
+		"@authorization-policy", "@envoy-filter", "@api-keys/envoy-filter"},
+	"record-static.json": {"virtual-service.yaml", "@request-authentication", "@static/authorization-policy", "@static/envoy-filter"},
+}
+
 func TestRecord(t *testing.T) {
 	mintmark := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(jwks)) }))
 	defer mintmark.Close()
-	record := map[string]any{"istio": "v0.0.0-20260827124520-eed52ebb66ad"}
-	for _, mode := range []string{"istiod", "envoy"} { // PILOT_JWT_ENABLE_REMOTE_JWKS
-		config := read(t, "mesh.yaml")
-		for _, file := range []string{"request-authentication", "authorization-policy", "envoy-filter"} {
-			config += "\n---\n" + read(t, os.Getenv("DEPLOY")+"/"+file+".yaml")
+	for file, applied := range variants {
+		record := map[string]any{"istio": "v0.0.0-20260827124520-eed52ebb66ad"}
+		for _, mode := range []string{"istiod", "envoy"} { // PILOT_JWT_ENABLE_REMOTE_JWKS
+			config := read(t, "mesh.yaml")
+			for _, each := range applied {
+				config += "\n---\n" + read(t, strings.Replace(each, "@", os.Getenv("DEPLOY")+"/", 1)+map[bool]string{true: ".yaml"}[each[0] == '@'])
+			}
+			if mode == "istiod" {
+				config = strings.ReplaceAll(config, "http://mintmark.mintmark.svc.cluster.local:8080", mintmark.URL)
+			}
+			features.JwksFetchMode = jwt.ConvertToJwksFetchMode(mode)
+			recordMode(t, record, mode, config)
 		}
-		if mode == "istiod" {
-			config = strings.ReplaceAll(config, "http://mintmark.mintmark.svc.cluster.local:8080", mintmark.URL)
-		}
-		features.JwksFetchMode = jwt.ConvertToJwksFetchMode(mode)
-		pilot := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{ConfigString: config, MeshConfig: mesh.DefaultMeshConfig()})
-		labels := map[string]string{"istio": "ingressgateway"}
-		gateway := pilot.SetupProxy(&model.Proxy{
-			Type:            model.Router,
-			ConfigNamespace: "istio-system",
-			Labels:          labels,
-			Metadata:        &model.NodeMetadata{Namespace: "istio-system", Labels: labels},
-		})
-		listener := plain(t, pilot.Listeners(gateway)[0])
-		manager := dig(listener, "filter_chains", 0, "filters", 0, "typed_config").(map[string]any)
-		if mode == "envoy" {
-			jwtAuthn := dig(manager, "http_filters", 2, "typed_config", "providers", "origins-0")
-			record["remote_jwks"] = dig(jwtAuthn, "remote_jwks")
-			continue
-		}
-		// Telemetry, and where the routes come from.
-		for _, key := range []string{"tracing", "access_log", "rds", "request_id_extension", "set_current_client_cert_details"} {
-			delete(manager, key)
-		}
+		out, _ := json.MarshalIndent(record, "", "  ")
+		os.WriteFile(file, out, 0o644)
+	}
+}
+
+func recordMode(t *testing.T, record map[string]any, mode string, config string) {
+	pilot := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{ConfigString: config, MeshConfig: meshConfig(t)})
+	labels := map[string]string{"istio": "ingressgateway"}
+	gateway := pilot.SetupProxy(&model.Proxy{
+		Type:            model.Router,
+		ConfigNamespace: "istio-system",
+		Labels:          labels,
+		Metadata:        &model.NodeMetadata{Namespace: "istio-system", Labels: labels},
+	})
+	listener := plain(t, pilot.Listeners(gateway)[0])
+	manager := dig(listener, "filter_chains", 0, "filters", 0, "typed_config").(map[string]any)
+	if mode == "envoy" {
 		for _, filter := range manager["http_filters"].([]any) {
-			if name := dig(filter, "name").(string); strings.HasPrefix(name, "mintmark.") {
-				delete(filter.(map[string]any), "typed_config") // ours: deploy/istio/envoy-filter.yaml says it
+			if dig(filter, "name") == "envoy.filters.http.jwt_authn" {
+				record["remote_jwks"] = dig(filter, "typed_config", "providers", "origins-0", "remote_jwks")
 			}
 		}
-		record["per_connection_buffer_limit_bytes"] = dig(listener, "per_connection_buffer_limit_bytes")
-		record["connection_manager"] = manager
-		record["route"] = dig(plain(t, pilot.Routes(gateway)[0]), "virtual_hosts", 0, "routes", 0, "route")
+		return
 	}
-	out, _ := json.MarshalIndent(record, "", "  ")
-	os.WriteFile("record.json", out, 0o644)
+	// Telemetry, and where the routes come from.
+	for _, key := range []string{"tracing", "access_log", "rds", "request_id_extension", "set_current_client_cert_details"} {
+		delete(manager, key)
+	}
+	for _, filter := range manager["http_filters"].([]any) {
+		if name := dig(filter, "name").(string); strings.HasPrefix(name, "mintmark.") {
+			delete(filter.(map[string]any), "typed_config") // ours: the EnvoyFilters in deploy/istio say it
+		}
+	}
+	record["per_connection_buffer_limit_bytes"] = dig(listener, "per_connection_buffer_limit_bytes")
+	record["connection_manager"] = manager
+	routes := dig(plain(t, pilot.Routes(gateway)[0]), "virtual_hosts", 0, "routes").([]any)
+	for _, route := range routes {
+		for _, key := range []string{"metadata", "decorator", "name"} {
+			delete(route.(map[string]any), key)
+		}
+	}
+	record["routes"] = routes
 }
 
 func dig(value any, path ...any) any {
@@ -98,4 +123,18 @@ func plain(t *testing.T, message proto.Message) any {
 	var value any
 	json.Unmarshal(text, &value)
 	return value
+}
+
+// What the istiod chart makes of its values: the provider that the CUSTOM policy names.
+func meshConfig(t *testing.T) *meshconfig.MeshConfig {
+	values := map[string]any{}
+	if err := yaml.Unmarshal([]byte(read(t, os.Getenv("DEPLOY")+"/api-keys/istiod-values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := yaml.Marshal(values["meshConfig"])
+	config, err := mesh.ApplyMeshConfigDefaults(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
 }

@@ -1,0 +1,26 @@
+import { doorContract } from './door-contract.ts'
+import type { Behind, Gateway } from './door-scene.ts'
+import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
+import { pilotConfig } from './pilot-config.ts'
+
+/** What pilot makes of deploy/istio and deploy/istio/api-keys, with the keys as istiod fetches them. */
+async function startIstio({ mintmark, ports }: Behind): Promise<Gateway> {
+  const inline = await (await fetch(`${mintmark.service.urls.public}/.well-known/jwks.json`)).text()
+  return startEnvoy(
+    pilotConfig({
+      upstreamPort: ports.upstream,
+      jwks: { inline },
+      applied: 'record-api-keys',
+      gatewayPort: ports.gateway,
+    }),
+  )
+}
+
+doorContract('deploy/istio/api-keys', {
+  absent: noEnvoy,
+  start: startIstio,
+  credentials: ['key', 'token'],
+  entitles: true,
+  verifiesTokens: true,
+  passedOn: ENVOYS_OWN,
+})
