@@ -1,7 +1,9 @@
 import type { Database } from '../database/database.ts'
-import type { AuditRow, ChainHead } from './audit-chain.ts'
+import type { Clock } from '../system/clock.ts'
+import type { AuditRow } from './audit-chain.ts'
 import { chainEnds, pruneRows, readCheckpoints, readRows } from './audit-event-repository.ts'
 import { mutate } from './audit-log.ts'
+import type { SignedHead } from './audit-retention.ts'
 import { type Verification, verifyTrail } from './audit-verification.ts'
 
 /** What is done with the trail by hand, on the database itself. */
@@ -13,13 +15,15 @@ const ROWS_A_PRUNING = 5_000
 /** The checkpoints that the database keeps, as they were signed. */
 export const keptCheckpoints = (database: Database): Promise<string[]> => database.read(readCheckpoints)
 
-/** Verifies the trail of a database against its own head and cut, and against `checkpoints`. */
+/** Verifies the trail of a database against its own head and cut, and against `checkpoints`. `clock` is not the database's. */
 export async function verifyDatabase(
   database: Database,
-  checkpoints: readonly ChainHead[],
+  checkpoints: readonly SignedHead[],
+  clock: Pick<Clock, 'wallMs'>,
 ): Promise<Verification> {
   const { cut, head, lastId } = await database.read(chainEnds)
-  return verifyTrail(rowsOf(database, cut.id, lastId), { begin: cut, head, checkpoints })
+  const expected = { begin: cut, head, checkpoints, now: clock.wallMs() }
+  return verifyTrail(rowsOf(database, cut.id, lastId), expected)
 }
 
 async function* rowsOf(database: Database, begin: number, upTo: number): AsyncGenerator<AuditRow> {

@@ -1,4 +1,5 @@
 import { type AuditRow, type ChainHead, rowHash } from './audit-chain.ts'
+import { prunedTooYoung, type SignedHead } from './audit-retention.ts'
 
 /** One thing that is not as it was written. `id` is the place in the chain. */
 interface Finding {
@@ -14,7 +15,9 @@ export interface Expectation {
   /** Where it must end; undefined: where it ends. */
   head?: ChainHead | undefined
   /** Signed heads of the past. */
-  checkpoints?: readonly ChainHead[]
+  checkpoints?: readonly SignedHead[]
+  /** Epoch milliseconds. */
+  now: number
 }
 
 export interface Verification {
@@ -54,8 +57,8 @@ class Walk {
   readonly #expected: Expectation
   readonly #signed: Map<number, string>
   readonly findings: Finding[] = []
-  /** Hashes at which rows of the trail say that retention cut it. */
-  readonly #cuts = new Set<unknown>()
+  /** Hashes at which rows of the trail say that retention cut it, and when. */
+  readonly #cuts = new Map<unknown, string>()
   count = 0
   first: number | null = null
   last: ChainHead | undefined
@@ -81,6 +84,7 @@ class Walk {
       return
     }
     const before = this.last
+    if (!before) this.#compareSigned({ id: row.id - 1, hash: row.previous_hash })
     const intact = rowHash(row) === row.hash
     if (before && row.id <= before.id)
       this.#find(row.id, 'moved', `Row ${row.id} comes after row ${before.id}.`)
@@ -89,7 +93,7 @@ class Walk {
     if (!intact) this.#findChanged(row)
     else this.#moved = 0
     this.#compareSigned(row)
-    if (row.action === 'audit.prune') this.#cuts.add(row.changes.hash?.to)
+    if (row.action === 'audit.prune') this.#cuts.set(row.changes.hash?.to, row.at)
     this.last = { id: row.id, hash: row.hash }
   }
 
@@ -103,10 +107,21 @@ class Walk {
     const farthest = Math.max(...this.#signed.keys(), 0)
     if (farthest > Math.max(last.id, head?.id ?? 0))
       this.#findMissing(last.id + 1, farthest, 'which were signed for')
-    if (begin && begin.id > 0 && !this.#cuts.has(begin.hash)) {
-      const message = `The rows up to ${begin.id} are gone, and no row says that retention let them go.`
-      this.#find(begin.id, 'cut', message)
+    if (begin && begin.id > 0) this.#checkCut(begin)
+  }
+
+  #checkCut(begin: ChainHead): void {
+    const { checkpoints = [], now } = this.#expected
+    const gone = `The rows up to ${begin.id} are gone`
+    const prunedAt = this.#cuts.get(begin.hash)
+    if (prunedAt === undefined) {
+      this.#find(begin.id, 'cut', `${gone}, and no row says that retention let them go.`)
+      return
     }
+    const young = prunedTooYoung(begin, prunedAt, { checkpoints, now })
+    if (!young) return
+    const message = `${gone}, and row ${young.id} among them was written after ${young.after}: retention takes nothing so young.`
+    this.#find(begin.id, 'cut', message)
   }
 
   /** The row's own hash does not fit it: it was edited, or stands in another place than it was written for. */

@@ -2,10 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { chained } from '../../src/audit/audit-chain.ts'
 import { openCheckpoint } from '../../src/audit/audit-checkpoint.ts'
+import { appendRows } from '../../src/audit/audit-event-repository.ts'
+import type { SignedHead } from '../../src/audit/audit-retention.ts'
 import { verifyDatabase } from '../../src/audit/audit-upkeep.ts'
 import { verifyTrail } from '../../src/audit/audit-verification.ts'
 import { Database } from '../../src/database/database.ts'
+import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Outcome, mintmark as run } from '../cli/mintmark.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -171,7 +175,7 @@ describe('mintmark audit verify, on the database', () => {
   ]
   it.each(cases)('%s', async (_, statements, found) => {
     await tamper(...statements)
-    const verification = await verifyDatabase(database, [])
+    const verification = await verifyDatabase(database, [], systemClock)
     const [first] = verification.findings
     // What was done is where the first finding is, and its words name the place.
     expect([first?.kind, first?.id]).toEqual(found)
@@ -196,6 +200,25 @@ async function rewriteFrom(id: number): Promise<void> {
   await sql(`UPDATE change_counter SET audit_hash = '\\x${rows.at(-1).hash}'`)
 }
 
+const DAY_MS = 86_400_000
+
+/** The rows up to one are gone, and a row at the end says so as `mintmark audit prune` would. `at` is a time of Postgres. */
+async function forgeRetention(id: number, at: string): Promise<void> {
+  const [head] = await sql<{ id: string; hash: string; cut: string; at: string }>(
+    `SELECT audit_id AS id, encode(audit_hash, 'hex') AS hash,
+      (SELECT encode(hash, 'hex') FROM audit_events WHERE id = ${id}) AS cut,
+      to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM change_counter`,
+    [at],
+  )
+  if (!head) throw new Error('the change counter has no row')
+  const changes = { upTo: { to: id }, hash: { to: head.cut }, rows: { to: id } }
+  const event = { action: 'audit.prune', targetKind: 'audit', targetId: 'trail', changes } as const
+  const rows = chained({ id: Number(head.id), hash: head.hash }, head.at, { id: 'owner' }, [event])
+  await database.write(trx => appendRows(trx, rows))
+  await tamper(`DELETE FROM audit_events WHERE id <= ${id}`)
+  await sql(`UPDATE change_counter SET audit_cut_id = ${id}, audit_cut_hash = '\\x${head.cut}'`)
+}
+
 describe('what only a checkpoint shows, once it is kept elsewhere', () => {
   const headAt = (id: number) =>
     sql(`UPDATE change_counter SET audit_id = ${id}, audit_hash = (SELECT hash FROM kept WHERE id = ${id})`)
@@ -203,7 +226,7 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
   it('a tail that was cut off together with the head', async () => {
     await tamper('DELETE FROM audit_events WHERE id > 25')
     await headAt(25)
-    expect((await verifyDatabase(database, [])).findings).toEqual([])
+    expect((await verifyDatabase(database, [], systemClock)).findings).toEqual([])
     const outcome = await verify('--checkpoint', checkpointFile)
     expect(outcome.code).toBe(3)
     expect(findings(outcome)).toEqual([['missing', 26]])
@@ -211,8 +234,8 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
 
   it('a trail that was written anew from a row on', async () => {
     await rewriteFrom(12)
-    expect((await verifyDatabase(database, [])).findings).toEqual([])
-    const { findings } = await verifyDatabase(database, [await openCheckpoint(checkpoint.jws)])
+    expect((await verifyDatabase(database, [], systemClock)).findings).toEqual([])
+    const { findings } = await verifyDatabase(database, [await openCheckpoint(checkpoint.jws)], systemClock)
     expect(findings).toMatchObject([{ kind: 'rewritten', id: ROWS }])
   })
 
@@ -223,6 +246,29 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
     await sql('ALTER TABLE audit_checkpoints DISABLE TRIGGER USER')
     await sql('DELETE FROM audit_checkpoints')
     expect(findings(outcome)).toEqual([['rewritten', ROWS]])
+  })
+
+  it.each<[string, string, number, object[]]>([
+    ['young rows that were deleted with a row that speaks of retention', 'now', 0, [{ kind: 'cut', id: 20 }]],
+    ['the same with a row that is dated ahead', '2999-01-01', 0, [{ kind: 'cut', id: 20 }]],
+    ['and not what was old enough', 'now', 91, []],
+  ])('%s', async (_, at, daysAgo, findings) => {
+    await forgeRetention(20, at)
+    const [row] = await sql<{ hash: string }>("SELECT encode(hash, 'hex') AS hash FROM kept WHERE id = 10")
+    const signed = {
+      id: 10,
+      hash: row?.hash ?? '',
+      at: new Date(Date.now() - daysAgo * DAY_MS).toISOString(),
+    }
+    expect((await verifyDatabase(database, [], systemClock)).findings).toEqual([])
+    expect((await verifyDatabase(database, [signed], systemClock)).findings).toMatchObject(findings)
+  })
+
+  it('a trail that was cut beyond the last row that was signed for', async () => {
+    await forgeRetention(ROWS, 'now')
+    expect((await verify('--checkpoint', checkpointFile)).code).toBe(0)
+    await forgeRetention(ROWS + 1, 'now')
+    expect(findings(await verify('--checkpoint', checkpointFile))).toEqual([['cut', ROWS + 1]])
   })
 
   it.each([
@@ -249,8 +295,11 @@ describe('an export', () => {
   async function* parsed(all: string[]) {
     for (const line of all) yield JSON.parse(line)
   }
-  const found = async (all: string[], checkpoints: { id: number; hash: string }[] = []) =>
-    (await verifyTrail(parsed(all), { checkpoints })).findings.map(({ kind, id }) => [kind, id])
+  const found = async (all: string[], checkpoints: SignedHead[] = []) =>
+    (await verifyTrail(parsed(all), { checkpoints, now: Date.now() })).findings.map(({ kind, id }) => [
+      kind,
+      id,
+    ])
 
   it('is verified by the command, with a checkpoint', async () => {
     const file = join(folder, 'export.ndjson')

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { AuditRow } from '../../audit/audit-chain.ts'
 import { type Checkpoint, CheckpointSigner, openCheckpoint } from '../../audit/audit-checkpoint.ts'
+import { SHORTEST_RETENTION_DAYS } from '../../audit/audit-retention.ts'
 import { keptCheckpoints, pruneTrail, verifyDatabase } from '../../audit/audit-upkeep.ts'
 import { type Verification, verifyTrail } from '../../audit/audit-verification.ts'
 import { readMigrateUrl } from '../../config/config.ts'
@@ -10,6 +11,7 @@ import { Env } from '../../config/env.ts'
 import { namedKeys } from '../../config/formats.ts'
 import { Database } from '../../database/database.ts'
 import { readInstallation } from '../../database/installation.ts'
+import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
@@ -19,8 +21,6 @@ interface VerifyOptions {
   checkpoint?: string[]
   key?: string[]
 }
-
-const SHORTEST_RETENTION_DAYS = 90
 
 /** Verifies a trail and says where it was tampered with. @throws {CliError} with exit code 3 when it was. */
 export async function verifyAudit(
@@ -34,7 +34,7 @@ export async function verifyAudit(
   const result =
     options.file === undefined
       ? await verifyStored(environment, given, trusted)
-      : await verifyTrail(rowsOfFile(options.file), { checkpoints: given })
+      : await verifyTrail(rowsOfFile(options.file), { checkpoints: given, now: systemClock.wallMs() })
   await tell(result, given, output)
 }
 
@@ -54,7 +54,7 @@ async function verifyStored(
   return onDatabase(environment, async database => {
     if (given.length > 0) await refuseForeign(database, given)
     const kept = await opened(await keptCheckpoints(database), trusted)
-    return verifyDatabase(database, [...kept, ...given])
+    return verifyDatabase(database, [...kept, ...given], systemClock)
   })
 }
 
@@ -162,6 +162,9 @@ async function tell(
     json: result,
     id: String(last?.id ?? 0),
   })
-  for (const { id, thumbprint } of checkpoints)
-    output.note(`It holds what the checkpoint of row ${id} was signed for, with the key ${thumbprint}.`)
+  for (const { id, thumbprint } of checkpoints) {
+    if (first !== null && id < first - 1)
+      output.note(`The checkpoint of row ${id} is of rows before those, and says nothing of them.`)
+    else output.note(`It holds what the checkpoint of row ${id} was signed for, with the key ${thumbprint}.`)
+  }
 }
