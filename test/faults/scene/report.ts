@@ -87,7 +87,7 @@ export function asRows(title: string, figures: readonly Figure[]): string {
   return figures
     .map(({ name, value, bar, missed }, index) => {
       const measured = missed ? `**${value}**` : value
-      return `| ${index === 0 ? title : ''} | ${name} | ${measured} | ${bar} |`
+      return `| ${index === 0 ? title : ''} | ${name.replaceAll('|', '\\|')} | ${measured} | ${bar} |`
     })
     .join('\n')
 }
