@@ -11,9 +11,9 @@ import { countUnrevoked, findUnrevoked, setRevoked } from './key-revocation-repo
  * How many keys one call revokes: its transaction holds the lock of the change counter for about as long as it takes to
  * write an audit row for each, and nothing else can be changed meanwhile.
  */
-export const MOST_REVOKED_AT_ONCE = 500
+const MOST_REVOKED_AT_ONCE = 500
 /** Where counting what is left ends, so that it takes no longer the more there are. */
-export const MOST_COUNTED = 10_000
+const MOST_COUNTED = 10_000
 
 /** What was revoked, or would be first, newest first; and how many more, at most MOST_COUNTED. */
 export interface BulkRevocation {

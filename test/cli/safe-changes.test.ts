@@ -21,28 +21,33 @@ afterAll(() => service.stop())
 const key = async (fields: object = {}) => (await admin('POST', '/tenants/acme/keys', fields)).body
 
 describe('--if-match', () => {
-  const kinds: [string, () => Promise<{ noun: string; id: string; change: string[] }>][] = [
-    ['a tenant', async () => ({ noun: 'tenant', id: 'acme', change: ['update', 'acme', '--name', 'n'] })],
-    ['a key', async () => one(await key(), id => ['update', id, '--name', 'n'])],
-    ['a key that ends', async () => one(await key(), id => ['revoke', id])],
-    ['a tier', async () => ({ noun: 'tier', id: 'gold', change: ['set', 'gold', '--priority', '2'] })],
-  ]
-  const one = ({ id }: { id: string }, change: (id: string) => string[]) => ({
-    noun: 'key',
-    id,
-    change: change(id),
+  const etagOf = async (place: string) => (await admin('GET', place)).headers.get('etag') ?? ''
+
+  it('changes an object only while it is of the version that get --etag printed', async () => {
+    const etag = (await cli.run('tenant', 'get', 'acme', '--etag')).trim()
+    expect(etag).toBe(await etagOf('/tenants/acme'))
+    const rename = (version: string) =>
+      cli.attempt(['tenant', 'update', 'acme', '--name', 'n', '--if-match', version])
+    // A shell may have taken the quotes away.
+    expect((await rename(etag.replaceAll('"', ''))).code).toBe(0)
+    expect(await rename(etag)).toMatchObject({
+      code: 5,
+      stdout: '',
+      stderr: expect.stringContaining('get --etag'),
+    })
   })
 
-  it.each(kinds)('changes %s only while it is of the version that get --etag printed', async (_, make) => {
-    const { noun, id, change } = await make()
-    const etag = (await cli.run(noun, 'get', id, '--etag')).trim()
-    expect(etag).toMatch(/^"[\w-]{22}"$/)
-    const late = await cli.attempt([noun, ...change, '--if-match', '"other"'])
-    expect(late).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('get --etag') })
-    expect((await cli.run(noun, 'get', id, '--etag')).trim()).toBe(etag)
-    // A shell may have taken the quotes away.
-    expect((await cli.attempt([noun, ...change, '--if-match', etag.replaceAll('"', '')])).code).toBe(0)
-    expect((await cli.run(noun, 'get', id, '--etag')).trim()).not.toBe(etag)
+  it.each<[string, () => Promise<[place: string, change: string[]]>]>([
+    ['key revoke', async () => [`/keys/${(await key()).id}`, ['key', 'revoke', 'ID']]],
+    ['key update', async () => [`/keys/${(await key()).id}`, ['key', 'update', 'ID', '--name', 'n']]],
+    ['tier set', async () => ['/tiers/gold', ['tier', 'set', 'gold', '--priority', '2']]],
+  ])('goes with %s', async (_, make) => {
+    const [place, words] = await make()
+    const change = words.map(word => word.replace('ID', place.replace('/keys/', '')))
+    const etag = await etagOf(place)
+    expect((await cli.attempt([...change, '--if-match', '"other"'])).code).toBe(5)
+    expect(await etagOf(place)).toBe(etag)
+    expect((await cli.attempt([...change, '--if-match', etag])).code).toBe(0)
   })
 
   it.each([

@@ -17,7 +17,7 @@ const HOSTILE: Record<string, string> = {
   'a megabyte': 'x'.repeat(1_048_576),
   SQL: "'); DROP TABLE tenants; --",
   HTML: '<img src=x onerror=alert(1)>"&',
-  __proto__: '__proto__',
+  'the prototype': '__proto__',
   constructor: 'constructor',
 }
 
@@ -49,7 +49,7 @@ const REQUIRED: Record<string, () => object> = {
 /** Each text as a value; some of them as an entry of a list, and as a member's value and name, too. */
 const FORMS: string[] = [
   ...Object.values(HOSTILE).map(text => JSON.stringify(text)),
-  ...['bidi', 'a NUL', '__proto__'].flatMap(name => {
+  ...['bidi', 'a NUL', 'the prototype'].flatMap(name => {
     const text = JSON.stringify(HOSTILE[name])
     return [`[${text}]`, `{"a":${text}}`, `{${text}:"a"}`, `[{${text}:${text}}]`]
   }),
