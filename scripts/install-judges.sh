@@ -10,7 +10,7 @@ if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'impor
   "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0'
 fi
 missing=()
-for program in pgbouncer redis-server faketime iptables; do
+for program in pgbouncer redis-server faketime iptables chromium; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 command -v ip >/dev/null || missing+=(iproute2)
@@ -34,4 +34,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $prometheus"
+echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"

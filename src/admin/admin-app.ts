@@ -21,16 +21,17 @@ import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
-import type { AdminAnswer } from './answer.ts'
 import { auditRoutes } from './audit-routes.ts'
+import { remainsOf } from './bodies/remains.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRevocationRoutes } from './key-revocation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { noteRefusals } from './note-refusals.ts'
+import { mountReference } from './openapi/mount-reference.ts'
 import { problemHandler } from './problem.ts'
-import { type AdminRoute, mountRoute } from './route.ts'
+import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
 
@@ -96,9 +97,12 @@ export function mountAdminRoutes(
   router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
   const mounting = { idempotency: options.idempotency, reread: rereader(routes) }
-  for (const definition of routes) mountRoute(router, definition, mounting)
-  for (const [path, methods] of methodsByPath(routes)) router.all(path, onlyMethods(...methods))
+  for (const [path, those] of byPath(routes)) {
+    for (const definition of those) mountRoute(router, definition, mounting)
+    router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))
+  }
   app.use('/admin/v1', router)
+  mountReference(app, routes)
   app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
   app.use(noteRefusals(options.refusals))
   app.use(problemHandler)
@@ -106,29 +110,28 @@ export function mountAdminRoutes(
 
 const LONGEST_BODY_BYTES = 32_768
 
-/** Shows one object as the route that reads it does. Whoever asks has changed it, so has a right to it. */
-function rereader(routes: readonly AdminRoute[]) {
-  const paths: Record<string, string> = {
+/**
+ * Shows what a request was about, as it is now and as the route that reads it does: what its path names, or what it
+ * made. Whoever asks has changed it, so has a right to it.
+ */
+function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
+  const made: Record<string, string> = {
     tenant: '/tenants/:id',
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
   }
-  return async (kind: string, id: string): Promise<AdminAnswer | undefined> => {
-    const reading = routes.find(({ method, path }) => method === 'get' && path === paths[kind])
-    return reading?.handle({
-      actor: SYSTEM,
-      admin: ROOT,
-      params: { id },
-      query: {},
-      body: undefined,
-    })
+  const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
+  return async (definition, params, target) => {
+    if (!remainsOf(definition)) return undefined
+    const named = reading.find(({ path }) => definition.path.startsWith(`${path}/`))
+    const route = named ?? reading.find(({ path }) => path === made[target?.kind ?? ''])
+    const shown = named ? params : { id: target?.id ?? '' }
+    return route?.handle({ actor: SYSTEM, admin: ROOT, params: shown, query: {}, body: undefined })
   }
 }
 
-/** Paths without parameters first: they are more exact than those that would also take them. */
-function methodsByPath(routes: readonly AdminRoute[]): [path: string, methods: string[]][] {
-  const byPath = Map.groupBy(routes, ({ path }) => path)
-  return [...byPath]
-    .map(([path, those]): [string, string[]] => [path, those.map(({ method }) => method.toUpperCase())])
-    .sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
+/** Paths without parameters first: `/keys/inspect` is not the key "inspect", whatever the method. */
+function byPath(routes: readonly AdminRoute[]): [path: string, routes: AdminRoute[]][] {
+  const paths = [...Map.groupBy(routes, ({ path }) => path)]
+  return paths.sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
 }

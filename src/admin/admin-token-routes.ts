@@ -8,6 +8,8 @@ import {
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import { requireVersion } from '../database/version.ts'
 import { created, ok } from './answer.ts'
+import { adminTokenBody, issuedAdminTokenBody, revokedAdminTokenBody } from './bodies/admin-token-body.ts'
+import { page } from './bodies/wire.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
@@ -43,6 +45,11 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
   const answer = async (token: AdminToken) => ok(toWire(token, await tokens.now()), adminTokenVersion(token))
   return [
     route({
+      operation: 'createAdminToken',
+      summary: 'Issue an admin token',
+      details: 'Nobody issues a token that may do more than they may, or that outlives their own.',
+      answers: { 201: issuedAdminTokenBody },
+      example: { body: { name: 'platform team', role: 'operator' } },
       method: 'post',
       path: LIST,
       right: 'admin-tokens:write',
@@ -58,6 +65,9 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       },
     }),
     route({
+      operation: 'listAdminTokens',
+      summary: 'List admin tokens',
+      answers: { 200: page(adminTokenBody) },
       method: 'get',
       path: LIST,
       right: 'admin-tokens:read',
@@ -71,6 +81,9 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       },
     }),
     route({
+      operation: 'getAdminToken',
+      summary: 'Get an admin token',
+      answers: { 200: adminTokenBody },
       method: 'get',
       path: `${LIST}/:id`,
       right: 'admin-tokens:read',
@@ -79,6 +92,11 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       handle: async ({ params }) => answer(await tokens.get(params.id ?? '')),
     }),
     route({
+      operation: 'revokeAdminToken',
+      summary: 'Revoke an admin token',
+      details: 'For good, on every replica at once; with `cascade` those that it issued too. Repeatable.',
+      answers: { 200: revokedAdminTokenBody },
+      example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',
       path: `${LIST}/:id/revoke`,
       right: 'admin-tokens:write',

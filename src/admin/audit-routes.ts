@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import type { AuditTrail } from '../audit/audit-trail.ts'
 import { ok } from './answer.ts'
+import { auditRowBody, checkpointBody } from './bodies/audit-body.ts'
+import { page } from './bodies/wire.ts'
 import { readCursor, writeCursor } from './cursor.ts'
+import { shownAs } from './description.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -29,7 +32,10 @@ const exportQuery = z.strictObject({
     .string()
     .regex(/^([1-9]\d{0,2}|[1-4]\d{3}|5000)$/, `must be a whole number from 1 to ${MOST_EXPORTED}`)
     .transform(Number)
-    .default(MOST_EXPORTED),
+    .default(MOST_EXPORTED)
+    .register(shownAs, {
+      schema: { type: 'integer', minimum: 1, maximum: MOST_EXPORTED, default: MOST_EXPORTED },
+    }),
   cursor: z.string().optional(),
   ...filters,
 })
@@ -38,6 +44,10 @@ const exportQuery = z.strictObject({
 export function auditRoutes(trail: AuditTrail): AdminRoute[] {
   return [
     route({
+      operation: 'listAuditEvents',
+      summary: 'List audit events',
+      answers: { 200: page(auditRowBody) },
+      example: { query: { tenant: 'acme' } },
       method: 'get',
       path: LIST,
       right: 'audit:read',
@@ -50,6 +60,12 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       },
     }),
     route({
+      operation: 'exportAuditEvents',
+      summary: 'Export audit events',
+      details:
+        'Oldest first, to verify elsewhere. The header `Link` names the next part; each part leaves a row of its own.',
+      answers: { 200: { line: auditRowBody } },
+      example: { query: { limit: '100' } },
       method: 'get',
       path: EXPORT,
       right: 'audit:export',
@@ -63,6 +79,10 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       },
     }),
     route({
+      operation: 'getAuditCheckpoint',
+      summary: 'Get a signed checkpoint',
+      details: 'Keep it where the owner of the database cannot reach it.',
+      answers: { 200: checkpointBody },
       method: 'get',
       path: '/audit-checkpoint',
       right: 'audit:export',

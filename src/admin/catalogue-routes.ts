@@ -7,6 +7,9 @@ import type { Models } from '../tenants/models.ts'
 import { PRIORITY_RANGE, type Tier, tierVersion } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
+import { adapterBody, modelBody, tierBody } from './bodies/catalogue-body.ts'
+import { page as pageOf } from './bodies/wire.ts'
+import type { Example } from './description.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED } from './preconditions.ts'
@@ -21,15 +24,50 @@ const tierPut = z.strictObject({
 const modelPut = z.strictObject({ description: field.description.default('') })
 const adapterPut = z.strictObject({ base_model: field.modelName, description: field.description.default('') })
 
+/** What the three differ in. `conflicts`: why one may not be deleted. */
+interface Kind {
+  list: string
+  noun: 'Tier' | 'Model' | 'Adapter'
+  /** With its article. */
+  one: string
+  body: z.ZodType
+  conflicts: readonly string[]
+}
+
+const TIER: Kind = {
+  list: '/tiers',
+  noun: 'Tier',
+  one: 'a tier',
+  body: tierBody,
+  conflicts: ['tier_in_use'],
+}
+const MODEL: Kind = {
+  list: '/models',
+  noun: 'Model',
+  one: 'a base model',
+  body: modelBody,
+  conflicts: ['model_in_use'],
+}
+const ADAPTER: Kind = {
+  list: '/adapters',
+  noun: 'Adapter',
+  one: 'an adapter',
+  body: adapterBody,
+  conflicts: ['model_in_use'],
+}
+
 export function tierRoutes(tiers: Tiers): AdminRoute[] {
   return [
     ...readRoutes(
-      '/tiers',
+      TIER,
       page => tiers.list(page),
       async name => tierAnswer(await tiers.get(name)),
       tierToWire,
     ),
     route({
+      ...putting(TIER),
+      conflicts: ['tier_exists'],
+      example: { body: { priority: -20, description: 'Sooner than all others' } },
       method: 'put',
       path: '/tiers/:name',
       right: 'catalogue:write',
@@ -47,7 +85,7 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
       },
     }),
     deleteRoute(
-      '/tiers',
+      TIER,
       name => tiers.get(name),
       (actor, name) => tiers.delete(actor, name),
     ),
@@ -55,28 +93,34 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
 }
 
 export function modelRoutes(models: Models): AdminRoute[] {
-  return kindRoutes(models, 'model', '/models', modelPut, () => null)
+  const example = { body: { description: 'Eight billion parameters' } }
+  return kindRoutes(models, 'model', { ...MODEL, example }, modelPut, () => null)
 }
 
 export function adapterRoutes(models: Models): AdminRoute[] {
-  return kindRoutes(models, 'adapter', '/adapters', adapterPut, body => body.base_model)
+  const example = { body: { base_model: 'llama-3-8b' } }
+  return kindRoutes(models, 'adapter', { ...ADAPTER, example }, adapterPut, body => body.base_model)
 }
 
 function kindRoutes<Body extends { description: string }>(
   models: Models,
   kind: Model['kind'],
-  list: string,
+  described: Kind & { example: Example },
   schema: z.ZodType<Body>,
   baseModel: (body: Body) => string | null,
 ): AdminRoute[] {
+  const { list, example } = described
   return [
     ...readRoutes(
-      list,
+      described,
       page => models.list(kind, page),
       async name => modelAnswer(await models.get(kind, name)),
       modelToWire,
     ),
     route({
+      ...putting(described),
+      conflicts: ['name_taken', 'too_many_models'],
+      example,
       method: 'put',
       path: `${list}/:name`,
       right: 'catalogue:write',
@@ -90,7 +134,7 @@ function kindRoutes<Body extends { description: string }>(
       },
     }),
     deleteRoute(
-      list,
+      described,
       name => models.get(kind, name),
       (actor, name) => models.delete(actor, kind, name),
     ),
@@ -98,13 +142,16 @@ function kindRoutes<Body extends { description: string }>(
 }
 
 function readRoutes<T>(
-  list: string,
+  { list, noun, one, body }: Kind,
   page: (request: PageRequest) => Promise<Page<T>>,
   get: (name: string) => Promise<AdminAnswer>,
   toWire: (item: T) => object,
 ): AdminRoute[] {
   return [
     route({
+      operation: `list${noun}s`,
+      summary: `List ${list.slice(1)}`,
+      answers: { 200: pageOf(body) },
       method: 'get',
       path: list,
       right: 'catalogue:read',
@@ -115,6 +162,9 @@ function readRoutes<T>(
       },
     }),
     route({
+      operation: `get${noun}`,
+      summary: `Get ${one}`,
+      answers: { 200: body },
       method: 'get',
       path: `${list}/:name`,
       right: 'catalogue:read',
@@ -125,11 +175,15 @@ function readRoutes<T>(
 }
 
 function deleteRoute(
-  list: string,
+  { list, noun, one, conflicts }: Kind,
   exists: (name: string) => Promise<unknown>,
   remove: (actor: Actor, name: string) => Promise<void>,
 ): AdminRoute {
   return route({
+    operation: `delete${noun}`,
+    summary: `Delete ${one}`,
+    answers: { 204: null },
+    conflicts,
     method: 'delete',
     path: `${list}/:name`,
     right: 'catalogue:write',
@@ -141,6 +195,13 @@ function deleteRoute(
     },
   })
 }
+
+const putting = ({ noun, one, body }: Kind) => ({
+  operation: `put${noun}`,
+  summary: `Make ${one}, or change it`,
+  details: 'A name with a `/` in it is percent-encoded in the path.',
+  answers: { 200: body, 201: body },
+})
 
 const at = (list: string, name: string) => `${list}/${encodeURIComponent(name)}`
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { AUDIENCE } from '../config/formats.ts'
 import { ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
+import { shownAs } from './description.ts'
 
 /** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
 
@@ -37,7 +38,8 @@ export const modelName = engineName.refine(
 )
 
 const list = <T extends z.ZodType>(entry: T) =>
-  z.array(entry, 'must be a list').max(100, 'must have at most 100 entries')
+  // No entry twice: tenantFaults and keyFaults see to that.
+  z.array(entry, 'must be a list').max(100, 'must have at most 100 entries').meta({ uniqueItems: true })
 
 export const tierNames = list(tierName)
 export const modelNames = list(modelName)
@@ -70,6 +72,7 @@ export const queryFlag = z
   .enum(['true', 'false'], 'must be true or false')
   .default('false')
   .transform(text => text === 'true')
+  .register(shownAs, { schema: { type: 'boolean', default: false } })
 
 export const flag = z.boolean('must be true or false')
 

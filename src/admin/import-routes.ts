@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
 import type { ClientToImport, ImportedClients, ImportedRow } from '../api-keys/imported-clients.ts'
 import { ok } from './answer.ts'
+import { importBody } from './bodies/import-body.ts'
 import * as field from './fields.ts'
 import { settings, toPatch } from './key-routes.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -33,6 +34,24 @@ const query = z.strictObject({
 export function importRoutes(clients: ImportedClients): AdminRoute[] {
   return [
     route({
+      operation: 'importClients',
+      summary: 'Import clients of another system',
+      details: 'With the hashes of their secrets: all of a list, or none. Up to 1,000 clients and 1 MiB.',
+      answers: { 200: importBody },
+      conflicts: ['client_id_taken'],
+      example: {
+        query: { dry_run: 'true' },
+        body: {
+          clients: [
+            {
+              client_id: 'legacy-client',
+              tenant: 'acme',
+              scheme: 'sha256',
+              hash: '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8',
+            },
+          ],
+        },
+      },
       method: 'post',
       path: IMPORT_PATH,
       right: 'clients:import',

@@ -17,6 +17,7 @@ import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '.
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { ok } from './answer.ts'
+import { installationBody } from './bodies/installation-body.ts'
 import { wholeNumber, withoutUndefined } from './fields.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -32,6 +33,7 @@ const policyFields = {
     .array(alg, 'must be a list')
     .min(1, 'must have at least one')
     .max(4, 'must have at most 4')
+    .meta({ uniqueItems: true })
     .optional(),
   audience_signing_algs: z
     .record(audience, alg.nullable(), 'must be an object of algorithms')
@@ -68,8 +70,22 @@ export function installationRoutes(options: {
   }
   // The version is the policy's, which is all that can be changed here.
   return [
-    route({ method: 'get', path: '/installation', right: 'installation:read', ...VERSIONED, handle: show }),
     route({
+      operation: 'getInstallation',
+      summary: 'Get the installation',
+      answers: { 200: installationBody },
+      method: 'get',
+      path: '/installation',
+      right: 'installation:read',
+      ...VERSIONED,
+      handle: show,
+    }),
+    route({
+      operation: 'updateInstallation',
+      summary: 'Change the policy',
+      answers: { 200: installationBody },
+      conflicts: ['signing_alg_not_ready', 'too_many_signing_keys'],
+      example: { body: { policy: { max_key_lifetime_seconds: 31536000 } } },
       method: 'patch',
       path: '/installation',
       right: 'installation:write',

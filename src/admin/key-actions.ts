@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ApiKey } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { AdminAnswer } from './answer.ts'
+import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route, type Target } from './route.ts'
@@ -29,6 +30,11 @@ export function keyActions(
 ): AdminRoute[] {
   return [
     route({
+      operation: 'disableKey',
+      summary: 'Disable a key',
+      details: 'No exchange until it is enabled. Repeatable.',
+      answers: { 200: keyBody },
+      conflicts: ['key_revoked'],
       method: 'post',
       path: '/keys/:id/disable',
       right: 'keys:write',
@@ -37,6 +43,11 @@ export function keyActions(
       handle: async ({ actor, params }) => answer(await keys.disable(actor, params.id ?? '')),
     }),
     route({
+      operation: 'enableKey',
+      summary: 'Enable a key',
+      details: 'Repeatable.',
+      answers: { 200: keyBody },
+      conflicts: ['key_revoked'],
       method: 'post',
       path: '/keys/:id/enable',
       right: 'keys:enable',
@@ -45,6 +56,11 @@ export function keyActions(
       handle: async ({ actor, params }) => answer(await keys.enable(actor, params.id ?? '')),
     }),
     route({
+      operation: 'revokeKey',
+      summary: 'Revoke a key',
+      details: 'For good, with all its secrets. Repeatable: the first reason stays.',
+      answers: { 200: keyBody },
+      example: { body: { reason: 'leaked' } },
       method: 'post',
       path: '/keys/:id/revoke',
       right: 'keys:write',
@@ -55,6 +71,12 @@ export function keyActions(
         answer(await keys.revoke(actor, params.id ?? '', body.reason)),
     }),
     route({
+      operation: 'rotateKey',
+      summary: 'Rotate a key',
+      details: 'Adds a secret, and gives the older one `overlap_seconds` more. The id stays.',
+      answers: { 201: issuedKeyBody },
+      conflicts: ['key_revoked', 'key_expired', 'two_live_secrets'],
+      example: { body: { overlap_seconds: 3600, replace: 'oldest' } },
       method: 'post',
       path: '/keys/:id/rotate',
       right: 'keys:write',
@@ -68,6 +90,10 @@ export function keyActions(
       },
     }),
     route({
+      operation: 'revokeKeySecret',
+      summary: 'Revoke one secret of a key',
+      details: 'At once. Repeatable.',
+      answers: { 200: keyBody },
       method: 'post',
       path: '/keys/:id/secrets/:secret/revoke',
       right: 'keys:write',

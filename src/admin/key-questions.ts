@@ -3,6 +3,9 @@ import type { ApiKey } from '../api-keys/api-key.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { KeyFilter } from '../api-keys/key-filter.ts'
 import { ok } from './answer.ts'
+import { inspectedBody, usageBody } from './bodies/key-body.ts'
+import { whole } from './bodies/wire.ts'
+import { shownAs } from './description.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { pageQuery } from './paging.ts'
@@ -30,7 +33,8 @@ const period = z.strictObject({
     .string()
     .regex(/^([1-9]\d?|[1-3]\d\d|400)$/, 'must be a whole number from 1 to 400')
     .transform(Number)
-    .default(30),
+    .default(30)
+    .register(shownAs, { schema: { type: 'integer', minimum: 1, maximum: 400, default: 30 } }),
 })
 
 export function keyQuestions(
@@ -40,6 +44,11 @@ export function keyQuestions(
 ): AdminRoute[] {
   return [
     route({
+      operation: 'inspectKey',
+      summary: 'Tell which key a string is',
+      details: 'In whatever state the key is, and without counting as a use.',
+      answers: { 200: inspectedBody },
+      example: { body: { key: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000' } },
       method: 'post',
       path: '/keys/inspect',
       right: 'keys:read',
@@ -53,6 +62,11 @@ export function keyQuestions(
       },
     }),
     route({
+      operation: 'getKeyUsage',
+      summary: 'Count what came of a key by day',
+      details: 'Exchanges and refusals, some seconds late.',
+      answers: { 200: whole(usageBody) },
+      example: { query: { days: '7' } },
       method: 'get',
       path: '/keys/:id/usage',
       right: 'keys:read',

@@ -5,6 +5,7 @@ import type { KeyRevocations } from '../api-keys/key-revocations.ts'
 import { NotFound } from '../errors.ts'
 import type { Admin } from './admin-auth.ts'
 import { ok } from './answer.ts'
+import { bulkRehearsalBody, bulkRevocationBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -36,6 +37,13 @@ const bulkRevocation = z.strictObject({
 export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   return [
     route({
+      operation: 'revokeKeys',
+      summary: 'Revoke all keys that a filter has',
+      details:
+        'Some hundred with each call: call again until `left` is 0. `dry_run` tells which, and revokes none.',
+      answers: { 200: z.union([bulkRevocationBody, bulkRehearsalBody]) },
+      notFound: true,
+      example: { body: { filter: { tenant: 'acme', label: 'team=ml' }, dry_run: true } },
       method: 'post',
       path: '/keys/revoke',
       right: 'keys:write',

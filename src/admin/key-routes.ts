@@ -6,6 +6,8 @@ import { NotFound } from '../errors.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
+import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
+import { page as pageOf } from './bodies/wire.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { keyActions } from './key-actions.ts'
@@ -55,6 +57,11 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
   }
   return [
     route({
+      operation: 'createKey',
+      summary: 'Make a key',
+      details: 'What is left out: all that the tenant has, for as long as the policy allows.',
+      answers: { 201: issuedKeyBody },
+      example: { body: { name: 'ci', labels: { team: 'ml' } } },
       method: 'post',
       path: '/tenants/:tenant/keys',
       right: 'keys:write',
@@ -66,6 +73,10 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
         issued(await keys.create(actor, params.tenant ?? '', toPatch(body))),
     }),
     route({
+      operation: 'listTenantKeys',
+      summary: 'List the keys of a tenant',
+      answers: { 200: pageOf(keyBody) },
+      example: { query: { label: 'team=ml' } },
       method: 'get',
       path: '/tenants/:tenant/keys',
       right: 'keys:read',
@@ -74,6 +85,11 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       handle: ({ params, query }) => page('/tenants/:tenant/keys', params.tenant, query),
     }),
     route({
+      operation: 'listKeys',
+      summary: 'List keys',
+      answers: { 200: pageOf(keyBody) },
+      notFound: true,
+      example: { query: { tenant: 'acme', expires_before: '2099-01-01T00:00:00Z' } },
       method: 'get',
       path: '/keys',
       right: 'keys:read',
@@ -86,6 +102,9 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       },
     }),
     route({
+      operation: 'getKey',
+      summary: 'Get a key',
+      answers: { 200: keyBody },
       method: 'get',
       path: '/keys/:id',
       right: 'keys:read',
@@ -95,6 +114,12 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       handle: async ({ params }) => answer(await keys.get(params.id ?? '')),
     }),
     route({
+      operation: 'updateKey',
+      summary: 'Change a key',
+      details: 'A tenant-admin can only narrow it.',
+      answers: { 200: keyBody },
+      conflicts: ['key_revoked'],
+      example: { body: { name: 'nightly', token_ttl_seconds: 120 } },
       method: 'patch',
       path: '/keys/:id',
       right: 'keys:write',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Page, PageRequest } from '../database/page.ts'
 import { type List, readCursor, writeCursor } from './cursor.ts'
+import { shownAs } from './description.ts'
 
 const DEFAULT_LIMIT = 50
 
@@ -10,8 +11,9 @@ export const pageQuery = z.strictObject({
     .string()
     .regex(/^([1-9]\d?|100)$/, 'must be a whole number from 1 to 100')
     .transform(Number)
-    .default(DEFAULT_LIMIT),
-  cursor: z.string().optional(),
+    .default(DEFAULT_LIMIT)
+    .register(shownAs, { schema: { type: 'integer', minimum: 1, maximum: 100, default: DEFAULT_LIMIT } }),
+  cursor: z.string().optional().describe('The `next_cursor` of the page before.'),
 })
 
 type PageQuery = z.infer<typeof pageQuery>

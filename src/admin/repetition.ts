@@ -36,10 +36,10 @@ export async function keepAnswer(
 export async function repeated(
   { answer, target }: AnsweredOnce,
   issuesSecret: boolean,
-  reread: (kind: string, id: string) => Promise<AdminAnswer | undefined>,
+  reread: () => Promise<AdminAnswer | undefined>,
 ): Promise<AdminAnswer> {
   if (answer) return answer as AdminAnswer
-  const now = target && (await reread(target.kind, target.id))
+  const now = await reread()
   const body = now?.body ?? { target: target ?? null }
   return { ...now, status: 200, body: issuesSecret ? { ...body, ...gone(body) } : body }
 }

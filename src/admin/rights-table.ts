@@ -1,4 +1,4 @@
-import type { TokenRole } from '../admin-tokens/admin-token.ts'
+import { TOKEN_ROLES, type TokenRole } from '../admin-tokens/admin-token.ts'
 
 /** Rights over what belongs to one tenant: a role that is bound to a tenant may hold them. */
 const TENANT_RIGHTS = [
@@ -51,3 +51,6 @@ const RIGHTS: Record<Role, readonly Right[]> = {
 }
 
 export const mayDo = (role: Role, right: Right): boolean => RIGHTS[role].includes(right)
+
+/** Roles of admin tokens that hold it. */
+export const rolesWith = (right: Right): TokenRole[] => TOKEN_ROLES.filter(role => mayDo(role, right))

@@ -5,9 +5,11 @@ import { escapePointer, type Fault, Forbidden, Invalid, NotFound } from '../erro
 import { mediaType, parseJson } from '../http/body.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
+import type { AnsweredOnce } from '../idempotency/idempotency-key.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
+import type { Description } from './description.ts'
 import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
 import { idempotencyKeyOf, keepAnswer, repeated } from './repetition.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
@@ -44,28 +46,33 @@ type Scope =
   | { right: TenantRight; target: Target | 'scoped by the handler' }
 
 /** One operation of the admin API, as a value: its place, the right that it needs, what it takes, what it does. */
-export type AdminRoute<Query = unknown, Body = unknown> = Scope & {
-  method: 'get' | 'post' | 'put' | 'patch' | 'delete'
-  path: string
-  query?: ZodType<Query>
-  body?: ZodType<Body>
-  /** Its answer is one object, and the ETag is that object's version. */
-  tellsVersion?: true
-  /** Headers that hold the request to a version of the object that its path names. Others of them are refused. */
-  preconditions?: readonly PreconditionHeader[]
-  /** Its answer has a secret in it, the one time that it is seen. */
-  issuesSecret?: true
-  handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
-}
+export type AdminRoute<Query = unknown, Body = unknown> = Scope &
+  Description & {
+    method: 'get' | 'post' | 'put' | 'patch' | 'delete'
+    path: string
+    query?: ZodType<Query>
+    body?: ZodType<Body>
+    /** Its answer is one object, and the ETag is that object's version. */
+    tellsVersion?: true
+    /** Headers that hold the request to a version of the object that its path names. Others of them are refused. */
+    preconditions?: readonly PreconditionHeader[]
+    /** Its answer has a secret in it, the one time that it is seen. */
+    issuesSecret?: true
+    handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
+  }
 
 /** Keeps the types of query and body together with the handler that gets them. */
 export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRoute =>
   definition as unknown as AdminRoute
 
-/** What mounting needs beside the route: `reread` shows what was changed once, as it is now, by its kind and id. */
-interface Mounting {
+/** What mounting needs beside the route: `reread` shows what a request was about, as it is now; undefined: nothing that can be shown. */
+export interface Mounting {
   idempotency: IdempotencyKeys
-  reread: (kind: string, id: string) => Promise<AdminAnswer | undefined>
+  reread: (
+    definition: AdminRoute,
+    params: Params,
+    target: AnsweredOnce['target'],
+  ) => Promise<AdminAnswer | undefined>
 }
 
 /**
@@ -82,7 +89,8 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     if (!key) return tell(req, res, await perform(definition, req, res))
     if (done) {
       res.set('Idempotency-Replayed', 'true')
-      return tell(req, res, await repeated(done, definition.issuesSecret ?? false, mounting.reread))
+      const now = () => mounting.reread(definition, req.params as Params, done.target)
+      return tell(req, res, await repeated(done, definition.issuesSecret ?? false, now))
     }
     const answer = await perform(definition, req, res, mounting.idempotency.once(key))
     await keepAnswer(mounting.idempotency, key, answer)

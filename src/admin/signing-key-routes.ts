@@ -10,6 +10,8 @@ import { type SigningKey, signingKeyVersion } from '../signing-keys/signing-key.
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { VERIFIERS } from '../signing-keys/verifiers.ts'
 import { ok } from './answer.ts'
+import { emergencyBody, rewrapBody, scheduledBody, signingKeyBody } from './bodies/signing-key-body.ts'
+import { whole } from './bodies/wire.ts'
 import { reason } from './fields.ts'
 import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -20,6 +22,9 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
   const answer = (key: SigningKey) => ok(toWire(key), signingKeyVersion(key))
   return [
     route({
+      operation: 'listSigningKeys',
+      summary: 'List the published signing keys',
+      answers: { 200: whole(signingKeyBody) },
       method: 'get',
       path: '/signing-keys',
       right: 'signing-keys:read',
@@ -27,6 +32,9 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       handle: async () => ok({ data: (await signingKeys.list()).map(toWire), next_cursor: null }),
     }),
     route({
+      operation: 'getSigningKey',
+      summary: 'Get a published signing key',
+      answers: { 200: signingKeyBody },
       method: 'get',
       path: '/signing-keys/:kid',
       right: 'signing-keys:read',
@@ -34,6 +42,13 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       handle: async ({ params }) => answer(await signingKeys.get(kidOf(params))),
     }),
     route({
+      operation: 'rotateSigningKey',
+      summary: 'Rotate a signing key',
+      details:
+        'The standby key takes over as soon as verifiers have had the publish lead to see it. Repeatable.',
+      answers: { 200: scheduledBody },
+      conflicts: ['signing_key_held', 'no_standby', 'too_many_signing_keys'],
+      example: { body: { alg: 'ES256' } },
       method: 'post',
       path: '/signing-keys/rotate',
       right: 'signing-keys:rotate',
@@ -46,6 +61,10 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       },
     }),
     route({
+      operation: 'rewrapSigningKeys',
+      summary: 'Encrypt private halves with the current encryption key',
+      answers: { 200: rewrapBody },
+      conflicts: ['another_encryption_key', 'signing_key_not_opened'],
       method: 'post',
       path: '/signing-keys/rewrap',
       right: 'signing-keys:rewrap',
@@ -55,6 +74,10 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       },
     }),
     route({
+      operation: 'holdSigningKey',
+      summary: 'Hold a signing key',
+      details: 'Nothing happens to it by itself until it is released. Repeatable.',
+      answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/hold',
       right: 'signing-keys:rotate',
@@ -62,6 +85,10 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       handle: async ({ actor, params }) => answer(await signingKeys.hold(actor, kidOf(params))),
     }),
     route({
+      operation: 'releaseSigningKey',
+      summary: 'Release a signing key',
+      details: 'The schedule goes on. Repeatable.',
+      answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/release',
       right: 'signing-keys:rotate',
@@ -69,6 +96,13 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       handle: async ({ actor, params }) => answer(await signingKeys.release(actor, kidOf(params))),
     }),
     route({
+      operation: 'revokeSigningKey',
+      summary: 'Revoke a signing key',
+      details:
+        'The emergency: it leaves the JWKS, and is used no more on any replica that can hear of it. Repeatable.',
+      answers: { 200: emergencyBody },
+      conflicts: ['signing_key_held'],
+      example: { body: { reason: 'leaked' } },
       method: 'post',
       path: '/signing-keys/:kid/revoke',
       right: 'signing-keys:revoke',

@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import type { TenantPatch, Tenants } from '../tenants/tenants.ts'
 import { created, noContent, ok } from './answer.ts'
+import { tenantBody, tenantRehearsalBody } from './bodies/tenant-body.ts'
+import { page } from './bodies/wire.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
@@ -39,6 +41,20 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
   const exists = (params: Record<string, string>) => tenants.get(params.id ?? '')
   return [
     route({
+      operation: 'createTenant',
+      summary: 'Make a tenant',
+      details: 'What is left out: every registered base model, no adapter, the tier `standard`.',
+      answers: { 201: tenantBody },
+      conflicts: ['tenant_id_taken'],
+      example: {
+        body: {
+          id: 'acme',
+          name: 'Acme',
+          tier: 'premium',
+          allowed_tiers: ['premium', 'batch'],
+          adapters: ['acme-sql'],
+        },
+      },
       method: 'post',
       path: LIST,
       right: 'tenants:write',
@@ -50,6 +66,9 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       },
     }),
     route({
+      operation: 'listTenants',
+      summary: 'List tenants',
+      answers: { 200: page(tenantBody) },
       method: 'get',
       path: LIST,
       right: 'tenants:read',
@@ -62,6 +81,9 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       },
     }),
     route({
+      operation: 'getTenant',
+      summary: 'Get a tenant',
+      answers: { 200: tenantBody },
       method: 'get',
       path: '/tenants/:id',
       right: 'tenants:read',
@@ -70,6 +92,11 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       handle: async ({ params }) => answer(await tenants.get(params.id ?? '')),
     }),
     route({
+      operation: 'updateTenant',
+      summary: 'Change a tenant',
+      details: 'Narrowing is never refused: keys keep their lists and yield less from then on.',
+      answers: { 200: tenantBody },
+      example: { body: { description: 'The SQL assistant', labels: { team: 'ml', 'cost-centre': null } } },
       method: 'patch',
       path: '/tenants/:id',
       right: 'tenants:write',
@@ -80,6 +107,10 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
         answer(await tenants.update(actor, params.id ?? '', toPatch(body))),
     }),
     route({
+      operation: 'suspendTenant',
+      summary: 'Suspend a tenant',
+      details: 'No exchange until it is resumed. Keys, and tokens that are out, are not touched. Repeatable.',
+      answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/suspend',
       right: 'tenants:write',
@@ -88,6 +119,10 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       handle: async ({ actor, params }) => answer(await tenants.suspend(actor, params.id ?? '')),
     }),
     route({
+      operation: 'resumeTenant',
+      summary: 'Resume a tenant',
+      details: 'Repeatable.',
+      answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/resume',
       right: 'tenants:write',
@@ -96,6 +131,12 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       handle: async ({ actor, params }) => answer(await tenants.resume(actor, params.id ?? '')),
     }),
     route({
+      operation: 'deleteTenant',
+      summary: 'Delete a tenant',
+      details: 'Its id is never given out again. `dry_run` tells what would go with it.',
+      answers: { 200: tenantRehearsalBody, 204: null },
+      conflicts: ['tenant_has_live_keys'],
+      example: { query: { cascade: 'true' } },
       method: 'delete',
       path: '/tenants/:id',
       right: 'tenants:write',

@@ -3,6 +3,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { type Overrides, type Service, startService } from '../../src/service.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { expectDescribed } from './described.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'
 
 export interface JsonAnswer {
@@ -20,7 +21,7 @@ export interface TestService {
   environment: Record<string, string>
   rootToken: string
   logs: string[]
-  /** A call to the admin API as root. `path` begins after /admin/v1. */
+  /** A call to the admin API as root, whose answer is held against the API's document. `path` begins after /admin/v1. */
   admin(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<JsonAnswer>
   /** POST /oauth/token with these form parameters. */
   token(parameters: Record<string, string>, headers?: Record<string, string>): Promise<JsonAnswer>
@@ -69,8 +70,8 @@ export async function startTestService(
   const service = await startService(readConfig(new Env(environment)), { logger, ...options.overrides })
   if (options.awaitReady !== false) await service.ready
   const rootToken = environment.MINTMARK_ROOT_TOKEN ?? ''
-  const admin: TestService['admin'] = (method, path, body, headers = {}) =>
-    request(`${service.urls.admin}/admin/v1${path}`, {
+  const admin: TestService['admin'] = async (method, path, body, headers = {}) => {
+    const answer = await request(`${service.urls.admin}/admin/v1${path}`, {
       method,
       headers: {
         authorization: `Bearer ${rootToken}`,
@@ -79,6 +80,9 @@ export async function startTestService(
       },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
+    expectDescribed(method, path, answer)
+    return answer
+  }
   return {
     service,
     database,

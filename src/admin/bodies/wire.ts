@@ -1,0 +1,47 @@
+import { z } from 'zod'
+import { SIGNING_ALGS } from '../../config/config.ts'
+import { TENANT_ID } from '../../tenants/name.ts'
+
+/**
+ * bodies/ has the form of every answer, as it is on the wire: the API's document is made from it, and tests hold each
+ * answer against it. It is never used to alter one.
+ */
+
+/** An id of this kind: a prefix and 16 characters. */
+const idOf = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}$`))
+
+export const keyId = idOf('key')
+export const secretId = idOf('sec')
+export const adminTokenId = idOf('adm')
+export const tenantId = z.string().regex(TENANT_ID)
+
+/** RFC 3339, UTC. */
+export const instant = z.iso.datetime()
+export const labels = z.record(z.string(), z.string())
+export const names = z.array(z.string())
+export const alg = z.enum(SIGNING_ALGS)
+export const count = z.int().min(0)
+
+/** The one time that it is seen. */
+export const credential = (prefix: 'mmk' | 'mma') =>
+  z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$`))
+
+/** What a repetition under an Idempotency-Key has in place of a secret. */
+export const secretGone = {
+  secret_available: z.literal(false),
+  secret_advice: z.string().describe('How to get another one.'),
+}
+
+/** A page of a list, newest first. */
+export const page = <T extends z.ZodType>(item: T) =>
+  z.strictObject({
+    data: z.array(item),
+    next_cursor: z
+      .string()
+      .nullable()
+      .describe('What `cursor` is for the next page; null: this is the last one.'),
+  })
+
+/** A list that is always told whole. */
+export const whole = <T extends z.ZodType>(item: T) =>
+  z.strictObject({ data: z.array(item), next_cursor: z.null() })

@@ -1,0 +1,33 @@
+import { type ZodType, z } from 'zod'
+
+/** NDJSON: each line is one of these. */
+export interface Lines {
+  line: ZodType
+}
+
+/** A request that works on an installation with a tenant `acme`: tests send it, and readers copy it. */
+export interface Example {
+  query?: Readonly<Record<string, string>>
+  body?: unknown
+}
+
+/** What the API's document says of an operation, beside what its form says already. */
+export interface Description {
+  /** The name by which clients that are made from the document call it. */
+  operation: string
+  /** A few words. */
+  summary: string
+  /** What else one should know. Markdown. */
+  details?: string
+  /** The body of each answer that went well, by status; null: there is none. */
+  answers: Readonly<Partial<Record<200 | 201 | 204, ZodType | Lines | null>>>
+  /** Every `code` of a 409, beside those that any change may be met with. */
+  conflicts?: readonly string[]
+  /** It names something outside its path that may not be there: 404. */
+  notFound?: true
+  /** Wanted where there is a body. */
+  example?: Example
+}
+
+/** What a schema is shown as, where what it checks is another form of it: a number in a query arrives as text. */
+export const shownAs = z.registry<{ schema: Readonly<Record<string, unknown>> }>()

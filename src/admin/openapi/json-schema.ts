@@ -1,0 +1,69 @@
+import { type ZodType, z } from 'zod'
+import { shownAs } from '../description.ts'
+
+export type JsonSchema = Record<string, unknown>
+
+/**
+ * Turns the schemas that validate into JSON Schema. One that has an id becomes a component, wherever it appears.
+ * `shapes` holds the components that were met.
+ */
+export class JsonSchemas {
+  readonly shapes: Record<string, JsonSchema> = {}
+
+  /** What a client may send. */
+  sent(schema: ZodType): JsonSchema {
+    return this.#convert(schema, 'input')
+  }
+
+  /** What it is answered. Members may be added later, so none is ruled out. */
+  answered(schema: ZodType): JsonSchema {
+    return this.#convert(schema, 'output')
+  }
+
+  #convert(schema: ZodType, io: 'input' | 'output'): JsonSchema {
+    const { $schema, $defs, ...converted } = z.toJSONSchema(schema, { io, override: readable(io) })
+    for (const [id, shape] of Object.entries($defs ?? {})) this.#keep(id, relinked(shape))
+    return relinked(converted)
+  }
+
+  #keep(id: string, shape: JsonSchema): void {
+    const known = this.shapes[id]
+    if (known && JSON.stringify(known) !== JSON.stringify(shape))
+      throw new Error(`two different schemas have the id ${id}`)
+    this.shapes[id] = shape
+  }
+}
+
+/** Takes out what only a machine would read, and puts in what `shownAs` has. */
+const readable =
+  (io: 'input' | 'output') =>
+  ({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: JsonSchema }): void => {
+    const shown = shownAs.get(zodSchema as unknown as ZodType)
+    if (shown) {
+      for (const member of Object.keys(jsonSchema)) delete jsonSchema[member]
+      Object.assign(jsonSchema, shown.schema)
+    }
+    if (typeof jsonSchema.format === 'string') delete jsonSchema.pattern
+    if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+    if (Array.isArray(jsonSchema.anyOf)) flatten(jsonSchema, jsonSchema.anyOf)
+    if (io === 'output') {
+      if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
+      delete jsonSchema.id
+    }
+  }
+
+/** An alternative that is one of alternatives stands beside them, and each stands once. */
+function flatten(schema: JsonSchema, alternatives: readonly JsonSchema[]): void {
+  const all = alternatives.flatMap(each =>
+    Array.isArray(each.anyOf) ? (each.anyOf as JsonSchema[]) : [each],
+  )
+  schema.anyOf = [...new Map(all.map(each => [JSON.stringify(each), each])).values()]
+  const [description] = alternatives.flatMap(each =>
+    Array.isArray(each.anyOf) ? (each.description ?? []) : [],
+  )
+  if (description !== undefined) schema.description ??= description
+}
+
+const relinked = (schema: object): JsonSchema =>
+  JSON.parse(JSON.stringify(schema).replaceAll('"#/$defs/', '"#/components/schemas/'))

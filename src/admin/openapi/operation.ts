@@ -1,0 +1,136 @@
+import { type ZodType, z } from 'zod'
+import { repeatedBody } from '../bodies/problem-body.ts'
+import { remainsOf } from '../bodies/remains.ts'
+import type { Lines } from '../description.ts'
+import { type Right, rolesWith } from '../rights-table.ts'
+import type { AdminRoute } from '../route.ts'
+import { header, parameter } from './components.ts'
+import type { JsonSchema, JsonSchemas } from './json-schema.ts'
+import { pathParameters } from './path-parameters.ts'
+import { problemsOf } from './problems.ts'
+
+/** The part of a right that says what it is over: operations are grouped by it. */
+export const groupOf = (right: Right): string => right.slice(0, right.indexOf(':'))
+
+/** `/keys/:id` as OpenAPI writes it. */
+export const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '{$1}')
+
+/** One route as an OpenAPI operation object. */
+export function operationOf(route: AdminRoute, schemas: JsonSchemas): object {
+  const { operation, summary, details, right } = route
+  const roles = ['root', ...rolesWith(right)].join(', ')
+  const needed = `Needs the right \`${right}\`: ${roles}.`
+  return {
+    operationId: operation,
+    tags: [groupOf(right)],
+    summary,
+    description: details === undefined ? needed : `${details}\n\n${needed}`,
+    'x-required-right': right,
+    ...given('parameters', parametersOf(route, schemas)),
+    ...(route.body && { requestBody: requestBody(route, route.body, schemas) }),
+    responses: { ...answersOf(route, schemas), ...problemsOf(route, schemas) },
+  }
+}
+
+const given = (name: string, list: readonly object[]) => (list.length > 0 ? { [name]: list } : {})
+
+function parametersOf(route: AdminRoute, schemas: JsonSchemas): object[] {
+  const inPath = pathParameters(route.path).map(({ name, description, schema, example }) => ({
+    name,
+    in: 'path',
+    required: true,
+    description,
+    schema: schemas.sent(schema),
+    example,
+  }))
+  const headers = [...(route.method === 'post' ? ['Idempotency-Key'] : []), ...(route.preconditions ?? [])]
+  return [...inPath, ...queryParameters(route, schemas), ...headers.map(parameter)]
+}
+
+function queryParameters(route: AdminRoute, schemas: JsonSchemas): object[] {
+  if (!route.query) return []
+  const { properties = {}, required = [] } = schemas.sent(route.query) as {
+    properties?: Record<string, JsonSchema>
+    required?: string[]
+  }
+  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: 'query',
+    ...(required.includes(name) && { required: true }),
+    ...(description !== undefined && { description }),
+    schema,
+    ...(route.example?.query?.[name] !== undefined && {
+      example: exampleIn(schema, route.example.query[name]),
+    }),
+  }))
+}
+
+/** A query is text on the wire; the document says what the text stands for. */
+const exampleIn = ({ type }: JsonSchema, text: string): unknown =>
+  type === 'integer' || type === 'boolean' ? JSON.parse(text) : text
+
+function requestBody(route: AdminRoute, body: ZodType, schemas: JsonSchemas): object {
+  const schema = schemas.sent(body)
+  const media = { schema, ...(route.example?.body !== undefined && { example: route.example.body }) }
+  const types =
+    route.method === 'patch' ? ['application/merge-patch+json', 'application/json'] : ['application/json']
+  return {
+    required: !body.safeParse({}).success,
+    content: Object.fromEntries(types.map(type => [type, media])),
+  }
+}
+
+function answersOf(route: AdminRoute, schemas: JsonSchemas): Record<string, object> {
+  const answers = Object.entries(bodiesOf(route))
+  const unchanged = route.method === 'get' && route.preconditions?.includes('If-None-Match')
+  return Object.fromEntries([
+    ...answers.map(([status, body]) => [
+      status,
+      {
+        description: descriptionOf(route, status),
+        headers: headersOf(route, status),
+        ...(body !== null && { content: contentOf(body, schemas) }),
+      },
+    ]),
+    ...(unchanged ? [['304', { description: DESCRIPTIONS[304], headers: headersOf(route, '304') }]] : []),
+  ])
+}
+
+const DESCRIPTIONS: Record<string, string> = {
+  200: 'Done.',
+  201: 'Made.',
+  204: 'Gone.',
+  304: 'It is still of the version that the request names.',
+}
+const ANSWER_LOST = 'Only for a repetition, when the service died before it could give its first answer.'
+
+const descriptionOf = ({ answers }: AdminRoute, status: string) =>
+  status in answers ? DESCRIPTIONS[status] : ANSWER_LOST
+
+const contentOf = (body: ZodType | Lines, schemas: JsonSchemas) =>
+  'line' in body
+    ? { 'application/x-ndjson': { schema: { type: 'string' }, 'x-line': schemas.answered(body.line) } }
+    : { 'application/json': { schema: schemas.answered(body) } }
+
+/**
+ * The bodies of the answers of a route that went well. A POST that is repeated under its key, after the service died
+ * between its commit and its answer, is told what there is to tell.
+ */
+export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | null> {
+  const { method, answers } = route
+  if (method !== 'post') return { ...answers }
+  const usual = answers[200]
+  const remains = remainsOf(route)
+  if (remains) return { ...answers, 200: usual ?? remains }
+  return { ...answers, 200: usual && !('line' in usual) ? z.union([usual, repeatedBody]) : repeatedBody }
+}
+
+function headersOf(route: AdminRoute, status: string): object {
+  const { method, tellsVersion, answers } = route
+  const names = ['X-Request-Id']
+  if (status === '201') names.push('Location')
+  if (tellsVersion) names.push('ETag')
+  if (method === 'post') names.push('Idempotency-Replayed')
+  if (Object.values(answers).some(body => body && 'line' in body)) names.push('Link')
+  return Object.fromEntries(names.map(name => [name, header(name)]))
+}

@@ -1,0 +1,49 @@
+import { type ZodType, z } from 'zod'
+import { adminTokenId, keyId, secretId } from '../bodies/wire.ts'
+import * as field from '../fields.ts'
+
+/** A name in a path: what it may be, and one that shows it. */
+interface PathParameter {
+  description: string
+  schema: ZodType
+  example: string
+}
+
+const tenant = { description: 'Of the tenant.', schema: field.tenantId, example: 'acme' }
+
+/** By the path that ends in it. */
+const PARAMETERS: Record<string, PathParameter> = {
+  '/tenants/:id': tenant,
+  '/tenants/:tenant': tenant,
+  '/keys/:id': { description: 'Of the key.', schema: keyId, example: 'key_7Hq2kd9XwP3mZt5B' },
+  '/keys/:id/secrets/:secret': {
+    description: 'Of the secret.',
+    schema: secretId,
+    example: 'sec_4Rk8Lm2QvT9cXb7N',
+  },
+  '/admin-tokens/:id': {
+    description: 'Of the admin token.',
+    schema: adminTokenId,
+    example: 'adm_2Vb6Nc4RtY8wQk3Z',
+  },
+  '/signing-keys/:kid': {
+    description: 'Its RFC 7638 SHA-256 thumbprint.',
+    schema: z.string().regex(/^[\w-]{43}$/),
+    example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
+  },
+  '/tiers/:name': { description: 'Of the tier.', schema: field.tierName, example: 'premium' },
+  '/models/:name': { description: 'Of the base model.', schema: field.modelName, example: 'llama-3-8b' },
+  '/adapters/:name': { description: 'Of the adapter.', schema: field.modelName, example: 'acme-sql' },
+}
+
+/** The names in a path, in order. @throws {Error} when one is not described. */
+export function pathParameters(path: string): (PathParameter & { name: string })[] {
+  const parts = path.split('/')
+  return parts.flatMap((part, index) => {
+    if (!part.startsWith(':')) return []
+    const place = parts.slice(0, index + 1).join('/')
+    const found = PARAMETERS[place]
+    if (!found) throw new Error(`the API's document has no description of ${place}`)
+    return { ...found, name: part.slice(1) }
+  })
+}

@@ -1,0 +1,70 @@
+import { z } from 'zod'
+import { problemBody } from '../bodies/problem-body.ts'
+import type { AdminRoute } from '../route.ts'
+import { header } from './components.ts'
+import type { JsonSchema, JsonSchemas } from './json-schema.ts'
+
+/** What may go wrong with a request, told from the form of its route. */
+
+const REASONS = {
+  400: ['Invalid', 'The request is not valid: `errors` says which fields, and why.'],
+  401: ['Unauthenticated', 'No valid token. Malformed, unknown, expired and revoked look alike.'],
+  403: ['Forbidden', 'The role does not have the right, or the change would give more than the caller has.'],
+  404: ['NotFound', 'It is not there, or it is another tenant’s.'],
+  412: ['PreconditionFailed', 'The object has another version than the request asks for.'],
+  413: ['TooLarge', 'The body is too large.'],
+  415: ['UnsupportedMediaType', 'The body is not JSON in UTF-8, or it is compressed.'],
+  422: ['KeyReused', 'The Idempotency-Key was used with another body or query.'],
+  429: ['TooManyFailures', 'Too many failed logins from this address.'],
+  503: ['Unavailable', 'A fault of ours that passes: nothing was done. Try again.'],
+} as const satisfies Record<number, readonly [name: string, description: string]>
+type Status = keyof typeof REASONS
+
+const HEADERS: Partial<Record<Status, Record<string, object>>> = {
+  401: { 'WWW-Authenticate': header('WWW-Authenticate') },
+  412: { ETag: header('ETag') },
+  429: { 'Retry-After': header('Retry-After') },
+  503: { 'Retry-After': header('Retry-After') },
+}
+
+const problem = (description: string, schema: JsonSchema, headers: object = {}) => ({
+  description,
+  headers: { 'X-Request-Id': header('X-Request-Id'), ...headers },
+  content: { 'application/problem+json': { schema } },
+})
+
+/** Those that look the same wherever they happen, as components. */
+export function sharedProblems(schemas: JsonSchemas): Record<string, object> {
+  const schema = schemas.answered(problemBody)
+  return Object.fromEntries(
+    Object.entries(REASONS).map(([status, [name, description]]) => [
+      name,
+      problem(description, schema, HEADERS[Number(status) as Status]),
+    ]),
+  )
+}
+
+/** The answers of a route that did not go well, by status. */
+export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<string, object> {
+  const changes = route.method !== 'get'
+  const statuses: Status[] = [400, 401, 403, 429, 503]
+  if (route.path.includes(':') || route.notFound) statuses.push(404)
+  if (route.preconditions) statuses.push(412)
+  if (changes) statuses.push(413, 415)
+  if (route.method === 'post') statuses.push(422)
+  const shared = statuses.map(status => [status, { $ref: `#/components/responses/${REASONS[status][0]}` }])
+  return { ...Object.fromEntries(shared), ...(changes && { 409: conflict(route, schemas) }) }
+}
+
+/** Every `code` that a 409 of this route may have. */
+export function conflictsOf({ method, conflicts = [] }: AdminRoute): string[] {
+  // Something that a change names may be deleted while it waits for its lock.
+  const always = method === 'post' ? ['gone', 'idempotency_key_in_flight'] : ['gone']
+  return [...conflicts, ...always]
+}
+
+function conflict(route: AdminRoute, schemas: JsonSchemas): object {
+  const codes = z.object({ code: z.enum(conflictsOf(route)) })
+  const schema = { allOf: [schemas.answered(problemBody), schemas.answered(codes)] }
+  return problem('The state of things forbids it: `code` says why.', schema)
+}

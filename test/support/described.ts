@@ -1,0 +1,67 @@
+import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { problemBody } from '../../src/admin/bodies/problem-body.ts'
+import { JsonSchemas } from '../../src/admin/openapi/json-schema.ts'
+import { bodiesOf } from '../../src/admin/openapi/operation.ts'
+import { conflictsOf, problemsOf } from '../../src/admin/openapi/problems.ts'
+import type { AdminRoute } from '../../src/admin/route.ts'
+import type { JsonAnswer } from './test-service.ts'
+
+/** What may be answered where no route is. */
+const WITHOUT_ROUTE = [400, 401, 404, 405, 413, 415, 429, 503]
+
+const routes = adminRoutes({} as never).map(route => ({
+  route,
+  pattern: new RegExp(`^${route.path.replaceAll(/:\w+/g, '[^/]+')}$`),
+  bodies: bodiesOf(route),
+  problems: Object.keys(problemsOf(route, new JsonSchemas())).map(Number),
+}))
+
+/**
+ * Every answer that a test gets from the admin API is one that its document has: this status, this form, no member
+ * that is not described. `path` begins after /admin/v1. @throws {Error} that says what is not.
+ */
+export function expectDescribed(method: string, path: string, answer: JsonAnswer): void {
+  const { pathname } = new URL(`http://admin${path}`)
+  const found = routes.find(
+    ({ route, pattern }) => route.method === method.toLowerCase() && pattern.test(pathname),
+  )
+  const wrong = found ? faultOf(found, answer) : faultWithoutRoute(method, answer)
+  if (wrong) throw new Error(`${method} ${path}: ${answer.status} ${answer.text.slice(0, 2000)}\n${wrong}`)
+}
+
+function faultOf(
+  { route, bodies, problems }: (typeof routes)[number],
+  answer: JsonAnswer,
+): string | undefined {
+  const { status, body, text } = answer
+  if (status >= 400 || !(status in bodies)) {
+    return problems.includes(status)
+      ? problemFault(answer, route)
+      : 'has no answer of this status in its description'
+  }
+  const described = bodies[status]
+  if (!described) return text === '' ? undefined : 'should have no body'
+  const items = 'line' in described ? lines(text) : [body]
+  const schema = 'line' in described ? described.line : described
+  return items.flatMap(item => schema.safeParse(item).error?.message ?? []).join('\n') || undefined
+}
+
+const lines = (text: string) =>
+  text
+    .split('\n')
+    .slice(0, -1)
+    .map(line => JSON.parse(line))
+
+function faultWithoutRoute(method: string, answer: JsonAnswer): string | undefined {
+  if (method === 'HEAD') return undefined
+  return WITHOUT_ROUTE.includes(answer.status)
+    ? problemFault(answer)
+    : 'is not an operation, and was answered'
+}
+
+function problemFault({ status, body }: JsonAnswer, route?: AdminRoute): string | undefined {
+  const { error } = problemBody.safeParse(body)
+  if (error) return error.message
+  if (status !== 409 || !route || conflictsOf(route).includes(body.code)) return undefined
+  return `has no conflict ${body.code} in its description`
+}
