@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib and OpenAI's client in a Python of
-# their own; PgBouncer, Redis, faketime and what cuts networks apart where this user may install packages; and Debian's
-# Prometheus, unpacked and not installed, because installing it would start a server. Safe to run again.
+# their own; PgBouncer, Redis, faketime, Chromium and what cuts networks apart where this user may install packages; and
+# Debian's Prometheus, unpacked and not installed, because installing it would start a server. Safe to run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai' 2>/dev/null; then
