@@ -103,7 +103,7 @@ export class Authenticator {
     if (checked.kind === 'limited') return limited(checked.retryAfterSeconds)
     const { kind, found } = checked
     const now = this.#now()
-    const answer = kind === 'right' ? judge(found, undefined, now) : unauthentic('wrong_secret', found.keyId)
+    const answer = kind === 'wrong' ? unauthentic('wrong_secret', found.keyId) : judge(found, undefined, now)
     this.#note(answer, found, now)
     return answer
   }

@@ -10,13 +10,16 @@ import { IMPORTED_CLIENT_ID } from './imported-client.ts'
 
 /** What came of a client_id and a secret of another system. */
 export type CheckedSecret =
-  | { kind: 'right' | 'wrong'; found: SecretSnapshot }
+  | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
   | { kind: 'unknown' }
   | { kind: 'limited'; retryAfterSeconds: number }
 
 const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
 /** Half of the processors, and of the threads that sign as well. */
 const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
+
+/** Longer than a look into Postgres takes, by which unknown clients could be told where nothing slow is compared. */
+const REFUSED_AFTER_MS = 50
 
 /** bcrypt reads no further, so a longer secret would be as good as its beginning. */
 const LONGEST_BCRYPT_BYTES = 72
@@ -33,6 +36,7 @@ export class ImportedSecrets {
   readonly #directory: Directory
   readonly #failures: FailureLimit
   readonly #lanes: Lanes
+  readonly #clock: Clock
   readonly #ownKey: Buffer
   /** By secret id, oldest first. */
   readonly #remembered = new Map<string, { hash: string; digest: Buffer }>()
@@ -42,6 +46,7 @@ export class ImportedSecrets {
   constructor(options: { directory: Directory; failures: FailureLimit; clock: Clock; random: Random }) {
     this.#directory = options.directory
     this.#failures = options.failures
+    this.#clock = options.clock
     this.#lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
     this.#ownKey = options.random.bytes(32)
   }
@@ -53,17 +58,28 @@ export class ImportedSecrets {
     if (found && this.#remembers(found, secret)) return { kind: 'right', found }
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) return { kind: 'limited', retryAfterSeconds: allowance.retryAfterSeconds }
+    const started = this.#clock.monotonicMs()
     try {
-      const known = found ?? (await this.#lookUp(clientId, secret))
-      if (!known) return { kind: 'unknown' }
-      const kind = (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong'
-      // What was revoked is not remembered by the directory, and costs as much each time.
-      if (kind === 'right' && !known.keyRevoked && !known.secretRevoked) allowance.giveBack()
-      return { kind, found: known }
+      const checked = await this.#checkAnew(clientId, secret, found)
+      if (checked.kind === 'right') allowance.giveBack()
+      else await this.#clock.sleep(Math.max(0, started + REFUSED_AFTER_MS - this.#clock.monotonicMs()))
+      return checked
     } catch (fault) {
       allowance.giveBack()
       throw fault
     }
+  }
+
+  async #checkAnew(
+    clientId: string,
+    secret: string,
+    found: SecretSnapshot | undefined,
+  ): Promise<CheckedSecret> {
+    const known = found ?? (await this.#lookUp(clientId, secret))
+    if (!known) return { kind: 'unknown' }
+    // Looked up, as a client of nobody is: that took one comparison, and another one would tell the two apart.
+    if (known.keyRevoked || known.secretRevoked) return { kind: 'revoked', found: known }
+    return { kind: (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong', found: known }
   }
 
   /** One that this replica does not know. That takes as long as a comparison, whatever comes of it. */

@@ -248,3 +248,40 @@ describe('mintmark import', () => {
     await rm(folder, { recursive: true })
   })
 })
+
+describe('how long a refusal takes does not tell', () => {
+  const typical = async (ask: (time: number) => Promise<JsonAnswer>): Promise<number> => {
+    const took: number[] = []
+    for (let time = 0; time < 9; time++) {
+      const { ms, result } = await timed(() => ask(time))
+      expect(result.status).toBe(401)
+      took.push(ms)
+    }
+    return took.toSorted((one, other) => one - other)[4] as number
+  }
+
+  it('clients with SHA-256 from those of nobody, where no bcrypt hash was imported', async () => {
+    const other = await startTestService()
+    await other.admin('POST', '/tenants', { id: 'acme' })
+    const row = { client_id: 'known', tenant: 'acme', scheme: 'sha256', hash: sha256('x').toString('hex') }
+    await other.admin('POST', '/imported-clients', { clients: [row] })
+    const known = await typical(() => exchange('known', 'wrong', other))
+    const nobodys = await typical(time => exchange(`nobody-${time}`, 'wrong', other))
+    expect(Math.abs(known - nobodys)).toBeLessThan(10)
+    await other.stop()
+  })
+
+  it('clients that were revoked from those of nobody', async () => {
+    const cost = 12
+    await imported()
+    const made = await Promise.all(
+      Array.from({ length: 3 }, async (_, each) => imported({ hash: await bcrypt.hash(`${each}`, cost) })),
+    )
+    for (const { key } of made) await admin('POST', `/keys/${key}/revoke`, {})
+    for (const { key } of made) expect((await admin('GET', `/keys/${key}`)).body.state).toBe('revoked')
+    const revoked = await typical(time => exchange(made[time % 3]?.client_id ?? '', 'wrong'))
+    const nobodys = await typical(time => exchange(`nobody-${time}`, 'wrong'))
+    // At the cost that most have here, one comparison is far shorter than one of these.
+    expect(revoked / nobodys).toBeLessThan(1.5)
+  })
+})
