@@ -18,49 +18,60 @@ interface Counted extends Refused {
   count: number
 }
 
-/** Different ones that are kept until the next writing. */
+/** Different ones of each action that are kept until the next writing. */
 const ROOM = 1_000
-/** Each writing adds no more rows than this to the trail, however many there were. */
+/** Each writing adds no more rows than this of each action to the trail, however many there were. */
 const MOST_ROWS = 20
 
 /**
  * Refusals on their way into the audit trail. Alike ones are one row with a count, written some seconds late; so
- * whoever knocks a thousand times a second neither fills the trail nor takes its lock from those who work.
+ * whoever knocks a thousand times a second neither fills the trail nor takes its lock from those who work. Strangers
+ * who cannot log in have no room in common with administrators who lack a right, so they cannot hide one.
  */
 export class Refusals {
-  readonly #backlog: Backlog<Counted>
-  readonly #rounds = new Rounds(() => this.#backlog.flush())
+  readonly #logins: Backlog<Counted>
+  readonly #authorizations: Backlog<Counted>
+  readonly #rounds = new Rounds(async () => {
+    await this.#authorizations.flush()
+    await this.#logins.flush()
+  })
 
-  constructor(options: { database: Database }) {
-    this.#backlog = new Backlog({
-      room: ROOM,
-      name: ({ action, by, operation, reason }) =>
-        // Of logins only where they come from: what they ask for is whatever a stranger likes.
-        JSON.stringify([
-          action,
-          by.id,
-          networkOf(by.source ?? ''),
-          action === 'login.refuse' || operation,
-          reason,
-        ]),
-      merge: (older, newer) => ({ ...older, count: older.count + newer.count }),
-      write: async batch => {
-        await mutate(options.database, { id: 'system' }, async ({ record }) => {
-          for (const event of eventsOf(batch)) record(event)
-        })
-        return []
-      },
-    })
+  constructor({ database }: { database: Database }) {
+    this.#logins = backlog(database)
+    this.#authorizations = backlog(database)
   }
 
   note(refused: Refused): void {
-    this.#backlog.add({ ...refused, count: 1 })
+    const waiting = refused.action === 'login.refuse' ? this.#logins : this.#authorizations
+    waiting.add({ ...refused, count: 1 })
   }
 
   /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
   async flush(): Promise<void> {
-    if (this.#backlog.size > 0) await this.#rounds.next()
+    if (this.#authorizations.size + this.#logins.size > 0) await this.#rounds.next()
   }
+}
+
+function backlog(database: Database): Backlog<Counted> {
+  return new Backlog({
+    room: ROOM,
+    name: ({ action, by, operation, reason }) =>
+      // Of logins only where they come from: what they ask for is whatever a stranger likes.
+      JSON.stringify([
+        action,
+        by.id,
+        networkOf(by.source ?? ''),
+        action === 'login.refuse' || operation,
+        reason,
+      ]),
+    merge: (older, newer) => ({ ...older, count: older.count + newer.count }),
+    write: async batch => {
+      await mutate(database, { id: 'system' }, async ({ record }) => {
+        for (const event of eventsOf(batch)) record(event)
+      })
+      return []
+    },
+  })
 }
 
 function eventsOf(batch: readonly Counted[]): AuditEvent[] {
@@ -72,7 +83,8 @@ function eventsOf(batch: readonly Counted[]): AuditEvent[] {
   if (others.length === 0) return events
   const count = others.reduce((sum, each) => sum + each.count, 0)
   const changes = { count: { to: count }, different: { to: others.length } }
-  return [...events, refusal('login.refuse', 'others', { id: 'unknown' }, changes)]
+  const action = others[0]?.action ?? 'login.refuse'
+  return [...events, refusal(action, 'others', { id: 'unknown' }, changes)]
 }
 
 const refusal = (

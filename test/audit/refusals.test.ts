@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Refusals } from '../../src/audit/refusals.ts'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -73,4 +76,26 @@ it('a login with a token that was revoked is in the trail under its id', async (
   const rows = await rowsOf(revoked.id)
   expect(rows).toMatchObject([{ action: 'login.refuse', changes: { count: { to: 1 } } }])
   expect(JSON.stringify(rows)).not.toContain(revoked.secret)
+})
+
+it('logins from thousands of networks are summed up, and hide no administrator who lacks a right', async () => {
+  const { applicationUrl: url } = mintmark.database
+  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const refusals = new Refusals({ database })
+  const operation = 'POST /admin/v1/flooded'
+  for (let network = 0; network < 3_000; network++) {
+    const source = `10.${network >> 8}.${network & 255}.1`
+    refusals.note({ action: 'login.refuse', by: { id: 'unknown', source }, operation, reason: 'malformed' })
+  }
+  const by = { id: 'adm_whoever', source: '192.0.2.1' }
+  refusals.note({ action: 'authorization.refuse', by, operation, reason: 'This needs the right x.' })
+  await refusals.flush()
+  await database.close()
+  const { body } = await mintmark.admin('GET', '/audit-events?limit=100')
+  const written = body.data.filter((row: { target_id: string }) =>
+    [operation, 'others'].includes(row.target_id),
+  )
+  expect(written).toHaveLength(1 + 20 + 1)
+  expect(written.at(-1)).toMatchObject({ action: 'authorization.refuse', actor: by.id, target_id: operation })
+  expect(written[0]).toMatchObject({ action: 'login.refuse', target_id: 'others' })
 })
