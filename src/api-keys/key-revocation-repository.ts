@@ -12,21 +12,15 @@ export async function findUnrevoked(
   filter: KeyFilter,
   { limit, lock }: { limit: number; lock: boolean },
 ): Promise<ApiKey[]> {
-  const ids = await unrevoked(db, filter)
+  const rows = await unrevoked(db, filter)
     .orderBy('seq', 'desc')
     .limit(limit)
     .$if(lock, query => query.forUpdate())
     .execute()
+  const ids = rows.map(({ id }) => id)
   // Read after the locks were granted, so that they are as whoever held them before left them.
-  const keys = new Map(
-    (
-      await findApiKeys(
-        db,
-        ids.map(({ id }) => id),
-      )
-    ).map(key => [key.id, key]),
-  )
-  return ids.flatMap(({ id }) => keys.get(id) ?? [])
+  const keys = new Map((await findApiKeys(db, ids)).map(key => [key.id, key]))
+  return ids.flatMap(id => keys.get(id) ?? [])
 }
 
 /** How many match and are not revoked; counting ends at `most`. */
