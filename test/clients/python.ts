@@ -15,7 +15,7 @@ export function lacksPython(): boolean {
 
 /** Runs one scenario of a script beside this file. What it is given goes by stdin, secrets too. @throws {Error} with Python's own words. */
 export function scenario(
-  script: 'openai_client.py' | 'token_provider.py',
+  script: 'openai_client.py' | 'openai_key.py' | 'token_provider.py',
   name: string,
   given: object,
   // biome-ignore lint/suspicious/noExplicitAny: scenarios report in every shape

@@ -110,6 +110,10 @@ describe('envoy.service.auth.v3.Authorization', () => {
     ])
   })
 
+  it('says at once that a body is too long, which a gateway answers 503 or refuses', async () => {
+    await expect(check({ ...chat, body: 'x'.repeat(5_000_000) })).rejects.toThrow(/RESOURCE_EXHAUSTED/)
+  })
+
   it('answers a request of which nothing is known', async () => {
     const { deniedResponse } = await call<CheckResponseMessage>(asks, 'Check', {})
     expect(deniedResponse?.status.code).toBe(401)

@@ -75,3 +75,46 @@ export const CLOSED_REQUESTS: [what: string, line: string, header: string][] = [
     'Origin: https://a\r\nAccess-Control-Request-Method: POST\r\n',
   ],
 ]
+
+const SMUGGLED = 'POST /v1/load_lora_adapter HTTP/1.1\r\nHost: vllm\r\nContent-Length: 0\r\n\r\n'
+
+/** What two parsers may read as one request and as two, or a header as another (facts/security.md V16), as raw bytes. */
+export const SMUGGLING: [what: string, bytes: (authorization: string, body: string) => string][] = [
+  [
+    'a length and chunks',
+    framed(['Content-Length: 6', 'Transfer-Encoding: chunked'], `0\r\n\r\n${SMUGGLED}`),
+  ],
+  [
+    'chunks of another name',
+    framed(['Content-Length: 4', 'Transfer-Encoding: xchunked'], `0\r\n\r\n${SMUGGLED}`),
+  ],
+  [
+    'chunks, then identity',
+    framed(['Transfer-Encoding: chunked', 'Transfer-Encoding: identity'], `0\r\n\r\n${SMUGGLED}`),
+  ],
+  ['chunks with a space before the colon', framed(['Transfer-Encoding : chunked'], `0\r\n\r\n${SMUGGLED}`)],
+  ['two lengths', framed(['Content-Length: 0', `Content-Length: ${SMUGGLED.length}`], SMUGGLED)],
+  ['two lengths in one line', framed([`Content-Length: 0, ${SMUGGLED.length}`], SMUGGLED)],
+  ['a length with a sign', framed(['Content-Length: +0'], SMUGGLED)],
+  ['a folded line', framed(['X-A: b', ' Content-Length: 0', 'Content-Length: 0'], SMUGGLED)],
+  ['a bare line feed', framed(['X-A: b\nTransfer-Encoding: chunked', 'Content-Length: 0'], SMUGGLED)],
+  ['a NUL', framed(['X-A: \0', 'Content-Length: 0'], SMUGGLED)],
+  ['two hosts', framed(['Host: vllm', 'Content-Length: 0'], SMUGGLED)],
+  [
+    'a request behind a whole one',
+    (authorization, body) => framed([`Content-Length: ${body.length}`], body + SMUGGLED)(authorization),
+  ],
+]
+
+function framed(headers: string[], body: string): (authorization: string) => string {
+  return authorization =>
+    [
+      'POST /v1/chat/completions HTTP/1.1',
+      'Host: inference.example.com',
+      `Authorization: ${authorization}`,
+      'Content-Type: application/json',
+      ...headers,
+      '',
+      body,
+    ].join('\r\n')
+}

@@ -3,10 +3,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { lacksPython, scenario } from '../clients/python.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 import { chat, type Sent, send } from './client.ts'
-import { CLOSED_REQUESTS, CLOSED_ROUTES } from './closed-routes.ts'
+import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING } from './closed-routes.ts'
 import { ACME_HEADERS, type Behind, type DoorScene, type Gateway, startDoorScene } from './door-scene.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
@@ -32,6 +33,8 @@ export interface Expected {
   /** The status of a request without a credential, or with a bad one. */
   unauthorized?: number
 }
+
+const withoutPython = lacksPython()
 
 /** What a client sends of its own, and every gateway hands on. */
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
@@ -135,6 +138,17 @@ export function doorContract(name: string, expected: Expected): void {
       }
     })
 
+    it('hands on no request that is hidden in another, and no two readings of one', async () => {
+      const authorization = `Bearer ${acme(kind)}`
+      const bytes = SMUGGLING.map(([, of]) => of(authorization, chat('llama-3-8b')))
+      await Promise.all(bytes.map(each => rawHttp(scene.gateway.url, each)))
+      for (const { path, headers, rawHeaders } of scene.upstream.requests) {
+        expect(path).toBe('/v1/chat/completions')
+        expect(headers['x-tenant-id']).toBe('acme')
+        expect(JSON.stringify(rawHeaders)).not.toMatch(/mmk_|eyJ/)
+      }
+    })
+
     it.runIf(expected.entitles)('admits every model and adapter of the tenant, on every route', async () => {
       for (const model of ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
         for (const { path } of MODEL_ROUTES) {
@@ -230,6 +244,18 @@ export function doorContract(name: string, expected: Expected): void {
     })
     return body.access_token
   }
+
+  describe.skipIf(expected.absent || withoutPython)(`${name} and OpenAI's client for Python`, () => {
+    it('answers it unmodified, streams, lists models, and tells it what is wrong with a key', async () => {
+      const credentials = expected.credentials.map(acme)
+      const baseURL = `${scene.gateway.url}/v1`
+      const { result } = scenario('openai_key.py', 'ask', { baseURL, credentials })
+      const models = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
+      const served = { model: 'llama-3-8b', chunks: 2, models, refused: 'AuthenticationError' }
+      expect(await result).toEqual(credentials.map(() => served))
+      expect(JSON.stringify(scene.upstream.requests)).not.toMatch(/mmk_|eyJ/)
+    })
+  })
 
   describe.skipIf(expected.absent)(`${name} refuses`, () => {
     it.runIf(expected.credentials.includes('key')).each(refusedKeys)('%s: %i', async (_, status, secret) => {

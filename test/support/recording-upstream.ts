@@ -32,7 +32,7 @@ const PRIORITY_HEADER_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = []
   const malformed: string[] = []
-  const server = createServer((req, res) => void answer(req, res, requests))
+  const server = createServer((req, res) => void answer(req, res, requests).catch(() => res.destroy()))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code?.startsWith('HPE_')) malformed.push(error.code)
     socket.destroy()
