@@ -1,5 +1,6 @@
 import { caddyfile } from './caddy-config.ts'
 import { envoyYaml } from './envoy-config.ts'
+import { gatewayRoutesYaml, securityPolicyYaml, trafficPoliciesYaml } from './envoy-gateway-config.ts'
 import { haproxyCfg, haproxyLua } from './haproxy-config.ts'
 import {
   authorizationPolicyYaml,
@@ -17,6 +18,9 @@ export function deployFiles(): Record<string, string> {
     'deploy/envoy/envoy.yaml': envoyYaml(),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml('http'),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml('grpc'),
+    'deploy/envoy-gateway/routes.yaml': gatewayRoutesYaml(),
+    'deploy/envoy-gateway/security-policy.yaml': securityPolicyYaml(),
+    'deploy/envoy-gateway/traffic-policies.yaml': trafficPoliciesYaml(),
     'deploy/caddy/Caddyfile': caddyfile(),
     'deploy/haproxy/haproxy.cfg': haproxyCfg(),
     'deploy/haproxy/mintmark.lua': haproxyLua(),

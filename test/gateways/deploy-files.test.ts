@@ -10,19 +10,23 @@ it.each(Object.keys(generated))('%s is what src/gateway/ makes (node scripts/gen
   expect(readFileSync(new URL(path, root), 'utf8')).toBe(generated[path])
 })
 
-it.each(['deploy/envoy', 'deploy/istio', 'deploy/nginx', 'deploy/caddy', 'deploy/haproxy'])(
-  'nothing else lies in %s',
-  folder => {
-    const files = readdirSync(new URL(`${folder}/`, root), { recursive: true, withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .map(({ parentPath, name }) => relative(root.pathname, join(parentPath, name)))
-    expect(files.toSorted()).toEqual(
-      Object.keys(generated)
-        .filter(path => path.startsWith(folder))
-        .toSorted(),
-    )
-  },
-)
+it.each([
+  'deploy/envoy',
+  'deploy/envoy-gateway',
+  'deploy/istio',
+  'deploy/nginx',
+  'deploy/caddy',
+  'deploy/haproxy',
+])('nothing else lies in %s', folder => {
+  const files = readdirSync(new URL(`${folder}/`, root), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(({ parentPath, name }) => relative(root.pathname, join(parentPath, name)))
+  expect(files.toSorted()).toEqual(
+    Object.keys(generated)
+      .filter(path => path.startsWith(`${folder}/`))
+      .toSorted(),
+  )
+})
 
 it.each([
   ['record', ['envoy-filter']],

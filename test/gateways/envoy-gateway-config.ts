@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+
+/** What the Services of cluster.yaml are here, by the port that they have there. */
+type Ports = Record<8000 | 8080 | 8082, number>
+
+// biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
+type Json = any
+
+export const envoyGatewayRecord = (): Json =>
+  JSON.parse(readFileSync(new URL('envoy-gateway/record.json', import.meta.url), 'utf8'))
+
+/**
+ * What Envoy Gateway makes of deploy/envoy-gateway (envoy-gateway/record.ts), as a file for a stock Envoy: routes and
+ * endpoints, which come to its own Envoy apart from the listener, are put where they are named; ports are this test's.
+ */
+export function envoyGatewayConfig(ports: Ports): string {
+  const { listener, routes, clusters, endpoints } = envoyGatewayRecord()
+  const { typedConfig: manager } = listener.defaultFilterChain.filters[0]
+  const { rds, accessLog: _log, ...rest } = manager
+  const routeConfig = routes.find(({ name }: Json) => name === rds.routeConfigName)
+  const address = { socketAddress: { address: '127.0.0.1', portValue: 0 } }
+  const filter = {
+    name: 'envoy.filters.network.http_connection_manager',
+    typedConfig: { ...rest, routeConfig: withoutType(routeConfig) },
+  }
+  return JSON.stringify({
+    admin: { address },
+    staticResources: {
+      listeners: [
+        {
+          name: listener.name,
+          address,
+          perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes,
+          filterChains: [{ filters: [filter] }],
+        },
+      ],
+      clusters: clusters
+        .filter(({ edsClusterConfig }: Json) => edsClusterConfig)
+        .map((cluster: Json) => atHome(cluster, endpoints, ports)),
+    },
+  })
+}
+
+function withoutType({ '@type': _type, ...rest }: Json): Json {
+  return rest
+}
+
+function atHome(cluster: Json, endpoints: Json[], ports: Ports): Json {
+  const { edsClusterConfig, type: _type, ...rest } = withoutType(cluster)
+  const name = edsClusterConfig.serviceName ?? cluster.name
+  const assignment = structuredClone(endpoints.find(({ clusterName }: Json) => clusterName === name))
+  for (const { lbEndpoints } of assignment.endpoints)
+    for (const { endpoint } of lbEndpoints) {
+      const { socketAddress } = endpoint.address
+      endpoint.address = {
+        socketAddress: { address: '127.0.0.1', portValue: ports[socketAddress.portValue as keyof Ports] },
+      }
+    }
+  return {
+    ...rest,
+    type: 'STATIC',
+    loadAssignment: { ...withoutType(assignment), clusterName: cluster.name },
+  }
+}

@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest'
+import { doorContract } from './door-contract.ts'
+import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
+import { appliedFiles, digestOf } from './envoy-gateway/applied.ts'
+import { envoyGatewayConfig, envoyGatewayRecord } from './envoy-gateway-config.ts'
+
+doorContract('deploy/envoy-gateway', {
+  absent: noEnvoy,
+  start: ({ ports }) =>
+    startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
+  env: { MINTMARK_GATEWAY_MODEL: 'body' },
+  credentials: ['key', 'token'],
+  entitles: 'by asking',
+  verifiesTokens: false,
+  passedOn: ENVOYS_OWN,
+})
+
+it('the record was made from the files as they are (envoy-gateway/record.ts)', () => {
+  expect(envoyGatewayRecord().madeFrom).toBe(digestOf(appliedFiles()))
+})
