@@ -28,6 +28,7 @@ const FILES = [
   'f25-flood',
   'f26-reload',
   'f27-timing',
+  'f28-keyed-writes',
 ]
 
 const words = process.argv.slice(2)

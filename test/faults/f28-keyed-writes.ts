@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { verifyDatabase } from '../../src/audit/audit-upkeep.ts'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+import type { Postgres } from './scene/postgres.ts'
+import { ADMIN_HEADERS } from './scene/replica.ts'
+import type { Experiment } from './scene/scene.ts'
+
+const WRITES = 200
+const WORKERS = 4
+
+/** What came of the writes: by name, the id that was acknowledged. */
+interface Written {
+  acknowledged: Map<string, string>
+  attempts: number
+  /** Writes whose first answer was lost after they had been committed. */
+  unknown: number
+}
+
+/**
+ * 200 keyed writes, each repeated until it is acknowledged, while Postgres and all its children are killed with kill -9
+ * at random; every second time just after a COMMIT was carried out whose answer has not arrived.
+ */
+export const experiment: Experiment = {
+  id: 'F28',
+  title: 'kill -9 of Postgres during keyed writes',
+  run: async scene => {
+    const { report } = scene
+    const postgres = await scene.postgres()
+    const proxy = await TcpProxy.before(postgres.applicationUrl())
+    scene.onEnd(() => proxy.close())
+    const { urls } = await scene.replica(proxy.url)
+    const written: Written = { acknowledged: new Map(), attempts: 0, unknown: 0 }
+    await write(urls.admin, '/tenants', { id: 'acme' }, 'tenant', written)
+    const [kills] = await Promise.all([
+      disturb(postgres, proxy, written.acknowledged),
+      ...workers(name => write(urls.admin, '/tenants/acme/keys', { name }, name, written)),
+    ])
+    written.acknowledged.delete('tenant')
+    report.check('times that Postgres was killed', kills, { atLeast: 5 })
+    report.check('writes acknowledged', written.acknowledged.size, { exactly: WRITES })
+    report.note('attempts', written.attempts)
+    report.check('writes committed whose first answer was lost', written.unknown, { atLeast: 1 })
+    const faults = await compare(postgres, written.acknowledged)
+    report.check('keys in Postgres', faults.keys, { exactly: WRITES })
+    report.check('of them not those acknowledged', faults.others, { exactly: 0 })
+    report.check('of them without exactly one audit row', faults.audits, { exactly: 0 })
+    report.holds('the audit chain verifies', await verifies(postgres))
+  },
+}
+
+function workers(write: (name: string) => Promise<void>): Promise<void>[] {
+  const waiting = Array.from({ length: WRITES }, (_, index) => `write-${index}`)
+  return Array.from({ length: WORKERS }, async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await write(name)
+  })
+}
+
+async function write(
+  admin: string,
+  path: string,
+  body: object,
+  name: string,
+  written: Written,
+): Promise<void> {
+  const attempt = async () => {
+    written.attempts++
+    const answer = await fetch(`${admin}/admin/v1${path}`, {
+      method: 'POST',
+      headers: { ...ADMIN_HEADERS, 'idempotency-key': name },
+      body: JSON.stringify(body),
+    })
+    return { answer, body: (await answer.json()) as { id: string; secret?: string } }
+  }
+  const done = await until(`${name} is acknowledged`, attempt, ({ answer }) => answer.ok, 60_000)
+  if (done.answer.headers.get('idempotency-replayed') !== null) written.unknown++
+  written.acknowledged.set(name, done.body.id)
+}
+
+/** Returns how often Postgres was killed. */
+async function disturb(
+  postgres: Postgres,
+  proxy: TcpProxy,
+  acknowledged: ReadonlyMap<string, string>,
+): Promise<number> {
+  let kills = 0
+  for (;;) {
+    const next = acknowledged.size + 5 + Math.floor(Math.random() * 30)
+    if (next >= WRITES) return kills
+    await until('some more are written', () => acknowledged.size >= next, Boolean, 60_000)
+    if (kills % 2 === 0) {
+      // Kysely's own word.
+      await proxy.holdAnswerTo('commit')
+      await until('it is committed', () => proxy.holding > 0)
+    } else await sleep(Math.random() * 30)
+    await postgres.kill()
+    kills++
+    await postgres.start()
+  }
+}
+
+async function compare(postgres: Postgres, acknowledged: ReadonlyMap<string, string>) {
+  const rows = await postgres.sql<{ id: string; name: string; audits: number }>(
+    `SELECT k.id, k.name, (SELECT count(*)::int FROM audit_events AS a
+       WHERE a.target_id = k.id AND a.action = 'key.create') AS audits FROM api_keys AS k`,
+  )
+  return {
+    keys: rows.length,
+    others: rows.filter(({ id, name }) => acknowledged.get(name) !== id).length,
+    audits: rows.filter(({ audits }) => audits !== 1).length,
+  }
+}
+
+async function verifies(postgres: Postgres): Promise<boolean> {
+  const database = new Database({ url: postgres.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
+  try {
+    const found = await verifyDatabase(database, [])
+    return found.findings.length === 0 && found.rows >= WRITES
+  } finally {
+    await database.close()
+  }
+}
