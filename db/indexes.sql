@@ -3,9 +3,9 @@
 -- Each statement begins with CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS and its name. An index that shall become
 -- another one gets another name, and a migration drops the old.
 
--- 13: SPAN_BITS in src/database/spans.ts.
+-- 11: SPAN_BITS in src/database/spans.ts.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_labels
-  ON api_keys USING gin (key_label_marks(labels, seq >> 13)) WITH (fastupdate = off);
-CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_expiry ON api_keys ((seq >> 13), expires_at);
-CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_last_use ON api_keys ((seq >> 13), last_used_on);
-CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((id >> 13), at);
+  ON api_keys USING gin (key_label_marks(labels, seq >> 11)) WITH (fastupdate = off);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_expiry ON api_keys ((seq >> 11), expires_at);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_last_use ON api_keys ((seq >> 11), last_used_on);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((id >> 11), at);

@@ -1,12 +1,12 @@
 import { type RawBuilder, sql } from 'kysely'
 
 /**
- * Rows of a large table that has a place for each in the order of creation, by spans of 8,192 neighbouring places. A
+ * Rows of a large table that has a place for each in the order of creation, by spans of 2,048 neighbouring places. A
  * filtered list walks them, newest span first, and in each asks an index that begins with the span: so it costs at most
  * a short look at each span, and never reads all rows that match, nor all that do not. An index of the filter alone has
  * to sort all that match; the order alone, to pass over all that do not.
  */
-export const SPAN_BITS = 13
+export const SPAN_BITS = 11
 
 /** Places from `lowest` to `highest`, both included; undefined: as far as there are rows. */
 interface Walk {
