@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { type ApiKey, keyState, keyVersion, secretState } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { KeyPatch } from '../api-keys/key-settings.ts'
-import { NotFound } from '../errors.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
@@ -12,6 +11,7 @@ import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { keyActions } from './key-actions.ts'
 import { keyFilter, keyQuery, keyQuestions, tenantKeyQuery } from './key-questions.ts'
+import { OfAnotherTenant } from './of-another-tenant.ts'
 import { pageBody, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -97,7 +97,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       query: keyQuery,
       handle: ({ admin, query }) => {
         if (admin.tenantId !== null && query.tenant !== undefined && query.tenant !== admin.tenantId)
-          throw new NotFound('tenant', query.tenant)
+          throw new OfAnotherTenant('tenant', query.tenant)
         return page('/keys', admin.tenantId ?? query.tenant, query)
       },
     }),

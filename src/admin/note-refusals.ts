@@ -2,21 +2,29 @@ import type { ErrorRequestHandler } from 'express'
 import type { Refusals } from '../audit/refusals.ts'
 import { Forbidden } from '../errors.ts'
 import { eventOf, routeOf } from '../http/request-context.ts'
+import { OfAnotherTenant } from './of-another-tenant.ts'
 import { Unauthenticated } from './problem.ts'
 
 /** Puts into the audit trail who was refused what, and hands the refusal on. */
 export function noteRefusals(refusals: Refusals): ErrorRequestHandler {
   return (thrown, req, res, next) => {
     const { requestId, source, fields } = eventOf(res)
-    const note = (action: 'authorization.refuse' | 'login.refuse', actor: string) =>
+    const note = (
+      action: 'authorization.refuse' | 'login.refuse',
+      actor: unknown,
+      reason = (thrown as Error).message,
+    ) =>
       refusals.note({
         action,
-        by: { id: actor, requestId, ...(source !== undefined && { source }) },
+        by: { id: String(actor ?? 'unknown'), requestId, ...(source !== undefined && { source }) },
         operation: `${req.method} ${routeOf(req, eventOf(res))}`,
-        reason: (thrown as Error).message,
+        reason,
       })
-    if (thrown instanceof Forbidden) note('authorization.refuse', String(fields.actor ?? 'unknown'))
-    if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId ?? 'unknown')
+    if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)
+    if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
+    // Without the id: alike refusals are one row, whatever ids somebody tries.
+    if (thrown instanceof OfAnotherTenant)
+      note('authorization.refuse', fields.actor, "It is another tenant's.")
     next(thrown)
   }
 }

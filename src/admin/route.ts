@@ -1,7 +1,7 @@
 import type { Request, Response, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
 import type { Actor, Once } from '../audit/audit-event.ts'
-import { escapePointer, type Fault, Forbidden, Invalid, NotFound } from '../errors.ts'
+import { escapePointer, type Fault, Forbidden, Invalid } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError } from '../http/request-error.ts'
@@ -10,6 +10,7 @@ import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
 import type { Description } from './description.ts'
+import { OfAnotherTenant } from './of-another-tenant.ts'
 import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
 import { idempotencyKeyOf, keepAnswer, repeated } from './repetition.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
@@ -139,7 +140,7 @@ function tell(req: Request, res: Response, answer: AdminAnswer): void {
 
 /**
  * Existence, told before the body is looked at. False when the route does not ask for it.
- * @throws {NotFound} in the same words for what is not there and for what is another tenant's.
+ * @throws {NotFound} of what is not there. @throws {OfAnotherTenant} in the same words.
  */
 async function findTarget(route: AdminRoute, admin: Admin, params: Params): Promise<boolean> {
   if ('exists' in route) return (await route.exists?.(params)) !== undefined
@@ -147,7 +148,7 @@ async function findTarget(route: AdminRoute, admin: Admin, params: Params): Prom
   const { what, param, tenantOf } = route.target
   const id = params[param] ?? ''
   const tenantId = await tenantOf(id)
-  if (admin.tenantId !== null && tenantId !== admin.tenantId) throw new NotFound(what, id)
+  if (admin.tenantId !== null && tenantId !== admin.tenantId) throw new OfAnotherTenant(what, id)
   return true
 }
 

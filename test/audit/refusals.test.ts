@@ -11,12 +11,15 @@ import { until } from '../support/until.ts'
 let mintmark: TestService
 let auditor: Caller
 let tenantAdmin: Caller
+let stranger: Caller
 let keyId: string
 beforeAll(async () => {
   mintmark = await startTestService()
   auditor = await issue(mintmark, 'auditor')
   ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
   tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
+  await mintmark.tenantWithKey({ id: 'rival' })
+  stranger = await issue(mintmark, 'tenant-admin', 'rival')
 })
 afterAll(() => mintmark.stop())
 
@@ -27,7 +30,27 @@ const rowsOf = (actor: string): Promise<object[]> =>
     list => list.some(({ outcome }: { outcome: string }) => outcome === 'refused'),
   )
 
-const REFUSED: [what: string, who: () => Caller, ask: () => Promise<JsonAnswer>, row: object][] = [
+const REFUSED: [
+  what: string,
+  who: () => Caller,
+  ask: () => Promise<JsonAnswer>,
+  row: object,
+  status?: number,
+][] = [
+  [
+    'objects of another tenant that somebody looked for, as one row whatever their ids; nothing of what is not there',
+    () => stranger,
+    async () => {
+      const ids = [keyId, (await mintmark.tenantWithKey({ id: 'acme-2' })).keyId, 'key_0000000000000000']
+      const answers = await Promise.all(ids.map(id => stranger.call('GET', `/keys/${id}`)))
+      return answers[0] as JsonAnswer
+    },
+    {
+      target_id: 'GET /admin/v1/keys/:id',
+      changes: { reason: { to: "It is another tenant's." }, count: { to: 2 } },
+    },
+    404,
+  ],
   [
     'what an auditor has no right to, however often',
     () => auditor,
@@ -55,9 +78,9 @@ const REFUSED: [what: string, who: () => Caller, ask: () => Promise<JsonAnswer>,
 ]
 
 describe('a refused authorization is in the trail', () => {
-  it.each(REFUSED)('%s', async (_, who, ask, row) => {
+  it.each(REFUSED)('%s', async (_, who, ask, row, status = 403) => {
     const answer = await ask()
-    expect(answer.status, answer.text).toBe(403)
+    expect(answer.status, answer.text).toBe(status)
     const { id } = who()
     const refused = {
       actor: id,
