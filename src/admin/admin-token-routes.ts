@@ -26,6 +26,7 @@ const tokenCreate = z
     path: ['tenant'],
     message: 'must name a tenant for a tenant-admin, and none for another role',
   })
+  .meta({ id: 'NewAdminToken', description: '`tenant` is for a tenant-admin, and for no other role.' })
 
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null),

@@ -11,15 +11,17 @@ export const IMPORT_PATH = '/imported-clients'
 export const LONGEST_IMPORT_BYTES = 1_048_576
 const MOST_CLIENTS = 1_000
 
-const client = z.strictObject({
-  client_id: z
-    .string('must be text')
-    .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without space'),
-  tenant: field.tenantId,
-  scheme: z.enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"'),
-  hash: z.string('must be text').max(100, 'must be at most 100 characters'),
-  ...z.object({ ...settings, labels: field.labels }).partial().shape,
-})
+const client = z
+  .strictObject({
+    client_id: z
+      .string('must be text')
+      .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without space'),
+    tenant: field.tenantId,
+    scheme: z.enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"'),
+    hash: z.string('must be text').max(100, 'must be at most 100 characters'),
+    ...z.object({ ...settings, labels: field.labels }).partial().shape,
+  })
+  .meta({ id: 'ClientToImport' })
 const body = z.strictObject({
   clients: z
     .array(client, 'must be a list')

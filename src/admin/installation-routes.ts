@@ -47,7 +47,9 @@ const policyFields = {
   max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647).optional(),
   unending_keys_allowed: z.boolean('must be true or false').optional(),
 }
-const patch = z.strictObject({ policy: z.strictObject(policyFields, 'must be an object').optional() })
+const patch = z
+  .strictObject({ policy: z.strictObject(policyFields, 'must be an object').optional() })
+  .meta({ id: 'InstallationPatch' })
 
 /** The record that all replicas of an installation share, and the replicas. */
 export function installationRoutes(options: {

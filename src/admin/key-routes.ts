@@ -19,17 +19,22 @@ import { type AdminRoute, route } from './route.ts'
 export const settings = {
   name: field.displayName,
   description: field.description,
-  tier: field.tierName.nullable(),
+  tier: field.tierName.nullable().describe("null: the tenant's."),
   scopes: field.scopes,
-  models: field.modelNames.nullable(),
-  adapters: field.modelNames.nullable(),
-  audiences: field.audiences.nullable(),
-  token_ttl_seconds: field.tokenTtlSeconds,
-  expires_at: field.instant.nullable(),
+  models: field.modelNames.nullable().describe("null: the tenant's."),
+  adapters: field.modelNames.nullable().describe("null: the tenant's."),
+  audiences: field.audiences.nullable().describe("null: the tenant's."),
+  token_ttl_seconds: field.tokenTtlSeconds.describe("null: the tenant's."),
+  expires_at: field.instant.nullable().describe('null: never, where the policy allows it.'),
 }
 
-const keyCreate = z.strictObject({ ...settings, labels: field.labels }).partial()
-const keyPatch = field.mergePatch({ ...settings, labels: field.labelsPatch })
+const keyCreate = z
+  .strictObject({ ...settings, labels: field.labels })
+  .partial()
+  .meta({ id: 'NewKey' })
+const keyPatch = field
+  .mergePatch({ ...settings, labels: field.labelsPatch })
+  .meta({ id: 'KeyPatch', description: 'What is left out stays. null: what a new key would have.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
 export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {

@@ -16,19 +16,23 @@ const settings = {
   tier: field.tierName,
   allowed_tiers: field.tierNames,
   scopes: field.scopes,
-  models: field.modelNames.nullable(),
+  models: field.modelNames.nullable().describe('null: every registered base model.'),
   adapters: field.modelNames,
-  audiences: field.audiences,
-  token_ttl_seconds: field.tokenTtlSeconds,
-  staleness_seconds: field.stalenessSeconds,
-  max_key_lifetime_seconds: field.maxKeyLifetimeSeconds,
+  audiences: field.audiences.describe('The first is the default.'),
+  token_ttl_seconds: field.tokenTtlSeconds.describe("null: the policy's."),
+  staleness_seconds: field.stalenessSeconds.describe("null: the policy's; 0: each exchange asks Postgres."),
+  max_key_lifetime_seconds: field.maxKeyLifetimeSeconds.describe("null: the policy's."),
 }
 
-const tenantCreate = z.strictObject({
-  id: field.tenantId,
-  ...z.object({ ...settings, labels: field.labels }).partial().shape,
-})
-const tenantPatch = field.mergePatch({ ...settings, labels: field.labelsPatch })
+const tenantCreate = z
+  .strictObject({
+    id: field.tenantId,
+    ...z.object({ ...settings, labels: field.labels }).partial().shape,
+  })
+  .meta({ id: 'NewTenant' })
+const tenantPatch = field
+  .mergePatch({ ...settings, labels: field.labelsPatch })
+  .meta({ id: 'TenantPatch', description: 'What is left out stays. null: what a new tenant would have.' })
 const deletion = z.strictObject({
   cascade: field.queryFlag,
   dry_run: field.queryFlag,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { problemBody } from '../bodies/problem-body.ts'
+import { remainsOf } from '../bodies/remains.ts'
 import type { AdminRoute } from '../route.ts'
 import { header } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
@@ -48,7 +49,9 @@ export function sharedProblems(schemas: JsonSchemas): Record<string, object> {
 export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<string, object> {
   const changes = route.method !== 'get'
   const statuses: Status[] = [400, 401, 403, 429, 503]
-  if (route.path.includes(':') || route.notFound) statuses.push(404)
+  // What a request made may be gone when it comes again.
+  const readAgain = route.method === 'post' && remainsOf(route)
+  if (route.path.includes(':') || route.notFound || readAgain) statuses.push(404)
   if (route.preconditions) statuses.push(412)
   if (changes) statuses.push(413, 415)
   if (route.method === 'post') statuses.push(422)

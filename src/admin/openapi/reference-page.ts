@@ -83,7 +83,7 @@ function article(operation: Operation, document: Document): Html {
 <p class="place">${badge(method)} <code>${path}</code></p>
 ${markdown(description)}
 ${parameters.length > 0 ? html`<h4>Parameters</h4>${parameterTable(parameters)}` : ''}
-${requestBody ? bodyOf(requestBody) : ''}
+${requestBody ? bodyOf(requestBody, document) : ''}
 <h4>Example</h4><pre><code>${curl(operation, parameters)}</code></pre>
 <h4>Answers</h4><table>${Object.entries(responses).map(([status, response]) => answer(status, response, document))}</table>
 </article>`
@@ -103,10 +103,15 @@ const parameterTable = (parameters: readonly Parameter[]): Html =>
       html`<tr><td><code>${name}</code> <small>${place}</small>${required ? html` <em>required</em>` : ''}</td><td>${typeOf(schema)}${description ? html`. ${inline(description)}` : ''}</td></tr>`,
   )}</table>`
 
-function bodyOf({ required, content }: NonNullable<Operation['requestBody']>): Html {
+function bodyOf(
+  { required, content }: NonNullable<Operation['requestBody']>,
+  { components }: Document,
+): Html {
   const [[type, media] = []] = Object.entries(content)
   if (!media) return html``
-  return html`<h4>Body <small>${type}${required ? '' : ', may be left out'}</small></h4>${schemaTable(media.schema)}`
+  const { $ref } = media.schema
+  const schema = typeof $ref === 'string' ? components.schemas[nameIn($ref)] : media.schema
+  return html`<h4>Body <small>${type}${required ? '' : ', may be left out'}</small></h4>${schemaTable(schema ?? {})}`
 }
 
 function answer(status: string, response: Operation['responses'][string], { components }: Document): Html {
