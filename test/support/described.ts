@@ -9,12 +9,18 @@ import type { JsonAnswer } from './test-service.ts'
 /** What may be answered where no route is. */
 const WITHOUT_ROUTE = [400, 401, 404, 405, 413, 415, 429, 503]
 
-const routes = adminRoutes({} as never).map(route => ({
+const described = adminRoutes({} as never).map(route => ({
   route,
-  pattern: new RegExp(`^${route.path.replaceAll(/:\w+/g, '[^/]+')}$`),
   bodies: bodiesOf(route),
   problems: Object.keys(problemsOf(route, new JsonSchemas())).map(Number),
 }))
+/** Those without parameters first, as they are mounted. */
+const paths = [...Map.groupBy(described, ({ route }) => route.path)]
+  .sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
+  .map(([path, operations]) => ({
+    pattern: new RegExp(`^${path.replaceAll(/:\w+/g, '[^/]+')}$`),
+    operations,
+  }))
 
 /**
  * Every answer that a test gets from the admin API is one that its document has: this status, this form, no member
@@ -22,15 +28,14 @@ const routes = adminRoutes({} as never).map(route => ({
  */
 export function expectDescribed(method: string, path: string, answer: JsonAnswer): void {
   const { pathname } = new URL(`http://admin${path}`)
-  const found = routes.find(
-    ({ route, pattern }) => route.method === method.toLowerCase() && pattern.test(pathname),
-  )
+  const operations = paths.find(({ pattern }) => pattern.test(pathname))?.operations ?? []
+  const found = operations.find(({ route }) => route.method === method.toLowerCase())
   const wrong = found ? faultOf(found, answer) : faultWithoutRoute(method, answer)
   if (wrong) throw new Error(`${method} ${path}: ${answer.status} ${answer.text.slice(0, 2000)}\n${wrong}`)
 }
 
 function faultOf(
-  { route, bodies, problems }: (typeof routes)[number],
+  { route, bodies, problems }: (typeof described)[number],
   answer: JsonAnswer,
 ): string | undefined {
   const { status, body, text } = answer
@@ -39,10 +44,10 @@ function faultOf(
       ? problemFault(answer, route)
       : 'has no answer of this status in its description'
   }
-  const described = bodies[status]
-  if (!described) return text === '' ? undefined : 'should have no body'
-  const items = 'line' in described ? lines(text) : [body]
-  const schema = 'line' in described ? described.line : described
+  const expected = bodies[status]
+  if (!expected) return text === '' ? undefined : 'should have no body'
+  const items = 'line' in expected ? lines(text) : [body]
+  const schema = 'line' in expected ? expected.line : expected
   return items.flatMap(item => schema.safeParse(item).error?.message ?? []).join('\n') || undefined
 }
 
