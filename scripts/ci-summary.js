@@ -16,7 +16,7 @@ const failures = tests.testResults.flatMap(({ name, status, assertionResults, me
 })
 let passed = tests.numPassedTests
 
-for (const name of ['faults', 'rotation']) {
+for (const name of ['faults', 'rotation', 'fuzz']) {
   const text = read(name)
   const [, held = 0, missed = 1] = /(\d+) passed, (\d+) failed\s*$/.exec(text) ?? []
   passed += Number(held)

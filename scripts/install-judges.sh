@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib and OpenAI's client in a Python of
-# their own; PgBouncer, Redis, faketime, Chromium and what cuts networks apart where this user may install packages; and
-# Debian's Prometheus, unpacked and not installed, because installing it would start a server. Safe to run again.
+# Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib, OpenAI's client and Schemathesis in
+# a Python of their own; PgBouncer, Redis, faketime, Chromium and what cuts networks apart where this user may install
+# packages; and Debian's Prometheus, unpacked and not installed, because installing it would start a server. Safe to
+# run again.
 set -euo pipefail
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
-if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai' 2>/dev/null; then
+if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai, schemathesis' 2>/dev/null; then
   mkdir -p "$cache"
   python3 -m venv "$cache/python"
-  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0'
+  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5'
 fi
 missing=()
 for program in pgbouncer redis-server faketime iptables chromium; do
@@ -34,4 +35,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib and openai in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+echo "judges: PyJWT, Authlib, openai and schemathesis in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"

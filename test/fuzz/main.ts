@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Scene } from '../faults/scene/scene.ts'
+import { installation } from './installation.ts'
+import { type Events, verdict } from './verdict.ts'
+
+/**
+ * fuzz/ lets a program that is not ours ask everything that docs/openapi.json allows, and much that it does not, of a
+ * service on a Postgres of its own:
+ *
+ *   npm run fuzz-admin                                for a minute, as CI does
+ *   npm run fuzz-admin -- --seconds 300 --seed 7      for longer, with other requests
+ *
+ * Schemathesis (scripts/install-judges.sh) makes the requests, one by one and in chains, and holds every answer against
+ * the document. Ends with "N passed, N failed", counting operations, and status 1 when an answer was not as documented.
+ */
+const CHECKS = [
+  'not_a_server_error',
+  'status_code_conformance',
+  'content_type_conformance',
+  'response_headers_conformance',
+  'response_schema_conformance',
+  'negative_data_rejection',
+  'unsupported_method',
+  'allow_header_conformance',
+  'ignored_auth',
+]
+
+const words = process.argv.slice(2)
+const given = (option: string, otherwise: number) =>
+  words.includes(option) ? Number(words[words.indexOf(option) + 1]) : otherwise
+const scene = new Scene({ full: false })
+const folder = await mkdtemp(join(tmpdir(), 'mintmark-fuzz-'))
+try {
+  const place = await installation(scene, folder)
+  const events = await schemathesis([
+    'run',
+    place.documentFile,
+    `--url=${place.adminUrl}`,
+    `--header=Authorization: ${place.authorization}`,
+    `--checks=${CHECKS.join(',')}`,
+    `--max-time=${given('--seconds', 60)}`,
+    `--seed=${given('--seed', 1)}`,
+    '--continue-on-failure',
+    '--request-timeout=20',
+    '--generation-database=none',
+    '--warnings=off',
+    '--report=ndjson',
+  ])
+  const { passed, failed } = verdict(events, place.faults())
+  console.log(`\n${passed} passed, ${failed} failed`)
+  process.exitCode = failed > 0 ? 1 : 0
+} finally {
+  await scene.close()
+  await rm(folder, { recursive: true, force: true })
+}
+
+/** Runs it, with what it says on our output. Returns its report. */
+async function schemathesis(options: string[]): Promise<Events> {
+  const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
+  const report = join(folder, 'events.ndjson')
+  const program = join(cache, 'python', 'bin', 'schemathesis')
+  const child = spawn(program, ['--no-color', ...options, `--report-ndjson-path=${report}`], {
+    cwd: folder,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  scene.onEnd(() => child.kill())
+  await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve)).catch(error => {
+    throw new Error('there is no schemathesis: run `bash scripts/install-judges.sh`', { cause: error })
+  })
+  const lines = (await readFile(report, 'utf8')).trim().split('\n')
+  return lines.map(line => JSON.parse(line))
+}
