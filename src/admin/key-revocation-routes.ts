@@ -2,12 +2,12 @@ import { z } from 'zod'
 import type { ApiKey } from '../api-keys/api-key.ts'
 import type { KeyFilter } from '../api-keys/key-filter.ts'
 import type { KeyRevocations } from '../api-keys/key-revocations.ts'
-import { NotFound } from '../errors.ts'
 import type { Admin } from './admin-auth.ts'
 import { ok } from './answer.ts'
 import { bulkRehearsalBody, bulkRevocationBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
+import { OfAnotherTenant } from './of-another-tenant.ts'
 import { type AdminRoute, route } from './route.ts'
 
 const filter = z
@@ -62,10 +62,10 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   ]
 }
 
-/** @throws {NotFound} for the tenant of others, in the words for one that is not there. */
+/** @throws {OfAnotherTenant} for the tenant of others, in the words for one that is not there. */
 function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
   if (admin.tenantId !== null && given.tenant !== undefined && given.tenant !== admin.tenantId)
-    throw new NotFound('tenant', given.tenant)
+    throw new OfAnotherTenant('tenant', given.tenant)
   return withoutUndefined({
     tenantId: admin.tenantId ?? given.tenant,
     label: given.label,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { verifyDatabase } from '../../src/audit/audit-upkeep.ts'
 import { Database } from '../../src/database/database.ts'
+import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
@@ -116,7 +117,7 @@ async function compare(postgres: Postgres, acknowledged: ReadonlyMap<string, str
 async function verifies(postgres: Postgres): Promise<boolean> {
   const database = new Database({ url: postgres.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
   try {
-    const found = await verifyDatabase(database, [])
+    const found = await verifyDatabase(database, [], systemClock)
     return found.findings.length === 0 && found.rows >= WRITES
   } finally {
     await database.close()
