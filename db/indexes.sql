@@ -7,5 +7,6 @@
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_labels
   ON api_keys USING gin (key_label_marks(labels, seq >> 11)) WITH (fastupdate = off);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_expiry ON api_keys ((seq >> 11), expires_at);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_creation ON api_keys ((seq >> 11), created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_last_use ON api_keys ((seq >> 11), last_used_on, created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((id >> 11), at);

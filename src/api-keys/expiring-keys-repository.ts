@@ -1,24 +1,27 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
+import { SPAN_BITS } from '../database/spans.ts'
 
 /** Keys that have not ended, by how soon they will. */
 export interface ExpiringCounts {
   in7Days: number
   in30Days: number
-  /** Of those in 7 days, the ones that were used in the last 7. */
+  /** Of those in 7 days, the ones that were used today or on the 7 days before. */
   used: number
 }
 
+/** By spans (database/spans.ts), in each of which an index has the ends. */
 export async function countExpiring(db: Handle): Promise<ExpiringCounts> {
+  const bits = sql.lit(SPAN_BITS)
   const { rows } = await sql<Record<keyof ExpiringCounts, string>>`
-    WITH expiring AS (
-      SELECT id, expires_at <= now() + interval '7 days' AS soon FROM api_keys
-      WHERE revoked_at IS NULL AND expires_at > now() AND expires_at <= now() + interval '30 days'
-    )
-    SELECT count(*) AS "in30Days", count(*) FILTER (WHERE soon) AS "in7Days", (
-      SELECT count(DISTINCT key_id) FROM api_key_secrets AS s JOIN expiring ON expiring.id = s.key_id
-      WHERE soon AND s.last_used_at > now() - interval '7 days') AS used
-    FROM expiring`.execute(db)
+    SELECT count(*) AS "in30Days", count(*) FILTER (WHERE soon) AS "in7Days",
+      count(*) FILTER (WHERE soon AND last_used_on >= (now() AT TIME ZONE 'UTC')::date - 7) AS used
+    FROM generate_series((SELECT min(seq) FROM api_keys) >> ${bits}, (SELECT max(seq) FROM api_keys) >> ${bits}) AS span
+    CROSS JOIN LATERAL (
+      SELECT last_used_on, expires_at <= now() + interval '7 days' AS soon FROM api_keys
+      WHERE seq >> ${bits} = span AND seq >= span << ${bits} AND seq < (span + 1) << ${bits}
+        AND expires_at > now() AND expires_at <= now() + interval '30 days' AND revoked_at IS NULL OFFSET 0
+    ) AS found`.execute(db)
   const [row] = rows
   if (!row) throw new Error('the count of expiring keys has no row')
   return { in7Days: Number(row.in7Days), in30Days: Number(row.in30Days), used: Number(row.used) }

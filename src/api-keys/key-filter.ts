@@ -3,6 +3,7 @@ export interface KeyFilter {
   tenantId?: string
   /** A label's name, and its value unless any will do. */
   label?: { name: string; value?: string }
+  unrevoked?: true
   createdBefore?: Date
   createdAfter?: Date
   /** Ends before this; keys without an end never do. */

@@ -12,18 +12,20 @@ export async function listApiKeys(
   filter: KeyFilter,
   { limit, after }: PageRequest,
 ): Promise<Page<ApiKey>> {
-  const { tenantId, ...rest } = filter
-  const bySpans = tenantId === undefined && Object.keys(rest).length > 0
-  const condition = bySpans
-    ? sql<boolean>`seq IN (${placesBySpans(filter, limit + 1, after)})`
-    : matches(filter)
   const rows = await selectKeys(db)
-    .where(condition)
+    .where(isAmongFirst(filter, limit + 1, after))
     .$if(after !== null, query => query.where('seq', '<', after))
     .orderBy('seq', 'desc')
     .limit(limit + 1)
     .execute()
   return toPage(rows, limit, toApiKey)
+}
+
+/** Holds for the newest `limit` keys after a place that match, and for others at most if they match. */
+export function isAmongFirst(filter: KeyFilter, limit: number, after: string | null): RawBuilder<boolean> {
+  const { tenantId, ...rest } = filter
+  const bySpans = tenantId === undefined && Object.keys(rest).length > 0
+  return bySpans ? sql<boolean>`seq IN (${placesBySpans(filter, limit, after)})` : matches(filter)
 }
 
 function placesBySpans(filter: KeyFilter, limit: number, after: string | null): RawBuilder<string> {
@@ -43,9 +45,10 @@ function marked(
 }
 
 /** For a query of api_keys. */
-export function matches(filter: KeyFilter): RawBuilder<boolean> {
-  const { tenantId, label, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
+function matches(filter: KeyFilter): RawBuilder<boolean> {
+  const { tenantId, label, unrevoked, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
   const conditions = [sql`true`]
+  if (unrevoked) conditions.push(sql`revoked_at IS NULL`)
   if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
   if (label) {
     const { name, value } = label

@@ -4,7 +4,7 @@ import { removeGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
-import { matches } from './key-list-repository.ts'
+import { isAmongFirst } from './key-list-repository.ts'
 
 /** Keys that match and are not revoked, newest first; `lock` holds their rows until the end of the transaction. */
 export async function findUnrevoked(
@@ -12,7 +12,7 @@ export async function findUnrevoked(
   filter: KeyFilter,
   { limit, lock }: { limit: number; lock: boolean },
 ): Promise<ApiKey[]> {
-  const rows = await unrevoked(db, filter)
+  const rows = await unrevoked(db, filter, limit)
     .orderBy('seq', 'desc')
     .limit(limit)
     .$if(lock, query => query.forUpdate())
@@ -26,7 +26,7 @@ export async function findUnrevoked(
 /** How many match and are not revoked; counting ends at `most`. */
 export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number): Promise<number> {
   const { count } = await db
-    .selectFrom(unrevoked(db, filter).limit(most).as('matching'))
+    .selectFrom(unrevoked(db, filter, most).limit(most).as('matching'))
     .select(eb => eb.fn.countAll<string>().as('count'))
     .executeTakeFirstOrThrow()
   return Number(count)
@@ -44,5 +44,10 @@ export async function setRevoked(trx: Handle, ids: readonly string[], reason: st
     .execute()
 }
 
-const unrevoked = (db: Handle, filter: KeyFilter) =>
-  db.selectFrom('api_keys').select('id').where('revoked_at', 'is', null).where(matches(filter))
+/** The condition is there twice: while a row lock is waited for, the key may be revoked. */
+const unrevoked = (db: Handle, filter: KeyFilter, limit: number) =>
+  db
+    .selectFrom('api_keys')
+    .select('id')
+    .where('revoked_at', 'is', null)
+    .where(isAmongFirst({ ...filter, unrevoked: true }, limit, null))

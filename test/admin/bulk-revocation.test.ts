@@ -160,20 +160,13 @@ describe('A tenant-admin', () => {
 })
 
 describe('Many keys', () => {
-  /** Keys of the tenant `many` with this label, some hundred at a time. */
-  async function make(batch: string, count: number): Promise<void> {
-    for (let from = 0; from < count; from += 400) {
-      const clients = Array.from({ length: Math.min(400, count - from) }, (_, index) => ({
-        client_id: `${batch}-${from + index}`,
-        tenant: 'many',
-        scheme: 'sha256',
-        hash: (from + index).toString(16).padStart(64, '0'),
-        labels: { batch },
-      }))
-      const { body, text } = await admin('POST', '/imported-clients', { clients })
-      expect(body.created, text).toBe(clients.length)
-    }
-  }
+  /** Keys of the tenant `many` with this label, which nobody can exchange. */
+  const make = (batch: string, count: number) =>
+    mintmark.database.asOwner(
+      `INSERT INTO api_keys (id, tenant_id, name, scopes, labels)
+        SELECT 'key_' || substr(md5($1 || n), 1, 16), 'many', n::text, '{inference}', $2 FROM generate_series(1, $3) AS n`,
+      [batch, { batch }, count],
+    )
   const revocations = (batch: string) =>
     mintmark.database.asOwner(
       `SELECT target_id, count(*)::int AS n FROM audit_events JOIN api_keys ON api_keys.id = target_id
@@ -206,16 +199,8 @@ describe('Many keys', () => {
     const both = await Promise.all([1, 2].map(() => revoke({ label: 'batch=raced' })))
     // Whoever waits too long for the other's locks is told to try again.
     const told = both.filter(({ status }) => status !== 503).map(({ body }) => body)
-    const revoked = told.map(body => body.revoked).sort()
-    const left = told.map(body => body.left).sort()
-    expect([revoked, left]).toEqual(
-      told.length === 1
-        ? [[500], [100]]
-        : [
-            [100, 500],
-            [0, 100],
-          ],
-    )
+    expect(told.map(({ revoked }) => revoked)).toContain(500)
+    for (const { revoked, left } of told) expect(left).toBe(revoked === 100 ? 0 : 100)
     await revoke({ label: 'batch=raced' })
     const rows = await revocations('raced')
     expect([rows.length, rows.filter(({ n }) => n !== 1)]).toEqual([600, []])

@@ -139,13 +139,10 @@ describe('mintmark key', () => {
 
   it('bulk-revoke goes on until none is left', async () => {
     await admin('POST', '/tenants', { id: 'many' })
-    const clients = Array.from({ length: 700 }, (_, index) => ({
-      client_id: `many-${index}`,
-      tenant: 'many',
-      scheme: 'sha256',
-      hash: index.toString(16).padStart(64, '0'),
-    }))
-    await admin('POST', '/imported-clients', { clients })
+    await service.database.asOwner(
+      `INSERT INTO api_keys (id, tenant_id, name, scopes)
+        SELECT 'key_' || lpad(n::text, 16, '0'), 'many', '', '{inference}' FROM generate_series(1, 700) AS n`,
+    )
     const rehearsed = await cli.attempt([
       'key',
       'bulk-revoke',

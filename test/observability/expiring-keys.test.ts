@@ -23,7 +23,7 @@ it('the keys that will expire are counted at the start, and those of them that a
     await mintmark.database.asOwner(`UPDATE api_keys SET ${ended} WHERE id = $1`, [id])
   }
   await mintmark.database.asOwner(
-    "UPDATE api_key_secrets SET last_used_at = now() - CASE key_id WHEN $1 THEN interval '6 days' ELSE interval '8 days' END WHERE key_id IN ($1, $2)",
+    "UPDATE api_keys SET last_used_on = now() AT TIME ZONE 'UTC' - CASE id WHEN $1 THEN interval '6 days' ELSE interval '8 days' END WHERE id IN ($1, $2)",
     [used.id, idle.id],
   )
   const replica = await startReplica(mintmark)
