@@ -81,10 +81,8 @@ function requestBody(route: AdminRoute, body: ZodType, schemas: JsonSchemas): ob
 }
 
 function answersOf(route: AdminRoute, schemas: JsonSchemas): Record<string, object> {
-  const answers = Object.entries(bodiesOf(route))
-  const unchanged = route.method === 'get' && route.preconditions?.includes('If-None-Match')
-  return Object.fromEntries([
-    ...answers.map(([status, body]) => [
+  return Object.fromEntries(
+    Object.entries(bodiesOf(route)).map(([status, body]) => [
       status,
       {
         description: descriptionOf(route, status),
@@ -92,8 +90,7 @@ function answersOf(route: AdminRoute, schemas: JsonSchemas): Record<string, obje
         ...(body !== null && { content: contentOf(body, schemas) }),
       },
     ]),
-    ...(unchanged ? [['304', { description: DESCRIPTIONS[304], headers: headersOf(route, '304') }]] : []),
-  ])
+  )
 }
 
 const DESCRIPTIONS: Record<string, string> = {
@@ -104,8 +101,8 @@ const DESCRIPTIONS: Record<string, string> = {
 }
 const ANSWER_LOST = 'Only for a repetition, when the service died before it could give its first answer.'
 
-const descriptionOf = ({ answers }: AdminRoute, status: string) =>
-  status in answers ? DESCRIPTIONS[status] : ANSWER_LOST
+const descriptionOf = ({ method, answers }: AdminRoute, status: string) =>
+  method === 'post' && !(status in answers) ? ANSWER_LOST : DESCRIPTIONS[status]
 
 const contentOf = (body: ZodType | Lines, schemas: JsonSchemas) =>
   'line' in body
@@ -113,12 +110,13 @@ const contentOf = (body: ZodType | Lines, schemas: JsonSchemas) =>
     : { 'application/json': { schema: schemas.answered(body) } }
 
 /**
- * The bodies of the answers of a route that went well. A POST that is repeated under its key, after the service died
+ * The bodies of the answers of a route that did not go wrong; null: none. A POST that is repeated under its key, after the service died
  * between its commit and its answer, is told what there is to tell.
  */
 export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | null> {
-  const { method, answers } = route
-  if (method !== 'post') return { ...answers }
+  const { method, answers, preconditions } = route
+  const revalidates = method === 'get' && preconditions?.includes('If-None-Match')
+  if (method !== 'post') return { ...answers, ...(revalidates && { 304: null }) }
   const usual = answers[200]
   const remains = remainsOf(route)
   if (remains) return { ...answers, 200: usual ?? remains }
