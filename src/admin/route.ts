@@ -89,6 +89,8 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     const done = key && (await mounting.idempotency.find(key))
     if (!key) return tell(req, res, await perform(definition, req, res))
     if (done) {
+      // Not judged again, but whoever sends one that cannot be read is told so.
+      preconditionOf(definition, req)
       res.set('Idempotency-Replayed', 'true')
       const now = () => mounting.reread(definition, req.params as Params, done.target)
       return tell(req, res, await repeated(done, definition.issuesSecret ?? false, now))

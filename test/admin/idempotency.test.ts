@@ -129,6 +129,27 @@ describe('A POST with an Idempotency-Key', () => {
     expect(again.body.secret).toBeUndefined()
   })
 
+  it('that changed nothing is answered with its object too', async () => {
+    const { keyId } = await mintmark.tenantWithKey()
+    await post(`/keys/${keyId}/disable`, undefined, newKey())
+    const key = newKey()
+    await post(`/keys/${keyId}/disable`, undefined, key)
+    await mintmark.database.asOwner(
+      "UPDATE idempotency_keys SET answer = NULL, created_at = now() - interval '6 s' WHERE key = $1",
+      [key],
+    )
+    const again = await post(`/keys/${keyId}/disable`, undefined, key)
+    expect([again.status, again.body.id, again.body.state]).toEqual([200, keyId, 'disabled'])
+  })
+
+  it('is 400 with an If-Match that cannot be read, when it is repeated too', async () => {
+    const { keyId } = await mintmark.tenantWithKey()
+    const key = newKey()
+    expect((await post(`/keys/${keyId}/disable`, undefined, key)).status).toBe(200)
+    const headers = { 'idempotency-key': key, 'if-match': 'latest' }
+    expect(await admin('POST', `/keys/${keyId}/disable`, undefined, headers)).toMatchObject({ status: 400 })
+  })
+
   it('is a new request after a day', async () => {
     const key = newKey()
     const first = await post('/tenants/acme/keys', { name: 'daily' }, key)

@@ -62,10 +62,15 @@ async function schemathesis(options: string[]): Promise<Events> {
   const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
   const report = join(folder, 'events.ndjson')
   const program = join(cache, 'python', 'bin', 'schemathesis')
-  const child = spawn(program, ['--no-color', ...options, `--report-ndjson-path=${report}`], {
-    cwd: folder,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const settings = new URL('schemathesis.toml', import.meta.url).pathname
+  const child = spawn(
+    program,
+    ['--no-color', `--config-file=${settings}`, ...options, `--report-ndjson-path=${report}`],
+    {
+      cwd: folder,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
   scene.onEnd(() => child.kill())
   await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve)).catch(error => {
     throw new Error('there is no schemathesis: run `bash scripts/install-judges.sh`', { cause: error })

@@ -6,7 +6,8 @@ export type Events = readonly {
       label: string
       cases: Record<string, { value: { method: string; path: string } }>
       checks: Record<string, { name: string; status: string }[]>
-      interactions: Record<string, { response: { status_code: number } | null }>
+      /** Not there where nothing was asked. */
+      interactions?: Record<string, { response: { status_code: number } | null }>
     }
   }
   NonFatalError?: object
@@ -20,13 +21,13 @@ export type Events = readonly {
 export function verdict(events: Events, faults: readonly string[]): { passed: number; failed: number } {
   const scenarios = events.flatMap(({ ScenarioFinished }) => ScenarioFinished?.recorder ?? [])
   const cases = scenarios.flatMap(({ cases, checks, interactions }) =>
-    Object.entries(interactions).map(([id, { response }]) => ({
+    Object.entries(interactions ?? {}).map(([id, { response }]) => ({
       operation: `${cases[id]?.value.method} ${cases[id]?.value.path}`,
       status: response?.status_code ?? 0,
       held: response !== null && (checks[id] ?? []).every(({ status }) => status !== 'failure'),
     })),
   )
-  const errors = events.filter(({ NonFatalError, FatalError }) => NonFatalError || FatalError)
+  const errors = events.filter(({ NonFatalError, FatalError }) => NonFatalError ?? FatalError)
   const byOperation = Map.groupBy(cases, ({ operation }) => operation)
   const broken = [...byOperation].filter(([, those]) => those.some(({ held }) => !held))
   console.log(`\n${cases.length} requests to ${byOperation.size} operations, answered`)
