@@ -9,6 +9,7 @@ import {
   middleKey,
   type ReadPage,
   readCatalogue,
+  recentKeyPage,
   tenantPage,
 } from './directory-repository.ts'
 
@@ -55,8 +56,11 @@ export async function loadCopy(
   const usedSince = index.overflowed ? await latestUse(reader, maxKeys) : null
   const limit = options.serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
   const readKeys = async (from: string, upTo: string | null) => {
-    const page = { upTo, limit, usedSince }
-    for await (const keys of reader((db, after) => keyPage(db, { ...page, after }), from)) {
+    const page = (db: Handle, after: string) =>
+      usedSince === null
+        ? keyPage(db, { after, upTo, limit })
+        : recentKeyPage(db, { after, upTo, limit, usedSince })
+    for await (const keys of reader(page, from)) {
       for (const key of keys) index.put(key)
     }
   }

@@ -27,6 +27,7 @@ import {
 
 /** So that no query takes long. */
 const MOST_FEED_ROWS = 2_000
+const MOST_KEYS_PASSED_OVER = 10_000
 
 export interface ReadPage<T> {
   items: T[]
@@ -41,21 +42,41 @@ export async function middleKey(db: Handle): Promise<string> {
   return onlyRow(rows).middle
 }
 
-/**
- * A page of the usable keys up to a place in the order of creation, or to the end (null). `usedSince`: only those that
- * were used, or made, at that instant (epoch milliseconds) or later.
- */
-export async function keyPage(
-  db: Handle,
-  page: { after: string; upTo: string | null; limit: number; usedSince: number | null },
-): Promise<ReadPage<KnownKey>> {
-  const within = page.upTo === null ? sql`true` : sql`k.seq <= ${page.upTo}::bigint`
-  const recent = page.usedSince === null ? sql`true` : sql`${lastUse} >= ${page.usedSince}::float8`
-  const { rows } =
-    await selectKeys(sql`${usable} AND k.seq > ${page.after}::bigint AND ${within} AND ${recent}
-    ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
+/** The keys of a page: after a place in the order of creation, up to another or to the end (null). */
+interface KeyPage {
+  after: string
+  upTo: string | null
+  limit: number
+}
+
+/** A page of the usable keys. */
+export async function keyPage(db: Handle, page: KeyPage): Promise<ReadPage<KnownKey>> {
+  const { rows } = await selectKeys(sql`${within(page)} ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
   return { items: rows.map(toKey), last: rows.at(-1)?.seq }
 }
+
+/**
+ * A page of the usable keys that were used, or made, at an instant (epoch milliseconds) or later. It passes over no more
+ * than so many others, because where few were used nearly all are: a page may have none and not be the last.
+ */
+export async function recentKeyPage(
+  db: Handle,
+  page: KeyPage & { usedSince: number },
+): Promise<ReadPage<KnownKey>> {
+  const passed = await sql<{
+    last: string
+  }>`SELECT k.seq::text AS last FROM api_keys AS k WHERE ${within(page)}
+    ORDER BY k.seq OFFSET ${MOST_KEYS_PASSED_OVER - 1} LIMIT 1`.execute(db)
+  const last = passed.rows[0]?.last
+  const upTo = last ?? page.upTo
+  const { rows } =
+    await selectKeys(sql`${within({ ...page, upTo })} AND ${lastUse} >= ${page.usedSince}::float8
+    ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
+  return { items: rows.map(toKey), last: rows.length < page.limit ? last : rows.at(-1)?.seq }
+}
+
+const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
+  sql`${usable} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
 
 /** When a secret of the key was last used, or made, in epoch milliseconds. */
 const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
