@@ -14,7 +14,8 @@ import { type Events, verdict } from './verdict.ts'
  *   npm run fuzz-admin -- --seconds 300 --seed 7      for longer, with other requests
  *
  * Schemathesis (scripts/install-judges.sh) makes the requests, one by one and in chains, and holds every answer against
- * the document. Ends with "N passed, N failed", counting operations, and status 1 when an answer was not as documented.
+ * the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when an answer was not
+ * as documented.
  */
 const CHECKS = [
   'not_a_server_error',

@@ -15,8 +15,9 @@ export type Events = readonly {
 }[]
 
 /**
- * How many operations were asked and answered as documented each time, and how many were not. Says what was asked, and
- * what was answered. A fault in the service's log fails too, as does an error of the fuzzer itself.
+ * How many pairs of method and path, documented or not, were answered as they should be each time, and how many were
+ * not. Says what was asked, and what was answered. A fault in the service's log fails too, as does an error of the
+ * fuzzer itself.
  */
 export function verdict(events: Events, faults: readonly string[]): { passed: number; failed: number } {
   const scenarios = events.flatMap(({ ScenarioFinished }) => ScenarioFinished?.recorder ?? [])
@@ -30,7 +31,7 @@ export function verdict(events: Events, faults: readonly string[]): { passed: nu
   const errors = events.filter(({ NonFatalError, FatalError }) => NonFatalError ?? FatalError)
   const byOperation = Map.groupBy(cases, ({ operation }) => operation)
   const broken = [...byOperation].filter(([, those]) => those.some(({ held }) => !held))
-  console.log(`\n${cases.length} requests to ${byOperation.size} operations, answered`)
+  console.log(`\n${cases.length} requests, ${byOperation.size} pairs of method and path, answered`)
   const byStatus = Map.groupBy(cases, ({ status }) => status)
   for (const [status, those] of [...byStatus].sort(([a], [b]) => a - b))
     console.log(`  ${status}: ${those.length}`)
