@@ -250,14 +250,17 @@ describe('mintmark import', () => {
 })
 
 describe('how long a refusal takes does not tell', () => {
-  const typical = async (ask: (time: number) => Promise<JsonAnswer>): Promise<number> => {
-    const took: number[] = []
+  /** Both in turn, so that whatever else the machine does falls on both. */
+  const typical = async (...asks: ((time: number) => Promise<JsonAnswer>)[]): Promise<number[]> => {
+    const took = asks.map((): number[] => [])
     for (let time = 0; time < 9; time++) {
-      const { ms, result } = await timed(() => ask(time))
-      expect(result.status).toBe(401)
-      took.push(ms)
+      for (const [index, ask] of asks.entries()) {
+        const { ms, result } = await timed(() => ask(time))
+        expect(result.status).toBe(401)
+        took[index]?.push(ms)
+      }
     }
-    return took.toSorted((one, other) => one - other)[4] as number
+    return took.map(each => each.toSorted((one, other) => one - other)[4] as number)
   }
 
   it('clients with SHA-256 from those of nobody, where no bcrypt hash was imported', async () => {
@@ -265,8 +268,10 @@ describe('how long a refusal takes does not tell', () => {
     await other.admin('POST', '/tenants', { id: 'acme' })
     const row = { client_id: 'known', tenant: 'acme', scheme: 'sha256', hash: sha256('x').toString('hex') }
     await other.admin('POST', '/imported-clients', { clients: [row] })
-    const known = await typical(() => exchange('known', 'wrong', other))
-    const nobodys = await typical(time => exchange(`nobody-${time}`, 'wrong', other))
+    const [known = 0, nobodys = 0] = await typical(
+      () => exchange('known', 'wrong', other),
+      time => exchange(`nobody-${time}`, 'wrong', other),
+    )
     expect(Math.abs(known - nobodys)).toBeLessThan(10)
     await other.stop()
   })
@@ -279,8 +284,10 @@ describe('how long a refusal takes does not tell', () => {
     )
     for (const { key } of made) await admin('POST', `/keys/${key}/revoke`, {})
     for (const { key } of made) expect((await admin('GET', `/keys/${key}`)).body.state).toBe('revoked')
-    const revoked = await typical(time => exchange(made[time % 3]?.client_id ?? '', 'wrong'))
-    const nobodys = await typical(time => exchange(`nobody-${time}`, 'wrong'))
+    const [revoked = 0, nobodys = 0] = await typical(
+      time => exchange(made[time % 3]?.client_id ?? '', 'wrong'),
+      time => exchange(`nobody-${time}`, 'wrong'),
+    )
     // At the cost that most have here, one comparison is far shorter than one of these.
     expect(revoked / nobodys).toBeLessThan(1.5)
   })
