@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { configurationTable } from '../src/cli/commands/config.ts'
 import { CLAIM_HEADERS } from '../src/gateway/headers.ts'
-import { asPattern, blocksOf, freePort, readReadme, repository, runAll } from './support/readme.ts'
+import { freePort } from './support/free-port.ts'
+import { asPattern, blocksOf, readReadme, repository, runAll } from './support/readme.ts'
 
 const readme = await readReadme()
 const configuration = await readFile(join(repository, 'docs/configuration.md'), 'utf8')
@@ -35,7 +36,7 @@ beforeAll(async () => {
       MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: `${ports.ops}`,
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   await printed(quickstart, 'Serving until Ctrl-C.')
 })
@@ -90,10 +91,14 @@ const here = (text: string) =>
 function printed(child: ChildProcess, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let text = ''
+    let errors = ''
     child.stdout?.on('data', chunk => {
       text += chunk
       if (text.includes(line)) resolve()
     })
-    child.once('exit', () => reject(new Error(`the quickstart ended:\n${text}`)))
+    child.stderr?.on('data', chunk => {
+      errors += chunk
+    })
+    child.once('close', () => reject(new Error(`the quickstart ended: ${errors.trim()}\n${text}`)))
   })
 }

@@ -1,8 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, freePort, mintmark, shell } from './mintmark.ts'
+import { cliOf, mintmark, shell } from './mintmark.ts'
 
 /** Where nobody listens. */
 const closed = await freePort()

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
@@ -80,13 +79,4 @@ export function cliOf(service: TestService) {
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
   const json = async (...args: string[]): Promise<any> => JSON.parse(await run(...args, '-o', 'json'))
   return { env, attempt, run, json }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }

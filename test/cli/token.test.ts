@@ -2,8 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, freePort, type Outcome, shell } from './mintmark.ts'
+import { cliOf, type Outcome, shell } from './mintmark.ts'
 
 const ISSUER = 'https://tokens.example.test'
 /** Where nobody listens. */

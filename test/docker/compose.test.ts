@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { asPattern, blocksOf, freePort, readReadme, repository, runAll } from '../support/readme.ts'
+import { freePort } from '../support/free-port.ts'
+import { asPattern, blocksOf, readReadme, repository, runAll } from '../support/readme.ts'
 
 /**
  * The compose installation, as the README starts and uses it: from nothing to a request that Envoy lets through.

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { freePort } from '../support/readme.ts'
+import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import type { Gateway } from './door-scene.ts'
 

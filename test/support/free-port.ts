@@ -1,10 +1,28 @@
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** A port of `host` that nobody has at this moment. */
+/** Below what Linux (32768), macOS and Windows (49152) hand out by themselves, above what services are known by. */
+const FIRST = 12_000
+const END = 32_000
+
+/**
+ * A port of `host` that nobody has at this moment, for a program that starts later. It is not one of those that the
+ * system gives to whoever asks for any port or opens a connection: the suites beside this one do both all the time,
+ * and would now and then take it before the program does.
+ */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>(resolve => probe.listen(0, host, resolve))
-  const address = probe.address()
-  await new Promise(resolve => probe.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
+  for (;;) {
+    const port = randomInt(FIRST, END)
+    const probe = createServer().listen(port, host)
+    const free = await once(probe, 'listening').then(() => true, isTaken)
+    if (!free) continue
+    await new Promise(resolve => probe.close(resolve))
+    return port
+  }
+}
+
+function isTaken(error: NodeJS.ErrnoException): false {
+  if (error.code !== 'EADDRINUSE') throw error
+  return false
 }

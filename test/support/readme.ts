@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 
 /**
  * The README is executed. Its `sh` blocks run beside a quickstart, its `bash` blocks beside Docker, each language in
@@ -58,14 +57,4 @@ export function asPattern(lines: string[]): RegExp {
   const literal = (part: string) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   const patterns = lines.map(line => line.trim().split('…').map(literal).join('.*'))
   return new RegExp(patterns.join('[\\s\\S]*'))
-}
-
-export function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer()
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
