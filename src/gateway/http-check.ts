@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { ErrorRequestHandler, Express } from 'express'
 import { Unavailable } from '../errors.ts'
-import { answerJson, FIXED_HEADERS } from '../http/answer.ts'
+import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { below, type DirectHandler, directRoutes } from '../http/direct-routes.ts'
 import { directWhenReady, type Readiness, whenReady } from '../http/health.ts'
@@ -19,7 +19,10 @@ const CHECK = '/check'
 const LONGEST_CACHED_SECONDS = 5
 /** The body once more, for nginx, which hands on the headers of a refusal and not its body. */
 const DENIAL_HEADER = 'X-Mintmark-Denial'
-const REMOVED = REMOVED_HEADERS.join(',')
+const ADMITTED = headerList({
+  'Content-Length': '0',
+  'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
+})
 const NO_BODY = Buffer.alloc(0)
 
 /**
@@ -51,15 +54,16 @@ function check(door: Door, readsBody: boolean, now: () => number): DirectHandler
     if (!admitted) return
     const { jwt, claims } = admitted
     const left = Math.floor(claims.exp - now() / 1000) - 1
-    res.writeHead(200, {
-      ...FIXED_HEADERS,
-      'X-Request-Id': eventOf(res).requestId,
-      'Content-Length': 0,
-      Authorization: `Bearer ${jwt}`,
-      ...claimHeaders(claims),
-      'X-Envoy-Auth-Headers-To-Remove': REMOVED,
-      'X-Accel-Expires': String(Math.max(0, Math.min(LONGEST_CACHED_SECONDS, left))),
-    })
+    res.writeHead(200, [
+      ...ADMITTED,
+      'X-Request-Id',
+      eventOf(res).requestId,
+      'Authorization',
+      `Bearer ${jwt}`,
+      ...Object.entries(claimHeaders(claims)).flat(),
+      'X-Accel-Expires',
+      String(Math.max(0, Math.min(LONGEST_CACHED_SECONDS, left))),
+    ])
     res.end()
   }
 }
@@ -109,7 +113,7 @@ function send(res: ServerResponse, refusal: Denial): void {
   event.fields.error = refusal.code
   if (refusal.status === 503) event.error = refusal.cause
   const body = JSON.stringify(denialBody(refusal))
-  answerJson(res, refusal.status, body, { ...refusal.headers, [DENIAL_HEADER]: body })
+  answerJson(res, refusal.status, body, headerList({ ...refusal.headers, [DENIAL_HEADER]: body }))
 }
 
 /** What is wrong with the request itself is 403 here, whatever HTTP calls it: gateways know no other refusal. */
@@ -133,5 +137,5 @@ const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
   }
   const refusal = denial('invalid_request', { detail: error.message })
   eventOf(res).fields.error = refusal.code
-  answerJson(res, error.status, JSON.stringify(denialBody(refusal)), error.headers)
+  answerJson(res, error.status, JSON.stringify(denialBody(refusal)), headerList(error.headers))
 }

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import { answerJson, answerNotModified, namesEtag } from '../http/answer.ts'
+import { answerJson, answerNotModified, headerList, namesEtag } from '../http/answer.ts'
 import type { DirectHandler } from '../http/direct-routes.ts'
 import { RequestError } from '../http/request-error.ts'
 import type { KeyRing } from '../signing-keys/jwks.ts'
@@ -35,17 +35,23 @@ export function metadata(issuer: string, ring: () => KeyRing): RequestHandler {
 
 /** The JWK Set. `maxAgeSeconds` is how long a verifier may keep it: well under the publish lead. */
 export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): DirectHandler {
+  let last = { etag: '', maxAge: 0, headers: headerList() }
   return (req, res) => {
     const { jwks, etag } = ring()
-    const headers = {
-      'Cache-Control': `public, max-age=${maxAgeSeconds()}`,
-      'Access-Control-Allow-Origin': '*',
-      ETag: etag,
-    }
-    if (namesEtag(req.headers['if-none-match'], etag)) answerNotModified(res, headers)
-    else answerJson(res, 200, jwks, headers)
+    const maxAge = maxAgeSeconds()
+    if (last.etag !== etag || last.maxAge !== maxAge)
+      last = { etag, maxAge, headers: jwksHeaders(etag, maxAge) }
+    if (namesEtag(req.headers['if-none-match'], etag)) answerNotModified(res, last.headers)
+    else answerJson(res, 200, jwks, last.headers)
   }
 }
+
+const jwksHeaders = (etag: string, maxAge: number) =>
+  headerList({
+    'Cache-Control': `public, max-age=${maxAge}`,
+    'Access-Control-Allow-Origin': '*',
+    ETag: etag,
+  })
 
 /** One published key as SubjectPublicKeyInfo in PEM. */
 export function pem(ring: () => KeyRing, maxAgeSeconds: () => number): RequestHandler {

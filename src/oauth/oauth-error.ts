@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ErrorRequestHandler } from 'express'
 import { Unavailable } from '../errors.ts'
-import { answerJson } from '../http/answer.ts'
+import { answerJson, headerList } from '../http/answer.ts'
 import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { AudiencesDisagree } from '../tokens/token-issuer.ts'
@@ -84,5 +84,5 @@ export function refuse(thrown: unknown, res: ServerResponse): void {
   if (error.status >= 500) event.error = error.cause ?? error
   else event.fields.detail = error.message
   const body = JSON.stringify({ error: error.code, error_description: error.message })
-  answerJson(res, error.status, body, { Pragma: 'no-cache', ...error.headers })
+  answerJson(res, error.status, body, headerList({ Pragma: 'no-cache', ...error.headers }))
 }

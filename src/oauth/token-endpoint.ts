@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Authentication, Authenticator, Caller, Refusal } from '../api-keys/authenticator.ts'
 import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
-import { answerJson } from '../http/answer.ts'
+import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import type { DirectHandler } from '../http/direct-routes.ts'
 import { eventOf } from '../http/request-context.ts'
@@ -12,6 +12,8 @@ import { OAuthError } from './oauth-error.ts'
 import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
 
 const LONGEST_FORM_BYTES = 16_384
+/** RFC 6749 §5.1, beside `Cache-Control: no-store`. */
+const HEADERS = headerList({ Pragma: 'no-cache' })
 
 /**
  * oauth/ is the front door: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
@@ -111,5 +113,5 @@ function respond(res: ServerResponse, token: AccessToken): void {
   fields.kid = token.kid
   // A compact JWS needs no escaping, and looking for what does takes as long as finding the caller.
   const rest = JSON.stringify({ token_type: 'Bearer', expires_in: token.expiresIn, scope: token.scope })
-  answerJson(res, 200, `{"access_token":"${token.jwt}",${rest.slice(1)}`, { Pragma: 'no-cache' })
+  answerJson(res, 200, `{"access_token":"${token.jwt}",${rest.slice(1)}`, HEADERS)
 }
