@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { Unavailable } from '../errors.ts'
+import type { Distribution } from './distribution.ts'
 
 /** One line of a metric that has labels. A label's values come from a fixed list, never from what a client sent. */
 interface Sample {
@@ -8,12 +9,17 @@ interface Sample {
   value: number | undefined
 }
 
+/** The lines of a histogram with these labels. */
+interface Distributed {
+  labels: Readonly<Record<string, string>>
+  distribution: Distribution
+}
+
 type Reading = number | boolean | undefined | readonly Sample[]
 
 /**
  * The metrics of one process, in the names and units of Prometheus (https://prometheus.io/docs/practices/naming/).
- * Nobody pushes into them: whoever has something to tell keeps a plain number, and it is read when somebody scrapes.
- * Only histograms are written to.
+ * Nobody pushes into them: whoever has something to tell keeps plain numbers, and they are read when somebody scrapes.
  */
 export class Metrics {
   readonly #registry = new Registry()
@@ -50,26 +56,50 @@ export class Metrics {
     })
   }
 
-  /** `buckets` are upper bounds, ascending. */
-  histogram<Label extends string>(
-    name: string,
-    help: string,
-    labels: readonly Label[],
-    buckets: readonly number[],
-  ): Histogram<Label> {
-    return new Histogram({
-      name,
-      help,
-      labelNames: [...labels],
-      buckets: [...buckets],
-      registers: [this.#registry],
-    })
+  histogram(name: string, help: string, read: () => readonly Distributed[], labels: readonly string[]): void {
+    this.#registry.registerMetric(new ReadHistogram(name, help, read, labels))
   }
 
   /** All of them, in the text format of Prometheus. */
   render(): Promise<string> {
     return this.#registry.metrics()
   }
+}
+
+/** A histogram that keeps nothing itself: prom-client's takes longer to observe a request than some take to answer. */
+class ReadHistogram extends Histogram {
+  readonly #about: { name: string; help: string; type: string; aggregator: string }
+  readonly #read: () => readonly Distributed[]
+
+  constructor(name: string, help: string, read: () => readonly Distributed[], labels: readonly string[]) {
+    super({ name, help, labelNames: [...labels], registers: [] })
+    this.#about = { name, help, type: 'histogram', aggregator: 'sum' }
+    this.#read = read
+  }
+
+  /** What the registry asks a histogram for, and what `get` makes its answer of. */
+  async getForPromString() {
+    return { ...this.#about, values: this.#read().flatMap(each => linesOf(this.#about.name, each)) }
+  }
+}
+
+/** Each bucket counts what the ones before it count, too. */
+function linesOf(name: string, { labels: sharedLabels, distribution: { bounds, counts, sum } }: Distributed) {
+  let count = 0
+  const buckets = counts.map((more, bucket) => {
+    count += more
+    return {
+      metricName: `${name}_bucket`,
+      sharedLabels,
+      labels: { le: bounds[bucket] ?? '+Inf' },
+      value: count,
+    }
+  })
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, sharedLabels, labels: {}, value: sum },
+    { metricName: `${name}_count`, sharedLabels, labels: {}, value: count },
+  ]
 }
 
 /** Counts by name, as the samples of a metric with one label. */
