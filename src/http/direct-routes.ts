@@ -1,10 +1,10 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { logWhenOver } from './access-log.ts'
+import { logRequest } from './access-log.ts'
 import { openEvent } from './request-context.ts'
 import { ambiguity, type ListenerOptions } from './server.ts'
 
 /** Answers a request, or throws. */
-export type DirectHandler = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
+export type DirectHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void> | undefined
 
 export interface DirectRoute {
   /** Its name in logs and metrics: the path that is sent, or what all paths that are sent begin with. */
@@ -37,11 +37,11 @@ export function directRoutes(
     const event = openEvent(req, res, options)
     event.route = route.path
     event.polled = route.polled ?? false
-    logWhenOver(req, res, options)
-    answer(route.handle, req, res).catch(thrown => {
-      if (res.headersSent) res.destroy()
-      else route.refuse(thrown, res)
-    })
+    const started = options.clock.monotonicMs()
+    const over = () => logRequest(req, res, options, { started, answered: !res.destroyed })
+    const pending = answer(route, req, res)
+    if (pending === undefined) over()
+    else void pending.then(over)
   }
 }
 
@@ -59,8 +59,17 @@ export function below(route: DirectRoute): FindRoute {
   return (_method, path) => (path === route.path || path.startsWith(beginning) ? route : undefined)
 }
 
-async function answer(handle: DirectHandler, req: IncomingMessage, res: ServerResponse): Promise<void> {
+/** Never throws, never rejects. A handler that waits for nothing has answered when this returns. */
+function answer(route: DirectRoute, req: IncomingMessage, res: ServerResponse): Promise<void> | void {
+  const refuse = (thrown: unknown) => {
+    if (res.headersSent) res.destroy()
+    else route.refuse(thrown, res)
+  }
   const refused = ambiguity(req)
-  if (refused) throw refused
-  await handle(req, res)
+  if (refused) return refuse(refused)
+  try {
+    return route.handle(req, res)?.catch(refuse)
+  } catch (thrown) {
+    refuse(thrown)
+  }
 }
