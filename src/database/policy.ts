@@ -33,8 +33,8 @@ export function signingAlgFor(
   policy: Pick<Policy, 'signingAlg' | 'audienceSigningAlgs'>,
   audiences: readonly string[],
 ): SigningAlg | undefined {
-  const asked = new Map(Object.entries(policy.audienceSigningAlgs))
-  const chosen = new Set(audiences.flatMap(name => asked.get(name) ?? []))
-  if (chosen.size > 1) return undefined
-  return [...chosen][0] ?? policy.signingAlg
+  const { audienceSigningAlgs: algs, signingAlg } = policy
+  const chosen = audiences.filter(name => Object.hasOwn(algs, name)).map(name => algs[name])
+  if (chosen.some(alg => alg !== chosen[0])) return undefined
+  return chosen[0] ?? signingAlg
 }

@@ -5,6 +5,7 @@ import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
+const NO_BODY = Buffer.alloc(0)
 
 /** Reads the whole body as bytes, at most `limit`, into `req.body`, unless it is there already. Compressed bodies are refused, not inflated. */
 export function rawBody(limit: number): RequestHandler[] {
@@ -24,6 +25,8 @@ export async function readBody(req: IncomingMessage, limit: number): Promise<Buf
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
+  // A request that announces no body: Node is told to leave out the events of one (http/server.ts).
+  if (req.readableEnded) return NO_BODY
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
@@ -39,17 +42,18 @@ export async function readBody(req: IncomingMessage, limit: number): Promise<Buf
 
 /** The media type of a Content-Type header, lower-cased; '' when there is none, or its charset is not UTF-8. */
 export function mediaType(contentType: string | undefined): string {
-  const [type = '', ...parameters] = (contentType ?? '').split(';').map(part => part.trim().toLowerCase())
+  if (!contentType?.includes(';')) return (contentType ?? '').trim().toLowerCase()
+  const [type = '', ...parameters] = contentType.split(';').map(part => part.trim().toLowerCase())
   const foreign = parameters.some(part => part.startsWith('charset=') && !/^charset="?utf-8"?$/.test(part))
   return foreign ? '' : type
 }
 
 /**
- * application/x-www-form-urlencoded, strictly: UTF-8, whole percent escapes, no NUL. Every value of every name, in
+ * application/x-www-form-urlencoded, strictly: UTF-8, whole percent escapes, no NUL. All names and values in their
  * order, so that repetition can be seen. @throws {RequestError} 400
  */
-export function parseForm(body: unknown): Map<string, string[]> {
-  const form = new Map<string, string[]>()
+export function parseForm(body: unknown): (readonly [name: string, value: string])[] {
+  const form: (readonly [string, string])[] = []
   const pairs = utf8(body).split('&', MOST_PARAMETERS + 1)
   if (pairs.length > MOST_PARAMETERS) throw new RequestError(400, 'The form has too many parameters.')
   for (const pair of pairs) {
@@ -59,7 +63,7 @@ export function parseForm(body: unknown): Map<string, string[]> {
     const value = formDecode(equals < 0 ? '' : pair.slice(equals + 1))
     if (name === undefined || value === undefined)
       throw new RequestError(400, 'The form is not well encoded.')
-    form.set(name, [...(form.get(name) ?? []), value])
+    form.push([name, value])
   }
   return form
 }

@@ -51,6 +51,8 @@ export class Listener {
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       maxHeaderSize: 16_384,
+      // No stream of a body where none was announced: `readableEnded` is true from the start.
+      optimizeEmptyRequests: true,
     })
     closeInTurns(server)
     const listener = new Listener(name, server, clock)

@@ -23,7 +23,10 @@ export interface TokenRequest {
 }
 
 /** May be given more than once (RFC 8707 §2); everything else may not (RFC 6749 §3.2). */
-const REPEATABLE = new Set(['resource'])
+const REPEATABLE = 'resource'
+
+/** What a parameter was given, which is not ''. */
+type Form = ReadonlyMap<string, string | undefined>
 
 const FORM = 'application/x-www-form-urlencoded'
 /** RFC 6749 Appendix A.4. */
@@ -42,28 +45,29 @@ export function parseTokenRequest(req: {
   if (mediaType(req.headers['content-type']) !== FORM) {
     throw new OAuthError('invalid_request', `The Content-Type must be ${FORM}, in UTF-8.`)
   }
-  const form = singleValues(parseForm(req.body))
-  const grantType = parseGrantType(form.get('grant_type')?.[0])
+  const { form, resources } = singleValues(parseForm(req.body))
+  const grantType = parseGrantType(form.get('grant_type'))
   return {
     grantType,
     ...parseCredential(req.headers.authorization, form),
-    scopes: parseScope(form.get('scope')?.[0]),
-    audience: form.get('audience')?.[0],
-    resources: (form.get('resource') ?? []).map(parseResource),
+    scopes: parseScope(form.get('scope')),
+    audience: form.get('audience'),
+    resources: resources.map(parseResource),
   }
 }
 
 /** RFC 6749 §3.2: parameters without a value are treated as if they were omitted; none may be repeated. */
-function singleValues(form: Map<string, string[]>): Map<string, string[]> {
-  const given = new Map<string, string[]>()
-  for (const [name, values] of form) {
-    if (values.length > 1 && !REPEATABLE.has(name)) {
+function singleValues(pairs: ReturnType<typeof parseForm>): { form: Form; resources: string[] } {
+  const given = new Map<string, string | undefined>()
+  const resources: string[] = []
+  for (const [name, value] of pairs) {
+    if (name === REPEATABLE) {
+      if (value !== '') resources.push(value)
+    } else if (given.has(name)) {
       throw new OAuthError('invalid_request', 'A parameter is there more than once.')
-    }
-    const present = values.filter(value => value !== '')
-    if (present.length > 0) given.set(name, present)
+    } else given.set(name, value === '' ? undefined : value)
   }
-  return given
+  return { form: given, resources }
 }
 
 function parseGrantType(given: string | undefined): GrantType {
@@ -75,14 +79,14 @@ function parseGrantType(given: string | undefined): GrantType {
 
 function parseCredential(
   authorization: string | undefined,
-  form: Map<string, string[]>,
+  form: Form,
 ): { method: AuthenticationMethod; credential: Credential } {
-  const clientId = form.get('client_id')?.[0]
+  const clientId = form.get('client_id')
   // Keys are read from files, and those end with a newline: no key contains one.
-  const secret = form.get('client_secret')?.[0]?.replace(/\r?\n$/, '')
-  const assertion = form.has('client_assertion') || form.has('client_assertion_type')
-  const ways = [authorization !== undefined, secret !== undefined, assertion].filter(Boolean).length
-  if (ways > 1) {
+  const secret = form.get('client_secret')?.replace(/\r?\n$/, '')
+  const assertion = form.get('client_assertion') ?? form.get('client_assertion_type')
+  const ways = [authorization, secret, assertion].filter(way => way !== undefined)
+  if (ways.length > 1) {
     // RFC 6749 §2.3: more than one way to authenticate must not be used in a request.
     throw new OAuthError(
       'invalid_request',

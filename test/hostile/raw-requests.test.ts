@@ -103,6 +103,21 @@ describe('a request that is too much is refused', () => {
     expect(ms).toBeLessThan(1_000)
   })
 
+  it.each([
+    ['public', '/oauth/token', 400],
+    ['admin', '/admin/v1/tenants', 401],
+    ['gateway', '/check/v1/models', 401],
+    ['gateway', '/check/v1/chat/completions', 401],
+  ] as const)(
+    'no body, and none announced, on the %s listener: an answer at once to %s',
+    async (of, path, status) => {
+      const head = lines(`POST ${path} HTTP/1.1`, 'Host: x', FORM)
+      const { ms, result } = await timed(() => rawHttp(mintmark.service.urls[of], head))
+      expect(result.status).toBe(status)
+      expect(ms).toBeLessThan(2_000)
+    },
+  )
+
   it('a body that is announced as 16 MB: 413, without waiting for it', async () => {
     const head = lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, `Content-Length: ${16 * 2 ** 20}`)
     expect((await rawHttp(mintmark.service.urls.public, head)).status).toBe(413)
