@@ -41,7 +41,7 @@ const postgres = await startPostgres()
 const made = new Map<number, ReturnType<typeof makeInstallation>>()
 const bench: Bench = {
   directory,
-  pace: quick ? { rounds: 1, seconds: 2 } : { rounds: 3, seconds: 4 },
+  pace: quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 4 },
   sizes: quick ? [1, 1_000, 10_000] : [1, 1_000, 100_000, 250_000, 1_000_000],
   exchanges: quick ? 20_000 : 1_000_000,
   installation: keys => {

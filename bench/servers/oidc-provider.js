@@ -3,12 +3,20 @@ import Provider from 'oidc-provider'
 
 /**
  * panva's node-oidc-provider as its documentation sets it up: client_credentials, JWT access tokens signed with ES256,
- * its own in-memory adapter, no log. It is given fewer claims to sign than Mintmark signs.
+ * its own in-memory adapter, no log. Its tokens have the claims of the others' (`ceiling.ts`).
  *
  *   node oidc-provider.js <client_id> <client_secret>
  */
 const [, , client_id, client_secret] = process.argv
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const rights = {
+  tenant: 't1',
+  tier: 'standard',
+  priority: '0',
+  models: Array.from({ length: 20 }, (_, n) => `model-${n + 1}`),
+  adapters: [],
+  adapter_list: 'none',
+}
 const provider = new Provider('http://127.0.0.1', {
   clients: [
     {
@@ -23,6 +31,7 @@ const provider = new Provider('http://127.0.0.1', {
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] },
   scopes: ['inference'],
   ttl: { ClientCredentials: 300 },
+  extraTokenClaims: () => rights,
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
