@@ -48,6 +48,7 @@ export async function applyLoad(server: ServerProcess, load: Load): Promise<Meas
     '--',
     load.credentials ?? '-',
     load.purpose ?? 'exchange',
+    String(connections),
   ])
   const used = server.cpuMicros() - before
   server.truncateLog()

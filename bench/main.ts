@@ -11,7 +11,7 @@ import { type Bench, PARTS } from './tables.ts'
 /**
  * bench/ measures Mintmark beside what the machine allows and beside another issuer, all in one run on one machine:
  *
- *   npm run bench                          all of it, about eight minutes, into docs/performance.md and beside it
+ *   npm run bench                          all of it, about twenty minutes, into docs/performance.md and beside it
  *   npm run bench -- --quick               a minute, to see that it runs; writes nothing
  *   npm run bench -- --only comparison     one of the tables, into the page
  *
