@@ -1,6 +1,7 @@
 import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { CLAIMS } from './claims.ts'
 
 /**
  * What the machine allows: a bare node:http server that does what an exchange cannot do without (read the form and
@@ -17,15 +18,7 @@ const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const keyId = `key_${apiKey.slice(4, 20)}`
 const known = new Map([[digest(apiKey), keyId]])
 const header = encode({ alg: 'ES256', kid: randomBytes(32).toString('base64url'), typ: 'at+jwt' })
-const rights = {
-  scope: 'inference',
-  tenant: 't1',
-  tier: 'standard',
-  priority: '0',
-  models: Array.from({ length: 20 }, (_, n) => `model-${n + 1}`),
-  adapters: [],
-  adapter_list: 'none',
-}
+const rights = { scope: 'inference', ...CLAIMS }
 
 const server = createServer((req, res) => {
   if (req.method === 'GET') return void res.writeHead(200, headersOfJwks).end(jwks)

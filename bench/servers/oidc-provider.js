@@ -1,22 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto'
 import Provider from 'oidc-provider'
+import { CLAIMS } from './claims.ts'
 
 /**
  * panva's node-oidc-provider as its documentation sets it up: client_credentials, JWT access tokens signed with ES256,
- * its own in-memory adapter, no log. Its tokens have the claims of the others' (`ceiling.ts`).
+ * its own in-memory adapter, no log. Its tokens have the claims of the others'.
  *
  *   node oidc-provider.js <client_id> <client_secret>
  */
 const [, , client_id, client_secret] = process.argv
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const rights = {
-  tenant: 't1',
-  tier: 'standard',
-  priority: '0',
-  models: Array.from({ length: 20 }, (_, n) => `model-${n + 1}`),
-  adapters: [],
-  adapter_list: 'none',
-}
 const provider = new Provider('http://127.0.0.1', {
   clients: [
     {
@@ -31,7 +24,7 @@ const provider = new Provider('http://127.0.0.1', {
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] },
   scopes: ['inference'],
   ttl: { ClientCredentials: 300 },
-  extraTokenClaims: () => rights,
+  extraTokenClaims: () => CLAIMS,
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
