@@ -1,5 +1,5 @@
-import { loadCopy } from '../src/api-keys/directory-load.ts'
 import { Database } from '../src/database/database.ts'
+import { loadCopy } from '../src/directory/directory-load.ts'
 import { createLogger } from '../src/system/logger.ts'
 
 /**

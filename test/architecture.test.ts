@@ -3,34 +3,35 @@ import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 /**
- * The shape of src, held by the machine. Layers, lowest first: a file may import from its own layer's folder and
- * from layers above it in this list. `|` in the design's table means "never each other".
+ * The rooms of src, lowest row first: a file imports from its own row and from the rows above it in this list, never
+ * from below. docs/architecture.md shows them.
  */
-const LAYERS: string[][] = [
+const ROWS: string[][] = [
   ['errors', 'system'],
-  ['config', 'database'],
-  ['audit'],
-  ['idempotency'],
+  ['config', 'database', 'embedded-postgres'],
+  ['installation', 'audit', 'idempotency'],
   ['tenants'],
-  ['api-keys', 'signing-keys'],
-  ['admin-tokens'],
-  ['tokens'],
+  ['api-keys', 'signing-keys', 'admin-tokens'],
+  ['directory'],
+  ['authentication', 'tokens'],
   ['http'],
   ['oauth', 'admin', 'gateway'],
-  ['readiness', 'maintenance', 'listeners', 'service-metrics', 'service'],
-  ['launch', 'main', 'cli'],
+  ['service'],
+  ['main', 'cli'],
 ]
-/** Folders of one layer that must not know each other. */
-const STRANGERS = new Set(['oauth', 'admin', 'gateway', 'api-keys', 'signing-keys'])
+/** Transports never import each other. */
+const APART = new Set(['oauth', 'admin', 'gateway'])
+/** Rooms that import nothing of ours but errors and system. */
+const ALONE = new Set(['database', 'embedded-postgres'])
 
-/** Who may import an outside package. Whatever is not named here, nobody may. */
+/** The owners of each outside package. A package that is not named here is imported nowhere in src. */
 const PACKAGES: Record<string, RegExp> = {
-  bcrypt: /^api-keys\/imported-secrets/,
-  jose: /^(signing-keys\/|tokens\/|audit\/audit-checkpoint)/,
+  bcrypt: /^api-keys\/imported-hash/,
+  jose: /^(signing-keys|tokens)\/|^audit\/audit-checkpoint/,
   express: /^(http|oauth|admin|gateway)\//,
   kysely:
-    /^(database\/|audit\/.*-repository|(idempotency|tenants|api-keys|admin-tokens|signing-keys)\/.*(-repository|directory)\.ts$)/,
-  pg: /^database\//,
+    /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+  pg: /^(database|embedded-postgres)\//,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
   'prom-client': /^system\/metrics/,
@@ -39,6 +40,8 @@ const PACKAGES: Record<string, RegExp> = {
   yaml: /^cli\//,
   '@grpc': /^gateway\/grpc-/,
 }
+const LONGEST_FILE_LINES = 300
+const MOST_FILES_IN_A_ROOM = 30
 
 /** Transports speak to services, not to tables. */
 const TRANSPORTS = /^(oauth|admin|gateway|http)\//
@@ -48,7 +51,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(nam
 const texts = new Map(files.map(name => [name, readFileSync(join(src, name), 'utf8')]))
 
 const folderOf = (file: string) => file.split('/')[0]?.replace(/\.ts$/, '') ?? ''
-const layerOf = (file: string) => LAYERS.findIndex(layer => layer.includes(folderOf(file)))
+const rowOf = (file: string) => ROWS.findIndex(row => row.includes(folderOf(file)))
 
 function importsOf(file: string): { specifier: string; target: string | undefined }[] {
   const text = texts.get(file) ?? ''
@@ -69,23 +72,30 @@ function violations(
 }
 
 describe('src', () => {
-  it('has files to check, and each belongs to a layer', () => {
+  it('has files to check, and each belongs to a row', () => {
     expect(files.length).toBeGreaterThan(40)
-    expect(files.filter(file => layerOf(file) < 0)).toEqual([])
+    expect(files.filter(file => rowOf(file) < 0)).toEqual([])
   })
 
-  it('imports only from its own layer and the layers above', () => {
-    expect(violations((file, target) => target !== undefined && layerOf(target) > layerOf(file))).toEqual([])
+  it('imports from its own row and the rows above it only', () => {
+    expect(violations((file, target) => target !== undefined && rowOf(target) > rowOf(file))).toEqual([])
   })
 
-  it('keeps strangers apart', () => {
-    const apart = (file: string, target: string | undefined) =>
+  it('keeps transports apart', () => {
+    const crosses = (file: string, target: string | undefined) =>
       target !== undefined &&
-      layerOf(file) === layerOf(target) &&
       folderOf(file) !== folderOf(target) &&
-      STRANGERS.has(folderOf(file)) &&
-      STRANGERS.has(folderOf(target))
-    expect(violations(apart)).toEqual([])
+      APART.has(folderOf(file)) &&
+      APART.has(folderOf(target))
+    expect(violations(crosses)).toEqual([])
+  })
+
+  it('keeps what speaks to Postgres free of the rest', () => {
+    const leaves = (file: string, target: string | undefined) =>
+      target !== undefined &&
+      ALONE.has(folderOf(file)) &&
+      ![folderOf(file), 'errors', 'system'].includes(folderOf(target))
+    expect(violations(leaves)).toEqual([])
   })
 
   it('has no import cycles', () => {
@@ -113,7 +123,7 @@ describe('src', () => {
     ['the environment', /process\.env/],
   ])('reads %s only where it is meant to come in', (what, pattern) => {
     // The embedded database hands PATH on to its programs, and refuses production once more.
-    const allowed = what === 'the environment' ? /^(main\.ts|cli\/|database\/embedded)/ : /^system\//
+    const allowed = what === 'the environment' ? /^(main\.ts|cli\/|embedded-postgres\/)/ : /^system\//
     const found = files.filter(file => !allowed.test(file) && pattern.test(texts.get(file) ?? ''))
     expect(found).toEqual([])
   })
@@ -129,8 +139,15 @@ describe('src', () => {
   })
 
   it('keeps files short enough to read in one go', () => {
-    const long = files.filter(file => (texts.get(file) ?? '').split('\n').length > 300)
-    expect(long).toEqual([])
+    const lines = (file: string) => (texts.get(file) ?? '').trimEnd().split('\n').length
+    expect(files.filter(file => lines(file) > LONGEST_FILE_LINES)).toEqual([])
+  })
+
+  it('keeps rooms small enough to know', () => {
+    const counts = Map.groupBy(files, file => dirname(file))
+    expect(
+      [...counts].filter(([, { length }]) => length > MOST_FILES_IN_A_ROOM).map(([room]) => room),
+    ).toEqual([])
   })
 })
 

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { SIGNING_ALGS } from '../config/config.ts'
 import { AUDIENCE } from '../config/formats.ts'
 import {
   keysPerAlg,
@@ -9,11 +8,12 @@ import {
   retentionSeconds,
   SHORTEST_ROTATION_INTERVAL_SECONDS,
 } from '../config/rotation-policy.ts'
+import { SIGNING_ALGS } from '../config/signing-alg.ts'
 import type { Database } from '../database/database.ts'
-import { type Installation, readInstallation } from '../database/installation.ts'
-import { type Policy, policyVersion, publishedAlgs } from '../database/policy.ts'
-import type { Replica, Replicas } from '../database/replicas.ts'
-import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../database/secret-use.ts'
+import { type Installation, readInstallation } from '../installation/installation.ts'
+import { type Policy, policyVersion, publishedAlgs } from '../installation/policy.ts'
+import type { Replica, Replicas } from '../installation/replicas.ts'
+import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../installation/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { ok } from './answer.ts'

@@ -1,5 +1,5 @@
 import type { Handle } from '../database/database.ts'
-import type { ImportedHash } from './imported-client.ts'
+import type { ImportedHash } from './imported-hash.ts'
 
 export interface StoredImport extends ImportedHash {
   clientId: string

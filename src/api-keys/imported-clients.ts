@@ -2,15 +2,15 @@ import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
-import { readInstallation } from '../database/installation.ts'
 import { type Fault, Invalid } from '../errors.ts'
+import { readInstallation } from '../installation/installation.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { type ApiKeySettings, randomId } from './api-key.ts'
 import { insertApiKeys } from './api-key-repository.ts'
-import { type ImportedHash, parseHash } from './imported-client.ts'
 import { findImported, insertImported, type StoredImport } from './imported-client-repository.ts'
+import { type ImportedHash, parseHash } from './imported-hash.ts'
 import {
   defaultKeySettings,
   type KeyPatch,

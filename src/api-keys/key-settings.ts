@@ -1,5 +1,5 @@
-import type { Policy } from '../database/policy.ts'
 import type { Fault } from '../errors.ts'
+import type { Policy } from '../installation/policy.ts'
 import { type LabelsPatch, labelFaults, mergedLabels } from '../tenants/labels.ts'
 import { type MergePatch, merged } from '../tenants/merge-patch.ts'
 import type { Tenant } from '../tenants/tenant.ts'

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts'
-import { readInstallation } from '../database/installation.ts'
 import type { Page, PageRequest } from '../database/page.ts'
+import { readInstallation } from '../installation/installation.ts'
 import type { Logger } from '../system/logger.ts'
 import type { AuditRow, ChainHead } from './audit-chain.ts'
 import type { CheckpointSigner } from './audit-checkpoint.ts'

@@ -10,9 +10,7 @@ import {
   SHORTEST_PUBLISH_LEAD_SECONDS,
   SHORTEST_ROTATION_INTERVAL_SECONDS,
 } from './rotation-policy.ts'
-
-export const SIGNING_ALGS = ['ES256', 'RS256', 'PS256', 'EdDSA'] as const
-export type SigningAlg = (typeof SIGNING_ALGS)[number]
+import { SIGNING_ALGS, type SigningAlg } from './signing-alg.ts'
 
 interface Address {
   host: string

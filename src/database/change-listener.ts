@@ -4,8 +4,8 @@ import { inTime } from '../system/deadline.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
+import { leaveWithoutWaiting } from './close-promptly.ts'
 import type { Database } from './database.ts'
-import { leaveWithoutWaiting } from './goodbye.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const PROBE_TIMEOUT_MS = 2_000

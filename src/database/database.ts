@@ -3,8 +3,8 @@ import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
 import type { Change } from './change.ts'
-import { databaseUnavailable, isConnectionFault, toDomainError } from './constraint.ts'
-import { leaveWithoutWaiting } from './goodbye.ts'
+import { leaveWithoutWaiting } from './close-promptly.ts'
+import { databaseUnavailable, isConnectionFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories take whichever they are given. */

@@ -1,6 +1,6 @@
-import type { Authenticator, Caller } from '../api-keys/authenticator.ts'
-import type { KeyStanding, TokenHolder } from '../api-keys/key-standing.ts'
+import type { Authenticator, Caller } from '../authentication/authenticator.ts'
 import type { GatewayModel } from '../config/gateway-config.ts'
+import type { KeyStanding, TokenHolder } from '../directory/key-standing.ts'
 import { Unavailable } from '../errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import type { MintedTokens } from '../tokens/minted-tokens.ts'

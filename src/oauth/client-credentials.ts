@@ -1,4 +1,4 @@
-import type { Caller } from '../api-keys/authenticator.ts'
+import type { Caller } from '../authentication/authenticator.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { TokenRequest } from './token-request.ts'
 

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Refusal } from '../api-keys/authenticator.ts'
+import type { Refusal } from '../authentication/authenticator.ts'
 import { eventOf } from '../http/request-context.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
 

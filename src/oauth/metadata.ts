@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import { answerJson, answerNotModified, headerList, namesEtag } from '../http/answer.ts'
 import type { DirectHandler } from '../http/direct-routes.ts'
 import { RequestError } from '../http/request-error.ts'
-import type { KeyRing } from '../signing-keys/jwks.ts'
+import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { GRANT_TYPES } from './token-request.ts'
 
 export const PATHS = {

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import type { Authentication, Authenticator, Caller, Refusal } from '../api-keys/authenticator.ts'
-import type { DeferredWrites } from '../api-keys/deferred-writes.ts'
+import type { Authentication, Authenticator, Caller, Refusal } from '../authentication/authenticator.ts'
+import type { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import type { DirectHandler } from '../http/direct-routes.ts'

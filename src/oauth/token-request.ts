@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Credential } from '../api-keys/authenticator.ts'
+import type { Credential } from '../authentication/authenticator.ts'
 import { formDecode, mediaType, parseForm } from '../http/body.ts'
 import { OAuthError } from './oauth-error.ts'
 

@@ -1,9 +1,9 @@
-import { FallbackLookup } from '../api-keys/fallback-lookup.ts'
-import { Follower } from '../api-keys/follower.ts'
-import { KeyStandings } from '../api-keys/key-standings.ts'
-import { ReplicaDirectory } from '../api-keys/replica-directory.ts'
 import type { Config } from '../config/config.ts'
 import { ChangeListener } from '../database/change-listener.ts'
+import { FallbackLookup } from '../directory/fallback-lookup.ts'
+import { Follower } from '../directory/follower.ts'
+import { KeyStandings } from '../directory/key-standings.ts'
+import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import type { Storage, System } from './storage.ts'
 
 export type FollowedDirectory = ReturnType<typeof followDirectory>

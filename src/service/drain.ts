@@ -1,5 +1,5 @@
-import type { Listeners } from '../listeners.ts'
 import { inTime } from '../system/deadline.ts'
+import type { Listeners } from './listeners.ts'
 import type { Served } from './serving.ts'
 
 /** Together under the ten seconds that a supervisor may give. */

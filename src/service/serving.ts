@@ -7,14 +7,14 @@ import { mountHealth } from '../http/health.ts'
 import { mountMetrics } from '../http/metrics-page.ts'
 import { type NoteDuration, requestDurations } from '../http/request-durations.ts'
 import { createApp, type Listener } from '../http/server.ts'
-import { type Listeners, url } from '../listeners.ts'
-import type { Maintenance } from '../maintenance.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { mountPublicRoutes } from '../oauth/public-app.ts'
-import type { ReadinessGate } from '../readiness.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { buildDoor } from './door.ts'
+import { type Listeners, url } from './listeners.ts'
+import type { Maintenance } from './maintenance.ts'
 import type { Parts } from './parts.ts'
+import type { ReadinessGate } from './readiness.ts'
 
 export interface Served extends Parts {
   maintenance: Maintenance

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { Replicas } from '../database/replicas.ts'
+import { Replicas } from '../installation/replicas.ts'
 import { KeyEncryption } from '../signing-keys/key-encryption.ts'
 import { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { processName } from '../system/host.ts'

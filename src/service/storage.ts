@@ -6,7 +6,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 
 /**
- * service/ builds the objects of a running Mintmark, one idea a file, each out of those before it; ../service.ts puts
+ * service/ builds the objects of a running Mintmark, one idea a file, each out of those before it; service.ts puts
  * them together.
  */
 export interface System {

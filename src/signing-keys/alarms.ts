@@ -1,5 +1,5 @@
-import type { Policy } from '../database/policy.ts'
-import type { KeyRing } from './jwks.ts'
+import type { Policy } from '../installation/policy.ts'
+import type { KeyRing } from './key-ring.ts'
 import { LARGEST_CLOCK_DIFFERENCE_SECONDS } from './signing-keys.ts'
 
 /** Something about the signing keys that a person must see to. Fields are for the log. */

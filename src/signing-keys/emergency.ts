@@ -1,4 +1,4 @@
-import type { Replica, Replicas } from '../database/replicas.ts'
+import type { Replica, Replicas } from '../installation/replicas.ts'
 import type { Clock } from '../system/clock.ts'
 
 /** Replicas that are connected have heard within half of this; those that have not confirmed by then are told of. */

@@ -1,5 +1,5 @@
-import type { SigningAlg } from '../config/config.ts'
-import type { KeyRing } from './jwks.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
+import type { KeyRing } from './key-ring.ts'
 
 /** How the keys of one algorithm stand. */
 export interface KeyStatus {

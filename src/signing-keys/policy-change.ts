@@ -1,13 +1,13 @@
 import { fieldChanges } from '../audit/audit-event.ts'
-import type { SigningAlg } from '../config/config.ts'
 import {
   MOST_PUBLISHED_KEYS,
   rotationFaults,
   SHORTEST_PUBLISH_LEAD_SECONDS,
 } from '../config/rotation-policy.ts'
-import { updatePolicy } from '../database/installation-policy.ts'
-import { type Policy, publishedAlgs } from '../database/policy.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 import { Conflict, escapePointer, type Fault, Invalid } from '../errors.ts'
+import { updatePolicy } from '../installation/installation-policy.ts'
+import { type Policy, publishedAlgs } from '../installation/policy.ts'
 import type { Decision, KeyState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 

@@ -1,8 +1,8 @@
 import type { Actor } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
-import { readInstallation } from '../database/installation.ts'
 import { Conflict } from '../errors.ts'
+import { readInstallation } from '../installation/installation.ts'
 import { type EncryptedKey, KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { lockSigningKeys, publishedKeys, replaceEncryption } from './signing-key-repository.ts'
 

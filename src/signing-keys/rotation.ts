@@ -1,12 +1,12 @@
-import type { SigningAlg } from '../config/config.ts'
 import {
   MOST_PUBLISHED_KEYS,
   privateRetentionSeconds,
   type RotationPolicy,
   retentionSeconds,
 } from '../config/rotation-policy.ts'
-import { type Policy, publishedAlgs } from '../database/policy.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 import { Conflict, NotFound } from '../errors.ts'
+import { type Policy, publishedAlgs } from '../installation/policy.ts'
 import type { SigningKey } from './signing-key.ts'
 
 /** One forward-only change to the stored keys. Instants are epoch milliseconds of the database's clock. */

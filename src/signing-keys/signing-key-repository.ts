@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { SigningAlg } from '../config/config.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import type { EncryptedKey } from './key-encryption.ts'

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
-import type { SigningAlg } from '../config/config.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 import { versionOf } from '../database/version.ts'
 
 /**

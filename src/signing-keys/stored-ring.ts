@@ -1,8 +1,8 @@
 import type { Database } from '../database/database.ts'
-import { readInstallation } from '../database/installation.ts'
 import { Unavailable } from '../errors.ts'
-import { KeyRing, type RingKey } from './jwks.ts'
+import { readInstallation } from '../installation/installation.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
+import { KeyRing, type RingKey } from './key-ring.ts'
 import { importPrivateKey, type SigningKey } from './signing-key.ts'
 import { publishedKeys, type StoredKey } from './signing-key-repository.ts'
 

@@ -1,6 +1,6 @@
 import { type AuditEvent, fieldChanges } from '../audit/audit-event.ts'
 import type { Mutation } from '../audit/audit-log.ts'
-import type { SigningAlg } from '../config/config.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 import type { KeyEncryption } from './key-encryption.ts'
 import type { Step } from './rotation.ts'
 import type { GeneratedKey } from './signing-key.ts'

@@ -1,4 +1,4 @@
-import type { Caller } from '../api-keys/authenticator.ts'
+import type { Caller } from '../authentication/authenticator.ts'
 import { RESERVED_NAME } from '../tenants/name.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 

@@ -1,5 +1,5 @@
 import { constants, type KeyObject, sign } from 'node:crypto'
-import type { SigningAlg } from '../config/config.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
 
 /** What node:crypto is to do for each algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
 const METHODS = {

@@ -1,4 +1,4 @@
-import type { Caller } from '../api-keys/authenticator.ts'
+import type { Caller } from '../authentication/authenticator.ts'
 import type { AccessToken } from './token-issuer.ts'
 
 /** About two kilobytes each. */

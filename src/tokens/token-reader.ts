@@ -1,5 +1,5 @@
 import { errors, type JWTPayload } from 'jose'
-import type { KeyRing } from '../signing-keys/jwks.ts'
+import type { KeyRing } from '../signing-keys/key-ring.ts'
 import type { AccessTokenClaims } from './claims.ts'
 import { verifyAccessToken } from './token-verifier.ts'
 

@@ -5,7 +5,7 @@ import {
   type JWTPayload,
   jwtVerify,
 } from 'jose'
-import type { KeyRing } from '../signing-keys/jwks.ts'
+import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { ACCESS_TOKEN_TYPE } from './claims.ts'
 
 /**

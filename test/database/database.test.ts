@@ -2,9 +2,9 @@ import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:net'
 import { sql } from 'kysely'
 import { afterEach, describe, expect, it } from 'vitest'
-import { toDomainError } from '../../src/database/constraint.ts'
 import { Database } from '../../src/database/database.ts'
-import { InstallationMismatch } from '../../src/database/installation.ts'
+import { toDomainError } from '../../src/database/postgres-errors.ts'
+import { InstallationMismatch } from '../../src/installation/installation.ts'
 import { createLogger } from '../../src/system/logger.ts'
 
 const message = (type: string, body: Buffer) => {

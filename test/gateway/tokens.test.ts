@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Follower } from '../../src/api-keys/follower.ts'
+import type { Follower } from '../../src/directory/follower.ts'
 import type { Answer } from '../gateways/client.ts'
 import { startTestMint, type TestMint } from '../gateways/test-mint.ts'
 import { startReplica } from '../support/replicas.ts'

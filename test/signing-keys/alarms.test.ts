@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { AlarmLog } from '../../src/signing-keys/alarm-log.ts'
 import { type Alarm, keyAlarms } from '../../src/signing-keys/alarms.ts'
-import { KeyRing, type RingKey } from '../../src/signing-keys/jwks.ts'
+import { KeyRing, type RingKey } from '../../src/signing-keys/key-ring.ts'
 import {
   type GeneratedKey,
   generateSigningKey,

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { SigningAlg } from '../../src/config/config.ts'
 import { retentionSeconds } from '../../src/config/rotation-policy.ts'
-import { type Policy, publishedAlgs } from '../../src/database/policy.ts'
+import type { SigningAlg } from '../../src/config/signing-alg.ts'
 import { Conflict, NotFound } from '../../src/errors.ts'
+import { type Policy, publishedAlgs } from '../../src/installation/policy.ts'
 import {
   duePlan,
   holdPlan,

@@ -1,8 +1,8 @@
 import { createPublicKey } from 'node:crypto'
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { SigningAlg } from '../../src/config/config.ts'
-import { KeyRing, type RingKey } from '../../src/signing-keys/jwks.ts'
+import type { SigningAlg } from '../../src/config/signing-alg.ts'
+import { KeyRing, type RingKey } from '../../src/signing-keys/key-ring.ts'
 import {
   type GeneratedKey,
   generateSigningKey,

@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from 'vitest'
-import type { SigningAlg } from '../../src/config/config.ts'
-import { KeyRing, type RingKey } from '../../src/signing-keys/jwks.ts'
+import type { SigningAlg } from '../../src/config/signing-alg.ts'
+import { KeyRing, type RingKey } from '../../src/signing-keys/key-ring.ts'
 import { keyStatuses } from '../../src/signing-keys/key-status.ts'
 import {
   type GeneratedKey,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { SigningAlg } from '../../src/config/config.ts'
-import type { Policy } from '../../src/database/policy.ts'
+import type { SigningAlg } from '../../src/config/signing-alg.ts'
+import type { Policy } from '../../src/installation/policy.ts'
 import {
   duePlan,
   earliestActivation,

@@ -1,5 +1,5 @@
-import type { SigningAlg } from '../../src/config/config.ts'
-import type { Policy } from '../../src/database/policy.ts'
+import type { SigningAlg } from '../../src/config/signing-alg.ts'
+import type { Policy } from '../../src/installation/policy.ts'
 import type { Step } from '../../src/signing-keys/rotation.ts'
 import type { SigningKey } from '../../src/signing-keys/signing-key.ts'
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { SIGNING_ALGS } from '../../src/config/config.ts'
+import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
 import { startTestService } from '../support/test-service.ts'
 
 /** A Python with PyJWT and Authlib, made by scripts/install-judges.sh. */

@@ -1,4 +1,4 @@
-import type { Overrides } from '../../src/service.ts'
+import type { Overrides } from '../../src/service/service.ts'
 import { startTestService, type TestService } from './test-service.ts'
 
 /** Where nobody listens: LISTEN fails, and replicas are as quick as their polls. */

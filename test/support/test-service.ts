@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
-import { type Overrides, type Service, startService } from '../../src/service.ts'
+import { type Overrides, type Service, startService } from '../../src/service/service.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { expectDescribed } from './described.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'

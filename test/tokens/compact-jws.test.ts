@@ -1,6 +1,6 @@
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import { describe, expect, it } from 'vitest'
-import { SIGNING_ALGS } from '../../src/config/config.ts'
+import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
 import { importPrivateKey } from '../../src/signing-keys/signing-key.ts'
 import { CompactSigner } from '../../src/tokens/compact-jws.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { judge } from '../../src/api-keys/authenticator.ts'
-import type { SecretSnapshot } from '../../src/api-keys/directory.ts'
+import { judge } from '../../src/authentication/authenticator.ts'
+import type { SecretSnapshot } from '../../src/directory/directory.ts'
 import { accessTokenClaims } from '../../src/tokens/claims.ts'
 
 const NOW = Date.parse('2027-01-31T12:00:00.250Z')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { SIGNING_ALGS } from '../../config/config.ts'
+import { SIGNING_ALGS } from '../../config/signing-alg.ts'
 import { TENANT_ID } from '../../tenants/name.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { ConfigError } from '../../config/env.ts'
-import { type Launched, launch } from '../../launch.ts'
+import { type Launched, launch } from '../../service/launch.ts'
 
 /**
  * Runs the service until SIGTERM or SIGINT: then it is unready at once, requests in flight finish, the embedded

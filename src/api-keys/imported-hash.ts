@@ -1,0 +1,63 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import bcrypt from 'bcrypt'
+
+export interface ImportedHash {
+  scheme: 'bcrypt' | 'sha256'
+  /** bcrypt: 60 characters, `$2b$…`; sha256: 64 hex digits. */
+  hash: string
+}
+
+/** More would hold a slot for seconds, and with it whoever waits. */
+const HIGHEST_COST = 14
+/** The salt's last character holds four bits that mean something. */
+const BCRYPT = /^\$2([aby])\$(\d\d)\$([./A-Za-z0-9]{21}[.Oeu])([./A-Za-z0-9]{31})$/
+
+/** The hash in the one form that we store, or what is wrong with it, to complete "<field> …". */
+export function parseHash(scheme: ImportedHash['scheme'], given: string): ImportedHash | { fault: string } {
+  return scheme === 'bcrypt' ? parseBcrypt(given) : parseSha256(given)
+}
+
+function parseBcrypt(given: string): ImportedHash | { fault: string } {
+  const [, , cost] = BCRYPT.exec(given) ?? []
+  if (cost === undefined) return { fault: 'must be a bcrypt hash: $2a$, $2b$ or $2y$, and 60 characters' }
+  if (Number(cost) < 4 || Number(cost) > HIGHEST_COST)
+    return { fault: `must have a bcrypt cost from 4 to ${HIGHEST_COST}: give this client a new key instead` }
+  // The three letters name one algorithm, of which our library knows two.
+  return { scheme: 'bcrypt', hash: given.replace(/^\$2y\$/, '$2b$') }
+}
+
+function parseSha256(given: string): ImportedHash | { fault: string } {
+  if (/^[0-9A-Fa-f]{64}$/.test(given)) return { scheme: 'sha256', hash: given.toLowerCase() }
+  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(given)) {
+    const bytes = Buffer.from(given, 'base64')
+    if (bytes.length === 32) return { scheme: 'sha256', hash: bytes.toString('hex') }
+  }
+  return { fault: 'must be a SHA-256: 64 hex digits, or base64 of 32 bytes' }
+}
+
+/** null: the hash is not a slow one. */
+export function bcryptCost({ scheme, hash }: ImportedHash): number | null {
+  return scheme === 'bcrypt' ? Number(hash.slice(4, 6)) : null
+}
+
+/** bcrypt reads no further, so a longer secret would be as good as its beginning. */
+const LONGEST_BCRYPT_BYTES = 72
+/** A salt and a hash that no secret is known for: comparing with it takes as long as a real comparison. */
+const DUMMY_SALT_AND_HASH = `${'a'.repeat(21)}u${'a'.repeat(31)}`
+
+/**
+ * Whether the secret has this bcrypt hash, compared on a thread of Node's pool: a tenth of a second of a core at cost 10.
+ * Secrets that bcrypt reads only in part (over 72 bytes, or with a NUL) are compared as well and never match.
+ */
+export async function matchesBcrypt(secret: string, hash: string): Promise<boolean> {
+  const usable = Buffer.byteLength(secret) <= LONGEST_BCRYPT_BYTES && !secret.includes('\0')
+  return (await bcrypt.compare(secret, hash)) && usable
+}
+
+/** Whether the SHA-256 of the secret is `hash` (hex), compared in constant time. */
+export const matchesSha256 = (secret: string, hash: string): boolean =>
+  timingSafeEqual(createHash('sha256').update(secret).digest(), Buffer.from(hash, 'hex'))
+
+/** A bcrypt hash of this cost that no secret matches. */
+export const dummyBcryptHash = (cost: number): string =>
+  `$2b$${String(cost).padStart(2, '0')}$${DUMMY_SALT_AND_HASH}`

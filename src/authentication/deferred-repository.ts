@@ -1,0 +1,134 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { holdCurrentPepper } from '../installation/installation.ts'
+import type { NamedKey } from '../system/secret.ts'
+
+/**
+ * The SQL of deferred writes. Rows are locked in the order of their ids, and one that somebody else holds is passed
+ * over and returned: a batch never waits for an administrator, and meets no administrator in a deadlock.
+ */
+
+/** `at` in epoch milliseconds. */
+export interface LastUse {
+  secretId: string
+  at: number
+}
+
+/** To the minute, so that a secret in constant use is not written each time. */
+export async function writeLastUses(trx: Handle, uses: readonly LastUse[]): Promise<LastUse[]> {
+  const ids = uses.map(({ secretId }) => secretId)
+  const free = await lockSecrets(trx, ids)
+  await sql`
+    UPDATE api_key_secrets AS s SET last_used_at = to_timestamp(used.ms / 1000)
+    FROM unnest(${ids}::text[], ${uses.map(({ at }) => at)}::float8[]) AS used (id, ms)
+    WHERE s.id = used.id AND s.id = ANY (${free}::text[])
+      AND (s.last_used_at IS NULL OR s.last_used_at < to_timestamp(used.ms / 1000) - interval '1 minute')`.execute(
+    trx,
+  )
+  await writeDaysOfUse(trx, uses)
+  // The next use tells the same.
+  return []
+}
+
+/** Of the keys, once a day, for lists of those that are not used. */
+async function writeDaysOfUse(trx: Handle, uses: readonly LastUse[]): Promise<void> {
+  await sql`
+    WITH used AS (
+      SELECT s.key_id, max((to_timestamp(ms / 1000) AT TIME ZONE 'UTC')::date) AS day
+      FROM unnest(${uses.map(({ secretId }) => secretId)}::text[], ${uses.map(({ at }) => at)}::float8[]) AS used (id, ms)
+      JOIN api_key_secrets AS s ON s.id = used.id GROUP BY s.key_id
+    ), free AS (
+      SELECT k.id, used.day FROM api_keys AS k JOIN used ON used.key_id = k.id WHERE k.last_used_on < used.day
+      ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+    )
+    UPDATE api_keys AS k SET last_used_on = free.day FROM free WHERE k.id = free.id`.execute(trx)
+}
+
+/** A secret that was found by one digest, and is to be found by another. Both in base64. */
+export interface Redigest {
+  secretId: string
+  from: string
+  to: string
+}
+
+/**
+ * Replaces digests by those under `pepper`; a secret that has another one by now is left as it is. Nothing is done
+ * while the installation record has another pepper for new digests: replicas that change their list one after the
+ * other would undo each other's work. Returns what was done, and which rows somebody holds.
+ */
+export async function writeRedigests(
+  trx: Handle,
+  { pepper, redigests }: { pepper: NamedKey; redigests: readonly Redigest[] },
+): Promise<{ done: Redigest[]; held: Redigest[] }> {
+  if (!(await holdCurrentPepper(trx, pepper))) return { done: [], held: [] }
+  const ids = redigests.map(({ secretId }) => secretId)
+  const free = await lockSecrets(trx, ids)
+  await sql`
+    UPDATE api_key_secrets AS s SET digest = wanted.digest, pepper_id = ${pepper.id}
+    FROM unnest(${ids}::text[], ${redigests.map(({ from }) => Buffer.from(from, 'base64'))}::bytea[],
+      ${redigests.map(({ to }) => Buffer.from(to, 'base64'))}::bytea[]) AS wanted (id, found_by, digest)
+    WHERE s.id = wanted.id AND s.id = ANY (${free}::text[]) AND s.digest = wanted.found_by`.execute(trx)
+  const isFree = new Set(free)
+  return {
+    done: redigests.filter(({ secretId }) => isFree.has(secretId)),
+    held: redigests.filter(({ secretId }) => !isFree.has(secretId)),
+  }
+}
+
+async function lockSecrets(trx: Handle, ids: readonly string[]): Promise<string[]> {
+  const rows = await trx
+    .selectFrom('api_key_secrets')
+    .select('id')
+    .where('id', 'in', ids)
+    .orderBy('id')
+    .forUpdate()
+    .skipLocked()
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
+/** How often something came of a key on a day. `day`: days since 1970-01-01, UTC. */
+export interface UsageCount {
+  keyId: string
+  day: number
+  outcome: string
+  count: number
+}
+
+/** Adds the counts. A key that is gone has none. */
+export async function addUsage(trx: Handle, counts: readonly UsageCount[]): Promise<UsageCount[]> {
+  const ids = [...new Set(counts.map(({ keyId }) => keyId))]
+  // Keeps the row from going; what else is done to it is no matter.
+  const free = await trx
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', 'in', ids)
+    .orderBy('id')
+    .forKeyShare()
+    .skipLocked()
+    .execute()
+  const there = await trx.selectFrom('api_keys').select('id').where('id', 'in', ids).execute()
+  const written = new Set(free.map(({ id }) => id))
+  const held = new Set(there.flatMap(({ id }) => (written.has(id) ? [] : [id])))
+  await insertUsage(
+    trx,
+    counts.filter(({ keyId }) => written.has(keyId)),
+  )
+  return counts.filter(({ keyId }) => held.has(keyId))
+}
+
+async function insertUsage(trx: Handle, counts: readonly UsageCount[]): Promise<void> {
+  await sql`
+    INSERT INTO key_usage (key_id, day, outcome, count)
+    SELECT key_id, date '1970-01-01' + day, outcome, count
+    FROM unnest(${counts.map(({ keyId }) => keyId)}::text[], ${counts.map(({ day }) => day)}::int[],
+      ${counts.map(({ outcome }) => outcome)}::text[], ${counts.map(({ count }) => count)}::bigint[])
+      AS added (key_id, day, outcome, count)
+    ORDER BY key_id, day, outcome
+    ON CONFLICT (key_id, day, outcome) DO UPDATE SET count = key_usage.count + excluded.count`.execute(trx)
+}
+
+/** Lets counts go that are older than 400 days. */
+export async function pruneUsage(db: Handle): Promise<void> {
+  await sql`SELECT prune_key_usage(interval '400 days')`.execute(db)
+}

@@ -1,0 +1,140 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
+import { dummyBcryptHash, matchesBcrypt, matchesSha256 } from '../api-keys/imported-hash.ts'
+import type { Directory, SecretSnapshot } from '../directory/directory.ts'
+import type { Clock } from '../system/clock.ts'
+import type { FailureLimit } from '../system/failure-limit.ts'
+import { Lanes } from '../system/lanes.ts'
+import type { Random } from '../system/random.ts'
+
+/** What came of a client_id and a secret of another system. */
+export type CheckedSecret =
+  | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
+  | { kind: 'unknown' }
+  | { kind: 'limited'; retryAfterSeconds: number }
+
+const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
+/** Half of the processors, and of the threads that sign as well. */
+const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
+
+/** Longer than a look into Postgres takes, by which unknown clients could be told where nothing slow is compared. */
+const REFUSED_AFTER_MS = 50
+
+const MOST_REMEMBERED = 10_000
+
+/**
+ * Checks secrets that were imported as hashes. A bcrypt comparison costs a tenth of a second of a core, so it is made
+ * in a bounded queue, after the limit on failures, and for unknown clients and wrong secrets of any scheme alike. A
+ * secret that was right is remembered, as a digest under a key of this process, for as long as the client has that hash.
+ */
+export class ImportedSecrets {
+  readonly #directory: Directory
+  readonly #failures: FailureLimit
+  readonly #lanes: Lanes
+  readonly #clock: Clock
+  readonly #ownKey: Buffer
+  /** By secret id, oldest first. */
+  readonly #remembered = new Map<string, { hash: string; digest: Buffer }>()
+  /** By client and digest: comparisons that are under way. */
+  readonly #comparing = new Map<string, Promise<boolean>>()
+
+  constructor(options: { directory: Directory; failures: FailureLimit; clock: Clock; random: Random }) {
+    this.#directory = options.directory
+    this.#failures = options.failures
+    this.#clock = options.clock
+    this.#lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
+    this.#ownKey = options.random.bytes(32)
+  }
+
+  /** @throws {Unavailable} when there is no room to compare, or it cannot be told whether the client is known. */
+  async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
+    if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'unknown' }
+    const found = this.#directory.findClient(clientId)
+    if (found && this.#remembers(found, secret)) return { kind: 'right', found }
+    const allowance = await this.#failures.take(source)
+    if (!allowance.granted) return { kind: 'limited', retryAfterSeconds: allowance.retryAfterSeconds }
+    const started = this.#clock.monotonicMs()
+    try {
+      const checked = await this.#checkAnew(clientId, secret, found)
+      if (checked.kind === 'right') allowance.giveBack()
+      else await this.#clock.sleep(Math.max(0, started + REFUSED_AFTER_MS - this.#clock.monotonicMs()))
+      return checked
+    } catch (fault) {
+      allowance.giveBack()
+      throw fault
+    }
+  }
+
+  async #checkAnew(
+    clientId: string,
+    secret: string,
+    found: SecretSnapshot | undefined,
+  ): Promise<CheckedSecret> {
+    const known = found ?? (await this.#lookUp(clientId, secret))
+    if (!known) return { kind: 'unknown' }
+    // Looked up, as a client of nobody is: that took one comparison, and another one would tell the two apart.
+    if (known.keyRevoked || known.secretRevoked) return { kind: 'revoked', found: known }
+    return { kind: (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong', found: known }
+  }
+
+  /** One that this replica does not know. That takes as long as a comparison, whatever comes of it. */
+  async #lookUp(clientId: string, secret: string): Promise<SecretSnapshot | undefined> {
+    const [found] = await Promise.all([
+      this.#directory.lookUpClient(clientId),
+      this.#compareNothing(clientId, secret),
+    ])
+    return found
+  }
+
+  async #compare(clientId: string, found: SecretSnapshot, secret: string): Promise<boolean> {
+    const digest = this.#digest(secret)
+    const right = await this.#isRight(clientId, found, secret, digest)
+    if (right) this.#remember(found, digest)
+    // A bcrypt hash has been compared by now.
+    else if (found.imported?.scheme !== 'bcrypt') await this.#compareNothing(clientId, secret)
+    return right
+  }
+
+  async #isRight(clientId: string, found: SecretSnapshot, secret: string, digest: Buffer): Promise<boolean> {
+    if (!found.imported) return false
+    const { scheme, hash } = found.imported
+    if (scheme === 'sha256') return matchesSha256(secret, hash)
+    const name = `${found.secretId} ${hash} ${digest.toString('base64')}`
+    const comparing =
+      this.#comparing.get(name) ?? this.#lanes.run(clientId, () => matchesBcrypt(secret, hash))
+    this.#comparing.set(name, comparing)
+    try {
+      return await comparing
+    } finally {
+      this.#comparing.delete(name)
+    }
+  }
+
+  async #compareNothing(clientId: string, secret: string): Promise<void> {
+    const cost = this.#directory.imports?.commonCost
+    if (cost === null || cost === undefined) return
+    await this.#lanes.run(clientId, () => matchesBcrypt(secret, dummyBcryptHash(cost)))
+  }
+
+  #remembers({ secretId, imported }: SecretSnapshot, secret: string): boolean {
+    const known = this.#remembered.get(secretId)
+    return (
+      known?.hash === imported?.hash &&
+      known !== undefined &&
+      timingSafeEqual(known.digest, this.#digest(secret))
+    )
+  }
+
+  #remember({ secretId, imported }: SecretSnapshot, digest: Buffer): void {
+    if (!imported) return
+    this.#remembered.delete(secretId)
+    const [oldest] = this.#remembered.keys()
+    if (oldest !== undefined && this.#remembered.size >= MOST_REMEMBERED) this.#remembered.delete(oldest)
+    this.#remembered.set(secretId, { hash: imported.hash, digest })
+  }
+
+  #digest(secret: string): Buffer {
+    return createHmac('sha256', this.#ownKey).update(secret).digest()
+  }
+}

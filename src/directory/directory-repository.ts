@@ -1,0 +1,228 @@
+import { sql } from 'kysely'
+import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
+import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import type { Change } from '../database/change.ts'
+import { type FeedPosition, feedFrom } from '../database/change-feed.ts'
+import type { Handle } from '../database/database.ts'
+import type { SecretChecks } from '../installation/installation-secrets.ts'
+import type { Catalogue } from '../tenants/rights.ts'
+import type { SecretSnapshot } from './directory.ts'
+import { type KnownKey, type KnownTenant, type News, snapshotOf } from './directory-index.ts'
+import {
+  type CatalogueRow,
+  catalogueJson,
+  epochMs,
+  foundBy,
+  type KeyRow,
+  listOf,
+  selectKeys,
+  selectTenants,
+  type TenantRow,
+  toCatalogue,
+  toKey,
+  toTenant,
+  usable,
+} from './known-repository.ts'
+
+/** How the directory is read. Each read is one statement, and so of one moment, through any pooler. */
+
+/** So that no query takes long. */
+const MOST_FEED_ROWS = 2_000
+const MOST_KEYS_PASSED_OVER = 10_000
+
+export interface ReadPage<T> {
+  items: T[]
+  /** Where the next page begins, after this; undefined: there is none. */
+  last: string | undefined
+}
+
+/** The place in the order of creation that has about as many keys before it as after it. */
+export async function middleKey(db: Handle): Promise<string> {
+  const { rows } = await sql<{ middle: string }>`
+    SELECT coalesce((min(seq) + max(seq)) / 2, 0)::text AS middle FROM api_keys`.execute(db)
+  return onlyRow(rows).middle
+}
+
+/** The keys of a page: after a place in the order of creation, up to another or to the end (null). */
+interface KeyPage {
+  after: string
+  upTo: string | null
+  limit: number
+}
+
+/** A page of the usable keys. */
+export async function keyPage(db: Handle, page: KeyPage): Promise<ReadPage<KnownKey>> {
+  const { rows } = await selectKeys(sql`${within(page)} ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
+  return { items: rows.map(toKey), last: rows.at(-1)?.seq }
+}
+
+/**
+ * A page of the usable keys that were used, or made, at an instant (epoch milliseconds) or later. It passes over no more
+ * than so many others, because where few were used nearly all are: a page may have none and not be the last.
+ */
+export async function recentKeyPage(
+  db: Handle,
+  page: KeyPage & { usedSince: number },
+): Promise<ReadPage<KnownKey>> {
+  const passed = await sql<{
+    last: string
+  }>`SELECT k.seq::text AS last FROM api_keys AS k WHERE ${within(page)}
+    ORDER BY k.seq OFFSET ${MOST_KEYS_PASSED_OVER - 1} LIMIT 1`.execute(db)
+  const last = passed.rows[0]?.last
+  const upTo = last ?? page.upTo
+  const { rows } =
+    await selectKeys(sql`${within({ ...page, upTo })} AND ${lastUse} >= ${page.usedSince}::float8
+    ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
+  return { items: rows.map(toKey), last: rows.length < page.limit ? last : rows.at(-1)?.seq }
+}
+
+const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
+  sql`${usable} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
+
+/** When a secret of the key was last used, or made, in epoch milliseconds. */
+const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
+  FROM api_key_secrets AS s WHERE s.key_id = k.id)`
+
+/** Whether there are more usable keys than `limit`. */
+export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolean> {
+  const { rows } = await sql<{ count: number }>`SELECT count(*)::int AS count FROM (
+    SELECT FROM api_keys AS k WHERE ${usable} LIMIT ${limit + 1}) AS bounded`.execute(db)
+  return (rows[0]?.count ?? 0) > limit
+}
+
+/** A page of the instants of last use of all usable keys, in the order of creation. */
+export async function lastUsePage(
+  db: Handle,
+  page: { after: string; limit: number },
+): Promise<ReadPage<number>> {
+  const { rows } = await sql<{ seq: string; used: number }>`
+    SELECT k.seq, ${lastUse} AS used FROM api_keys AS k
+    WHERE ${usable} AND k.seq > ${page.after}::bigint ORDER BY k.seq LIMIT ${page.limit}`.execute(db)
+  return { items: rows.map(row => row.used), last: rows.at(-1)?.seq }
+}
+
+/** A page of all tenants, in the order of their ids. */
+export async function tenantPage(
+  db: Handle,
+  page: { after: string; limit: number },
+): Promise<ReadPage<KnownTenant>> {
+  const which = sql`t.id > ${page.after} ORDER BY t.id LIMIT ${page.limit}`
+  const { rows } = await selectTenants(which).execute(db)
+  return { items: rows.map(toTenant), last: rows.at(-1)?.id }
+}
+
+export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promise<Catalogue> {
+  const { rows } = await sql<{ catalogue: CatalogueRow }>`SELECT ${catalogueJson} AS catalogue`.execute(db)
+  return toCatalogue(onlyRow(rows).catalogue, tokenTtlSeconds)
+}
+
+/**
+ * What has changed since `position`, up to the position that comes with it, as it is now. `lost`: the position is not
+ * in the feed any more. `more`: there are changes after those.
+ */
+export async function readNews(
+  db: Handle,
+  position: FeedPosition,
+  tokenTtlSeconds: number,
+): Promise<'lost' | { changes: Change[]; news: News; position: FeedPosition; more: boolean }> {
+  const named = (kind: Change['kind']) => sql`(SELECT id FROM named WHERE kind = ${kind})`
+  const { rows } = await sql<NewsRow>`
+    WITH feed AS (${feedFrom(position, MOST_FEED_ROWS)}),
+    named AS (SELECT DISTINCT change ->> 'kind' AS kind, change ->> 'id' AS id
+      FROM feed, jsonb_array_elements(feed.changes) AS change WHERE feed.number > ${position.number}::bigint)
+    SELECT (SELECT id FROM feed WHERE number = ${position.number}::bigint) AS own_id,
+      (SELECT json_build_object('number', feed.number::text, 'id', feed.id)
+        FROM feed ORDER BY feed.number DESC LIMIT 1) AS last,
+      (SELECT count(*)::int FROM feed) AS count,
+      ${listOf(sql`SELECT kind, id FROM named`)} AS changes,
+      ${listOf(selectKeys(sql`${usable} AND k.id IN ${named('key')}`))} AS keys,
+      ${listOf(selectTenants(sql`t.id IN ${named('tenant')}`))} AS tenants,
+      ${catalogueJson} AS catalogue`.execute(db)
+  const row = onlyRow(rows)
+  if (row.own_id !== position.id || row.last === null) return 'lost'
+  const ids = (kind: Change['kind']) => row.changes.flatMap(change => (change.kind === kind ? change.id : []))
+  return {
+    changes: row.changes,
+    news: {
+      keyIds: ids('key'),
+      keys: row.keys.map(toKey),
+      tenantIds: ids('tenant'),
+      tenants: row.tenants.map(toTenant),
+      catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
+    },
+    position: row.last,
+    more: row.count >= MOST_FEED_ROWS,
+  }
+}
+
+interface NewsRow {
+  own_id: string | null
+  last: FeedPosition | null
+  count: number
+  changes: Change[]
+  keys: KeyRow[]
+  tenants: TenantRow[]
+  catalogue: CatalogueRow
+}
+
+/** A secret that was looked up, by its digest, and the key as a directory would know it: absent when that is over. */
+export interface LookedUp {
+  digest: string
+  snapshot: SecretSnapshot
+  key: KnownKey | undefined
+}
+
+/** Looks secrets up, revoked and ended ones too; with them the check values of the peppers that the installation has in use. */
+export async function lookUpSecrets(
+  db: Handle,
+  digests: readonly string[],
+  tokenTtlSeconds: number,
+): Promise<{ found: LookedUp[]; pepperChecks: SecretChecks }> {
+  const [clients, wanted] = [
+    digests.filter(name => isClientName(name)).map(name => clientIdOf(name)),
+    digests.filter(name => !isClientName(name)).map(digest => Buffer.from(digest, 'base64')),
+  ]
+  const { rows } = await sql<{ pepper_checks: SecretChecks; catalogue: CatalogueRow; found: LookupRow[] }>`
+    SELECT (SELECT pepper_checks FROM installation) AS pepper_checks,
+      ${catalogueJson} AS catalogue,
+      ${listOf(sql`
+        SELECT ${foundBy} AS digest, s.scheme, s.hash, s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
+          s.revoked_at IS NOT NULL AS secret_revoked, k.revoked_at IS NOT NULL AS key_revoked,
+          (SELECT row_to_json(key) FROM (${selectKeys(sql`k.id = s.key_id`)}) AS key) AS key,
+          (SELECT row_to_json(tenant) FROM (${selectTenants(sql`t.id = k.tenant_id`)}) AS tenant) AS tenant
+        FROM api_key_secrets AS s JOIN api_keys AS k ON k.id = s.key_id
+        WHERE s.digest = ANY (${wanted}::bytea[]) OR s.client_id = ANY (${clients}::text[])`)} AS found`.execute(
+    db,
+  )
+  const row = onlyRow(rows)
+  const catalogue = toCatalogue(row.catalogue, tokenTtlSeconds)
+  return { found: row.found.map(each => toLookedUp(each, catalogue)), pepperChecks: row.pepper_checks }
+}
+
+interface LookupRow {
+  digest: string
+  scheme: ImportedHash['scheme'] | null
+  hash: string
+  secret_id: string
+  ends_at: number | null
+  secret_revoked: boolean
+  key_revoked: boolean
+  key: KeyRow
+  tenant: TenantRow
+}
+
+function toLookedUp(row: LookupRow, catalogue: Catalogue): LookedUp {
+  const key = toKey(row.key)
+  const { scheme, hash } = row
+  const imported = scheme === null ? {} : { imported: { scheme, hash } }
+  const secret = { id: row.secret_id, digest: row.digest, endsAt: row.ends_at, ...imported }
+  const known = snapshotOf({ key, secret, tenant: toTenant(row.tenant), catalogue })
+  const snapshot = { ...known, secretRevoked: row.secret_revoked, keyRevoked: row.key_revoked }
+  return { digest: row.digest, snapshot, key: row.key_revoked ? undefined : key }
+}
+
+function onlyRow<Row>(rows: readonly Row[]): Row {
+  const [row] = rows
+  if (!row) throw new Error('a query that has one row had none')
+  return row
+}

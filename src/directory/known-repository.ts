@@ -1,0 +1,134 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { grantedNames } from '../tenants/grant-repository.ts'
+import type { Catalogue, KeyRights } from '../tenants/rights.ts'
+import type { KnownKey, KnownTenant } from './directory-index.ts'
+
+/**
+ * The pieces of SQL that the reads of the directory are made of, and what their rows mean. Rows are fit for JSON, so
+ * that one statement can bring several kinds: instants in epoch milliseconds, digests in base64.
+ */
+
+export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(column)}) * 1000)::float8`
+const notPast = (column: string) => sql`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
+
+/** What a secret `s` is found by: its digest in base64, or its client_id, which cannot look like one. */
+export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
+
+/** Keys with the secrets that still open something. `which` is a condition on `k`, and what may follow one. */
+export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
+  SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
+    k.disabled_at IS NOT NULL AS disabled,
+    json_build_array(k.tier, k.scopes, k.audiences, k.token_ttl_seconds,
+      CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
+      CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
+    (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash) ORDER BY s.seq)
+      FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.revoked_at IS NULL AND ${notPast('s.ends_at')}) AS secrets
+  FROM api_keys AS k WHERE ${which}`
+
+/** Neither revoked nor expired. */
+export const usable = sql`k.revoked_at IS NULL AND ${notPast('k.expires_at')}`
+
+/** `which` is a condition on `t`, and what may follow one. */
+export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`
+  SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.staleness_seconds, t.tier, t.scopes, t.audiences,
+    t.token_ttl_seconds,
+    (SELECT json_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = t.id) AS allowed_tiers,
+    CASE WHEN t.models_limited THEN ${grantedNames('tenant', sql.ref('t.id'), 'model')} END AS models,
+    ${grantedNames('tenant', sql.ref('t.id'), 'adapter')} AS adapters
+  FROM tenants AS t WHERE ${which}`
+
+export const catalogueJson = sql<CatalogueRow>`json_build_object(
+  'priorities', (SELECT coalesce(json_object_agg(name, priority), '{}') FROM tiers),
+  'models', (SELECT coalesce(json_agg(name ORDER BY seq), '[]') FROM models WHERE kind = 'model'))`
+
+/** A subquery: all rows as one JSON list. */
+export const listOf = (rows: RawBuilder<unknown>) =>
+  sql`(SELECT coalesce(json_agg(listed), '[]') FROM (${rows}) AS listed)`
+
+export interface KeyRow {
+  id: string
+  seq: string
+  tenant_id: string
+  expires_at: number | null
+  disabled: boolean
+  /** JSON, of which most keys have the same. */
+  rights: string
+  secrets:
+    | [
+        id: string,
+        digest: string,
+        endsAt: number | null,
+        scheme: ImportedHash['scheme'] | null,
+        hash: string,
+      ][]
+    | null
+}
+
+export interface TenantRow {
+  id: string
+  suspended: boolean
+  staleness_seconds: number | null
+  tier: string
+  scopes: string[]
+  audiences: string[]
+  token_ttl_seconds: number | null
+  allowed_tiers: string[]
+  models: string[] | null
+  adapters: string[]
+}
+
+export interface CatalogueRow {
+  priorities: Record<string, number>
+  models: string[]
+}
+
+export const toKey = (row: KeyRow): KnownKey => ({
+  id: row.id,
+  tenantId: row.tenant_id,
+  expiresAt: row.expires_at,
+  disabled: row.disabled,
+  rights: toRights(row.rights),
+  secrets: (row.secrets ?? []).map(([id, digest, endsAt, scheme, hash]) => ({
+    id,
+    digest,
+    endsAt,
+    ...(scheme !== null && { imported: { scheme, hash } }),
+  })),
+})
+
+/** Past this many different rights, remembering them would cost more than it saves. */
+const MOST_RIGHTS = 10_000
+const rightsByText = new Map<string, KeyRights>()
+
+/** The same text gives the same object, so that 250,000 keys share a few lists. */
+function toRights(text: string): KeyRights {
+  const known = rightsByText.get(text)
+  if (known) return known
+  const [tier, scopes, audiences, tokenTtlSeconds, models, adapters] = JSON.parse(text)
+  const rights: KeyRights = { tier, scopes, audiences, tokenTtlSeconds, models, adapters }
+  if (rightsByText.size >= MOST_RIGHTS) rightsByText.clear()
+  rightsByText.set(text, rights)
+  return rights
+}
+
+export const toTenant = (row: TenantRow): KnownTenant => ({
+  id: row.id,
+  suspended: row.suspended,
+  stalenessSeconds: row.staleness_seconds,
+  rights: {
+    tier: row.tier,
+    allowedTiers: row.allowed_tiers,
+    scopes: row.scopes,
+    models: row.models,
+    adapters: row.adapters,
+    audiences: row.audiences,
+    tokenTtlSeconds: row.token_ttl_seconds,
+  },
+})
+
+export const toCatalogue = (row: CatalogueRow, tokenTtlSeconds: number): Catalogue => ({
+  priorities: new Map(Object.entries(row.priorities)),
+  models: row.models,
+  tokenTtlSeconds,
+})

@@ -1,0 +1,100 @@
+import { chmod, lchown, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Random } from '../system/random.ts'
+import { EmbeddedPostgresError } from './error.ts'
+import { canEnter, type DatabaseUser, findDatabaseUser, ignoring, runsAsRoot } from './user.ts'
+
+/** The folder of one embedded Postgres: lock, credentials and log, which are ours, and the cluster in `data`. */
+export interface Home {
+  /** Absolute, without links. */
+  directory: string
+  /** Who runs Postgres; undefined when that is this process's own user. */
+  user: DatabaseUser | undefined
+  /** A folder for copies of the programs, when they cannot be used where npm put them. */
+  copies(): Promise<string>
+}
+
+/**
+ * Finds or makes the home of `dataDir` (absolute): the folder `postgres` in it. For root, whose database runs as
+ * another user that perhaps cannot get into `dataDir`, it is a link to a folder outside with a random name: a
+ * deleted data directory takes the link along, and the next one begins with an empty database.
+ */
+export async function openHome(dataDir: string, random: Random): Promise<Home> {
+  const path = join(dataDir, 'postgres')
+  await mkdir(dataDir, { recursive: true }).catch(cannotMake(dataDir))
+  const user = runsAsRoot() ? await findDatabaseUser(join(path, 'data')) : undefined
+  if (!(await lstat(path).catch(ignoring('ENOENT')))) await makeHome(path, dataDir, user, random)
+  const directory = await realpath(path).catch(ignoring('ENOENT'))
+  if (directory === undefined) {
+    throw new EmbeddedPostgresError(
+      `${path} points to a folder that is gone, and the database with it: remove that link to begin with an empty one`,
+    )
+  }
+  const problem = await notOurs(directory)
+  if (problem) throw new EmbeddedPostgresError(problem)
+  if (user) {
+    await lchown(directory, 0, user.gid)
+    await chmod(directory, 0o710)
+    if (!canEnter(user, directory)) {
+      throw new EmbeddedPostgresError(
+        `Postgres runs as ${user.name} here, which cannot enter ${directory}: let it (chmod o+x on the folders above), or set MINTMARK_DATA_DIR to another folder`,
+      )
+    }
+  }
+  return { directory, user, copies: async () => (user ? sharedFolder(user) : directory) }
+}
+
+async function makeHome(path: string, dataDir: string, user: DatabaseUser | undefined, random: Random) {
+  if (!user || canEnter(user, dataDir)) {
+    await mkdir(path, { mode: 0o700 }).catch(ignoring('EEXIST')).catch(cannotMake(path))
+    return
+  }
+  const outside = join(await sharedFolder(user), random.bytes(8).toString('hex'))
+  await mkdir(outside, { mode: 0o700 })
+  await writeFile(join(outside, 'belongs-to'), `${dataDir}\n`)
+  try {
+    await symlink(outside, path)
+  } catch (error) {
+    await rm(outside, { recursive: true })
+    ignoring('EEXIST')(error)
+  }
+}
+
+const cannotMake = (path: string) => (cause: Error) => {
+  throw new EmbeddedPostgresError(
+    `${path} cannot be made (${cause.message}): set MINTMARK_DATA_DIR to a folder that you can write to`,
+    { cause },
+  )
+}
+
+/** Where root keeps what the database's user must reach: /var/lib/mintmark, or one in the temporary folder. */
+async function sharedFolder(user: DatabaseUser): Promise<string> {
+  const tried = ['/var/lib/mintmark', join(tmpdir(), 'mintmark')]
+  for (const folder of tried) {
+    try {
+      await mkdir(folder)
+      await chmod(folder, 0o755)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') continue
+    }
+    if (!(await notOurs(folder)) && canEnter(user, folder)) return folder
+  }
+  throw new EmbeddedPostgresError(
+    `Postgres runs as ${user.name} here, and neither ${tried.join(' nor ')} is a folder of root's that it can enter: set MINTMARK_DATA_DIR to a folder below one, or set DATABASE_URL`,
+  )
+}
+
+/** A folder of someone else, or one that others may write to, could hold anything: what to say about it. */
+async function notOurs(directory: string): Promise<string | undefined> {
+  const found = await lstat(directory)
+  const { uid, mode } = found
+  const ours = process.getuid?.() ?? uid
+  if (!found.isDirectory()) return `${directory} is not a folder: move it away`
+  if (uid !== ours) {
+    return `${directory} belongs to user ${uid}, and Mintmark runs as user ${ours}: run it as that user, or set MINTMARK_DATA_DIR to another folder`
+  }
+  if (process.platform !== 'win32' && mode & 0o022)
+    return `${directory} can be written to by others: chmod go-w it`
+  return undefined
+}

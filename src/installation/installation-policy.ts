@@ -1,0 +1,74 @@
+import type { SigningAlg } from '../config/signing-alg.ts'
+import type { Handle } from '../database/database.ts'
+import type { Policy } from './policy.ts'
+
+/** The policy as columns of the installation record. */
+export const POLICY_COLUMNS = [
+  'signing_alg',
+  'other_signing_algs',
+  'audience_signing_algs',
+  'rotation_interval_seconds',
+  'publish_lead_seconds',
+  'max_key_lifetime_seconds',
+  'unending_keys_allowed',
+  'longest_token_ttl_seconds',
+  'longest_staleness_seconds',
+] as const
+
+export function policyOf(row: {
+  signing_alg: string
+  other_signing_algs: string[]
+  audience_signing_algs: Record<string, string>
+  rotation_interval_seconds: number
+  publish_lead_seconds: number
+  max_key_lifetime_seconds: number
+  unending_keys_allowed: boolean
+  longest_token_ttl_seconds: number
+  longest_staleness_seconds: number
+}): Policy {
+  return {
+    // The columns have check constraints; what a hand wrote into the object of audiences is checked when it is used.
+    signingAlg: row.signing_alg as SigningAlg,
+    otherSigningAlgs: row.other_signing_algs as SigningAlg[],
+    audienceSigningAlgs: row.audience_signing_algs as Record<string, SigningAlg>,
+    rotationIntervalSeconds: row.rotation_interval_seconds,
+    publishLeadSeconds: row.publish_lead_seconds,
+    maxKeyLifetimeSeconds: row.max_key_lifetime_seconds,
+    unendingKeysAllowed: row.unending_keys_allowed,
+    longestTokenTtlSeconds: row.longest_token_ttl_seconds,
+    longestStalenessSeconds: row.longest_staleness_seconds,
+  }
+}
+
+/** Writes what an administrator may change. Returns the installation's id. */
+export async function updatePolicy(trx: Handle, policy: Policy): Promise<string> {
+  const set = {
+    signing_alg: policy.signingAlg,
+    other_signing_algs: [...policy.otherSigningAlgs],
+    audience_signing_algs: JSON.stringify(policy.audienceSigningAlgs),
+    rotation_interval_seconds: policy.rotationIntervalSeconds,
+    publish_lead_seconds: policy.publishLeadSeconds,
+    max_key_lifetime_seconds: policy.maxKeyLifetimeSeconds,
+    unending_keys_allowed: policy.unendingKeysAllowed,
+  }
+  const { id } = await trx.updateTable('installation').set(set).returning('id').executeTakeFirstOrThrow()
+  return id
+}
+
+/** The environment says what the first start writes; where it differs later, the record holds. */
+export function policyWarnings(
+  policy: Policy,
+  input: { signingAlg: string; rotationIntervalSeconds: number; publishLeadSeconds: number },
+): string[] {
+  const pairs: [string, string | number, string | number][] = [
+    ['MINTMARK_SIGNING_ALG', input.signingAlg, policy.signingAlg],
+    ['MINTMARK_ROTATION_INTERVAL_SECONDS', input.rotationIntervalSeconds, policy.rotationIntervalSeconds],
+    ['MINTMARK_PUBLISH_LEAD_SECONDS', input.publishLeadSeconds, policy.publishLeadSeconds],
+  ]
+  return pairs
+    .filter(([, environment, recorded]) => environment !== recorded)
+    .map(
+      ([name, environment, recorded]) =>
+        `${name} is ${environment}; the installation record says ${recorded}, which holds`,
+    )
+}

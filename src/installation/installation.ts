@@ -1,0 +1,250 @@
+import { isDeepStrictEqual } from 'node:util'
+import { rotationFaults } from '../config/rotation-policy.ts'
+import type { SigningAlg } from '../config/signing-alg.ts'
+import type { Handle } from '../database/database.ts'
+import { Unavailable } from '../errors.ts'
+import type { NamedKey } from '../system/secret.ts'
+import { POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
+import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
+import { type Policy, publishedAlgs } from './policy.ts'
+import { pepperInUse } from './secret-use.ts'
+
+export interface Installation {
+  id: string
+  issuer: string
+  policy: Policy
+  currentPepper: string
+  currentEncryptionKey: string
+  createdAt: Date
+}
+
+/** What this process was started with. */
+export interface InstallationInput {
+  issuer: string
+  /** The issuer only says which local port was free (embedded database, nothing configured): the record follows it. */
+  issuerMayMove: boolean
+  peppers: readonly NamedKey[]
+  encryptionKeys: readonly NamedKey[]
+  signingAlg: SigningAlg
+  rotationIntervalSeconds: number
+  publishLeadSeconds: number
+  tokenTtlSeconds: number
+  stalenessSeconds: number
+}
+
+/** This process must not serve this database. Each fault says what is wrong and what cures it. */
+export class InstallationMismatch extends Error {
+  override readonly name = 'InstallationMismatch'
+  readonly faults: readonly string[]
+  constructor(faults: readonly string[]) {
+    super(faults.join(' '))
+    this.faults = faults
+  }
+}
+
+/** The record as this process found or made it. */
+export interface OpenedInstallation {
+  installation: Installation
+  /** What was written into the record now, secrets by their ids; undefined when it was as it should be. */
+  changes: { before: object | undefined; after: object } | undefined
+  warnings: string[]
+}
+
+/**
+ * Reads the installation record, or writes it at the first start, and compares it with what this process holds, so
+ * that a copy of another environment's database never mints and two replicas on one database never disagree. The
+ * row lock makes processes that start together agree on one record.
+ *
+ * @throws {InstallationMismatch} when the issuer differs, or a recorded pepper or encryption key is missing or another.
+ */
+export async function openInstallation(trx: Handle, input: InstallationInput): Promise<OpenedInstallation> {
+  const made = await trx
+    .insertInto('installation')
+    .values(firstRecord(input))
+    .onConflict(c => c.doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  const row = await lockInstallation(trx)
+  const peppers = await checkPeppers(trx, input, row)
+  const keys = await checkEncryptionKeys(trx, input, row)
+  const faults = [
+    ...issuerFaults(row.issuer, input),
+    ...peppers.faults,
+    ...keys.faults,
+    ...crowdFaults(row, input),
+  ]
+  if (faults.length > 0) throw new InstallationMismatch(faults)
+
+  const before = recordOf(row)
+  const after = {
+    issuer: input.issuer,
+    pepper_checks: peppers.checks,
+    current_pepper: firstOf(input.peppers).id,
+    encryption_key_checks: keys.checks,
+    current_encryption_key: firstOf(input.encryptionKeys).id,
+    longest_token_ttl_seconds: Math.max(row.longest_token_ttl_seconds, input.tokenTtlSeconds),
+    longest_staleness_seconds: Math.max(row.longest_staleness_seconds, input.stalenessSeconds),
+  }
+  const same = isDeepStrictEqual(before, after)
+  if (!same) await updateInstallation(trx, after)
+  const installation = toInstallation({ ...row, ...after })
+  return {
+    installation,
+    changes: made || !same ? { before: made ? undefined : byIds(before), after: byIds(after) } : undefined,
+    warnings: policyWarnings(installation.policy, input),
+  }
+}
+
+type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
+
+/** Needed: the one that is used, and of the rest those that this process lacks and something still depends on. */
+async function checkPeppers(trx: Handle, { peppers }: InstallationInput, row: InstallationRow) {
+  const lacking = lackingIds(row.pepper_checks, peppers)
+  const inUse = await Promise.all(lacking.map(async id => ((await pepperInUse(trx, id)) ? [id] : [])))
+  return reconcileSecrets('pepper', peppers, row.pepper_checks, [row.current_pepper, ...inUse.flat()])
+}
+
+async function checkEncryptionKeys(trx: Handle, { encryptionKeys }: InstallationInput, row: InstallationRow) {
+  const rows = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
+  const inUse = rows.flatMap(key => key.encryption_key_id ?? [])
+  return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, [
+    row.current_encryption_key,
+    ...inUse,
+  ])
+}
+
+/** What a start may change in the record. */
+function recordOf(row: InstallationRow) {
+  return {
+    issuer: row.issuer,
+    pepper_checks: row.pepper_checks,
+    current_pepper: row.current_pepper,
+    encryption_key_checks: row.encryption_key_checks,
+    current_encryption_key: row.current_encryption_key,
+    longest_token_ttl_seconds: row.longest_token_ttl_seconds,
+    longest_staleness_seconds: row.longest_staleness_seconds,
+  }
+}
+
+const byIds = (record: ReturnType<typeof recordOf>) => ({
+  ...record,
+  pepper_checks: Object.keys(record.pepper_checks),
+  encryption_key_checks: Object.keys(record.encryption_key_checks),
+})
+
+async function updateInstallation(trx: Handle, record: ReturnType<typeof recordOf>): Promise<void> {
+  const { pepper_checks, encryption_key_checks, ...columns } = record
+  const checks = {
+    pepper_checks: JSON.stringify(pepper_checks),
+    encryption_key_checks: JSON.stringify(encryption_key_checks),
+  }
+  await trx
+    .updateTable('installation')
+    .set({ ...columns, ...checks })
+    .execute()
+}
+
+/** The record as it stands, for the admin API. */
+export async function readInstallation(db: Handle): Promise<Installation> {
+  return toInstallation(await selectInstallation(db).executeTakeFirstOrThrow())
+}
+
+const toInstallation = (row: InstallationRow): Installation => ({
+  id: row.id,
+  issuer: row.issuer,
+  policy: policyOf(row),
+  currentPepper: row.current_pepper,
+  currentEncryptionKey: row.current_encryption_key,
+  createdAt: row.created_at,
+})
+
+/**
+ * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
+ * @throws {Unavailable} when the record has let it go, or has another value under its id: other replicas would not find the key.
+ */
+export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
+  const row = await trx
+    .selectFrom('installation')
+    .select('pepper_checks')
+    .forShare()
+    .executeTakeFirstOrThrow()
+  if (row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]) return
+  throw new Unavailable('This replica cannot make keys and tokens. Try another one.', {
+    cause: new Error(
+      `the installation record does not have the pepper "${pepper.id}" of MINTMARK_PEPPERS: start again`,
+    ),
+  })
+}
+
+/** Whether new digests are made under this pepper; if so, the record keeps it until the end of the transaction. */
+export async function holdCurrentPepper(trx: Handle, pepper: NamedKey): Promise<boolean> {
+  const row = await trx
+    .selectFrom('installation')
+    .select(['pepper_checks', 'current_pepper'])
+    .forShare()
+    .executeTakeFirstOrThrow()
+  return row.current_pepper === pepper.id && row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]
+}
+
+function lackingIds(recorded: SecretChecks, own: readonly NamedKey[]): string[] {
+  const held = checksOf(own)
+  return Object.keys(recorded).filter(id => held[id] !== recorded[id])
+}
+
+function selectInstallation(db: Handle) {
+  return db
+    .selectFrom('installation')
+    .select([
+      'id',
+      'issuer',
+      'pepper_checks',
+      'current_pepper',
+      'encryption_key_checks',
+      'current_encryption_key',
+    ])
+    .select(POLICY_COLUMNS)
+    .select('created_at')
+}
+
+function lockInstallation(trx: Handle) {
+  return selectInstallation(trx).forUpdate().executeTakeFirstOrThrow()
+}
+
+function firstRecord(input: InstallationInput) {
+  return {
+    issuer: input.issuer,
+    pepper_checks: JSON.stringify(checksOf(input.peppers.slice(0, 1))),
+    current_pepper: firstOf(input.peppers).id,
+    encryption_key_checks: JSON.stringify(checksOf(input.encryptionKeys.slice(0, 1))),
+    current_encryption_key: firstOf(input.encryptionKeys).id,
+    signing_alg: input.signingAlg,
+    rotation_interval_seconds: input.rotationIntervalSeconds,
+    publish_lead_seconds: input.publishLeadSeconds,
+    longest_token_ttl_seconds: input.tokenTtlSeconds,
+    longest_staleness_seconds: input.stalenessSeconds,
+  }
+}
+
+/** A longer lifetime or staleness keeps retiring keys published for longer, and there may be only so many. */
+function crowdFaults(row: InstallationRow, input: InstallationInput): string[] {
+  const before = policyOf(row)
+  const after = {
+    ...before,
+    longestTokenTtlSeconds: Math.max(before.longestTokenTtlSeconds, input.tokenTtlSeconds),
+    longestStalenessSeconds: Math.max(before.longestStalenessSeconds, input.stalenessSeconds),
+  }
+  if (isDeepStrictEqual(before, after)) return []
+  return rotationFaults(after, publishedAlgs(after).length).map(
+    ({ pointer, message }) =>
+      `With MINTMARK_TOKEN_TTL_SECONDS=${input.tokenTtlSeconds} and MINTMARK_STALENESS_SECONDS=${input.stalenessSeconds}, ` +
+      `${pointer.slice(1)} of the installation record ${message}: change it first ("mintmark installation update"), or start with less.`,
+  )
+}
+
+function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {
+  if (recorded === issuer || issuerMayMove) return []
+  return [
+    `This database belongs to the issuer "${recorded}", and MINTMARK_ISSUER says "${issuer}": ` +
+      'set it to the first, or use a database of its own for the second.',
+  ]
+}

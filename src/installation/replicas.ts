@@ -1,0 +1,84 @@
+import { sql } from 'kysely'
+import type { Database } from '../database/database.ts'
+
+/** A process that serves this installation, as it said of itself. */
+export interface Replica {
+  id: string
+  host: string
+  startedAt: Date
+  /** When it last reached the database, by the database's clock. */
+  seenAt: Date
+  stalenessSeconds: number
+  /** When it has stopped exchanging anything, if it has not reached the database since. */
+  exchangesUntil: Date
+  /** Of the signing keys that it publishes. */
+  kids: readonly string[]
+  /** That time has passed, if it is there at all. */
+  silent: boolean
+}
+
+/** How often a replica says that it is there. */
+export const ANNOUNCE_MS = 5_000
+/** It may have followed changes for a while after it was last seen; one announcement may have failed. */
+const UNSEEN_SECONDS = (2 * ANNOUNCE_MS) / 1000
+
+/**
+ * Which processes serve, and with which signing keys, written by each of them. It decides nothing: it tells an
+ * operator in an emergency who may not have heard. So it is no change of the installation, and is not audited.
+ */
+export class Replicas {
+  readonly #database: Database
+  readonly #self: { id: string; host: string; stalenessSeconds: number }
+
+  constructor(options: { database: Database; id: string; host: string; stalenessSeconds: number }) {
+    const { database, ...self } = options
+    this.#database = database
+    this.#self = self
+  }
+
+  /** This process is there, and publishes these signing keys. */
+  async announce(kids: readonly string[]): Promise<void> {
+    const { id, host, stalenessSeconds } = this.#self
+    const seen = { seen_at: sql<Date>`clock_timestamp()`, kids: [...kids] }
+    await this.#database.read(db =>
+      db
+        .insertInto('replicas')
+        .values({ id, host, staleness_seconds: stalenessSeconds, ...seen })
+        .onConflict(conflict => conflict.column('id').doUpdateSet(seen))
+        .execute(),
+    )
+  }
+
+  /** This process ends: nobody has to wait for it. */
+  async leave(): Promise<void> {
+    await this.#database.read(db => db.deleteFrom('replicas').where('id', '=', this.#self.id).execute())
+  }
+
+  async list(): Promise<Replica[]> {
+    const until = sql<Date>`seen_at + (staleness_seconds + ${UNSEEN_SECONDS}::integer) * interval '1 second'`
+    const rows = await this.#database.read(db =>
+      db
+        .selectFrom('replicas')
+        .select(['id', 'host', 'started_at', 'seen_at', 'staleness_seconds', 'kids'])
+        .select([until.as('exchanges_until'), sql<boolean>`${until} < clock_timestamp()`.as('silent')])
+        .orderBy('started_at')
+        .execute(),
+    )
+    return rows.map(row => ({
+      id: row.id,
+      host: row.host,
+      startedAt: row.started_at,
+      seenAt: row.seen_at,
+      stalenessSeconds: row.staleness_seconds,
+      exchangesUntil: row.exchanges_until,
+      kids: row.kids,
+      silent: row.silent,
+    }))
+  }
+
+  /** Lets go of those that have been silent for a day. */
+  async prune(): Promise<void> {
+    const silent = sql<boolean>`seen_at < now() - greatest(staleness_seconds * interval '1 second', interval '1 day')`
+    await this.#database.read(db => db.deleteFrom('replicas').where(silent).execute())
+  }
+}

@@ -1,0 +1,72 @@
+import { type Config, readConfig } from '../config/config.ts'
+import { developmentSecrets } from '../config/development-secrets.ts'
+import { Env } from '../config/env.ts'
+import { migrate } from '../database/migrate.ts'
+import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.ts'
+import { systemClock } from '../system/clock.ts'
+import { createLogger, type Logger } from '../system/logger.ts'
+import { systemRandom } from '../system/random.ts'
+import { Secret } from '../system/secret.ts'
+import { type Service, startService } from './service.ts'
+
+export interface Launched {
+  config: Config
+  service: Service
+  /** Drains the service, then stops the database that was started for it. */
+  stop(): Promise<void>
+}
+
+/** What the commands for administration and tokens read, and the scripts of the repository. */
+const CLIENT_VARIABLES =
+  /^MINTMARK_(URL|TOKEN|PUBLIC_URL|API_KEY)(_FILE)?$|^MINTMARK_(CACHE|ENVOY|PYTHON|REQUIRE_\w+|DOCKER_\w+)$/
+
+/**
+ * From the environment to a running service: reads the configuration and, when it names no database, starts the
+ * embedded one first, with secrets of its own and the schema up to date.
+ *
+ * @throws {ConfigError} listing every fault. @throws {Error} when the embedded database or a port cannot be had.
+ */
+export async function launch(
+  environment: NodeJS.ProcessEnv,
+  options: { logger?: Logger; onProgress?: (message: string) => void } = {},
+): Promise<Launched> {
+  const env = new Env(environment)
+  const config = readConfig(env)
+  const logger = options.logger ?? createLogger(config.logLevel)
+  for (const name of env.unread('MINTMARK_')) {
+    if (!CLIENT_VARIABLES.test(name)) logger.warn(`${name} is set, and nothing reads it: is it spelt right?`)
+  }
+  if (config.databaseUrl) {
+    const service = await startService(config, { logger })
+    return { config, service, stop: () => service.stop() }
+  }
+  const secrets = developmentSecrets(config, systemRandom)
+  const { dataDir } = config
+  const { onProgress } = options
+  const embedded = await startEmbeddedPostgres({
+    dataDir,
+    logger,
+    clock: systemClock,
+    random: systemRandom,
+    ...(onProgress && { onProgress }),
+  })
+  try {
+    await migrate(embedded.ownerUrl)
+    const complete = {
+      ...readConfig(new Env({ ...environment, ...secrets })),
+      databaseUrl: new Secret(embedded.applicationUrl),
+    }
+    const service = await startService(complete, { logger })
+    const stop = async () => {
+      try {
+        await service.stop()
+      } finally {
+        await embedded.stop()
+      }
+    }
+    return { config: complete, service, stop }
+  } catch (error) {
+    await embedded.stop()
+    throw error
+  }
+}

@@ -1,0 +1,74 @@
+import { databaseFault } from '../database/database-fault.ts'
+import { Unavailable } from '../errors.ts'
+import type { Readiness } from '../http/health.ts'
+import { InstallationMismatch } from '../installation/installation.ts'
+import { KeyDecryptionError } from '../signing-keys/key-encryption.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+
+/** A reason for which this process must not serve, in words that name the cure. */
+export class NotReady extends Error {
+  override readonly name = 'NotReady'
+}
+
+const RETRY_MS = 1_000
+
+/**
+ * Ready once `prepare` has gone through, and from then on until draining: a database that goes away later must not
+ * take the JWKS with it. Until then `prepare` is tried again each second, and `reason` says what keeps it.
+ */
+export class ReadinessGate implements Readiness {
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #stopped = new AbortController()
+  ready = false
+  serving = false
+  reason = 'starting'
+
+  constructor(options: { clock: Clock; logger: Logger }) {
+    this.#clock = options.clock
+    this.#logger = options.logger
+  }
+
+  get draining(): boolean {
+    return this.#stopped.signal.aborted
+  }
+
+  /** Returns when ready, or when `drain` was called before that. */
+  async until(prepare: () => Promise<void>): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      try {
+        await prepare()
+        if (this.#stopped.signal.aborted) return
+        this.ready = true
+        this.serving = true
+        this.reason = ''
+        return
+      } catch (error) {
+        if (this.#stopped.signal.aborted) return
+        this.#note(error)
+        await this.#clock.sleep(RETRY_MS, this.#stopped.signal)
+      }
+    }
+  }
+
+  /** Unready for whoever sends traffic; what still comes is served until the listeners close. */
+  drain(): void {
+    this.ready = false
+    this.reason = 'draining'
+    this.#stopped.abort()
+  }
+
+  #note(error: unknown): void {
+    const foreseen = [NotReady, InstallationMismatch, KeyDecryptionError].some(
+      known => error instanceof known,
+    )
+    const reason = foreseen ? (error as Error).message : databaseFault(error)
+    const shown =
+      reason ?? (error instanceof Unavailable ? error.message : 'an unexpected fault; the log has it')
+    // A stack is for what nobody foresaw.
+    if (shown !== this.reason)
+      this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')
+    this.reason = shown
+  }
+}

@@ -1,0 +1,89 @@
+import { createHash, type KeyObject } from 'node:crypto'
+import { exportSPKI, importJWK } from 'jose'
+import type { SigningAlg } from '../config/signing-alg.ts'
+import { type Policy, publishedAlgs, signingAlgFor } from '../installation/policy.ts'
+import type { PublicJwk, SigningKey } from './signing-key.ts'
+
+/** A published key; `privateKey` where this process holds it and may sign. */
+export interface RingKey extends SigningKey {
+  privateKey: KeyObject | undefined
+}
+
+type Signer = RingKey & { privateKey: KeyObject; activatesAt: number }
+
+/** What a ring knows of the policy: it was read at the same moment as the keys. */
+type AlgPolicy = Pick<Policy, 'signingAlg' | 'otherSigningAlgs' | 'audienceSigningAlgs'>
+
+/**
+ * The keys that this process publishes and signs with, as one value that is replaced whole: it signs only with keys
+ * that are in its own JWKS, and the JWKS is a function of the stored keys alone, so that all replicas answer the same
+ * bytes (istiod pushes configuration to every sidecar when they differ).
+ */
+export class KeyRing {
+  readonly keys: readonly RingKey[]
+  readonly #policy: AlgPolicy
+  /** The JSON text of the JWK Set, RFC 7517 §5: public members only, in the order of kids. */
+  readonly jwks: string
+  /** Strong entity tag of `jwks` (RFC 9110 §8.8.3). */
+  readonly etag: string
+  readonly #pems: ReadonlyMap<string, string>
+
+  private constructor(keys: readonly RingKey[], policy: AlgPolicy, pems: ReadonlyMap<string, string>) {
+    this.keys = keys
+    this.#policy = policy
+    this.jwks = JSON.stringify({ keys: keys.map(key => key.publicJwk) })
+    this.etag = `"${createHash('sha256').update(this.jwks).digest('base64url')}"`
+    this.#pems = pems
+  }
+
+  static async of(keys: readonly RingKey[], policy: AlgPolicy): Promise<KeyRing> {
+    const sorted = [...keys].sort((a, b) => (a.kid < b.kid ? -1 : 1))
+    const pems = await Promise.all(sorted.map(async key => [key.kid, await spki(key.publicJwk)] as const))
+    return new KeyRing(sorted, policy, new Map(pems))
+  }
+
+  /** The algorithms that have keys, the default first. */
+  get algs(): readonly SigningAlg[] {
+    return publishedAlgs(this.#policy)
+  }
+
+  /**
+   * The key to sign a token of these audiences with at `now`. An algorithm that was chosen and has no key yet is no
+   * reason to stop: the key that was used last goes on. `'ambiguous'` when two audiences ask for different algorithms.
+   */
+  signerFor(audiences: readonly string[], now: number): Signer | 'ambiguous' | undefined {
+    const alg = signingAlgFor(this.#policy, audiences)
+    return alg === undefined ? 'ambiguous' : (this.signer(alg, now) ?? latest(this.#started(now)))
+  }
+
+  /**
+   * Of the keys of this algorithm whose time has come, the latest. Time decides, not the stored state, so that a
+   * replica cut off from the database changes over on schedule.
+   */
+  signer(alg: string, now: number): Signer | undefined {
+    return latest(this.#started(now).filter(key => key.alg === alg))
+  }
+
+  #started(now: number): Signer[] {
+    return this.keys.filter(
+      (key): key is Signer =>
+        key.privateKey !== undefined && key.activatesAt !== null && key.activatesAt <= now,
+    )
+  }
+
+  /** SubjectPublicKeyInfo in PEM, for verifiers that read no JWKS (HAProxy, njs, Kong). */
+  pem(kid: string): string | undefined {
+    return this.#pems.get(kid)
+  }
+}
+
+function latest(keys: readonly Signer[]): Signer | undefined {
+  return keys.reduce<Signer | undefined>(
+    (one, key) => (one && one.activatesAt >= key.activatesAt ? one : key),
+    undefined,
+  )
+}
+
+async function spki(jwk: PublicJwk): Promise<string> {
+  return `${(await exportSPKI((await importJWK(jwk, jwk.alg, { extractable: true })) as CryptoKey)).trim()}\n`
+}

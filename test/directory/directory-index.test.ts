@@ -1,0 +1,166 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import {
+  DirectoryIndex,
+  type KnownKey,
+  type KnownTenant,
+  type News,
+} from '../../src/directory/directory-index.ts'
+
+const rights = {
+  tier: null,
+  scopes: ['inference'],
+  models: null,
+  adapters: null,
+  audiences: null,
+  tokenTtlSeconds: null,
+}
+const key = (name: string, more: Partial<KnownKey> = {}): KnownKey => ({
+  id: `key_${name}`,
+  tenantId: 'acme',
+  expiresAt: null,
+  disabled: false,
+  rights: { ...rights },
+  secrets: [{ id: `sec_${name}`, digest: name, endsAt: null }],
+  ...more,
+})
+const tenant = (id: string, more: Partial<KnownTenant> = {}): KnownTenant => ({
+  id,
+  suspended: false,
+  stalenessSeconds: null,
+  rights: {
+    tier: 'standard',
+    allowedTiers: ['standard'],
+    scopes: ['inference'],
+    models: null,
+    adapters: [],
+    audiences: ['vllm'],
+    tokenTtlSeconds: null,
+  },
+  ...more,
+})
+const catalogue = { priorities: new Map([['standard', 0]]), models: ['llama'], tokenTtlSeconds: 300 }
+const news = (more: Partial<News>): News => ({
+  keyIds: [],
+  keys: [],
+  tenantIds: [],
+  tenants: [],
+  catalogue,
+  ...more,
+})
+
+let index: DirectoryIndex
+beforeEach(() => {
+  index = new DirectoryIndex({ catalogue, maxKeys: 3 })
+  index.putTenant(tenant('acme'))
+  index.put(key('a'))
+})
+
+const stateOf = (digest: string) => index.find(digest)?.snapshot
+
+describe('the directory in memory', () => {
+  it('finds a secret with its key, tenant and catalogue', () => {
+    expect(stateOf('a')).toEqual({
+      secretId: 'sec_a',
+      secretDigest: 'a',
+      secretEndsAt: null,
+      secretRevoked: false,
+      keyId: 'key_a',
+      keyExpiresAt: null,
+      keyDisabled: false,
+      keyRevoked: false,
+      keyRights: rights,
+      tenantId: 'acme',
+      tenantSuspended: false,
+      tenantRights: tenant('acme').rights,
+      catalogue,
+    })
+    expect(index.find('b')).toBeUndefined()
+  })
+
+  it.each<[string, News, Partial<ReturnType<typeof stateOf>> | undefined]>([
+    ['a key that is gone', news({ keyIds: ['key_a'] }), undefined],
+    [
+      'a key that is disabled',
+      news({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }),
+      { keyDisabled: true },
+    ],
+    [
+      'a secret that was replaced',
+      news({
+        keyIds: ['key_a'],
+        keys: [key('a', { secrets: [{ id: 'sec_b', digest: 'b', endsAt: null }] })],
+      }),
+      undefined,
+    ],
+    ['a key without secrets', news({ keyIds: ['key_a'], keys: [key('a', { secrets: [] })] }), undefined],
+    [
+      'a tenant that is suspended',
+      news({ tenantIds: ['acme'], tenants: [tenant('acme', { suspended: true })] }),
+      { tenantSuspended: true },
+    ],
+    ['a tenant that is gone', news({ tenantIds: ['acme'] }), undefined],
+    [
+      'another catalogue',
+      news({ catalogue: { ...catalogue, models: [] } }),
+      { catalogue: { ...catalogue, models: [] } },
+    ],
+    [
+      'a catalogue without its tier, and leaves it to be looked up',
+      news({ catalogue: { ...catalogue, priorities: new Map() } }),
+      undefined,
+    ],
+    ['what does not concern it', news({ keyIds: ['key_x'], tenantIds: ['other'] }), { keyId: 'key_a' }],
+  ])('applies %s', (_, applied, state) => {
+    index.apply(applied)
+    if (state) expect(stateOf('a')).toMatchObject(state)
+    else expect(stateOf('a')).toBeUndefined()
+  })
+
+  it('knows both secrets of a key during a rotation, each with its own end', () => {
+    const secrets = [
+      { id: 'sec_a', digest: 'a', endsAt: 1_000 },
+      { id: 'sec_b', digest: 'b', endsAt: null },
+    ]
+    index.apply(news({ keyIds: ['key_a'], keys: [key('a', { secrets })] }))
+    expect([stateOf('a')?.secretEndsAt, stateOf('b')?.secretEndsAt]).toEqual([1_000, null])
+  })
+
+  it('lets the keys of a deleted tenant go with it', () => {
+    index.apply(news({ tenantIds: ['acme'] }))
+    expect(index.size).toBe(0)
+  })
+
+  it('does not know the keys of a tenant that is set aside, until it is put again', () => {
+    index.removeTenant('acme')
+    expect(stateOf('a')).toBeUndefined()
+    index.putTenant(tenant('acme'))
+    expect(stateOf('a')).toBeDefined()
+  })
+
+  it('takes no more keys than its bound, says so, and goes on changing those it has', () => {
+    for (const name of ['b', 'c']) index.put(key(name))
+    expect(index.overflowed).toBe(false)
+    index.put(key('d'))
+    expect([index.size, index.overflowed, stateOf('d')]).toEqual([3, true, undefined])
+    index.apply(news({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }))
+    expect(stateOf('a')?.keyDisabled).toBe(true)
+    index.remove('key_b')
+    index.put(key('d'))
+    expect(stateOf('d')).toBeDefined()
+  })
+
+  it('lets go what has ended, and nothing that may still open something', () => {
+    index.put(key('b', { expiresAt: 1_000 }))
+    const secrets = [
+      { id: 'sec_c', digest: 'c', endsAt: 500 },
+      { id: 'sec_d', digest: 'd', endsAt: 1_001 },
+    ]
+    index.put(key('c', { secrets }))
+    index.removeEnded(999)
+    expect(index.size).toBe(3)
+    index.removeEnded(1_000)
+    expect([...index.keyIds()]).toEqual(['key_a', 'key_c'])
+    index.removeEnded(1_001)
+    expect([...index.keyIds()]).toEqual(['key_a'])
+  })
+})

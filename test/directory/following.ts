@@ -1,0 +1,62 @@
+import { KeyDigests } from '../../src/api-keys/key-digest.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { Database } from '../../src/database/database.ts'
+import { FallbackLookup } from '../../src/directory/fallback-lookup.ts'
+import { Follower } from '../../src/directory/follower.ts'
+import { ReplicaDirectory } from '../../src/directory/replica-directory.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import type { NamedKey } from '../../src/system/secret.ts'
+import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
+import type { TestService } from '../support/test-service.ts'
+
+/** A directory of its own on the database of a service, which polls when the test says so. */
+export interface Following {
+  follower: Follower
+  fallback: FallbackLookup
+  directory: ReplicaDirectory
+  clock: AdjustableClock
+  logs: string[]
+  /** What the directory says of a presented key. */
+  find(secret: string): ReturnType<ReplicaDirectory['lookUp']>
+  /** What it says without asking the database. */
+  known(secret: string): ReturnType<Follower['find']>
+  close(): Promise<void>
+}
+
+export function follow(
+  service: TestService,
+  options: { url?: string; maxKeys?: number; stalenessSeconds?: number; peppers?: readonly NamedKey[] } = {},
+): Following {
+  const own = readConfig(new Env(service.environment)).peppers
+  const digests = new KeyDigests(own)
+  const clock = adjustableClock()
+  const logs: string[] = []
+  const logger = createLogger('info', { write: line => void logs.push(line) })
+  const url = options.url ?? service.database.applicationUrl
+  const database = new Database({ url, maxConnections: 2, logger })
+  const common = { database, clock, random: systemRandom, logger, tokenTtlSeconds: 300 }
+  const { maxKeys = 1_000, stalenessSeconds = 900 } = options
+  const follower = new Follower({ ...common, maxKeys, stalenessSeconds })
+  const peppers = options.peppers ?? own
+  const fallback = new FallbackLookup({ ...common, follower, peppers })
+  const directory = new ReplicaDirectory({ follower, fallback })
+  return {
+    follower,
+    fallback,
+    directory,
+    clock,
+    logs,
+    find: async secret => {
+      const presented = digests.names(secret)
+      return directory.find(presented) ?? directory.lookUp(presented)
+    },
+    known: secret => follower.find(digests.names(secret)),
+    close: async () => {
+      follower.stop()
+      fallback.stop()
+      await database.close()
+    },
+  }
+}

@@ -1,0 +1,442 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/embedded-postgres/embedded-postgres.ts'
+import { openHome } from '../../src/embedded-postgres/home.ts'
+import { stopLeftover } from '../../src/embedded-postgres/postmaster.ts'
+import { findPackage, preparePrograms } from '../../src/embedded-postgres/programs.ts'
+import { startServer } from '../../src/embedded-postgres/server.ts'
+import { findDatabaseUser } from '../../src/embedded-postgres/user.ts'
+import { systemClock as clock } from '../../src/system/clock.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom as random } from '../../src/system/random.ts'
+
+const asRoot = process.getuid?.() === 0
+const SHARED = '/var/lib/mintmark'
+
+const started = new Set<EmbeddedPostgres>()
+const children = new Set<ChildProcess>()
+/** Data directories whose server may have been left behind by a child that was killed. */
+const elsewhere = new Set<string>()
+const folders = new Set<string>()
+const logged: string[] = []
+const logger = createLogger('info', { write: line => logged.push(line) })
+let sharedBefore: string[]
+/** A data directory with an initialized cluster, for the tests that only need one. */
+let dataDir: string
+
+beforeAll(async () => {
+  sharedBefore = await readdir(SHARED).catch(() => [])
+  dataDir = join(await folder(), 'data')
+})
+
+afterEach(async () => {
+  for (const child of children) await kill(child)
+  for (const embedded of started) await embedded.stop()
+  started.clear()
+  for (const directory of elsewhere) {
+    await stopLeftover({ data: join(directory, 'postgres', 'data'), pgCtl: 'unused', clock }, () => {})
+  }
+  elsewhere.clear()
+})
+
+afterAll(async () => {
+  for (const path of folders) await rm(path, { recursive: true, force: true })
+  for (const name of await readdir(SHARED).catch(() => [])) {
+    if (name.startsWith('postgres-') && !sharedBefore.includes(name))
+      await rm(join(SHARED, name), { recursive: true })
+  }
+  await rmdir(SHARED).catch(() => {})
+})
+
+/** An empty folder that, unlike mkdtemp's, the database's user can enter. */
+async function folder(mode = 0o755): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'mintmark-embedded-test-'))
+  await chmod(path, mode)
+  folders.add(path)
+  return path
+}
+
+async function start(directory = dataDir): Promise<EmbeddedPostgres> {
+  const embedded = await startEmbeddedPostgres({ dataDir: directory, logger, clock, random })
+  started.add(embedded)
+  folders.add(embedded.directory)
+  return embedded
+}
+
+/** Starts it in a process of its own, which then waits to be killed (or for our end); `says` resolves with the first such line of it. */
+function startElsewhere(directory = dataDir) {
+  const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+  const script = `
+    import { startEmbeddedPostgres } from ${from('embedded-postgres/embedded-postgres.ts')}
+    import { systemClock as clock } from ${from('system/clock.ts')}
+    import { createLogger } from ${from('system/logger.ts')}
+    import { systemRandom as random } from ${from('system/random.ts')}
+    const say = line => console.log(JSON.stringify(line))
+    const logger = createLogger('silent'), onProgress = progress => say({ progress })
+    await startEmbeddedPostgres({ dataDir: process.argv[1], logger, clock, random, onProgress })
+      .then(say, ({ message }) => say({ message }))
+    process.stdin.resume().on('end', () => process.exit())`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, directory])
+  children.add(child)
+  elsewhere.add(directory)
+  const heard: Record<string, string>[] = []
+  const reader = createInterface(child.stdout).on('line', line => heard.push(JSON.parse(line)))
+  const says = async (field: string) => {
+    for (;;) {
+      const line = heard.find(said => field in said)
+      if (line) return line
+      await new Promise(resolve => reader.once('line', resolve))
+    }
+  }
+  return { child, says, outcome: () => Promise.race([says('ownerUrl'), says('message')]) }
+}
+
+/** kill -9, and waits for the end. */
+async function kill(child: ChildProcess): Promise<void> {
+  children.delete(child)
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+}
+
+async function query(url: string, text: string): Promise<Record<string, unknown>> {
+  const client = new pg.Client(url)
+  await client.connect()
+  try {
+    return (await client.query(text)).rows[0]
+  } finally {
+    await client.end()
+  }
+}
+
+const postmasterOf = async ({ directory }: EmbeddedPostgres) =>
+  Number.parseInt(await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8'), 10)
+
+/** A process that has ended may stay in the table for as long as its parent, pid 1 of a container say, ignores it. */
+function runs(pid: number): boolean {
+  const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim()
+  return state !== '' && !state.startsWith('Z')
+}
+
+const refusal = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no refusal',
+    error => error.message,
+  )
+
+describe('the embedded Postgres', () => {
+  it('comes up from nothing in UTF8, durable, with the application as a member of mintmark_app', async () => {
+    const { ownerUrl, applicationUrl } = await start()
+    const setting = (name: string) => `current_setting('${name}') as ${name}`
+    const names = ['server_encoding', 'fsync', 'synchronous_commit', 'max_connections', 'listen_addresses']
+    expect(await query(ownerUrl, `select current_user as role, ${names.map(setting)}`)).toEqual({
+      role: 'postgres',
+      server_encoding: 'UTF8',
+      fsync: 'on',
+      synchronous_commit: 'on',
+      max_connections: '100',
+      listen_addresses: '127.0.0.1',
+    })
+    const application = `select current_user as role, current_database() as db, pg_has_role('mintmark_app', 'usage') as member,
+      (select rolsuper or rolcreatedb or rolcreaterole from pg_roles where rolname = current_user) as powers`
+    expect(await query(applicationUrl, application)).toEqual({
+      role: 'mintmark',
+      db: 'mintmark',
+      member: true,
+      powers: false,
+    })
+  })
+
+  it('keeps its data over a restart, which takes under 2 s', async () => {
+    const first = await start()
+    await query(first.ownerUrl, 'create table kept as select 42 as answer')
+    await first.stop()
+    const begin = clock.monotonicMs()
+    const second = await start()
+    expect(clock.monotonicMs() - begin).toBeLessThan(2_000)
+    expect(await query(second.ownerUrl, 'select answer from kept')).toEqual({ answer: 42 })
+  })
+
+  it('keeps passwords to itself: not in arguments, logs or files that others can read', async () => {
+    const { directory, ownerUrl, applicationUrl, ...embedded } = await start()
+    await refusal(query(ownerUrl, `select 1/0 /* ${ownerUrl} */`))
+    const passwords = [ownerUrl, applicationUrl].map(url => new URL(url).password)
+    const pid = await postmasterOf({ directory, ownerUrl, applicationUrl, ...embedded })
+    const visible = [await readFile(join(directory, 'postgres.log'), 'utf8'), logged.join()]
+    if (process.platform === 'linux') visible.push(await readFile(`/proc/${pid}/cmdline`, 'utf8'))
+    for (const password of passwords) {
+      expect(password.length).toBeGreaterThan(20)
+      expect(visible.join()).not.toContain(password)
+    }
+    expect((await stat(join(directory, 'credentials.json'))).mode & 0o777).toBe(0o600)
+    expect((await stat(directory)).mode & 0o007).toBe(0)
+    expect((await readdir(directory)).filter(name => name.includes('.new-'))).toEqual([])
+  })
+
+  it('moves a log that has become long out of the way', async () => {
+    const { directory, stop } = await start()
+    await stop()
+    const file = join(directory, 'postgres.log')
+    await writeFile(file, Buffer.alloc(9 * 1024 * 1024, '.'))
+    await start()
+    expect((await stat(file)).size).toBeLessThan(10_000)
+    expect(await stat(`${file}.1`)).toMatchObject({ size: 9 * 1024 * 1024, mode: 0o100600 })
+  })
+
+  it('leads a process group of its own, so that Ctrl-C does not reach it', async () => {
+    const pid = await postmasterOf(await start())
+    expect(process.kill(-pid, 0)).toBe(true)
+  })
+
+  it('says in the log that it ended by itself, recovers, and can still be stopped', async () => {
+    const embedded = await start()
+    await query(embedded.ownerUrl, 'create table survived as select 1 as one')
+    const pid = await postmasterOf(embedded)
+    process.kill(pid, 'SIGKILL')
+    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended by itself'))
+    await embedded.stop()
+    const next = await start()
+    expect(await query(next.ownerUrl, 'select one from survived')).toEqual({ one: 1 })
+  })
+})
+
+describe('after a kill -9', () => {
+  it.each([
+    ['of Mintmark, the next start stops the Postgres that was left behind', false],
+    ['of Mintmark and of Postgres, the next start recovers', true],
+  ])('%s', async (_, both) => {
+    const { child, says } = startElsewhere()
+    const first = (await says('ownerUrl')) as unknown as EmbeddedPostgres
+    const pid = await postmasterOf(first)
+    const [value, table] = [random.integer(1_000_000), both ? 'left_by_both' : 'left_by_one']
+    await query(first.ownerUrl, `create table ${table} as select ${value} as value`)
+    await kill(child)
+    if (both) process.kill(pid, 'SIGKILL')
+    const second = await start()
+    expect(runs(pid)).toBe(false)
+    expect(await query(second.ownerUrl, `select value from ${table}`)).toEqual({ value })
+  })
+
+  it('of Mintmark during initdb, the next start begins anew and leaves nothing over', async () => {
+    const directory = join(await folder(), 'data')
+    const { child, says } = startElsewhere(directory)
+    await says('progress')
+    await vi.waitFor(async () =>
+      expect((await readdir(join(directory, 'postgres'))).join()).toContain('data.new-'),
+    )
+    await kill(child)
+    const embedded = await start(directory)
+    expect(await query(embedded.ownerUrl, 'select 1 as one')).toEqual({ one: 1 })
+    expect((await readdir(embedded.directory)).filter(name => name.includes('.new-'))).toEqual([])
+  })
+
+  it('a postmaster.pid that now names another process neither stops the start nor that process', async () => {
+    const embedded = await start()
+    await embedded.stop()
+    const user = asRoot ? await findDatabaseUser(join(embedded.directory, 'data')) : undefined
+    const stranger = spawn('sleep', ['60'], { ...(user && { uid: user.uid, gid: user.gid }) })
+    children.add(stranger)
+    await writeFile(
+      join(embedded.directory, 'data', 'postmaster.pid'),
+      `${stranger.pid}\n${embedded.directory}/data\n`,
+    )
+    expect(await query((await start()).ownerUrl, 'select 1 as one')).toEqual({ one: 1 })
+    expect(stranger.exitCode ?? stranger.signalCode).toBeNull()
+  })
+})
+
+it('a copy of a data directory in use does not touch the server of the original', async () => {
+  const original = await start()
+  const pid = await postmasterOf(original)
+  const copy = join(await folder(), 'data')
+  await cp(dataDir, copy, { recursive: true, preserveTimestamps: true })
+  if (asRoot) {
+    const user = await findDatabaseUser(join(original.directory, 'data'))
+    spawnSync('chown', ['-R', `${user.uid}:${user.gid}`, join(copy, 'postgres', 'data')])
+  }
+  await start(copy)
+  expect(runs(pid)).toBe(true)
+  expect(await query(original.ownerUrl, 'select 1 as one')).toEqual({ one: 1 })
+})
+
+describe('one data directory', () => {
+  const uses = (pid: number | undefined) =>
+    `Mintmark (pid ${pid}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`
+
+  it('serves one process: another is refused, and so is a second start in the same one', async () => {
+    const { child, says } = startElsewhere()
+    await says('ownerUrl')
+    expect(await refusal(start())).toBe(uses(child.pid))
+    await kill(child)
+    await start()
+    expect(await refusal(start())).toBe(uses(process.pid))
+    expect(await startElsewhere().outcome()).toEqual({ message: uses(process.pid) })
+  })
+
+  it('is taken by exactly one of five that come at once, on the first start too', async () => {
+    const directory = join(await folder(), 'data')
+    const outcomes = await Promise.all(Array.from({ length: 5 }, () => startElsewhere(directory).outcome()))
+    expect(outcomes.filter(outcome => 'ownerUrl' in outcome)).toHaveLength(1)
+    expect(outcomes.filter(outcome => outcome.message?.includes('already uses'))).toHaveLength(4)
+    for (const child of children) await kill(child)
+    await start(directory)
+  })
+})
+
+describe('refuses, and says what to do', () => {
+  it('NODE_ENV=production', async () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    expect(await refusal(start(join(dataDir, 'never')))).toMatch(/for development.*set DATABASE_URL/)
+    vi.unstubAllEnvs()
+  })
+
+  it('a platform whose package is not installed', async () => {
+    expect(await refusal(findPackage('linux-riscv64'))).toMatch(/optional packages.*DATABASE_URL/)
+  })
+
+  it('programs that do not run here', async () => {
+    const directory = await folder()
+    await mkdir(join(directory, 'native', 'bin'), { recursive: true })
+    await writeFile(join(directory, 'native', 'bin', 'initdb'), '#!/lib/ld-musl-none\n', { mode: 0o755 })
+    const home = { directory, user: undefined, copies: async () => directory }
+    const found = { directory, name: 'copy' }
+    expect(await refusal(preparePrograms(found, home, random, () => {}))).toMatch(
+      /does not run.*DATABASE_URL/,
+    )
+  })
+
+  it.each([
+    ['a cluster of another major version', 'PG_VERSION', '17\n', /Postgres 17.*Nothing was changed.*Dump/],
+    ['a folder of something else', 'novel.txt', 'Chapter 1', /not a Postgres cluster: move it away/],
+  ])('%s, and leaves it as it is', async (_, name, content, message) => {
+    const directory = join(await folder(), 'data')
+    const home = await openHome(await mkdir(directory).then(() => directory), random)
+    await mkdir(join(home.directory, 'data'))
+    await writeFile(join(home.directory, 'data', name), content)
+    await writeFile(join(home.directory, 'credentials.json'), '{}')
+    expect(await refusal(start(directory))).toMatch(message)
+    expect(await readFile(join(home.directory, 'data', name), 'utf8')).toBe(content)
+  })
+
+  it('a server that ends while starting, with the end of its log', async () => {
+    const embedded = await start()
+    await embedded.stop()
+    const file = join(embedded.directory, 'data', 'postgresql.conf')
+    const good = await readFile(file, 'utf8')
+    await writeFile(file, `${good}\nwork_memory = lots\n`)
+    expect(await refusal(start())).toMatch(/ended \(exit code 1\).*postgres\.log:\n.*work_memory/s)
+    await writeFile(file, good)
+  })
+})
+
+it('tries another port when its own was taken in between', async () => {
+  const { directory, ...embedded } = await start()
+  await embedded.stop()
+  const taken = createServer().listen(0, '127.0.0.1')
+  await vi.waitFor(() => expect(taken.listening).toBe(true))
+  const { port: takenPort } = taken.address() as { port: number }
+  const ports = [takenPort, Number(new URL(embedded.ownerUrl).port)]
+  const home = await openHome(dataDir, random)
+  const server = await startServer({
+    programs: await preparePrograms(await findPackage(), home, random, () => {}),
+    data: join(directory, 'data'),
+    user: home.user,
+    ownerPassword: new URL(embedded.ownerUrl).password,
+    logFile: join(directory, 'postgres.log'),
+    clock,
+    onProgress: () => {},
+    choosePort: async () => ports.shift() ?? 0,
+  })
+  await server.client.end()
+  await server.stop()
+  taken.close()
+  expect(server.port).not.toBe(takenPort)
+})
+
+const notLink = async (path: string) => !(await lstat(path)).isSymbolicLink()
+
+it('runs from a package without links for its libraries, as npm leaves it when no install script may run', async () => {
+  const directory = await folder()
+  await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
+  const home = await openHome(directory, random)
+  const programs = await preparePrograms({ directory, name: 'copy' }, home, random, () => {})
+  expect(programs.postgres.startsWith(join(directory, 'native'))).toBe(true)
+})
+
+it.skipIf(asRoot)(
+  'copies programs that cannot be linked where they are (root can write anywhere)',
+  async () => {
+    const directory = await folder()
+    const lib = join(directory, 'native', 'lib')
+    await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
+    await chmod(lib, 0o555)
+    const home = await openHome(await folder(), random)
+    const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
+    const programs = await prepared.finally(() => chmod(lib, 0o755))
+    expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
+  },
+)
+
+describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs root)', () => {
+  it('keeps the cluster outside a folder that this user cannot enter, finds it again, and forgets it with the folder', async () => {
+    const closed = await folder(0o700)
+    const first = await start(closed)
+    expect(first.directory).not.toContain(closed)
+    expect(await readlink(join(closed, 'postgres'))).toBe(first.directory)
+    expect(await readFile(join(first.directory, 'belongs-to'), 'utf8')).toBe(`${closed}\n`)
+    await query(first.ownerUrl, 'create table kept ()')
+    await first.stop()
+    const second = await start(closed)
+    expect(second.directory).toBe(first.directory)
+    expect(await query(second.ownerUrl, "select to_regclass('kept')::text as found")).toEqual({
+      found: 'kept',
+    })
+    await second.stop()
+    await rm(join(closed, 'postgres'))
+    expect((await start(closed)).directory).not.toBe(first.directory)
+  })
+
+  it('runs it as a user that is there, never as root, and keeps the rest of the home from it', async () => {
+    const { directory } = await start()
+    const user = await findDatabaseUser(join(directory, 'data'))
+    expect(user.uid).not.toBe(0)
+    expect(await stat(join(directory, 'data'))).toMatchObject({ uid: user.uid, mode: 0o40700 })
+    expect(await stat(directory)).toMatchObject({ uid: 0, gid: user.gid, mode: 0o40710 })
+  })
+
+  it.each([
+    ['belongs to someone else', 0o755, 65534, /belongs to user 65534/],
+    ['can be written to by others', 0o777, 0, /can be written to by others/],
+  ])('refuses a home that %s', async (_, mode, uid, message) => {
+    const directory = await folder()
+    await mkdir(join(directory, 'postgres'))
+    await chmod(join(directory, 'postgres'), mode)
+    await chown(join(directory, 'postgres'), uid, uid)
+    expect(await refusal(start(directory))).toMatch(message)
+  })
+})
