@@ -9,9 +9,11 @@ export const LOAD_CORE = 1
 export function startMintmark(
   installation: Installation,
   directory: string,
-  options: { core?: number; env?: Record<string, string> } = {},
+  options: { core?: number; env?: Record<string, string>; checkout?: string } = {},
 ): Promise<ServerProcess> {
+  const { checkout } = options
   return startServer({
+    ...(checkout !== undefined && { checkout }),
     core: options.core ?? SERVER_CORE,
     script: ['scripts/require-node.js', 'src/main.ts'],
     // The inspector is off; asked for by a signal, it shall take any port.

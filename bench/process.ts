@@ -37,12 +37,14 @@ export async function startServer(options: {
   script: string[]
   env?: Record<string, string>
   directory: string
+  /** The checkout that it runs from; absent: this one. */
+  checkout?: string
 }): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
   const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
   const child = spawn('taskset', ['-c', String(options.core), process.execPath, ...options.script], {
-    cwd: ROOT,
+    cwd: options.checkout ?? ROOT,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', stdout, stderr],
   })
