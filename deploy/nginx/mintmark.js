@@ -1,5 +1,5 @@
 // Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/nginx.md explains it.
-// For njs 0.7.9 and later. nginx.conf beside it says where each function is called.
+// For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
@@ -174,7 +174,7 @@ function modelOf(r) {
   return { model: /^[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
 }
 
-// The claims of a token of ours for this audience, or nothing. Throws for what cannot be read.
+// The claims of a valid token of Mintmark for this audience, or nothing. Throws for what cannot be read.
 async function verified(jwt) {
   // What is decoded below stops at the first strange character, so there must be none.
   if (jwt.length >= LONGEST_TOKEN || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return undefined

@@ -58,7 +58,6 @@ const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template',
 
 const FOR_TOKENS: Values = {
   about: [],
-  it: 'a request',
   checkAddresses: [],
   checkReplies: [],
   extAuthz: [],
@@ -71,8 +70,7 @@ const FOR_TOKENS: Values = {
 
 /** A request that brings a token alone skips the ext_authz check; Mintmark is asked about every other one. */
 const forKeys = (service: string): Values => ({
-  about: ['# This one takes API keys as well as tokens: it has Mintmark swap them.\n#'],
-  it: 'it',
+  about: ['# This one takes API keys as well as tokens: it asks Mintmark for the token of a key.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
     render('envoy/ext-authz.yaml.template', {
