@@ -8,7 +8,7 @@ export const appliedFiles = (): Record<string, string> =>
     Object.entries(deployFiles()).filter(([path]) => path.startsWith('deploy/envoy-gateway/')),
   )
 
-/** Tells whether a record was made from these objects: comments and the way they are written do not matter. */
+/** Equal for equal objects, so that a record shows what it was made from; comments and the way of writing do not matter. */
 export const digestOf = (files: Record<string, string>): string =>
   createHash('sha256')
     .update(
