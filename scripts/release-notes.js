@@ -19,4 +19,11 @@ if (faults.length > 0) {
   console.error(`The tag ${tag || '(none)'} and the repository do not agree: ${faults.join('; ')}.`)
   process.exit(1)
 }
-console.log(section.split('\n').slice(1).join('\n').replace(/^\[.*\]: .*$/gm, '').trim())
+console.log(
+  section
+    .split('\n')
+    .slice(1)
+    .join('\n')
+    .replace(/^\[.*\]: .*$/gm, '')
+    .trim(),
+)

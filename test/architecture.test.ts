@@ -81,6 +81,15 @@ describe('src', () => {
     expect(violations((file, target) => target !== undefined && rowOf(target) > rowOf(file))).toEqual([])
   })
 
+  it('imports nothing from outside src', () => {
+    expect(violations((_, target) => target?.startsWith('../') === true)).toEqual([])
+  })
+
+  it('holds only what the build carries', () => {
+    const all = readdirSync(src, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+    expect(all.map(({ name }) => name).filter(name => !/(\.ts|^README\.md)$/.test(name))).toEqual([])
+  })
+
   it('keeps transports apart', () => {
     const crosses = (file: string, target: string | undefined) =>
       target !== undefined &&
@@ -148,6 +157,27 @@ describe('src', () => {
     expect(
       [...counts].filter(([, { length }]) => length > MOST_FILES_IN_A_ROOM).map(([room]) => room),
     ).toEqual([])
+  })
+})
+
+describe('deploy/generate', () => {
+  it('takes from src only the lists of headers and routes, and the text of the scanner for nginx', () => {
+    const folder = new URL('../deploy/generate/', import.meta.url)
+    const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter(name => name.endsWith('.ts'))
+      .map(name => readFileSync(new URL(name, folder), 'utf8'))
+    const taken = sources.flatMap(text =>
+      [...text.matchAll(/'(?:\.\.\/)+(src\/[^']+)'/g)].map(([, path]) => path),
+    )
+    expect([...new Set(taken)].toSorted()).toEqual([
+      'src/gateway/headers.ts',
+      'src/gateway/model-in-body.ts',
+      'src/gateway/set-headers.ts',
+    ])
+    const imported = sources.flatMap(text =>
+      [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),
+    )
+    expect(imported.filter(name => !/^(node:|\.)/.test(name))).toEqual([])
   })
 })
 

@@ -1,4 +1,4 @@
--- Made by scripts/generate-deploy.ts from src/gateway/: do not edit here. docs/guides/haproxy.md explains it.
+-- Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/haproxy.md explains it.
 -- Finds `model` in the body and holds it against the token, whose payload haproxy.cfg has verified.
 
 -- path = the engine takes the priority from the header here. Elsewhere a body's `priority` is refused.

@@ -1,5 +1,5 @@
-// Made by scripts/generate-deploy.ts from src/gateway/: do not edit here. docs/guides/nginx.md explains it.
-// For njs 0.7.9 and later. nginx.conf beside it says where each function is called.
+// Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/nginx.md explains it.
+// For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
@@ -25,8 +25,8 @@ const ALGORITHMS = {
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not judged: if it is not JSON,
- * the engine refuses it. model-in-body.lua is the same in Lua; deploy/nginx/ carries this very text, so it keeps to
- * what njs 0.7 understands.
+ * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
+ * very text, so it keeps to what njs 0.7 understands.
  */
 
 const QUOTE = 34
@@ -174,7 +174,7 @@ function modelOf(r) {
   return { model: /^[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
 }
 
-// The claims of a token of ours for this audience, or nothing. Throws for what cannot be read.
+// The claims of a valid token of Mintmark for this audience, or nothing. Throws for what cannot be read.
 async function verified(jwt) {
   // What is decoded below stops at the first strange character, so there must be none.
   if (jwt.length >= LONGEST_TOKEN || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return undefined

@@ -1,8 +1,8 @@
 /**
  * gateway/ holds what a gateway in front of the engine does with our tokens. This file is THE list: which headers are
- * set from which claim, which are removed from every request that comes in, and which routes are open. deploy/ is
- * generated from it (deploy-files.ts) and the tests walk it, so a name that is added here is stripped and proven
- * everywhere. Claims: src/tokens/claims.ts.
+ * set from which claim, which are removed from every request that comes in, and which routes are open. The
+ * files in deploy/ are made from it (deploy/generate/) and the tests walk it, so a name that is added here is stripped
+ * and proven everywhere. Claims: src/tokens/claims.ts.
  */
 
 /** The claims that become headers: strings only, because Envoy writes a list as base64 and a negative number as a float. */

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { expect, it } from 'vitest'
-import { deployFiles } from '../../src/gateway/deploy-files.ts'
+import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 
 const root = new URL('../../', import.meta.url)
 const generated = deployFiles()
 
-it.each(Object.keys(generated))('%s is what src/gateway/ makes (node scripts/generate-deploy.ts)', path => {
+it.each(Object.keys(generated))('%s is what deploy/generate/ makes (npm run generate)', path => {
   expect(readFileSync(new URL(path, root), 'utf8')).toBe(generated[path])
 })
 
@@ -26,6 +26,22 @@ it.each([
       .filter(path => path.startsWith(`${folder}/`))
       .toSorted(),
   )
+})
+
+it('every template is used', () => {
+  const folder = new URL('deploy/generate/', root).pathname
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile() && entry.name !== 'README.md')
+    .map(({ parentPath, name }) => relative(folder, join(parentPath, name)))
+  const rendered = (name: string) =>
+    name.endsWith('.ts')
+      ? [...textOf(name).matchAll(/'([-\w]+\/[-\w/.]+)'/g)].map(([, path = '']) => path)
+      : [...textOf(name).matchAll(/\{\{> (\S+)\}\}/g)].map(([, path = '']) => join(dirname(name), path))
+  const textOf = (name: string) => readFileSync(join(folder, name), 'utf8')
+  const used = new Set(files.flatMap(rendered))
+  const templates = files.filter(name => !name.endsWith('.ts'))
+  expect(templates.length).toBeGreaterThan(30)
+  expect(templates.filter(name => !used.has(name))).toEqual([])
 })
 
 it.each([

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { wholeBodyFilter } from '../../src/gateway/ext-authz.ts'
-import { indent } from '../../src/gateway/filter-parts.ts'
+import { parse } from 'yaml'
 import {
   type AllowedRoute,
   CLAIM_HEADERS,
@@ -8,8 +7,6 @@ import {
   LONGEST_BODY_BYTES,
   MODEL_ROUTES,
 } from '../../src/gateway/headers.ts'
-import { entitlementFilter, modelHeaderFilter, stripHeadersFilter } from '../../src/gateway/istio-config.ts'
-import { refuseUpgradesFilter } from '../../src/gateway/istio-door.ts'
 
 /** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
 export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
@@ -17,9 +14,16 @@ export type JwksMode = { inline: string } | { remote: { port: number; cacheDurat
 /** What of deploy/istio is applied: for tokens, for API keys as well, or with a static policy. */
 export type Applied = 'record' | 'record-api-keys' | 'record-static'
 
+const ENVOY_FILTERS: Record<Applied, string[]> = {
+  record: ['envoy-filter'],
+  'record-api-keys': ['envoy-filter', 'api-keys/envoy-filter'],
+  'record-static': ['static/envoy-filter'],
+}
+
 /**
  * What Istio's pilot makes of deploy/istio for an ingress gateway. pilot/record*.json are pilot's own output
- * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and today's filters.
+ * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and the filters that
+ * deploy/istio inserts today.
  * In istio/istio the fields come from: jwt_authn: pilot/pkg/security/authn/policy_applier.go convertToEnvoyJwtConfig
  * (payload_in_metadata, space-delimited permission and scope, clear_route_cache on gateways, provider OR allow_missing,
  * bypass_cors_preflight, 5 s and 300 s, never async_fetch); rbac: pilot/pkg/security/authz/model/generator.go; connection
@@ -41,6 +45,7 @@ export function pilotConfig(options: {
     ...record.remote_jwks,
     ...('remote' in jwks && { cache_duration: jwks.remote.cacheDuration ?? '300s' }),
   }
+  const inserted = new Map(insertedFilters(applied).map(filter => [filter.name, filter]))
   const source = 'inline' in jwks ? { local_jwks: { inline_string: jwks.inline } } : { remote_jwks: remote }
   const routes = { virtual_hosts: [{ name: 'all', domains: ['*'], routes: record.routes }] }
   const portOf = (name: string) => (name.includes('|8082|') ? gatewayPort : upstreamPort)
@@ -60,8 +65,8 @@ ${Object.entries({ ...manager, route_config: routes })
   .join('\n')}
                 http_filters:
 ${filters
-  .flatMap(filter => rendered(filter, source))
-  .map(text => `                  - ${indent(text, 20)}`)
+  .flatMap(filter => filled(filter, source, inserted))
+  .map(filter => `                  - ${JSON.stringify(filter)}`)
   .join('\n')}
   clusters:
 ${record.routes.map(({ route }) => `    - ${cluster(route.cluster, portOf(route.cluster))}`).join('\n')}
@@ -81,27 +86,37 @@ interface PilotFilter {
   typed_config: any
 }
 
-/** One filter of pilot's chain as YAML. Those that only Istio's own build of Envoy has do not look at requests. */
-function rendered(filter: PilotFilter, jwksSource: object): string[] {
+/** The filters that the files of deploy/istio insert, as they are there. */
+function insertedFilters(applied: Applied): PilotFilter[] {
+  return ENVOY_FILTERS[applied].flatMap(name => {
+    const file = new URL(`../../deploy/istio/${name}.yaml`, import.meta.url)
+    const { configPatches } = parse(readFileSync(file, 'utf8')).spec
+    return configPatches
+      .filter(({ applyTo }: { applyTo: string }) => applyTo === 'HTTP_FILTER')
+      .map(({ patch }: { patch: { value: PilotFilter } }) => patch.value)
+  })
+}
+
+/** One filter of pilot's chain. Those that only Istio's own build of Envoy has do not look at requests. */
+function filled(
+  filter: PilotFilter,
+  jwksSource: object,
+  inserted: Map<string, PilotFilter>,
+): PilotFilter | PilotFilter[] {
   if (filter.name.startsWith('istio.')) return []
+  if (filter.name.startsWith('mintmark.')) {
+    const ours = inserted.get(filter.name)
+    if (!ours) throw new Error(`deploy/istio inserts no ${filter.name}`)
+    return ours
+  }
   switch (filter.name) {
-    case 'mintmark.strip-headers':
-      return [stripHeadersFilter()]
-    case 'mintmark.model-header':
-      return [modelHeaderFilter()]
-    case 'mintmark.entitlement':
-      return [entitlementFilter()]
-    case 'mintmark.refuse-upgrades':
-      return [refuseUpgradesFilter()]
-    case 'mintmark.whole-body':
-      return [wholeBodyFilter()]
     case 'envoy.filters.http.jwt_authn':
       fillIn(filter.typed_config.providers['origins-0'], jwksSource)
       break
     case 'envoy.filters.http.rbac':
       fillInRoutes(filter.typed_config.rules?.policies ?? {})
   }
-  return [JSON.stringify(filter)]
+  return filter
 }
 
 function fillIn(provider: Record<string, unknown>, jwksSource: object): void {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { ISSUER } from '../../src/gateway/filter-parts.ts'
+import { ISSUER } from '../../deploy/generate/example.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Envoy, startEnvoy, substitute } from './envoy.ts'

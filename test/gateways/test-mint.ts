@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
-import { AUDIENCE, ISSUER } from '../../src/gateway/filter-parts.ts'
+import { AUDIENCE, ISSUER } from '../../deploy/generate/example.ts'
 
 /** A mint of the tests, whose tokens may be wrong in one thing at a time: the service signs no such token. */
 export interface TestMint {

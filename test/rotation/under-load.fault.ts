@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ISSUER } from '../../src/gateway/filter-parts.ts'
+import { ISSUER } from '../../deploy/generate/example.ts'
 import { send } from '../gateways/client.ts'
 import type { Envoy } from '../gateways/envoy.ts'
 import { deployedEnvoy } from '../gateways/scene.ts'

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { deployFiles } from '../../../src/gateway/deploy-files.ts'
+import { parseAllDocuments } from 'yaml'
+import { deployFiles } from '../../../deploy/generate/deploy-files.ts'
 
 /** The files of deploy/envoy-gateway as they are generated now: path → content. */
 export const appliedFiles = (): Record<string, string> =>
@@ -7,6 +8,10 @@ export const appliedFiles = (): Record<string, string> =>
     Object.entries(deployFiles()).filter(([path]) => path.startsWith('deploy/envoy-gateway/')),
   )
 
-/** Tells whether a record was made from these files. */
+/** Equal for equal objects, so that a record shows what it was made from; comments and the way of writing do not matter. */
 export const digestOf = (files: Record<string, string>): string =>
-  createHash('sha256').update(JSON.stringify(files)).digest('hex')
+  createHash('sha256')
+    .update(
+      JSON.stringify(Object.values(files).map(file => parseAllDocuments(file).map(each => each.toJS()))),
+    )
+    .digest('hex')

@@ -1,10 +1,10 @@
-// Writes the files in deploy/ that are made from src/gateway/headers.ts: node scripts/generate-deploy.ts
+// Writes the files in deploy/ that are made from the templates in this folder: npm run generate
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { deployFiles } from '../src/gateway/deploy-files.ts'
+import { deployFiles } from './deploy-files.ts'
 
 for (const [path, content] of Object.entries(deployFiles())) {
-  const file = new URL(`../${path}`, import.meta.url)
+  const file = new URL(`../../${path}`, import.meta.url)
   mkdirSync(dirname(file.pathname), { recursive: true })
   writeFileSync(file, content)
   console.log(path)

@@ -1,0 +1,18 @@
+import { caddyFiles } from './caddy/caddy.ts'
+import { envoyFiles } from './envoy/envoy.ts'
+import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
+import { haproxyFiles } from './haproxy/haproxy.ts'
+import { istioFiles } from './istio/istio.ts'
+import { nginxFiles } from './nginx/nginx.ts'
+
+/** Every file below deploy/ that is made from templates: path → content. test/gateways/deploy-files.test.ts compares. */
+export function deployFiles(): Record<string, string> {
+  return {
+    ...envoyFiles(),
+    ...envoyGatewayFiles(),
+    ...istioFiles(),
+    ...nginxFiles(),
+    ...haproxyFiles(),
+    ...caddyFiles(),
+  }
+}

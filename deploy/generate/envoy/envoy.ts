@@ -1,0 +1,94 @@
+import {
+  ALLOWED_ROUTES,
+  CLAIM_HEADERS,
+  LIST_ROUTES,
+  LONGEST_BODY_BYTES,
+  MODEL_HEADER,
+  MODEL_ROUTES,
+  STRIPPED_NAMES,
+  STRIPPED_PREFIXES,
+} from '../../../src/gateway/headers.ts'
+import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { AUDIENCE, ISSUER } from '../example.ts'
+import { render, type Values } from '../template.ts'
+
+/** Everything that a plain Envoy needs, in one file: for tokens alone, or for API keys too, asked about in one of two ways. */
+export function envoyFiles(): Record<string, string> {
+  return {
+    'deploy/envoy/envoy.yaml': envoyYaml(FOR_TOKENS),
+    'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
+      ...forKeys('envoy/ext-authz-http.yaml'),
+      checkAddresses: [
+        '#   mintmark:8082, mintmark, 8082    its gateway listener, which is asked about API keys',
+      ],
+      clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
+    }),
+    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
+      ...forKeys('envoy/ext-authz-grpc.yaml'),
+      checkAddresses: [
+        '#   mintmark, 8083                   its gRPC listener, which is asked about API keys',
+        '#   mintmark, 8082                   its gateway listener, which lists the models',
+      ],
+      clusters: [ENGINE, PUBLIC, GATEWAY, GRPC].map(cluster),
+    }),
+  }
+}
+
+const envoyYaml = (variant: Values) =>
+  render('envoy/envoy.yaml.template', {
+    ISSUER,
+    AUDIENCE,
+    CLAIM_HEADERS,
+    LIST_ROUTES,
+    LONGEST_BODY_BYTES,
+    MODEL_HEADER,
+    MODEL_ROUTES,
+    STRIPPED_NAMES,
+    STRIPPED_PREFIXES,
+    ...variant,
+  })
+
+// Each idle connection ends before the other side would end it.
+const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, protocol: 'http', idleTimeout: '4s' }
+const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, protocol: 'http', idleTimeout: '4s' }
+const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
+const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', idleTimeout: '60s' }
+
+const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
+
+const FOR_TOKENS: Values = {
+  about: [],
+  checkAddresses: [],
+  checkReplies: [],
+  extAuthz: [],
+  removedHeaders: [],
+  routes: ALLOWED_ROUTES.map(({ method, path }) =>
+    render('envoy/token-route.yaml.template', { method, path }),
+  ),
+  clusters: [ENGINE, PUBLIC].map(cluster),
+}
+
+/** A request that brings a token alone skips the ext_authz check; Mintmark is asked about every other one. */
+const forKeys = (service: string): Values => ({
+  about: ['# This one takes API keys as well as tokens: it asks Mintmark for the token of a key.\n#'],
+  checkReplies: [render('envoy-parts/check-replies.yaml', {})],
+  extAuthz: [
+    render('envoy/ext-authz.yaml.template', {
+      LONGEST_BODY_BYTES,
+      keyHeaders: REMOVED_HEADERS.map(name => `{ exact: ${name} }`).join(', '),
+      service: render(service, {}),
+    }),
+    '',
+  ],
+  removedHeaders: [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })],
+  routes: [
+    ...MODEL_ROUTES.map(({ path }) =>
+      render('envoy/check-routes.yaml.template', {
+        LONGEST_BODY_BYTES,
+        path,
+        noKey: REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', '),
+      }),
+    ),
+    ...LIST_ROUTES.map(({ path }) => render('envoy/list-route.yaml.template', { path })),
+  ],
+})

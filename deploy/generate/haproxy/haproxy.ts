@@ -1,0 +1,43 @@
+import {
+  CLAIM_HEADERS,
+  LIST_ROUTES,
+  LONGEST_BODY_BYTES,
+  MODEL_HEADER,
+  MODEL_ROUTES,
+  STRIPPED_NAMES,
+  STRIPPED_PREFIXES,
+} from '../../../src/gateway/headers.ts'
+import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { AUDIENCE, ISSUER } from '../example.ts'
+import { render } from '../template.ts'
+
+/** Files that must be there at the start: more than are ever published at once in an ordinary rotation. */
+const KEY_SLOTS = [1, 2, 3, 4]
+/** What HAProxy holds besides the body: the headers. */
+const HEADER_BYTES = 131_072
+
+/** A pattern for every way in which something behind the gateway reads the name. */
+const spelled = (name: string) => name.replaceAll('-', '[-_]')
+const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(' ')
+
+export function haproxyFiles(): Record<string, string> {
+  return {
+    'deploy/haproxy/haproxy.cfg': render('haproxy/haproxy.cfg.template', {
+      ISSUER,
+      AUDIENCE,
+      CLAIM_HEADERS,
+      LONGEST_BODY_BYTES,
+      MODEL_HEADER,
+      REMOVED_HEADERS,
+      bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
+      claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
+      keySlots: KEY_SLOTS,
+      listPaths: paths(LIST_ROUTES),
+      modelPaths: paths(MODEL_ROUTES),
+      removedHeaders: REMOVED_HEADERS.map(spelled),
+      strippedNames: STRIPPED_NAMES.map(spelled),
+      strippedPrefixes: STRIPPED_PREFIXES.map(({ name }) => spelled(name)),
+    }),
+    'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', { MODEL_ROUTES }),
+  }
+}

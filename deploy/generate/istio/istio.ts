@@ -1,0 +1,92 @@
+import {
+  CLAIM_HEADERS,
+  LIST_ROUTES,
+  LONGEST_BODY_BYTES,
+  MODEL_HEADER,
+  MODEL_ROUTES,
+  STRIPPED_NAMES,
+  STRIPPED_PREFIXES,
+} from '../../../src/gateway/headers.ts'
+import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { AUDIENCE, ISSUER } from '../example.ts'
+import { render } from '../template.ts'
+
+const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
+const listPaths = paths(LIST_ROUTES)
+const modelPaths = paths(MODEL_ROUTES)
+
+/** For an Istio ingress gateway: three files for tokens, two in place of them, and five more for API keys. */
+export function istioFiles(): Record<string, string> {
+  return { ...tokenFiles(), ...staticFiles(), ...apiKeyFiles() }
+}
+
+const tokenFiles = (): Record<string, string> => ({
+  'deploy/istio/request-authentication.yaml': requestAuthentication('istio/remove-token.yaml'),
+  'deploy/istio/authorization-policy.yaml': render('istio/authorization-policy.yaml.template', {
+    ISSUER,
+    listPaths,
+    modelPaths,
+  }),
+  'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
+    LIST_ROUTES,
+    LONGEST_BODY_BYTES,
+    MODEL_HEADER,
+    MODEL_ROUTES,
+    STRIPPED_NAMES,
+    STRIPPED_PREFIXES,
+  }),
+})
+
+const requestAuthentication = (forward: string) =>
+  render('istio/request-authentication.yaml.template', {
+    ISSUER,
+    AUDIENCE,
+    CLAIM_HEADERS,
+    forward: render(forward, {}),
+  })
+
+/** What the example of a static policy names, each with the claim that must hold it. */
+const NAMED = [
+  { claim: 'models', name: 'llama-3-8b' },
+  { claim: 'models', name: 'mistralai/Mistral-7B' },
+  { claim: 'adapters', name: 'acme-sql' },
+  { claim: 'adapters', name: 'acme-chat' },
+  { claim: 'adapters', name: 'globex-sql' },
+]
+
+const staticFiles = (): Record<string, string> => ({
+  'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
+    ISSUER,
+    listPaths,
+    rules: NAMED.map(named =>
+      render('istio/static/rule.yaml.template', { ISSUER, MODEL_HEADER, modelPaths, ...named }),
+    ),
+  }),
+  'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
+    LONGEST_BODY_BYTES,
+    MODEL_HEADER,
+    MODEL_ROUTES,
+    STRIPPED_NAMES,
+    STRIPPED_PREFIXES,
+  }),
+})
+
+const apiKeyFiles = (): Record<string, string> => ({
+  'deploy/istio/api-keys/istiod-values.yaml': render('istio/api-keys/istiod-values.yaml.template', {
+    keyHeaders: REMOVED_HEADERS.join(', '),
+  }),
+  'deploy/istio/api-keys/authorization-policy.yaml': render(
+    'istio/api-keys/authorization-policy.yaml.template',
+    { REMOVED_HEADERS },
+  ),
+  'deploy/istio/api-keys/request-authentication.yaml': requestAuthentication(
+    'istio/api-keys/forward-token.yaml',
+  ),
+  'deploy/istio/api-keys/virtual-service.yaml': render('istio/api-keys/virtual-service.yaml.template', {
+    LIST_ROUTES,
+    keyHeaders: KEY_HEADER_SPELLINGS.join(', '),
+  }),
+  'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
+    LONGEST_BODY_BYTES,
+  }),
+})
