@@ -209,7 +209,7 @@ ${waits}
 
 ## Plans
 
-How the lists are read: [decision 0013](decisions/0013-lists-by-spans.md).
+How the lists are read: [decision 0013](decisions/0013-filtered-lists-scan-fixed-size-ranges.md).
 
 ${explained}
 `

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -74,12 +74,6 @@ describe('the README', () => {
       expect(readme).toContain(`\`${header}\``)
     },
   )
-
-  it('links to files that exist', async () => {
-    const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = '']) => path)
-    expect(links.length).toBeGreaterThan(0)
-    for (const path of links) await expect(stat(join(repository, path)), path).resolves.toBeTruthy()
-  })
 })
 
 /** The ports of this run in place of those that the README names. */
