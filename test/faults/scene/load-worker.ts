@@ -1,12 +1,12 @@
 import { Agent, request } from 'node:http'
 import { setInterval } from 'node:timers'
 import { FloodConnection } from './flood-connection.ts'
-import type { FromWorker, StreamPlan, ToWorker } from './load.ts'
+import { type FromWorker, type StreamPlan, type ToWorker, UNSENT } from './load.ts'
 import { exchangeForm, nobodysKey } from './replica.ts'
 
 /**
  * The process that makes the load. Open loop: a request is due when its turn comes, however the others fare, and what
- * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once fails unsent.
+ * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once is left unsent.
  */
 const MOST_UNDER_WAY = 2_000
 const TICK_MS = 2
@@ -61,7 +61,7 @@ class Stream {
 
   #send(due: number): void {
     if (this.#plan.yields) return void this.#sendIfFree(due)
-    if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, 0, 0)
+    if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, UNSENT, 0)
     this.#underWay++
     const { urls, path, method, headers } = this.#plan
     const body = this.#body()
