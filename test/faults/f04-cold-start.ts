@@ -76,7 +76,7 @@ export const experiment: Experiment = {
     await process.ready(PATIENCE_MS)
     report.promise('ready after Postgres answers again', (now() - back) / 1000, {
       usually: 5,
-      atMost: 30,
+      atMost: 60,
       unit: 's',
       why: WHY.recovers,
     })

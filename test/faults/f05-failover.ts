@@ -60,6 +60,12 @@ async function asynchronous(scene: Scene): Promise<void> {
     why: WHY.carriedOut,
   })
 
+  await until(
+    'the replica knows them',
+    () => Promise.all([...lost, revoked, disabled].map(({ secret }) => replica.exchange(secret))),
+    answers => answers.map(({ status }) => status).join() === '200,200,200,401,401',
+    PATIENCE_MS,
+  )
   await failOver(pair)
   // The new primary gives the same numbers to other changes before any replica has looked.
   for (let count = 0; count < acknowledged; count++) await appendUnseen(pair.standby)
@@ -72,7 +78,7 @@ async function asynchronous(scene: Scene): Promise<void> {
   const line = await until('the replica reads its directory anew', told, Boolean, PATIENCE_MS)
   report.promise('noticed by the position, and all read anew, after', (now() - back) / 1000, {
     usually: 5,
-    atMost: 30,
+    atMost: 60,
     unit: 's',
     why: WHY.recovers,
   })

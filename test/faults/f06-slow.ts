@@ -87,7 +87,7 @@ export const experiment: Experiment = {
     })
     report.promise('everything is answered again after', wellAfter / 1000, {
       usually: 5,
-      atMost: 30,
+      atMost: 60,
       unit: 's',
       why: WHY.recovers,
     })

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { until } from '../support/until.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
-import { connectionsOf, reportExchanges, reportRefusals } from './scene/outage.ts'
+import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './scene/outage.ts'
 import { MAX_CONNECTIONS, type Postgres } from './scene/postgres.ts'
 import { nobodysKey } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
@@ -52,6 +52,7 @@ export const experiment: Experiment = {
       bursts.push(...answers.map(({ status }) => status))
       await sleep(500)
     }
+    const refused = await refusals(replica)
     const to = now()
     await others.release()
     const freed = now()
@@ -87,11 +88,12 @@ export const experiment: Experiment = {
       bursts.filter(status => status !== 200).length,
       { exactly: 0, why: WHY.knownKeys },
     )
+    report.invariant(REFUSED, refused, { exactly: 3, why: WHY.honest })
     reportRefusals(report, 'unknown keys', answered('unknown').within(from, to))
     reportRefusals(report, 'admin reads', answered('adminReads').within(from, to))
     report.promise('everything is answered again after', back / 1000, {
       usually: 5,
-      atMost: 30,
+      atMost: 60,
       unit: 's',
       why: WHY.recovers,
     })

@@ -36,7 +36,7 @@ export const experiment: Experiment = {
         perSecond: FLOOD_PER_SECOND[scene.full ? 'full' : 'short'],
         connections: 32,
         localAddress: '127.0.0.2',
-        yields: true,
+        floods: true,
       }),
     )
     const from = now()

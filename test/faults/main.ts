@@ -46,7 +46,11 @@ if (strangers.length > 0)
   throw new Error(`unknown: ${strangers.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
 const open = new Set<Scene>()
-const closeAll = () => Promise.all([...open].map(scene => scene.close()))
+const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
+const closeAll = () => {
+  waiting.length = 0
+  return Promise.all([...open].map(scene => scene.close()))
+}
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void closeAll().then(() => process.kill(process.pid, signal)))
 process.once('uncaughtException', error => {
@@ -55,7 +59,6 @@ process.once('uncaughtException', error => {
 })
 
 const found = new Map<string, readonly Figure[]>()
-const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
 const lane = async () => {
   for (let next = waiting.shift(); next; next = waiting.shift()) await conduct(next)
 }

@@ -10,7 +10,7 @@ import { exchangeForm, nobodysKey } from './replica.ts'
  */
 const MOST_UNDER_WAY = 2_000
 const TICK_MS = 2
-const TIMEOUT_MS = 10_000
+const TIMEOUT_MS = 30_000
 
 /** Milliseconds since the epoch, without jumps. */
 const now = () => performance.timeOrigin + performance.now()
@@ -25,7 +25,7 @@ class Stream {
   #underWay = 0
   readonly #secrets: readonly string[]
   #stopped = false
-  /** In place of the agent, for who only sends as much as he can. */
+  /** In place of the agent, for a flood. */
   readonly #flood: FloodConnection[] = []
 
   constructor(plan: StreamPlan) {
@@ -38,7 +38,7 @@ class Stream {
       scheduling: 'fifo',
       ...(localAddress && { localAddress }),
     })
-    while (plan.yields && this.#flood.length < connections) {
+    while (plan.floods && this.#flood.length < connections) {
       this.#flood.push(new FloodConnection(plan.urls[0] ?? '', localAddress))
     }
   }
@@ -60,8 +60,9 @@ class Stream {
   }
 
   #send(due: number): void {
-    if (this.#plan.yields) return void this.#sendIfFree(due)
-    if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, UNSENT, 0)
+    if (this.#plan.floods) return void this.#sendIfFree(due)
+    if (this.#underWay >= (this.#plan.mostUnderWay ?? MOST_UNDER_WAY))
+      return void this.#samples.push(due, 0, UNSENT, 0)
     this.#underWay++
     const { urls, path, method, headers } = this.#plan
     const body = this.#body()

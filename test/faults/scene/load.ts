@@ -16,8 +16,10 @@ export interface StreamPlan {
   secrets?: readonly string[]
   /** Where it seems to come from. */
   localAddress?: string
-  /** What is due while all connections wait for an answer is left out, as by who only sends as much as he can. */
-  yields?: boolean
+  /** What is due while so many wait for an answer is left unsent. */
+  mostUnderWay?: number
+  /** As a flood does: over bare sockets, never more than the connections take. */
+  floods?: boolean
 }
 
 export type ToWorker = { type: 'start'; streams: readonly StreamPlan[] } | { type: 'stop' }
@@ -29,7 +31,7 @@ export interface FromWorker {
 /** In place of a status: never sent, because too many were under way. That says nothing of who did not get it. */
 export const UNSENT = -1
 
-type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'yields'>
+type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods'>
 
 /** What can be sent. */
 export const streams = {
@@ -75,7 +77,7 @@ const gets = (name: string, path: string) => ({ name, path, method: 'GET', heade
 export interface Sample {
   at: number
   ms: number
-  /** 0: no answer within 10 s. */
+  /** 0: no answer within 30 s. */
   status: number
   retryAfter: boolean
 }

@@ -41,7 +41,7 @@ export interface Replica {
   process: ServiceProcess
   urls: { public: string; admin: string; ops: string }
   admin(method: string, path: string, body?: object): Promise<Answer>
-  /** A POST that is repeated under one Idempotency-Key while the answer is 503, as the API asks of clients. */
+  /** A POST that is repeated under one Idempotency-Key while it is unanswered, as the API asks of clients. */
   change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
   get(url: string): Promise<Answer>
@@ -70,8 +70,8 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
       return until(
         `POST ${path} is answered`,
         attempt,
-        ({ status }) => status !== 503 && status !== 0,
-        30_000,
+        ({ status }) => ![0, 409, 503].includes(status),
+        60_000,
       )
     },
     exchange: (secret, extra) =>
@@ -110,7 +110,7 @@ function call(
         body: isJson ? JSON.parse(text) : undefined,
       })
     }
-    const sent = request(url, { method, headers, agent, timeout: 10_000 }, answer => {
+    const sent = request(url, { method, headers, agent, timeout: 30_000 }, answer => {
       const chunks: Buffer[] = []
       answer.on('data', chunk => chunks.push(chunk))
       answer.once('end', () =>
@@ -118,7 +118,7 @@ function call(
       )
       answer.once('error', error => end(0, error.message, {}))
     })
-    sent.once('timeout', () => sent.destroy(new Error('no answer within 10 s')))
+    sent.once('timeout', () => sent.destroy(new Error('no answer within 30 s')))
     sent.once('error', error => end(0, error.message, {})).end(body)
   })
 }

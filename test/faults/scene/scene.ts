@@ -53,7 +53,7 @@ export class Scene {
   }
 
   load(...plans: StreamPlan[]): Load {
-    const load = new Load(plans)
+    const load = new Load(this.full ? plans : plans.map(bounded))
     this.onEnd(() => load.kill())
     return load
   }
@@ -62,6 +62,9 @@ export class Scene {
     for (const end of this.#ends.splice(0).reverse()) await end()
   }
 }
+
+/** On a machine that is too busy it sends less, rather than queue up what then takes seconds. */
+const bounded = (plan: StreamPlan): StreamPlan => ({ ...plan, mostUnderWay: plan.connections })
 
 /** One experiment: `npm run faults -- F1`. */
 export interface Experiment {
