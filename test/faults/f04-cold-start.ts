@@ -33,10 +33,11 @@ export const experiment: Experiment = {
     const at = (port: number) => `http://127.0.0.1:${port}`
     const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
     const cold = replicaAt(process, urls)
+    // Until it has asked once its reason is that it starts.
     await until(
-      'it listens',
-      () => cold.get(`${urls.ops}/livez`),
-      ({ status }) => status === 200,
+      'it has asked for the database',
+      () => cold.get(`${urls.ops}/readyz`),
+      ({ body }) => body?.reason !== 'starting',
       PATIENCE_MS,
     )
 
