@@ -33,11 +33,11 @@ export const experiment: Experiment = {
     const at = (port: number) => `http://127.0.0.1:${port}`
     const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
     const cold = replicaAt(process, urls)
-    // Until it has asked once its reason is that it starts.
+    // Until it has asked once, the reason is "starting".
     await until(
       'it has asked for the database',
       () => cold.get(`${urls.ops}/readyz`),
-      ({ body }) => body?.reason !== 'starting',
+      ({ status, body }) => status === 503 && body?.reason !== 'starting',
       PATIENCE_MS,
     )
 
