@@ -1,45 +1,95 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 
 /**
- * What .ci/run ends with, from the results that its steps left in a folder: every failed test and every figure that
- * missed its bar by name, then one line, "N passed, N failed". A figure counts as a test. Plain JavaScript, because
- * it runs on the machine's own Node.
+ * What .ci/run ends with, from the results that its steps left in a folder: `tests.json` (Vitest's JSON report) and
+ * what the others printed, each in a file with the step's name. Prints every failed test and invariant by name, then
+ * the measurements outside their usual bound as information, then one line, "N passed, N failed", with status 1 when
+ * something failed.
+ *
+ * What is missing, unreadable or cut off counts as one failure with a name. Where `<step>.status` holds another exit
+ * status than 0 and nothing in the step's results failed, that is a failure too: Vitest reports errors outside of its
+ * tests in no other way. Plain JavaScript, because it runs on the machine's own Node, from 18.
  */
-const folder = process.argv[2]
-const read = name => readFileSync(`${folder}/${name}`, 'utf8')
+const REQUIRED = ['tests.json', 'faults', 'rotation', 'fuzz']
 
-const tests = JSON.parse(read('tests.json'))
-const failures = tests.testResults.flatMap(({ name, status, assertionResults, message }) => {
-  const failed = assertionResults.filter(test => test.status === 'failed')
-  if (status === 'failed' && failed.length === 0) return [`${name}: ${message.split('\n')[0]}`]
-  return failed.map(test => `${name}: ${test.fullName}: ${test.failureMessages[0]?.split('\n')[0]}`)
+const folder = process.argv[2] ?? ''
+const files = listed(folder)
+const others = files.filter(file => !REQUIRED.includes(file) && !/\.status$/.test(file))
+
+const steps = [...REQUIRED, ...others].map(file => {
+  const step = file.replace(/\.json$/, '')
+  const found = attempt(() => (file.endsWith('.json') ? readReport(file, step) : readOutput(file, step)))
+  const status = files.includes(`${step}.status`) ? read(`${step}.status`).trim() : '0'
+  if (status !== '0' && found.failures.length === 0)
+    found.failures.push(`${step}: ended with status ${status}, and nothing in its results says why`)
+  return found
+
+  function attempt(reading) {
+    try {
+      return reading()
+    } catch (error) {
+      const why = files.includes(file) ? `unreadable (${oneLine(error.message)})` : 'missing'
+      return { passed: 0, failures: [`${step}: its results are ${why}`], outside: [] }
+    }
+  }
 })
-let passed = tests.numPassedTests
 
-for (const name of ['faults', 'rotation', 'fuzz']) {
-  const text = read(name)
-  const [, held = 0, missed = 1] = /(\d+) passed, (\d+) failed\s*$/.exec(text) ?? []
-  passed += Number(held)
-  const lines = missedLines(text)
-  failures.push(
-    ...Array.from({ length: Number(missed) }, (_, index) => `${name}: ${lines[index] ?? 'see above'}`),
-  )
+const failures = steps.flatMap(step => step.failures)
+const passed = steps.reduce((sum, step) => sum + step.passed, 0)
+for (const failure of failures) console.log(`failed: ${failure}`)
+for (const measurement of steps.flatMap(step => step.outside))
+  console.log(`outside its bound, not judged: ${measurement}`)
+console.log(`${passed} passed, ${failures.length} failed`)
+process.exitCode = failures.length > 0 ? 1 : 0
+
+/** The JSON report of Vitest. A test file that could not be loaded has no tests, and a message. */
+function readReport(file, step) {
+  const { testResults } = JSON.parse(read(file))
+  const tests = testResults.flatMap(({ assertionResults }) => assertionResults)
+  const failures = testResults.flatMap(({ name, status, assertionResults, message }) => {
+    const where = relative(process.cwd(), name)
+    const failed = assertionResults.filter(test => test.status === 'failed')
+    if (status === 'failed' && failed.length === 0) return [`${where}: ${oneLine(message)}`]
+    return failed.map(test => `${where}: ${test.fullName}: ${oneLine(test.failureMessages?.[0])}`)
+  })
+  if (tests.length === 0 && failures.length === 0) failures.push(`${step}: nothing was tested`)
+  return { passed: tests.filter(test => test.status === 'passed').length, failures, outside: [] }
 }
 
-for (const failure of failures) console.log(`failed: ${failure}`)
-console.log(`${passed} passed, ${failures.length} failed`)
-
-/** The last of each experiment counts: in the short form a missed bar is measured once more. */
-function missedLines(text) {
-  const byExperiment = new Map()
-  let title = ''
-  for (const line of text.split('\n')) {
-    if (/^F\d+ .*\(\d+ s\)$/.test(line)) {
-      title = line
-      byExperiment.set(line.split(' ')[0], [])
-    }
-    if (/^ +(MISSED|FAIL) /.test(line))
-      byExperiment.get(title.split(' ')[0])?.push(`${title}: ${line.trim()}`)
+/** What a step printed: marked lines, each below the title of its experiment if it has one, and the count as the last. */
+function readOutput(file, step) {
+  const lines = stripVTControlCharacters(read(file)).trimEnd().split('\n')
+  const [failures, outside] = [[], []]
+  let experiment = step
+  for (const line of lines) {
+    experiment = /^F\d+ .+(?= \(\d+ s\)$)/.exec(line)?.[0] ?? experiment
+    const [, mark, text = ''] = /^ {2}(FAILED|outside) +(.+)$/.exec(line) ?? []
+    if (mark) (mark === 'FAILED' ? failures : outside).push(`${experiment}: ${text.replace(/ {2,}/g, ', ')}`)
   }
-  return [...byExperiment.values()].flat()
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(lines.at(-1) ?? '') ?? []
+  if (passed === undefined) {
+    failures.push(`${step}: ended before its last line, "N passed, N failed"`)
+    return { passed: 0, failures, outside }
+  }
+  while (failures.length < Number(failed)) failures.push(`${step}: one that it does not name`)
+  if (Number(passed) === 0 && failures.length === 0) failures.push(`${step}: nothing was tested`)
+  return { passed: Number(passed), failures, outside }
+}
+
+function listed(name) {
+  try {
+    return readdirSync(name)
+  } catch {
+    return []
+  }
+}
+
+function read(file) {
+  return readFileSync(`${folder}/${file}`, 'utf8')
+}
+
+function oneLine(message) {
+  return String(message ?? 'no message').split('\n')[0]
 }

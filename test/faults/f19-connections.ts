@@ -3,10 +3,11 @@ import pg from 'pg'
 import { until } from '../support/until.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
-import { connectionsOf, reportRefusals } from './scene/outage.ts'
+import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './scene/outage.ts'
 import { MAX_CONNECTIONS, type Postgres } from './scene/postgres.ts'
 import { nobodysKey } from './scene/replica.ts'
-import { type Experiment, now, type Scene } from './scene/scene.ts'
+import { WHY } from './scene/report.ts'
+import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/scene.ts'
 
 const POOL = 5
 const CALLERS = 500
@@ -27,7 +28,7 @@ export const experiment: Experiment = {
       streams.known(
         [replica],
         keys.map(({ secret }) => secret),
-        { perSecond: 500, connections: CALLERS },
+        { perSecond: scene.rate(500), connections: CALLERS },
       ),
       streams.unknown([replica], few),
       streams.adminReads([replica], few),
@@ -35,8 +36,14 @@ export const experiment: Experiment = {
     await sleep(1_000)
     const others = await takeAll(scene, postgres)
     const from = now()
-    report.check('connections that others hold', others.held, { atLeast: MAX_CONNECTIONS - 10 })
-    report.check('connections that Mintmark has left', others.left, { exactly: 0 })
+    report.invariant('connections that others hold', others.held, {
+      atLeast: MAX_CONNECTIONS - 10,
+      why: WHY.carriedOut,
+    })
+    report.invariant('connections that Mintmark has left', others.left, {
+      exactly: 0,
+      why: WHY.carriedOut,
+    })
     const bursts: number[] = []
     while (now() - from < scene.outageMs) {
       const answers = await Promise.all(
@@ -45,6 +52,7 @@ export const experiment: Experiment = {
       bursts.push(...answers.map(({ status }) => status))
       await sleep(500)
     }
+    const refused = await refusals(replica)
     const to = now()
     await others.release()
     const freed = now()
@@ -52,28 +60,43 @@ export const experiment: Experiment = {
       'administration is back',
       () => replica.admin('GET', '/tenants'),
       ({ status }) => status === 200,
+      PATIENCE_MS,
     )
     await until(
       'keys are looked up',
       () => replica.exchange(nobodysKey()),
       ({ status }) => status === 401,
+      PATIENCE_MS,
     )
     const back = now() - freed
     await sleep(2_000)
-    report.check('connections afterwards', await connectionsOf(postgres), { atMost: POOL })
-    const answered = await load.stop()
-    const known = answered('known')
-    report.check(`exchanges of known keys, ${CALLERS} at once among them`, known.count + bursts.length, {
-      atLeast: 2_000,
-    })
-    report.check(
-      'of them failed',
-      known.failing(200).count + bursts.filter(status => status !== 200).length,
-      { exactly: 0 },
+    const quiet = (count: number) => count <= POOL
+    const connections = () => connectionsOf(postgres)
+    report.invariant(
+      'connections once it is quiet',
+      await until('it is quiet', connections, quiet, 15_000).catch(connections),
+      { atMost: POOL, why: WHY.bounded },
     )
-    reportRefusals(report, 'unknown keys', answered('unknown').between(from, to - 1_000))
-    reportRefusals(report, 'admin reads', answered('adminReads').between(from, to - 1_000))
-    report.check('back to normal after', back / 1000, { atMost: 5 }, 's')
+    const answered = await load.stop()
+    reportExchanges(report, answered('known'), { atLeast: 1_000 })
+    report.invariant(`exchanges, ${CALLERS} at once`, bursts.length, {
+      atLeast: CALLERS,
+      why: WHY.carriedOut,
+    })
+    report.invariant(
+      `exchanges, ${CALLERS} at once, that failed`,
+      bursts.filter(status => status !== 200).length,
+      { exactly: 0, why: WHY.knownKeys },
+    )
+    report.invariant(REFUSED, refused, { exactly: 3, why: WHY.honest })
+    reportRefusals(report, 'unknown keys', answered('unknown').within(from, to))
+    reportRefusals(report, 'admin reads', answered('adminReads').within(from, to))
+    report.promise('everything is answered again after', back / 1000, {
+      usually: 5,
+      atMost: 60,
+      unit: 's',
+      why: WHY.recovers,
+    })
   },
 }
 

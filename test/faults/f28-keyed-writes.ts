@@ -7,6 +7,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 import type { Postgres } from './scene/postgres.ts'
 import { ADMIN_HEADERS } from './scene/replica.ts'
+import { WHY } from './scene/report.ts'
 import type { Experiment } from './scene/scene.ts'
 
 const WRITES = 200
@@ -40,15 +41,27 @@ export const experiment: Experiment = {
       ...workers(name => write(urls.admin, '/tenants/acme/keys', { name }, name, written)),
     ])
     written.acknowledged.delete('tenant')
-    report.check('times that Postgres was killed', kills, { atLeast: 5 })
-    report.check('writes acknowledged', written.acknowledged.size, { exactly: WRITES })
+    report.invariant('times that Postgres was killed', kills, { atLeast: 5, why: WHY.carriedOut })
+    report.invariant('writes acknowledged', written.acknowledged.size, {
+      exactly: WRITES,
+      why: WHY.recovers,
+    })
     report.note('attempts', written.attempts)
-    report.check('writes committed whose first answer was lost', written.unknown, { atLeast: 1 })
+    report.invariant('writes committed whose first answer was lost', written.unknown, {
+      atLeast: 1,
+      why: WHY.carriedOut,
+    })
     const faults = await compare(postgres, written.acknowledged)
-    report.check('keys in Postgres', faults.keys, { exactly: WRITES })
-    report.check('of them not those acknowledged', faults.others, { exactly: 0 })
-    report.check('of them without exactly one audit row', faults.audits, { exactly: 0 })
-    report.holds('the audit chain verifies', await verifies(postgres))
+    report.invariant('keys in Postgres', faults.keys, { exactly: WRITES, why: WHY.nothingLost })
+    report.invariant('keys in Postgres that are not those acknowledged', faults.others, {
+      exactly: 0,
+      why: WHY.nothingLost,
+    })
+    report.invariant('keys in Postgres without exactly one audit row', faults.audits, {
+      exactly: 0,
+      why: WHY.audited,
+    })
+    report.holds('the audit chain verifies', await verifies(postgres), WHY.audited)
   },
 }
 

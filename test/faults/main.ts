@@ -1,16 +1,17 @@
-import { asLines, asRows, type Figure } from './scene/report.ts'
+import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './scene/report.ts'
 import { type Experiment, Scene } from './scene/scene.ts'
 
 /**
- * faults/ breaks what Mintmark stands on, under load, and holds what is measured against the bars:
+ * faults/ breaks what Mintmark depends on, under load, and checks what it finds:
  *
- *   npm run faults                  all experiments, with short outages, as CI does
+ *   npm run faults                  all experiments in the short form of CI, three at a time
  *   npm run faults -- F5 F11        some of them
- *   npm run faults -- --full        with outages of a minute; ends with the table of docs/faults.md
+ *   npm run faults -- --full        with outages of a minute, one at a time; ends with the figures as a table
+ *   npm run faults -- --strict      measurements count too, one at a time: for a machine that does nothing else
+ *   npm run faults -- --checks      ends with the table of all checks for docs/faults.md
  *
- * Each experiment has a file of its own here and a Postgres of its own; scene/ has what they share. They must not run
- * beside anything that needs the processor. Ends with "N passed, N failed", counting figures, and status 1 when a bar
- * was missed.
+ * Each experiment has a file of its own here and a Postgres of its own; scene/ has what they share. Ends with
+ * "N passed, N failed", which counts invariants (scene/report.ts), and status 1 when one of them does not hold.
  */
 const FILES = [
   'f01-kill',
@@ -30,66 +31,75 @@ const FILES = [
   'f27-timing',
   'f28-keyed-writes',
 ]
+const OPTIONS = ['--full', '--strict', '--checks']
+/** Mostly they wait for a database to be away. */
+const AT_A_TIME = 3
 
 const words = process.argv.slice(2)
-const full = words.includes('--full')
-const wanted = new Set(words.filter(word => !word.startsWith('-')).map(word => word.toUpperCase()))
+const [full, strict, checks] = OPTIONS.map(option => words.includes(option)) as [boolean, boolean, boolean]
+const wanted = new Set(words.filter(word => !OPTIONS.includes(word)).map(word => word.toUpperCase()))
 const experiments = await Promise.all(
   FILES.map(async file => (await import(`./${file}.ts`)).experiment as Experiment),
 )
 const strangers = [...wanted].filter(id => !experiments.some(experiment => experiment.id === id))
 if (strangers.length > 0)
-  throw new Error(`there is no ${strangers.join(', ')}: ${experiments.map(({ id }) => id).join(', ')}`)
+  throw new Error(`unknown: ${strangers.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
-const rows: string[] = []
-let [passed, failed] = [0, 0]
-for (const experiment of experiments) {
-  if (wanted.size === 0 || wanted.has(experiment.id)) await conduct(experiment)
+const open = new Set<Scene>()
+const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
+const closeAll = () => {
+  waiting.length = 0
+  return Promise.all([...open].map(scene => scene.close()))
 }
-if (full) console.log(`\n| experiment | figure | measured | bar |\n|---|---|---|---|\n${rows.join('\n')}`)
-console.log(`\n${passed} passed, ${failed} failed`)
-// Whatever a scene left open keeps nobody waiting.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void closeAll().then(() => process.kill(process.pid, signal)))
+process.once('uncaughtException', error => {
+  console.error(error)
+  void closeAll().then(() => process.exit(1))
+})
+
+const found = new Map<string, readonly Figure[]>()
+const lane = async () => {
+  for (let next = waiting.shift(); next; next = waiting.shift()) await conduct(next)
+}
+await Promise.all(Array.from({ length: full || strict ? 1 : AT_A_TIME }, lane))
+
+const done = experiments.flatMap(({ id, title }) => {
+  const figures = found.get(id)
+  return figures ? [{ id, title, figures }] : []
+})
+const all = done.flatMap(({ figures }) => figures)
+const judged = all.filter(({ kind }) => kind === 'invariant' || (strict && kind === 'measurement'))
+const failed = judged.filter(figure => hasFailed(figure, strict)).length
+if (checks)
+  console.log(`\n| experiment | check | kind | bound | why |\n|---|---|---|---|---|\n${checkRows(done)}`)
+if (full) {
+  const rows = done.map(({ id, title, figures }) => asRows(`${id} ${title}`, figures))
+  console.log(`\n| experiment | figure | measured | bound |\n|---|---|---|---|\n${rows.join('\n')}`)
+}
+console.log(`\n${judged.length - failed} passed, ${failed} failed`)
+// What a scene left open does not keep the process.
 process.exit(failed > 0 ? 1 : 0)
 
-/** In the short form a bar that is missed is measured once more: CI's machine may have had something else to do. */
 async function conduct(experiment: Experiment): Promise<void> {
   const { id, title } = experiment
   const lacks = experiment.lacks?.()
   if (lacks && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')
     return console.log(`\n${id} ${title}: skipped, ${lacks}`)
-  let figures = await carryOut(experiment)
-  if (!full && figures.some(({ missed }) => missed)) {
-    console.log(`\n${id} missed a bar: once more`)
-    figures = await carryOut(experiment)
-  }
-  const missed = figures.filter(figure => figure.missed).length
-  failed += missed
-  passed += figures.filter(({ bar }) => bar !== '').length - missed
-  rows.push(asRows(`${id} ${title}`, figures))
-}
-
-async function carryOut(experiment: Experiment): Promise<readonly Figure[]> {
   const scene = new Scene({ full })
-  const end = (signal: NodeJS.Signals) => void scene.close().then(() => process.kill(process.pid, signal))
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end)
-  const die = (error: unknown) => {
-    console.error(error)
-    void scene.close().then(() => process.exit(1))
-  }
-  process.once('uncaughtException', die)
+  open.add(scene)
   const begun = performance.now()
   try {
     await experiment.run(scene)
   } catch (error) {
-    console.error(error)
-    scene.report.holds('it could be carried out', false)
+    console.error(`${id}:`, error)
+    scene.report.holds('it could be carried out', false, WHY.carriedOut)
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end)
-    process.off('uncaughtException', die)
     await scene.close()
+    open.delete(scene)
   }
   const { figures } = scene.report
+  found.set(id, figures)
   const seconds = ((performance.now() - begun) / 1000).toFixed(0)
-  console.log(`\n${experiment.id} ${experiment.title} (${seconds} s)\n${asLines(figures)}`)
-  return figures
+  console.log(`\n${id} ${title} (${seconds} s)\n${asLines(figures, strict)}`)
 }

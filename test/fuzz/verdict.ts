@@ -1,3 +1,8 @@
+import { asLines, Report } from '../faults/scene/report.ts'
+
+/** Of all answers, the part that may be 503 before the rest shows nothing. */
+const MOST_LATE = 0.1
+
 /** The report of Schemathesis, line by line: what is read of it here. */
 export type Events = readonly {
   ScenarioFinished?: {
@@ -7,7 +12,10 @@ export type Events = readonly {
       cases: Record<string, { value: { method: string; path: string } }>
       checks: Record<string, { name: string; status: string }[]>
       /** Not there where nothing was asked. */
-      interactions?: Record<string, { response: { status_code: number } | null }>
+      interactions?: Record<
+        string,
+        { response: { status_code: number; headers: Record<string, string[]> } | null }
+      >
     }
   }
   NonFatalError?: object
@@ -16,8 +24,9 @@ export type Events = readonly {
 
 /**
  * How many pairs of method and path, documented or not, were answered as they should be each time, and how many were
- * not. Says what was asked, and what was answered. A fault in the service's log fails too, as does an error of the
- * fuzzer itself.
+ * not. Prints what was asked, what was answered, and what failed by name. A fault in the service's log fails too, as
+ * does an error of the fuzzer itself. 503 with Retry-After is what a busy machine may make of any request: it is
+ * counted, and fails where it is more than a tenth of all answers.
  */
 export function verdict(events: Events, faults: readonly string[]): { passed: number; failed: number } {
   const scenarios = events.flatMap(({ ScenarioFinished }) => ScenarioFinished?.recorder ?? [])
@@ -25,20 +34,28 @@ export function verdict(events: Events, faults: readonly string[]): { passed: nu
     Object.entries(interactions ?? {}).map(([id, { response }]) => ({
       operation: `${cases[id]?.value.method} ${cases[id]?.value.path}`,
       status: response?.status_code ?? 0,
+      late: response?.status_code === 503 && response.headers['retry-after'] !== undefined,
       held: response !== null && (checks[id] ?? []).every(({ status }) => status !== 'failure'),
     })),
   )
   const errors = events.filter(({ NonFatalError, FatalError }) => NonFatalError ?? FatalError)
   const byOperation = Map.groupBy(cases, ({ operation }) => operation)
-  const broken = [...byOperation].filter(([, those]) => those.some(({ held }) => !held))
+  const broken = [...byOperation].filter(([, those]) => those.some(({ held, late }) => !held && !late))
   console.log(`\n${cases.length} requests, ${byOperation.size} pairs of method and path, answered`)
   const byStatus = Map.groupBy(cases, ({ status }) => status)
   for (const [status, those] of [...byStatus].sort(([a], [b]) => a - b))
     console.log(`  ${status}: ${those.length}`)
-  for (const [operation] of broken) console.log(`not as documented: ${operation}`)
-  for (const fault of [...faults, ...errors.map(error => JSON.stringify(error))])
-    console.log(`fault: ${fault}`)
-  const failed = broken.length + faults.length + errors.length
-  // Nothing asked is nothing shown.
-  return { passed: byOperation.size - broken.length, failed: byOperation.size === 0 ? failed + 1 : failed }
+  const late = cases.filter(each => each.late).length
+  const report = new Report()
+  report.measurement('answers that were 503 with Retry-After', late, { exactly: 0 })
+  console.log(asLines(report.figures))
+  const failures = [
+    ...broken.map(([operation]) => `not as documented: ${operation}`),
+    ...faults.map(fault => `in the log: ${fault}`),
+    ...errors.map(error => `Schemathesis: ${JSON.stringify(error)}`),
+  ]
+  if (cases.length === 0) failures.push('nothing was asked')
+  if (late > cases.length * MOST_LATE) failures.push(`${late} of ${cases.length} answers were 503`)
+  for (const failure of failures) console.log(`  FAILED  ${failure}`)
+  return { passed: byOperation.size - broken.length, failed: failures.length }
 }

@@ -1,3 +1,4 @@
+import { asLines, type Bound, Report } from '../faults/scene/report.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -5,6 +6,13 @@ import { type JsonAnswer, request, testEnvironment } from '../support/test-servi
 
 /** The form of the run: short for every change, full for the proof. */
 export const FULL = process.env.ROTATION_FULL === '1'
+
+/** Printed with its usual bound and not judged, as in the experiments of test/faults. */
+export function showMeasurement(name: string, value: number, usual: Bound): void {
+  const report = new Report()
+  report.measurement(name, value, usual)
+  console.log(asLines(report.figures))
+}
 
 interface Member {
   process: ServiceProcess

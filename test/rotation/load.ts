@@ -1,10 +1,14 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 
-/** A token as it was issued. `at`: when its answer had come, in milliseconds of performance.now(). */
+/**
+ * A token as it was issued. `sentAt`, `at`: when it was asked for and when its answer had come, in milliseconds of
+ * performance.now().
+ */
 export interface Issued {
   jwt: string
   kid: string
   member: number
+  sentAt: number
   at: number
   /** Of the database's clock, in seconds. */
   iat: number
@@ -32,6 +36,7 @@ export function startLoad(
   let next = 0
   const exchange = async (member: number) => {
     const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
+    const sentAt = performance.now()
     try {
       const answer = await fetch(`${urls[member]}/oauth/token`, { method: 'POST', body })
       const { access_token: jwt } = (await answer.json()) as { access_token?: string }
@@ -42,6 +47,7 @@ export function startLoad(
         jwt,
         kid: decodeProtectedHeader(jwt).kid ?? '',
         member,
+        sentAt,
         at,
         iat: decodeJwt(jwt).iat ?? 0,
       }

@@ -7,7 +7,7 @@ import { deployedEnvoy } from '../gateways/scene.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
 import { type CachingVerifier, startEnvoyCache, startIstiod } from './caching-verifiers.ts'
-import { type Fleet, FULL, scaleTime, startFleet, storedKeys } from './fleet.ts'
+import { type Fleet, FULL, scaleTime, showMeasurement, startFleet, storedKeys } from './fleet.ts'
 import { type Issued, type Load, startLoad } from './load.ts'
 
 /**
@@ -152,7 +152,9 @@ describe('three replicas under 300 exchanges a second', () => {
     const refusals = load.refused.map(({ member, status }) => `replica ${member}: ${status}`)
     expect([...new Set(refusals)]).toEqual([])
     expect([...new Set(failures)]).toEqual([])
-    expect(jwks.longestMs).toBeLessThan(1_000)
+    showMeasurement('replicas publish different keys for', jwks.longestMs, { atMost: 1_000, unit: 'ms' })
+    // What must not be: that a verifier which asks one replica lacks what another signs with.
+    expect(jwks.longestMs).toBeLessThan(LEAD * 1000)
     expect(jwks.largest).toBeLessThanOrEqual(10)
     expect(changes()).toBeGreaterThanOrEqual(ROTATIONS)
     expect(throughEnvoy).toBeGreaterThan(100)
@@ -188,12 +190,12 @@ describe('three replicas under 300 exchanges a second', () => {
     ])
     await sleep((STALENESS + 1.5) * 1000)
     const late = (member: number, since: number) =>
-      load.issued.filter(token => token.kid === revoked && token.member === member && token.at > since)
+      load.issued.filter(token => token.kid === revoked && token.member === member && token.sentAt > since)
     expect([late(0, acknowledged + 1_000), late(1, acknowledged + 1_000)]).toEqual([[], []])
     // The one that is cut off goes on until its staleness window is over, as was said, and not a second longer.
     expect(late(2, acknowledged).length).toBeGreaterThan(0)
     expect(late(2, cutAt + (STALENESS + 1.5) * 1000)).toEqual([])
-    const next = load.issued.filter(token => token.at > acknowledged && token.kid !== revoked)
+    const next = load.issued.filter(token => token.sentAt > acknowledged && token.kid !== revoked)
     expect(new Set(next.map(token => token.kid)).size).toBe(1)
     const ofNext = failures.filter(failure => !failure.includes(revoked))
     console.log(

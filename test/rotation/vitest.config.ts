@@ -8,10 +8,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: process.env.ROTATION_FULL === '1' ? 900_000 : 120_000,
     hookTimeout: 120_000,
-    // Each of them needs the machine for itself.
-    fileParallelism: false,
+    // Mostly they wait for a turn-over or a start. What is retried until it passes shows nothing: no `retry`.
+    maxWorkers: process.env.ROTATION_FULL === '1' ? 1 : 3,
     pool: 'forks',
-    // The short form shares CI's machine: what fails there is tried once more.
-    retry: process.env.ROTATION_FULL === '1' ? 0 : 1,
   },
 })

@@ -4,7 +4,7 @@ import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { NOBODY, startReplica } from '../support/replicas.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
-import { timed, until } from '../support/until.ts'
+import { BUSY, timed, until } from '../support/until.ts'
 
 type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
 
@@ -77,9 +77,9 @@ function barred({ status, body }: JsonAnswer): boolean {
 }
 
 const HOW: [string, () => TestService, number][] = [
-  ['is notified', () => notified, 250],
+  ['is notified', () => notified, 250 * BUSY],
   // Its poll is due every 500 ms, and has to be answered.
-  ['only polls', () => polling, 1_000],
+  ['only polls', () => polling, 1_000 * BUSY],
 ]
 
 describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {

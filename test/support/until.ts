@@ -29,6 +29,12 @@ export async function until<T>(
   }
 }
 
+/**
+ * How many times as long as on a quiet machine something may take in a test. It tells what hangs from what is slow: how
+ * fast it is, `npm run faults` and `npm run bench` measure.
+ */
+export const BUSY = 5
+
 /** How long it took, in milliseconds, and what came of it. */
 export async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const begin = performance.now()

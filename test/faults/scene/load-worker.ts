@@ -1,16 +1,16 @@
 import { Agent, request } from 'node:http'
 import { setInterval } from 'node:timers'
 import { FloodConnection } from './flood-connection.ts'
-import type { FromWorker, StreamPlan, ToWorker } from './load.ts'
+import { type FromWorker, type StreamPlan, type ToWorker, UNSENT } from './load.ts'
 import { exchangeForm, nobodysKey } from './replica.ts'
 
 /**
  * The process that makes the load. Open loop: a request is due when its turn comes, however the others fare, and what
- * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once fails unsent.
+ * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once is left unsent.
  */
 const MOST_UNDER_WAY = 2_000
 const TICK_MS = 2
-const TIMEOUT_MS = 10_000
+const TIMEOUT_MS = 30_000
 
 /** Milliseconds since the epoch, without jumps. */
 const now = () => performance.timeOrigin + performance.now()
@@ -25,7 +25,7 @@ class Stream {
   #underWay = 0
   readonly #secrets: readonly string[]
   #stopped = false
-  /** In place of the agent, for who only sends as much as he can. */
+  /** In place of the agent, for a flood. */
   readonly #flood: FloodConnection[] = []
 
   constructor(plan: StreamPlan) {
@@ -38,7 +38,7 @@ class Stream {
       scheduling: 'fifo',
       ...(localAddress && { localAddress }),
     })
-    while (plan.yields && this.#flood.length < connections) {
+    while (plan.floods && this.#flood.length < connections) {
       this.#flood.push(new FloodConnection(plan.urls[0] ?? '', localAddress))
     }
   }
@@ -60,8 +60,9 @@ class Stream {
   }
 
   #send(due: number): void {
-    if (this.#plan.yields) return void this.#sendIfFree(due)
-    if (this.#underWay >= MOST_UNDER_WAY) return void this.#samples.push(due, 0, 0, 0)
+    if (this.#plan.floods) return void this.#sendIfFree(due)
+    if (this.#underWay >= (this.#plan.mostUnderWay ?? MOST_UNDER_WAY))
+      return void this.#samples.push(due, 0, UNSENT, 0)
     this.#underWay++
     const { urls, path, method, headers } = this.#plan
     const body = this.#body()

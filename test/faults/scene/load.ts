@@ -16,8 +16,10 @@ export interface StreamPlan {
   secrets?: readonly string[]
   /** Where it seems to come from. */
   localAddress?: string
-  /** What is due while all connections wait for an answer is left out, as by who only sends as much as he can. */
-  yields?: boolean
+  /** What is due while so many wait for an answer is left unsent. */
+  mostUnderWay?: number
+  /** As a flood does: over bare sockets, never more than the connections take. */
+  floods?: boolean
 }
 
 export type ToWorker = { type: 'start'; streams: readonly StreamPlan[] } | { type: 'stop' }
@@ -26,7 +28,10 @@ export interface FromWorker {
   samples: Record<string, Float64Array>
 }
 
-type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'yields'>
+/** In place of a status: never sent, because too many were under way. That says nothing of who did not get it. */
+export const UNSENT = -1
+
+type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods'>
 
 /** What can be sent. */
 export const streams = {
@@ -72,16 +77,19 @@ const gets = (name: string, path: string) => ({ name, path, method: 'GET', heade
 export interface Sample {
   at: number
   ms: number
-  /** 0: no answer. */
+  /** 0: no answer within 30 s. */
   status: number
   retryAfter: boolean
 }
 
 export class Samples {
+  /** Of what was sent. */
   readonly all: readonly Sample[]
+  readonly unsent: number
 
   constructor(all: readonly Sample[]) {
-    this.all = all
+    this.all = all.filter(({ status }) => status !== UNSENT)
+    this.unsent = all.length - this.all.length
   }
 
   get count(): number {
@@ -93,8 +101,23 @@ export class Samples {
     return new Samples(this.all.filter(({ at }) => at >= from && at < to))
   }
 
+  /** Of those that were due and answered in this time. */
+  within(from: number, to: number): Samples {
+    return new Samples(this.all.filter(({ at, ms }) => at >= from && at + ms < to))
+  }
+
   failing(expected: number): Samples {
     return new Samples(this.all.filter(({ status }) => status !== expected))
+  }
+
+  /** Those that are neither of `expected` nor 503 with Retry-After, which is the honest answer of who cannot look. */
+  wrong(...expected: number[]): Samples {
+    return new Samples(this.all.filter(sample => !expected.includes(sample.status) && !isHonest(sample)))
+  }
+
+  /** 503 with Retry-After. */
+  get honest(): Samples {
+    return new Samples(this.all.filter(isHonest))
   }
 
   /** Milliseconds that this part of the requests took at the most, from 0 to 1; 1 is the slowest. */
@@ -111,6 +134,8 @@ export class Samples {
   }
 }
 
+const isHonest = ({ status, retryAfter }: Sample) => status === 503 && retryAfter
+
 /** A load in a process of its own. */
 export class Load {
   readonly #worker: ChildProcess
@@ -123,7 +148,10 @@ export class Load {
   /** Ends sending; returns what was answered, by stream. */
   async stop(): Promise<(stream: string) => Samples> {
     this.#send({ type: 'stop' })
-    const [{ samples }] = (await once(this.#worker, 'message')) as [FromWorker]
+    const ended = once(this.#worker, 'exit').then(([code]) => {
+      throw new Error(`the load ended by itself, with ${code}`)
+    })
+    const [{ samples }] = (await Promise.race([once(this.#worker, 'message'), ended])) as [FromWorker]
     const byStream = new Map(
       Object.entries(samples).map(([name, numbers]) => [name, new Samples(read(numbers))]),
     )

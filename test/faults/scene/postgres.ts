@@ -110,7 +110,7 @@ export class Postgres {
     url.pathname = `/${database}`
     const client = new pg.Client({
       connectionString: url.href,
-      connectionTimeoutMillis: 2_000,
+      connectionTimeoutMillis: 10_000,
       application_name: 'fault',
     })
     client.on('error', () => {})
@@ -154,7 +154,7 @@ export class Postgres {
       if (ended) throw new Error(await readFile(join(this.#home.directory, 'postgres.log'), 'utf8'))
       return this.sql('SELECT 1', [], 'postgres').then(() => true)
     }
-    await until('Postgres answers', answers, Boolean, 30_000)
+    await until('Postgres answers', answers, Boolean, 60_000)
   }
 
   /** A standby that follows `through` (a URL of a superuser that leads here), from a copy of this cluster. */

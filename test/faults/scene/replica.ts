@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { formatCredential, randomId } from '../../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../../src/system/random.ts'
 import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+import { until } from '../../support/until.ts'
 
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
 export const PEPPERS = `p1:${randomBytes(32).toString('base64url')}`
@@ -40,6 +41,8 @@ export interface Replica {
   process: ServiceProcess
   urls: { public: string; admin: string; ops: string }
   admin(method: string, path: string, body?: object): Promise<Answer>
+  /** A POST that is repeated under one Idempotency-Key while it is unanswered, as the API asks of clients. */
+  change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
   get(url: string): Promise<Answer>
 }
@@ -60,6 +63,17 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
         headers: ADMIN_HEADERS,
         body: body && JSON.stringify(body),
       }),
+    change: (path, body) => {
+      const headers = { ...ADMIN_HEADERS, 'idempotency-key': randomUUID() }
+      const attempt = () =>
+        call(`${urls.admin}/admin/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+      return until(
+        `POST ${path} is answered`,
+        attempt,
+        ({ status }) => ![0, 409, 503].includes(status),
+        60_000,
+      )
+    },
     exchange: (secret, extra) =>
       call(`${urls.public}/oauth/token`, {
         method: 'POST',
@@ -96,7 +110,7 @@ function call(
         body: isJson ? JSON.parse(text) : undefined,
       })
     }
-    const sent = request(url, { method, headers, agent, timeout: 10_000 }, answer => {
+    const sent = request(url, { method, headers, agent, timeout: 30_000 }, answer => {
       const chunks: Buffer[] = []
       answer.on('data', chunk => chunks.push(chunk))
       answer.once('end', () =>
@@ -104,7 +118,7 @@ function call(
       )
       answer.once('error', error => end(0, error.message, {}))
     })
-    sent.once('timeout', () => sent.destroy(new Error('no answer within 10 s')))
+    sent.once('timeout', () => sent.destroy(new Error('no answer within 30 s')))
     sent.once('error', error => end(0, error.message, {})).end(body)
   })
 }

@@ -1,59 +1,98 @@
-/** One thing that was measured, and what it must be. Without a bar it is there to be read. */
-export interface Figure {
-  name: string
-  value: string
-  bar: string
-  missed: boolean
-}
+/**
+ * What an experiment finds out, in two kinds. An **invariant** must hold on any machine, however busy: it is always
+ * judged, once. A **measurement** says as much of the machine as of Mintmark: it is printed with its usual bound, and
+ * judged with `--strict` only.
+ */
+export type Kind = 'invariant' | 'measurement' | 'note'
 
-interface Bar {
+/** What an invariant protects: the last column of docs/faults.md. */
+export const WHY = {
+  knownKeys: 'known keys are exchanged, whatever happens',
+  nothingLost: 'what was acknowledged is kept',
+  revoked: 'a revoked key is refused everywhere within a second',
+  honest: 'what cannot be looked up is 503 with Retry-After, and never 401',
+  recovers: 'it recovers by itself, without a restart',
+  bounded: 'connections, sockets and memory have a limit',
+  unreadable: 'a refusal says nothing about the key',
+  audited: 'every change has its audit row, and the chain verifies',
+  said: 'the operator can read what was lost',
+  carriedOut: 'otherwise the experiment shows nothing',
+} as const
+export type Why = (typeof WHY)[keyof typeof WHY]
+
+export interface Bound {
   atMost?: number
   atLeast?: number
   exactly?: number
+  /** Written after the number: `ms`, `s`, `MiB`. */
+  unit?: string
 }
 
-/** What one experiment measured. */
+/** One thing that was found. */
+export interface Figure {
+  kind: Kind
+  name: string
+  value: string
+  /** Empty for a note. */
+  bound: string
+  /** Whether the value lies within its bound. */
+  inside: boolean
+  why?: Why
+}
+
+/** What one experiment found. */
 export class Report {
   readonly figures: Figure[] = []
-  readonly #allowance: number
 
-  /** `allowance`: by how much the bars of percentiles are longer. */
-  constructor(options: { allowance: number }) {
-    this.#allowance = options.allowance
+  /** A number that must lie within its bound on any machine, however busy. */
+  invariant(name: string, value: number, bound: Bound & { why: Why }): void {
+    this.#add('invariant', name, value, bound, bound.why)
   }
 
-  /** A percentile of what exchanges took, which says as much of the machine as of us. */
-  checkPercentile(name: string, ms: number, barMs: number): void {
-    this.check(name, ms, { atMost: barMs * this.#allowance }, 'ms')
+  /** An invariant without a number. */
+  holds(name: string, holds: boolean, why: Why): void {
+    const value = holds ? 'yes' : 'no'
+    this.figures.push({ kind: 'invariant', name, value, bound: 'yes', inside: holds, why })
   }
 
-  /** A number that is held against a bar. `unit` is written after it: `ms`, `s`. */
-  check(name: string, value: number, bar: Bar, unit = ''): void {
-    const missed =
-      Number.isNaN(value) ||
-      (bar.atMost !== undefined && value > bar.atMost) ||
-      (bar.atLeast !== undefined && value < bar.atLeast) ||
-      (bar.exactly !== undefined && value !== bar.exactly)
-    this.figures.push({ name, value: text(value, unit), bar: barText(bar, unit), missed })
+  /** A number that the machine has a part in, with the bound that it usually keeps. */
+  measurement(name: string, value: number, usual: Bound): void {
+    this.#add('measurement', name, value, usual)
   }
 
-  /** Something that must be so. */
-  holds(name: string, holds: boolean, said = holds ? 'yes' : 'no'): void {
-    this.figures.push({ name, value: said, bar: 'yes', missed: !holds })
+  /**
+   * A number that Mintmark promises to bound: as a measurement with the bound as it is promised, and as an invariant
+   * with one so much wider that no noise reaches it.
+   */
+  promise(name: string, value: number, bound: { usually: number; atMost: number; unit: string; why: Why }) {
+    const { usually, ...wide } = bound
+    this.invariant(name, value, wide)
+    this.measurement(name, value, { atMost: usually, unit: bound.unit })
   }
 
-  /** Something to read, without a bar. */
+  /** Something to read, without a bound. */
   note(name: string, value: number | string, unit = ''): void {
+    const said = typeof value === 'number' ? text(value, unit) : value
+    this.figures.push({ kind: 'note', name, value: said, bound: '', inside: true })
+  }
+
+  #add(kind: Kind, name: string, value: number, bound: Bound, why?: Why): void {
+    const { atMost = Number.POSITIVE_INFINITY, atLeast = Number.NEGATIVE_INFINITY, exactly = value } = bound
+    // NaN, which is what a missing answer gives, lies within nothing.
+    const inside = value <= atMost && value >= atLeast && value === exactly
+    const { unit } = bound
     this.figures.push({
+      kind,
       name,
-      value: typeof value === 'number' ? text(value, unit) : value,
-      bar: '',
-      missed: false,
+      value: text(value, unit),
+      bound: boundText(bound),
+      inside,
+      ...(why && { why }),
     })
   }
 }
 
-function barText({ atMost, atLeast, exactly }: Bar, unit: string): string {
+function boundText({ atMost, atLeast, exactly, unit }: Bound): string {
   if (exactly !== undefined) return text(exactly, unit)
   const parts = [
     atLeast !== undefined && `≥ ${text(atLeast, unit)}`,
@@ -62,34 +101,61 @@ function barText({ atMost, atLeast, exactly }: Bar, unit: string): string {
   return parts.filter(Boolean).join(', ')
 }
 
-function text(value: number, unit: string): string {
+function text(value: number, unit = ''): string {
   const digits = Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
   const number = value.toLocaleString('en-US', { maximumFractionDigits: digits })
   return unit ? `${number} ${unit}` : number
 }
 
-/** For the terminal: one line for each figure. */
-export function asLines(figures: readonly Figure[]): string {
+/** Whether it counts against the run. */
+export const hasFailed = ({ kind, inside }: Figure, strict: boolean): boolean =>
+  !inside && (kind === 'invariant' || strict)
+
+/** For the terminal, and for scripts/ci-summary.js, which reads the first word of each line. */
+export function asLines(figures: readonly Figure[], strict = false): string {
   const widths = {
     name: widest(figures.map(({ name }) => name)),
     value: widest(figures.map(({ value }) => value)),
   }
   return figures
-    .map(({ name, value, bar, missed }) => {
-      const mark = missed ? 'MISSED' : bar ? 'ok' : ''
-      return `  ${mark.padEnd(6)} ${name.padEnd(widths.name)}  ${value.padStart(widths.value)}${bar && `   bar: ${bar}`}`
+    .map(figure => {
+      const { kind, name, value, bound, inside } = figure
+      const failed = hasFailed(figure, strict)
+      const mark = failed ? 'FAILED' : kind === 'note' ? '' : inside ? 'ok' : 'outside'
+      const demand = kind === 'note' ? '' : `   ${kind === 'invariant' ? 'must be' : 'usually'} ${bound}`
+      return `  ${mark.padEnd(7)} ${name.padEnd(widths.name)}  ${value.padStart(widths.value)}${demand}`
     })
     .join('\n')
 }
 
-/** For docs/faults.md: rows of a table with the columns experiment, figure, measured, bar. */
+/** For docs/faults.md: rows with the columns experiment, figure, measured, bound. */
 export function asRows(title: string, figures: readonly Figure[]): string {
   return figures
-    .map(({ name, value, bar, missed }, index) => {
-      const measured = missed ? `**${value}**` : value
-      return `| ${index === 0 ? title : ''} | ${name.replaceAll('|', '\\|')} | ${measured} | ${bar} |`
+    .map(({ kind, name, value, bound, inside }, index) => {
+      const measured = inside ? value : `**${value}**`
+      const demand = kind === 'measurement' ? `usually ${bound}` : bound
+      return `| ${index === 0 ? title : ''} | ${cell(name)} | ${measured} | ${demand} |`
     })
     .join('\n')
 }
 
+/**
+ * For docs/faults.md: every check once, with the columns check, experiments, kind, bound, why. Checks that several
+ * experiments share are one row.
+ */
+export function checkRows(found: readonly { id: string; figures: readonly Figure[] }[]): string {
+  const checks = found.flatMap(({ id, figures }) =>
+    figures.filter(({ kind }) => kind !== 'note').map(figure => ({ id, ...figure })),
+  )
+  const rows = Map.groupBy(
+    checks,
+    ({ kind, name, bound, why }) =>
+      `${cell(name)} | ${kind} | ${bound} | ${why ?? 'depends on the machine too'} |`,
+  )
+  return [...rows]
+    .map(([row, those]) => `| ${[...new Set(those.map(({ id }) => id))].join(', ')} | ${row}`)
+    .join('\n')
+}
+
+const cell = (text: string) => text.replaceAll('|', '\\|')
 const widest = (texts: readonly string[]) => Math.max(0, ...texts.map(({ length }) => length))

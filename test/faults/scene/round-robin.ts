@@ -2,16 +2,21 @@ import { Agent, createServer, type IncomingMessage, request, type ServerResponse
 
 /**
  * A small load balancer, in a process of its own: each request goes to the next backend that was ready when it was
- * last asked, over kept connections, once. Backends are given as messages, `[{ public, ops }, …]`; a request that
+ * last asked, over kept connections, once, and waits while there is none. Backends are given as messages, `[{ public, ops }, …]`; a request that
  * cannot be passed on is answered 502, and none is sent twice.
  */
 interface Backend {
   public: string
   ops: string
-  ready: boolean
+  /** When it was last asked and said that it is ready, in milliseconds; undefined: it is not. */
+  readyAt: number | undefined
 }
 
-const PROBE_MS = 200
+const PROBE_MS = 100
+/** An older answer is not believed: a replica takes requests for a second after it became unready, and no longer. */
+const BELIEVED_MS = 500
+/** How often to look for a ready backend while there is none. */
+const AGAIN_MS = 20
 const agent = new Agent({ keepAlive: true, scheduling: 'fifo' })
 let backends: Backend[] = []
 let turn = 0
@@ -19,7 +24,7 @@ let turn = 0
 process.on('message', (given: Pick<Backend, 'public' | 'ops'>[]) => {
   backends = given.map(each => ({
     ...each,
-    ready: backends.find(({ ops }) => ops === each.ops)?.ready ?? true,
+    readyAt: backends.find(({ ops }) => ops === each.ops)?.readyAt,
   }))
 })
 process.once('disconnect', () => process.exit())
@@ -33,12 +38,13 @@ const server = createServer(pass).listen(0, '127.0.0.1', () => {
 })
 
 function probe(backend: Backend): void {
+  const at = performance.now()
   const asked = request(`${backend.ops}/readyz`, { timeout: 1_000 }, answer => {
-    backend.ready = answer.statusCode === 200
+    backend.readyAt = answer.statusCode === 200 ? at : undefined
     answer.resume()
   })
   const gone = () => {
-    backend.ready = false
+    backend.readyAt = undefined
   }
   asked
     .once('timeout', () => asked.destroy())
@@ -47,9 +53,10 @@ function probe(backend: Backend): void {
 }
 
 function pass(from: IncomingMessage, to: ServerResponse): void {
-  const ready = backends.filter(backend => backend.ready)
+  const since = performance.now() - BELIEVED_MS
+  const ready = backends.filter(({ readyAt }) => readyAt !== undefined && readyAt > since)
   const backend = ready[turn++ % ready.length]
-  if (!backend) return void to.writeHead(502).end()
+  if (!backend) return void setTimeout(() => pass(from, to), AGAIN_MS)
   const { method = 'GET', url = '/' } = from
   const { connection, ...headers } = from.headers
   const onward = request(`${backend.public}${url}`, { method, headers, agent }, answer => {

@@ -3,12 +3,14 @@ import { type Place, Postgres } from './postgres.ts'
 import { type Replica, replicaAt, startReplicaProcess } from './replica.ts'
 import { Report } from './report.ts'
 
-/** CI's machine is not for itself, so the percentiles of the short form have longer bars; nothing else has. */
-const SHORT_FORM_ALLOWANCE = 4
+/** How long to wait for what is not timed, in milliseconds: no noise of the machine takes as long. */
+export const PATIENCE_MS = 60_000
+/** How many times as many requests the full form sends as the short one, which runs beside others. */
+const FULL_LOAD = 2.5
 
 /** What an experiment is given: how long to go on, where to write what it measured, and things that end with it. */
 export class Scene {
-  readonly report: Report
+  readonly report = new Report()
   /** The figures of docs/faults.md, rather than those of each run of CI. */
   readonly full: boolean
   /** Last begun, first ended. */
@@ -16,12 +18,16 @@ export class Scene {
 
   constructor(options: { full: boolean }) {
     this.full = options.full
-    this.report = new Report({ allowance: options.full ? 1 : SHORT_FORM_ALLOWANCE })
   }
 
   /** How long the database is away. */
   get outageMs(): number {
     return this.full ? 60_000 : 10_000
+  }
+
+  /** Requests a second: as many as given in the full form, and fewer in the short one. */
+  rate(perSecond: number): number {
+    return this.full ? perSecond : perSecond / FULL_LOAD
   }
 
   /** `end` is called when the experiment is over, however it went. */
@@ -43,11 +49,11 @@ export class Scene {
   async replica(databaseUrl: string, env: Record<string, string> = {}): Promise<Replica> {
     const process = startReplicaProcess(databaseUrl, env)
     this.onEnd(() => process.kill())
-    return replicaAt(process, await process.ready(30_000))
+    return replicaAt(process, await process.ready(PATIENCE_MS))
   }
 
   load(...plans: StreamPlan[]): Load {
-    const load = new Load(plans)
+    const load = new Load(this.full ? plans : plans.map(bounded))
     this.onEnd(() => load.kill())
     return load
   }
@@ -56,6 +62,9 @@ export class Scene {
     for (const end of this.#ends.splice(0).reverse()) await end()
   }
 }
+
+/** On a machine that is too busy it sends less, rather than queue up what then takes seconds. */
+const bounded = (plan: StreamPlan): StreamPlan => ({ ...plan, mostUnderWay: plan.connections })
 
 /** One experiment: `npm run faults -- F1`. */
 export interface Experiment {

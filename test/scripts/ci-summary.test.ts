@@ -1,0 +1,161 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+
+const SCRIPT = new URL('../../scripts/ci-summary.js', import.meta.url).pathname
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true })
+})
+
+/** Results of one test file, as Vitest's JSON reporter has them. */
+const passing = { fullName: 'keys are listed', status: 'passed', failureMessages: [] }
+const failing = {
+  fullName: 'keys are revoked',
+  status: 'failed',
+  failureMessages: ['AssertionError: expected 200 to be 401\n    at file.ts:1'],
+}
+const report = (...testResults: object[]) => JSON.stringify({ success: true, testResults })
+const fileOf = (...assertionResults: object[]) => ({
+  name: join(process.cwd(), 'test/keys.test.ts'),
+  status: assertionResults.includes(failing) ? 'failed' : 'passed',
+  message: '',
+  assertionResults,
+})
+
+const FAULTS = `
+F1 kill -9 of Postgres (25 s)
+  ok      exchanges of known keys that failed          0   must be 0
+  outside exchanges of known keys, 99th percentile  1,975 ms   usually ≤ 50 ms
+
+F5 Failover to a promoted standby (20 s)
+  ok      what was lost can be done again  yes   must be yes
+`
+const BROKEN = FAULTS.replace(
+  'ok      what was lost can be done again  yes',
+  'FAILED  what was lost can be done again  no',
+)
+const FINE: Record<string, string | undefined> = {
+  'tests.json': report(fileOf(passing, passing)),
+  faults: `${FAULTS}\n2 passed, 0 failed\n`,
+  rotation: 'a line\n3 passed, 0 failed\n',
+  fuzz: '\n100 passed, 0 failed\n',
+}
+
+function summary(changed: Record<string, string | undefined>) {
+  const folder = mkdtempSync(join(tmpdir(), 'mintmark-summary-'))
+  folders.push(folder)
+  for (const [name, text] of Object.entries({ ...FINE, ...changed }))
+    if (text !== undefined) writeFileSync(join(folder, name), text)
+  const { stdout, stderr, status } = spawnSync(process.execPath, [SCRIPT, folder], { encoding: 'utf8' })
+  expect(stderr).toBe('')
+  return { lines: stdout.trimEnd().split('\n'), status }
+}
+
+const OUTSIDE =
+  'outside its bound, not judged: F1 kill -9 of Postgres: exchanges of known keys, 99th percentile, 1,975 ms, usually ≤ 50 ms'
+
+describe('the summary of CI', () => {
+  it('says how many passed, and which measurements lie outside their bounds', () => {
+    expect(summary({})).toEqual({ lines: [OUTSIDE, '107 passed, 0 failed'], status: 0 })
+  })
+
+  it.each([
+    [
+      'a test that failed',
+      { 'tests.json': report(fileOf(passing, failing)) },
+      'test/keys.test.ts: keys are revoked: AssertionError: expected 200 to be 401',
+      '106 passed, 1 failed',
+    ],
+    [
+      'a test file that could not be loaded',
+      {
+        'tests.json': report(fileOf(passing, passing), {
+          ...fileOf(),
+          status: 'failed',
+          message: "Cannot find module './nothing.ts'\nmore",
+        }),
+      },
+      "test/keys.test.ts: Cannot find module './nothing.ts'",
+      '107 passed, 1 failed',
+    ],
+    [
+      'an error outside of all tests, which only the exit status shows',
+      { 'tests.status': '1\n' },
+      'tests: ended with status 1, and nothing in its results says why',
+      '107 passed, 1 failed',
+    ],
+    ['no test report', { 'tests.json': undefined }, 'tests: its results are missing', '105 passed, 1 failed'],
+    [
+      'a test report without tests',
+      { 'tests.json': report() },
+      'tests: nothing was tested',
+      '105 passed, 1 failed',
+    ],
+    [
+      'no output of a step',
+      { rotation: undefined },
+      'rotation: its results are missing',
+      '104 passed, 1 failed',
+    ],
+    [
+      'an invariant that does not hold',
+      { faults: `${BROKEN}\n1 passed, 1 failed\n` },
+      'F5 Failover to a promoted standby: what was lost can be done again, no, must be yes',
+      '106 passed, 1 failed',
+    ],
+    [
+      'an output that is cut off',
+      { faults: FAULTS },
+      'faults: ended before its last line, "N passed, N failed"',
+      '105 passed, 1 failed',
+    ],
+    [
+      'a step that counts a failure and does not name it',
+      { fuzz: '99 passed, 1 failed\n' },
+      'fuzz: one that it does not name',
+      '106 passed, 1 failed',
+    ],
+    [
+      'a step that tested nothing',
+      { fuzz: '0 passed, 0 failed\n' },
+      'fuzz: nothing was tested',
+      '7 passed, 1 failed',
+    ],
+    [
+      'a step of another name',
+      { engine: '  FAILED  priority is obeyed\n4 passed, 1 failed\n' },
+      'engine: priority is obeyed',
+      '111 passed, 1 failed',
+    ],
+  ])('names %s', (_, changed, failure, last) => {
+    const { lines, status } = summary(changed)
+    expect(lines).toEqual([`failed: ${failure}`, OUTSIDE, last])
+    expect(status).toBe(1)
+  })
+
+  it('counts what cannot be read, and reads on', () => {
+    const { lines, status } = summary({ 'tests.json': '{"testResults": [{"assertion' })
+    expect(lines[0]).toMatch(/^failed: tests: its results are unreadable \(.+\)$/)
+    expect(lines.at(-1)).toBe('105 passed, 1 failed')
+    expect(status).toBe(1)
+  })
+
+  it('names what failed before an output was cut off', () => {
+    const { lines } = summary({ faults: BROKEN })
+    expect(lines.slice(0, 2)).toEqual([
+      'failed: F5 Failover to a promoted standby: what was lost can be done again, no, must be yes',
+      'failed: faults: ended before its last line, "N passed, N failed"',
+    ])
+    expect(lines.at(-1)).toBe('105 passed, 2 failed')
+  })
+
+  it('counts four failures in a folder that does not exist', () => {
+    const { stdout, status } = spawnSync(process.execPath, [SCRIPT, join(tmpdir(), 'mintmark-none')], {
+      encoding: 'utf8',
+    })
+    expect([stdout.trimEnd().split('\n').at(-1), status]).toEqual(['0 passed, 4 failed', 1])
+  })
+})
