@@ -8,7 +8,7 @@ RUN npm ci --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
-RUN npm run build
+RUN npm run build && rm -r dist/embedded-postgres
 # The image brings its own Node and no Postgres, so the optional packages stay out.
 RUN npm ci --omit=optional --omit=dev --no-audit --no-fund
 

@@ -1,5 +1,5 @@
 import { Database } from '../src/database/database.ts'
-import { loadCopy } from '../src/directory/directory-load.ts'
+import { DirectoryLoad } from '../src/directory/directory-load.ts'
 import { createLogger } from '../src/system/logger.ts'
 
 /**
@@ -20,8 +20,10 @@ const database = new Database({ url, maxConnections: 2, logger: createLogger('wa
 const before = used()
 const begun = performance.now()
 const signal = new AbortController().signal
-const everything = { maxKeys: 5_000_000, tokenTtlSeconds: 300, serving: false, signal }
-const { index } = await loadCopy(database, everything)
+const everything = { maxKeys: 5_000_000, tokenTtlSeconds: 300, serving: false }
+const load = new DirectoryLoad(database, everything)
+await load.run(signal)
+const { index } = load
 const seconds = (performance.now() - begun) / 1000
 console.log(JSON.stringify({ keys: index.size, seconds, bytesPerKey: (used() - before) / index.size }))
 await database.close()

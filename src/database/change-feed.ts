@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Change } from './change.ts'
 import type { Handle } from './database.ts'
 
@@ -43,16 +43,40 @@ export async function feedEnd(db: Handle): Promise<FeedPosition> {
 export const samePosition = (a: FeedPosition, b: FeedPosition): boolean =>
   a.number === b.number && a.id === b.id
 
+/** What the feed holds after a position: each object once, in the order in which it was first named. */
+export interface FeedPage {
+  changes: Change[]
+  /** The last row that was read. */
+  position: FeedPosition
+  /** There may be rows after it. */
+  more: boolean
+}
+
 /**
- * A subquery: at most `limit` rows of the feed, oldest first, beginning with the row of `position` itself. When that
- * row is not the first, or has another id, the position is lost: the feed was pruned, failed over or restored.
+ * At most `limit` rows of the feed, beginning with the row of `position` itself. Undefined when that row is not the
+ * first, or has another id: the position is lost, because the feed was pruned, failed over or restored.
  */
-export function feedFrom(
+export async function feedAfter(
+  db: Handle,
   position: FeedPosition,
   limit: number,
-): RawBuilder<{ number: string; id: string; changes: Change[] }> {
-  return sql`SELECT number, id, changes FROM change_feed
-    WHERE number >= ${position.number}::bigint ORDER BY number LIMIT ${limit}`
+): Promise<FeedPage | undefined> {
+  const { rows } = await sql<FeedPosition & { changes: Change[] }>`
+    SELECT number, id, changes FROM change_feed
+    WHERE number >= ${position.number}::bigint ORDER BY number LIMIT ${limit}`.execute(db)
+  const [own, ...later] = rows
+  if (!own || !samePosition(own, position)) return undefined
+  const byName = new Map<string, Change>()
+  for (const change of later.flatMap(({ changes }) => changes)) {
+    const name = `${change.kind} ${change.id}`
+    if (!byName.has(name)) byName.set(name, change)
+  }
+  const last = later.at(-1) ?? own
+  return {
+    changes: [...byName.values()],
+    position: { number: last.number, id: last.id },
+    more: rows.length >= limit,
+  }
 }
 
 /** Lets rows older than a day go, never the newest. Returns how many went. */

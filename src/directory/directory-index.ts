@@ -31,8 +31,8 @@ export interface KnownTenant {
   rights: TenantRights
 }
 
-/** What changed, read again: named and not among `keys` or `tenants` means that it is gone. */
-export interface News {
+/** What changed, read again. An object that is named and not among `keys` or `tenants` is gone. */
+export interface DirectoryUpdate {
   keyIds: readonly string[]
   keys: readonly KnownKey[]
   tenantIds: readonly string[]
@@ -124,14 +124,18 @@ export class DirectoryIndex {
     return { snapshot, stalenessSeconds: tenant.stalenessSeconds }
   }
 
+  setCatalogue(catalogue: Catalogue): void {
+    this.#catalogue = catalogue
+  }
+
   /** Takes all of it at once, so that no exchange sees a part. */
-  apply(news: News): void {
-    this.#catalogue = news.catalogue
-    for (const id of news.keyIds) this.remove(id)
-    for (const id of news.tenantIds) this.#tenants.delete(id)
-    for (const tenant of news.tenants) this.putTenant(tenant)
-    for (const key of news.keys) this.put(key)
-    const gone = new Set(news.tenantIds.filter(id => !this.#tenants.has(id)))
+  apply(update: DirectoryUpdate): void {
+    this.#catalogue = update.catalogue
+    for (const id of update.keyIds) this.remove(id)
+    for (const id of update.tenantIds) this.#tenants.delete(id)
+    for (const tenant of update.tenants) this.putTenant(tenant)
+    for (const key of update.keys) this.put(key)
+    const gone = new Set(update.tenantIds.filter(id => !this.#tenants.has(id)))
     if (gone.size > 0) this.#removeKeysOf(gone)
   }
 

@@ -1,7 +1,6 @@
-import { type FeedPosition, feedEnd } from '../database/change-feed.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
-import { DirectoryIndex } from './directory-index.ts'
+import { DirectoryIndex, type DirectoryUpdate, type KnownKey, type KnownTenant } from './directory-index.ts'
 import {
   hasMoreKeysThan,
   keyPage,
@@ -13,12 +12,6 @@ import {
   tenantPage,
 } from './directory-repository.ts'
 
-/** A directory, and how far it has followed. */
-export interface Copy {
-  index: DirectoryIndex
-  position: FeedPosition
-}
-
 /** Small enough that no query takes long. */
 const KEYS_A_PAGE = 1_000
 /** Small enough that reading a page in holds up exchanges for a few milliseconds only. */
@@ -26,74 +19,110 @@ const KEYS_A_PAGE_WHILE_SERVING = 250
 const TENANTS_A_PAGE = 1_000
 const INSTANTS_A_PAGE = 20_000
 
-/** Reads one page after another until there are no more. */
-type Reader = <T>(
-  read: (db: Handle, after: string) => Promise<ReadPage<T>>,
-  after: string,
-) => AsyncGenerator<T[]>
+type ReadFrom<T> = (db: Handle, after: string) => Promise<ReadPage<T>>
 
 /**
- * Reads the whole directory, page by page. The position is from before the first page: what changed later is in the
- * feed after it, and wins over what was read here once the copy has caught up; before that it must not be used.
- * `serving`: exchanges are answered meanwhile, and go first.
- *
- * @throws {Unavailable} when the database does not answer, or `signal` says that nobody waits any more.
+ * Reads the whole directory into a new index, page by page. Changes that are committed meanwhile are applied to it as
+ * well, and win over any page: a page may be from before the change, and a page that is newer is followed by one more
+ * change. So the index must not be used before a poll that began after the last page.
  */
-export async function loadCopy(
-  database: Database,
-  options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean; signal: AbortSignal },
-): Promise<Copy> {
-  const { maxKeys, tokenTtlSeconds } = options
-  const failed = new AbortController()
-  const reader = pagesOf(database, AbortSignal.any([options.signal, failed.signal]))
-  const position = await database.read(feedEnd)
-  const catalogue = await database.read(db => readCatalogue(db, tokenTtlSeconds))
-  const index = new DirectoryIndex({ catalogue, maxKeys })
-  for await (const tenants of reader((db, after) => tenantPage(db, { after, limit: TENANTS_A_PAGE }), '')) {
-    for (const tenant of tenants) index.putTenant(tenant)
+export class DirectoryLoad {
+  readonly #database: Database
+  readonly #options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }
+  /** Keys and tenants that a change named since the load began. */
+  readonly #changed = new Set<string>()
+  #catalogueChanged = false
+  readonly index: DirectoryIndex
+
+  /** `serving`: exchanges are answered meanwhile, and go first. */
+  constructor(database: Database, options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }) {
+    this.#database = database
+    this.#options = options
+    const { maxKeys, tokenTtlSeconds } = options
+    this.index = new DirectoryIndex({
+      catalogue: { priorities: new Map(), models: [], tokenTtlSeconds },
+      maxKeys,
+    })
   }
-  index.overflowed = await database.read(db => hasMoreKeysThan(db, maxKeys))
-  const usedSince = index.overflowed ? await latestUse(reader, maxKeys) : null
-  const limit = options.serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
-  const readKeys = async (from: string, upTo: string | null) => {
-    const page = (db: Handle, after: string) =>
+
+  /** @throws {Unavailable} when the database does not answer, or `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { maxKeys, tokenTtlSeconds, serving } = this.#options
+    const catalogue = await this.#database.read(db => readCatalogue(db, tokenTtlSeconds))
+    if (!this.#catalogueChanged) this.index.setCatalogue(catalogue)
+    const tenants: ReadFrom<KnownTenant> = (db, after) => tenantPage(db, { after, limit: TENANTS_A_PAGE })
+    for await (const page of this.#pages(tenants, '', signal)) this.#putTenants(page)
+    const more = await this.#database.read(db => hasMoreKeysThan(db, maxKeys))
+    if (more) this.index.overflowed = true
+    const usedSince = more ? await this.#latestUse(maxKeys, signal) : null
+    const middle = await this.#database.read(middleKey)
+    const failed = new AbortController()
+    const either = AbortSignal.any([signal, failed.signal])
+    try {
+      // Two halves at once: the server makes a page of one while this process reads the other's.
+      if (serving) await this.#readKeys('0', null, usedSince, either)
+      else
+        await Promise.all([
+          this.#readKeys('0', middle, usedSince, either),
+          this.#readKeys(middle, null, usedSince, either),
+        ])
+    } finally {
+      failed.abort()
+    }
+  }
+
+  /** A change that was committed after the load began. */
+  apply(update: DirectoryUpdate): void {
+    this.#catalogueChanged = true
+    for (const id of update.keyIds) this.#changed.add(`key ${id}`)
+    for (const id of update.tenantIds) this.#changed.add(`tenant ${id}`)
+    this.index.apply(update)
+  }
+
+  #putTenants(tenants: readonly KnownTenant[]): void {
+    for (const tenant of tenants) {
+      if (!this.#changed.has(`tenant ${tenant.id}`)) this.index.putTenant(tenant)
+    }
+  }
+
+  async #readKeys(
+    from: string,
+    upTo: string | null,
+    usedSince: number | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const limit = this.#options.serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
+    const read: ReadFrom<KnownKey> = (db, after) =>
       usedSince === null
         ? keyPage(db, { after, upTo, limit })
         : recentKeyPage(db, { after, upTo, limit, usedSince })
-    for await (const keys of reader(page, from)) {
-      for (const key of keys) index.put(key)
+    for await (const page of this.#pages(read, from, signal)) {
+      for (const key of page) if (!this.#isOutdated(key)) this.index.put(key)
     }
   }
-  const middle = await database.read(middleKey)
-  try {
-    // Two halves at once: the server makes a page of one while this process reads the other's.
-    if (!options.serving) await Promise.all([readKeys('0', middle), readKeys(middle, null)])
-    else await readKeys('0', null)
-  } finally {
-    failed.abort()
-  }
-  return { index, position }
-}
 
-function pagesOf(database: Database, signal: AbortSignal): Reader {
-  return async function* <T>(read: (db: Handle, after: string) => Promise<ReadPage<T>>, first: string) {
+  #isOutdated({ id, tenantId }: KnownKey): boolean {
+    const tenantIsGone = this.#changed.has(`tenant ${tenantId}`) && !this.index.hasTenant(tenantId)
+    return tenantIsGone || this.#changed.has(`key ${id}`)
+  }
+
+  /** The instant, in epoch milliseconds, since which as many keys as `count` were used or made. */
+  async #latestUse(count: number, signal: AbortSignal): Promise<number | null> {
+    const instants: number[] = []
+    const read: ReadFrom<number> = (db, after) => lastUsePage(db, { after, limit: INSTANTS_A_PAGE })
+    for await (const page of this.#pages(read, '0', signal)) instants.push(...page)
+    return Float64Array.from(instants).sort().at(-count) ?? null
+  }
+
+  /** One page after another until there are no more. */
+  async *#pages<T>(read: ReadFrom<T>, first: string, signal: AbortSignal): AsyncGenerator<T[]> {
     let after: string | undefined = first
     while (after !== undefined) {
       if (signal.aborted) throw new Unavailable('The directory is not read any further. Try again.')
       const from: string = after
-      const page: ReadPage<T> = await database.read(db => read(db, from))
+      const page: ReadPage<T> = await this.#database.read(db => read(db, from))
       yield page.items
       after = page.last
     }
   }
-}
-
-/** The instant, in epoch milliseconds, since which as many keys as `count` were used or made. */
-async function latestUse(reader: Reader, count: number): Promise<number | null> {
-  const instants: number[] = []
-  const limit = INSTANTS_A_PAGE
-  for await (const page of reader((db, after) => lastUsePage(db, { after, limit }), '0')) {
-    instants.push(...page)
-  }
-  return Float64Array.from(instants).sort().at(-count) ?? null
 }

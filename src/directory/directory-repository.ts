@@ -2,12 +2,11 @@ import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
 import type { Change } from '../database/change.ts'
-import { type FeedPosition, feedFrom } from '../database/change-feed.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
 import type { Catalogue } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
-import { type KnownKey, type KnownTenant, type News, snapshotOf } from './directory-index.ts'
+import { type DirectoryUpdate, type KnownKey, type KnownTenant, snapshotOf } from './directory-index.ts'
 import {
   type CatalogueRow,
   catalogueJson,
@@ -27,7 +26,6 @@ import {
 /** How the directory is read. Each read is one statement, and so of one moment, through any pooler. */
 
 /** So that no query takes long. */
-const MOST_FEED_ROWS = 2_000
 const MOST_KEYS_PASSED_OVER = 10_000
 
 export interface ReadPage<T> {
@@ -116,53 +114,26 @@ export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promis
   return toCatalogue(onlyRow(rows).catalogue, tokenTtlSeconds)
 }
 
-/**
- * What has changed since `position`, up to the position that comes with it, as it is now. `lost`: the position is not
- * in the feed any more. `more`: there are changes after those.
- */
-export async function readNews(
+/** Reads the objects that `changes` name as they are now, and the catalogue. */
+export async function readUpdate(
   db: Handle,
-  position: FeedPosition,
+  changes: readonly Change[],
   tokenTtlSeconds: number,
-): Promise<'lost' | { changes: Change[]; news: News; position: FeedPosition; more: boolean }> {
-  const named = (kind: Change['kind']) => sql`(SELECT id FROM named WHERE kind = ${kind})`
-  const { rows } = await sql<NewsRow>`
-    WITH feed AS (${feedFrom(position, MOST_FEED_ROWS)}),
-    named AS (SELECT DISTINCT change ->> 'kind' AS kind, change ->> 'id' AS id
-      FROM feed, jsonb_array_elements(feed.changes) AS change WHERE feed.number > ${position.number}::bigint)
-    SELECT (SELECT id FROM feed WHERE number = ${position.number}::bigint) AS own_id,
-      (SELECT json_build_object('number', feed.number::text, 'id', feed.id)
-        FROM feed ORDER BY feed.number DESC LIMIT 1) AS last,
-      (SELECT count(*)::int FROM feed) AS count,
-      ${listOf(sql`SELECT kind, id FROM named`)} AS changes,
-      ${listOf(selectKeys(sql`${usable} AND k.id IN ${named('key')}`))} AS keys,
-      ${listOf(selectTenants(sql`t.id IN ${named('tenant')}`))} AS tenants,
+): Promise<DirectoryUpdate> {
+  const ids = (kind: Change['kind']) => changes.flatMap(change => (change.kind === kind ? change.id : []))
+  const [keyIds, tenantIds] = [ids('key'), ids('tenant')]
+  const { rows } = await sql<{ keys: KeyRow[]; tenants: TenantRow[]; catalogue: CatalogueRow }>`
+    SELECT ${listOf(selectKeys(sql`${usable} AND k.id = ANY (${keyIds}::text[])`))} AS keys,
+      ${listOf(selectTenants(sql`t.id = ANY (${tenantIds}::text[])`))} AS tenants,
       ${catalogueJson} AS catalogue`.execute(db)
   const row = onlyRow(rows)
-  if (row.own_id !== position.id || row.last === null) return 'lost'
-  const ids = (kind: Change['kind']) => row.changes.flatMap(change => (change.kind === kind ? change.id : []))
   return {
-    changes: row.changes,
-    news: {
-      keyIds: ids('key'),
-      keys: row.keys.map(toKey),
-      tenantIds: ids('tenant'),
-      tenants: row.tenants.map(toTenant),
-      catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
-    },
-    position: row.last,
-    more: row.count >= MOST_FEED_ROWS,
+    keyIds,
+    keys: row.keys.map(toKey),
+    tenantIds,
+    tenants: row.tenants.map(toTenant),
+    catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
   }
-}
-
-interface NewsRow {
-  own_id: string | null
-  last: FeedPosition | null
-  count: number
-  changes: Change[]
-  keys: KeyRow[]
-  tenants: TenantRow[]
-  catalogue: CatalogueRow
 }
 
 /** A secret that was looked up, by its digest, and the key as a directory would know it: absent when that is over. */

@@ -1,13 +1,15 @@
+import type { ChangeFollower } from '../database/change-follower.ts'
+import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import { checksOf, type SecretChecks } from '../installation/installation-secrets.ts'
 import type { Clock } from '../system/clock.ts'
 import { inTime } from '../system/deadline.ts'
 import type { NamedKey } from '../system/secret.ts'
-import { type Applied, Changed } from './applied.ts'
+import { ChangedObjects } from './changed-objects.ts'
 import type { SecretSnapshot } from './directory.ts'
+import type { DirectoryCopy } from './directory-copy.ts'
 import { type LookedUp, lookUpSecrets } from './directory-repository.ts'
-import type { Follower } from './follower.ts'
 import { NegativeAnswers } from './negative-answers.ts'
 
 const TICK_MS = 20
@@ -45,7 +47,8 @@ export interface FallbackCounts {
  */
 export class FallbackLookup {
   readonly #database: Database
-  readonly #follower: Follower
+  readonly #follower: ChangeFollower
+  readonly #copy: DirectoryCopy
   readonly #clock: Clock
   readonly #pepperChecks: SecretChecks
   readonly #tokenTtlSeconds: number
@@ -57,25 +60,29 @@ export class FallbackLookup {
   #working = false
   #asked = Number.NEGATIVE_INFINITY
   /** What was applied to the directory since the query under way began; undefined: none is under way. */
-  #since: Applied[] | undefined
+  #since: ChangeUpdate[] | undefined
   readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, remembered: 0, failed: 0 }
 
   constructor(options: {
     database: Database
-    follower: Follower
+    follower: ChangeFollower
+    copy: DirectoryCopy
     clock: Clock
     peppers: readonly NamedKey[]
     tokenTtlSeconds: number
   }) {
     this.#database = options.database
     this.#follower = options.follower
+    this.#copy = options.copy
     this.#clock = options.clock
     this.#pepperChecks = checksOf(options.peppers)
     this.#tokenTtlSeconds = options.tokenTtlSeconds
-    this.#follower.observe(applied => {
-      this.#negatives.clear()
-      this.#since?.push(applied)
-    })
+  }
+
+  /** The directory was updated: nothing that was looked up before is believed any more. */
+  note(update: ChangeUpdate): void {
+    this.#negatives.clear()
+    this.#since?.push(update)
   }
 
   /**
@@ -152,7 +159,7 @@ export class FallbackLookup {
   }
 
   async #ask(batch: readonly Question[]): Promise<void> {
-    const since: Applied[] = []
+    const since: ChangeUpdate[] = []
     this.#since = since
     this.#asked = this.#clock.monotonicMs()
     this.counts.queries++
@@ -164,12 +171,12 @@ export class FallbackLookup {
       if (this.#clock.monotonicMs() - this.#asked > SLOW_ANSWER_MS) await this.#follower.poll()
       const lacking = Object.keys(pepperChecks).filter(id => this.#pepperChecks[id] !== pepperChecks[id])
       const byDigest = new Map(found.map(each => [each.digest, each]))
-      const changed = new Changed(since)
+      const changed = new ChangedObjects(since)
       for (const question of batch) {
         const digest = question.digests.find(each => byDigest.has(each))
         const hit = digest === undefined ? undefined : byDigest.get(digest)
         if (!hit) this.#answerUnknown(question, lacking)
-        else if (changed.concern(hit.snapshot)) this.#askAgain(question)
+        else if (changed.affect(hit.snapshot)) this.#askAgain(question)
         else this.#answerFound(question, hit)
       }
     } catch (error) {
@@ -183,7 +190,7 @@ export class FallbackLookup {
   #answerFound(question: Question, { snapshot, key }: LookedUp): void {
     const revoked = snapshot.keyRevoked || snapshot.secretRevoked
     if (revoked) this.#noteNegative(question, snapshot)
-    else if (key) this.#follower.remember(key)
+    else if (key) this.#copy.remember(key)
     this.counts.found++
     question.resolve(snapshot)
   }

@@ -1,9 +1,9 @@
+import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import { Rounds } from '../system/rounds.ts'
-import type { Applied } from './applied.ts'
-import type { Follower } from './follower.ts'
+import type { DirectoryCopy } from './directory-copy.ts'
 import type { KeyStanding, TokenHolder } from './key-standing.ts'
 import { readStandings } from './key-standing-repository.ts'
 
@@ -20,7 +20,7 @@ const NOT_ASKED_MS = 1_000
  */
 export class KeyStandings {
   readonly #database: Database
-  readonly #follower: Follower
+  readonly #copy: DirectoryCopy
   readonly #clock: Clock
   readonly #wanted = new Map<string, PromiseWithResolvers<KeyStanding>>()
   readonly #lookups = new Rounds(() => this.#lookUp())
@@ -29,16 +29,15 @@ export class KeyStandings {
   readonly #gone = new Set<string>()
   #notBefore = Number.NEGATIVE_INFINITY
 
-  constructor(options: { database: Database; follower: Follower; clock: Clock }) {
+  constructor(options: { database: Database; copy: DirectoryCopy; clock: Clock }) {
     this.#database = options.database
-    this.#follower = options.follower
+    this.#copy = options.copy
     this.#clock = options.clock
-    this.#follower.observe(applied => this.note(applied))
   }
 
   /** @throws {Unavailable} when there is no room to wait. */
   async of(holder: TokenHolder): Promise<KeyStanding> {
-    const known = this.#follower.standing(holder.keyId)
+    const known = this.#copy.standing(holder.keyId)
     if (known) return known
     const now = this.#clock.monotonicMs()
     const answer = this.#answers.get(holder.keyId)
@@ -52,15 +51,15 @@ export class KeyStandings {
     }
   }
 
-  /** What was applied to the directory, or committed by this process, may have changed how a key stands. */
-  note(applied: Applied): void {
+  /** What was applied to the directory, or forgotten there, may have changed how a key stands. */
+  note(update: ChangeUpdate): void {
     this.#answers.clear()
-    if (applied === 'everything') this.#gone.clear()
-    for (const { kind, id } of applied === 'everything' ? [] : applied) {
+    if (update === 'everything') this.#gone.clear()
+    for (const { kind, id } of update === 'everything' ? [] : update) {
       if (kind !== 'key' && kind !== 'tenant') continue
       const name = `${kind} ${id}`
       this.#gone.delete(name)
-      if (this.#follower.lacks(kind, id)) this.#gone.add(name)
+      if (this.#copy.lacks(kind, id)) this.#gone.add(name)
     }
     trim(this.#gone)
   }

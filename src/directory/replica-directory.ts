@@ -1,43 +1,43 @@
 import { clientName, type Imports } from '../api-keys/imported-client.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
+import type { DirectoryCopy } from './directory-copy.ts'
 import type { FallbackLookup } from './fallback-lookup.ts'
-import type { Follower } from './follower.ts'
 
 /**
  * This replica's directory. A known key is answered from memory, without any I/O; one that is not known, or is known
  * from too long ago for its tenant, is looked up in Postgres. docs/decisions/0007-follower-directory.md
  */
 export class ReplicaDirectory implements Directory {
-  readonly #follower: Follower
+  readonly #copy: DirectoryCopy
   readonly #fallback: FallbackLookup
 
-  constructor(options: { follower: Follower; fallback: FallbackLookup }) {
-    this.#follower = options.follower
+  constructor(options: { copy: DirectoryCopy; fallback: FallbackLookup }) {
+    this.#copy = options.copy
     this.#fallback = options.fallback
   }
 
   find(names: readonly string[]): SecretSnapshot | undefined {
-    return this.#follower.find(names)
+    return this.#copy.find(names)
   }
 
   knows(names: readonly string[]): boolean {
-    return this.#follower.knows(names)
+    return this.#copy.knows(names)
   }
 
   knowsKey(keyId: string): boolean {
-    return this.#follower.knowsKey(keyId)
+    return this.#copy.knowsKey(keyId)
   }
 
   get imports(): Imports | undefined {
-    return this.#follower.imports
+    return this.#copy.imports
   }
 
   findClient(clientId: string): SecretSnapshot | undefined {
-    return this.#follower.find([clientName(clientId)])
+    return this.#copy.find([clientName(clientId)])
   }
 
   knowsClient(clientId: string): boolean {
-    return this.#follower.knows([clientName(clientId)])
+    return this.#copy.knows([clientName(clientId)])
   }
 
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined> {

@@ -19,13 +19,28 @@ import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
 import type { Storage, System } from './storage.ts'
 
-/** What is administered and by whom, and the trail of it. */
+/** The operations of the admin API, who may use them, and the trail of it. */
+export interface AdministrationParts {
+  tiers: Tiers
+  models: Models
+  tenants: Tenants
+  keys: ApiKeys
+  keyRevocations: KeyRevocations
+  expiring: ExpiringKeys
+  importedClients: ImportedClients
+  adminTokens: AdminTokens
+  auth: AdminAuth
+  trail: AuditTrail
+  refusals: Refusals
+  idempotency: IdempotencyKeys
+}
+
 export function buildAdministration(
   config: Config,
   { random, logger }: System,
   { database }: Storage,
   digests: KeyDigests,
-) {
+): AdministrationParts {
   const adminTokens = new AdminTokens({ database, digests, random, logger })
   const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
   const signer = new CheckpointSigner(firstOf(config.encryptionKeys))

@@ -4,18 +4,24 @@ import { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { ImportedSecrets } from '../authentication/imported-secrets.ts'
 import type { Config } from '../config/config.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
-import type { FollowedDirectory } from './directory.ts'
+import type { DirectoryParts } from './directory.ts'
 import type { Storage, System } from './storage.ts'
 
-/** Who checks what a client presents, and what an exchange leaves to be written. */
+export interface AuthenticationParts {
+  /** Checks what a client presents. */
+  authenticator: Authenticator
+  /** What an exchange leaves to be written later. */
+  deferred: DeferredWrites
+}
+
 export function buildAuthentication(
   config: Config,
   { clock, random }: System,
   { database, time }: Storage,
-  { directory, follower }: FollowedDirectory,
+  { directory, copy }: DirectoryParts,
   digests: KeyDigests,
-) {
-  const redigested = (from: string, to: string) => follower.redigest(from, to)
+): AuthenticationParts {
+  const redigested = (from: string, to: string) => copy.redigest(from, to)
   const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
   const failures = new FailureLimit({ perMinute: config.failuresPerMinute })
   const imported = new ImportedSecrets({ directory, failures, clock, random })

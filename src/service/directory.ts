@@ -1,28 +1,33 @@
 import type { Config } from '../config/config.ts'
-import { ChangeListener } from '../database/change-listener.ts'
+import type { ChangeFollower } from '../database/change-follower.ts'
+import { DirectoryCopy } from '../directory/directory-copy.ts'
 import { FallbackLookup } from '../directory/fallback-lookup.ts'
-import { Follower } from '../directory/follower.ts'
 import { KeyStandings } from '../directory/key-standings.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import type { Storage, System } from './storage.ts'
 
-export type FollowedDirectory = ReturnType<typeof followDirectory>
+export interface DirectoryParts {
+  /** The keys in memory. */
+  copy: DirectoryCopy
+  /** Looks up in Postgres what the copy does not have. */
+  fallback: FallbackLookup
+  /** The keys of tokens that were presented. */
+  standings: KeyStandings
+  /** The copy and the lookups as one. */
+  directory: ReplicaDirectory
+}
 
-/** The keys in memory: who loads and follows them, who asks Postgres for the others, who wakes the follower. */
-export function followDirectory(config: Config, system: System, storage: Storage) {
-  const { database, directoryDatabase, directUrl } = storage
-  const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys } = config
-  const following = { ...system, database: directoryDatabase, tokenTtlSeconds }
-  const follower = new Follower({ ...following, maxKeys, stalenessSeconds })
-  database.onCommit(changes => follower.settle(changes))
-  const fallback = new FallbackLookup({ ...following, follower, peppers: config.peppers })
-  const standings = new KeyStandings({ database: directoryDatabase, follower, clock: system.clock })
-  database.onCommit(async changes => standings.note(changes))
-  return {
-    follower,
-    fallback,
-    standings,
-    directory: new ReplicaDirectory({ follower, fallback }),
-    listener: new ChangeListener({ ...following, url: directUrl, wake: () => follower.wake() }),
-  }
+export function buildDirectory(
+  config: Config,
+  { clock, logger }: System,
+  { directoryDatabase: database }: Storage,
+  follower: ChangeFollower,
+): DirectoryParts {
+  const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
+  const staleness = () => follower.stalenessSeconds
+  const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
+  const copy = new DirectoryCopy({ database, clock, logger, ...limits, staleness })
+  const fallback = new FallbackLookup({ database, follower, copy, clock, peppers, tokenTtlSeconds })
+  const standings = new KeyStandings({ database, copy, clock })
+  return { copy, fallback, standings, directory: new ReplicaDirectory({ copy, fallback }) }
 }

@@ -1,18 +1,35 @@
+import type { ChangeListener } from '../database/change-listener.ts'
 import { inTime } from '../system/deadline.ts'
+import type { BackgroundJobs } from './background-jobs.ts'
 import type { Listeners } from './listeners.ts'
-import type { Served } from './serving.ts'
+import type { Parts } from './parts.ts'
+import type { ReadinessGate } from './readiness.ts'
 
 /** Together under the ten seconds that a supervisor may give. */
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
 const LAST_REFUSALS_MS = 1_000
 
+/** What has to finish, or to be closed, when the process stops. */
+export type Drained = Pick<
+  Parts,
+  'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'authentication' | 'administration'
+> & {
+  listeners: Listeners
+  readiness: ReadinessGate
+  changeListener: ChangeListener
+  jobs: BackgroundJobs
+  stopProcessMetrics: () => void
+}
+
 /**
  * Unready at once; requests in flight finish, what waits to be written is written, and everything closes. `ready`
  * settles once the service is ready or will not be.
  */
-export async function drain(served: Served, listeners: Listeners, ready: Promise<void>): Promise<void> {
-  const { clock, logger, readiness, maintenance, follower, fallback, listener, replicas } = served
+export async function drain(drained: Drained, ready: Promise<void>): Promise<void> {
+  const { system, storage, listeners, readiness, follower, changeListener, jobs } = drained
+  const { directory, signing, authentication, administration } = drained
+  const { clock, logger } = system
   readiness.drain()
   logger.info('draining')
   if (!readiness.serving) follower.stop()
@@ -23,15 +40,15 @@ export async function drain(served: Served, listeners: Listeners, ready: Promise
     listeners.admin.close(DRAIN_DEADLINE_MS),
     listeners.gateway.close(DRAIN_DEADLINE_MS),
     listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS),
-    listener.stop(),
+    changeListener.stop(),
   ])
-  maintenance.stop()
-  await served.deferred.drain()
-  await inTime(clock, LAST_REFUSALS_MS, served.refusals.flush()).catch(() => {})
-  await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), replicas.leave().catch(() => {})])
+  jobs.stop()
+  await authentication.deferred.drain()
+  await inTime(clock, LAST_REFUSALS_MS, administration.refusals.flush()).catch(() => {})
+  await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), signing.replicas.leave().catch(() => {})])
   follower.stop()
-  fallback.stop()
-  served.stopProcessMetrics()
-  await Promise.all([served.database.close(), served.directoryDatabase.close()])
+  directory.fallback.stop()
+  drained.stopProcessMetrics()
+  await Promise.all([storage.database.close(), storage.directoryDatabase.close()])
   logger.info('stopped')
 }

@@ -1,8 +1,7 @@
 import { type Config, readConfig } from '../config/config.ts'
 import { developmentSecrets } from '../config/development-secrets.ts'
-import { Env } from '../config/env.ts'
+import { ConfigError, Env } from '../config/env.ts'
 import { migrate } from '../database/migrate.ts'
-import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger, type Logger } from '../system/logger.ts'
 import { systemRandom } from '../system/random.ts'
@@ -24,7 +23,7 @@ const CLIENT_VARIABLES =
  * From the environment to a running service: reads the configuration and, when it names no database, starts the
  * embedded one first, with secrets of its own and the schema up to date.
  *
- * @throws {ConfigError} listing every fault. @throws {Error} when the embedded database or a port cannot be had.
+ * @throws {ConfigError} listing every fault; also when there is no `DATABASE_URL` and no embedded Postgres. @throws {Error} when the embedded database or a port cannot be had.
  */
 export async function launch(
   environment: NodeJS.ProcessEnv,
@@ -40,6 +39,7 @@ export async function launch(
     const service = await startService(config, { logger })
     return { config, service, stop: () => service.stop() }
   }
+  const { startEmbeddedPostgres } = await loadEmbeddedPostgres()
   const secrets = developmentSecrets(config, systemRandom)
   const { dataDir } = config
   const { onProgress } = options
@@ -68,5 +68,17 @@ export async function launch(
   } catch (error) {
     await embedded.stop()
     throw error
+  }
+}
+
+/** Loaded only where it is used, because the container image does not have it. */
+async function loadEmbeddedPostgres() {
+  try {
+    return await import('../embedded-postgres/embedded-postgres.ts')
+  } catch (error) {
+    const { code, url } = error as NodeJS.ErrnoException & { url?: string }
+    if (code !== 'ERR_MODULE_NOT_FOUND' || !url?.includes('/embedded-postgres/embedded-postgres.'))
+      throw error
+    throw new ConfigError(['DATABASE_URL is required: embedded Postgres is not part of this installation'])
   }
 }

@@ -1,34 +1,17 @@
-import type { ExpiringKeys } from '../api-keys/expiring-keys.ts'
-import type { DeferredWrites } from '../authentication/deferred-writes.ts'
-import type { Config } from '../config/config.ts'
 import type { ChangeListener } from '../database/change-listener.ts'
 import type { Database } from '../database/database.ts'
-import type { DatabaseTime } from '../database/database-time.ts'
-import type { FallbackLookup } from '../directory/fallback-lookup.ts'
-import type { Follower } from '../directory/follower.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { keyStatuses } from '../signing-keys/key-status.ts'
-import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
-import type { Maintenance } from './maintenance.ts'
+import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
 /** What is measured: objects that keep plain numbers and know nothing of metrics. */
-export interface Measured {
-  config: Config
+type Measured = Parts & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
-  follower: Follower
-  fallback: FallbackLookup
-  deferred: DeferredWrites
-  expiring: ExpiringKeys
-  listener: ChangeListener
-  /** By the name that the metrics give it. */
-  pools: Readonly<Record<string, Database>>
-  time: DatabaseTime
-  signingKeys: SigningKeys
-  maintenance: Maintenance
+  changeListener: ChangeListener
 }
 
 /** Everything that `/metrics` tells of the service, but for the requests (http/) and the process (system/). */
@@ -62,8 +45,12 @@ function registerService(metrics: Metrics, { readiness, outcomes }: Measured): v
   )
 }
 
-function registerDirectory(metrics: Metrics, { follower, listener, config }: Measured): void {
-  metrics.gauge('mintmark_directory_keys', 'API keys that are answered from memory.', () => follower.size)
+function registerDirectory(
+  metrics: Metrics,
+  { config, follower, directory, changeListener }: Measured,
+): void {
+  const { copy } = directory
+  metrics.gauge('mintmark_directory_keys', 'API keys that are answered from memory.', () => copy.size)
   metrics.gauge(
     'mintmark_directory_max_keys',
     'MINTMARK_DIRECTORY_MAX_KEYS: room for keys in memory.',
@@ -72,7 +59,7 @@ function registerDirectory(metrics: Metrics, { follower, listener, config }: Mea
   metrics.gauge(
     'mintmark_directory_overflowed',
     'Whether there are more keys than room, so that some need Postgres at each exchange.',
-    () => follower.overflowed,
+    () => copy.overflowed,
   )
   metrics.counter(
     'mintmark_directory_reloads_total',
@@ -100,11 +87,12 @@ function registerDirectory(metrics: Metrics, { follower, listener, config }: Mea
   metrics.gauge(
     'mintmark_feed_listening',
     'Whether Postgres notifies this replica of changes; if not, it polls every 500 ms.',
-    () => listener.listening,
+    () => changeListener.listening,
   )
 }
 
-function registerFallback(metrics: Metrics, { fallback }: Measured): void {
+function registerFallback(metrics: Metrics, { directory }: Measured): void {
+  const { fallback } = directory
   metrics.counter(
     'mintmark_fallback_lookups_total',
     'Keys that the directory did not know, by what asking Postgres gave; remembered: asked a moment ago.',
@@ -126,7 +114,8 @@ function registerFallback(metrics: Metrics, { fallback }: Measured): void {
   )
 }
 
-function registerDeferredWrites(metrics: Metrics, { deferred }: Measured): void {
+function registerDeferredWrites(metrics: Metrics, { authentication }: Measured): void {
+  const { deferred } = authentication
   metrics.gauge(
     'mintmark_deferred_writes_waiting',
     'Last uses, counts and re-digests that wait to be written.',
@@ -139,7 +128,8 @@ function registerDeferredWrites(metrics: Metrics, { deferred }: Measured): void 
   )
 }
 
-function registerExpiringKeys(metrics: Metrics, { expiring }: Measured): void {
+function registerExpiringKeys(metrics: Metrics, { administration }: Measured): void {
+  const { expiring } = administration
   metrics.gauge(
     'mintmark_keys_expiring',
     'API keys of the installation that will expire within this time, some minutes ago; the 7d are among the 30d.',
@@ -153,7 +143,9 @@ function registerExpiringKeys(metrics: Metrics, { expiring }: Measured): void {
   )
 }
 
-function registerDatabase(metrics: Metrics, { pools, time }: Measured): void {
+function registerDatabase(metrics: Metrics, { storage }: Measured): void {
+  const { time } = storage
+  const pools = { main: storage.database, directory: storage.directoryDatabase }
   const everyPool = (read: (pool: Database) => number) => () =>
     Object.entries(pools).map(([pool, database]) => ({ labels: { pool }, value: read(database) }))
   metrics.gauge(
@@ -185,8 +177,9 @@ function registerDatabase(metrics: Metrics, { pools, time }: Measured): void {
   )
 }
 
-function registerSigningKeys(metrics: Metrics, { signingKeys, maintenance, time }: Measured): void {
-  const statuses = () => keyStatuses(signingKeys.ring, time.now())
+function registerSigningKeys(metrics: Metrics, { storage, signing, policy }: Measured): void {
+  const { time } = storage
+  const statuses = () => keyStatuses(signing.ring(), time.now())
   metrics.gauge(
     'mintmark_signing_keys',
     'Published signing keys, by algorithm and state.',
@@ -212,6 +205,6 @@ function registerSigningKeys(metrics: Metrics, { signingKeys, maintenance, time 
   metrics.gauge(
     'mintmark_signing_key_rotation_interval_seconds',
     'Age at which the policy replaces a signing key.',
-    () => maintenance.policy.rotationIntervalSeconds,
+    () => policy.policy.rotationIntervalSeconds,
   )
 }

@@ -1,18 +1,29 @@
+import { KeyDigests } from '../api-keys/key-digest.ts'
 import type { Config } from '../config/config.ts'
+import { ChangeFollower } from '../database/change-follower.ts'
+import { ChangeListener } from '../database/change-listener.ts'
+import { CurrentPolicy } from '../installation/current-policy.ts'
 import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger } from '../system/logger.ts'
 import { Metrics } from '../system/metrics.ts'
 import { registerProcessMetrics } from '../system/process-metrics.ts'
 import { systemRandom } from '../system/random.ts'
+import { buildAdministration } from './administration.ts'
+import { buildAuthentication } from './authentication.ts'
+import { BackgroundJobs } from './background-jobs.ts'
+import { subscribeToChanges } from './change-subscriptions.ts'
+import { buildDirectory } from './directory.ts'
+import { buildDoor } from './door.ts'
 import { drain } from './drain.ts'
-import { bindListeners, type Listeners } from './listeners.ts'
-import { Maintenance } from './maintenance.ts'
-import { buildParts } from './parts.ts'
+import { bindListeners } from './listeners.ts'
+import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
 import { registerServiceMetrics } from './service-metrics.ts'
-import { type Served, serve, type Urls, urlsOf } from './serving.ts'
-import { openStorage, type System } from './storage.ts'
+import { serve, type Urls, urlsOf } from './serving.ts'
+import { buildSigning } from './signing.ts'
+import { StartupChecks } from './startup-checks.ts'
+import { openStorage, type Storage, type System } from './storage.ts'
 
 export type Overrides = Partial<System>
 
@@ -25,8 +36,8 @@ export interface Service {
   readonly isReady: boolean
   /** Why it is not ready, in words for an operator. */
   readonly reason: string
-  /** How many keys this replica knows, and the seconds since it last saw all changes. */
-  directory: { readonly size: number; readonly stalenessSeconds: number }
+  /** The number of the last change that this replica applied, and the seconds since it last saw all changes. */
+  changes: { readonly position: string | undefined; readonly stalenessSeconds: number }
   /** Unready at once, requests in flight finish, everything closes. Repeatable. */
   stop(): Promise<void>
 }
@@ -47,52 +58,36 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   warnWithoutRoot(config, system)
   const listeners = await bindListeners(config, system.clock)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
-  const parts = buildParts(config, system, storage, issuer)
-  const maintenance = new Maintenance(parts)
-  parts.follower.observe(applied => maintenance.follow(applied))
-  const served = measured({
-    ...parts,
-    maintenance,
-    readiness: new ReadinessGate(system),
-    outcomes: newExchangeOutcomes(),
-  })
-  serve(listeners, served)
-  return running(served, listeners)
-}
+  const parts = build(config, system, storage, issuer)
 
-function warnWithoutRoot({ rootTokens }: Config, { logger }: System): void {
-  if (rootTokens.length > 0) return
-  logger.warn(
-    'MINTMARK_ROOT_TOKEN is not set: root access is off, and the admin API is for admin tokens only',
-  )
-}
+  const checks = new StartupChecks(parts)
+  const jobs = new BackgroundJobs(parts)
+  subscribeToChanges(parts, jobs)
+  const changeListener = listenForChanges(parts)
 
-function measured(parts: Omit<Served, 'metrics' | 'stopProcessMetrics'>): Served {
+  const readiness = new ReadinessGate(system)
+  const outcomes = newExchangeOutcomes()
   const metrics = new Metrics()
-  const stopProcessMetrics = registerProcessMetrics(metrics, parts.clock)
-  const pools = { main: parts.database, directory: parts.directoryDatabase }
-  registerServiceMetrics(metrics, { ...parts, pools })
-  return { ...parts, metrics, stopProcessMetrics }
-}
+  const stopProcessMetrics = registerProcessMetrics(metrics, system.clock)
+  registerServiceMetrics(metrics, { ...parts, readiness, outcomes, changeListener })
+  serve(listeners, { ...parts, readiness, outcomes, metrics })
 
-/** Prepares until that has worked, and then begins to do things by itself. */
-function running(served: Served, listeners: Listeners): Service {
-  const { config, issuer, follower, listener, logger, maintenance, readiness } = served
   const urls = urlsOf(config, listeners)
   const ready = readiness
-    .until(() => maintenance.prepare())
+    .until(() => checks.run())
     .then(() => {
       if (!readiness.ready) return
-      maintenance.start()
-      listener.start()
-      logger.info({ issuer, ...urls }, 'ready')
+      jobs.start()
+      changeListener.start()
+      system.logger.info({ issuer, ...urls }, 'ready')
     })
+  const draining = { ...parts, listeners, readiness, changeListener, jobs, stopProcessMetrics }
   let stopping: Promise<void> | undefined
   return {
     issuer,
     urls,
     ready,
-    directory: follower,
+    changes: parts.follower,
     get isReady() {
       return readiness.ready
     },
@@ -100,8 +95,34 @@ function running(served: Served, listeners: Listeners): Service {
       return readiness.reason
     },
     stop: () => {
-      stopping ??= drain(served, listeners, ready)
+      stopping ??= drain(draining, ready)
       return stopping
     },
   }
+}
+
+function build(config: Config, system: System, storage: Storage, issuer: string): Parts {
+  const follower = new ChangeFollower({ ...system, database: storage.directoryDatabase })
+  const policy = new CurrentPolicy({ database: storage.database })
+  const digests = new KeyDigests(config.peppers)
+  const directory = buildDirectory(config, system, storage, follower)
+  const signing = buildSigning(config, system, storage, issuer)
+  const authentication = buildAuthentication(config, system, storage, directory, digests)
+  const administration = buildAdministration(config, system, storage, digests)
+  const gateway = buildDoor(config, storage, directory, signing, authentication, issuer)
+  const following = { follower, policy, directory, signing }
+  return { config, system, storage, issuer, ...following, authentication, administration, gateway }
+}
+
+/** Wakes the follower. It polls anyway: docs/decisions/0007-follower-directory.md */
+function listenForChanges({ system, storage, follower }: Parts): ChangeListener {
+  const { directoryDatabase: database, directUrl: url } = storage
+  return new ChangeListener({ ...system, database, url, wake: () => follower.wake() })
+}
+
+function warnWithoutRoot({ rootTokens }: Config, { logger }: System): void {
+  if (rootTokens.length > 0) return
+  logger.warn(
+    'MINTMARK_ROOT_TOKEN is not set: root access is off, and the admin API is for admin tokens only',
+  )
 }

@@ -10,18 +10,26 @@ import { createApp, type Listener } from '../http/server.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { mountPublicRoutes } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
-import { buildDoor } from './door.ts'
 import { type Listeners, url } from './listeners.ts'
-import type { Maintenance } from './maintenance.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-export interface Served extends Parts {
-  maintenance: Maintenance
+/** What the listeners answer from. */
+export type Served = Pick<
+  Parts,
+  | 'config'
+  | 'system'
+  | 'storage'
+  | 'issuer'
+  | 'policy'
+  | 'signing'
+  | 'authentication'
+  | 'administration'
+  | 'gateway'
+> & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
   metrics: Metrics
-  stopProcessMetrics: () => void
 }
 
 /** Base URLs of the listeners as this machine reaches them. */
@@ -35,35 +43,44 @@ export interface Urls {
 
 type App = ReturnType<typeof createApp>
 
-/** Gives every listener what it answers from now on. */
+/** Mounts the handlers of every listener. */
 export function serve(listeners: Listeners, served: Served): void {
-  const { clock, random, logger, metrics } = served
-  const noteDuration = requestDurations(metrics)
-  const shared = { clock, random, logger, noteDuration, trustedProxies: served.config.trustedProxies }
+  const noteDuration = requestDurations(served.metrics)
+  const shared = { ...served.system, noteDuration, trustedProxies: served.config.trustedProxies }
   const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
   servePublic(listeners, app(listeners.public), served)
   serveAdmin(listeners, app(listeners.admin), served)
-  serveGateway(listeners, app(listeners.gateway), { ...served, noteDuration })
+  serveGateway(listeners, app(listeners.gateway), served, noteDuration)
   serveOps(listeners, app(listeners.ops), served)
 }
 
 function servePublic(listeners: Listeners, app: App, served: Served): void {
-  const maxAge = () => jwksMaxAgeSeconds(served.maintenance.policy)
-  listeners.public.serve(mountPublicRoutes(app, { ...served, jwksMaxAgeSeconds: maxAge }))
+  const { issuer, signing, authentication, policy, readiness, outcomes } = served
+  const { ring, tokenIssuer } = signing
+  const { authenticator, deferred } = authentication
+  const maxAge = () => jwksMaxAgeSeconds(policy.policy)
+  const keys = { issuer, ring, jwksMaxAgeSeconds: maxAge }
+  const exchange = { authenticator, tokenIssuer, deferred, outcomes }
+  listeners.public.serve(mountPublicRoutes(app, { ...keys, ...exchange, readiness }))
 }
 
 function serveAdmin(listeners: Listeners, { app }: App, served: Served): void {
-  mountAdminRoutes(app, served)
+  const { administration, signing, storage, readiness } = served
+  const { signingKeys, replicas } = signing
+  const { database } = storage
+  mountAdminRoutes(app, { ...administration, signingKeys, replicas, database, readiness })
   listeners.admin.serve(app)
 }
 
-/** One door, asked over HTTP and over gRPC. */
-function serveGateway(listeners: Listeners, app: App, served: Served & { noteDuration: NoteDuration }): void {
-  const { config, readiness, time, clock, logger, noteDuration } = served
+/** One check, over HTTP and over gRPC. */
+function serveGateway(listeners: Listeners, app: App, served: Served, noteDuration: NoteDuration): void {
+  const { config, storage, readiness } = served
+  const { door } = served.gateway
+  const { clock, logger } = served.system
   const { trusts } = app.options
-  const door = buildDoor(served)
   const readsBody = config.gatewayModel.from === 'body'
-  listeners.gateway.serve(mountGatewayRoutes(app, { door, readsBody, readiness, now: () => time.now() }))
+  const now = () => storage.time.now()
+  listeners.gateway.serve(mountGatewayRoutes(app, { door, readsBody, readiness, now }))
   const overGrpc = authorizationService({ door, readiness, trusts, clock, logger, noteDuration })
   listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
 }

@@ -1,18 +1,27 @@
 import type { Config } from '../config/config.ts'
 import { Replicas } from '../installation/replicas.ts'
 import { KeyEncryption } from '../signing-keys/key-encryption.ts'
+import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { processName } from '../system/host.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import type { Storage, System } from './storage.ts'
 
-/** The signing keys, the replicas that publish them, and who signs with them. */
+export interface SigningParts {
+  signingKeys: SigningKeys
+  /** The keys that this process publishes now. @throws {Unavailable} until they are loaded. */
+  ring: () => KeyRing
+  tokenIssuer: TokenIssuer
+  /** The processes that publish the same keys. */
+  replicas: Replicas
+}
+
 export function buildSigning(
   config: Config,
   { clock, random }: System,
   { database, time }: Storage,
   issuer: string,
-) {
+): SigningParts {
   const { stalenessSeconds, shortPublishLeadAllowed } = config
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
@@ -20,5 +29,5 @@ export function buildSigning(
   const keeping = { database, encryption, replicas, clock, hostAheadSeconds, shortPublishLeadAllowed }
   const signingKeys = new SigningKeys(keeping)
   const ring = () => signingKeys.ring
-  return { issuer, replicas, signingKeys, ring, tokenIssuer: new TokenIssuer({ issuer, ring, random }) }
+  return { signingKeys, ring, tokenIssuer: new TokenIssuer({ issuer, ring, random }), replicas }
 }

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import {
   DirectoryIndex,
+  type DirectoryUpdate,
   type KnownKey,
   type KnownTenant,
-  type News,
 } from '../../src/directory/directory-index.ts'
 
 const rights = {
@@ -39,7 +39,7 @@ const tenant = (id: string, more: Partial<KnownTenant> = {}): KnownTenant => ({
   ...more,
 })
 const catalogue = { priorities: new Map([['standard', 0]]), models: ['llama'], tokenTtlSeconds: 300 }
-const news = (more: Partial<News>): News => ({
+const update = (more: Partial<DirectoryUpdate>): DirectoryUpdate => ({
   keyIds: [],
   keys: [],
   tenantIds: [],
@@ -77,39 +77,39 @@ describe('the directory in memory', () => {
     expect(index.find('b')).toBeUndefined()
   })
 
-  it.each<[string, News, Partial<ReturnType<typeof stateOf>> | undefined]>([
-    ['a key that is gone', news({ keyIds: ['key_a'] }), undefined],
+  it.each<[string, DirectoryUpdate, Partial<ReturnType<typeof stateOf>> | undefined]>([
+    ['a key that is gone', update({ keyIds: ['key_a'] }), undefined],
     [
       'a key that is disabled',
-      news({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }),
+      update({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }),
       { keyDisabled: true },
     ],
     [
       'a secret that was replaced',
-      news({
+      update({
         keyIds: ['key_a'],
         keys: [key('a', { secrets: [{ id: 'sec_b', digest: 'b', endsAt: null }] })],
       }),
       undefined,
     ],
-    ['a key without secrets', news({ keyIds: ['key_a'], keys: [key('a', { secrets: [] })] }), undefined],
+    ['a key without secrets', update({ keyIds: ['key_a'], keys: [key('a', { secrets: [] })] }), undefined],
     [
       'a tenant that is suspended',
-      news({ tenantIds: ['acme'], tenants: [tenant('acme', { suspended: true })] }),
+      update({ tenantIds: ['acme'], tenants: [tenant('acme', { suspended: true })] }),
       { tenantSuspended: true },
     ],
-    ['a tenant that is gone', news({ tenantIds: ['acme'] }), undefined],
+    ['a tenant that is gone', update({ tenantIds: ['acme'] }), undefined],
     [
       'another catalogue',
-      news({ catalogue: { ...catalogue, models: [] } }),
+      update({ catalogue: { ...catalogue, models: [] } }),
       { catalogue: { ...catalogue, models: [] } },
     ],
     [
       'a catalogue without its tier, and leaves it to be looked up',
-      news({ catalogue: { ...catalogue, priorities: new Map() } }),
+      update({ catalogue: { ...catalogue, priorities: new Map() } }),
       undefined,
     ],
-    ['what does not concern it', news({ keyIds: ['key_x'], tenantIds: ['other'] }), { keyId: 'key_a' }],
+    ['what does not concern it', update({ keyIds: ['key_x'], tenantIds: ['other'] }), { keyId: 'key_a' }],
   ])('applies %s', (_, applied, state) => {
     index.apply(applied)
     if (state) expect(stateOf('a')).toMatchObject(state)
@@ -121,12 +121,12 @@ describe('the directory in memory', () => {
       { id: 'sec_a', digest: 'a', endsAt: 1_000 },
       { id: 'sec_b', digest: 'b', endsAt: null },
     ]
-    index.apply(news({ keyIds: ['key_a'], keys: [key('a', { secrets })] }))
+    index.apply(update({ keyIds: ['key_a'], keys: [key('a', { secrets })] }))
     expect([stateOf('a')?.secretEndsAt, stateOf('b')?.secretEndsAt]).toEqual([1_000, null])
   })
 
   it('lets the keys of a deleted tenant go with it', () => {
-    index.apply(news({ tenantIds: ['acme'] }))
+    index.apply(update({ tenantIds: ['acme'] }))
     expect(index.size).toBe(0)
   })
 
@@ -142,7 +142,7 @@ describe('the directory in memory', () => {
     expect(index.overflowed).toBe(false)
     index.put(key('d'))
     expect([index.size, index.overflowed, stateOf('d')]).toEqual([3, true, undefined])
-    index.apply(news({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }))
+    index.apply(update({ keyIds: ['key_a'], keys: [key('a', { disabled: true })] }))
     expect(stateOf('a')?.keyDisabled).toBe(true)
     index.remove('key_b')
     index.put(key('d'))

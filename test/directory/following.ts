@@ -1,9 +1,11 @@
 import { KeyDigests } from '../../src/api-keys/key-digest.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
+import { ChangeFollower } from '../../src/database/change-follower.ts'
+import { reaction } from '../../src/database/change-subscriber.ts'
 import { Database } from '../../src/database/database.ts'
+import { DirectoryCopy } from '../../src/directory/directory-copy.ts'
 import { FallbackLookup } from '../../src/directory/fallback-lookup.ts'
-import { Follower } from '../../src/directory/follower.ts'
 import { ReplicaDirectory } from '../../src/directory/replica-directory.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
@@ -13,7 +15,8 @@ import type { TestService } from '../support/test-service.ts'
 
 /** A directory of its own on the database of a service, which polls when the test says so. */
 export interface Following {
-  follower: Follower
+  follower: ChangeFollower
+  copy: DirectoryCopy
   fallback: FallbackLookup
   directory: ReplicaDirectory
   clock: AdjustableClock
@@ -21,7 +24,7 @@ export interface Following {
   /** What the directory says of a presented key. */
   find(secret: string): ReturnType<ReplicaDirectory['lookUp']>
   /** What it says without asking the database. */
-  known(secret: string): ReturnType<Follower['find']>
+  known(secret: string): ReturnType<DirectoryCopy['find']>
   close(): Promise<void>
 }
 
@@ -36,14 +39,18 @@ export function follow(
   const logger = createLogger('info', { write: line => void logs.push(line) })
   const url = options.url ?? service.database.applicationUrl
   const database = new Database({ url, maxConnections: 2, logger })
-  const common = { database, clock, random: systemRandom, logger, tokenTtlSeconds: 300 }
+  const common = { database, clock, logger, tokenTtlSeconds: 300 }
   const { maxKeys = 1_000, stalenessSeconds = 900 } = options
-  const follower = new Follower({ ...common, maxKeys, stalenessSeconds })
+  const follower = new ChangeFollower({ database, clock, logger, random: systemRandom })
+  const staleness = () => follower.stalenessSeconds
+  const copy = new DirectoryCopy({ ...common, maxKeys, stalenessSeconds, staleness })
   const peppers = options.peppers ?? own
-  const fallback = new FallbackLookup({ ...common, follower, peppers })
-  const directory = new ReplicaDirectory({ follower, fallback })
+  const fallback = new FallbackLookup({ ...common, follower, copy, peppers })
+  follower.subscribe([copy, reaction(update => fallback.note(update))])
+  const directory = new ReplicaDirectory({ copy, fallback })
   return {
     follower,
+    copy,
     fallback,
     directory,
     clock,
@@ -52,7 +59,7 @@ export function follow(
       const presented = digests.names(secret)
       return directory.find(presented) ?? directory.lookUp(presented)
     },
-    known: secret => follower.find(digests.names(secret)),
+    known: secret => copy.find(digests.names(secret)),
     close: async () => {
       follower.stop()
       fallback.stop()

@@ -72,7 +72,7 @@ async function asynchronous(scene: Scene): Promise<void> {
   const back = now()
   pair.address.leadTo(pair.standby.ownerUrl)
   const told = () =>
-    replica.process.logged('the directory was read anew')[0] as
+    replica.process.logged('the directory was loaded again')[0] as
       | { gone: string[]; come: string[]; changed?: string[] }
       | undefined
   const line = await until('the replica reads its directory anew', told, Boolean, PATIENCE_MS)

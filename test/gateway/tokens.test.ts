@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Follower } from '../../src/directory/follower.ts'
 import type { Answer } from '../gateways/client.ts'
 import { startTestMint, type TestMint } from '../gateways/test-mint.ts'
 import { startReplica } from '../support/replicas.ts'
@@ -38,7 +37,7 @@ const TENANT = { audiences: ['vllm', BILLING], scopes: ['inference', 'more'] }
 const made = (key = {}) => mintmark.tenantWithKey(TENANT, { scopes: TENANT.scopes, ...key })
 /** The other replica has applied what this one did. */
 const followed = () => until('followed', () => positionOf(other) === positionOf(mintmark))
-const positionOf = ({ service }: TestService) => (service.directory as Follower).position
+const positionOf = ({ service }: TestService) => service.changes.position
 const isAllowed = ({ status }: Answer) => status === 200
 const isRefused = ({ status }: Answer) => status === 401
 const show = (jwt: string, replica = mintmark) => ask(replica, { headers: bearer(jwt) })

@@ -69,7 +69,9 @@ beforeAll(async () => {
 afterAll(async () => {
   stopped = true
   for (const { process } of fleet?.members ?? []) {
-    const faults = process.logged('failed, trying again').concat(process.logged('changes cannot be followed'))
+    const faults = process
+      .logged('background task failed, retrying')
+      .concat(process.logged('changes cannot be followed'))
     if (faults.length > 0) console.log(`${process.pid}:`, JSON.stringify(faults))
   }
   await load?.stop()

@@ -176,17 +176,19 @@ describe('a write', () => {
 describe('the log of an outage', () => {
   it('says that a background task fails once when it begins and once when it is over', async () => {
     const told = (msg: string) =>
-      mintmark.logs.map(line => JSON.parse(line)).filter(line => line.task === 'refresh' && line.msg === msg)
-    const [failed, recovered] = [told('failed, trying again').length, told('recovered').length]
+      mintmark.logs
+        .map(line => JSON.parse(line))
+        .filter(line => line.task === 'measure the time of the database' && line.msg === msg)
+    const [failed, recovered] = [told('background task failed, retrying').length, told('recovered').length]
     await proxy.become('refuse')
     await until(
       'the failure is told',
-      () => told('failed, trying again').length,
+      () => told('background task failed, retrying').length,
       count => count === failed + 1,
     )
     const seen = performance.now()
     await until('three more attempts have passed', () => performance.now() - seen > 3_200)
-    expect(told('failed, trying again')).toHaveLength(failed + 1)
+    expect(told('background task failed, retrying')).toHaveLength(failed + 1)
     await proxy.become('none')
     await until(
       'the recovery is told',

@@ -38,7 +38,7 @@ const exchange = ({ secret }: Key) => away.token({ grant_type: 'client_credentia
 const followed = () => {
   const called = clock.monotonicMs()
   const since = () => (clock.monotonicMs() - called) / 1000
-  return until('the replica follows', () => away.service.directory.stalenessSeconds < since())
+  return until('the replica follows', () => away.service.changes.stalenessSeconds < since())
 }
 const revoke = ({ keyId }: Key) => here.admin('POST', `/keys/${keyId}/revoke`)
 const FAULTS: Fault[] = ['cut', 'refuse', 'hang', 'freeze']

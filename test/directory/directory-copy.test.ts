@@ -203,7 +203,7 @@ describe('a lost position', () => {
     ],
   ]
 
-  it.each(loses)('has everything read anew, and what vanished is not believed: %s', async (_, lose) => {
+  it.each(loses)('has everything loaded again, and what vanished is not believed: %s', async (_, lose) => {
     const lost = await writer.tenantWithKey()
     const back = await writer.tenantWithKey()
     await revoke(back)
@@ -216,7 +216,7 @@ describe('a lost position', () => {
     await sql('UPDATE tenants SET suspended_at = NULL WHERE id = $1', [resumed.tenantId])
     await writer.tenantWithKey()
     await lose()
-    await until('it is read anew', async () => {
+    await until('it is loaded again', async () => {
       expect(knows(key), 'known keys stay known').toBe(true)
       await following.follower.poll()
       return following.follower.reloads === 1 && !knows(lost)
@@ -224,7 +224,7 @@ describe('a lost position', () => {
     expect([knows(key), knows(back)]).toEqual([true, true])
     const lines = () => following.logs.map(line => JSON.parse(line))
     const told = await until('it is told', () =>
-      lines().find(({ msg }) => msg === 'the directory was read anew'),
+      lines().find(({ msg }) => msg === 'the directory was loaded again'),
     )
     expect(told).toMatchObject({
       level: 'warn',
@@ -246,14 +246,52 @@ describe('a lost position', () => {
     expect(knows(key)).toBe(false)
     expect(following.follower.stalenessSeconds).toBeGreaterThan(100)
     proxy.release()
-    await until('it is read anew', async () => {
+    await until('it is loaded again', async () => {
       await following.follower.poll()
       return following.follower.stalenessSeconds < 1
     })
     expect(knows(key)).toBe(false)
   })
 
-  it('is tried again when reading anew fails', async () => {
+  const priority = () => following.known(key.secret)?.catalogue.priorities.get('standard')
+  const deleteTenant = () => writer.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`)
+
+  it.each<[string, string, () => Promise<unknown>, () => unknown, unknown]>([
+    ['a revocation', 'k.seq >', () => revoke(key), () => knows(key), false],
+    ['a suspension', 't.id >', () => suspend(key), () => following.known(key.secret)?.tenantSuspended, true],
+    ['a deleted tenant, whose keys are in a page', 'k.seq >', deleteTenant, () => knows(key), false],
+    [
+      'another priority',
+      'json_object_agg',
+      () => writer.admin('PUT', '/tiers/standard', { priority: 9 }),
+      priority,
+      9,
+    ],
+  ])('loads nothing that is older than a change which was followed meanwhile: %s', async (...given) => {
+    const [, answer, change, look, after] = given
+    await following.follower.load()
+    const before = look()
+    await sql('UPDATE change_feed SET id = gen_random_uuid()')
+    const asked = proxy.holdAnswerTo(answer)
+    await following.follower.poll()
+    await asked
+    await until('the answer is held back', () => proxy.holding)
+    await change()
+    await following.follower.poll()
+    expect(look()).toEqual(after)
+    proxy.release()
+    await until('it is loaded again', async () => {
+      await following.follower.poll()
+      return following.follower.stalenessSeconds < 1 && following.follower.reloads === 1
+    })
+    expect(look()).toEqual(after)
+    expect(before).not.toEqual(after)
+    // Nothing is left of a tenant that is gone.
+    const usable = await sql('SELECT FROM api_keys WHERE revoked_at IS NULL')
+    expect(following.copy.size).toBeLessThanOrEqual(usable.length)
+  })
+
+  it('is tried again when loading again fails', async () => {
     await following.follower.load()
     await sql('UPDATE change_feed SET id = gen_random_uuid()')
     const page = proxy.holdAnswerTo('k.seq >')
@@ -263,7 +301,7 @@ describe('a lost position', () => {
     await expect(following.follower.poll()).rejects.toMatchObject({ name: 'Unavailable' })
     expect(knows(key)).toBe(true)
     await proxy.become('none')
-    await until('it is read anew', async () => {
+    await until('it is loaded again', async () => {
       await following.follower.poll()
       return following.follower.reloads
     })
@@ -359,7 +397,7 @@ describe('with more keys than its bound', () => {
       })
     }
     expect(following.fallback.counts).toMatchObject({ queries: 3, found: 3 })
-    expect(following.follower.size).toBe(2)
+    expect(following.copy.size).toBe(2)
     expect(following.logs.filter(line => line.includes('MINTMARK_DIRECTORY_MAX_KEYS'))).toHaveLength(1)
     await revoke(keys[0])
     await following.follower.poll()

@@ -1,0 +1,156 @@
+import { pruneUsage } from '../authentication/deferred-repository.ts'
+import { pruneChangeFeed } from '../database/change-feed.ts'
+import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
+import { ANNOUNCE_MS } from '../installation/replicas.ts'
+import { AlarmLog } from '../signing-keys/alarm-log.ts'
+import { keyAlarms } from '../signing-keys/alarms.ts'
+import type { KeyRing } from '../signing-keys/key-ring.ts'
+import type { Parts } from './parts.ts'
+
+const FOLLOW_MS = 500
+const REFRESH_MS = 1_000
+const LONGEST_ADVANCE_MS = 10_000
+const DEFERRED_MS = 5_000
+const EXPIRING_MS = 300_000
+const PRUNE_MS = 3_600_000
+const CHECKPOINT_MS = 3_600_000
+/** How often it is logged that changes cannot be followed, once the directory is a second old. */
+const STALENESS_LOG_MS = 60_000
+
+type JobParts = Pick<
+  Parts,
+  | 'config'
+  | 'system'
+  | 'storage'
+  | 'follower'
+  | 'policy'
+  | 'directory'
+  | 'signing'
+  | 'authentication'
+  | 'administration'
+>
+
+/** What this process does by itself, from when it is ready until it stops. */
+export class BackgroundJobs {
+  readonly #parts: JobParts
+  readonly #alarms: AlarmLog
+  readonly #failing = new Set<string>()
+  #stops: (() => void)[] = []
+  #stopAdvancing = () => {}
+  #advanceMs = 0
+  #state: 'before' | 'running' | 'stopped' = 'before'
+  /** The signing keys in the database changed, and have not been read since. */
+  #signingKeysChanged = false
+  #stalenessLogged = Number.NEGATIVE_INFINITY
+
+  constructor(parts: JobParts) {
+    this.#parts = parts
+    this.#alarms = new AlarmLog(parts.system)
+    parts.signing.signingKeys.observe(ring => {
+      void this.#attempt('announce this replica', () => this.#announce(ring))
+    })
+  }
+
+  start(): void {
+    if (this.#state !== 'before') return
+    this.#state = 'running'
+    const { storage, follower, policy, directory, signing, authentication, administration } = this.#parts
+    const { database, time } = storage
+    const { expiring, trail, refusals } = administration
+    this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
+    this.#every(REFRESH_MS, 'measure the time of the database', () => time.measure(database))
+    this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
+    this.#every(REFRESH_MS, 'watch signing keys', async () => {
+      const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
+      this.#alarms.tell(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
+    })
+    this.#every(DEFERRED_MS, 'write what exchanges left', () => authentication.deferred.flush())
+    this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
+    this.#every(DEFERRED_MS, 'write who was refused', () => refusals.flush())
+    this.#every(CHECKPOINT_MS, 'keep an audit checkpoint', () => trail.keepCheckpoint())
+    this.#every(EXPIRING_MS, 'count the keys that expire soon', () => expiring.look())
+    void this.#attempt('count the keys that expire soon', () => expiring.look())
+    this.#every(PRUNE_MS, 'remove what is old', async () => {
+      directory.copy.removeEnded(time.now())
+      await database.read(pruneChangeFeed)
+      await database.read(pruneIdempotencyKeys)
+      await database.read(pruneUsage)
+      await signing.replicas.prune()
+    })
+    this.scheduleRotation()
+  }
+
+  /**
+   * Often enough that a scheduled activation is done long before it matters: a tenth of the shortest time in the
+   * policy. Called again when the policy changed.
+   */
+  scheduleRotation(): void {
+    const { system, policy, signing } = this.#parts
+    const { rotationIntervalSeconds, publishLeadSeconds } = policy.policy
+    const ms = Math.min(LONGEST_ADVANCE_MS, Math.min(rotationIntervalSeconds, publishLeadSeconds) * 100)
+    if (ms === this.#advanceMs || this.#state !== 'running') return
+    this.#stopAdvancing()
+    this.#advanceMs = ms
+    const advance = async () => {
+      await signing.signingKeys.advance()
+      // In case the change feed missed something.
+      await signing.signingKeys.refresh()
+    }
+    this.#stopAdvancing = system.clock.every(ms, () => this.#attempt('advance signing keys', advance))
+  }
+
+  /** The change feed named the signing keys or the policy: the keys are read until that has worked. */
+  readSigningKeys(): void {
+    this.#signingKeysChanged = true
+    void this.#attempt('read signing keys', () => this.#readChangedSigningKeys())
+  }
+
+  stop(): void {
+    this.#state = 'stopped'
+    for (const stop of this.#stops) stop()
+    this.#stopAdvancing()
+    this.#stops = []
+  }
+
+  /** This replica runs, and publishes these signing keys. */
+  #announce(ring: KeyRing): Promise<void> {
+    return this.#parts.signing.replicas.announce(ring.keys.map(key => key.kid))
+  }
+
+  async #readChangedSigningKeys(): Promise<void> {
+    if (!this.#signingKeysChanged) return
+    this.#signingKeysChanged = false
+    await this.#parts.signing.signingKeys.refresh().catch(error => {
+      this.#signingKeysChanged = true
+      throw error
+    })
+  }
+
+  #logStaleness(): void {
+    const { config, system, follower } = this.#parts
+    const { clock, logger } = system
+    const now = clock.monotonicMs()
+    const seconds = Math.floor(follower.stalenessSeconds)
+    if (seconds < 1 || now - this.#stalenessLogged < STALENESS_LOG_MS) return
+    this.#stalenessLogged = now
+    logger.warn({ seconds, limitSeconds: config.stalenessSeconds }, 'changes cannot be followed')
+  }
+
+  #every(ms: number, name: string, job: () => Promise<unknown>): void {
+    this.#stops.push(this.#parts.system.clock.every(ms, () => this.#attempt(name, job)))
+  }
+
+  /** A failure is logged once when it begins and once when it is over. */
+  async #attempt(name: string, job: () => Promise<unknown>): Promise<void> {
+    try {
+      await job()
+      if (this.#failing.delete(name)) this.#parts.system.logger.info({ task: name }, 'recovered')
+    } catch (err) {
+      // The database closes while a job is running when the process stops.
+      if (this.#state === 'stopped') return
+      if (!this.#failing.has(name))
+        this.#parts.system.logger.error({ task: name, err }, 'background task failed, retrying')
+      this.#failing.add(name)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import { type AuditEvent, fieldChanges, SYSTEM } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Caller } from '../authentication/authenticator.ts'
+import { missingIndexes } from '../database/indexes.ts'
+import { connectsAsOwner, pendingMigrations } from '../database/migrate.ts'
+import { openInstallation } from '../installation/installation.ts'
+import { TokenIssuer } from '../tokens/token-issuer.ts'
+import { verifyAccessToken } from '../tokens/token-verifier.ts'
+import type { Parts } from './parts.ts'
+import { NotReady } from './readiness.ts'
+
+type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'policy' | 'signing'>
+
+/** What must hold before this process serves: schema, role, installation record, directory, signing keys, a probe token. */
+export class StartupChecks {
+  readonly #parts: Checked
+  readonly #warned = new Set<string>()
+
+  constructor(parts: Checked) {
+    this.#parts = parts
+  }
+
+  /** Can be tried again until it works. @throws what does not hold */
+  async run(): Promise<void> {
+    const { storage, follower, signing } = this.#parts
+    const { database, time } = storage
+    const { signingKeys } = signing
+    await this.#checkSchema()
+    await this.#checkRole()
+    await this.#openInstallation()
+    await time.measure(database)
+    await signingKeys.advance()
+    await signingKeys.refresh()
+    await follower.load()
+    await this.#probe()
+  }
+
+  async #checkSchema(): Promise<void> {
+    const pending = await pendingMigrations(this.#parts.storage.database)
+    const cure = 'run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role'
+    if (pending.length > 0)
+      throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: ${cure}.`)
+    const missing = await missingIndexes(this.#parts.storage.database)
+    if (missing.length === 0) return
+    this.#warnOnce(
+      `The database lacks the indexes ${missing.join(', ')}: lists may be slow or time out until they are there; ${cure}.`,
+    )
+  }
+
+  async #checkRole(): Promise<void> {
+    if (!(await connectsAsOwner(this.#parts.storage.database))) return
+    const advice =
+      'DATABASE_URL connects as the role that owns the tables: use a login role that is a member of mintmark_app (db/roles.sql).'
+    if (this.#parts.config.production) throw new NotReady(advice)
+    this.#warnOnce(advice)
+  }
+
+  async #openInstallation(): Promise<void> {
+    const { config, issuer, storage, policy } = this.#parts
+    const issuerMayMove = config.embedded && config.issuer === undefined
+    const installation = await mutate(storage.database, SYSTEM, async ({ trx, record }) => {
+      const opened = await openInstallation(trx, { ...config, issuer, issuerMayMove })
+      for (const warning of opened.warnings) this.#warnOnce(warning)
+      const { id } = opened.installation
+      if (opened.changes) record(installationEvent(id, opened.changes), { kind: 'installation', id })
+      return opened.installation
+    })
+    policy.set(installation.policy)
+  }
+
+  /** Signs a token and verifies it against the JWKS as it will be published. */
+  async #probe(): Promise<void> {
+    const { issuer, storage, signing, system } = this.#parts
+    const ring = signing.ring()
+    const prober = new TokenIssuer({ issuer, ring: () => ring, random: system.random })
+    const now = storage.time.now()
+    const { jwt } = await prober.issue(probeCaller(now), { scopes: ['probe'], audiences: ['mintmark-probe'] })
+    await verifyAccessToken(jwt, { ring, issuer, audience: 'mintmark-probe', now })
+  }
+
+  /** The checks run again and again until they pass; each warning is logged once. */
+  #warnOnce(warning: string): void {
+    if (!this.#warned.has(warning)) this.#parts.system.logger.warn(warning)
+    this.#warned.add(warning)
+  }
+}
+
+function installationEvent(
+  id: string,
+  { before, after }: { before: object | undefined; after: object },
+): AuditEvent {
+  const action = before ? 'installation.update' : 'installation.create'
+  return { action, targetKind: 'installation', targetId: id, changes: fieldChanges(before, after) }
+}
+
+/** Not a real key: its token is checked and thrown away, and no gateway accepts its audience. */
+const probeCaller = (at: number): Caller => ({
+  keyId: 'key_0000000000000000',
+  secretId: 'sec_0000000000000000',
+  tenantId: 'mintmark-probe',
+  rights: {
+    tier: 'probe',
+    priority: 0,
+    scopes: ['probe'],
+    models: [],
+    adapters: [],
+    audiences: ['mintmark-probe'],
+    tokenTtlSeconds: 60,
+  },
+  endsAt: null,
+  at,
+})
