@@ -1,14 +1,14 @@
-import { mountAdminRoutes } from '../admin/admin-app.ts'
+import { adminApp } from '../admin/admin-app.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
 import { AUTHORIZATION_SERVICE, authorizationService } from '../gateway/grpc-check.ts'
-import { mountGatewayRoutes } from '../gateway/http-check.ts'
-import { mountHealth } from '../http/health.ts'
-import { mountMetrics } from '../http/metrics-page.ts'
-import { type NoteDuration, requestDurations } from '../http/request-durations.ts'
-import { createApp, type Listener } from '../http/server.ts'
+import { gatewayApp } from '../gateway/http-check.ts'
+import { trusting } from '../http/express-app.ts'
+import type { RequestServices } from '../http/listener.ts'
+import { opsApp } from '../http/ops-app.ts'
+import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
-import { mountPublicRoutes } from '../oauth/public-app.ts'
+import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { buildDoor } from './door.ts'
 import { type Listeners, url } from './listeners.ts'
@@ -33,45 +33,26 @@ export interface Urls {
   ops: string
 }
 
-type App = ReturnType<typeof createApp>
-
-/** Gives every listener what it answers from now on. */
+/** Mounts the applications on their listeners. */
 export function serve(listeners: Listeners, served: Served): void {
-  const { clock, random, logger, metrics } = served
-  const noteDuration = requestDurations(metrics)
-  const shared = { clock, random, logger, noteDuration, trustedProxies: served.config.trustedProxies }
-  const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
-  servePublic(listeners, app(listeners.public), served)
-  serveAdmin(listeners, app(listeners.admin), served)
-  serveGateway(listeners, app(listeners.gateway), { ...served, noteDuration })
-  serveOps(listeners, app(listeners.ops), served)
-}
-
-function servePublic(listeners: Listeners, app: App, served: Served): void {
+  const { random, logger } = served
+  const noteDuration = requestDurations(served.metrics)
+  const services = { random, logger, noteDuration, trusts: trusting(served.config.trustedProxies) }
   const maxAge = () => jwksMaxAgeSeconds(served.maintenance.policy)
-  listeners.public.serve(mountPublicRoutes(app, { ...served, jwksMaxAgeSeconds: maxAge }))
-}
-
-function serveAdmin(listeners: Listeners, { app }: App, served: Served): void {
-  mountAdminRoutes(app, served)
-  listeners.admin.serve(app)
+  listeners.public.serve(publicApp({ ...served, jwksMaxAgeSeconds: maxAge }), services)
+  listeners.admin.serve(adminApp(served), services)
+  serveGateway(listeners, services, served)
+  listeners.ops.serve(opsApp(served), services)
 }
 
 /** One door, asked over HTTP and over gRPC. */
-function serveGateway(listeners: Listeners, app: App, served: Served & { noteDuration: NoteDuration }): void {
-  const { config, readiness, time, clock, logger, noteDuration } = served
-  const { trusts } = app.options
+function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
+  const { config, readiness, time, clock } = served
   const door = buildDoor(served)
   const readsBody = config.gatewayModel.from === 'body'
-  listeners.gateway.serve(mountGatewayRoutes(app, { door, readsBody, readiness, now: () => time.now() }))
-  const overGrpc = authorizationService({ door, readiness, trusts, clock, logger, noteDuration })
+  listeners.gateway.serve(gatewayApp({ door, readsBody, readiness, now: () => time.now() }), services)
+  const overGrpc = authorizationService({ door, readiness, clock, ...services })
   listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
-}
-
-function serveOps(listeners: Listeners, { app }: App, { metrics, readiness }: Served): void {
-  mountMetrics(app, metrics)
-  mountHealth(app, readiness)
-  listeners.ops.serve(app)
 }
 
 export function urlsOf(config: Config, listeners: Listeners): Urls {
