@@ -2,7 +2,7 @@ import type { Authenticator } from '../authentication/authenticator.ts'
 import type { DeferredWrites } from '../authentication/deferred-writes.ts'
 import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
-import { type Handler, type Refuse, type Route, routeTable } from '../http/route-table.ts'
+import { type Route, routeTable } from '../http/route-table.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import type { TokenIssuer } from '../tokens/token-issuer.ts'
 import { ExchangeCounts, type ExchangeOutcomes } from './exchange-outcomes.ts'
@@ -28,27 +28,32 @@ export function publicApp(options: PublicOptions): Application {
 
 /**
  * An issuer with a path is served with it and without, as proxies strip it or not. RFC 8414 §3.1 puts the path after the
- * well-known segment, OpenID Connect Discovery §4 before it.
+ * well-known segment, OpenID Connect Discovery §4 before it, as all other routes have it.
  */
 function publicRoutes(options: PublicOptions): Route[] {
-  const { issuer, jwksMaxAgeSeconds, ring, authenticator, tokenIssuer } = options
+  const { issuer, jwksMaxAgeSeconds, ring } = options
+  const document = { methods: ['GET'], handle: metadata(issuer, ring) }
+  const routes: Route[] = [
+    exchangeRoute(options),
+    { methods: ['GET'], path: PATHS.jwks, handle: jwks(ring, jwksMaxAgeSeconds), polled: true },
+    { methods: ['GET'], path: PATHS.pem, handle: pem(ring, jwksMaxAgeSeconds) },
+    { ...document, path: PATHS.openid },
+  ]
+  const base = new URL(issuer).pathname.replace(/\/$/, '')
+  const below = base === '' ? [] : routes.map(route => ({ ...route, path: base + route.path }))
+  const places = [...new Set([PATHS.oauth, PATHS.oauth + base])]
+  return [...routes, ...below, ...places.map(path => ({ ...document, path }))]
+}
+
+function exchangeRoute(options: PublicOptions): Route {
   const counts = new ExchangeCounts(options)
-  const path = new URL(issuer).pathname.replace(/\/$/, '')
-  const at = (place: string) => [...new Set([place, path + place])]
-  const post = (paths: string[], handle: Handler, refuse: Refuse): Route[] =>
-    paths.map(path => ({ methods: ['POST'], path, handle, refuse }))
-  const get = (paths: string[], handle: Handler, polled = false): Route[] =>
-    paths.map(path => ({ methods: ['GET'], path, handle, polled }))
-  return [
-    ...post(at(PATHS.token), tokenEndpoint({ authenticator, issuer: tokenIssuer, counts }), (thrown, res) => {
+  return {
+    methods: ['POST'],
+    path: PATHS.token,
+    handle: tokenEndpoint({ ...options, counts }),
+    refuse: (thrown, res) => {
       counts.refused(thrown, res)
       refuse(thrown, res)
-    }),
-    ...get(at(PATHS.jwks), jwks(ring, jwksMaxAgeSeconds), true),
-    ...get(at(PATHS.pem), pem(ring, jwksMaxAgeSeconds)),
-    ...get(
-      [...new Set([...at(PATHS.openid), PATHS.oauth + path, ...at(PATHS.oauth)])],
-      metadata(issuer, ring),
-    ),
-  ]
+    },
+  }
 }

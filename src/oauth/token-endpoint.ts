@@ -14,29 +14,23 @@ const LONGEST_FORM_BYTES = 16_384
 /** RFC 6749 §5.1, beside `Cache-Control: no-store`. */
 const HEADERS = headerList({ Pragma: 'no-cache' })
 
-/** What each grant may be issued. @throws {NotGranted} */
-const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Record<
-  TokenRequest['grantType'],
-  (caller: Caller, request: TokenRequest) => Grant
->
-
 /**
  * oauth/ is the front door: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
  * the steps that keep it safe; a grant only says what may be issued.
  */
 export function tokenEndpoint(options: {
   authenticator: Authenticator
-  issuer: TokenIssuer
+  tokenIssuer: TokenIssuer
   counts: ExchangeCounts
 }): Handler {
-  const { authenticator, issuer, counts } = options
+  const { authenticator, tokenIssuer, counts } = options
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
     const request = parseTokenRequest({ url: req.url ?? '', headers: req.headers, body })
     const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
     const caller = admit(res, request, authentication)
-    const grant = GRANTS[request.grantType](caller, request)
-    const token = await issuer.issue(caller, grant)
+    const grant = authorize(caller, request)
+    const token = await tokenIssuer.issue(caller, grant)
     respond(res, token)
     counts.issued(caller)
   }
@@ -56,6 +50,15 @@ function admit(res: ServerResponse, request: TokenRequest, authentication: Authe
   fields.tenant = caller.tenantId
   return caller
 }
+
+/** What each grant may be issued. */
+const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Record<
+  TokenRequest['grantType'],
+  (caller: Caller, request: TokenRequest) => Grant
+>
+
+/** @throws {NotGranted} when the caller asks for more than it is granted. */
+const authorize = (caller: Caller, request: TokenRequest): Grant => GRANTS[request.grantType](caller, request)
 
 function refused(authentication: Refusal, method: AuthenticationMethod): OAuthError {
   switch (authentication.kind) {
