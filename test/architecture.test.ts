@@ -28,7 +28,8 @@ const ALONE = new Set(['database', 'embedded-postgres'])
 const PACKAGES: Record<string, RegExp> = {
   bcrypt: /^api-keys\/imported-hash/,
   jose: /^(signing-keys|tokens)\/|^audit\/audit-checkpoint/,
-  express: /^(http|oauth|admin|gateway)\//,
+  // The listeners public and gateway answer without it.
+  express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
     /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,

@@ -1,4 +1,4 @@
-import { type Express, Router } from 'express'
+import { Router } from 'express'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported-clients.ts'
@@ -7,12 +7,17 @@ import { SYSTEM } from '../audit/audit-event.ts'
 import type { AuditTrail } from '../audit/audit-trail.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { Database } from '../database/database.ts'
-import { Unavailable } from '../errors.ts'
-import { rawBody } from '../http/body.ts'
-import { type Readiness, whenReady } from '../http/health.ts'
-import { eventOf } from '../http/request-context.ts'
-import { RequestError } from '../http/request-error.ts'
-import { onlyMethods } from '../http/server.ts'
+import {
+  createExpress,
+  expressApplication,
+  keepMountPath,
+  onlyMethods,
+  rawBody,
+  whenReady,
+} from '../http/express-app.ts'
+import type { Readiness } from '../http/health.ts'
+import type { Application } from '../http/listener.ts'
+import { eventOf } from '../http/request-event.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Replicas } from '../installation/replicas.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
@@ -71,26 +76,19 @@ export function adminRoutes(services: Services): AdminRoute[] {
  * admin/ is the REST API for operators, on a listener of its own. Each file of routes is a list of values; this one
  * puts them together. Errors are RFC 9457 problem details.
  */
-export function mountAdminRoutes(
-  app: Express,
+export function adminApp(
   options: Services & {
     auth: AdminAuth
     idempotency: IdempotencyKeys
     refusals: Refusals
     readiness: Readiness
   },
-): void {
+): Application {
   const { auth, readiness } = options
   const routes = adminRoutes(options)
   const router = Router({ strict: true, caseSensitive: true })
-  router.use(
-    whenReady(
-      readiness,
-      reason => new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) }),
-    ),
-  )
+  router.use(whenReady(readiness), keepMountPath)
   router.use(async (req, res, next) => {
-    eventOf(res).prefix = req.baseUrl
     res.locals.admin = await auth.authenticate(req.headers.authorization, eventOf(res).source)
     next()
   })
@@ -101,11 +99,9 @@ export function mountAdminRoutes(
     for (const definition of those) mountRoute(router, definition, mounting)
     router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))
   }
-  app.use('/admin/v1', router)
+  const app = createExpress().use('/admin/v1', router)
   mountReference(app, routes)
-  app.use((_req, _res, next) => next(new RequestError(404, 'There is nothing here.')))
-  app.use(noteRefusals(options.refusals))
-  app.use(problemHandler)
+  return expressApplication(app, noteRefusals(options.refusals), problemHandler)
 }
 
 const LONGEST_BODY_BYTES = 32_768

@@ -1,7 +1,8 @@
 import type { ErrorRequestHandler } from 'express'
 import type { Refusals } from '../audit/refusals.ts'
 import { Forbidden } from '../errors.ts'
-import { eventOf, routeOf } from '../http/request-context.ts'
+import { routeOf } from '../http/express-app.ts'
+import { eventOf } from '../http/request-event.ts'
 import { OfAnotherTenant } from './of-another-tenant.ts'
 import { Unauthenticated } from './problem.ts'
 
@@ -17,7 +18,7 @@ export function noteRefusals(refusals: Refusals): ErrorRequestHandler {
       refusals.note({
         action,
         by: { id: String(actor ?? 'unknown'), requestId, ...(source !== undefined && { source }) },
-        operation: `${req.method} ${routeOf(req, eventOf(res))}`,
+        operation: `${req.method} ${routeOf(req)}`,
         reason,
       })
     if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)

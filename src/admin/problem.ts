@@ -9,8 +9,8 @@ import {
   PreconditionFailed,
   Unavailable,
 } from '../errors.ts'
-import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
+import { eventOf } from '../http/request-event.ts'
 import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 import { etagOf } from './preconditions.ts'

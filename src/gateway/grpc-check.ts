@@ -1,8 +1,9 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { status } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
+import { logRequest } from '../http/access-log.ts'
 import type { Trusts } from '../http/caller-address.ts'
-import type { Readiness } from '../http/health.ts'
+import { notReady, type Readiness } from '../http/health.ts'
 import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -30,10 +31,11 @@ export function authorizationService(parts: {
   logger: Logger
   noteDuration: NoteDuration
 }): UntypedServiceImplementation {
-  const { door, readiness, trusts, clock, logger, noteDuration } = parts
+  const { door, readiness, trusts, clock } = parts
+  const log = { listener: LISTENER, ...parts }
   const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
-    if (readiness.serving) return door.decide(checkedRequest(asked, source))
-    const cause = new Error(readiness.reason)
+    const cause = notReady(readiness)
+    if (!cause) return door.decide(checkedRequest(asked, source))
     return { allowed: false, denial: denial('unavailable', { cause }), about: {} }
   }
   return {
@@ -46,9 +48,8 @@ export function authorizationService(parts: {
       const told = call.request.attributes?.source?.address?.socketAddress?.address
       const source = told && trusts(peer, 0) ? told : peer
       void decide(call.request, source).then(decision => {
-        const durationMs = clock.monotonicMs() - started
-        noteDuration(LISTENER, ROUTE, statusOf(decision), durationMs / 1000)
-        logDecision(logger, decision, { duration_ms: Math.round(durationMs * 10) / 10, source })
+        const made = { method: undefined, status: statusOf(decision), answered: true, started }
+        logRequest(log, eventFor(decision, source), made)
         answer(null, responseTo(decision))
       })
     },
@@ -99,15 +100,10 @@ const options = (headers: Record<string, string>) =>
 /** As the client of the gateway sees it. */
 const statusOf = (decision: Decision) => (decision.allowed ? 200 : decision.denial.status)
 
-function logDecision(logger: Logger, decision: Decision, more: object): void {
-  const status = statusOf(decision)
-  const line = { listener: LISTENER, route: ROUTE, ...more, status }
-  if (decision.allowed) {
-    logger.info({ ...line, ...decision.admitted.about }, 'request')
-    return
-  }
+/** What the access log says of a check. */
+function eventFor(decision: Decision, source: string) {
+  const event = { source, route: ROUTE, polled: false }
+  if (decision.allowed) return { ...event, fields: decision.admitted.about }
   const { code, cause } = decision.denial
-  const refused = { ...line, error: code, ...decision.about }
-  if (status === 503) logger.error({ ...refused, err: cause }, 'request')
-  else logger.info(refused, 'request')
+  return { ...event, fields: { error: code, ...decision.about }, error: cause }
 }

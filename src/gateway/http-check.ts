@@ -1,13 +1,12 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { ErrorRequestHandler, Express } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Unavailable } from '../errors.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
-import { below, type DirectHandler, directRoutes } from '../http/direct-routes.ts'
-import { directWhenReady, type Readiness, whenReady } from '../http/health.ts'
-import { eventOf } from '../http/request-context.ts'
+import type { Readiness } from '../http/health.ts'
+import type { Application } from '../http/listener.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
-import { type ListenerOptions, onlyMethods } from '../http/server.ts'
+import { eventOf } from '../http/request-event.ts'
+import { type Handler, routeTable } from '../http/route-table.ts'
 import type { CheckedRequest } from './check-request.ts'
 import type { Admitted, Door } from './decision.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
@@ -27,27 +26,27 @@ const NO_BODY = Buffer.alloc(0)
 
 /**
  * What gateways ask over HTTP: any method on any path below /check (Envoy appends the client's path, nginx and Caddy
- * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models,
- * which goes through `app`.
+ * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models.
  */
-export function mountGatewayRoutes(
-  { app, options: listener }: { app: Express; options: ListenerOptions },
-  options: { door: Door; readsBody: boolean; readiness: Readiness; now: () => number },
-): RequestListener {
+export function gatewayApp(options: {
+  door: Door
+  readsBody: boolean
+  readiness: Readiness
+  now: () => number
+}): Application {
   const { door, readsBody, readiness, now } = options
-  const unready = (reason: string) => new Unavailable(reason)
-  const list = listOfModels(door, now)
-  app
-    .route('/v1/models')
-    .get(whenReady(readiness, unready), (req, res) => list(req, res))
-    .all(onlyMethods('GET'))
-  app.use((_req, _res, next) => next(new RequestError(404, `There is nothing here: ask ${CHECK}.`)))
-  app.use(errorHandler)
-  const handle = directWhenReady(readiness, unready, check(door, readsBody, now))
-  return directRoutes(listener, below({ path: CHECK, handle, refuse: refuseCheck }), app)
+  return routeTable({
+    routes: [
+      { path: `${CHECK}{/*}`, handle: check(door, readsBody, now), refuse: refuseCheck },
+      { methods: ['GET'], path: '/v1/models', handle: listOfModels(door, now) },
+    ],
+    readiness,
+    refuse,
+    hint: `ask ${CHECK}`,
+  })
 }
 
-function check(door: Door, readsBody: boolean, now: () => number): DirectHandler {
+function check(door: Door, readsBody: boolean, now: () => number): Handler {
   return async (req, res) => {
     const body = readsBody ? await readBody(req, LONGEST_BODY_BYTES) : NO_BODY
     const admitted = await admit(door, req, res, body)
@@ -69,7 +68,7 @@ function check(door: Door, readsBody: boolean, now: () => number): DirectHandler
 }
 
 /** OpenAI's list, of exactly what the caller may name in `model`. */
-function listOfModels(door: Door, now: () => number): DirectHandler {
+function listOfModels(door: Door, now: () => number): Handler {
   return async (req, res) => {
     const admitted = await admit(door, req, res, NO_BODY)
     if (!admitted) return
@@ -128,8 +127,7 @@ function refuseCheck(thrown: unknown, res: ServerResponse): void {
 }
 
 /** Everywhere else it has the status that HTTP has for it. */
-const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
-  if (res.headersSent) return next(thrown)
+function refuse(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (!(error instanceof RequestError)) {
     refuseCheck(thrown, res)

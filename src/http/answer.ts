@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import { eventOf } from './request-context.ts'
+import { eventOf } from './request-event.ts'
 
-/** On every answer of every listener; a route may say otherwise. */
-export const FIXED_HEADERS = {
+/** On every answer of every listener; a route may set other values. */
+const FIXED_HEADERS = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
   'Referrer-Policy': 'no-referrer',
@@ -18,28 +18,45 @@ export const headerList = (headers: Readonly<Record<string, string>> = {}): Head
 
 const FIXED = headerList()
 
-/** Answers with JSON text, all headers in one piece. `headers` are all but what is said of the body. */
+/** For handlers that set headers one by one (Express): the request id and the fixed headers. */
+export function setFixedHeaders(res: ServerResponse): void {
+  res.setHeader('X-Request-Id', eventOf(res).requestId)
+  for (const [name, value] of Object.entries(FIXED_HEADERS)) res.setHeader(name, value)
+}
+
+/** Answers with JSON text, all headers in one piece. `headers` are all but those of the body. */
 export function answerJson(
   res: ServerResponse,
   status: number,
   body: string,
   headers: HeaderList = FIXED,
 ): void {
+  answerText(res, status, 'application/json; charset=utf-8', body, headers)
+}
+
+/** The same with text of another type; `contentType` names the charset UTF-8. */
+export function answerText(
+  res: ServerResponse,
+  status: number,
+  contentType: string,
+  body: string,
+  headers: HeaderList,
+): void {
   const bytes = Buffer.byteLength(body)
-  const ofBody = ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(bytes)]
+  const ofBody = ['Content-Type', contentType, 'Content-Length', String(bytes)]
   res.writeHead(status, ['X-Request-Id', eventOf(res).requestId, ...headers, ...ofBody])
   // Text of ASCII alone is the same in both, and Node has less to do for the second.
   res.end(body, bytes > body.length ? 'utf8' : 'latin1')
 }
 
-/** Tells that what the client has, named by its entity tag, is still what there is (RFC 9110 §15.4.5). */
+/** Says that the client has the current representation, which it named by its entity tag (RFC 9110 §15.4.5). */
 export function answerNotModified(res: ServerResponse, headers: HeaderList): void {
   res.writeHead(304, ['X-Request-Id', eventOf(res).requestId, ...headers])
   res.end()
 }
 
-/** RFC 9110 §13.1.2, by weak comparison. */
-export function namesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
+/** RFC 9110 §13.1.2, by weak comparison. `etag` is undefined where the representation has none. */
+export function namesEtag(ifNoneMatch: string | undefined, etag: string | undefined): boolean {
   if (ifNoneMatch === undefined) return false
   return ifNoneMatch === '*' || ifNoneMatch.split(',').some(each => each.trim().replace(/^W\//, '') === etag)
 }

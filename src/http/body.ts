@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import express, { type RequestHandler } from 'express'
 import { escapePointer, Invalid } from '../errors.ts'
 import { RequestError, requestError } from './request-error.ts'
 
@@ -7,25 +6,15 @@ const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)
 
-/** Reads the whole body as bytes, at most `limit`, into `req.body`, unless it is there already. Compressed bodies are refused, not inflated. */
-export function rawBody(limit: number): RequestHandler[] {
-  // Express would answer a body that is too long only once all of it has arrived.
-  const refuseAnnounced: RequestHandler = (req, _res, next) => {
-    const tooLong = req.body === undefined && Number(req.headers['content-length'] ?? 0) > limit
-    next(tooLong ? requestError(413) : undefined)
-  }
-  return [refuseAnnounced, express.raw({ type: () => true, limit, inflate: false })]
-}
-
 /**
- * The same without Express: the whole body as bytes, at most `limit`.
+ * The whole body as bytes, at most `limit`. Compressed bodies are refused, not inflated.
  * @throws {RequestError} 413, 415, or 400 when it ends before it is whole
  */
 export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
-  // A request that announces no body: Node is told to leave out the events of one (http/server.ts).
+  // A request that announces no body: Node is told to leave out the events of one (listener.ts).
   if (req.readableEnded) return NO_BODY
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []

@@ -1,6 +1,6 @@
 import type { Express } from 'express'
 import type { Metrics } from '../system/metrics.ts'
-import { onlyMethods } from './server.ts'
+import { onlyMethods } from './express-app.ts'
 
 /** `/metrics`, for Prometheus: what this process knows of itself, ready or not. It asks nobody else. */
 export function mountMetrics(app: Express, metrics: Metrics): void {

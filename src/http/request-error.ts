@@ -20,9 +20,19 @@ const MESSAGES: Record<number, string> = {
 export const requestError = (status: number): RequestError =>
   new RequestError(status, MESSAGES[status] ?? 'The request is not acceptable.')
 
+/** No route has the path. `hint` says where to look instead. */
+export const nothingHere = (hint?: string): RequestError =>
+  new RequestError(404, hint === undefined ? 'There is nothing here.' : `There is nothing here: ${hint}.`)
+
+/** Another method than those of a path: 405 and what is allowed (RFC 9110 §15.5.6). GET includes HEAD. */
+export function methodNotAllowed(allowed: readonly string[]): RequestError {
+  const allow = (allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed).join(', ')
+  return new RequestError(405, `Use ${allow} here.`, { Allow: allow })
+}
+
 /**
- * A refusal by Express or its body parser becomes ours, without anything of theirs: their error objects carry the raw
- * body. Anything else is returned as it is.
+ * A refusal by Express becomes a RequestError, with nothing of its own: Express puts text of the
+ * request into it. Anything else is returned as it is.
  */
 export function toRequestError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof RequestError) return error

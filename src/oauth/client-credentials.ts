@@ -8,27 +8,44 @@ export interface Grant {
   audiences: string[]
 }
 
+/** The caller asked for more than it is granted. */
+export class NotGranted extends OAuthError {
+  readonly caller: Caller
+  constructor(caller: Caller, code: 'invalid_scope' | 'invalid_target', description: string) {
+    super(code, description)
+    this.caller = caller
+  }
+}
+
 /**
  * RFC 6749 §4.4: what the caller asked for, held against what it may have. Nothing asked for: all its scopes, and its
  * default audience. Asking for more than is granted is refused, never cut down in silence.
+ * @throws {NotGranted}
  */
 export function authorizeClientCredentials(caller: Caller, request: TokenRequest): Grant {
-  const { scopes, audiences } = caller.rights
-  return { scopes: grantedScopes(scopes, request.scopes), audiences: grantedAudiences(audiences, request) }
+  return { scopes: grantedScopes(caller, request), audiences: grantedAudiences(caller, request) }
 }
 
-function grantedScopes(held: readonly string[], asked: readonly string[] | undefined): string[] {
-  const granted = asked ?? held
-  if (granted.length === 0) throw new OAuthError('invalid_scope', 'No scope is granted to this client.')
+function grantedScopes(caller: Caller, request: TokenRequest): string[] {
+  const held = caller.rights.scopes
+  const granted = request.scopes ?? held
+  if (granted.length === 0)
+    throw new NotGranted(caller, 'invalid_scope', 'No scope is granted to this client.')
   if (granted.every(scope => held.includes(scope))) return [...granted]
-  throw new OAuthError('invalid_scope', 'A scope that was asked for is not granted to this client.')
+  throw new NotGranted(caller, 'invalid_scope', 'A scope that was asked for is not granted to this client.')
 }
 
 /** RFC 8707 §2: each resource names an audience; `audience` is the same by name. */
-function grantedAudiences(held: readonly string[], { audience, resources }: TokenRequest): string[] {
+function grantedAudiences(caller: Caller, { audience, resources }: TokenRequest): string[] {
+  const held = caller.rights.audiences
   const asked = [...new Set(audience === undefined ? resources : [audience, ...resources])]
   const granted = asked.length > 0 ? asked : held.slice(0, 1)
-  if (granted.length === 0) throw new OAuthError('invalid_target', 'No audience is granted to this client.')
+  if (granted.length === 0)
+    throw new NotGranted(caller, 'invalid_target', 'No audience is granted to this client.')
   if (granted.every(target => held.includes(target))) return granted
-  throw new OAuthError('invalid_target', 'An audience that was asked for is not granted to this client.')
+  throw new NotGranted(
+    caller,
+    'invalid_target',
+    'An audience that was asked for is not granted to this client.',
+  )
 }

@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import type { Refusal } from '../authentication/authenticator.ts'
-import { eventOf } from '../http/request-context.ts'
+import type { Caller, Refusal } from '../authentication/authenticator.ts'
+import type { DeferredWrites } from '../authentication/deferred-writes.ts'
+import { eventOf } from '../http/request-event.ts'
+import { NotGranted } from './client-credentials.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
 
 /** How an exchange ended: with a token, or why not, in the log's words where the log knows more than the client may. */
@@ -33,10 +35,31 @@ export const newExchangeOutcomes = (): ExchangeOutcomes => ({
   server_error: 0,
 })
 
-/** Counts what was thrown on the token endpoint's route. */
-export function countRefusal(outcomes: ExchangeOutcomes, thrown: unknown, res: ServerResponse): void {
-  const { reason } = eventOf(res).fields
-  outcomes[isOutcome(reason, outcomes) ? reason : toOAuthError(thrown).code]++
+/**
+ * All that is counted when an exchange ends: its outcome, for metrics, and what became of its key, for the key's daily
+ * usage. Keys that are refused are counted per key where they are checked, by the Authenticator, for gateways as well.
+ */
+export class ExchangeCounts {
+  readonly #outcomes: ExchangeOutcomes
+  readonly #deferred: DeferredWrites
+
+  constructor(options: { outcomes: ExchangeOutcomes; deferred: DeferredWrites }) {
+    this.#outcomes = options.outcomes
+    this.#deferred = options.deferred
+  }
+
+  /** A token was issued. */
+  issued({ keyId, at }: Caller): void {
+    this.#deferred.count(keyId, 'exchanged', at)
+    this.#outcomes.ok++
+  }
+
+  /** Anything was thrown on the token endpoint's route, before or after its handler saw the request. */
+  refused(thrown: unknown, res: ServerResponse): void {
+    const { reason } = eventOf(res).fields
+    if (thrown instanceof NotGranted) this.#deferred.count(thrown.caller.keyId, thrown.code, thrown.caller.at)
+    this.#outcomes[isOutcome(reason, this.#outcomes) ? reason : toOAuthError(thrown).code]++
+  }
 }
 
 const isOutcome = (reason: unknown, outcomes: ExchangeOutcomes): reason is Outcome =>

@@ -1,26 +1,31 @@
-import type { RequestHandler } from 'express'
-import { answerJson, answerNotModified, headerList, namesEtag } from '../http/answer.ts'
-import type { DirectHandler } from '../http/direct-routes.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { answerNotModified, answerText, type HeaderList, headerList, namesEtag } from '../http/answer.ts'
 import { RequestError } from '../http/request-error.ts'
+import type { Handler } from '../http/route-table.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { GRANT_TYPES } from './token-request.ts'
 
 export const PATHS = {
   token: '/oauth/token',
   jwks: '/.well-known/jwks.json',
-  pem: '/.well-known/jwks/:kid.pem',
+  pem: '/.well-known/jwks/{kid}.pem',
   openid: '/.well-known/openid-configuration',
   oauth: '/.well-known/oauth-authorization-server',
 } as const
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const PEM_TYPE = 'application/x-pem-file; charset=utf-8'
+const METADATA_MAX_AGE_SECONDS = 300
 
 /**
  * RFC 8414 §2 and OpenID Connect Discovery §3. `issuer` is byte-equal to the tokens' `iss`. There is no authorization
  * endpoint, so no response type either; `none` stands where the standards ask for a list that must not be empty
  * (docs/divergences.md).
  */
-export function metadata(issuer: string, ring: () => KeyRing): RequestHandler {
-  return (_req, res) => {
-    res.set({ 'Cache-Control': 'public, max-age=300', 'Access-Control-Allow-Origin': '*' }).json({
+export function metadata(issuer: string, ring: () => KeyRing): Handler {
+  const headers = publicHeaders(METADATA_MAX_AGE_SECONDS)
+  return (req, res) => {
+    const document = {
       issuer,
       token_endpoint: issuer + PATHS.token,
       jwks_uri: issuer + PATHS.jwks,
@@ -29,36 +34,46 @@ export function metadata(issuer: string, ring: () => KeyRing): RequestHandler {
       response_types_supported: ['none'],
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ring().algs,
-    })
+    }
+    publish(req, res, { type: JSON_TYPE, text: JSON.stringify(document), headers })
   }
 }
 
 /** The JWK Set. `maxAgeSeconds` is how long a verifier may keep it: well under the publish lead. */
-export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): DirectHandler {
+export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
   let last = { etag: '', maxAge: 0, headers: headerList() }
   return (req, res) => {
     const { jwks, etag } = ring()
     const maxAge = maxAgeSeconds()
     if (last.etag !== etag || last.maxAge !== maxAge)
-      last = { etag, maxAge, headers: jwksHeaders(etag, maxAge) }
-    if (namesEtag(req.headers['if-none-match'], etag)) answerNotModified(res, last.headers)
-    else answerJson(res, 200, jwks, last.headers)
+      last = { etag, maxAge, headers: publicHeaders(maxAge, { ETag: etag }) }
+    publish(req, res, { type: JSON_TYPE, text: jwks, headers: last.headers, etag })
   }
 }
 
-const jwksHeaders = (etag: string, maxAge: number) =>
+/** One published key as SubjectPublicKeyInfo in PEM. */
+export function pem(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
+  return (req, res, kid) => {
+    const text = ring().pem(kid)
+    if (!text) throw new RequestError(404, 'No published key has this kid.')
+    publish(req, res, { type: PEM_TYPE, text, headers: publicHeaders(maxAgeSeconds()) })
+  }
+}
+
+/** Any cache may keep it, and any page may read it. */
+const publicHeaders = (maxAgeSeconds: number, more: Readonly<Record<string, string>> = {}): HeaderList =>
   headerList({
-    'Cache-Control': `public, max-age=${maxAge}`,
+    'Cache-Control': `public, max-age=${maxAgeSeconds}`,
     'Access-Control-Allow-Origin': '*',
-    ETag: etag,
+    ...more,
   })
 
-/** One published key as SubjectPublicKeyInfo in PEM. */
-export function pem(ring: () => KeyRing, maxAgeSeconds: () => number): RequestHandler {
-  return (req, res) => {
-    const text = ring().pem(String(req.params.kid))
-    if (!text) throw new RequestError(404, 'No published key has this kid.')
-    res.set({ 'Cache-Control': `public, max-age=${maxAgeSeconds()}`, 'Access-Control-Allow-Origin': '*' })
-    res.type('application/x-pem-file').send(text)
-  }
+/** Answers with the document, or with 304 where the client has it already. */
+function publish(
+  req: IncomingMessage,
+  res: ServerResponse,
+  document: { type: string; text: string; headers: HeaderList; etag?: string },
+): undefined {
+  if (namesEtag(req.headers['if-none-match'], document.etag)) answerNotModified(res, document.headers)
+  else answerText(res, 200, document.type, document.text, document.headers)
 }

@@ -1,9 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import type { ErrorRequestHandler } from 'express'
 import { Unavailable } from '../errors.ts'
 import { answerJson, headerList } from '../http/answer.ts'
-import { eventOf } from '../http/request-context.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
+import { eventOf } from '../http/request-event.ts'
 import { AudiencesDisagree } from '../tokens/token-issuer.ts'
 
 /** RFC 6749 §5.2, RFC 8707 §2 for invalid_target, RFC 8628 §3.5 for slow_down; the last two are for what RFC 6749 leaves to HTTP. */
@@ -38,7 +37,7 @@ export class OAuthError extends Error {
 }
 
 /** A fault of ours, which passes: never `invalid_client`, on which clients throw their credential away. */
-export function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
+function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
   return new OAuthError(
     'temporarily_unavailable',
     'The token service cannot answer at the moment. Try again.',
@@ -69,11 +68,6 @@ export function toOAuthError(thrown: unknown): OAuthError {
     status: 500,
     cause: error,
   })
-}
-
-export const oauthErrorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
-  if (res.headersSent) return next(thrown)
-  refuse(thrown, res)
 }
 
 /** Answers with what was thrown, in RFC 6749's vocabulary, and notes it for the log. */

@@ -1,13 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { Authentication, Authenticator, Caller, Refusal } from '../authentication/authenticator.ts'
-import type { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
-import type { DirectHandler } from '../http/direct-routes.ts'
-import { eventOf } from '../http/request-context.ts'
+import { eventOf } from '../http/request-event.ts'
+import type { Handler } from '../http/route-table.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import { authorizeClientCredentials, type Grant } from './client-credentials.ts'
-import type { ExchangeOutcomes } from './exchange-outcomes.ts'
+import type { ExchangeCounts } from './exchange-outcomes.ts'
 import { OAuthError } from './oauth-error.ts'
 import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
 
@@ -21,21 +20,19 @@ const HEADERS = headerList({ Pragma: 'no-cache' })
  */
 export function tokenEndpoint(options: {
   authenticator: Authenticator
-  issuer: TokenIssuer
-  deferred: DeferredWrites
-  outcomes: ExchangeOutcomes
-}): DirectHandler {
-  const { authenticator, issuer, deferred, outcomes } = options
+  tokenIssuer: TokenIssuer
+  counts: ExchangeCounts
+}): Handler {
+  const { authenticator, tokenIssuer, counts } = options
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
     const request = parseTokenRequest({ url: req.url ?? '', headers: req.headers, body })
     const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
     const caller = admit(res, request, authentication)
-    const grant = authorize(caller, request, deferred)
-    const token = await issuer.issue(caller, grant)
+    const grant = authorize(caller, request)
+    const token = await tokenIssuer.issue(caller, grant)
     respond(res, token)
-    deferred.count(caller.keyId, 'exchanged', caller.at)
-    outcomes.ok++
+    counts.issued(caller)
   }
 }
 
@@ -60,15 +57,8 @@ const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Reco
   (caller: Caller, request: TokenRequest) => Grant
 >
 
-/** @throws {OAuthError} when the caller asks for what it has not. */
-function authorize(caller: Caller, request: TokenRequest, deferred: DeferredWrites): Grant {
-  try {
-    return GRANTS[request.grantType](caller, request)
-  } catch (error) {
-    if (error instanceof OAuthError) deferred.count(caller.keyId, error.code, caller.at)
-    throw error
-  }
-}
+/** @throws {NotGranted} when the caller asks for more than it is granted. */
+const authorize = (caller: Caller, request: TokenRequest): Grant => GRANTS[request.grantType](caller, request)
 
 function refused(authentication: Refusal, method: AuthenticationMethod): OAuthError {
   switch (authentication.kind) {

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { GrpcListener } from '../gateway/grpc-listener.ts'
-import { Listener } from '../http/server.ts'
+import { Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 
 /** Binds the port of every listener, or of none. @throws {Error} that names the variable to change. */

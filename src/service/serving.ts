@@ -1,14 +1,14 @@
-import { mountAdminRoutes } from '../admin/admin-app.ts'
+import { adminApp } from '../admin/admin-app.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
 import { AUTHORIZATION_SERVICE, authorizationService } from '../gateway/grpc-check.ts'
-import { mountGatewayRoutes } from '../gateway/http-check.ts'
-import { mountHealth } from '../http/health.ts'
-import { mountMetrics } from '../http/metrics-page.ts'
-import { type NoteDuration, requestDurations } from '../http/request-durations.ts'
-import { createApp, type Listener } from '../http/server.ts'
+import { gatewayApp } from '../gateway/http-check.ts'
+import { trusting } from '../http/express-app.ts'
+import type { RequestServices } from '../http/listener.ts'
+import { opsApp } from '../http/ops-app.ts'
+import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
-import { mountPublicRoutes } from '../oauth/public-app.ts'
+import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
@@ -41,54 +41,39 @@ export interface Urls {
   ops: string
 }
 
-type App = ReturnType<typeof createApp>
-
-/** Mounts the handlers of every listener. */
+/** Mounts the applications on their listeners. */
 export function serve(listeners: Listeners, served: Served): void {
+  const { config, policy, readiness, outcomes } = served
+  const { random, logger } = served.system
+  const { ring, tokenIssuer } = served.signing
+  const { authenticator, deferred } = served.authentication
   const noteDuration = requestDurations(served.metrics)
-  const shared = { ...served.system, noteDuration, trustedProxies: served.config.trustedProxies }
-  const app = ({ name }: Listener) => createApp({ listener: name, ...shared })
-  servePublic(listeners, app(listeners.public), served)
-  serveAdmin(listeners, app(listeners.admin), served)
-  serveGateway(listeners, app(listeners.gateway), served, noteDuration)
-  serveOps(listeners, app(listeners.ops), served)
-}
-
-function servePublic(listeners: Listeners, app: App, served: Served): void {
-  const { issuer, signing, authentication, policy, readiness, outcomes } = served
-  const { ring, tokenIssuer } = signing
-  const { authenticator, deferred } = authentication
-  const maxAge = () => jwksMaxAgeSeconds(policy.policy)
-  const keys = { issuer, ring, jwksMaxAgeSeconds: maxAge }
+  const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
+  const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const exchange = { authenticator, tokenIssuer, deferred, outcomes }
-  listeners.public.serve(mountPublicRoutes(app, { ...keys, ...exchange, readiness }))
+  listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
+  serveAdmin(listeners, services, served)
+  serveGateway(listeners, services, served)
+  listeners.ops.serve(opsApp(served), services)
 }
 
-function serveAdmin(listeners: Listeners, { app }: App, served: Served): void {
-  const { administration, signing, storage, readiness } = served
-  const { signingKeys, replicas } = signing
-  const { database } = storage
-  mountAdminRoutes(app, { ...administration, signingKeys, replicas, database, readiness })
-  listeners.admin.serve(app)
+function serveAdmin(listeners: Listeners, services: RequestServices, served: Served): void {
+  const { administration, readiness } = served
+  const { signingKeys, replicas } = served.signing
+  const { database } = served.storage
+  const app = adminApp({ ...administration, signingKeys, replicas, database, readiness })
+  listeners.admin.serve(app, services)
 }
 
 /** One check, over HTTP and over gRPC. */
-function serveGateway(listeners: Listeners, app: App, served: Served, noteDuration: NoteDuration): void {
+function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
   const { door } = served.gateway
-  const { clock, logger } = served.system
-  const { trusts } = app.options
   const readsBody = config.gatewayModel.from === 'body'
   const now = () => storage.time.now()
-  listeners.gateway.serve(mountGatewayRoutes(app, { door, readsBody, readiness, now }))
-  const overGrpc = authorizationService({ door, readiness, trusts, clock, logger, noteDuration })
+  listeners.gateway.serve(gatewayApp({ door, readsBody, readiness, now }), services)
+  const overGrpc = authorizationService({ door, readiness, clock: served.system.clock, ...services })
   listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
-}
-
-function serveOps(listeners: Listeners, { app }: App, { metrics, readiness }: Served): void {
-  mountMetrics(app, metrics)
-  mountHealth(app, readiness)
-  listeners.ops.serve(app)
 }
 
 export function urlsOf(config: Config, listeners: Listeners): Urls {

@@ -1,5 +1,5 @@
 import type { Express } from 'express'
-import { onlyMethods } from '../../http/server.ts'
+import { onlyMethods } from '../../http/express-app.ts'
 import type { AdminRoute } from '../route.ts'
 import { openApiDocument } from './document.ts'
 import { referencePage } from './reference-page.ts'

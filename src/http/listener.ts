@@ -1,18 +1,25 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
-import express, { type Express, type RequestHandler } from 'express'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
-import { accessLog } from './access-log.ts'
-import { FIXED_HEADERS } from './answer.ts'
+import { logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
-import { requestContext } from './request-context.ts'
 import type { NoteDuration } from './request-durations.ts'
-import { RequestError } from './request-error.ts'
+import { openEvent, type RequestEvent } from './request-event.ts'
 
-/** http/ is what all listeners share: sockets and their limits, bodies, the event of a request, health. */
+/**
+ * http/ is what all listeners share. Every listener is this one on node:http: sockets and their limits, the event of a
+ * request, its log line, draining. Its application answers: a table of a few routes (route-table.ts) or Express, where
+ * there are many (express-app.ts).
+ */
 
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 9_000
@@ -23,6 +30,25 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000
 /** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */
 const GOODBYE_MS = 1_000
 const DRAIN_POLL_MS = 50
+
+/**
+ * Answers requests with the fixed headers and the request's id (answer.ts), and with an error where the event has a
+ * fault. `done` is called once, when the answer is made: true, or when the client left before: false.
+ */
+export type Application = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  event: RequestEvent,
+  done: (answered: boolean) => void,
+) => void
+
+/** What the requests of every listener need. */
+export interface RequestServices {
+  logger: Logger
+  random: Random
+  noteDuration: NoteDuration
+  trusts: Trusts
+}
 
 /** A bound port. Until `serve` is called every request is answered 503. */
 export class Listener {
@@ -67,8 +93,16 @@ export class Listener {
     return (this.#server.address() as AddressInfo).port
   }
 
-  serve(app: RequestListener): void {
-    this.#serve = app
+  serve(application: Application, services: RequestServices): void {
+    const clock = this.#clock
+    const log = { listener: this.name, clock, ...services }
+    this.#serve = (req, res) => {
+      const event = openEvent(req, res, services)
+      const started = clock.monotonicMs()
+      application(req, res, event, answered =>
+        logRequest(log, event, { method: req.method, status: res.statusCode, answered, started }),
+      )
+    }
   }
 
   /**
@@ -110,75 +144,4 @@ function bindError(
   return new Error(`${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`, {
     cause: error,
   })
-}
-
-/** What handling a request of a listener takes, whoever answers it. */
-export interface ListenerOptions {
-  /** Its name. */
-  listener: string
-  logger: Logger
-  clock: Clock
-  random: Random
-  noteDuration: NoteDuration
-  trusts: Trusts
-}
-
-/** An Express application with what every listener does before its routes, and the options for answering beside it. */
-export function createApp(options: Omit<ListenerOptions, 'trusts'> & { trustedProxies: readonly string[] }): {
-  app: Express
-  options: ListenerOptions
-} {
-  const { trustedProxies, ...rest } = options
-  const app = express()
-  app.disable('x-powered-by').disable('etag').enable('strict routing').enable('case sensitive routing')
-  app.set('query parser', 'simple')
-  app.set('trust proxy', trustedProxies.length > 0 ? [...trustedProxies] : false)
-  const all: ListenerOptions = { ...rest, trusts: app.get('trust proxy fn') }
-  app.use(requestContext(all), accessLog(all), fixedHeaders, refuseAmbiguous)
-  return { app, options: all }
-}
-
-const fixedHeaders: RequestHandler = (_req, res, next) => {
-  res.set(FIXED_HEADERS)
-  next()
-}
-
-const refuseAmbiguous: RequestHandler = (req, _res, next) => next(ambiguity(req))
-
-const ONCE = new Set([
-  'host',
-  'authorization',
-  'content-type',
-  'content-length',
-  'content-encoding',
-  'x-api-key',
-  'idempotency-key',
-  'if-match',
-])
-
-/** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
-export function ambiguity(req: IncomingMessage): RequestError | undefined {
-  if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
-  const repeated = repeatedHeader(req.rawHeaders)
-  return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
-}
-
-/** `rawHeaders` are names and values in turn. */
-function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
-  const seen: string[] = []
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]?.toLowerCase() ?? ''
-    if (!ONCE.has(name)) continue
-    if (seen.includes(name)) return name
-    seen.push(name)
-  }
-  return undefined
-}
-
-/** Answers every other method on a path with 405 and what is allowed (RFC 9110 §15.5.6). */
-export function onlyMethods(...allowed: string[]): RequestHandler {
-  const allow = (allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed).join(', ')
-  return (_req, _res, next) => {
-    next(new RequestError(405, `Use ${allow} here.`, { Allow: allow }))
-  }
 }

@@ -1,0 +1,32 @@
+import type { IncomingMessage } from 'node:http'
+import { RequestError } from './request-error.ts'
+
+const ONCE = new Set([
+  'host',
+  'authorization',
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'x-api-key',
+  'idempotency-key',
+  'if-match',
+])
+
+/** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
+export function ambiguity(req: IncomingMessage): RequestError | undefined {
+  if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
+  const repeated = repeatedHeader(req.rawHeaders)
+  return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
+}
+
+/** `rawHeaders` are names and values in turn. */
+function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
+  const seen: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase() ?? ''
+    if (!ONCE.has(name)) continue
+    if (seen.includes(name)) return name
+    seen.push(name)
+  }
+  return undefined
+}

@@ -1,0 +1,41 @@
+import type { ErrorRequestHandler } from 'express'
+import type { Metrics } from '../system/metrics.ts'
+import { createExpress, expressApplication, onlyMethods } from './express-app.ts'
+import type { Readiness } from './health.ts'
+import type { Application } from './listener.ts'
+import { mountMetrics } from './metrics-page.ts'
+import { RequestError, toRequestError } from './request-error.ts'
+import { eventOf } from './request-event.ts'
+
+/**
+ * What the ops listener answers. `/livez`: the process answers. `/readyz`: it can exchange keys for tokens, or the
+ * reason why it cannot. `/metrics`: for Prometheus.
+ */
+export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: Metrics }): Application {
+  const app = createExpress()
+  mountMetrics(app, metrics)
+  app
+    .route('/livez')
+    .get((_req, res) => void res.json({ status: 'alive' }))
+    .all(onlyMethods('GET'))
+  app
+    .route('/readyz')
+    .get((_req, res) => {
+      if (readiness.ready) res.json({ status: 'ready' })
+      else res.status(503).set('Retry-After', '1').json({ status: 'unready', reason: readiness.reason })
+    })
+    .all(onlyMethods('GET'))
+  return expressApplication(app, errorHandler)
+}
+
+/** Express would answer with a page that shows the path, and outside production a stack. */
+const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
+  if (res.headersSent) return next(thrown)
+  const error = toRequestError(thrown)
+  if (error instanceof RequestError) {
+    res.status(error.status).set(error.headers).json({ error: error.message })
+  } else {
+    eventOf(res).error = thrown
+    res.status(500).json({ error: 'The service met an unexpected fault.' })
+  }
+}
