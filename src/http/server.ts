@@ -6,7 +6,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { accessLog } from './access-log.ts'
 import { FIXED_HEADERS } from './answer.ts'
-import type { Trusts } from './caller-address.ts'
+import { type Trusts, trusting } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { requestContext } from './request-context.ts'
 import type { NoteDuration } from './request-durations.ts'
@@ -132,8 +132,7 @@ export function createApp(options: Omit<ListenerOptions, 'trusts'> & { trustedPr
   const app = express()
   app.disable('x-powered-by').disable('etag').enable('strict routing').enable('case sensitive routing')
   app.set('query parser', 'simple')
-  app.set('trust proxy', trustedProxies.length > 0 ? [...trustedProxies] : false)
-  const all: ListenerOptions = { ...rest, trusts: app.get('trust proxy fn') }
+  const all: ListenerOptions = { ...rest, trusts: trusting(trustedProxies) }
   app.use(requestContext(all), accessLog(all), fixedHeaders, refuseAmbiguous)
   return { app, options: all }
 }

@@ -3,20 +3,31 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { callerAddress } from '../../src/http/caller-address.ts'
+import { callerAddress, trusting } from '../../src/http/caller-address.ts'
 
 describe.each([
-  ['no trusted proxy', false],
+  ['no trusted proxy', []],
   ['the machine itself trusted', ['127.0.0.0/8']],
   ['the machine and two networks trusted', ['127.0.0.0/8', '10.0.0.0/8', 'fd00::/8']],
+  ['networks written as mapped into IPv6 trusted', ['::ffff:127.0.0.0/104', '::ffff:a00:0/104']],
 ])('the address of a caller, with %s', (_, trusted) => {
   const app = express().set('trust proxy', trusted)
-  app.get('/', (req, res) => void res.json([req.ip, callerAddress(req, app.get('trust proxy fn'))]))
+  app.get('/', (req, res) => void res.json([req.ip, callerAddress(req, trusting(trusted))]))
   const server = createServer(app)
   beforeAll(() => new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve)))
   afterAll(() => new Promise(resolve => server.close(resolve)))
 
-  const entry = fc.constantFrom('10.1.2.3', '127.0.0.1', '203.0.113.9', 'fd00::1', '2001:db8::7', '', ' ')
+  const entry = fc.constantFrom(
+    '10.1.2.3',
+    '127.0.0.1',
+    '203.0.113.9',
+    'fd00::1',
+    '2001:db8::7',
+    '::ffff:10.1.2.3',
+    '::ffff:cb00:7109',
+    '',
+    ' ',
+  )
   const header = fc.array(entry, { maxLength: 5 }).map(entries => entries.join(', '))
 
   it('is the one that Express finds', async () => {
@@ -29,7 +40,7 @@ describe.each([
     )
   })
 
-  it.runIf(trusted)('has no port, which is another one for each connection', async () => {
+  it.runIf(trusted.length > 0)('has no port, which is another one for each connection', async () => {
     for (const [written, address] of [
       ['203.0.113.9:40001', '203.0.113.9'],
       ['[2001:db8::7]:40001', '2001:db8::7'],
@@ -38,7 +49,7 @@ describe.each([
       expect((await ask(server.address() as AddressInfo, `198.51.100.1, ${written}`))[1]).toBe(address)
   })
 
-  it.runIf(trusted)('is that of the proxy when it names none', async () => {
+  it.runIf(trusted.length > 0)('is that of the proxy when it names none', async () => {
     for (const written of ['unknown', '_hidden', '1.2.3.4:5:6', '[x]:1', '256.1.1.1', 'a'.repeat(3_000)])
       expect((await ask(server.address() as AddressInfo, `198.51.100.1, ${written}`))[1]).toBe('127.0.0.1')
   })
