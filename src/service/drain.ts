@@ -31,7 +31,6 @@ export async function drain(served: Served, listeners: Listeners, ready: Promise
   await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), replicas.leave().catch(() => {})])
   follower.stop()
   fallback.stop()
-  served.stopProcessMetrics()
   await Promise.all([served.database.close(), served.directoryDatabase.close()])
   logger.info('stopped')
 }

@@ -3,7 +3,6 @@ import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger } from '../system/logger.ts'
 import { Metrics } from '../system/metrics.ts'
-import { registerProcessMetrics } from '../system/process-metrics.ts'
 import { systemRandom } from '../system/random.ts'
 import { drain } from './drain.ts'
 import { bindListeners, type Listeners } from './listeners.ts'
@@ -67,12 +66,12 @@ function warnWithoutRoot({ rootTokens }: Config, { logger }: System): void {
   )
 }
 
-function measured(parts: Omit<Served, 'metrics' | 'stopProcessMetrics'>): Served {
+function measured(parts: Omit<Served, 'metrics'>): Served {
   const metrics = new Metrics()
-  const stopProcessMetrics = registerProcessMetrics(metrics, parts.clock)
+  metrics.collectProcessMetrics()
   const pools = { main: parts.database, directory: parts.directoryDatabase }
   registerServiceMetrics(metrics, { ...parts, pools })
-  return { ...parts, metrics, stopProcessMetrics }
+  return { ...parts, metrics }
 }
 
 /** Prepares until that has worked, and then begins to do things by itself. */

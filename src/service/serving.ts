@@ -21,7 +21,6 @@ export interface Served extends Parts {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
   metrics: Metrics
-  stopProcessMetrics: () => void
 }
 
 /** Base URLs of the listeners as this machine reaches them. */
