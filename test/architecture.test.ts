@@ -33,6 +33,9 @@ const PACKAGES: Record<string, RegExp> = {
   kysely:
     /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
+  'ipaddr.js': /^system\/ip-address/,
+  'lru-cache':
+    /^directory\/(key-standings|known-repository|negative-answers)|^authentication\/imported-secrets|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
   'prom-client': /^system\/metrics/,

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import type { AdminTokenCheck, AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import { RequestError } from '../http/request-error.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
@@ -31,8 +32,8 @@ export class AdminAuth {
   readonly #rootDigests: readonly Buffer[]
   readonly #tokens: AdminTokens
   readonly #failures: FailureLimit
-  /** Digests of tokens that were right, the latest last. */
-  readonly #known = new Set<string>()
+  /** Digests of tokens that were right. The least recently presented make room. */
+  readonly #known = new LRUCache<string, true>({ max: MOST_KNOWN })
 
   constructor(options: { rootTokens: readonly Secret[]; tokens: AdminTokens; failures: FailureLimit }) {
     this.#rootDigests = options.rootTokens.map(token => sha256(token.reveal()))
@@ -62,7 +63,7 @@ export class AdminAuth {
   }
 
   async #check(presented: string, digest: string, source: string | undefined): Promise<AdminTokenCheck> {
-    if (this.#known.has(digest)) {
+    if (this.#known.get(digest)) {
       const checked = await this.#tokens.authenticate(presented)
       if (!checked.ok) this.#known.delete(digest)
       return checked
@@ -76,17 +77,11 @@ export class AdminAuth {
     try {
       const checked = await this.#tokens.authenticate(presented)
       failed = !checked.ok
-      if (checked.ok) this.#remember(digest)
+      if (checked.ok) this.#known.set(digest, true)
       return checked
     } finally {
       if (!failed) allowance.giveBack()
     }
-  }
-
-  #remember(digest: string): void {
-    this.#known.add(digest)
-    const [oldest] = this.#known
-    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest)
   }
 
   /** Digests, so that the comparison takes the same time whatever the length; every token is compared. */

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts'
 import { Backlog } from '../system/backlog.ts'
-import { networkOf } from '../system/failure-limit.ts'
+import { networkOf } from '../system/ip-address.ts'
 import { Rounds } from '../system/rounds.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { mutate } from './audit-log.ts'

@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { availableParallelism } from 'node:os'
+import { LRUCache } from 'lru-cache'
 import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
 import { dummyBcryptHash, matchesBcrypt, matchesSha256 } from '../api-keys/imported-hash.ts'
 import type { Directory, SecretSnapshot } from '../directory/directory.ts'
@@ -34,8 +35,8 @@ export class ImportedSecrets {
   readonly #lanes: Lanes
   readonly #clock: Clock
   readonly #ownKey: Buffer
-  /** By secret id, oldest first. */
-  readonly #remembered = new Map<string, { hash: string; digest: Buffer }>()
+  /** By secret id. The least recently presented make room. */
+  readonly #remembered = new LRUCache<string, { hash: string; digest: Buffer }>({ max: MOST_REMEMBERED })
   /** By client and digest: comparisons that are under way. */
   readonly #comparing = new Map<string, Promise<boolean>>()
 
@@ -128,9 +129,6 @@ export class ImportedSecrets {
 
   #remember({ secretId, imported }: SecretSnapshot, digest: Buffer): void {
     if (!imported) return
-    this.#remembered.delete(secretId)
-    const [oldest] = this.#remembered.keys()
-    if (oldest !== undefined && this.#remembered.size >= MOST_REMEMBERED) this.#remembered.delete(oldest)
     this.#remembered.set(secretId, { hash: imported.hash, digest })
   }
 

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { parseNetwork } from '../system/ip-address.ts'
 import { type NamedKey, Secret } from '../system/secret.ts'
 
 /** The forms of values: each returns the value, or throws an Error whose message completes "<variable> …". */
@@ -36,18 +36,13 @@ export function audience(text: string): string {
   return text
 }
 
+/** Not all addresses at once: then each client could name any address as its own. */
 export function cidrs(text: string): string[] {
   const list = text.split(',').map(part => part.trim())
-  if (!list.every(isCidr)) {
+  if (list.some(part => parseNetwork(part) === undefined)) {
     throw new Error(`must be a comma-separated list of addresses or CIDRs, like 10.0.0.0/8, got "${text}"`)
   }
   return list
-}
-
-function isCidr(text: string): boolean {
-  const [, address = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
-  const family = isIP(address)
-  return family !== 0 && Number(prefix) <= (family === 4 ? 32 : 128)
 }
 
 export function rootTokens(text: string): Secret[] {

@@ -55,7 +55,7 @@ export class FallbackLookup {
   readonly #stopped = new AbortController()
   /** Not asked yet, by their digests. */
   readonly #questions = new Map<string, Question>()
-  readonly #negatives = new NegativeAnswers()
+  readonly #negatives: NegativeAnswers
   #waiting = 0
   #working = false
   #asked = Number.NEGATIVE_INFINITY
@@ -75,6 +75,7 @@ export class FallbackLookup {
     this.#follower = options.follower
     this.#copy = options.copy
     this.#clock = options.clock
+    this.#negatives = new NegativeAnswers(options.clock)
     this.#pepperChecks = checksOf(options.peppers)
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }
@@ -92,7 +93,7 @@ export class FallbackLookup {
    */
   async find(digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     const name = digests.join()
-    const negative = this.#negatives.find(name, this.#clock.monotonicMs())
+    const negative = this.#negatives.find(name)
     if (negative) {
       this.counts.remembered++
       return negative.snapshot
@@ -224,7 +225,7 @@ export class FallbackLookup {
 
   #noteNegative(question: Question, snapshot: SecretSnapshot | undefined): void {
     if (!this.#since || this.#since.length > 0) return
-    this.#negatives.note(question.digests.join(), snapshot, this.#clock.monotonicMs())
+    this.#negatives.note(question.digests.join(), snapshot)
   }
 
   #failAll(questions: readonly Question[], error: unknown): void {

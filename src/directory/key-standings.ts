@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
@@ -24,25 +25,26 @@ export class KeyStandings {
   readonly #clock: Clock
   readonly #wanted = new Map<string, PromiseWithResolvers<KeyStanding>>()
   readonly #lookups = new Rounds(() => this.#lookUp())
-  readonly #answers = new Map<string, { standing: KeyStanding; until: number }>()
-  /** Keys and tenants that a change named and the directory lost by it. Oldest first. */
-  readonly #gone = new Set<string>()
+  readonly #answers: LRUCache<string, KeyStanding>
+  /** Keys and tenants that a change named and the directory lost by it. The least recently asked about make room. */
+  readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
   #notBefore = Number.NEGATIVE_INFINITY
 
   constructor(options: { database: Database; copy: DirectoryCopy; clock: Clock }) {
     this.#database = options.database
     this.#copy = options.copy
     this.#clock = options.clock
+    const perf = { now: () => this.#clock.monotonicMs() }
+    this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: BELIEVED_MS, ttlResolution: 0, perf })
   }
 
   /** @throws {Unavailable} when there is no room to wait. */
   async of(holder: TokenHolder): Promise<KeyStanding> {
     const known = this.#copy.standing(holder.keyId)
     if (known) return known
-    const now = this.#clock.monotonicMs()
     const answer = this.#answers.get(holder.keyId)
-    if (answer && answer.until > now) return answer.standing
-    if (now < this.#notBefore) return this.#whileAway(holder)
+    if (answer) return answer
+    if (this.#clock.monotonicMs() < this.#notBefore) return this.#whileAway(holder)
     try {
       return await this.#ask(holder.keyId)
     } catch (error) {
@@ -59,13 +61,12 @@ export class KeyStandings {
       if (kind !== 'key' && kind !== 'tenant') continue
       const name = `${kind} ${id}`
       this.#gone.delete(name)
-      if (this.#copy.lacks(kind, id)) this.#gone.add(name)
+      if (this.#copy.lacks(kind, id)) this.#gone.set(name, true)
     }
-    trim(this.#gone)
   }
 
   #whileAway({ keyId, tenantId }: TokenHolder): KeyStanding {
-    return this.#gone.has(`key ${keyId}`) || this.#gone.has(`tenant ${tenantId}`) ? 'revoked' : 'good'
+    return this.#gone.get(`key ${keyId}`) || this.#gone.get(`tenant ${tenantId}`) ? 'revoked' : 'good'
   }
 
   #ask(keyId: string): Promise<KeyStanding> {
@@ -83,18 +84,16 @@ export class KeyStandings {
     while (this.#wanted.size > 0) {
       const batch = [...this.#wanted].slice(0, MOST_A_QUERY)
       for (const [keyId] of batch) this.#wanted.delete(keyId)
-      const until = this.#clock.monotonicMs() + BELIEVED_MS
+      const start = this.#clock.monotonicMs()
       try {
         const ids = batch.map(([keyId]) => keyId)
         const found = await this.#database.read(db => readStandings(db, ids))
         for (const [keyId, question] of batch) {
           const standing = found.get(keyId) ?? 'revoked'
-          this.#answers.set(keyId, { standing, until })
-          if (standing === 'revoked') this.#gone.add(`key ${keyId}`)
+          this.#answers.set(keyId, standing, { start })
+          if (standing === 'revoked') this.#gone.set(`key ${keyId}`, true)
           question.resolve(standing)
         }
-        trim(this.#answers)
-        trim(this.#gone)
       } catch (error) {
         this.#notBefore = this.#clock.monotonicMs() + NOT_ASKED_MS
         for (const [, question] of [...batch, ...this.#wanted]) question.reject(error)
@@ -105,10 +104,3 @@ export class KeyStandings {
 }
 
 class Crowded extends Unavailable {}
-
-function trim(remembered: Map<string, unknown> | Set<string>): void {
-  for (const oldest of remembered.keys()) {
-    if (remembered.size <= MOST_REMEMBERED) return
-    remembered.delete(oldest)
-  }
-}

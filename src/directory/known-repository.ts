@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
@@ -97,9 +98,9 @@ export const toKey = (row: KeyRow): KnownKey => ({
   })),
 })
 
-/** Past this many different rights, remembering them would cost more than it saves. */
+/** Different rights that are shared. Beyond it the least recently read are parsed again. */
 const MOST_RIGHTS = 10_000
-const rightsByText = new Map<string, KeyRights>()
+const rightsByText = new LRUCache<string, KeyRights>({ max: MOST_RIGHTS })
 
 /** The same text gives the same object, so that 250,000 keys share a few lists. */
 function toRights(text: string): KeyRights {
@@ -107,7 +108,6 @@ function toRights(text: string): KeyRights {
   if (known) return known
   const [tier, scopes, audiences, tokenTtlSeconds, models, adapters] = JSON.parse(text)
   const rights: KeyRights = { tier, scopes, audiences, tokenTtlSeconds, models, adapters }
-  if (rightsByText.size >= MOST_RIGHTS) rightsByText.clear()
   rightsByText.set(text, rights)
   return rights
 }

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../system/clock.ts'
 import type { SecretSnapshot } from './directory.ts'
 
 const BELIEVED_MS = 1_000
@@ -8,27 +10,26 @@ export interface NegativeAnswer {
   snapshot: SecretSnapshot | undefined
 }
 
-/** Remembers for a second at the most, and not after any change, what opens nothing. `now` in monotonic milliseconds. */
+/** Remembers for a second at the most, and not after any change, what opens nothing. */
 export class NegativeAnswers {
-  /** Oldest first. */
-  readonly #answers = new Map<string, NegativeAnswer & { until: number }>()
+  /** The least recently presented make room: a client that repeats its unknown key stays remembered through a flood of others. */
+  readonly #answers: LRUCache<string, NegativeAnswer>
+
+  constructor(clock: Clock) {
+    const perf = { now: () => clock.monotonicMs() }
+    this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: BELIEVED_MS, ttlResolution: 0, perf })
+  }
 
   get size(): number {
     return this.#answers.size
   }
 
-  find(name: string, now: number): NegativeAnswer | undefined {
-    const answer = this.#answers.get(name)
-    return answer && answer.until > now ? answer : undefined
+  find(name: string): NegativeAnswer | undefined {
+    return this.#answers.get(name)
   }
 
-  note(name: string, snapshot: SecretSnapshot | undefined, now: number): void {
-    this.#answers.delete(name)
-    for (const [oldest, { until }] of this.#answers) {
-      if (until > now && this.#answers.size < MOST_REMEMBERED) break
-      this.#answers.delete(oldest)
-    }
-    this.#answers.set(name, { snapshot, until: now + BELIEVED_MS })
+  note(name: string, snapshot: SecretSnapshot | undefined): void {
+    this.#answers.set(name, { snapshot })
   }
 
   clear(): void {

@@ -1,8 +1,17 @@
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
+import { isWithin, parseAddress, parseNetwork } from '../system/ip-address.ts'
 
 /** Whether the proxy at this address, so many hops away, is believed. */
 export type Trusts = (address: string, hops: number) => boolean
+
+/** Trusts the proxies in these addresses and CIDRs, however many hops away. A mapped IPv4 address counts as IPv4. */
+export function trusting(cidrs: readonly string[]): Trusts {
+  const networks = cidrs.map(parseNetwork).filter(network => network !== undefined)
+  return text => {
+    const address = parseAddress(text)
+    return address !== undefined && networks.some(network => isWithin(address, network))
+  }
+}
 
 /**
  * The address of the caller: of the connection, or, while that is a trusted proxy, the one before it in
@@ -29,5 +38,5 @@ export function callerAddress(req: IncomingMessage, trusts: Trusts): string | un
 /** `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`; undefined: none of these. */
 function addressIn(entry: string): string | undefined {
   const [, plain = entry] = /^([\d.]+):\d+$/.exec(entry) ?? /^\[(.+)\](?::\d+)?$/.exec(entry) ?? []
-  return isIP(plain) === 0 ? undefined : plain
+  return parseAddress(plain) && plain
 }

@@ -1,7 +1,6 @@
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler } from 'express'
 import { setFixedHeaders } from './answer.ts'
 import { readBody } from './body.ts'
-import type { Trusts } from './caller-address.ts'
 import { notReady, type Readiness } from './health.ts'
 import type { Application } from './listener.ts'
 import { methodNotAllowed, nothingHere } from './request-error.ts'
@@ -61,10 +60,4 @@ export function rawBody(limit: number): RequestHandler {
 /** Refuses requests until the process has been ready. */
 export function whenReady(readiness: Readiness): RequestHandler {
   return (_req, _res, next) => next(notReady(readiness))
-}
-
-/** Trusts proxies within these networks, in CIDR notation, as Express would. */
-export function trusting(networks: readonly string[]): Trusts {
-  const app = express().set('trust proxy', networks.length > 0 ? [...networks] : false)
-  return app.get('trust proxy fn')
 }

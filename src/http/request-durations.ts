@@ -1,4 +1,3 @@
-import { Distribution } from '../system/distribution.ts'
 import type { Metrics } from '../system/metrics.ts'
 
 /** An exchange takes less than a millisecond of work; whatever waits for Postgres gives up within two seconds. */
@@ -8,23 +7,12 @@ const BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 export type NoteDuration = (listener: string, route: string, status: number, seconds: number) => void
 
 export function requestDurations(metrics: Metrics): NoteDuration {
-  const noted = new Map<string, ReturnType<typeof empty>>()
-  metrics.histogram(
+  const observe = metrics.histogram(
     'mintmark_http_request_duration_seconds',
     'Time from the first handler until the answer is made. A client that left before it counts as 4xx. Checks over gRPC are route Check.',
-    () => [...noted.values()],
+    BUCKETS_SECONDS,
     ['listener', 'route', 'status'],
   )
-  return (listener, route, code, seconds) => {
-    const status = `${Math.floor(code / 100)}xx`
-    const name = `${listener} ${route} ${status}`
-    const of = noted.get(name) ?? empty({ listener, route, status })
-    noted.set(name, of)
-    of.distribution.add(seconds)
-  }
+  return (listener, route, status, seconds) =>
+    observe({ listener, route, status: `${Math.floor(status / 100)}xx` }, seconds)
 }
-
-const empty = (labels: Record<'listener' | 'route' | 'status', string>) => ({
-  labels,
-  distribution: new Distribution(BUCKETS_SECONDS),
-})

@@ -19,7 +19,6 @@ export type Drained = Pick<
   readiness: ReadinessGate
   changeListener: ChangeListener
   jobs: BackgroundJobs
-  stopProcessMetrics: () => void
 }
 
 /**
@@ -48,7 +47,6 @@ export async function drain(drained: Drained, ready: Promise<void>): Promise<voi
   await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), signing.replicas.leave().catch(() => {})])
   follower.stop()
   directory.fallback.stop()
-  drained.stopProcessMetrics()
   await Promise.all([storage.database.close(), storage.directoryDatabase.close()])
   logger.info('stopped')
 }

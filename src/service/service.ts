@@ -7,7 +7,6 @@ import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger } from '../system/logger.ts'
 import { Metrics } from '../system/metrics.ts'
-import { registerProcessMetrics } from '../system/process-metrics.ts'
 import { systemRandom } from '../system/random.ts'
 import { buildAdministration } from './administration.ts'
 import { buildAuthentication } from './authentication.ts'
@@ -68,7 +67,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const readiness = new ReadinessGate(system)
   const outcomes = newExchangeOutcomes()
   const metrics = new Metrics()
-  const stopProcessMetrics = registerProcessMetrics(metrics, system.clock)
+  metrics.collectProcessMetrics()
   registerServiceMetrics(metrics, { ...parts, readiness, outcomes, changeListener })
   serve(listeners, { ...parts, readiness, outcomes, metrics })
 
@@ -81,7 +80,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       changeListener.start()
       system.logger.info({ issuer, ...urls }, 'ready')
     })
-  const draining = { ...parts, listeners, readiness, changeListener, jobs, stopProcessMetrics }
+  const draining = { ...parts, listeners, readiness, changeListener, jobs }
   let stopping: Promise<void> | undefined
   return {
     issuer,

@@ -1,6 +1,5 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { Unavailable } from '../errors.ts'
-import type { Distribution } from './distribution.ts'
 
 /** One line of a metric that has labels. A label's values come from a fixed list, never from what a client sent. */
 interface Sample {
@@ -9,17 +8,14 @@ interface Sample {
   value: number | undefined
 }
 
-/** The lines of a histogram with these labels. */
-interface Distributed {
-  labels: Readonly<Record<string, string>>
-  distribution: Distribution
-}
+/** Counts one value under labels, whose values come from a fixed list. */
+export type Observe = (labels: Readonly<Record<string, string>>, value: number) => void
 
 type Reading = number | boolean | undefined | readonly Sample[]
 
 /**
  * The metrics of one process, in the names and units of Prometheus (https://prometheus.io/docs/practices/naming/).
- * Nobody pushes into them: whoever has something to tell keeps plain numbers, and they are read when somebody scrapes.
+ * Gauges and counters are read from plain numbers at each scrape; only histograms count as values arrive.
  */
 export class Metrics {
   readonly #registry = new Registry()
@@ -56,50 +52,31 @@ export class Metrics {
     })
   }
 
-  histogram(name: string, help: string, read: () => readonly Distributed[], labels: readonly string[]): void {
-    this.#registry.registerMetric(new ReadHistogram(name, help, read, labels))
+  /** Returns what counts one value; `buckets` are upper bounds, ascending, in the unit that the name says. */
+  histogram(name: string, help: string, buckets: readonly number[], labels: readonly string[]): Observe {
+    const options = {
+      name,
+      help,
+      buckets: [...buckets],
+      labelNames: [...labels],
+      registers: [this.#registry],
+    }
+    const histogram = new Histogram(options)
+    return (labels, value) => histogram.observe(labels, value)
+  }
+
+  /**
+   * What prom-client measures of the process and of Node: `process_*` and `nodejs_*`, under the names that dashboards
+   * for Node.js services expect. Measuring does not keep the process alive, and ends with it.
+   */
+  collectProcessMetrics(): void {
+    collectDefaultMetrics({ register: this.#registry })
   }
 
   /** All of them, in the text format of Prometheus. */
   render(): Promise<string> {
     return this.#registry.metrics()
   }
-}
-
-/** A histogram that keeps nothing itself: prom-client's takes longer to observe a request than some take to answer. */
-class ReadHistogram extends Histogram {
-  readonly #about: { name: string; help: string; type: string; aggregator: string }
-  readonly #read: () => readonly Distributed[]
-
-  constructor(name: string, help: string, read: () => readonly Distributed[], labels: readonly string[]) {
-    super({ name, help, labelNames: [...labels], registers: [] })
-    this.#about = { name, help, type: 'histogram', aggregator: 'sum' }
-    this.#read = read
-  }
-
-  /** What the registry asks a histogram for, and what `get` makes its answer of. */
-  async getForPromString() {
-    return { ...this.#about, values: this.#read().flatMap(each => linesOf(this.#about.name, each)) }
-  }
-}
-
-/** Each bucket counts what the ones before it count, too. */
-function linesOf(name: string, { labels: sharedLabels, distribution: { bounds, counts, sum } }: Distributed) {
-  let count = 0
-  const buckets = counts.map((more, bucket) => {
-    count += more
-    return {
-      metricName: `${name}_bucket`,
-      sharedLabels,
-      labels: { le: bounds[bucket] ?? '+Inf' },
-      value: count,
-    }
-  })
-  return [
-    ...buckets,
-    { metricName: `${name}_sum`, sharedLabels, labels: {}, value: sum },
-    { metricName: `${name}_count`, sharedLabels, labels: {}, value: count },
-  ]
 }
 
 /** Counts by name, as the samples of a metric with one label. */

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Caller } from '../authentication/authenticator.ts'
 import type { AccessToken } from './token-issuer.ts'
 
@@ -19,8 +20,8 @@ interface Minted {
  */
 export class MintedTokens {
   readonly #isPublished: (kid: string) => boolean
-  /** Oldest first. */
-  readonly #tokens = new Map<string, Minted>()
+  /** By secret id. The least recently used make room, so that a busy client's token is never signed again early. */
+  readonly #tokens = new LRUCache<string, Minted>({ max: MOST_KEPT })
 
   /** `isPublished`: whether the JWKS of this process still holds the key; a revoked one's tokens are not reused. */
   constructor(options: { isPublished: (kid: string) => boolean }) {
@@ -38,9 +39,6 @@ export class MintedTokens {
   }
 
   keep(caller: Caller, token: AccessToken): void {
-    this.#tokens.delete(caller.secretId)
-    const [oldest] = this.#tokens.keys()
-    if (oldest !== undefined && this.#tokens.size >= MOST_KEPT) this.#tokens.delete(oldest)
     const reusedUntil = caller.at + (token.expiresIn * 1000) / 2
     this.#tokens.set(caller.secretId, { token, issuedFor: caller, reusedUntil })
   }

@@ -187,6 +187,11 @@ describe('every fault is told, all of them in one message', () => {
       /^MINTMARK_TRUSTED_PROXIES must be/,
     ],
     [
+      'every address as a proxy',
+      { MINTMARK_TRUSTED_PROXIES: '10.0.0.0/8,::ffff:0:0/96' },
+      /^MINTMARK_TRUSTED_PROXIES must be/,
+    ],
+    [
       'an address that is none',
       { MINTMARK_TRUSTED_PROXIES: '10.0.0.999' },
       /^MINTMARK_TRUSTED_PROXIES must be/,

@@ -3,22 +3,31 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { callerAddress } from '../../src/http/caller-address.ts'
-import { trusting } from '../../src/http/express-app.ts'
+import { callerAddress, trusting } from '../../src/http/caller-address.ts'
 
 describe.each([
   ['no trusted proxy', []],
   ['the machine itself trusted', ['127.0.0.0/8']],
   ['the machine and two networks trusted', ['127.0.0.0/8', '10.0.0.0/8', 'fd00::/8']],
+  ['networks written as mapped into IPv6 trusted', ['::ffff:127.0.0.0/104', '::ffff:a00:0/104']],
 ])('the address of a caller, with %s', (_, trusted) => {
-  const app = express().set('trust proxy', trusted.length > 0 && trusted)
-  const trusts = trusting(trusted)
-  app.get('/', (req, res) => void res.json([req.ip, callerAddress(req, trusts)]))
+  const app = express().set('trust proxy', trusted)
+  app.get('/', (req, res) => void res.json([req.ip, callerAddress(req, trusting(trusted))]))
   const server = createServer(app)
   beforeAll(() => new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve)))
   afterAll(() => new Promise(resolve => server.close(resolve)))
 
-  const entry = fc.constantFrom('10.1.2.3', '127.0.0.1', '203.0.113.9', 'fd00::1', '2001:db8::7', '', ' ')
+  const entry = fc.constantFrom(
+    '10.1.2.3',
+    '127.0.0.1',
+    '203.0.113.9',
+    'fd00::1',
+    '2001:db8::7',
+    '::ffff:10.1.2.3',
+    '::ffff:cb00:7109',
+    '',
+    ' ',
+  )
   const header = fc.array(entry, { maxLength: 5 }).map(entries => entries.join(', '))
 
   it('is the one that Express finds', async () => {

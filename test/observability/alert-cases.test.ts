@@ -35,8 +35,8 @@ const HEALTHY: Series = {
   [bucket('0.25')]: growing(6000),
   [bucket('0.5')]: growing(6000),
   [bucket('+Inf')]: growing(6000),
-  'mintmark_event_loop_delay_seconds{statistic="p99"}': always(0.01),
-  'mintmark_event_loop_delay_seconds{statistic="max"}': always(0.2),
+  nodejs_eventloop_lag_p99_seconds: always(0.02),
+  nodejs_eventloop_lag_max_seconds: always(0.2),
   'mintmark_database_waiting_queries{pool="main"}': always(0),
   [AGE]: always(1_000_000),
   mintmark_signing_key_rotation_interval_seconds: always(2_592_000),
@@ -108,8 +108,8 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     quiet: { [bucket('0.1')]: growing(5800), [bucket('0.25')]: growing(5950) },
   },
   MintmarkEventLoopDelayed: {
-    fires: { 'mintmark_event_loop_delay_seconds{statistic="p99"}': always(0.11) },
-    quiet: { 'mintmark_event_loop_delay_seconds{statistic="p99"}': always(0.09) },
+    fires: { nodejs_eventloop_lag_p99_seconds: always(0.12) },
+    quiet: { nodejs_eventloop_lag_p99_seconds: always(0.1) },
   },
   MintmarkDatabasePoolWaiting: {
     fires: { 'mintmark_database_waiting_queries{pool="main"}': always(1) },

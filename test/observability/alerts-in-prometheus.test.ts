@@ -122,5 +122,5 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
 
 /** The plain selectors in an expression: a metric, with its label matchers, without range and offset. */
 function selectorsOf(expr: string): string[] {
-  return [...expr.matchAll(/\b(up|mintmark_\w+)\b(\{[^}]*\})?/g)].map(([selector]) => selector)
+  return [...expr.matchAll(/\b(up|(?:mintmark|nodejs)_\w+)\b(\{[^}]*\})?/g)].map(([selector]) => selector)
 }

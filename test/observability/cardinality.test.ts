@@ -75,7 +75,9 @@ it('the number of series does not grow with what clients send, and none has thei
     await barrage(mark)
     pages.push(await scrape(mintmark.service.urls.ops))
   }
-  const [first, second] = pages.map(({ series }) => [...series.keys()].sort())
+  // Those of Node change with what it does at the moment: kinds of timers, of garbage collection.
+  const own = (name: string) => name.startsWith('mintmark_')
+  const [first, second] = pages.map(({ series }) => [...series.keys()].filter(own).sort())
   expect(second).toEqual(first)
   expect(first?.length).toBeLessThan(2_000)
   const text = pages.map(page => page.text).join()

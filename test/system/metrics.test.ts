@@ -1,13 +1,14 @@
 import { expect, it } from 'vitest'
-import { Distribution } from '../../src/system/distribution.ts'
+import { Unavailable } from '../../src/errors.ts'
 import { Metrics } from '../../src/system/metrics.ts'
+
+const lines = async (metrics: Metrics) => (await metrics.render()).trim().split('\n')
 
 it('writes a histogram as Prometheus reads one: each bucket with those before it, a bound belonging to its bucket', async () => {
   const metrics = new Metrics()
-  const distribution = new Distribution([0.5, 1, 2])
-  for (const seconds of [0.25, 0.5, 0.75, 2, 8]) distribution.add(seconds)
-  metrics.histogram('seconds', 'How long.', () => [{ labels: { route: '/a' }, distribution }], ['route'])
-  expect((await metrics.render()).trim().split('\n')).toEqual([
+  const observe = metrics.histogram('seconds', 'How long.', [0.5, 1, 2], ['route'])
+  for (const seconds of [0.25, 0.5, 0.75, 2, 8]) observe({ route: '/a' }, seconds)
+  expect(await lines(metrics)).toEqual([
     '# HELP seconds How long.',
     '# TYPE seconds histogram',
     'seconds_bucket{le="0.5",route="/a"} 2',
@@ -17,4 +18,37 @@ it('writes a histogram as Prometheus reads one: each bucket with those before it
     'seconds_sum{route="/a"} 11.5',
     'seconds_count{route="/a"} 5',
   ])
+})
+
+it('leaves out a gauge that has no value, and shows it again once it has one', async () => {
+  const metrics = new Metrics()
+  let value: number | undefined
+  metrics.gauge('known', 'Known or not.', () => value)
+  metrics.gauge('ready', 'Throws at first.', () => {
+    if (value === undefined) throw new Unavailable('Not yet.')
+    return true
+  })
+  const samples = async () => (await lines(metrics)).filter(line => !line.startsWith('#') && line !== '')
+  expect(await samples()).toEqual([])
+  value = 0
+  expect(await samples()).toEqual(['known 0', 'ready 1'])
+})
+
+it('has what dashboards for Node.js read: processor, memory, files, event loop, garbage collection', async () => {
+  const metrics = new Metrics()
+  metrics.collectProcessMetrics()
+  const end = performance.now() + 200
+  while (performance.now() < end);
+  await new Promise(resolve => setImmediate(resolve))
+  const text = await metrics.render()
+  for (const name of [
+    'process_cpu_seconds_total',
+    'process_resident_memory_bytes',
+    'process_start_time_seconds',
+    'nodejs_heap_size_used_bytes',
+    'nodejs_eventloop_lag_p99_seconds',
+    ...(process.platform === 'linux' ? ['process_open_fds'] : []),
+  ])
+    expect(text).toMatch(new RegExp(`^${name} [\\d.e+-]+$`, 'm'))
+  expect(text).toContain('# TYPE nodejs_gc_duration_seconds histogram')
 })

@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest'
+import { NegativeAnswers } from '../../src/directory/negative-answers.ts'
+import { adjustableClock } from '../support/adjustable-clock.ts'
+
+it('a negative answer is believed for a second, however often it is asked for meanwhile', () => {
+  const clock = adjustableClock()
+  const answers = new NegativeAnswers(clock)
+  answers.note('nobody', undefined)
+  clock.forward(0.5)
+  expect(answers.find('nobody')).toEqual({ snapshot: undefined })
+  clock.forward(0.6)
+  expect(answers.find('nobody')).toBeUndefined()
+})
+
+it('a flood of other keys pushes out none that is presented again and again', () => {
+  const answers = new NegativeAnswers({ ...adjustableClock(), monotonicMs: () => 1 })
+  answers.note('repeated', undefined)
+  answers.note('once', undefined)
+  for (let key = 0; key < 30_000; key++) {
+    answers.note(`other ${key}`, undefined)
+    answers.find('repeated')
+  }
+  expect(answers.find('repeated')).toBeDefined()
+  expect(answers.find('once')).toBeUndefined()
+  expect(answers.size).toBe(10_000)
+})
