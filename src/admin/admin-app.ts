@@ -15,6 +15,7 @@ import { RequestError } from '../http/request-error.ts'
 import { onlyMethods } from '../http/server.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Replicas } from '../installation/replicas.ts'
+import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
@@ -47,6 +48,7 @@ interface Services {
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
+  countOnOtherPeppers: CountOnOtherPeppers
 }
 
 /** Every operation of the admin API. */

@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { type ApiKey, keyState, keyVersion, secretState } from '../api-keys/api-key.ts'
+import { type ApiKey, keyVersion } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { KeyPatch } from '../api-keys/key-settings.ts'
+import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
@@ -147,13 +148,14 @@ export function toPatch(given: z.output<typeof keyPatch>): KeyPatch {
 }
 
 function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
+  const term = keyTerm(key)
   return {
     id: key.id,
     tenant: key.tenantId,
     name: key.name,
     description: key.description,
     labels: key.labels,
-    state: keyState(key, now),
+    state: keyState(term, now),
     tier: key.tier,
     scopes: key.scopes,
     models: key.models,
@@ -168,7 +170,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     updated_at: key.updatedAt,
     secrets: key.secrets.map(secret => ({
       id: secret.id,
-      state: secretState(secret, key, now),
+      state: secretState(secretTerm(secret), term, now),
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,

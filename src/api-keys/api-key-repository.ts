@@ -4,6 +4,7 @@ import { databaseNow } from '../database/database-time.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
+import { isUsable } from './key-state-repository.ts'
 
 const keyId = sql.ref('api_keys.id')
 
@@ -136,12 +137,11 @@ export async function listUsage(
  * can be enabled again.
  */
 export async function countKeys(db: Handle, tenantId: string): Promise<{ keys: number; liveKeys: number }> {
-  const isLive = sql<boolean>`revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`
   const { keys, live } = await db
     .selectFrom('api_keys')
     .select(eb => [
       eb.fn.countAll<string>().as('keys'),
-      eb.fn.countAll<string>().filterWhere(isLive).as('live'),
+      eb.fn.countAll<string>().filterWhere(isUsable('api_keys')).as('live'),
     ])
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow()

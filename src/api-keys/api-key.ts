@@ -48,35 +48,6 @@ export function keyVersion(key: ApiKey): string {
   return versionOf({ ...key, secrets })
 }
 
-export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'
-export type SecretState = 'live' | 'ending' | 'ended' | 'revoked'
-
-/** `now` in epoch milliseconds. Time is compared at every use; nothing has to happen when it passes. */
-export function keyState(key: Pick<ApiKey, 'revokedAt' | 'expiresAt' | 'disabledAt'>, now: number): KeyState {
-  if (key.revokedAt) return 'revoked'
-  if (key.expiresAt && key.expiresAt.getTime() <= now) return 'expired'
-  return key.disabledAt ? 'disabled' : 'active'
-}
-
-export function secretState(
-  secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>,
-  key: Parameters<typeof keyState>[0],
-  now: number,
-): SecretState {
-  if (secret.revokedAt || key.revokedAt) return 'revoked'
-  if (keyState(key, now) === 'expired') return 'ended'
-  if (!secret.endsAt) return 'live'
-  return secret.endsAt.getTime() <= now ? 'ended' : 'ending'
-}
-
-/** Secrets that still open something: at most two. Oldest first. */
-export function usableSecrets(
-  key: Pick<ApiKey, 'secrets' | 'revokedAt' | 'expiresAt' | 'disabledAt'>,
-  now: number,
-): ApiKeySecret[] {
-  return key.secrets.filter(secret => ['live', 'ending'].includes(secretState(secret, key, now))).reverse()
-}
-
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const ID_LENGTH = 16
 const SECRET_LENGTH = 43

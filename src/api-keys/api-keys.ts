@@ -16,7 +16,6 @@ import {
   type ApiKey,
   type ApiKeySettings,
   formatCredential,
-  keyState,
   keyVersion,
   parseCredential,
   randomId,
@@ -45,6 +44,7 @@ import {
   patchedSettings,
   settingsOf,
 } from './key-settings.ts'
+import { keyState, keyTerm } from './key-state.ts'
 import { refuseWidening } from './narrowing.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
@@ -216,7 +216,7 @@ export class ApiKeys {
     let issued: IssuedSecret | undefined
     await this.#change(actor, id, 'key.rotate', async ({ trx }, key, now) => {
       refuseRevoked(key)
-      if (keyState(key, now) === 'expired') {
+      if (keyState(keyTerm(key), now) === 'expired') {
         throw new Conflict(
           'key_expired',
           'The key has expired, so a new secret would open nothing: set a later expires_at first.',

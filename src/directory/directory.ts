@@ -22,6 +22,10 @@ export interface SecretSnapshot {
   catalogue: Catalogue
 }
 
+/** Whether the secret opens nothing, whatever the time is: it or its key was revoked. */
+export const isRevoked = ({ keyRevoked, secretRevoked }: SecretSnapshot): boolean =>
+  keyRevoked || secretRevoked
+
 /** Finds what is known of a secret by its digests under our peppers (`KeyDigests.names`). */
 export interface Directory {
   /** From memory: undefined when the secret is not known, or from too long ago. */

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { isUsableSecret } from '../api-keys/key-state-repository.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { KnownKey, KnownTenant } from './directory-index.ts'
@@ -10,7 +11,6 @@ import type { KnownKey, KnownTenant } from './directory-index.ts'
  */
 
 export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(column)}) * 1000)::float8`
-const notPast = (column: string) => sql`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
 
 /** What a secret `s` is found by: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
@@ -23,11 +23,8 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
     (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash) ORDER BY s.seq)
-      FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.revoked_at IS NULL AND ${notPast('s.ends_at')}) AS secrets
+      FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
-
-/** Neither revoked nor expired. */
-export const usable = sql`k.revoked_at IS NULL AND ${notPast('k.expires_at')}`
 
 /** `which` is a condition on `t`, and what may follow one. */
 export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`

@@ -7,7 +7,7 @@ import type { NamedKey } from '../system/secret.ts'
 import { POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
 import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
 import { type Policy, publishedAlgs } from './policy.ts'
-import { pepperInUse } from './secret-use.ts'
+import type { IsPepperInUse } from './secret-use.ts'
 
 export interface Installation {
   id: string
@@ -30,6 +30,7 @@ export interface InstallationInput {
   publishLeadSeconds: number
   tokenTtlSeconds: number
   stalenessSeconds: number
+  isPepperInUse: IsPepperInUse
 }
 
 /** This process must not serve this database. Each fault says what is wrong and what cures it. */
@@ -98,9 +99,13 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
 type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
 
 /** Needed: the one that is used, and of the rest those that this process lacks and something still depends on. */
-async function checkPeppers(trx: Handle, { peppers }: InstallationInput, row: InstallationRow) {
+async function checkPeppers(
+  trx: Handle,
+  { peppers, isPepperInUse }: InstallationInput,
+  row: InstallationRow,
+) {
   const lacking = lackingIds(row.pepper_checks, peppers)
-  const inUse = await Promise.all(lacking.map(async id => ((await pepperInUse(trx, id)) ? [id] : [])))
+  const inUse = await Promise.all(lacking.map(async id => ((await isPepperInUse(trx, id)) ? [id] : [])))
   return reconcileSecrets('pepper', peppers, row.pepper_checks, [row.current_pepper, ...inUse.flat()])
 }
 

@@ -7,6 +7,7 @@ import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
 import { ImportedClients } from '../api-keys/imported-clients.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { KeyRevocations } from '../api-keys/key-revocations.ts'
+import { secretsOnOtherPeppers } from '../api-keys/pepper-use-repository.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
 import { Refusals } from '../audit/refusals.ts'
@@ -36,6 +37,7 @@ export function buildAdministration(
     keys: new ApiKeys({ database, digests, random, tokenTtlSeconds: config.tokenTtlSeconds }),
     keyRevocations: new KeyRevocations({ database }),
     expiring: new ExpiringKeys({ database }),
+    countOnOtherPeppers: secretsOnOtherPeppers,
     importedClients: new ImportedClients({ database, random }),
     adminTokens,
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),

@@ -29,6 +29,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
+import { isPepperInUse } from './pepper-use.ts'
 import { NotReady } from './readiness.ts'
 
 const FOLLOW_MS = 500
@@ -101,6 +102,7 @@ export class Maintenance {
         ...config,
         issuer,
         issuerMayMove,
+        isPepperInUse,
       })
       for (const warning of warnings) this.#warnOnce(warning)
       if (changes)
