@@ -1,22 +1,12 @@
 import { crc32 } from 'node:zlib'
 import { versionOf } from '../database/version.ts'
 import type { Random } from '../system/random.ts'
-import type { KeyRights } from '../tenants/rights.ts'
+import type { ApiKeySettings } from './key-settings.ts'
 
 /**
  * api-keys/ holds the long-lived keys that clients present: their form, their digests, the stored records, and the
  * authenticator that answers whose a presented key is.
  */
-
-/** What a key may be set to. */
-export interface ApiKeySettings extends KeyRights {
-  /** For people, not unique. */
-  name: string
-  description: string
-  labels: Record<string, string>
-  /** null: never, where the policy allows it. */
-  expiresAt: Date | null
-}
 
 export interface ApiKey extends ApiKeySettings {
   /** `key_` and 16 characters: the OAuth client_id and the token's `sub`, the same before and after a rotation. */

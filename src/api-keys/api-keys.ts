@@ -9,17 +9,11 @@ import type { Policy } from '../installation/policy.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
+import { settingsOf } from '../tenants/setting.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
-import {
-  type ApiKey,
-  type ApiKeySettings,
-  formatCredential,
-  keyVersion,
-  parseCredential,
-  randomId,
-} from './api-key.ts'
+import { type ApiKey, formatCredential, keyVersion, parseCredential, randomId } from './api-key.ts'
 import {
   findApiKey,
   findSecretOwner,
@@ -33,16 +27,16 @@ import {
 } from './api-key-repository.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
 import { listApiKeys } from './key-list-repository.ts'
 import { setRevoked } from './key-revocation-repository.ts'
 import { revocationChanges } from './key-revocations.ts'
 import {
+  type ApiKeySettings,
   defaultKeySettings,
+  KEY_SETTINGS,
   type KeyPatch,
-  keyFaults,
-  longestLifetime,
   patchedSettings,
-  settingsOf,
 } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
 import { refuseWidening } from './narrowing.ts'
@@ -124,7 +118,8 @@ export class ApiKeys {
       const tenant = await getTenant(trx, tenantId)
       const now = await databaseNow(trx)
       const { policy } = await readInstallation(trx)
-      const settings = patchedSettings(defaultKeySettings(longestLifetime(policy, tenant), now), given)
+      const end = latestEnd(longestLifetime(policy, tenant), now)
+      const settings = patchedSettings(defaultKeySettings(end), given)
       // The default scope, too, is one that the tenant must have.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
@@ -151,8 +146,8 @@ export class ApiKeys {
   ): Promise<ApiKey> {
     return this.#change(actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
-      const settings = patchedSettings(settingsOf(before), patch)
-      const changes = fieldChanges(settingsOf(before), settings)
+      const settings = patchedSettings(before, patch)
+      const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
       if (Object.keys(changes).length === 0) return undefined
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)

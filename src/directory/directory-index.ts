@@ -1,7 +1,8 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import { bcryptCost, type ImportedHash } from '../api-keys/imported-hash.ts'
 import { isOver } from '../api-keys/key-state.ts'
-import { type Catalogue, effectiveTier, type KeyRights, type TenantRights } from '../tenants/rights.ts'
+import { type Catalogue, effectiveTier, type KeyRights } from '../tenants/rights.ts'
+import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStanding, standingOf } from './key-standing.ts'
 

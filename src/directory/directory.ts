@@ -1,6 +1,7 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
-import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
+import type { Catalogue, KeyRights } from '../tenants/rights.ts'
+import type { TenantRights } from '../tenants/tenant-settings.ts'
 
 /** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {

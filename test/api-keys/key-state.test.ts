@@ -11,8 +11,8 @@ import { Database, type Handle } from '../../src/database/database.ts'
 import { keyPage, lookUpSecrets } from '../../src/directory/directory-repository.ts'
 import { readStandings } from '../../src/directory/key-standing-repository.ts'
 import { createLogger } from '../../src/system/logger.ts'
-import { defaultTenantSettings } from '../../src/tenants/tenant.ts'
 import { insertTenant, setSuspended } from '../../src/tenants/tenant-repository.ts'
+import { defaultTenantSettings } from '../../src/tenants/tenant-settings.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 const NOW = 1_800_000_000_000
