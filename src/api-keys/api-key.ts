@@ -4,8 +4,8 @@ import type { Random } from '../system/random.ts'
 import type { ApiKeySettings } from './key-settings.ts'
 
 /**
- * api-keys/ holds the long-lived keys that clients present: their form, their digests, the stored records, and the
- * authenticator that answers whose a presented key is.
+ * api-keys/ holds the long-lived keys that clients present: their form, their digests, their settings (key-settings.ts),
+ * whether they are live (key-state.ts), and the operations on stored ones.
  */
 
 export interface ApiKey extends ApiKeySettings {

@@ -51,9 +51,7 @@ export class Tenants {
 
   /** @throws {NotFound} */
   async get(id: string): Promise<Tenant> {
-    const tenant = await this.#database.read(db => findTenant(db, id))
-    if (!tenant) throw new NotFound('tenant', id)
-    return tenant
+    return this.#database.read(db => getTenant(db, id))
   }
 
   /** All, or the one of this id. */
@@ -166,7 +164,8 @@ export class Tenants {
   }
 }
 
-async function getTenant(db: Handle, id: string): Promise<Tenant> {
+/** @throws {NotFound} */
+export async function getTenant(db: Handle, id: string): Promise<Tenant> {
   const tenant = await findTenant(db, id)
   if (!tenant) throw new NotFound('tenant', id)
   return tenant
