@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { KeyDigest } from '../api-keys/key-digest.ts'
+import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import type { AdminToken } from './admin-token.ts'
@@ -76,6 +77,18 @@ export async function countAdminTokens(db: Handle, tenantId: string): Promise<nu
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow()
   return Number(count)
+}
+
+/** Whether a token that is active was stored under this pepper. */
+export async function hasTokensOnPepper(db: Handle, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('admin_tokens')
+    .select('id')
+    .where('pepper_id', '=', id)
+    .where(isUsable('admin_tokens'))
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 export async function insertAdminToken(

@@ -1,3 +1,4 @@
+import { isOver } from '../api-keys/key-state.ts'
 import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
 
@@ -40,7 +41,7 @@ export function adminTokenState(
   now: number,
 ): AdminTokenState {
   if (token.revokedAt) return 'revoked'
-  return token.expiresAt && token.expiresAt.getTime() <= now ? 'expired' : 'active'
+  return isOver(token.expiresAt?.getTime() ?? null, now) ? 'expired' : 'active'
 }
 
 /** Who issues a token: root and owners are bound to nothing. */

@@ -1,6 +1,6 @@
 import { formatCredential, parseCredential, randomId } from '../api-keys/api-key.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
-import { expiryFaults, longestLifetime } from '../api-keys/key-settings.ts'
+import { expiryFaults, latestEnd, longestLifetime } from '../api-keys/key-limits.ts'
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
@@ -103,11 +103,12 @@ export class AdminTokens {
       await refuseRevoked(trx, actor)
       const { policy } = await readInstallation(trx)
       const now = await databaseNow(trx)
-      const latest = new Date(now + policy.maxKeyLifetimeSeconds * 1000)
+      const longest = longestLifetime(policy, null)
+      const latest = latestEnd(longest, now)
       const end = issuer.expiresAt && issuer.expiresAt < latest ? issuer.expiresAt : latest
       const { name, role, tenantId, expiresAt = end } = request
       refuseEscalation(issuer, { role, tenantId, expiresAt })
-      const faults = expiryFaults(expiresAt, longestLifetime(policy, null), now)
+      const faults = expiryFaults(expiresAt, longest, now)
       if (tenantId !== null && !(await findTenant(trx, tenantId))) {
         faults.push({ pointer: '/tenant', message: `names a tenant that is not there: "${tenantId}"` })
       }

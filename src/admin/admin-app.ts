@@ -20,6 +20,7 @@ import type { Application } from '../http/listener.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Replicas } from '../installation/replicas.ts'
+import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
@@ -52,6 +53,7 @@ interface Services {
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
+  countOnOtherPeppers: CountOnOtherPeppers
 }
 
 /** Every operation of the admin API. */

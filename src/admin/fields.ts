@@ -5,7 +5,7 @@ import { shownAs } from './description.ts'
 
 /** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
 
-const text = (longest: number) =>
+export const text = (longest: number) =>
   z
     .string('must be text')
     .max(longest, `must be at most ${longest} characters`)
@@ -59,13 +59,8 @@ export const wholeNumber = (min: number, max: number) => {
   return z.int(message).min(min, message).max(max, message)
 }
 
-export const tokenTtlSeconds = wholeNumber(60, 3600).nullable()
-export const stalenessSeconds = z
-  .union([z.literal(0), wholeNumber(5, 86_400)], 'must be 0, or a whole number from 5 to 86400')
-  .nullable()
-
-/** A minute to ten years. */
-export const maxKeyLifetimeSeconds = wholeNumber(60, 315_360_000).nullable()
+export const wholeNumberOrZero = (min: number, max: number) =>
+  z.union([z.literal(0), wholeNumber(min, max)], `must be 0, or a whole number from ${min} to ${max}`)
 
 /** In a query, where everything is text. */
 export const queryFlag = z

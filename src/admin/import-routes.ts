@@ -19,7 +19,7 @@ const client = z
     tenant: field.tenantId,
     scheme: z.enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"'),
     hash: z.string('must be text').max(100, 'must be at most 100 characters'),
-    ...z.object({ ...settings, labels: field.labels }).partial().shape,
+    ...z.object(settings).partial().shape,
   })
   .meta({ id: 'ClientToImport' })
 const body = z.strictObject({

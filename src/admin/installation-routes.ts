@@ -13,7 +13,11 @@ import type { Database } from '../database/database.ts'
 import { type Installation, readInstallation } from '../installation/installation.ts'
 import { type Policy, policyVersion, publishedAlgs } from '../installation/policy.ts'
 import type { Replica, Replicas } from '../installation/replicas.ts'
-import { privateHalvesOnOtherKeys, secretsOnOtherPeppers, type UseById } from '../installation/secret-use.ts'
+import {
+  type CountOnOtherPeppers,
+  privateHalvesOnOtherKeys,
+  type UseById,
+} from '../installation/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { ok } from './answer.ts'
@@ -56,14 +60,15 @@ export function installationRoutes(options: {
   database: Database
   signingKeys: SigningKeys
   replicas: Replicas
+  countOnOtherPeppers: CountOnOtherPeppers
 }): AdminRoute[] {
-  const { database, signingKeys, replicas } = options
+  const { database, signingKeys, replicas, countOnOtherPeppers } = options
   const show = async () => {
     const { installation, peppers, encryptionKeys } = await database.readSnapshot(async trx => {
       const installation = await readInstallation(trx)
       return {
         installation,
-        peppers: await secretsOnOtherPeppers(trx, installation.currentPepper),
+        peppers: await countOnOtherPeppers(trx, installation.currentPepper),
         encryptionKeys: await privateHalvesOnOtherKeys(trx, installation.currentEncryptionKey),
       }
     })

@@ -1,37 +1,26 @@
 import { z } from 'zod'
-import { type ApiKey, keyState, keyVersion, secretState } from '../api-keys/api-key.ts'
+import { type ApiKey, keyVersion } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
-import type { KeyPatch } from '../api-keys/key-settings.ts'
+import { KEY_SETTINGS, type KeyPatch } from '../api-keys/key-settings.ts'
+import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
+import { fromWire, toWire as settingsToWire, type WirePatch } from '../tenants/setting.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import * as field from './fields.ts'
-import { withoutUndefined } from './fields.ts'
 import { keyActions } from './key-actions.ts'
 import { keyFilter, keyQuery, keyQuestions, tenantKeyQuery } from './key-questions.ts'
 import { OfAnotherTenant } from './of-another-tenant.ts'
 import { pageBody, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
+import { sentFields } from './setting-fields.ts'
 
-export const settings = {
-  name: field.displayName,
-  description: field.description,
-  tier: field.tierName.nullable().describe("null: the tenant's."),
-  scopes: field.scopes,
-  models: field.modelNames.nullable().describe("null: the tenant's."),
-  adapters: field.modelNames.nullable().describe("null: the tenant's."),
-  audiences: field.audiences.nullable().describe("null: the tenant's."),
-  token_ttl_seconds: field.tokenTtlSeconds.describe("null: the tenant's."),
-  expires_at: field.instant.nullable().describe('null: never, where the policy allows it.'),
-}
+export const settings = sentFields(KEY_SETTINGS)
 
-const keyCreate = z
-  .strictObject({ ...settings, labels: field.labels })
-  .partial()
-  .meta({ id: 'NewKey' })
+const keyCreate = z.strictObject(settings).partial().meta({ id: 'NewKey' })
 const keyPatch = field
   .mergePatch({ ...settings, labels: field.labelsPatch })
   .meta({ id: 'KeyPatch', description: 'What is left out stays. null: what a new key would have.' })
@@ -141,26 +130,19 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
   ]
 }
 
-export function toPatch(given: z.output<typeof keyPatch>): KeyPatch {
-  const { token_ttl_seconds, expires_at, ...same } = given
-  return withoutUndefined({ ...same, tokenTtlSeconds: token_ttl_seconds, expiresAt: expires_at })
-}
+export const toPatch = (given: WirePatch<typeof KEY_SETTINGS>): KeyPatch => fromWire(KEY_SETTINGS, given)
 
 function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
+  const term = keyTerm(key)
+  const { name, description, labels, ...rest } = settingsToWire(KEY_SETTINGS, key)
   return {
     id: key.id,
     tenant: key.tenantId,
-    name: key.name,
-    description: key.description,
-    labels: key.labels,
-    state: keyState(key, now),
-    tier: key.tier,
-    scopes: key.scopes,
-    models: key.models,
-    adapters: key.adapters,
-    audiences: key.audiences,
-    token_ttl_seconds: key.tokenTtlSeconds,
-    expires_at: key.expiresAt,
+    name,
+    description,
+    labels,
+    state: keyState(term, now),
+    ...rest,
     disabled_at: key.disabledAt,
     revoked_at: key.revokedAt,
     revoked_reason: key.revokedReason,
@@ -168,7 +150,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     updated_at: key.updatedAt,
     secrets: key.secrets.map(secret => ({
       id: secret.id,
-      state: secretState(secret, key, now),
+      state: secretState(secretTerm(secret), term, now),
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,

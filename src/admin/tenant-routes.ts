@@ -1,33 +1,23 @@
 import { z } from 'zod'
+import { fromWire, toWire as settingsToWire, type WirePatch } from '../tenants/setting.ts'
 import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
-import type { TenantPatch, Tenants } from '../tenants/tenants.ts'
+import { TENANT_SETTINGS, type TenantPatch } from '../tenants/tenant-settings.ts'
+import type { Tenants } from '../tenants/tenants.ts'
 import { created, noContent, ok } from './answer.ts'
 import { tenantBody, tenantRehearsalBody } from './bodies/tenant-body.ts'
 import { page } from './bodies/wire.ts'
 import * as field from './fields.ts'
-import { withoutUndefined } from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
+import { sentFields } from './setting-fields.ts'
 
-const settings = {
-  name: field.displayName,
-  description: field.description,
-  tier: field.tierName,
-  allowed_tiers: field.tierNames,
-  scopes: field.scopes,
-  models: field.modelNames.nullable().describe('null: every registered base model.'),
-  adapters: field.modelNames,
-  audiences: field.audiences.describe('The first is the default.'),
-  token_ttl_seconds: field.tokenTtlSeconds.describe("null: the policy's."),
-  staleness_seconds: field.stalenessSeconds.describe("null: the policy's; 0: each exchange asks Postgres."),
-  max_key_lifetime_seconds: field.maxKeyLifetimeSeconds.describe("null: the policy's."),
-}
+const settings = sentFields(TENANT_SETTINGS)
 
 const tenantCreate = z
   .strictObject({
     id: field.tenantId,
-    ...z.object({ ...settings, labels: field.labels }).partial().shape,
+    ...z.object(settings).partial().shape,
   })
   .meta({ id: 'NewTenant' })
 const tenantPatch = field
@@ -162,33 +152,17 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
   ]
 }
 
-function toPatch(given: z.infer<typeof tenantPatch>): TenantPatch {
-  const { allowed_tiers, token_ttl_seconds, staleness_seconds, max_key_lifetime_seconds, ...same } = given
-  return withoutUndefined({
-    ...same,
-    allowedTiers: allowed_tiers,
-    tokenTtlSeconds: token_ttl_seconds,
-    stalenessSeconds: staleness_seconds,
-    maxKeyLifetimeSeconds: max_key_lifetime_seconds,
-  })
-}
+const toPatch = (given: WirePatch<typeof TENANT_SETTINGS>): TenantPatch => fromWire(TENANT_SETTINGS, given)
 
 function toWire(tenant: Tenant) {
+  const { name, description, labels, ...rest } = settingsToWire(TENANT_SETTINGS, tenant)
   return {
     id: tenant.id,
-    name: tenant.name,
-    description: tenant.description,
-    labels: tenant.labels,
+    name,
+    description,
+    labels,
     state: tenantState(tenant),
-    tier: tenant.tier,
-    allowed_tiers: tenant.allowedTiers,
-    scopes: tenant.scopes,
-    models: tenant.models,
-    adapters: tenant.adapters,
-    audiences: tenant.audiences,
-    token_ttl_seconds: tenant.tokenTtlSeconds,
-    staleness_seconds: tenant.stalenessSeconds,
-    max_key_lifetime_seconds: tenant.maxKeyLifetimeSeconds,
+    ...rest,
     suspended_at: tenant.suspendedAt,
     created_at: tenant.createdAt,
     updated_at: tenant.updatedAt,

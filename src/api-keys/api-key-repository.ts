@@ -2,8 +2,11 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
-import type { ApiKey, ApiKeySecret, ApiKeySettings } from './api-key.ts'
+import { columnsOf, fromColumns, toColumns } from '../tenants/setting-columns.ts'
+import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
+import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
+import { isUsable } from './key-state-repository.ts'
 
 const keyId = sql.ref('api_keys.id')
 
@@ -20,16 +23,9 @@ interface SecretRow {
 export function selectKeys(db: Handle) {
   return db
     .selectFrom('api_keys')
-    .select(['id', 'seq', 'tenant_id', 'name', 'description', 'labels', 'tier', 'scopes', 'audiences'])
-    .select([
-      'models_limited',
-      'adapters_limited',
-      'token_ttl_seconds',
-      'expires_at',
-      'disabled_at',
-      'revoked_at',
-    ])
-    .select(['revoked_reason', 'created_at', 'updated_at'])
+    .select(['id', 'seq', 'tenant_id', 'models_limited', 'adapters_limited'])
+    .select(columnsOf(KEY_SETTINGS))
+    .select(['disabled_at', 'revoked_at', 'revoked_reason', 'created_at', 'updated_at'])
     .select([
       grantedNames('key', keyId, 'model').as('models'),
       grantedNames('key', keyId, 'adapter').as('adapters'),
@@ -58,16 +54,9 @@ const toSecret = (row: SecretRow): ApiKeySecret => ({
 export const toApiKey = (row: Row): ApiKey => ({
   id: row.id,
   tenantId: row.tenant_id,
-  name: row.name,
-  description: row.description,
-  labels: row.labels,
-  tier: row.tier,
-  scopes: row.scopes,
+  ...fromColumns(KEY_SETTINGS, row),
   models: row.models_limited ? row.models : null,
   adapters: row.adapters_limited ? row.adapters : null,
-  audiences: row.audiences,
-  tokenTtlSeconds: row.token_ttl_seconds,
-  expiresAt: row.expires_at,
   disabledAt: row.disabled_at,
   revokedAt: row.revoked_at,
   revokedReason: row.revoked_reason,
@@ -136,12 +125,11 @@ export async function listUsage(
  * can be enabled again.
  */
 export async function countKeys(db: Handle, tenantId: string): Promise<{ keys: number; liveKeys: number }> {
-  const isLive = sql<boolean>`revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`
   const { keys, live } = await db
     .selectFrom('api_keys')
     .select(eb => [
       eb.fn.countAll<string>().as('keys'),
-      eb.fn.countAll<string>().filterWhere(isLive).as('live'),
+      eb.fn.countAll<string>().filterWhere(isUsable('api_keys')).as('live'),
     ])
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow()
@@ -210,15 +198,8 @@ export async function setSecretRevoked(trx: Handle, id: string): Promise<void> {
 
 function columns(settings: ApiKeySettings) {
   return {
-    name: settings.name,
-    description: settings.description,
-    labels: JSON.stringify(settings.labels),
-    tier: settings.tier,
-    scopes: [...settings.scopes],
+    ...toColumns(KEY_SETTINGS, settings),
     models_limited: settings.models !== null,
     adapters_limited: settings.adapters !== null,
-    audiences: settings.audiences && [...settings.audiences],
-    token_ttl_seconds: settings.tokenTtlSeconds,
-    expires_at: settings.expiresAt,
   }
 }

@@ -1,22 +1,12 @@
 import { crc32 } from 'node:zlib'
 import { versionOf } from '../database/version.ts'
 import type { Random } from '../system/random.ts'
-import type { KeyRights } from '../tenants/rights.ts'
+import type { ApiKeySettings } from './key-settings.ts'
 
 /**
- * api-keys/ holds the long-lived keys that clients present: their form, their digests, the stored records, and the
- * authenticator that answers whose a presented key is.
+ * api-keys/ holds the long-lived keys that clients present: their form, their digests, their settings (key-settings.ts),
+ * whether they are live (key-state.ts), and the operations on stored ones.
  */
-
-/** What a key may be set to. */
-export interface ApiKeySettings extends KeyRights {
-  /** For people, not unique. */
-  name: string
-  description: string
-  labels: Record<string, string>
-  /** null: never, where the policy allows it. */
-  expiresAt: Date | null
-}
 
 export interface ApiKey extends ApiKeySettings {
   /** `key_` and 16 characters: the OAuth client_id and the token's `sub`, the same before and after a rotation. */
@@ -46,35 +36,6 @@ export interface ApiKeySecret {
 export function keyVersion(key: ApiKey): string {
   const secrets = key.secrets.map(({ lastUsedAt: _use, ...secret }) => secret)
   return versionOf({ ...key, secrets })
-}
-
-export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'
-export type SecretState = 'live' | 'ending' | 'ended' | 'revoked'
-
-/** `now` in epoch milliseconds. Time is compared at every use; nothing has to happen when it passes. */
-export function keyState(key: Pick<ApiKey, 'revokedAt' | 'expiresAt' | 'disabledAt'>, now: number): KeyState {
-  if (key.revokedAt) return 'revoked'
-  if (key.expiresAt && key.expiresAt.getTime() <= now) return 'expired'
-  return key.disabledAt ? 'disabled' : 'active'
-}
-
-export function secretState(
-  secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>,
-  key: Parameters<typeof keyState>[0],
-  now: number,
-): SecretState {
-  if (secret.revokedAt || key.revokedAt) return 'revoked'
-  if (keyState(key, now) === 'expired') return 'ended'
-  if (!secret.endsAt) return 'live'
-  return secret.endsAt.getTime() <= now ? 'ended' : 'ending'
-}
-
-/** Secrets that still open something: at most two. Oldest first. */
-export function usableSecrets(
-  key: Pick<ApiKey, 'secrets' | 'revokedAt' | 'expiresAt' | 'disabledAt'>,
-  now: number,
-): ApiKeySecret[] {
-  return key.secrets.filter(secret => ['live', 'ending'].includes(secretState(secret, key, now))).reverse()
 }
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'

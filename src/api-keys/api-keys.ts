@@ -1,5 +1,5 @@
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
-import { type Mutation, mutate } from '../audit/audit-log.ts'
+import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import type { Page, PageRequest } from '../database/page.ts'
@@ -9,42 +9,37 @@ import type { Policy } from '../installation/policy.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
+import { settingsOf } from '../tenants/setting.ts'
 import type { Tenant } from '../tenants/tenant.ts'
-import { findTenant, findTenants } from '../tenants/tenant-repository.ts'
+import { findTenants } from '../tenants/tenant-repository.ts'
+import { getTenant } from '../tenants/tenants.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
-import {
-  type ApiKey,
-  type ApiKeySettings,
-  formatCredential,
-  keyState,
-  keyVersion,
-  parseCredential,
-  randomId,
-} from './api-key.ts'
+import { type ApiKey, formatCredential, parseCredential, randomId } from './api-key.ts'
 import {
   findApiKey,
   findSecretOwner,
   insertApiKey,
   insertSecret,
   listUsage,
-  lockApiKey,
   setDisabled,
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
+import { changeKey, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
 import { listApiKeys } from './key-list-repository.ts'
 import { setRevoked } from './key-revocation-repository.ts'
 import { revocationChanges } from './key-revocations.ts'
 import {
+  type ApiKeySettings,
   defaultKeySettings,
+  KEY_SETTINGS,
   type KeyPatch,
-  keyFaults,
-  longestLifetime,
   patchedSettings,
-  settingsOf,
 } from './key-settings.ts'
+import { keyState, keyTerm } from './key-state.ts'
 import { refuseWidening } from './narrowing.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
@@ -124,7 +119,8 @@ export class ApiKeys {
       const tenant = await getTenant(trx, tenantId)
       const now = await databaseNow(trx)
       const { policy } = await readInstallation(trx)
-      const settings = patchedSettings(defaultKeySettings(longestLifetime(policy, tenant), now), given)
+      const end = latestEnd(longestLifetime(policy, tenant), now)
+      const settings = patchedSettings(defaultKeySettings(end), given)
       // The default scope, too, is one that the tenant must have.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
@@ -149,10 +145,10 @@ export class ApiKeys {
     patch: KeyPatch,
     { narrowOnly }: { narrowOnly: boolean } = { narrowOnly: false },
   ): Promise<ApiKey> {
-    return this.#change(actor, id, 'key.update', async ({ trx }, before, now) => {
+    return changeKey(this.#database, actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
-      const settings = patchedSettings(settingsOf(before), patch)
-      const changes = fieldChanges(settingsOf(before), settings)
+      const settings = patchedSettings(before, patch)
+      const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
       if (Object.keys(changes).length === 0) return undefined
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
@@ -165,7 +161,7 @@ export class ApiKeys {
 
   /** No exchange until `enable`. Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
   disable(actor: Actor, id: string): Promise<ApiKey> {
-    return this.#change(actor, id, 'key.disable', async ({ trx }, key) => {
+    return changeKey(this.#database, actor, id, 'key.disable', async ({ trx }, key) => {
       refuseRevoked(key)
       if (key.disabledAt) return undefined
       await setDisabled(trx, id, true)
@@ -175,7 +171,7 @@ export class ApiKeys {
 
   /** Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
   enable(actor: Actor, id: string): Promise<ApiKey> {
-    return this.#change(actor, id, 'key.enable', async ({ trx }, key) => {
+    return changeKey(this.#database, actor, id, 'key.enable', async ({ trx }, key) => {
       refuseRevoked(key)
       if (!key.disabledAt) return undefined
       await setDisabled(trx, id, false)
@@ -185,7 +181,7 @@ export class ApiKeys {
 
   /** For good, with all its secrets. Repeatable: the first reason stays. @throws {NotFound} */
   revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
-    return this.#change(actor, id, 'key.revoke', async ({ trx }, key) => {
+    return changeKey(this.#database, actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
       await setRevoked(trx, [id], reason)
       return revocationChanges(key, reason)
@@ -194,7 +190,7 @@ export class ApiKeys {
 
   /** Ends one secret at once. Repeatable. @throws {NotFound} */
   revokeSecret(actor: Actor, id: string, secretId: string): Promise<ApiKey> {
-    return this.#change(actor, id, 'key.secret-revoke', async ({ trx }, key) => {
+    return changeKey(this.#database, actor, id, 'key.secret-revoke', async ({ trx }, key) => {
       const secret = key.secrets.find(candidate => candidate.id === secretId)
       if (!secret) throw new NotFound('secret of this key', secretId)
       if (secret.revokedAt) return undefined
@@ -214,9 +210,9 @@ export class ApiKeys {
     options: { overlapSeconds: number; replace: Replace },
   ): Promise<IssuedSecret> {
     let issued: IssuedSecret | undefined
-    await this.#change(actor, id, 'key.rotate', async ({ trx }, key, now) => {
+    await changeKey(this.#database, actor, id, 'key.rotate', async ({ trx }, key, now) => {
       refuseRevoked(key)
-      if (keyState(key, now) === 'expired') {
+      if (keyState(keyTerm(key), now) === 'expired') {
         throw new Conflict(
           'key_expired',
           'The key has expired, so a new secret would open nothing: set a later expires_at first.',
@@ -228,29 +224,6 @@ export class ApiKeys {
     })
     if (!issued) throw new Error('the rotation made no secret')
     return issued
-  }
-
-  /** One change to one key under its row lock, audited unless `work` returns undefined for "nothing changed". */
-  async #change(
-    actor: Actor,
-    id: string,
-    action: `key.${string}`,
-    work: (
-      mutation: Mutation,
-      key: ApiKey,
-      now: number,
-    ) => Promise<ReturnType<typeof fieldChanges> | undefined>,
-  ): Promise<ApiKey> {
-    return mutate(this.#database, actor, async mutation => {
-      const locked = await lockApiKey(mutation.trx, id)
-      if (!locked) throw new NotFound('key', id)
-      mutation.found(keyVersion(locked.key))
-      const changes = await work(mutation, locked.key, locked.now)
-      if (changes === undefined) return locked.key
-      const { tenantId } = locked.key
-      mutation.record({ action, targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
-      return getKey(mutation.trx, id)
-    })
   }
 
   async #addSecret(trx: Handle, keyId: string): Promise<IssuedSecret> {
@@ -271,21 +244,4 @@ async function check(
   const models = limits.tenant.models ?? (await registeredModels(trx))
   const faults = keyFaults(settings, given, { ...limits, models })
   if (faults.length > 0) throw new Invalid(faults)
-}
-
-async function getKey(db: Handle, id: string): Promise<ApiKey> {
-  const key = await findApiKey(db, id)
-  if (!key) throw new NotFound('key', id)
-  return key
-}
-
-async function getTenant(db: Handle, id: string): Promise<Tenant> {
-  const tenant = await findTenant(db, id)
-  if (!tenant) throw new NotFound('tenant', id)
-  return tenant
-}
-
-function refuseRevoked(key: ApiKey): void {
-  if (key.revokedAt)
-    throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
 }

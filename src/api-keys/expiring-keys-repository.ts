@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { SPAN_BITS } from '../database/spans.ts'
+import { endsWithin } from './key-state-repository.ts'
 
 /** Keys that have not ended, by how soon they will. */
 export interface ExpiringCounts {
@@ -18,9 +19,9 @@ export async function countExpiring(db: Handle): Promise<ExpiringCounts> {
       count(*) FILTER (WHERE soon AND last_used_on >= (now() AT TIME ZONE 'UTC')::date - 7) AS used
     FROM generate_series((SELECT min(seq) FROM api_keys) >> ${bits}, (SELECT max(seq) FROM api_keys) >> ${bits}) AS span
     CROSS JOIN LATERAL (
-      SELECT last_used_on, expires_at <= now() + interval '7 days' AS soon FROM api_keys
+      SELECT last_used_on, ${endsWithin('api_keys', '7 days')} AS soon FROM api_keys
       WHERE seq >> ${bits} = span AND seq >= span << ${bits} AND seq < (span + 1) << ${bits}
-        AND expires_at > now() AND expires_at <= now() + interval '30 days' AND revoked_at IS NULL OFFSET 0
+        AND ${endsWithin('api_keys', '30 days')} OFFSET 0
     ) AS found`.execute(db)
   const [row] = rows
   if (!row) throw new Error('the count of expiring keys has no row')

@@ -7,17 +7,12 @@ import { readInstallation } from '../installation/installation.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
-import { type ApiKeySettings, randomId } from './api-key.ts'
+import { randomId } from './api-key.ts'
 import { insertApiKeys } from './api-key-repository.ts'
 import { findImported, insertImported, type StoredImport } from './imported-client-repository.ts'
 import { type ImportedHash, parseHash } from './imported-hash.ts'
-import {
-  defaultKeySettings,
-  type KeyPatch,
-  keyFaults,
-  longestLifetime,
-  patchedSettings,
-} from './key-settings.ts'
+import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
+import { type ApiKeySettings, defaultKeySettings, type KeyPatch, patchedSettings } from './key-settings.ts'
 
 /** A client as another system had it. */
 export interface ClientToImport {
@@ -127,7 +122,10 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
     if ('fault' in hash) faults.push({ pointer: '/hash', message: hash.fault })
     const tenant = tenants.get(tenantId)
     const longest = longestLifetime(policy, tenant ?? null)
-    const settings = patchedSettings(defaultKeySettings(longest, now), { name: clientId, ...given })
+    const settings = patchedSettings(defaultKeySettings(latestEnd(longest, now)), {
+      name: clientId,
+      ...given,
+    })
     if (!tenant) faults.push({ pointer: '/tenant', message: 'is no tenant' })
     else {
       const limits = { tenant, policy, now, models: tenant.models ?? models }

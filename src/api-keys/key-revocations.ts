@@ -1,8 +1,7 @@
 import { type Actor, type FieldChanges, fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
-import { NotFound } from '../errors.ts'
-import { findTenant } from '../tenants/tenant-repository.ts'
+import { getTenant } from '../tenants/tenants.ts'
 import type { ApiKey } from './api-key.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { countUnrevoked, findUnrevoked, setRevoked } from './key-revocation-repository.ts'
@@ -69,5 +68,5 @@ export function revocationChanges({ tier, models, adapters }: ApiKey, reason: st
 }
 
 async function requireTenant(db: Handle, { tenantId }: KeyFilter): Promise<void> {
-  if (tenantId !== undefined && !(await findTenant(db, tenantId))) throw new NotFound('tenant', tenantId)
+  if (tenantId !== undefined) await getTenant(db, tenantId)
 }

@@ -1,127 +1,81 @@
-import type { Fault } from '../errors.ts'
-import type { Policy } from '../installation/policy.ts'
-import { type LabelsPatch, labelFaults, mergedLabels } from '../tenants/labels.ts'
-import { type MergePatch, merged } from '../tenants/merge-patch.ts'
-import type { Tenant } from '../tenants/tenant.ts'
-import type { ApiKey, ApiKeySettings } from './api-key.ts'
+import { nulls, type Patch, patched, type Settings, type Values } from '../tenants/setting.ts'
 
-/** How long a credential may live at the most, and who says so. */
-export interface LongestLifetime {
-  seconds: number
-  /** Whether it may have no end at all. */
-  unending: boolean
-  whose: 'policy' | 'tenant'
-}
+/** What a key may be set to. Rights narrow the tenant's, and null takes the tenant's as it is. */
+export const KEY_SETTINGS = {
+  name: {
+    form: { kind: 'text', longest: 200 },
+    option: { flag: '--name <text>', help: 'for people; need not be unique' },
+  },
+  description: {
+    form: { kind: 'text', longest: 1000 },
+    option: { flag: '--description <text>', help: 'what it is for' },
+  },
+  tier: {
+    form: { kind: 'name', of: 'tier' },
+    whenNull: "the tenant's",
+    right: true,
+    option: { flag: '--tier <name>', help: "a tier of the tenant's allowed ones" },
+  },
+  scopes: {
+    form: { kind: 'list', of: 'scope' },
+    right: true,
+    option: { flag: '--scope <name>', help: "a scope of the tenant's" },
+  },
+  models: {
+    form: { kind: 'registered', of: 'model' },
+    whenNull: "the tenant's",
+    right: true,
+    option: { flag: '--model <name>', help: "a base model of the tenant's" },
+    emptied: { flag: '--no-model', help: 'no base model at all' },
+  },
+  adapters: {
+    form: { kind: 'registered', of: 'adapter' },
+    whenNull: "the tenant's",
+    right: true,
+    option: { flag: '--adapter <name>', help: "an adapter of the tenant's" },
+    emptied: { flag: '--no-adapter', help: 'no adapter at all' },
+  },
+  audiences: {
+    form: { kind: 'list', of: 'audience' },
+    whenNull: "the tenant's",
+    right: true,
+    option: { flag: '--audience <name>', help: "an audience of the tenant's; the first is the default" },
+  },
+  tokenTtlSeconds: {
+    form: { kind: 'whole-number', min: 60, max: 3600 },
+    whenNull: "the tenant's",
+    right: true,
+    option: { flag: '--token-ttl-seconds <n>', help: 'longest lifetime of its tokens' },
+  },
+  expiresAt: {
+    form: { kind: 'instant' },
+    whenNull: 'never',
+    details: 'null: never, where the policy allows it.',
+    option: {
+      flag: '--expires-at <time>',
+      help: 'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+    },
+  },
+  labels: {
+    form: { kind: 'labels' },
+    option: { flag: '--label <name=value>', help: 'a label of your own' },
+  },
+} as const satisfies Settings
 
-/** The lesser of the policy's and the tenant's. */
-export function longestLifetime(
-  policy: Policy,
-  tenant: Pick<Tenant, 'maxKeyLifetimeSeconds'> | null,
-): LongestLifetime {
-  const own = tenant?.maxKeyLifetimeSeconds ?? null
-  if (own === null || (own > policy.maxKeyLifetimeSeconds && !policy.unendingKeysAllowed)) {
-    return { seconds: policy.maxKeyLifetimeSeconds, unending: policy.unendingKeysAllowed, whose: 'policy' }
-  }
-  return { seconds: Math.min(own, policy.maxKeyLifetimeSeconds), unending: false, whose: 'tenant' }
-}
+export type ApiKeySettings = Values<typeof KEY_SETTINGS>
 
-/** The settings of a key about which nothing was said: all that its tenant has, for as long as it may live. */
-export function defaultKeySettings(longest: LongestLifetime, now: number): ApiKeySettings {
-  return { ...DEFAULTS, expiresAt: new Date(now + longest.seconds * 1000) }
-}
+/** A change to a key. Of its fields the end alone means something by null: never. */
+export type KeyPatch = Patch<typeof KEY_SETTINGS>
 
-const DEFAULTS: Omit<ApiKeySettings, 'expiresAt'> = {
+/** The settings of a key about which nothing was said: all that its tenant has, until `expiresAt`. */
+export const defaultKeySettings = (expiresAt: Date | null): ApiKeySettings => ({
+  ...nulls(KEY_SETTINGS),
   name: '',
   description: '',
   labels: {},
-  tier: null,
   scopes: ['inference'],
-  models: null,
-  adapters: null,
-  audiences: null,
-  tokenTtlSeconds: null,
-}
+  expiresAt,
+})
 
-/** A minute's grace, so that "365 days from now" by the caller's clock is not refused by ours. */
-const CLOCK_GRACE_MS = 60_000
-
-/** What a key's settings are held against. `models` is what the tenant's models come to now. */
-export interface KeyLimits {
-  tenant: Tenant
-  models: readonly string[]
-  policy: Policy
-  now: number
-}
-
-/**
- * Where the settings ask for more than the tenant has or the policy allows. Only fields that `given` names are held
- * against the tenant: narrowing a tenant must not make the next rename of a key fail.
- */
-export function keyFaults(
-  settings: ApiKeySettings,
-  given: Partial<Record<keyof ApiKeySettings, unknown>>,
-  { tenant, models, policy, now }: KeyLimits,
-): Fault[] {
-  const faults: Fault[] = labelFaults(settings.labels)
-  const beyond = (pointer: string, list: readonly string[] | null, ceiling: readonly string[]) => {
-    if (list === null) return
-    if (new Set(list).size < list.length)
-      faults.push({ pointer, message: 'must not name the same entry twice' })
-    for (const [index, entry] of list.entries()) {
-      if (!ceiling.includes(entry)) {
-        faults.push({
-          pointer: `${pointer}/${index}`,
-          message: `is not granted to the tenant "${tenant.id}": "${entry}"`,
-        })
-      }
-    }
-  }
-  if (given.scopes !== undefined) beyond('/scopes', settings.scopes, tenant.scopes)
-  if (given.models !== undefined) beyond('/models', settings.models, models)
-  if (given.adapters !== undefined) beyond('/adapters', settings.adapters, tenant.adapters)
-  if (given.audiences !== undefined) beyond('/audiences', settings.audiences, tenant.audiences)
-  if (given.tier !== undefined && settings.tier !== null && !tenant.allowedTiers.includes(settings.tier)) {
-    faults.push({
-      pointer: '/tier',
-      message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}`,
-    })
-  }
-  if (given.expiresAt !== undefined)
-    faults.push(...expiryFaults(settings.expiresAt, longestLifetime(policy, tenant), now))
-  return faults
-}
-
-/** `now` in epoch milliseconds. */
-export function expiryFaults(
-  expiresAt: Date | null,
-  { seconds, unending, whose }: LongestLifetime,
-  now: number,
-): Fault[] {
-  const pointer = '/expires_at'
-  if (expiresAt === null) {
-    if (unending) return []
-    const why =
-      whose === 'policy' ? 'the policy allows nothing unending' : 'the tenant has a longest lifetime'
-    return [{ pointer, message: `must not be null: ${why}` }]
-  }
-  if (expiresAt.getTime() <= now) return [{ pointer, message: 'must be in the future' }]
-  if (expiresAt.getTime() <= now + seconds * 1000 + CLOCK_GRACE_MS) return []
-  return [
-    { pointer, message: `must be at most ${seconds} seconds from now, the ${whose}'s longest lifetime` },
-  ]
-}
-
-/** A change to a key. Of its fields the end alone means something by null: never. */
-export type KeyPatch = MergePatch<Omit<ApiKeySettings, 'labels'>> & { labels?: LabelsPatch }
-
-export function patchedSettings(settings: ApiKeySettings, patch: KeyPatch): ApiKeySettings {
-  const { labels, ...rest } = patch
-  const after = merged(settings, rest, { ...DEFAULTS, expiresAt: null })
-  return { ...after, labels: mergedLabels(settings.labels, labels) }
-}
-
-export function settingsOf(key: ApiKey): ApiKeySettings {
-  const { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt } =
-    key
-  return { name, description, labels, tier, scopes, models, adapters, audiences, tokenTtlSeconds, expiresAt }
-}
+export const patchedSettings = (before: ApiKeySettings, patch: KeyPatch): ApiKeySettings =>
+  patched(KEY_SETTINGS, before, patch, defaultKeySettings(null))

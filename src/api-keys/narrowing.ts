@@ -1,9 +1,8 @@
 import { Forbidden } from '../errors.ts'
 import { effectiveTier } from '../tenants/rights.ts'
+import { entriesOf, snakeCase } from '../tenants/setting.ts'
 import type { Tenant } from '../tenants/tenant.ts'
-import type { ApiKeySettings } from './api-key.ts'
-
-const LISTS = ['models', 'adapters', 'audiences'] as const
+import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 
 /**
  * For those who may only narrow: each setting of the key yields what it did, or less. `null` is all that the tenant
@@ -17,25 +16,23 @@ export function refuseWidening(
   priorities: ReadonlyMap<string, number>,
 ): void {
   const priority = (key: ApiKeySettings) => priorities.get(effectiveTier(tenant, key)) ?? 0
-  const wider = [
-    ...(isWider(before.scopes, after.scopes) ? ['scopes'] : []),
-    ...LISTS.filter(field => isWider(before[field], after[field])),
+  const wider = entriesOf(KEY_SETTINGS).filter(([name, { form }]) => {
+    if (form.kind === 'text' || form.kind === 'labels') return false
     // vLLM's scale: lower is sooner.
-    ...(after.tier !== before.tier && priority(after) < priority(before) ? ['tier'] : []),
-    ...(exceeds(before.tokenTtlSeconds, after.tokenTtlSeconds) ? ['token_ttl_seconds'] : []),
-    ...(exceeds(before.expiresAt?.getTime() ?? null, after.expiresAt?.getTime() ?? null)
-      ? ['expires_at']
-      : []),
-  ]
+    if (name === 'tier') return after.tier !== before.tier && priority(after) < priority(before)
+    return isWider(before[name], after[name])
+  })
   if (wider.length === 0) return
-  throw new Forbidden(`This may only narrow a key, and would widen its ${wider.join(', ')}.`)
+  const names = wider.map(([name]) => snakeCase(name)).join(', ')
+  throw new Forbidden(`This may only narrow a key, and would widen its ${names}.`)
 }
 
-function isWider(before: readonly string[] | null, after: readonly string[] | null): boolean {
+/** null: no bound of its own. What is of no kind that is known here counts as wider once it differs. */
+function isWider(before: unknown, after: unknown): boolean {
   if (before === null) return false
-  return after === null || after.some(entry => !before.includes(entry))
+  if (after === null) return true
+  if (Array.isArray(before) && Array.isArray(after)) return after.some(entry => !before.includes(entry))
+  if (typeof before === 'number' && typeof after === 'number') return after > before
+  if (before instanceof Date && after instanceof Date) return after > before
+  return JSON.stringify(before) !== JSON.stringify(after)
 }
-
-/** null: no bound of its own. */
-const exceeds = (before: number | null, after: number | null): boolean =>
-  before !== null && (after === null || after > before)

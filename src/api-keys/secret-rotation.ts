@@ -1,7 +1,8 @@
 import type { Handle } from '../database/database.ts'
 import { Conflict } from '../errors.ts'
-import { type ApiKey, secretState, usableSecrets } from './api-key.ts'
+import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import { setSecretEnd } from './api-key-repository.ts'
+import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
 
 /** Which of two live secrets a rotation ends at once; null: there must be room for one more. */
 export type Replace = 'oldest' | 'newest' | null
@@ -20,7 +21,8 @@ export async function endOlderSecrets(
 ): Promise<{ id: string; endsAt: string }[]> {
   const live = usableSecrets(key, now)
   if (live.length >= MAX_LIVE_SECRETS && replace === null) {
-    const states = live.map(secret => `${secret.id} (${secretState(secret, key, now)})`).join(' and ')
+    const stateOf = (secret: ApiKeySecret) => secretState(secretTerm(secret), keyTerm(key), now)
+    const states = live.map(secret => `${secret.id} (${stateOf(secret)})`).join(' and ')
     throw new Conflict(
       'two_live_secrets',
       `The key has two live secrets, ${states}: say which one ends now with "replace": "oldest" or "newest", or revoke one.`,

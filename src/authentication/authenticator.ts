@@ -1,6 +1,7 @@
 import { parseCredential } from '../api-keys/api-key.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
-import type { Directory, SecretSnapshot } from '../directory/directory.ts'
+import { type Obstacle, obstacleTo } from '../api-keys/key-state.ts'
+import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
 import { type EffectiveRights, knownRights } from '../tenants/rights.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
@@ -25,15 +26,7 @@ export interface Caller {
 }
 
 /** Nobody is told which it was; the log is. */
-type Unauthentic =
-  | 'malformed'
-  | 'unknown'
-  | 'client_mismatch'
-  | 'wrong_secret'
-  | 'secret_revoked'
-  | 'secret_ended'
-  | 'key_revoked'
-  | 'key_expired'
+type Unauthentic = 'malformed' | 'unknown' | 'client_mismatch' | 'wrong_secret' | Exclude<Obstacle, Barred>
 /** The credential is right, so its owner is told. */
 type Barred = 'tenant_suspended' | 'key_disabled'
 
@@ -44,9 +37,6 @@ export type Refusal = { ok: false; keyId?: string } & (
   /** Too many keys that nobody has came from the same address: this one was not looked up. */
   | { kind: 'limited'; reason: 'too_many_failures'; retryAfterSeconds: number }
 )
-
-/** With less than this left there is no whole second to issue a token for. */
-const SHORTEST_REST_MS = 1000
 
 /** Answers whose a presented API key is. A refusal is a value; only a fault of ours is thrown. */
 export class Authenticator {
@@ -87,7 +77,7 @@ export class Authenticator {
     const found = this.#directory.find(names) ?? (await this.#lookUp(names, source))
     if (found && 'ok' in found) return found
     const now = this.#now()
-    const answer = found ? judge(found, credential.clientId, now) : unauthentic('unknown', `key_${parts.id}`)
+    const answer = found ? assess(found, credential.clientId, now) : unauthentic('unknown', `key_${parts.id}`)
     this.#note(answer, found, now, names[0])
     return answer
   }
@@ -103,7 +93,7 @@ export class Authenticator {
     if (checked.kind === 'limited') return limited(checked.retryAfterSeconds)
     const { kind, found } = checked
     const now = this.#now()
-    const answer = kind === 'wrong' ? unauthentic('wrong_secret', found.keyId) : judge(found, undefined, now)
+    const answer = kind === 'wrong' ? unauthentic('wrong_secret', found.keyId) : assess(found, undefined, now)
     this.#note(answer, found, now)
     return answer
   }
@@ -120,7 +110,7 @@ export class Authenticator {
       allowance.giveBack()
       throw fault
     })
-    if (found && !found.keyRevoked && !found.secretRevoked) allowance.giveBack()
+    if (found && !isRevoked(found)) allowance.giveBack()
     return found
   }
 
@@ -139,18 +129,17 @@ export class Authenticator {
 }
 
 /** What is known of a secret, held against who it is presented for and when. `now` in epoch milliseconds. */
-export function judge(found: SecretSnapshot, clientId: string | undefined, now: number): Authentication {
+export function assess(found: SecretSnapshot, clientId: string | undefined, now: number): Authentication {
   const { keyId } = found
-  const over = (end: number | null) => end !== null && end - now < SHORTEST_REST_MS
   if (clientId !== undefined && clientId !== keyId && clientId !== found.tenantId)
     return unauthentic('client_mismatch', keyId)
-  if (found.keyRevoked) return unauthentic('key_revoked', keyId)
-  if (found.secretRevoked) return unauthentic('secret_revoked', keyId)
-  if (over(found.keyExpiresAt)) return unauthentic('key_expired', keyId)
-  if (over(found.secretEndsAt)) return unauthentic('secret_ended', keyId)
-  if (found.tenantSuspended) return { ok: false, kind: 'barred', reason: 'tenant_suspended', keyId }
-  if (found.keyDisabled) return { ok: false, kind: 'barred', reason: 'key_disabled', keyId }
-  const ends = [found.keyExpiresAt, found.secretEndsAt].filter(end => end !== null)
+  const secret = { revoked: found.secretRevoked, endsAt: found.secretEndsAt }
+  const key = { revoked: found.keyRevoked, endsAt: found.keyExpiresAt, disabled: found.keyDisabled }
+  const obstacle = obstacleTo(secret, key, { suspended: found.tenantSuspended }, now)
+  if (obstacle === 'tenant_suspended' || obstacle === 'key_disabled')
+    return { ok: false, kind: 'barred', reason: obstacle, keyId }
+  if (obstacle) return unauthentic(obstacle, keyId)
+  const ends = [key.endsAt, secret.endsAt].filter(end => end !== null)
   return {
     ok: true,
     caller: {

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { LRUCache } from 'lru-cache'
 import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
 import { dummyBcryptHash, matchesBcrypt, matchesSha256 } from '../api-keys/imported-hash.ts'
-import type { Directory, SecretSnapshot } from '../directory/directory.ts'
+import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
 import type { Clock } from '../system/clock.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
 import { Lanes } from '../system/lanes.ts'
@@ -75,7 +75,7 @@ export class ImportedSecrets {
     const known = found ?? (await this.#lookUp(clientId, secret))
     if (!known) return { kind: 'unknown' }
     // Looked up, as a client of nobody is: that took one comparison, and another one would tell the two apart.
-    if (known.keyRevoked || known.secretRevoked) return { kind: 'revoked', found: known }
+    if (isRevoked(known)) return { kind: 'revoked', found: known }
     return { kind: (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong', found: known }
   }
 

@@ -60,9 +60,8 @@ export function instantOrNever(field: string, flags: string, description: string
   }))
 }
 
-export function labels(): FieldOption {
-  const description = 'a label of your own (repeatable)'
-  const option = new FieldOption('--label <name=value>', description, ['labels'], (pairs: string[]) => ({
+export function labels(flags: string, description: string): FieldOption {
+  const option = new FieldOption(flags, `${description} (repeatable)`, ['labels'], (pairs: string[]) => ({
     labels: Object.fromEntries(pairs.map(splitLabel)),
   }))
   return option.argParser(collect)

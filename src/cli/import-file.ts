@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises'
+import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { CliError, EXIT } from './exit-codes.ts'
+import { fieldsOf } from './setting-options.ts'
 
 /** Files of clients to import: NDJSON, or CSV (RFC 4180) with a header line. */
 
 /** Columns whose cells are lists, separated by spaces. */
-const LISTS = new Set(['scopes', 'models', 'adapters', 'audiences'])
-const NUMBERS = new Set(['token_ttl_seconds'])
+const LISTS = new Set([...fieldsOf(KEY_SETTINGS, 'list'), ...fieldsOf(KEY_SETTINGS, 'registered')])
+const NUMBERS = new Set(fieldsOf(KEY_SETTINGS, 'whole-number'))
 
 export async function readClients(file: string): Promise<string> {
   try {

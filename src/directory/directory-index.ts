@@ -1,8 +1,10 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import { bcryptCost, type ImportedHash } from '../api-keys/imported-hash.ts'
-import { type Catalogue, effectiveTier, type KeyRights, type TenantRights } from '../tenants/rights.ts'
+import { isOver } from '../api-keys/key-state.ts'
+import { type Catalogue, effectiveTier, type KeyRights } from '../tenants/rights.ts'
+import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
-import type { KeyStanding } from './key-standing.ts'
+import { type KeyStanding, standingOf } from './key-standing.ts'
 
 /** A key with the secrets that still open something. Instants are epoch milliseconds. */
 export interface KnownKey {
@@ -109,7 +111,7 @@ export class DirectoryIndex {
     const key = this.#keys.get(keyId)
     const tenant = key && this.#tenants.get(key.tenantId)
     if (!tenant) return undefined
-    return tenant.suspended ? 'tenant_suspended' : key.disabled ? 'key_disabled' : 'good'
+    return standingOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
   }
 
   /** What is known of the secret, and for how long its tenant lets that stand. */
@@ -187,9 +189,9 @@ export class DirectoryIndex {
 
   /** Makes room: what has ended by `now` (epoch milliseconds) opens nothing again unless it is changed. */
   removeEnded(now: number): void {
-    const past = (end: number | null) => end !== null && end <= now
     for (const key of this.#keys.values()) {
-      if (past(key.expiresAt) || key.secrets.every(({ endsAt }) => past(endsAt))) this.remove(key.id)
+      if (isOver(key.expiresAt, now) || key.secrets.every(({ endsAt }) => isOver(endsAt, now)))
+        this.remove(key.id)
     }
   }
 

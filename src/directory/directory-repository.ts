@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
@@ -20,7 +21,6 @@ import {
   toCatalogue,
   toKey,
   toTenant,
-  usable,
 } from './known-repository.ts'
 
 /** How the directory is read. Each read is one statement, and so of one moment, through any pooler. */
@@ -75,7 +75,7 @@ export async function recentKeyPage(
 }
 
 const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
-  sql`${usable} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
+  sql`${isUsable('k')} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
 
 /** When a secret of the key was last used, or made, in epoch milliseconds. */
 const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
@@ -84,7 +84,7 @@ const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at
 /** Whether there are more usable keys than `limit`. */
 export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolean> {
   const { rows } = await sql<{ count: number }>`SELECT count(*)::int AS count FROM (
-    SELECT FROM api_keys AS k WHERE ${usable} LIMIT ${limit + 1}) AS bounded`.execute(db)
+    SELECT FROM api_keys AS k WHERE ${isUsable('k')} LIMIT ${limit + 1}) AS bounded`.execute(db)
   return (rows[0]?.count ?? 0) > limit
 }
 
@@ -95,7 +95,7 @@ export async function lastUsePage(
 ): Promise<ReadPage<number>> {
   const { rows } = await sql<{ seq: string; used: number }>`
     SELECT k.seq, ${lastUse} AS used FROM api_keys AS k
-    WHERE ${usable} AND k.seq > ${page.after}::bigint ORDER BY k.seq LIMIT ${page.limit}`.execute(db)
+    WHERE ${isUsable('k')} AND k.seq > ${page.after}::bigint ORDER BY k.seq LIMIT ${page.limit}`.execute(db)
   return { items: rows.map(row => row.used), last: rows.at(-1)?.seq }
 }
 
@@ -123,7 +123,7 @@ export async function readUpdate(
   const ids = (kind: Change['kind']) => changes.flatMap(change => (change.kind === kind ? change.id : []))
   const [keyIds, tenantIds] = [ids('key'), ids('tenant')]
   const { rows } = await sql<{ keys: KeyRow[]; tenants: TenantRow[]; catalogue: CatalogueRow }>`
-    SELECT ${listOf(selectKeys(sql`${usable} AND k.id = ANY (${keyIds}::text[])`))} AS keys,
+    SELECT ${listOf(selectKeys(sql`${isUsable('k')} AND k.id = ANY (${keyIds}::text[])`))} AS keys,
       ${listOf(selectTenants(sql`t.id = ANY (${tenantIds}::text[])`))} AS tenants,
       ${catalogueJson} AS catalogue`.execute(db)
   const row = onlyRow(rows)

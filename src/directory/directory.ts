@@ -1,6 +1,7 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
-import type { Catalogue, KeyRights, TenantRights } from '../tenants/rights.ts'
+import type { Catalogue, KeyRights } from '../tenants/rights.ts'
+import type { TenantRights } from '../tenants/tenant-settings.ts'
 
 /** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {
@@ -21,6 +22,10 @@ export interface SecretSnapshot {
   tenantRights: TenantRights
   catalogue: Catalogue
 }
+
+/** Whether the secret opens nothing, whatever the time is: it or its key was revoked. */
+export const isRevoked = ({ keyRevoked, secretRevoked }: SecretSnapshot): boolean =>
+  keyRevoked || secretRevoked
 
 /** Finds what is known of a secret by its digests under our peppers (`KeyDigests.names`). */
 export interface Directory {

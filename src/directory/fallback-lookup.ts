@@ -7,7 +7,7 @@ import type { Clock } from '../system/clock.ts'
 import { inTime } from '../system/deadline.ts'
 import type { NamedKey } from '../system/secret.ts'
 import { ChangedObjects } from './changed-objects.ts'
-import type { SecretSnapshot } from './directory.ts'
+import { isRevoked, type SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import { type LookedUp, lookUpSecrets } from './directory-repository.ts'
 import { NegativeAnswers } from './negative-answers.ts'
@@ -189,8 +189,7 @@ export class FallbackLookup {
   }
 
   #answerFound(question: Question, { snapshot, key }: LookedUp): void {
-    const revoked = snapshot.keyRevoked || snapshot.secretRevoked
-    if (revoked) this.#noteNegative(question, snapshot)
+    if (isRevoked(snapshot)) this.#noteNegative(question, snapshot)
     else if (key) this.#copy.remember(key)
     this.counts.found++
     question.resolve(snapshot)

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
-import type { KeyStanding } from './key-standing.ts'
+import { type KeyStanding, standingOf } from './key-standing.ts'
 
 /** How keys stand, by id, as of one moment. A key that is not there is missing in the answer. */
 export async function readStandings(
@@ -12,10 +12,5 @@ export async function readStandings(
       t.suspended_at IS NOT NULL AS suspended
     FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id
     WHERE k.id = ANY (${[...keyIds]}::text[])`.execute(db)
-  return new Map(
-    rows.map(({ id, revoked, disabled, suspended }) => [
-      id,
-      revoked ? 'revoked' : suspended ? 'tenant_suspended' : disabled ? 'key_disabled' : 'good',
-    ]),
-  )
+  return new Map(rows.map(row => [row.id, standingOf(row)]))
 }

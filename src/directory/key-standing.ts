@@ -6,3 +6,10 @@ export interface TokenHolder {
   keyId: string
   tenantId: string
 }
+
+/** The gravest first. That a key has ended does not matter here: no token for it outlives it. */
+export function standingOf(key: { revoked: boolean; suspended: boolean; disabled: boolean }): KeyStanding {
+  if (key.revoked) return 'revoked'
+  if (key.suspended) return 'tenant_suspended'
+  return key.disabled ? 'key_disabled' : 'good'
+}

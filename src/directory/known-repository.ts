@@ -1,8 +1,13 @@
 import { type RawBuilder, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
+import { isUsableSecret } from '../api-keys/key-state-repository.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
+import { rightsAmong, type Settings } from '../tenants/setting.ts'
+import { type ColumnsRead, columnsOf, fromColumns } from '../tenants/setting-columns.ts'
+import { TENANT_SETTINGS } from '../tenants/tenant-settings.ts'
 import type { KnownKey, KnownTenant } from './directory-index.ts'
 
 /**
@@ -10,8 +15,13 @@ import type { KnownKey, KnownTenant } from './directory-index.ts'
  * that one statement can bring several kinds: instants in epoch milliseconds, digests in base64.
  */
 
+const KEY_RIGHTS = rightsAmong(KEY_SETTINGS)
+const TENANT_RIGHTS = rightsAmong(TENANT_SETTINGS)
+
+const columns = (table: string, settings: Settings) =>
+  sql.join(columnsOf(settings).map(column => sql.ref(`${table}.${column}`)))
+
 export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(column)}) * 1000)::float8`
-const notPast = (column: string) => sql`(${sql.ref(column)} IS NULL OR ${sql.ref(column)} > now())`
 
 /** What a secret `s` is found by: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
@@ -20,20 +30,16 @@ export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
     k.disabled_at IS NOT NULL AS disabled,
-    json_build_array(k.tier, k.scopes, k.audiences, k.token_ttl_seconds,
+    json_build_array(${columns('k', KEY_RIGHTS)},
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
     (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash) ORDER BY s.seq)
-      FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.revoked_at IS NULL AND ${notPast('s.ends_at')}) AS secrets
+      FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
-
-/** Neither revoked nor expired. */
-export const usable = sql`k.revoked_at IS NULL AND ${notPast('k.expires_at')}`
 
 /** `which` is a condition on `t`, and what may follow one. */
 export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`
-  SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.staleness_seconds, t.tier, t.scopes, t.audiences,
-    t.token_ttl_seconds,
+  SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.staleness_seconds, ${columns('t', TENANT_RIGHTS)},
     (SELECT json_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = t.id) AS allowed_tiers,
     CASE WHEN t.models_limited THEN ${grantedNames('tenant', sql.ref('t.id'), 'model')} END AS models,
     ${grantedNames('tenant', sql.ref('t.id'), 'adapter')} AS adapters
@@ -66,14 +72,10 @@ export interface KeyRow {
     | null
 }
 
-export interface TenantRow {
+export interface TenantRow extends ColumnsRead<typeof TENANT_RIGHTS> {
   id: string
   suspended: boolean
   staleness_seconds: number | null
-  tier: string
-  scopes: string[]
-  audiences: string[]
-  token_ttl_seconds: number | null
   allowed_tiers: string[]
   models: string[] | null
   adapters: string[]
@@ -98,6 +100,12 @@ export const toKey = (row: KeyRow): KnownKey => ({
   })),
 })
 
+/** The rights of a key by name, in the order that `selectKeys` has them in. */
+interface KeyRightsRow extends ColumnsRead<typeof KEY_RIGHTS> {
+  models: string[] | null
+  adapters: string[] | null
+}
+
 /** Different rights that are shared. Beyond it the least recently read are parsed again. */
 const MOST_RIGHTS = 10_000
 const rightsByText = new LRUCache<string, KeyRights>({ max: MOST_RIGHTS })
@@ -106,8 +114,11 @@ const rightsByText = new LRUCache<string, KeyRights>({ max: MOST_RIGHTS })
 function toRights(text: string): KeyRights {
   const known = rightsByText.get(text)
   if (known) return known
-  const [tier, scopes, audiences, tokenTtlSeconds, models, adapters] = JSON.parse(text)
-  const rights: KeyRights = { tier, scopes, audiences, tokenTtlSeconds, models, adapters }
+  const values = JSON.parse(text)
+  const names = [...columnsOf(KEY_RIGHTS), 'models', 'adapters']
+  const row = Object.fromEntries(names.map((name, place) => [name, values[place]])) as KeyRightsRow
+  const { models, adapters } = row
+  const rights: KeyRights = { ...fromColumns(KEY_RIGHTS, row), models, adapters }
   rightsByText.set(text, rights)
   return rights
 }
@@ -117,13 +128,10 @@ export const toTenant = (row: TenantRow): KnownTenant => ({
   suspended: row.suspended,
   stalenessSeconds: row.staleness_seconds,
   rights: {
-    tier: row.tier,
+    ...fromColumns(TENANT_RIGHTS, row),
     allowedTiers: row.allowed_tiers,
-    scopes: row.scopes,
     models: row.models,
     adapters: row.adapters,
-    audiences: row.audiences,
-    tokenTtlSeconds: row.token_ttl_seconds,
   },
 })
 

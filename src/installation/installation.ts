@@ -7,7 +7,7 @@ import type { NamedKey } from '../system/secret.ts'
 import { POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
 import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
 import { type Policy, publishedAlgs } from './policy.ts'
-import { pepperInUse } from './secret-use.ts'
+import type { IsPepperInUse } from './secret-use.ts'
 
 export interface Installation {
   id: string
@@ -30,6 +30,7 @@ export interface InstallationInput {
   publishLeadSeconds: number
   tokenTtlSeconds: number
   stalenessSeconds: number
+  isPepperInUse: IsPepperInUse
 }
 
 /** This process must not serve this database. Each fault says what is wrong and what cures it. */
@@ -98,19 +99,17 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
 type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
 
 /** Needed: the one that is used, and of the rest those that this process lacks and something still depends on. */
-async function checkPeppers(trx: Handle, { peppers }: InstallationInput, row: InstallationRow) {
-  const lacking = lackingIds(row.pepper_checks, peppers)
-  const inUse = await Promise.all(lacking.map(async id => ((await pepperInUse(trx, id)) ? [id] : [])))
-  return reconcileSecrets('pepper', peppers, row.pepper_checks, [row.current_pepper, ...inUse.flat()])
+async function checkPeppers(trx: Handle, input: InstallationInput, row: InstallationRow) {
+  const lacking = lackingIds(row.pepper_checks, input.peppers)
+  const inUse = await Promise.all(lacking.map(async id => ((await input.isPepperInUse(trx, id)) ? [id] : [])))
+  const needed = [row.current_pepper, ...inUse.flat()]
+  return reconcileSecrets('pepper', input.peppers, row.pepper_checks, needed)
 }
 
 async function checkEncryptionKeys(trx: Handle, { encryptionKeys }: InstallationInput, row: InstallationRow) {
   const rows = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
-  const inUse = rows.flatMap(key => key.encryption_key_id ?? [])
-  return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, [
-    row.current_encryption_key,
-    ...inUse,
-  ])
+  const needed = [row.current_encryption_key, ...rows.flatMap(key => key.encryption_key_id ?? [])]
+  return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, needed)
 }
 
 /** What a start may change in the record. */

@@ -7,12 +7,14 @@ import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
 import { ImportedClients } from '../api-keys/imported-clients.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { KeyRevocations } from '../api-keys/key-revocations.ts'
+import { secretsOnOtherPeppers } from '../api-keys/pepper-use-repository.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
 import { Refusals } from '../audit/refusals.ts'
 import type { Config } from '../config/config.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
+import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
@@ -27,6 +29,7 @@ export interface AdministrationParts {
   keys: ApiKeys
   keyRevocations: KeyRevocations
   expiring: ExpiringKeys
+  countOnOtherPeppers: CountOnOtherPeppers
   importedClients: ImportedClients
   adminTokens: AdminTokens
   auth: AdminAuth
@@ -51,6 +54,7 @@ export function buildAdministration(
     keys: new ApiKeys({ database, digests, random, tokenTtlSeconds: config.tokenTtlSeconds }),
     keyRevocations: new KeyRevocations({ database }),
     expiring: new ExpiringKeys({ database }),
+    countOnOtherPeppers: secretsOnOtherPeppers,
     importedClients: new ImportedClients({ database, random }),
     adminTokens,
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),

@@ -7,6 +7,7 @@ import { openInstallation } from '../installation/installation.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
 import type { Parts } from './parts.ts'
+import { isPepperInUse } from './pepper-use.ts'
 import { NotReady } from './readiness.ts'
 
 type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'policy' | 'signing'>
@@ -59,7 +60,7 @@ export class StartupChecks {
     const { config, issuer, storage, policy } = this.#parts
     const issuerMayMove = config.embedded && config.issuer === undefined
     const installation = await mutate(storage.database, SYSTEM, async ({ trx, record }) => {
-      const opened = await openInstallation(trx, { ...config, issuer, issuerMayMove })
+      const opened = await openInstallation(trx, { ...config, issuer, issuerMayMove, isPepperInUse })
       for (const warning of opened.warnings) this.#warnOnce(warning)
       const { id } = opened.installation
       if (opened.changes) record(installationEvent(id, opened.changes), { kind: 'installation', id })

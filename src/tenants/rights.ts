@@ -1,4 +1,4 @@
-import type { TenantSettings } from './tenant.ts'
+import type { TenantRights } from './tenant-settings.ts'
 
 /** What a key may be set to: each list narrows its tenant's, null takes the tenant's as it is. */
 export interface KeyRights {
@@ -9,11 +9,6 @@ export interface KeyRights {
   audiences: readonly string[] | null
   tokenTtlSeconds: number | null
 }
-
-export type TenantRights = Pick<
-  TenantSettings,
-  'tier' | 'allowedTiers' | 'scopes' | 'models' | 'adapters' | 'audiences' | 'tokenTtlSeconds'
->
 
 /** What the installation knows beside the two: priorities by tier, registered base models, the longest lifetime. */
 export interface Catalogue {

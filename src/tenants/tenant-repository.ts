@@ -2,26 +2,17 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import { grantedNames, replaceGrants } from './grant-repository.ts'
-import type { Tenant, TenantSettings } from './tenant.ts'
+import { columnsOf, fromColumns, toColumns } from './setting-columns.ts'
+import type { Tenant } from './tenant.ts'
+import { TENANT_SETTINGS, type TenantSettings } from './tenant-settings.ts'
 
 const tenantId = sql.ref('tenants.id')
 
 function selectTenants(db: Handle) {
   return db
     .selectFrom('tenants')
-    .select([
-      'id',
-      'seq',
-      'name',
-      'description',
-      'labels',
-      'suspended_at',
-      'tier',
-      'scopes',
-      'models_limited',
-    ])
-    .select(['audiences', 'token_ttl_seconds', 'staleness_seconds', 'max_key_lifetime_seconds'])
-    .select(['created_at', 'updated_at'])
+    .select(['id', 'seq', 'models_limited', 'suspended_at', 'created_at', 'updated_at'])
+    .select(columnsOf(TENANT_SETTINGS))
     .select([
       sql<string[]>`coalesce((SELECT array_agg(tier ORDER BY position) FROM tenant_tiers
         WHERE tenant_id = ${tenantId}), '{}')`.as('allowed_tiers'),
@@ -34,18 +25,10 @@ type Row = Awaited<ReturnType<ReturnType<typeof selectTenants>['executeTakeFirst
 
 const toTenant = (row: Row): Tenant => ({
   id: row.id,
-  name: row.name,
-  description: row.description,
-  labels: row.labels,
-  tier: row.tier,
+  ...fromColumns(TENANT_SETTINGS, row),
   allowedTiers: row.allowed_tiers,
-  scopes: row.scopes,
   models: row.models_limited ? row.models : null,
   adapters: row.adapters,
-  audiences: row.audiences,
-  tokenTtlSeconds: row.token_ttl_seconds,
-  stalenessSeconds: row.staleness_seconds,
-  maxKeyLifetimeSeconds: row.max_key_lifetime_seconds,
   suspendedAt: row.suspended_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
@@ -114,18 +97,7 @@ export async function deleteTenant(trx: Handle, id: string): Promise<void> {
 }
 
 function columns(settings: TenantSettings) {
-  return {
-    name: settings.name,
-    description: settings.description,
-    labels: JSON.stringify(settings.labels),
-    tier: settings.tier,
-    scopes: [...settings.scopes],
-    models_limited: settings.models !== null,
-    audiences: [...settings.audiences],
-    token_ttl_seconds: settings.tokenTtlSeconds,
-    staleness_seconds: settings.stalenessSeconds,
-    max_key_lifetime_seconds: settings.maxKeyLifetimeSeconds,
-  }
+  return { ...toColumns(TENANT_SETTINGS, settings), models_limited: settings.models !== null }
 }
 
 /** The constraint that the tier is an allowed one is checked at commit, so the order here is free. */

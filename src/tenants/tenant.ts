@@ -2,29 +2,7 @@ import { versionOf } from '../database/version.ts'
 import type { Fault } from '../errors.ts'
 import { labelFaults } from './labels.ts'
 import { jsonBytes, LONGEST_JSON } from './name.ts'
-
-/** What a tenant may be set to. Lists are ceilings: a key only ever narrows them. */
-export interface TenantSettings {
-  /** For people, not unique. */
-  name: string
-  description: string
-  labels: Record<string, string>
-  /** One of `allowedTiers`. */
-  tier: string
-  allowedTiers: readonly string[]
-  scopes: readonly string[]
-  /** null: every registered base model. */
-  models: readonly string[] | null
-  adapters: readonly string[]
-  /** The first is the default. */
-  audiences: readonly string[]
-  /** null: the policy's. */
-  tokenTtlSeconds: number | null
-  /** null: the policy's; 0: each exchange asks Postgres. */
-  stalenessSeconds: number | null
-  /** null: the policy's. For keys that are made or given another end from now on. */
-  maxKeyLifetimeSeconds: number | null
-}
+import type { TenantSettings } from './tenant-settings.ts'
 
 export interface Tenant extends TenantSettings {
   id: string
@@ -37,24 +15,6 @@ export const tenantState = (tenant: Pick<Tenant, 'suspendedAt'>): 'active' | 'su
   tenant.suspendedAt ? 'suspended' : 'active'
 
 export const tenantVersion = (tenant: Tenant): string => versionOf(tenant)
-
-/** The settings of a tenant about which nothing was said but its id. */
-export function defaultTenantSettings(id: string, audience: string): TenantSettings {
-  return {
-    name: id,
-    description: '',
-    labels: {},
-    tier: 'standard',
-    allowedTiers: [],
-    scopes: ['inference'],
-    models: null,
-    adapters: [],
-    audiences: [audience],
-    tokenTtlSeconds: null,
-    stalenessSeconds: null,
-    maxKeyLifetimeSeconds: null,
-  }
-}
 
 /** What the fields say against each other and against the size of a token; the form of each is checked at the edge. */
 export function tenantFaults(settings: TenantSettings): Fault[] {

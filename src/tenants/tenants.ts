@@ -5,16 +5,9 @@ import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { requireVersion } from '../database/version.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
-import { type LabelsPatch, mergedLabels } from './labels.ts'
-import { type MergePatch, merged } from './merge-patch.ts'
 import { knownModels } from './model-repository.ts'
-import {
-  defaultTenantSettings,
-  type Tenant,
-  type TenantSettings,
-  tenantFaults,
-  tenantVersion,
-} from './tenant.ts'
+import { patched, settingsOf } from './setting.ts'
+import { type Tenant, tenantFaults, tenantVersion } from './tenant.ts'
 import {
   deleteTenant,
   findTenant,
@@ -25,9 +18,13 @@ import {
   updateTenant,
   wasDeleted,
 } from './tenant-repository.ts'
+import {
+  defaultTenantSettings,
+  TENANT_SETTINGS,
+  type TenantPatch,
+  type TenantSettings,
+} from './tenant-settings.ts'
 import { tierPriorities } from './tier-repository.ts'
-
-export type TenantPatch = MergePatch<Omit<TenantSettings, 'labels'>> & { labels?: LabelsPatch }
 
 /** What goes with a tenant. */
 export interface Dependents {
@@ -54,9 +51,7 @@ export class Tenants {
 
   /** @throws {NotFound} */
   async get(id: string): Promise<Tenant> {
-    const tenant = await this.#database.read(db => findTenant(db, id))
-    if (!tenant) throw new NotFound('tenant', id)
-    return tenant
+    return this.#database.read(db => getTenant(db, id))
   }
 
   /** All, or the one of this id. */
@@ -67,7 +62,7 @@ export class Tenants {
   /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */
   async create(actor: Actor, id: string, given: TenantPatch): Promise<Tenant> {
     const defaults = defaultTenantSettings(id, this.#defaultAudience)
-    const settings = patched(defaults, { allowedTiers: null, ...given }, defaults)
+    const settings = changed(defaults, { allowedTiers: null, ...given }, defaults)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       if (await findTenant(trx, id)) {
         throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
@@ -96,8 +91,8 @@ export class Tenants {
       const { trx, record } = mutation
       const before = await lockTarget(mutation, id)
       const defaults = defaultTenantSettings(id, this.#defaultAudience)
-      const settings = patched(settingsOf(before), patch, defaults)
-      const changes = fieldChanges(settingsOf(before), settings)
+      const settings = changed(before, patch, defaults)
+      const changes = fieldChanges(settingsOf(TENANT_SETTINGS, before), settings)
       if (Object.keys(changes).length === 0) return before
       await check(trx, settings)
       await updateTenant(trx, id, settings)
@@ -126,7 +121,7 @@ export class Tenants {
       const tenant = await lockTarget(mutation, id)
       const { liveKeys } = await this.#deletable(trx, id, options)
       await deleteTenant(trx, id)
-      const changes = fieldChanges({ ...settingsOf(tenant), liveKeys }, undefined)
+      const changes = fieldChanges({ ...settingsOf(TENANT_SETTINGS, tenant), liveKeys }, undefined)
       record(
         { action: 'tenant.delete', targetKind: 'tenant', targetId: id, tenantId: id, changes },
         { kind: 'tenant', id },
@@ -169,7 +164,8 @@ export class Tenants {
   }
 }
 
-async function getTenant(db: Handle, id: string): Promise<Tenant> {
+/** @throws {NotFound} */
+export async function getTenant(db: Handle, id: string): Promise<Tenant> {
   const tenant = await findTenant(db, id)
   if (!tenant) throw new NotFound('tenant', id)
   return tenant
@@ -210,18 +206,8 @@ function notRegistered(pointer: string, what: string, name: string): Fault {
   return { pointer, message: `names ${what} that is not registered: "${name}"` }
 }
 
-function patched(settings: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
-  const { labels, ...rest } = patch
-  const after = merged(settings, rest, defaults)
-  return {
-    ...after,
-    // A tenant about which nothing else was said may have the tier that it has.
-    allowedTiers: patch.allowedTiers === null ? [after.tier] : after.allowedTiers,
-    labels: mergedLabels(settings.labels, labels),
-  }
-}
-
-function settingsOf(tenant: Tenant): TenantSettings {
-  const { id: _id, suspendedAt: _suspended, createdAt: _created, updatedAt: _updated, ...settings } = tenant
-  return settings
+function changed(before: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
+  const after = patched(TENANT_SETTINGS, before, patch, defaults)
+  // A tenant about which nothing else was said may have the tier that it has.
+  return patch.allowedTiers === null ? { ...after, allowedTiers: [after.tier] } : after
 }

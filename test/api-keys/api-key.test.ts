@@ -1,14 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  formatCredential,
-  keyState,
-  parseCredential,
-  randomId,
-  secretState,
-  usableSecrets,
-} from '../../src/api-keys/api-key.ts'
+import { formatCredential, parseCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { KeyDigests } from '../../src/api-keys/key-digest.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { Secret } from '../../src/system/secret.ts'
@@ -137,67 +130,6 @@ describe('a presented key', () => {
   ])('is refused with %s', (_, spoil) => {
     const made = formatCredential('mmk', randomId(systemRandom), systemRandom)
     expect(parseCredential(spoil(made))).toBeUndefined()
-  })
-})
-
-describe('states', () => {
-  const NOW = 1_800_000_000_000
-  const at = (offset: number | null) => (offset === null ? null : new Date(NOW + offset))
-  const UNENDING = { revokedAt: null, expiresAt: null, disabledAt: null }
-  it.each([
-    ['active', null, null, null],
-    ['active', null, 1, null],
-    ['expired', null, 0, null],
-    ['expired', null, -1, -5],
-    ['disabled', null, 1, -5],
-    ['revoked', -1, -1, -1],
-    ['revoked', -1, null, null],
-  ] as const)(
-    'a key is %s when, in milliseconds from now, it is revoked at %s, expires at %s and is disabled at %s',
-    (state, revoked, expires, disabled) => {
-      expect(
-        keyState({ revokedAt: at(revoked), expiresAt: at(expires), disabledAt: at(disabled) }, NOW),
-      ).toBe(state)
-    },
-  )
-  it.each([
-    ['live', null, null],
-    ['ending', null, 1],
-    ['ended', null, 0],
-    ['revoked', -1, null],
-    ['revoked', -1, 1],
-  ] as const)(
-    'a secret is %s when, in milliseconds from now, it is revoked at %s and ends at %s',
-    (state, revoked, ends) => {
-      expect(secretState({ revokedAt: at(revoked), endsAt: at(ends) }, UNENDING, NOW)).toBe(state)
-    },
-  )
-  it.each([
-    ['a revoked key is revoked', { ...UNENDING, revokedAt: at(-1) }, 'revoked'],
-    ['an expired key is ended', { ...UNENDING, expiresAt: at(0) }, 'ended'],
-    ['a disabled key is live', { ...UNENDING, disabledAt: at(-1) }, 'live'],
-  ] as const)('a live secret of %s', (_, key, state) => {
-    expect(secretState({ revokedAt: null, endsAt: null }, key, NOW)).toBe(state)
-  })
-  it('the usable secrets are the live and the ending ones, oldest first', () => {
-    const secrets = [
-      ['d', null, null],
-      ['c', null, 5],
-      ['b', null, -5],
-      ['a', -1, null],
-    ] as const
-    const key = {
-      ...UNENDING,
-      secrets: secrets.map(([name, revoked, ends]) => ({
-        id: name,
-        revokedAt: at(revoked),
-        endsAt: at(ends),
-        createdAt: new Date(NOW),
-        lastUsedAt: null,
-        imported: null,
-      })),
-    }
-    expect(usableSecrets(key, NOW).map(usable => usable.id)).toEqual(['c', 'd'])
   })
 })
 

@@ -1,13 +1,8 @@
 import fc from 'fast-check'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Catalogue,
-  effectiveRights,
-  type KeyRights,
-  knownRights,
-  type TenantRights,
-} from '../../src/tenants/rights.ts'
+import { type Catalogue, effectiveRights, type KeyRights, knownRights } from '../../src/tenants/rights.ts'
+import type { TenantRights } from '../../src/tenants/tenant-settings.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 const TIERS = ['premium', 'standard', 'batch']

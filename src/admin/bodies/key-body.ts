@@ -1,5 +1,7 @@
 import { z } from 'zod'
-import { count, credential, instant, keyId, labels, names, secretGone, secretId, tenantId } from './wire.ts'
+import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
+import { answeredFields } from '../setting-fields.ts'
+import { count, credential, instant, keyId, names, secretGone, secretId, tenantId } from './wire.ts'
 
 const secret = z
   .strictObject({
@@ -33,21 +35,13 @@ const effective = z
     description: 'What an exchange would yield now: the tenant and the key taken together.',
   })
 
-const settings = {
-  tier: z.string().nullable().describe("null: the tenant's."),
-  scopes: names,
-  models: names.nullable().describe("null: the tenant's."),
-  adapters: names.nullable().describe("null: the tenant's."),
-  audiences: names.nullable().describe("null: the tenant's."),
-  token_ttl_seconds: z.int().nullable().describe("null: the tenant's."),
-  expires_at: instant.nullable().describe('null: never.'),
-}
+const { name, description, labels, ...settings } = answeredFields(KEY_SETTINGS)
 
 const fields = {
   id: keyId,
   tenant: tenantId,
-  name: z.string(),
-  description: z.string(),
+  name,
+  description,
   labels,
   state: z.enum(['active', 'disabled', 'expired', 'revoked']),
   ...settings,

@@ -1,22 +1,18 @@
 import { z } from 'zod'
-import { count, instant, labels, names, tenantId } from './wire.ts'
+import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
+import { answeredFields } from '../setting-fields.ts'
+import { count, instant, tenantId } from './wire.ts'
+
+const { name, description, labels, ...settings } = answeredFields(TENANT_SETTINGS)
 
 export const tenantBody = z
   .strictObject({
     id: tenantId,
-    name: z.string(),
-    description: z.string(),
+    name,
+    description,
     labels,
     state: z.enum(['active', 'suspended']),
-    tier: z.string(),
-    allowed_tiers: names,
-    scopes: names,
-    models: names.nullable().describe('null: every registered base model.'),
-    adapters: names,
-    audiences: names.describe('The first is the default.'),
-    token_ttl_seconds: z.int().nullable().describe("null: the policy's."),
-    staleness_seconds: z.int().nullable().describe("null: the policy's; 0: each exchange asks Postgres."),
-    max_key_lifetime_seconds: z.int().nullable().describe("null: the policy's."),
+    ...settings,
     suspended_at: instant.nullable(),
     created_at: instant,
     updated_at: instant,

@@ -1,4 +1,6 @@
+import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { day, moment, part, type View } from '../output.ts'
+import { nullTexts } from '../setting-options.ts'
 
 export interface Key {
   id: string
@@ -34,14 +36,7 @@ export const KEY_VIEW: View<Key> = {
     { title: 'EXPIRES', of: key => day(key.expires_at, 'never') },
     { title: 'LAST USED', of: key => day(lastUse(key)) },
   ],
-  nulls: {
-    tier: "the tenant's",
-    models: "the tenant's",
-    adapters: "the tenant's",
-    audiences: "the tenant's",
-    token_ttl_seconds: "the tenant's",
-    expires_at: 'never',
-  },
+  nulls: nullTexts(KEY_SETTINGS),
   parts: [
     part('secrets', key => key.secrets, [
       { title: 'ID', of: secret => secret.id },

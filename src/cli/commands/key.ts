@@ -1,43 +1,12 @@
 import type { Command } from 'commander'
+import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { path } from '../admin-client.ts'
-import {
-  bodyOf,
-  changesOf,
-  emptyList,
-  type FieldOption,
-  instantOrNever,
-  labels,
-  list,
-  removedLabels,
-  text,
-  unset,
-  wholeNumber,
-} from '../field-options.ts'
+import { bodyOf, changesOf, removedLabels, text, unset, wholeNumber } from '../field-options.ts'
+import { settingOptions, unsettable } from '../setting-options.ts'
 import { action, conditional, noun, repeatable, resultVerb } from '../verb.ts'
 import { keyEndCommands } from './key-end.ts'
 import { keyReadCommands } from './key-read.ts'
 import { type IssuedKey, KEY_VIEW, type Key, secretTexts } from './key-view.ts'
-
-const settings = (): FieldOption[] => [
-  text('name', '--name <text>', 'for people; need not be unique'),
-  text('description', '--description <text>', 'what it is for'),
-  text('tier', '--tier <name>', "a tier of the tenant's allowed ones"),
-  list('scopes', '--scope <name>', "a scope of the tenant's"),
-  list('models', '--model <name>', "a base model of the tenant's"),
-  emptyList('models', '--no-model', 'no base model at all'),
-  list('adapters', '--adapter <name>', "an adapter of the tenant's"),
-  emptyList('adapters', '--no-adapter', 'no adapter at all'),
-  list('audiences', '--audience <name>', "an audience of the tenant's; the first is the default"),
-  wholeNumber('token_ttl_seconds', '--token-ttl-seconds <n>', 'longest lifetime of its tokens'),
-  instantOrNever(
-    'expires_at',
-    '--expires-at <time>',
-    'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
-  ),
-  labels(),
-]
-
-const UNSET = ['tier', 'models', 'adapters', 'audiences', 'token_ttl_seconds']
 
 export function keyCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const key = noun(program, 'key', {
@@ -63,7 +32,7 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
     ],
     quiet: 'print only the secret',
   })
-  for (const option of settings()) command.addOption(option)
+  for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
       const made = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
@@ -81,8 +50,8 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
       'mintmark key update key_7Hq2kd9XwP3mZt5B --unset tier --unset models',
     ],
   })
-  for (const option of settings()) command.addOption(option)
-  command.addOption(removedLabels()).addOption(unset(UNSET, "take the tenant's again"))
+  for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
+  command.addOption(removedLabels()).addOption(unset(unsettable(KEY_SETTINGS), "take the tenant's again"))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Key>(path`/keys/${id}`, changesOf(command))

@@ -1,18 +1,9 @@
 import type { Command } from 'commander'
+import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
-import {
-  bodyOf,
-  changesOf,
-  emptyList,
-  type FieldOption,
-  labels,
-  list,
-  removedLabels,
-  text,
-  unset,
-  wholeNumber,
-} from '../field-options.ts'
+import { bodyOf, changesOf, removedLabels, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
+import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
 interface Tenant {
@@ -36,36 +27,8 @@ const VIEW: View<Tenant> = {
     { title: 'ADAPTERS', of: tenant => names(tenant.adapters), cut: true },
     { title: 'CREATED', of: tenant => day(tenant.created_at) },
   ],
-  nulls: {
-    models: 'every registered base model',
-    token_ttl_seconds: "the policy's",
-    staleness_seconds: "the policy's",
-    max_key_lifetime_seconds: "the policy's",
-  },
+  nulls: nullTexts(TENANT_SETTINGS),
 }
-
-const settings = (): FieldOption[] => [
-  text('name', '--name <text>', 'for people; need not be unique'),
-  text('description', '--description <text>', 'what it is for'),
-  text('tier', '--tier <name>', 'the tier of keys that have none of their own'),
-  list('allowed_tiers', '--allow-tier <name>', 'a tier that its keys may have, --tier among them'),
-  list('scopes', '--scope <name>', 'a scope that its keys may have'),
-  list('models', '--model <name>', 'a base model that it may use'),
-  emptyList('models', '--no-model', 'no base model at all'),
-  list('adapters', '--adapter <name>', 'a LoRA adapter that it may use'),
-  emptyList('adapters', '--no-adapter', 'no adapter at all'),
-  list('audiences', '--audience <name>', 'an audience of its tokens; the first is the default'),
-  wholeNumber('token_ttl_seconds', '--token-ttl-seconds <n>', 'longest lifetime of its tokens'),
-  wholeNumber(
-    'staleness_seconds',
-    '--staleness-seconds <n>',
-    'how long a cut-off replica honours its keys; 0: never',
-  ),
-  wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of a new key'),
-  labels(),
-]
-
-const UNSET = ['models', 'token_ttl_seconds', 'staleness_seconds', 'max_key_lifetime_seconds']
 
 export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const tenant = noun(program, 'tenant', {
@@ -93,7 +56,7 @@ function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
       'mintmark tenant create blue --name "Blue Ltd" --model llama-3-8b --label team=search',
     ],
   })
-  for (const option of settings()) command.addOption(option)
+  for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
@@ -137,9 +100,11 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
       'mintmark tenant update acme --unset models --remove-label team',
     ],
   })
-  for (const option of settings()) command.addOption(option)
+  for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   command.addOption(removedLabels())
-  command.addOption(unset(UNSET, "models: every registered one again; the others: the policy's again"))
+  command.addOption(
+    unset(unsettable(TENANT_SETTINGS), "models: every registered one again; the others: the policy's again"),
+  )
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Tenant>(path`/tenants/${id}`, changesOf(command))

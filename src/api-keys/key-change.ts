@@ -1,0 +1,42 @@
+import type { Actor, FieldChanges } from '../audit/audit-event.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { Conflict, NotFound } from '../errors.ts'
+import { type ApiKey, keyVersion } from './api-key.ts'
+import { findApiKey, lockApiKey } from './api-key-repository.ts'
+
+/**
+ * One change to one key under its row lock, audited unless `work` returns undefined for "nothing changed". `now` is the
+ * database's time at the lock, in epoch milliseconds. Returns the key as it is then. @throws {NotFound}
+ */
+export async function changeKey(
+  database: Database,
+  actor: Actor,
+  id: string,
+  action: `key.${string}`,
+  work: (mutation: Mutation, key: ApiKey, now: number) => Promise<FieldChanges | undefined>,
+): Promise<ApiKey> {
+  return mutate(database, actor, async mutation => {
+    const locked = await lockApiKey(mutation.trx, id)
+    if (!locked) throw new NotFound('key', id)
+    mutation.found(keyVersion(locked.key))
+    const changes = await work(mutation, locked.key, locked.now)
+    if (changes === undefined) return locked.key
+    const { tenantId } = locked.key
+    mutation.record({ action, targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
+    return getKey(mutation.trx, id)
+  })
+}
+
+/** @throws {NotFound} */
+export async function getKey(db: Handle, id: string): Promise<ApiKey> {
+  const key = await findApiKey(db, id)
+  if (!key) throw new NotFound('key', id)
+  return key
+}
+
+/** @throws {Conflict} */
+export function refuseRevoked(key: ApiKey): void {
+  if (key.revokedAt)
+    throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
+}

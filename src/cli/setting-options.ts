@@ -1,0 +1,54 @@
+import { entriesOf, type Setting, type Settings, snakeCase } from '../tenants/setting.ts'
+import {
+  emptyList,
+  type FieldOption,
+  instantOrNever,
+  labels,
+  list,
+  text,
+  wholeNumber,
+} from './field-options.ts'
+
+/** Options for the settings of a tenant or a key (tenants/setting.ts), in the order of their table. */
+export const settingOptions = (settings: Settings): FieldOption[] =>
+  entriesOf(settings).flatMap(([name, setting]) => {
+    const { emptied } = setting
+    const field = snakeCase(name)
+    const option = optionOf(field, setting)
+    return emptied ? [option, emptyList(field, emptied.flag, emptied.help)] : [option]
+  })
+
+function optionOf(field: string, { form, option: { flag, help } }: Setting): FieldOption {
+  switch (form.kind) {
+    case 'text':
+    case 'name':
+      return text(field, flag, help)
+    case 'list':
+    case 'registered':
+      return list(field, flag, help)
+    case 'whole-number':
+      return wholeNumber(field, flag, help)
+    case 'instant':
+      return instantOrNever(field, flag, help)
+    case 'labels':
+      return labels(flag, help)
+  }
+}
+
+/** Fields for `--unset`: those that null means something for. An instant has the word "never" for it. */
+export const unsettable = (settings: Settings): string[] =>
+  entriesOf(settings).flatMap(([name, { form, whenNull }]) =>
+    whenNull === undefined || form.kind === 'instant' ? [] : [snakeCase(name)],
+  )
+
+/** What null says, by field. */
+export const nullTexts = (settings: Settings): Record<string, string> =>
+  Object.fromEntries(
+    entriesOf(settings).flatMap(([name, { whenNull }]) =>
+      whenNull === undefined ? [] : [[snakeCase(name), whenNull]],
+    ),
+  )
+
+/** The fields of one form. */
+export const fieldsOf = (settings: Settings, kind: Setting['form']['kind']): string[] =>
+  entriesOf(settings).flatMap(([name, { form }]) => (form.kind === kind ? [snakeCase(name)] : []))

@@ -1,0 +1,55 @@
+import {
+  entriesOf,
+  type Form,
+  type Setting,
+  type Settings,
+  type SnakeCase,
+  snakeCase,
+  type Value,
+  type Values,
+} from './setting.ts'
+
+/** The settings that are columns: all but those that are rows of their own. */
+type ColumnSetting = Setting & { form: Exclude<Form, { kind: 'registered' }> }
+
+type InColumns<T extends Settings> = {
+  [Name in keyof T & string as T[Name] extends ColumnSetting ? Name : never]: T[Name]
+}
+
+export type Column<T extends Settings> = SnakeCase<keyof InColumns<T> & string>
+
+/** The columns of a row, as they are read. */
+export type ColumnsRead<T extends Settings> = {
+  [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Value<T[Name]>
+}
+
+type Written<V> = V extends readonly string[] ? string[] : V extends Record<string, string> ? string : V
+
+/** The columns of a row, as they are written. Dates are objects too, and go as they are. */
+type ColumnsWritten<T extends Settings> = {
+  [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Written<Value<T[Name]>>
+}
+
+const inColumns = <T extends Settings>(settings: T) =>
+  entriesOf(settings).filter(([, { form }]) => form.kind !== 'registered')
+
+export const columnsOf = <T extends Settings>(settings: T): Column<T>[] =>
+  inColumns(settings).map(([name]) => snakeCase(name)) as Column<T>[]
+
+export function toColumns<T extends Settings>(settings: T, values: Values<T>): ColumnsWritten<T> {
+  const entries = inColumns(settings).map(([name, { form }]) => [
+    snakeCase(name),
+    written(form, values[name]),
+  ])
+  return Object.fromEntries(entries) as ColumnsWritten<T>
+}
+
+export function fromColumns<T extends Settings>(settings: T, row: ColumnsRead<T>): Values<InColumns<T>> {
+  const byColumn = new Map<string, unknown>(Object.entries(row))
+  const entries = inColumns(settings).map(([name]) => [name, byColumn.get(snakeCase(name))])
+  return Object.fromEntries(entries) as Values<InColumns<T>>
+}
+
+/** jsonb is sent as text, because a driver takes an array for one of Postgres's. */
+const written = (form: Form, value: unknown): unknown =>
+  form.kind === 'labels' ? JSON.stringify(value) : value

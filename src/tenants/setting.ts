@@ -1,0 +1,121 @@
+import { type Labels, type LabelsPatch, mergedLabels } from './labels.ts'
+
+/**
+ * A setting of a tenant (tenant-settings.ts) or of a key (api-keys/key-settings.ts), described once: types, columns
+ * (setting-columns.ts), the requests and answers of the admin API (admin/setting-fields.ts) and options of the command
+ * line (cli/setting-options.ts) are made from it. On the wire and as a column it has its name in snake case.
+ */
+export interface Setting {
+  form: Form
+  /** What null means, in a few words. Absent: it is never null. */
+  whenNull?: string
+  /** For the API's document, where there is more to say than what null means. */
+  details?: string
+  /** Part of what an exchange yields (rights.ts), so every directory has it in memory. */
+  right?: true
+  option: Option
+  /** The option for an empty list. */
+  emptied?: Option
+}
+
+/** The value that a setting has, where it is not null. */
+export type Form =
+  | { kind: 'text'; longest: number }
+  | { kind: 'name'; of: 'tier' }
+  | { kind: 'list'; of: 'scope' | 'audience' }
+  /** Names that must be registered. They are rows of their own, so that the database refuses to forget one. */
+  | { kind: 'registered'; of: 'tier' | 'model' | 'adapter' }
+  | { kind: 'whole-number'; min: number; max: number; orZero?: true }
+  | { kind: 'instant' }
+  | { kind: 'labels' }
+
+interface Option {
+  flag: string
+  help: string
+}
+
+export type Settings = Readonly<Record<string, Setting>>
+
+/** Each setting with its name, in the order of the table. */
+export const entriesOf = <T extends Settings>(settings: T) =>
+  Object.entries(settings) as [name: keyof T & string, setting: Setting][]
+
+type Plain<F extends Form> = F extends { kind: 'text' | 'name' }
+  ? string
+  : F extends { kind: 'list' | 'registered' }
+    ? readonly string[]
+    : F extends { kind: 'whole-number' }
+      ? number
+      : F extends { kind: 'instant' }
+        ? Date
+        : Labels
+
+export type Value<S extends Setting> = Plain<S['form']> | (S extends { whenNull: string } ? null : never)
+export type Values<T extends Settings> = { [Name in keyof T]: Value<T[Name]> }
+
+/** A change (RFC 7396): absent settings stay, null takes one back to what a new object has; of labels one by one. */
+export type Patch<T extends Settings> = { readonly [Name in keyof T]?: PatchValue<T[Name]> }
+export type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' }
+  ? LabelsPatch
+  : Value<S> | null
+
+export function patched<T extends Settings>(
+  settings: T,
+  before: Values<T>,
+  patch: Patch<T>,
+  defaults: Values<T>,
+): Values<T> {
+  const after = entriesOf(settings).map(([name, { form }]) => {
+    const given = patch[name]
+    if (given === undefined) return [name, before[name]]
+    if (form.kind === 'labels') return [name, mergedLabels(before[name] as Labels, given as LabelsPatch)]
+    return [name, given === null ? defaults[name] : given]
+  })
+  return Object.fromEntries(after) as Values<T>
+}
+
+/** The settings of something that has more to it. */
+export const settingsOf = <T extends Settings>(settings: T, whole: Values<T>): Values<T> =>
+  Object.fromEntries(entriesOf(settings).map(([name]) => [name, whole[name]])) as Values<T>
+
+type Nullable<T extends Settings> = {
+  [Name in keyof T as T[Name] extends { whenNull: string } ? Name : never]: null
+}
+
+/** Null for each setting that may be null, as it is in something new. */
+export const nulls = <T extends Settings>(settings: T): Nullable<T> =>
+  Object.fromEntries(
+    entriesOf(settings).flatMap(([name, { whenNull }]) => (whenNull === undefined ? [] : [[name, null]])),
+  ) as Nullable<T>
+
+/** The settings that are rights. */
+export type Rights<T extends Settings> = {
+  [Name in keyof T as T[Name] extends { right: true } ? Name : never]: T[Name]
+}
+
+export const rightsAmong = <T extends Settings>(settings: T): Rights<T> =>
+  Object.fromEntries(entriesOf(settings).filter(([, { right }]) => right)) as Rights<T>
+
+export type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : ''
+
+export const snakeCase = (name: string): string =>
+  name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+
+/** Values under their names on the wire. */
+export type Wire<T extends Settings> = { [Name in keyof T & string as SnakeCase<Name>]: Value<T[Name]> }
+
+export const toWire = <T extends Settings>(settings: T, whole: Values<T>): Wire<T> =>
+  Object.fromEntries(Object.keys(settings).map(name => [snakeCase(name), whole[name]])) as Wire<T>
+
+/** A change as it comes over the wire. An absent setting is absent, or undefined. */
+export type WirePatch<T extends Settings> = {
+  readonly [Name in keyof T & string as SnakeCase<Name>]?: PatchValue<T[Name]> | undefined
+}
+
+export function fromWire<T extends Settings>(settings: T, given: WirePatch<T>): Patch<T> {
+  const byName = new Map<string, unknown>(Object.entries(given))
+  const named = Object.keys(settings).map(name => [name, byName.get(snakeCase(name))] as const)
+  return Object.fromEntries(named.filter(([, value]) => value !== undefined)) as Patch<T>
+}
