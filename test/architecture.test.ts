@@ -124,6 +124,13 @@ describe('src', () => {
     expect(violations(foreign)).toEqual([])
   })
 
+  it('answers on the public and gateway listeners without Express', () => {
+    const reached = reachedFrom('oauth/public-app.ts', 'gateway/http-check.ts', 'gateway/grpc-check.ts')
+    expect(reached).toContain('http/route-table.ts')
+    const users = reached.filter(file => importsOf(file).some(({ specifier }) => specifier === 'express'))
+    expect(users).toEqual([])
+  })
+
   it('keeps repositories out of the transports', () => {
     const reaches = (file: string, target: string | undefined) =>
       TRANSPORTS.test(file) && /-repository\.ts$/.test(target ?? '')
@@ -194,6 +201,14 @@ describe('clients/typescript', () => {
     expect(specifiers.filter(name => !name?.startsWith('./'))).toEqual([])
   })
 })
+
+/** These files and all that they import, directly or not. */
+function reachedFrom(...starts: string[]): string[] {
+  const reached = new Set(starts)
+  for (const file of reached)
+    for (const { target } of importsOf(file)) if (target && texts.has(target)) reached.add(target)
+  return [...reached]
+}
 
 function cycles(): string[] {
   const found: string[] = []

@@ -8,7 +8,7 @@ import { UNMATCHED } from './request-event.ts'
 export type Handler = (req: IncomingMessage, res: ServerResponse, param: string) => Promise<void> | undefined
 
 /** Answers what was thrown. */
-export type Refuse = (thrown: unknown, res: ServerResponse) => void
+type Refuse = (thrown: unknown, res: ServerResponse) => void
 
 export interface Route {
   /** GET includes HEAD. Left out: any method. */
