@@ -110,7 +110,7 @@ async function asynchronous(scene: Scene): Promise<void> {
   )
   await sleep(1_000)
   // Two of the seconds were spent waiting, however fast the rest went.
-  reportExchanges(report, (await load.stop())('known'), { atLeast: 200, slowest: 1_000 })
+  reportExchanges(report, (await load.stop())('known'), { atLeast: 100, slowest: 1_000 })
 }
 
 async function synchronous(scene: Scene): Promise<void> {
