@@ -50,7 +50,7 @@ export const experiment: Experiment = {
     )
     const written = await ledger.stop()
     const answered = await load.stop()
-    reportExchanges(report, answered('known'), { atLeast: 200 })
+    reportExchanges(report, answered('known'), { atLeast: 100 })
     const unknown = answered('unknown')
     report.invariant('unknown keys other than 401, or 503 with Retry-After', unknown.wrong(401).count, {
       exactly: 0,

@@ -42,7 +42,7 @@ export const experiment: Experiment = {
     const killed = await killing.stop()
     report.invariant('listeners killed', killed, { atLeast: 3, why: WHY.carriedOut })
     reportRevocations(report, 'while every listener is killed', took, { judged: 2_000 })
-    reportExchanges(report, (await load.stop())('known'), { atLeast: 200, p99: 50 })
+    reportExchanges(report, (await load.stop())('known'), { atLeast: 100, p99: 50 })
   },
 }
 

@@ -61,6 +61,6 @@ export const experiment: Experiment = {
       unit: 's',
       why: WHY.revoked,
     })
-    reportExchanges(report, (await load.stop())('known'), { atLeast: 500 })
+    reportExchanges(report, (await load.stop())('known'), { atLeast: 100 })
   },
 }

@@ -55,7 +55,7 @@ export const experiment: Experiment = {
       unit: 's',
       why: WHY.bounded,
     })
-    reportExchanges(report, (await load.stop())('known'), { atLeast: 500, p99: 50, slowest: 1_000 })
+    reportExchanges(report, (await load.stop())('known'), { atLeast: 100, p99: 50, slowest: 1_000 })
   },
 }
 

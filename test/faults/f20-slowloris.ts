@@ -69,7 +69,7 @@ export const experiment: Experiment = {
         why: WHY.bounded,
       })
     }
-    reportExchanges(report, (await load.stop())('known'), { atLeast: 1_000, p99: 50 })
+    reportExchanges(report, (await load.stop())('known'), { atLeast: 100, p99: 50 })
     report.promise('memory that it took', (most - before) / 1024 / 1024, {
       usually: 100,
       atMost: 400,

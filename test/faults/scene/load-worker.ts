@@ -11,6 +11,8 @@ import { exchangeForm, nobodysKey } from './replica.ts'
 const MOST_UNDER_WAY = 2_000
 const TICK_MS = 2
 const TIMEOUT_MS = 30_000
+/** A tick that is so late shows that this process had no processor: an answer may be here, unread. */
+const STALL_MS = 500
 
 /** Milliseconds since the epoch, without jumps. */
 const now = () => performance.timeOrigin + performance.now()
@@ -88,7 +90,10 @@ class Stream {
         answer.once('error', () => end(0, false))
       },
     )
-    sent.once('timeout', () => sent.destroy(new Error('no answer in time')))
+    sent.once('timeout', () => {
+      end(stalledAt > due ? UNSENT : 0, false)
+      sent.destroy(new Error('no answer in time'))
+    })
     sent.once('error', () => end(0, false)).end(body)
   }
 
@@ -110,7 +115,10 @@ class Stream {
 }
 
 const streams = new Map<string, Stream>()
+let [tickedAt, stalledAt] = [now(), Number.NEGATIVE_INFINITY]
 const ticking = setInterval(() => {
+  if (now() - tickedAt > STALL_MS) stalledAt = now()
+  tickedAt = now()
   for (const stream of streams.values()) stream.sendWhatIsDue()
 }, TICK_MS)
 

@@ -28,7 +28,10 @@ export interface FromWorker {
   samples: Record<string, Float64Array>
 }
 
-/** In place of a status: never sent, because too many were under way. That says nothing of who did not get it. */
+/**
+ * In place of a status: never sent, because too many were under way, or without an answer in time while the load itself
+ * stood still. That says nothing of the service.
+ */
 export const UNSENT = -1
 
 type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods'>
