@@ -4,7 +4,7 @@ import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import { KEY_SETTINGS, type KeyPatch } from '../api-keys/key-settings.ts'
 import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
-import { fromWire, toWire as settingsToWire, type WirePatch } from '../tenants/setting.ts'
+import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
@@ -134,7 +134,7 @@ export const toPatch = (given: WirePatch<typeof KEY_SETTINGS>): KeyPatch => from
 
 function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
   const term = keyTerm(key)
-  const { name, description, labels, ...rest } = settingsToWire(KEY_SETTINGS, key)
+  const { name, description, labels, ...rest } = inSnakeCase(settingsOf(KEY_SETTINGS, key))
   return {
     id: key.id,
     tenant: key.tenantId,
@@ -159,14 +159,6 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
         scheme: secret.imported.scheme,
       },
     })),
-    effective: rights && {
-      tier: rights.tier,
-      priority: rights.priority,
-      scopes: rights.scopes,
-      models: rights.models,
-      adapters: rights.adapters,
-      audiences: rights.audiences,
-      token_ttl_seconds: rights.tokenTtlSeconds,
-    },
+    effective: rights && inSnakeCase(rights),
   }
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { fromWire, toWire as settingsToWire, type WirePatch } from '../tenants/setting.ts'
+import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
 import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import { TENANT_SETTINGS, type TenantPatch } from '../tenants/tenant-settings.ts'
 import type { Tenants } from '../tenants/tenants.ts'
@@ -155,7 +155,7 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
 const toPatch = (given: WirePatch<typeof TENANT_SETTINGS>): TenantPatch => fromWire(TENANT_SETTINGS, given)
 
 function toWire(tenant: Tenant) {
-  const { name, description, labels, ...rest } = settingsToWire(TENANT_SETTINGS, tenant)
+  const { name, description, labels, ...rest } = inSnakeCase(settingsOf(TENANT_SETTINGS, tenant))
   return {
     id: tenant.id,
     name,

@@ -1,15 +1,9 @@
 import { nulls, type Patch, patched, type Settings, type Values } from '../tenants/setting.ts'
+import { LABELLING, NAMING } from '../tenants/tenant-settings.ts'
 
 /** What a key may be set to. Rights narrow the tenant's, and null takes the tenant's as it is. */
 export const KEY_SETTINGS = {
-  name: {
-    form: { kind: 'text', longest: 200 },
-    option: { flag: '--name <text>', help: 'for people; need not be unique' },
-  },
-  description: {
-    form: { kind: 'text', longest: 1000 },
-    option: { flag: '--description <text>', help: 'what it is for' },
-  },
+  ...NAMING,
   tier: {
     form: { kind: 'name', of: 'tier' },
     whenNull: "the tenant's",
@@ -56,10 +50,7 @@ export const KEY_SETTINGS = {
       help: 'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
     },
   },
-  labels: {
-    form: { kind: 'labels' },
-    option: { flag: '--label <name=value>', help: 'a label of your own' },
-  },
+  ...LABELLING,
 } as const satisfies Settings
 
 export type ApiKeySettings = Values<typeof KEY_SETTINGS>

@@ -55,9 +55,7 @@ export type Values<T extends Settings> = { [Name in keyof T]: Value<T[Name]> }
 
 /** A change (RFC 7396): absent settings stay, null takes one back to what a new object has; of labels one by one. */
 export type Patch<T extends Settings> = { readonly [Name in keyof T]?: PatchValue<T[Name]> }
-export type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' }
-  ? LabelsPatch
-  : Value<S> | null
+type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' } ? LabelsPatch : Value<S> | null
 
 export function patched<T extends Settings>(
   settings: T,
@@ -103,11 +101,13 @@ export type SnakeCase<Name extends string> = Name extends `${infer First}${infer
 export const snakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
 
-/** Values under their names on the wire. */
-export type Wire<T extends Settings> = { [Name in keyof T & string as SnakeCase<Name>]: Value<T[Name]> }
+type InSnakeCase<T> = { [Name in keyof T & string as SnakeCase<Name>]: T[Name] }
 
-export const toWire = <T extends Settings>(settings: T, whole: Values<T>): Wire<T> =>
-  Object.fromEntries(Object.keys(settings).map(name => [snakeCase(name), whole[name]])) as Wire<T>
+/** Values under their names on the wire. */
+export const inSnakeCase = <T extends object>(values: T): InSnakeCase<T> =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [snakeCase(name), value]),
+  ) as InSnakeCase<T>
 
 /** A change as it comes over the wire. An absent setting is absent, or undefined. */
 export type WirePatch<T extends Settings> = {

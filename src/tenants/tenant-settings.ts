@@ -1,7 +1,7 @@
 import { nulls, type Patch, type Rights, type Settings, type Values } from './setting.ts'
 
-/** What a tenant may be set to. Lists are ceilings: a key only ever narrows them. */
-export const TENANT_SETTINGS = {
+/** What tenants and keys are called: for people. */
+export const NAMING = {
   name: {
     form: { kind: 'text', longest: 200 },
     option: { flag: '--name <text>', help: 'for people; need not be unique' },
@@ -10,6 +10,18 @@ export const TENANT_SETTINGS = {
     form: { kind: 'text', longest: 1000 },
     option: { flag: '--description <text>', help: 'what it is for' },
   },
+} as const satisfies Settings
+
+export const LABELLING = {
+  labels: {
+    form: { kind: 'labels' },
+    option: { flag: '--label <name=value>', help: 'a label of your own' },
+  },
+} as const satisfies Settings
+
+/** What a tenant may be set to. Lists are ceilings: a key only ever narrows them. */
+export const TENANT_SETTINGS = {
+  ...NAMING,
   /** One of `allowedTiers`. */
   tier: {
     form: { kind: 'name', of: 'tier' },
@@ -66,10 +78,7 @@ export const TENANT_SETTINGS = {
     whenNull: "the policy's",
     option: { flag: '--max-key-lifetime-seconds <n>', help: 'longest lifetime of a new key' },
   },
-  labels: {
-    form: { kind: 'labels' },
-    option: { flag: '--label <name=value>', help: 'a label of your own' },
-  },
+  ...LABELLING,
 } as const satisfies Settings
 
 export type TenantSettings = Values<typeof TENANT_SETTINGS>
