@@ -62,6 +62,7 @@ describe.skipIf(!docker && !required)('docker compose', () => {
       'ls node_modules node_modules/@* | grep -cE "^(vitest|typescript|node-(bin|linux|darwin|win)|linux-x64)" || true',
       '0',
     ],
+    ['has the reference page', 'ls dist/reference/index.html dist/reference/reference.js | wc -l', '2'],
     ['has no source and no test', 'ls', 'db\ndist\nnode_modules\npackage.json'],
   ])('the image %s', async (_, command, expected) => {
     const run = `docker run --rm --read-only --entrypoint sh mintmark -c '${command}'\n`
