@@ -66,6 +66,7 @@ describe.skipIf(!docker && !required)('docker compose', () => {
       'touch /app/x 2>/dev/null || echo read-only',
       'read-only',
     ],
+    ['has the reference page', 'ls dist/reference/index.html dist/reference/reference.js | wc -l', '2'],
   ])('the image %s', async (_, command, expected) => {
     const run = `docker run --rm --read-only --entrypoint sh mintmark -c '${command}'\n`
     const [output = ''] = await runAll([run], { cwd: repository, env })

@@ -1,40 +1,66 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Express } from 'express'
 import { onlyMethods } from '../../http/express-app.ts'
+import { RequestError } from '../../http/request-error.ts'
 import type { AdminRoute } from '../route.ts'
 import { openApiDocument } from './document.ts'
-import { referencePage } from './reference-page.ts'
-import { REFERENCE_STYLE } from './reference-style.ts'
 
 const DOCUMENT = '/admin/openapi.json'
 const PAGE = '/admin/reference'
-const STYLE = '/admin/reference.css'
+export const STYLE = '/admin/reference.css'
+export const SCRIPT = '/admin/reference.js'
 
-/** Nothing but our own style sheet: no script, no picture, no request to anyone else. */
-const PAGE_POLICY =
-  "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+/** Where `npm run build` writes the page and its files. The same folder from src and from dist. */
+export const REFERENCE_FOLDER = fileURLToPath(new URL('../../../dist/reference/', import.meta.url))
 
-/** The document and the page, for whoever reaches this listener: neither says more than the source code does. */
-export function mountReference(app: Express, routes: readonly AdminRoute[]): void {
-  let made: { document: string; page: string } | undefined
-  const reference = () => {
-    if (made) return made
-    const document = openApiDocument(routes)
-    const page = referencePage(document, { style: STYLE, document: DOCUMENT })
-    made = { document: JSON.stringify(document), page }
-    return made
-  }
+const FILES = { [PAGE]: 'index.html', [STYLE]: 'reference.css', [SCRIPT]: 'reference.js' }
+
+/**
+ * Only files of this listener, and no request from the script. The hash is of an empty style element, to which Redoc
+ * adds its rules; the colours of its examples are style attributes, which can neither run nor load anything.
+ */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
+  "style-src-attr 'unsafe-inline'",
+  'img-src data:',
+  'font-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+/** The document and the page, without a token: neither says more than the source code does. */
+export function mountReference(
+  app: Express,
+  routes: readonly AdminRoute[],
+  folder: string = REFERENCE_FOLDER,
+): void {
+  let document: string | undefined
   app
     .route(DOCUMENT)
-    .get((_req, res) => void res.type('application/json').send(reference().document))
+    .get((_req, res) => {
+      document ??= JSON.stringify(openApiDocument(routes))
+      res.type('application/json').send(document)
+    })
     .all(onlyMethods('GET'))
-  app
-    .route(PAGE)
-    .get(
-      (_req, res) => void res.set('Content-Security-Policy', PAGE_POLICY).type('html').send(reference().page),
-    )
-    .all(onlyMethods('GET'))
-  app
-    .route(STYLE)
-    .get((_req, res) => void res.type('css').send(REFERENCE_STYLE))
-    .all(onlyMethods('GET'))
+  for (const [path, file] of Object.entries(FILES)) {
+    app
+      .route(path)
+      .get((_req, res) => {
+        if (!existsSync(join(folder, file))) throw notBuilt()
+        res.set('Content-Security-Policy', PAGE_POLICY)
+        res.sendFile(file, { root: folder, cacheControl: false, lastModified: false })
+      })
+      .all(onlyMethods('GET'))
+  }
 }
+
+const notBuilt = () =>
+  new RequestError(
+    404,
+    `The reference page is not built. Run "npm run reference", then reload; ${DOCUMENT} has the same content.`,
+  )

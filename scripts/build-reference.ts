@@ -1,0 +1,101 @@
+// Writes dist/reference/, which the admin listener serves at /admin/reference: npm run build, or npm run reference.
+// Redocly's build-docs makes one HTML file with its script inline. The script becomes a file of its own, so that the
+// page's Content-Security-Policy needs to allow no inline script. Nothing is downloaded, neither here nor by the page:
+// the one picture that Redoc takes from a server of its maker is replaced by its name.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { adminRoutes } from '../src/admin/admin-app.ts'
+import { openApiDocument } from '../src/admin/openapi/document.ts'
+import { REFERENCE_FOLDER, SCRIPT, STYLE } from '../src/admin/openapi/mount-reference.ts'
+
+const redocly = new URL('../node_modules/@redocly/cli/', import.meta.url).pathname
+const document = openApiDocument(adminRoutes({} as never))
+const options = { hideDownloadButtons: true, schemasExpansionLevel: 1, sortRequiredPropsFirst: true }
+
+interface Operation {
+  parameters?: { in?: string; name?: string; example?: unknown }[]
+  requestBody?: { content: Record<string, { example?: unknown }> }
+}
+
+/** The command that sends an operation's own example. The document itself has none: it is for programs. */
+function curl(method: string, template: string, { parameters = [], requestBody }: Operation): string {
+  const examples = parameters.filter(({ example }) => example !== undefined)
+  const path = examples
+    .filter(parameter => parameter.in === 'path')
+    .reduce((text, { name, example }) => text.replace(`{${name}}`, String(example)), template)
+  const asked = examples.filter(parameter => parameter.in === 'query')
+  const query = new URLSearchParams(asked.map(({ name = '', example }) => [name, String(example)])).toString()
+  const [[type, media] = []] = Object.entries(requestBody?.content ?? {})
+  return [
+    `curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}"$MINTMARK_ADMIN_URL${path}${query && `?${query}`}"`,
+    '  -H "Authorization: Bearer $MINTMARK_ADMIN_TOKEN"',
+    ...(media?.example === undefined
+      ? []
+      : [`  -H 'Content-Type: ${type}'`, `  -d '${JSON.stringify(media.example)}'`]),
+  ].join(' \\\n')
+}
+
+const withCommands = (template: string, methods: Record<string, object>) =>
+  Object.entries(methods).map(([method, operation]) => [
+    method,
+    { ...operation, 'x-codeSamples': [{ lang: 'curl', source: curl(method, template, operation) }] },
+  ])
+const paths = Object.entries(document.paths).map(([template, methods]) => [
+  template,
+  Object.fromEntries(withCommands(template, methods)),
+])
+
+const page = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>${document.info.title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="${STYLE}">
+<body>
+<div id="redoc"></div>
+<noscript>This page needs JavaScript. <a href="/admin/openapi.json">openapi.json</a> has the same content.</noscript>
+<script type="module" src="${SCRIPT}"></script>
+`
+const style = 'body { margin: 0; }\n'
+const LOGO = /https:\/\/cdn\.redoc\.ly\/redoc\/[\w-]+\.svg/g
+const NAME =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="38" height="14"><text y="11" font-family="sans-serif" font-size="11" fill="gray">Redoc</text></svg>'
+
+function built(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mintmark-reference-'))
+  try {
+    writeFileSync(
+      join(folder, 'openapi.json'),
+      JSON.stringify({ ...document, paths: Object.fromEntries(paths) }),
+    )
+    const command = ['build-docs', 'openapi.json', '--inlineBundle', '-o', 'page.html']
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(redocly, 'bin/cli.js'), ...command, '--openapi', JSON.stringify(options)],
+      { cwd: folder, env: { ...process.env, REDOCLY_TELEMETRY: 'off' }, encoding: 'utf8' },
+    )
+    if (status !== 0) throw new Error(`redocly build-docs failed:\n${stderr}`)
+    return readFileSync(join(folder, 'page.html'), 'utf8')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const [, script = ''] = /<script type="module">(.*)<\/script>\s*<\/body>/s.exec(built()) ?? []
+if (!script.includes('"disableTelemetry":true') || !LOGO.test(script))
+  throw new Error(
+    'redocly build-docs wrote another page than this script knows: look at it before you change this',
+  )
+mkdirSync(REFERENCE_FOLDER, { recursive: true })
+writeFileSync(join(REFERENCE_FOLDER, 'index.html'), page)
+writeFileSync(join(REFERENCE_FOLDER, 'reference.css'), style)
+writeFileSync(
+  join(REFERENCE_FOLDER, 'reference.js'),
+  script.replaceAll(LOGO, `data:image/svg+xml,${encodeURIComponent(NAME)}`),
+)
+for (const notice of ['LICENSE', 'THIRD_PARTY_NOTICES'])
+  copyFileSync(join(redocly, notice), join(REFERENCE_FOLDER, notice))
+console.log('dist/reference')
