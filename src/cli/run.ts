@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
 import { CliError, EXIT } from './exit-codes.ts'
+import { explain } from './explain.ts'
 import { printError } from './output.ts'
 import { createProgram } from './program.ts'
 import { refuseSecrets } from './secrets-in-arguments.ts'
@@ -26,8 +27,7 @@ function report(error: unknown): number {
     // Commander has printed it: help and version end well, everything else is usage.
     return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   }
-  const { message, stack } = error as Error
-  if (error instanceof CliError) printError(message, error.details)
-  else printError(process.env.LOG_LEVEL === 'debug' ? (stack ?? message) : message)
+  if (error instanceof CliError) printError(error.message, error.details)
+  else printError(explain(error))
   return error instanceof CliError ? error.exitCode : EXIT.fault
 }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type Express, type RequestHandler } from 'express'
+import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
@@ -107,9 +108,12 @@ function bindError(
     EADDRNOTAVAIL: 'is not on this machine: set another host',
     ENOTFOUND: 'is no address of this machine: set another host',
   }[error.code ?? '']
-  return new Error(`${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`, {
-    cause: error,
-  })
+  return new CannotStart(
+    `${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** What handling a request of a listener takes, whoever answers it. */
