@@ -17,6 +17,7 @@ ENV NODE_ENV=production \
     MINTMARK_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /build/package.json ./
+COPY --from=build /build/scripts/right-node.js ./scripts/
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY db ./db

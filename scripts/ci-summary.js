@@ -4,9 +4,9 @@ import { stripVTControlCharacters } from 'node:util'
 
 /**
  * What .ci/run ends with, from the results that its steps left in a folder: `tests.json` (Vitest's JSON report) and
- * what the others printed, each in a file with the step's name. Prints every failed test and invariant by name, then
- * the measurements outside their usual bound as information, then one line, "N passed, N failed", with status 1 when
- * something failed.
+ * what the others printed, each in a file with the step's name; and `steps`, a line "<exit status> <name>" for each step
+ * without results of its own. Prints every failed test, invariant and step by name, then the measurements outside their
+ * usual bound as information, then one line, "N passed, N failed", with status 1 when something failed.
  *
  * What is missing, unreadable or cut off counts as one failure with a name. Where `<step>.status` holds another exit
  * status than 0 and nothing in the step's results failed, that is a failure too: Vitest reports errors outside of its
@@ -16,9 +16,9 @@ const REQUIRED = ['tests.json', 'faults', 'rotation', 'fuzz']
 
 const folder = process.argv[2] ?? ''
 const files = listed(folder)
-const others = files.filter(file => !REQUIRED.includes(file) && !/\.status$/.test(file))
+const others = files.filter(file => !REQUIRED.includes(file) && !/^steps$|\.status$/.test(file))
 
-const steps = [...REQUIRED, ...others].map(file => {
+const resulting = [...REQUIRED, ...others].map(file => {
   const step = file.replace(/\.json$/, '')
   const found = attempt(() => (file.endsWith('.json') ? readReport(file, step) : readOutput(file, step)))
   const status = files.includes(`${step}.status`) ? read(`${step}.status`).trim() : '0'
@@ -36,6 +36,7 @@ const steps = [...REQUIRED, ...others].map(file => {
   }
 })
 
+const steps = [...plainSteps(), ...resulting]
 const failures = steps.flatMap(step => step.failures)
 const passed = steps.reduce((sum, step) => sum + step.passed, 0)
 for (const failure of failures) console.log(`failed: ${failure}`)
@@ -43,6 +44,19 @@ for (const measurement of steps.flatMap(step => step.outside))
   console.log(`outside its bound, not judged: ${measurement}`)
 console.log(`${passed} passed, ${failures.length} failed`)
 process.exitCode = failures.length > 0 ? 1 : 0
+
+/** Each step without results counts as one that passed or failed. */
+function plainSteps() {
+  if (!files.includes('steps')) return []
+  return read('steps')
+    .trim()
+    .split('\n')
+    .map(line => {
+      const [, status, name] = /^(\d+) (.*)$/.exec(line) ?? [line, '?', `steps: "${line}"`]
+      if (status === '0') return { passed: 1, failures: [], outside: [] }
+      return { passed: 0, failures: [`${name}: ended with status ${status}`], outside: [] }
+    })
+}
 
 /** The JSON report of Vitest. A test file that could not be loaded has no tests, and a message. */
 function readReport(file, step) {

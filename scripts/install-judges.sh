@@ -4,31 +4,22 @@
 # packages; and Debian's Prometheus, unpacked and not installed, because installing it would start a server. Safe to
 # run again.
 set -euo pipefail
-cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
-if [ ! -x "$cache/python/bin/python" ] || ! "$cache/python/bin/python" -c 'import jwt, authlib, cryptography, openai, schemathesis' 2>/dev/null; then
-  mkdir -p "$cache"
-  python3 -m venv "$cache/python"
-  "$cache/python/bin/pip" install --quiet --disable-pip-version-check 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5'
+. "$(dirname "$0")/packages.sh"
+make_python
+if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis' 2>/dev/null; then
+  pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5'
 fi
 missing=()
-for program in pgbouncer redis-server faketime iptables chromium; do
-  command -v "$program" >/dev/null || missing+=("$program")
+for program in pgbouncer redis-server redis-cli:redis-tools faketime iptables chromium ip:iproute2 ps:procps script:bsdutils taskset:util-linux; do
+  command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
 done
-command -v ip >/dev/null || missing+=(iproute2)
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  else
-    echo "not installed: ${missing[*]}; the suites that need them are skipped" >&2
-  fi
-fi
+install_packages "${missing[@]}"
 if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
   if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
-    [ "$(id -u)" != 0 ] || apt-get update -qq >/dev/null
+    [ "$(id -u)" != 0 ] || retry apt-get update -qq >/dev/null
     download=$(mktemp -d)
     trap 'rm -rf "$download"' EXIT
-    (cd "$download" && apt-get download -qq prometheus 2>/dev/null)
+    (cd "$download" && retry apt-get download -qq prometheus 2>/dev/null)
     dpkg -x "$download"/prometheus_*.deb "$cache/prometheus"
   else
     echo 'prometheus is not installed: the suites that ask it are skipped' >&2

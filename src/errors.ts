@@ -58,6 +58,11 @@ export class Forbidden extends Error {
   override readonly name = 'Forbidden'
 }
 
+/** Why this process cannot start, or a command cannot work, and what cures it: the message is enough at the terminal, without a stack. */
+export class CannotStart extends Error {
+  override readonly name: string = 'CannotStart'
+}
+
 /** A fault of ours that passes: the caller may try again after `retryAfterSeconds`. Never blamed on the client. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable'

@@ -1,37 +1,13 @@
 #!/usr/bin/env node
-import { CommanderError } from 'commander'
-import { CliError, EXIT } from './exit-codes.ts'
-import { printError } from './output.ts'
-import { createProgram } from './program.ts'
-import { refuseSecrets } from './secrets-in-arguments.ts'
+import { fileURLToPath } from 'node:url'
+import { onRightNode } from '../../scripts/right-node.js'
 
 /**
- * cli/ is the `mintmark` command. program.ts puts the commands together, commands/ has a file for each noun, and what
- * they share lies beside this one, which ends the process.
+ * cli/ is the `mintmark` command. This file may be started by any Node and finds the right one, so it imports nothing of
+ * ours; run.ts does the rest. program.ts puts the commands together, commands/ has a file for each noun, and what they
+ * share lies in this folder too.
  */
-
-// A reader that has seen enough (`| head`) must not end the service in the middle of a step.
-process.stdout.on('error', error => {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === 'EPIPE') return
-  printError(`standard output cannot be written (${code}).`)
-  process.exitCode = EXIT.fault
+onRightNode(fileURLToPath(import.meta.url), process.argv.slice(2), async () => {
+  const { run } = await import('./run.ts')
+  await run()
 })
-
-try {
-  refuseSecrets(process.argv.slice(2))
-  await createProgram(process.env).parseAsync()
-} catch (error) {
-  process.exitCode = report(error)
-}
-
-function report(error: unknown): number {
-  if (error instanceof CommanderError) {
-    // Commander has printed it: help and version end well, everything else is usage.
-    return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-  }
-  const { message, stack } = error as Error
-  if (error instanceof CliError) printError(message, error.details)
-  else printError(process.env.LOG_LEVEL === 'debug' ? (stack ?? message) : message)
-  return error instanceof CliError ? error.exitCode : EXIT.fault
-}

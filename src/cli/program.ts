@@ -32,7 +32,7 @@ Examples:
 Exit codes: 0 ok, 1 fault, 2 usage, 3 refused, 4 not found, 5 invalid or
 conflict, 6 unavailable.`
 
-/** The whole command line. Errors are thrown (exitOverride), so that main.ts is the one place that ends the process. */
+/** The whole command line. Errors are thrown (exitOverride), so that run.ts is the one place that ends the process. */
 export function createProgram(environment: NodeJS.ProcessEnv): Command {
   const program = new Command('mintmark')
     .description("Exchanges a tenant's API key for a short-lived JWT that any gateway verifies by itself.")

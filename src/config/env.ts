@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { CannotStart } from '../errors.ts'
+import { fileFault } from '../system/file-fault.ts'
 
 /** One variable as the documentation shows it. */
 export interface VariableDescription {
@@ -8,7 +10,7 @@ export interface VariableDescription {
 }
 
 /** Every fault in the environment, in one message. */
-export class ConfigError extends Error {
+export class ConfigError extends CannotStart {
   override readonly name = 'ConfigError'
   constructor(faults: readonly string[]) {
     super(
@@ -45,6 +47,8 @@ export class Env {
     try {
       return options.parse(text)
     } catch (error) {
+      // Another class than Error itself is a fault of ours, not of the value.
+      if ((error as Error).constructor !== Error) throw error
       this.fault(name, (error as Error).message)
       return undefined
     }
@@ -106,7 +110,9 @@ export class Env {
     try {
       return readFileSync(file, 'utf8').replace(/\r?\n$/, '') || undefined
     } catch (error) {
-      this.fault(`${name}_FILE`, `cannot be read: ${(error as NodeJS.ErrnoException).code} ${file}`)
+      const why = fileFault(error)
+      if (why === undefined) throw error
+      this.fault(`${name}_FILE`, `cannot be read: ${file}: ${why}`)
       return undefined
     }
   }

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { Kysely, PostgresAdapter, PostgresDialect, sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import pg from 'pg'
+import { CannotStart } from '../errors.ts'
 import { systemClock } from '../system/clock.ts'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
@@ -104,7 +105,7 @@ async function givingWay<T>(work: () => Promise<T>): Promise<T> {
       return await work()
     } catch (error) {
       if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error
-      if (systemClock.monotonicMs() - begun > LONGEST_MS) throw new Error(HELD, { cause: error })
+      if (systemClock.monotonicMs() - begun > LONGEST_MS) throw new CannotStart(HELD, { cause: error })
       await systemClock.sleep(PAUSE_MS)
     }
   }

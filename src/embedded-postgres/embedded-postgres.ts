@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import type pg from 'pg'
 import type { Clock } from '../system/clock.ts'
+import { fileFault } from '../system/file-fault.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { type Credentials, loadCredentials, openCluster, removeUnfinished } from './cluster.ts'
@@ -46,14 +47,29 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
   const found = await findPackage()
   const dataDir = resolve(options.dataDir)
-  const home = await openHome(dataDir, options.random)
-  const unlock = await lockHome(home.directory, dataDir)
   try {
-    return await startIn(home, found, options, unlock)
+    const home = await openHome(dataDir, options.random, options.clock)
+    const unlock = await lockHome(home.directory, dataDir)
+    try {
+      return await startIn(home, found, options, unlock)
+    } catch (error) {
+      unlock()
+      throw error
+    }
   } catch (error) {
-    unlock()
-    throw error
+    throw inWords(error, dataDir)
   }
+}
+
+/** A file or folder that cannot be used, with the cure; any other error as it is. */
+function inWords(error: unknown, dataDir: string): unknown {
+  const why = error instanceof EmbeddedPostgresError ? undefined : fileFault(error)
+  if (why === undefined) return error
+  const { path = dataDir } = error as NodeJS.ErrnoException
+  return new EmbeddedPostgresError(
+    `${path} cannot be used: ${why}. Let this user read and write there, or set MINTMARK_DATA_DIR to a folder where it may`,
+    { cause: error },
+  )
 }
 
 async function startIn(

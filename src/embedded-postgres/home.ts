@@ -1,8 +1,11 @@
-import { chmod, lchown, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lchown, lstat, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Clock, systemClock } from '../system/clock.ts'
 import type { Random } from '../system/random.ts'
+import { BELONGS_TO, removeAbandoned } from './abandoned.ts'
 import { EmbeddedPostgresError } from './error.ts'
+import { oneAtATime } from './lock.ts'
 import { canEnter, type DatabaseUser, findDatabaseUser, ignoring, runsAsRoot } from './user.ts'
 
 /** The folder of one embedded Postgres: lock, credentials and log, which are ours, and the cluster in `data`. */
@@ -18,13 +21,16 @@ export interface Home {
 /**
  * Finds or makes the home of `dataDir` (absolute): the folder `postgres` in it. For root, whose database runs as
  * another user that perhaps cannot get into `dataDir`, it is a link to a folder outside with a random name: a
- * deleted data directory takes the link along, and the next one begins with an empty database.
+ * deleted data directory takes the link along, and the next one begins with an empty database. What it leaves outside
+ * is removed when the next such home is made.
  */
-export async function openHome(dataDir: string, random: Random): Promise<Home> {
+export async function openHome(dataDir: string, random: Random, clock: Clock = systemClock): Promise<Home> {
   const path = join(dataDir, 'postgres')
   await mkdir(dataDir, { recursive: true }).catch(cannotMake(dataDir))
   const user = runsAsRoot() ? await findDatabaseUser(join(path, 'data')) : undefined
-  if (!(await lstat(path).catch(ignoring('ENOENT')))) await makeHome(path, dataDir, user, random)
+  if (!(await lstat(path).catch(ignoring('ENOENT')))) {
+    await makeHome(path, dataDir, { user, random, clock })
+  }
   const directory = await realpath(path).catch(ignoring('ENOENT'))
   if (directory === undefined) {
     throw new EmbeddedPostgresError(
@@ -34,6 +40,7 @@ export async function openHome(dataDir: string, random: Random): Promise<Home> {
   const problem = await notOurs(directory)
   if (problem) throw new EmbeddedPostgresError(problem)
   if (user) {
+    await claim(directory, dataDir)
     await lchown(directory, 0, user.gid)
     await chmod(directory, 0o710)
     if (!canEnter(user, directory)) {
@@ -45,20 +52,33 @@ export async function openHome(dataDir: string, random: Random): Promise<Home> {
   return { directory, user, copies: async () => (user ? sharedFolder(user) : directory) }
 }
 
-async function makeHome(path: string, dataDir: string, user: DatabaseUser | undefined, random: Random) {
+interface Making {
+  user: DatabaseUser | undefined
+  random: Random
+  clock: Clock
+}
+
+async function makeHome(path: string, dataDir: string, { user, random, clock }: Making): Promise<void> {
   if (!user || canEnter(user, dataDir)) {
     await mkdir(path, { mode: 0o700 }).catch(ignoring('EEXIST')).catch(cannotMake(path))
     return
   }
-  const outside = join(await sharedFolder(user), random.bytes(8).toString('hex'))
-  await mkdir(outside, { mode: 0o700 })
-  await writeFile(join(outside, 'belongs-to'), `${dataDir}\n`)
-  try {
+  const shared = await sharedFolder(user)
+  await oneAtATime(join(shared, 'lock'), clock, async () => {
+    if (await lstat(path).catch(ignoring('ENOENT'))) return
+    await removeAbandoned(shared, dataDir, clock)
+    const outside = join(shared, random.bytes(8).toString('hex'))
+    await mkdir(outside, { mode: 0o700 })
+    await writeFile(join(outside, BELONGS_TO), `${dataDir}\n`)
     await symlink(outside, path)
-  } catch (error) {
-    await rm(outside, { recursive: true })
-    ignoring('EEXIST')(error)
-  }
+  })
+}
+
+/** A home outside goes on to belong to its data directory when that is moved. */
+async function claim(directory: string, dataDir: string): Promise<void> {
+  const file = join(directory, BELONGS_TO)
+  const owner = await readFile(file, 'utf8').catch(ignoring('ENOENT'))
+  if (owner !== undefined && owner !== `${dataDir}\n`) await writeFile(file, `${dataDir}\n`)
 }
 
 const cannotMake = (path: string) => (cause: Error) => {

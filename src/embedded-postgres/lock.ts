@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Clock } from '../system/clock.ts'
 import { EmbeddedPostgresError } from './error.ts'
 
 const SQLITE_BUSY = 5
@@ -17,13 +18,9 @@ const held = new Set<DatabaseSync>()
  * The pid in `mintmark.pid` is only for the error message and for people.
  */
 export async function lockHome(home: string, dataDir: string): Promise<() => void> {
-  const lock = new DatabaseSync(join(home, 'lock'), { timeout: 0 })
   const pidFile = join(home, 'mintmark.pid')
-  try {
-    lock.exec('pragma journal_mode = off; begin exclusive')
-  } catch (error) {
-    lock.close()
-    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
+  const lock = tryLock(join(home, 'lock'))
+  if (lock === undefined) {
     const pid = await readFile(pidFile, 'utf8').catch(() => '')
     throw new EmbeddedPostgresError(
       `Mintmark (pid ${pid.trim() || 'unknown'}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`,
@@ -33,5 +30,39 @@ export async function lockHome(home: string, dataDir: string): Promise<() => voi
   await writeFile(pidFile, `${process.pid}\n`)
   return () => {
     if (held.delete(lock)) lock.close()
+  }
+}
+
+const POLL_MS = 50
+
+/** Does `work` while no other process does it with the lock `file`; waits for them. */
+export async function oneAtATime<T>(file: string, clock: Clock, work: () => Promise<T>): Promise<T> {
+  let lock = tryLock(file)
+  for (; lock === undefined; lock = tryLock(file)) await clock.sleep(POLL_MS)
+  held.add(lock)
+  try {
+    return await work()
+  } finally {
+    held.delete(lock)
+    lock.close()
+  }
+}
+
+/** The lock, until it is closed; undefined when another has it. */
+export function tryLock(file: string): DatabaseSync | undefined {
+  let lock: DatabaseSync | undefined
+  try {
+    lock = new DatabaseSync(file, { timeout: 0 })
+    lock.exec('pragma journal_mode = off; begin exclusive')
+    return lock
+  } catch (error) {
+    lock?.close()
+    const { errcode, message } = error as Error & { errcode?: number }
+    if (errcode === SQLITE_BUSY) return undefined
+    if (errcode === undefined) throw error
+    throw new EmbeddedPostgresError(
+      `${file} cannot be locked (${message}): let this user read and write there, or set MINTMARK_DATA_DIR to another folder`,
+      { cause: error },
+    )
   }
 }

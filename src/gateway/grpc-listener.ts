@@ -5,6 +5,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
+import { CannotStart } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
 import type { Clock } from '../system/clock.ts'
 import { inTime } from '../system/deadline.ts'
@@ -64,7 +65,7 @@ function bindError({ host, port }: { host: string; port: number }, cause: Error)
   const why = taken
     ? 'is taken: set MINTMARK_GATEWAY_GRPC_PORT (0 takes any free port)'
     : 'cannot be used: set MINTMARK_GATEWAY_GRPC_PORT or MINTMARK_GATEWAY_HOST'
-  return new Error(`${host}:${port}, for the gateway's gRPC listener, ${why}`, { cause })
+  return new CannotStart(`${host}:${port}, for the gateway's gRPC listener, ${why}`, { cause })
 }
 
 function healthService(readiness: Readiness, clock: Clock): UntypedServiceImplementation {

@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
@@ -141,7 +142,10 @@ function bindError(
     EADDRNOTAVAIL: 'is not on this machine: set another host',
     ENOTFOUND: 'is no address of this machine: set another host',
   }[error.code ?? '']
-  return new Error(`${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`, {
-    cause: error,
-  })
+  return new CannotStart(
+    `${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`,
+    {
+      cause: error,
+    },
+  )
 }

@@ -44,6 +44,14 @@ const subject = (place: string) =>
       .replace(/\/(suspend|resume|enable|disable|rotate|hold|release|secrets\/\w+\/revoke|revoke)$/, ''),
   )
 
+/** Without what passes with time and by no change: when each replica was last seen, and whether that is long ago. */
+const stored = ({ body }: { body: Record<string, unknown> }) => ({
+  ...body,
+  ...(Array.isArray(body.replicas) && {
+    replicas: body.replicas.map(replica => ({ ...replica, seen_at: undefined, state: undefined })),
+  }),
+})
+
 let count = 0
 const deletable = async (definition: AdminRoute) => {
   if (definition.method !== 'delete' || !definition.path.startsWith('/tenants')) return undefined
@@ -110,7 +118,7 @@ describe.each(named(changes.filter(takes)))('%s', (_, definition) => {
     const answer = await ask(place, header(etagOf(before)))
     expect(answer).toMatchObject({ status: 412, body: { code: 'precondition_failed', status: 412 } })
     expect(etagOf(answer)).toBe(etagOf(before))
-    expect((await subject(place)).text).toBe(before.text)
+    expect(stored(await subject(place))).toEqual(stored(before))
   })
 
   it.each([

@@ -20,8 +20,9 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'mintmark-client-'))
   const installed = join(project, 'node_modules/mintmark-client')
   await mkdir(installed, { recursive: true })
-  const packing = ['pack', './clients/typescript', '--pack-destination', project, '--silent']
-  const { stdout } = await run('npm', packing, { cwd: root })
+  // Our own npm scripts run with those of dependencies switched off, and hand that on.
+  const packing = ['pack', '--pack-destination', project, '--silent', '--ignore-scripts=false']
+  const { stdout } = await run('npm', packing, { cwd: join(root, 'clients/typescript') })
   await run('tar', ['-xzf', join(project, stdout.trim()), '--strip-components=1', '-C', installed])
   await symlink(join(root, 'node_modules/openai'), join(project, 'node_modules/openai'))
   await writeFile(join(project, 'package.json'), '{"type":"module"}')

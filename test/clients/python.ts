@@ -7,11 +7,7 @@ import { join } from 'node:path'
 export const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 
 /** For `describe.skipIf`: no Python, and nobody insists on one. */
-export function lacksPython(): boolean {
-  if (existsSync(python) || process.env.MINTMARK_REQUIRE_GATEWAYS === '1') return false
-  console.log("skipped: OpenAI's Python client; to run it: bash scripts/install-judges.sh")
-  return true
-}
+export const lacksPython = (): boolean => !existsSync(python) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
 /** Runs one scenario of a script beside this file. What it is given goes by stdin, secrets too. @throws {Error} with Python's own words. */
 export function scenario(

@@ -58,8 +58,29 @@ describe('NAME_FILE', () => {
   it('that is not there is a fault with the path', () => {
     const path = join(folder, 'nowhere')
     expect(faults({ MINTMARK_AUDIENCE_FILE: path })).toEqual([
-      `MINTMARK_AUDIENCE_FILE cannot be read: ENOENT ${path}`,
+      `MINTMARK_AUDIENCE_FILE cannot be read: ${path}: it is not there (ENOENT)`,
     ])
+  })
+
+  it('that is a folder, or below a file, is a fault that says so', () => {
+    const below = join(file('x'), 'secret')
+    expect(
+      faults({
+        MINTMARK_AUDIENCE_FILE: folder,
+        MINTMARK_SIGNING_ALG_FILE: below,
+        MINTMARK_HOST_FILE: 'x'.repeat(300),
+      }),
+    ).toEqual([
+      expect.stringMatching(/^MINTMARK_HOST_FILE cannot be read: x+: its name is too long \(ENAMETOOLONG\)$/),
+      `MINTMARK_AUDIENCE_FILE cannot be read: ${folder}: it is a folder (EISDIR)`,
+      `MINTMARK_SIGNING_ALG_FILE cannot be read: ${below}: a part of its path is a file (ENOTDIR)`,
+    ])
+  })
+
+  it('and a fault of ours while a value is read is not taken for one of the value', () => {
+    const env = new Env({ MINTMARK_AUDIENCE: 'a' })
+    const parse = () => (undefined as unknown as string[]).length
+    expect(() => env.optional('MINTMARK_AUDIENCE', { description: '', parse })).toThrow(TypeError)
   })
 
   it('that is empty counts as unset, and what it holds is checked like any value', () => {

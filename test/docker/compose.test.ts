@@ -10,8 +10,6 @@ import { expectedContents, IMPORT_ALL, LIST_CONTENTS } from './image-contents.ts
  */
 const docker = spawnSync('docker', ['info']).status === 0
 const required = process.env.MINTMARK_REQUIRE_DOCKER === '1'
-if (!docker && !required)
-  console.log('skipped: the compose installation; to run it: start Docker, then npm test')
 
 const steps = blocksOf(await readReadme(), 'bash')
 const env: NodeJS.ProcessEnv = { ...process.env, COMPOSE_PROJECT_NAME: `mintmark-test-${process.pid}` }

@@ -10,6 +10,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   rmdir,
   stat,
@@ -17,7 +18,7 @@ import {
 } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -26,6 +27,7 @@ import {
   startEmbeddedPostgres,
 } from '../../src/embedded-postgres/embedded-postgres.ts'
 import { openHome } from '../../src/embedded-postgres/home.ts'
+import { lockHome } from '../../src/embedded-postgres/lock.ts'
 import { stopLeftover } from '../../src/embedded-postgres/postmaster.ts'
 import { findPackage, preparePrograms } from '../../src/embedded-postgres/programs.ts'
 import { startServer } from '../../src/embedded-postgres/server.ts'
@@ -43,6 +45,8 @@ const children = new Set<ChildProcess>()
 const elsewhere = new Set<string>()
 const folders = new Set<string>()
 const logged: string[] = []
+/** Gives back a lock that a test took. */
+let release = () => {}
 const logger = createLogger('info', { write: line => logged.push(line) })
 let sharedBefore: string[]
 /** A data directory with an initialized cluster, for the tests that only need one. */
@@ -66,7 +70,7 @@ afterEach(async () => {
 afterAll(async () => {
   for (const path of folders) await rm(path, { recursive: true, force: true })
   for (const name of await readdir(SHARED).catch(() => [])) {
-    if (name.startsWith('postgres-') && !sharedBefore.includes(name))
+    if (/^postgres-|^lock$/.test(name) && !sharedBefore.includes(name))
       await rm(join(SHARED, name), { recursive: true })
   }
   await rmdir(SHARED).catch(() => {})
@@ -343,6 +347,38 @@ describe('refuses, and says what to do', () => {
     expect(await readFile(join(home.directory, 'data', name), 'utf8')).toBe(content)
   })
 
+  it.each([
+    ['the data directory', '.', 'a file is in its place|is not a directory|EEXIST'],
+    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): let this user'],
+    [
+      'the passwords',
+      'postgres/credentials.json',
+      'credentials.json cannot be used: it is a folder \\(EISDIR\\). Let this user',
+    ],
+    [
+      'the log',
+      'postgres/postgres.log',
+      'postgres.log cannot be used: it is a folder \\(EISDIR\\). Let this user',
+    ],
+  ])('something else in place of %s, with its name and the cure', async (_, place, message) => {
+    const directory = join(await folder(), 'data')
+    if (place === '.') await writeFile(directory, '')
+    else await mkdir(join(directory, place), { recursive: true })
+    const said = await refusal(start(directory))
+    expect(said).toMatch(new RegExp(message))
+    expect(said).toContain(directory)
+    expect(said).toContain('set MINTMARK_DATA_DIR to')
+  })
+
+  it.skipIf(asRoot)('a data directory that this user may not write to (root may)', async () => {
+    const directory = await folder(0o555)
+    expect(await refusal(start(directory))).toMatch(/cannot be made .*EACCES.*set MINTMARK_DATA_DIR/)
+    await chmod(directory, 0o755)
+    await mkdir(join(directory, 'postgres'), { mode: 0o500 })
+    expect(await refusal(start(directory))).toMatch(/lock cannot be locked .*set MINTMARK_DATA_DIR/)
+    await chmod(join(directory, 'postgres'), 0o755)
+  })
+
   it('a server that ends while starting, with the end of its log', async () => {
     const embedded = await start()
     await embedded.stop()
@@ -419,6 +455,91 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
     await second.stop()
     await rm(join(closed, 'postgres'))
     expect((await start(closed)).directory).not.toBe(first.directory)
+  })
+
+  describe('removes what a deleted data directory left outside', () => {
+    const isThere = (path: string) =>
+      stat(path).then(
+        () => true,
+        () => false,
+      )
+    const closedData = async () => join(await folder(0o700), 'data')
+    const homeOf = async (data: string) => {
+      const { directory } = await openHome(data, random)
+      folders.add(directory)
+      return directory
+    }
+
+    it('when it is made afresh', async () => {
+      const data = await closedData()
+      const first = await homeOf(data)
+      await rm(data, { recursive: true })
+      expect(await homeOf(data)).not.toBe(first)
+      expect(await isThere(first)).toBe(false)
+    })
+
+    it('when the data directory of another clone is deleted', async () => {
+      const data = await closedData()
+      const home = await homeOf(data)
+      await rm(data, { recursive: true })
+      await homeOf(await closedData())
+      expect(await isThere(home)).toBe(false)
+    })
+
+    it.each<[string, (data: string, home: string) => Promise<unknown>]>([
+      [
+        'that a process uses',
+        async (data, home) => {
+          release = await lockHome(home, data)
+          await rm(data, { recursive: true })
+        },
+      ],
+      [
+        'whose data directory may be on a disk that is not mounted',
+        data => rm(dirname(data), { recursive: true }),
+      ],
+      [
+        'whose data directory was moved, and used since',
+        async data => {
+          await rename(data, `${data}-elsewhere`)
+          await homeOf(`${data}-elsewhere`)
+        },
+      ],
+      ['that is in use at its place', async () => {}],
+    ])('but not one %s', async (_, happen) => {
+      const data = await closedData()
+      const home = await homeOf(data)
+      await happen(data, home)
+      await homeOf(await closedData())
+      expect(await isThere(home)).toBe(true)
+      release()
+    })
+
+    it('with the Postgres that a kill -9 left behind on it', { timeout: 60_000 }, async () => {
+      const data = await closedData()
+      const { child, says } = startElsewhere(data)
+      const first = (await says('ownerUrl')) as unknown as EmbeddedPostgres
+      const pid = await postmasterOf(first)
+      await kill(child)
+      expect(runs(pid)).toBe(true)
+      await rm(data, { recursive: true })
+      await homeOf(data)
+      expect(runs(pid)).toBe(false)
+      expect(await isThere(first.directory)).toBe(false)
+    })
+
+    it('and makes one home for five that come at once', { timeout: 60_000 }, async () => {
+      const data = await closedData()
+      const outcomes = await Promise.all(Array.from({ length: 5 }, () => startElsewhere(data).outcome()))
+      expect(outcomes.filter(outcome => 'ownerUrl' in outcome)).toHaveLength(1)
+      const owners = await Promise.all(
+        (await readdir(SHARED)).map(name =>
+          readFile(join(SHARED, name, 'belongs-to'), 'utf8').catch(() => ''),
+        ),
+      )
+      expect(owners.filter(owner => owner === `${data}\n`)).toHaveLength(1)
+      folders.add(await homeOf(data))
+    })
   })
 
   it('runs it as a user that is there, never as root, and keeps the rest of the home from it', async () => {

@@ -13,7 +13,7 @@ export function findEnvoy(): string | undefined {
   return candidates.find(file => file && existsSync(file))
 }
 
-/** For `describe.skipIf`: no Envoy, and nobody insists on one. envoy-present.test.ts says so, once. */
+/** For `describe.skipIf`: no Envoy, and nobody insists on one. skipped-suites.ts says so, once. */
 export const noEnvoy = !findEnvoy() && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
 /** The headers that Envoy adds of its own. */

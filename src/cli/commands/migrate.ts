@@ -2,12 +2,15 @@ import { readMigrateUrl } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
 import { databaseFault } from '../../database/database-fault.ts'
 import { migrate } from '../../database/migrate.ts'
+import { CannotStart } from '../../errors.ts'
 
-/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {ConfigError} @throws {Error} that says what to do */
+/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} that says what to do */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
   const url = readMigrateUrl(new Env(environment)).reveal()
   const applied = await migrate(url).catch(error => {
-    throw new Error(databaseFault(error) ?? (error as Error).message, { cause: error })
+    if (error instanceof CannotStart) throw error
+    const fault = databaseFault(error)
+    throw fault === undefined ? error : new CannotStart(fault, { cause: error })
   })
   const what = applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.`
   process.stdout.write(`${what} Roles are as in db/roles.sql.\n`)

@@ -2,8 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, relative, resolve } from 'node:path'
 import { rootTokenFile } from '../../config/development-secrets.ts'
+import { CannotStart } from '../../errors.ts'
 import { type Launched, launch } from '../../service/launch.ts'
 import { systemClock } from '../../system/clock.ts'
+import { fileFault } from '../../system/file-fault.ts'
 import { verifyAsGateway } from '../../tokens/token-verifier.ts'
 import { exitOnFailure, onStopSignal } from './serve.ts'
 
@@ -35,17 +37,34 @@ const TENANT = {
  * published keys. Then prints how to go on, and keeps serving unless `exit`.
  */
 export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit: boolean }): Promise<void> {
-  const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...environment, ...(await freePorts(environment)) }
+  const taken = await takenPorts(environment)
+  const anyPort = Object.fromEntries(taken.map(({ name }) => [name, '0']))
+  const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...environment, ...anyPort }
   if (env.DATABASE_URL)
-    throw new Error('the quickstart brings its own database: unset DATABASE_URL, or use "npm start"')
+    throw new CannotStart('the quickstart brings its own database: unset DATABASE_URL, or use "npm start"')
   say('Starting Mintmark on an embedded Postgres …')
   const launching = launch(env, { onProgress: message => say(`  ${message}`) })
   onStopSignal(launching, () =>
     say(`Stopped. The data stay in ${shown(resolve(env.MINTMARK_DATA_DIR || '.mintmark'))}.`),
   )
   const launched = await exitOnFailure(launching)
+  try {
+    await show(launched, taken)
+  } catch (error) {
+    await launched.stop()
+    throw error
+  }
+  if (!options.exit) return say('Serving until Ctrl-C.')
+  await launched.stop()
+  process.exit(0)
+}
+
+async function show(launched: Launched, taken: readonly Port[]): Promise<void> {
   await untilReady(launched)
   const { urls, issuer } = launched.service
+  // Not before: the usual reason is another Mintmark of this folder, and then only that one is to be read.
+  for (const { port } of taken)
+    say(`  port ${port} is taken, so another one is used: put that into the commands of the README`)
   say(`  ready: tokens and JWKS on ${urls.public}, admin API on ${urls.admin}\n`)
 
   const keyFile = join(launched.config.dataDir, 'quickstart-key')
@@ -62,18 +81,12 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
   say(`Verified with ${urls.public}/.well-known/jwks.json, as a gateway does:\n`)
   say(`${JSON.stringify(header)}\n${lineByLine(claims)}\n`)
   say(nextCommands(launched, keyFile, claims.sub ?? ''))
-  if (!options.exit) return say('Serving until Ctrl-C.')
-  await launched.stop()
-  process.exit(0)
 }
 
-/** @throws {Error} with the reason when the service stays unready. */
-async function untilReady({ service, stop }: Launched): Promise<void> {
+/** @throws {CannotStart} with the reason when the service stays unready. */
+async function untilReady({ service }: Launched): Promise<void> {
   await Promise.race([service.ready, systemClock.sleep(LONGEST_START_MS)])
-  if (service.isReady) return
-  const { reason } = service
-  await stop()
-  throw new Error(reason)
+  if (!service.isReady) throw new CannotStart(service.reason)
 }
 
 /** JSON with a line for each claim, lists on one line. */
@@ -126,7 +139,12 @@ async function exchangeSavedOrNewKey(admin: AdminClient, publicUrl: string, keyF
   const { body } = await admin('POST', `/tenants/${TENANT.id}/keys`, { name: 'quickstart' })
   const secret = String(body.secret)
   // Without a final newline, so that curl's --data-urlencode name@file sends the key and nothing else.
-  await writeFile(keyFile, secret, { mode: 0o600 })
+  await writeFile(keyFile, secret, { mode: 0o600 }).catch(error => {
+    const why = fileFault(error)
+    throw why === undefined
+      ? error
+      : new CannotStart(`${keyFile} cannot be written: ${why}`, { cause: error })
+  })
   say(`Created an API key for it: ${body.id}, kept in ${shown(keyFile)}.`)
   const answer = await exchange(publicUrl, secret)
   if (!answer) throw new Error('the new key was refused')
@@ -156,16 +174,20 @@ function nextCommands({ config, service }: Launched, keyFile: string, keyId: str
 `
 }
 
-/** Ports that are not set and not free are set to 0: any free one. */
-async function freePorts(environment: NodeJS.ProcessEnv): Promise<Record<string, string>> {
+interface Port {
+  /** Its variable. */
+  name: string
+  port: number
+}
+
+/** Ports that the environment does not set and that are not free. */
+async function takenPorts(environment: NodeJS.ProcessEnv): Promise<Port[]> {
   const host = environment.MINTMARK_HOST ?? '127.0.0.1'
-  const chosen: Record<string, string> = {}
+  const taken: Port[] = []
   for (const [name, port] of Object.entries(PORTS)) {
-    if (environment[name] !== undefined || (await isFree(host, port))) continue
-    say(`Port ${port} is taken, so another one is used: put that into the commands of the README.`)
-    chosen[name] = '0'
+    if (environment[name] === undefined && !(await isFree(host, port))) taken.push({ name, port })
   }
-  return chosen
+  return taken
 }
 
 function isFree(host: string, port: number): Promise<boolean> {

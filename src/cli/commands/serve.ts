@@ -1,5 +1,5 @@
-import { ConfigError } from '../../config/env.ts'
 import { type Launched, launch } from '../../service/launch.ts'
+import { explain } from '../explain.ts'
 
 /**
  * Runs the service until SIGTERM or SIGINT: then it is unready at once, requests in flight finish, the embedded
@@ -11,10 +11,13 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   await exitOnFailure(launching)
 }
 
-/** Also while starting: what has been started by then is stopped. */
+/** Also while starting: what has been started by then is stopped. Ctrl-C reaches us by several ways at once. */
 export function onStopSignal(launching: Promise<Launched>, stopped: () => void = () => {}): void {
+  let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
+      if (stopping) return
+      stopping = true
       launching
         .then(launched => launched.stop())
         .then(stopped)
@@ -26,14 +29,12 @@ export function onStopSignal(launching: Promise<Launched>, stopped: () => void =
   }
 }
 
-/** What the operator can cure is said in its own words; a stack is for what nobody foresaw. */
+/** Ends the process with status 1 when it cannot start. */
 export async function exitOnFailure(launching: Promise<Launched>): Promise<Launched> {
   try {
     return await launching
   } catch (error) {
-    const { message, stack, code } = error as NodeJS.ErrnoException
-    const foreseen = error instanceof ConfigError || code === undefined
-    process.stderr.write(`mintmark: ${foreseen ? message : (stack ?? message)}\n`)
+    process.stderr.write(`mintmark: ${explain(error)}\n`)
     process.exit(1)
   }
 }

@@ -1,0 +1,2 @@
+/** See right-node.js, which is JavaScript because any Node must be able to read it. */
+export function onRightNode(script: string, args: readonly string[], start: () => unknown): void

@@ -1,0 +1,111 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { developmentSecrets } from '../../src/config/development-secrets.ts'
+import { Env } from '../../src/config/env.ts'
+import { CannotStart } from '../../src/errors.ts'
+import { systemRandom } from '../../src/system/random.ts'
+
+const asRoot = process.getuid?.() === 0
+let folder: string
+let keys: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mintmark-secrets-'))
+  keys = join(folder, 'keys')
+})
+afterEach(() => {
+  chmodSync(folder, 0o755)
+  rmSync(folder, { recursive: true })
+})
+
+const make = () =>
+  developmentSecrets(
+    readConfig(new Env({ MINTMARK_KEYS_DIR: keys, MINTMARK_DATA_DIR: join(folder, 'data') })),
+    systemRandom,
+  )
+
+function refusal(): string {
+  try {
+    make()
+    return 'no refusal'
+  } catch (error) {
+    expect(error).toBeInstanceOf(CannotStart)
+    return (error as Error).message
+  }
+}
+
+describe('secrets of development', () => {
+  it('are made once, for this user only, and nothing else is left in the folder', () => {
+    const made = make()
+    expect(make()).toEqual(made)
+    expect(readdirSync(keys).sort()).toEqual(['encryption-keys', 'peppers', 'root-token'])
+    expect(statSync(join(keys, 'root-token')).mode & 0o777).toBe(0o600)
+  })
+
+  it('are closed to others where they were open', () => {
+    make()
+    chmodSync(join(keys, 'peppers'), 0o644)
+    make()
+    expect(statSync(join(keys, 'peppers')).mode & 0o777).toBe(0o600)
+  })
+})
+
+describe('what is in their way is said with its name and the cure', () => {
+  const CURE = /\. Let this user read and write there, or set MINTMARK_KEYS_DIR to a folder where it may$/
+
+  it('a file in place of the folder', () => {
+    writeFileSync(keys, '')
+    expect(refusal()).toMatch(CURE)
+    expect(refusal()).toContain(`${keys} cannot be made: a file is in its place (EEXIST)`)
+  })
+
+  it('a folder below a file', () => {
+    writeFileSync(keys, '')
+    keys = join(keys, 'deeper')
+    expect(refusal()).toContain(`${keys} cannot be made: a part of its path is a file (ENOTDIR)`)
+  })
+
+  it('a folder in place of a secret', () => {
+    mkdirSync(join(keys, 'peppers'), { recursive: true })
+    expect(refusal()).toMatch(CURE)
+    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: it is a folder (EISDIR)`)
+  })
+
+  it('an empty file', () => {
+    mkdirSync(keys)
+    writeFileSync(join(keys, 'peppers'), '\n')
+    expect(refusal()).toBe(
+      `${join(keys, 'peppers')} is empty: put its content back, or remove it to have a new one made`,
+    )
+    expect(readFileSync(join(keys, 'peppers'), 'utf8')).toBe('\n')
+  })
+
+  it.skipIf(asRoot)('folders and files that this user may not use (root may)', () => {
+    chmodSync(folder, 0o555)
+    expect(refusal()).toContain(`${keys} cannot be made: this user may not (EACCES)`)
+    chmodSync(folder, 0o755)
+    mkdirSync(keys, { mode: 0o555 })
+    expect(refusal()).toContain(`${join(keys, 'root-token')} cannot be written: this user may not (EACCES)`)
+    chmodSync(keys, 0o600)
+    expect(refusal()).toContain(`${keys} cannot be entered: this user may not (EACCES)`)
+    chmodSync(keys, 0o755)
+    make()
+    chmodSync(join(keys, 'peppers'), 0o200)
+    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: this user may not (EACCES)`)
+    chmodSync(join(keys, 'peppers'), 0o600)
+    chmodSync(keys, 0o555)
+    expect(Object.keys(make())).toHaveLength(3)
+    chmodSync(keys, 0o755)
+  })
+})

@@ -1,0 +1,40 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { lacksPython } from '../clients/python.ts'
+import { noEnvoy } from '../gateways/envoy.ts'
+import { isAbsent } from '../gateways/program.ts'
+import { lacksPrometheus } from '../observability/prometheus.ts'
+import { lacksPgBouncer } from './pgbouncer.ts'
+
+const GATEWAYS = 'bash scripts/install-gateways.sh'
+const JUDGES = 'bash scripts/install-judges.sh'
+
+/** What some suites need and npm does not bring: whether it is missing, what is then skipped, and how to get it. */
+const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string][] = [
+  [() => noEnvoy, 'what runs behind Envoy', GATEWAYS],
+  [() => isAbsent('nginx'), 'what runs behind nginx', GATEWAYS],
+  [() => isAbsent('haproxy'), 'what runs behind HAProxy', GATEWAYS],
+  [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
+  [lacksPython, 'clients and verifiers in Python', JUDGES],
+  [lacksPrometheus, 'metrics and alerts in Prometheus', JUDGES],
+  [lacksPgBouncer, 'connections through PgBouncer', JUDGES],
+  [() => isAbsent('redis-server'), '"mintmark aibrix users" in Redis', JUDGES],
+  [
+    () => ['chromium', 'chromium-browser', 'google-chrome'].every(isAbsent),
+    'the reference page in Chromium',
+    JUDGES,
+  ],
+  [() => !existsSync('/usr/bin/script'), 'the command line on a terminal', 'install script(1) of util-linux'],
+  [lacksDocker, 'the compose installation', 'start Docker'],
+]
+
+/** Before any test: one line for each group of suites that this machine cannot run. */
+export default function sayWhatIsSkipped(): void {
+  for (const [isMissing, suites, cure] of OUTSIDE) {
+    if (isMissing()) console.log(`skipped: ${suites}; to run it: ${cure}`)
+  }
+}
+
+function lacksDocker(): boolean {
+  return process.env.MINTMARK_REQUIRE_DOCKER !== '1' && spawnSync('docker', ['info']).status !== 0
+}
