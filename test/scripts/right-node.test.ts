@@ -21,10 +21,10 @@ const SCRIPT = `
   import { execFileSync } from 'node:child_process'
   const [what, ...rest] = process.argv.slice(2)
   const onPath = execFileSync('/bin/sh', ['-c', 'command -v node'], { encoding: 'utf8' }).trim()
+  if (what === 'drain') process.on('SIGTERM', signal => { console.log(JSON.stringify({ signal })); process.exit(5) })
   console.log(JSON.stringify({ pid: process.pid, pinned: process.env.PINNED === '1', rest, onPath, script: process.argv[1] }))
   if (what === 'status') process.exit(7)
   if (what === 'throw') throw new TypeError('a fault of ours')
-  if (what === 'drain') process.on('SIGTERM', signal => { console.log(JSON.stringify({ signal })); process.exit(5) })
   if (what === 'wait' || what === 'drain') setInterval(() => {}, 60_000)`
 
 /** A Node whose version number is older, as far as our launcher can tell. */
