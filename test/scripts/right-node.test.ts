@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { statSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
@@ -21,10 +22,10 @@ const SCRIPT = `
   import { execFileSync } from 'node:child_process'
   const [what, ...rest] = process.argv.slice(2)
   const onPath = execFileSync('/bin/sh', ['-c', 'command -v node'], { encoding: 'utf8' }).trim()
+  if (what === 'drain') process.on('SIGTERM', signal => { console.log(JSON.stringify({ signal })); process.exit(5) })
   console.log(JSON.stringify({ pid: process.pid, pinned: process.env.PINNED === '1', rest, onPath, script: process.argv[1] }))
   if (what === 'status') process.exit(7)
   if (what === 'throw') throw new TypeError('a fault of ours')
-  if (what === 'drain') process.on('SIGTERM', signal => { console.log(JSON.stringify({ signal })); process.exit(5) })
   if (what === 'wait' || what === 'drain') setInterval(() => {}, 60_000)`
 
 /** A Node whose version number is older, as far as our launcher can tell. */
@@ -198,8 +199,8 @@ describe('package.json', () => {
   })
 
   it('packs the launcher with the built command, which starts through it', () => {
-    expect(manifest.files).toContain('scripts/right-node.js')
-    expect(dirname(manifest.bin.mintmark)).toBe('dist/cli')
+    expect(manifest.files).toEqual(expect.arrayContaining(['scripts/right-node.js', manifest.bin.mintmark]))
+    expect(statSync(join(root, manifest.bin.mintmark)).mode & 0o111).toBe(0o111)
   })
 
   it('has no scripts that npm leaves out when scripts of dependencies are off', () => {

@@ -1,0 +1,13 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+
+/**
+ * `npm run open-lockfile`, after a change of dependencies: npm leaves out an optional package (the binary of a tool for
+ * this platform) whose "engines" exclude the Node that npm itself runs on, although the pinned Node is the one that will
+ * use it. So the lockfile names no engines for optional packages. test/scripts/lockfile.test.ts holds it to that.
+ */
+const file = new URL('../package-lock.json', import.meta.url)
+const lockfile = JSON.parse(readFileSync(file, 'utf8'))
+for (const described of Object.values(lockfile.packages)) {
+  if (described.optional) delete described.engines
+}
+writeFileSync(file, `${JSON.stringify(lockfile, null, 2)}\n`)
