@@ -18,9 +18,9 @@ const RELOAD_JITTER_MS = 500
 
 /**
  * Follows the change feed for all of this process. Its subscribers load everything once; then each poll reads the new
- * feed rows and the objects that they name in one snapshot, and applies them in the order of subscription, in one go. So
- * what the subscribers hold is a state that the database was in (after a long absence it is reached in pieces). Polls run one at a
- * time. An idle poll is one cheap statement.
+ * feed rows and the objects that they name in one snapshot, and applies them in the order of subscription, in one go.
+ * So what the subscribers hold is a state that the database was in (after a long absence it is reached in pieces).
+ * Polls run one at a time. An idle poll is one cheap statement.
  */
 export class ChangeFollower {
   readonly #database: Database
@@ -92,8 +92,8 @@ export class ChangeFollower {
   }
 
   /**
-   * Returns when what this process committed is applied here. If that takes too long, the subscribers forget the objects
-   * until a poll brings them back, so that nothing is granted that was taken away. Never throws.
+   * Returns when what this process committed is applied here. If that takes too long, the subscribers forget the
+   * objects until a poll brings them back, so that nothing is granted that was taken away. Never throws.
    */
   async settle(changes: readonly Change[]): Promise<void> {
     if (this.#state === 'empty') return

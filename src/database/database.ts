@@ -16,9 +16,9 @@ const QUERY_TIMEOUT_MS = 800
 const IDLE_TIMEOUT_MS = 8_000
 
 /**
- * database/ is where Postgres is reached: the pool, the tables, migrations, the installation record and the change
- * feed. Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET`
- * but `SET LOCAL`.
+ * database/ is where Postgres is reached: the pool, the tables, migrations, and the change feed with its one follower.
+ * Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET` but
+ * `SET LOCAL`.
  *
  * `read` and `write` throw domain errors only: Conflict and Invalid for what a constraint refused, Unavailable when
  * the database cannot be reached or does not answer in time.
@@ -27,7 +27,7 @@ export class Database {
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
   readonly #logger: Logger
-  readonly #followers: ((changes: readonly Change[]) => Promise<void>)[] = []
+  #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
   constructor(options: { url: string; maxConnections: number; logger: Logger }) {
     this.#logger = options.logger
@@ -87,18 +87,16 @@ export class Database {
     }
   }
 
-  /** `hear` is told of each change that this process commits, before whoever asked for it is answered. */
-  onCommit(hear: (changes: readonly Change[]) => Promise<void>): void {
-    this.#followers.push(hear)
+  /** `settle` gets what this process commits, before the request that asked for it is answered. */
+  onCommit(settle: (changes: readonly Change[]) => Promise<void>): void {
+    this.#settle = settle
   }
 
-  /** Waits until everyone who follows has dealt with it. Never throws: the change is committed, whatever they make of it. */
+  /** Waits until the change was applied here. Never throws: the change is committed, whatever becomes of that. */
   async committed(changes: readonly Change[]): Promise<void> {
-    for (const hear of this.#followers) {
-      await hear(changes).catch(err =>
-        this.#logger.error({ err, changes }, 'a committed change was not applied'),
-      )
-    }
+    await this.#settle(changes).catch(err =>
+      this.#logger.error({ err, changes }, 'a committed change was not applied'),
+    )
   }
 
   async close(): Promise<void> {

@@ -5,8 +5,8 @@ import type { Parts } from './parts.ts'
 /**
  * Everything in this process that follows the change feed, and the order in which it applies a change: the directory
  * first, because key standings ask it what it lost; then what was derived from it and is dropped; the policy before the
- * rotation and the signing keys, which go by it. All but the signing keys are up to date at the same instant: private halves take
- * a moment to open, so the keys are read by themselves right after.
+ * rotation and the signing keys, which go by it. All but the signing keys are up to date at the same instant: private
+ * halves take a moment to open, so the keys are read by themselves right after.
  *
  * What this process commits is applied before the request is answered.
  */

@@ -23,7 +23,8 @@ const CLIENT_VARIABLES =
  * From the environment to a running service: reads the configuration and, when it names no database, starts the
  * embedded one first, with secrets of its own and the schema up to date.
  *
- * @throws {ConfigError} listing every fault; also when there is no `DATABASE_URL` and no embedded Postgres. @throws {Error} when the embedded database or a port cannot be had.
+ * @throws {ConfigError} listing every fault; also when there is neither a `DATABASE_URL` nor embedded Postgres.
+ * @throws {Error} when the embedded database or a port cannot be had.
  */
 export async function launch(
   environment: NodeJS.ProcessEnv,

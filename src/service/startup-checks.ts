@@ -12,7 +12,7 @@ import { NotReady } from './readiness.ts'
 
 type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'policy' | 'signing'>
 
-/** What must hold before this process serves: schema, role, installation record, directory, signing keys, a probe token. */
+/** What must hold before it serves: schema, role, installation record, directory, signing keys, a probe token. */
 export class StartupChecks {
   readonly #parts: Checked
   readonly #warned = new Set<string>()

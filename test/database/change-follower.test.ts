@@ -56,7 +56,7 @@ function noting(name: string, log: unknown[], of: Partial<ChangeSubscriber> = {}
 }
 
 describe('a poll', () => {
-  it('applies a change in the order of subscription, after all have read, and to those that its kind concerns', async () => {
+  it('applies a change in the order of subscription, after all have read, to those that its kind concerns', async () => {
     const log: unknown[] = []
     const reads = (name: string): Partial<ChangeSubscriber> => ({
       read: async () => {

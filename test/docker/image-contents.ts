@@ -32,7 +32,7 @@ console.log(JSON.stringify({
   db: entries('/app/db', 'isFile'),
 }))`
 
-/** Runs in the container: imports every module but the two that start something, and prints what could not be imported. */
+/** Runs in the container: imports every module but the two that start something, and prints which failed. */
 export const IMPORT_ALL = `
 import { readdirSync } from 'node:fs'
 const modules = readdirSync('/app/dist', { recursive: true })

@@ -179,6 +179,10 @@ describe('the log of an outage', () => {
       mintmark.logs
         .map(line => JSON.parse(line))
         .filter(line => line.task === 'measure the time of the database' && line.msg === msg)
+    await until(
+      'the outages before are over',
+      () => told('background task failed, retrying').length === told('recovered').length,
+    )
     const [failed, recovered] = [told('background task failed, retrying').length, told('recovered').length]
     await proxy.become('refuse')
     await until(
