@@ -79,7 +79,7 @@ async function asynchronous(scene: Scene): Promise<void> {
       | { gone: string[]; come: string[]; changed?: string[] }
       | undefined
   const line = await until('the replica reads its directory anew', told, Boolean, PATIENCE_MS)
-  report.promise('noticed by the position, and all read anew, after', (now() - back) / 1000, {
+  report.promise('noticed by the position, and all read again, after', (now() - back) / 1000, {
     usually: 5,
     atMost: 60,
     unit: 's',

@@ -40,13 +40,13 @@ export const experiment: Experiment = {
       report,
       'seen by LISTEN past the pooler',
       await revokeAll(keys.slice(0, count), polling, [direct]),
-      { p99: 250, judged: 1_000 },
+      { p99: 250, enforced: 1_000 },
     )
     reportRevocations(
       report,
       'seen by polling through the pooler',
       await revokeAll(keys.slice(count, 2 * count), direct, [polling]),
-      { judged: 2_000 },
+      { enforced: 2_000 },
     )
     const written = await ledger.stop()
     const answered = await load.stop()

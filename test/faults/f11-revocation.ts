@@ -34,14 +34,14 @@ export const experiment: Experiment = {
     await sleep(1_000)
     reportRevocations(report, 'with LISTEN', await revokeAll(first, replicas[0], replicas), {
       p99: 250,
-      judged: 1_000,
+      enforced: 1_000,
     })
 
     const killing = killListeners(postgres)
     const took = await revokeAll(second, replicas[0], replicas)
     const killed = await killing.stop()
     report.invariant('listeners killed', killed, { atLeast: 3, why: WHY.carriedOut })
-    reportRevocations(report, 'while every listener is killed', took, { judged: 2_000 })
+    reportRevocations(report, 'while every listener is killed', took, { enforced: 2_000 })
     reportExchanges(report, (await load.stop())('known'), { atLeast: 100, p99: 50 })
   },
 }

@@ -34,7 +34,7 @@ export const experiment: Experiment = {
       report,
       'at the replicas that are connected',
       await revokeAll(leaked, connected[0], connected),
-      { p99: 250, judged: 1_000 },
+      { p99: 250, enforced: 1_000 },
     )
     const honoured = await Promise.all(leaked.map(({ secret }) => away.exchange(secret)))
     report.invariant(

@@ -6,7 +6,7 @@ import type { Answer } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
 import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
-/** The short form leaves the machine something for the experiments beside it. */
+/** The short form leaves the machine something for the other experiments. */
 const FLOOD_PER_SECOND = { full: 2_500, short: 800 }
 const HONEST_PER_SECOND = 200
 /** MINTMARK_FAILURES_PER_MINUTE: what it is unless set otherwise, and what a slow flood reaches too. */

@@ -76,15 +76,15 @@ const done = experiments.flatMap(({ id, title }) => {
   return figures ? [{ id, title, figures }] : []
 })
 const all = done.flatMap(({ figures }) => figures)
-const judged = all.filter(({ kind }) => kind === 'invariant' || (strict && kind === 'measurement'))
-const failed = judged.filter(figure => hasFailed(figure, strict)).length
+const counted = all.filter(({ kind }) => kind === 'invariant' || (strict && kind === 'measurement'))
+const failed = counted.filter(figure => hasFailed(figure, strict)).length
 if (checks)
   console.log(`\n| experiment | check | kind | bound | why |\n|---|---|---|---|---|\n${checkRows(done)}`)
 if (full) {
   const rows = done.map(({ id, title, figures }) => asRows(`${id} ${title}`, figures))
   console.log(`\n| experiment | figure | measured | bound |\n|---|---|---|---|\n${rows.join('\n')}`)
 }
-console.log(`\n${judged.length - failed} passed, ${failed} failed`)
+console.log(`\n${counted.length - failed} passed, ${failed} failed`)
 // What a scene left open does not keep the process.
 process.exit(failed > 0 ? 1 : 0)
 

@@ -7,7 +7,7 @@ import { type JsonAnswer, request, testEnvironment } from '../support/test-servi
 /** The form of the run: short for every change, full for the proof. */
 export const FULL = process.env.ROTATION_FULL === '1'
 
-/** Printed with its usual bound and not judged, as in the experiments of test/faults. */
+/** Printed with its usual bound and not enforced, as in the experiments of test/faults. */
 export function showMeasurement(name: string, value: number, usual: Bound): void {
   const report = new Report()
   report.measurement(name, value, usual)

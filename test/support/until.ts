@@ -30,7 +30,7 @@ export async function until<T>(
 }
 
 /**
- * How many times as long as on a quiet machine something may take in a test. It tells what hangs from what is slow: how
+ * How many times as long as on a quiet machine something may take in a test. It separates what hangs from what is slow: how
  * fast it is, `npm run faults` and `npm run bench` measure.
  */
 export const BUSY = 5

@@ -149,6 +149,7 @@ export function reportExchanges(
   const name = 'exchanges of known keys'
   report.invariant(name, known.count, { atLeast: bounds.atLeast, why: WHY.carriedOut })
   report.invariant(`${name} that failed`, known.failing(200).count, { exactly: 0, why: WHY.knownKeys })
+  if (known.failing(200).count > 0) report.note(`${name}, by status`, known.statuses)
   report.measurement(`${name} left unsent, or unread, for want of time`, known.unsent, { exactly: 0 })
   const [p99, slowest] = [known.quantile(0.99), known.quantile(1)]
   if (bounds.p99 !== undefined)

@@ -1,7 +1,7 @@
 /**
  * What an experiment finds out, in two kinds. An **invariant** must hold on any machine, however busy: it is always
- * judged, once. A **measurement** says as much of the machine as of Mintmark: it is printed with its usual bound, and
- * judged with `--strict` only.
+ * enforced, once. A **measurement** says as much of the machine as of Mintmark: it is printed with its usual bound, and
+ * enforced with `--strict` only.
  */
 export type Kind = 'invariant' | 'measurement' | 'note'
 
@@ -15,7 +15,7 @@ export const WHY = {
   bounded: 'connections, sockets and memory have a limit',
   unreadable: 'a refusal says nothing about the key',
   audited: 'every change has its audit row, and the chain verifies',
-  said: 'the operator can read what was lost',
+  said: 'the log says what an operator must know',
   carriedOut: 'otherwise the experiment shows nothing',
 } as const
 export type Why = (typeof WHY)[keyof typeof WHY]

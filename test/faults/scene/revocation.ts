@@ -52,12 +52,12 @@ async function revoke({ id, secret }: Key, by: Replica, replicas: readonly Repli
   }
 }
 
-/** `p99`: the usual 99th percentile; `judged`: after which a request that is still exchanged breaks the promise. */
+/** `p99`: the usual 99th percentile; `enforced`: after which a request that is still exchanged breaks the promise. */
 export function reportRevocations(
   report: Report,
   what: string,
   revocations: readonly Revocation[],
-  bounds: { p99?: number; judged: number },
+  bounds: { p99?: number; enforced: number },
 ): void {
   const sorted = revocations.map(({ refusedMs }) => refusedMs).sort((a, b) => a - b)
   const at = (part: number) =>
@@ -66,7 +66,7 @@ export function reportRevocations(
   report.invariant(
     `last request exchanged after a revocation ${what}`,
     Math.max(...revocations.map(({ exchangedMs }) => exchangedMs)),
-    { atMost: bounds.judged, unit: 'ms', why: WHY.revoked },
+    { atMost: bounds.enforced, unit: 'ms', why: WHY.revoked },
   )
   report.note(`refused everywhere ${what}, median`, at(0.5), 'ms')
   if (bounds.p99 === undefined) report.note(`refused everywhere ${what}, 99th percentile`, at(0.99), 'ms')

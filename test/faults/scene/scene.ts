@@ -5,7 +5,7 @@ import { Report } from './report.ts'
 
 /** How long to wait for what is not timed, in milliseconds: no noise of the machine takes as long. */
 export const PATIENCE_MS = 60_000
-/** How many times as many requests the full form sends as the short one, which runs beside others. */
+/** How many times as many requests the full form sends as the short one, which shares the machine. */
 const FULL_LOAD = 5
 
 /** What an experiment is given: how long to go on, where to write what it measured, and things that end with it. */
