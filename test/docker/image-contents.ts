@@ -32,11 +32,14 @@ console.log(JSON.stringify({
   db: entries('/app/db', 'isFile'),
 }))`
 
-/** Runs in the container: imports every module but the two that start something, and prints which failed. */
+/**
+ * Runs in the container: imports every module and prints which failed. Not the two that start something, nor the script
+ * of the reference page, which is for a browser.
+ */
 export const IMPORT_ALL = `
 import { readdirSync } from 'node:fs'
 const modules = readdirSync('/app/dist', { recursive: true })
-  .filter(name => name.endsWith('.js') && name !== 'main.js' && name !== 'cli/main.js')
+  .filter(name => name.endsWith('.js') && !['main.js', 'cli/main.js', 'reference/reference.js'].includes(name))
 const failed = []
 for (const name of modules) await import('/app/dist/' + name).catch(error => failed.push(name + ': ' + error.message))
 console.log(JSON.stringify({ imported: modules.length - failed.length, failed }))`
@@ -44,12 +47,16 @@ console.log(JSON.stringify({ imported: modules.length - failed.length, failed })
 /** What the repository says belongs into the image: nothing that only tests, generates, or tries Mintmark out. */
 export function expectedContents(): ImageContents {
   return {
-    top: ['db', 'dist', 'node_modules', 'package.json'],
-    modules: files('src')
-      .filter(name => name.endsWith('.ts') && !name.startsWith('embedded-postgres/'))
-      .map(name => name.replace(/\.ts$/, '.js'))
-      .sort(),
-    otherFiles: [],
+    top: ['db', 'dist', 'node_modules', 'package.json', 'scripts'],
+    modules: [
+      ...files('src')
+        .filter(name => name.endsWith('.ts') && !name.startsWith('embedded-postgres/'))
+        .map(name => name.replace(/\.ts$/, '.js')),
+      'reference/reference.js',
+    ].sort(),
+    otherFiles: ['LICENSE', 'THIRD_PARTY_NOTICES', 'index.html', 'reference.css'].map(
+      name => `reference/${name}`,
+    ),
     packages: productionPackages(),
     db: files('db'),
   }
