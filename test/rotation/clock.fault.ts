@@ -35,7 +35,7 @@ async function start(faketime: Record<string, string>) {
     ...faketime,
   })
   running.push(service)
-  const urls = await service.ready(60_000)
+  const urls = await service.ready(120_000)
   const admin = (path: string, body: object) =>
     request(`${urls.admin}/admin/v1${path}`, {
       method: 'POST',

@@ -3,7 +3,7 @@ import { type ServiceProcess, startProcess } from '../support/service-process.ts
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { FULL, type StoredKey, storedKeys } from './fleet.ts'
+import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './fleet.ts'
 import { type Moment, startKillTrap } from './kill-trap.ts'
 
 /**
@@ -89,12 +89,12 @@ function expectSound(keys: readonly StoredKey[]): void {
 
 /** Back to one active and one standby, published and signing. */
 async function expectWhole(where: Place): Promise<void> {
-  const urls = await start(where).ready(30_000)
+  const urls = await start(where).ready(PATIENCE_MS)
   const settled = (keys: StoredKey[]) => {
     const due = keys.some(key => key.state === 'standby' && (key.activatesAt?.getTime() ?? 0) <= Date.now())
     return !due && ['active', 'standby'].every(state => keys.filter(key => key.state === state).length === 1)
   }
-  const keys = await until('it is whole again', () => storedKeys(where.database), settled, 15_000)
+  const keys = await until('it is whole again', () => storedKeys(where.database), settled, PATIENCE_MS)
   expectSound(keys)
   const { status, body } = await request(`${urls.public}/.well-known/jwks.json`)
   expect([status, body.keys.length > 0]).toEqual([200, true])
@@ -124,7 +124,7 @@ describe.each([
   let where: Place
   beforeAll(async () => {
     where = await place()
-    await start(where).ready(60_000)
+    await start(where).ready(PATIENCE_MS)
   })
   afterAll(() => leave(where))
 
@@ -143,14 +143,14 @@ describe('kill -9 during an emergency', () => {
   let where: Place
   beforeAll(async () => {
     where = await place()
-    await start(where).ready(60_000)
+    await start(where).ready(PATIENCE_MS)
   })
   afterAll(() => leave(where))
 
   it.each(Object.entries(STEPS.emergency))('%s', async (name, moment) => {
     for (let run = 0; run < RUNS; run++) {
       const before = (await storedKeys(where.database)).find(key => key.state === 'active')
-      const urls = await where.service?.ready()
+      const urls = await where.service?.ready(PATIENCE_MS)
       await crash(where, moment, async () => {
         fetch(`${urls?.admin}/admin/v1/signing-keys/${before?.kid}/revoke`, {
           method: 'POST',

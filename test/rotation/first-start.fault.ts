@@ -4,7 +4,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { timed, until } from '../support/until.ts'
-import { FULL, showMeasurement, storedKeys } from './fleet.ts'
+import { FULL, PATIENCE_MS, showMeasurement, storedKeys } from './fleet.ts'
 
 const ROUNDS = FULL ? 5 : 1
 
@@ -19,12 +19,12 @@ describe('five replicas that wait for an empty database', () => {
       const processes = Array.from({ length: 5 }, () => startProcess(env))
       await Promise.all(
         processes.map(({ logged }) =>
-          until('it waits for the database', () => logged('not ready')[0], Boolean, 60_000),
+          until('it waits for the database', () => logged('not ready')[0], Boolean, PATIENCE_MS),
         ),
       )
       await network.become('none')
       const { ms, result: urls } = await timed(() =>
-        Promise.all(processes.map(process => process.ready(60_000))),
+        Promise.all(processes.map(process => process.ready(PATIENCE_MS))),
       )
       const texts = await Promise.all(
         urls.map(async url => (await request(`${url.public}/.well-known/jwks.json`)).text),

@@ -7,6 +7,9 @@ import { type JsonAnswer, request, testEnvironment } from '../support/test-servi
 /** The form of the run: short for every change, full for the proof. */
 export const FULL = process.env.ROTATION_FULL === '1'
 
+/** How long to wait for what is not timed, in milliseconds: no noise of the machine takes as long. */
+export const PATIENCE_MS = 120_000
+
 /** Printed with its usual bound and not enforced, as in the experiments of test/faults. */
 export function showMeasurement(name: string, value: number, usual: Bound): void {
   const report = new Report()
@@ -42,7 +45,7 @@ export async function startFleet(size: number, env: Record<string, string> = {})
     const network = await TcpProxy.before(database.applicationUrl)
     const { url } = network
     const process = startProcess({ ...shared, DATABASE_URL: url, DATABASE_URL_DIRECT: url })
-    return { process, network, urls: await process.ready(60_000) }
+    return { process, network, urls: await process.ready(PATIENCE_MS) }
   }
   const members = await Promise.all(Array.from({ length: size }, start))
   const admin: Fleet['admin'] = (method, path, body) =>

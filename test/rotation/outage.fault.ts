@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
-import { type Fleet, type StoredKey, scaleTime, startFleet, storedKeys } from './fleet.ts'
+import { type Fleet, PATIENCE_MS, type StoredKey, scaleTime, startFleet, storedKeys } from './fleet.ts'
 import { type Issued, type Load, startLoad } from './load.ts'
 
 /** Thirty days are twelve seconds; the staleness window is longer than the outage, so that exchanges go on. */
@@ -43,7 +43,7 @@ describe('the database gone for three rotation intervals', () => {
         const left = (inState(found, 'standby')?.activatesAt?.getTime() ?? 0) - Date.now()
         return left > 6_000 && left < 10_000
       },
-      40_000,
+      PATIENCE_MS,
     )
     const [active, standby] = [inState(keys, 'active'), inState(keys, 'standby')]
     const begun = load.issued.length
@@ -70,16 +70,21 @@ describe('the database gone for three rotation intervals', () => {
       'the next key signs, published for the lead before it',
       () => load.issued.at(-1)?.kid,
       kid => kid !== standby?.kid,
-      40_000,
+      PATIENCE_MS,
     )
     const next = inState(await storedKeys(fleet.database), 'active')
     expect((next?.activatesAt?.getTime() ?? 0) - (next?.publishedAt.getTime() ?? 0)).toBeGreaterThanOrEqual(
       LEAD * 1000,
     )
-    await until('all publish the same', async () => {
-      const sets = await Promise.all(fleet.members.map(jwksOf))
-      return new Set(sets.map(set => JSON.stringify(set))).size === 1
-    })
+    await until(
+      'all publish the same',
+      async () => {
+        const sets = await Promise.all(fleet.members.map(jwksOf))
+        return new Set(sets.map(set => JSON.stringify(set))).size === 1
+      },
+      Boolean,
+      PATIENCE_MS,
+    )
     for (const { process } of fleet.members)
       expect(process.logged('the alarm is over').map(line => line.alarm)).toContain('no-successor-ES256')
     expect(load.refused).toEqual([])
