@@ -3,6 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 
 /** These measure how long somebody waits while something is broken, and want the machine for themselves. */
 const ALONE = [
+  'test/authentication/imported-flood.test.ts',
   'test/service/{database-outage,drain,partition,replicas,stalled-writer}.test.ts',
   'test/observability/metrics-page.test.ts',
 ]

