@@ -55,7 +55,7 @@ async function occupy(port: number): Promise<void> {
 
 describe('a second quickstart in a folder', () => {
   it('says in one line that the first is running, and does not speak of ports', {
-    timeout: 90_000,
+    timeout: 180_000,
   }, async () => {
     const first = quickstart(ANY_PORTS)
     await serving(first)
@@ -102,7 +102,7 @@ describe('a start that fails', () => {
     },
   )
 
-  it('after it came up stops the service, and says why', { timeout: 90_000 }, async () => {
+  it('after it came up stops the service, and says why', { timeout: 180_000 }, async () => {
     const keyFile = join(folder, 'data', 'quickstart-key')
     await quickstart(ANY_PORTS, '--exit').exited
     await rm(keyFile)
@@ -116,7 +116,7 @@ describe('a start that fails', () => {
   })
 })
 
-it('stops once, and says so once, however often it is asked to', { timeout: 90_000 }, async () => {
+it('stops once, and says so once, however often it is asked to', { timeout: 180_000 }, async () => {
   const process = quickstart(ANY_PORTS)
   await serving(process)
   process.child.kill('SIGINT')
