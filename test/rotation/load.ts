@@ -17,8 +17,8 @@ export interface Issued {
 /** Exchanges at a constant rate, from all replicas in turn, until it is stopped. */
 export interface Load {
   issued: Issued[]
-  /** Anything but 200, with the replica that said it. */
-  refused: { member: number; status: number | string; at: number }[]
+  /** Anything but 200, with the replica and its words. */
+  refused: { member: number; status: number | string; words: string | undefined; at: number }[]
   stop(): Promise<void>
 }
 
@@ -35,14 +35,15 @@ export function startLoad(
   const underWay = new Set<Promise<void>>()
   let next = 0
   const exchange = async (member: number) => {
-    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
     const sentAt = performance.now()
     try {
-      const answer = await fetch(`${urls[member]}/oauth/token`, { method: 'POST', body })
-      const { access_token: jwt } = (await answer.json()) as { access_token?: string }
+      const answer = await fetch(`${urls[member]}/oauth/token`, { method: 'POST', body: form })
+      const body = (await answer.json()) as { access_token?: string; error_description?: string }
+      const { access_token: jwt, error_description: words } = body
       const at = performance.now()
       if (answer.status !== 200 || jwt === undefined)
-        return void refused.push({ member, status: answer.status, at })
+        return void refused.push({ member, status: answer.status, words, at })
       const token = {
         jwt,
         kid: decodeProtectedHeader(jwt).kid ?? '',
@@ -54,7 +55,7 @@ export function startLoad(
       issued.push(token)
       hear(token)
     } catch (error) {
-      refused.push({ member, status: (error as Error).message, at: performance.now() })
+      refused.push({ member, status: (error as Error).message, words: undefined, at: performance.now() })
     }
   }
   const begun = performance.now()

@@ -160,8 +160,10 @@ describe('three replicas under 300 exchanges a second', () => {
       `${load.issued.length} tokens, ${changes()} rotations, ${verified} verifications by caches, ${throughEnvoy} requests through Envoy, ` +
         `${failures.length} failures; JWKS compared ${jwks.samples} times, at most ${jwks.largest} keys, different for at most ${Math.round(jwks.longestMs)} ms; ${fetches.join('; ')}`,
     )
-    // Which replica it was, and what it logged, is what one wants to know then.
-    const refusals = load.refused.map(({ member, status }) => `replica ${member}: ${status}`)
+    // Which replica it was, and what it said, is what one wants to know then.
+    const refusals = load.refused.map(
+      ({ member, status, words }) => `replica ${member}: ${status} ${words ?? ''}`,
+    )
     expect([...new Set(refusals)]).toEqual([])
     expect([...new Set(failures)]).toEqual([])
     showMeasurement('looks at the JWKS of all replicas that one refused', jwks.refused, { exactly: 0 })
