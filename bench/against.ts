@@ -37,7 +37,7 @@ try {
     path: TOKEN,
     credentials: installation.all,
     connections: CONNECTIONS,
-    seconds: 4,
+    seconds: 10,
     core: LOAD_CORE,
   }
   const [here, there] = await interleave(
