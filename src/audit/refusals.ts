@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts'
-import { Backlog } from '../system/backlog.ts'
+import { Coalescer } from '../system/coalescer.ts'
 import { networkOf } from '../system/ip-address.ts'
-import { Rounds } from '../system/rounds.ts'
+import { WriteBuffer } from '../system/write-buffer.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { mutate } from './audit-log.ts'
 
@@ -29,16 +29,16 @@ const MOST_ROWS = 20
  * who cannot log in have no room in common with administrators who lack a right, so they cannot hide one.
  */
 export class Refusals {
-  readonly #logins: Backlog<Counted>
-  readonly #authorizations: Backlog<Counted>
-  readonly #rounds = new Rounds(async () => {
+  readonly #logins: WriteBuffer<Counted>
+  readonly #authorizations: WriteBuffer<Counted>
+  readonly #writes = new Coalescer(async () => {
     await this.#authorizations.flush()
     await this.#logins.flush()
   })
 
   constructor({ database }: { database: Database }) {
-    this.#logins = backlog(database)
-    this.#authorizations = backlog(database)
+    this.#logins = buffer(database)
+    this.#authorizations = buffer(database)
   }
 
   note(refused: Refused): void {
@@ -48,12 +48,12 @@ export class Refusals {
 
   /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
   async flush(): Promise<void> {
-    if (this.#authorizations.size + this.#logins.size > 0) await this.#rounds.next()
+    if (this.#authorizations.size + this.#logins.size > 0) await this.#writes.run()
   }
 }
 
-function backlog(database: Database): Backlog<Counted> {
-  return new Backlog({
+function buffer(database: Database): WriteBuffer<Counted> {
+  return new WriteBuffer({
     room: ROOM,
     name: ({ action, by, operation, reason }) =>
       // Of logins only where they come from: what they ask for is whatever a stranger likes.

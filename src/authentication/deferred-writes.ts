@@ -1,9 +1,9 @@
 import type { Database } from '../database/database.ts'
-import { Backlog } from '../system/backlog.ts'
 import type { Clock } from '../system/clock.ts'
-import { inTime } from '../system/deadline.ts'
-import { Rounds } from '../system/rounds.ts'
+import { Coalescer } from '../system/coalescer.ts'
 import type { NamedKey } from '../system/secret.ts'
+import { withTimeout } from '../system/timeout.ts'
+import { WriteBuffer } from '../system/write-buffer.ts'
 import {
   addUsage,
   type LastUse,
@@ -25,10 +25,10 @@ const DAY_MS = 86_400_000
  */
 export class DeferredWrites {
   readonly #clock: Clock
-  readonly #uses: Backlog<LastUse>
-  readonly #redigests: Backlog<Redigest>
-  readonly #counts: Backlog<UsageCount>
-  readonly #rounds = new Rounds(() => this.#write())
+  readonly #uses: WriteBuffer<LastUse>
+  readonly #redigests: WriteBuffer<Redigest>
+  readonly #counts: WriteBuffer<UsageCount>
+  readonly #writes = new Coalescer(() => this.#write())
 
   /** `pepper` is the one that new digests are made under; `redigested` is told of each digest that was replaced. */
   constructor(options: {
@@ -39,13 +39,13 @@ export class DeferredWrites {
   }) {
     const { database, clock, pepper, redigested } = options
     this.#clock = clock
-    this.#uses = new Backlog({
+    this.#uses = new WriteBuffer({
       room: ROOM,
       name: use => use.secretId,
       merge: (_older, newer) => newer,
       write: uses => database.write(trx => writeLastUses(trx, uses)),
     })
-    this.#redigests = new Backlog({
+    this.#redigests = new WriteBuffer({
       room: ROOM,
       name: each => each.secretId,
       merge: (_older, newer) => newer,
@@ -55,7 +55,7 @@ export class DeferredWrites {
         return held
       },
     })
-    this.#counts = new Backlog({
+    this.#counts = new WriteBuffer({
       room: ROOM,
       name: ({ keyId, day, outcome }) => `${keyId} ${day} ${outcome}`,
       merge: (older, newer) => ({ ...newer, count: older.count + newer.count }),
@@ -89,13 +89,13 @@ export class DeferredWrites {
 
   /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
   flush(): Promise<void> {
-    return this.#rounds.next()
+    return this.#writes.run()
   }
 
   /** Before the end: as much as a second allows. Never throws. */
   async drain(): Promise<void> {
     const drained = this.#drain().catch(() => {})
-    await inTime(this.#clock, LONGEST_GOODBYE_MS, drained)
+    await withTimeout(this.#clock, LONGEST_GOODBYE_MS, drained)
   }
 
   async #drain(): Promise<void> {

@@ -6,7 +6,7 @@ import { dummyBcryptHash, matchesBcrypt, matchesSha256 } from '../api-keys/impor
 import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
 import type { Clock } from '../system/clock.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
-import { Lanes } from '../system/lanes.ts'
+import { KeyedQueue } from '../system/keyed-queue.ts'
 import type { Random } from '../system/random.ts'
 
 /** What came of a client_id and a secret of another system. */
@@ -32,7 +32,7 @@ const MOST_REMEMBERED = 10_000
 export class ImportedSecrets {
   readonly #directory: Directory
   readonly #failures: FailureLimit
-  readonly #lanes: Lanes
+  readonly #comparisons: KeyedQueue
   readonly #clock: Clock
   readonly #ownKey: Buffer
   /** By secret id. The least recently presented make room. */
@@ -44,7 +44,7 @@ export class ImportedSecrets {
     this.#directory = options.directory
     this.#failures = options.failures
     this.#clock = options.clock
-    this.#lanes = new Lanes({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
+    this.#comparisons = new KeyedQueue({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
     this.#ownKey = options.random.bytes(32)
   }
 
@@ -103,7 +103,7 @@ export class ImportedSecrets {
     if (scheme === 'sha256') return matchesSha256(secret, hash)
     const name = `${found.secretId} ${hash} ${digest.toString('base64')}`
     const comparing =
-      this.#comparing.get(name) ?? this.#lanes.run(clientId, () => matchesBcrypt(secret, hash))
+      this.#comparing.get(name) ?? this.#comparisons.run(clientId, () => matchesBcrypt(secret, hash))
     this.#comparing.set(name, comparing)
     try {
       return await comparing
@@ -115,7 +115,7 @@ export class ImportedSecrets {
   async #compareNothing(clientId: string, secret: string): Promise<void> {
     const cost = this.#directory.imports?.commonCost
     if (cost === null || cost === undefined) return
-    await this.#lanes.run(clientId, () => matchesBcrypt(secret, dummyBcryptHash(cost)))
+    await this.#comparisons.run(clientId, () => matchesBcrypt(secret, dummyBcryptHash(cost)))
   }
 
   #remembers({ secretId, imported }: SecretSnapshot, secret: string): boolean {

@@ -1,9 +1,9 @@
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
-import { inTime } from '../system/deadline.ts'
+import { Coalescer } from '../system/coalescer.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
-import { Rounds } from '../system/rounds.ts'
+import { withTimeout } from '../system/timeout.ts'
 import type { Change } from './change.ts'
 import { type FeedPosition, feedAfter, feedEnd, samePosition } from './change-feed.ts'
 import type { Apply, ChangeSubscriber } from './change-subscriber.ts'
@@ -28,7 +28,7 @@ export class ChangeFollower {
   readonly #random: Random
   readonly #logger: Logger
   readonly #stopped = new AbortController()
-  readonly #polls = new Rounds(() => this.#poll())
+  readonly #polls = new Coalescer(() => this.#poll())
   #subscribers: readonly ChangeSubscriber[] = []
   /** `incomplete`: the position was lost, and until everything has been loaded again something may have been missed. */
   #state: 'empty' | 'complete' | 'incomplete' = 'empty'
@@ -83,7 +83,7 @@ export class ChangeFollower {
 
   /** Completes with a poll that begins after this call: what was committed before it is applied then. */
   poll(): Promise<void> {
-    return this.#polls.next()
+    return this.#polls.run()
   }
 
   /** Polls now, because there is something new. */
@@ -101,7 +101,7 @@ export class ChangeFollower {
       () => this.#state === 'complete',
       () => false,
     )
-    if ((await inTime(this.#clock, LONGEST_SETTLING_MS, polled)) === true) return
+    if ((await withTimeout(this.#clock, LONGEST_SETTLING_MS, polled)) === true) return
     for (const [subscriber, concerning] of this.#concerned(changes)) subscriber.forget(concerning)
   }
 

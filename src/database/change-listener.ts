@@ -1,8 +1,8 @@
 import pg from 'pg'
 import type { Clock } from '../system/clock.ts'
-import { inTime } from '../system/deadline.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
+import { withTimeout } from '../system/timeout.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
 import { leaveWithoutWaiting } from './close-promptly.ts'
 import type { Database } from './database.ts'
@@ -116,9 +116,9 @@ export class ChangeListener {
         heard = resolve
       })
       await this.#database.read(db => notify(db, this.#probeChannel))
-      const answer = await inTime(this.#clock, PROBE_TIMEOUT_MS, arrived)
+      const answer = await withTimeout(this.#clock, PROBE_TIMEOUT_MS, arrived)
       if (lost.aborted) return
-      if (answer === 'late') throw new Deaf(DEAF)
+      if (answer === 'timed_out') throw new Deaf(DEAF)
       if (!this.listening) this.#began()
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
     }

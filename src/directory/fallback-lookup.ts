@@ -4,8 +4,8 @@ import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import { checksOf, type SecretChecks } from '../installation/installation-secrets.ts'
 import type { Clock } from '../system/clock.ts'
-import { inTime } from '../system/deadline.ts'
 import type { NamedKey } from '../system/secret.ts'
+import { withTimeout } from '../system/timeout.ts'
 import { ChangedObjects } from './changed-objects.ts'
 import { isRevoked, type SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
@@ -128,8 +128,8 @@ export class FallbackLookup {
     if (!this.#working) void this.#work()
     this.#waiting++
     try {
-      const answer = await inTime(this.#clock, LONGEST_WAIT_MS, question.answer)
-      if (answer === 'late') throw new Unavailable('The key could not be looked up in time. Try again.')
+      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, question.answer)
+      if (answer === 'timed_out') throw new Unavailable('The key could not be looked up in time. Try again.')
       return answer
     } finally {
       this.#waiting--

@@ -3,7 +3,7 @@ import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
-import { Rounds } from '../system/rounds.ts'
+import { Coalescer } from '../system/coalescer.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import type { KeyStanding, TokenHolder } from './key-standing.ts'
 import { readStandings } from './key-standing-repository.ts'
@@ -24,7 +24,7 @@ export class KeyStandings {
   readonly #copy: DirectoryCopy
   readonly #clock: Clock
   readonly #wanted = new Map<string, PromiseWithResolvers<KeyStanding>>()
-  readonly #lookups = new Rounds(() => this.#lookUp())
+  readonly #lookups = new Coalescer(() => this.#lookUp())
   readonly #answers: LRUCache<string, KeyStanding>
   /** Keys and tenants that a change named and the directory lost by it. The least recently asked about make room. */
   readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
@@ -75,7 +75,7 @@ export class KeyStandings {
     if (this.#wanted.size >= MOST_WAITING) throw new Crowded('Too many unknown keys are waiting. Try again.')
     const question = Promise.withResolvers<KeyStanding>()
     this.#wanted.set(keyId, question)
-    this.#lookups.next().catch(() => {})
+    this.#lookups.run().catch(() => {})
     return question.promise
   }
 

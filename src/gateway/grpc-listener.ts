@@ -8,7 +8,7 @@ import { fromJSON } from '@grpc/proto-loader'
 import { CannotStart } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
 import type { Clock } from '../system/clock.ts'
-import { inTime } from '../system/deadline.ts'
+import { withTimeout } from '../system/timeout.ts'
 import { HEALTH_PROTO } from './grpc-proto.ts'
 import { LONGEST_BODY_BYTES } from './headers.ts'
 
@@ -55,7 +55,7 @@ export class GrpcListener {
   /** No new calls; what is in flight by `deadlineMs` is cut. */
   async close(deadlineMs: number): Promise<void> {
     const done = new Promise<void>(resolve => this.#server.tryShutdown(() => resolve()))
-    await inTime(this.#clock, deadlineMs, done)
+    await withTimeout(this.#clock, deadlineMs, done)
     this.#server.forceShutdown()
   }
 }

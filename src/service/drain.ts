@@ -1,5 +1,5 @@
 import type { ChangeListener } from '../database/change-listener.ts'
-import { inTime } from '../system/deadline.ts'
+import { withTimeout } from '../system/timeout.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { Listeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
@@ -43,7 +43,7 @@ export async function drain(drained: Drained, ready: Promise<void>): Promise<voi
   ])
   jobs.stop()
   await authentication.deferred.drain()
-  await inTime(clock, LAST_REFUSALS_MS, administration.refusals.flush()).catch(() => {})
+  await withTimeout(clock, LAST_REFUSALS_MS, administration.refusals.flush()).catch(() => {})
   await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), signing.replicas.leave().catch(() => {})])
   follower.stop()
   directory.fallback.stop()

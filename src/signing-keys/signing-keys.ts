@@ -5,7 +5,7 @@ import { NotFound, Unavailable } from '../errors.ts'
 import { type Policy, policyVersion } from '../installation/policy.ts'
 import type { Replicas } from '../installation/replicas.ts'
 import type { Clock } from '../system/clock.ts'
-import { Rounds } from '../system/rounds.ts'
+import { Coalescer } from '../system/coalescer.ts'
 import { confirmations, type Emergency } from './emergency.ts'
 import { changeKeys, type KeyState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
@@ -38,7 +38,7 @@ type RingObserver = (ring: KeyRing, gone: readonly string[]) => void
 export class SigningKeys {
   readonly #parts: Parts
   /** One at a time, so that an older answer never takes the place of a newer one. */
-  readonly #refreshes = new Rounds(() => this.#read())
+  readonly #refreshes = new Coalescer(() => this.#read())
   readonly #observers: RingObserver[] = []
   #ring: KeyRing | undefined
 
@@ -65,7 +65,7 @@ export class SigningKeys {
    * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same.
    */
   refresh(): Promise<void> {
-    return this.#refreshes.next()
+    return this.#refreshes.run()
   }
 
   /** Does what is due. Any number of processes may call this at any time. */

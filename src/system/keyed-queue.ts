@@ -1,6 +1,6 @@
 import { Unavailable } from '../errors.ts'
 import type { Clock } from './clock.ts'
-import { inTime } from './deadline.ts'
+import { withTimeout } from './timeout.ts'
 
 interface Place {
   name: string
@@ -8,10 +8,10 @@ interface Place {
 }
 
 /**
- * Work that costs much: of one name one piece at a time, few at once over all, and a queue with an end, so that a
- * flood is refused rather than piled up.
+ * A bounded queue for expensive work: one task per name at a time, few tasks at once in total, and a maximum length, so
+ * that a flood is refused instead of piling up.
  */
-export class Lanes {
+export class KeyedQueue {
   readonly #limits: { atOnce: number; mostWaiting: number; mostWaitingOfOne: number; longestWaitMs: number }
   readonly #clock: Clock
   readonly #busy = new Set<string>()
@@ -33,7 +33,7 @@ export class Lanes {
     return this.#queue.length
   }
 
-  /** @throws {Unavailable} when there is no room to wait, or its turn does not come in time. Rejects as the work does. */
+  /** Rejects as the work does. @throws {Unavailable} when the queue is full, or the wait exceeds `longestWaitMs`. */
   async run<T>(name: string, work: () => Promise<T>): Promise<T> {
     const { mostWaiting, mostWaitingOfOne, longestWaitMs } = this.#limits
     const same = this.#queue.filter(place => place.name === name).length
@@ -42,7 +42,8 @@ export class Lanes {
     const place = { name, begin }
     this.#queue.push(place)
     this.#next()
-    if ((await inTime(this.#clock, longestWaitMs, turn)) === 'late' && this.#leave(place)) throw busy()
+    if ((await withTimeout(this.#clock, longestWaitMs, turn)) === 'timed_out' && this.#leave(place))
+      throw busy()
     try {
       return await work()
     } finally {
@@ -61,7 +62,7 @@ export class Lanes {
     }
   }
 
-  /** False when its turn had come. */
+  /** False when it had already started. */
   #leave(place: Place): boolean {
     const length = this.#queue.length
     this.#queue = this.#queue.filter(each => each !== place)

@@ -1,12 +1,12 @@
-/** So that a round of writing is over soon, however much waits. */
-const MOST_A_ROUND = 10_000
+/** Bounds one flush, however much is buffered. */
+const MOST_A_FLUSH = 10_000
 const MOST_A_BATCH = 1_000
 
 /**
- * Things that wait to be written, those of one name merged into one. There is room for so many; what comes beyond it is
- * dropped and counted, because whoever brings it does not wait.
+ * A write-behind buffer: items of one name are merged until they are written. It holds at most `room` items; more are
+ * dropped and counted, because `add` never waits.
  */
-export class Backlog<T> {
+export class WriteBuffer<T> {
   readonly #room: number
   readonly #name: (item: T) => string
   readonly #merge: (older: T, newer: T) => T
@@ -14,7 +14,7 @@ export class Backlog<T> {
   readonly #items = new Map<string, T>()
   dropped = 0
 
-  /** `write` returns those of its batch that could not be written now, and rejects when none could. */
+  /** `write` returns the items of its batch that could not be written now, and rejects when none could. */
   constructor(options: {
     room: number
     name: (item: T) => string
@@ -39,10 +39,10 @@ export class Backlog<T> {
     else this.dropped++
   }
 
-  /** Writes what waits now, or as much of it as one round takes. What cannot be written waits again. */
+  /** Writes the buffered items, up to the bound of one flush. What cannot be written stays buffered. */
   async flush(): Promise<void> {
     const left: T[] = []
-    const end = Math.min(this.#items.size, MOST_A_ROUND)
+    const end = Math.min(this.#items.size, MOST_A_FLUSH)
     for (let written = 0; written < end; written += MOST_A_BATCH) {
       const batch = this.#take()
       try {
@@ -65,7 +65,7 @@ export class Backlog<T> {
     return batch
   }
 
-  /** What came meanwhile is newer. */
+  /** Items added meanwhile are newer. */
   #putBack(items: readonly T[]): void {
     for (const item of items) {
       const newer = this.#items.get(this.#name(item))

@@ -1,8 +1,8 @@
 /**
- * Work that is done again and again, one round at a time. `next` completes with a round that began after the call, so
- * that whoever calls it knows that the round saw what was there before; all who call during a round share the next.
+ * Runs repeated work one run at a time. `run` resolves with a run that started after the call, so the run sees
+ * everything from before the call. Calls made during a run share the next one.
  */
-export class Rounds {
+export class Coalescer {
   readonly #work: () => Promise<void>
   #running: Promise<void> | undefined
   #queued: Promise<void> | undefined
@@ -11,8 +11,8 @@ export class Rounds {
     this.#work = work
   }
 
-  /** Rejects as the round does. */
-  next(): Promise<void> {
+  /** Rejects as the work does. */
+  run(): Promise<void> {
     if (this.#queued !== undefined) return this.#queued
     if (this.#running === undefined) return this.#begin()
     const begin = () => {
