@@ -23,7 +23,7 @@ interface Steady {
 }
 
 /**
- * What the second door takes when a gateway asks about each request: as many checks of one key as go, beside exchanges of
+ * The cost of a check by a gateway for each request: as many checks of one key as possible, next to exchanges of
  * it; and how long checks take at a steady pace beside exchanges at another.
  */
 export async function checks(

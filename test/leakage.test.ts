@@ -151,7 +151,7 @@ async function rightPlaces(key: Awaited<ReturnType<typeof newKey>>): Promise<voi
   await admin(mintmark, 'POST', '/tenants/leak/resume')
 }
 
-/** A secret where it does not belong, at every door. */
+/** A secret where it does not belong, at every endpoint. */
 async function wrongPlaces(secret: string, keyId: string): Promise<void> {
   const encoded = encodeURIComponent(secret)
   const { urls } = mintmark.service
@@ -315,7 +315,7 @@ describe('no secret that was planted is', () => {
 describe('a fault of ours', () => {
   const faults = () => answers.filter(({ status }) => status === 500)
 
-  it('has the same answer whatever it was, at each of the two doors', () => {
+  it('has the same answer whatever it was, at both endpoints', () => {
     const bodies = faults().map(({ body }) => body.replace(/"request_id":"[0-9a-f-]{36}"/, ''))
     expect(bodies.length).toBeGreaterThanOrEqual(4)
     expect(new Set(bodies).size).toBe(2)

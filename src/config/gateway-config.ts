@@ -1,10 +1,10 @@
 import type { Env } from './env.ts'
 import { audience } from './formats.ts'
 
-/** Where the door finds the model that it holds against what a caller may use. */
+/** Where the check reads the model of a request, which the caller must be allowed to use. */
 export type GatewayModel = { from: 'nowhere' } | { from: 'body' } | { from: 'header'; name: string }
 
-/** What the second door is told: src/gateway/. */
+/** Settings of the check (src/gateway/). */
 export interface GatewayConfig {
   gatewayAddress: { host: string; port: number }
   gatewayGrpcAddress: { host: string; port: number }

@@ -7,8 +7,8 @@ import { notReady, type Readiness } from '../http/health.ts'
 import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { Decision, GatewayAuthorizer } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
-import type { Decision, Door } from './decision.ts'
 import { denial, denialBody } from './denial.ts'
 import { AUTHORIZATION_PROTO, type CheckRequestMessage, type CheckResponseMessage } from './grpc-proto.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
@@ -23,7 +23,7 @@ const LISTENER = 'gateway_grpc'
 const ROUTE = 'Check'
 
 export function authorizationService(parts: {
-  door: Door
+  authorizer: GatewayAuthorizer
   readiness: Readiness
   /** Whose word about the client's address is taken. */
   trusts: Trusts
@@ -31,11 +31,11 @@ export function authorizationService(parts: {
   logger: Logger
   noteDuration: NoteDuration
 }): UntypedServiceImplementation {
-  const { door, readiness, trusts, clock } = parts
+  const { authorizer, readiness, trusts, clock } = parts
   const log = { listener: LISTENER, ...parts }
   const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
     const cause = notReady(readiness)
-    if (!cause) return door.decide(checkedRequest(asked, source))
+    if (!cause) return authorizer.decide(checkedRequest(asked, source))
     return { allowed: false, denial: denial('unavailable', { cause }), about: {} }
   }
   return {

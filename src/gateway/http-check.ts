@@ -7,8 +7,8 @@ import type { Application } from '../http/listener.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import { type Handler, routeTable } from '../http/route-table.ts'
+import type { Admitted, GatewayAuthorizer } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
-import type { Admitted, Door } from './decision.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
 import { LONGEST_BODY_BYTES } from './headers.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
@@ -29,16 +29,16 @@ const NO_BODY = Buffer.alloc(0)
  * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models.
  */
 export function gatewayApp(options: {
-  door: Door
+  authorizer: GatewayAuthorizer
   readsBody: boolean
   readiness: Readiness
   now: () => number
 }): Application {
-  const { door, readsBody, readiness, now } = options
+  const { authorizer, readsBody, readiness, now } = options
   return routeTable({
     routes: [
-      { path: `${CHECK}{/*}`, handle: check(door, readsBody, now), refuse: refuseCheck },
-      { methods: ['GET'], path: '/v1/models', handle: listOfModels(door, now) },
+      { path: `${CHECK}{/*}`, handle: check(authorizer, readsBody, now), refuse: refuseCheck },
+      { methods: ['GET'], path: '/v1/models', handle: listOfModels(authorizer, now) },
     ],
     readiness,
     refuse,
@@ -46,10 +46,10 @@ export function gatewayApp(options: {
   })
 }
 
-function check(door: Door, readsBody: boolean, now: () => number): Handler {
+function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => number): Handler {
   return async (req, res) => {
     const body = readsBody ? await readBody(req, LONGEST_BODY_BYTES) : NO_BODY
-    const admitted = await admit(door, req, res, body)
+    const admitted = await admit(authorizer, req, res, body)
     if (!admitted) return
     const { jwt, claims } = admitted
     const left = Math.floor(claims.exp - now() / 1000) - 1
@@ -68,9 +68,9 @@ function check(door: Door, readsBody: boolean, now: () => number): Handler {
 }
 
 /** OpenAI's list, of exactly what the caller may name in `model`. */
-function listOfModels(door: Door, now: () => number): Handler {
+function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler {
   return async (req, res) => {
-    const admitted = await admit(door, req, res, NO_BODY)
+    const admitted = await admit(authorizer, req, res, NO_BODY)
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
@@ -83,13 +83,13 @@ function listOfModels(door: Door, now: () => number): Handler {
 
 /** Undefined when the refusal has been sent. */
 async function admit(
-  door: Door,
+  authorizer: GatewayAuthorizer,
   req: IncomingMessage,
   res: ServerResponse,
   body: Uint8Array,
 ): Promise<Admitted | undefined> {
   const event = eventOf(res)
-  const decision = await door.decide(checkedRequest(req, event.source, body))
+  const decision = await authorizer.decide(checkedRequest(req, event.source, body))
   Object.assign(event.fields, decision.allowed ? decision.admitted.about : decision.about)
   if (decision.allowed) return decision.admitted
   send(res, decision.denial)

@@ -15,7 +15,7 @@ const LONGEST_FORM_BYTES = 16_384
 const HEADERS = headerList({ Pragma: 'no-cache' })
 
 /**
- * oauth/ is the front door: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
+ * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
  * the steps that keep it safe; a grant only says what may be issued.
  */
 export function tokenEndpoint(options: {

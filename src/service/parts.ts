@@ -4,7 +4,7 @@ import type { CurrentPolicy } from '../installation/current-policy.ts'
 import type { AdministrationParts } from './administration.ts'
 import type { AuthenticationParts } from './authentication.ts'
 import type { DirectoryParts } from './directory.ts'
-import type { DoorParts } from './door.ts'
+import type { GatewayAuthorizerParts } from './gateway-authorizer.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
 
@@ -20,5 +20,5 @@ export interface Parts {
   signing: SigningParts
   authentication: AuthenticationParts
   administration: AdministrationParts
-  gateway: DoorParts
+  gateway: GatewayAuthorizerParts
 }

@@ -13,8 +13,8 @@ import { buildAuthentication } from './authentication.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { subscribeToChanges } from './change-subscriptions.ts'
 import { buildDirectory } from './directory.ts'
-import { buildDoor } from './door.ts'
 import { drain } from './drain.ts'
+import { buildGatewayAuthorizer } from './gateway-authorizer.ts'
 import { bindListeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
@@ -108,7 +108,7 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const signing = buildSigning(config, system, storage, issuer)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
   const administration = buildAdministration(config, system, storage, digests)
-  const gateway = buildDoor(config, storage, directory, signing, authentication, issuer)
+  const gateway = buildGatewayAuthorizer(config, storage, directory, signing, authentication, issuer)
   const following = { follower, policy, directory, signing }
   return { config, system, storage, issuer, ...following, authentication, administration, gateway }
 }

@@ -68,11 +68,11 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
 /** One check, over HTTP and over gRPC. */
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
-  const { door } = served.gateway
+  const { authorizer } = served.gateway
   const readsBody = config.gatewayModel.from === 'body'
   const now = () => storage.time.now()
-  listeners.gateway.serve(gatewayApp({ door, readsBody, readiness, now }), services)
-  const overGrpc = authorizationService({ door, readiness, clock: served.system.clock, ...services })
+  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, readiness, now }), services)
+  const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
   listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
 }
 

@@ -14,7 +14,7 @@ interface Minted {
 }
 
 /**
- * Tokens that were minted at the second door, by secret, each reused until half its life is over: a gateway asks for
+ * Tokens that were issued by the check, by secret, each reused until half its life is over: a gateway asks for
  * every request, and a signature each time would be most of the cost. Emptied at each change of the directory, so that
  * nothing here outlives what it was made from. docs/decisions/0010-api-keys-at-the-gateway.md
  */

@@ -1,12 +1,12 @@
 import { deployedEnvoy, startMintmark } from '../gateways/scene.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { TestService } from '../support/test-service.ts'
-import { startTokenDoor, type TokenDoor } from './token-door.ts'
+import { startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
 /** Where OpenAI clients go: deploy/envoy before an engine, and a Mintmark whose tokens live an hour. */
 export interface Gateway {
   mintmark: TestService
-  door: TokenDoor
+  tokenService: TokenServiceProxy
   upstream: RecordingUpstream
   /** What an OpenAI client takes as its base URL. */
   baseURL: string
@@ -20,16 +20,16 @@ export async function startGateway(): Promise<Gateway> {
   const { public: publicUrl } = mintmark.service.urls
   const upstream = await startRecordingUpstream()
   const envoy = await deployedEnvoy({ jwks: Number(new URL(publicUrl).port), upstream: upstream.port })
-  const door = await startTokenDoor(publicUrl)
+  const tokenService = await startTokenServiceProxy(publicUrl)
   return {
     mintmark,
-    door,
+    tokenService,
     upstream,
     baseURL: `${envoy.url}/v1`,
     tenant: () =>
       mintmark.tenantWithKey({ tier: 'premium', allowed_tiers: ['premium'], adapters: ['acme-sql'] }),
     stop: async () => {
-      await door.stop()
+      await tokenService.stop()
       await envoy.stop()
       await upstream.stop()
       await mintmark.stop()

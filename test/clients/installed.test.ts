@@ -83,7 +83,7 @@ describe.skipIf(noEnvoy)('the README on OpenAI clients, but for its two addresse
     if (language === 'python' && lacksPython()) return
     const [, snippet = ''] = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(readme) ?? []
     const here = snippet
-      .replace('https://tokens.example.com', gateway.door.url)
+      .replace('https://tokens.example.com', gateway.tokenService.url)
       .replace('https://inference.example.com/v1', gateway.baseURL)
     await writeFile(join(project, `snippet.${language}`), here)
     const { tenantId, secret } = await gateway.tenant()

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { noEnvoy } from '../gateways/envoy.ts'
 import { type Gateway, startGateway } from './gateway.ts'
 import { lacksPython, scenario } from './python.ts'
-import { notNow } from './token-door.ts'
+import { notNow } from './token-service-proxy.ts'
 
 /** The `openai` package of Python itself, with clients/python as its key, through deploy/envoy. */
 const skipped = noEnvoy || lacksPython()
@@ -18,16 +18,16 @@ beforeEach(async () => {
   if (skipped) return
   made = await gateway.tenant()
   gateway.upstream.forget()
-  exchangesBefore = gateway.door.exchanges()
+  exchangesBefore = gateway.tokenService.exchanges()
 })
 
 const run = (name: string) =>
   scenario('openai_client.py', name, {
-    issuer: gateway.door.url,
+    issuer: gateway.tokenService.url,
     baseURL: gateway.baseURL,
     key: made.secret,
   }).result
-const exchanges = () => gateway.door.exchanges() - exchangesBefore
+const exchanges = () => gateway.tokenService.exchanges() - exchangesBefore
 
 describe.skipIf(skipped)('OpenAI(api_key=TokenProvider(…)) in Python', () => {
   it.each([
@@ -51,7 +51,7 @@ describe.skipIf(skipped)('OpenAI(api_key=TokenProvider(…)) in Python', () => {
   })
 
   it('is answered when Mintmark was not available for a moment', async () => {
-    gateway.door.answerNext(notNow(1))
+    gateway.tokenService.answerNext(notNow(1))
     const { model, seconds } = await run('answered')
     expect(model).toBe('acme-sql')
     expect(seconds).toBeGreaterThanOrEqual(1)

@@ -5,7 +5,7 @@ import { noEnvoy } from '../gateways/envoy.ts'
 import { until } from '../support/until.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Gateway, startGateway } from './gateway.ts'
-import { notNow } from './token-door.ts'
+import { notNow } from './token-service-proxy.ts'
 
 /** The `openai` package itself, with clients/typescript as its key, through deploy/envoy. */
 let gateway: Gateway
@@ -25,7 +25,7 @@ beforeEach(async () => {
   if (noEnvoy) return
   clock = new FakeClock()
   made = await gateway.tenant()
-  token = tokenProvider({ issuer: gateway.door.url, apiKey: made.secret, clock })
+  token = tokenProvider({ issuer: gateway.tokenService.url, apiKey: made.secret, clock })
   sent = []
   openai = new OpenAI({
     apiKey: token,
@@ -36,13 +36,13 @@ beforeEach(async () => {
     },
   })
   gateway.upstream.forget()
-  exchangesBefore = gateway.door.exchanges()
+  exchangesBefore = gateway.tokenService.exchanges()
 })
 
 const QUESTION = { model: 'acme-sql', messages: [{ role: 'user' as const, content: 'Hello' }] }
 const ask = (client = openai) => client.chat.completions.create(QUESTION)
 const askForStream = () => openai.chat.completions.create({ ...QUESTION, stream: true })
-const exchanges = () => gateway.door.exchanges() - exchangesBefore
+const exchanges = () => gateway.tokenService.exchanges() - exchangesBefore
 
 describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
   it('is answered, as the tenant of the key, which the engine never sees', async () => {
@@ -81,7 +81,7 @@ describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
   })
 
   it('is answered when Mintmark was not available for a moment', async () => {
-    gateway.door.answerNext(notNow(1), notNow(2))
+    gateway.tokenService.answerNext(notNow(1), notNow(2))
     expect(await ask()).toMatchObject({ model: 'acme-sql' })
     expect(exchanges()).toBe(3)
     expect(clock.slept).toHaveLength(2)
@@ -117,7 +117,7 @@ describe.skipIf(noEnvoy)('its fetch', () => {
   })
 
   it('lets a request that is aborted go, also while it waits for its token', async () => {
-    const release = gateway.door.hold()
+    const release = gateway.tokenService.hold()
     const abort = new AbortController()
     const waiting = token.fetch(`${gateway.baseURL}/models`, { signal: abort.signal })
     abort.abort()

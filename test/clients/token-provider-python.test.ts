@@ -5,12 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { lacksPython, scenario } from './python.ts'
-import { notNow, startTokenDoor, type TokenDoor } from './token-door.ts'
+import { notNow, startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
 /** clients/python before a real Mintmark, with the rules of token-provider.test.ts. */
 const skipped = lacksPython()
 let mintmark: TestService
-let door: TokenDoor
+let tokenService: TokenServiceProxy
 let made: Awaited<ReturnType<TestService['tenantWithKey']>>
 
 beforeAll(async () => {
@@ -19,13 +19,13 @@ beforeAll(async () => {
 afterAll(() => mintmark?.stop())
 beforeEach(async () => {
   if (skipped) return
-  door = await startTokenDoor(mintmark.service.urls.public)
+  tokenService = await startTokenServiceProxy(mintmark.service.urls.public)
   made = await mintmark.tenantWithKey({ audiences: ['vllm', 'other'] })
-  return () => door.stop()
+  return () => tokenService.stop()
 })
 
 const started = (name: string, more: object = {}) =>
-  scenario('token_provider.py', name, { issuer: door.url, key: made.secret, ...more })
+  scenario('token_provider.py', name, { issuer: tokenService.url, key: made.secret, ...more })
 const run = (name: string, more?: object) => started(name, more).result
 
 describe.skipIf(skipped)('TokenProvider in Python', () => {
@@ -41,30 +41,30 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect([0, 3]).toContain(at284)
     expect([3, 4]).toContain(renewed)
     expect([at1000, setBack]).toEqual([5, 6])
-    expect(door.exchanges()).toBe(4)
+    expect(tokenService.exchanges()).toBe(4)
   })
 
   it('gives up within the time that it was given', async () => {
-    door.answerNext(...Array.from({ length: 9 }, () => notNow()))
+    tokenService.answerNext(...Array.from({ length: 9 }, () => notNow()))
     const { seconds, ...failure } = await run('gives_up')
     expect(failure).toEqual({
       code: 'unavailable',
       temporary: true,
-      message: `The token service at ${door.url}/oauth/token is not available (503): The token service cannot answer at the moment. Try again.`,
+      message: `The token service at ${tokenService.url}/oauth/token is not available (503): The token service cannot answer at the moment. Try again.`,
     })
     expect(seconds).toBeGreaterThan(0.4)
     expect(seconds).toBeLessThan(1.8)
-    expect(door.exchanges()).toBeGreaterThan(1)
+    expect(tokenService.exchanges()).toBeGreaterThan(1)
   })
 
   it.each([
     ['as seconds', () => 40],
     ['as a date', () => new Date(Date.now() + 40_000).toUTCString()],
   ])('gives up at once when Retry-After is later than that, %s', async (_, later) => {
-    door.answerNext(notNow(later()))
+    tokenService.answerNext(notNow(later()))
     const { seconds } = await run('gives_up')
     expect(seconds).toBeLessThan(0.4)
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('is refused once for fifty calls, and shows the key to nobody', async () => {
@@ -74,7 +74,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(failures[0]).toMatchObject({ code: 'invalid_client', temporary: false })
     expect(failures[0].message).toMatch(/The API key is not valid\. It is mistyped, expired or revoked/)
     expect(after_the_pause).toEqual(failures[0])
-    expect(door.exchanges()).toBe(2)
+    expect(tokenService.exchanges()).toBe(2)
     expect(seen).toContain('TokenProvider(')
     expect(seen).not.toContain(made.secret)
   })
@@ -83,24 +83,24 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-python-'))
     const { said, result } = started('outlives_the_service', { while: folder })
     await said
-    await door.stop()
+    await tokenService.stop()
     await rm(folder, { recursive: true })
     expect(await result).toMatchObject({ still: true, failure: { code: 'unavailable' } })
   })
 
   it('lets a task that is cancelled go, and no other', async () => {
-    const release = door.hold()
+    const release = tokenService.hold()
     const { result } = started('cancelled')
-    await until('the exchange is asked for', door.exchanges, count => count === 1)
+    await until('the exchange is asked for', tokenService.exchanges, count => count === 1)
     setTimeout(release, 400)
     expect(await result).toEqual({ impatient: true, patient: 'eyJ' })
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('works in a child that was forked in the middle of an exchange', async () => {
-    const release = door.hold()
+    const release = tokenService.hold()
     const { result } = started('forked')
-    await until('parent and child ask', door.exchanges, count => count === 2)
+    await until('parent and child ask', tokenService.exchanges, count => count === 2)
     release()
     expect(await result).toEqual({ child: 'eyJ', parent: 'eyJ' })
   })
@@ -123,14 +123,14 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     ['nothing there', { status: 404, body: 'Not Found' }],
     ['JSON that is no object', { status: 400, body: 'null' }],
   ])('says that the issuer is wrong at %s', async (_, answer) => {
-    door.answerNext(answer)
+    tokenService.answerNext(answer)
     expect(await run('once')).toMatchObject({ code: 'unexpected_answer', temporary: false })
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('keeps the key out of errors when the answer repeats it', async () => {
     const body = JSON.stringify({ error: `bad ${made.secret}`, error_description: made.secret })
-    door.answerNext({ status: 400, body })
+    tokenService.answerNext({ status: 400, body })
     expect(JSON.stringify(await run('once'))).not.toContain(made.secret)
   })
 

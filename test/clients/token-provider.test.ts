@@ -9,11 +9,11 @@ import {
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { FakeClock } from './fake-clock.ts'
-import { notNow, startTokenDoor, type TokenDoor } from './token-door.ts'
+import { notNow, startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
 /** clients/typescript before a real Mintmark, whose tokens live 300 seconds: refreshed from 180 on, used until 285. */
 let mintmark: TestService
-let door: TokenDoor
+let tokenService: TokenServiceProxy
 let secret: string
 let clock: FakeClock
 
@@ -23,13 +23,13 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 beforeEach(async () => {
-  door = await startTokenDoor(mintmark.service.urls.public)
+  tokenService = await startTokenServiceProxy(mintmark.service.urls.public)
   clock = new FakeClock()
-  return () => door.stop()
+  return () => tokenService.stop()
 })
 
 const provider = (options: Partial<TokenProviderOptions> = {}) =>
-  tokenProvider({ issuer: door.url, apiKey: secret, clock, ...options })
+  tokenProvider({ issuer: tokenService.url, apiKey: secret, clock, ...options })
 
 const errorOf = (work: Promise<unknown>): Promise<TokenError> =>
   work.then(
@@ -42,7 +42,7 @@ const claimsOf = (token: string) =>
 
 describe('a token provider', () => {
   it('gives the token that Mintmark gives, for the audience and scope that it is told', async () => {
-    const options = { issuer: `${door.url}/`, audience: 'other', scope: 'inference' }
+    const options = { issuer: `${tokenService.url}/`, audience: 'other', scope: 'inference' }
     expect(claimsOf(await provider(options)())).toMatchObject({ aud: 'other', scope: 'inference' })
   })
 
@@ -50,7 +50,7 @@ describe('a token provider', () => {
     const token = provider()
     const tokens = await Promise.all(Array.from({ length: 100 }, () => token()))
     expect(new Set(tokens).size).toBe(1)
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('gives the same token up to 60 % of its life', async () => {
@@ -75,13 +75,13 @@ describe('a token provider', () => {
     const token = provider()
     const first = await token()
     clock.advance(180)
-    const release = door.hold()
+    const release = tokenService.hold()
     expect(await Promise.all([token(), token(), token()])).toEqual([first, first, first])
-    await until('the refresh is asked for', door.exchanges, count => count === 2)
+    await until('the refresh is asked for', tokenService.exchanges, count => count === 2)
     release()
     const next = await until('there is another token', token, value => value !== first)
     expect(claimsOf(next).jti).not.toBe(claimsOf(first).jti)
-    expect(door.exchanges()).toBe(2)
+    expect(tokenService.exchanges()).toBe(2)
   })
 
   it('waits for a new one when the old one is at its end', async () => {
@@ -114,9 +114,9 @@ describe('a token provider', () => {
 
 describe('while the service is not available', () => {
   it('a call waits as long as Retry-After says, and gets its token', async () => {
-    door.answerNext(notNow(3), notNow(7))
+    tokenService.answerNext(notNow(3), notNow(7))
     expect(claimsOf(await provider()())).toMatchObject({ aud: 'vllm' })
-    expect(door.exchanges()).toBe(3)
+    expect(tokenService.exchanges()).toBe(3)
     expect(clock.slept.map(ms => Math.floor(ms / 1000))).toEqual([
       expect.toBeOneOf([3]),
       expect.toBeOneOf([7, 8]),
@@ -124,14 +124,14 @@ describe('while the service is not available', () => {
   })
 
   it('understands a Retry-After that is a date', async () => {
-    door.answerNext(notNow(new Date(Date.now() + 5000).toUTCString()))
+    tokenService.answerNext(notNow(new Date(Date.now() + 5000).toUTCString()))
     await provider()()
     expect(clock.slept[0]).toBeGreaterThan(3000)
     expect(clock.slept[0]).toBeLessThan(7000)
   })
 
   it('waits twice as long each time when the service names no time', async () => {
-    door.answerNext(notNow(), notNow(), notNow('soon'))
+    tokenService.answerNext(notNow(), notNow(), notNow('soon'))
     await provider()()
     for (const [index, base] of [500, 1000, 2000].entries()) {
       expect(clock.slept[index]).toBeGreaterThanOrEqual(base)
@@ -140,30 +140,30 @@ describe('while the service is not available', () => {
   })
 
   it('gives up within the time that it was given', async () => {
-    door.answerNext(...Array.from({ length: 50 }, () => notNow(1)))
+    tokenService.answerNext(...Array.from({ length: 50 }, () => notNow(1)))
     const begun = clock.now()
     const error = await errorOf(provider({ retryForSeconds: 10 })())
     expect(error).toMatchObject({ code: 'unavailable', temporary: true })
     expect(error.message).toBe(
-      `The token service at ${door.url} is not available (503): The token service cannot answer at the moment. Try again.`,
+      `The token service at ${tokenService.url} is not available (503): The token service cannot answer at the moment. Try again.`,
     )
     expect(clock.now() - begun).toBeLessThanOrEqual(10_000)
-    expect(door.exchanges()).toBeGreaterThan(5)
+    expect(tokenService.exchanges()).toBeGreaterThan(5)
   })
 
   it('gives up at once when Retry-After is later than that, and leaves the service alone till then', async () => {
-    door.answerNext(notNow(40))
+    tokenService.answerNext(notNow(40))
     const token = provider()
     expect(await errorOf(token())).toMatchObject({ temporary: true })
     expect(await errorOf(token())).toMatchObject({ temporary: true })
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
     expect(clock.slept).toEqual([])
   })
 
   it('a token goes on being given out until its end', async () => {
     const token = provider({ retryForSeconds: 0 })
     const first = await token()
-    await door.stop()
+    await tokenService.stop()
     clock.advance(284)
     expect(await token()).toBe(first)
     clock.advance(2)
@@ -174,37 +174,37 @@ describe('while the service is not available', () => {
     const token = provider()
     await token()
     clock.advance(200)
-    door.answerNext(notNow(30))
+    tokenService.answerNext(notNow(30))
     await token()
-    await until('the refresh was answered', token, () => door.exchanges() === 2)
+    await until('the refresh was answered', token, () => tokenService.exchanges() === 2)
     await sleep(50)
     for (let call = 0; call < 20; call += 1) await token()
     clock.advance(29)
     await token()
     await sleep(50)
-    expect(door.exchanges()).toBe(2)
+    expect(tokenService.exchanges()).toBe(2)
     clock.advance(10)
     await token()
-    await until('it is asked again', door.exchanges, count => count === 3)
+    await until('it is asked again', tokenService.exchanges, count => count === 3)
   })
 
   it('a caller that aborts is let go, and no other', async () => {
-    const release = door.hold()
+    const release = tokenService.hold()
     const token = provider()
     const abort = new AbortController()
     const impatient = token({ signal: abort.signal })
     const patient = token()
-    await until('the exchange is asked for', door.exchanges, count => count === 1)
+    await until('the exchange is asked for', tokenService.exchanges, count => count === 1)
     abort.abort(new Error('enough'))
     await expect(impatient).rejects.toThrow('enough')
     release()
     expect(await patient).toMatch(/^eyJ/)
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('the pause between two attempts can be aborted, too', async () => {
-    door.answerNext(notNow(20))
-    const inRealTime = tokenProvider({ issuer: door.url, apiKey: secret })
+    tokenService.answerNext(notNow(20))
+    const inRealTime = tokenProvider({ issuer: tokenService.url, apiKey: secret })
     await expect(inRealTime({ signal: AbortSignal.timeout(200) })).rejects.toThrow(/timeout/)
   })
 })
@@ -225,7 +225,7 @@ describe('a key that is refused', () => {
     expect(error).toBeInstanceOf(TokenError)
     expect(error).toMatchObject({ code: 'invalid_client', temporary: false })
     expect(error.message).toBe(
-      `The token service at ${door.url} refuses the API key (invalid_client): The API key is not valid. ` +
+      `The token service at ${tokenService.url} refuses the API key (invalid_client): The API key is not valid. ` +
         'It is mistyped, expired or revoked: ask for a new one.',
     )
     expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(secret)
@@ -236,10 +236,10 @@ describe('a key that is refused', () => {
     for (let call = 0; call < 50; call += 1) expect((await errorOf(token())).code).toBe('invalid_client')
     clock.advance(9)
     await errorOf(token())
-    expect(door.exchanges()).toBe(2)
+    expect(tokenService.exchanges()).toBe(2)
     clock.advance(4)
     await errorOf(token())
-    expect(door.exchanges()).toBe(3)
+    expect(tokenService.exchanges()).toBe(3)
   })
 
   it('of a suspended tenant works again after "resume"', async () => {
@@ -263,7 +263,7 @@ describe('a key that is refused', () => {
       cause,
     })
     expect(await errorOf(provider({ apiKey: () => ' \n' })())).toMatchObject({ code: 'api_key_unreadable' })
-    expect(door.exchanges()).toBe(0)
+    expect(tokenService.exchanges()).toBe(0)
   })
 })
 
@@ -275,16 +275,16 @@ describe('an answer that is not Mintmark’s', () => {
     ['nothing there', { status: 404, body: 'Not Found' }],
     ['JSON that is no object', { status: 400, body: 'null' }],
   ])('%s: the issuer is wrong', async (_, answer) => {
-    door.answerNext(answer)
+    tokenService.answerNext(answer)
     const error = await errorOf(provider()())
     expect(error).toMatchObject({ code: 'unexpected_answer', temporary: false })
     expect(error.message).toContain("is not Mintmark's token endpoint. Check the issuer.")
-    expect(door.exchanges()).toBe(1)
+    expect(tokenService.exchanges()).toBe(1)
   })
 
   it('that repeats the key does not bring it into an error', async () => {
     const body = JSON.stringify({ error: `bad ${secret}`, error_description: `what is ${secret}?` })
-    door.answerNext({ status: 400, body })
+    tokenService.answerNext({ status: 400, body })
     const error = await errorOf(provider()())
     expect(inspect(error, { depth: 9 })).not.toContain(secret)
     expect(error.message).toContain('what is [redacted]?')

@@ -67,7 +67,7 @@ describe('without any variable', () => {
   })
 })
 
-describe('the second door', () => {
+describe('the check', () => {
   it('has the default audience, unless it is given one of its own', () => {
     expect(read({ MINTMARK_AUDIENCE: 'a' }).gatewayAudience).toBe('a')
     expect(read({ MINTMARK_AUDIENCE: 'a', MINTMARK_GATEWAY_AUDIENCE: 'b' }).gatewayAudience).toBe('b')

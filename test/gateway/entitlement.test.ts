@@ -3,7 +3,7 @@ import { chat, type Sent } from '../gateways/client.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from '../gateways/entitlement-cases.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
-import { ask, bearer, deniedAs, tokenFor } from './asking.ts'
+import { ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 let byBody: TestService
 let byHeader: TestService

@@ -6,7 +6,7 @@ import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { tokenFor } from './asking.ts'
+import { tokenFor } from './check-client.ts'
 
 let mintmark: TestService
 let key: string

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { admitted, ask, bearer, deniedAs, tokenFor } from './asking.ts'
+import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 let mintmark: TestService
 beforeAll(async () => {
@@ -34,7 +34,7 @@ describe.each(SCHEMES)('the secret of an imported client (%s)', (scheme, hash) =
     ['in x-api-key with its client_id', () => [['x-api-key', `${client_id}:${secret}`]]],
     ['beside a header with its client_id', () => [...bearer(secret), ['client_id', client_id]]],
   ]
-  it.each(PLACES)('opens nothing at the door, before and after it was exchanged: %s', async (_, headers) => {
+  it.each(PLACES)('is refused by the check, before and after it was exchanged: %s', async (_, headers) => {
     expect(deniedAs(await ask(mintmark, { headers: headers() }))).toBe('401 invalid_api_key')
     await tokenFor(mintmark, secret, { client_id })
     expect(deniedAs(await ask(mintmark, { headers: headers() }))).toBe('401 invalid_api_key')

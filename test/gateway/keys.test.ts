@@ -6,7 +6,7 @@ import { scrape } from '../observability/metrics-text.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { stranger } from '../tokens/stranger.ts'
-import { admitted, ask, bearer, deniedAs, tokenFor } from './asking.ts'
+import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
 
@@ -16,12 +16,12 @@ let token: string
 
 beforeAll(async () => {
   mintmark = await startTestService({
-    env: { MINTMARK_GATEWAY_AUDIENCE: 'door', MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key' },
+    env: { MINTMARK_GATEWAY_AUDIENCE: 'check', MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key' },
   })
   await mintmark.admin('PUT', '/models/llama-3-8b', {})
   await mintmark.admin('PUT', '/adapters/acme-sql', { base_model: 'llama-3-8b' })
   key = await mintmark.tenantWithKey({ ...ACME, id: 'acme' }, { scopes: ACME.scopes })
-  token = await tokenFor(mintmark, key.secret, { audience: 'door' })
+  token = await tokenFor(mintmark, key.secret, { audience: 'check' })
 })
 afterAll(() => mintmark.stop())
 
@@ -29,11 +29,11 @@ const ACME = {
   tier: 'premium',
   allowed_tiers: ['premium'],
   adapters: ['acme-sql'],
-  audiences: ['vllm', 'door'],
+  audiences: ['vllm', 'check'],
   scopes: ['inference', 'more'],
 }
 const made = (tenant = {}, settings = {}) =>
-  mintmark.tenantWithKey({ audiences: ['vllm', 'door'], ...tenant }, settings)
+  mintmark.tenantWithKey({ audiences: ['vllm', 'check'], ...tenant }, settings)
 const unknown = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
 describe('an API key is swapped for a token', () => {
@@ -42,14 +42,14 @@ describe('an API key is swapped for a token', () => {
     expect(claims).toMatchObject({
       iss: mintmark.service.issuer,
       sub: key.keyId,
-      aud: 'door',
+      aud: 'check',
       scope: 'inference more',
       tenant: 'acme',
       priority: '-10',
       models: ['llama-3-8b'],
       adapters: ['acme-sql'],
     })
-    await expect(stranger(mintmark, 'door')(jwt)).resolves.toBeTruthy()
+    await expect(stranger(mintmark, 'check')(jwt)).resolves.toBeTruthy()
   })
 
   it('and says none where the tenant has no adapter, never an empty header', async () => {
@@ -160,7 +160,7 @@ describe('who holds a correct key is told', () => {
     ['that it is disabled', 'key_disabled', ({ keyId }: Key) => `/keys/${keyId}/disable`],
   ])('%s: 403, for the key and for its token', async (_, code, path) => {
     const barred = await made()
-    const its = await tokenFor(mintmark, barred.secret, { audience: 'door' })
+    const its = await tokenFor(mintmark, barred.secret, { audience: 'check' })
     await mintmark.admin('POST', path(barred))
     for (const credential of [barred.secret, its])
       expect(deniedAs(await ask(mintmark, { headers: bearer(credential) }))).toBe(`403 ${code}`)

@@ -3,7 +3,7 @@ import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { ask, bearer, deniedAs } from './asking.ts'
+import { ask, bearer, deniedAs } from './check-client.ts'
 
 const PER_MINUTE = 5
 

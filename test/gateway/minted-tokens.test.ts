@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { admitted, ask, bearer } from './asking.ts'
+import { admitted, ask, bearer } from './check-client.ts'
 
 let mintmark: TestService
 let aheadMs = 0

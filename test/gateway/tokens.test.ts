@@ -7,7 +7,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { admitted, ask, bearer, deniedAs, tokenFor } from './asking.ts'
+import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 let database: TestDatabase
 let mintmark: TestService
@@ -49,7 +49,7 @@ describe('a token of ours', () => {
     expect(admitted(await show(token)).jwt).toBe(token)
   })
 
-  it('passes for several audiences, when the one of the door is among them', async () => {
+  it('passes for several audiences, when the audience of the check is one of them', async () => {
     const { secret } = await made()
     const token = await tokenFor(mintmark, secret, { audience: 'vllm', resource: BILLING })
     expect(admitted(await show(token)).claims.aud).toEqual(['vllm', BILLING])

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { doorContract } from './door-contract.ts'
-import type { Behind, Gateway } from './door-scene.ts'
+import { checkContract } from './check-contract.ts'
+import type { Behind, Gateway } from './check-environment.ts'
 import { substitute } from './envoy.ts'
 import { isAbsent, startProgram } from './program.ts'
 
@@ -19,7 +19,7 @@ function startCaddy({ ports }: Behind): Promise<Gateway> {
   })
 }
 
-doorContract('deploy/caddy', {
+checkContract('deploy/caddy', {
   absent: isAbsent('caddy'),
   start: startCaddy,
   credentials: ['key', 'token'],

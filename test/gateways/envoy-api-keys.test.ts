@@ -1,8 +1,8 @@
-import { doorContract } from './door-contract.ts'
+import { checkContract } from './check-contract.ts'
 import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
 import { deployedEnvoy } from './scene.ts'
 
-doorContract('deploy/envoy/envoy-api-keys.yaml', {
+checkContract('deploy/envoy/envoy-api-keys.yaml', {
   absent: noEnvoy,
   start: ({ ports }) =>
     deployedEnvoy(

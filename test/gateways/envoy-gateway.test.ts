@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import { doorContract } from './door-contract.ts'
+import { checkContract } from './check-contract.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
 import { appliedFiles, digestOf } from './envoy-gateway/applied.ts'
 import { envoyGatewayConfig, envoyGatewayRecord } from './envoy-gateway-config.ts'
 
-doorContract('deploy/envoy-gateway', {
+checkContract('deploy/envoy-gateway', {
   absent: noEnvoy,
   start: ({ ports }) =>
     startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),

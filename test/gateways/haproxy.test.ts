@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { doorContract } from './door-contract.ts'
-import type { Behind, Gateway } from './door-scene.ts'
+import { checkContract } from './check-contract.ts'
+import type { Behind, Gateway } from './check-environment.ts'
 import { substitute } from './envoy.ts'
 import { isAbsent, startProgram } from './program.ts'
 
@@ -35,7 +35,7 @@ function startHaproxy({ mintmark, ports }: Behind): Promise<Gateway> {
   })
 }
 
-doorContract('deploy/haproxy', {
+checkContract('deploy/haproxy', {
   absent: isAbsent('haproxy'),
   start: startHaproxy,
   env: { MINTMARK_SIGNING_ALG: 'RS256' },

@@ -1,5 +1,5 @@
-import { doorContract } from './door-contract.ts'
-import type { Behind, Gateway } from './door-scene.ts'
+import { checkContract } from './check-contract.ts'
+import type { Behind, Gateway } from './check-environment.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
 import { pilotConfig } from './pilot-config.ts'
 
@@ -16,7 +16,7 @@ async function startIstio({ mintmark, ports }: Behind): Promise<Gateway> {
   )
 }
 
-doorContract('deploy/istio/api-keys', {
+checkContract('deploy/istio/api-keys', {
   absent: noEnvoy,
   start: startIstio,
   credentials: ['key', 'token'],

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { doorContract } from './door-contract.ts'
-import type { Behind, Gateway } from './door-scene.ts'
+import { checkContract } from './check-contract.ts'
+import type { Behind, Gateway } from './check-environment.ts'
 import { substitute } from './envoy.ts'
 import { isAbsent, startProgram } from './program.ts'
 
@@ -43,7 +43,7 @@ function startNginx({ mintmark, ports }: Behind): Promise<Gateway> {
   })
 }
 
-doorContract('deploy/nginx', {
+checkContract('deploy/nginx', {
   absent: isAbsent('nginx'),
   start: startNginx,
   env: { MINTMARK_GATEWAY_MODEL: 'header:x-gateway-model-name' },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
-import type { Gateway } from './door-scene.ts'
+import type { Gateway } from './check-environment.ts'
 
 /** Where a gateway of the distribution is; undefined: not installed. */
 function findProgram(name: string): string | undefined {

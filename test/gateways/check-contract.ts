@@ -6,9 +6,15 @@ import { systemRandom } from '../../src/system/random.ts'
 import { lacksPython, scenario } from '../clients/python.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
+import {
+  ACME_HEADERS,
+  type Behind,
+  type CheckEnvironment,
+  type Gateway,
+  startCheckEnvironment,
+} from './check-environment.ts'
 import { chat, type Sent, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING } from './closed-routes.ts'
-import { ACME_HEADERS, type Behind, type DoorScene, type Gateway, startDoorScene } from './door-scene.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 
@@ -43,10 +49,10 @@ const withoutPython = lacksPython()
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
 
 /** Every guarantee that a gateway in front of the engine gives, shown on the real binary with the file from deploy/. */
-export function doorContract(name: string, expected: Expected): void {
-  let scene: DoorScene
+export function checkContract(name: string, expected: Expected): void {
+  let scene: CheckEnvironment
   beforeAll(async () => {
-    if (!expected.absent) scene = await startDoorScene(expected.start, expected.env)
+    if (!expected.absent) scene = await startCheckEnvironment(expected.start, expected.env)
   })
   afterAll(() => scene?.stop())
   beforeEach(() => scene?.upstream.forget())

@@ -9,13 +9,13 @@ import type { TokenReader } from '../tokens/token-reader.ts'
 import { type CheckedRequest, modelOf, shownBy } from './check-request.ts'
 import { type Denial, denial } from './denial.ts'
 
-/** What a token must hold to pass the second door, and what a key must be granted. */
-export const DOOR_SCOPE = 'inference'
+/** The scope that a token must have to pass the check, and that a key must be granted. */
+export const REQUIRED_SCOPE = 'inference'
 
 /** Ids and reasons for the log. */
 type About = Record<string, string | undefined>
 
-/** Who asks: the token that goes on to the engine's side, and what it says. */
+/** The caller: the token that is forwarded to the engine's side, and its claims. */
 export interface Admitted {
   jwt: string
   claims: AccessTokenClaims
@@ -27,18 +27,18 @@ export type Decision =
   | { allowed: false; denial: Denial; about: About }
 
 /**
- * The second door: an API key that comes straight to a gateway becomes a token of ours, a token passes as it is, and
- * everything else stays out. It knows no transport: http-check.ts and grpc-check.ts ask it the same. It rests on nothing
- * but the credential and the model; a path or an address that a client can write never opens it.
+ * Authorizes a request on behalf of a gateway (ext_authz, auth_request): a valid API key is exchanged for a token, a valid
+ * token passes unchanged, everything else is denied. Independent of the transport: http-check.ts and grpc-check.ts both
+ * call it. It decides by the credential and the model only, never by a path or an address, which a client can choose.
  */
-export class Door {
-  readonly #parts: DoorParts
+export class GatewayAuthorizer {
+  readonly #parts: GatewayAuthorizerParts
 
-  constructor(parts: DoorParts) {
+  constructor(parts: GatewayAuthorizerParts) {
     this.#parts = parts
   }
 
-  /** Never throws: a fault of ours is a denial with 503. */
+  /** Never throws: an internal fault is a denial with 503. */
   async decide(request: CheckedRequest): Promise<Decision> {
     try {
       const identified = await this.#identify(request)
@@ -80,17 +80,17 @@ export class Door {
     const { caller } = authentication
     const about: About = { client_id: caller.keyId, tenant: caller.tenantId }
     if (!caller.rights.audiences.includes(this.#parts.audience)) return denied('audience_not_granted', about)
-    if (!caller.rights.scopes.includes(DOOR_SCOPE)) return denied('scope_not_granted', about)
+    if (!caller.rights.scopes.includes(REQUIRED_SCOPE)) return denied('scope_not_granted', about)
     const { jwt, claims, tokenId, kid } = await this.#mint(caller)
     return { allowed: true, admitted: { jwt, claims, about: { ...about, token_id: tokenId, kid } } }
   }
 
   /** As an exchange for this audience would: with every scope that the caller holds. */
   async #mint(caller: Caller): Promise<AccessToken> {
-    const { minted, issuer, audience, exchanged } = this.#parts
+    const { minted, tokenIssuer, audience, exchanged } = this.#parts
     const kept = minted.find(caller)
     if (kept) return kept
-    const token = await issuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
+    const token = await tokenIssuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
     minted.keep(caller, token)
     exchanged(caller)
     return token
@@ -128,16 +128,16 @@ export class Door {
   }
 }
 
-export interface DoorParts {
+export interface GatewayAuthorizerParts {
   /** The one audience that tokens are made for, and accepted with. */
   audience: string
   model: GatewayModel
   /** Where an API key is taken beside `Authorization`. */
   keyHeaders: readonly string[]
   authenticator: Authenticator
-  issuer: TokenIssuer
+  tokenIssuer: TokenIssuer
   minted: MintedTokens
-  /** Hears of each token that was made. */
+  /** Called for each token that was issued. */
   exchanged: (caller: Caller) => void
   tokens: TokenReader
   standingOf: (holder: TokenHolder) => Promise<KeyStanding>

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { DOOR_SCOPE, Door } from '../gateway/decision.ts'
+import { GatewayAuthorizer, REQUIRED_SCOPE } from '../gateway/authorize.ts'
 import { MintedTokens } from '../tokens/minted-tokens.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import type { AuthenticationParts } from './authentication.ts'
@@ -7,34 +7,34 @@ import type { DirectoryParts } from './directory.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage } from './storage.ts'
 
-export interface DoorParts {
-  door: Door
+export interface GatewayAuthorizerParts {
+  authorizer: GatewayAuthorizer
   /** The tokens that it issued and uses again, until something changes. */
   minted: MintedTokens
 }
 
 /** The ext_authz check for gateways. */
-export function buildDoor(
+export function buildGatewayAuthorizer(
   config: Config,
   { time }: Storage,
   { standings }: DirectoryParts,
   { signingKeys, ring, tokenIssuer }: SigningParts,
   { authenticator, deferred }: AuthenticationParts,
   issuer: string,
-): DoorParts {
+): GatewayAuthorizerParts {
   const audience = config.gatewayAudience
   const minted = new MintedTokens({ isPublished: kid => signingKeys.ring.keys.some(key => key.kid === kid) })
-  const door = new Door({
+  const authorizer = new GatewayAuthorizer({
     audience,
     model: config.gatewayModel,
     keyHeaders: config.gatewayKeyHeaders,
     authenticator,
-    issuer: tokenIssuer,
+    tokenIssuer,
     minted,
     exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
-    tokens: new TokenReader({ ring, issuer, audience, scope: DOOR_SCOPE }),
+    tokens: new TokenReader({ ring, issuer, audience, scope: REQUIRED_SCOPE }),
     standingOf: holder => standings.of(holder),
     now: () => time.now(),
   })
-  return { door, minted }
+  return { authorizer, minted }
 }

@@ -22,7 +22,7 @@ interface Holder {
   token: string
 }
 
-export interface DoorScene {
+export interface CheckEnvironment {
   mintmark: TestService
   upstream: RecordingUpstream
   gateway: Gateway
@@ -44,10 +44,10 @@ export const ACME_HEADERS = Object.fromEntries(
 )
 
 /** A real Mintmark, a recording engine, and the gateway between them and the client. */
-export async function startDoorScene(
+export async function startCheckEnvironment(
   start: (behind: Behind) => Promise<Gateway>,
   env: Record<string, string> = {},
-): Promise<DoorScene> {
+): Promise<CheckEnvironment> {
   const mintmark = await startMintmark(env)
   const upstream = await startRecordingUpstream()
   const { urls } = mintmark.service
@@ -59,7 +59,7 @@ export async function startDoorScene(
     upstream: upstream.port,
   }
   const gateway = await start({ mintmark, ports })
-  const holder: DoorScene['holder'] = async (tenant = {}, key = {}) => {
+  const holder: CheckEnvironment['holder'] = async (tenant = {}, key = {}) => {
     const made = await mintmark.tenantWithKey({ audiences: ['vllm', 'billing'], ...tenant }, key)
     const answer = await mintmark.token({ grant_type: 'client_credentials', client_secret: made.secret })
     return { ...made, token: answer.body?.access_token }

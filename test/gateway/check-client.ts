@@ -2,7 +2,7 @@ import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { type Answer, type Sent, send } from '../gateways/client.ts'
 import type { TestService } from '../support/test-service.ts'
 
-/** Asks the second door as a gateway does. `path` is what the gateway appends to /check. */
+/** Calls /check as a gateway does. `path` is what the gateway appends to /check. */
 export function ask(mintmark: TestService, sent: Sent = {}): Promise<Answer> {
   return send(mintmark.service.urls.gateway, {
     method: 'GET',

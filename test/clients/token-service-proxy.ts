@@ -8,7 +8,7 @@ interface Canned {
 }
 
 /** Stands before a real Mintmark: counts the exchanges, and can answer some of them as a bad network or server would. */
-export interface TokenDoor {
+export interface TokenServiceProxy {
   /** The issuer as a client is told. */
   url: string
   /** How many requests came for a token. */
@@ -30,7 +30,7 @@ export const notNow = (retryAfterSeconds?: number | string): Canned => ({
   body: '{"error":"temporarily_unavailable","error_description":"The token service cannot answer at the moment. Try again."}',
 })
 
-export async function startTokenDoor(publicUrl: string): Promise<TokenDoor> {
+export async function startTokenServiceProxy(publicUrl: string): Promise<TokenServiceProxy> {
   let exchanges = 0
   let held = Promise.resolve()
   const canned: Canned[] = []
