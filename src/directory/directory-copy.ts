@@ -9,7 +9,7 @@ import { keyDifferences } from './directory-difference.ts'
 import type { DirectoryIndex, KnownKey } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
-import type { KeyStanding } from './key-standing.ts'
+import type { KeyStatus } from './key-status.ts'
 
 /**
  * This replica's copy of the directory. It changes only by what the change feed brings, and when a full load takes its
@@ -81,8 +81,8 @@ export class DirectoryCopy implements ChangeSubscriber {
   }
 
   /** How a key stands that is known; undefined: it is not. However long ago that was seen. */
-  standing(keyId: string): KeyStanding | undefined {
-    return this.#index?.standing(keyId)
+  keyStatus(keyId: string): KeyStatus | undefined {
+    return this.#index?.keyStatus(keyId)
   }
 
   /** It is not in the directory, and not for want of room. */

@@ -4,7 +4,7 @@ import { isOver } from '../api-keys/key-state.ts'
 import { type Catalogue, effectiveTier, type KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
-import { type KeyStanding, standingOf } from './key-standing.ts'
+import { type KeyStatus, keyStatusOf } from './key-status.ts'
 
 /** A key with the secrets that still open something. Instants are epoch milliseconds. */
 export interface KnownKey {
@@ -107,11 +107,11 @@ export class DirectoryIndex {
     return this.#tenants.has(id)
   }
 
-  standing(keyId: string): KeyStanding | undefined {
+  keyStatus(keyId: string): KeyStatus | undefined {
     const key = this.#keys.get(keyId)
     const tenant = key && this.#tenants.get(key.tenantId)
     if (!tenant) return undefined
-    return standingOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
+    return keyStatusOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
   }
 
   /** What is known of the secret, and for how long its tenant lets that stand. */

@@ -1,7 +1,7 @@
 import { clientName, type Imports } from '../api-keys/imported-client.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
-import type { FallbackLookup } from './fallback-lookup.ts'
+import type { SecretLookup } from './secret-lookup.ts'
 
 /**
  * This replica's directory. A known key is answered from memory, without any I/O; one that is not known, or is known
@@ -9,9 +9,9 @@ import type { FallbackLookup } from './fallback-lookup.ts'
  */
 export class ReplicaDirectory implements Directory {
   readonly #copy: DirectoryCopy
-  readonly #fallback: FallbackLookup
+  readonly #fallback: SecretLookup
 
-  constructor(options: { copy: DirectoryCopy; fallback: FallbackLookup }) {
+  constructor(options: { copy: DirectoryCopy; fallback: SecretLookup }) {
     this.#copy = options.copy
     this.#fallback = options.fallback
   }

@@ -1,6 +1,6 @@
 import type { Authenticator, Caller } from '../authentication/authenticator.ts'
 import type { GatewayModel } from '../config/gateway-config.ts'
-import type { KeyStanding, TokenHolder } from '../directory/key-standing.ts'
+import type { KeyStatus, TokenHolder } from '../directory/key-status.ts'
 import { Unavailable } from '../errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import type { MintedTokens } from '../tokens/minted-tokens.ts'
@@ -97,14 +97,14 @@ export class GatewayAuthorizer {
   }
 
   async #admitToken(jwt: string): Promise<Decision> {
-    const { tokens, now, standingOf } = this.#parts
+    const { tokens, now, keyStatusOf } = this.#parts
     const read = await tokens.read(jwt, now())
     if ('fault' in read) return denied('invalid_token', { reason: read.fault })
     const { claims } = read
     const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
-    const standing = await standingOf({ keyId: claims.sub, tenantId: claims.tenant })
-    if (standing === 'revoked') return denied('invalid_token', { ...about, reason: 'key_revoked' })
-    if (standing !== 'good') return denied(standing, about)
+    const status = await keyStatusOf({ keyId: claims.sub, tenantId: claims.tenant })
+    if (status === 'revoked') return denied('invalid_token', { ...about, reason: 'key_revoked' })
+    if (status !== 'good') return denied(status, about)
     return { allowed: true, admitted: { jwt, claims, about } }
   }
 
@@ -140,7 +140,7 @@ export interface GatewayAuthorizerParts {
   /** Called for each token that was issued. */
   exchanged: (caller: Caller) => void
   tokens: TokenReader
-  standingOf: (holder: TokenHolder) => Promise<KeyStanding>
+  keyStatusOf: (holder: TokenHolder) => Promise<KeyStatus>
   /** Database time in epoch milliseconds. */
   now: () => number
 }

@@ -4,7 +4,7 @@ import type { Parts } from './parts.ts'
 
 /**
  * Everything in this process that follows the change feed, and the order in which it applies a change: the directory
- * first, because key standings ask it what it lost; then what was derived from it and is dropped; the policy before the
+ * first, because key keyStatuses ask it what it lost; then what was derived from it and is dropped; the policy before the
  * rotation and the signing keys, which go by it. All but the signing keys are up to date at the same instant: private
  * halves take a moment to open, so the keys are read by themselves right after.
  *
@@ -15,7 +15,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
   follower.subscribe([
     directory.copy,
     reaction(update => directory.fallback.note(update)),
-    reaction(update => directory.standings.note(update)),
+    reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),
     policy,
     reaction(() => jobs.scheduleRotation(), ['installation']),

@@ -17,7 +17,7 @@ export interface GatewayAuthorizerParts {
 export function buildGatewayAuthorizer(
   config: Config,
   { time }: Storage,
-  { standings }: DirectoryParts,
+  { keyStatuses }: DirectoryParts,
   { signingKeys, ring, tokenIssuer }: SigningParts,
   { authenticator, deferred }: AuthenticationParts,
   issuer: string,
@@ -33,7 +33,7 @@ export function buildGatewayAuthorizer(
     minted,
     exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
     tokens: new TokenReader({ ring, issuer, audience, scope: REQUIRED_SCOPE }),
-    standingOf: holder => standings.of(holder),
+    keyStatusOf: holder => keyStatuses.of(holder),
     now: () => time.now(),
   })
   return { authorizer, minted }

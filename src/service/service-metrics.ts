@@ -1,7 +1,7 @@
 import type { ChangeListener } from '../database/change-listener.ts'
 import type { Database } from '../database/database.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
-import { keyStatuses } from '../signing-keys/key-status.ts'
+import { signingKeyStatuses } from '../signing-keys/signing-key-status.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
@@ -179,7 +179,7 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
 
 function registerSigningKeys(metrics: Metrics, { storage, signing, policy }: Measured): void {
   const { time } = storage
-  const statuses = () => keyStatuses(signing.ring(), time.now())
+  const statuses = () => signingKeyStatuses(signing.ring(), time.now())
   metrics.gauge(
     'mintmark_signing_keys',
     'Published signing keys, by algorithm and state.',

@@ -12,7 +12,7 @@ import { lockSigningKeys, publishedKeys, type StoredKey } from './signing-key-re
 import { applySteps } from './transitions.ts'
 
 /** What a decision is made from: the stored keys, and the database's time in epoch milliseconds. */
-export interface KeyState {
+export interface RotationState {
   keys: readonly StoredKey[]
   now: number
   policy: Policy
@@ -36,8 +36,8 @@ export interface Decision<T> {
 export async function changeKeys<T>(
   parts: { database: Database; encryption: KeyEncryption },
   actor: Actor,
-  decide: (state: KeyState) => Decision<T>,
-  versionIn?: (state: KeyState) => string | undefined,
+  decide: (state: RotationState) => Decision<T>,
+  versionIn?: (state: RotationState) => string | undefined,
 ): Promise<T> {
   const { database, encryption } = parts
   const before = await database.read(async db => readState(db, await databaseNow(db)))
@@ -60,6 +60,6 @@ export async function changeKeys<T>(
   })
 }
 
-async function readState(db: Handle, now: number): Promise<KeyState> {
+async function readState(db: Handle, now: number): Promise<RotationState> {
   return { keys: await publishedKeys(db), policy: (await readInstallation(db)).policy, now }
 }

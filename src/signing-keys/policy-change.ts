@@ -8,7 +8,7 @@ import type { SigningAlg } from '../config/signing-alg.ts'
 import { Conflict, escapePointer, type Fault, Invalid } from '../errors.ts'
 import { updatePolicy } from '../installation/installation-policy.ts'
 import { type Policy, publishedAlgs } from '../installation/policy.ts'
-import type { Decision, KeyState } from './key-change.ts'
+import type { Decision, RotationState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 
 /** What is to be different. In `audienceSigningAlgs` null takes a choice back (RFC 7396); in its place, all of them. */
@@ -30,7 +30,7 @@ export interface PolicyChange {
  * @throws {Invalid} where it does not add up. @throws {Conflict} where an algorithm is chosen that cannot sign yet.
  */
 export function decidePolicy(
-  { keys, now, policy: before }: KeyState,
+  { keys, now, policy: before }: RotationState,
   change: PolicyChange,
   limits: { shortPublishLeadAllowed: boolean },
 ): Decision<Policy> {
@@ -106,7 +106,7 @@ function timeFaults(before: Policy, after: Policy, limits: { shortPublishLeadAll
 }
 
 /** An algorithm is published first and chosen later, when verifiers have had the lead to see its key. @throws {Conflict} */
-function refuseUnready(keys: KeyState['keys'], before: Policy, after: Policy): void {
+function refuseUnready(keys: RotationState['keys'], before: Policy, after: Policy): void {
   const chosen = new Set([after.signingAlg, ...Object.values(after.audienceSigningAlgs)])
   const chosenBefore = new Set([before.signingAlg, ...Object.values(before.audienceSigningAlgs)])
   for (const alg of chosen) {
@@ -121,7 +121,7 @@ function refuseUnready(keys: KeyState['keys'], before: Policy, after: Policy): v
 }
 
 /** The keys that retire count until they have left. @throws {Conflict} */
-function refuseCrowd(keys: KeyState['keys'], before: Policy, after: Policy): void {
+function refuseCrowd(keys: RotationState['keys'], before: Policy, after: Policy): void {
   const added = publishedAlgs(after).filter(alg => !publishedAlgs(before).includes(alg))
   if (added.length === 0 || keys.length + 2 * added.length <= MOST_PUBLISHED_KEYS) return
   throw new Conflict(

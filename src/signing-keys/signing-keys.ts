@@ -7,7 +7,7 @@ import type { Replicas } from '../installation/replicas.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import { confirmations, type Emergency } from './emergency.ts'
-import { changeKeys, type KeyState } from './key-change.ts'
+import { changeKeys, type RotationState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import type { KeyRing } from './key-ring.ts'
 import { decidePolicy, type PolicyChange } from './policy-change.ts'
@@ -202,9 +202,9 @@ export class SigningKeys {
 
 const versionOf =
   (kid: string) =>
-  ({ keys }: KeyState): string | undefined => {
+  ({ keys }: RotationState): string | undefined => {
     const key = keys.find(candidate => candidate.kid === kid)
     return key && signingKeyVersion(key)
   }
 
-const inUse = ({ state }: KeyState['keys'][number]) => state === 'active' || state === 'standby'
+const inUse = ({ state }: RotationState['keys'][number]) => state === 'active' || state === 'standby'

@@ -9,7 +9,7 @@ import { keyState, keyTerm, obstacleTo, secretState, usableSecrets } from '../..
 import { hasSecretsOnPepper, secretsOnOtherPeppers } from '../../src/api-keys/pepper-use-repository.ts'
 import { Database, type Handle } from '../../src/database/database.ts'
 import { keyPage, lookUpSecrets } from '../../src/directory/directory-repository.ts'
-import { readStandings } from '../../src/directory/key-standing-repository.ts'
+import { readKeyStatuses } from '../../src/directory/key-status-repository.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { insertTenant, setSuspended } from '../../src/tenants/tenant-repository.ts'
 import { defaultTenantSettings } from '../../src/tenants/tenant-settings.ts'
@@ -236,7 +236,7 @@ describe('SQL and TypeScript say the same of', () => {
 
   it('how the keys of tokens that are out are to be taken', async () => {
     await withKeys(async (trx, now) => {
-      const standings = await readStandings(
+      const keyStatuses = await readKeyStatuses(
         trx,
         made.map(({ id }) => id),
       )
@@ -250,7 +250,7 @@ describe('SQL and TypeScript say the same of', () => {
               : state === 'disabled'
                 ? 'key_disabled'
                 : 'good'
-        expect(standings.get(each.id)).toBe(expected)
+        expect(keyStatuses.get(each.id)).toBe(expected)
       }
     })
   })

@@ -5,8 +5,8 @@ import { ChangeFollower } from '../../src/database/change-follower.ts'
 import { reaction } from '../../src/database/change-subscriber.ts'
 import { Database } from '../../src/database/database.ts'
 import { DirectoryCopy } from '../../src/directory/directory-copy.ts'
-import { FallbackLookup } from '../../src/directory/fallback-lookup.ts'
 import { ReplicaDirectory } from '../../src/directory/replica-directory.ts'
+import { SecretLookup } from '../../src/directory/secret-lookup.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { NamedKey } from '../../src/system/secret.ts'
@@ -17,7 +17,7 @@ import type { TestService } from '../support/test-service.ts'
 export interface Following {
   follower: ChangeFollower
   copy: DirectoryCopy
-  fallback: FallbackLookup
+  fallback: SecretLookup
   directory: ReplicaDirectory
   clock: AdjustableClock
   logs: string[]
@@ -45,7 +45,7 @@ export function follow(
   const staleness = () => follower.stalenessSeconds
   const copy = new DirectoryCopy({ ...common, maxKeys, stalenessSeconds, staleness })
   const peppers = options.peppers ?? own
-  const fallback = new FallbackLookup({ ...common, follower, copy, peppers })
+  const fallback = new SecretLookup({ ...common, follower, copy, peppers })
   follower.subscribe([copy, reaction(update => fallback.note(update))])
   const directory = new ReplicaDirectory({ copy, fallback })
   return {

@@ -2,7 +2,7 @@ import type { SigningAlg } from '../config/signing-alg.ts'
 import type { KeyRing } from './key-ring.ts'
 
 /** How the keys of one algorithm stand. */
-export interface KeyStatus {
+export interface SigningKeyStatus {
   alg: SigningAlg
   /** How many are published, by their stored state. */
   published: Record<'active' | 'standby' | 'retiring', number>
@@ -13,7 +13,7 @@ export interface KeyStatus {
 }
 
 /** By algorithm, for those that have a published key. `now` in epoch milliseconds, database time. */
-export function keyStatuses(ring: KeyRing, now: number): KeyStatus[] {
+export function signingKeyStatuses(ring: KeyRing, now: number): SigningKeyStatus[] {
   return [...new Set(ring.keys.map(key => key.alg))].map(alg => {
     const keys = ring.keys.filter(key => key.alg === alg)
     const count = (state: string) => keys.filter(key => key.state === state).length

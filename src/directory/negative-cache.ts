@@ -6,14 +6,14 @@ const BELIEVED_MS = 1_000
 const MOST_REMEMBERED = 10_000
 
 /** What a secret that opens nothing was found to be: revoked, or nobody's. */
-export interface NegativeAnswer {
+export interface NegativeEntry {
   snapshot: SecretSnapshot | undefined
 }
 
 /** Remembers for a second at the most, and not after any change, what opens nothing. */
-export class NegativeAnswers {
+export class NegativeCache {
   /** The least recently presented make room: a client that repeats its unknown key stays remembered through a flood of others. */
-  readonly #answers: LRUCache<string, NegativeAnswer>
+  readonly #answers: LRUCache<string, NegativeEntry>
 
   constructor(clock: Clock) {
     const perf = { now: () => clock.monotonicMs() }
@@ -24,7 +24,7 @@ export class NegativeAnswers {
     return this.#answers.size
   }
 
-  find(name: string): NegativeAnswer | undefined {
+  find(name: string): NegativeEntry | undefined {
     return this.#answers.get(name)
   }
 

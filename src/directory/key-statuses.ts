@@ -5,8 +5,8 @@ import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
-import type { KeyStanding, TokenHolder } from './key-standing.ts'
-import { readStandings } from './key-standing-repository.ts'
+import type { KeyStatus, TokenHolder } from './key-status.ts'
+import { readKeyStatuses } from './key-status-repository.ts'
 
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
@@ -16,16 +16,16 @@ const BELIEVED_MS = 500
 const NOT_ASKED_MS = 1_000
 
 /**
- * How the keys of tokens stand. The directory knows of usable keys only, so the id of any other is looked up: one query
- * at a time. While Postgres is away a token is good, unless this replica saw its key or tenant go.
+ * The status of the keys of presented tokens. The directory holds usable keys only; other ids are looked up, one query
+ * at a time. While Postgres is down a token is good, unless this replica saw its key or tenant being removed.
  */
-export class KeyStandings {
+export class KeyStatuses {
   readonly #database: Database
   readonly #copy: DirectoryCopy
   readonly #clock: Clock
-  readonly #wanted = new Map<string, PromiseWithResolvers<KeyStanding>>()
+  readonly #wanted = new Map<string, PromiseWithResolvers<KeyStatus>>()
   readonly #lookups = new Coalescer(() => this.#lookUp())
-  readonly #answers: LRUCache<string, KeyStanding>
+  readonly #answers: LRUCache<string, KeyStatus>
   /** Keys and tenants that a change named and the directory lost by it. The least recently asked about make room. */
   readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
   #notBefore = Number.NEGATIVE_INFINITY
@@ -39,8 +39,8 @@ export class KeyStandings {
   }
 
   /** @throws {Unavailable} when there is no room to wait. */
-  async of(holder: TokenHolder): Promise<KeyStanding> {
-    const known = this.#copy.standing(holder.keyId)
+  async of(holder: TokenHolder): Promise<KeyStatus> {
+    const known = this.#copy.keyStatus(holder.keyId)
     if (known) return known
     const answer = this.#answers.get(holder.keyId)
     if (answer) return answer
@@ -53,7 +53,7 @@ export class KeyStandings {
     }
   }
 
-  /** What was applied to the directory, or forgotten there, may have changed how a key stands. */
+  /** What was applied to the directory, or forgotten there, may have changed the status of a key. */
   note(update: ChangeUpdate): void {
     this.#answers.clear()
     if (update === 'everything') this.#gone.clear()
@@ -65,15 +65,15 @@ export class KeyStandings {
     }
   }
 
-  #whileAway({ keyId, tenantId }: TokenHolder): KeyStanding {
+  #whileAway({ keyId, tenantId }: TokenHolder): KeyStatus {
     return this.#gone.get(`key ${keyId}`) || this.#gone.get(`tenant ${tenantId}`) ? 'revoked' : 'good'
   }
 
-  #ask(keyId: string): Promise<KeyStanding> {
+  #ask(keyId: string): Promise<KeyStatus> {
     const asked = this.#wanted.get(keyId)
     if (asked) return asked.promise
     if (this.#wanted.size >= MOST_WAITING) throw new Crowded('Too many unknown keys are waiting. Try again.')
-    const question = Promise.withResolvers<KeyStanding>()
+    const question = Promise.withResolvers<KeyStatus>()
     this.#wanted.set(keyId, question)
     this.#lookups.run().catch(() => {})
     return question.promise
@@ -87,12 +87,12 @@ export class KeyStandings {
       const start = this.#clock.monotonicMs()
       try {
         const ids = batch.map(([keyId]) => keyId)
-        const found = await this.#database.read(db => readStandings(db, ids))
+        const found = await this.#database.read(db => readKeyStatuses(db, ids))
         for (const [keyId, question] of batch) {
-          const standing = found.get(keyId) ?? 'revoked'
-          this.#answers.set(keyId, standing, { start })
-          if (standing === 'revoked') this.#gone.set(`key ${keyId}`, true)
-          question.resolve(standing)
+          const status = found.get(keyId) ?? 'revoked'
+          this.#answers.set(keyId, status, { start })
+          if (status === 'revoked') this.#gone.set(`key ${keyId}`, true)
+          question.resolve(status)
         }
       } catch (error) {
         this.#notBefore = this.#clock.monotonicMs() + NOT_ASKED_MS

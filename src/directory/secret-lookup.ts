@@ -10,7 +10,7 @@ import { ChangedObjects } from './changed-objects.ts'
 import { isRevoked, type SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import { type LookedUp, lookUpSecrets } from './directory-repository.ts'
-import { NegativeAnswers } from './negative-answers.ts'
+import { NegativeCache } from './negative-cache.ts'
 
 const TICK_MS = 20
 const MOST_A_QUERY = 500
@@ -45,7 +45,7 @@ export interface FallbackCounts {
  * Looks up in Postgres what the directory does not know: a key made a moment ago through another replica, one beyond
  * the bound, or nobody's. However many ask, one query is under way at a time, at least 20 ms after the one before.
  */
-export class FallbackLookup {
+export class SecretLookup {
   readonly #database: Database
   readonly #follower: ChangeFollower
   readonly #copy: DirectoryCopy
@@ -55,7 +55,7 @@ export class FallbackLookup {
   readonly #stopped = new AbortController()
   /** Not asked yet, by their digests. */
   readonly #questions = new Map<string, Question>()
-  readonly #negatives: NegativeAnswers
+  readonly #negatives: NegativeCache
   #waiting = 0
   #working = false
   #asked = Number.NEGATIVE_INFINITY
@@ -75,7 +75,7 @@ export class FallbackLookup {
     this.#follower = options.follower
     this.#copy = options.copy
     this.#clock = options.clock
-    this.#negatives = new NegativeAnswers(options.clock)
+    this.#negatives = new NegativeCache(options.clock)
     this.#pepperChecks = checksOf(options.peppers)
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }

@@ -1,5 +1,5 @@
-/** What a key is worth to whoever holds a token that was issued for it. A deleted key counts as revoked. */
-export type KeyStanding = 'good' | 'revoked' | 'tenant_suspended' | 'key_disabled'
+/** Whether tokens that were issued for a key are still accepted by the check. A deleted key counts as revoked. */
+export type KeyStatus = 'good' | 'revoked' | 'tenant_suspended' | 'key_disabled'
 
 /** The holder of a token: the claims `sub` and `tenant`. */
 export interface TokenHolder {
@@ -8,7 +8,7 @@ export interface TokenHolder {
 }
 
 /** The gravest first. That a key has ended does not matter here: no token for it outlives it. */
-export function standingOf(key: { revoked: boolean; suspended: boolean; disabled: boolean }): KeyStanding {
+export function keyStatusOf(key: { revoked: boolean; suspended: boolean; disabled: boolean }): KeyStatus {
   if (key.revoked) return 'revoked'
   if (key.suspended) return 'tenant_suspended'
   return key.disabled ? 'key_disabled' : 'good'

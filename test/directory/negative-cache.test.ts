@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import { NegativeAnswers } from '../../src/directory/negative-answers.ts'
+import { NegativeCache } from '../../src/directory/negative-cache.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
 
 it('a negative answer is believed for a second, however often it is asked for meanwhile', () => {
   const clock = adjustableClock()
-  const answers = new NegativeAnswers(clock)
+  const answers = new NegativeCache(clock)
   answers.note('nobody', undefined)
   clock.forward(0.5)
   expect(answers.find('nobody')).toEqual({ snapshot: undefined })
@@ -13,7 +13,7 @@ it('a negative answer is believed for a second, however often it is asked for me
 })
 
 it('a flood of other keys pushes out none that is presented again and again', () => {
-  const answers = new NegativeAnswers({ ...adjustableClock(), monotonicMs: () => 1 })
+  const answers = new NegativeCache({ ...adjustableClock(), monotonicMs: () => 1 })
   answers.note('repeated', undefined)
   answers.note('once', undefined)
   for (let key = 0; key < 30_000; key++) {

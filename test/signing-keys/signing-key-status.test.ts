@@ -1,12 +1,12 @@
 import { beforeAll, expect, it } from 'vitest'
 import type { SigningAlg } from '../../src/config/signing-alg.ts'
 import { KeyRing, type RingKey } from '../../src/signing-keys/key-ring.ts'
-import { keyStatuses } from '../../src/signing-keys/key-status.ts'
 import {
   type GeneratedKey,
   generateSigningKey,
   importPrivateKey,
 } from '../../src/signing-keys/signing-key.ts'
+import { signingKeyStatuses } from '../../src/signing-keys/signing-key-status.ts'
 
 const NOW = 1_800_000_000_000
 const DAY_MS = 86_400_000
@@ -94,11 +94,11 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
     },
   ],
 ])('a key is %s', async (_, keys, expected) => {
-  expect(keyStatuses(await ring(...keys), NOW)).toEqual([{ alg: 'ES256', ...expected }])
+  expect(signingKeyStatuses(await ring(...keys), NOW)).toEqual([{ alg: 'ES256', ...expected }])
 })
 
 it('each algorithm stands by itself', async () => {
-  const statuses = keyStatuses(await ring(['ES256', {}], ['EdDSA', { activatesAt: NOW }]), NOW)
+  const statuses = signingKeyStatuses(await ring(['ES256', {}], ['EdDSA', { activatesAt: NOW }]), NOW)
   expect(Object.fromEntries(statuses.map(({ alg, signerAgeSeconds }) => [alg, signerAgeSeconds]))).toEqual({
     ES256: 86_400,
     EdDSA: 0,
@@ -106,5 +106,5 @@ it('each algorithm stands by itself', async () => {
 })
 
 it('there is nothing to tell of no keys', async () => {
-  expect(keyStatuses(await ring(), NOW)).toEqual([])
+  expect(signingKeyStatuses(await ring(), NOW)).toEqual([])
 })
