@@ -5,7 +5,7 @@ import type { ImportedClients } from '../api-keys/imported-clients.ts'
 import type { KeyRevocations } from '../api-keys/key-revocations.ts'
 import { SYSTEM } from '../audit/audit-event.ts'
 import type { AuditTrail } from '../audit/audit-trail.ts'
-import type { Refusals } from '../audit/refusals.ts'
+import type { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Database } from '../database/database.ts'
 import {
   createExpress,
@@ -27,6 +27,7 @@ import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
+import { auditRefusals } from './audit-refusals.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { remainsOf } from './bodies/remains.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
@@ -34,7 +35,6 @@ import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes
 import { installationRoutes } from './installation-routes.ts'
 import { keyRevocationRoutes } from './key-revocation-routes.ts'
 import { keyRoutes } from './key-routes.ts'
-import { noteRefusals } from './note-refusals.ts'
 import { mountReference } from './openapi/mount-reference.ts'
 import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
@@ -82,7 +82,7 @@ export function adminApp(
   options: Services & {
     auth: AdminAuth
     idempotency: IdempotencyKeys
-    refusals: Refusals
+    refusals: AuditedRefusals
     readiness: Readiness
   },
 ): Application {
@@ -103,7 +103,7 @@ export function adminApp(
   }
   const app = createExpress().use('/admin/v1', router)
   mountReference(app, routes)
-  return expressApplication(app, noteRefusals(options.refusals), problemHandler)
+  return expressApplication(app, auditRefusals(options.refusals), problemHandler)
 }
 
 const LONGEST_BODY_BYTES = 32_768

@@ -13,7 +13,7 @@ export interface Credential {
   secret: string
 }
 
-/** Whom a credential was found to belong to, and what may be issued to it now. */
+/** The owner of a credential, and what may be issued to it now. */
 export interface Caller {
   keyId: string
   secretId: string
@@ -21,24 +21,29 @@ export interface Caller {
   rights: EffectiveRights
   /** When the key or the secret ends, whichever is earlier, in epoch milliseconds; null: never. */
   endsAt: number | null
-  /** The one instant of this exchange: what was judged then is issued as of then. Epoch milliseconds, database time. */
+  /** The one instant of this exchange: rights are evaluated and tokens are issued as of it. Epoch milliseconds, database time. */
   at: number
 }
 
-/** Nobody is told which it was; the log is. */
-type Unauthentic = 'malformed' | 'unknown' | 'client_mismatch' | 'wrong_secret' | Exclude<Obstacle, Barred>
-/** The credential is right, so its owner is told. */
-type Barred = 'tenant_suspended' | 'key_disabled'
+/** The caller gets one and the same answer for all of these; the log has the reason. */
+type InvalidReason =
+  | 'malformed'
+  | 'unknown'
+  | 'client_mismatch'
+  | 'wrong_secret'
+  | Exclude<Obstacle, UnauthorizedReason>
+/** The credential is right, so the answer names the reason. */
+type UnauthorizedReason = 'tenant_suspended' | 'key_disabled'
 
-export type Authentication = { ok: true; caller: Caller } | Refusal
-export type Refusal = { ok: false; keyId?: string } & (
-  | { kind: 'unauthentic'; reason: Unauthentic }
-  | { kind: 'barred'; reason: Barred; keyId: string }
-  /** Too many keys that nobody has came from the same address: this one was not looked up. */
-  | { kind: 'limited'; reason: 'too_many_failures'; retryAfterSeconds: number }
+export type Authentication = { ok: true; caller: Caller } | AuthFailure
+export type AuthFailure = { ok: false; keyId?: string } & (
+  | { kind: 'invalid'; reason: InvalidReason }
+  | { kind: 'unauthorized'; reason: UnauthorizedReason; keyId: string }
+  /** Too many unknown keys came from the same address: this one was not looked up. */
+  | { kind: 'rate_limited'; reason: 'too_many_failures'; retryAfterSeconds: number }
 )
 
-/** Answers whose a presented API key is. A refusal is a value; only a fault of ours is thrown. */
+/** Finds the owner of a presented API key. A failed authentication is a value; only an internal fault is thrown. */
 export class Authenticator {
   readonly #digests: KeyDigests
   readonly #directory: Directory
@@ -66,46 +71,46 @@ export class Authenticator {
 
   /**
    * `source` is the address of the caller.
-   * @throws {Unavailable} when it cannot be told whether the key is known.
+   * @throws {Unavailable} when the database does not answer and memory does not know the key.
    */
   async authenticate(credential: Credential, source: string | undefined): Promise<Authentication> {
     const parts = parseCredential(credential.secret)
     if (!parts && credential.clientId !== undefined)
       return this.#authenticateImported(credential.clientId, credential.secret, source)
-    if (parts?.prefix !== 'mmk') return unauthentic('malformed')
+    if (parts?.prefix !== 'mmk') return invalid('malformed')
     const names = this.#digests.names(credential.secret)
     const found = this.#directory.find(names) ?? (await this.#lookUp(names, source))
     if (found && 'ok' in found) return found
     const now = this.#now()
-    const answer = found ? assess(found, credential.clientId, now) : unauthentic('unknown', `key_${parts.id}`)
+    const answer = found ? evaluate(found, credential.clientId, now) : invalid('unknown', `key_${parts.id}`)
     this.#note(answer, found, now, names[0])
     return answer
   }
 
-  /** A secret that has not our form may be one of another system, by the client_id of that system. */
+  /** A secret that is not a Mintmark key may be an imported one, found by its client_id. */
   async #authenticateImported(
     clientId: string,
     secret: string,
     source: string | undefined,
   ): Promise<Authentication> {
     const checked = await this.#imported.check(clientId, secret, source)
-    if (checked.kind === 'unknown') return unauthentic('malformed')
-    if (checked.kind === 'limited') return limited(checked.retryAfterSeconds)
+    if (checked.kind === 'unknown') return invalid('malformed')
+    if (checked.kind === 'rate_limited') return rateLimited(checked.retryAfterSeconds)
     const { kind, found } = checked
     const now = this.#now()
-    const answer = kind === 'wrong' ? unauthentic('wrong_secret', found.keyId) : assess(found, undefined, now)
+    const answer = kind === 'wrong' ? invalid('wrong_secret', found.keyId) : evaluate(found, undefined, now)
     this.#note(answer, found, now)
     return answer
   }
 
-  /** A key that nobody has costs its source a failure; one that is known, or turns out to be, never does. */
+  /** An unknown key counts as a failure of its source; a known one, in memory or in the database, never does. */
   async #lookUp(
     names: readonly string[],
     source: string | undefined,
-  ): Promise<SecretSnapshot | Refusal | undefined> {
+  ): Promise<SecretSnapshot | AuthFailure | undefined> {
     if (this.#directory.knows(names)) return this.#directory.lookUp(names)
     const allowance = await this.#failures.take(source)
-    if (!allowance.granted) return limited(allowance.retryAfterSeconds)
+    if (!allowance.granted) return rateLimited(allowance.retryAfterSeconds)
     const found = await this.#directory.lookUp(names).catch(fault => {
       allowance.giveBack()
       throw fault
@@ -118,7 +123,7 @@ export class Authenticator {
   #note(answer: Authentication, found: SecretSnapshot | undefined, now: number, stored?: string): void {
     if (!answer.ok) {
       const { keyId, reason } = answer
-      // Whoever guesses names ids that nobody has: those are not kept.
+      // Ids that do not exist are not counted: they are guesses.
       if (keyId && (found || this.#directory.knowsKey(keyId))) this.#deferred.count(keyId, reason, now)
     } else if (found) {
       this.#deferred.used(found.secretId, now)
@@ -128,17 +133,17 @@ export class Authenticator {
   }
 }
 
-/** What is known of a secret, held against who it is presented for and when. `now` in epoch milliseconds. */
-export function assess(found: SecretSnapshot, clientId: string | undefined, now: number): Authentication {
+/** Evaluates a stored secret for the client that presents it. `now` in epoch milliseconds. */
+export function evaluate(found: SecretSnapshot, clientId: string | undefined, now: number): Authentication {
   const { keyId } = found
   if (clientId !== undefined && clientId !== keyId && clientId !== found.tenantId)
-    return unauthentic('client_mismatch', keyId)
+    return invalid('client_mismatch', keyId)
   const secret = { revoked: found.secretRevoked, endsAt: found.secretEndsAt }
   const key = { revoked: found.keyRevoked, endsAt: found.keyExpiresAt, disabled: found.keyDisabled }
   const obstacle = obstacleTo(secret, key, { suspended: found.tenantSuspended }, now)
   if (obstacle === 'tenant_suspended' || obstacle === 'key_disabled')
-    return { ok: false, kind: 'barred', reason: obstacle, keyId }
-  if (obstacle) return unauthentic(obstacle, keyId)
+    return { ok: false, kind: 'unauthorized', reason: obstacle, keyId }
+  if (obstacle) return invalid(obstacle, keyId)
   const ends = [key.endsAt, secret.endsAt].filter(end => end !== null)
   return {
     ok: true,
@@ -153,13 +158,13 @@ export function assess(found: SecretSnapshot, clientId: string | undefined, now:
   }
 }
 
-const limited = (retryAfterSeconds: number): Refusal => ({
+const rateLimited = (retryAfterSeconds: number): AuthFailure => ({
   ok: false,
-  kind: 'limited',
+  kind: 'rate_limited',
   reason: 'too_many_failures',
   retryAfterSeconds,
 })
 
-function unauthentic(reason: Unauthentic, keyId?: string): Refusal {
-  return { ok: false, kind: 'unauthentic', reason, ...(keyId !== undefined && { keyId }) }
+function invalid(reason: InvalidReason, keyId?: string): AuthFailure {
+  return { ok: false, kind: 'invalid', reason, ...(keyId !== undefined && { keyId }) }
 }

@@ -13,7 +13,7 @@ import type { Random } from '../system/random.ts'
 export type CheckedSecret =
   | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
   | { kind: 'unknown' }
-  | { kind: 'limited'; retryAfterSeconds: number }
+  | { kind: 'rate_limited'; retryAfterSeconds: number }
 
 const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
 /** Half of the processors, and of the threads that sign as well. */
@@ -54,7 +54,7 @@ export class ImportedSecrets {
     const found = this.#directory.findClient(clientId)
     if (found && this.#remembers(found, secret)) return { kind: 'right', found }
     const allowance = await this.#failures.take(source)
-    if (!allowance.granted) return { kind: 'limited', retryAfterSeconds: allowance.retryAfterSeconds }
+    if (!allowance.granted) return { kind: 'rate_limited', retryAfterSeconds: allowance.retryAfterSeconds }
     const started = this.#clock.monotonicMs()
     try {
       const checked = await this.#checkAnew(clientId, secret, found)

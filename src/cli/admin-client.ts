@@ -9,7 +9,7 @@ export interface FieldFault {
 }
 
 /** The service said no. `faults` are for the command to put in its own terms. */
-export class Refusal extends CliError {
+export class ApiError extends CliError {
   readonly code: string
   readonly faults: readonly FieldFault[]
 
@@ -37,7 +37,7 @@ const LARGEST_PAGE = 100
 /** Headers of the calls that change something. */
 export type ChangeHeaders = Readonly<Record<string, string>>
 
-/** The admin REST API. Every call throws {CliError}: a Refusal when the service answered, else what cut us off from it. */
+/** The admin REST API. Every call throws {CliError}: a ApiError when the service answered, else what cut us off from it. */
 export class AdminClient {
   readonly #settings: AdminSettings
   readonly #changeHeaders: ChangeHeaders
@@ -128,7 +128,7 @@ export class AdminClient {
   }
 
   #refusal({ status, body }: Answer): CliError {
-    if (isProblem(body)) return new Refusal(status, body)
+    if (isProblem(body)) return new ApiError(status, body)
     if (exitCodeOf(status) === EXIT.unavailable) {
       return new CliError(
         EXIT.unavailable,

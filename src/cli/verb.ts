@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
-import { AdminClient, type ChangeHeaders, Refusal } from './admin-client.ts'
+import { AdminClient, ApiError, type ChangeHeaders } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { faultLine, parseWholeNumber } from './field-options.ts'
 import { Output, type View } from './output.ts'
@@ -121,7 +121,7 @@ const ADVICE: Record<string, string> = {
 
 function inTermsOf(command: Command, error: unknown): unknown {
   if (error instanceof ConfigError) return new CliError(EXIT.usage, error.message)
-  if (!(error instanceof Refusal)) return error
+  if (!(error instanceof ApiError)) return error
   if (error.faults.length > 0) {
     return new CliError(
       error.exitCode,

@@ -75,7 +75,7 @@ export class GatewayAuthorizer {
     const authentication = await this.#parts.authenticator.authenticate(credential, source)
     if (!authentication.ok) {
       const { kind, reason, keyId } = authentication
-      return denied(kind === 'unauthentic' ? 'invalid_api_key' : reason, { reason, client_id: keyId })
+      return denied(kind === 'invalid' ? 'invalid_api_key' : reason, { reason, client_id: keyId })
     }
     const { caller } = authentication
     const about: About = { client_id: caller.keyId, tenant: caller.tenantId }

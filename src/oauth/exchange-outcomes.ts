@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http'
-import type { Caller, Refusal } from '../authentication/authenticator.ts'
+import type { AuthFailure, Caller } from '../authentication/authenticator.ts'
 import type { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { eventOf } from '../http/request-event.ts'
 import { NotGranted } from './client-credentials.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
 
 /** How an exchange ended: with a token, or why not, in the log's words where the log knows more than the client may. */
-type Outcome = 'ok' | Refusal['reason'] | OAuthErrorCode
+type Outcome = 'ok' | AuthFailure['reason'] | OAuthErrorCode
 
 /** How often each outcome was met since the start. Every one is there from the first moment, with 0. */
 export type ExchangeOutcomes = Record<Outcome, number>

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Authentication, Authenticator, Caller, Refusal } from '../authentication/authenticator.ts'
+import type { Authentication, Authenticator, AuthFailure, Caller } from '../authentication/authenticator.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { eventOf } from '../http/request-event.ts'
@@ -60,19 +60,19 @@ const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Reco
 /** @throws {NotGranted} when the caller asks for more than it is granted. */
 const authorize = (caller: Caller, request: TokenRequest): Grant => GRANTS[request.grantType](caller, request)
 
-function refused(authentication: Refusal, method: AuthenticationMethod): OAuthError {
+function refused(authentication: AuthFailure, method: AuthenticationMethod): OAuthError {
   switch (authentication.kind) {
-    case 'unauthentic':
-      return unauthentic(method)
-    case 'barred':
-      return barred(authentication.reason)
-    case 'limited':
-      return limited(authentication.retryAfterSeconds)
+    case 'invalid':
+      return invalidClient(method)
+    case 'unauthorized':
+      return unauthorizedClient(authentication.reason)
+    case 'rate_limited':
+      return rateLimited(authentication.retryAfterSeconds)
   }
 }
 
 /** Malformed, unknown, wrong, expired and revoked look exactly alike. */
-function unauthentic(method: AuthenticationMethod): OAuthError {
+function invalidClient(method: AuthenticationMethod): OAuthError {
   return new OAuthError('invalid_client', 'The API key is not valid.', {
     status: 401,
     // RFC 6749 §5.2: whoever tried the Authorization header is answered with a challenge of the same scheme.
@@ -83,13 +83,13 @@ function unauthentic(method: AuthenticationMethod): OAuthError {
 }
 
 /** The credential is right, so this is not `invalid_client`: the client would throw it away and not come back. */
-function barred(reason: 'tenant_suspended' | 'key_disabled'): OAuthError {
+function unauthorizedClient(reason: 'tenant_suspended' | 'key_disabled'): OAuthError {
   const what = reason === 'tenant_suspended' ? 'The tenant is suspended.' : 'The API key is disabled.'
   return new OAuthError('unauthorized_client', `${what} Ask whoever runs this service.`)
 }
 
 /** Whether the key is right was not looked up, so this is not `invalid_client` either. */
-function limited(retryAfterSeconds: number): OAuthError {
+function rateLimited(retryAfterSeconds: number): OAuthError {
   return new OAuthError('slow_down', 'Too many keys that are not valid came from this address. Try later.', {
     status: 429,
     headers: { 'Retry-After': String(retryAfterSeconds) },

@@ -10,7 +10,7 @@ import { KeyRevocations } from '../api-keys/key-revocations.ts'
 import { secretsOnOtherPeppers } from '../api-keys/pepper-use-repository.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
-import { Refusals } from '../audit/refusals.ts'
+import { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Config } from '../config/config.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
@@ -34,7 +34,7 @@ export interface AdministrationParts {
   adminTokens: AdminTokens
   auth: AdminAuth
   trail: AuditTrail
-  refusals: Refusals
+  refusals: AuditedRefusals
   idempotency: IdempotencyKeys
 }
 
@@ -59,7 +59,7 @@ export function buildAdministration(
     adminTokens,
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
     trail: new AuditTrail({ database, signer, logger }),
-    refusals: new Refusals({ database }),
+    refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),
   }
 }

@@ -139,8 +139,8 @@ describe('A change writes one audit row and one feed row, in its own transaction
 describe('What changes nothing writes nothing', () => {
   beforeAll(async () => {
     await admin('POST', '/tenants', { id: 'still', labels: { a: '1' } })
-    await admin('POST', '/tenants', { id: 'barred' })
-    await admin('POST', '/tenants/barred/suspend')
+    await admin('POST', '/tenants', { id: 'blocked' })
+    await admin('POST', '/tenants/blocked/suspend')
   })
 
   it.each<[string, () => Promise<JsonAnswer>, number]>([
@@ -156,7 +156,7 @@ describe('What changes nothing writes nothing', () => {
       200,
     ],
     ['resume of an active tenant', () => admin('POST', '/tenants/still/resume'), 200],
-    ['suspend of a suspended tenant', () => admin('POST', '/tenants/barred/suspend'), 200],
+    ['suspend of a suspended tenant', () => admin('POST', '/tenants/blocked/suspend'), 200],
     ['revoke of a revoked key', () => admin('POST', `/keys/${key}/revoke`, { reason: 'y' }), 200],
     ['revoke of a revoked secret', () => admin('POST', `/keys/${key}/secrets/${secret}/revoke`), 200],
     ['a rotation of signing keys that is fixed already', () => admin('POST', '/signing-keys/rotate'), 200],

@@ -16,7 +16,7 @@ const TELLING = 4.5
 /** Each kind of refusal is presented in turn, in another order each round. */
 export const experiment: Experiment = {
   id: 'F27',
-  title: 'Refusals told apart by time or form',
+  title: 'AuditedRefusals told apart by time or form',
   run: async scene => {
     const { report } = scene
     const rounds = scene.full ? 800 : 150

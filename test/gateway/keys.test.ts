@@ -159,10 +159,10 @@ describe('who holds a correct key is told', () => {
     ],
     ['that it is disabled', 'key_disabled', ({ keyId }: Key) => `/keys/${keyId}/disable`],
   ])('%s: 403, for the key and for its token', async (_, code, path) => {
-    const barred = await made()
-    const its = await tokenFor(mintmark, barred.secret, { audience: 'check' })
-    await mintmark.admin('POST', path(barred))
-    for (const credential of [barred.secret, its])
+    const blocked = await made()
+    const its = await tokenFor(mintmark, blocked.secret, { audience: 'check' })
+    await mintmark.admin('POST', path(blocked))
+    for (const credential of [blocked.secret, its])
       expect(deniedAs(await ask(mintmark, { headers: bearer(credential) }))).toBe(`403 ${code}`)
   })
 

@@ -132,24 +132,24 @@ describe.each(METHODS)('with %s, who holds a correct secret is told', (_, presen
   ] as const
 
   it.each(BARS)('%s, and can come back', async (_, word, reason, bar, lift) => {
-    const barred = await mintmark.tenantWithKey()
-    const credential = { clientId: barred.keyId, secret: barred.secret }
-    await mintmark.admin('POST', bar(barred))
+    const blocked = await mintmark.tenantWithKey()
+    const credential = { clientId: blocked.keyId, secret: blocked.secret }
+    await mintmark.admin('POST', bar(blocked))
     const refusal = await present(credential)
     expect(refusal).toMatchObject({ status: 400, body: { error: 'unauthorized_client' } })
     expect(refusal.body.error_description).toContain(word)
-    expect(await loggedFor(refusal)).toMatchObject({ reason, client_id: barred.keyId })
-    await mintmark.admin('POST', lift(barred))
+    expect(await loggedFor(refusal)).toMatchObject({ reason, client_id: blocked.keyId })
+    await mintmark.admin('POST', lift(blocked))
     expect(await present(credential)).toMatchObject({ status: 200 })
   })
 
   it.each(BARS)('and nobody else is: %s', async (_, _word, _reason, bar) => {
-    const barred = await mintmark.tenantWithKey()
-    await mintmark.admin('POST', bar(barred))
-    const wrong = formatCredential('mmk', barred.keyId.slice(4), systemRandom)
+    const blocked = await mintmark.tenantWithKey()
+    await mintmark.admin('POST', bar(blocked))
+    const wrong = formatCredential('mmk', blocked.keyId.slice(4), systemRandom)
     for (const credential of [
-      { clientId: barred.keyId, secret: wrong },
-      { clientId: key.keyId, secret: barred.secret },
+      { clientId: blocked.keyId, secret: wrong },
+      { clientId: key.keyId, secret: blocked.secret },
     ]) {
       expect(await present(credential)).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
     }

@@ -35,8 +35,8 @@ const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) 
   ['a revoked key', key => a.admin('POST', `/keys/${key.keyId}/revoke`), refused],
   ['a revoked secret', key => a.admin('POST', `/keys/${key.keyId}/secrets/${key.secretId}/revoke`), refused],
   ['the oldest of 500 keys that were revoked in one call', revokeWithOthers, refused],
-  ['a disabled key', key => a.admin('POST', `/keys/${key.keyId}/disable`), barred],
-  ['a suspended tenant', key => a.admin('POST', `/tenants/${key.tenantId}/suspend`), barred],
+  ['a disabled key', key => a.admin('POST', `/keys/${key.keyId}/disable`), blocked],
+  ['a suspended tenant', key => a.admin('POST', `/tenants/${key.tenantId}/suspend`), blocked],
   ['a deleted tenant', key => a.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`), refused],
   [
     'a narrowed tenant',
@@ -72,7 +72,7 @@ async function revokeWithOthers({ tenantId }: Key): Promise<JsonAnswer> {
 function refused({ status, body }: JsonAnswer): boolean {
   return status === 401 && body.error === 'invalid_client'
 }
-function barred({ status, body }: JsonAnswer): boolean {
+function blocked({ status, body }: JsonAnswer): boolean {
   return status === 400 && body.error === 'unauthorized_client'
 }
 
@@ -98,7 +98,7 @@ describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {
   it('and all of it may be taken back: a tenant is suspended and resumed', async () => {
     const key = await a.tenantWithKey()
     await a.admin('POST', `/tenants/${key.tenantId}/suspend`)
-    await until('it is barred', () => exchange(replica(), key), barred)
+    await until('it is blocked', () => exchange(replica(), key), blocked)
     await a.admin('POST', `/tenants/${key.tenantId}/resume`)
     const { ms } = await timed(() =>
       until(

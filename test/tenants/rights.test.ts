@@ -204,7 +204,7 @@ describe('over HTTP, after any sequence of writes', () => {
       audiences: both(tenant.audiences, key.audiences),
       lifetime: Math.min(300, tenant.token_ttl_seconds ?? 3600, key.token_ttl_seconds ?? 3600),
     }
-    return { rights, barred: tenant.state === 'suspended' || key.state === 'disabled' }
+    return { rights, blocked: tenant.state === 'suspended' || key.state === 'disabled' }
   }
 
   it('an exchange yields exactly tenant ∩ key of that moment, or is refused when that is nothing', async () => {
@@ -221,9 +221,9 @@ describe('over HTTP, after any sequence of writes', () => {
           ]) {
             const { status, text } = await mintmark.admin(method, path(tenantId, keyId), body)
             expect([200, 201, 204, 400, 404, 409], `${what}: ${text}`).toContain(status)
-            const { rights, barred } = await expected(tenantId, keyId)
+            const { rights, blocked } = await expected(tenantId, keyId)
             const answer = await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
-            if (barred) expect(answer.body).toMatchObject({ error: 'unauthorized_client' })
+            if (blocked) expect(answer.body).toMatchObject({ error: 'unauthorized_client' })
             else if (rights.scopes.length === 0) expect(answer.body).toMatchObject({ error: 'invalid_scope' })
             else if (rights.audiences.length === 0)
               expect(answer.body).toMatchObject({ error: 'invalid_target' })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { assess } from '../../src/authentication/authenticator.ts'
+import { evaluate } from '../../src/authentication/authenticator.ts'
 import type { SecretSnapshot } from '../../src/directory/directory.ts'
 import { accessTokenClaims } from '../../src/tokens/claims.ts'
 
@@ -42,7 +42,7 @@ const snapshot = (
 
 /** What a token would say of its time that is issued for this secret at `now`; else why there is none. */
 function lifetime(found: SecretSnapshot, now: number) {
-  const authentication = assess(found, undefined, now)
+  const authentication = evaluate(found, undefined, now)
   if (!authentication.ok) return authentication.reason
   const { caller } = authentication
   const { claims, json } = accessTokenClaims({

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { Refusal } from '../admin-client.ts'
+import { ApiError } from '../admin-client.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { clientsOf, readClients } from '../import-file.ts'
 import type { View } from '../output.ts'
@@ -65,7 +65,7 @@ export function importCommand(program: Command, environment: NodeJS.ProcessEnv):
 
 /** The service names entries of a list; people count rows of a file. */
 function byRow(error: unknown): unknown {
-  if (!(error instanceof Refusal) || error.faults.length === 0) return error
+  if (!(error instanceof ApiError) || error.faults.length === 0) return error
   const lines = error.faults.map(({ pointer, message }) => {
     const [, index, field] = /^\/clients\/(\d+)(?:\/(.*))?$/.exec(pointer) ?? []
     return index === undefined

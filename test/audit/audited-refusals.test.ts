@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Refusals } from '../../src/audit/refusals.ts'
+import { AuditedRefusals } from '../../src/audit/audited-refusals.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
@@ -104,7 +104,7 @@ it('a login with a token that was revoked is in the trail under its id', async (
 it('logins from thousands of networks are summed up, and hide no administrator who lacks a right', async () => {
   const { applicationUrl: url } = mintmark.database
   const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
-  const refusals = new Refusals({ database })
+  const refusals = new AuditedRefusals({ database })
   const operation = 'POST /admin/v1/flooded'
   for (let network = 0; network < 3_000; network++) {
     const source = `10.${network >> 8}.${network & 255}.1`

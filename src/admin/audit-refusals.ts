@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler } from 'express'
-import type { Refusals } from '../audit/refusals.ts'
+import type { AuditedRefusals } from '../audit/audited-refusals.ts'
 import { Forbidden } from '../errors.ts'
 import { routeOf } from '../http/express-app.ts'
 import { eventOf } from '../http/request-event.ts'
@@ -7,7 +7,7 @@ import { OfAnotherTenant } from './of-another-tenant.ts'
 import { Unauthenticated } from './problem.ts'
 
 /** Puts into the audit trail who was refused what, and hands the refusal on. */
-export function noteRefusals(refusals: Refusals): ErrorRequestHandler {
+export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
   return (thrown, req, res, next) => {
     const { requestId, source, fields } = eventOf(res)
     const note = (

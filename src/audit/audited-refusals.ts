@@ -5,7 +5,7 @@ import { WriteBuffer } from '../system/write-buffer.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { mutate } from './audit-log.ts'
 
-/** Somebody was refused: a right that an administrator lacks, or a credential that is not valid. */
+/** A refused request: the administrator lacks a right, or the credential is not valid. */
 export interface Refused {
   action: 'authorization.refuse' | 'login.refuse'
   by: Actor
@@ -24,11 +24,11 @@ const ROOM = 1_000
 const MOST_ROWS = 20
 
 /**
- * Refusals on their way into the audit trail. Alike ones are one row with a count, written some seconds late; so
+ * AuditedRefusals on their way into the audit trail. Alike ones are one row with a count, written some seconds late; so
  * whoever knocks a thousand times a second neither fills the trail nor takes its lock from those who work. Strangers
  * who cannot log in have no room in common with administrators who lack a right, so they cannot hide one.
  */
-export class Refusals {
+export class AuditedRefusals {
   readonly #logins: WriteBuffer<Counted>
   readonly #authorizations: WriteBuffer<Counted>
   readonly #writes = new Coalescer(async () => {
