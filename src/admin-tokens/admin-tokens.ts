@@ -71,7 +71,7 @@ export class AdminTokens {
   async authenticate(presented: string): Promise<AdminTokenCheck> {
     if (parseCredential(presented)?.prefix !== 'mma') return { ok: false, reason: 'malformed' }
     const digests = this.#digests.forFinding(presented)
-    const found = await this.#database.read(db => findByDigest(db, digests))
+    const found = await this.#database.run(db => findByDigest(db, digests))
     if (!found) return { ok: false, reason: 'unknown' }
     const { token, pepperId, now } = found
     const state = adminTokenState(token, now)
@@ -84,17 +84,17 @@ export class AdminTokens {
 
   /** @throws {NotFound} */
   get(id: string): Promise<AdminToken> {
-    return this.#database.read(db => getToken(db, id))
+    return this.#database.run(db => getToken(db, id))
   }
 
   /** The database's time, which states are told by, in epoch milliseconds. */
   now(): Promise<number> {
-    return this.#database.read(databaseNow)
+    return this.#database.run(databaseNow)
   }
 
   /** Of one tenant, or of all: those bound to none, too. */
   list(tenantId: string | null, page: PageRequest): Promise<Page<AdminToken>> {
-    return this.#database.read(db => listAdminTokens(db, tenantId, page))
+    return this.#database.run(db => listAdminTokens(db, tenantId, page))
   }
 
   /** @throws {Forbidden} when it could do more than its issuer. @throws {Invalid} */
@@ -161,7 +161,7 @@ export class AdminTokens {
 
   /** How many live tokens revoking with `cascade` would end beside the token itself. */
   countDescendants(id: string): Promise<number> {
-    return this.#database.read(db => countDescendants(db, id))
+    return this.#database.run(db => countDescendants(db, id))
   }
 
   async #noteUse(
@@ -170,7 +170,7 @@ export class AdminTokens {
     { pepperId, now }: { pepperId: string; now: number },
   ): Promise<void> {
     if (lastUsedAt === null || now - lastUsedAt.getTime() >= LAST_USE_STEP_MS) {
-      await this.#database.read(db => setLastUsed(db, id))
+      await this.#database.run(db => setLastUsed(db, id))
     }
     if (pepperId === this.#digests.storing.id) return
     await this.#database.write(async trx => {

@@ -109,7 +109,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       body: z.strictObject({ reason: reason.optional() }),
       handle: async ({ actor, params, body }) => {
         const emergency = await signingKeys.revoke(actor, kidOf(params), body.reason ?? '')
-        const { policy } = await database.read(readInstallation)
+        const { policy } = await database.run(readInstallation)
         return ok(emergencyToWire(emergency, signingKeys, policy))
       },
     }),

@@ -66,12 +66,12 @@ export class ApiKeys {
 
   /** @throws {NotFound} */
   get(id: string): Promise<ApiKey> {
-    return this.#database.read(db => getKey(db, id))
+    return this.#database.run(db => getKey(db, id))
   }
 
   /** Of one tenant, or of all. @throws {NotFound} when there is no such tenant. */
   list(filter: KeyFilter, page: PageRequest): Promise<Page<ApiKey>> {
-    return this.#database.read(async db => {
+    return this.#database.run(async db => {
       if (filter.tenantId !== undefined) await getTenant(db, filter.tenantId)
       return listApiKeys(db, filter, page)
     })
@@ -83,7 +83,7 @@ export class ApiKeys {
   ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
     if (parseCredential(presented)?.prefix !== 'mmk') return { wellFormed: false }
     const digests = this.#digests.forFinding(presented)
-    return this.#database.read(async db => {
+    return this.#database.run(async db => {
       const owner = await findSecretOwner(db, digests)
       const key = owner && (await findApiKey(db, owner.keyId))
       return { wellFormed: true, ...(key && { found: { key, secretId: owner.secretId } }) }
@@ -92,7 +92,7 @@ export class ApiKeys {
 
   /** Exchanges and refusals of the last `days`, by UTC day; some seconds late. */
   usage(id: string, days: number): Promise<{ day: string; outcome: string; count: number }[]> {
-    return this.#database.read(db => listUsage(db, id, days))
+    return this.#database.run(db => listUsage(db, id, days))
   }
 
   /** What each key yields now, by key id, and the database's time that states are told by. */

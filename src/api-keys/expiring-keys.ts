@@ -13,6 +13,6 @@ export class ExpiringKeys {
 
   /** @throws {Unavailable}; the counts stay as they were. */
   async look(): Promise<void> {
-    this.counts = await this.#database.read(countExpiring)
+    this.counts = await this.#database.run(countExpiring)
   }
 }

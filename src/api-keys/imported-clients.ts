@@ -50,7 +50,7 @@ export class ImportedClients {
 
   /** What `import` would do now. */
   async rehearse(clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
-    const rows = await this.#database.read(db => plan(db, clients))
+    const rows = await this.#database.run(db => plan(db, clients))
     return rows.map(row => report(row, row.existing?.keyId ?? null))
   }
 

@@ -30,7 +30,7 @@ export class AuditTrail {
   /** Newest first. */
   async list(filter: AuditFilter, { limit, after }: PageRequest): Promise<Page<AuditRow>> {
     const before = after === null ? null : Number(after)
-    const rows = await this.#database.read(db => readRows(db, { before }, limit + 1, filter))
+    const rows = await this.#database.run(db => readRows(db, { before }, limit + 1, filter))
     const items = rows.slice(0, limit)
     return { items, next: rows.length > limit ? String(items.at(-1)?.id) : null }
   }
@@ -42,8 +42,8 @@ export class AuditTrail {
     part: { after: number; upTo: number | undefined; limit: number },
   ): Promise<ExportedPart> {
     const { after, limit } = part
-    const upTo = part.upTo ?? (await this.#database.read(chainEnds)).head.id
-    const found = await this.#database.read(db => readRows(db, { after, upTo }, limit + 1, filter))
+    const upTo = part.upTo ?? (await this.#database.run(chainEnds)).head.id
+    const found = await this.#database.run(db => readRows(db, { after, upTo }, limit + 1, filter))
     const rows = found.slice(0, limit)
     const given = { firstId: rows[0]?.id ?? null, lastId: rows.at(-1)?.id ?? null, rows: rows.length }
     const asked = Object.entries({ ...given, ...filter }).filter(([, value]) => value !== undefined)
@@ -56,8 +56,8 @@ export class AuditTrail {
 
   /** A signed statement of what the head is now. */
   async checkpoint(): Promise<{ jws: string; head: ChainHead; thumbprint: string }> {
-    const { head, at } = await this.#database.read(chainEnds)
-    const { id: installation, issuer } = await this.#database.read(readInstallation)
+    const { head, at } = await this.#database.run(chainEnds)
+    const { id: installation, issuer } = await this.#database.run(readInstallation)
     const jws = await this.#signer.sign({ issuer, installation, id: head.id, hash: head.hash, at })
     return { jws, head, thumbprint: await this.#signer.thumbprint() }
   }

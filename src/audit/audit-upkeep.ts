@@ -13,7 +13,7 @@ const ROWS_A_READ = 2_000
 const ROWS_A_PRUNING = 5_000
 
 /** The checkpoints that the database keeps, as they were signed. */
-export const keptCheckpoints = (database: Database): Promise<string[]> => database.read(readCheckpoints)
+export const keptCheckpoints = (database: Database): Promise<string[]> => database.run(readCheckpoints)
 
 /** Verifies the trail of a database against its own head and cut, and against `checkpoints`. `clock` is not the database's. */
 export async function verifyDatabase(
@@ -21,7 +21,7 @@ export async function verifyDatabase(
   checkpoints: readonly SignedHead[],
   clock: Pick<Clock, 'wallMs'>,
 ): Promise<Verification> {
-  const { cut, head, lastId } = await database.read(chainEnds)
+  const { cut, head, lastId } = await database.run(chainEnds)
   const expected = { begin: cut, head, checkpoints, now: clock.wallMs() }
   return verifyTrail(rowsOf(database, cut.id, lastId), expected)
 }
@@ -31,7 +31,7 @@ async function* rowsOf(database: Database, begin: number, upTo: number): AsyncGe
   let after = Math.min(begin, 0) - 1
   for (;;) {
     const place = { after, upTo }
-    const rows = await database.read(db => readRows(db, place, ROWS_A_READ))
+    const rows = await database.run(db => readRows(db, place, ROWS_A_READ))
     yield* rows
     const last = rows.at(-1)
     if (!last) return

@@ -24,9 +24,9 @@ const ROOM = 1_000
 const MOST_ROWS = 20
 
 /**
- * AuditedRefusals on their way into the audit trail. Alike ones are one row with a count, written some seconds late; so
- * whoever knocks a thousand times a second neither fills the trail nor takes its lock from those who work. Strangers
- * who cannot log in have no room in common with administrators who lack a right, so they cannot hide one.
+ * Refusals that wait to be written to the audit trail. Repeated ones are one row with a count, written a few seconds
+ * later, so a flood of a thousand a second neither fills the trail nor holds its lock. Failed logins and missing rights
+ * have buffers of their own, so that anonymous callers cannot push out what an administrator was refused.
  */
 export class AuditedRefusals {
   readonly #logins: WriteBuffer<Counted>

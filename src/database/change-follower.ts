@@ -75,7 +75,7 @@ export class ChangeFollower {
   /** The first full load. @throws {Unavailable} */
   async load(): Promise<void> {
     if (this.#state === 'empty') {
-      this.#position = await this.#database.read(feedEnd)
+      this.#position = await this.#database.run(feedEnd)
       this.#loaded = await this.#loadAll()
     }
     await this.poll()
@@ -128,7 +128,7 @@ export class ChangeFollower {
   async #catchUp(from: FeedPosition): Promise<boolean> {
     let position = from
     for (;;) {
-      this.#end = await this.#database.read(feedEnd)
+      this.#end = await this.#database.run(feedEnd)
       if (samePosition(this.#end, position)) return true
       const update = await this.#database.readSnapshot(trx => this.#readAfter(trx, position))
       if (!update) return false
@@ -168,7 +168,7 @@ export class ChangeFollower {
     }
     this.#state = 'incomplete'
     const lost = this.#position
-    this.#position = await this.#database.read(feedEnd)
+    this.#position = await this.#database.run(feedEnd)
     this.#logger.warn(
       { position: lost, end: this.#position },
       'the change feed was replaced or pruned since this replica followed it: loading everything again',

@@ -115,7 +115,7 @@ export class ChangeListener {
       const arrived = new Promise<void>(resolve => {
         heard = resolve
       })
-      await this.#database.read(db => notify(db, this.#probeChannel))
+      await this.#database.run(db => notify(db, this.#probeChannel))
       const answer = await withTimeout(this.#clock, PROBE_TIMEOUT_MS, arrived)
       if (lost.aborted) return
       if (answer === 'timed_out') throw new Deaf(DEAF)

@@ -30,7 +30,7 @@ export class DatabaseTime {
   /** Asks the database, and takes the middle of the round trip as the moment of its answer. */
   async measure(database: Database): Promise<void> {
     const sent = this.#clock.monotonicMs()
-    const answered = await database.read(databaseNow)
+    const answered = await database.run(databaseNow)
     const received = this.#clock.monotonicMs()
     // A slow answer may have waited for a connection before it was asked for: any but the first is passed over.
     if (this.#offset !== undefined && received - sent > SLOW_MS) return

@@ -20,7 +20,7 @@ const IDLE_TIMEOUT_MS = 8_000
  * Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET` but
  * `SET LOCAL`.
  *
- * `read` and `write` throw domain errors only: Conflict and Invalid for what a constraint refused, Unavailable when
+ * `run` and `write` throw domain errors only: Conflict and Invalid for what a constraint refused, Unavailable when
  * the database cannot be reached or does not answer in time.
  */
 export class Database {
@@ -57,7 +57,7 @@ export class Database {
   }
 
   /** One or more statements outside a transaction. */
-  async read<T>(work: (db: Handle) => Promise<T>): Promise<T> {
+  async run<T>(work: (db: Handle) => Promise<T>): Promise<T> {
     try {
       return await work(this.#kysely)
     } catch (error) {
@@ -71,7 +71,7 @@ export class Database {
       .transaction()
       .setIsolationLevel('repeatable read')
       .setAccessMode('read only')
-    return this.read(() => transaction.execute(work))
+    return this.run(() => transaction.execute(work))
   }
 
   /** One short transaction: it gives up by itself rather than hold up the others behind its locks. */

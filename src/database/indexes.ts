@@ -43,7 +43,7 @@ export async function buildIndexes(db: Kysely<unknown>): Promise<void> {
 export async function missingIndexes(database: Database): Promise<string[]> {
   const missing: string[] = []
   for (const { name } of await readIndexes()) {
-    if ((await database.read(db => stateOf(db, name))) !== 'usable') missing.push(name)
+    if ((await database.run(db => stateOf(db, name))) !== 'usable') missing.push(name)
   }
   return missing
 }

@@ -139,7 +139,7 @@ async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
 /** Migrations that this version needs and the database lacks; a newer schema than ours is fine (expand, then contract). */
 export async function pendingMigrations(database: Database): Promise<string[]> {
   const needed = await migrationNames()
-  const applied = await database.read(async db => {
+  const applied = await database.run(async db => {
     const { rows } = await sql<{
       exists: boolean
     }>`SELECT to_regclass(${MIGRATION_TABLE}) IS NOT NULL AS exists`.execute(db)
@@ -152,7 +152,7 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
 
 /** True when the role that `database` connects as owns the tables: fine to begin with, refused in production. */
 export async function connectsAsOwner(database: Database): Promise<boolean> {
-  return database.read(async db => {
+  return database.run(async db => {
     const { rows } = await sql<{ owner: boolean }>`
       SELECT pg_has_role(current_user, relowner, 'USAGE') AS owner FROM pg_class WHERE oid = 'installation'::regclass`.execute(
       db,

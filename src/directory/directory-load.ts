@@ -48,14 +48,14 @@ export class DirectoryLoad {
   /** @throws {Unavailable} when the database does not answer, or `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { maxKeys, tokenTtlSeconds, serving } = this.#options
-    const catalogue = await this.#database.read(db => readCatalogue(db, tokenTtlSeconds))
+    const catalogue = await this.#database.run(db => readCatalogue(db, tokenTtlSeconds))
     if (!this.#catalogueChanged) this.index.setCatalogue(catalogue)
     const tenants: ReadFrom<KnownTenant> = (db, after) => tenantPage(db, { after, limit: TENANTS_A_PAGE })
     for await (const page of this.#pages(tenants, '', signal)) this.#putTenants(page)
-    const more = await this.#database.read(db => hasMoreKeysThan(db, maxKeys))
+    const more = await this.#database.run(db => hasMoreKeysThan(db, maxKeys))
     if (more) this.index.overflowed = true
     const usedSince = more ? await this.#latestUse(maxKeys, signal) : null
-    const middle = await this.#database.read(middleKey)
+    const middle = await this.#database.run(middleKey)
     const failed = new AbortController()
     const either = AbortSignal.any([signal, failed.signal])
     try {
@@ -120,7 +120,7 @@ export class DirectoryLoad {
     while (after !== undefined) {
       if (signal.aborted) throw new Unavailable('The directory is not read any further. Try again.')
       const from: string = after
-      const page: ReadPage<T> = await this.#database.read(db => read(db, from))
+      const page: ReadPage<T> = await this.#database.run(db => read(db, from))
       yield page.items
       after = page.last
     }

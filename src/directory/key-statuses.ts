@@ -87,7 +87,7 @@ export class KeyStatuses {
       const start = this.#clock.monotonicMs()
       try {
         const ids = batch.map(([keyId]) => keyId)
-        const found = await this.#database.read(db => readKeyStatuses(db, ids))
+        const found = await this.#database.run(db => readKeyStatuses(db, ids))
         for (const [keyId, question] of batch) {
           const status = found.get(keyId) ?? 'revoked'
           this.#answers.set(keyId, status, { start })

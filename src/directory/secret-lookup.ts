@@ -166,7 +166,7 @@ export class SecretLookup {
     this.counts.queries++
     const digests = batch.flatMap(question => question.digests)
     try {
-      const { found, pepperChecks } = await this.#database.read(db =>
+      const { found, pepperChecks } = await this.#database.run(db =>
         lookUpSecrets(db, digests, this.#tokenTtlSeconds),
       )
       if (this.#clock.monotonicMs() - this.#asked > SLOW_ANSWER_MS) await this.#follower.poll()

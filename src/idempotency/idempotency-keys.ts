@@ -19,7 +19,7 @@ export class IdempotencyKeys {
 
   /** What was done under the key; undefined: nothing yet. @throws {KeyReused} for another body. @throws {Conflict} when it is being answered. */
   async find(key: IdempotencyKey): Promise<AnsweredOnce | undefined> {
-    const found = await this.#database.read(db => findDone(db, key))
+    const found = await this.#database.run(db => findDone(db, key))
     if (found && !found.bodyDigest.equals(key.bodyDigest)) {
       throw new KeyReused('The Idempotency-Key was used with another body: take a new one for a new request.')
     }
@@ -42,7 +42,7 @@ export class IdempotencyKeys {
 
   /** `answer` must hold no secret. Does nothing for a request that changed nothing. */
   async answered(key: IdempotencyKey, answer: object): Promise<void> {
-    await this.#database.read(db => setAnswer(db, key, answer))
+    await this.#database.run(db => setAnswer(db, key, answer))
   }
 }
 

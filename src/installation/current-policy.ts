@@ -27,7 +27,7 @@ export class CurrentPolicy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.load`. */
   load(): Promise<Apply> {
-    return this.#database.read(db => this.#read(db))
+    return this.#database.run(db => this.#read(db))
   }
 
   /** `ChangeSubscriber.read`. */

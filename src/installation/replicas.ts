@@ -40,7 +40,7 @@ export class Replicas {
   async announce(kids: readonly string[]): Promise<void> {
     const { id, host, stalenessSeconds } = this.#self
     const seen = { seen_at: sql<Date>`clock_timestamp()`, kids: [...kids] }
-    await this.#database.read(db =>
+    await this.#database.run(db =>
       db
         .insertInto('replicas')
         .values({ id, host, staleness_seconds: stalenessSeconds, ...seen })
@@ -51,12 +51,12 @@ export class Replicas {
 
   /** This process ends: nobody has to wait for it. */
   async leave(): Promise<void> {
-    await this.#database.read(db => db.deleteFrom('replicas').where('id', '=', this.#self.id).execute())
+    await this.#database.run(db => db.deleteFrom('replicas').where('id', '=', this.#self.id).execute())
   }
 
   async list(): Promise<Replica[]> {
     const until = sql<Date>`seen_at + (staleness_seconds + ${UNSEEN_SECONDS}::integer) * interval '1 second'`
-    const rows = await this.#database.read(db =>
+    const rows = await this.#database.run(db =>
       db
         .selectFrom('replicas')
         .select(['id', 'host', 'started_at', 'seen_at', 'staleness_seconds', 'kids'])
@@ -79,6 +79,6 @@ export class Replicas {
   /** Lets go of those that have been silent for a day. */
   async prune(): Promise<void> {
     const silent = sql<boolean>`seen_at < now() - greatest(staleness_seconds * interval '1 second', interval '1 day')`
-    await this.#database.read(db => db.deleteFrom('replicas').where(silent).execute())
+    await this.#database.run(db => db.deleteFrom('replicas').where(silent).execute())
   }
 }

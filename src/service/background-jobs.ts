@@ -72,9 +72,9 @@ export class BackgroundJobs {
     void this.#attempt('count the keys that expire soon', () => expiring.look())
     this.#every(PRUNE_MS, 'remove what is old', async () => {
       directory.copy.removeEnded(time.now())
-      await database.read(pruneChangeFeed)
-      await database.read(pruneIdempotencyKeys)
-      await database.read(pruneUsage)
+      await database.run(pruneChangeFeed)
+      await database.run(pruneIdempotencyKeys)
+      await database.run(pruneUsage)
       await signing.replicas.prune()
     })
     this.scheduleRotation()

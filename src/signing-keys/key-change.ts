@@ -40,7 +40,7 @@ export async function changeKeys<T>(
   versionIn?: (state: RotationState) => string | undefined,
 ): Promise<T> {
   const { database, encryption } = parts
-  const before = await database.read(async db => readState(db, await databaseNow(db)))
+  const before = await database.run(async db => readState(db, await databaseNow(db)))
   const foreseen = decide(before)
   if (foreseen.steps.length === 0 && !foreseen.also) {
     if (actor.precondition) requireVersion(actor.precondition, versionIn?.(before))

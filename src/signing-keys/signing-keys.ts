@@ -120,7 +120,7 @@ export class SigningKeys {
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<Emergency> {
     const { database } = this.#parts
-    if (!(await database.read(db => findRevocation(db, kid)))) {
+    if (!(await database.run(db => findRevocation(db, kid)))) {
       await this.#change(actor, ({ keys, now, policy }) => ({
         result: undefined,
         steps: revokePlan(keys, now, policy, kid, reason),
@@ -151,7 +151,7 @@ export class SigningKeys {
 
   /** Published keys, newest first. */
   async list(): Promise<SigningKey[]> {
-    return (await this.#parts.database.read(publishedKeys)).map(withoutPrivateHalf).reverse()
+    return (await this.#parts.database.run(publishedKeys)).map(withoutPrivateHalf).reverse()
   }
 
   /** @throws {NotFound} when no such key is published. */

@@ -27,11 +27,11 @@ export class Models {
 
   /** @throws {NotFound} also when the name is of the other kind. */
   async get(kind: Model['kind'], name: string): Promise<Model> {
-    return this.#database.read(db => getModel(db, kind, name))
+    return this.#database.run(db => getModel(db, kind, name))
   }
 
   list(kind: Model['kind'], page: PageRequest): Promise<Page<Model>> {
-    return this.#database.read(db => listModels(db, kind, page))
+    return this.#database.run(db => listModels(db, kind, page))
   }
 
   /**

@@ -51,12 +51,12 @@ export class Tenants {
 
   /** @throws {NotFound} */
   async get(id: string): Promise<Tenant> {
-    return this.#database.read(db => getTenant(db, id))
+    return this.#database.run(db => getTenant(db, id))
   }
 
   /** All, or the one of this id. */
   list(page: PageRequest, only: string | null = null): Promise<Page<Tenant>> {
-    return this.#database.read(db => listTenants(db, page, only))
+    return this.#database.run(db => listTenants(db, page, only))
   }
 
   /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */

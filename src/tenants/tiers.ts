@@ -19,13 +19,13 @@ export class Tiers {
 
   /** @throws {NotFound} */
   async get(name: string): Promise<Tier> {
-    const tier = await this.#database.read(db => findTier(db, name))
+    const tier = await this.#database.run(db => findTier(db, name))
     if (!tier) throw new NotFound('tier', name)
     return tier
   }
 
   list(page: PageRequest): Promise<Page<Tier>> {
-    return this.#database.read(db => listTiers(db, page))
+    return this.#database.run(db => listTiers(db, page))
   }
 
   /** Makes the tier, or sets an existing one to exactly this. */

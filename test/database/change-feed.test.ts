@@ -138,7 +138,7 @@ describe('the change feed', () => {
     await testDatabase.asOwner(
       "UPDATE change_feed SET created_at = now() - interval '2 days' WHERE number < 10",
     )
-    expect(await database.read(pruneChangeFeed)).toBe(10)
+    expect(await database.run(pruneChangeFeed)).toBe(10)
     expect(Number((await feed())[0]?.number)).toBe(10)
   })
 })

@@ -29,7 +29,7 @@ const sockets = () => process.getActiveResourcesInfo().filter(name => name === '
 
 it('idle connections whose other end has gone without a word are given up within 10 s', async () => {
   const none = sockets()
-  await Promise.all(Array.from({ length: CONNECTIONS }, () => database.read(databaseNow)))
+  await Promise.all(Array.from({ length: CONNECTIONS }, () => database.run(databaseNow)))
   expect(sockets() - none).toBe(3 * CONNECTIONS)
   await proxy.become('freeze')
   await until('our ends are gone', sockets, count => count - none === 2 * CONNECTIONS, 10_000)

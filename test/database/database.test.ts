@@ -31,7 +31,7 @@ describe('a database that goes away', () => {
     const url = `postgres://u:p@127.0.0.1:${(server.address() as AddressInfo).port}/d`
     const database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
     for (let attempt = 0; attempt < 5; attempt++) {
-      await expect(database.read(db => sql`SELECT 1`.execute(db))).rejects.toMatchObject({
+      await expect(database.run(db => sql`SELECT 1`.execute(db))).rejects.toMatchObject({
         name: 'Unavailable',
       })
     }

@@ -35,7 +35,7 @@ const read = async (limit: number) => {
   for (let after: string | undefined = '0'; after !== undefined; ) {
     const from: string = after
     const page = { after: from, upTo: null, limit, usedSince: USED_SINCE }
-    const { items, last } = await database.read(db => recentKeyPage(db, page))
+    const { items, last } = await database.run(db => recentKeyPage(db, page))
     pages.push(items.map(({ id }) => id))
     after = last
   }

@@ -60,7 +60,7 @@ async function verifyStored(
 
 /** @throws {CliError} */
 async function refuseForeign(database: Database, checkpoints: readonly Checkpoint[]): Promise<void> {
-  const { id } = await database.read(readInstallation)
+  const { id } = await database.run(readInstallation)
   const foreign = checkpoints.find(({ installation }) => installation !== id)
   if (!foreign) return
   const message = `a checkpoint is of another installation (${foreign.issuer}) than the database.`
