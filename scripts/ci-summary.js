@@ -41,7 +41,7 @@ const failures = steps.flatMap(step => step.failures)
 const passed = steps.reduce((sum, step) => sum + step.passed, 0)
 for (const failure of failures) console.log(`failed: ${failure}`)
 for (const measurement of steps.flatMap(step => step.outside))
-  console.log(`outside its bound, not judged: ${measurement}`)
+  console.log(`outside its bound, not a failure: ${measurement}`)
 console.log(`${passed} passed, ${failures.length} failed`)
 process.exitCode = failures.length > 0 ? 1 : 0
 

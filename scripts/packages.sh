@@ -1,4 +1,4 @@
-# For install-judges.sh and install-gateways.sh: where things go, and packages from servers that fail now and then.
+# For install-test-tools.sh and install-gateways.sh: where things go, and packages from servers that fail now and then.
 cache=${MINTMARK_CACHE:-$HOME/.cache/mintmark}
 mkdir -p "$cache"
 # Also on a Debian's own Python, which no package may be installed into.

@@ -29,7 +29,7 @@ import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRefusals } from './audit-refusals.ts'
 import { auditRoutes } from './audit-routes.ts'
-import { remainsOf } from './bodies/remains.ts'
+import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
@@ -120,7 +120,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
   }
   const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
   return async (definition, params, target) => {
-    if (!remainsOf(definition)) return undefined
+    if (!replayBodyOf(definition)) return undefined
     const named = reading.find(({ path }) => definition.path.startsWith(`${path}/`))
     const route = named ?? reading.find(({ path }) => path === made[target?.kind ?? ''])
     const shown = named ? params : { id: target?.id ?? '' }

@@ -3,7 +3,7 @@ import type { AuditedRefusals } from '../audit/audited-refusals.ts'
 import { Forbidden } from '../errors.ts'
 import { routeOf } from '../http/express-app.ts'
 import { eventOf } from '../http/request-event.ts'
-import { OfAnotherTenant } from './of-another-tenant.ts'
+import { ForeignTenant } from './foreign-tenant.ts'
 import { Unauthenticated } from './problem.ts'
 
 /** Puts into the audit trail who was refused what, and hands the refusal on. */
@@ -24,8 +24,7 @@ export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
     if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)
     if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
     // Without the id: alike refusals are one row, whatever ids somebody tries.
-    if (thrown instanceof OfAnotherTenant)
-      note('authorization.refuse', fields.actor, "It is another tenant's.")
+    if (thrown instanceof ForeignTenant) note('authorization.refuse', fields.actor, "It is another tenant's.")
     next(thrown)
   }
 }

@@ -9,11 +9,11 @@ import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
 import { adapterBody, modelBody, tierBody } from './bodies/catalogue-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
-import type { Example } from './description.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
+import type { Example } from './route-docs.ts'
 
 /** Tiers, base models and adapters: named things that PUT makes or sets. */
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AUDIENCE } from '../config/formats.ts'
 import { ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
-import { shownAs } from './description.ts'
+import { shownAs } from './route-docs.ts'
 
 /** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
 

@@ -7,7 +7,7 @@ import { ok } from './answer.ts'
 import { bulkRehearsalBody, bulkRevocationBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
-import { OfAnotherTenant } from './of-another-tenant.ts'
+import { ForeignTenant } from './foreign-tenant.ts'
 import { type AdminRoute, route } from './route.ts'
 
 const filter = z
@@ -62,10 +62,10 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   ]
 }
 
-/** @throws {OfAnotherTenant} for the tenant of others, in the words for one that is not there. */
+/** @throws {ForeignTenant} for the tenant of others, in the words for one that is not there. */
 function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
   if (admin.tenantId !== null && given.tenant !== undefined && given.tenant !== admin.tenantId)
-    throw new OfAnotherTenant('tenant', given.tenant)
+    throw new ForeignTenant('tenant', given.tenant)
   return withoutUndefined({
     tenantId: admin.tenantId ?? given.tenant,
     label: given.label,

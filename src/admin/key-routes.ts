@@ -10,9 +10,9 @@ import { created, ok } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import * as field from './fields.ts'
+import { ForeignTenant } from './foreign-tenant.ts'
 import { keyActions } from './key-actions.ts'
-import { keyFilter, keyQuery, keyQuestions, tenantKeyQuery } from './key-questions.ts'
-import { OfAnotherTenant } from './of-another-tenant.ts'
+import { keyFilter, keyQueries, keyQuery, tenantKeyQuery } from './key-queries.ts'
 import { pageBody, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -91,7 +91,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       query: keyQuery,
       handle: ({ admin, query }) => {
         if (admin.tenantId !== null && query.tenant !== undefined && query.tenant !== admin.tenantId)
-          throw new OfAnotherTenant('tenant', query.tenant)
+          throw new ForeignTenant('tenant', query.tenant)
         return page('/keys', admin.tenantId ?? query.tenant, query)
       },
     }),
@@ -125,7 +125,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
         return answer(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly }))
       },
     }),
-    ...keyQuestions(keys, target, one),
+    ...keyQueries(keys, target, one),
     ...keyActions(keys, { answer, issued, target }),
   ]
 }

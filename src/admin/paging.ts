@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Page, PageRequest } from '../database/page.ts'
 import { type List, readCursor, writeCursor } from './cursor.ts'
-import { shownAs } from './description.ts'
+import { shownAs } from './route-docs.ts'
 
 const DEFAULT_LIMIT = 50
 

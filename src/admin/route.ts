@@ -9,11 +9,11 @@ import type { AnsweredOnce } from '../idempotency/idempotency-key.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
-import type { Description } from './description.ts'
-import { OfAnotherTenant } from './of-another-tenant.ts'
+import { ForeignTenant } from './foreign-tenant.ts'
+import { idempotencyKeyOf, keepAnswer, repeated } from './idempotency-key-header.ts'
 import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
-import { idempotencyKeyOf, keepAnswer, repeated } from './repetition.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
+import type { RouteDocs } from './route-docs.ts'
 
 type Params = Record<string, string>
 
@@ -48,7 +48,7 @@ type Scope =
 
 /** One operation of the admin API, as a value: its place, the right that it needs, what it takes, what it does. */
 export type AdminRoute<Query = unknown, Body = unknown> = Scope &
-  Description & {
+  RouteDocs & {
     method: 'get' | 'post' | 'put' | 'patch' | 'delete'
     path: string
     query?: ZodType<Query>
@@ -142,7 +142,7 @@ function tell(req: Request, res: Response, answer: AdminAnswer): void {
 
 /**
  * Existence, told before the body is looked at. False when the route does not ask for it.
- * @throws {NotFound} of what is not there. @throws {OfAnotherTenant} in the same words.
+ * @throws {NotFound} of what is not there. @throws {ForeignTenant} in the same words.
  */
 async function findTarget(route: AdminRoute, admin: Admin, params: Params): Promise<boolean> {
   if ('exists' in route) return (await route.exists?.(params)) !== undefined
@@ -150,7 +150,7 @@ async function findTarget(route: AdminRoute, admin: Admin, params: Params): Prom
   const { what, param, tenantOf } = route.target
   const id = params[param] ?? ''
   const tenantId = await tenantOf(id)
-  if (admin.tenantId !== null && tenantId !== admin.tenantId) throw new OfAnotherTenant(what, id)
+  if (admin.tenantId !== null && tenantId !== admin.tenantId) throw new ForeignTenant(what, id)
   return true
 }
 

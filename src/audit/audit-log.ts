@@ -32,20 +32,20 @@ export async function mutate<T>(
   const done = await database.write(async trx => {
     const events: AuditEvent[] = []
     const { precondition } = actor
-    let judged = precondition === undefined
+    let checked = precondition === undefined
     await actor.once?.begin(trx)
     const result = await work({
       trx,
       found: version => {
         if (precondition) requireVersion(precondition, version)
-        judged = true
+        checked = true
       },
       record: (event, ...changed) => {
         events.push(event)
         changes.push(...changed)
       },
     })
-    if (!judged) throw new Error('a change did not tell the version of what it changes')
+    if (!checked) throw new Error('a change did not tell the version of what it changes')
     await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
     if (events.length > 0) await appendEvents(trx, actor, events)

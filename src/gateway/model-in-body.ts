@@ -1,7 +1,7 @@
 /**
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
- * escapes, another encoding, anything that is not one object. What is nested is skipped, not judged: if it is not JSON,
+ * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
  * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
  * very text, so it keeps to what njs 0.7 understands.
  */

@@ -99,7 +99,7 @@ describe.skipIf(!program && !insisted)(
     const asked = new Set<string>()
     const complaints: string[] = []
     beforeAll(async () => {
-      if (!program) throw new Error('there is no chromium: run `bash scripts/install-judges.sh`')
+      if (!program) throw new Error('there is no chromium: run `bash scripts/install-test-tools.sh`')
       // Root has no sandbox to give up, and this page is ours.
       browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-gpu'] })
       page = await browser.newPage({ viewport: { width: 1280, height: 900 } })

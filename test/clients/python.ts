@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** A Python with OpenAI's client, made by scripts/install-judges.sh. */
+/** A Python with OpenAI's client, made by scripts/install-test-tools.sh. */
 export const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 
 /** For `describe.skipIf`: no Python, and nobody insists on one. */

@@ -151,8 +151,8 @@ describe('a poll', () => {
     follower.subscribe([])
     await follower.load()
     let statements = 0
-    const counted: Database['read'] = database.read.bind(database)
-    database.read = async work => {
+    const counted: Database['run'] = database.run.bind(database)
+    database.run = async work => {
       statements++
       return counted(work)
     }

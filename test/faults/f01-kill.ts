@@ -1,5 +1,5 @@
+import type { Experiment } from './scene/environment.ts'
 import { measureOutage } from './scene/outage.ts'
-import type { Experiment } from './scene/scene.ts'
 
 /** kill -9 of Postgres and all its children; later a start, which recovers. */
 export const experiment: Experiment = {

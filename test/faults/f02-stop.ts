@@ -1,5 +1,5 @@
+import type { Experiment } from './scene/environment.ts'
 import { measureOutage } from './scene/outage.ts'
-import type { Experiment } from './scene/scene.ts'
 
 /** The server and all its children stand still: sockets stay open, the kernel accepts new ones, nobody answers. */
 export const experiment: Experiment = {

@@ -1,6 +1,6 @@
+import type { Experiment } from './scene/environment.ts'
 import { partitionable } from './scene/network.ts'
 import { measureOutage } from './scene/outage.ts'
-import type { Experiment } from './scene/scene.ts'
 
 /** Packets to and from Postgres vanish, in both directions; later they pass again. */
 export const experiment: Experiment = {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import { nobodysKey, replicaAt, startReplicaProcess } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
 /** A replica is started while Postgres is away: it knows nobody, and must say so rather than refuse anybody. */
 export const experiment: Experiment = {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/environment.ts'
 import { fillKeys, type Key, TENANT } from './scene/known-keys.ts'
 import { Ledger } from './scene/ledger.ts'
 import { streams } from './scene/load.ts'
@@ -8,7 +9,6 @@ import { reportExchanges } from './scene/outage.ts'
 import type { Postgres } from './scene/postgres.ts'
 import type { Replica } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/scene.ts'
 
 /** Changes before the failover with a synchronous standby. */
 const WRITTEN = 50

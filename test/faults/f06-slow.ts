@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { connectionsOf, reportExchanges } from './scene/outage.ts'
 import { nobodysKey } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
 /** Each answer of Postgres comes 300 ms late, then 2 s late, and then in time again. */
 export const experiment: Experiment = {

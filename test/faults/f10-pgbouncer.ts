@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startPgBouncer } from '../support/pgbouncer.ts'
+import type { Experiment } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { Ledger } from './scene/ledger.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import { WHY } from './scene/report.ts'
 import { reportRevocations, revokeAll } from './scene/revocation.ts'
-import type { Experiment } from './scene/scene.ts'
 
 /** All queries go through PgBouncer in transaction mode; one replica has a direct connection for LISTEN, one has not. */
 export const experiment: Experiment = {
@@ -16,7 +16,7 @@ export const experiment: Experiment = {
   lacks: () =>
     spawnSync('pgbouncer', ['--version']).status === 0
       ? undefined
-      : 'pgbouncer is not installed (scripts/install-judges.sh)',
+      : 'pgbouncer is not installed (scripts/install-test-tools.sh)',
   run: async scene => {
     const { report } = scene
     const postgres = await scene.postgres()

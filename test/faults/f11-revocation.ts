@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Experiment } from './scene/environment.ts'
 import { fillKeys, type Key } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import type { Postgres } from './scene/postgres.ts'
 import { WHY } from './scene/report.ts'
 import { reportRevocations, revokeAll } from './scene/revocation.ts'
-import type { Experiment } from './scene/scene.ts'
 
 /** Three replicas under load; keys are revoked at one of them, first with LISTEN, then with every listener killed again and again. */
 export const experiment: Experiment = {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { partitionable } from './scene/network.ts'
 import { reportExchanges } from './scene/outage.ts'
 import { WHY } from './scene/report.ts'
 import { reportRevocations, revokeAll } from './scene/revocation.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
 /** One of three replicas is cut off from Postgres; keys are revoked at another; then the partition heals. */
 export const experiment: Experiment = {

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Experiment, now, type Scene } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import type { Replica } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, type Scene } from './scene/scene.ts'
 
 const REPLICAS = 3
 const EXCHANGES_PER_SECOND = 300

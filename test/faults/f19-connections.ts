@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './scene/outage.ts'
 import { MAX_CONNECTIONS, type Postgres } from './scene/postgres.ts'
 import { nobodysKey } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/scene.ts'
 
 const POOL = 5
 /** At once. */

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
+import { type Experiment, now, type Scene } from './scene/environment.ts'
 import { fillKeys } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import type { Replica } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, type Scene } from './scene/scene.ts'
 import { connectionsAt } from './scene/sockets.ts'
 
 const SOCKETS = 2_000

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
 import { fillKeys, TENANT } from './scene/known-keys.ts'
 import { streams } from './scene/load.ts'
 import { reportExchanges, trafficOf } from './scene/outage.ts'
 import type { Answer } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
 /** The short form leaves the machine something for the other experiments. */
 const FLOOD_PER_SECOND = { full: 2_500, short: 800 }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
+import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
 import { addStrangersKeys, fillKeys } from './scene/known-keys.ts'
 import { Samples, streams } from './scene/load.ts'
 import { reportExchanges } from './scene/outage.ts'
 import { WHY } from './scene/report.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/scene.ts'
 
 /** The position is lost, so the whole directory is read anew, while exchanges go on. */
 export const experiment: Experiment = {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import type { Experiment } from './scene/environment.ts'
 import { fillKeys, type Key } from './scene/known-keys.ts'
 import type { Postgres } from './scene/postgres.ts'
 import { type Answer, nobodysKey, type Replica } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import type { Experiment } from './scene/scene.ts'
 import { cropped, mannWhitney, median, welch } from './scene/statistics.ts'
 
 /** Longer than the shortest time between two lookups, which would otherwise be measured along. */

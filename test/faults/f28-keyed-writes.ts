@@ -5,10 +5,10 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
+import type { Experiment } from './scene/environment.ts'
 import type { Postgres } from './scene/postgres.ts'
 import { ADMIN_HEADERS } from './scene/replica.ts'
 import { WHY } from './scene/report.ts'
-import type { Experiment } from './scene/scene.ts'
 
 const WRITES = 200
 const WORKERS = 4

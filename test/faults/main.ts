@@ -1,7 +1,7 @@
 import { availableParallelism, loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Experiment, Scene } from './scene/environment.ts'
 import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './scene/report.ts'
-import { type Experiment, Scene } from './scene/scene.ts'
 
 /**
  * faults/ breaks what Mintmark depends on, under load, and checks what it finds:

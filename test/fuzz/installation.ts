@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import type { Scene } from '../faults/scene/environment.ts'
 import { ADMIN_HEADERS } from '../faults/scene/replica.ts'
-import type { Scene } from '../faults/scene/scene.ts'
 
 /** An installation that the examples of docs/openapi.json hold for, and where it is. */
 export interface Installation {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Scene } from '../faults/scene/scene.ts'
+import { Scene } from '../faults/scene/environment.ts'
 import { installation } from './installation.ts'
 import { type Events, verdict } from './verdict.ts'
 
@@ -13,7 +13,7 @@ import { type Events, verdict } from './verdict.ts'
  *   npm run fuzz-admin                                for half a minute, as CI does
  *   npm run fuzz-admin -- --seconds 300 --seed 7      for longer, with other requests
  *
- * Schemathesis (scripts/install-judges.sh) makes the requests, one by one and in chains, and holds every answer against
+ * Schemathesis (scripts/install-test-tools.sh) makes the requests, one by one and in chains, and holds every answer against
  * the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when an answer was not
  * as documented.
  */
@@ -74,7 +74,7 @@ async function schemathesis(options: string[]): Promise<Events> {
   )
   scene.onEnd(() => child.kill())
   await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve)).catch(error => {
-    throw new Error('there is no schemathesis: run `bash scripts/install-judges.sh`', { cause: error })
+    throw new Error('there is no schemathesis: run `bash scripts/install-test-tools.sh`', { cause: error })
   })
   const lines = (await readFile(report, 'utf8')).trim().split('\n')
   return lines.map(line => JSON.parse(line))

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MODEL_HEADER } from '../../src/gateway/headers.ts'
 import { anyBody, modelOf } from './any-body.ts'
 import { send } from './client.ts'
+import { type Gateways, startGateways } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
-import { type Gateways, startGateways } from './scene.ts'
 import { startTestMint, type TestMint } from './test-mint.ts'
 
 let mint: TestMint

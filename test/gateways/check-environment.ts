@@ -1,7 +1,7 @@
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { TestService } from '../support/test-service.ts'
-import { startMintmark } from './scene.ts'
+import { startMintmark } from './environment.ts'
 
 /** A gateway that runs, in front of the engine. */
 export interface Gateway {

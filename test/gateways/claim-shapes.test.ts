@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { send } from './client.ts'
+import { GATEWAYS, type Gateways, startGateways } from './environment.ts'
 import { envoyVersion, noEnvoy } from './envoy.ts'
-import { GATEWAYS, type Gateways, startGateways } from './scene.ts'
 import { startTestMint, type TestMint } from './test-mint.ts'
 
 /**

@@ -3,8 +3,8 @@ import { MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
+import { GATEWAYS, type Scene, startScene, tokenOf } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
-import { GATEWAYS, type Scene, startScene, tokenOf } from './scene.ts'
 
 let scene: Scene
 let bare: string

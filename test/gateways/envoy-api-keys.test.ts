@@ -1,6 +1,6 @@
 import { checkContract } from './check-contract.ts'
+import { deployedEnvoy } from './environment.ts'
 import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
-import { deployedEnvoy } from './scene.ts'
 
 checkContract('deploy/envoy/envoy-api-keys.yaml', {
   absent: noEnvoy,

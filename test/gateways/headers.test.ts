@@ -3,9 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { CLAIM_HEADERS, isStripped, MODEL_HEADER } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
+import { GATEWAYS, type Scene, startScene } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 import { MARK, NAMES, SPELLINGS, underscored, VALUE } from './forged-headers.ts'
-import { GATEWAYS, type Scene, startScene } from './scene.ts'
 
 let scene: Scene
 beforeAll(async () => {

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { BUSY } from '../support/until.ts'
 import { send } from './client.ts'
+import { deployedEnvoy, startMintmark, tokenOf } from './environment.ts'
 import { type Envoy, noEnvoy, startEnvoy } from './envoy.ts'
 import { pilotConfig } from './pilot-config.ts'
-import { deployedEnvoy, startMintmark, tokenOf } from './scene.ts'
 import { startTestMint } from './test-mint.ts'
 
 /** 300 s in the files; here short enough to outlive twice and more. */

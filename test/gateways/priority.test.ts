@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { chat, send } from './client.ts'
+import { GATEWAYS, type Scene, startScene } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
-import { GATEWAYS, type Scene, startScene } from './scene.ts'
 
 let scene: Scene
 beforeAll(async () => {

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES } from './closed-routes.ts'
+import { GATEWAYS, type Scene, startScene } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
-import { GATEWAYS, type Scene, startScene } from './scene.ts'
 
 let scene: Scene
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { chat, type Sent, send } from './client.ts'
+import { GATEWAYS, type Gateways, startGateways } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
-import { GATEWAYS, type Gateways, startGateways } from './scene.ts'
 import { now, startTestMint, type TestMint } from './test-mint.ts'
 
 let mint: TestMint

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { escaped, expectNoFault, faultsIn, nasty, rawEscaped } from '../support/nasty.ts'
+import { escaped, expectNoFault, faultsIn, hostileText, rawEscaped } from '../support/hostile-input.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 /** Whatever comes to the admin API: each failure prints the input that led to it. */
@@ -147,14 +147,16 @@ describe('the admin API', () => {
       true,
       '2999-01-01T00:00:00Z',
     ),
-    nasty,
+    hostileText,
     fc.jsonValue({ maxDepth: 3 }),
-    fc.array(nasty, { maxLength: 4 }),
-    fc.dictionary(nasty, nasty, { maxKeys: 4 }),
+    fc.array(hostileText, { maxLength: 4 }),
+    fc.dictionary(hostileText, hostileText, { maxKeys: 4 }),
   )
   const body = fc.oneof(
-    fc.dictionary(fc.oneof(known, known, nasty), member, { maxKeys: 6 }).map(value => JSON.stringify(value)),
-    nasty,
+    fc
+      .dictionary(fc.oneof(known, known, hostileText), member, { maxKeys: 6 })
+      .map(value => JSON.stringify(value)),
+    hostileText,
     fc.json(),
   )
   const written = fc.constantFrom('POST', 'PUT', 'PATCH')
@@ -189,12 +191,12 @@ describe('the admin API', () => {
   it('answers every list of clients to import', async () => {
     const client = fc.record(
       {
-        client_id: fc.oneof(nasty, fc.constantFrom('legacy', 'legacy-2')),
-        tenant: fc.oneof(fc.constant(tenant), nasty),
-        scheme: fc.oneof(fc.constantFrom('sha256', 'bcrypt'), nasty),
-        hash: fc.oneof(nasty, fc.constantFrom('0'.repeat(64), `$2b$10$${'a'.repeat(53)}`)),
-        name: nasty,
-        labels: fc.dictionary(nasty, nasty, { maxKeys: 2 }),
+        client_id: fc.oneof(hostileText, fc.constantFrom('legacy', 'legacy-2')),
+        tenant: fc.oneof(fc.constant(tenant), hostileText),
+        scheme: fc.oneof(fc.constantFrom('sha256', 'bcrypt'), hostileText),
+        hash: fc.oneof(hostileText, fc.constantFrom('0'.repeat(64), `$2b$10$${'a'.repeat(53)}`)),
+        name: hostileText,
+        labels: fc.dictionary(hostileText, hostileText, { maxKeys: 2 }),
         expires_at: member,
         scopes: member,
       },

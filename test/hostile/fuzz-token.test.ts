@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { INSIDE } from '../support/inside.ts'
-import { expectNoFault, faultsIn, nasty, rawEscaped } from '../support/nasty.ts'
+import { expectNoFault, faultsIn, hostileText, rawEscaped } from '../support/hostile-input.ts'
+import { INTERNALS } from '../support/internals.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 
@@ -34,15 +34,15 @@ describe('POST /oauth/token', () => {
       fc.asyncProperty(
         fc.oneof(
           mutated,
-          nasty,
-          nasty.map(text => key + text),
-          nasty.map(text => text + key),
+          hostileText,
+          hostileText.map(text => key + text),
+          hostileText.map(text => text + key),
         ),
         async presented => {
           const { status, text } = await exchange(
             new URLSearchParams({ grant_type: 'client_credentials', client_secret: presented }).toString(),
           )
-          expect(text).not.toMatch(INSIDE)
+          expect(text).not.toMatch(INTERNALS)
           if (presented === key) expect(status).toBe(200)
           // NUL is no text, and an empty parameter is one that is not there (RFC 6749 §3.2).
           else expect([400, 401]).toContain(status)
@@ -63,12 +63,12 @@ describe('POST /oauth/token', () => {
         'resource',
         'client_assertion',
       ),
-      nasty,
+      hostileText,
     )
     const value = fc.oneof(
       fc.constantFrom('client_credentials', 'inference', 'vllm', 'https://a.example/'),
       fc.constant(0).map(() => key),
-      nasty,
+      hostileText,
     )
     const forms = fc
       .array(fc.tuple(name, value), { maxLength: 12 })
@@ -77,7 +77,7 @@ describe('POST /oauth/token', () => {
       fc.asyncProperty(
         fc.oneof(
           forms,
-          nasty,
+          hostileText,
           fc.array(rawEscaped).map(parts => parts.join('&')),
         ),
         async body => expectNoFault(await exchange(body)),
@@ -88,7 +88,7 @@ describe('POST /oauth/token', () => {
 
   it('answers every Authorization header', async () => {
     const basic = fc
-      .tuple(nasty, nasty)
+      .tuple(hostileText, hostileText)
       .map(([id, secret]) => `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`)
     const printable = fc
       .string({ maxLength: 60 })
@@ -126,7 +126,7 @@ it('every listener survives random bytes: an answer below 500, or a closed conne
       async (url, head, rest) => {
         const { status, text } = await rawHttp(url, Buffer.from(`${head}${rest}\r\n\r\n\r\n\r\n\0`))
         expect(status).toBeLessThan(500)
-        expect(text).not.toMatch(INSIDE)
+        expect(text).not.toMatch(INTERNALS)
       },
     ),
     { numRuns: 80 },

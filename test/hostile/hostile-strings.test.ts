@@ -3,7 +3,7 @@ import type { ZodObject } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
 import type { AdminRoute } from '../../src/admin/route.ts'
 import { placed } from '../admin/places.ts'
-import { expectNoFault, faultsIn } from '../support/nasty.ts'
+import { expectNoFault, faultsIn } from '../support/hostile-input.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 
 /** Hostile text in every field and query parameter of every route, from the schemas: kept as given, or refused by name. */
@@ -54,7 +54,7 @@ const FORMS: string[] = [
   }),
 ]
 
-function judge(answer: JsonAnswer, field: string, sent: string): void {
+function expectStoredOrRefused(answer: JsonAnswer, field: string, sent: string): void {
   const { status, text, body } = answer
   const shown = `${sent.slice(0, 100)}: ${status} ${text.slice(0, 300)}`
   expectNoFault(answer)
@@ -85,7 +85,7 @@ describe.each(bodied.map(definition => [nameOf(definition), definition] as const
             `"${field}":${form}`,
           ]
           const answer = await admin(definition.method.toUpperCase(), place, `{${members.join()}}`)
-          judge(answer, field, form)
+          expectStoredOrRefused(answer, field, form)
         }
       },
     )
@@ -100,7 +100,7 @@ describe.each(asked.map(definition => [nameOf(definition), definition] as const)
       const place = await placed(mintmark, definition, await tenant())
       for (const text of Object.values(HOSTILE)) {
         const escaped = encodeURIComponent(text.slice(0, 4000).toWellFormed())
-        judge(await admin('GET', `${place}?${parameter}=${escaped}`), parameter, escaped)
+        expectStoredOrRefused(await admin('GET', `${place}?${parameter}=${escaped}`), parameter, escaped)
       }
     },
   )

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { INSIDE } from '../support/inside.ts'
-import { faultsIn } from '../support/nasty.ts'
+import { faultsIn } from '../support/hostile-input.ts'
+import { INTERNALS } from '../support/internals.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed } from '../support/until.ts'
 
@@ -24,7 +24,7 @@ const PROTOTYPE = Object.getOwnPropertyNames(Object.prototype).sort()
 function expectRefusal({ status, text }: JsonAnswer, expected?: number): void {
   if (expected === undefined) expect([400, 401, 404, 405, 413, 414, 415]).toContain(status)
   else expect(status).toBe(expected)
-  expect(text).not.toMatch(INSIDE)
+  expect(text).not.toMatch(INTERNALS)
 }
 
 const form = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) =>

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { INSIDE } from '../support/inside.ts'
+import { INTERNALS } from '../support/internals.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed } from '../support/until.ts'
@@ -79,7 +79,7 @@ describe('a request that two readers could read in two ways is refused with 400'
   it.each(Object.keys(cases))('%s', async name => {
     const { status, text } = await rawHttp(mintmark.service.urls.public, cases[name]?.() ?? '')
     expect(status).toBe(400)
-    expect(text).not.toMatch(INSIDE)
+    expect(text).not.toMatch(INTERNALS)
   })
 })
 

@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 
-/** Debian's, from PATH or from where scripts/install-judges.sh unpacks it. */
+/** Debian's, from PATH or from where scripts/install-test-tools.sh unpacks it. */
 function find(program: string): string | undefined {
   const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
   const folders = [...(process.env.PATH ?? '').split(delimiter), join(cache, 'prometheus', 'usr', 'bin')]
@@ -19,7 +19,7 @@ export const lacksPrometheus = (): boolean =>
 
 function binary(program: string): string {
   const file = find(program)
-  if (!file) throw new Error(`${program} is not there: run \`bash scripts/install-judges.sh\``)
+  if (!file) throw new Error(`${program} is not there: run \`bash scripts/install-test-tools.sh\``)
   return file
 }
 

@@ -8,9 +8,9 @@ import { type ServiceProcess, startProcess } from '../support/service-process.ts
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { storedKeys } from './fleet.ts'
+import { storedKeys } from './replica-set.ts'
 
-/** Of Debian's package faketime (scripts/install-judges.sh). Only the process itself is told another time. */
+/** Of Debian's package faketime (scripts/install-test-tools.sh). Only the process itself is told another time. */
 const [library] = globSync('/usr/lib/*/faketime/libfaketime.so.1')
 const missing = library === undefined && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 

@@ -3,8 +3,8 @@ import { type ServiceProcess, startProcess } from '../support/service-process.ts
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './fleet.ts'
 import { type Moment, startKillTrap } from './kill-trap.ts'
+import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './replica-set.ts'
 
 /**
  * kill -9 at each step of each change of the keys: the request of that step has reached Postgres, and its answer never

@@ -4,7 +4,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { timed, until } from '../support/until.ts'
-import { FULL, PATIENCE_MS, showMeasurement, storedKeys } from './fleet.ts'
+import { FULL, PATIENCE_MS, showMeasurement, storedKeys } from './replica-set.ts'
 
 const ROUNDS = FULL ? 5 : 1
 

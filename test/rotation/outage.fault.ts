@@ -1,36 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
-import { type Fleet, PATIENCE_MS, type StoredKey, scaleTime, startFleet, storedKeys } from './fleet.ts'
 import { type Issued, type Load, startLoad } from './load.ts'
+import {
+  PATIENCE_MS,
+  type ReplicaSet,
+  type StoredKey,
+  scaleTime,
+  startReplicaSet,
+  storedKeys,
+} from './replica-set.ts'
 
 /** Thirty days are twelve seconds; the staleness window is longer than the outage, so that exchanges go on. */
 const INTERVAL = 12
 const LEAD = 4
-let fleet: Fleet
+let replicas: ReplicaSet
 let load: Load
 
 beforeAll(async () => {
-  fleet = await startFleet(3, {
+  replicas = await startReplicaSet(3, {
     MINTMARK_PUBLISH_LEAD_SECONDS: String(LEAD),
     MINTMARK_STALENESS_SECONDS: '300',
   })
-  const secret = await fleet.makeKey()
-  await scaleTime(fleet.database, { interval: INTERVAL, lead: LEAD })
+  const secret = await replicas.makeKey()
+  await scaleTime(replicas.database, { interval: INTERVAL, lead: LEAD })
   await sleep(2_000)
   load = startLoad(
-    fleet.members.map(member => member.urls.public),
+    replicas.members.map(member => member.urls.public),
     secret,
     60,
   )
 })
 afterAll(async () => {
   await load?.stop()
-  await fleet?.stop()
+  await replicas?.stop()
 })
 
 const inState = (keys: StoredKey[], state: string) => keys.find(key => key.state === state)
-const jwksOf = async (member: Fleet['members'][number]) =>
+const jwksOf = async (member: ReplicaSet['members'][number]) =>
   (await (await fetch(`${member.urls.public}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
 
 describe('the database gone for three rotation intervals', () => {
@@ -38,7 +45,7 @@ describe('the database gone for three rotation intervals', () => {
     // Just after a turn-over, so that the next turn is known to all and lies in the outage.
     const keys = await until(
       'a next turn that all know of',
-      () => storedKeys(fleet.database),
+      () => storedKeys(replicas.database),
       found => {
         const left = (inState(found, 'standby')?.activatesAt?.getTime() ?? 0) - Date.now()
         return left > 6_000 && left < 10_000
@@ -47,7 +54,7 @@ describe('the database gone for three rotation intervals', () => {
     )
     const [active, standby] = [inState(keys, 'active'), inState(keys, 'standby')]
     const begun = load.issued.length
-    await Promise.all(fleet.members.map(member => member.network.become('refuse')))
+    await Promise.all(replicas.members.map(member => member.network.become('refuse')))
     await sleep(3 * INTERVAL * 1000)
 
     const during = load.issued.slice(begun)
@@ -56,7 +63,7 @@ describe('the database gone for three rotation intervals', () => {
     const undecided = (token: Issued) => token.iat === Math.floor(turn)
     expect(during.filter(token => wrong(token) && !undecided(token))).toEqual([])
     expect(new Set(during.map(token => token.kid))).toEqual(new Set([active?.kid, standby?.kid]))
-    for (const member of fleet.members) {
+    for (const member of replicas.members) {
       expect((await jwksOf(member)).keys.map(key => key.kid)).toContain(standby?.kid)
       const alarms = member.process.logged(
         'this replica knows of no key to follow the one that signs: it goes on with it',
@@ -65,27 +72,27 @@ describe('the database gone for three rotation intervals', () => {
     }
     expect(load.refused).toEqual([])
 
-    await Promise.all(fleet.members.map(member => member.network.become('none')))
+    await Promise.all(replicas.members.map(member => member.network.become('none')))
     await until(
       'the next key signs, published for the lead before it',
       () => load.issued.at(-1)?.kid,
       kid => kid !== standby?.kid,
       PATIENCE_MS,
     )
-    const next = inState(await storedKeys(fleet.database), 'active')
+    const next = inState(await storedKeys(replicas.database), 'active')
     expect((next?.activatesAt?.getTime() ?? 0) - (next?.publishedAt.getTime() ?? 0)).toBeGreaterThanOrEqual(
       LEAD * 1000,
     )
     await until(
       'all publish the same',
       async () => {
-        const sets = await Promise.all(fleet.members.map(jwksOf))
+        const sets = await Promise.all(replicas.members.map(jwksOf))
         return new Set(sets.map(set => JSON.stringify(set))).size === 1
       },
       Boolean,
       PATIENCE_MS,
     )
-    for (const { process } of fleet.members)
+    for (const { process } of replicas.members)
       expect(process.logged('the alarm is over').map(line => line.alarm)).toContain('no-successor-ES256')
     expect(load.refused).toEqual([])
     console.log(

@@ -2,13 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ISSUER } from '../../deploy/generate/example.ts'
 import { send } from '../gateways/client.ts'
+import { deployedEnvoy } from '../gateways/environment.ts'
 import type { Envoy } from '../gateways/envoy.ts'
-import { deployedEnvoy } from '../gateways/scene.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
 import { type CachingVerifier, startEnvoyCache, startIstiod } from './caching-verifiers.ts'
-import { type Fleet, FULL, PATIENCE_MS, scaleTime, showMeasurement, startFleet, storedKeys } from './fleet.ts'
 import { type Issued, type Load, startLoad } from './load.ts'
+import {
+  FULL,
+  PATIENCE_MS,
+  type ReplicaSet,
+  scaleTime,
+  showMeasurement,
+  startReplicaSet,
+  storedKeys,
+} from './replica-set.ts'
 
 /**
  * Two hours of publish lead are ten seconds here, and everything that verifiers do is scaled with it: istiod's twenty
@@ -25,7 +33,7 @@ const PER_SECOND = 300
 const CLIMBING = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
 const LONGEST = [3]
 
-let fleet: Fleet
+let replicas: ReplicaSet
 let upstream: RecordingUpstream
 let envoy: Envoy
 let verifiers: CachingVerifier[]
@@ -36,14 +44,14 @@ let throughEnvoy = 0
 let recent: Issued[] = []
 
 beforeAll(async () => {
-  fleet = await startFleet(3, {
+  replicas = await startReplicaSet(3, {
     MINTMARK_ISSUER: ISSUER,
     MINTMARK_PUBLISH_LEAD_SECONDS: String(LEAD),
     MINTMARK_TOKEN_TTL_SECONDS: '60',
     MINTMARK_STALENESS_SECONDS: String(STALENESS),
   })
   upstream = await startRecordingUpstream()
-  const urls = fleet.members.map(member => member.urls.public)
+  const urls = replicas.members.map(member => member.urls.public)
   let turn = 0
   const jwks = () => `${urls[turn++ % urls.length]}/.well-known/jwks.json`
   envoy = await deployedEnvoy({ jwks: Number(new URL(urls[0] ?? '').port), upstream: upstream.port }, [
@@ -55,7 +63,7 @@ beforeAll(async () => {
     startEnvoyCache(jwks, CACHE_MS),
   ]
   failures = []
-  const secret = await fleet.makeKey()
+  const secret = await replicas.makeKey()
   await until(
     'all know the key',
     async () => {
@@ -67,13 +75,13 @@ beforeAll(async () => {
     Boolean,
     PATIENCE_MS,
   )
-  await scaleTime(fleet.database, { interval: INTERVAL, lead: LEAD })
+  await scaleTime(replicas.database, { interval: INTERVAL, lead: LEAD })
   load = startLoad(urls, secret, PER_SECOND, check)
   throughEnvoyEnds = sendThroughEnvoy()
 })
 afterAll(async () => {
   stopped = true
-  for (const { process } of fleet?.members ?? []) {
+  for (const { process } of replicas?.members ?? []) {
     const faults = process
       .logged('background task failed, retrying')
       .concat(process.logged('changes cannot be followed'))
@@ -84,7 +92,7 @@ afterAll(async () => {
   for (const verifier of verifiers ?? []) verifier.stop()
   await envoy?.stop()
   await upstream?.stop()
-  await fleet?.stop()
+  await replicas?.stop()
 })
 
 let stopped = false
@@ -127,7 +135,7 @@ async function watchJwks(
   let differsSince: number | undefined
   while (!over()) {
     const answers = await Promise.all(
-      fleet.members.map(({ urls }) => fetch(`${urls.public}/.well-known/jwks.json`)),
+      replicas.members.map(({ urls }) => fetch(`${urls.public}/.well-known/jwks.json`)),
     )
     const texts = await Promise.all(answers.map(answer => answer.text()))
     const now = performance.now()
@@ -179,7 +187,7 @@ describe('three replicas under 300 exchanges a second', () => {
   it('an emergency: a second after the answer nobody signs with the key who can hear of it, and the new one verifies at once', async () => {
     await until(
       'the standby is known to verifiers, and its turn is not near',
-      () => storedKeys(fleet.database),
+      () => storedKeys(replicas.database),
       keys => {
         const standby = keys.find(key => key.state === 'standby')
         const left = (standby?.activatesAt?.getTime() ?? 0) - Date.now()
@@ -189,13 +197,13 @@ describe('three replicas under 300 exchanges a second', () => {
       },
       PATIENCE_MS,
     )
-    const cutOff = fleet.members[2]
-    const before = (await storedKeys(fleet.database)).find(key => key.state === 'active')
+    const cutOff = replicas.members[2]
+    const before = (await storedKeys(replicas.database)).find(key => key.state === 'active')
     await cutOff?.network.become('refuse')
     const cutAt = performance.now()
     failures = []
     revoked = before?.kid ?? ''
-    const { status, body } = await fleet.admin('POST', `/signing-keys/${revoked}/revoke`, {
+    const { status, body } = await replicas.admin('POST', `/signing-keys/${revoked}/revoke`, {
       reason: 'a drill',
     })
     const acknowledged = performance.now()
@@ -222,7 +230,7 @@ describe('three replicas under 300 exchanges a second', () => {
     await until(
       'it has heard',
       async () => {
-        const { body } = await fleet.admin('POST', `/signing-keys/${revoked}/revoke`, {})
+        const { body } = await replicas.admin('POST', `/signing-keys/${revoked}/revoke`, {})
         return body.replicas.every((replica: { state: string }) => replica.state === 'confirmed')
       },
       Boolean,

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
 import { startTestService } from '../support/test-service.ts'
 
-/** A Python with PyJWT and Authlib, made by scripts/install-judges.sh. */
+/** A Python with PyJWT and Authlib, made by scripts/install-test-tools.sh. */
 const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 const missing = !existsSync(python)
 

@@ -7,7 +7,7 @@ import { lacksPrometheus } from '../observability/prometheus.ts'
 import { lacksPgBouncer } from './pgbouncer.ts'
 
 const GATEWAYS = 'bash scripts/install-gateways.sh'
-const JUDGES = 'bash scripts/install-judges.sh'
+const TEST_TOOLS = 'bash scripts/install-test-tools.sh'
 
 /** What some suites need and npm does not bring: whether it is missing, what is then skipped, and how to get it. */
 const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string][] = [
@@ -15,14 +15,14 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   [() => isAbsent('nginx'), 'what runs behind nginx', GATEWAYS],
   [() => isAbsent('haproxy'), 'what runs behind HAProxy', GATEWAYS],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
-  [lacksPython, 'clients and verifiers in Python', JUDGES],
-  [lacksPrometheus, 'metrics and alerts in Prometheus', JUDGES],
-  [lacksPgBouncer, 'connections through PgBouncer', JUDGES],
-  [() => isAbsent('redis-server'), '"mintmark aibrix users" in Redis', JUDGES],
+  [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
+  [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],
+  [lacksPgBouncer, 'connections through PgBouncer', TEST_TOOLS],
+  [() => isAbsent('redis-server'), '"mintmark aibrix users" in Redis', TEST_TOOLS],
   [
     () => ['chromium', 'chromium-browser', 'google-chrome'].every(isAbsent),
     'the reference page in Chromium',
-    JUDGES,
+    TEST_TOOLS,
   ],
   [() => !existsSync('/usr/bin/script'), 'the command line on a terminal', 'install script(1) of util-linux'],
   [lacksDocker, 'the compose installation', 'start Docker'],

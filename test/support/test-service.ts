@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { type Overrides, type Service, startService } from '../../src/service/service.ts'
 import { createLogger } from '../../src/system/logger.ts'
-import { expectDescribed } from './described.ts'
+import { expectDocumented } from './documented-answers.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'
 
 export interface JsonAnswer {
@@ -80,7 +80,7 @@ export async function startTestService(
       },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
-    expectDescribed(method, path, answer)
+    expectDocumented(method, path, answer)
     return answer
   }
   return {

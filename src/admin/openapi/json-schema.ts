@@ -1,5 +1,5 @@
 import { type ZodType, z } from 'zod'
-import { shownAs } from '../description.ts'
+import { shownAs } from '../route-docs.ts'
 
 export type JsonSchema = Record<string, unknown>
 

@@ -1,9 +1,9 @@
 import { type ZodType, z } from 'zod'
 import { repeatedBody } from '../bodies/problem-body.ts'
-import { remainsOf } from '../bodies/remains.ts'
-import type { Lines } from '../description.ts'
+import { replayBodyOf } from '../bodies/replay-body.ts'
 import { type Right, rolesWith } from '../rights-table.ts'
 import type { AdminRoute } from '../route.ts'
+import type { Lines } from '../route-docs.ts'
 import { header, parameter } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 import { pathParameters } from './path-parameters.ts'
@@ -118,7 +118,7 @@ export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | nu
   const revalidates = method === 'get' && preconditions?.includes('If-None-Match')
   if (method !== 'post') return { ...answers, ...(revalidates && { 304: null }) }
   const usual = answers[200]
-  const remains = remainsOf(route)
+  const remains = replayBodyOf(route)
   if (remains) return { ...answers, 200: usual ?? remains }
   return { ...answers, 200: usual && !('line' in usual) ? z.union([usual, repeatedBody]) : repeatedBody }
 }

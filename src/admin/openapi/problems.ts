@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { problemBody } from '../bodies/problem-body.ts'
-import { remainsOf } from '../bodies/remains.ts'
+import { replayBodyOf } from '../bodies/replay-body.ts'
 import type { AdminRoute } from '../route.ts'
 import { header } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
@@ -50,7 +50,7 @@ export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<stri
   const changes = route.method !== 'get'
   const statuses: Status[] = [400, 401, 403, 429, 503]
   // What a request made may be gone when it comes again.
-  const readAgain = route.method === 'post' && remainsOf(route)
+  const readAgain = route.method === 'post' && replayBodyOf(route)
   if (route.path.includes(':') || route.notFound || readAgain) statuses.push(404)
   if (route.preconditions) statuses.push(412)
   if (changes) statuses.push(413, 415)

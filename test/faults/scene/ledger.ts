@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { now } from './environment.ts'
 import { TENANT } from './known-keys.ts'
 import { type Sample, Samples } from './load.ts'
 import type { Answer, Replica } from './replica.ts'
-import { now } from './scene.ts'
 
 interface Entry {
   keyId: string

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
+import type { Scene } from './environment.ts'
 import type { Postgres } from './postgres.ts'
-import type { Scene } from './scene.ts'
 
 /** A Postgres with two ways to it, the second of which can be cut without a word. */
 export interface Partitionable {

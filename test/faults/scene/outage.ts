@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../support/until.ts'
+import { now, PATIENCE_MS, type Scene } from './environment.ts'
 import { fillKeys, TENANT } from './known-keys.ts'
 import { Ledger } from './ledger.ts'
 import { type Samples, streams } from './load.ts'
@@ -7,7 +8,6 @@ import type { Postgres } from './postgres.ts'
 import type { Replica } from './replica.ts'
 import { nobodysKey } from './replica.ts'
 import { type Report, WHY } from './report.ts'
-import { now, PATIENCE_MS, type Scene } from './scene.ts'
 import { socketsTo } from './sockets.ts'
 
 const KEYS = 1_000

@@ -26,7 +26,7 @@ const paths = [...Map.groupBy(described, ({ route }) => route.path)]
  * Every answer that a test gets from the admin API is one that its document has: this status, this form, no member
  * that is not described. `path` begins after /admin/v1. @throws {Error} that says what is not.
  */
-export function expectDescribed(method: string, path: string, answer: JsonAnswer): void {
+export function expectDocumented(method: string, path: string, answer: JsonAnswer): void {
   const { pathname } = new URL(`http://admin${path}`)
   const operations = paths.find(({ pattern }) => pattern.test(pathname))?.operations ?? []
   const found = operations.find(({ route }) => route.method === method.toLowerCase())

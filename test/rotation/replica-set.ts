@@ -25,7 +25,7 @@ interface Member {
 }
 
 /** Replicas of one installation, each a process of its own that reaches Postgres through a proxy of its own. */
-export interface Fleet {
+export interface ReplicaSet {
   database: TestDatabase
   members: Member[]
   admin(method: string, path: string, body?: object): Promise<JsonAnswer>
@@ -34,7 +34,7 @@ export interface Fleet {
   stop(): Promise<void>
 }
 
-export async function startFleet(size: number, env: Record<string, string> = {}): Promise<Fleet> {
+export async function startReplicaSet(size: number, env: Record<string, string> = {}): Promise<ReplicaSet> {
   const database = await createTestDatabase()
   const shared: Record<string, string> = {
     ...testEnvironment(),
@@ -48,7 +48,7 @@ export async function startFleet(size: number, env: Record<string, string> = {})
     return { process, network, urls: await process.ready(PATIENCE_MS) }
   }
   const members = await Promise.all(Array.from({ length: size }, start))
-  const admin: Fleet['admin'] = (method, path, body) =>
+  const admin: ReplicaSet['admin'] = (method, path, body) =>
     request(`${members[0]?.urls.admin}/admin/v1${path}`, {
       method,
       headers: {

@@ -5,11 +5,11 @@ import type { KeyFilter } from '../api-keys/key-filter.ts'
 import { ok } from './answer.ts'
 import { inspectedBody, usageBody } from './bodies/key-body.ts'
 import { whole } from './bodies/wire.ts'
-import { shownAs } from './description.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { pageQuery } from './paging.ts'
 import { type AdminRoute, route, type Target } from './route.ts'
+import { shownAs } from './route-docs.ts'
 
 /** What is asked of keys beside reading them: whose a string is, how much a key was used, and which are wanted in a list. */
 
@@ -37,7 +37,7 @@ const period = z.strictObject({
     .register(shownAs, { schema: { type: 'integer', minimum: 1, maximum: 400, default: 30 } }),
 })
 
-export function keyQuestions(
+export function keyQueries(
   keys: ApiKeys,
   target: Target,
   one: (key: ApiKey) => Promise<object>,

@@ -6,9 +6,9 @@ import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
 
-/** A POST that named itself with an Idempotency-Key, and what the API does about it. */
+/** A POST with an Idempotency-Key: executed once, answered again when it is repeated. */
 
-/** @throws {Invalid} for a key that is none; undefined when there is none, or the method needs none. */
+/** The key; undefined without one, or for methods that are idempotent anyway. @throws {Invalid} for a malformed key. */
 export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | undefined {
   const key = req.headers['idempotency-key']
   if (key === undefined || req.method !== 'POST') return undefined
@@ -22,7 +22,7 @@ export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | u
   return { actor: admin.id, method: req.method, path: req.path, key, bodyDigest }
 }
 
-/** Keeps the answer for repetitions, less its secret. A database that is gone by now is no reason to fail: see `repeated`. */
+/** Stores the answer for replays, without its secret. If the database is down by now, that is not an error: see `repeated`. */
 export async function keepAnswer(
   keys: IdempotencyKeys,
   key: IdempotencyKey,
@@ -32,7 +32,7 @@ export async function keepAnswer(
   await keys.answered(key, kept).catch(() => {})
 }
 
-/** The answer to a repetition: the one that was given, or else what was changed, as it is now. */
+/** The answer to a repeated request: the stored one, or the changed object as it is now. */
 export async function repeated(
   { answer, target }: AnsweredOnce,
   issuesSecret: boolean,

@@ -1,5 +1,5 @@
 import type { ZodType } from 'zod'
-import type { Description } from '../description.ts'
+import type { RouteDocs } from '../route-docs.ts'
 import {
   adminTokenBody,
   issuedAdminTokenBody,
@@ -20,8 +20,8 @@ const OBJECTS = new Map<unknown, ZodType>([
 ])
 
 /**
- * What is left of an operation's answer when it was lost and its request comes again: the object as it is now.
- * Undefined where the answer is no object that can be read again.
+ * Body of an idempotent replay whose stored answer is gone: the object as it is now. Undefined where the answer is not an
+ * object that can be read again.
  */
-export const remainsOf = ({ answers }: Description): ZodType | undefined =>
+export const replayBodyOf = ({ answers }: RouteDocs): ZodType | undefined =>
   OBJECTS.get(answers[201]) ?? OBJECTS.get(answers[200])

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { INSIDE } from './inside.ts'
+import { INTERNALS } from './internals.ts'
 
 /** Any text, with a bias to what breaks parsers. */
-export const nasty = fc.oneof(
+export const hostileText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 80 }),
   fc.string({ maxLength: 80 }),
   fc.constantFrom(
@@ -26,7 +26,7 @@ export const nasty = fc.oneof(
   ),
 )
 /** For a path or a query. */
-export const escaped = nasty.map(text => encodeURIComponent(text.toWellFormed()))
+export const escaped = hostileText.map(text => encodeURIComponent(text.toWellFormed()))
 /** The same, and text that is not escaped as it should be. */
 export const rawEscaped = fc.oneof(
   escaped,
@@ -39,7 +39,7 @@ let pauses = 0
 
 /** Whatever was asked: an answer below 500 that shows nothing of the inside. */
 export function expectNoFault({ status, text }: { status: number; text: string }): void {
-  expect(text).not.toMatch(INSIDE)
+  expect(text).not.toMatch(INTERNALS)
   if (status === 503 && text.includes('unavailable') && ++pauses <= MOST_PAUSES) return
   expect(status).toBeGreaterThanOrEqual(200)
   expect(status).toBeLessThan(500)

@@ -5,14 +5,14 @@ export interface Lines {
   line: ZodType
 }
 
-/** A request that works on an installation with a tenant `acme`: tests send it, and readers copy it. */
+/** A request that works on an installation with a tenant `acme`; tests send it. */
 export interface Example {
   query?: Readonly<Record<string, string>>
   body?: unknown
 }
 
-/** What the API's document says of an operation, beside what its form says already. */
-export interface Description {
+/** What the OpenAPI document says about an operation in addition to its schemas. */
+export interface RouteDocs {
   /** The name by which clients that are made from the document call it. */
   operation: string
   /** A few words. */
@@ -29,5 +29,5 @@ export interface Description {
   example?: Example
 }
 
-/** What a schema is shown as, where what it checks is another form of it: a number in a query arrives as text. */
+/** The schema to show instead of the one that is checked: a number in a query arrives as text. */
 export const shownAs = z.registry<{ schema: Readonly<Record<string, unknown>> }>()
