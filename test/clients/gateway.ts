@@ -1,4 +1,4 @@
-import { deployedEnvoy, startMintmark } from '../gateways/environment.ts'
+import { deployedEnvoy, startMintmark } from '../gateway-configs/environment.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { TestService } from '../support/test-service.ts'
 import { startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'

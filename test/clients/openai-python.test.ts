@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { noEnvoy } from '../gateways/envoy.ts'
+import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { type Gateway, startGateway } from './gateway.ts'
 import { lacksPython, scenario } from './python.ts'
 import { notNow } from './token-service-proxy.ts'

@@ -1,7 +1,7 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type TokenProvider, tokenProvider } from '../../clients/typescript/src/token-provider.ts'
-import { noEnvoy } from '../gateways/envoy.ts'
+import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { until } from '../support/until.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Gateway, startGateway } from './gateway.ts'

@@ -1,13 +1,13 @@
-import type { Experiment } from './scene/environment.ts'
-import { measureOutage } from './scene/outage.ts'
+import type { Experiment } from './environment/environment.ts'
+import { measureOutage } from './environment/outage.ts'
 
 /** kill -9 of Postgres and all its children; later a start, which recovers. */
 export const experiment: Experiment = {
   id: 'F1',
   title: 'kill -9 of Postgres',
-  run: async scene => {
-    const postgres = await scene.postgres()
-    await measureOutage(scene, {
+  run: async environment => {
+    const postgres = await environment.postgres()
+    await measureOutage(environment, {
       postgres,
       url: postgres.applicationUrl(),
       begin: () => postgres.kill(),

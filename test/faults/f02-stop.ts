@@ -1,14 +1,14 @@
-import type { Experiment } from './scene/environment.ts'
-import { measureOutage } from './scene/outage.ts'
+import type { Experiment } from './environment/environment.ts'
+import { measureOutage } from './environment/outage.ts'
 
 /** The server and all its children stand still: sockets stay open, the kernel accepts new ones, nobody answers. */
 export const experiment: Experiment = {
   id: 'F2',
   title: 'SIGSTOP of Postgres and its backends',
-  run: async scene => {
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const postgres = await environment.postgres()
     const begin = () => postgres.signal('SIGSTOP')
-    await measureOutage(scene, {
+    await measureOutage(environment, {
       postgres,
       url: postgres.applicationUrl(),
       begin,

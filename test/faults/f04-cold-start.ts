@@ -1,24 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import { nobodysKey, replicaAt, startReplicaProcess } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import { nobodysKey, replicaAt, startReplicaProcess } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 /** A replica is started while Postgres is away: it knows nobody, and must say so rather than refuse anybody. */
 export const experiment: Experiment = {
   id: 'F4',
   title: 'A replica started while Postgres is away',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 100)
     const secrets = keys.map(({ secret }) => secret)
-    const first = await scene.replica(postgres.applicationUrl())
-    const load = scene.load(streams.known([first], secrets, { perSecond: 200, connections: 20 }))
+    const first = await environment.replica(postgres.applicationUrl())
+    const load = environment.load(streams.known([first], secrets, { perSecond: 200, connections: 20 }))
     await postgres.kill()
 
     const ports = { public: await freePort(), admin: await freePort(), ops: await freePort() }
@@ -29,7 +29,7 @@ export const experiment: Experiment = {
       MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: `${ports.ops}`,
     })
-    scene.onEnd(() => process.kill())
+    environment.onEnd(() => process.kill())
     const at = (port: number) => `http://127.0.0.1:${port}`
     const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
     const cold = replicaAt(process, urls)
@@ -43,7 +43,7 @@ export const experiment: Experiment = {
 
     const begun = now()
     const seen = { ready: 0, answers: 0, right: 0, alive: 0, slowest: 0 }
-    while (now() - begun < scene.outageMs) {
+    while (now() - begun < environment.outageMs) {
       const { status, body } = await cold.get(`${urls.ops}/readyz`)
       if (status !== 503 || !/database/i.test(body?.reason)) seen.ready++
       if ((await cold.get(`${urls.ops}/livez`)).status === 200) seen.alive++

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/environment.ts'
-import { fillKeys, type Key, TENANT } from './scene/known-keys.ts'
-import { Ledger } from './scene/ledger.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import type { Postgres } from './scene/postgres.ts'
-import type { Replica } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Environment, type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys, type Key, TENANT } from './environment/known-keys.ts'
+import { Ledger } from './environment/ledger.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import type { Postgres } from './environment/postgres.ts'
+import type { Replica } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 /** Changes before the failover with a synchronous standby. */
 const WRITTEN = 50
@@ -31,19 +31,19 @@ interface Pair {
 export const experiment: Experiment = {
   id: 'F5',
   title: 'Failover to a promoted standby',
-  run: async scene => {
-    await asynchronous(scene)
-    await synchronous(scene)
+  run: async environment => {
+    await asynchronous(environment)
+    await synchronous(environment)
   },
 }
 
-async function asynchronous(scene: Scene): Promise<void> {
-  const { report } = scene
-  const pair = await startPair(scene)
-  const replica = await scene.replica(pair.address.url)
+async function asynchronous(environment: Environment): Promise<void> {
+  const { report } = environment
+  const pair = await startPair(environment)
+  const replica = await environment.replica(pair.address.url)
   const [revoked, disabled, ...known] = pair.keys as [Key, Key, ...Key[]]
   const secrets = known.map(({ secret }) => secret)
-  const load = scene.load(streams.known([replica], secrets, { perSecond: 200, connections: 20 }))
+  const load = environment.load(streams.known([replica], secrets, { perSecond: 200, connections: 20 }))
   await sleep(1_000)
   await caughtUp(pair)
 
@@ -113,9 +113,9 @@ async function asynchronous(scene: Scene): Promise<void> {
   reportExchanges(report, (await load.stop())('known'), { atLeast: 100, slowest: 1_000 })
 }
 
-async function synchronous(scene: Scene): Promise<void> {
-  const { report } = scene
-  const pair = await startPair(scene)
+async function synchronous(environment: Environment): Promise<void> {
+  const { report } = environment
+  const pair = await startPair(environment)
   await pair.primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
   await pair.primary.sql('SELECT pg_reload_conf()')
   await until(
@@ -124,7 +124,7 @@ async function synchronous(scene: Scene): Promise<void> {
     rows => rows.length === 1,
     PATIENCE_MS,
   )
-  const replica = await scene.replica(pair.address.url)
+  const replica = await environment.replica(pair.address.url)
   const ledger = new Ledger(replica, { perSecond: 50 })
   ledger.start()
   await until('some are written', () => ledger.acknowledged >= WRITTEN, Boolean, PATIENCE_MS)
@@ -141,25 +141,25 @@ async function synchronous(scene: Scene): Promise<void> {
   })
   report.invariant(
     'acknowledged with a synchronous standby, and lost by the failover',
-    (await lostEverywhere(scene, ledger, pair, replica)).length,
+    (await lostEverywhere(environment, ledger, pair, replica)).length,
     { exactly: 0, why: WHY.nothingLost },
   )
 }
 
 /** Asked of the replica that was there, and of one that reads everything from the new primary. */
-async function lostEverywhere(scene: Scene, ledger: Ledger, pair: Pair, replica: Replica) {
-  const fresh = await scene.replica(pair.address.url)
+async function lostEverywhere(environment: Environment, ledger: Ledger, pair: Pair, replica: Replica) {
+  const fresh = await environment.replica(pair.address.url)
   return [...(await ledger.lost(replica)), ...(await ledger.lost(fresh))]
 }
 
-async function startPair(scene: Scene): Promise<Pair> {
-  const primary = await scene.postgres()
+async function startPair(environment: Environment): Promise<Pair> {
+  const primary = await environment.postgres()
   const keys = await fillKeys(primary, 100)
   const stream = await TcpProxy.before(primary.ownerUrl)
-  scene.onEnd(() => stream.become('none').then(() => stream.close()))
-  const standby = scene.ending(await primary.standby(stream.url))
+  environment.onEnd(() => stream.become('none').then(() => stream.close()))
+  const standby = environment.ending(await primary.standby(stream.url))
   const address = await TcpProxy.before(primary.applicationUrl())
-  scene.onEnd(() => address.close())
+  environment.onEnd(() => address.close())
   return { primary, standby, address, stream, keys }
 }
 

@@ -1,30 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { connectionsOf, reportExchanges } from './scene/outage.ts'
-import { nobodysKey } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { connectionsOf, reportExchanges } from './environment/outage.ts'
+import { nobodysKey } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 /** Each answer of Postgres comes 300 ms late, then 2 s late, and then in time again. */
 export const experiment: Experiment = {
   id: 'F6',
   title: 'A slow Postgres: 300 ms, then 2 s a query',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 1_000)
     const proxy = await TcpProxy.before(postgres.applicationUrl())
-    scene.onEnd(() => proxy.close())
-    const replica = await scene.replica(proxy.url)
+    environment.onEnd(() => proxy.close())
+    const replica = await environment.replica(proxy.url)
     const few = { perSecond: 20, connections: 50 }
-    const load = scene.load(
+    const load = environment.load(
       streams.known(
         [replica],
         keys.map(({ secret }) => secret),
-        { perSecond: scene.rate(500), connections: 50 },
+        { perSecond: environment.rate(500), connections: 50 },
       ),
       streams.unknown([replica], few),
       streams.adminReads([replica], few),
@@ -34,7 +34,7 @@ export const experiment: Experiment = {
     for (const delayMs of [300, 2_000]) {
       const from = now()
       proxy.delayMs = delayMs
-      await sleep(scene.outageMs / 2)
+      await sleep(environment.outageMs / 2)
       spans.push([`${delayMs} ms`, from, now()])
     }
     const connections = await connectionsOf(postgres)

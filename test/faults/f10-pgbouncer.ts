@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startPgBouncer } from '../support/pgbouncer.ts'
-import type { Experiment } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { Ledger } from './scene/ledger.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import { WHY } from './scene/report.ts'
-import { reportRevocations, revokeAll } from './scene/revocation.ts'
+import type { Experiment } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { Ledger } from './environment/ledger.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import { WHY } from './environment/report.ts'
+import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /** All queries go through PgBouncer in transaction mode; one replica has a direct connection for LISTEN, one has not. */
 export const experiment: Experiment = {
@@ -17,20 +17,20 @@ export const experiment: Experiment = {
     spawnSync('pgbouncer', ['--version']).status === 0
       ? undefined
       : 'pgbouncer is not installed (scripts/install-test-tools.sh)',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
-    const count = scene.full ? 100 : 25
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
+    const count = environment.full ? 100 : 25
     const keys = await fillKeys(postgres, 1_000 + 2 * count)
     const pooler = await startPgBouncer(postgres.ownerUrl, postgres.applicationUrl())
-    scene.onEnd(() => pooler.stop())
+    environment.onEnd(() => pooler.stop())
     const pooled = pooler.through(postgres.applicationUrl())
-    const direct = await scene.replica(pooled, { DATABASE_URL_DIRECT: postgres.applicationUrl() })
-    const polling = await scene.replica(pooled)
+    const direct = await environment.replica(pooled, { DATABASE_URL_DIRECT: postgres.applicationUrl() })
+    const polling = await environment.replica(pooled)
     const ledger = new Ledger(polling, { perSecond: 5 })
     const secrets = keys.slice(2 * count).map(({ secret }) => secret)
-    const load = scene.load(
-      streams.known([direct, polling], secrets, { perSecond: scene.rate(300), connections: 30 }),
+    const load = environment.load(
+      streams.known([direct, polling], secrets, { perSecond: environment.rate(300), connections: 30 }),
       streams.unknown([direct, polling], { perSecond: 20, connections: 20 }),
     )
     ledger.start()

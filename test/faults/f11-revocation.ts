@@ -1,33 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Experiment } from './scene/environment.ts'
-import { fillKeys, type Key } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import type { Postgres } from './scene/postgres.ts'
-import { WHY } from './scene/report.ts'
-import { reportRevocations, revokeAll } from './scene/revocation.ts'
+import type { Experiment } from './environment/environment.ts'
+import { fillKeys, type Key } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import type { Postgres } from './environment/postgres.ts'
+import { WHY } from './environment/report.ts'
+import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /** Three replicas under load; keys are revoked at one of them, first with LISTEN, then with every listener killed again and again. */
 export const experiment: Experiment = {
   id: 'F11',
   title: 'Revocation with three replicas under load',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
-    const [notified, polled] = scene.full ? [500, 50] : [50, 10]
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
+    const [notified, polled] = environment.full ? [500, 50] : [50, 10]
     const keys = await fillKeys(postgres, 1_000 + notified + polled)
     const replicas = [
-      await scene.replica(postgres.applicationUrl()),
-      await scene.replica(postgres.applicationUrl()),
-      await scene.replica(postgres.applicationUrl()),
+      await environment.replica(postgres.applicationUrl()),
+      await environment.replica(postgres.applicationUrl()),
+      await environment.replica(postgres.applicationUrl()),
     ] as const
     const take = (count: number): Key[] => keys.splice(0, count)
     const [first, second] = [take(notified), take(polled)]
-    const load = scene.load(
+    const load = environment.load(
       streams.known(
         replicas,
         keys.map(({ secret }) => secret),
-        { perSecond: scene.rate(300), connections: 30 },
+        { perSecond: environment.rate(300), connections: 30 },
       ),
     )
     // By then everybody listens.

@@ -1,30 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { partitionable } from './scene/network.ts'
-import { reportExchanges } from './scene/outage.ts'
-import { WHY } from './scene/report.ts'
-import { reportRevocations, revokeAll } from './scene/revocation.ts'
+import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { partitionable } from './environment/network.ts'
+import { reportExchanges } from './environment/outage.ts'
+import { WHY } from './environment/report.ts'
+import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /** One of three replicas is cut off from Postgres; keys are revoked at another; then the partition heals. */
 export const experiment: Experiment = {
   id: 'F12',
   title: 'Revocation while a replica is cut off',
-  run: async scene => {
-    const { report } = scene
-    const { postgres, near, far, how, cut, heal } = await partitionable(scene)
+  run: async environment => {
+    const { report } = environment
+    const { postgres, near, far, how, cut, heal } = await partitionable(environment)
     report.note('how', how)
     const keys = await fillKeys(postgres, 500)
-    const connected = [await scene.replica(near), await scene.replica(near)] as const
-    const away = await scene.replica(far)
-    const leaked = keys.splice(0, scene.full ? 50 : 10)
-    const load = scene.load(
+    const connected = [await environment.replica(near), await environment.replica(near)] as const
+    const away = await environment.replica(far)
+    const leaked = keys.splice(0, environment.full ? 50 : 10)
+    const load = environment.load(
       streams.known(
         [...connected, away],
         keys.map(({ secret }) => secret),
-        { perSecond: scene.rate(300), connections: 30 },
+        { perSecond: environment.rate(300), connections: 30 },
       ),
     )
     await sleep(1_000)
@@ -42,7 +42,7 @@ export const experiment: Experiment = {
       honoured.filter(({ status }) => status === 200).length,
       { exactly: leaked.length, why: WHY.knownKeys },
     )
-    await sleep(Math.max(0, cutAt + scene.outageMs - now()))
+    await sleep(Math.max(0, cutAt + environment.outageMs - now()))
     await heal()
     const healed = now()
     await Promise.all(

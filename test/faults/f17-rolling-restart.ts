@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Experiment, now, type Scene } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import type { Replica } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Environment, type Experiment, now } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import type { Replica } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 const REPLICAS = 3
 const EXCHANGES_PER_SECOND = 300
@@ -15,26 +15,26 @@ const EXCHANGES_PER_SECOND = 300
 export const experiment: Experiment = {
   id: 'F17',
   title: 'Rolling restart of three replicas at 300/s',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 1_000)
-    const start = () => scene.replica(postgres.applicationUrl())
+    const start = () => environment.replica(postgres.applicationUrl())
     const replicas: Replica[] = []
     while (replicas.length < REPLICAS) replicas.push(await start())
-    const balancer = await startBalancer(scene, replicas)
-    const load = scene.load(
+    const balancer = await startBalancer(environment, replicas)
+    const load = environment.load(
       streams.known(
         [balancer.front],
         keys.map(({ secret }) => secret),
         {
-          perSecond: scene.rate(EXCHANGES_PER_SECOND),
+          perSecond: environment.rate(EXCHANGES_PER_SECOND),
           connections: 50,
         },
       ),
     )
     await sleep(2_000)
-    const rounds = scene.full ? 3 : 1
+    const rounds = environment.full ? 3 : 1
     let [slowestEnd, unclean] = [0, 0]
     for (let count = 0; count < rounds * REPLICAS; count++) {
       const old = replicas.shift() as Replica
@@ -59,9 +59,9 @@ export const experiment: Experiment = {
   },
 }
 
-async function startBalancer(scene: Scene, replicas: readonly Replica[]) {
-  const balancer: ChildProcess = fork(new URL('scene/round-robin.ts', import.meta.url))
-  scene.onEnd(() => balancer.kill('SIGKILL'))
+async function startBalancer(environment: Environment, replicas: readonly Replica[]) {
+  const balancer: ChildProcess = fork(new URL('environment/round-robin.ts', import.meta.url))
+  environment.onEnd(() => balancer.kill('SIGKILL'))
   const [port] = (await once(balancer, 'message')) as [number]
   const use = (now: readonly Replica[]) => balancer.send(now.map(({ urls }) => urls))
   use(replicas)

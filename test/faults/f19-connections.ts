@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS, type Scene } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './scene/outage.ts'
-import { MAX_CONNECTIONS, type Postgres } from './scene/postgres.ts'
-import { nobodysKey } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Environment, type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './environment/outage.ts'
+import { MAX_CONNECTIONS, type Postgres } from './environment/postgres.ts'
+import { nobodysKey } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 const POOL = 5
 /** At once. */
@@ -17,26 +17,26 @@ const CALLERS = { full: 500, short: 100 }
 export const experiment: Experiment = {
   id: 'F19',
   title: 'Every connection of Postgres taken by others',
-  run: async scene => {
-    const { report } = scene
-    const callers = CALLERS[scene.full ? 'full' : 'short']
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const callers = CALLERS[environment.full ? 'full' : 'short']
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 1_000)
-    const replica = await scene.replica(postgres.applicationUrl(), {
+    const replica = await environment.replica(postgres.applicationUrl(), {
       MINTMARK_DATABASE_MAX_CONNECTIONS: `${POOL}`,
     })
     const few = { perSecond: 20, connections: 50 }
-    const load = scene.load(
+    const load = environment.load(
       streams.known(
         [replica],
         keys.map(({ secret }) => secret),
-        { perSecond: scene.rate(500), connections: callers },
+        { perSecond: environment.rate(500), connections: callers },
       ),
       streams.unknown([replica], few),
       streams.adminReads([replica], few),
     )
     await sleep(1_000)
-    const others = await takeAll(scene, postgres)
+    const others = await takeAll(environment, postgres)
     const from = now()
     report.invariant('connections that others hold', others.held, {
       atLeast: MAX_CONNECTIONS - 10,
@@ -47,7 +47,7 @@ export const experiment: Experiment = {
       why: WHY.carriedOut,
     })
     const bursts: number[] = []
-    while (now() - from < scene.outageMs) {
+    while (now() - from < environment.outageMs) {
       const answers = await Promise.all(
         Array.from({ length: callers }, (_, index) => replica.exchange(keys[index]?.secret ?? '')),
       )
@@ -104,7 +104,7 @@ export const experiment: Experiment = {
 }
 
 /** Connects until the server refuses, then ends Mintmark's connections and takes those as well. */
-async function takeAll(scene: Scene, postgres: Postgres) {
+async function takeAll(environment: Environment, postgres: Postgres) {
   const clients: pg.Client[] = []
   const take = async () => {
     const client = new pg.Client({ connectionString: postgres.applicationUrl(), application_name: 'others' })
@@ -113,7 +113,7 @@ async function takeAll(scene: Scene, postgres: Postgres) {
     clients.push(client)
   }
   const release = async () => void (await Promise.all(clients.splice(0).map(client => client.end())))
-  scene.onEnd(release)
+  environment.onEnd(release)
   const takeUntilRefused = async () => {
     for (;;) {
       const refused = await take().catch(error => error)

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
-import { type Experiment, now, type Scene } from './scene/environment.ts'
-import { fillKeys } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import type { Replica } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
-import { connectionsAt } from './scene/sockets.ts'
+import { type Environment, type Experiment, now } from './environment/environment.ts'
+import { fillKeys } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import type { Replica } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
+import { connectionsAt } from './environment/sockets.ts'
 
 const SOCKETS = 2_000
 const TRICKLE_MS = 500
@@ -37,12 +37,12 @@ type Way = keyof typeof WAYS
 export const experiment: Experiment = {
   id: 'F20',
   title: 'Slowloris: 2,000 slow sockets',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 1_000)
-    const replica = await scene.replica(postgres.applicationUrl())
-    const load = scene.load(
+    const replica = await environment.replica(postgres.applicationUrl())
+    const load = environment.load(
       streams.known(
         [replica],
         keys.map(({ secret }) => secret),
@@ -54,7 +54,7 @@ export const experiment: Experiment = {
     let most = before
     for (const way of ['headers', 'body'] as const) {
       const sockets = await openAll(replica, way)
-      scene.onEnd(() => sockets.forEach(({ socket }) => void socket.destroy()))
+      environment.onEnd(() => sockets.forEach(({ socket }) => void socket.destroy()))
       report.invariant(`sockets with slow ${way}`, sockets.length, { exactly: SOCKETS, why: WHY.carriedOut })
       const begun = now()
       while (sockets.some(({ goneAfterMs }) => goneAfterMs === undefined) && now() - begun < GIVEN_UP_MS) {
@@ -76,19 +76,19 @@ export const experiment: Experiment = {
       unit: 'MiB',
       why: WHY.bounded,
     })
-    await slowReaders(scene, replica)
+    await slowReaders(environment, replica)
   },
 }
 
 /** They ask for the JWKS again and again and never read an answer, nor that their connection was closed. */
-async function slowReaders(scene: Scene, replica: Replica): Promise<void> {
+async function slowReaders(environment: Environment, replica: Replica): Promise<void> {
   const { hostname, port } = new URL(replica.urls.public)
   const others = connectionsAt(replica.process.pid, Number(port))
   for (let count = 0; count < READERS; count++) {
     const socket = connect(Number(port), hostname)
       .pause()
       .on('error', () => {})
-    scene.onEnd(() => socket.destroy())
+    environment.onEnd(() => socket.destroy())
     socket.write('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(REQUESTS_OF_A_READER))
   }
   const held = () => connectionsAt(replica.process.pid, Number(port)) - others
@@ -96,12 +96,16 @@ async function slowReaders(scene: Scene, replica: Replica): Promise<void> {
   const begun = now()
   await until('they are gone', held, count => count <= 0, 2 * GIVEN_UP_MS)
   // The kernel goes on taking answers for them for a while.
-  scene.report.promise(`the last of ${READERS} that never read was closed after`, (now() - begun) / 1000, {
-    usually: 20,
-    atMost: (2 * GIVEN_UP_MS) / 1000,
-    unit: 's',
-    why: WHY.bounded,
-  })
+  environment.report.promise(
+    `the last of ${READERS} that never read was closed after`,
+    (now() - begun) / 1000,
+    {
+      usually: 20,
+      atMost: (2 * GIVEN_UP_MS) / 1000,
+      unit: 's',
+      why: WHY.bounded,
+    },
+  )
 }
 
 /** A byte over each, spread over half a second. */

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
-import { fillKeys, TENANT } from './scene/known-keys.ts'
-import { streams } from './scene/load.ts'
-import { reportExchanges, trafficOf } from './scene/outage.ts'
-import type { Answer } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { fillKeys, TENANT } from './environment/known-keys.ts'
+import { streams } from './environment/load.ts'
+import { reportExchanges, trafficOf } from './environment/outage.ts'
+import type { Answer } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 /** The short form leaves the machine something for the other experiments. */
 const FLOOD_PER_SECOND = { full: 2_500, short: 800 }
@@ -20,21 +20,21 @@ const PAUSE_MS = 200
 export const experiment: Experiment = {
   id: 'F25',
   title: 'A flood of unknown keys from one address beside honest traffic from another',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 1_000)
-    const form = scene.full ? 'full' : 'short'
+    const form = environment.full ? 'full' : 'short'
     const limited = { MINTMARK_FAILURES_PER_MINUTE: `${LIMIT[form]}` }
-    const flooded = await scene.replica(postgres.applicationUrl(), limited)
-    const elsewhere = await scene.replica(postgres.applicationUrl())
+    const flooded = await environment.replica(postgres.applicationUrl(), limited)
+    const elsewhere = await environment.replica(postgres.applicationUrl())
     const secrets = keys.map(({ secret }) => secret)
-    const honest = scene.load(
+    const honest = environment.load(
       streams.known([flooded], secrets, { perSecond: HONEST_PER_SECOND, connections: 50 }),
     )
     await sleep(1_000)
     const usual = await trafficOf(postgres, 3_000)
-    const flood = scene.load(
+    const flood = environment.load(
       streams.unknown([flooded], {
         perSecond: FLOOD_PER_SECOND[form],
         connections: 32,
@@ -44,9 +44,9 @@ export const experiment: Experiment = {
     )
     const from = now()
     const fresh: Answer[] = []
-    const counted = trafficOf(postgres, scene.outageMs)
+    const counted = trafficOf(postgres, environment.outageMs)
     const works = () => fresh.filter(({ status }) => status === 200).length
-    while (now() - from < scene.outageMs || (works() < FRESH && now() - from < PATIENCE_MS)) {
+    while (now() - from < environment.outageMs || (works() < FRESH && now() - from < PATIENCE_MS)) {
       const made = await elsewhere.change(`/tenants/${TENANT}/keys`, {})
       fresh.push(await flooded.exchange(made.body.secret))
       await sleep(PAUSE_MS)
@@ -55,7 +55,7 @@ export const experiment: Experiment = {
     const to = now()
     const strangers = (await flood.stop())('unknown')
     const known = (await honest.stop())('known').between(from, to)
-    const seconds = scene.outageMs / 1000
+    const seconds = environment.outageMs / 1000
     report.measurement('unknown keys answered a second', strangers.count / ((to - from) / 1000), {
       atLeast: FLOOD_PER_SECOND[form] * 0.8,
     })

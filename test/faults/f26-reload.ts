@@ -1,27 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
-import { type Experiment, now, PATIENCE_MS } from './scene/environment.ts'
-import { addStrangersKeys, fillKeys } from './scene/known-keys.ts'
-import { Samples, streams } from './scene/load.ts'
-import { reportExchanges } from './scene/outage.ts'
-import { WHY } from './scene/report.ts'
+import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
+import { addStrangersKeys, fillKeys } from './environment/known-keys.ts'
+import { Samples, streams } from './environment/load.ts'
+import { reportExchanges } from './environment/outage.ts'
+import { WHY } from './environment/report.ts'
 
 /** The position is lost, so the whole directory is read anew, while exchanges go on. */
 export const experiment: Experiment = {
   id: 'F26',
   title: 'A full reload under load',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const known = await fillKeys(postgres, 1_000)
-    const strangers = scene.full ? 249_000 : 19_000
+    const strangers = environment.full ? 249_000 : 19_000
     await addStrangersKeys(postgres, strangers)
-    const replica = await scene.replica(postgres.applicationUrl())
-    const load = scene.load(
+    const replica = await environment.replica(postgres.applicationUrl())
+    const load = environment.load(
       streams.known(
         [replica],
         known.map(({ secret }) => secret),
-        { perSecond: scene.rate(500), connections: 50 },
+        { perSecond: environment.rate(500), connections: 50 },
       ),
     )
     await sleep(2_000)

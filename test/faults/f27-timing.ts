@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import type { Experiment } from './scene/environment.ts'
-import { fillKeys, type Key } from './scene/known-keys.ts'
-import type { Postgres } from './scene/postgres.ts'
-import { type Answer, nobodysKey, type Replica } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
-import { cropped, mannWhitney, median, welch } from './scene/statistics.ts'
+import type { Experiment } from './environment/environment.ts'
+import { fillKeys, type Key } from './environment/known-keys.ts'
+import type { Postgres } from './environment/postgres.ts'
+import { type Answer, nobodysKey, type Replica } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
+import { cropped, mannWhitney, median, welch } from './environment/statistics.ts'
 
 /** Longer than the shortest time between two lookups, which would otherwise be measured along. */
 const PAUSE_MS = 22
@@ -17,14 +17,14 @@ const TELLING = 4.5
 export const experiment: Experiment = {
   id: 'F27',
   title: 'AuditedRefusals told apart by time or form',
-  run: async scene => {
-    const { report } = scene
-    const rounds = scene.full ? 800 : 150
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const rounds = environment.full ? 800 : 150
+    const postgres = await environment.postgres()
     const keys = await fillKeys(postgres, 10 + 2 * rounds)
     const [revoked, expired] = [keys.splice(0, rounds), keys.splice(0, rounds)]
     await end(postgres, revoked, expired)
-    const replica = await scene.replica(postgres.applicationUrl())
+    const replica = await environment.replica(postgres.applicationUrl())
     const kinds = kindsOf(keys, revoked, expired)
     const took = new Map([...kinds.keys()].map(kind => [kind, [] as number[]]))
     const forms = new Set<string>()

@@ -5,10 +5,10 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
-import type { Experiment } from './scene/environment.ts'
-import type { Postgres } from './scene/postgres.ts'
-import { ADMIN_HEADERS } from './scene/replica.ts'
-import { WHY } from './scene/report.ts'
+import type { Experiment } from './environment/environment.ts'
+import type { Postgres } from './environment/postgres.ts'
+import { ADMIN_HEADERS } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
 
 const WRITES = 200
 const WORKERS = 4
@@ -28,12 +28,12 @@ interface Written {
 export const experiment: Experiment = {
   id: 'F28',
   title: 'kill -9 of Postgres during keyed writes',
-  run: async scene => {
-    const { report } = scene
-    const postgres = await scene.postgres()
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
     const proxy = await TcpProxy.before(postgres.applicationUrl())
-    scene.onEnd(() => proxy.close())
-    const { urls } = await scene.replica(proxy.url)
+    environment.onEnd(() => proxy.close())
+    const { urls } = await environment.replica(proxy.url)
     const written: Written = { acknowledged: new Map(), attempts: 0, unknown: 0 }
     await write(urls.admin, '/tenants', { id: 'acme' }, 'tenant', written)
     const [kills] = await Promise.all([

@@ -1,7 +1,7 @@
 import { availableParallelism, loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Experiment, Scene } from './scene/environment.ts'
-import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './scene/report.ts'
+import { Environment, type Experiment } from './environment/environment.ts'
+import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './environment/report.ts'
 
 /**
  * faults/ breaks what Mintmark depends on, under load, and checks what it finds:
@@ -12,8 +12,8 @@ import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './scene
  *   npm run faults -- --strict      measurements count too, one at a time: for a machine that does nothing else
  *   npm run faults -- --checks      ends with the table of all checks for docs/faults.md
  *
- * Each experiment has a file of its own here and a Postgres of its own; scene/ has what they share. Ends with
- * "N passed, N failed", which counts invariants (scene/report.ts), and status 1 when one of them does not hold.
+ * Each experiment has a file of its own here and a Postgres of its own; environment/ has what they share. Ends with
+ * "N passed, N failed", which counts invariants (environment/report.ts), and status 1 when one of them does not hold.
  */
 const FILES = [
   'f01-kill',
@@ -49,11 +49,11 @@ const strangers = [...wanted].filter(id => !experiments.some(experiment => exper
 if (strangers.length > 0)
   throw new Error(`unknown: ${strangers.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
-const open = new Set<Scene>()
+const open = new Set<Environment>()
 const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
 const closeAll = () => {
   waiting.length = 0
-  return Promise.all([...open].map(scene => scene.close()))
+  return Promise.all([...open].map(environment => environment.close()))
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void closeAll().then(() => process.kill(process.pid, signal)))
@@ -85,7 +85,7 @@ if (full) {
   console.log(`\n| experiment | figure | measured | bound |\n|---|---|---|---|\n${rows.join('\n')}`)
 }
 console.log(`\n${counted.length - failed} passed, ${failed} failed`)
-// What a scene left open does not keep the process.
+// What a environment left open does not keep the process.
 process.exit(failed > 0 ? 1 : 0)
 
 async function conduct(experiment: Experiment): Promise<void> {
@@ -93,19 +93,19 @@ async function conduct(experiment: Experiment): Promise<void> {
   const lacks = experiment.lacks?.()
   if (lacks && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')
     return console.log(`\n${id} ${title}: skipped, ${lacks}`)
-  const scene = new Scene({ full })
-  open.add(scene)
+  const environment = new Environment({ full })
+  open.add(environment)
   const begun = performance.now()
   try {
-    await experiment.run(scene)
+    await experiment.run(environment)
   } catch (error) {
     console.error(`${id}:`, error)
-    scene.report.holds('it could be carried out', false, WHY.carriedOut)
+    environment.report.holds('it could be carried out', false, WHY.carriedOut)
   } finally {
-    await scene.close()
-    open.delete(scene)
+    await environment.close()
+    open.delete(environment)
   }
-  const { figures } = scene.report
+  const { figures } = environment.report
   found.set(id, figures)
   const seconds = ((performance.now() - begun) / 1000).toFixed(0)
   console.log(`\n${id} ${title} (${seconds} s)\n${asLines(figures, strict)}`)

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import type { Scene } from '../faults/scene/environment.ts'
-import { ADMIN_HEADERS } from '../faults/scene/replica.ts'
+import type { Environment } from '../faults/environment/environment.ts'
+import { ADMIN_HEADERS } from '../faults/environment/replica.ts'
 
 /** An installation that the examples of docs/openapi.json hold for, and where it is. */
 export interface Installation {
@@ -15,9 +15,9 @@ export interface Installation {
 const DOCUMENT = new URL('../../docs/openapi.json', import.meta.url)
 
 /** Postgres and one process of the service, with something of everything. `folder` gets the document. */
-export async function installation(scene: Scene, folder: string): Promise<Installation> {
-  const postgres = await scene.postgres()
-  const replica = await scene.replica(postgres.applicationUrl(), {
+export async function installation(environment: Environment, folder: string): Promise<Installation> {
+  const postgres = await environment.postgres()
+  const replica = await environment.replica(postgres.applicationUrl(), {
     MINTMARK_ADMIN_FAILURES_PER_MINUTE: '1000000',
   })
   const ids = new Map<string, string>()

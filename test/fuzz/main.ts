@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Scene } from '../faults/scene/environment.ts'
+import { Environment } from '../faults/environment/environment.ts'
 import { installation } from './installation.ts'
 import { type Events, verdict } from './verdict.ts'
 
@@ -32,10 +32,10 @@ const CHECKS = [
 const words = process.argv.slice(2)
 const given = (option: string, otherwise: number) =>
   words.includes(option) ? Number(words[words.indexOf(option) + 1]) : otherwise
-const scene = new Scene({ full: false })
+const environment = new Environment({ full: false })
 const folder = await mkdtemp(join(tmpdir(), 'mintmark-fuzz-'))
 try {
-  const place = await installation(scene, folder)
+  const place = await installation(environment, folder)
   const events = await schemathesis([
     'run',
     place.documentFile,
@@ -54,7 +54,7 @@ try {
   console.log(`\n${passed} passed, ${failed} failed`)
   process.exitCode = failed > 0 ? 1 : 0
 } finally {
-  await scene.close()
+  await environment.close()
   await rm(folder, { recursive: true, force: true })
 }
 
@@ -72,7 +72,7 @@ async function schemathesis(options: string[]): Promise<Events> {
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   )
-  scene.onEnd(() => child.kill())
+  environment.onEnd(() => child.kill())
   await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve)).catch(error => {
     throw new Error('there is no schemathesis: run `bash scripts/install-test-tools.sh`', { cause: error })
   })

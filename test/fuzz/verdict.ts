@@ -1,4 +1,4 @@
-import { asLines, Report } from '../faults/scene/report.ts'
+import { asLines, Report } from '../faults/environment/report.ts'
 
 /** Of all answers, the part that may be 503 before the rest shows nothing. */
 const MOST_LATE = 0.1

@@ -1,5 +1,5 @@
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
-import { type Answer, type Sent, send } from '../gateways/client.ts'
+import { type Answer, type Sent, send } from '../gateway-configs/client.ts'
 import type { TestService } from '../support/test-service.ts'
 
 /** Calls /check as a gateway does. `path` is what the gateway appends to /check. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { chat, type Sent } from '../gateways/client.ts'
-import { READABLE_BODIES, REFUSED_BODIES } from '../gateways/entitlement-cases.ts'
+import { chat, type Sent } from '../gateway-configs/client.ts'
+import { READABLE_BODIES, REFUSED_BODIES } from '../gateway-configs/entitlement-cases.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { ask, bearer, deniedAs, tokenFor } from './check-client.ts'

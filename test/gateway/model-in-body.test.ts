@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readModel } from '../../src/gateway/model-in-body.ts'
-import { anyBody, modelOf } from '../gateways/any-body.ts'
+import { anyBody, modelOf } from '../gateway-configs/any-body.ts'
 
 const read = (text: string) => readModel(Buffer.from(text), true).model
 

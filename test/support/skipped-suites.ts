@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { lacksPython } from '../clients/python.ts'
-import { noEnvoy } from '../gateways/envoy.ts'
-import { isAbsent } from '../gateways/program.ts'
+import { noEnvoy } from '../gateway-configs/envoy.ts'
+import { isAbsent } from '../gateway-configs/program.ts'
 import { lacksPrometheus } from '../observability/prometheus.ts'
 import { lacksPgBouncer } from './pgbouncer.ts'
 

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { BUSY } from '../support/until.ts'
 import { chat, send } from './client.ts'
-import { GATEWAYS, type Scene, startScene } from './environment.ts'
+import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
-let scene: Scene
+let environment: Environment
 beforeAll(async () => {
-  if (!noEnvoy) scene = await startScene()
+  if (!noEnvoy) environment = await startEnvironment()
 })
-afterAll(() => scene?.stop())
-beforeEach(() => scene?.upstream.forget())
+afterAll(() => environment?.stop())
+beforeEach(() => environment?.upstream.forget())
 
 describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
-  const gateway = () => scene.gateways[name].url
+  const gateway = () => environment.gateways[name].url
 
   it.each([
     ['acme', 'premium', '-10', 'acme-sql acme-chat'],
@@ -21,8 +21,8 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
   ] as const)(
     'and says that it is %s: tier %s, priority %s, adapters %s',
     async (tenant, tier, priority, adapters) => {
-      expect(await send(gateway(), { token: scene.tokens[tenant] })).toMatchObject({ status: 200 })
-      const { headers } = scene.upstream.theRequest()
+      expect(await send(gateway(), { token: environment.tokens[tenant] })).toMatchObject({ status: 200 })
+      const { headers } = environment.upstream.theRequest()
       expect(headers).toMatchObject({
         'x-tenant-id': tenant,
         user: tenant,
@@ -35,14 +35,14 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
         'x-lora-adapters': adapters,
         'x-gateway-model-name': 'llama-3-8b',
       })
-      expect(scene.upstream.theRequest().priority).toBe(Number(priority))
+      expect(environment.upstream.theRequest().priority).toBe(Number(priority))
     },
   )
 
   it('and does not hand it to the engine', async () => {
-    await send(gateway(), { token: scene.tokens.acme })
-    expect(scene.upstream.theRequest().headers.authorization).toBeUndefined()
-    expect(JSON.stringify(scene.upstream.theRequest())).not.toContain(scene.tokens.acme)
+    await send(gateway(), { token: environment.tokens.acme })
+    expect(environment.upstream.theRequest().headers.authorization).toBeUndefined()
+    expect(JSON.stringify(environment.upstream.theRequest())).not.toContain(environment.tokens.acme)
   })
 
   it.each([
@@ -53,16 +53,16 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
     ['GET', '/v1/models'],
   ])('on %s %s, with the body untouched', async (method, path) => {
     const body = method === 'POST' ? ` ${chat('llama-3-8b', { note: 'ü 😀 \u0007' })}\n` : ''
-    expect(await send(gateway(), { token: scene.tokens.acme, method, path, body })).toMatchObject({
+    expect(await send(gateway(), { token: environment.tokens.acme, method, path, body })).toMatchObject({
       status: 200,
     })
-    expect(scene.upstream.theRequest()).toMatchObject({ method, path, body })
+    expect(environment.upstream.theRequest()).toMatchObject({ method, path, body })
   })
 
   it('and passes a stream on as it comes', async () => {
     const response = await fetch(`${gateway()}/v1/chat/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${scene.tokens.acme}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${environment.tokens.acme}`, 'content-type': 'application/json' },
       body: chat('llama-3-8b', { stream: true }),
     })
     const arrivals: number[] = []
@@ -76,8 +76,8 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a token of ours', name => {
   ])('with %s: %i bytes, %i', async (_, length, status) => {
     const body = chat('llama-3-8b', { image: 'A'.repeat(length) })
     const began = Date.now()
-    expect(await send(gateway(), { token: scene.tokens.acme, body })).toMatchObject({ status })
+    expect(await send(gateway(), { token: environment.tokens.acme, body })).toMatchObject({ status })
     expect(Date.now() - began).toBeLessThan(2000 * BUSY)
-    expect(scene.upstream.requests).toHaveLength(status === 200 ? 1 : 0)
+    expect(environment.upstream.requests).toHaveLength(status === 200 ? 1 : 0)
   })
 })

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { chat, send } from './client.ts'
-import { GATEWAYS, type Scene, startScene } from './environment.ts'
+import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
-let scene: Scene
+let environment: Environment
 beforeAll(async () => {
-  if (!noEnvoy) scene = await startScene()
+  if (!noEnvoy) environment = await startEnvironment()
 })
-afterAll(() => scene?.stop())
-beforeEach(() => scene?.upstream.forget())
+afterAll(() => environment?.stop())
+beforeEach(() => environment?.upstream.forget())
 
 const JUMPS = [-999, '-999', 0, null, -1e9, [-999]]
 
@@ -23,13 +23,13 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('behind %s', name => {
         ['globex', 10],
       ] as const) {
         for (const jump of JUMPS) {
-          scene.upstream.forget()
-          await send(scene.gateways[name].url, {
-            token: scene.tokens[tenant],
+          environment.upstream.forget()
+          await send(environment.gateways[name].url, {
+            token: environment.tokens[tenant],
             path,
             body: chat('llama-3-8b', { priority: jump }),
           })
-          expect(scene.upstream.theRequest().priority).toBe(priority)
+          expect(environment.upstream.theRequest().priority).toBe(priority)
         }
       }
     },
@@ -39,18 +39,20 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('behind %s', name => {
     'a body priority is refused on $path, where no header beats it',
     async ({ path }) => {
       for (const priority of JUMPS) {
-        const answer = await send(scene.gateways[name].url, {
-          token: scene.tokens.globex,
+        const answer = await send(environment.gateways[name].url, {
+          token: environment.tokens.globex,
           path,
           body: chat('llama-3-8b', { priority }),
         })
         expect(answer.status).toBe(400)
       }
-      expect(scene.upstream.requests).toHaveLength(0)
-      expect(await send(scene.gateways[name].url, { token: scene.tokens.globex, path })).toMatchObject({
+      expect(environment.upstream.requests).toHaveLength(0)
+      expect(
+        await send(environment.gateways[name].url, { token: environment.tokens.globex, path }),
+      ).toMatchObject({
         status: 200,
       })
-      expect(scene.upstream.theRequest().priority).toBe(0)
+      expect(environment.upstream.theRequest().priority).toBe(0)
     },
   )
 })

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
-import type { Scene } from './environment.ts'
+import type { Environment } from './environment.ts'
 import type { Postgres } from './postgres.ts'
 
 /** A Postgres with two ways to it, the second of which can be cut without a word. */
@@ -17,18 +17,18 @@ export interface Partitionable {
 }
 
 /** In a network namespace of its own, behind DROP; where that cannot be had, behind a proxy that falls silent. */
-export async function partitionable(scene: Scene): Promise<Partitionable> {
+export async function partitionable(environment: Environment): Promise<Partitionable> {
   let namespace: Namespace
   try {
     namespace = new Namespace()
-    scene.onEnd(() => namespace.remove())
+    environment.onEnd(() => namespace.remove())
     namespace.connect()
   } catch (error) {
     const why = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error)
-    return behindProxy(scene, `a proxy that falls silent (no network namespace: ${why})`)
+    return behindProxy(environment, `a proxy that falls silent (no network namespace: ${why})`)
   }
   const { name, hosts } = namespace
-  const postgres = await scene.postgres({ namespace: name, hosts })
+  const postgres = await environment.postgres({ namespace: name, hosts })
   return {
     postgres,
     near: postgres.applicationUrl(hosts[0]),
@@ -39,11 +39,11 @@ export async function partitionable(scene: Scene): Promise<Partitionable> {
   }
 }
 
-async function behindProxy(scene: Scene, how: string): Promise<Partitionable> {
-  const postgres = await scene.postgres()
+async function behindProxy(environment: Environment, how: string): Promise<Partitionable> {
+  const postgres = await environment.postgres()
   const near = postgres.applicationUrl()
   const proxy = await TcpProxy.before(near)
-  scene.onEnd(() => proxy.become('none').then(() => proxy.close()))
+  environment.onEnd(() => proxy.become('none').then(() => proxy.close()))
   return {
     postgres,
     near,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { startProcess } from '../support/service-process.ts'
-import { TcpProxy } from '../support/tcp-proxy.ts'
-import { createTestDatabase } from '../support/test-database.ts'
-import { request, testEnvironment } from '../support/test-service.ts'
-import { timed, until } from '../support/until.ts'
+import { startProcess } from '../../support/service-process.ts'
+import { TcpProxy } from '../../support/tcp-proxy.ts'
+import { createTestDatabase } from '../../support/test-database.ts'
+import { request, testEnvironment } from '../../support/test-service.ts'
+import { timed, until } from '../../support/until.ts'
 import { FULL, PATIENCE_MS, showMeasurement, storedKeys } from './replica-set.ts'
 
 const ROUNDS = FULL ? 5 : 1

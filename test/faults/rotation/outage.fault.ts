@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { until } from '../support/until.ts'
+import { until } from '../../support/until.ts'
 import { type Issued, type Load, startLoad } from './load.ts'
 import {
   PATIENCE_MS,

@@ -50,22 +50,22 @@ const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 
 
 /** Every guarantee that a gateway in front of the engine gives, shown on the real binary with the file from deploy/. */
 export function checkContract(name: string, expected: Expected): void {
-  let scene: CheckEnvironment
+  let environment: CheckEnvironment
   beforeAll(async () => {
-    if (!expected.absent) scene = await startCheckEnvironment(expected.start, expected.env)
+    if (!expected.absent) environment = await startCheckEnvironment(expected.start, expected.env)
   })
-  afterAll(() => scene?.stop())
-  beforeEach(() => scene?.upstream.forget())
+  afterAll(() => environment?.stop())
+  beforeEach(() => environment?.upstream.forget())
 
   const { unauthorized = 401, passesOn = 'x-harmless' } = expected
   const show = (credential: string | undefined, sent: Sent = {}) =>
-    send(scene.gateway.url, { token: credential, ...sent })
-  const acme = (kind: 'key' | 'token') => (kind === 'key' ? scene.acme.secret : scene.acme.token)
+    send(environment.gateway.url, { token: credential, ...sent })
+  const acme = (kind: 'key' | 'token') => (kind === 'key' ? environment.acme.secret : environment.acme.token)
   const set = expected.entitles === true ? { ...ACME_HEADERS, [MODEL_HEADER]: 'llama-3-8b' } : ACME_HEADERS
   const allowed = [...CLIENTS, passesOn, ...expected.passedOn]
 
   function expectOnlyOurs(): void {
-    const request = scene.upstream.theRequest()
+    const request = environment.upstream.theRequest()
     const text = JSON.stringify(request)
     expect(text).not.toContain(MARK)
     expect(text).not.toMatch(/mmk_|eyJ/)
@@ -77,7 +77,7 @@ export function checkContract(name: string, expected: Expected): void {
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {
     it.each(NAMES)('takes %s from the gateway only', async forged => {
       for (const [how, spelled] of SPELLINGS) {
-        scene.upstream.forget()
+        environment.upstream.forget()
         expect((await show(acme(kind), { headers: spelled(forged) })).status, how).toBe(200)
         expectOnlyOurs()
       }
@@ -85,22 +85,26 @@ export function checkContract(name: string, expected: Expected): void {
 
     it('lets another header of the client pass, so that this test can see', async () => {
       await show(acme(kind), { headers: [[passesOn, MARK]] })
-      expect(scene.upstream.theRequest().headers[passesOn]).toBe(MARK)
+      expect(environment.upstream.theRequest().headers[passesOn]).toBe(MARK)
     })
 
     it('hands over what it set when Connection asks to drop it', async () => {
       const headers: [string, string][] = [['Connection', 'close, x-vllm-priority, x-tenant-id']]
       await show(acme(kind), { headers })
-      for (const { headers } of scene.upstream.requests) expect(headers).toMatchObject(set)
+      for (const { headers } of environment.upstream.requests) expect(headers).toMatchObject(set)
     })
 
     it('serves the unmodified openai client, streaming too', async () => {
-      const client = new OpenAI({ apiKey: acme(kind), baseURL: `${scene.gateway.url}/v1`, maxRetries: 0 })
+      const client = new OpenAI({
+        apiKey: acme(kind),
+        baseURL: `${environment.gateway.url}/v1`,
+        maxRetries: 0,
+      })
       const asked = { model: 'llama-3-8b', messages: [{ role: 'user' as const, content: 'Hello' }] }
       await client.chat.completions.create(asked)
-      expect(scene.upstream.theRequest().headers['x-tenant-id']).toBe('acme')
-      expect(JSON.stringify(scene.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)
-      scene.upstream.forget()
+      expect(environment.upstream.theRequest().headers['x-tenant-id']).toBe('acme')
+      expect(JSON.stringify(environment.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)
+      environment.upstream.forget()
       const chunks: unknown[] = []
       for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
         chunks.push(chunk)
@@ -108,10 +112,14 @@ export function checkContract(name: string, expected: Expected): void {
     })
 
     it('lists what the caller may use, and not what the engine has', async () => {
-      const client = new OpenAI({ apiKey: acme(kind), baseURL: `${scene.gateway.url}/v1`, maxRetries: 0 })
+      const client = new OpenAI({
+        apiKey: acme(kind),
+        baseURL: `${environment.gateway.url}/v1`,
+        maxRetries: 0,
+      })
       const ids = (await client.models.list()).data.map(({ id }) => id)
       expect(ids).toEqual(['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
-      expect(scene.upstream.requests).toHaveLength(0)
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it.each(CLOSED_ROUTES)('keeps closed %s %s', async (method, path) => {
@@ -122,24 +130,24 @@ export function checkContract(name: string, expected: Expected): void {
         // What is normalized before it is compared reaches the engine in that form, or not at all.
         // Go's server answers OPTIONS * itself.
         if (status === 200 && path !== '*')
-          expect(MODEL_ROUTES.map(route => route.path)).toContain(scene.upstream.theRequest().path)
-        else expect(scene.upstream.requests).toHaveLength(0)
+          expect(MODEL_ROUTES.map(route => route.path)).toContain(environment.upstream.theRequest().path)
+        else expect(environment.upstream.requests).toHaveLength(0)
         if (credential === undefined && path !== '*') expect(status).not.toBe(200)
-        expect(scene.upstream.malformed).toEqual([])
-        scene.upstream.forget()
+        expect(environment.upstream.malformed).toEqual([])
+        environment.upstream.forget()
       }
     })
 
     it.each(CLOSED_REQUESTS)('refuses %s', async (_, line, header) => {
       const head = `${line}\r\nHost: inference.example.com\r\n${header}Authorization: Bearer ${acme(kind)}\r\n`
       const { status } = await rawHttp(
-        scene.gateway.url,
+        environment.gateway.url,
         `${head}Content-Length: 0\r\nConnection: close\r\n\r\n`,
       )
       // An offer to upgrade may be passed over: the list of models is then no websocket.
       const passedOver = /^upgrade/i.test(header) && (line.startsWith('GET') || !expected.entitles)
       if (!passedOver) expect(status).toBeGreaterThanOrEqual(400)
-      const reached = scene.upstream.requests
+      const reached = environment.upstream.requests
       if (!passedOver) expect(reached).toHaveLength(0)
       for (const { headers, path } of reached) {
         expect(headers.upgrade).toBeUndefined()
@@ -150,8 +158,8 @@ export function checkContract(name: string, expected: Expected): void {
     it('hands on no request that is hidden in another, and no two readings of one', async () => {
       const authorization = `Bearer ${acme(kind)}`
       const bytes = SMUGGLING.map(([, of]) => of(authorization, chat('llama-3-8b')))
-      await Promise.all(bytes.map(each => rawHttp(scene.gateway.url, each)))
-      for (const { path, headers, rawHeaders } of scene.upstream.requests) {
+      await Promise.all(bytes.map(each => rawHttp(environment.gateway.url, each)))
+      for (const { path, headers, rawHeaders } of environment.upstream.requests) {
         expect(path).toBe('/v1/chat/completions')
         expect(headers['x-tenant-id']).toBe('acme')
         expect(JSON.stringify(rawHeaders)).not.toMatch(/mmk_|eyJ/)
@@ -163,9 +171,9 @@ export function checkContract(name: string, expected: Expected): void {
       async () => {
         for (const model of ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
           for (const { path } of MODEL_ROUTES) {
-            scene.upstream.forget()
+            environment.upstream.forget()
             expect((await show(acme(kind), { path, body: chat(model) })).status).toBe(200)
-            expect(scene.upstream.theRequest()).toMatchObject({
+            expect(environment.upstream.theRequest()).toMatchObject({
               path,
               body: chat(model),
               headers: expected.entitles === true ? { [MODEL_HEADER]: model } : {},
@@ -175,7 +183,7 @@ export function checkContract(name: string, expected: Expected): void {
     )
     it.runIf(expected.entitles !== false).each(READABLE_BODIES)('reads %s', async (_, body) => {
       expect((await show(acme(kind), { body })).status).toBe(200)
-      expect(scene.upstream.theRequest().body).toBe(body)
+      expect(environment.upstream.theRequest().body).toBe(body)
     })
     it.runIf(expected.entitles !== false).each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
       const answer = await show(acme(kind), sent).catch(error => {
@@ -184,18 +192,18 @@ export function checkContract(name: string, expected: Expected): void {
       })
       const refusal = expected.entitles === 'by asking' && status !== 413 ? 403 : status
       if (answer) expect(answer.status).toBe(refusal)
-      expect(scene.upstream.requests).toHaveLength(0)
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it('never admits for one tenant what it admitted for another, or for one model what it did for another', async () => {
-      const globex = await scene.holder({ adapters: ['globex-sql'] })
+      const globex = await environment.holder({ adapters: ['globex-sql'] })
       const theirs = kind === 'key' ? globex.secret : globex.token
       const model = (text: string) => ({ body: chat(text) })
       for (let round = 0; round < 3; round++) {
         expect((await show(acme(kind), model('acme-sql'))).status).toBe(200)
-        expect(scene.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe('acme')
+        expect(environment.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe('acme')
         expect((await show(theirs, model('globex-sql'))).status).toBe(200)
-        expect(scene.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe(globex.tenantId)
+        expect(environment.upstream.requests.at(-1)?.headers['x-tenant-id']).toBe(globex.tenantId)
         if (!expected.entitles) continue
         expect((await show(acme(kind), model('globex-sql'))).status).toBe(403)
         expect((await show(theirs, model('acme-sql'))).status).toBe(403)
@@ -213,46 +221,56 @@ export function checkContract(name: string, expected: Expected): void {
     ['a revoked key', unauthorized, () => after(({ keyId }) => `/keys/${keyId}/revoke`)],
     ['a disabled key', 403, () => after(({ keyId }) => `/keys/${keyId}/disable`)],
     ["a suspended tenant's key", 403, () => after(({ tenantId }) => `/tenants/${tenantId}/suspend`)],
-    ['a key without the audience', 403, async () => (await scene.holder({ audiences: ['billing'] })).secret],
+    [
+      'a key without the audience',
+      403,
+      async () => (await environment.holder({ audiences: ['billing'] })).secret,
+    ],
   ]
   async function after(path: (holder: { keyId: string; tenantId: string }) => string): Promise<string> {
-    const fresh = await scene.holder()
-    await scene.mintmark.admin('POST', path(fresh))
+    const fresh = await environment.holder()
+    await environment.mintmark.admin('POST', path(fresh))
     return fresh.secret
   }
 
   const refusedCredentials: [what: string, sent: () => Promise<Sent> | Sent][] = [
     ['no credential', () => ({})],
     ['an empty one', () => ({ headers: [['Authorization', '']] })],
-    ['Basic', () => ({ headers: [['Authorization', `Basic ${btoa(scene.acme.secret)}`]] })],
-    ['a key in the query', () => ({ path: `/v1/chat/completions?api_key=${scene.acme.secret}` })],
-    ['a token in the query', () => ({ path: `/v1/chat/completions?access_token=${scene.acme.token}` })],
-    ['a token in x-api-key', () => ({ headers: [['x-api-key', scene.acme.token]] })],
+    ['Basic', () => ({ headers: [['Authorization', `Basic ${btoa(environment.acme.secret)}`]] })],
+    ['a key in the query', () => ({ path: `/v1/chat/completions?api_key=${environment.acme.secret}` })],
+    ['a token in the query', () => ({ path: `/v1/chat/completions?access_token=${environment.acme.token}` })],
+    ['a token in x-api-key', () => ({ headers: [['x-api-key', environment.acme.token]] })],
     [
       'a token and a key in one header',
-      () => authorization(`Bearer ${scene.acme.token},Bearer ${scene.acme.secret}`),
+      () => authorization(`Bearer ${environment.acme.token},Bearer ${environment.acme.secret}`),
     ],
     [
       'a token and a key in two',
-      () => authorization(`Bearer ${scene.acme.token}`, `Bearer ${scene.acme.secret}`),
+      () => authorization(`Bearer ${environment.acme.token}`, `Bearer ${environment.acme.secret}`),
     ],
-    ['the same key twice', () => authorization(`Bearer ${scene.acme.secret}`, `Bearer ${scene.acme.secret}`)],
-    ['the same token twice', () => authorization(`Bearer ${scene.acme.token}`, `Bearer ${scene.acme.token}`)],
+    [
+      'the same key twice',
+      () => authorization(`Bearer ${environment.acme.secret}`, `Bearer ${environment.acme.secret}`),
+    ],
+    [
+      'the same token twice',
+      () => authorization(`Bearer ${environment.acme.token}`, `Bearer ${environment.acme.token}`),
+    ],
     [
       'a token with its signature cut off',
-      () => authorization(`Bearer ${scene.acme.token.replace(/[^.]+$/, '')}`),
+      () => authorization(`Bearer ${environment.acme.token.replace(/[^.]+$/, '')}`),
     ],
-    ['a token with its payload changed', () => authorization(`Bearer ${tampered(scene.acme.token)}`)],
-    ['an unsigned token', () => authorization(`Bearer ${unsigned(scene.acme.token)}`)],
+    ['a token with its payload changed', () => authorization(`Bearer ${tampered(environment.acme.token)}`)],
+    ['an unsigned token', () => authorization(`Bearer ${unsigned(environment.acme.token)}`)],
     ['a token for another audience', async () => authorization(`Bearer ${await foreignToken()}`)],
   ]
   const authorization = (...values: string[]): Sent => ({
     headers: values.map(value => ['Authorization', value]),
   })
   async function foreignToken(): Promise<string> {
-    const { body } = await scene.mintmark.token({
+    const { body } = await environment.mintmark.token({
       grant_type: 'client_credentials',
-      client_secret: scene.acme.secret,
+      client_secret: environment.acme.secret,
       audience: 'billing',
     })
     return body.access_token
@@ -261,12 +279,12 @@ export function checkContract(name: string, expected: Expected): void {
   describe.skipIf(expected.absent || withoutPython)(`${name} and OpenAI's client for Python`, () => {
     it('answers it unmodified, streams, lists models, and tells it what is wrong with a key', async () => {
       const credentials = expected.credentials.map(acme)
-      const baseURL = `${scene.gateway.url}/v1`
+      const baseURL = `${environment.gateway.url}/v1`
       const { result } = scenario('openai_key.py', 'ask', { baseURL, credentials })
       const models = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
       const served = { model: 'llama-3-8b', chunks: 2, models, refused: 'AuthenticationError' }
       expect(await result).toEqual(credentials.map(() => served))
-      expect(JSON.stringify(scene.upstream.requests)).not.toMatch(/mmk_|eyJ/)
+      expect(JSON.stringify(environment.upstream.requests)).not.toMatch(/mmk_|eyJ/)
     })
   })
 
@@ -279,24 +297,24 @@ export function checkContract(name: string, expected: Expected): void {
         code: expect.any(String),
       })
       if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/)
-      expect(scene.upstream.requests).toHaveLength(0)
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it.each(refusedCredentials)('%s', async (_, sent) => {
       const { status, text, headers } = await show(undefined, await sent())
       expect([400, 401, 403]).toContain(status)
       expect(`${JSON.stringify(headers)}${text}`).not.toMatch(/mmk_|eyJ/)
-      expect(scene.upstream.requests).toHaveLength(0)
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it.each(['x-api-key', 'api-key', 'X_Api_Key'])(
       'or removes a key in %s beside another credential',
       async header => {
         for (const kind of expected.credentials) {
-          scene.upstream.forget()
-          const { status } = await show(acme(kind), { headers: [[header, scene.acme.secret]] })
+          environment.upstream.forget()
+          const { status } = await show(acme(kind), { headers: [[header, environment.acme.secret]] })
           expect([200, 400, 401, 403]).toContain(status)
-          expect(JSON.stringify(scene.upstream.requests)).not.toContain('mmk_')
+          expect(JSON.stringify(environment.upstream.requests)).not.toContain('mmk_')
         }
       },
     )
@@ -304,30 +322,30 @@ export function checkContract(name: string, expected: Expected): void {
 
   describe.skipIf(expected.absent)(`${name}, once Mintmark is stopped`, () => {
     beforeAll(async () => {
-      await scene.mintmark.service.stop()
+      await environment.mintmark.service.stop()
     })
 
     it.runIf(expected.credentials.includes('key'))('answers keys 503 and lets none through', async () => {
       const fresh = formatCredential('mmk', randomId(systemRandom), systemRandom)
       await until(
         'an answer that was cached is over',
-        () => show(scene.acme.secret),
+        () => show(environment.acme.secret),
         ({ status }) => status === 503,
       )
-      scene.upstream.forget()
-      for (const secret of [scene.acme.secret, fresh, 'sk-1']) {
+      environment.upstream.forget()
+      for (const secret of [environment.acme.secret, fresh, 'sk-1']) {
         const answer = await show(secret)
         expect(answer.status).toBe(503)
         expect(JSON.parse(answer.text).error).toMatchObject({ type: 'server_error', code: 'unavailable' })
       }
-      expect(scene.upstream.requests).toHaveLength(0)
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it(`${expected.verifiesTokens ? 'goes on admitting' : 'lets through no'} tokens`, async () => {
-      const { status } = await show(scene.acme.token)
+      const { status } = await show(environment.acme.token)
       expect(status).toBe(expected.verifiesTokens ? 200 : 503)
       if (expected.verifiesTokens) expectOnlyOurs()
-      else expect(scene.upstream.requests).toHaveLength(0)
+      else expect(environment.upstream.requests).toHaveLength(0)
     })
   })
 }

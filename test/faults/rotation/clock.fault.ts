@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type ServiceProcess, startProcess } from '../support/service-process.ts'
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { request, testEnvironment } from '../support/test-service.ts'
-import { until } from '../support/until.ts'
+import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
+import { request, testEnvironment } from '../../support/test-service.ts'
+import { until } from '../../support/until.ts'
 import { storedKeys } from './replica-set.ts'
 
 /** Of Debian's package faketime (scripts/install-test-tools.sh). Only the process itself is told another time. */
@@ -95,9 +95,9 @@ describe.skipIf(missing)('a host clock that is', () => {
   ])(
     '%s: tokens have the time of the database, rotation refuses, an alarm says why',
     async (_, offset, words) => {
-      const scene = await start({ FAKETIME: offset })
-      await expectTimeOfTheDatabase(scene.exchange)
-      await expectNoRotation(scene, words)
+      const environment = await start({ FAKETIME: offset })
+      await expectTimeOfTheDatabase(environment.exchange)
+      await expectNoRotation(environment, words)
     },
   )
 
@@ -105,17 +105,17 @@ describe.skipIf(missing)('a host clock that is', () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-clock-'))
     const file = join(folder, 'faketime')
     await writeFile(file, '+0')
-    const scene = await start({ FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' })
-    await expectTimeOfTheDatabase(scene.exchange)
+    const environment = await start({ FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' })
+    await expectTimeOfTheDatabase(environment.exchange)
     await writeFile(file, '-3600s')
-    await until('it is seen', () => scene.service.output().includes('behind the database'))
-    await expectTimeOfTheDatabase(scene.exchange)
-    await expectNoRotation(scene, /the clock of this host is (3599|3600)[\d.]* s behind/)
+    await until('it is seen', () => environment.service.output().includes('behind the database'))
+    await expectTimeOfTheDatabase(environment.exchange)
+    await expectNoRotation(environment, /the clock of this host is (3599|3600)[\d.]* s behind/)
     await writeFile(file, '+0')
     await until('the standby has taken over', async () =>
       (await storedKeys(database)).some(key => key.state === 'retiring'),
     )
-    await until('the alarm is over', () => scene.service.logged('the alarm is over')[0])
+    await until('the alarm is over', () => environment.service.logged('the alarm is over')[0])
     await rm(folder, { recursive: true })
   })
 

@@ -1,8 +1,8 @@
-import { asLines, type Bound, Report } from '../faults/scene/report.ts'
-import { type ServiceProcess, startProcess } from '../support/service-process.ts'
-import { TcpProxy } from '../support/tcp-proxy.ts'
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { type JsonAnswer, request, testEnvironment } from '../support/test-service.ts'
+import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+import { TcpProxy } from '../../support/tcp-proxy.ts'
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
+import { type JsonAnswer, request, testEnvironment } from '../../support/test-service.ts'
+import { asLines, type Bound, Report } from '../environment/report.ts'
 
 /** The form of the run: short for every change, full for the proof. */
 export const FULL = process.env.ROTATION_FULL === '1'

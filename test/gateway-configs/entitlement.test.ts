@@ -3,21 +3,21 @@ import { MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
-import { GATEWAYS, type Scene, startScene, tokenOf } from './environment.ts'
+import { type Environment, GATEWAYS, startEnvironment, tokenOf } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
-let scene: Scene
+let environment: Environment
 let bare: string
 beforeAll(async () => {
   if (noEnvoy) return
-  scene = await startScene()
-  bare = await tokenOf(scene.mintmark, { id: 'bare', models: [] })
+  environment = await startEnvironment()
+  bare = await tokenOf(environment.mintmark, { id: 'bare', models: [] })
 })
-afterAll(() => scene?.stop())
-beforeEach(() => scene?.upstream.forget())
+afterAll(() => environment?.stop())
+beforeEach(() => environment?.upstream.forget())
 
 describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
-  const gateway = () => scene.gateways[name].url
+  const gateway = () => environment.gateways[name].url
 
   it.each([
     ['a base model', 'acme', 'llama-3-8b'],
@@ -28,17 +28,19 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     ['the one base model it was given', 'initech', 'llama-3-8b'],
   ] as const)('lets through %s', async (_, tenant, model) => {
     for (const { path } of MODEL_ROUTES) {
-      scene.upstream.forget()
-      expect(await send(gateway(), { token: scene.tokens[tenant], path, body: chat(model) })).toMatchObject({
+      environment.upstream.forget()
+      expect(
+        await send(gateway(), { token: environment.tokens[tenant], path, body: chat(model) }),
+      ).toMatchObject({
         status: 200,
       })
-      expect(scene.upstream.theRequest().headers[MODEL_HEADER]).toBe(model)
+      expect(environment.upstream.theRequest().headers[MODEL_HEADER]).toBe(model)
     }
   })
 
   it.each(READABLE_BODIES)('lets through %s', async (_, body) => {
-    expect(await send(gateway(), { token: scene.tokens.acme, body })).toMatchObject({ status: 200 })
-    expect(scene.upstream.theRequest().body).toBe(body)
+    expect(await send(gateway(), { token: environment.tokens.acme, body })).toMatchObject({ status: 200 })
+    expect(environment.upstream.theRequest().body).toBe(body)
   })
 
   it('lets through an offer of HTTP/2, as Java clients make it', async () => {
@@ -47,23 +49,25 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
       ['Upgrade', 'h2c'],
       ['HTTP2-Settings', 'AAMAAABkAAQAAP__'],
     ]
-    expect(await send(gateway(), { token: scene.tokens.acme, headers })).toMatchObject({ status: 200 })
+    expect(await send(gateway(), { token: environment.tokens.acme, headers })).toMatchObject({ status: 200 })
   })
 
   it('lets through a charset of UTF-8', async () => {
     const contentType = 'Application/JSON; Charset="UTF-8"'
-    expect(await send(gateway(), { token: scene.tokens.acme, contentType })).toMatchObject({ status: 200 })
+    expect(await send(gateway(), { token: environment.tokens.acme, contentType })).toMatchObject({
+      status: 200,
+    })
   })
 
   it.each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
-    const answer = await send(gateway(), { token: scene.tokens.acme, ...sent })
+    const answer = await send(gateway(), { token: environment.tokens.acme, ...sent })
     expect(answer.status).toBe(status)
-    expect(scene.upstream.requests).toHaveLength(0)
+    expect(environment.upstream.requests).toHaveLength(0)
   })
 
   it('refuses a base model that the tenant does not have, and every model to a tenant that has none', async () => {
     const mistral = chat('mistralai/Mistral-7B')
-    expect(await send(gateway(), { token: scene.tokens.initech, body: mistral })).toMatchObject({
+    expect(await send(gateway(), { token: environment.tokens.initech, body: mistral })).toMatchObject({
       status: 403,
     })
     for (const model of ['llama-3-8b', 'acme-sql', 'none']) {
@@ -72,14 +76,14 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     expect(await send(gateway(), { token: bare, method: 'GET', path: '/v1/models' })).toMatchObject({
       status: 200,
     })
-    expect(scene.upstream.requests).toHaveLength(1)
+    expect(environment.upstream.requests).toHaveLength(1)
   })
 
   it.each(['x-llm-d-model-name-rewrite', 'x-gateway-model-name-rewrite', 'X_Gateway_Model_Name_Rewrite'])(
     'removes %s, which would change the model after the check',
     async header => {
-      await send(gateway(), { token: scene.tokens.acme, headers: [[header, 'globex-sql']] })
-      expect(JSON.stringify(scene.upstream.theRequest())).not.toContain('globex-sql')
+      await send(gateway(), { token: environment.tokens.acme, headers: [[header, 'globex-sql']] })
+      expect(JSON.stringify(environment.upstream.theRequest())).not.toContain('globex-sql')
     },
   )
 
@@ -89,12 +93,12 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     const head = [
       'POST /v1/chat/completions HTTP/1.1',
       'Host: inference.example.com',
-      `Authorization: Bearer ${scene.tokens.acme}`,
+      `Authorization: Bearer ${environment.tokens.acme}`,
       'Content-Type: application/json',
       'Transfer-Encoding: chunked',
     ]
     const { status } = await rawHttp(gateway(), `${head.join('\r\n')}\r\n\r\n${chunks}0\r\n\r\n`)
     expect(status).toBe(403)
-    expect(scene.upstream.requests).toHaveLength(0)
+    expect(environment.upstream.requests).toHaveLength(0)
   })
 })

@@ -61,14 +61,14 @@ export async function startGateways(publicUrl: string): Promise<Gateways> {
   }
 }
 
-export interface Scene extends Gateways {
+export interface Environment extends Gateways {
   mintmark: TestService
   /** A fresh token of each tenant, from the real service over HTTP. */
   tokens: Record<'acme' | 'globex' | 'initech', string>
 }
 
 /** A real Mintmark with three tenants of three tiers, and the gateways that trust it. */
-export async function startScene(): Promise<Scene> {
+export async function startEnvironment(): Promise<Environment> {
   const mintmark = await startMintmark()
   const gateways = await startGateways(mintmark.service.urls.public)
   return {

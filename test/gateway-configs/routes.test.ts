@@ -2,32 +2,32 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES } from './closed-routes.ts'
-import { GATEWAYS, type Scene, startScene } from './environment.ts'
+import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
-let scene: Scene
+let environment: Environment
 beforeAll(async () => {
-  if (!noEnvoy) scene = await startScene()
+  if (!noEnvoy) environment = await startEnvironment()
 })
-afterAll(() => scene?.stop())
-beforeEach(() => scene?.upstream.forget())
+afterAll(() => environment?.stop())
+beforeEach(() => environment?.upstream.forget())
 
 describe.skipIf(noEnvoy).each(GATEWAYS)('%s keeps closed', name => {
   it.each(CLOSED_ROUTES)('%s %s', async (method, path) => {
     const body = method === 'POST' ? chat('llama-3-8b') : ''
-    for (const token of [scene.tokens.acme, undefined]) {
-      const answer = await send(scene.gateways[name].url, { method, path, body, token })
+    for (const token of [environment.tokens.acme, undefined]) {
+      const answer = await send(environment.gateways[name].url, { method, path, body, token })
       expect(answer.status).toBeGreaterThanOrEqual(400)
       expect(answer.status).toBeLessThan(500)
     }
-    expect(scene.upstream.requests).toHaveLength(0)
+    expect(environment.upstream.requests).toHaveLength(0)
   })
 
   it.each(CLOSED_REQUESTS)('%s', async (_, line, header) => {
-    const head = `${line}\r\nHost: inference.example.com\r\n${header}Authorization: Bearer ${scene.tokens.acme}\r\n`
-    const { status } = await rawHttp(scene.gateways[name].url, `${head}Content-Length: 0\r\n\r\n`)
+    const head = `${line}\r\nHost: inference.example.com\r\n${header}Authorization: Bearer ${environment.tokens.acme}\r\n`
+    const { status } = await rawHttp(environment.gateways[name].url, `${head}Content-Length: 0\r\n\r\n`)
     expect(status).toBeGreaterThanOrEqual(400)
-    expect(scene.upstream.requests).toHaveLength(0)
+    expect(environment.upstream.requests).toHaveLength(0)
   })
 })
 
@@ -39,10 +39,12 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
       '/v1/x/../chat/completions?a=1',
       '/%2e%2e/v1/chat/completions?a=1',
     ])('%s', async path => {
-      expect(await send(scene.gateways[name].url, { path, token: scene.tokens.acme })).toMatchObject({
+      expect(
+        await send(environment.gateways[name].url, { path, token: environment.tokens.acme }),
+      ).toMatchObject({
         status: 200,
       })
-      expect(scene.upstream.theRequest().path).toBe('/v1/chat/completions?a=1')
+      expect(environment.upstream.theRequest().path).toBe('/v1/chat/completions?a=1')
     })
   },
 )

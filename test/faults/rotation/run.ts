@@ -8,7 +8,10 @@ import { startVitest } from 'vitest/node'
 const given = process.argv.slice(2)
 if (given.includes('--full')) process.env.ROTATION_FULL = '1'
 const names = given.filter(argument => !argument.startsWith('--'))
-const vitest = await startVitest('test', names, { config: 'test/rotation/vitest.config.ts', watch: false })
+const vitest = await startVitest('test', names, {
+  config: 'test/faults/rotation/vitest.config.ts',
+  watch: false,
+})
 const modules = vitest.state.getTestModules()
 const tests = modules.flatMap(module => [...module.children.allTests()])
 const passed = tests.filter(test => test.result().state === 'passed').length

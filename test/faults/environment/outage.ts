@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../support/until.ts'
-import { now, PATIENCE_MS, type Scene } from './environment.ts'
+import { type Environment, now, PATIENCE_MS } from './environment.ts'
 import { fillKeys, TENANT } from './known-keys.ts'
 import { Ledger } from './ledger.ts'
 import { type Samples, streams } from './load.ts'
@@ -39,17 +39,20 @@ interface Watch {
 }
 
 /** Known keys under load, and all other requests, from before the database goes away until after it is back. */
-export async function measureOutage(scene: Scene, { postgres, url, begin, end }: Fault): Promise<void> {
+export async function measureOutage(
+  environment: Environment,
+  { postgres, url, begin, end }: Fault,
+): Promise<void> {
   const keys = await fillKeys(postgres, KEYS)
-  const replica = await scene.replica(url)
+  const replica = await environment.replica(url)
   const port = Number(new URL(url).port)
   const ledger = new Ledger(replica, { perSecond: 5 })
   const few = { perSecond: 5, connections: 20 }
-  const load = scene.load(
+  const load = environment.load(
     streams.known(
       [replica],
       keys.map(({ secret }) => secret),
-      { perSecond: scene.rate(EXCHANGES_PER_SECOND), connections: 50 },
+      { perSecond: environment.rate(EXCHANGES_PER_SECOND), connections: 50 },
     ),
     streams.unknown([replica], few),
     streams.jwks([replica], few),
@@ -63,7 +66,7 @@ export async function measureOutage(scene: Scene, { postgres, url, begin, end }:
   const before = socketsTo(replica.process.pid, port)
   await begin()
   const [watch, refused] = await Promise.all([
-    watchSockets(replica, port, before, scene.outageMs),
+    watchSockets(replica, port, before, environment.outageMs),
     refusals(replica),
   ])
   const endsAt = now()
@@ -73,19 +76,19 @@ export async function measureOutage(scene: Scene, { postgres, url, begin, end }:
   const answered = await load.stop()
   const away = (samples: Samples) => samples.within(wentAt + EDGE_MS, endsAt)
 
-  reportKnown(scene.report, answered('known'))
-  reportWithoutDatabase(scene.report, { jwks: answered('jwks'), ready: answered('ready') })
-  scene.report.invariant(REFUSED, refused, { exactly: 3, why: WHY.honest })
-  reportRefusals(scene.report, 'unknown keys', away(answered('unknown')))
-  reportRefusals(scene.report, 'admin reads', away(answered('adminReads')))
-  reportRefusals(scene.report, 'admin writes', away(written))
+  reportKnown(environment.report, answered('known'))
+  reportWithoutDatabase(environment.report, { jwks: answered('jwks'), ready: answered('ready') })
+  environment.report.invariant(REFUSED, refused, { exactly: 3, why: WHY.honest })
+  reportRefusals(environment.report, 'unknown keys', away(answered('unknown')))
+  reportRefusals(environment.report, 'admin reads', away(answered('adminReads')))
+  reportRefusals(environment.report, 'admin writes', away(written))
   const slowest = ['unknown', 'adminReads'].map(name => answered(name).quantile(1))
-  scene.report.measurement('longest wait on the database', Math.max(written.quantile(1), ...slowest), {
+  environment.report.measurement('longest wait on the database', Math.max(written.quantile(1), ...slowest), {
     atMost: 1_000,
     unit: 'ms',
   })
   // A statement that is given up is cancelled over a connection of its own, for half a second.
-  const { report } = scene
+  const { report } = environment
   report.promise('sockets to the database, the most', watch.most, {
     usually: 2 * POOL,
     atMost: 5 * POOL,

@@ -9,7 +9,7 @@ export const PATIENCE_MS = 60_000
 const FULL_LOAD = 5
 
 /** What an experiment is given: how long to go on, where to write what it measured, and things that end with it. */
-export class Scene {
+export class Environment {
   readonly report = new Report()
   /** The figures of docs/faults.md, rather than those of each run of CI. */
   readonly full: boolean
@@ -72,7 +72,7 @@ export interface Experiment {
   title: string
   /** Why it cannot be done on this machine, and what it would take. */
   lacks?(): string | undefined
-  run(scene: Scene): Promise<void>
+  run(environment: Environment): Promise<void>
 }
 
 /** Milliseconds since the epoch, without jumps, as samples have them. */

@@ -3,16 +3,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { CLAIM_HEADERS, isStripped, MODEL_HEADER } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
-import { GATEWAYS, type Scene, startScene } from './environment.ts'
+import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 import { MARK, NAMES, SPELLINGS, underscored, VALUE } from './forged-headers.ts'
 
-let scene: Scene
+let environment: Environment
 beforeAll(async () => {
-  if (!noEnvoy) scene = await startScene()
+  if (!noEnvoy) environment = await startEnvironment()
 })
-afterAll(() => scene?.stop())
-beforeEach(() => scene?.upstream.forget())
+afterAll(() => environment?.stop())
+beforeEach(() => environment?.upstream.forget())
 
 /** All that may reach the engine. What a client says of these is its own business, or Envoy's. */
 const PASSED_ON = [
@@ -39,11 +39,12 @@ const CLAIMS: Record<string, string> = {
 }
 
 function expectNothingForged(): void {
-  const { rawHeaders } = scene.upstream.theRequest()
+  const { rawHeaders } = environment.upstream.theRequest()
   expect(JSON.stringify(rawHeaders)).not.toContain(MARK)
   const names = rawHeaders.map(([name]) => name.toLowerCase())
   expect(names.filter(name => !PASSED_ON.includes(name)).toSorted()).toEqual([...SET.keys()].toSorted())
-  for (const [header, claim] of SET) expect(scene.upstream.theRequest().headers[header]).toBe(CLAIMS[claim])
+  for (const [header, claim] of SET)
+    expect(environment.upstream.theRequest().headers[header]).toBe(CLAIMS[claim])
 }
 
 describe.skipIf(noEnvoy).each(GATEWAYS)(
@@ -52,18 +53,21 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
     it.each(NAMES)('%s', async name => {
       for (const [how, spelled] of SPELLINGS) {
         const headers = spelled(name)
-        scene.upstream.forget()
-        const { status } = await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers })
+        environment.upstream.forget()
+        const { status } = await send(environment.gateways[gateway].url, {
+          token: environment.tokens.acme,
+          headers,
+        })
         expect({ how, status }).toEqual({ how, status: 200 })
         expectNothingForged()
-        const withoutToken = await send(scene.gateways[gateway].url, { headers })
+        const withoutToken = await send(environment.gateways[gateway].url, { headers })
         expect([401, 403], how).toContain(withoutToken.status)
-        expect(scene.upstream.requests, how).toHaveLength(1)
+        expect(environment.upstream.requests, how).toHaveLength(1)
       }
     })
 
     it('of any of them, all sent at once, over HTTP/2', async () => {
-      const session = connectHttp2(scene.gateways[gateway].url)
+      const session = connectHttp2(environment.gateways[gateway].url)
       const forged = Object.fromEntries(
         NAMES.flatMap(name => [
           [name, VALUE],
@@ -74,7 +78,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
         ':method': 'POST',
         ':path': '/v1/chat/completions',
         'content-type': 'application/json',
-        authorization: `Bearer ${scene.tokens.acme}`,
+        authorization: `Bearer ${environment.tokens.acme}`,
         ...forged,
       })
       const status = new Promise(resolve => stream.once('response', headers => resolve(headers[':status'])))
@@ -86,8 +90,11 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
     })
 
     it('while another header of the client passes, so that this test can see', async () => {
-      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers: [['x-harmless', MARK]] })
-      expect(scene.upstream.theRequest().headers['x-harmless']).toBe(MARK)
+      await send(environment.gateways[gateway].url, {
+        token: environment.tokens.acme,
+        headers: [['x-harmless', MARK]],
+      })
+      expect(environment.upstream.theRequest().headers['x-harmless']).toBe(MARK)
     })
 
     it.each([
@@ -96,18 +103,21 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
       'x-envoy-upstream-rq-timeout-ms',
       'x-forwarded-client-cert',
     ])('%s, which Envoy itself replaces or removes', async header => {
-      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers: [[header, MARK]] })
+      await send(environment.gateways[gateway].url, {
+        token: environment.tokens.acme,
+        headers: [[header, MARK]],
+      })
       expectNothingForged()
     })
 
     it('Connection, to have the set headers dropped on the way', async () => {
       const headers: [string, string][] = [['Connection', 'close, x-vllm-priority, x-tenant-id']]
-      await send(scene.gateways[gateway].url, { token: scene.tokens.acme, headers })
-      expect(scene.upstream.theRequest().headers).toMatchObject({
+      await send(environment.gateways[gateway].url, { token: environment.tokens.acme, headers })
+      expect(environment.upstream.theRequest().headers).toMatchObject({
         'x-vllm-priority': '-10',
         'x-tenant-id': 'acme',
       })
-      expect(scene.upstream.theRequest().headers.connection ?? '').not.toContain('x-')
+      expect(environment.upstream.theRequest().headers.connection ?? '').not.toContain('x-')
     })
 
     it('a trailer', async () => {
@@ -115,7 +125,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
       const lines = [
         'POST /v1/chat/completions HTTP/1.1',
         'Host: inference.example.com',
-        `Authorization: Bearer ${scene.tokens.acme}`,
+        `Authorization: Bearer ${environment.tokens.acme}`,
         'Content-Type: application/json',
         'Transfer-Encoding: chunked',
         'Trailer: x-vllm-priority',
@@ -127,10 +137,10 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
         '',
         '',
       ]
-      const { status } = await rawHttp(scene.gateways[gateway].url, lines.join('\r\n'))
+      const { status } = await rawHttp(environment.gateways[gateway].url, lines.join('\r\n'))
       expect([200, 400]).toContain(status)
-      if (status === 200) expect(scene.upstream.theRequest().priority).toBe(-10)
-      expect(JSON.stringify(scene.upstream.requests)).not.toContain(MARK)
+      if (status === 200) expect(environment.upstream.theRequest().priority).toBe(-10)
+      expect(JSON.stringify(environment.upstream.requests)).not.toContain(MARK)
     })
 
     it.each([
@@ -141,10 +151,10 @@ describe.skipIf(noEnvoy).each(GATEWAYS)(
       ['a NUL in it', 'x-vllm\0-priority: '],
     ])('%s', async (_, name) => {
       const body = chat('llama-3-8b')
-      const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${scene.tokens.acme}\r\nContent-Type: application/json`
+      const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${environment.tokens.acme}\r\nContent-Type: application/json`
       const bytes = `${head}\r\nContent-Length: ${body.length}\r\n${name}${VALUE}\r\n\r\n${body}`
-      await rawHttp(scene.gateways[gateway].url, bytes)
-      for (const { headers } of scene.upstream.requests) {
+      await rawHttp(environment.gateways[gateway].url, bytes)
+      for (const { headers } of environment.upstream.requests) {
         expect(headers['x-vllm-priority']).toBe('-10')
         expect(JSON.stringify({ ...headers, 'x-harmless': '' })).not.toContain(MARK)
       }

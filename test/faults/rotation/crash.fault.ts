@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ServiceProcess, startProcess } from '../support/service-process.ts'
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { request, testEnvironment } from '../support/test-service.ts'
-import { until } from '../support/until.ts'
+import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
+import { request, testEnvironment } from '../../support/test-service.ts'
+import { until } from '../../support/until.ts'
 import { type Moment, startKillTrap } from './kill-trap.ts'
 import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './replica-set.ts'
 

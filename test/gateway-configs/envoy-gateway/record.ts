@@ -10,7 +10,7 @@ import { appliedFiles, digestOf } from './applied.ts'
  *
  *   go mod download github.com/envoyproxy/gateway@v1.9.0     and in a copy of that folder:
  *   go build -o egctl ./cmd/egctl
- *   node test/gateways/envoy-gateway/record.ts <egctl>
+ *   node test/gateway-configs/envoy-gateway/record.ts <egctl>
  */
 const [, , egctl = 'egctl'] = process.argv
 const here = (name: string) => new URL(name, import.meta.url)

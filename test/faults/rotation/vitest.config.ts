@@ -14,7 +14,7 @@ const shared = {
 }
 
 export default defineConfig({
-  root: fileURLToPath(new URL('../..', import.meta.url)),
+  root: fileURLToPath(new URL('../../..', import.meta.url)),
   test: {
     projects: [
       {
@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'alone',
-          include: ['test/rotation/under-load.fault.ts'],
+          include: ['test/faults/rotation/under-load.fault.ts'],
           maxWorkers: 1,
           sequence: { groupOrder: 0 },
         },
@@ -32,8 +32,8 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'together',
-          include: ['test/rotation/*.fault.ts'],
-          exclude: ['test/rotation/under-load.fault.ts'],
+          include: ['test/faults/rotation/*.fault.ts'],
+          exclude: ['test/faults/rotation/under-load.fault.ts'],
           maxWorkers: full || isBusy ? 1 : 3,
           sequence: { groupOrder: 1 },
         },
