@@ -35,7 +35,7 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/ip-address/,
   'lru-cache':
-    /^directory\/(key-keyStatuses|known-repository|negative-answers)|^authentication\/imported-secrets|^tokens\/minted-tokens|^admin\/admin-auth/,
+    /^directory\/(key-statuses|known-repository|negative-cache)|^authentication\/imported-secrets|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/failure-limit/,
   pino: /^system\/logger/,
   'prom-client': /^system\/metrics/,
