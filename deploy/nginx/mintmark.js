@@ -26,7 +26,7 @@ const ALGORITHMS = {
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
  * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
- * very text, so it keeps to what njs 0.7 understands.
+ * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
 const QUOTE = 34
@@ -39,18 +39,28 @@ const OBJECT = 123
 const OBJECT_END = 125
 
 const NOT_JSON = 'The body is not a JSON object in UTF-8.'
+/** Top-level names of one body. Requests of any engine have a few dozen. */
+const MOST_NAMES = 1_000
+/** Bytes of `model` as it is written. Names of models have at most 96 characters (headers.ts), each at most twice as long. */
+const LONGEST_MODEL = 192
+/** Bytes of a top-level number, true, false or null. */
+const LONGEST_LITERAL = 1_024
 
 /** `takesPriority`: whether a top-level `priority` may be there. */
 function readModel(body, takesPriority) {
   let model
+  let names = 0
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
   while (body[i] !== OBJECT_END) {
     const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
-    const name = textOf(body, i + 1, nameEnd)
-    if (name.indexOf('\\') >= 0) return { fault: 'Write the names in the body without escapes.' }
+    if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
+    const written = body.subarray(i + 1, nameEnd)
+    if (written.indexOf(BACKSLASH) >= 0) return { fault: 'Write the names in the body without escapes.' }
+    // A longer one is neither of the two that matter here.
+    const name = written.length <= 'priority'.length ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
@@ -59,8 +69,9 @@ function readModel(body, takesPriority) {
     if (name === 'model') {
       if (model !== undefined) return { fault: 'The body names `model` more than once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
+      if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
-      model = textOf(body, i + 1, end).replace(/\\\//g, '/')
+      model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
@@ -77,45 +88,12 @@ function isPlainJson(contentType) {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-/** The first place at or after `i` that is not JSON white space. */
-function skipSpace(body, i) {
-  let at = i
-  while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
-  return at
-}
-
-/** `i` is at an opening quote: where the closing one is, or -1. */
-function stringEnd(body, i) {
-  for (let at = i + 1; at < body.length; at++) {
-    if (body[at] === QUOTE) return at
-    if (body[at] === BACKSLASH) at++
-  }
-  return -1
-}
-
-/** `i` is at an opening bracket: where the one is that closes it, or -1. */
-function nestedEnd(body, i) {
-  let depth = 0
-  for (let at = i; at < body.length; at++) {
-    const c = body[at]
-    if (c === QUOTE) {
-      at = stringEnd(body, at)
-      if (at < 0) return -1
-    } else if (c === OBJECT || c === LIST) depth++
-    else if (c === OBJECT_END || c === LIST_END) {
-      depth--
-      if (depth === 0) return at
-    }
-  }
-  return -1
-}
-
 function valueEnd(body, i) {
   if (body[i] === QUOTE) return stringEnd(body, i)
   if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
   let at = i
-  while (isLiteral(body[at])) at++
-  return at > i ? at - 1 : -1
+  while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
+  return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
 }
 
 /** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
@@ -127,39 +105,151 @@ function isLiteral(c) {
 }
 
 /** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
-function textOf(body, from, to) {
+function textOf(bytes) {
   let text = ''
-  for (let at = from; at < to; at++) text += String.fromCharCode(body[at])
+  for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at])
   return text
 }
 
-// What a client shows: a key is asked about, a token is verified here, everything else ends here.
-async function gate(r) {
-  const named = modelOf(r)
-  if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
-  r.variables.mm_model = named.model
-  const authorization = r.headersIn['Authorization'] || ''
-  const other = r.headersIn['X-Api-Key'] || r.headersIn['Api-Key']
-  if (other || authorization.indexOf('Bearer eyJ') !== 0) {
-    r.variables.mm_cache_key = digestOf([
-      authorization, r.headersIn['X-Api-Key'] || '', r.headersIn['Api-Key'] || '', named.model,
-    ])
-    return r.internalRedirect('@key')
+// A loop over bytes takes njs a second for some hundred kilobytes, so these three look for the next mark with indexOf, which
+// is native, and bound what they look through one by one.
+
+/** Bytes of white space between two top-level tokens. More counts as not JSON. */
+const MOST_SPACE = 128
+/** Strings and brackets of one nested value. More counts as not JSON. */
+const MOST_MARKS = 262144
+
+/** The first place at or after `i` that is not JSON white space. */
+function skipSpace(body, i) {
+  let at = i
+  while (at - i <= MOST_SPACE && (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13))
+    at++
+  return at
+}
+
+/** `i` is at an opening quote: where the closing one is, or -1. */
+function stringEnd(body, i) {
+  let at = body.indexOf(QUOTE, i + 1)
+  while (at >= 0) {
+    let before = at - 1
+    while (body[before] === BACKSLASH) before--
+    if ((at - before) % 2 === 1) return at
+    at = body.indexOf(QUOTE, at + 1)
   }
+  return -1
+}
+
+/** `i` is at an opening bracket: where the one is that closes it, or -1. */
+function nestedEnd(body, i) {
+  const marks = [QUOTE, OBJECT, OBJECT_END, LIST, LIST_END]
+  // Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark.
+  const next = marks.map(() => -1)
+  let depth = 0
+  let at = i
+  for (let seen = 0; seen < MOST_MARKS; seen++) {
+    let nearest = body.length
+    for (let k = 0; k < marks.length; k++) {
+      if (next[k] < at) {
+        const found = body.indexOf(marks[k], at)
+        next[k] = found < 0 ? body.length : found
+      }
+      if (next[k] < nearest) nearest = next[k]
+    }
+    if (nearest === body.length) return -1
+    const mark = body[nearest]
+    if (mark === QUOTE) {
+      at = stringEnd(body, nearest)
+      if (at < 0) return -1
+      at++
+      continue
+    }
+    if (mark === OBJECT || mark === LIST) depth++
+    else if (--depth === 0) return nearest
+    at = nearest + 1
+  }
+  return -1
+}
+
+// Before anything else, from the headers alone: what is wrong with the credential, or '' if it may be good.
+function refusal(r) {
+  const kind = credentialOf(r).kind
+  if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Send your API key, or a token made from it, as "Authorization: Bearer <key>".')
+  if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'Send one credential, once: a key or a token, in one header.')
+  if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'The API key is not valid. Check that it is whole and still in use, or ask for a new one.')
+  return ''
+}
+
+function kind(r) {
+  return credentialOf(r).kind
+}
+
+// For the cache of Mintmark's answers, so that no key is in its files.
+function cacheKey(r) {
+  const found = credentialOf(r)
+  return require('crypto').createHash('sha256').update(JSON.stringify([found.header, found.value])).digest('hex')
+}
+
+// Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
+function credentialOf(r) {
+  const shown = r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
+  const given = shown.filter(header => header[1].trim() !== '')
+  if (given.length === 0) return { kind: 'missing' }
+  if (shown.length !== 1) return { kind: 'ambiguous' }
+  const header = given[0][0].toLowerCase()
+  const value = given[0][1].trim()
+  const bearer = /^bearer +([\x21-\x7e]+)$/i.exec(value)
+  const credential = header === 'authorization' ? (bearer ? bearer[1] : '') : value
+  if (header === 'authorization' && credential.indexOf('eyJ') === 0) return { kind: 'token', header: header, value: credential }
+  return isWhole(credential) ? { kind: 'key', header: header, value: credential } : { kind: 'invalid' }
+}
+
+const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key']
+const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+// The form of a key, and its last six characters: the CRC-32 of all before them, in base 62.
+function isWhole(key) {
+  if (!/^mmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$/.test(key)) return false
+  let crc = 0xffffffff
+  for (let i = 0; i < key.length - 6; i++) {
+    crc ^= key.charCodeAt(i)
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
+  }
+  let rest = (crc ^ 0xffffffff) >>> 0
+  let text = ''
+  for (let digit = 0; digit < 6; digit++) {
+    text = DIGITS[rest % 62] + text
+    rest = Math.floor(rest / 62)
+  }
+  return key.slice(-6) === text
+}
+
+// For auth_request: 204 with the token as Mintmark's answer has it, or 401.
+async function token(r) {
+  const jwt = credentialOf(r).value || ''
   let claims
   try {
-    claims = await verified(authorization.slice('Bearer '.length))
+    claims = await verified(jwt)
   } catch (e) {
     claims = undefined
   }
-  if (!claims) return unauthorized(r)
+  if (claims) r.headersOut['Authorization'] = 'Bearer ' + jwt
+  else r.headersOut['X-Mintmark-Denial'] = errorBody('authentication_error', 'invalid_token', 'The token is not valid. Exchange your API key for a new one.')
+  r.return(claims ? 204 : 401)
+}
+
+// The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.
+function gate(r) {
+  const named = modelOf(r)
+  if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
+  const claims = decoded(r.variables.mm_token.split('.')[1])
   if (claims.models.indexOf(named.model) < 0 && claims.adapters.indexOf(named.model) < 0)
-    return refuse(r, 403, 'permission_error', 'model_not_allowed', 'The token does not allow this model.')
+    return refuse(r, 403, 'permission_error', 'model_not_allowed', 'The model does not exist, or you may not use it. GET /v1/models lists those that you may.')
+  r.variables.mm_model = named.model
   r.variables.mm_tenant = claims.tenant
   r.variables.mm_priority = claims.priority
   r.variables.mm_tier = claims.tier
   r.variables.mm_adapter_list = claims.adapter_list
-  r.internalRedirect('@token')
+  r.internalRedirect('@engine')
 }
 
 function modelOf(r) {
@@ -198,19 +288,13 @@ async function verified(jwt) {
 
 const decoded = text => JSON.parse(Buffer.from(text, 'base64url').toString())
 
-// In place of the credential and the model, so that neither is in the cache's files.
-function digestOf(texts) {
-  return require('crypto').createHash('sha256').update(JSON.stringify(texts)).digest('hex')
-}
-
-function unauthorized(r) {
-  r.headersOut['WWW-Authenticate'] = 'Bearer realm="mintmark", error="invalid_token"'
-  refuse(r, 401, 'authentication_error', 'invalid_token', 'The token is not valid. Exchange your API key for a new one.')
-}
-
 function refuse(r, status, type, code, message) {
   r.headersOut['Content-Type'] = 'application/json'
-  r.return(status, JSON.stringify({ error: { message: message, type: type, code: code, param: null } }))
+  r.return(status, errorBody(type, code, message))
 }
 
-export default { gate }
+function errorBody(type, code, message) {
+  return JSON.stringify({ error: { message: message, type: type, code: code, param: null } })
+}
+
+export default { refusal, kind, cacheKey, token, gate }

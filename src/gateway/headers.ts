@@ -50,6 +50,8 @@ const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: 'target-pod', why: 'AIBrix: the address that Envoy connects to' },
   { name: 'model', why: 'AIBrix: the route' },
   { name: 'request-id', why: "AIBrix: another request's counters" },
+  { name: 'x-cache-salt', why: 'vLLM: whose prefixes the request may share' },
+  { name: 'endpoint-load-metrics-format', why: "vLLM: has answers tell the engine's load" },
 ]
 
 /** Everything that begins like this goes: these families grow with each release of the products that read them. */
@@ -67,6 +69,7 @@ export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
     why: "llm-d's prefill/decode sidecar: host-port and url, the address connected to",
   },
   { name: 'x-encoder-', why: 'the same for encoders' },
+  { name: 'x-amzn-sagemaker-', why: 'vLLM on SageMaker: sessions, and the adapter' },
   { name: 'x-data-parallel-', why: 'vLLM: rank; llm-d: host-port' },
 ]
 

@@ -3,7 +3,7 @@
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
  * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
- * very text, so it keeps to what njs 0.7 understands.
+ * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
 export interface FoundModel {
@@ -22,18 +22,28 @@ const OBJECT = 123
 const OBJECT_END = 125
 
 const NOT_JSON = 'The body is not a JSON object in UTF-8.'
+/** Top-level names of one body. Requests of any engine have a few dozen. */
+const MOST_NAMES = 1_000
+/** Bytes of `model` as it is written. Names of models have at most 96 characters (headers.ts), each at most twice as long. */
+const LONGEST_MODEL = 192
+/** Bytes of a top-level number, true, false or null. */
+const LONGEST_LITERAL = 1_024
 
 /** `takesPriority`: whether a top-level `priority` may be there. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
+  let names = 0
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
   while (body[i] !== OBJECT_END) {
     const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
-    const name = textOf(body, i + 1, nameEnd)
-    if (name.indexOf('\\') >= 0) return { fault: 'Write the names in the body without escapes.' }
+    if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
+    const written = body.subarray(i + 1, nameEnd)
+    if (written.indexOf(BACKSLASH) >= 0) return { fault: 'Write the names in the body without escapes.' }
+    // A longer one is neither of the two that matter here.
+    const name = written.length <= 'priority'.length ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
@@ -42,8 +52,9 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     if (name === 'model') {
       if (model !== undefined) return { fault: 'The body names `model` more than once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
+      if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
-      model = textOf(body, i + 1, end).replace(/\\\//g, '/')
+      model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
@@ -97,8 +108,8 @@ function valueEnd(body: Uint8Array, i: number): number {
   if (body[i] === QUOTE) return stringEnd(body, i)
   if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
   let at = i
-  while (isLiteral(body[at])) at++
-  return at > i ? at - 1 : -1
+  while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
+  return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
 }
 
 /** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
@@ -110,8 +121,8 @@ function isLiteral(c: number | undefined): boolean {
 }
 
 /** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
-function textOf(body: Uint8Array, from: number, to: number): string {
+function textOf(bytes: Uint8Array): string {
   let text = ''
-  for (let at = from; at < to; at++) text += String.fromCharCode(body[at] as number)
+  for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at] as number)
   return text
 }

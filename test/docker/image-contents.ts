@@ -32,14 +32,14 @@ console.log(JSON.stringify({
   db: entries('/app/db', 'isFile'),
 }))`
 
-/**
- * Runs in the container: imports every module and prints which failed. Not the two that start something, nor the script
- * of the reference page, which is for a browser.
- */
+/** The two that start something, and the script of the reference page, which is for a browser. */
+export const NOT_IMPORTED = ['main.js', 'cli/main.js', 'reference/reference.js']
+
+/** Runs in the container: imports every other module and prints which failed. */
 export const IMPORT_ALL = `
 import { readdirSync } from 'node:fs'
 const modules = readdirSync('/app/dist', { recursive: true })
-  .filter(name => name.endsWith('.js') && !['main.js', 'cli/main.js', 'reference/reference.js'].includes(name))
+  .filter(name => name.endsWith('.js') && !${JSON.stringify(NOT_IMPORTED)}.includes(name))
 const failed = []
 for (const name of modules) await import('/app/dist/' + name).catch(error => failed.push(name + ': ' + error.message))
 console.log(JSON.stringify({ imported: modules.length - failed.length, failed }))`

@@ -14,7 +14,7 @@ import {
   startCheckEnvironment,
 } from './check-environment.ts'
 import { chat, type Sent, send } from './client.ts'
-import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING } from './closed-routes.ts'
+import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 
@@ -33,6 +33,8 @@ export interface Expected {
   entitles: boolean | 'by asking'
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
+  /** What cannot be a good credential is refused from the headers alone, however much of a body is announced. */
+  refusesBeforeBody: boolean
   /** It may close the connection of a body that is too long before its answer is read. */
   cutsOff?: boolean
   /** Names beside ours and the client's own that may reach the engine. */
@@ -163,6 +165,16 @@ export function checkContract(name: string, expected: Expected): void {
         expect(path).toBe('/v1/chat/completions')
         expect(headers['x-tenant-id']).toBe('acme')
         expect(JSON.stringify(rawHeaders)).not.toMatch(/mmk_|eyJ/)
+      }
+    })
+
+    it('hands on no trailers', async () => {
+      const bytes = withTrailers(`Bearer ${acme(kind)}`, chat('llama-3-8b'))
+      const { status } = await rawHttp(environment.gateway.url, bytes)
+      expect([200, 400, 411]).toContain(status)
+      for (const { trailers, headers } of environment.upstream.requests) {
+        expect(trailers).toEqual([])
+        expect(headers).toMatchObject(set)
       }
     })
 
@@ -320,6 +332,29 @@ export function checkContract(name: string, expected: Expected): void {
     )
   })
 
+  describe.skipIf(expected.absent || !expected.refusesBeforeBody)(
+    `${name} and a body that does not come`,
+    () => {
+      const half = (authorization: string) =>
+        `POST /v1/chat/completions HTTP/1.1\r\nHost: inference.example.com\r\n${authorization}` +
+        'Content-Type: application/json\r\nContent-Length: 4000000\r\n\r\n{"messages":'
+
+      it.each([
+        ['no credential', ''],
+        ['a credential of another form', 'Authorization: Bearer sk-proj-1234567890\r\n'],
+        ['a key with a wrong checksum', `Authorization: Bearer mmk_${'0'.repeat(16)}_${'0'.repeat(49)}\r\n`],
+        ['a token that cannot be read', 'Authorization: Bearer eyJ.eyJ.x\r\n'],
+        [
+          'an unknown key',
+          `Authorization: Bearer ${formatCredential('mmk', randomId(systemRandom), systemRandom)}\r\n`,
+        ],
+      ])('answers %s without waiting for it', async (_, authorization) => {
+        const { status } = await rawHttp(environment.gateway.url, half(authorization))
+        expect(status).toBe(unauthorized)
+      })
+    },
+  )
+
   describe.skipIf(expected.absent)(`${name}, once Mintmark is stopped`, () => {
     beforeAll(async () => {
       await environment.mintmark.service.stop()
@@ -333,11 +368,13 @@ export function checkContract(name: string, expected: Expected): void {
         ({ status }) => status === 503,
       )
       environment.upstream.forget()
-      for (const secret of [environment.acme.secret, fresh, 'sk-1']) {
+      for (const secret of [environment.acme.secret, fresh]) {
         const answer = await show(secret)
         expect(answer.status).toBe(503)
         expect(JSON.parse(answer.text).error).toMatchObject({ type: 'server_error', code: 'unavailable' })
       }
+      // What cannot be a key by its form may be refused without asking.
+      expect([unauthorized, 503]).toContain((await show('sk-1')).status)
       expect(environment.upstream.requests).toHaveLength(0)
     })
 

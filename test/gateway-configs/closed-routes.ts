@@ -106,6 +106,24 @@ export const SMUGGLING: [what: string, bytes: (authorization: string, body: stri
   ],
 ]
 
+/** A body in chunks, with what would steer the engine after it. */
+export const withTrailers = (authorization: string, body: string): string =>
+  framed(
+    [
+      'Transfer-Encoding: chunked',
+      `Trailer: ${TRAILERS.map(([name]) => name).join(', ')}`,
+      'Connection: close',
+    ],
+    `${body.length.toString(16)}\r\n${body}\r\n0\r\n${TRAILERS.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`,
+  )(authorization)
+
+const TRAILERS: [name: string, value: string][] = [
+  ['x-data-parallel-rank', '3'],
+  ['x-session-id', 'of-another'],
+  ['x-vllm-priority', '-999'],
+  ['authorization', 'Bearer other'],
+]
+
 function framed(headers: string[], body: string): (authorization: string) => string {
   return authorization =>
     [

@@ -11,6 +11,7 @@ checkContract('deploy/envoy/envoy-api-keys.yaml', {
       'envoy-api-keys.yaml',
     ),
   credentials: ['key', 'token'],
+  refusesBeforeBody: false,
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

@@ -20,6 +20,7 @@ checkContract('deploy/istio/api-keys', {
   absent: noEnvoy,
   start: startIstio,
   credentials: ['key', 'token'],
+  refusesBeforeBody: false,
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

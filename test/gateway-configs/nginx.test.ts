@@ -46,8 +46,9 @@ function startNginx({ mintmark, ports }: Behind): Promise<Gateway> {
 checkContract('deploy/nginx', {
   absent: isAbsent('nginx'),
   start: startNginx,
-  env: { MINTMARK_GATEWAY_MODEL: 'header:x-gateway-model-name' },
+  env: {},
   credentials: ['key', 'token'],
+  refusesBeforeBody: true,
   entitles: true,
   verifiesTokens: true,
   passesOn: 'user-agent',

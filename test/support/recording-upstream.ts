@@ -8,6 +8,8 @@ interface RecordedRequest {
   /** Names as sent, in order, repeats included. */
   rawHeaders: [name: string, value: string][]
   headers: IncomingMessage['headers']
+  /** Names of the trailers. An engine on httptools reads them as further headers. */
+  trailers: string[]
   body: string
   /** What vLLM would schedule this request with. */
   priority: number
@@ -77,6 +79,7 @@ async function answer(req: IncomingMessage, res: ServerResponse, requests: Recor
     path: req.url ?? '',
     rawHeaders,
     headers: req.headers,
+    trailers: req.rawTrailers.filter((_, index) => index % 2 === 0),
     body,
     priority,
   })

@@ -1,26 +1,21 @@
 local byte, find, sub = string.byte, string.find, string.sub
+-- As src/gateway/model-in-body.ts bounds them.
+local MOST_NAMES, LONGEST_MODEL, LONGEST_LITERAL = 1000, 192, 1024
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OBJECT, OBJECT_END, LIST, LIST_END = 123, 125, 91, 93
 
--- The first byte at or after i that is not JSON white space.
+-- The first byte at or after i that is not JSON white space. Patterns are matched in C: a loop over bytes would take a second
+-- for a body of megabytes.
 local function skip_space(text, i)
-  local c = byte(text, i)
-  while c == 32 or c == 9 or c == 10 or c == 13 do
-    i = i + 1
-    c = byte(text, i)
-  end
-  return i, c
+  i = find(text, "[^ \t\n\r]", i) or #text + 1
+  return i, byte(text, i)
 end
 
 -- i is at an opening quote. The index of the closing one, or nil.
 local function string_end(text, i)
-  i = i + 1
-  local c = byte(text, i)
-  while c ~= QUOTE do
-    if c == nil then return nil end
-    if c == BACKSLASH then i = i + 1 end
-    i = i + 1
-    c = byte(text, i)
+  i = find(text, '["\\]', i + 1)
+  while i and byte(text, i) == BACKSLASH do
+    i = find(text, '["\\]', i + 2)
   end
   return i
 end
@@ -28,19 +23,18 @@ end
 -- i is at an opening bracket. The index of the one that closes it, or nil.
 local function nested_end(text, i)
   local depth = 0
-  while true do
+  while i do
     local c = byte(text, i)
-    if c == nil then return nil end
     if c == QUOTE then
       i = string_end(text, i)
       if i == nil then return nil end
     elseif c == OBJECT or c == LIST then
       depth = depth + 1
-    elseif c == OBJECT_END or c == LIST_END then
+    else
       depth = depth - 1
       if depth == 0 then return i end
     end
-    i = i + 1
+    i = find(text, '["%[%]{}]', i + 1)
   end
 end
 
@@ -48,13 +42,14 @@ local function value_end(text, i, c)
   if c == QUOTE then return string_end(text, i) end
   if c == OBJECT or c == LIST then return nested_end(text, i) end
   local _, last = find(text, "^[-+.%w]+", i)
-  return last
+  if last and last - i < LONGEST_LITERAL then return last end
 end
 
 -- The model, or nil and what is wrong.
 local function read_model(text, priority_from_header)
   local not_json = "The body is not a JSON object in UTF-8."
-  local model, names, last
+  local model, found, last
+  local names = 0
   local i, c = skip_space(text, 1)
   if c ~= OBJECT then return nil, not_json end
   i, c = skip_space(text, i + 1)
@@ -62,6 +57,8 @@ local function read_model(text, priority_from_header)
     if c ~= QUOTE then return nil, not_json end
     last = string_end(text, i)
     if last == nil then return nil, not_json end
+    names = names + 1
+    if names > MOST_NAMES then return nil, "The body has more than " .. MOST_NAMES .. " names." end
     local name = sub(text, i + 1, last - 1)
     if find(name, "\\", 1, true) then return nil, "Write the names in the body without escapes." end
     i, c = skip_space(text, last + 1)
@@ -70,9 +67,10 @@ local function read_model(text, priority_from_header)
     last = value_end(text, i, c)
     if last == nil then return nil, not_json end
     if name == "model" then
-      if names then return nil, "The body names `model` more than once." end
+      if found then return nil, "The body names `model` more than once." end
       if c ~= QUOTE then return nil, "`model` is not a string." end
-      names = true
+      if last - i - 1 > LONGEST_MODEL then return nil, "`model` is longer than " .. LONGEST_MODEL .. " bytes." end
+      found = true
       -- Some encoders write / as \/. Any other escape has no place in a model's name.
       model = string.gsub(sub(text, i + 1, last - 1), "\\/", "/")
     elseif name == "priority" and not priority_from_header then
@@ -88,6 +86,6 @@ local function read_model(text, priority_from_header)
   end
   i, c = skip_space(text, i + 1)
   if c ~= nil then return nil, not_json end
-  if not names then return nil, "The body names no `model`." end
+  if not found then return nil, "The body names no `model`." end
   return model
 end

@@ -19,11 +19,6 @@ export function nginxFiles(): Record<string, string> {
       MODEL_HEADER,
       claims,
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
-      // Mintmark's answer has each claim in several headers: the first is as good as the others.
-      answers: claims.map(claim => ({
-        claim,
-        header: CLAIM_HEADERS.find(each => each.claim === claim)?.header.replaceAll('-', '_'),
-      })),
     }),
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
       ISSUER,
@@ -35,10 +30,19 @@ export function nginxFiles(): Record<string, string> {
   }
 }
 
-/** src/gateway/model-in-body.ts as a plain script: njs knows no types, and mintmark.js exports one thing. */
+/**
+ * src/gateway/model-in-body.ts as a plain script, because njs knows no types and mintmark.js exports one thing; with the
+ * functions of scanners.js.template in place of those that loop over bytes.
+ */
 function readModelScript(): string {
   const source = readFileSync(new URL('../../../src/gateway/model-in-body.ts', import.meta.url), 'utf8')
-  return stripTypeScriptTypes(source)
+  const scanners = render('nginx/scanners.js.template', {})
+  const replaced = [...scanners.matchAll(/^function (\w+)/gm)].map(([, name = '']) => name)
+  const withoutLoops = replaced.reduce<string>(
+    (text, name) => text.replace(new RegExp(`^/\\*\\*[^\n]*\\*/\nfunction ${name}\\([^]*?^}\n\n?`, 'm'), ''),
+    stripTypeScriptTypes(source),
+  )
+  return `${withoutLoops}\n${scanners}`
     .replaceAll(/(?<=\S) {2,}(?=\S)/g, ' ')
     .replaceAll(/ +(?=[,)\n])/g, '')
     .replaceAll(/^export /gm, '')
