@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net'
 import {
   Server,
   ServerCredentials,
@@ -9,8 +10,8 @@ import { CannotStart } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
 import type { Clock } from '../system/clock.ts'
 import { withTimeout } from '../system/timeout.ts'
+import { ConnectionLimits, grpcServerOptions, messageDeadline } from './grpc-limits.ts'
 import { HEALTH_PROTO } from './grpc-proto.ts'
-import { LONGEST_BODY_BYTES } from './headers.ts'
 
 /** grpc.health.v1.HealthCheckResponse.ServingStatus */
 const SERVING = 1
@@ -23,27 +24,43 @@ const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as Servic
 export class GrpcListener {
   readonly port: number
   readonly #server: Server
+  readonly #sockets: TcpServer
   readonly #clock: Clock
+  readonly #stopDeadlines: () => void
 
-  private constructor(server: Server, port: number, clock: Clock) {
+  private constructor(server: Server, sockets: TcpServer, clock: Clock, stopDeadlines: () => void) {
     this.#server = server
-    this.port = port
+    this.#sockets = sockets
+    this.port = (sockets.address() as AddressInfo).port
     this.#clock = clock
+    this.#stopDeadlines = stopDeadlines
   }
 
-  /** @throws {Error} that names the variable to change when the port is taken or may not be used. */
-  static async bind(address: { host: string; port: number }, clock: Clock): Promise<GrpcListener> {
-    const server = new Server({
-      'grpc.max_receive_message_length': LONGEST_BODY_BYTES + 65_536,
-      'grpc.max_concurrent_streams': 1_000,
+  /**
+   * The port is ours and its connections are handed to grpc-js, which has no limit on connections.
+   * `readsBody`: whether requests bring a body. @throws {Error} that names the variable to change when the port is taken
+   * or may not be used.
+   */
+  static async bind(
+    address: { host: string; port: number },
+    readsBody: boolean,
+    clock: Clock,
+  ): Promise<GrpcListener> {
+    const sockets = createServer()
+    const { interceptor, stop } = messageDeadline(clock, new ConnectionLimits(sockets))
+    const server = new Server(grpcServerOptions(readsBody, [interceptor]))
+    await new Promise<void>((resolve, reject) => {
+      sockets.once('error', error => reject(bindError(address, error)))
+      sockets.listen(address.port, address.host, resolve)
+    }).catch(error => {
+      stop()
+      throw error
     })
-    const host = address.host.includes(':') ? `[${address.host}]` : address.host
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${host}:${address.port}`, ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(bindError(address, error)) : resolve(bound),
-      )
+    const grpc = server.createConnectionInjector(ServerCredentials.createInsecure())
+    sockets.on('connection', socket => {
+      if (!socket.destroyed) grpc.injectConnection(socket)
     })
-    return new GrpcListener(server, port, clock)
+    return new GrpcListener(server, sockets, clock, stop)
   }
 
   /** Adds a service beside the health service, which says what `readiness` says. */
@@ -54,9 +71,12 @@ export class GrpcListener {
 
   /** No new calls; what is in flight by `deadlineMs` is cut. */
   async close(deadlineMs: number): Promise<void> {
-    const done = new Promise<void>(resolve => this.#server.tryShutdown(() => resolve()))
+    // For connections that were handed to it, grpc-js does not wait: the port's own server knows when all have ended.
+    const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
+    this.#server.tryShutdown(() => {})
     await withTimeout(this.#clock, deadlineMs, done)
     this.#server.forceShutdown()
+    this.#stopDeadlines()
   }
 }
 

@@ -12,7 +12,11 @@ export async function bindListeners(config: Config, clock: Clock) {
     return listener
   }
   const bindGrpc = async () => {
-    const listener = await GrpcListener.bind(config.gatewayGrpcAddress, clock)
+    const listener = await GrpcListener.bind(
+      config.gatewayGrpcAddress,
+      config.gatewayModel.from === 'body',
+      clock,
+    )
     bound.push(listener)
     return listener
   }

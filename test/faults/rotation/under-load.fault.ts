@@ -20,11 +20,12 @@ import {
 
 /**
  * Two hours of publish lead are ten seconds here, and everything that verifiers do is scaled with it: istiod's twenty
- * minutes and its back-off, Envoy's five minutes. (60 + 10 + 60 + 10) / 20 retire at a time, so nine keys are published.
+ * minutes and its back-off, Envoy's five minutes. (60 + 30 + 60 + 10) / 25 retire at a time, so nine keys are published.
+ * The staleness window is longer than a busy machine keeps a database from answering.
  */
 const LEAD = 10
-const STALENESS = 10
-const INTERVAL = 20
+const STALENESS = 30
+const INTERVAL = 25
 const REFRESH_MS = (LEAD * 1000) / 6
 const CACHE_MS = (LEAD * 1000) / 24
 const ROTATIONS = FULL ? 10 : 2
