@@ -23,7 +23,7 @@ checkContract('deploy/caddy', {
   absent: isAbsent('caddy'),
   start: startCaddy,
   credentials: ['key', 'token'],
-  refusesBeforeBody: false,
+  refusesBeforeBody: 'none',
   entitles: false,
   verifiesTokens: false,
   passesOn: 'user-agent',

@@ -40,7 +40,7 @@ checkContract('deploy/haproxy', {
   start: startHaproxy,
   env: { MINTMARK_SIGNING_ALG: 'RS256' },
   credentials: ['token'],
-  refusesBeforeBody: true,
+  refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
   cutsOff: true,

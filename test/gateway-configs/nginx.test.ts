@@ -48,7 +48,7 @@ checkContract('deploy/nginx', {
   start: startNginx,
   env: {},
   credentials: ['key', 'token'],
-  refusesBeforeBody: true,
+  refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
   passesOn: 'user-agent',
