@@ -19,7 +19,7 @@ const WATCH_MS = 500
 
 const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as ServiceDefinition
 
-/** A bound port that speaks gRPC, in plain text as the other listeners do. Until services are added it knows no method. */
+/** A listener for gRPC in plain text. Until services are added every method is unimplemented. */
 export class GrpcListener {
   readonly port: number
   readonly #server: Server
@@ -46,13 +46,13 @@ export class GrpcListener {
     return new GrpcListener(server, port, clock)
   }
 
-  /** Adds a service beside the health service, which says what `readiness` says. */
+  /** Adds a service, and the health service, which reports `readiness`. */
   serve(definition: ServiceDefinition, service: UntypedServiceImplementation, readiness: Readiness): void {
     this.#server.addService(definition, service)
     this.#server.addService(HEALTH_SERVICE, healthService(readiness, this.#clock))
   }
 
-  /** No new calls; what is in flight by `deadlineMs` is cut. */
+  /** Accepts no new calls; calls in flight after `deadlineMs` are cancelled. */
   async close(deadlineMs: number): Promise<void> {
     const done = new Promise<void>(resolve => this.#server.tryShutdown(() => resolve()))
     await withTimeout(this.#clock, deadlineMs, done)

@@ -1,13 +1,14 @@
 /**
- * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
- * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
- * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
- * very text, so it keeps to what njs 0.7 understands.
+ * Finds `model` in a JSON body as the engine will. With Python's json.loads the last of duplicate names counts, other
+ * parsers take the first. So anything ambiguous is rejected: a duplicate name, a name with escapes, another encoding,
+ * anything but one object. Nested values are skipped, not validated: if they are not JSON, the engine rejects them.
+ *
+ * deploy/generate/lua/model-in-body.lua is the same in Lua. deploy/nginx/ contains this file's text, so only the syntax
+ * of njs 0.7 is used.
  */
 
 export interface FoundModel {
-  /** Undefined when the body names none, or there is a fault. */
+  /** Undefined when the body names no model, or has a fault. */
   model?: string
   fault?: string
 }
@@ -23,7 +24,7 @@ const OBJECT_END = 125
 
 const NOT_JSON = 'The body is not a JSON object in UTF-8.'
 
-/** `takesPriority`: whether a top-level `priority` may be there. */
+/** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
   let i = skipSpace(body, 0)
@@ -42,7 +43,7 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     if (name === 'model') {
       if (model !== undefined) return { fault: 'The body names `model` more than once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
-      // Some encoders write / as \/. Any other escape has no place in a model's name.
+      // Some encoders write / as \/. Other escapes are not accepted in a model's name.
       model = textOf(body, i + 1, end).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
     i = skipSpace(body, end + 1)
@@ -60,14 +61,14 @@ export function isPlainJson(contentType: string): boolean {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-/** The first place at or after `i` that is not JSON white space. */
+/** The first position at or after `i` that is not JSON white space. */
 function skipSpace(body: Uint8Array, i: number): number {
   let at = i
   while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
   return at
 }
 
-/** `i` is at an opening quote: where the closing one is, or -1. */
+/** `i` is at an opening quote. Returns the position of the closing one, or -1. */
 function stringEnd(body: Uint8Array, i: number): number {
   for (let at = i + 1; at < body.length; at++) {
     if (body[at] === QUOTE) return at
@@ -76,7 +77,7 @@ function stringEnd(body: Uint8Array, i: number): number {
   return -1
 }
 
-/** `i` is at an opening bracket: where the one is that closes it, or -1. */
+/** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
 function nestedEnd(body: Uint8Array, i: number): number {
   let depth = 0
   for (let at = i; at < body.length; at++) {
@@ -101,7 +102,7 @@ function valueEnd(body: Uint8Array, i: number): number {
   return at > i ? at - 1 : -1
 }
 
-/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
+/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */
 function isLiteral(c: number | undefined): boolean {
   if (c === undefined) return false
   return (
@@ -109,7 +110,7 @@ function isLiteral(c: number | undefined): boolean {
   )
 }
 
-/** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
+/** One character per byte. Names are ASCII, so a wrongly decoded one matches none. */
 function textOf(body: Uint8Array, from: number, to: number): string {
   let text = ''
   for (let at = from; at < to; at++) text += String.fromCharCode(body[at] as number)
