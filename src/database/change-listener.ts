@@ -12,14 +12,14 @@ const PROBE_TIMEOUT_MS = 2_000
 const PROBE_INTERVAL_MS = 5_000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 2_500
-/** Where LISTEN is taken and nothing arrives: that is how the place is, and will not be over soon. */
+/** Pause where LISTEN is accepted but nothing is delivered, as behind a pooler: unlikely to change soon. */
 const DEAF_PAUSE_MS = 60_000
 
 /**
- * Wakes this replica when something changed, by LISTEN on a connection of its own. It is a convenience: whoever is
- * woken polls anyway. A pooler in transaction mode takes a LISTEN and delivers nothing, and a socket whose other end
- * is gone says nothing either, so a notification is sent to ourselves over another connection, at the start and every
- * 5 s. (Over the same one a pooler would pass: it happens to hand out the same server connection again.)
+ * Wakes this replica on a change, by LISTEN on a connection of its own. It only saves time: replicas poll anyway. A
+ * pooler in transaction mode accepts LISTEN and delivers nothing, and a dead connection is silent too, so at the start
+ * and every 5 s this process sends itself a notification over another connection. (Over the same one a pooler would
+ * pass the test, because it may assign the same server connection again.)
  */
 export class ChangeListener {
   readonly #url: string
@@ -32,7 +32,7 @@ export class ChangeListener {
   readonly #probeChannel: string
   #running: Promise<void> | undefined
   #warned = false
-  /** True while notifications arrive; else replicas are as quick as their polls. */
+  /** True while notifications arrive; otherwise replicas are as fast as their polls. */
   listening = false
 
   /** `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
@@ -62,7 +62,7 @@ export class ChangeListener {
     await this.#running
   }
 
-  /** Listens, and when that ends tries again; by chance not with all replicas at once. */
+  /** Listens; reconnects after a random pause, so that replicas do not reconnect at once. */
   async #run(): Promise<void> {
     let pause = SHORTEST_PAUSE_MS
     while (!this.#stopped.signal.aborted) {
@@ -79,7 +79,7 @@ export class ChangeListener {
     }
   }
 
-  /** Returns why it ended. */
+  /** Returns the reason why it ended. */
   async #listen(): Promise<unknown> {
     const lost = new AbortController()
     const client = new pg.Client({
@@ -128,7 +128,7 @@ export class ChangeListener {
     this.listening = true
     if (this.#warned) this.#logger.info('changes are notified again')
     this.#warned = false
-    // Whatever was notified while nobody listened.
+    // Catches up on notifications from before LISTEN.
     this.#wake()
   }
 }

@@ -12,12 +12,12 @@ const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
 const MOST_REMEMBERED = 10_000
 const BELIEVED_MS = 500
-/** After a failure nobody waits for the next one: tokens pass meanwhile, as they do at a gateway that asks nobody. */
+/** After a failure lookups pause and tokens pass, as at a gateway that does not call the check. */
 const NOT_ASKED_MS = 1_000
 
 /**
  * The status of the keys of presented tokens. The directory holds usable keys only; other ids are looked up, one query
- * at a time. While Postgres is down a token is good, unless this replica saw its key or tenant being removed.
+ * at a time. While Postgres is down a token counts as good, unless this replica saw its key or tenant being removed.
  */
 export class KeyStatuses {
   readonly #database: Database
@@ -26,7 +26,7 @@ export class KeyStatuses {
   readonly #wanted = new Map<string, PromiseWithResolvers<KeyStatus>>()
   readonly #lookups = new Coalescer(() => this.#lookUp())
   readonly #answers: LRUCache<string, KeyStatus>
-  /** Keys and tenants that a change named and the directory lost by it. The least recently asked about make room. */
+  /** Keys and tenants that a change removed from the directory. Least recently used entries are evicted. */
   readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
   #notBefore = Number.NEGATIVE_INFINITY
 
@@ -38,7 +38,7 @@ export class KeyStatuses {
     this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: BELIEVED_MS, ttlResolution: 0, perf })
   }
 
-  /** @throws {Unavailable} when there is no room to wait. */
+  /** @throws {Unavailable} when the queue is full. */
   async of(holder: TokenHolder): Promise<KeyStatus> {
     const known = this.#copy.keyStatus(holder.keyId)
     if (known) return known
@@ -53,7 +53,7 @@ export class KeyStatuses {
     }
   }
 
-  /** What was applied to the directory, or forgotten there, may have changed the status of a key. */
+  /** Notes an update of the directory: the status of a key may have changed. */
   note(update: ChangeUpdate): void {
     this.#answers.clear()
     if (update === 'everything') this.#gone.clear()
@@ -79,7 +79,7 @@ export class KeyStatuses {
     return question.promise
   }
 
-  /** Its failure is told to those who wait. */
+  /** A failure rejects the waiting requests. */
   async #lookUp(): Promise<void> {
     while (this.#wanted.size > 0) {
       const batch = [...this.#wanted].slice(0, MOST_A_QUERY)

@@ -15,13 +15,13 @@ import { NegativeCache } from './negative-cache.ts'
 const TICK_MS = 20
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
-/** So that whoever asked is answered within the second. */
+/** So that a request is answered within a second. */
 const LONGEST_WAIT_MS = 850
-/** An answer that took longer is believed only after a poll has shown what was committed meanwhile. */
+/** A slower result is used only after a poll has shown the changes committed during the query. */
 const SLOW_ANSWER_MS = 200
 const MOST_TRIES = 3
 
-/** One secret that is asked for, by however many. */
+/** One secret that is being looked up, for any number of requests. */
 interface Question {
   digests: readonly string[]
   answer: Promise<SecretSnapshot | undefined>
@@ -30,20 +30,21 @@ interface Question {
   tries: number
 }
 
-/** How often what happened, since the start. */
+/** Number of lookups by outcome since the start. */
 export interface FallbackCounts {
   queries: number
   found: number
   unknown: number
-  /** Answered from memory: nobody had it a moment ago. */
+  /** Answered from memory: unknown a moment ago. */
   remembered: number
-  /** No room to wait, no answer in time, or no database. */
+  /** The queue was full, the lookup timed out, or the database was unavailable. */
   failed: number
 }
 
 /**
- * Looks up in Postgres what the directory does not know: a key made a moment ago through another replica, one beyond
- * the bound, or nobody's. However many ask, one query is under way at a time, at least 20 ms after the one before.
+ * Looks up in Postgres what the directory does not know: a key created a moment ago by another replica, a key beyond
+ * the directory's size limit, or an unknown one. One query runs at a time, for all waiting requests, at least 20 ms
+ * after the one before.
  */
 export class SecretLookup {
   readonly #database: Database
@@ -53,13 +54,13 @@ export class SecretLookup {
   readonly #pepperChecks: SecretChecks
   readonly #tokenTtlSeconds: number
   readonly #stopped = new AbortController()
-  /** Not asked yet, by their digests. */
+  /** Queries that have not been sent, by their digests. */
   readonly #questions = new Map<string, Question>()
   readonly #negatives: NegativeCache
   #waiting = 0
   #working = false
   #asked = Number.NEGATIVE_INFINITY
-  /** What was applied to the directory since the query under way began; undefined: none is under way. */
+  /** Directory updates since the running query began; undefined: no query is running. */
   #since: ChangeUpdate[] | undefined
   readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, remembered: 0, failed: 0 }
 
@@ -80,7 +81,7 @@ export class SecretLookup {
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }
 
-  /** The directory was updated: nothing that was looked up before is believed any more. */
+  /** The directory was updated: cached results are dropped. */
   note(update: ChangeUpdate): void {
     this.#negatives.clear()
     this.#since?.push(update)
@@ -88,8 +89,8 @@ export class SecretLookup {
 
   /**
    * By digests in base64.
-   * @throws {Unavailable} when there is no room to wait, the database does not answer in time, or this process lacks
-   *   a pepper that the key may be under: then it is not unknown.
+   * @throws {Unavailable} when the queue is full, the database does not answer in time, or this process lacks a pepper
+   * that the key may be stored under: then the key is not unknown.
    */
   async find(digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     const name = digests.join()
@@ -106,12 +107,12 @@ export class SecretLookup {
     }
   }
 
-  /** Keys that are remembered to open nothing. */
+  /** Number of remembered unusable keys. */
   get negatives(): number {
     return this.#negatives.size
   }
 
-  /** Requests that wait for an answer. */
+  /** Number of waiting requests. */
   get waiting(): number {
     return this.#waiting
   }
@@ -136,7 +137,7 @@ export class SecretLookup {
     }
   }
 
-  /** Asks as long as there are questions. */
+  /** Runs queries as long as any are waiting. */
   async #work(): Promise<void> {
     this.#working = true
     while (this.#questions.size > 0 && !this.#stopped.signal.aborted) {
@@ -181,7 +182,7 @@ export class SecretLookup {
         else this.#answerFound(question, hit)
       }
     } catch (error) {
-      // Whoever waits for the next query would wait for the same fault.
+      // The next query would fail in the same way.
       this.#failAll([...batch, ...this.#questions.values()], error)
     } finally {
       this.#since = undefined
@@ -202,14 +203,14 @@ export class SecretLookup {
       question.resolve(undefined)
       return
     }
-    // A key made under a pepper that only other replicas hold is not unknown: we are the ones that lack something.
+    // A key stored under a pepper that only other replicas have is not unknown: this process is misconfigured.
     const cause = new Error(
       `MINTMARK_PEPPERS lacks ${lacking.join(', ')}, which the installation record names`,
     )
     question.reject(new Unavailable('This replica cannot check API keys. Try again.', { cause }))
   }
 
-  /** The directory learnt of a change to this key while the query was under way, and the answer may be from before it. */
+  /** The key changed while the query was running, and the result may be from before the change. */
   #askAgain(question: Question): void {
     question.tries++
     if (question.tries >= MOST_TRIES) {
