@@ -43,7 +43,7 @@ import { keyState, keyTerm } from './key-state.ts'
 import { refuseWidening } from './narrowing.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
-/** A secret that was made now: it is not kept, so this is the one time that it is seen. */
+/** A new secret. It is not stored, so it can be shown only once. */
 export interface IssuedSecret {
   key: ApiKey
   secretId: string
@@ -69,7 +69,7 @@ export class ApiKeys {
     return this.#database.run(db => getKey(db, id))
   }
 
-  /** Of one tenant, or of all. @throws {NotFound} when there is no such tenant. */
+  /** Lists keys of one tenant, or of all. @throws {NotFound} when the tenant does not exist. */
   list(filter: KeyFilter, page: PageRequest): Promise<Page<ApiKey>> {
     return this.#database.run(async db => {
       if (filter.tenantId !== undefined) await getTenant(db, filter.tenantId)
@@ -77,7 +77,7 @@ export class ApiKeys {
     })
   }
 
-  /** Which key a string is, in whatever state, without counting as a use. */
+  /** Identifies the key of a string, in any state, without counting as a use. */
   async inspect(
     presented: string,
   ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
@@ -90,12 +90,12 @@ export class ApiKeys {
     })
   }
 
-  /** Exchanges and refusals of the last `days`, by UTC day; some seconds late. */
+  /** Exchanges and rejections of the last `days`, by UTC day; a few seconds late. */
   usage(id: string, days: number): Promise<{ day: string; outcome: string; count: number }[]> {
     return this.#database.run(db => listUsage(db, id, days))
   }
 
-  /** What each key yields now, by key id, and the database's time that states are told by. */
+  /** The effective rights by key id, and the database time that states are computed at. */
   effective(keys: readonly ApiKey[]): Promise<{ rights: Map<string, EffectiveRights>; now: number }> {
     return this.#database.readSnapshot(async db => {
       const catalogue = {
@@ -112,7 +112,9 @@ export class ApiKeys {
     })
   }
 
-  /** @throws {NotFound} when there is no such tenant. @throws {Invalid} when the key would have more than its tenant. */
+  /**
+   * @throws {NotFound} when the tenant does not exist. @throws {Invalid} when the key would exceed its tenant's rights.
+   */
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -121,7 +123,7 @@ export class ApiKeys {
       const { policy } = await readInstallation(trx)
       const end = latestEnd(longestLifetime(policy, tenant), now)
       const settings = patchedSettings(defaultKeySettings(end), given)
-      // The default scope, too, is one that the tenant must have.
+      // The tenant must also have the default scope.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
       await insertApiKey(trx, id, tenantId, settings)
@@ -136,8 +138,9 @@ export class ApiKeys {
   }
 
   /**
-   * `narrowOnly`: whoever asks may take rights from the key and give it none.
-   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden} when it would widen.
+   * `restrictOnly`: the caller may restrict the key's rights but not extend them.
+   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden} when it would extend
+   * them.
    */
   async update(
     actor: Actor,
@@ -159,7 +162,7 @@ export class ApiKeys {
     })
   }
 
-  /** No exchange until `enable`. Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  /** Rejects exchanges until `enable`. Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   disable(actor: Actor, id: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.disable', async ({ trx }, key) => {
       refuseRevoked(key)
@@ -169,7 +172,7 @@ export class ApiKeys {
     })
   }
 
-  /** Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  /** Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   enable(actor: Actor, id: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.enable', async ({ trx }, key) => {
       refuseRevoked(key)
@@ -179,7 +182,7 @@ export class ApiKeys {
     })
   }
 
-  /** For good, with all its secrets. Repeatable: the first reason stays. @throws {NotFound} */
+  /** Revokes the key and all its secrets, irreversibly. Idempotent: the first reason is kept. @throws {NotFound} */
   revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
@@ -188,7 +191,7 @@ export class ApiKeys {
     })
   }
 
-  /** Ends one secret at once. Repeatable. @throws {NotFound} */
+  /** Revokes one secret at once. Idempotent. @throws {NotFound} */
   revokeSecret(actor: Actor, id: string, secretId: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.secret-revoke', async ({ trx }, key) => {
       const secret = key.secrets.find(candidate => candidate.id === secretId)
@@ -200,9 +203,10 @@ export class ApiKeys {
   }
 
   /**
-   * Adds a secret and gives the older one `overlapSeconds` more, so that clients can change over without a gap.
+   * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage.
    * @throws {NotFound}
-   * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` says which one ends now.
+   * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` names the one to end
+   * now.
    */
   async rotate(
     actor: Actor,

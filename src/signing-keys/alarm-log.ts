@@ -4,11 +4,11 @@ import type { Alarm } from './alarms.ts'
 
 const AGAIN_MS = 60_000
 
-/** Tells of each alarm when it begins, once a minute while it lasts, and when it is over. */
+/** Logs each alarm when it begins, once a minute while it lasts, and when it is over. */
 export class AlarmLog {
   readonly #clock: Clock
   readonly #logger: Logger
-  /** Ids of those that last, and when they were last told of, in monotonic milliseconds. */
+  /** Ids of current alarms, and when they were last logged, in monotonic milliseconds. */
   readonly #told = new Map<string, number>()
 
   constructor(options: { clock: Clock; logger: Logger }) {

@@ -1,7 +1,7 @@
 import { constants, type KeyObject, sign } from 'node:crypto'
 import type { SigningAlg } from '../config/signing-alg.ts'
 
-/** What node:crypto is to do for each algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
+/** Parameters of node:crypto for each algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
 const METHODS = {
   ES256: { hash: 'sha256', dsaEncoding: 'ieee-p1363' },
   RS256: { hash: 'sha256', padding: constants.RSA_PKCS1_PADDING },
@@ -11,14 +11,14 @@ const METHODS = {
 
 /**
  * Signs in the JWS Compact Serialization (RFC 7515 §7.1) with one key and one protected header, which is encoded once.
- * It is jose's SignJWT without what that does anew for each token, and without its hop to another thread, which takes
- * longer than an elliptic-curve signature (docs/performance.md); jose stays what verifies.
+ * Faster than jose's SignJWT, which repeats that for each token and signs on another thread, a hop that takes longer
+ * than an elliptic-curve signature (docs/performance.md). jose is still used to verify.
  */
 export class CompactSigner {
   readonly #header: string
   readonly #method: (typeof METHODS)[SigningAlg]
   readonly #key: Parameters<typeof sign>[2]
-  /** An RSA signature takes a hundred times as long: other requests are not to wait for it. */
+  /** An RSA signature takes a hundred times as long, so it runs on another thread. */
   readonly #aside: boolean
 
   constructor(key: KeyObject, header: { alg: SigningAlg; kid: string; typ: string }) {
