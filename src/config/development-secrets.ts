@@ -16,7 +16,7 @@ import { fileFault } from '../system/file-fault.ts'
 import type { Random } from '../system/random.ts'
 import type { Config } from './config.ts'
 
-/** Files of the keys directory, and the variables that they stand in for. */
+/** Files in the keys directory, and the variables that they provide. */
 const FILES = {
   MINTMARK_ROOT_TOKEN: {
     file: 'root-token',
@@ -35,8 +35,8 @@ const FILES = {
 type SecretVariable = keyof typeof FILES
 
 /**
- * With embedded Postgres, secrets that nobody set are made once and kept in the keys directory, readable by this user
- * only. Returns them as environment variables, to be read like any other. @throws {CannotStart} with the way out
+ * With embedded Postgres, secrets that are not set are generated once and stored in the keys directory, readable by
+ * this user only. Returns them as environment variables, to be read like any other. @throws {CannotStart} with the cure
  */
 export function developmentSecrets(config: Config, random: Random): Record<string, string> {
   const missing: SecretVariable[] = []
@@ -49,7 +49,10 @@ export function developmentSecrets(config: Config, random: Random): Record<strin
   return Object.fromEntries(missing.map(variable => [variable, readOrMake(config.keysDir, variable, random)]))
 }
 
-/** A new pepper or encryption key beside an existing database would open nothing in it. @throws {CannotStart} with the way out */
+/**
+ * A new pepper or encryption key would not work with the data of an existing database. @throws {CannotStart} with the
+ * cure
+ */
 function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariable[]): void {
   if (!existsSync(join(dataDir, 'postgres'))) return
   const lost = missing
@@ -62,7 +65,7 @@ function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariab
   )
 }
 
-/** Where the root token of development is kept. */
+/** The file with the development root token. */
 export const rootTokenFile = (keysDir: string): string => join(keysDir, FILES.MINTMARK_ROOT_TOKEN.file)
 
 function readOrMake(keysDir: string, variable: SecretVariable, random: Random): string {
@@ -77,8 +80,8 @@ function readOrMake(keysDir: string, variable: SecretVariable, random: Random): 
 }
 
 /**
- * Complete or absent, so that no start reads half of a secret; and a file that is there stays, so that of two processes
- * that start together one makes it and both read it.
+ * The file is complete or absent, so that no process reads half of a secret; an existing file is kept, so that of two
+ * processes that start together one creates it and both read it.
  */
 function make(path: string, content: string): void {
   const unfinished = `${path}.new-${process.pid}`
@@ -92,7 +95,7 @@ function make(path: string, content: string): void {
   }
 }
 
-/** @throws {CannotStart} that names the file, what is wrong with it and the cure */
+/** @throws {CannotStart} that names the file, the fault and the cure */
 function naming<T>(path: string, deed: string, work: () => T): T {
   try {
     return work()
