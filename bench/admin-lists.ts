@@ -16,13 +16,13 @@ import { meanwhile, oldStatements, type Waits } from './migration-waits.ts'
 import { type Cell, markdown } from './report.ts'
 
 /**
- * How the admin API lists, filters and reads with a million keys of ten thousand tenants, and how long anybody waits
- * while their tables are migrated:
+ * Measures how the admin API lists, filters and reads with a million keys of ten thousand tenants, and how long
+ * requests wait while their tables are migrated:
  *
- *   npm run bench-lists                        some five minutes, into docs/admin-lists.md
- *   npm run bench-lists -- --keys 20000        to see that it runs; writes nothing
+ *   npm run bench-lists about five minutes, writes docs/admin-lists.md
+ *   npm run bench-lists -- --keys 20000 a trial run; writes nothing
  *
- * Postgres is the embedded one, or a superuser's TEST_DATABASE_URL. Ends with 1 when a bar is missed.
+ * Uses embedded Postgres, or a superuser's TEST_DATABASE_URL. Exits with 1 when a limit is exceeded.
  */
 const BAR_MS = 100
 const LONGEST_WAIT_MS = 1_000
@@ -86,7 +86,7 @@ async function migrateFromFirst() {
   }
 }
 
-/** To be made again while others work; until then rows are written quicker. */
+/** They are built again under load later; until then writing rows is faster. */
 async function dropSpanIndexes(): Promise<void> {
   const { rows } = await owner.query(
     "SELECT relname FROM pg_class WHERE relkind = 'i' AND relname LIKE '%\\_span\\_%'",
@@ -94,7 +94,7 @@ async function dropSpanIndexes(): Promise<void> {
   for (const { relname } of rows) await owner.query(`DROP INDEX ${relname}`)
 }
 
-/** With room for fewer keys than there are, so that some exchanges ask Postgres. */
+/** With a smaller directory than the number of keys, so that some exchanges query Postgres. */
 function startService(): ServiceProcess {
   const ports = ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(which => [
     `MINTMARK_${which}_PORT`,
@@ -110,7 +110,7 @@ function startService(): ServiceProcess {
   })
 }
 
-/** With the service of today at work. */
+/** While the current service is running. */
 async function indexAnew(urls: { public: string; admin: string }, known: readonly string[]) {
   const valid = known.slice(known.length / 2)
   let n = 0
@@ -148,7 +148,7 @@ async function ask(
   return (await answer.json()) as { next_cursor?: string | null }
 }
 
-/** What was asked, how often, and how long it took: median, 99th percentile, longest. */
+/** The request, its count, and its durations: median, 99th percentile, longest. */
 async function measure(
   admin: string,
   { what, method = 'GET', paths, bodies, pages }: Question,

@@ -14,7 +14,7 @@ const EXCHANGES_A_SECOND = 200
 const STEADY_SECONDS = 10
 const STEADY_CONNECTIONS = 16
 
-/** How long each took from the moment at which it was due. */
+/** Durations, measured from the moment at which each request was due. */
 interface Steady {
   name: string
   perSecond: number
@@ -23,8 +23,8 @@ interface Steady {
 }
 
 /**
- * The cost of a check by a gateway for each request: as many checks of one key as possible, next to exchanges of
- * it; and how long checks take at a steady pace beside exchanges at another.
+ * The cost of a gateway check per request: the maximum rate of checks of one key, next to exchanges of it; and the
+ * latency of checks at a steady rate while exchanges run at another.
  */
 export async function checks(
   installation: Installation,
@@ -52,7 +52,7 @@ export async function checks(
   }
 }
 
-/** A check of the first key, as gateways ask. */
+/** A check of the first key, as gateways send it. */
 export async function checkLoad(
   { apiKey }: Installation,
   directory: string,
@@ -100,7 +100,7 @@ function send(
   })
 }
 
-/** Waiting for a connection, and this process being late, count. */
+/** Includes waiting for a connection, and delays of this process. */
 async function steadily(
   ask: () => Promise<void>,
   perSecond: number,

@@ -1,10 +1,10 @@
-/** A question to the admin API, asked again and again. Several paths: in turn. */
+/** A request to the admin API, sent repeatedly. Several paths: in turn. */
 export interface Question {
   what: string
   method?: 'GET' | 'POST'
   paths: readonly string[]
   bodies?: readonly object[]
-  /** Follows the cursor for so many pages instead of asking for the first again. */
+  /** Follows the cursor for this number of pages instead of requesting the first again. */
   pages?: number
 }
 
@@ -17,7 +17,10 @@ const list = (what: string, query: string, pages?: number): Question => ({
 })
 const audit = (what: string, query: string): Question => ({ what, paths: [`/audit-events?${query}`] })
 
-/** Every list with every filter, values that are common, rare, of old keys only and of none; and what reads one key. */
+/**
+ * Every list with every filter, with values that are common, rare, of old keys only and without matches; and the reads
+ * of one key.
+ */
 export function questions(known: readonly string[]): Question[] {
   const ids = known.map(key => `key_${key.slice(4, 20)}`)
   return [
@@ -79,7 +82,7 @@ export function questions(known: readonly string[]): Question[] {
   ]
 }
 
-/** As to_char(…, 'IYYY-IW') has it. */
+/** As to_char(…, 'IYYY-IW') formats it. */
 function isoWeek(days: number): string {
   const day = new Date(Date.now() + days * DAY)
   day.setUTCDate(day.getUTCDate() + 4 - (day.getUTCDay() || 7))

@@ -13,18 +13,18 @@ import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
 
 export interface Bench {
-  /** For files that go when the run is over. */
+  /** For files that are deleted after the run. */
   directory: string
   pace: { rounds: number; seconds: number }
   /** Keys in the directory, ascending. */
   sizes: readonly number[]
-  /** After which memory is looked at again. */
+  /** Exchanges before memory is measured again. */
   exchanges: number
-  /** Makes one with so many keys, once. */
+  /** Creates an installation with this number of keys, once. */
   installation(keys: number): Promise<Installation>
 }
 
-/** Keys that exchanges are spread over, where growth is not the question. */
+/** Number of keys for exchanges in tables that do not measure growth. */
 const manyKeys = (bench: Bench) => bench.installation(Math.min(100_000, bench.sizes.at(-1) ?? 1))
 
 const MEASURED = ['a second', 'median ms', '99th percentile ms', 'server CPU µs each']
@@ -165,7 +165,7 @@ function heapBytesPerKey(installation: Installation | undefined): number {
   return child('bench/directory-memory.ts', installation?.environment ?? {}).bytesPerKey ?? 0
 }
 
-/** What a script prints as one JSON line, alone on the servers' core. */
+/** The one JSON line that a script prints, run alone on the servers' core. */
 function child(script: string, env: Record<string, string>): Record<string, number> {
   const cwd = fileURLToPath(new URL('..', import.meta.url))
   const command = ['-c', String(SERVER_CORE), process.execPath, '--expose-gc', script]

@@ -22,11 +22,12 @@ const ALGORITHMS = {
 }
 
 /**
- * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
- * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
- * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
- * very text, so it keeps to what njs 0.7 understands.
+ * Finds `model` in a JSON body as the engine will. With Python's json.loads the last of duplicate names counts, other
+ * parsers take the first. So anything ambiguous is rejected: a duplicate name, a name with escapes, another encoding,
+ * anything but one object. Nested values are skipped, not validated: if they are not JSON, the engine rejects them.
+ *
+ * deploy/generate/lua/model-in-body.lua is the same in Lua. deploy/nginx/ contains this file's text, so only the syntax
+ * of njs 0.7 is used.
  */
 
 const QUOTE = 34
@@ -40,7 +41,7 @@ const OBJECT_END = 125
 
 const NOT_JSON = 'The body is not a JSON object in UTF-8.'
 
-/** `takesPriority`: whether a top-level `priority` may be there. */
+/** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
   let i = skipSpace(body, 0)
@@ -59,7 +60,7 @@ function readModel(body, takesPriority) {
     if (name === 'model') {
       if (model !== undefined) return { fault: 'The body names `model` more than once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
-      // Some encoders write / as \/. Any other escape has no place in a model's name.
+      // Some encoders write / as \/. Other escapes are not accepted in a model's name.
       model = textOf(body, i + 1, end).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
     i = skipSpace(body, end + 1)
@@ -77,14 +78,14 @@ function isPlainJson(contentType) {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-/** The first place at or after `i` that is not JSON white space. */
+/** The first position at or after `i` that is not JSON white space. */
 function skipSpace(body, i) {
   let at = i
   while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
   return at
 }
 
-/** `i` is at an opening quote: where the closing one is, or -1. */
+/** `i` is at an opening quote. Returns the position of the closing one, or -1. */
 function stringEnd(body, i) {
   for (let at = i + 1; at < body.length; at++) {
     if (body[at] === QUOTE) return at
@@ -93,7 +94,7 @@ function stringEnd(body, i) {
   return -1
 }
 
-/** `i` is at an opening bracket: where the one is that closes it, or -1. */
+/** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
 function nestedEnd(body, i) {
   let depth = 0
   for (let at = i; at < body.length; at++) {
@@ -118,7 +119,7 @@ function valueEnd(body, i) {
   return at > i ? at - 1 : -1
 }
 
-/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
+/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */
 function isLiteral(c) {
   if (c === undefined) return false
   return (
@@ -126,7 +127,7 @@ function isLiteral(c) {
 )
 }
 
-/** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
+/** One character per byte. Names are ASCII, so a wrongly decoded one matches none. */
 function textOf(body, from, to) {
   let text = ''
   for (let at = from; at < to; at++) text += String.fromCharCode(body[at])

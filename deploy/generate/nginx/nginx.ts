@@ -19,7 +19,7 @@ export function nginxFiles(): Record<string, string> {
       MODEL_HEADER,
       claims,
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
-      // Mintmark's answer has each claim in several headers: the first is as good as the others.
+      // Mintmark's response has each claim in several headers: any of them will do.
       answers: claims.map(claim => ({
         claim,
         header: CLAIM_HEADERS.find(each => each.claim === claim)?.header.replaceAll('-', '_'),
@@ -35,7 +35,7 @@ export function nginxFiles(): Record<string, string> {
   }
 }
 
-/** src/gateway/model-in-body.ts as a plain script: njs knows no types, and mintmark.js exports one thing. */
+/** src/gateway/model-in-body.ts as a plain script: njs has no types, and mintmark.js has one export. */
 function readModelScript(): string {
   const source = readFileSync(new URL('../../../src/gateway/model-in-body.ts', import.meta.url), 'utf8')
   return stripTypeScriptTypes(source)

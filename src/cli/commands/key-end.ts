@@ -5,7 +5,7 @@ import { action, conditional, resultVerb } from '../verb.ts'
 import { bulkRevokeCommand } from './key-bulk-revoke.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
-/** How keys end: for a while (disable, enable), or for good (revoke, revoke-secret, bulk-revoke). */
+/** How keys end: temporarily (disable, enable), or irreversibly (revoke, revoke-secret, bulk-revoke). */
 export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   const told = {
     disable: [
