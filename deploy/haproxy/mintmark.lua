@@ -1,7 +1,7 @@
--- Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/haproxy.md explains it.
--- Finds `model` in the body and holds it against the token, whose payload haproxy.cfg has verified.
+-- Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/haproxy.md explains it.
+-- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload.
 
--- path = the engine takes the priority from the header here. Elsewhere a body's `priority` is refused.
+-- path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 local ROUTES = {
   ["/v1/chat/completions"] = true,
   ["/v1/completions"] = true,
@@ -13,7 +13,7 @@ local byte, find, sub = string.byte, string.find, string.sub
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OBJECT, OBJECT_END, LIST, LIST_END = 123, 125, 91, 93
 
--- The first byte at or after i that is not JSON white space.
+-- The first position at or after i that is not JSON white space.
 local function skip_space(text, i)
   local c = byte(text, i)
   while c == 32 or c == 9 or c == 10 or c == 13 do
@@ -23,7 +23,7 @@ local function skip_space(text, i)
   return i, c
 end
 
--- i is at an opening quote. The index of the closing one, or nil.
+-- i is at an opening quote. Returns the index of the closing one, or nil.
 local function string_end(text, i)
   i = i + 1
   local c = byte(text, i)
@@ -36,7 +36,7 @@ local function string_end(text, i)
   return i
 end
 
--- i is at an opening bracket. The index of the one that closes it, or nil.
+-- i is at an opening bracket. Returns the index of the matching closing one, or nil.
 local function nested_end(text, i)
   local depth = 0
   while true do
@@ -62,7 +62,7 @@ local function value_end(text, i, c)
   return last
 end
 
--- The model, or nil and what is wrong.
+-- Returns the model, or nil and the fault.
 local function read_model(text, priority_from_header)
   local not_json = "The body is not a JSON object in UTF-8."
   local model, names, last
@@ -84,7 +84,7 @@ local function read_model(text, priority_from_header)
       if names then return nil, "The body names `model` more than once." end
       if c ~= QUOTE then return nil, "`model` is not a string." end
       names = true
-      -- Some encoders write / as \/. Any other escape has no place in a model's name.
+      -- Some encoders write / as \/. Other escapes are not accepted in a model's name.
       model = string.gsub(sub(text, i + 1, last - 1), "\\/", "/")
     elseif name == "priority" and not priority_from_header then
       return nil, "This route takes no `priority`."
@@ -103,7 +103,7 @@ local function read_model(text, priority_from_header)
   return model
 end
 
--- The names are of letters, digits and -._:/@, so a name in quotes is found only as a whole member of the list.
+-- Names consist of letters, digits and -._:/@, so a quoted name matches only a whole member of the list.
 local function holds(payload, claim, model)
   local list = string.match(payload, '"' .. claim .. '":(%b[])') or ""
   return find(list, '"' .. model .. '"', 1, true) ~= nil

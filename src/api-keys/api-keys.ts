@@ -112,9 +112,7 @@ export class ApiKeys {
     })
   }
 
-  /**
-   * @throws {NotFound} when the tenant does not exist. @throws {Invalid} when the key would exceed its tenant's rights.
-   */
+  /** @throws {NotFound} for an unknown tenant. @throws {Invalid} when the key would exceed its tenant's rights. */
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -139,8 +137,7 @@ export class ApiKeys {
 
   /**
    * `restrictOnly`: the caller may restrict the key's rights but not extend them.
-   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden} when it would extend
-   * them.
+   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden}
    */
   async update(
     actor: Actor,
@@ -204,9 +201,7 @@ export class ApiKeys {
 
   /**
    * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage.
-   * @throws {NotFound}
-   * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` names the one to end
-   * now.
+   * @throws {NotFound} @throws {Conflict} on a revoked or expired key, and with two live secrets without `replace`.
    */
   async rotate(
     actor: Actor,

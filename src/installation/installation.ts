@@ -56,8 +56,7 @@ export interface OpenedInstallation {
  * so that a copy of another environment's database never issues tokens and two replicas of one database never disagree.
  * The row lock makes processes that start together agree on one record.
  *
- * @throws {InstallationMismatch} when the issuer differs, or a recorded pepper or encryption key is missing or
- * different.
+ * @throws {InstallationMismatch} when the issuer, or a recorded pepper or encryption key, is missing or different.
  */
 export async function openInstallation(trx: Handle, input: InstallationInput): Promise<OpenedInstallation> {
   const made = await trx
@@ -160,8 +159,7 @@ const toInstallation = (row: InstallationRow): Installation => ({
 
 /**
  * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
- * @throws {Unavailable} when the record has dropped it, or has another value under its id: other replicas would not
- * find the key.
+ * @throws {Unavailable} when the record lacks it or has another value: other replicas would not find the key.
  */
 export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
   const row = await trx

@@ -19,14 +19,14 @@ export function envoyFiles(): Record<string, string> {
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
       ...forKeys('envoy/ext-authz-http.yaml'),
       checkAddresses: [
-        '#   mintmark:8082, mintmark, 8082    its gateway listener, which is asked about API keys',
+        '#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys',
       ],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
       ...forKeys('envoy/ext-authz-grpc.yaml'),
       checkAddresses: [
-        '#   mintmark, 8083                   its gRPC listener, which is asked about API keys',
+        '#   mintmark, 8083                   its gRPC listener, which checks API keys',
         '#   mintmark, 8082                   its gateway listener, which lists the models',
       ],
       clusters: [ENGINE, PUBLIC, GATEWAY, GRPC].map(cluster),
@@ -70,7 +70,7 @@ const FOR_TOKENS: Values = {
 
 /** A request with only a token skips the ext_authz check; every other one is checked by Mintmark. */
 const forKeys = (service: string): Values => ({
-  about: ['# This one takes API keys as well as tokens: it asks Mintmark for the token of a key.\n#'],
+  about: ['# This file accepts API keys as well as tokens: Mintmark exchanges the key for a token.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
     render('envoy/ext-authz.yaml.template', {

@@ -2,7 +2,7 @@ local byte, find, sub = string.byte, string.find, string.sub
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OBJECT, OBJECT_END, LIST, LIST_END = 123, 125, 91, 93
 
--- The first byte at or after i that is not JSON white space.
+-- The first position at or after i that is not JSON white space.
 local function skip_space(text, i)
   local c = byte(text, i)
   while c == 32 or c == 9 or c == 10 or c == 13 do
@@ -12,7 +12,7 @@ local function skip_space(text, i)
   return i, c
 end
 
--- i is at an opening quote. The index of the closing one, or nil.
+-- i is at an opening quote. Returns the index of the closing one, or nil.
 local function string_end(text, i)
   i = i + 1
   local c = byte(text, i)
@@ -25,7 +25,7 @@ local function string_end(text, i)
   return i
 end
 
--- i is at an opening bracket. The index of the one that closes it, or nil.
+-- i is at an opening bracket. Returns the index of the matching closing one, or nil.
 local function nested_end(text, i)
   local depth = 0
   while true do
@@ -51,7 +51,7 @@ local function value_end(text, i, c)
   return last
 end
 
--- The model, or nil and what is wrong.
+-- Returns the model, or nil and the fault.
 local function read_model(text, priority_from_header)
   local not_json = "The body is not a JSON object in UTF-8."
   local model, names, last
@@ -73,7 +73,7 @@ local function read_model(text, priority_from_header)
       if names then return nil, "The body names `model` more than once." end
       if c ~= QUOTE then return nil, "`model` is not a string." end
       names = true
-      -- Some encoders write / as \/. Any other escape has no place in a model's name.
+      -- Some encoders write / as \/. Other escapes are not accepted in a model's name.
       model = string.gsub(sub(text, i + 1, last - 1), "\\/", "/")
     elseif name == "priority" and not priority_from_header then
       return nil, "This route takes no `priority`."
