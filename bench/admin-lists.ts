@@ -10,7 +10,7 @@ import { Secret } from '../src/system/secret.ts'
 import { query, startServer as startPostgres, withDatabase } from '../test/support/global-setup.ts'
 import { type ServiceProcess, startProcess } from '../test/support/service-process.ts'
 import { type Plan, plans } from './list-plans.ts'
-import { type Question, questions } from './list-requests.ts'
+import { type ListRequest, listRequests } from './list-requests.ts'
 import { seedHistory, seedKeys } from './many-keys.ts'
 import { meanwhile, oldStatements, type Waits } from './migration-waits.ts'
 import { type Cell, markdown } from './report.ts'
@@ -56,11 +56,11 @@ try {
   await query(server.url, `CREATE ROLE ${name} LOGIN PASSWORD '${password}' IN ROLE mintmark_app`)
   service = startService()
   const urls = await service.ready(60_000)
-  const indexes = await indexAnew(urls, known)
+  const indexes = await rebuildIndexes(urls, known)
   say(`indexes in ${indexes.seconds} s`)
   await owner.query('VACUUM ANALYZE')
   const rows: Cell[][] = []
-  for (const question of questions(known)) rows.push(await measure(urls.admin, question))
+  for (const request of listRequests(known)) rows.push(await measure(urls.admin, request))
   report(
     rows,
     [
@@ -111,7 +111,7 @@ function startService(): ServiceProcess {
 }
 
 /** While the current service is running. */
-async function indexAnew(urls: { public: string; admin: string }, known: readonly string[]) {
+async function rebuildIndexes(urls: { public: string; admin: string }, known: readonly string[]) {
   const valid = known.slice(known.length / 2)
   let n = 0
   return meanwhile(
@@ -151,7 +151,7 @@ async function ask(
 /** The request, its count, and its durations: median, 99th percentile, longest. */
 async function measure(
   admin: string,
-  { what, method = 'GET', paths, bodies, pages }: Question,
+  { what, method = 'GET', paths, bodies, pages }: ListRequest,
 ): Promise<Cell[]> {
   const times: number[] = []
   let cursor: string | null | undefined

@@ -1,5 +1,5 @@
 /** A request to the admin API, sent repeatedly. Several paths: in turn. */
-export interface Question {
+export interface ListRequest {
   what: string
   method?: 'GET' | 'POST'
   paths: readonly string[]
@@ -10,18 +10,18 @@ export interface Question {
 
 const DAY = 86_400_000
 const at = (days: number) => new Date(Date.now() + days * DAY).toISOString()
-const list = (what: string, query: string, pages?: number): Question => ({
+const list = (what: string, query: string, pages?: number): ListRequest => ({
   what,
   paths: [`/keys?${query}`],
   ...(pages && { pages }),
 })
-const audit = (what: string, query: string): Question => ({ what, paths: [`/audit-events?${query}`] })
+const audit = (what: string, query: string): ListRequest => ({ what, paths: [`/audit-events?${query}`] })
 
 /**
  * Every list with every filter, with values that are common, rare, of old keys only and without matches; and the reads
  * of one key.
  */
-export function questions(known: readonly string[]): Question[] {
+export function listRequests(known: readonly string[]): ListRequest[] {
   const ids = known.map(key => `key_${key.slice(4, 20)}`)
   return [
     list('all keys', 'limit=100'),

@@ -121,8 +121,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       ...VERSIONED,
       body: keyPatch,
       handle: async ({ actor, admin, params, body }) => {
-        const narrowOnly = admin.tenantId !== null
-        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly }))
+        const restrictOnly = admin.tenantId !== null
+        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { restrictOnly }))
       },
     }),
     ...keyQueries(keys, target, one),

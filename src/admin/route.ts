@@ -90,17 +90,17 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
-    if (!key) return tell(req, res, await perform(definition, req, res))
+    if (!key) return send(req, res, await perform(definition, req, res))
     if (done) {
       // Preconditions of a replay are not evaluated again, but malformed ones are still rejected.
       preconditionOf(definition, req)
       res.set('Idempotency-Replayed', 'true')
       const now = () => mounting.reread(definition, req.params as Params, done.target)
-      return tell(req, res, await repeated(done, definition.issuesSecret ?? false, now))
+      return send(req, res, await repeated(done, definition.issuesSecret ?? false, now))
     }
     const answer = await perform(definition, req, res, mounting.idempotency.once(key))
     await keepAnswer(mounting.idempotency, key, answer)
-    tell(req, res, answer)
+    send(req, res, answer)
   })
 }
 
@@ -132,7 +132,7 @@ async function perform(
   return precondition && definition.method === 'get' ? selected(answer, precondition) : answer
 }
 
-function tell(req: Request, res: Response, answer: AdminAnswer): void {
+function send(req: Request, res: Response, answer: AdminAnswer): void {
   const { status, location, version, headers, body, ndjson } = answer
   if (version !== undefined) res.set('ETag', etagOf(version))
   if (location !== undefined) res.location(`${req.baseUrl}${location}`)

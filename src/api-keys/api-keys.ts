@@ -40,7 +40,7 @@ import {
   patchedSettings,
 } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
-import { refuseWidening } from './narrowing.ts'
+import { refuseWidening } from './restriction.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
 /** A new secret. It is not stored, so it can be shown only once. */
@@ -143,7 +143,7 @@ export class ApiKeys {
     actor: Actor,
     id: string,
     patch: KeyPatch,
-    { narrowOnly }: { narrowOnly: boolean } = { narrowOnly: false },
+    { restrictOnly }: { restrictOnly: boolean } = { restrictOnly: false },
   ): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
@@ -153,7 +153,7 @@ export class ApiKeys {
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
       await check(trx, settings, patch, { tenant, policy, now })
-      if (narrowOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
+      if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
       return changes
     })

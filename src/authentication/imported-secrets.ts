@@ -60,7 +60,7 @@ export class ImportedSecrets {
     if (!allowance.granted) return { kind: 'rate_limited', retryAfterSeconds: allowance.retryAfterSeconds }
     const started = this.#clock.monotonicMs()
     try {
-      const checked = await this.#checkAnew(clientId, secret, found)
+      const checked = await this.#checkUncached(clientId, secret, found)
       if (checked.kind === 'right') allowance.giveBack()
       else await this.#clock.sleep(Math.max(0, started + REFUSED_AFTER_MS - this.#clock.monotonicMs()))
       return checked
@@ -70,7 +70,7 @@ export class ImportedSecrets {
     }
   }
 
-  async #checkAnew(
+  async #checkUncached(
     clientId: string,
     secret: string,
     found: SecretSnapshot | undefined,

@@ -20,15 +20,15 @@ import type { Config } from './config.ts'
 const FILES = {
   MINTMARK_ROOT_TOKEN: {
     file: 'root-token',
-    make: (random: Random) => random.bytes(32).toString('base64url'),
+    generate: (random: Random) => random.bytes(32).toString('base64url'),
   },
   MINTMARK_PEPPERS: {
     file: 'peppers',
-    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+    generate: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
   },
   MINTMARK_ENCRYPTION_KEYS: {
     file: 'encryption-keys',
-    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+    generate: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
   },
 } as const
 
@@ -46,7 +46,9 @@ export function developmentSecrets(config: Config, random: Random): Record<strin
   naming(config.keysDir, 'made', () => mkdirSync(config.keysDir, { recursive: true }))
   naming(config.keysDir, 'entered', () => accessSync(config.keysDir, constants.X_OK))
   refuseLost(config, missing)
-  return Object.fromEntries(missing.map(variable => [variable, readOrMake(config.keysDir, variable, random)]))
+  return Object.fromEntries(
+    missing.map(variable => [variable, readOrCreate(config.keysDir, variable, random)]),
+  )
 }
 
 /**
@@ -68,9 +70,9 @@ function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariab
 /** The file with the development root token. */
 export const rootTokenFile = (keysDir: string): string => join(keysDir, FILES.MINTMARK_ROOT_TOKEN.file)
 
-function readOrMake(keysDir: string, variable: SecretVariable, random: Random): string {
+function readOrCreate(keysDir: string, variable: SecretVariable, random: Random): string {
   const path = join(keysDir, FILES[variable].file)
-  if (!existsSync(path)) naming(path, 'written', () => make(path, `${FILES[variable].make(random)}\n`))
+  if (!existsSync(path)) naming(path, 'written', () => create(path, `${FILES[variable].generate(random)}\n`))
   naming(path, 'closed to others', () => {
     if (statSync(path).mode & 0o077) chmodSync(path, 0o600)
   })
@@ -83,7 +85,7 @@ function readOrMake(keysDir: string, variable: SecretVariable, random: Random): 
  * The file is complete or absent, so that no process reads half of a secret; an existing file is kept, so that of two
  * processes that start together one creates it and both read it.
  */
-function make(path: string, content: string): void {
+function create(path: string, content: string): void {
   const unfinished = `${path}.new-${process.pid}`
   try {
     writeFileSync(unfinished, content, { mode: 0o600 })

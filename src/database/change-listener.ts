@@ -4,7 +4,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
-import { leaveWithoutWaiting } from './close-promptly.ts'
+import { closePromptly } from './close-promptly.ts'
 import type { Database } from './database.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
@@ -13,7 +13,7 @@ const PROBE_INTERVAL_MS = 5_000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 2_500
 /** Pause where LISTEN is accepted but nothing is delivered, as behind a pooler: unlikely to change soon. */
-const DEAF_PAUSE_MS = 60_000
+const NOT_DELIVERED_PAUSE_MS = 60_000
 
 /**
  * Wakes this replica on a change, by LISTEN on a connection of its own. It only saves time: replicas poll anyway. A
@@ -73,7 +73,7 @@ export class ChangeListener {
       if (!this.#warned) this.#logger.warn({ err: fault }, 'changes are not notified: polling every 500 ms')
       this.#warned = true
       if (listened) pause = SHORTEST_PAUSE_MS
-      else if (fault instanceof Deaf) pause = DEAF_PAUSE_MS
+      else if (fault instanceof NotDelivered) pause = NOT_DELIVERED_PAUSE_MS
       else pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
       await this.#clock.sleep(pause / 2 + this.#random.integer(pause), this.#stopped.signal)
     }
@@ -94,7 +94,7 @@ export class ChangeListener {
     this.#stopped.signal.addEventListener('abort', stop)
     try {
       await client.connect()
-      leaveWithoutWaiting(client)
+      closePromptly(client)
       await this.#follow(client, lost.signal)
       return lost.signal.reason
     } catch (error) {
@@ -118,7 +118,7 @@ export class ChangeListener {
       await this.#database.run(db => notify(db, this.#probeChannel))
       const answer = await withTimeout(this.#clock, PROBE_TIMEOUT_MS, arrived)
       if (lost.aborted) return
-      if (answer === 'timed_out') throw new Deaf(DEAF)
+      if (answer === 'timed_out') throw new NotDelivered(NOT_DELIVERED)
       if (!this.listening) this.#began()
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
     }
@@ -133,9 +133,9 @@ export class ChangeListener {
   }
 }
 
-class Deaf extends Error {
-  override readonly name = 'Deaf'
+class NotDelivered extends Error {
+  override readonly name = 'NotDelivered'
 }
 
-const DEAF =
+const NOT_DELIVERED =
   'A notification sent to ourselves did not arrive: if DATABASE_URL goes through a pooler, set DATABASE_URL_DIRECT to Postgres itself'

@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
 import type { Change } from './change.ts'
-import { leaveWithoutWaiting } from './close-promptly.ts'
+import { closePromptly } from './close-promptly.ts'
 import { databaseUnavailable, isConnectionFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
@@ -44,7 +44,7 @@ export class Database {
     this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
     // Covers the moment between the pool's own listener, removed on checkout, and ours.
     this.#pool.on('connect', client => void client.on('error', () => {}))
-    this.#pool.on('connect', leaveWithoutWaiting)
+    this.#pool.on('connect', closePromptly)
     this.#kysely = new Kysely<Schema>({
       dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
     })

@@ -64,10 +64,10 @@ export async function migrate(url: string, options: { upTo?: string } = {}): Pro
   pool.on('error', () => {}).on('connect', client => void client.on('error', () => {}))
   const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
   try {
-    return await alone(db, async () => {
+    return await underLock(db, async () => {
       const applied: string[] = []
       for (;;) {
-        const { name, done } = await givingWay(() => applyNext(db, options.upTo))
+        const { name, done } = await withLockRetries(() => applyNext(db, options.upTo))
         if (name !== undefined) applied.push(name)
         if (done) break
       }
@@ -84,7 +84,7 @@ export async function migrate(url: string, options: { upTo?: string } = {}): Pro
  * CREATE INDEX CONCURRENTLY waits for every open snapshot. So other processes poll for the lock, and the query that
  * takes it has no parameters: the portal of a parameterized statement stays open and keeps its snapshot.
  */
-async function alone<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T> {
+async function underLock<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T> {
   for (;;) {
     const worked = await db.transaction().execute(async trx => {
       const { rows } = await sql<{ mine: boolean }>`
@@ -98,7 +98,7 @@ async function alone<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T>
 }
 
 /** Retries for a minute when a lock is not available. */
-async function givingWay<T>(work: () => Promise<T>): Promise<T> {
+async function withLockRetries<T>(work: () => Promise<T>): Promise<T> {
   const begun = systemClock.monotonicMs()
   for (;;) {
     try {

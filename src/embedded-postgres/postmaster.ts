@@ -29,7 +29,7 @@ export async function stopLeftover(cluster: Cluster, onProgress: (message: strin
     case 'its postmaster':
       onProgress(`Stopping the Postgres that an earlier run left behind (pid ${pid})`)
       return stopPostmaster(pid, cluster)
-    case 'a stranger':
+    case 'another program':
       return rm(pidFile, { force: true })
     case 'a Postgres':
   }
@@ -72,18 +72,18 @@ function exists(pid: number): boolean {
   }
 }
 
-type Identity = 'its postmaster' | 'a Postgres' | 'a stranger'
+type Identity = 'its postmaster' | 'a Postgres' | 'another program'
 
 /**
  * Identifies the process with this number, relative to the cluster in `data`: a stale number may belong to any program.
  */
 function identify(pid: number, data: string): Identity {
-  if (process.platform === 'win32') return exists(pid) ? 'its postmaster' : 'a stranger'
+  if (process.platform === 'win32') return exists(pid) ? 'its postmaster' : 'another program'
   const command = commandOf(pid)
   // Only a postmaster keeps its command line: its children replace it with their status.
-  if (!/(^|\/)postgres -D /.test(command)) return 'a stranger'
+  if (!/(^|\/)postgres -D /.test(command)) return 'another program'
   const worksThere = process.platform === 'linux' ? worksIn(pid, data) : undefined
-  if (worksThere !== undefined) return worksThere ? 'its postmaster' : 'a stranger'
+  if (worksThere !== undefined) return worksThere ? 'its postmaster' : 'another program'
   return command.includes(` -D ${data} `) ? 'its postmaster' : 'a Postgres'
 }
 

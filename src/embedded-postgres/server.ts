@@ -124,13 +124,13 @@ async function untilReady(options: ServerOptions, port: number, exited: Promise<
     running = false
   })
   const begin = clock.monotonicMs()
-  for (let told = false; running; await Promise.race([clock.sleep(POLL_MS), ended])) {
+  for (let reported = false; running; await Promise.race([clock.sleep(POLL_MS), ended])) {
     const outcome = await connect(port, ownerPassword)
     if (outcome instanceof pg.Client) return outcome
     const waited = clock.monotonicMs() - begin
     if (waited > (outcome.code === '28P01' ? REFUSED_MS : START_MS)) return outcome
-    if (!told && waited > 1_000) onProgress('Waiting for Postgres, which is starting or recovering')
-    told ||= waited > 1_000
+    if (!reported && waited > 1_000) onProgress('Waiting for Postgres, which is starting or recovering')
+    reported ||= waited > 1_000
   }
   return undefined
 }

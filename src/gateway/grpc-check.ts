@@ -45,8 +45,8 @@ export function authorizationService(parts: {
     ) => {
       const started = clock.monotonicMs()
       const peer = call.getPeer().replace(/:\d+$/, '')
-      const told = call.request.attributes?.source?.address?.socketAddress?.address
-      const source = told && trusts(peer, 0) ? told : peer
+      const reported = call.request.attributes?.source?.address?.socketAddress?.address
+      const source = reported && trusts(peer, 0) ? reported : peer
       void decide(call.request, source).then(decision => {
         const made = { method: undefined, status: statusOf(decision), answered: true, started }
         logRequest(log, eventFor(decision, source), made)

@@ -76,14 +76,14 @@ function healthService(readiness: Readiness, clock: Clock): UntypedServiceImplem
     Watch: (call: {
       write(response: { status: number }): void
       end(): void
-      once(event: string, hear: () => void): void
+      once(event: string, listener: () => void): void
     }) => {
-      let told = current()
-      call.write(told)
+      let sent = current()
+      call.write(sent)
       const stop = clock.every(WATCH_MS, async () => {
-        if (current().status === told.status) return
-        told = current()
-        call.write(told)
+        if (current().status === sent.status) return
+        sent = current()
+        call.write(sent)
       })
       call.once('cancelled', () => {
         stop()

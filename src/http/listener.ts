@@ -31,7 +31,7 @@ const CHECKING_INTERVAL_MS = 1_000
  */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 /** Longer than a load balancer that polls `/readyz` often needs to redirect its requests. */
-const GOODBYE_MS = 1_000
+const DRAIN_DELAY_MS = 1_000
 const DRAIN_POLL_MS = 50
 
 /**
@@ -113,10 +113,10 @@ export class Listener {
    * this process is unready, and every response closes its connection, so that no client reuses one that is about to
    * close. Then it accepts no more; requests in flight after `deadlineMs` are cut.
    */
-  async close(deadlineMs: number, goodbyeMs = GOODBYE_MS): Promise<void> {
+  async close(deadlineMs: number, drainDelayMs = DRAIN_DELAY_MS): Promise<void> {
     const begin = this.#clock.monotonicMs()
     this.#closing = true
-    await this.#clock.sleep(Math.min(goodbyeMs, deadlineMs))
+    await this.#clock.sleep(Math.min(drainDelayMs, deadlineMs))
     let closed = false
     this.#server.close(() => {
       closed = true

@@ -62,7 +62,7 @@ export class BackgroundJobs {
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#every(REFRESH_MS, 'watch signing keys', async () => {
       const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
-      this.#alarms.tell(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
+      this.#alarms.log(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
     })
     this.#every(DEFERRED_MS, 'write what exchanges left', () => authentication.deferred.flush())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))

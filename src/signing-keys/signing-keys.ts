@@ -56,8 +56,8 @@ export class SigningKeys {
    * Calls `observer` on each change of the published keys, on every replica, before the new ring is first used. Caches
    * drop tokens of the kids that are gone: they were revoked, or expired long ago.
    */
-  observe(hear: RingObserver): void {
-    this.#observers.push(hear)
+  observe(observer: RingObserver): void {
+    this.#observers.push(observer)
   }
 
   /**
@@ -194,7 +194,7 @@ export class SigningKeys {
     const { database, encryption } = this.#parts
     const { ring, faults } = await readRing(database, encryption, this.#ring)
     const gone = (this.#ring?.keys ?? []).map(key => key.kid).filter(kid => ring.pem(kid) === undefined)
-    if (ring.etag !== this.#ring?.etag) for (const hear of this.#observers) hear(ring, gone)
+    if (ring.etag !== this.#ring?.etag) for (const observer of this.#observers) observer(ring, gone)
     this.#ring = ring
     if (faults[0]) throw faults[0]
   }

@@ -37,14 +37,14 @@ export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue:
   const tier = effectiveTier(tenant, key)
   const priority = catalogue.priorities.get(tier)
   if (priority === undefined) throw new Error(`the tier "${tier}" has no priority in the catalogue`)
-  const tenantModels = narrowed(catalogue.models, tenant.models)
+  const tenantModels = restricted(catalogue.models, tenant.models)
   return {
     tier,
     priority,
-    scopes: narrowed(tenant.scopes, key.scopes),
-    models: narrowed(tenantModels, key.models),
-    adapters: narrowed(tenant.adapters, key.adapters),
-    audiences: narrowed(tenant.audiences, key.audiences),
+    scopes: restricted(tenant.scopes, key.scopes),
+    models: restricted(tenantModels, key.models),
+    adapters: restricted(tenant.adapters, key.adapters),
+    audiences: restricted(tenant.audiences, key.audiences),
     tokenTtlSeconds: Math.min(
       catalogue.tokenTtlSeconds,
       tenant.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
@@ -79,6 +79,6 @@ export function effectiveTier(
   return key.tier !== null && tenant.allowedTiers.includes(key.tier) ? key.tier : tenant.tier
 }
 
-function narrowed(ceiling: readonly string[], choice: readonly string[] | null): string[] {
+function restricted(ceiling: readonly string[], choice: readonly string[] | null): string[] {
   return choice === null ? [...ceiling] : choice.filter(entry => ceiling.includes(entry))
 }

@@ -19,20 +19,20 @@ export class CompactSigner {
   readonly #method: (typeof METHODS)[SigningAlg]
   readonly #key: Parameters<typeof sign>[2]
   /** An RSA signature takes a hundred times as long, so it runs on another thread. */
-  readonly #aside: boolean
+  readonly #onThread: boolean
 
   constructor(key: KeyObject, header: { alg: SigningAlg; kid: string; typ: string }) {
     const { hash: _, ...options } = METHODS[header.alg]
     this.#header = `${Buffer.from(JSON.stringify(header)).toString('base64url')}.`
     this.#method = METHODS[header.alg]
     this.#key = { key, ...options }
-    this.#aside = 'padding' in options
+    this.#onThread = 'padding' in options
   }
 
   /** `payload` is the JSON text of the claims. */
   async sign(payload: string): Promise<string> {
     const input = this.#header + Buffer.from(payload).toString('base64url')
-    const signature = this.#aside ? await this.#signAside(input) : this.#signHere(input)
+    const signature = this.#onThread ? await this.#signOnThread(input) : this.#signHere(input)
     return `${input}.${signature.toString('base64url')}`
   }
 
@@ -40,7 +40,7 @@ export class CompactSigner {
     return sign(this.#method.hash, Buffer.from(input, 'latin1'), this.#key)
   }
 
-  #signAside(input: string): Promise<Buffer> {
+  #signOnThread(input: string): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       sign(this.#method.hash, Buffer.from(input, 'latin1'), this.#key, (error, signature) => {
         if (error) reject(error)

@@ -102,11 +102,11 @@ describe('an alarm is told', () => {
     })
     const alarm: Alarm = { id: 'clock', message: 'the clock is wrong', fields: {} }
     for (let second = 0; second < 90; second++) {
-      log.tell([alarm])
+      log.log([alarm])
       clock.forward(1)
     }
-    log.tell([])
-    log.tell([])
+    log.log([])
+    log.log([])
     expect(lines.map(line => JSON.parse(line)).map(({ level, msg }) => [level, msg])).toEqual([
       ['error', 'the clock is wrong'],
       ['error', 'the clock is wrong'],

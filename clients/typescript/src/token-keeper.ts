@@ -71,13 +71,13 @@ export class TokenKeeper {
 
   /** Never rejects: the result is in #held or #failure. */
   #attempt(): Promise<void> {
-    this.#flight ??= this.#ask().finally(() => {
+    this.#flight ??= this.#exchangeOnce().finally(() => {
       this.#flight = undefined
     })
     return this.#flight
   }
 
-  async #ask(): Promise<void> {
+  async #exchangeOnce(): Promise<void> {
     const obtainedAt = this.#clock.now()
     try {
       const { value, lifetimeMs } = await this.#exchange()

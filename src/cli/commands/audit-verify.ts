@@ -35,7 +35,7 @@ export async function verifyAudit(
     options.file === undefined
       ? await verifyStored(environment, given, trusted)
       : await verifyTrail(rowsOfFile(options.file), { checkpoints: given, now: systemClock.wallMs() })
-  await tell(result, given, output)
+  await report(result, given, output)
 }
 
 /** Deletes old rows. @throws {CliError} */
@@ -145,7 +145,7 @@ function parsedRow(text: string, line: number): AuditRow {
   throw new CliError(EXIT.refused, `line ${line} is no row of an export.`)
 }
 
-async function tell(
+async function report(
   result: Verification,
   checkpoints: readonly { id: number; thumbprint: string }[],
   output: Output,
