@@ -30,7 +30,7 @@ export async function checks(
   installation: Installation,
   directory: string,
   pace: { rounds: number; seconds: number },
-): Promise<{ flatOut: Result[]; beside: Steady[] }> {
+): Promise<{ flatOut: Result[]; steadyLoad: Steady[] }> {
   const server = await startMintmark(installation, directory)
   const load = { connections: CONNECTIONS, seconds: pace.seconds, core: LOAD_CORE }
   const asked = await checkLoad(installation, directory)
@@ -46,7 +46,7 @@ export async function checks(
       ],
       pace.rounds,
     )
-    return { flatOut, beside: await steady(server, installation.apiKey) }
+    return { flatOut, steadyLoad: await steady(server, installation.apiKey) }
   } finally {
     await server.stop()
   }
@@ -74,7 +74,7 @@ async function steady(server: { url: string; gatewayUrl: string }, apiKey: strin
       steadily(exchange, EXCHANGES_A_SECOND),
     ])
     return [
-      { name: 'checks beside exchanges, at a steady pace', perSecond: CHECKS_A_SECOND, ...checked },
+      { name: 'checks during exchanges, at a steady rate', perSecond: CHECKS_A_SECOND, ...checked },
       { name: 'those exchanges', perSecond: EXCHANGES_A_SECOND, ...exchanged },
     ]
   } finally {

@@ -48,7 +48,7 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
   },
   checks: async bench => {
-    const { flatOut, beside } = await checks(await manyKeys(bench), bench.directory, bench.pace)
+    const { flatOut, steadyLoad } = await checks(await manyKeys(bench), bench.directory, bench.pace)
     const [exchange] = flatOut
     const rows = [
       ...flatOut.map(result => [
@@ -56,7 +56,7 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
         ...measured(result),
         result.perSecond / (exchange?.perSecond ?? 0),
       ]),
-      ...beside.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
+      ...steadyLoad.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
     ]
     return { columns: ['', ...MEASURED, 'of an exchange'], rows }
   },

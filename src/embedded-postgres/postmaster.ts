@@ -16,7 +16,7 @@ export interface Cluster {
 }
 
 /**
- * Stops the server that an earlier process of ours left on the cluster, if any. A postmaster.pid with the pid of
+ * Stops the server that an earlier process of this program left on the cluster, if any. A postmaster.pid with the pid of
  * another program is removed, because Postgres would take that program for a postmaster. A pid that is free, or that of
  * an unidentified Postgres, is left to Postgres, which then does not start.
  */

@@ -80,7 +80,7 @@ export const STRIPPED_NAMES: readonly string[] = [
 ]
 
 /**
- * True for a name that anything behind the gateway could read as one of ours: names are case-insensitive, and CGI-like
+ * True for a name that anything behind the gateway could read as one of these: names are case-insensitive, and CGI-like
  * stacks do not distinguish `_` from `-`.
  */
 export function isStripped(name: string): boolean {

@@ -11,7 +11,7 @@ import { WHY } from './environment/report.ts'
 /** A replica is started while Postgres is away: it knows nobody, and must say so rather than refuse anybody. */
 export const experiment: Experiment = {
   id: 'F4',
-  title: 'A replica started while Postgres is away',
+  title: 'A replica started while Postgres is down',
   run: async environment => {
     const { report } = environment
     const postgres = await environment.postgres()

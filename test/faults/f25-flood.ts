@@ -19,7 +19,7 @@ const PAUSE_MS = 200
 /** One address sends well-formed keys that nobody has; another exchanges known keys, and keys made a moment ago elsewhere. */
 export const experiment: Experiment = {
   id: 'F25',
-  title: 'A flood of unknown keys from one address beside honest traffic from another',
+  title: 'A flood of unknown keys from one address during honest traffic from another',
   run: async environment => {
     const { report } = environment
     const postgres = await environment.postgres()

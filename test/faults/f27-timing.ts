@@ -16,7 +16,7 @@ const TELLING = 4.5
 /** Each kind of refusal is presented in turn, in another order each round. */
 export const experiment: Experiment = {
   id: 'F27',
-  title: 'AuditedRefusals told apart by time or form',
+  title: 'Refusals distinguished by time or form',
   run: async environment => {
     const { report } = environment
     const rounds = environment.full ? 800 : 150
