@@ -23,21 +23,21 @@ beforeAll(async () => {
 afterAll(() => mintmark.stop())
 
 describe('The admin listener', () => {
-  it('serves the document to whoever asks', async () => {
+  it('serves the document without authentication', async () => {
     const { status, headers, body } = await request(`${admin}/admin/openapi.json`)
     expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
     expect(body).toMatchObject({ openapi: '3.1.1', info: { title: 'Mintmark admin API' } })
   })
 
   it.each(['/admin/openapi.json', '/admin/reference', '/admin/reference.css', '/admin/reference.js'])(
-    'reads %s only',
+    'allows only %s',
     async path => {
       const { status, headers, body } = await request(`${admin}${path}`, { method: 'POST' })
       expect([status, headers.get('allow'), body.code]).toEqual([405, 'GET, HEAD', 'method_not_allowed'])
     },
   )
 
-  it('is the only one that has the reference', async () => {
+  it('is the only one with the reference', async () => {
     for (const url of [
       mintmark.service.urls.public,
       mintmark.service.urls.gateway,
@@ -71,7 +71,7 @@ describe('The reference page', () => {
     ])
   })
 
-  it('says how it is built where it is not', async () => {
+  it('explains how to build it when it is missing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-unbuilt-'))
     const app = express()
     mountReference(app, [], folder)
@@ -92,7 +92,7 @@ describe('The reference page', () => {
 })
 
 describe.skipIf(!program && !insisted)(
-  'The reference page, in Chromium (without one this is skipped)',
+  'The reference page, in Chromium (skipped when not installed)',
   () => {
     let browser: Browser
     let page: Page
@@ -100,7 +100,7 @@ describe.skipIf(!program && !insisted)(
     const complaints: string[] = []
     beforeAll(async () => {
       if (!program) throw new Error('there is no chromium: run `bash scripts/install-test-tools.sh`')
-      // Root has no sandbox to give up, and this page is ours.
+      // Root cannot use the sandbox, and this page is trusted.
       browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-gpu'] })
       page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
       page.on('request', request => void asked.add(request.url().replace(/#.*/, '')))
@@ -142,7 +142,7 @@ describe.skipIf(!program && !insisted)(
       expect(groups.length).toBeGreaterThan(5)
     })
 
-    it('shows what an operation takes, needs and answers', { timeout: 60_000 }, async () => {
+    it('shows the input, the required right and the responses of an operation', { timeout: 60_000 }, async () => {
       const create = (await operations()).find(({ operationId }) => operationId === 'createKey')
       if (!create) throw new Error('there is no operation createKey')
       await open(create)
@@ -152,14 +152,14 @@ describe.skipIf(!program && !insisted)(
       expect(text).toContain('curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/tenants/acme/keys"')
     })
 
-    it('finds an operation by its words', { timeout: 60_000 }, async () => {
+    it('finds an operation by words', { timeout: 60_000 }, async () => {
       await page.getByTestId('search-trigger').click()
       await page.keyboard.type('signing-keys rotate')
       await page.getByText('/admin/v1/signing-keys/rotate').first().waitFor()
       await page.keyboard.press('Escape')
     })
 
-    it('fits on a telephone without scrolling sideways', { timeout: 60_000 }, async () => {
+    it('fits on a phone without horizontal scrolling', { timeout: 60_000 }, async () => {
       const [operation] = await operations()
       await page.setViewportSize({ width: 390, height: 800 })
       if (operation) await open(operation)
@@ -169,7 +169,7 @@ describe.skipIf(!program && !insisted)(
       expect(scrolls).toBe(wide)
     })
 
-    it('has asked nobody but this listener by now, and complained of nothing', () => {
+    it('has sent requests to this listener only, and logged no error', () => {
       expect([...asked]).toEqual(['', '.css', '.js'].map(extension => `${admin}/admin/reference${extension}`))
       expect(complaints).toEqual([])
     })

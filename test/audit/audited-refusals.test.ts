@@ -6,7 +6,7 @@ import { type Caller, issue } from '../admin/admins.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** Who was refused what, by role: in the audit trail, under the id of the token. */
+/** Refusals by role: in the audit trail, under the id of the token. */
 
 let mintmark: TestService
 let auditor: Caller
@@ -77,7 +77,7 @@ const REFUSED: [
   ],
 ]
 
-describe('a refused authorization is in the trail', () => {
+describe('a refused authorization is audited', () => {
   it.each(REFUSED)('%s', async (_, who, ask, row, status = 403) => {
     const answer = await ask()
     expect(answer.status, answer.text).toBe(status)
@@ -92,7 +92,7 @@ describe('a refused authorization is in the trail', () => {
   })
 })
 
-it('a login with a token that was revoked is in the trail under its id', async () => {
+it('a login with a revoked token is audited under its id', async () => {
   const revoked = await issue(mintmark, 'operator')
   await mintmark.admin('POST', `/admin-tokens/${revoked.id}/revoke`)
   expect((await revoked.call('GET', '/tenants')).status).toBe(401)
@@ -101,7 +101,7 @@ it('a login with a token that was revoked is in the trail under its id', async (
   expect(JSON.stringify(rows)).not.toContain(revoked.secret)
 })
 
-it('logins from thousands of networks are summed up, and hide no administrator who lacks a right', async () => {
+it('logins from thousands of networks are aggregated, and hide no refusal of an administrator', async () => {
   const { applicationUrl: url } = mintmark.database
   const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
   const refusals = new AuditedRefusals({ database })

@@ -39,7 +39,7 @@ describe('a secret on the command line', () => {
     ['-phunter2', "unknown option '-p'"],
     ["--token=hunter2'\nhunter2", "unknown option '--token'"],
   ])(
-    'of any other form has no option that takes it, and the error leaves it out: %j',
+    'of any other kind has no option, and the error omits it: %j',
     async (option, words) => {
       for (const command of [['tenant', 'list'], ['token', 'get'], ['serve'], []]) {
         const { code, stdout, stderr } = await cli.attempt([...command, option])
@@ -63,7 +63,7 @@ describe('mintmark config', () => {
     MINTMARK_ENCRYPTION_KEYS: `e1:${randomBytes(32).toString('base64url')}`,
   }
 
-  it('prints the effective configuration without one secret', async () => {
+  it('prints the effective configuration without any secret', async () => {
     const { code, stdout, stderr } = await mintmark(['config'], {
       env: { ...secrets, MINTMARK_AUDIENCE: 'engine' },
     })
@@ -76,7 +76,7 @@ describe('mintmark config', () => {
     }
   })
 
-  it('lists every fault at once, without one secret', async () => {
+  it('lists every fault at once, without any secret', async () => {
     const env = {
       ...secrets,
       MINTMARK_PEPPERS: 'p1:hunter2',

@@ -37,7 +37,7 @@ describe('RFC 6749 §3.2: a parameter', () => {
   )
 })
 
-describe('RFC 6749 refuses', () => {
+describe('RFC 6749 rejects', () => {
   it.each([
     ['§4.4.2: no grant_type', '', 'invalid_request'],
     ['§4.4.2: an empty grant_type', 'grant_type=', 'invalid_request'],
@@ -87,7 +87,7 @@ describe('RFC 6749 Appendix B: the body is a form in UTF-8', () => {
   })
 })
 
-describe('RFC 6749 §3.2: the token endpoint takes POST only', () => {
+describe('RFC 6749 §3.2: the token endpoint accepts POST only', () => {
   it.each(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('%s is 405 with Allow', async method => {
     const { status, headers } = await request(`${mintmark.service.urls.public}/oauth/token`, { method })
     expect({ status, allow: headers.get('allow') }).toEqual({ status: 405, allow: 'POST' })

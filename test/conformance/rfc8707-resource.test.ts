@@ -50,7 +50,7 @@ describe('RFC 8707 §2: invalid_target', () => {
     expect(await ask(more)).toMatchObject({ status: 400, body: { error: 'invalid_target' } })
   })
 
-  it('an audience is given once, or as resources', async () => {
+  it('an audience is requested once, or as resources', async () => {
     expect(await ask(`audience=vllm&audience=${BLUE}`)).toMatchObject({
       status: 400,
       body: { error: 'invalid_request' },

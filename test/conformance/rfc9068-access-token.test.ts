@@ -25,7 +25,7 @@ it('RFC 7515 §3.1: the token is three parts of base64url', () => {
   expect(jwt).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
 })
 
-describe('§2.2: every required claim is there', () => {
+describe('§2.2: has every required claim', () => {
   it.each(['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'])('%s', name => {
     expect(claims[name]).toBeDefined()
   })
@@ -35,7 +35,7 @@ it('§2.2: without a resource owner, sub is the client', () => {
   expect(claims).toMatchObject({ sub: keyId, client_id: keyId })
 })
 
-it('§2.2.3: scope says what was granted, also when it was not asked for', () => {
+it('§2.2.3: scope has what was granted, also when it was not requested', () => {
   expect(claims.scope).toBe('inference')
 })
 
@@ -48,7 +48,7 @@ it('RFC 7519 §4.1: iat is not in the future, and there is no nbf', () => {
   expect(claims).not.toHaveProperty('nbf')
 })
 
-describe('§4: a resource server refuses', () => {
+describe('§4: a resource server rejects', () => {
   const altered = (part: 0 | 1, change: (text: string) => string) =>
     jwt
       .split('.')

@@ -70,7 +70,7 @@ const backends = async () => {
 }
 
 describe('on a direct connection', () => {
-  it('it wakes at its start, and at each change within 100 ms', async () => {
+  it('it wakes at startup, and at each change within 100 ms', async () => {
     listen(testDatabase.applicationUrl)
     await listening()
     expect(woken).toBe(1)
@@ -83,7 +83,7 @@ describe('on a direct connection', () => {
   })
 
   it.each(['cut', 'refuse', 'hang', 'freeze'] as const)(
-    'it notices within 10 s, warns once, and is back within 5 s, when the connection does this: %s',
+    'it notices within 10 s, warns once, and recovers within 5 s, when the connection does this: %s',
     async fault => {
       listen(proxy.url)
       await listening()
@@ -115,10 +115,10 @@ describe('on a direct connection', () => {
 })
 
 describe('where LISTEN cannot work', () => {
-  it('it warns once, however often it tries: nobody there', async () => {
+  it('it warns once, however often it tries: no server', async () => {
     listen(NOBODY)
     const begun = performance.now()
-    await until('it has tried some times', () => performance.now() - begun > 4_000)
+    await until('it has tried several times', () => performance.now() - begun > 4_000)
     expect(warnings()).toHaveLength(1)
     expect(listener.listening).toBe(false)
   })
@@ -138,7 +138,7 @@ describe('where LISTEN cannot work', () => {
         listen(testDatabase.applicationUrl, pooled)
         await listening()
         await append()
-        await until('the direct connection hears of changes', () => woken === 2)
+        await until('the direct connection receives changes', () => woken === 2)
       } finally {
         await listener.stop()
         await pooled.close()

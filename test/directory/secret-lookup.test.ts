@@ -35,14 +35,14 @@ afterAll(async () => {
 
 const revoke = ({ keyId }: Key) => writer.admin('POST', `/keys/${keyId}/revoke`)
 const suspend = ({ tenantId }: Key) => writer.admin('POST', `/tenants/${tenantId}/suspend`)
-/** Well-formed, and nobody's. */
+/** Well-formed and unknown. */
 const nobodys = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 const queries = () => following.fallback.counts.queries
 const LOOKUP = 's.digest = ANY'
 const unavailable = { name: 'Unavailable', retryAfterSeconds: 1 }
 
 describe('a key that is not known', () => {
-  it('because it was made a moment ago is found, and known from then on', async () => {
+  it('because it was created a moment ago is found, and known from then on', async () => {
     await following.follower.poll()
     const { body } = await writer.admin('POST', `/tenants/${key.tenantId}/keys`, {})
     await expect(following.find(body.secret)).resolves.toMatchObject({
@@ -54,7 +54,7 @@ describe('a key that is not known', () => {
     await expect(following.find(body.secret)).resolves.toMatchObject({ keyId: body.id })
   })
 
-  it('because its tenant was made a moment ago is found too', async () => {
+  it('because its tenant was created a moment ago is found too', async () => {
     await expect(following.find(key.secret)).resolves.toMatchObject({
       keyId: key.keyId,
       tenantId: key.tenantId,
@@ -79,11 +79,11 @@ describe('a key that is not known', () => {
     await expect(following.find(key.secret)).resolves.toMatchObject(found)
   })
 
-  it('because it is nobody’s is not found', async () => {
+  it('because it does not exist is not found', async () => {
     await expect(following.find(nobodys())).resolves.toBeUndefined()
   })
 
-  it('may be under a pepper that this process lacks: then that is our fault, and not the key’s', async () => {
+  it('may be under a pepper that this process lacks: then the error is unavailable, not unknown', async () => {
     await following.close()
     following = follow(writer, {
       url: proxy.url,
@@ -107,7 +107,7 @@ describe('a key that is not known', () => {
   )
 })
 
-describe('a change that crosses a lookup', () => {
+describe('a change during a lookup', () => {
   const changes: [string, (key: Key) => Promise<unknown>, object][] = [
     ['a revocation', revoke, { keyRevoked: true }],
     ['a suspension', suspend, { tenantSuspended: true }],
@@ -119,7 +119,7 @@ describe('a change that crosses a lookup', () => {
   ]
 
   it.each(changes)(
-    'that the directory learnt of meanwhile has the key looked up again: %s',
+    'that the directory applied causes another lookup of the key: %s',
     async (_, change, found) => {
       const asked = proxy.holdAnswerTo(LOOKUP)
       const looked = following.find(key.secret)
@@ -134,7 +134,7 @@ describe('a change that crosses a lookup', () => {
   )
 
   it.each(changes.slice(0, 2))(
-    'is seen also when polls are held back with it: %s',
+    'is applied also when polls are held back with it: %s',
     async (_, change, found) => {
       const asked = proxy.holdAnswerTo(LOOKUP)
       const looked = following.find(key.secret)
@@ -150,7 +150,7 @@ describe('a change that crosses a lookup', () => {
     },
   )
 
-  it('does not matter when it is about somebody else', async () => {
+  it('is ignored when it is about another tenant', async () => {
     const other = await writer.tenantWithKey()
     await revoke(key)
     await following.follower.poll()
@@ -165,7 +165,7 @@ describe('a change that crosses a lookup', () => {
     expect(queries()).toBe(1)
   })
 
-  it('cannot give a later question an earlier answer: a query under way answers nobody who asks after it', async () => {
+  it('cannot give a later request an earlier result: a running query answers no request that came after it', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
     const early = following.find(key.secret)
     await asked
@@ -178,7 +178,7 @@ describe('a change that crosses a lookup', () => {
   })
 })
 
-describe('however many ask', () => {
+describe('however many requests', () => {
   it('one query is under way, of at most 500 digests', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
     const first = following.find(nobodys())
@@ -199,7 +199,7 @@ describe('however many ask', () => {
     expect(ms).toBeGreaterThanOrEqual(10 * 20 - 15)
   })
 
-  it('the same key is asked for once', async () => {
+  it('the same key is queried once', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
     const first = following.find(nobodys())
     await asked
@@ -210,7 +210,7 @@ describe('however many ask', () => {
     expect(queries()).toBe(2)
   })
 
-  it('2,000 may wait, one more is unavailable at once, and known keys are not held up', async () => {
+  it('2,000 may wait, one more is unavailable at once, and known keys are not delayed', async () => {
     const known = await writer.tenantWithKey()
     await following.follower.poll()
     const asked = proxy.holdAnswerTo(LOOKUP)
@@ -225,7 +225,7 @@ describe('however many ask', () => {
   })
 })
 
-describe('that a key opens nothing', () => {
+describe('an unusable key', () => {
   const again = async (secret: string) => {
     const before = queries()
     await following.find(secret)
@@ -243,7 +243,7 @@ describe('that a key opens nothing', () => {
     expect(await again(secret)).toBe(1)
   })
 
-  it('is forgotten at any change', async () => {
+  it('is forgotten on any change', async () => {
     const secret = nobodys()
     await following.follower.poll()
     expect([await again(secret), await again(secret)]).toEqual([1, 0])
@@ -252,7 +252,7 @@ describe('that a key opens nothing', () => {
     expect(await again(secret)).toBe(1)
   })
 
-  it('is not remembered of a key that may come back', async () => {
+  it('is not remembered when it may become usable', async () => {
     await writer.admin('POST', `/keys/${key.keyId}/disable`)
     await following.find(key.secret)
     await writer.admin('POST', `/keys/${key.keyId}/enable`)
@@ -260,7 +260,7 @@ describe('that a key opens nothing', () => {
     await expect(following.find(key.secret)).resolves.toMatchObject({ keyDisabled: false })
   })
 
-  it('is remembered of 10,000 at the most', async () => {
+  it('is remembered together with at most 10,000', async () => {
     await following.follower.poll()
     for (let round = 0; round < 12; round++) {
       await Promise.all(Array.from({ length: 950 }, () => following.find(nobodys())))

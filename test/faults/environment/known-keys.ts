@@ -3,7 +3,7 @@ import { namedKeys } from '../../../src/config/formats.ts'
 import type { Postgres } from './postgres.ts'
 import { nobodysKey, PEPPERS } from './replica.ts'
 
-/** A tenant of this name, and keys of it, written straight into the database before a replica starts. */
+/** A tenant of this name with keys, written directly into the database before a replica starts. */
 export const TENANT = 'known'
 
 export interface Key {
@@ -37,7 +37,7 @@ export async function fillKeys(postgres: Postgres, count: number): Promise<Key[]
   return keys
 }
 
-/** More keys of the same tenant, which nobody has. */
+/** More keys of the same tenant, with unknown secrets. */
 export async function addStrangersKeys(postgres: Postgres, count: number): Promise<void> {
   await postgres.sql(`
     INSERT INTO api_keys (id, tenant_id, name, scopes, expires_at)
