@@ -62,15 +62,18 @@ describe('the documentation', () => {
     expect(missing).toEqual([])
   })
 
-  it.each(pages.filter(page => page.startsWith('docs/decisions/')))('%s has the format of a decision', page => {
-    const text = textOf(page)
-    const [, number] = /\/(\d{4})-/.exec(page) ?? []
-    expect(text).toMatch(
-      new RegExp(
-        `^# ${number} .+\n\nStatus: (accepted|superseded|amended)\\b.*\nDate: 20\\d\\d-\\d\\d-\\d\\d\n`,
-      ),
-    )
-    for (const heading of ['## Context', '## Decision', '## Consequences', '## Alternatives'])
-      expect(text).toContain(`\n${heading}`)
-  })
+  it.each(pages.filter(page => page.startsWith('docs/decisions/')))(
+    '%s has the format of a decision',
+    page => {
+      const text = textOf(page)
+      const [, number] = /\/(\d{4})-/.exec(page) ?? []
+      expect(text).toMatch(
+        new RegExp(
+          `^# ${number} .+\n\nStatus: (accepted|superseded|amended)\\b.*\nDate: 20\\d\\d-\\d\\d-\\d\\d\n`,
+        ),
+      )
+      for (const heading of ['## Context', '## Decision', '## Consequences', '## Alternatives'])
+        expect(text).toContain(`\n${heading}`)
+    },
+  )
 })

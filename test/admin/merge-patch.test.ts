@@ -85,24 +85,21 @@ async function make(path: string, fields: object): Promise<string> {
 }
 
 describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $path', ({ path, fields }) => {
-  it.each(fields.filter(field => field !== 'expires_at'))(
-    'null resets %s to its default',
-    async field => {
-      const place = await make(path, SET[path] ?? {})
-      const fresh = (await admin('GET', await make(path, {}))).body
-      const before = (await admin('GET', place)).body
-      expect(before[field]).toEqual(SET[path]?.[field])
-      const { status, body, text } = await admin('PATCH', place, { [field]: null })
-      // The tier must be an allowed one: resetting only one of them is a fault with the field's name.
-      if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
-      else {
-        expect(status, text).toBe(200)
-        expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
-        const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
-        expect(body).toMatchObject(rest)
-      }
-    },
-  )
+  it.each(fields.filter(field => field !== 'expires_at'))('null resets %s to its default', async field => {
+    const place = await make(path, SET[path] ?? {})
+    const fresh = (await admin('GET', await make(path, {}))).body
+    const before = (await admin('GET', place)).body
+    expect(before[field]).toEqual(SET[path]?.[field])
+    const { status, body, text } = await admin('PATCH', place, { [field]: null })
+    // The tier must be an allowed one: resetting only one of them is a fault with the field's name.
+    if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
+    else {
+      expect(status, text).toBe(200)
+      expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
+      const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
+      expect(body).toMatchObject(rest)
+    }
+  })
 
   it('null for a label removes it', async () => {
     const place = await make(path, { labels: { a: '1', b: '2' } })

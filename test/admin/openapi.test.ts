@@ -45,13 +45,16 @@ describe('docs/openapi.json', () => {
     },
   )
 
-  it.each(operations.filter(({ content }) => content))('$operationId has an example that matches', operation => {
-    const { template, method, content = {}, example } = operation
-    for (const type of Object.keys(content)) {
-      const validate = validator('paths', template, method, 'requestBody', 'content', type, 'schema')
-      expect(validate(example), ajv.errorsText(validate.errors)).toBe(true)
-    }
-  })
+  it.each(operations.filter(({ content }) => content))(
+    '$operationId has an example that matches',
+    operation => {
+      const { template, method, content = {}, example } = operation
+      for (const type of Object.keys(content)) {
+        const validate = validator('paths', template, method, 'requestBody', 'content', type, 'schema')
+        expect(validate(example), ajv.errorsText(validate.errors)).toBe(true)
+      }
+    },
+  )
 })
 
 describe('An operation, called with its example', () => {

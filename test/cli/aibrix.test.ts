@@ -101,13 +101,10 @@ describe.skipIf(skipped)('mintmark aibrix users', () => {
     expect(await cli.attempt(['aibrix', 'users', ...options])).toMatchObject({ code: 2, stdout: '' })
   })
 
-  it.each(['a b', `'"\\`, 'a\nFLUSHALL', '$(id)', 'ü\u0000'])(
-    'quotes the name %j as one argument',
-    name => {
-      const input = `${redisCommand({ name, rpm: 1, tpm: 2 })}\n`
-      expect(spawnSync('redis-cli', ['-s', socket], { input, encoding: 'utf8' }).stdout).toBe('OK\n')
-      const found = spawnSync('redis-cli', ['-s', socket, '-x', 'GET'], { input: `aibrix-users/${name}` })
-      expect(JSON.parse(found.stdout.toString('utf8'))).toEqual({ name, rpm: 1, tpm: 2 })
-    },
-  )
+  it.each(['a b', `'"\\`, 'a\nFLUSHALL', '$(id)', 'ü\u0000'])('quotes the name %j as one argument', name => {
+    const input = `${redisCommand({ name, rpm: 1, tpm: 2 })}\n`
+    expect(spawnSync('redis-cli', ['-s', socket], { input, encoding: 'utf8' }).stdout).toBe('OK\n')
+    const found = spawnSync('redis-cli', ['-s', socket, '-x', 'GET'], { input: `aibrix-users/${name}` })
+    expect(JSON.parse(found.stdout.toString('utf8'))).toEqual({ name, rpm: 1, tpm: 2 })
+  })
 })

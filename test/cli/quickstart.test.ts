@@ -82,25 +82,22 @@ describe('a start that fails', () => {
     ['RangeError', 'new RangeError("a fault of ours")'],
     ['Error', 'new Error("a fault of ours")'],
     ['TypeError', 'new TypeError("a fault of ours")'],
-  ])(
-    'for a bug (%s) keeps its stack, in the quickstart and in the service',
-    async (name, thrown) => {
-      const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
-      const env = { ...ANY_PORTS, NODE_OPTIONS: `--import=${broken}` }
-      const service = startProcess({
-        ...env,
-        MINTMARK_DATA_DIR: join(folder, 'd'),
-        MINTMARK_KEYS_DIR: join(folder, 'k'),
-      })
-      running.push(service)
-      for (const process of [quickstart(env), service]) {
-        expect(await process.exited).toMatchObject({ code: 1 })
-        expect(process.output()).toMatch(
-          new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
-        )
-      }
-    },
-  )
+  ])('for a bug (%s) keeps its stack, in the quickstart and in the service', async (name, thrown) => {
+    const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
+    const env = { ...ANY_PORTS, NODE_OPTIONS: `--import=${broken}` }
+    const service = startProcess({
+      ...env,
+      MINTMARK_DATA_DIR: join(folder, 'd'),
+      MINTMARK_KEYS_DIR: join(folder, 'k'),
+    })
+    running.push(service)
+    for (const process of [quickstart(env), service]) {
+      expect(await process.exited).toMatchObject({ code: 1 })
+      expect(process.output()).toMatch(
+        new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
+      )
+    }
+  })
 
   it('stops the service after it was ready, and prints the reason', { timeout: 180_000 }, async () => {
     const keyFile = join(folder, 'data', 'quickstart-key')

@@ -38,20 +38,17 @@ describe('a secret on the command line', () => {
     ['--password=hunter2=hunter2', "unknown option '--password'"],
     ['-phunter2', "unknown option '-p'"],
     ["--token=hunter2'\nhunter2", "unknown option '--token'"],
-  ])(
-    'of any other kind has no option, and the error omits it: %j',
-    async (option, words) => {
-      for (const command of [['tenant', 'list'], ['token', 'get'], ['serve'], []]) {
-        const { code, stdout, stderr } = await cli.attempt([...command, option])
-        expect({ code, stdout, stderr }).toMatchObject({
-          code: 2,
-          stdout: '',
-          stderr: expect.stringContaining(words),
-        })
-        expect(stderr).not.toContain('hunter2')
-      }
-    },
-  )
+  ])('of any other kind has no option, and the error omits it: %j', async (option, words) => {
+    for (const command of [['tenant', 'list'], ['token', 'get'], ['serve'], []]) {
+      const { code, stdout, stderr } = await cli.attempt([...command, option])
+      expect({ code, stdout, stderr }).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining(words),
+      })
+      expect(stderr).not.toContain('hunter2')
+    }
+  })
 })
 
 describe('mintmark config', () => {

@@ -427,19 +427,16 @@ it('runs from a package without links for its libraries, as npm leaves it withou
   expect(programs.postgres.startsWith(join(directory, 'native'))).toBe(true)
 })
 
-it.skipIf(asRoot)(
-  'copies programs that cannot be linked in place (root can write anywhere)',
-  async () => {
-    const directory = await folder()
-    const lib = join(directory, 'native', 'lib')
-    await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
-    await chmod(lib, 0o555)
-    const home = await openHome(await folder(), random)
-    const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
-    const programs = await prepared.finally(() => chmod(lib, 0o755))
-    expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
-  },
-)
+it.skipIf(asRoot)('copies programs that cannot be linked in place (root can write anywhere)', async () => {
+  const directory = await folder()
+  const lib = join(directory, 'native', 'lib')
+  await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
+  await chmod(lib, 0o555)
+  const home = await openHome(await folder(), random)
+  const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
+  const programs = await prepared.finally(() => chmod(lib, 0o755))
+  expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
+})
 
 describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs root)', () => {
   it('keeps the cluster outside a folder that this user cannot enter, finds it again, and drops it with the folder', async () => {

@@ -8,7 +8,7 @@ import { reportExchanges } from './environment/outage.ts'
 import { nobodysKey, replicaAt, startReplicaProcess } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
-/** A replica is started while Postgres is away: it knows nobody, and must say so rather than refuse anybody. */
+/** A replica is started while Postgres is down: it knows no key, and must answer 503 rather than reject any. */
 export const experiment: Experiment = {
   id: 'F4',
   title: 'A replica started while Postgres is down',
@@ -33,9 +33,9 @@ export const experiment: Experiment = {
     const at = (port: number) => `http://127.0.0.1:${port}`
     const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
     const cold = replicaAt(process, urls)
-    // Until it has asked once, the reason is "starting".
+    // Until its first attempt the reason is "starting".
     await until(
-      'it has asked for the database',
+      'it has tried the database',
       () => cold.get(`${urls.ops}/readyz`),
       ({ status, body }) => status === 503 && body?.reason !== 'starting',
       PATIENCE_MS,

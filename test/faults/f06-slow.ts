@@ -8,7 +8,7 @@ import { connectionsOf, reportExchanges } from './environment/outage.ts'
 import { nobodysKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
-/** Each answer of Postgres comes 300 ms late, then 2 s late, and then in time again. */
+/** Responses of Postgres are delayed by 300 ms, then by 2 s, then not at all. */
 export const experiment: Experiment = {
   id: 'F6',
   title: 'A slow Postgres: 300 ms, then 2 s a query',

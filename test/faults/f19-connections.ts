@@ -10,10 +10,12 @@ import { nobodysKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
 const POOL = 5
-/** At once. */
+/** Concurrent callers. */
 const CALLERS = { full: 500, short: 100 }
 
-/** Others take every connection that Postgres has, Mintmark's included, while 500 callers (short: 100) exchange keys. */
+/**
+ * Other clients take every connection of Postgres, including Mintmark's, while 500 callers (short: 100) exchange keys.
+ */
 export const experiment: Experiment = {
   id: 'F19',
   title: 'Every connection of Postgres taken by others',
@@ -103,7 +105,7 @@ export const experiment: Experiment = {
   },
 }
 
-/** Connects until the server refuses, then ends Mintmark's connections and takes those as well. */
+/** Connects until the server refuses, then terminates Mintmark's connections and takes those as well. */
 async function takeAll(environment: Environment, postgres: Postgres) {
   const clients: pg.Client[] = []
   const take = async () => {

@@ -6,7 +6,7 @@ import { Samples, streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
 
-/** The position is lost, so the whole directory is read anew, while exchanges go on. */
+/** The position is lost, so the whole directory is reloaded while exchanges continue. */
 export const experiment: Experiment = {
   id: 'F26',
   title: 'A full reload under load',

@@ -92,7 +92,7 @@ describe('an alarm is raised', () => {
   })
 })
 
-describe('an alarm is told', () => {
+describe('an alarm is logged', () => {
   it('when it begins, once a minute while it lasts, and when it is over', () => {
     const lines: string[] = []
     const clock = adjustableClock()

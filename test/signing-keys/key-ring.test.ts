@@ -15,7 +15,7 @@ const policy = {
   otherSigningAlgs: ['RS256'] as SigningAlg[],
   audienceSigningAlgs: { legacy: 'RS256', odd: 'EdDSA' } as Record<string, SigningAlg>,
 }
-/** A ring of these under that policy. */
+/** A ring of these keys under the policy. */
 const ringOf = (keys: RingKey[]) => KeyRing.of(keys, policy)
 
 const generated: Record<'a' | 'b' | 'c' | 'rsa', GeneratedKey> = {} as never
@@ -151,7 +151,7 @@ describe('the signer of a token for audiences', () => {
 })
 
 describe('the JWK Set', () => {
-  it('is the same bytes whatever the order and the states that the keys came in', async () => {
+  it('has the same bytes whatever the order and states of the keys', async () => {
     const one = await ringOf([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])
     const two = await ringOf([
       await ringKey('rsa'),
@@ -176,7 +176,7 @@ describe('the JWK Set', () => {
       ).toBe(true)
   })
 
-  it('has every key as PEM too, the same key to a stranger, and no other', async () => {
+  it('has every key as PEM too, the same key for another library, and no other', async () => {
     const ring = await ringOf([await ringKey('a'), await ringKey('rsa')])
     for (const name of ['a', 'rsa'] as const) {
       const { kid, publicJwk } = generated[name]
@@ -187,7 +187,7 @@ describe('the JWK Set', () => {
   })
 })
 
-it('a private half in memory is not printed', async () => {
+it('a private key in memory is not printed', async () => {
   const { privateKey } = await ringKey('a')
   const { d } = generated.a.privateJwk
   for (const text of [inspect(privateKey, { depth: 9, showHidden: true }), JSON.stringify({ privateKey })])

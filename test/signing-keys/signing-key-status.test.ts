@@ -97,7 +97,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
   expect(signingKeyStatuses(await ring(...keys), NOW)).toEqual([{ alg: 'ES256', ...expected }])
 })
 
-it('each algorithm stands by itself', async () => {
+it('each algorithm is independent', async () => {
   const statuses = signingKeyStatuses(await ring(['ES256', {}], ['EdDSA', { activatesAt: NOW }]), NOW)
   expect(Object.fromEntries(statuses.map(({ alg, signerAgeSeconds }) => [alg, signerAgeSeconds]))).toEqual({
     ES256: 86_400,
@@ -105,6 +105,6 @@ it('each algorithm stands by itself', async () => {
   })
 })
 
-it('there is nothing to tell of no keys', async () => {
+it('without keys there is no status', async () => {
   expect(signingKeyStatuses(await ring(), NOW)).toEqual([])
 })

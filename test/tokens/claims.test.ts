@@ -40,7 +40,7 @@ async function claimsFor(secret: string, parameters: Record<string, string> = {}
   return (await stranger(mintmark, parameters.audience ?? 'vllm')(body.access_token)).payload
 }
 
-/** Claims for a key of a tenant of its own. */
+/** Claims for a key of a new tenant. */
 async function claimsOf(
   tenant: object,
   settings: object = {},
@@ -77,7 +77,7 @@ it('the payload has these claims, of these JSON types, and no other: no nbf', ()
   })
 })
 
-it('names are flat, and no claim is an object, a boolean or a number but a time', () => {
+it('names are flat, and no claim is an object, a boolean or a number other than a time', () => {
   for (const [name, value] of Object.entries(claims)) {
     expect(name).toMatch(/^[a-z_]+$/)
     const isText =
@@ -100,7 +100,7 @@ it('sub is the same before and after a rotation, with either secret', async () =
   )
 })
 
-it('iat and exp are whole seconds, and expires_in is what is between', async () => {
+it('iat and exp are whole seconds, and expires_in is the difference', async () => {
   const { body } = await exchange(mintmark, key.secret)
   const { payload } = await stranger(mintmark)(body.access_token)
   expect(payload.iat).toSatisfy(Number.isInteger)
@@ -152,7 +152,7 @@ describe('models', () => {
   })
 })
 
-describe('adapters and adapter_list say the same', () => {
+describe('adapters and adapter_list are equal', () => {
   const granted = { adapters: ['acme-sql', 'acme-chat'] }
   it.each([
     ['"none" when there is none', {}, {}, [], 'none'],
@@ -170,7 +170,7 @@ describe('adapters and adapter_list say the same', () => {
     expect(await claimsOf(tenant, settings)).toMatchObject({ adapters, adapter_list: list })
   })
 
-  it('and no adapter may be called "none"', async () => {
+  it('and no adapter may have the name "none"', async () => {
     expect(await mintmark.admin('PUT', '/adapters/none', { base_model: 'llama-3-8b' })).toMatchObject({
       status: 400,
     })
@@ -178,7 +178,7 @@ describe('adapters and adapter_list say the same', () => {
 })
 
 describe('aud', () => {
-  it('is a list when several were asked for', async () => {
+  it('is a list when several were requested', async () => {
     expect((await claimsFor(key.secret, { audience: 'vllm', resource: AUDIENCE })).aud).toEqual([
       'vllm',
       AUDIENCE,

@@ -21,7 +21,7 @@ async function issued(secret: string, audience = 'vllm') {
   }
 }
 
-describe('Rights are computed at each exchange: narrowing a tenant narrows what its keys yield', () => {
+describe('Rights are computed at each exchange: restricting a tenant restricts what its keys yield', () => {
   const all = {
     tier: 'standard',
     allowed_tiers: ['standard', 'premium'],
@@ -70,7 +70,7 @@ describe('Rights are computed at each exchange: narrowing a tenant narrows what 
     expect(await exchange(mintmark, secret)).toMatchObject({ status: 400, body: { error } })
   })
 
-  it('a tier’s new priority holds from the next exchange on', async () => {
+  it('a tier’s new priority applies from the next exchange on', async () => {
     await mintmark.admin('PUT', '/tiers/gold', { priority: -5 })
     const { secret } = await mintmark.tenantWithKey({ tier: 'gold' })
     expect((await issued(secret)).claims.priority).toBe('-5')
@@ -79,7 +79,7 @@ describe('Rights are computed at each exchange: narrowing a tenant narrows what 
   })
 })
 
-describe('expires_in is the least of', () => {
+describe('expires_in is the minimum of', () => {
   it.each([
     ['the policy’s', {}, {}, 300],
     [
@@ -106,7 +106,7 @@ describe('exp is never after', () => {
     expect(expiresIn).toBe(Number(claims.exp) - Number(claims.iat))
   })
 
-  it('the end of the secret that was used; the new one has its whole time', async () => {
+  it('the end of the secret that was used; the new one has its full lifetime', async () => {
     const { secret, keyId } = await mintmark.tenantWithKey()
     const { body } = await mintmark.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 90 })
     const [newer, older] = body.secrets

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, type JWTVerifyResult, jwtVerify } from 'jose'
 import type { TestService } from '../support/test-service.ts'
 
-/** Somebody who knows of us only the issuer, the audience and where the JWKS is: what a gateway knows. */
+/** A verifier that knows only the issuer, the audience and the JWKS address, like a gateway. */
 export function stranger(
   mintmark: TestService,
   audience = 'vllm',
