@@ -48,7 +48,7 @@ try {
   await migrate(ownerUrl, { upTo: '0001_initial' })
   const digests = new KeyDigests([{ id: 'p1', key: new Secret(pepper) }])
   const known = await seedKeys(owner, digests, amounts)
-  say(`${amounts.keys} keys are there`)
+  say(`${amounts.keys} keys exist`)
   const fromFirst = await migrateFromFirst()
   say(`migrated in ${fromFirst.seconds} s`)
   await dropSpanIndexes()

@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { repository } from './support/readme.ts'
-import { markedComments, type Prose, proseOf, withoutQuotations } from './support/source-text.ts'
+import { matchedComments, type Prose, proseOf, withoutQuotations } from './support/source-text.ts'
 
 /** What is checked. A scope that is removed here is not checked any more. */
 const SCOPES: readonly (keyof typeof TEXTS)[] = ['comments', 'strings', 'pages']
@@ -47,32 +47,39 @@ const find = (...globs: string[]) =>
     .flatMap(glob => globSync(glob, { cwd: repository, exclude: name => name.endsWith('node_modules') }))
     .toSorted()
 
-/** How the lines of files that are not TypeScript mark a comment. */
+/** How files that are not TypeScript or JavaScript mark a comment. */
 const MARKS: readonly (readonly [RegExp, RegExp])[] = [
-  [/\.sql$|\.lua(?:\.template)?$/, /--/],
-  [/\.js\.template$/, /(?<!:)\/\//],
-  [/\.py$/, /#|"""|^\s+(?=\w[^=(]*[ .])/],
-  [/\.(?:yaml|cfg|conf|Caddyfile)(?:\.template)?$|Caddyfile\.template$/, /(?<!\S)#/],
+  [/\.sql$|\.lua(?:\.template)?$/, /--.*/g],
+  [/\.js\.template$/, /(?<!:)\/\/.*/g],
+  [/\.py$/, /(?<=""")[^"]+(?=""")|#.*/g],
+  [/\.(?:yaml|cfg|conf|sh)(?:\.template)?$|Caddyfile\.template$|Dockerfile$/, /(?<!\S)#.*/g],
 ]
 
-function comments(file: string): Prose[] {
-  if (file.endsWith('.ts')) return proseOf(text(file)).comments
+function comments(file: string): string {
+  if (/\.(?:ts|m?js)$/.test(file)) return proseOf(text(file)).comments
   const mark = MARKS.find(([name]) => name.test(file))?.[1]
-  return mark ? markedComments(text(file), mark) : []
+  return mark ? matchedComments(text(file), mark) : ''
 }
 
 /** Everything that people read, by kind: the text of each file with its lines. */
 const TEXTS = {
   comments: () =>
     find(
-      'src/**/*.ts',
-      'deploy/generate/**/*.*',
+      '{src,test,bench}/**/*.{ts,js}',
       'clients/*/src/*.ts',
       'clients/python/*.py',
       'db/**/*.sql',
-    ).map(file => [file, comments(file)] as const),
+      'deploy/generate/**/*.*',
+      'deploy/{compose,observability}/*.*',
+      '{deploy,scripts}/*.{js,ts,sh}',
+      'Dockerfile',
+    ).map(file => [file, [{ line: 1, text: comments(file) }]] as const),
   strings: () =>
-    find('src/**/*.ts', 'clients/*/src/*.ts').map(file => [file, proseOf(text(file)).strings] as const),
+    find('src/**/*.ts', 'clients/*/src/*.ts').map(file => {
+      // A single word is a name, such as the account `nobody`.
+      const strings = proseOf(text(file)).strings.filter(string => /\s/.test(string.text))
+      return [file, strings] as const
+    }),
   pages: () =>
     find('*.md', 'docs/**/*.md', 'src/**/*.md', 'db/*.md', 'deploy/**/*.md', 'clients/**/*.md').map(
       file => [file, [{ line: 1, text: text(file) }]] as const,
@@ -105,14 +112,18 @@ describe('the language', () => {
 
   it('finds such a word in a comment, a string, a template literal and a page, with its line', () => {
     const { comments, strings } = proseOf(
-      "const a = 1 / 2 // one\n/**\n * Whoever\n * asks is\n * told.\n */\nconst b = ['it is\\'s', `x ${y('beside')} anew`, /'door/]",
+      [
+        'const a = 1 / 2 // one',
+        '/**\n * Whoever\n * asks is\n * told.\n */',
+        "const b = ['it\\'s', `x $" + "{y('beside')} anew`, /'door/]",
+      ].join('\n'),
     )
-    expect(findings('a.ts', comments).map(line => line.split(': write')[0])).toEqual([
+    expect(findings('a.ts', [{ line: 1, text: comments }]).map(line => line.split(': write')[0])).toEqual([
       'a.ts:3: "Whoever"',
       'a.ts:5: "told"',
     ])
     expect(strings.map(({ line, text }) => [line, text])).toEqual([
-      [7, "it is\\'s"],
+      [7, "it\\'s"],
       [7, 'beside'],
       [7, 'x … anew'],
     ])

@@ -70,7 +70,7 @@ describe('POST /admin-tokens', () => {
     ['no role', {}, '/role'],
     ['a tenant-admin of no tenant', { role: 'tenant-admin' }, '/tenant'],
     ['an operator of a tenant', { role: 'operator', tenant: 'acme' }, '/tenant'],
-    ['a tenant that is not there', { role: 'tenant-admin', tenant: 'nobody' }, '/tenant'],
+    ['an unknown tenant', { role: 'tenant-admin', tenant: 'nobody' }, '/tenant'],
     ['an end in the past', { role: 'auditor', expires_at: inMs(-1000) }, '/expires_at'],
     ['an end beyond the policy', { role: 'auditor', expires_at: inMs(YEAR_MS + 90_000) }, '/expires_at'],
     ['no end', { role: 'auditor', expires_at: null }, '/expires_at'],
@@ -266,7 +266,7 @@ describe('The pepper', () => {
     }
     try {
       expect((await callerOf(changing, owner).call('GET', '/tenants')).status).toBe(200)
-      await until('it is digested anew', pepperOf, id => id === 'p2')
+      await until('it is re-digested', pepperOf, id => id === 'p2')
       expect((await callerOf(changing, owner).call('GET', '/tenants')).status).toBe(200)
     } finally {
       await changing.stop()

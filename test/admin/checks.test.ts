@@ -21,7 +21,7 @@ const BAD = { nope: 1 }
 
 describe('The order of checks', () => {
   it.each<[string, () => Promise<JsonAnswer>, number]>([
-    ['authentication before everything: a path that is not there', () => anonymous('GET', '/nothing'), 401],
+    ['authentication before everything: an unknown path', () => anonymous('GET', '/nothing'), 401],
     ['authentication before the method', () => anonymous('PUT', '/tenants'), 401],
     ['authentication before existence', () => anonymous('GET', '/tenants/nobody'), 401],
     [
@@ -56,10 +56,10 @@ describe('The order of checks', () => {
 
 describe('A caller without a valid token gets 401, with a Bearer challenge', () => {
   it.each<[string, () => string | undefined]>([
-    ['nobody', () => undefined],
+    ['no token', () => undefined],
     ['a wrong token', () => `Bearer ${'x'.repeat(53)}`],
     ['the token and one character more', () => `Bearer ${mintmark.rootToken}x`],
-    ['the token less its last character', () => `Bearer ${mintmark.rootToken.slice(0, -1)}`],
+    ['the token without its last character', () => `Bearer ${mintmark.rootToken.slice(0, -1)}`],
     ['the token under Basic', () => `Basic ${btoa(`root:${mintmark.rootToken}`)}`],
     ['the token without a scheme', () => mintmark.rootToken],
     ['an API key', () => `Bearer ${key.secret}`],

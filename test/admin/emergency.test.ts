@@ -82,7 +82,7 @@ describe('revoke', () => {
     expect(await kidOf(cutOff)).toBe(before[0].kid)
     await behind.become('none')
     await until(
-      'it has heard',
+      'it is notified',
       () => kidOf(cutOff),
       kid => kid === before[1].kid,
     )

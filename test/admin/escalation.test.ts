@@ -34,7 +34,7 @@ afterAll(() => mintmark.stop())
 
 const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000).toISOString()
 /** A key that root created and restricted. */
-const narrowed = async (): Promise<string> => {
+const restrictedKey = async (): Promise<string> => {
   const { body } = await admin('POST', '/tenants/acme/keys', {
     tier: 'batch',
     scopes: ['inference'],
@@ -92,7 +92,7 @@ describe('A tenant-admin cannot change its tenant:', () => {
     ['suspend it', 'POST', '/tenants/acme/suspend'],
     ['resume it', 'POST', '/tenants/acme/resume'],
     ['delete it', 'DELETE', '/tenants/acme?cascade=true'],
-    ['make another tenant', 'POST', '/tenants', { id: 'acme-2' }],
+    ['create another tenant', 'POST', '/tenants', { id: 'acme-2' }],
     ['register a model', 'PUT', '/models/mine', {}],
     ['change a priority', 'PUT', '/tiers/batch', { priority: -100 }],
     ['rotate signing keys', 'POST', '/signing-keys/rotate'],
@@ -142,7 +142,7 @@ describe('A tenant-admin cannot extend a key, within its tenant’s rights or be
     ['a later end', { expires_at: inSeconds(7200) }, 'expires_at'],
     ['one thing less and one more', { scopes: [], adapters: ['chat'] }, 'adapters'],
   ])('%s', async (_, patch, field) => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     const before = (await admin('GET', `/keys/${id}`)).body
     const answer = await acme.call('PATCH', `/keys/${id}`, patch)
     expect([answer.status, answer.body.detail]).toEqual([
@@ -154,14 +154,14 @@ describe('A tenant-admin cannot extend a key, within its tenant’s rights or be
   })
 
   it('enable a key that was disabled', async () => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     await admin('POST', `/keys/${id}/disable`)
     expect((await acme.call('POST', `/keys/${id}/enable`)).status).toBe(403)
     expect((await admin('GET', `/keys/${id}`)).body.state).toBe('disabled')
   })
 
   it('restore a revoked key', async () => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     await admin('POST', `/keys/${id}/revoke`, {})
     expect((await acme.call('POST', `/keys/${id}/rotate`, {})).status).toBe(409)
     expect((await acme.call('PATCH', `/keys/${id}`, { name: 'x' })).status).toBe(409)
@@ -192,7 +192,7 @@ describe('A tenant-admin cannot see another tenant:', () => {
   })
 
   it('revoke a secret of another tenant under the name of a key of its own', async () => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     const answer = await acme.call('POST', `/keys/${id}/secrets/${foreign.secretId}/revoke`)
     expect(answer.status).toBe(404)
     expect((await admin('GET', `/keys/${foreign.keyId}`)).body.secrets[0].state).toBe('live')
@@ -219,7 +219,7 @@ describe('A tenant-admin cannot issue an admin token above its own rights:', () 
     ['an operator', { role: 'operator' }],
     ['an auditor', { role: 'auditor' }],
     ['a tenant-admin of another tenant', { role: 'tenant-admin', tenant: 'rival' }],
-    ['a tenant-admin of a tenant that is not there', { role: 'tenant-admin', tenant: 'nobody' }],
+    ['a tenant-admin of an unknown tenant', { role: 'tenant-admin', tenant: 'nobody' }],
     [
       'one that outlives it',
       { role: 'tenant-admin', tenant: 'acme', expires_at: inSeconds(365 * 86_400 + 30) },

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 interface Key {
   kid: string
@@ -83,7 +83,7 @@ describe('With a publish lead of a second', () => {
   afterAll(() => mintmark.stop())
 
   it('a rotation changes the signing key; tokens of both keys verify, and the next one is published', async () => {
-    const verify = stranger(mintmark)
+    const verify = externalVerifier(mintmark)
     const { secret } = await mintmark.tenantWithKey()
     const token = async () => (await exchange(mintmark, secret)).body.access_token as string
     const before = await token()

@@ -268,11 +268,11 @@ describe('the time of a rejection does not reveal', () => {
     await other.admin('POST', '/tenants', { id: 'acme' })
     const row = { client_id: 'known', tenant: 'acme', scheme: 'sha256', hash: sha256('x').toString('hex') }
     await other.admin('POST', '/imported-clients', { clients: [row] })
-    const [known = 0, nobodys = 0] = await typical(
+    const [known = 0, unknown = 0] = await typical(
       () => exchange('known', 'wrong', other),
       time => exchange(`nobody-${time}`, 'wrong', other),
     )
-    expect(Math.abs(known - nobodys)).toBeLessThan(10)
+    expect(Math.abs(known - unknown)).toBeLessThan(10)
     await other.stop()
   })
 
@@ -284,11 +284,11 @@ describe('the time of a rejection does not reveal', () => {
     )
     for (const { key } of made) await admin('POST', `/keys/${key}/revoke`, {})
     for (const { key } of made) expect((await admin('GET', `/keys/${key}`)).body.state).toBe('revoked')
-    const [revoked = 0, nobodys = 0] = await typical(
+    const [revoked = 0, unknown = 0] = await typical(
       time => exchange(made[time % 3]?.client_id ?? '', 'wrong'),
       time => exchange(`nobody-${time}`, 'wrong'),
     )
-    // At the most common cost here, a comparison is far shorter than one of these.
-    expect(revoked / nobodys).toBeLessThan(1.5)
+    // With the most common cost here, a comparison is far shorter than one of these.
+    expect(revoked / unknown).toBeLessThan(1.5)
   })
 })

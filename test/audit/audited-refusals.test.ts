@@ -11,7 +11,7 @@ import { until } from '../support/until.ts'
 let mintmark: TestService
 let auditor: Caller
 let tenantAdmin: Caller
-let stranger: Caller
+let rivalAdmin: Caller
 let keyId: string
 beforeAll(async () => {
   mintmark = await startTestService()
@@ -19,7 +19,7 @@ beforeAll(async () => {
   ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
   tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
   await mintmark.tenantWithKey({ id: 'rival' })
-  stranger = await issue(mintmark, 'tenant-admin', 'rival')
+  rivalAdmin = await issue(mintmark, 'tenant-admin', 'rival')
 })
 afterAll(() => mintmark.stop())
 
@@ -38,11 +38,11 @@ const REFUSED: [
   status?: number,
 ][] = [
   [
-    'objects of another tenant that somebody looked for, as one row whatever their ids; nothing of what is not there',
-    () => stranger,
+    'requests for objects of another tenant, as one row whatever their ids; nothing for unknown ids',
+    () => rivalAdmin,
     async () => {
       const ids = [keyId, (await mintmark.tenantWithKey({ id: 'acme-2' })).keyId, 'key_0000000000000000']
-      const answers = await Promise.all(ids.map(id => stranger.call('GET', `/keys/${id}`)))
+      const answers = await Promise.all(ids.map(id => rivalAdmin.call('GET', `/keys/${id}`)))
       return answers[0] as JsonAnswer
     },
     {

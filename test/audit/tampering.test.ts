@@ -314,7 +314,7 @@ describe('an export', () => {
   it.each<[string, (all: string[]) => string[], [string, number]]>([
     ['an edited line', all => all.with(6, all[6]?.replace('"root"', '"r00t"') ?? ''), ['edited', 7]],
     ['a line that is gone', all => all.toSpliced(6, 1), ['missing', 7]],
-    ['a line that is there twice', all => all.toSpliced(6, 0, all[5] ?? ''), ['moved', 6]],
+    ['a duplicate line', all => all.toSpliced(6, 0, all[5] ?? ''), ['moved', 6]],
     ['lines in another order', all => all.with(6, all[7] ?? '').with(7, all[6] ?? ''), ['missing', 7]],
   ])('names the place of %s', async (_, change, place) => {
     expect(await found(change(lines()))).toContainEqual(place)

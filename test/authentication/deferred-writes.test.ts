@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -134,7 +134,7 @@ describe('while the database is down', () => {
   it('exchanges continue, and their writes follow once it is back', async () => {
     const key = await mintmark.tenantWithKey()
     const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
-    const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NOBODY })
+    const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NO_SERVER })
     try {
       await proxy.become('refuse')
       for (let time = 0; time < 20; time++) expect((await exchange(key, replica)).status).toBe(200)

@@ -31,7 +31,7 @@ describe('2, usage:', () => {
     ['a number that is none', ['tenant', 'list', '--limit', 'many'], 'whole number'],
     ['a limit of nothing', ['tenant', 'list', '--limit', '0'], '1 or more'],
     ['an unknown format', ['tenant', 'list', '-o', 'yaml'], 'table, json'],
-    ['-q beside -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
+    ['-q with -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
     ['a setting that cannot be unset', ['tenant', 'update', 'acme', '--unset', 'tier'], 'Allowed choices'],
     ['nothing to change', ['tenant', 'update', 'acme'], 'nothing to change'],
     [
@@ -43,7 +43,7 @@ describe('2, usage:', () => {
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or an id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or an id'],
     [
-      'a key file that is not there',
+      'a missing key file',
       ['token', 'get', '--key-file', '/nowhere'],
       '/nowhere cannot be read (ENOENT)',
     ],
@@ -186,7 +186,7 @@ describe('5, conflict or invalid:', () => {
 describe('6, unavailable:', () => {
   it.each([
     [
-      'nobody listens',
+      'no server',
       `http://127.0.0.1:${closed}`,
       `nothing answers at http://127.0.0.1:${closed} (ECONNREFUSED). Is the service running? Check MINTMARK_URL.`,
     ],

@@ -29,7 +29,7 @@ describe('a table', () => {
   })
 
   it('shortens what may be cut to the terminal, but never an id', () => {
-    const rows = [{ id: 'an-id-that-is-copied', name: 'a name that goes on for longer than there is room' }]
+    const rows = [{ id: 'an-id-that-is-copied', name: 'a name that is longer than the column' }]
     expect(lines(rows, 40)[1]).toBe('an-id-that-is-copied  a name that…   end')
     expect(lines(rows, 10)[1]).toBe('an-id-that-is-copied  a name…   end')
   })

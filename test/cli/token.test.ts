@@ -172,7 +172,7 @@ describe('mintmark token inspect', () => {
     ['--audience without keys', '', ['--audience', 'vllm'], 2],
     ['a --jwks that is no URL', '', ['--jwks', 'keys.json'], 2],
     ['keys that cannot be fetched', '', ['--jwks', `http://127.0.0.1:${closed}/jwks.json`], 6],
-    ['an issuer that nobody serves', '', ['--issuer', `http://127.0.0.1:${closed}`], 6],
+    ['an issuer without a server', '', ['--issuer', `http://127.0.0.1:${closed}`], 6],
   ])('ends at %s with a sentence', async (_, input, args, code) => {
     const ended = await cli.attempt(['token', 'inspect', ...args], input || jwt)
     expect(ended).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(/^mintmark: .+\n/) })

@@ -2,7 +2,7 @@ import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 /** Third-party clients, from discovery to a token. The issuer is the URL at which they reach this service. */
 let mintmark: TestService
@@ -40,7 +40,7 @@ describe('oauth4webapi', () => {
       scope: 'inference',
     })
     expect(token).toMatchObject({ token_type: 'bearer', expires_in: 300, scope: 'inference' })
-    expect((await stranger(mintmark)(token.access_token)).payload.sub).toBe(key.keyId)
+    expect((await externalVerifier(mintmark)(token.access_token)).payload.sub).toBe(key.keyId)
   })
 
   it('gets a token with a secret in the body, as the tenant', async () => {
@@ -49,7 +49,7 @@ describe('oauth4webapi', () => {
       { client_id: key.tenantId },
       oauth.ClientSecretPost(key.secret),
     )
-    expect((await stranger(mintmark)(token.access_token)).payload.tenant).toBe(key.tenantId)
+    expect((await externalVerifier(mintmark)(token.access_token)).payload.tenant).toBe(key.tenantId)
   })
 
   it('accepts the token as a resource server does (RFC 9068)', async () => {
@@ -86,7 +86,7 @@ describe('openid-client', () => {
     const token = await client.clientCredentialsGrant(config, { scope: 'inference' })
     // It counts down from the response on.
     expect(token.expiresIn()).toBeOneOf([299, 300])
-    expect((await stranger(mintmark)(token.access_token)).payload).toMatchObject({
+    expect((await externalVerifier(mintmark)(token.access_token)).payload).toMatchObject({
       iss: issuer.href.replace(/\/$/, ''),
       sub: key.keyId,
     })

@@ -27,8 +27,8 @@ describe('RFC 6749 §5.1: a token response', () => {
 
   it.each([
     ['all that is granted, when none was asked for', {}, 'inference batch'],
-    ['what was asked for', { scope: 'batch' }, 'batch'],
-    ['what was asked for, in that order and once', { scope: 'batch inference batch' }, 'batch inference'],
+    ['what was requested', { scope: 'batch' }, 'batch'],
+    ['what was requested, in that order and once', { scope: 'batch inference batch' }, 'batch inference'],
   ])('names the scope of the token (§3.3): %s', async (_, parameters, scope) => {
     expect((await exchange(mintmark, key.secret, parameters)).body.scope).toBe(scope)
   })

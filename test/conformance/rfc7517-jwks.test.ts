@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey, publicJwk } from '../../src/signing-keys/signing-key.ts'
 import { exchange } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 const PUBLIC = { EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'] } as const
 const ALGS = [
@@ -54,7 +54,7 @@ describe.each(ALGS)('RFC 7517: the JWK Set of an installation that signs with %s
   it('verifies the tokens, under the kid that their header names', async () => {
     const { secret } = await mintmark.tenantWithKey()
     const { body } = await exchange(mintmark, secret)
-    const { protectedHeader } = await stranger(mintmark)(body.access_token)
+    const { protectedHeader } = await externalVerifier(mintmark)(body.access_token)
     expect(protectedHeader).toMatchObject({ alg, kid: expect.toBeOneOf(keys.map(key => key.kid)) })
   })
 

@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { exchange, FORM } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService, testEnvironment } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 const OPENID = '/.well-known/openid-configuration'
 const OAUTH = '/.well-known/oauth-authorization-server'
@@ -46,7 +46,7 @@ describe.each(ISSUERS)('RFC 8414 and OpenID Connect Discovery, for the issuer %s
   it('§3.3: the issuer is byte-equal to the iss of a token', async () => {
     const { secret } = await mintmark.tenantWithKey()
     const { body } = await exchange(mintmark, secret)
-    expect((await stranger(mintmark)(body.access_token)).payload.iss).toBe(issuer)
+    expect((await externalVerifier(mintmark)(body.access_token)).payload.iss).toBe(issuer)
   })
 
   it('the endpoints answer at the paths that the document names', async () => {

@@ -2,7 +2,7 @@ import { decodeProtectedHeader, type JWTPayload } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 let mintmark: TestService
 let keyId: string
@@ -13,7 +13,7 @@ beforeAll(async () => {
   mintmark = await startTestService()
   ;({ keyId, secret } = await mintmark.tenantWithKey())
   jwt = (await exchange(mintmark, secret)).body.access_token
-  claims = (await stranger(mintmark)(jwt)).payload
+  claims = (await externalVerifier(mintmark)(jwt)).payload
 })
 afterAll(() => mintmark.stop())
 
@@ -65,10 +65,10 @@ describe('§4: a resource server rejects', () => {
     ['alg none', () => altered(0, text => text.replace('ES256', 'none')).replace(/[^.]+$/, '')],
   ])('%s', async (_, forged) => {
     expect(forged()).not.toBe(jwt)
-    await expect(stranger(mintmark)(forged())).rejects.toThrow()
+    await expect(externalVerifier(mintmark)(forged())).rejects.toThrow()
   })
 
   it('a token for another audience', async () => {
-    await expect(stranger(mintmark, 'elsewhere')(jwt)).rejects.toThrow(/aud/)
+    await expect(externalVerifier(mintmark, 'elsewhere')(jwt)).rejects.toThrow(/aud/)
   })
 })

@@ -131,7 +131,7 @@ describe('the change feed', () => {
       const own = rows.map(row => row.changes[0]?.id ?? '').filter(id => id.startsWith(`w${name}-`))
       expect(own).toEqual(Array.from({ length: 20 }, (_, count) => `w${name}-${count}`))
     }
-    await until('all are heard', () => expected.every(number => heard.includes(number)))
+    await until('all are received', () => expected.every(number => heard.includes(number)))
   })
 
   it('is pruned by the application role, within its limits', async () => {

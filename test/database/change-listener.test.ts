@@ -6,7 +6,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
-import { NOBODY } from '../support/replicas.ts'
+import { NO_SERVER } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { timed, until } from '../support/until.ts'
@@ -116,7 +116,7 @@ describe('on a direct connection', () => {
 
 describe('where LISTEN cannot work', () => {
   it('it warns once, however often it tries: no server', async () => {
-    listen(NOBODY)
+    listen(NO_SERVER)
     const begun = performance.now()
     await until('it has tried several times', () => performance.now() - begun > 4_000)
     expect(warnings()).toHaveLength(1)

@@ -91,9 +91,9 @@ describe('a change', () => {
       found => found?.keyDisabled,
       true,
     ],
-    ['a narrowed tenant', patchTenant({ models: [] }), found => found?.tenantRights.models, []],
+    ['a restricted tenant', patchTenant({ models: [] }), found => found?.tenantRights.models, []],
     [
-      'a narrowed key',
+      'a restricted key',
       () => writer.admin('PATCH', `/keys/${key.keyId}`, { models: ['llama'] }),
       found => found?.keyRights.models,
       ['llama'],

@@ -36,7 +36,7 @@ afterAll(async () => {
 const revoke = ({ keyId }: Key) => writer.admin('POST', `/keys/${keyId}/revoke`)
 const suspend = ({ tenantId }: Key) => writer.admin('POST', `/tenants/${tenantId}/suspend`)
 /** Well-formed and unknown. */
-const nobodys = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 const queries = () => following.fallback.counts.queries
 const LOOKUP = 's.digest = ANY'
 const unavailable = { name: 'Unavailable', retryAfterSeconds: 1 }
@@ -80,7 +80,7 @@ describe('a key that is not known', () => {
   })
 
   it('because it does not exist is not found', async () => {
-    await expect(following.find(nobodys())).resolves.toBeUndefined()
+    await expect(following.find(unknownKey())).resolves.toBeUndefined()
   })
 
   it('may be under a pepper that this process lacks: then the error is unavailable, not unknown', async () => {
@@ -90,7 +90,7 @@ describe('a key that is not known', () => {
       peppers: [{ id: 'other', key: new Secret(randomBytes(32)) }],
     })
     await following.follower.load()
-    await expect(following.find(nobodys())).rejects.toMatchObject(unavailable)
+    await expect(following.find(unknownKey())).rejects.toMatchObject(unavailable)
     await expect(following.find(key.secret)).resolves.toMatchObject({ keyId: key.keyId })
   })
 
@@ -99,7 +99,7 @@ describe('a key that is not known', () => {
     async fault => {
       await proxy.become(fault)
       const asked = Array.from({ length: 50 }, () => {
-        const secret = nobodys()
+        const secret = unknownKey()
         return timed(() => expect(following.find(secret)).rejects.toMatchObject(unavailable))
       })
       for (const { ms } of await Promise.all(asked)) expect(ms).toBeLessThan(1_000)
@@ -181,9 +181,9 @@ describe('a change during a lookup', () => {
 describe('however many requests', () => {
   it('one query is under way, of at most 500 digests', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const first = following.find(nobodys())
+    const first = following.find(unknownKey())
     await asked
-    const others = Array.from({ length: 1_201 }, () => following.find(nobodys()))
+    const others = Array.from({ length: 1_201 }, () => following.find(unknownKey()))
     await until('the answer is held back', () => proxy.holding)
     expect(queries()).toBe(1)
     proxy.release()
@@ -193,7 +193,7 @@ describe('however many requests', () => {
 
   it('queries are 20 ms apart', async () => {
     const { ms } = await timed(async () => {
-      for (let count = 0; count < 11; count++) await following.find(nobodys())
+      for (let count = 0; count < 11; count++) await following.find(unknownKey())
     })
     expect(queries()).toBe(11)
     expect(ms).toBeGreaterThanOrEqual(10 * 20 - 15)
@@ -201,7 +201,7 @@ describe('however many requests', () => {
 
   it('the same key is queried once', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const first = following.find(nobodys())
+    const first = following.find(unknownKey())
     await asked
     const many = Array.from({ length: 1_000 }, () => following.find(key.secret))
     proxy.release()
@@ -214,14 +214,14 @@ describe('however many requests', () => {
     const known = await writer.tenantWithKey()
     await following.follower.poll()
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const waiting = Array.from({ length: 2_000 }, () => following.find(nobodys()))
+    const waiting = Array.from({ length: 2_000 }, () => following.find(unknownKey()))
     await asked
-    const { ms } = await timed(() => expect(following.find(nobodys())).rejects.toMatchObject(unavailable))
+    const { ms } = await timed(() => expect(following.find(unknownKey())).rejects.toMatchObject(unavailable))
     expect(ms).toBeLessThan(100)
     await expect(following.find(known.secret)).resolves.toMatchObject({ keyId: known.keyId })
     proxy.release()
     await Promise.all(waiting)
-    await expect(following.find(nobodys())).resolves.toBeUndefined()
+    await expect(following.find(unknownKey())).resolves.toBeUndefined()
   })
 })
 
@@ -233,7 +233,7 @@ describe('an unusable key', () => {
   }
 
   it.each<[string, () => Promise<string>]>([
-    ['it is nobody’s', async () => nobodys()],
+    ['it is unknown', async () => unknownKey()],
     ['it was revoked', () => revoke(key).then(() => key.secret)],
   ])('is remembered for a second: %s', async (_, prepare) => {
     const secret = await prepare()
@@ -244,7 +244,7 @@ describe('an unusable key', () => {
   })
 
   it('is forgotten on any change', async () => {
-    const secret = nobodys()
+    const secret = unknownKey()
     await following.follower.poll()
     expect([await again(secret), await again(secret)]).toEqual([1, 0])
     await writer.tenantWithKey()
@@ -263,7 +263,7 @@ describe('an unusable key', () => {
   it('is remembered together with at most 10,000', async () => {
     await following.follower.poll()
     for (let round = 0; round < 12; round++) {
-      await Promise.all(Array.from({ length: 950 }, () => following.find(nobodys())))
+      await Promise.all(Array.from({ length: 950 }, () => following.find(unknownKey())))
     }
     expect(following.fallback.negatives).toBeGreaterThan(0)
     expect(following.fallback.negatives).toBeLessThanOrEqual(10_000)

@@ -266,14 +266,14 @@ describe('after a kill -9', () => {
     const embedded = await start()
     await embedded.stop()
     const user = asRoot ? await findDatabaseUser(join(embedded.directory, 'data')) : undefined
-    const stranger = spawn('sleep', ['60'], { ...(user && { uid: user.uid, gid: user.gid }) })
-    children.add(stranger)
+    const otherProcess = spawn('sleep', ['60'], { ...(user && { uid: user.uid, gid: user.gid }) })
+    children.add(otherProcess)
     await writeFile(
       join(embedded.directory, 'data', 'postmaster.pid'),
-      `${stranger.pid}\n${embedded.directory}/data\n`,
+      `${otherProcess.pid}\n${embedded.directory}/data\n`,
     )
     expect(await query((await start()).ownerUrl, 'select 1 as one')).toEqual({ one: 1 })
-    expect(stranger.exitCode ?? stranger.signalCode).toBeNull()
+    expect(otherProcess.exitCode ?? otherProcess.signalCode).toBeNull()
   })
 })
 

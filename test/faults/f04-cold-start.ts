@@ -5,7 +5,7 @@ import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
 import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
-import { nobodysKey, replicaAt, startReplicaProcess } from './environment/replica.ts'
+import { replicaAt, startReplicaProcess, unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
 /** A replica is started while Postgres is down: it knows no key, and must answer 503 rather than reject any. */
@@ -49,7 +49,7 @@ export const experiment: Experiment = {
       if ((await cold.get(`${urls.ops}/livez`)).status === 200) seen.alive++
       const answers = [
         await cold.exchange(secrets[0] ?? ''),
-        await cold.exchange(nobodysKey()),
+        await cold.exchange(unknownKey()),
         await cold.get(`${urls.public}/.well-known/jwks.json`),
         await cold.admin('GET', '/tenants'),
       ]

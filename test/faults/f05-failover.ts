@@ -78,7 +78,7 @@ async function asynchronous(environment: Environment): Promise<void> {
     replica.process.logged('the directory was loaded again')[0] as
       | { gone: string[]; come: string[]; changed?: string[] }
       | undefined
-  const line = await until('the replica reads its directory anew', told, Boolean, PATIENCE_MS)
+  const line = await until('the replica reloads its directory', told, Boolean, PATIENCE_MS)
   report.promise('noticed by the position, and all read again, after', (now() - back) / 1000, {
     usually: 5,
     atMost: 60,

@@ -6,7 +6,7 @@ import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './environment/outage.ts'
 import { MAX_CONNECTIONS, type Postgres } from './environment/postgres.ts'
-import { nobodysKey } from './environment/replica.ts'
+import { unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
 const POOL = 5
@@ -68,7 +68,7 @@ export const experiment: Experiment = {
     )
     await until(
       'keys are looked up',
-      () => replica.exchange(nobodysKey()),
+      () => replica.exchange(unknownKey()),
       ({ status }) => status === 401,
       PATIENCE_MS,
     )

@@ -55,14 +55,14 @@ export const experiment: Experiment = {
     }
     const during = await counted
     const to = now()
-    const strangers = (await flood.stop())('unknown')
+    const unknownKeys = (await flood.stop())('unknown')
     const known = (await honest.stop())('known').between(from, to)
     const seconds = environment.outageMs / 1000
-    report.measurement('unknown keys answered a second', strangers.count / ((to - from) / 1000), {
+    report.measurement('unknown keys answered a second', unknownKeys.count / ((to - from) / 1000), {
       atLeast: FLOOD_PER_SECOND[form] * 0.8,
     })
-    const count = (status: number) => strangers.all.filter(sample => sample.status === status).length
-    report.note('answers to unknown keys', strangers.statuses)
+    const count = (status: number) => unknownKeys.all.filter(sample => sample.status === status).length
+    report.note('answers to unknown keys', unknownKeys.statuses)
     report.invariant('unknown keys beyond the limit', count(429), { atLeast: 1, why: WHY.carriedOut })
     report.invariant('unknown keys looked up', count(401), {
       atMost: LIMIT[form] * Math.ceil((to - from) / 60_000 + 1),
@@ -70,10 +70,10 @@ export const experiment: Experiment = {
     })
     report.invariant(
       'unknown keys other than 401 and 429, or 503 with Retry-After',
-      strangers.wrong(401, 429).count,
+      unknownKeys.wrong(401, 429).count,
       { exactly: 0, why: WHY.honest },
     )
-    report.measurement('unknown keys that were 503', strangers.honest.count, { exactly: 0 })
+    report.measurement('unknown keys that were 503', unknownKeys.honest.count, { exactly: 0 })
     reportExchanges(report, known, { atLeast: 100, p99: 50 })
     // The flooded replica does not know them: where Postgres is slow, 503 is correct.
     const made = 'exchanges of keys made a moment ago elsewhere'

@@ -4,7 +4,7 @@ import { systemRandom } from '../../src/system/random.ts'
 import type { Experiment } from './environment/environment.ts'
 import { fillKeys, type Key } from './environment/known-keys.ts'
 import type { Postgres } from './environment/postgres.ts'
-import { type Answer, nobodysKey, type Replica } from './environment/replica.ts'
+import { type Answer, type Replica, unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 import { cropped, mannWhitney, median, welch } from './environment/statistics.ts'
 
@@ -77,7 +77,7 @@ function kindsOf(
   const one = (list: readonly Key[], round: number) => list[round % list.length] as Key
   return new Map<string, (round: number) => string>([
     [WRONG, round => formatCredential('mmk', one(keys, round).id.slice('key_'.length), systemRandom)],
-    [UNKNOWN, () => nobodysKey()],
+    [UNKNOWN, () => unknownKey()],
     ['a revoked key', round => one(revoked, round).secret],
     ['an expired key', round => one(expired, round).secret],
     [ANOTHER_TENANT, round => one(keys, round).secret],

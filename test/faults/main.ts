@@ -45,9 +45,9 @@ const wanted = new Set(words.filter(word => !OPTIONS.includes(word)).map(word =>
 const experiments = await Promise.all(
   FILES.map(async file => (await import(`./${file}.ts`)).experiment as Experiment),
 )
-const strangers = [...wanted].filter(id => !experiments.some(experiment => experiment.id === id))
-if (strangers.length > 0)
-  throw new Error(`unknown: ${strangers.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
+const unknownIds = [...wanted].filter(id => !experiments.some(experiment => experiment.id === id))
+if (unknownIds.length > 0)
+  throw new Error(`unknown: ${unknownIds.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
 const open = new Set<Environment>()
 const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))

@@ -47,7 +47,7 @@ describe('an ambiguous request is rejected with 400', () => {
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: 4', 'Content-Length: 4')}a=bb`,
     'a Content-Length with a sign': () =>
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: +4')}a=bb`,
-    'a transfer coding that nobody knows': () =>
+    'an unknown transfer coding': () =>
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Transfer-Encoding: xchunked')}0\r\n\r\n`,
     'chunked, but not last': () =>
       lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Transfer-Encoding: chunked, identity') +

@@ -212,9 +212,9 @@ export function checkContract(name: string, expected: Expected): void {
   })
 
   const refusedKeys: [what: string, status: number, secret: () => Promise<string> | string][] = [
-    ["somebody's sk- key", unauthorized, () => 'sk-proj-1234567890'],
+    ["an sk- key of another service", unauthorized, () => 'sk-proj-1234567890'],
     [
-      'a key that nobody has',
+      'an unknown key',
       unauthorized,
       () => formatCredential('mmk', randomId(systemRandom), systemRandom),
     ],

@@ -5,7 +5,7 @@ import type { Sent } from '../gateway-configs/client.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
@@ -49,7 +49,7 @@ describe('an API key is exchanged for a token', () => {
       models: ['llama-3-8b'],
       adapters: ['acme-sql'],
     })
-    await expect(stranger(mintmark, 'check')(jwt)).resolves.toBeTruthy()
+    await expect(externalVerifier(mintmark, 'check')(jwt)).resolves.toBeTruthy()
   })
 
   it('with "none" where the tenant has no adapter, never an empty header', async () => {
@@ -95,7 +95,7 @@ describe('an API key is exchanged for a token', () => {
     ['x-api-key, which is configured', () => [['X-Api-Key', key.secret]]],
     ['bearer in lower case', () => [['authorization', `bearer ${key.secret}`]]],
     [
-      'Authorization beside an empty x-api-key',
+      'Authorization with an empty x-api-key',
       () => [...bearer(key.secret), ['x-api-key', ''], ['api-key', ' ']],
     ],
   ] as [string, () => [string, string][]][])('in %s', async (_, headers) => {
@@ -111,7 +111,7 @@ describe('an API key is exchanged for a token', () => {
 describe('indistinguishable denials', () => {
   const REFUSED: [what: string, secret: () => Promise<string> | string][] = [
     ['what is no key at all', () => 'hunter2'],
-    ["somebody's sk- key", () => 'sk-proj-1234567890'],
+    ["an sk- key of another service", () => 'sk-proj-1234567890'],
     ['a typing error', () => key.secret.replace(/.$/, last => (last === 'x' ? 'y' : 'x'))],
     ['a key that was never issued', unknown],
     ['a wrong secret of a real key', () => formatCredential('mmk', key.keyId.slice(4), systemRandom)],

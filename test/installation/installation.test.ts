@@ -62,7 +62,7 @@ describe('a replica is unready, names the cure, and issues nothing, when started
       /pepper "p1" in MINTMARK_PEPPERS is not the one.*put the original value back/,
     ],
     [
-      'another pepper under the same id, beside a new one',
+      'another pepper under the same id, and a new one',
       { MINTMARK_PEPPERS: `${secret('p2')},${secret('p1')}` },
       /pepper "p1" in MINTMARK_PEPPERS is not the one/,
     ],

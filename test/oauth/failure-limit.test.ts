@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
@@ -127,7 +127,7 @@ it('does not count keys that the database has: those beyond the directory’s si
 
 it('does not count attempts that failed because of the service', async () => {
   const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
-  const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NOBODY })
+  const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NO_SERVER })
   try {
     await proxy.become('refuse')
     const from = anAddress()

@@ -76,7 +76,7 @@ const REFUSALS = [
   ['a key of a deleted tenant', 'deletedTenant', 'unknown'],
   ['the client_id of another tenant', 'otherTenant', 'client_mismatch'],
   ['the client_id of another key', 'otherKey', 'client_mismatch'],
-  ['a client_id of nobody', 'nobody', 'client_mismatch'],
+  ['an unknown client_id', 'nobody', 'client_mismatch'],
 ] as const
 
 describe.each(METHODS)('with %s, indistinguishable responses', (method, present) => {

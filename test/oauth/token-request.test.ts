@@ -13,7 +13,7 @@ const read = (body: string, headers: Record<string, string> = {}) =>
 const GRANT = 'grant_type=client_credentials'
 const withBasic = (text: string) => read(GRANT, { authorization: basicOf(text) }).credential
 
-/** Encoded by the URL Standard's implementation, independent of ours. */
+/** Encoded by the URL Standard's implementation, not by our own. */
 const formEncoded = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
 const percentEncoded = (text: string) => encodeURIComponent(text)
 

@@ -125,7 +125,7 @@ describe('the summary of CI', () => {
       '7 passed, 1 failed',
     ],
     [
-      'a step without results of its own that failed, beside one that did not',
+      'a step without results of its own that failed, and one that did not',
       { steps: '0 Install\n3 Bare machine: Node 20, npm 10, root\n' },
       'Bare machine: Node 20, npm 10, root: ended with status 3',
       '108 passed, 1 failed',

@@ -186,7 +186,7 @@ describe('the log of an outage', () => {
     const [failed, recovered] = [told('background task failed, retrying').length, told('recovered').length]
     await proxy.become('refuse')
     await until(
-      'the failure is told',
+      'the failure is logged',
       () => told('background task failed, retrying').length,
       count => count === failed + 1,
     )
@@ -195,7 +195,7 @@ describe('the log of an outage', () => {
     expect(told('background task failed, retrying')).toHaveLength(failed + 1)
     await proxy.become('none')
     await until(
-      'the recovery is told',
+      'the recovery is logged',
       () => told('recovered').length,
       count => count === recovered + 1,
     )

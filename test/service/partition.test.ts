@@ -121,7 +121,7 @@ it('the log reports how long changes cannot be followed, from the first second',
   const before = told().length
   clock.forward(60)
   await proxy.become('refuse')
-  const lines = await until('it is told', told, found => found.length > before)
+  const lines = await until('it is logged', told, found => found.length > before)
   expect(lines.at(-1)).toMatchObject({ level: 'warn', seconds: expect.any(Number), limitSeconds: 900 })
 })
 

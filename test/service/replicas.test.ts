@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
   a = await startTestService()
   await a.admin('PUT', '/models/llama', {})
   notified = await startReplica(a)
-  polling = await startReplica(a, { DATABASE_URL_DIRECT: NOBODY })
+  polling = await startReplica(a, { DATABASE_URL_DIRECT: NO_SERVER })
 })
 afterAll(async () => {
   await polling.stop()
@@ -27,7 +27,7 @@ afterAll(async () => {
 const exchange = (service: TestService, { secret }: Key) =>
   service.token({ grant_type: 'client_credentials', client_secret: secret })
 /** Well-formed and unknown. */
-const nobodys = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 const claims = ({ body }: JsonAnswer) => decodeJwt(body.access_token)
 
 /** Changes on one replica, and the responses of every other within a second. */
@@ -39,7 +39,7 @@ const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) 
   ['a suspended tenant', key => a.admin('POST', `/tenants/${key.tenantId}/suspend`), blocked],
   ['a deleted tenant', key => a.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`), refused],
   [
-    'a narrowed tenant',
+    'a restricted tenant',
     key => a.admin('PATCH', `/tenants/${key.tenantId}`, { models: [] }),
     answer => answer.status === 200 && (claims(answer).models as string[]).length === 0,
   ],
@@ -180,7 +180,7 @@ describe('a flood of well-formed unknown keys', () => {
     const flood = async () => {
       while (!over) {
         const made = Array.from({ length: 17 }, () =>
-          a.token({ grant_type: 'client_credentials', client_secret: nobodys() }),
+          a.token({ grant_type: 'client_credentials', client_secret: unknownKey() }),
         )
         for (const { status } of await Promise.all(made)) {
           expect([401, 503]).toContain(status)

@@ -67,7 +67,7 @@ describe('an alarm is raised', () => {
       ['clock-stops-rotation'],
     ],
     [
-      'when the standby has taken over and nobody has published another for a tenth of the lead',
+      'when the standby was activated and no other was published for a tenth of the lead',
       [
         ['a', 'active'],
         ['s', 'standby', { activatesAt: NOW }],

@@ -46,8 +46,8 @@ describe('the signer at a time', () => {
   type Spec = [name: 'a' | 'b' | 'c' | 'rsa', more: Partial<RingKey>]
   it.each<[string, Spec[], SigningAlg, string | undefined]>([
     ['is the active key', [['a', {}]], 'ES256', 'a'],
-    ['is nobody without keys', [], 'ES256', undefined],
-    ['is nobody when only another algorithm has keys', [['rsa', {}]], 'ES256', undefined],
+    ['is undefined without keys', [], 'ES256', undefined],
+    ['is undefined when only another algorithm has keys', [['rsa', {}]], 'ES256', undefined],
     [
       'is of the algorithm that is asked for',
       [
@@ -104,7 +104,7 @@ describe('the signer at a time', () => {
       'a',
     ],
     [
-      'is nobody when all that is published is public',
+      'is undefined when all published keys are public',
       [['a', { privateKey: undefined }]],
       'ES256',
       undefined,
@@ -125,10 +125,10 @@ describe('the signer of a token for audiences', () => {
     ['is of the default algorithm', both, ['vllm'], 'a'],
     ['is of the algorithm that the audience needs', both, ['legacy'], 'rsa'],
     ['is of the algorithm that one of several audiences needs', both, ['vllm', 'legacy'], 'rsa'],
-    ['is nobody when two audiences need different ones', both, ['legacy', 'odd'], 'ambiguous'],
-    ['goes on with the key used last while a chosen algorithm has none', both, ['odd'], 'rsa'],
+    ['is undefined when two audiences need different ones', both, ['legacy', 'odd'], 'ambiguous'],
+    ['is the key used last while a chosen algorithm has none', both, ['odd'], 'rsa'],
     [
-      'goes on with the default while the key of the chosen algorithm waits for its time',
+      'is the default while the key of the chosen algorithm waits for its time',
       [
         ['a', {}],
         ['rsa', { state: 'standby', activatesAt: NOW + 1 }],

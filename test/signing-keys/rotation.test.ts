@@ -107,7 +107,7 @@ describe('what is due', () => {
       [{ type: 'forget', kid: 'r' }],
     ],
     [
-      'a second algorithm gets a standby, whose turn is after the lead: nothing signs with a key that nobody has seen',
+      'a second algorithm gets a standby, whose turn is after the lead: nothing signs with an unknown key seen',
       [a, s],
       { otherSigningAlgs: ['RS256'] },
       [standby('RS256', NOW + LEAD_MS)],

@@ -73,7 +73,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
     { published: { active: 1, standby: 1, retiring: 0 }, signerAgeSeconds: 90, nextActivationSeconds: -90 },
   ],
   [
-    'without a standby, beside one that retires',
+    'without a standby, with one that retires',
     [
       ['ES256', {}],
       ['ES256', { state: 'retiring', activatesAt: NOW - 9 * DAY_MS, privateKey: undefined }],
@@ -85,7 +85,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
     },
   ],
   [
-    'published, and nobody here can sign with it',
+    'published, and not usable for signing here',
     [['ES256', { privateKey: undefined }]],
     {
       published: { active: 1, standby: 0, retiring: 0 },

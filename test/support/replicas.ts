@@ -2,7 +2,7 @@ import type { Overrides } from '../../src/service/service.ts'
 import { startTestService, type TestService } from './test-service.ts'
 
 /** A URL without a server: LISTEN fails, and replicas are as fast as their polls. */
-export const NOBODY = 'postgres://nobody@127.0.0.1:1/none'
+export const NO_SERVER = 'postgres://nobody@127.0.0.1:1/none'
 
 /** Another process on the database of `service`, with its secrets. */
 export function startReplica(

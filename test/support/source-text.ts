@@ -11,12 +11,21 @@ const STRING = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"/y
 const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//y
 const TEMPLATE_TEXT = /(?:\\[\s\S]|\$(?!\{)|[^\\`$])*/y
 
-/** The comments and the string literals of TypeScript or JavaScript. Placeholders of a template literal become `…`. */
-export function proseOf(source: string): { comments: Prose[]; strings: Prose[] } {
-  const comments: Prose[] = []
+/**
+ * The comments of TypeScript or JavaScript, as a text in which everything else is a space, and its string literals, in
+ * which placeholders of a template literal are `…`.
+ */
+export function proseOf(source: string): { comments: string; strings: Prose[] } {
+  let comments = ''
   const strings: Prose[] = []
   let i = 0
-  const lineAt = (offset: number) => source.slice(0, offset).split('\n').length
+  let [line, counted] = [1, 0]
+  /** Called with ascending offsets. */
+  const lineAt = (offset: number): number => {
+    line += source.slice(counted, offset).split('\n').length - 1
+    counted = offset
+    return line
+  }
   const match = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = i
     const found = pattern.exec(source)?.[0]
@@ -31,7 +40,7 @@ export function proseOf(source: string): { comments: Prose[]; strings: Prose[] }
       const start = i
       const next = source[i]
       const comment = match(COMMENT)
-      if (comment) comments.push({ line: lineAt(start), text: comment })
+      if (comment) comments += blank(source.slice(comments.length, start)) + comment
       else if (next === "'" || next === '"') {
         const text = match(STRING)
         if (text) strings.push({ line: lineAt(start), text: text.slice(1, -1) })
@@ -49,7 +58,7 @@ export function proseOf(source: string): { comments: Prose[]; strings: Prose[] }
   }
 
   const template = (): void => {
-    const line = lineAt(i)
+    const begin = lineAt(i)
     let text = ''
     i++
     for (;;) {
@@ -60,24 +69,25 @@ export function proseOf(source: string): { comments: Prose[]; strings: Prose[] }
       text += '…'
     }
     i++
-    strings.push({ line, text })
+    strings.push({ line: begin, text })
   }
 
   code()
   return { comments, strings }
 }
 
-/** The comments of a file in another language, by how its lines mark one. */
-export function markedComments(source: string, mark: RegExp): Prose[] {
-  return source.split('\n').flatMap((text, index) => {
-    const found = mark.exec(text)
-    return found ? [{ line: index + 1, text: text.slice(found.index) }] : []
-  })
+const blank = (text: string): string => text.replaceAll(/[^\n]/g, ' ')
+
+/** What `comment` matches in a file of another language, as a text in which everything else is a space. */
+export function matchedComments(source: string, comment: RegExp): string {
+  let comments = ''
+  for (const { 0: found, index } of source.matchAll(comment))
+    comments += blank(source.slice(comments.length, index)) + found
+  return comments
 }
 
 /** The same text of the same length with quotations and code as spaces: they may hold any word. */
 export function withoutQuotations(text: string): string {
-  const blank = (found: string) => found.replaceAll(/[^\n]/g, ' ')
   return text
     .replaceAll(/^ *(```|~~~)[\s\S]*?^ *\1/gm, blank)
     .replaceAll(/`[^`]*`/g, blank)

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from './stranger.ts'
+import { externalVerifier } from './external-verifier.ts'
 
 let mintmark: TestService
 beforeAll(async () => {
@@ -17,7 +17,7 @@ async function issued(secret: string, audience = 'vllm') {
   if (status !== 200) throw new Error(text)
   return {
     expiresIn: body.expires_in as number,
-    claims: (await stranger(mintmark, audience)(body.access_token)).payload,
+    claims: (await externalVerifier(mintmark, audience)(body.access_token)).payload,
   }
 }
 
@@ -55,18 +55,18 @@ describe('Rights are computed at each exchange: restricting a tenant restricts w
     ],
     ['scopes', { scopes: ['inference'] }, 'eu', { scope: 'inference' }],
     ['audiences: the next one becomes the default', { audiences: ['vllm'] }, 'vllm', { aud: 'vllm' }],
-  ])('%s', async (_, narrowing, audience, claims) => {
+  ])('%s', async (_, restriction, audience, claims) => {
     const { tenantId, secret } = await mintmark.tenantWithKey(all, own)
-    expect(await mintmark.admin('PATCH', `/tenants/${tenantId}`, narrowing)).toMatchObject({ status: 200 })
+    expect(await mintmark.admin('PATCH', `/tenants/${tenantId}`, restriction)).toMatchObject({ status: 200 })
     expect((await issued(secret, audience)).claims).toMatchObject(claims)
   })
 
   it.each([
     ['no scope is left', { scopes: ['embed'] }, { scopes: ['inference'] }, 'invalid_scope'],
     ['no audience is left', { audiences: ['eu'] }, { audiences: ['vllm'] }, 'invalid_target'],
-  ])('nothing is issued when %s', async (_, narrowing, settings, error) => {
+  ])('nothing is issued when %s', async (_, restriction, settings, error) => {
     const { tenantId, secret } = await mintmark.tenantWithKey(all, settings)
-    await mintmark.admin('PATCH', `/tenants/${tenantId}`, narrowing)
+    await mintmark.admin('PATCH', `/tenants/${tenantId}`, restriction)
     expect(await exchange(mintmark, secret)).toMatchObject({ status: 400, body: { error } })
   })
 

@@ -2,7 +2,7 @@ import { Agent, request } from 'node:http'
 import { setInterval } from 'node:timers'
 import { FloodConnection } from './flood-connection.ts'
 import { type FromWorker, type StreamPlan, type ToWorker, UNSENT } from './load.ts'
-import { exchangeForm, nobodysKey } from './replica.ts'
+import { exchangeForm, unknownKey } from './replica.ts'
 
 /**
  * The load process. Open loop: a request is due at its time, independent of the others, and its duration counts from
@@ -110,7 +110,7 @@ class Stream {
   #body(): string | undefined {
     const { form } = this.#plan
     if (form === 'known key') return exchangeForm(this.#secrets[this.#sent % this.#secrets.length] ?? '')
-    return form === 'unknown key' ? exchangeForm(nobodysKey()) : undefined
+    return form === 'unknown key' ? exchangeForm(unknownKey()) : undefined
   }
 }
 

@@ -6,7 +6,7 @@ import { Ledger } from './ledger.ts'
 import { type Samples, streams } from './load.ts'
 import type { Postgres } from './postgres.ts'
 import type { Replica } from './replica.ts'
-import { nobodysKey } from './replica.ts'
+import { unknownKey } from './replica.ts'
 import { type Report, WHY } from './report.ts'
 import { socketsTo } from './sockets.ts'
 
@@ -172,7 +172,7 @@ export const REFUSED =
 /** How many of a lookup, an admin read and a write are 503 with Retry-After, as required while Postgres is down. */
 export async function refusals(replica: Replica): Promise<number> {
   const answers = await Promise.all([
-    replica.exchange(nobodysKey()),
+    replica.exchange(unknownKey()),
     replica.admin('GET', '/tenants'),
     replica.admin('POST', `/tenants/${TENANT}/keys`, {}),
   ])
@@ -196,7 +196,7 @@ export function reportRefusals(report: Report, what: string, samples: Samples): 
 async function recovery(replica: Replica): Promise<number> {
   const begun = now()
   const asked = [
-    async () => (await replica.exchange(nobodysKey())).status === 401,
+    async () => (await replica.exchange(unknownKey())).status === 401,
     async () => (await replica.admin('GET', '/tenants')).status === 200,
     async () => (await replica.admin('POST', `/tenants/${TENANT}/keys`, {})).status === 201,
   ]

@@ -88,7 +88,7 @@ export const exchangeForm = (client_secret: string, extra: Record<string, string
   new URLSearchParams({ grant_type: 'client_credentials', client_secret, ...extra }).toString()
 
 /** Well-formed and unknown. */
-export const nobodysKey = (): string => formatCredential('mmk', randomId(systemRandom), systemRandom)
+export const unknownKey = (): string => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
 function call(
   url: string,

@@ -22,7 +22,7 @@ const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string,
     'the audit rows are written': { text: 'INSERT INTO audit_events' },
     'the number in the feed is taken': { text: 'SET number = number + 1' },
     'COMMIT sent, answer not seen': COMMIT,
-    'COMMIT answered, this replica not heard of again': { text: 'insert into "replicas"' },
+    'COMMIT answered, this replica ended': { text: 'insert into "replicas"' },
   },
   leave: {
     'the private half is forgotten': { text: 'update "signing_keys" set "private_encrypted" = ' },
@@ -39,7 +39,7 @@ const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string,
     'the first key is created': { text: 'insert into "signing_keys"' },
     'the audit rows are written': { text: 'INSERT INTO audit_events', after: 'insert into "signing_keys"' },
     'COMMIT sent, answer not seen': { ...COMMIT, after: 'insert into "signing_keys"' },
-    'COMMIT answered, this replica not heard of again': { text: 'insert into "replicas"' },
+    'COMMIT answered, this replica ended': { text: 'insert into "replicas"' },
   },
 }
 const POINTS = Object.values(STEPS).flatMap(steps => Object.keys(steps)).length

@@ -231,7 +231,7 @@ describe('three replicas under 300 exchanges a second', () => {
     expect(ofNext).toEqual([])
     await cutOff?.network.become('none')
     await until(
-      'it has heard',
+      'it is notified',
       async () => {
         const { body } = await replicas.admin('POST', `/signing-keys/${revoked}/revoke`, {})
         return body.replicas.every((replica: { state: string }) => replica.state === 'confirmed')

@@ -2,7 +2,7 @@ import { createRemoteJWKSet, type JWTVerifyResult, jwtVerify } from 'jose'
 import type { TestService } from '../support/test-service.ts'
 
 /** A verifier that knows only the issuer, the audience and the JWKS address, like a gateway. */
-export function stranger(
+export function externalVerifier(
   mintmark: TestService,
   audience = 'vllm',
 ): (jwt: string) => Promise<JWTVerifyResult> {
