@@ -1,4 +1,4 @@
-# Builds with everything, ships with what the service needs: compiled code, migrations, run-time packages.
+# Two stages: the second contains only what the service needs: compiled code, migrations, run-time packages.
 # Not in the image: sources, tests, development packages, the embedded Postgres and the pinned Node for npm scripts.
 
 FROM node:26-slim AS build
@@ -9,7 +9,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
 RUN npm run build && rm -r dist/embedded-postgres
-# The image brings its own Node and no Postgres, so the optional packages stay out.
+# The image has its own Node and no Postgres, so it omits the optional packages.
 RUN npm ci --omit=optional --omit=dev --no-audit --no-fund
 
 FROM node:26-slim
@@ -21,7 +21,7 @@ COPY --from=build /build/scripts/right-node.js ./scripts/
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY db ./db
-# A number, so that Kubernetes can tell that it is not root. Nothing is written anywhere: run with a read-only root.
+# A number, so that Kubernetes can verify that it is not root. Nothing is written: run with a read-only root.
 USER 1000:1000
 EXPOSE 8080 8081 8082 8083 8084
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \

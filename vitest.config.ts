@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
 
-/** These measure how long somebody waits while something is broken, and want the machine for themselves. */
+/** These measure waiting times during faults, and need the machine for themselves. */
 const ALONE = [
   'test/authentication/imported-flood.test.ts',
   'test/service/{database-outage,drain,partition,replicas,stalled-writer}.test.ts',

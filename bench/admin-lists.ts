@@ -10,19 +10,19 @@ import { Secret } from '../src/system/secret.ts'
 import { query, startServer as startPostgres, withDatabase } from '../test/support/global-setup.ts'
 import { type ServiceProcess, startProcess } from '../test/support/service-process.ts'
 import { type Plan, plans } from './list-plans.ts'
-import { type Question, questions } from './list-requests.ts'
+import { type ListRequest, listRequests } from './list-requests.ts'
 import { seedHistory, seedKeys } from './many-keys.ts'
 import { meanwhile, oldStatements, type Waits } from './migration-waits.ts'
 import { type Cell, markdown } from './report.ts'
 
 /**
- * How the admin API lists, filters and reads with a million keys of ten thousand tenants, and how long anybody waits
- * while their tables are migrated:
+ * Measures how the admin API lists, filters and reads with a million keys of ten thousand tenants, and how long
+ * requests wait while their tables are migrated:
  *
- *   npm run bench-lists                        some five minutes, into docs/admin-lists.md
- *   npm run bench-lists -- --keys 20000        to see that it runs; writes nothing
+ *   npm run bench-lists about five minutes, writes docs/admin-lists.md
+ *   npm run bench-lists -- --keys 20000 a trial run; writes nothing
  *
- * Postgres is the embedded one, or a superuser's TEST_DATABASE_URL. Ends with 1 when a bar is missed.
+ * Uses embedded Postgres, or a superuser's TEST_DATABASE_URL. Exits with 1 when a limit is exceeded.
  */
 const BAR_MS = 100
 const LONGEST_WAIT_MS = 1_000
@@ -48,7 +48,7 @@ try {
   await migrate(ownerUrl, { upTo: '0001_initial' })
   const digests = new KeyDigests([{ id: 'p1', key: new Secret(pepper) }])
   const known = await seedKeys(owner, digests, amounts)
-  say(`${amounts.keys} keys are there`)
+  say(`${amounts.keys} keys exist`)
   const fromFirst = await migrateFromFirst()
   say(`migrated in ${fromFirst.seconds} s`)
   await dropSpanIndexes()
@@ -56,11 +56,11 @@ try {
   await query(server.url, `CREATE ROLE ${name} LOGIN PASSWORD '${password}' IN ROLE mintmark_app`)
   service = startService()
   const urls = await service.ready(60_000)
-  const indexes = await indexAnew(urls, known)
+  const indexes = await rebuildIndexes(urls, known)
   say(`indexes in ${indexes.seconds} s`)
   await owner.query('VACUUM ANALYZE')
   const rows: Cell[][] = []
-  for (const question of questions(known)) rows.push(await measure(urls.admin, question))
+  for (const request of listRequests(known)) rows.push(await measure(urls.admin, request))
   report(
     rows,
     [
@@ -86,7 +86,7 @@ async function migrateFromFirst() {
   }
 }
 
-/** To be made again while others work; until then rows are written quicker. */
+/** They are built again under load later; until then writing rows is faster. */
 async function dropSpanIndexes(): Promise<void> {
   const { rows } = await owner.query(
     "SELECT relname FROM pg_class WHERE relkind = 'i' AND relname LIKE '%\\_span\\_%'",
@@ -94,7 +94,7 @@ async function dropSpanIndexes(): Promise<void> {
   for (const { relname } of rows) await owner.query(`DROP INDEX ${relname}`)
 }
 
-/** With room for fewer keys than there are, so that some exchanges ask Postgres. */
+/** With a smaller directory than the number of keys, so that some exchanges query Postgres. */
 function startService(): ServiceProcess {
   const ports = ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(which => [
     `MINTMARK_${which}_PORT`,
@@ -110,8 +110,8 @@ function startService(): ServiceProcess {
   })
 }
 
-/** With the service of today at work. */
-async function indexAnew(urls: { public: string; admin: string }, known: readonly string[]) {
+/** While the current service is running. */
+async function rebuildIndexes(urls: { public: string; admin: string }, known: readonly string[]) {
   const valid = known.slice(known.length / 2)
   let n = 0
   return meanwhile(
@@ -148,10 +148,10 @@ async function ask(
   return (await answer.json()) as { next_cursor?: string | null }
 }
 
-/** What was asked, how often, and how long it took: median, 99th percentile, longest. */
+/** The request, its count, and its durations: median, 99th percentile, longest. */
 async function measure(
   admin: string,
-  { what, method = 'GET', paths, bodies, pages }: Question,
+  { what, method = 'GET', paths, bodies, pages }: ListRequest,
 ): Promise<Cell[]> {
   const times: number[] = []
   let cursor: string | null | undefined

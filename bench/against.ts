@@ -9,9 +9,9 @@ import { makeInstallation } from './installation.ts'
 import { interleave } from './rounds.ts'
 
 /**
- * The exchange rate of this checkout beside that of another commit, in alternating pairs on one core each:
+ * Compares the exchange rate of this checkout with that of another commit, in alternating pairs on one core each:
  *
- *   node bench/against.ts <commit> [pairs, 5 unless given]
+ *   node bench/against.ts <commit> [pairs, default 5]
  *
  * Prints the ratio of each pair and their median. The commit runs with this checkout's packages and schema.
  */

@@ -14,7 +14,7 @@ const EXCHANGES_A_SECOND = 200
 const STEADY_SECONDS = 10
 const STEADY_CONNECTIONS = 16
 
-/** How long each took from the moment at which it was due. */
+/** Durations, measured from the moment at which each request was due. */
 interface Steady {
   name: string
   perSecond: number
@@ -23,14 +23,14 @@ interface Steady {
 }
 
 /**
- * The cost of a check by a gateway for each request: as many checks of one key as possible, next to exchanges of
- * it; and how long checks take at a steady pace beside exchanges at another.
+ * The cost of a gateway check per request: the maximum rate of checks of one key, next to exchanges of it; and the
+ * latency of checks at a steady rate while exchanges run at another.
  */
 export async function checks(
   installation: Installation,
   directory: string,
   pace: { rounds: number; seconds: number },
-): Promise<{ flatOut: Result[]; beside: Steady[] }> {
+): Promise<{ flatOut: Result[]; steadyLoad: Steady[] }> {
   const server = await startMintmark(installation, directory)
   const load = { connections: CONNECTIONS, seconds: pace.seconds, core: LOAD_CORE }
   const asked = await checkLoad(installation, directory)
@@ -46,13 +46,13 @@ export async function checks(
       ],
       pace.rounds,
     )
-    return { flatOut, beside: await steady(server, installation.apiKey) }
+    return { flatOut, steadyLoad: await steady(server, installation.apiKey) }
   } finally {
     await server.stop()
   }
 }
 
-/** A check of the first key, as gateways ask. */
+/** A check of the first key, as gateways send it. */
 export async function checkLoad(
   { apiKey }: Installation,
   directory: string,
@@ -74,7 +74,7 @@ async function steady(server: { url: string; gatewayUrl: string }, apiKey: strin
       steadily(exchange, EXCHANGES_A_SECOND),
     ])
     return [
-      { name: 'checks beside exchanges, at a steady pace', perSecond: CHECKS_A_SECOND, ...checked },
+      { name: 'checks during exchanges, at a steady rate', perSecond: CHECKS_A_SECOND, ...checked },
       { name: 'those exchanges', perSecond: EXCHANGES_A_SECOND, ...exchanged },
     ]
   } finally {
@@ -100,7 +100,7 @@ function send(
   })
 }
 
-/** Waiting for a connection, and this process being late, count. */
+/** Includes waiting for a connection, and delays of this process. */
 async function steadily(
   ask: () => Promise<void>,
   perSecond: number,

@@ -4,13 +4,13 @@ import type { ServerProcess } from './process.ts'
 import { interleave, type Result } from './rounds.ts'
 
 export const CONNECTIONS = 64
-/** A query takes what has waited for 20 ms: it takes many who wait for a query to be worth its while. */
+/** A query serves all requests of 20 ms, so many connections are needed to load it. */
 const LOOKUP_CONNECTIONS = 512
 const KEYS_IN_DIRECTORY = 1_000
 export const TOKEN = '/oauth/token'
 const JWKS = '/.well-known/jwks.json'
 
-/** Mintmark beside what the machine allows and beside another issuer, in one run. */
+/** Mintmark compared with the machine's limit and another issuer, in one run. */
 export async function compare(
   installation: Installation,
   directory: string,
@@ -48,14 +48,14 @@ export async function compare(
   }
 }
 
-/** Body and headers, but for those that Node writes by itself. */
+/** Body and headers, except those that Node adds. */
 async function answerOf(url: string): Promise<{ headers: Record<string, string>; body: string }> {
   const answer = await fetch(url)
   const { date: _, connection: __, 'keep-alive': ___, ...headers } = Object.fromEntries(answer.headers)
   return { headers, body: await answer.text() }
 }
 
-/** By how many connections the load comes in, on one core. */
+/** By the number of connections of the load, on one core. */
 export async function growConnections(
   installation: Installation,
   directory: string,
@@ -75,14 +75,14 @@ export async function growConnections(
   }
 }
 
-/** By keys in the directory; with how long a start takes, and what a key costs of the process's memory. */
+/** By the number of keys in the directory; with the time of a start, and the process's memory per key. */
 export async function growKeys(
   installations: readonly Installation[],
   directory: string,
   pace: { rounds: number; seconds: number },
 ): Promise<(Result & { startMs: number; residentBytes: number })[]> {
   const servers: ServerProcess[] = []
-  // One after the other, because each is to have the core for itself while it starts.
+  // One after the other, because each needs the core for itself while it starts.
   for (const installation of installations) servers.push(await startMintmark(installation, directory))
   const resident = servers.map(server => server.residentBytes())
   const contestants = servers.map((server, index) => ({

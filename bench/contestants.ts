@@ -1,11 +1,11 @@
 import type { Installation } from './installation.ts'
 import { type ServerProcess, startServer } from './process.ts'
 
-/** Servers have one core, the load generator another. */
+/** Servers run on one core, the load generator on another. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 
-/** Mintmark as `npm start` runs it, its access log going to a file in memory. */
+/** Mintmark as `npm start` runs it, with its access log in a file in memory. */
 export function startMintmark(
   installation: Installation,
   directory: string,
@@ -16,7 +16,7 @@ export function startMintmark(
     ...(checkout !== undefined && { checkout }),
     core: options.core ?? SERVER_CORE,
     script: ['scripts/require-node.js', 'src/main.ts'],
-    // The inspector is off; asked for by a signal, it shall take any port.
+    // The inspector is off; when a signal starts it, it uses any free port.
     env: { NODE_OPTIONS: '--inspect-port=0', ...installation.environment, ...options.env },
     directory,
   })

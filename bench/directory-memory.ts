@@ -3,11 +3,11 @@ import { DirectoryLoad } from '../src/directory/directory-load.ts'
 import { createLogger } from '../src/system/logger.ts'
 
 /**
- * How long a replica takes to read the directory of DATABASE_URL, and what a key costs of the heap:
+ * Measures how long a replica takes to read the directory of DATABASE_URL, and the heap per key:
  *
  *   DATABASE_URL=… node --expose-gc bench/directory-memory.ts
  *
- * Prints one JSON line. `npm run bench` asks for it.
+ * Prints one JSON line, which `npm run bench` reads.
  */
 const url = process.env.DATABASE_URL
 if (!url || !globalThis.gc) throw new Error('needs DATABASE_URL, and node --expose-gc')

@@ -1,10 +1,10 @@
 import { until } from '../test/support/until.ts'
 import type { ServerProcess } from './process.ts'
 
-/** A call of the Chrome DevTools protocol, which Node speaks once it is asked to by SIGUSR1. */
+/** A call of the Chrome DevTools protocol, which Node serves after SIGUSR1. */
 export type Inspect = <T>(method: string, params?: object) => Promise<T>
 
-/** Looks into a running server, whose start command needed nothing for it. */
+/** Inspects a running server that was started without any option for it. */
 export async function inspect<T>(server: ServerProcess, work: (call: Inspect) => Promise<T>): Promise<T> {
   process.kill(server.pid, 'SIGUSR1')
   const url = () => [...server.complaints().matchAll(/Debugger listening on (ws:\S+)/g)].at(-1)?.[1]

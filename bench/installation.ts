@@ -12,22 +12,22 @@ import { query, withDatabase } from '../test/support/global-setup.ts'
 const TENANTS = 1_000
 const KEYS_A_STATEMENT = 10_000
 
-/** A database with tenants and keys, and what a client and a Mintmark need to use it. */
+/** A database with tenants and keys, and the credentials to use it. */
 export interface Installation {
   keys: number
-  /** Environment of a Mintmark. */
+  /** The environment of a Mintmark process. */
   environment: Record<string, string>
-  /** Files of Authorization values: that of the first key, and those of all. */
+  /** Files with Authorization values: of the first key, and of all. */
   first: string
   all: string
-  /** The first key itself. */
+  /** The first key. */
   apiKey: string
   drop(): Promise<void>
 }
 
 /**
- * Makes a database on `server` (a superuser's URL) with `keys` keys, spread over up to 1,000 tenants and 20 models: one
- * in ten has two secrets, one in twenty a list of models of its own. Files go to `directory`.
+ * Creates a database on `server` (a superuser's URL) with `keys` keys, spread over up to 1,000 tenants and 20 models:
+ * one in ten has two secrets, one in twenty its own list of models. Files are written to `directory`.
  */
 export async function makeInstallation(
   server: string,
@@ -94,7 +94,7 @@ const keyId = (n: number) => String(n).padStart(16, '0')
 
 const apiKeyNumber = (n: number) => formatCredential('mmk', keyId(n), systemRandom)
 
-/** RFC 7617; nothing in a key is changed by form encoding. */
+/** RFC 7617; form encoding does not change a key. */
 const basic = (apiKey: string) =>
   `Basic ${Buffer.from(`key_${apiKey.slice(4, 20)}:${apiKey}`).toString('base64')}`
 
@@ -104,7 +104,7 @@ const CATALOGUE = `
     SELECT 't' || n, 't' || n, 'standard', '{inference}', '{vllm}' FROM generate_series(0, ${TENANTS - 1}) AS n;
   INSERT INTO tenant_tiers SELECT 't' || n, 'standard', 0 FROM generate_series(0, ${TENANTS - 1}) AS n`
 
-/** Keys from number $1 on, with their digests $2; the second secret of a key is nobody's. */
+/** Keys from number $1 on, with their digests $2; the second secret of a key is unknown. */
 const KEYS = `
   WITH made AS (SELECT $1::int + ordinality - 1 AS n, digest FROM unnest($2::bytea[]) WITH ORDINALITY AS d (digest)),
   keys AS (INSERT INTO api_keys (id, tenant_id, name, scopes, models_limited, expires_at)

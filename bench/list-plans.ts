@@ -7,7 +7,7 @@ import type { Schema } from '../src/database/schema.ts'
 
 export interface Plan {
   what: string
-  /** As EXPLAIN (ANALYZE, BUFFERS) tells it. */
+  /** The output of EXPLAIN (ANALYZE, BUFFERS). */
   lines: string[]
 }
 
@@ -21,7 +21,7 @@ const KEYS: Record<string, KeyFilter> = {
   'unused for 30 days': { unusedSince: before(30) },
 }
 
-/** What Postgres makes of the statements of the repositories themselves. */
+/** The plans of the repositories' statements. */
 export async function plans(url: string): Promise<Plan[]> {
   const pool = new pg.Pool({ connectionString: url, max: 1 })
   let last: CompiledQuery | undefined

@@ -1,24 +1,27 @@
-/** A question to the admin API, asked again and again. Several paths: in turn. */
-export interface Question {
+/** A request to the admin API, sent repeatedly. Several paths: in turn. */
+export interface ListRequest {
   what: string
   method?: 'GET' | 'POST'
   paths: readonly string[]
   bodies?: readonly object[]
-  /** Follows the cursor for so many pages instead of asking for the first again. */
+  /** Follows the cursor for this number of pages instead of requesting the first again. */
   pages?: number
 }
 
 const DAY = 86_400_000
 const at = (days: number) => new Date(Date.now() + days * DAY).toISOString()
-const list = (what: string, query: string, pages?: number): Question => ({
+const list = (what: string, query: string, pages?: number): ListRequest => ({
   what,
   paths: [`/keys?${query}`],
   ...(pages && { pages }),
 })
-const audit = (what: string, query: string): Question => ({ what, paths: [`/audit-events?${query}`] })
+const audit = (what: string, query: string): ListRequest => ({ what, paths: [`/audit-events?${query}`] })
 
-/** Every list with every filter, values that are common, rare, of old keys only and of none; and what reads one key. */
-export function questions(known: readonly string[]): Question[] {
+/**
+ * Every list with every filter, with values that are common, rare, of old keys only and without matches; and the reads
+ * of one key.
+ */
+export function listRequests(known: readonly string[]): ListRequest[] {
   const ids = known.map(key => `key_${key.slice(4, 20)}`)
   return [
     list('all keys', 'limit=100'),
@@ -34,7 +37,7 @@ export function questions(known: readonly string[]): Question[] {
     list('a label of a week, a year ago', `label=week=${isoWeek(-365)}`),
     list('a label of old keys only', 'label=legacy'),
     list('a label that five have', 'label=incident=INC-1234'),
-    list('a label that nobody has', 'label=nobody'),
+    list('a label that no key has', 'label=nobody'),
     list('expired or soon to be', `expires_before=${at(7)}`),
     list('expired or soon to be, 100 pages', `expires_before=${at(7)}&limit=100`, 100),
     list('expired long ago', `expires_before=${at(-640)}`),
@@ -49,7 +52,7 @@ export function questions(known: readonly string[]): Question[] {
       'largest tenant, label, end and use',
       `tenant=tenant-1&label=legacy&expires_before=${at(0)}&unused_since=${at(-90)}`,
     ),
-    list('largest tenant, a label that nobody has', 'tenant=tenant-1&label=nobody'),
+    list('largest tenant, a label that no key has', 'tenant=tenant-1&label=nobody'),
     list('largest tenant, unused since before', `tenant=tenant-1&unused_since=${at(-3000)}`),
     { what: 'tenants', paths: ['/tenants?limit=100'] },
     { what: 'tenants, 100 pages', paths: ['/tenants?limit=100'], pages: 100 },
@@ -79,7 +82,7 @@ export function questions(known: readonly string[]): Question[] {
   ]
 }
 
-/** As to_char(…, 'IYYY-IW') has it. */
+/** As to_char(…, 'IYYY-IW') formats it. */
 function isoWeek(days: number): string {
   const day = new Date(Date.now() + days * DAY)
   day.setUTCDate(day.getUTCDate() + 4 - (day.getUTCDay() || 7))

@@ -4,30 +4,30 @@ import type { ServerProcess } from './process.ts'
 
 const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url))
 
-/** What a load came to. */
+/** The result of a load. */
 export interface Measured {
   perSecond: number
   p50Ms: number
   p99Ms: number
-  /** CPU time of the server for each request, in microseconds: what a busy neighbour changes least. */
+  /** CPU time of the server per request, in microseconds: the figure that other load on the machine affects least. */
   cpuMicros: number
 }
 
 export interface Load {
   path: string
-  /** A file of Authorization values, a line of which is taken at random; absent: GET without any. */
+  /** A file of Authorization values, of which random lines are sent; absent: GET without a credential. */
   credentials?: string
-  /** What they are sent with: a POST to the token endpoint, or the GET of a gateway that asks. */
+  /** The request: a POST to the token endpoint, or a gateway's GET to the check. */
   purpose?: 'exchange' | 'check'
   connections: number
   seconds: number
-  /** Of the load generator; absent: any. */
+  /** The core of the load generator; absent: any. */
   core?: number
 }
 
 /**
- * As many requests as one thread of wrk can get answered, from a core of its own.
- * @throws {Error} when wrk is missing, or any answer was not a success: that would be another measurement.
+ * Sends as many requests as one thread of wrk can, from its own core.
+ * @throws {Error} when wrk is missing, or a response was not a success: that would be another measurement.
  */
 export async function applyLoad(server: ServerProcess, load: Load): Promise<Measured> {
   const { connections, seconds } = load

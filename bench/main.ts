@@ -9,14 +9,14 @@ import { type Cell, markdown, publish, type Table } from './report.ts'
 import { type Bench, PARTS } from './tables.ts'
 
 /**
- * bench/ measures Mintmark beside what the machine allows and beside another issuer, all in one run on one machine:
+ * bench/ compares Mintmark with the machine's limit and with another issuer, in one run on one machine:
  *
- *   npm run bench                          all of it, about twenty minutes, into docs/performance.md and beside it
- *   npm run bench -- --quick               a minute, to see that it runs; writes nothing
- *   npm run bench -- --only comparison     one of the tables, into the page
+ *   npm run bench everything, about twenty minutes; writes docs/performance.md and its files
+ *   npm run bench -- --quick a one-minute trial run; writes nothing
+ *   npm run bench -- --only comparison one of the tables, written to the page
  *
- * Needs Linux with two cores or more, and wrk (Debian: apt-get install wrk). Postgres is the embedded one, or a
- * superuser's TEST_DATABASE_URL.
+ * Needs Linux with two cores or more, and wrk (Debian: apt-get install wrk). Uses embedded Postgres, or a superuser's
+ * TEST_DATABASE_URL.
  */
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
@@ -35,7 +35,7 @@ for (const program of ['wrk', 'taskset']) {
 if (cpus().length < 2) fail('needs two cores: one for the server, one for the load')
 
 const begin = performance.now()
-// In memory, so that no disk is measured: the servers' logs are there.
+// In memory, because the servers' logs are written there and the disk is not measured.
 const directory = await mkdtemp(join('/dev/shm', 'mintmark-bench-'))
 const postgres = await startPostgres()
 const made = new Map<number, ReturnType<typeof makeInstallation>>()

@@ -3,20 +3,20 @@ import { formatCredential } from '../src/api-keys/api-key.ts'
 import type { KeyDigests } from '../src/api-keys/key-digest.ts'
 import { systemRandom } from '../src/system/random.ts'
 
-/** One key in so many has a secret that is known here; the others have digests of nothing. */
+/** One key in this number has a known secret; the digests of the others match nothing. */
 const KNOWN_EVERY = 2_000
 const KEYS_A_STATEMENT = 100_000
 
-/** How many there shall be of what. */
+/** Number of rows of each kind. */
 export interface Amounts {
   keys: number
   tenants: number
 }
 
 /**
- * Fills a database of the first schema with what an installation has after two years: keys that mostly live a year, so
- * that the older half has expired; a tenth revoked; secrets used lately, long ago or never; labels of many kinds.
- * Returns the API keys that are known, the oldest first.
+ * Fills a database of the first schema with the data of a two-year-old installation: most keys live a year, so the
+ * older half has expired; a tenth is revoked; secrets were used recently, long ago or never; labels of many kinds.
+ * Returns the known API keys, the oldest first.
  */
 export async function seedKeys(
   owner: pg.Client,
@@ -39,8 +39,8 @@ export async function seedKeys(
 }
 
 /**
- * Adds what came with later schemas: usage, admin tokens, the days of use as exchanges would have left them, and audit
- * rows, whose hashes are not those of a chain.
+ * Adds the data of later schemas: usage, admin tokens, the days of use that exchanges would have written, and audit
+ * rows, of which the hashes do not form a chain.
  */
 export async function seedHistory(owner: pg.Client, { keys, tenants }: Amounts): Promise<void> {
   await owner.query(USAGE, [keys])
@@ -51,7 +51,7 @@ export async function seedHistory(owner: pg.Client, { keys, tenants }: Amounts):
   await owner.query('VACUUM ANALYZE')
 }
 
-/** The id of a key by its place, without `key_`. */
+/** The id of a key by its number, without `key_`. */
 const keyNumber = (n: number) => String(n).padStart(16, '0')
 
 const CATALOGUE = `
@@ -67,7 +67,7 @@ const TENANTS = `
   tiers AS (INSERT INTO tenant_tiers SELECT id, 'standard', 0 FROM made)
   INSERT INTO tenant_grants SELECT id, 'adapter-' || (1 + (hashtext(id) & 127)), 0 FROM made`
 
-/** Places from $1 to $2 of $3 keys, the oldest first; every fiftieth is of the largest of $4 tenants. */
+/** Keys $1 to $2 of $3, the oldest first; every fiftieth belongs to the largest of $4 tenants. */
 const KEYS = `
   INSERT INTO api_keys (id, tenant_id, name, labels, scopes, models_limited, expires_at, disabled_at, revoked_at,
     revoked_reason, created_at, updated_at)
@@ -87,7 +87,7 @@ const KEYS = `
   FROM (SELECT n, hashint4(n) & 2147483647 AS h, now() - interval '2 years' * (1 - n::float8 / $3::int) AS made
     FROM generate_series($1::int, $2::int) AS n) AS k`
 
-/** One in ten has a second secret. Of those that live, most were used within a month. */
+/** One in ten has a second secret. Most live ones were used within a month. */
 const SECRETS = `
   INSERT INTO api_key_secrets (id, key_id, digest, pepper_id, created_at, last_used_at)
   SELECT 'sec_' || lpad((n * 2 + s)::text, 16, '0'), 'key_' || lpad(n::text, 16, '0'),
@@ -116,7 +116,7 @@ const ADMIN_TOKENS = `
   SELECT 'adm_' || lpad(n::text, 16, '0'), 'token ' || n, 'tenant-admin', 'tenant-' || (1 + n % $1::int),
     sha256(('admin ' || n)::bytea), 'p1', 'root' FROM generate_series(1, 2 * $1::int) AS n`
 
-/** One row for each key that was made, by root or an admin token, and some refusals. */
+/** One row for the creation of each key, by root or an admin token, and some refusals. */
 const AUDIT = `
   INSERT INTO audit_events (id, at, actor, action, outcome, target_kind, target_id, tenant_id, changes, previous_hash, hash)
   SELECT n, now() - interval '2 years' * (1 - n::float8 / $1::int),

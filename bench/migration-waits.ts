@@ -1,14 +1,14 @@
 import pg from 'pg'
 import { until } from '../test/support/until.ts'
 
-/** How long those waited who worked meanwhile, in milliseconds. */
+/** How long concurrent requests waited, in milliseconds. */
 export interface Waits {
   what: string
   count: number
   longestMs: number
 }
 
-/** Does each again and again, each in a loop of its own, while `work` goes on, and once more after it. */
+/** Repeats each in its own loop while `work` runs, and once more after it. */
 export async function meanwhile(
   doing: Readonly<Record<string, () => Promise<void>>>,
   work: () => Promise<unknown>,
@@ -37,7 +37,7 @@ export async function meanwhile(
   return { seconds, waits: [...counted.values()] }
 }
 
-/** What a service of the first schema does with the tables of keys: for the time before the schema is that of today. */
+/** The statements of a service of the first schema on the tables of keys: for the time before the current schema. */
 export async function oldStatements(url: string, keys: number) {
   const clients = await Promise.all([connect(url), connect(url), connect(url)])
   const [looking, writing, listing] = clients as [pg.Client, pg.Client, pg.Client]

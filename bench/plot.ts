@@ -1,4 +1,6 @@
-/** A bar chart as SVG: one bar a line, its name before it and its figure behind. Readable on light and dark pages. */
+/**
+ * A bar chart as SVG: one bar per line, its name before it and its value after it. Readable on light and dark pages.
+ */
 export function bars(title: string, entries: readonly { name: string; value: number }[]): string {
   const [left, width, height] = [330, 420, 26]
   const most = Math.max(...entries.map(entry => entry.value), 1)

@@ -6,38 +6,38 @@ import { fileURLToPath } from 'node:url'
 import { until } from '../test/support/until.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** Of clock ticks in /proc: USER_HZ, which Linux fixes for all programs. */
+/** Clock ticks in /proc: USER_HZ, which Linux fixes for all programs. */
 const TICKS_PER_SECOND = 100
 const LONGEST_START_MS = 120_000
 
-/** A server in a process of its own on one core, as it is run outside of any benchmark. */
+/** A server in its own process on one core, as it runs outside of benchmarks. */
 export interface ServerProcess {
   pid: number
   url: string
-  /** Of the listener that gateways ask, where there is one. */
+  /** URL of the gateway listener, if any. */
   gatewayUrl: string
-  /** Milliseconds from the start of the process until it said that it is ready. */
+  /** Milliseconds from the start of the process until it logged that it is ready. */
   startMs: number
-  /** CPU time that it has used so far, all threads, in microseconds. */
+  /** CPU time used so far by all threads, in microseconds. */
   cpuMicros(): number
   residentBytes(): number
-  /** What it wrote to stderr. */
+  /** Its stderr. */
   complaints(): string
-  /** Empties its log, which is a file. */
+  /** Truncates its log file. */
   truncateLog(): void
   stop(): Promise<void>
 }
 
 /**
- * Starts `script` with Node on `core`. Its stdout is a file in `directory`, and a JSON line there with the message
- * "ready" and the base URL in `public` says that it listens.
+ * Starts `script` with Node on `core`. Its stdout is a file in `directory`; a JSON line there with the message "ready"
+ * and the base URL in `public` means that it listens.
  */
 export async function startServer(options: {
   core: number
   script: string[]
   env?: Record<string, string>
   directory: string
-  /** The checkout that it runs from; absent: this one. */
+  /** The checkout to run from; absent: this one. */
   checkout?: string
 }): Promise<ServerProcess> {
   const begin = performance.now()
@@ -82,7 +82,7 @@ function readyLine(output: string): { public: string; gateway?: string } | undef
 }
 
 function cpuMicros(pid: number): number {
-  // The name in parentheses may hold anything; the fields after it are numbered from 3.
+  // The name in parentheses may contain anything; the fields after it are numbered from 3.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6
 }

@@ -3,7 +3,7 @@ import type { ServerProcess } from './process.ts'
 
 export interface Share {
   part: string
-  /** Of all samples in which the process did something. */
+  /** Share of all samples in which the process was busy. */
   share: number
 }
 
@@ -12,7 +12,7 @@ interface Profile {
   samples: number[]
 }
 
-/** Where the time of a server goes while `load` is applied to it: own time by package, of the whole that it works. */
+/** The CPU profile of a server under `load`: self time by package, as a share of its busy time. */
 export async function profile(server: ServerProcess, load: () => Promise<unknown>): Promise<Share[]> {
   const { profile: sampled } = await inspect(server, async call => {
     await call('Profiler.enable')
@@ -29,7 +29,7 @@ function shares({ nodes, samples }: Profile): Share[] {
     nodes.flatMap(node => (node.children ?? []).map(child => [child, node.id] as const)),
   )
   const byId = new Map(nodes.map(node => [node.id, node]))
-  /** Native code has no file: it counts for whoever called it. */
+  /** Native code has no file: it is attributed to its caller. */
   const part = (id: number): string | undefined => {
     const node = byId.get(id)
     if (!node) return undefined

@@ -7,8 +7,8 @@ import { summary } from './rounds.ts'
 const CONNECTIONS = 32
 
 /**
- * One replica on a core, then two replicas on a core each: the load, which had the second core for itself, then shares
- * both. So CPU time for each exchange says more than the rate: what does not rise with replicas is what scales.
+ * One replica on a core, then two replicas on a core each, which share the second core with the load. So CPU time per
+ * exchange says more than the rate: what does not grow with the replicas scales.
  */
 export async function replicas(
   installation: Installation,

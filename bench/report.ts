@@ -6,9 +6,9 @@ const FIGURES = fileURLToPath(new URL('../docs/performance/', import.meta.url))
 
 export type Cell = string | number
 
-/** A table as people read it and as programs do. */
+/** A table for people and for programs. */
 export interface Table {
-  /** Of the marker in the page, and of the files beside it. */
+  /** Of the marker in the page, and of the table's files. */
   name: string
   columns: string[]
   rows: Cell[][]
@@ -16,7 +16,7 @@ export interface Table {
   plot?: string
 }
 
-/** 12,345 or 1.23: no more digits than a measurement has. */
+/** 12,345 or 1.23: no more digits than the measurement is precise to. */
 export function figure(value: Cell): string {
   if (typeof value === 'string') return value
   return value >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)))
@@ -28,7 +28,7 @@ export function markdown({ columns, rows }: Table): string {
   return [line(columns), line(rule), ...rows.map(row => line(row.map(figure)))].join('\n')
 }
 
-/** Writes a table between its markers in docs/performance.md, CSV and plot beside it; other words there stay as they are. */
+/** Writes a table between its markers in docs/performance.md, and its CSV and plot; other text of the page is kept. */
 export function publish(table: Table, machine: string): void {
   mkdirSync(FIGURES, { recursive: true })
   const plot = table.plot ? `\n\n![${table.name}](performance/${table.name}.svg)` : ''

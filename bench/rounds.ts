@@ -1,7 +1,7 @@
 import { applyLoad, type Load, type Measured } from './load.ts'
 import type { ServerProcess } from './process.ts'
 
-/** One line of a table: a server under a load. */
+/** One line of a table: a server and a load. */
 export interface Contestant {
   name: string
   server: ServerProcess
@@ -17,8 +17,8 @@ export interface Result extends Measured {
 const WARM_UP_SECONDS = 2
 
 /**
- * Measures all of them in turn, again and again, so that whatever else the machine does falls on all alike.
- * Medians, because a machine that is interrupted is slow now and then and never too fast.
+ * Measures all of them in turn, repeatedly, so that other load on the machine affects all equally. Reports medians,
+ * because disturbances make a round slower and never faster.
  */
 export async function interleave(contestants: readonly Contestant[], rounds: number): Promise<Result[]> {
   for (const { server, load } of contestants) await applyLoad(server, { ...load, seconds: WARM_UP_SECONDS })

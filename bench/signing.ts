@@ -2,15 +2,15 @@ import { createPrivateKey, sign } from 'node:crypto'
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose'
 
 /**
- * jose's SignJWT beside a compact JWS (RFC 7515 §7.1) signed by node:crypto, in one process, in turns:
+ * Compares jose's SignJWT with a compact JWS (RFC 7515 §7.1) signed by node:crypto, in one process, in turns:
  *
  *   taskset -c 0 node bench/signing.ts
  *
- * Prints one JSON line: signatures a second of each, for ES256.
+ * Prints one JSON line: signatures per second of each, for ES256.
  */
 const ROUNDS = 5
 const ROUND_MS = 600
-/** As many at once as a busy server has requests. */
+/** As many concurrent signatures as a busy server has requests. */
 const AT_ONCE = 64
 
 const claims = {

@@ -13,18 +13,18 @@ import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
 
 export interface Bench {
-  /** For files that go when the run is over. */
+  /** For files that are deleted after the run. */
   directory: string
   pace: { rounds: number; seconds: number }
   /** Keys in the directory, ascending. */
   sizes: readonly number[]
-  /** After which memory is looked at again. */
+  /** Exchanges before memory is measured again. */
   exchanges: number
-  /** Makes one with so many keys, once. */
+  /** Creates an installation with this number of keys, once. */
   installation(keys: number): Promise<Installation>
 }
 
-/** Keys that exchanges are spread over, where growth is not the question. */
+/** Number of keys for exchanges in tables that do not measure growth. */
 const manyKeys = (bench: Bench) => bench.installation(Math.min(100_000, bench.sizes.at(-1) ?? 1))
 
 const MEASURED = ['a second', 'median ms', '99th percentile ms', 'server CPU µs each']
@@ -48,7 +48,7 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
   },
   checks: async bench => {
-    const { flatOut, beside } = await checks(await manyKeys(bench), bench.directory, bench.pace)
+    const { flatOut, steadyLoad } = await checks(await manyKeys(bench), bench.directory, bench.pace)
     const [exchange] = flatOut
     const rows = [
       ...flatOut.map(result => [
@@ -56,7 +56,7 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
         ...measured(result),
         result.perSecond / (exchange?.perSecond ?? 0),
       ]),
-      ...beside.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
+      ...steadyLoad.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
     ]
     return { columns: ['', ...MEASURED, 'of an exchange'], rows }
   },
@@ -165,7 +165,7 @@ function heapBytesPerKey(installation: Installation | undefined): number {
   return child('bench/directory-memory.ts', installation?.environment ?? {}).bytesPerKey ?? 0
 }
 
-/** What a script prints as one JSON line, alone on the servers' core. */
+/** The one JSON line that a script prints, run alone on the servers' core. */
 function child(script: string, env: Record<string, string>): Record<string, number> {
   const cwd = fileURLToPath(new URL('..', import.meta.url))
   const command = ['-c', String(SERVER_CORE), process.execPath, '--expose-gc', script]

@@ -1,7 +1,7 @@
--- Indexes of tables that may be large. "mintmark migrate" makes those that are not there, after the migrations and
--- outside of transactions, so that nobody waits while they are made (docs/decisions/0014-indexes-without-locks.md).
--- Each statement begins with CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS and its name. An index that shall become
--- another one gets another name, and a migration drops the old.
+-- Indexes of tables that may be large. "mintmark migrate" creates the missing ones, after the migrations and outside of
+-- transactions, so that no other statement is blocked (docs/decisions/0014-indexes-without-locks.md).
+-- Each statement begins with CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS and its name. A changed index gets a new
+-- name, and a migration drops the old one.
 
 -- 11: SPAN_BITS in src/database/spans.ts.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_labels

@@ -1,8 +1,8 @@
--- The two roles. Whoever runs "npm run migrate" owns the tables (the owner role); the service connects as a login
--- role that is a member of mintmark_app, which can read and write rows, and nothing else: no DDL, append-only on the
--- audit trail and the change feed. Applied after every migration; safe to apply again.
+-- The two roles. The owner role runs "npm run migrate" and owns the tables; the service connects as a login role that is
+-- a member of mintmark_app, which can read and write rows, and nothing else: no DDL, append-only on the audit trail and
+-- the change feed. Applied after every migration; idempotent.
 --
---   CREATE ROLE mintmark LOGIN PASSWORD '…' IN ROLE mintmark_app;   -- once, by you: names and passwords are yours
+--   CREATE ROLE mintmark LOGIN PASSWORD '…' IN ROLE mintmark_app;   -- once, by an administrator, who chooses the name and password
 
 DO $$
 BEGIN
@@ -10,7 +10,7 @@ BEGIN
     CREATE ROLE mintmark_app NOLOGIN;
   END IF;
 EXCEPTION
-  WHEN duplicate_object OR unique_violation THEN NULL;   -- another migration made it at the same moment
+  WHEN duplicate_object OR unique_violation THEN NULL;   -- another migration created it at the same moment
   WHEN insufficient_privilege THEN
     RAISE EXCEPTION 'this role may not create roles: have an administrator run "CREATE ROLE mintmark_app NOLOGIN" once, then migrate again';
 END

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Brings Mintmark's public keys as PEM files, for gateways that read no JWKS: fetch-keys.sh <Mintmark's URL> <folder> [slots]
-# Run it every few minutes (cron, a systemd timer). Each file is called after its key's id; those of keys that are not
-# published any more go. With a number of slots the files are key-1.pem to key-N.pem instead, the last one repeated, for
-# gateways that must know the names at their start (HAProxy). When Mintmark cannot be reached nothing changes. Prints the ids, and ends with 10 when they changed.
+# Downloads Mintmark's public keys as PEM files, for gateways without JWKS support: fetch-keys.sh <Mintmark's URL> <folder> [slots]
+# Run it every few minutes (cron, a systemd timer). Each file is named after its key's id; files of keys that are no longer
+# published are deleted. With a number of slots the files are key-1.pem to key-N.pem instead, the last one repeated, for
+# gateways that must know the names at startup (HAProxy). When Mintmark cannot be reached, nothing changes. Prints the ids;
+# exits with 10 when they changed.
 set -euo pipefail
 url=${1:?usage: fetch-keys.sh <URL of the public listener> <folder>}
 folder=${2:?usage: fetch-keys.sh <URL of the public listener> <folder>}

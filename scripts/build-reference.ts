@@ -1,7 +1,7 @@
 // Writes dist/reference/, which the admin listener serves at /admin/reference: npm run build, or npm run reference.
-// Redocly's build-docs makes one HTML file with its script inline. The script becomes a file of its own, so that the
-// page's Content-Security-Policy needs to allow no inline script. Nothing is downloaded, neither here nor by the page:
-// the one picture that Redoc takes from a server of its maker is replaced by its name.
+// Redocly's build-docs generates one HTML file with an inline script. The script becomes a separate file, so that the
+// page's Content-Security-Policy need not allow inline scripts. Nothing is downloaded, neither here nor by the page:
+// the one picture that Redoc loads from its vendor's server is replaced by its name.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,7 +19,7 @@ interface Operation {
   requestBody?: { content: Record<string, { example?: unknown }> }
 }
 
-/** The command that sends an operation's own example. The document itself has none: it is for programs. */
+/** The curl command of an operation's example. The document itself has none: it is for programs. */
 function curl(method: string, template: string, { parameters = [], requestBody }: Operation): string {
   const examples = parameters.filter(({ example }) => example !== undefined)
   const path = examples

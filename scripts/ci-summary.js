@@ -3,14 +3,14 @@ import { relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 
 /**
- * What .ci/run ends with, from the results that its steps left in a folder: `tests.json` (Vitest's JSON report) and
- * what the others printed, each in a file with the step's name; and `steps`, a line "<exit status> <name>" for each step
+ * Summary of .ci/run, from the results that its steps left in a folder: `tests.json` (Vitest's JSON report) and the
+ * output of the others, each in a file with the step's name; and `steps`, a line "<exit status> <name>" for each step
  * without results of its own. Prints every failed test, invariant and step by name, then the measurements outside their
- * usual bound as information, then one line, "N passed, N failed", with status 1 when something failed.
+ * usual limits as information, then one line, "N passed, N failed", with status 1 when something failed.
  *
- * What is missing, unreadable or cut off counts as one failure with a name. Where `<step>.status` holds another exit
- * status than 0 and nothing in the step's results failed, that is a failure too: Vitest reports errors outside of its
- * tests in no other way. Plain JavaScript, because it runs on the machine's own Node, from 18.
+ * A missing, unreadable or truncated result counts as one named failure. A nonzero status in `<step>.status` without a
+ * failure in the step's results is a failure too: Vitest reports errors outside of its tests in no other way. Plain
+ * JavaScript, because it runs on the machine's own Node, from 18.
  */
 const REQUIRED = ['tests.json', 'faults', 'rotation', 'fuzz']
 
@@ -45,7 +45,7 @@ for (const measurement of steps.flatMap(step => step.outside))
 console.log(`${passed} passed, ${failures.length} failed`)
 process.exitCode = failures.length > 0 ? 1 : 0
 
-/** Each step without results counts as one that passed or failed. */
+/** Each step without results of its own counts as one that passed or failed. */
 function plainSteps() {
   if (!files.includes('steps')) return []
   return read('steps')
@@ -58,7 +58,7 @@ function plainSteps() {
     })
 }
 
-/** The JSON report of Vitest. A test file that could not be loaded has no tests, and a message. */
+/** The JSON report of Vitest. A test file that failed to load has no tests, and a message. */
 function readReport(file, step) {
   const { testResults } = JSON.parse(read(file))
   const tests = testResults.flatMap(({ assertionResults }) => assertionResults)
@@ -72,7 +72,7 @@ function readReport(file, step) {
   return { passed: tests.filter(test => test.status === 'passed').length, failures, outside: [] }
 }
 
-/** What a step printed: marked lines, each below the title of its experiment if it has one, and the count as the last. */
+/** The output of a step: marked lines, each below the title of its experiment if it has one; the count is last. */
 function readOutput(file, step) {
   const lines = stripVTControlCharacters(read(file)).trimEnd().split('\n')
   const [failures, outside] = [[], []]

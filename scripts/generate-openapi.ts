@@ -1,4 +1,4 @@
-// Writes docs/openapi.json, which is made from the routes of the admin API: npm run generate
+// Writes docs/openapi.json from the routes of the admin API: npm run generate
 import { writeFileSync } from 'node:fs'
 import { adminRoutes } from '../src/admin/admin-app.ts'
 import { openApiDocument } from '../src/admin/openapi/document.ts'

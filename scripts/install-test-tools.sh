@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Other people's programs that judge ours, beside what npm brings: PyJWT, Authlib, OpenAI's client and Schemathesis in
-# a Python of their own; PgBouncer, Redis, faketime, Chromium and what cuts networks apart where this user may install
-# packages; and Debian's Prometheus, unpacked and not installed, because installing it would start a server. Safe to
-# run again.
+# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client and Schemathesis in a separate
+# Python environment; PgBouncer, Redis, faketime, Chromium and tools to partition networks, where this user may install
+# packages; and Debian's Prometheus, unpacked only, because installing it would start a server. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 make_python

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 /**
- * `npm run open-lockfile`, after a change of dependencies: npm leaves out an optional package (the binary of a tool for
- * this platform) whose "engines" exclude the Node that npm itself runs on, although the pinned Node is the one that will
- * use it. So the lockfile names no engines for optional packages. test/scripts/lockfile.test.ts holds it to that.
+ * `npm run open-lockfile`, after a change of dependencies: npm omits an optional package (a tool's binary for this
+ * platform) when its "engines" exclude the Node that npm itself runs on, although the pinned Node will use it. So the
+ * lockfile names no engines for optional packages. test/scripts/lockfile.test.ts checks that.
  */
 const file = new URL('../package-lock.json', import.meta.url)
 const lockfile = JSON.parse(readFileSync(file, 'utf8'))

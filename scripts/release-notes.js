@@ -1,5 +1,5 @@
-// Prints the changelog's section of a release, and fails where the tag, package.json, the clients and the changelog do
-// not agree on the version: node scripts/release-notes.js v0.2.0. Plain JavaScript: it runs on the machine's own Node.
+// Prints the changelog's section of a release, and fails when the tag, package.json, the clients and the changelog
+// disagree on the version: node scripts/release-notes.js v0.2.0. Plain JavaScript: it runs on the machine's own Node.
 import { readFileSync } from 'node:fs'
 
 const [tag = ''] = process.argv.slice(2)

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { onRightNode, pathWith } from './right-node.js'
 
-/** `node scripts/require-node.js <script> [argument …]`: every npm script starts here, on whatever Node npm runs with. */
+/** `node scripts/require-node.js <script> [argument …]`: every npm script starts here, on any Node. */
 const script = resolve(process.argv[2])
 const args = process.argv.slice(3)
 

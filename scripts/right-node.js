@@ -5,9 +5,9 @@ import { constants } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
 /**
- * Any Node may start Mintmark: the pinned one goes on with it. `npm ci` brings that as an optional package for this
- * platform, and it is found by that package's name, because some npm versions leave no link to it in node_modules/.bin.
- * This file and require-node.js are plain JavaScript without newer syntax, so that an old Node gets as far as that.
+ * Any Node may start Mintmark, which then continues on the pinned one. `npm ci` installs that as an optional package
+ * for this platform; it is found by the package's name, because some npm versions do not link it in node_modules/.bin.
+ * This file and require-node.js are plain JavaScript without newer syntax, so that an old Node can run them.
  */
 const MINIMUM = [22, 22]
 const PACKAGES = {
@@ -19,14 +19,14 @@ const PACKAGES = {
 }
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']
 
-/** What a program says that the loader cannot start, as a shell does too. */
+/** The exit status of a program that the loader cannot start, as in a shell. */
 const NOT_STARTED = 127
 
 /**
  * Calls `start` in this process when its Node is the pinned one, or newer of the same major version. Otherwise runs
- * `script` with `args` on the pinned Node, with this process's standard streams, and ends as that ended: with its
- * status, or by its signal. Where there is no pinned Node that runs, `start` is called on Node 22.22 or newer, and an
- * older one ends with a sentence and status 1.
+ * `script` with `args` on the pinned Node, with this process's standard streams, and ends with the same status or
+ * signal. Where no pinned Node runs, `start` is called on Node 22.22 or newer, and an older one ends with a message and
+ * status 1.
  */
 export function onRightNode(script, args, start) {
   const pinned = findPinned()
@@ -36,7 +36,7 @@ export function onRightNode(script, args, start) {
   else startPinned(pinned, process.execArgv.concat(script, args), start)
 }
 
-/** Puts the folder of a Node first in PATH, so that scripts that start with "#!/usr/bin/env node" run on it too. */
+/** Puts the folder of a Node first in PATH, so that scripts with "#!/usr/bin/env node" run on it too. */
 export function pathWith(node) {
   return [dirname(node), process.env.PATH].filter(Boolean).join(delimiter)
 }
@@ -66,7 +66,7 @@ function startPinned({ path, version }, args, start) {
     env: Object.assign({}, process.env, { PATH: pathWith(path) }),
   })
   const forward = signal => {
-    // On Windows the console has sent it to both already, and kill() would end the child at once.
+    // On Windows the console has already sent it to both, and kill() would end the child at once.
     if (process.platform !== 'win32') child.kill(signal)
   }
   for (const signal of FORWARDED) process.on(signal, forward)
@@ -86,7 +86,7 @@ function startPinned({ path, version }, args, start) {
   )
 }
 
-/** What the loader misses, a library say; undefined when the program does start. */
+/** The missing dependency that the loader reports, such as a library; undefined when the program starts. */
 function whyNotStarted(path) {
   const { status, stderr } = spawnSync(path, ['--version'], { encoding: 'utf8' })
   return status === 0 ? undefined : stderr.trim()

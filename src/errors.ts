@@ -1,16 +1,15 @@
 /**
- * What can go wrong in the domain, in words that know nothing of HTTP. Each transport translates these once
- * (oauth/oauth-error.ts, admin/problem.ts); anything else that is thrown is a fault of ours. `message` is what
- * the caller may read; `cause` is what the operator reads in the log.
+ * The errors of the domain, independent of HTTP. Each transport translates them once (oauth/oauth-error.ts,
+ * admin/problem.ts); any other error is a bug. `message` is for the caller; `cause` is for the operator's log.
  */
 
-/** One thing wrong with the input: `pointer` is an RFC 6901 JSON pointer to the field, `''` for the whole. */
+/** One fault of the input: `pointer` is an RFC 6901 JSON pointer to the field, `''` for the whole. */
 export interface Fault {
   pointer: string
   message: string
 }
 
-/** One name in a pointer (RFC 6901 §3). Cut, because a client chose it. */
+/** One name in a pointer (RFC 6901 §3). Truncated, because a client chose it. */
 export const escapePointer = (name: string): string =>
   name.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
 
@@ -21,7 +20,7 @@ export class NotFound extends Error {
   }
 }
 
-/** The request is well formed, and the state of things forbids it. `code` is stable, for programs. */
+/** The request is well formed but conflicts with the current state. `code` is stable, for programs. */
 export class Conflict extends Error {
   override readonly name = 'Conflict'
   readonly code: string
@@ -40,7 +39,10 @@ export class Invalid extends Error {
   }
 }
 
-/** The object is not of the version that the request names: `version` is what it has now, undefined when it is not there. */
+/**
+ * The object does not have the version that the request names: `version` is its current one, undefined when it does not
+ * exist.
+ */
 export class PreconditionFailed extends Error {
   override readonly name = 'PreconditionFailed'
   readonly version: string | undefined
@@ -58,12 +60,12 @@ export class Forbidden extends Error {
   override readonly name = 'Forbidden'
 }
 
-/** Why this process cannot start, or a command cannot work, and what cures it: the message is enough at the terminal, without a stack. */
+/** Why this process cannot start, or a command cannot work, and the cure: printed without a stack. */
 export class CannotStart extends Error {
   override readonly name: string = 'CannotStart'
 }
 
-/** A fault of ours that passes: the caller may try again after `retryAfterSeconds`. Never blamed on the client. */
+/** A temporary server error: the caller may retry after `retryAfterSeconds`. Never reported as a client error. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable'
   readonly retryAfterSeconds: number

@@ -3,8 +3,8 @@ import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 /**
- * The rooms of src, lowest row first: a file imports from its own row and from the rows above it in this list, never
- * from below. docs/architecture.md shows them.
+ * The rooms of src, lowest row first: a file imports from its own row and from the rows before it in this list, never
+ * from later ones. docs/architecture.md shows them.
  */
 const ROWS: string[][] = [
   ['errors', 'system'],
@@ -21,14 +21,14 @@ const ROWS: string[][] = [
 ]
 /** Transports never import each other. */
 const APART = new Set(['oauth', 'admin', 'gateway'])
-/** Rooms that import nothing of ours but errors and system. */
+/** Rooms that import only errors and system. */
 const ALONE = new Set(['database', 'embedded-postgres'])
 
-/** The owners of each outside package. A package that is not named here is imported nowhere in src. */
+/** The owners of each third-party package. A package that is not listed is imported nowhere in src. */
 const PACKAGES: Record<string, RegExp> = {
   bcrypt: /^api-keys\/imported-hash/,
   jose: /^(signing-keys|tokens)\/|^audit\/audit-checkpoint/,
-  // The listeners public and gateway answer without it.
+  // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
     /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
@@ -47,7 +47,7 @@ const PACKAGES: Record<string, RegExp> = {
 const LONGEST_FILE_LINES = 250
 const MOST_FILES_IN_A_ROOM = 30
 
-/** Transports speak to services, not to tables. */
+/** Transports use services, not tables. */
 const TRANSPORTS = /^(oauth|admin|gateway|http)\//
 
 const src = new URL('../src/', import.meta.url).pathname
@@ -81,7 +81,7 @@ describe('src', () => {
     expect(files.filter(file => rowOf(file) < 0)).toEqual([])
   })
 
-  it('imports from its own row and the rows above it only', () => {
+  it('imports from its own row and earlier rows only', () => {
     expect(violations((file, target) => target !== undefined && rowOf(target) > rowOf(file))).toEqual([])
   })
 
@@ -91,7 +91,7 @@ describe('src', () => {
     ])
   })
 
-  it('holds only what the build carries', () => {
+  it('contains only what the build ships', () => {
     const all = readdirSync(src, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
     expect(all.map(({ name }) => name).filter(name => !/(\.ts|^README\.md)$/.test(name))).toEqual([])
   })
@@ -105,7 +105,7 @@ describe('src', () => {
     expect(violations(crosses)).toEqual([])
   })
 
-  it('keeps what speaks to Postgres free of the rest', () => {
+  it('keeps Postgres access independent of the rest', () => {
     const leaves = (file: string, target: string | undefined) =>
       target !== undefined &&
       ALONE.has(folderOf(file)) &&
@@ -117,7 +117,7 @@ describe('src', () => {
     expect(cycles()).toEqual([])
   })
 
-  it('lets each outside package in by its owners only', () => {
+  it('imports each third-party package from its owners only', () => {
     const foreign = (file: string, target: string | undefined, specifier: string) => {
       if (target !== undefined || specifier.startsWith('node:')) return false
       const name = specifier.split('/')[0] ?? ''
@@ -143,14 +143,14 @@ describe('src', () => {
     ['the clock', /Date\.now\(|new Date\(\)|performance\.now|setTimeout\(|setInterval\(/],
     ['chance', /Math\.random|randomBytes\(|randomUUID\(|randomInt\(|randomFill/],
     ['the environment', /process\.env/],
-  ])('reads %s only where it is meant to come in', (what, pattern) => {
-    // The embedded database hands PATH on to its programs, and refuses production once more.
+  ])('reads %s only in its designated place', (what, pattern) => {
+    // The embedded database passes PATH to its programs, and rejects production as well.
     const allowed = what === 'the environment' ? /^(main\.ts|cli\/|embedded-postgres\/)/ : /^system\//
     const found = files.filter(file => !allowed.test(file) && pattern.test(texts.get(file) ?? ''))
     expect(found).toEqual([])
   })
 
-  it('has no drawer for what found no place', () => {
+  it('has no catch-all files', () => {
     expect(files.filter(file => /(^|\/)(utils?|helpers?|common|types|index)(\.ts|\/)/.test(file))).toEqual([])
   })
 
@@ -160,12 +160,12 @@ describe('src', () => {
     )
   })
 
-  it('keeps files short enough to read in one go', () => {
+  it('keeps files short', () => {
     const lines = (file: string) => (texts.get(file) ?? '').trimEnd().split('\n').length
     expect(files.filter(file => lines(file) > LONGEST_FILE_LINES)).toEqual([])
   })
 
-  it('says in each room what lives there, and shows each room on the map', () => {
+  it('describes each room in its README, and shows each room on the map', () => {
     const rooms = [...new Set(files.filter(file => file.includes('/')).map(folderOf))]
     const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8')
     const picture = readFileSync(new URL('../docs/images/rooms.svg', import.meta.url), 'utf8')
@@ -175,7 +175,7 @@ describe('src', () => {
     expect(rooms.filter(room => !picture.includes(`>${room}<`))).toEqual([])
   })
 
-  it('keeps rooms small enough to know', () => {
+  it('keeps rooms small', () => {
     const counts = Map.groupBy(files, file => dirname(file))
     expect(
       [...counts].filter(([, { length }]) => length > MOST_FILES_IN_A_ROOM).map(([room]) => room),
@@ -184,7 +184,7 @@ describe('src', () => {
 })
 
 describe('deploy/generate', () => {
-  it('takes from src only the lists of headers and routes, and the text of the scanner for nginx', () => {
+  it('imports from src only the lists of headers and routes, and the text of the scanner for nginx', () => {
     const folder = new URL('../deploy/generate/', import.meta.url)
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.ts'))
@@ -205,7 +205,7 @@ describe('deploy/generate', () => {
 })
 
 describe('clients/typescript', () => {
-  it('imports nothing but its own files, so that it runs wherever fetch is', () => {
+  it('imports only its own files, so that it runs wherever fetch exists', () => {
     const folder = new URL('../clients/typescript/src/', import.meta.url)
     const sources = readdirSync(folder).map(name => readFileSync(new URL(name, folder), 'utf8'))
     const specifiers = sources.flatMap(text => [...text.matchAll(/from '([^']+)'/g)].map(([, name]) => name))
@@ -214,7 +214,7 @@ describe('clients/typescript', () => {
   })
 })
 
-/** These files and all that they import, directly or not. */
+/** These files and all their imports, transitively. */
 function reachedFrom(...starts: string[]): string[] {
   const reached = new Set(starts)
   for (const file of reached)

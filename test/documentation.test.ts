@@ -6,7 +6,7 @@ import { repository } from './support/readme.ts'
 const pages = globSync('**/*.md', { cwd: repository, exclude: name => name.endsWith('node_modules') }).sort()
 const textOf = (page: string) => readFileSync(join(repository, page), 'utf8')
 
-/** Code holds no links and no headings. */
+/** Code contains no links and no headings. */
 const withoutFences = (text: string) => text.replaceAll(/^ *```[\s\S]*?^ *```$/gm, '')
 
 interface Link {
@@ -62,15 +62,18 @@ describe('the documentation', () => {
     expect(missing).toEqual([])
   })
 
-  it.each(pages.filter(page => page.startsWith('docs/decisions/')))('%s has the form of a decision', page => {
-    const text = textOf(page)
-    const [, number] = /\/(\d{4})-/.exec(page) ?? []
-    expect(text).toMatch(
-      new RegExp(
-        `^# ${number} .+\n\nStatus: (accepted|superseded|amended)\\b.*\nDate: 20\\d\\d-\\d\\d-\\d\\d\n`,
-      ),
-    )
-    for (const heading of ['## Context', '## Decision', '## Consequences', '## Alternatives'])
-      expect(text).toContain(`\n${heading}`)
-  })
+  it.each(pages.filter(page => page.startsWith('docs/decisions/')))(
+    '%s has the format of a decision',
+    page => {
+      const text = textOf(page)
+      const [, number] = /\/(\d{4})-/.exec(page) ?? []
+      expect(text).toMatch(
+        new RegExp(
+          `^# ${number} .+\n\nStatus: (accepted|superseded|amended)\\b.*\nDate: 20\\d\\d-\\d\\d-\\d\\d\n`,
+        ),
+      )
+      for (const heading of ['## Context', '## Decision', '## Consequences', '## Alternatives'])
+        expect(text).toContain(`\n${heading}`)
+    },
+  )
 })

@@ -12,12 +12,12 @@ import { request, startTestService, type TestService } from './support/test-serv
 import { until } from './support/until.ts'
 
 /**
- * Plants secrets, sends them to the right places and to every wrong one, provokes every kind of answer, and then looks
- * for them in all that the service has said, logged and stored.
+ * Plants secrets, sends them to the right places and to every wrong one, provokes every kind of response, and then
+ * searches for them in everything that the service has sent, logged and stored.
  */
 
 const CONTROL = `harmless-${randomBytes(16).toString('hex')}`
-/** A secret of somebody else's shape: our own keys are also cut out of log lines by what they look like. */
+/** A secret of another format: our own keys are also redacted in log lines by their format. */
 const foreign = `pa55-${randomBytes(20).toString('hex')}`
 
 let mintmark: TestService
@@ -28,9 +28,9 @@ const canaries: Canary[] = [{ name: 'a foreign secret', value: foreign }]
 interface Answer {
   status: number
   headers: string
-  /** Less the one member that may hold a secret. */
+  /** Without the one member that may contain a secret. */
   body: string
-  /** What root itself had put into the request, and may be told back. */
+  /** The values that root had put into the request, which may be echoed. */
   own: string
 }
 const answers: Answer[] = []
@@ -50,7 +50,7 @@ async function send(url: string, init: RequestInit & { headers?: Record<string, 
   return { status, body }
 }
 
-/** Nobody is told a key or an admin token back, whatever they did with it. */
+/** Keys and admin tokens are never echoed, whatever the caller did with them. */
 const mayBeToldBack = ({ value }: Canary, { own }: Answer) =>
   typeof value === 'string' && !/^mm[ka]_|^eyJ/.test(value) && own.includes(value)
 
@@ -109,7 +109,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Every route, used as it should be, in every state of a key. */
+/** Every route, used correctly, in every state of a key. */
 async function rightPlaces(key: Awaited<ReturnType<typeof newKey>>): Promise<void> {
   const paths = [
     '/tenants',
@@ -151,7 +151,7 @@ async function rightPlaces(key: Awaited<ReturnType<typeof newKey>>): Promise<voi
   await admin(mintmark, 'POST', '/tenants/leak/resume')
 }
 
-/** A secret where it does not belong, at every endpoint. */
+/** A secret in a wrong place, at every endpoint. */
 async function wrongPlaces(secret: string, keyId: string): Promise<void> {
   const encoded = encodeURIComponent(secret)
   const { urls } = mintmark.service
@@ -191,7 +191,7 @@ async function wrongPlaces(secret: string, keyId: string): Promise<void> {
   }
 }
 
-/** The private halves themselves, which nothing but the process has. */
+/** The private keys themselves, which only the process has. */
 async function signingKeys(): Promise<void> {
   await admin(mintmark, 'POST', '/signing-keys/rotate')
   const [id = '', encoded = ''] = mintmark.environment.MINTMARK_ENCRYPTION_KEYS?.split(':') ?? []
@@ -207,7 +207,7 @@ async function signingKeys(): Promise<void> {
   }
 }
 
-/** Faults of ours: tables that are gone, a password that is refused. */
+/** Internal errors: dropped tables, a rejected password. */
 async function serverFaults(): Promise<void> {
   const {
     MINTMARK_ROOT_TOKEN = '',
@@ -261,7 +261,7 @@ async function dump(): Promise<string> {
     .join('\n')
 }
 
-describe('the search finds what is there', () => {
+describe('the search is effective', () => {
   it('a harmless string that was planted in a description is found in the database', async () => {
     expect(findCanaries(await dump(), [{ name: 'control', value: CONTROL }])).toEqual(['control as it is'])
   })
@@ -286,7 +286,7 @@ describe('the search finds what is there', () => {
   })
 })
 
-describe('no secret that was planted is', () => {
+describe('no planted secret is', () => {
   it('in a log line, at any level', () => {
     const lines = [...mintmark.logs, ...broken.logs]
     expect(lines.length).toBeGreaterThan(500)
@@ -294,7 +294,7 @@ describe('no secret that was planted is', () => {
     expect(leaks.slice(0, 5)).toEqual([])
   })
 
-  it('in an answer or its headers, but for the 201 or the token that it is', () => {
+  it('in a response or its headers, except the 201 or the token itself', () => {
     const leaks = answers.flatMap(answer => {
       const sought = canaries.filter(canary => !mayBeToldBack(canary, answer))
       return findCanaries(answer.headers + answer.body, sought).map(
@@ -312,10 +312,10 @@ describe('no secret that was planted is', () => {
   })
 })
 
-describe('a fault of ours', () => {
+describe('an internal error', () => {
   const faults = () => answers.filter(({ status }) => status === 500)
 
-  it('has the same answer whatever it was, at both endpoints', () => {
+  it('has the same response whatever the cause, at both endpoints', () => {
     const bodies = faults().map(({ body }) => body.replace(/"request_id":"[0-9a-f-]{36}"/, ''))
     expect(bodies.length).toBeGreaterThanOrEqual(4)
     expect(new Set(bodies).size).toBe(2)

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 
 describe('the licence', () => {
-  it.each(['LICENSE', 'clients/typescript/LICENSE', 'clients/python/LICENSE'])('is whole in %s', path => {
+  it.each(['LICENSE', 'clients/typescript/LICENSE', 'clients/python/LICENSE'])('is complete in %s', path => {
     expect(read(path)).toMatch(/^\s+Apache License\n\s+Version 2\.0, January 2004\n/)
     expect(read(path)).toContain('END OF TERMS AND CONDITIONS')
     expect(read(path)).toBe(read('LICENSE'))
@@ -14,7 +14,7 @@ describe('the licence', () => {
     expect(JSON.parse(read(path)).license).toBe('Apache-2.0')
   })
 
-  it('is named in clients/python/pyproject.toml, and goes into the wheel', () => {
+  it('is named in clients/python/pyproject.toml, and included in the wheel', () => {
     expect(read('clients/python/pyproject.toml')).toMatch(
       /^license = "Apache-2\.0"\nlicense-files = \["LICENSE"\]$/m,
     )

@@ -18,7 +18,7 @@ let ports: { public: number; admin: number; gateway: number; ops: number }
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-readme-'))
-  // As root the database runs as another user, who would otherwise be given a folder elsewhere.
+  // As root the database runs as another user, which would otherwise get a folder elsewhere.
   await chmod(folder, 0o755)
   ports = {
     public: await freePort(),
@@ -76,7 +76,7 @@ describe('the README', () => {
   )
 })
 
-/** The ports of this run in place of those that the README names. */
+/** The ports of this run in place of those in the README. */
 const here = (text: string) =>
   text
     .replaceAll('localhost:8080', `localhost:${ports.public}`)

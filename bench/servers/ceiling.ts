@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { CLAIMS } from './claims.ts'
 
 /**
- * What the machine allows: a bare node:http server that does what an exchange cannot do without (read the form and
- * the header, digest the key, find it, sign the same claims) and nothing else: no checks, no log, no database.
+ * The limit of the machine: a bare node:http server with only the necessary work of an exchange (parse the form and the
+ * header, digest the key, look it up, sign the same claims): no checks, no log, no database.
  *
- * A GET is answered with the bytes that it is given, headers and body.
+ * A GET is answered with the given headers and body.
  *
  *   node ceiling.ts <the one API key it knows> <headers of the JWK Set, as JSON> <its body>
  */

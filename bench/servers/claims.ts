@@ -1,4 +1,4 @@
-/** What Mintmark's tokens say beside the registered claims, for the servers that are measured beside it. */
+/** The private claims of Mintmark's tokens, for the servers it is compared with. */
 export const CLAIMS = {
   tenant: 't1',
   tier: 'standard',

@@ -4,7 +4,7 @@ import { CLAIMS } from './claims.ts'
 
 /**
  * panva's node-oidc-provider as its documentation sets it up: client_credentials, JWT access tokens signed with ES256,
- * its own in-memory adapter, no log. Its tokens have the claims of the others'.
+ * its in-memory adapter, no log. Its tokens have the same claims as the others.
  *
  *   node oidc-provider.js <client_id> <client_secret>
  */

@@ -1,11 +1,11 @@
-"""Exchanges a Mintmark API key for tokens, and always has a fresh one at hand.
+"""Exchanges a Mintmark API key for tokens and keeps a fresh one available.
 
     provider = TokenProvider(issuer="https://tokens.example.com", api_key=key)
     OpenAI(api_key=provider, base_url=gateway)
     AsyncOpenAI(api_key=provider.async_token, base_url=gateway)
     httpx.Client(auth=httpx_auth(provider, httpx))
 
-Nothing but the standard library is needed. Threads and event loops may share a provider.
+It needs only the standard library. Threads and event loops may share a provider.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 __all__ = ["TokenError", "TokenProvider", "httpx_auth"]
 
 ATTEMPT_SECONDS = 10.0
-REFRESH_AT, USABLE_UNTIL = 0.6, 0.95  # of a token's life, which begins before it is asked for
+REFRESH_AT, USABLE_UNTIL = 0.6, 0.95  # fractions of a token's lifetime, which is counted from before the request
 REFUSAL_PAUSE, SHORTEST_PAUSE, LONGEST_PAUSE = 10.0, 0.5, 60.0
 LONGEST_ANSWER = 65_536
 
 
 class TokenError(Exception):
-    """Why there is no token. Neither the key nor a token is in it.
+    """Why there is no token. It contains neither the key nor a token.
 
-    code: what the service said (RFC 6749 section 5.2); else unavailable, unexpected_answer or api_key_unreadable.
-    temporary: it passes by itself. Otherwise somebody must change something.
+    code: the service's error code (RFC 6749 section 5.2), or unavailable, unexpected_answer or api_key_unreadable.
+    temporary: the same call may succeed later. Otherwise a person must change something.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TokenError(Exception):
         self.retry_after = retry_after
 
     def _anew(self) -> TokenError:
-        """The same without a traceback: its frames hold the key, and threads must not share what a raise changes."""
+        """A copy without a traceback: its frames contain the key, and threads must not share what a raise changes."""
         error = TokenError(str(self), self.code, self.temporary, self.retry_after)
         error.__cause__ = self.__cause__
         return error
@@ -63,11 +63,11 @@ class _Held(NamedTuple):
 
 
 class TokenProvider:
-    """One token for everybody, and one exchange at a time.
+    """One shared token, and one exchange at a time.
 
-    From 60 % of a token's life on the next one is fetched beside; only a call that finds none waits. After a failure
-    nobody asks until its pause is over: what the service asked for (Retry-After), else twice the last one. A refusal
-    is raised again without asking, for ten seconds.
+    From 60 % of a token's lifetime on the next one is fetched in the background; a call waits only when there is no
+    usable token. After a failure no request is sent until a pause is over: the one that the service requested
+    (Retry-After), otherwise twice the last one. A permanent error is repeated without a request for ten seconds.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class TokenProvider:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """issuer: base URL of Mintmark's public listener, as in the tokens' `iss`.
-        api_key: `mmk_...`, or a function that reads it at each exchange, for a key that is rotated in a file.
-        audience, scope: asked for; without them the key's default, and all that it has.
-        retry_for_seconds: how long a call without a usable token goes on asking a service that is not available.
-        clock: for tests. The wall clock goes on while a machine sleeps, as tokens do.
-        Raises ValueError for an issuer or key that cannot work.
+        api_key: `mmk_...`, or a function that is called at each exchange, for a key that is rotated in a file.
+        audience, scope: to request; default: the key's audience, and all its scopes.
+        retry_for_seconds: how long a call without a usable token retries while the service is unavailable.
+        clock: for tests. The wall clock advances while a machine sleeps, as the age of tokens does.
+        Raises ValueError for an invalid issuer or key.
         """
         self._url = _base_url(issuer) + "/oauth/token"
         if not callable(api_key) and not _trimmed(api_key):
@@ -106,7 +106,7 @@ class TokenProvider:
         return f"TokenProvider({self._url})"
 
     def __call__(self) -> str:
-        """A token with at least a twentieth of its life before it. Raises TokenError when there is none to be had."""
+        """A token with at least a twentieth of its lifetime left. Raises TokenError when none can be obtained."""
         deadline = self._clock() + self._retry_for_seconds
         while True:
             step = self._next_step(deadline)
@@ -118,7 +118,7 @@ class TokenProvider:
                 step.result()
 
     async def async_token(self) -> str:
-        """As a call, without holding up the event loop."""
+        """As a call, without blocking the event loop."""
         deadline = self._clock() + self._retry_for_seconds
         while True:
             step = self._next_step(deadline)
@@ -135,10 +135,10 @@ class TokenProvider:
             now = self._clock()
             error, until = self._failure or (None, now)
             pause = max(until - now, 0.0)
-            if pause > 2 * LONGEST_PAUSE:  # longer than any: the clock was set back
+            if pause > 2 * LONGEST_PAUSE:  # longer than any pause: the clock was set back
                 pause = 0.0
             held = self._held
-            # Obtained later than now: the clock was set back, and says nothing about this token any more.
+            # Obtained in the future: the clock was set back, and the token's age is unknown.
             if held and held.obtained_at <= now < held.usable_until:
                 if now >= held.refresh_at and not pause:
                     self._start()
@@ -147,20 +147,20 @@ class TokenProvider:
                 return self._start()
             if error and error.temporary and now + pause <= deadline:
                 return pause
-            assert error is not None  # else there would be no pause
+            assert error is not None  # otherwise there would be no pause
             raise error._anew()
 
     def _start(self) -> Future[None]:
-        """Under the lock. In a daemon thread: a refresh never keeps a process from ending."""
+        """Called under the lock. Uses a daemon thread: a refresh never keeps the process alive."""
         if self._flight is None:
             flight: Future[None] = Future()
-            flight.set_running_or_notify_cancel()  # so that a caller that is cancelled cancels nobody else
+            flight.set_running_or_notify_cancel()  # so that a cancelled caller does not cancel others
             threading.Thread(target=self._fly, args=(flight,), name="mintmark-token", daemon=True).start()
             self._flight = flight
         return self._flight
 
     def _fly(self, flight: Future[None]) -> None:
-        """What came of it is in _held or _failure."""
+        """The result is in _held or _failure."""
         held: Optional[_Held] = None
         failure: Optional[TokenError] = None
         begun = self._clock()
@@ -169,7 +169,7 @@ class TokenProvider:
             held = _Held(token, begun, begun + life * REFRESH_AT, begun + life * USABLE_UNTIL)
         except TokenError as error:
             failure = error._anew()
-        except Exception as error:  # unforeseen, and still nobody may wait for ever
+        except Exception as error:  # unexpected; callers must not wait for ever
             failure = TokenError(f"The exchange failed ({type(error).__name__}).", "unavailable", True)
         with self._lock:
             self._held = held or self._held
@@ -179,7 +179,7 @@ class TokenProvider:
         flight.set_result(None)
 
     def _exchange(self) -> tuple[str, float]:
-        """POST /oauth/token (RFC 6749 section 4.4), once. Raises TokenError and nothing else that is foreseen."""
+        """POST /oauth/token (RFC 6749 section 4.4), one request. Every expected failure is a TokenError."""
         key = self._read_key()
         form = {"grant_type": "client_credentials", "client_secret": key, **self._wishes}
         request = urllib.request.Request(
@@ -245,7 +245,7 @@ def httpx_auth(provider: TokenProvider, httpx: Any) -> Any:
 
 
 def _pause_after(error: TokenError, failures: int) -> float:
-    """Spread by a quarter, so that a fleet does not come back in one moment; never zero."""
+    """Randomized by a quarter, so that many clients do not retry at once; never zero."""
     backoff = SHORTEST_PAUSE * 2 ** min(failures - 1, 10)
     asked = REFUSAL_PAUSE if not error.temporary else backoff if error.retry_after is None else error.retry_after
     return min(max(asked, SHORTEST_PAUSE), LONGEST_PAUSE) * (1 + random.random() / 4)
@@ -270,7 +270,7 @@ def _base_url(issuer: str) -> str:
 
 
 def _trimmed(key: object) -> str:
-    """A key from a file ends in a newline."""
+    """A key from a file ends with a newline."""
     return key.strip() if isinstance(key, str) else ""
 
 
@@ -297,7 +297,7 @@ def _reason(error: Exception) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Followed, a redirect would carry the key elsewhere."""
+    """Following a redirect would send the key to another server."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -308,7 +308,7 @@ _providers: weakref.WeakSet[TokenProvider] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """The thread of an exchange, and whoever held the lock, stay in the parent."""
+    """The exchange's thread, and the holder of the lock, exist only in the parent."""
     for provider in _providers:
         provider._lock = threading.Lock()
         provider._flight = None

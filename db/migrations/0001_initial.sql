@@ -1,7 +1,7 @@
--- The whole of an installation. Names and lists that a gateway will see are checked again here where a constraint
--- can say it, so that no code path and no hand can store what a token must not carry (design: the token contract).
+-- The schema of an installation. Where a constraint can express it, names and lists that reach a gateway are checked here
+-- too, so that neither code nor manual SQL can store what a token must not contain (design: the token contract).
 
--- One row: who this installation is, and what a process must hold before it may serve it.
+-- One row: the installation's identity, and the secrets that a process must have to serve it.
 CREATE TABLE installation (
   singleton                 boolean PRIMARY KEY DEFAULT true CHECK (singleton),
   id                        uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -23,7 +23,7 @@ CREATE TABLE installation (
 CREATE TABLE tiers (
   name        text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$'),
   seq         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
-  priority    integer NOT NULL,   -- vLLM's scale: lower is sooner
+  priority    integer NOT NULL,   -- vLLM's scale: a lower value is served sooner
   description text NOT NULL DEFAULT '',
   created_at  timestamptz NOT NULL DEFAULT now(),
   updated_at  timestamptz NOT NULL DEFAULT now()
@@ -86,7 +86,7 @@ CREATE TABLE tenant_grants (
 );
 CREATE INDEX tenant_grants_model ON tenant_grants (model);
 
--- A deleted tenant's id is never given out again: an old token or log line must not come to mean someone else.
+-- A deleted tenant's id is never reused: an old token or log line must not refer to another tenant.
 CREATE TABLE deleted_tenants (
   id         text PRIMARY KEY,
   deleted_at timestamptz NOT NULL DEFAULT now()
@@ -123,7 +123,7 @@ CREATE TABLE key_grants (
 );
 CREATE INDEX key_grants_model ON key_grants (model);
 
--- What a client presents. Only HMAC-SHA-256(pepper, whole key) is stored; the row is found by it.
+-- The secrets of keys. Only HMAC-SHA-256(pepper, whole key) is stored; rows are looked up by it.
 CREATE TABLE api_key_secrets (
   id           text PRIMARY KEY CHECK (id ~ '^sec_[0-9A-Za-z]{16}$'),
   seq          bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -139,7 +139,7 @@ CREATE INDEX api_key_secrets_key ON api_key_secrets (key_id);
 CREATE INDEX api_key_secrets_pepper ON api_key_secrets (pepper_id);
 
 -- standby (published, not used) -> active -> retiring (published, not used) -> removed. A key becomes active at
--- activates_at; the private half is encrypted, and gone once the key is removed.
+-- activates_at; the private key is encrypted, and deleted once the key is removed.
 CREATE TABLE signing_keys (
   kid               text PRIMARY KEY,
   alg               text NOT NULL CHECK (alg IN ('ES256', 'RS256', 'PS256', 'EdDSA')),
@@ -175,7 +175,7 @@ CREATE TABLE change_feed (
 INSERT INTO change_counter (number) VALUES (0);
 INSERT INTO change_feed (number, changes) VALUES (0, '[]');
 
--- The application cannot delete from the feed; it may ask for rows older than a day to go, never the newest.
+-- The application cannot delete from the feed, except by this function: rows older than a day, never the newest.
 CREATE FUNCTION prune_change_feed(older_than interval) RETURNS bigint
   LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   WITH gone AS (

@@ -1,5 +1,5 @@
--- What came of a key on a day: how many tokens it was exchanged for ('exchanged'), and how often it was refused and
--- why. Written in batches by every replica, some seconds late.
+-- Daily counts of a key: the number of exchanges ('exchanged'), and of rejections by reason. Written in batches by every
+-- replica, a few seconds late.
 CREATE TABLE key_usage (
   key_id  text NOT NULL REFERENCES api_keys ON DELETE CASCADE,
   day     date NOT NULL,   -- UTC
@@ -9,7 +9,7 @@ CREATE TABLE key_usage (
 );
 CREATE INDEX key_usage_day ON key_usage (day);
 
--- The application cannot delete counts; it may ask for those older than a hundred days to go.
+-- The application cannot delete counts, except by this function: those older than a hundred days.
 CREATE FUNCTION prune_key_usage(older_than interval) RETURNS bigint
   LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   WITH gone AS (

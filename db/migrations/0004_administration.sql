@@ -1,6 +1,6 @@
--- Who else than root may administer, and what makes it safe for their tools to try again.
+-- Admin tokens, and idempotency keys that make retries safe.
 
--- Shaped as API keys, and stored as they are: only HMAC-SHA-256(pepper, whole token); the row is found by it.
+-- Formatted and stored like API keys: only HMAC-SHA-256(pepper, whole token); rows are looked up by it.
 CREATE TABLE admin_tokens (
   id             text PRIMARY KEY CHECK (id ~ '^adm_[0-9A-Za-z]{16}$'),
   seq            bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -21,8 +21,8 @@ CREATE INDEX admin_tokens_tenant ON admin_tokens (tenant_id, seq DESC) WHERE ten
 CREATE INDEX admin_tokens_created_by ON admin_tokens (created_by);
 CREATE INDEX admin_tokens_pepper ON admin_tokens (pepper_id);
 
--- What was done for POSTs that named an Idempotency-Key, each written in the transaction of its change; the answer
--- follows once it was made, without its secret.
+-- Results of POSTs with an Idempotency-Key, each written in the transaction of its change; the response is added
+-- afterwards, without its secret.
 CREATE TABLE idempotency_keys (
   actor       text NOT NULL,
   method      text NOT NULL,
@@ -37,5 +37,5 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
--- The longest that a key of the tenant may live; null: as long as the policy allows.
+-- Maximum lifetime of the tenant's keys; null: the policy's.
 ALTER TABLE tenants ADD COLUMN max_key_lifetime_seconds integer CHECK (max_key_lifetime_seconds > 0);

@@ -1,21 +1,21 @@
--- The audit trail becomes a chain: each row's hash covers the row and the hash of the row before. What is hashed is the
--- row as JSON in the form of RFC 8785, without its own hash (src/audit/audit-chain.ts; docs/guides/audit.md).
--- id becomes the place in the chain: 1, 2, 3 and so on, without gaps, given out under the lock of change_counter.
+-- Turns the audit trail into a hash chain: each row's hash covers the row and the hash of the row before. The hash is of
+-- the row as RFC 8785 JSON, without its own hash (src/audit/audit-chain.ts; docs/guides/audit.md).
+-- id becomes the position in the chain: 1, 2, 3 and so on, without gaps, assigned under the lock of change_counter.
 ALTER TABLE audit_events
   ALTER COLUMN id DROP IDENTITY,
   ADD COLUMN outcome text NOT NULL DEFAULT 'done' CHECK (outcome IN ('done', 'refused')),
   ADD COLUMN previous_hash bytea,
   ADD COLUMN hash bytea;
 
--- The head of the chain lies beside the feed's counter, so that one row lock orders both. The cut: what was before it
--- was let go by retention. Without any row both are 0 and thirty-two zero bytes.
+-- The head of the chain is stored with the feed's counter, so that one row lock orders both. The cut is the last row that
+-- retention deleted. Without any row both are 0 and thirty-two zero bytes.
 ALTER TABLE change_counter
   ADD COLUMN audit_id       bigint NOT NULL DEFAULT 0,
   ADD COLUMN audit_hash     bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(audit_hash) = 32),
   ADD COLUMN audit_cut_id   bigint NOT NULL DEFAULT 0,
   ADD COLUMN audit_cut_hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(audit_cut_hash) = 32);
 
--- Rows from before are chained as they are found, in their order.
+-- Existing rows are chained in their order.
 CREATE FUNCTION canonical_json(value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   RETURN CASE jsonb_typeof(value)
@@ -63,14 +63,14 @@ CREATE INDEX audit_events_actor ON audit_events (actor, id DESC);
 CREATE INDEX audit_events_action ON audit_events (action, id DESC);
 CREATE INDEX audit_events_at ON audit_events (at);
 
--- Signed statements of what the head was (src/audit/audit-checkpoint.ts), one an hour while there is something new.
+-- Signed statements of the head (src/audit/audit-checkpoint.ts), one per hour while there are new rows.
 CREATE TABLE audit_checkpoints (
   id  bigint PRIMARY KEY,   -- of the row that was the head
   jws text NOT NULL,
   at  timestamptz NOT NULL DEFAULT now()
 );
 
--- Append-only for everybody, the owner too. Retention says to the trigger how far it may go.
+-- Append-only for every role, including the owner. Retention passes its limit to the trigger.
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'DELETE' AND OLD.id <= coalesce(nullif(current_setting('mintmark.audit_cut', true), ''), '0')::bigint THEN
@@ -87,15 +87,15 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON audit_checkpoints
   FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON audit_checkpoints EXECUTE FUNCTION refuse_audit_change();
 
--- For the owner only: lets at most so many of the oldest rows go, none younger than ninety days and never the newest,
--- and notes where the chain begins now. Returns how many went and the new beginning. "mintmark audit prune" runs it and leaves an audit row.
+-- For the owner only: deletes at most so many of the oldest rows, none younger than ninety days and never the newest, and
+-- records the new cut. Returns the number of deleted rows and the cut. "mintmark audit prune" runs it and adds an audit row.
 CREATE FUNCTION prune_audit_events(older_than interval, most integer)
   RETURNS TABLE (pruned bigint, cut_id bigint, cut_hash bytea) LANGUAGE plpgsql AS $$
 DECLARE
   cut record;
 BEGIN
   PERFORM FROM change_counter FOR UPDATE;
-  -- The chain goes by id, so rows go by id: up to the first that is too young.
+  -- The chain is ordered by id, so rows are deleted by id: up to the first that is too young.
   SELECT event.id, event.hash INTO cut FROM (SELECT id, hash, at FROM audit_events ORDER BY id LIMIT most) AS event
     WHERE event.id < coalesce((SELECT min(id) FROM audit_events
       WHERE at >= now() - greatest(older_than, interval '90 days')), (SELECT audit_id FROM change_counter))

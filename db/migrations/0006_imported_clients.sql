@@ -1,6 +1,6 @@
--- A secret may be one that another system gave out and of which only a hash came with it. It has no digest of ours: it
--- is found by the client_id of that system, which is a namespace of its own, and compared with the hash.
--- Not valid yet: no row has to be looked at while nobody may write. 0008 does so.
+-- A secret may be imported from another system as a hash. It has no digest: it is looked up by the client_id of that
+-- system, which is a separate namespace, and compared with the hash.
+-- NOT VALID, so that no row is read while the table is locked. 0008 validates it.
 ALTER TABLE api_key_secrets
   ALTER COLUMN digest DROP NOT NULL,
   ALTER COLUMN pepper_id DROP NOT NULL,
@@ -11,5 +11,5 @@ ALTER TABLE api_key_secrets
   ADD CONSTRAINT api_key_secrets_scheme_check CHECK (scheme IN ('bcrypt', 'sha256')) NOT VALID,
   ADD CONSTRAINT api_key_secrets_one_kind CHECK (num_nonnulls(digest, pepper_id) = 2 AND num_nonnulls(client_id, scheme, hash) = 0
     OR num_nonnulls(digest, pepper_id) = 0 AND num_nonnulls(client_id, scheme, hash) = 3) NOT VALID;
--- Of few rows, so that it is made in a moment.
+-- Has few rows, so it is created quickly.
 CREATE UNIQUE INDEX api_key_secrets_client_id ON api_key_secrets (client_id) WHERE client_id IS NOT NULL;

@@ -1,4 +1,4 @@
--- Reads all secrets, while others write them: no more than this may be in its transaction.
+-- Reads all secrets while other transactions write: nothing else may be in this transaction.
 ALTER TABLE api_key_secrets
   VALIDATE CONSTRAINT api_key_secrets_client_id_check,
   VALIDATE CONSTRAINT api_key_secrets_scheme_check,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes every secret of the compose installation once, into the volume that is mounted at /secrets. Nothing is printed.
+# Generates every secret of the compose installation once, in the volume mounted at /secrets. Prints nothing.
 set -eu
 cd /secrets
 umask 077
@@ -14,7 +14,7 @@ make encryption-keys "e1:$(random)"
 make migrate-database-url "postgres://postgres:$(cat owner-password)@postgres:5432/mintmark"
 make database-url "postgres://mintmark:$(cat app-password)@postgres:5432/mintmark"
 
-# Mintmark runs as 1000 and migrates as 1001, so that the service cannot read the owner's password; Postgres begins as
+# Mintmark runs as 1000 and migrates as 1001, so that the service cannot read the owner's password; Postgres starts as
 # root and reads its passwords then.
 chown 1000:1000 root-token peppers encryption-keys database-url
 chown 1001:1001 migrate-database-url

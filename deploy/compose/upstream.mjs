@@ -1,4 +1,4 @@
-// Stands where vLLM would: answers every OpenAI route with the identity headers that Envoy set from the token.
+// Replaces vLLM in this example: answers every OpenAI route with the identity headers that Envoy set from the token.
 import { createServer } from 'node:http'
 
 const IDENTITY =

@@ -5,7 +5,10 @@ import { haproxyFiles } from './haproxy/haproxy.ts'
 import { istioFiles } from './istio/istio.ts'
 import { nginxFiles } from './nginx/nginx.ts'
 
-/** Every file below deploy/ that is made from templates: path → content. test/gateway-configs/deploy-files.test.ts compares. */
+/**
+ * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
+ * compares.
+ */
 export function deployFiles(): Record<string, string> {
   return {
     ...envoyFiles(),

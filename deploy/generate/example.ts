@@ -1,3 +1,3 @@
-/** What the examples in deploy/ are set to. Operators put their own in place. */
+/** The values of the examples in deploy/. Operators replace them. */
 export const ISSUER = 'https://tokens.example.com'
 export const AUDIENCE = 'vllm'

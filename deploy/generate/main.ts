@@ -1,4 +1,4 @@
-// Writes the files in deploy/ that are made from the templates in this folder: npm run generate
+// Generates the files in deploy/ from the templates in this folder: npm run generate
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { deployFiles } from './deploy-files.ts'

@@ -1,17 +1,19 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * All that a template can say. `{{name}}` is a value. A line that names a list is written once for each entry of the
- * list, `{{list.field}}` for one field of the entry; an empty list leaves no line. `{{> file}}` is another template, its
- * path as seen from this one, filled with the same values. A text of several lines keeps the column where it begins.
- * Everything must fit: a name without a value is an error, and so is a value that no line names.
+ * The template language. `{{name}}` is a value. A line that names a list is written once for each entry of the list,
+ * with `{{list.field}}` for one field of the entry; an empty list leaves no line. `{{> file}}` includes another
+ * template, with its path relative to this one and the same values. A text of several lines keeps the column where it
+ * begins. A name without a value is an error, and so is a value that is not used.
  */
 const PLACEHOLDER = /\{\{(> )?([\w./-]+)\}\}/g
 
 type Text = string | number | boolean
 export type Values = Readonly<Record<string, Text | readonly (Text | object)[]>>
 
-/** The template at `path`, as seen from this folder, with its values. Throws with file and line where they do not fit. */
+/**
+ * The template at `path`, relative to this folder, with its values. Throws with file and line where they do not match.
+ */
 export function render(path: string, values: Values): string {
   const used = new Set<string>()
   const text = fill(new URL(path, import.meta.url), values, used)
@@ -68,7 +70,7 @@ function textOf(value: unknown, path: string): string {
   return withoutLastBreak(String(found))
 }
 
-/** `text` between `before` and `after` on their line, its further lines in the column of the first. */
+/** `text` between `before` and `after` on their line; further lines start in the column of the first. */
 function aligned(text: string, before: string, after: string): string {
   if (!text.includes('\n')) return text
   if (!/^\s*(- )?$/.test(before) || after !== '')

@@ -1,7 +1,7 @@
--- Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/haproxy.md explains it.
--- Finds `model` in the body and holds it against the token, whose payload haproxy.cfg has verified.
+-- Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/haproxy.md explains it.
+-- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload.
 
--- path = the engine takes the priority from the header here. Elsewhere a body's `priority` is refused.
+-- path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 local ROUTES = {
   ["/v1/chat/completions"] = true,
   ["/v1/completions"] = true,
@@ -22,7 +22,7 @@ local function skip_space(text, i)
   return i, byte(text, i)
 end
 
--- i is at an opening quote. The index of the closing one, or nil.
+-- i is at an opening quote. Returns the index of the closing one, or nil.
 local function string_end(text, i)
   i = find(text, '["\\]', i + 1)
   while i and byte(text, i) == BACKSLASH do
@@ -31,7 +31,7 @@ local function string_end(text, i)
   return i
 end
 
--- i is at an opening bracket. The index of the one that closes it, or nil.
+-- i is at an opening bracket. Returns the index of the matching closing one, or nil.
 local function nested_end(text, i)
   local depth = 0
   while i do
@@ -56,7 +56,7 @@ local function value_end(text, i, c)
   if last and last - i < LONGEST_LITERAL then return last end
 end
 
--- The model, or nil and what is wrong.
+-- Returns the model, or nil and the fault.
 local function read_model(text, priority_from_header)
   local not_json = "The body is not a JSON object in UTF-8."
   local model, found, last
@@ -101,7 +101,7 @@ local function read_model(text, priority_from_header)
   return model
 end
 
--- The names are of letters, digits and -._:/@, so a name in quotes is found only as a whole member of the list.
+-- Names consist of letters, digits and -._:/@, so a quoted name matches only a whole member of the list.
 local function holds(payload, claim, model)
   local list = string.match(payload, '"' .. claim .. '":(%b[])') or ""
   return find(list, '"' .. model .. '"', 1, true) ~= nil

@@ -1,13 +1,13 @@
-// Made from deploy/generate/ by npm run generate: do not edit here. docs/guides/nginx.md explains it.
+// Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/nginx.md explains it.
 // For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
-// One PEM for each published key, called after its kid: fetch-keys.sh brings them.
+// One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
 const LONGEST_TOKEN = 4096
 
-// path = the engine takes the priority from the header here. Elsewhere a body's `priority` is refused.
+// path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 const ROUTES = {
   '/v1/chat/completions': true,
   '/v1/completions': true,
@@ -46,7 +46,7 @@ const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
 
-/** `takesPriority`: whether a top-level `priority` may be there. */
+/** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
   let names = 0
@@ -96,7 +96,7 @@ function valueEnd(body, i) {
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
 }
 
-/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
+/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */
 function isLiteral(c) {
   if (c === undefined) return false
   return (
@@ -260,18 +260,18 @@ function modelOf(r) {
   const read = readModel(r.requestBuffer || Buffer.alloc(0), ROUTES[r.uri])
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
-  // No name of another form is granted to anybody.
+  // No caller is granted a name of another format.
   return { model: /^[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
 }
 
-// The claims of a valid token of Mintmark for this audience, or nothing. Throws for what cannot be read.
+// The claims of a valid token of Mintmark for this audience, otherwise undefined. Throws for unreadable input.
 async function verified(jwt) {
-  // What is decoded below stops at the first strange character, so there must be none.
+  // The decoder below stops at the first invalid character, so reject it first.
   if (jwt.length >= LONGEST_TOKEN || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return undefined
   const parts = jwt.split('.')
   const header = decoded(parts[0])
   const algorithm = ALGORITHMS[header.alg]
-  // The kid is a file's name: 43 characters of base64url, and nothing else.
+  // The kid is used as a file name: 43 characters of base64url, and nothing else.
   if (!algorithm || header.typ !== 'at+jwt' || !/^[A-Za-z0-9_-]{43}$/.test(header.kid)) return undefined
   const pem = require('fs').readFileSync(KEYS + '/' + header.kid + '.pem', 'utf8')
   const spki = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64')

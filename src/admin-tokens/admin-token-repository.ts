@@ -32,13 +32,13 @@ export async function findAdminToken(db: Handle, id: string): Promise<AdminToken
   return row && toAdminToken(row)
 }
 
-/** Row lock until the end of the transaction. */
+/** Locks the row until the end of the transaction. */
 export async function lockAdminToken(trx: Handle, id: string): Promise<AdminToken | undefined> {
   const row = await selectTokens(trx).where('id', '=', id).forUpdate().executeTakeFirst()
   return row && toAdminToken(row)
 }
 
-/** Whose a presented token is, the pepper it was stored under, and the database's time in epoch milliseconds. */
+/** The owner of a presented token, its pepper, and the database time in epoch milliseconds. */
 export async function findByDigest(
   db: Handle,
   digests: readonly KeyDigest[],
@@ -54,7 +54,7 @@ export async function findByDigest(
   return row && { token: toAdminToken(row), pepperId: row.pepper_id, now: row.now.getTime() }
 }
 
-/** Of one tenant, or of all. */
+/** Lists tokens of one tenant, or of all. */
 export async function listAdminTokens(
   db: Handle,
   tenantId: string | null,
@@ -69,7 +69,7 @@ export async function listAdminTokens(
   return toPage(rows, limit, toAdminToken)
 }
 
-/** Of one tenant, whatever their state. */
+/** Counts tokens of one tenant in any state. */
 export async function countAdminTokens(db: Handle, tenantId: string): Promise<number> {
   const { count } = await db
     .selectFrom('admin_tokens')
@@ -79,7 +79,7 @@ export async function countAdminTokens(db: Handle, tenantId: string): Promise<nu
   return Number(count)
 }
 
-/** Whether a token that is active was stored under this pepper. */
+/** Whether an active token is stored under this pepper. */
 export async function hasTokensOnPepper(db: Handle, id: string): Promise<boolean> {
   const row = await db
     .selectFrom('admin_tokens')
@@ -118,7 +118,7 @@ export async function setRevoked(trx: Handle, id: string, reason: string | null)
     .execute()
 }
 
-/** Live tokens that this one issued, and those that they issued, locked. Not the token itself. */
+/** Locks and returns the live tokens that this one issued, directly or indirectly. Excludes the token itself. */
 export async function lockDescendants(trx: Handle, id: string): Promise<AdminToken[]> {
   const rows = await selectTokens(trx)
     .where('id', 'in', descendantsOf(id))
@@ -129,7 +129,7 @@ export async function lockDescendants(trx: Handle, id: string): Promise<AdminTok
   return rows.map(toAdminToken)
 }
 
-/** How many `lockDescendants` would lock. */
+/** Number of tokens that `lockDescendants` would lock. */
 export async function countDescendants(db: Handle, id: string): Promise<number> {
   const { count } = await db
     .selectFrom('admin_tokens')

@@ -3,11 +3,11 @@ import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
 
 /**
- * admin-tokens/ holds the credentials of those who administer: what role each has, whom it is bound to, and whose a
- * presented one is. What a role may do is the admin API's to say (admin/rights-table.ts).
+ * admin-tokens/ holds the credentials of administrators: their roles, the tenant they are bound to, and the lookup of
+ * presented ones. The rights of a role are defined by the admin API (admin/rights-table.ts).
  */
 
-/** `tenant-admin` is bound to one tenant; the others to none. */
+/** `tenant-admin` is bound to one tenant; the others are not bound. */
 export const TOKEN_ROLES = ['owner', 'operator', 'auditor', 'tenant-admin'] as const
 export type TokenRole = (typeof TOKEN_ROLES)[number]
 
@@ -26,11 +26,11 @@ export interface AdminToken {
   expiresAt: Date | null
   revokedAt: Date | null
   revokedReason: string | null
-  /** To the minute. */
+  /** Precise to the minute. */
   lastUsedAt: Date | null
 }
 
-/** The same after a use. */
+/** Independent of the last use. */
 export const adminTokenVersion = ({ lastUsedAt: _use, ...token }: AdminToken): string => versionOf(token)
 
 export type AdminTokenState = 'active' | 'expired' | 'revoked'
@@ -44,17 +44,17 @@ export function adminTokenState(
   return isOver(token.expiresAt?.getTime() ?? null, now) ? 'expired' : 'active'
 }
 
-/** Who issues a token: root and owners are bound to nothing. */
+/** The holder of the credential that issues a token: root and owners are not bound to a tenant. */
 export interface Issuer {
-  /** The tenant of a tenant-admin, else null. */
+  /** The tenant of a tenant-admin, otherwise null. */
   tenantId: string | null
   expiresAt: Date | null
 }
 
 /**
- * Nobody issues a token that may do more than they may, or that outlives the one it was issued with: whoever is bound
- * to a tenant issues tokens of that tenant only.
- * @throws {Forbidden} The answer is the same whether another tenant is there or not.
+ * A token cannot have more rights than its issuer or outlive the token it was issued with. An issuer bound to a tenant
+ * issues tokens of that tenant only.
+ * @throws {Forbidden} The message does not depend on whether another tenant exists.
  */
 export function refuseEscalation(
   issuer: Issuer,

@@ -31,13 +31,13 @@ import {
   setRevoked,
 } from './admin-token-repository.ts'
 
-/** A token that was made now: its secret is not kept, so this is the one time that it is seen. */
+/** A new token: its secret is not stored, so it can be shown only once. */
 export interface IssuedAdminToken {
   token: AdminToken
   secret: string
 }
 
-/** What a new token shall be; `expiresAt` undefined: as late as the policy and the issuer's own end allow. */
+/** Properties of a new token; `expiresAt` undefined: the latest end that the policy and the issuer's own end allow. */
 export type AdminTokenRequest = Pick<AdminToken, 'name' | 'role' | 'tenantId'> & {
   expiresAt: Date | null | undefined
 }
@@ -46,7 +46,7 @@ export type AdminTokenCheck =
   | { ok: true; token: AdminToken }
   | { ok: false; reason: 'malformed' | 'unknown' | 'expired' | 'revoked'; tokenId?: string }
 
-/** Last use is told to the minute, so that reading lists is not a write each time. */
+/** Last use is stored to the minute, so that not every request is a write. */
 const LAST_USE_STEP_MS = 60_000
 
 /** Operations on admin tokens. */
@@ -64,8 +64,8 @@ export class AdminTokens {
   }
 
   /**
-   * Whose a presented token is, asked of Postgres each time: a call to the admin API needs it anyway, and so what one
-   * replica issues or revokes holds on all of them at once. A malformed token costs no query.
+   * The owner of a presented token. Queries Postgres each time: a call to the admin API needs it anyway, so tokens
+   * issued or revoked by one replica apply on all at once. A malformed token costs no query.
    * @throws {Unavailable}
    */
   async authenticate(presented: string): Promise<AdminTokenCheck> {
@@ -87,17 +87,17 @@ export class AdminTokens {
     return this.#database.run(db => getToken(db, id))
   }
 
-  /** The database's time, which states are told by, in epoch milliseconds. */
+  /** Database time, which states are computed at, in epoch milliseconds. */
   now(): Promise<number> {
     return this.#database.run(databaseNow)
   }
 
-  /** Of one tenant, or of all: those bound to none, too. */
+  /** Lists tokens of one tenant, or all including unbound ones. */
   list(tenantId: string | null, page: PageRequest): Promise<Page<AdminToken>> {
     return this.#database.run(db => listAdminTokens(db, tenantId, page))
   }
 
-  /** @throws {Forbidden} when it could do more than its issuer. @throws {Invalid} */
+  /** @throws {Forbidden} when it would have more rights than its issuer. @throws {Invalid} */
   async create(actor: Actor, issuer: Issuer, request: AdminTokenRequest): Promise<IssuedAdminToken> {
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await refuseRevoked(trx, actor)
@@ -131,8 +131,8 @@ export class AdminTokens {
   }
 
   /**
-   * For good, on every replica at once. `cascade` ends those that it issued too, and theirs. Repeatable: the first
-   * reason stays. @throws {NotFound}
+   * Revokes the token irreversibly, on every replica at once. `cascade` also revokes the tokens that it issued,
+   * directly or indirectly. Idempotent: the first reason is kept. @throws {NotFound}
    */
   async revoke(
     actor: Actor,
@@ -149,7 +149,7 @@ export class AdminTokens {
         record({ action: 'admin-token.revoke', ...targetOf(each), changes })
       }
       if (!token.revokedAt) await end(token)
-      // Again until there is none: one of them may have been issuing another while we waited for its lock.
+      // Repeated until there is none: one of them may have issued another while this waited for its lock.
       let descendants = options.cascade ? await lockDescendants(trx, id) : []
       while (descendants.length > 0) {
         for (const each of descendants) await end(each)
@@ -159,7 +159,7 @@ export class AdminTokens {
     })
   }
 
-  /** How many live tokens revoking with `cascade` would end beside the token itself. */
+  /** Number of live tokens that revoking with `cascade` would end in addition to the token itself. */
   countDescendants(id: string): Promise<number> {
     return this.#database.run(db => countDescendants(db, id))
   }
@@ -186,7 +186,7 @@ const targetOf = ({ id, tenantId }: Pick<AdminToken, 'id' | 'tenantId'>) => ({
   ...(tenantId !== null && { tenantId }),
 })
 
-/** A token that was revoked a moment ago, while its request was under way, must leave none behind. @throws {Forbidden} */
+/** A token revoked while its request was running must not issue another. @throws {Forbidden} */
 async function refuseRevoked(trx: Handle, actor: Actor): Promise<void> {
   const own = await lockAdminToken(trx, actor.id)
   if (own?.revokedAt) throw new Forbidden('The admin token of this request has been revoked.')

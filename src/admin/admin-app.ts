@@ -75,8 +75,8 @@ export function adminRoutes(services: Services): AdminRoute[] {
 }
 
 /**
- * admin/ is the REST API for operators, on a listener of its own. Each file of routes is a list of values; this one
- * puts them together. Errors are RFC 9457 problem details.
+ * admin/ is the REST API for operators, on its own listener. Each file of routes is a list of values; this one combines
+ * them. Errors are RFC 9457 problem details.
  */
 export function adminApp(
   options: Services & {
@@ -109,8 +109,8 @@ export function adminApp(
 const LONGEST_BODY_BYTES = 32_768
 
 /**
- * Shows what a request was about, as it is now and as the route that reads it does: what its path names, or what it
- * made. Whoever asks has changed it, so has a right to it.
+ * Reads the current state of the object that a request named in its path or created, through the route that reads it.
+ * The caller has changed it, so may read it.
  */
 function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
   const made: Record<string, string> = {
@@ -128,7 +128,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
   }
 }
 
-/** Paths without parameters first: `/keys/inspect` is not the key "inspect", whatever the method. */
+/** Paths without parameters first: `/keys/inspect` is never the key "inspect", whatever the method. */
 function byPath(routes: readonly AdminRoute[]): [path: string, routes: AdminRoute[]][] {
   const paths = [...Map.groupBy(routes, ({ path }) => path)]
   return paths.sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))

@@ -7,14 +7,14 @@ import type { Secret } from '../system/secret.ts'
 import { Unauthenticated } from './problem.ts'
 import type { Role } from './rights-table.ts'
 
-/** Who is at the admin API. */
+/** An authenticated administrator. */
 export interface Admin {
   /** `root`, or an admin token's id. */
   id: string
   role: Role
-  /** The one tenant of a tenant-admin; null: bound to none. */
+  /** The tenant of a tenant-admin; null: not bound. */
   tenantId: string | null
-  /** When the credential ends; null: never. */
+  /** When the credential expires; null: never. */
   expiresAt: Date | null
 }
 
@@ -23,16 +23,15 @@ const MOST_KNOWN = 10_000
 export const ROOT: Admin = { id: 'root', role: 'root', tenantId: null, expiresAt: null }
 
 /**
- * Says who holds the credential of an `Authorization: Bearer …` header: the root token, which is compared in memory
- * (none set: root is off), or an admin token, which Postgres is asked about each time. Failures are limited by source
- * address; a token that has been right before on this replica is looked up all the same, so that nobody is locked out
- * by a neighbour.
+ * Authenticates an `Authorization: Bearer …` header: the root token, compared in memory (disabled when not set), or an
+ * admin token, looked up in Postgres each time. Failures are limited by source address; a token that was valid before
+ * on this replica is always looked up, so that failures of others at its address do not lock it out.
  */
 export class AdminAuth {
   readonly #rootDigests: readonly Buffer[]
   readonly #tokens: AdminTokens
   readonly #failures: FailureLimit
-  /** Digests of tokens that were right. The least recently presented make room. */
+  /** Digests of valid tokens. Least recently presented ones are evicted. */
   readonly #known = new LRUCache<string, true>({ max: MOST_KNOWN })
 
   constructor(options: { rootTokens: readonly Secret[]; tokens: AdminTokens; failures: FailureLimit }) {
@@ -43,7 +42,7 @@ export class AdminAuth {
 
   /**
    * `source` is the caller's address.
-   * @throws {Unauthenticated} Unknown, expired and revoked look alike.
+   * @throws {Unauthenticated} the same for unknown, expired and revoked tokens.
    * @throws {RequestError} 429 after too many failures. @throws {Unavailable}
    */
   async authenticate(authorization: string | undefined, source: string | undefined): Promise<Admin> {
@@ -84,7 +83,7 @@ export class AdminAuth {
     }
   }
 
-  /** Digests, so that the comparison takes the same time whatever the length; every token is compared. */
+  /** Compares digests, so that the time does not depend on the length; every token is compared. */
   #isRoot(digest: Buffer): boolean {
     return this.#rootDigests.filter(own => timingSafeEqual(own, digest)).length > 0
   }

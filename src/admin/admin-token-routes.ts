@@ -36,7 +36,7 @@ const revocation = z.strictObject({
 
 const LIST = '/admin-tokens'
 
-/** Who may administer beside root. Whoever is bound to a tenant sees and issues tokens of that tenant only. */
+/** Admin tokens. A tenant-admin sees and issues tokens of its tenant only. */
 export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
   const target = {
     what: 'admin token',

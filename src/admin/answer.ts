@@ -1,17 +1,17 @@
-/** What an operation of the admin API answers, before it is put on the wire. */
+/** The response of an operation of the admin API, before serialization. */
 export interface AdminAnswer {
   status: number
   body?: object
-  /** Of the one object that the body is: its ETag. */
+  /** The ETag of the one object that is the body. */
   version?: string
-  /** In place of a body: one line of JSON for each. */
+  /** Sent instead of a body: one line of JSON each. */
   ndjson?: readonly object[]
-  /** Path of what was created. */
+  /** Path of the created object. */
   location?: string
   headers?: Readonly<Record<string, string>>
 }
 
-/** `version` is that of the object, where the body is one. */
+/** `version` is that of the object, when the body is one. */
 export const ok = (body: object, version?: string): AdminAnswer => ({
   status: 200,
   body,

@@ -6,7 +6,7 @@ import { eventOf } from '../http/request-event.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
 import { Unauthenticated } from './problem.ts'
 
-/** Puts into the audit trail who was refused what, and hands the refusal on. */
+/** Records rejected requests in the audit trail, then passes the error on. */
 export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
   return (thrown, req, res, next) => {
     const { requestId, source, fields } = eventOf(res)
@@ -23,7 +23,7 @@ export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
       })
     if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)
     if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
-    // Without the id: alike refusals are one row, whatever ids somebody tries.
+    // Without the id: equal refusals share one row, whatever ids are tried.
     if (thrown instanceof ForeignTenant) note('authorization.refuse', fields.actor, "It is another tenant's.")
     next(thrown)
   }

@@ -40,7 +40,7 @@ const exportQuery = z.strictObject({
   ...filters,
 })
 
-/** The audit trail: a list to look into, an export to verify, and a checkpoint to keep elsewhere. */
+/** The audit trail: a list for reading, an export for verification, and a checkpoint to store elsewhere. */
 export function auditRoutes(trail: AuditTrail): AdminRoute[] {
   return [
     route({
@@ -114,7 +114,7 @@ function exportPlace(
   return { after, upTo }
 }
 
-/** RFC 8288. Relative to the address that was asked. */
+/** RFC 8288. Relative to the requested address. */
 function nextLink(filter: Filter, limit: number, place: { after: number; upTo: number }): string {
   const query = queryOf(filter)
   query.set('limit', String(limit))

@@ -15,7 +15,7 @@ import { REVALIDATED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 import type { Example } from './route-docs.ts'
 
-/** Tiers, base models and adapters: named things that PUT makes or sets. */
+/** Tiers, base models and adapters: named objects that PUT creates or replaces. */
 
 const tierPut = z.strictObject({
   priority: field.wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max),
@@ -24,7 +24,7 @@ const tierPut = z.strictObject({
 const modelPut = z.strictObject({ description: field.description.default('') })
 const adapterPut = z.strictObject({ base_model: field.modelName, description: field.description.default('') })
 
-/** What the three differ in. `conflicts`: why one may not be deleted. */
+/** How the three differ. `conflicts`: why one may not be deleted. */
 interface Kind {
   list: string
   noun: 'Tier' | 'Model' | 'Adapter'
@@ -71,7 +71,7 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
       method: 'put',
       path: '/tiers/:name',
       right: 'catalogue:write',
-      // With If-None-Match: * it makes, and never changes.
+      // With If-None-Match: * it creates, and never replaces.
       ...REVALIDATED,
       body: tierPut,
       handle: async ({ actor, params, body }) => {
@@ -205,7 +205,7 @@ const putting = ({ noun, one, body }: Kind) => ({
 
 const at = (list: string, name: string) => `${list}/${encodeURIComponent(name)}`
 
-/** The name in the path of a PUT becomes the object's own. @throws {Invalid} */
+/** The name in the path of a PUT becomes the object's name. @throws {Invalid} */
 function nameOf(schema: z.ZodType<string>, params: Record<string, string>): string {
   const result = schema.safeParse(params.name)
   if (result.success) return result.data

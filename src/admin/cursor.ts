@@ -1,19 +1,19 @@
 import { Invalid } from '../errors.ts'
 
-/** Which list a cursor goes on with. One of another list, tenant or filter is refused. */
+/** The list that a cursor continues. A cursor of another list, tenant or filter is rejected. */
 export interface List {
   path: string
-  /** Whose entries alone it has; left out: not one tenant's. */
+  /** The tenant of the list; absent: not limited to one. */
   tenant?: string | null | undefined
   filter?: object
 }
 
-/** `place` is where the next page begins. */
+/** `place` is the position where the next page begins. */
 export function writeCursor(list: List, place: string): string {
   return Buffer.from(JSON.stringify([...bindings(list), place])).toString('base64url')
 }
 
-/** The place that `writeCursor` was given. @throws {Invalid} that says what the cursor is of. */
+/** The position passed to `writeCursor`. @throws {Invalid} naming the list that the cursor belongs to. */
 export function readCursor(list: List, cursor: string, form: RegExp): string {
   const given = parsed(cursor)
   const wanted = bindings(list)

@@ -3,13 +3,13 @@ import { AUDIENCE } from '../config/formats.ts'
 import { ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
 import { shownAs } from './route-docs.ts'
 
-/** The forms of fields that several resources share. Messages complete the sentence "<field> …". */
+/** The formats of fields that several resources share. Messages complete the sentence "<field> …". */
 
 export const text = (longest: number) =>
   z
     .string('must be text')
     .max(longest, `must be at most ${longest} characters`)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are rejected here
     .regex(/^[^\u0000-\u001f\u007f]*$/, 'must have no control characters')
 
 export const displayName = text(200)
@@ -20,7 +20,7 @@ const labelName = z
   .string()
   .regex(/^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/, 'must be named with letters, digits and - . _ /, at most 63')
 export const labels = z.record(labelName, text(200), 'must be an object of text')
-/** RFC 7396: null takes a label away. */
+/** RFC 7396: null removes a label. */
 export const labelsPatch = z.record(labelName, text(200).nullable(), 'must be an object of text or null')
 
 export const tenantId = z
@@ -38,7 +38,7 @@ export const modelName = engineName.refine(
 )
 
 const list = <T extends z.ZodType>(entry: T) =>
-  // No entry twice: tenantFaults and keyFaults see to that.
+  // Duplicate entries are rejected by tenantFaults and keyFaults.
   z.array(entry, 'must be a list').max(100, 'must have at most 100 entries').meta({ uniqueItems: true })
 
 export const tierNames = list(tierName)
@@ -62,7 +62,7 @@ export const wholeNumber = (min: number, max: number) => {
 export const wholeNumberOrZero = (min: number, max: number) =>
   z.union([z.literal(0), wholeNumber(min, max)], `must be 0, or a whole number from ${min} to ${max}`)
 
-/** In a query, where everything is text. */
+/** For a query, where all values are text. */
 export const queryFlag = z
   .enum(['true', 'false'], 'must be true or false')
   .default('false')
@@ -81,7 +81,9 @@ export const labelFilter = z
     return { name, ...(value.length > 0 && { value: value.join('=') }) }
   })
 
-/** RFC 3339, as a Date whose year in UTC has four digits too: an offset may lead beyond, and Postgres knows no year 0. */
+/**
+ * RFC 3339, as a Date whose year in UTC has four digits too: an offset may change the year, and Postgres has no year 0.
+ */
 export const instant = z.iso
   .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })
   .transform(value => new Date(value))
@@ -90,7 +92,7 @@ export const instant = z.iso
     'must be in the years 1 to 9999, in UTC',
   )
 
-/** The body of a JSON Merge Patch (RFC 7396): any of the fields, and null for what a new object would have. */
+/** The body of a JSON Merge Patch (RFC 7396): any of the fields; null resets one to its default. */
 export function mergePatch<Shape extends Readonly<Record<string, z.ZodType>>>(fields: Shape) {
   const nullable = Object.fromEntries(
     Object.entries(fields).map(([name, schema]) => [name, schema.nullable()]),
@@ -98,7 +100,7 @@ export function mergePatch<Shape extends Readonly<Record<string, z.ZodType>>>(fi
   return z.strictObject(nullable as { [Field in keyof Shape]: z.ZodNullable<Shape[Field]> }).partial()
 }
 
-/** An absent field must be absent, not undefined: undefined would overwrite. */
+/** Absent fields must be missing, not undefined, which would overwrite. */
 export function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never
 }

@@ -6,9 +6,12 @@ import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
 
-/** A POST with an Idempotency-Key: executed once, answered again when it is repeated. */
+/** Idempotency-Key of a POST: executed once, replayed when repeated. */
 
-/** The key; undefined without one, or for methods that are idempotent anyway. @throws {Invalid} for a malformed key. */
+/**
+ * The key; undefined without one, or for methods that are idempotent by definition. @throws {Invalid} for a malformed
+ * key.
+ */
 export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | undefined {
   const key = req.headers['idempotency-key']
   if (key === undefined || req.method !== 'POST') return undefined
@@ -22,7 +25,7 @@ export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | u
   return { actor: admin.id, method: req.method, path: req.path, key, bodyDigest }
 }
 
-/** Stores the answer for replays, without its secret. If the database is down by now, that is not an error: see `repeated`. */
+/** Stores the response for replays, without its secret. A failure to store it is not an error: see `repeated`. */
 export async function keepAnswer(
   keys: IdempotencyKeys,
   key: IdempotencyKey,
@@ -32,7 +35,7 @@ export async function keepAnswer(
   await keys.answered(key, kept).catch(() => {})
 }
 
-/** The answer to a repeated request: the stored one, or the changed object as it is now. */
+/** The response to a repeated request: the stored one, or the current state of the changed object. */
 export async function repeated(
   { answer, target }: AnsweredOnce,
   issuesSecret: boolean,

@@ -32,7 +32,7 @@ const query = z.strictObject({
   dry_run: field.queryFlag,
 })
 
-/** Clients of another system, with the hashes of their secrets: all of a list, or none. */
+/** Imports clients of another system with the hashes of their secrets: a whole list or none of it. */
 export function importRoutes(clients: ImportedClients): AdminRoute[] {
   return [
     route({

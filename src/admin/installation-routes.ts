@@ -55,7 +55,7 @@ const patch = z
   .strictObject({ policy: z.strictObject(policyFields, 'must be an object').optional() })
   .meta({ id: 'InstallationPatch' })
 
-/** The record that all replicas of an installation share, and the replicas. */
+/** The record that all replicas of an installation share, and the list of replicas. */
 export function installationRoutes(options: {
   database: Database
   signingKeys: SigningKeys
@@ -75,7 +75,7 @@ export function installationRoutes(options: {
     const body = toWire(installation, { peppers, encryptionKeys, replicas: await replicas.list() })
     return ok(body, policyVersion(installation.policy))
   }
-  // The version is the policy's, which is all that can be changed here.
+  // The version is that of the policy, the only part that can be changed here.
   return [
     route({
       operation: 'getInstallation',
@@ -146,7 +146,7 @@ const policyToWire = (policy: Policy) => ({
   longest_staleness_seconds: policy.longestStalenessSeconds,
 })
 
-/** How many keys the policy comes to: (2 + retention / interval) for each algorithm. */
+/** Number of keys that the policy publishes: (2 + retention / interval) per algorithm. */
 function arithmetic(policy: Policy) {
   const algorithms = publishedAlgs(policy).length
   return {

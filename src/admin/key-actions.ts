@@ -15,7 +15,7 @@ const rotation = z.strictObject({
   replace: z.enum(['oldest', 'newest'], 'must be "oldest", "newest" or null').nullable().default(null),
 })
 
-/** What is done to a key beside setting its fields. */
+/** Operations on a key other than setting its fields. */
 export function keyActions(
   keys: ApiKeys,
   {

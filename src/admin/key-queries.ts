@@ -11,7 +11,7 @@ import { pageQuery } from './paging.ts'
 import { type AdminRoute, route, type Target } from './route.ts'
 import { shownAs } from './route-docs.ts'
 
-/** What is asked of keys beside reading them: whose a string is, how much a key was used, and which are wanted in a list. */
+/** Queries about keys: which key a string is, how much a key was used, and list filters. */
 
 export const tenantKeyQuery = pageQuery.extend({
   label: field.labelFilter.optional(),

@@ -33,7 +33,7 @@ const bulkRevocation = z.strictObject({
   dry_run: field.flag.default(false),
 })
 
-/** Ends many keys: all that a filter has, some hundred with each call. */
+/** Revokes all keys that match a filter, a few hundred per call. */
 export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   return [
     route({
@@ -62,7 +62,7 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   ]
 }
 
-/** @throws {ForeignTenant} for the tenant of others, in the words for one that is not there. */
+/** @throws {ForeignTenant} for another tenant, with the message for one that does not exist. */
 function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
   if (admin.tenantId !== null && given.tenant !== undefined && given.tenant !== admin.tenantId)
     throw new ForeignTenant('tenant', given.tenant)

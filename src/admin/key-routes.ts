@@ -34,7 +34,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
   const one = async (key: ApiKey) => (await present([key]))(key)
   const answer = async (key: ApiKey) => ok(await one(key), keyVersion(key))
   const issued = async ({ key, secretId, secret }: IssuedSecret) => {
-    // The one answer that has the secret in it; no-store is on every answer of this listener.
+    // The only response with the secret; every response of this listener has no-store.
     return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret }, keyVersion(key))
   }
   const target = { what: 'key', param: 'id', tenantOf: async (id: string) => (await keys.get(id)).tenantId }
@@ -103,7 +103,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       path: '/keys/:id',
       right: 'keys:read',
       target,
-      // No If-None-Match: the answer has things in it that the version does not cover.
+      // No If-None-Match: the response contains values that the version does not cover.
       ...VERSIONED,
       handle: async ({ params }) => answer(await keys.get(params.id ?? '')),
     }),
@@ -121,8 +121,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       ...VERSIONED,
       body: keyPatch,
       handle: async ({ actor, admin, params, body }) => {
-        const narrowOnly = admin.tenantId !== null
-        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { narrowOnly }))
+        const restrictOnly = admin.tenantId !== null
+        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { restrictOnly }))
       },
     }),
     ...keyQueries(keys, target, one),

@@ -3,7 +3,7 @@ import { type Precondition, requireVersion } from '../database/version.ts'
 import { Invalid } from '../errors.ts'
 import type { AdminAnswer } from './answer.ts'
 
-/** Versions of objects on the wire: the ETag of an answer, and the headers of a request that name some. */
+/** Versions of objects on the wire: the ETag of a response, and request headers with versions. */
 
 export type PreconditionHeader = 'If-Match' | 'If-None-Match'
 
@@ -12,16 +12,16 @@ const HEADERS = [
   ['If-None-Match', 'ifNoneMatch'],
 ] as const
 
-/** For a route whose answer is one object, or that changes one. */
+/** For a route that returns or changes one object. */
 export const VERSIONED = { tellsVersion: true, preconditions: ['If-Match'] } as const
-/** Where the version covers all that is answered, so that a client need not be told it again. */
+/** For an object whose version covers the whole response, so that a client may be answered 304. */
 export const REVALIDATED = { tellsVersion: true, preconditions: ['If-Match', 'If-None-Match'] } as const
 
 export const etagOf = (version: string): string => `"${version}"`
 
 /**
- * What a request demands of its object. A header that the operation does not take is refused, because whoever sends it
- * believes to be safe; where nothing is changed it is passed over. @throws {Invalid}
+ * The preconditions of a request. A header that the operation does not support is rejected, because the client relies
+ * on it; for reads it is ignored. @throws {Invalid}
  */
 export function preconditionOf(
   route: { method: string; preconditions?: readonly PreconditionHeader[] },
@@ -37,7 +37,7 @@ export function preconditionOf(
   return Object.keys(found).length > 0 ? found : undefined
 }
 
-/** The answer to a GET under a precondition (RFC 9110 §13.2.2). @throws {PreconditionFailed} */
+/** The response to a GET with preconditions (RFC 9110 §13.2.2). @throws {PreconditionFailed} */
 export function selected(answer: AdminAnswer, { ifMatch, ifNoneMatch }: Precondition): AdminAnswer {
   const { version } = answer
   if (version === undefined) return answer
@@ -46,7 +46,7 @@ export function selected(answer: AdminAnswer, { ifMatch, ifNoneMatch }: Precondi
   return known ? { status: 304, version } : answer
 }
 
-/** One entry of a list of entity tags, and what ends it: RFC 9110 §8.8.3, §5.6.1. */
+/** One entry of a list of entity tags, and its separator: RFC 9110 §8.8.3, §5.6.1. */
 const ENTRY = /[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)/y
 
 /** @throws {Invalid} */
@@ -60,7 +60,7 @@ function versionsIn(header: PreconditionHeader, value: string): '*' | string[] {
     if (entry === undefined) throw refused(header, 'must be * or a list of ETags in double quotes')
     if (tag === undefined) continue
     named = true
-    // §8.8.3.2: a weak tag matches nothing where the comparison is strong.
+    // §8.8.3.2: a weak tag never matches in a strong comparison.
     if (weak === undefined || header === 'If-None-Match') versions.push(tag)
   }
   if (!named) throw refused(header, 'must be * or a list of ETags in double quotes')

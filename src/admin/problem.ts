@@ -15,7 +15,7 @@ import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 import { etagOf } from './preconditions.ts'
 
-/** RFC 9457. `code` is stable, for programs; `errors` names each field that is wrong (RFC 6901 pointers). */
+/** RFC 9457. `code` is stable, for programs; `errors` lists each invalid field (RFC 6901 pointers). */
 interface Problem {
   status: number
   code: string
@@ -24,7 +24,7 @@ interface Problem {
   headers?: Readonly<Record<string, string>>
 }
 
-/** The caller did not show a valid admin credential. `reason` and `tokenId` are for the log only. */
+/** The request has no valid admin credential. `reason` and `tokenId` are for the log only. */
 export class Unauthenticated extends Error {
   override readonly name = 'Unauthenticated'
   readonly reason: string
@@ -36,7 +36,7 @@ export class Unauthenticated extends Error {
   }
 }
 
-/** The one translation of what is thrown into problem details. What it does not know is a fault of ours. */
+/** Translates errors into problem details. Unknown errors become internal errors. */
 function toProblem(thrown: unknown): Problem {
   const error = toRequestError(thrown)
   if (error instanceof Unauthenticated) {
@@ -96,7 +96,7 @@ export const problemHandler: ErrorRequestHandler = (thrown, _req, res, next) => 
   if (status >= 500) event.error = thrown
   res.status(status).set({ ...headers, 'Content-Type': 'application/problem+json' })
   const body = { type: `urn:mintmark:problem:${code}`, title: STATUS_CODES[status], status, detail, code }
-  // Input is told back to whoever sent it, but never a key that was put where an id belongs.
+  // Echoes input to the sender, but never a key that was sent in place of an id.
   res.send(
     withoutCredentials(JSON.stringify({ ...body, request_id: event.requestId, ...(errors && { errors }) })),
   )

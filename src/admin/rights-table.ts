@@ -1,6 +1,6 @@
 import { TOKEN_ROLES, type TokenRole } from '../admin-tokens/admin-token.ts'
 
-/** Rights over what belongs to one tenant: a role that is bound to a tenant may hold them. */
+/** Rights on objects of one tenant: a role that is bound to a tenant may have them. */
 const TENANT_RIGHTS = [
   'tenants:read',
   'keys:read',
@@ -11,7 +11,7 @@ const TENANT_RIGHTS = [
 ] as const
 export type TenantRight = (typeof TENANT_RIGHTS)[number]
 
-/** Rights over what all tenants share, or over tenants themselves: only roles that are bound to none hold them. */
+/** Rights on shared objects and on tenants themselves: only unbound roles have them. */
 const INSTALLATION_RIGHTS = [
   'tenants:write',
   'catalogue:read',
@@ -28,17 +28,17 @@ const INSTALLATION_RIGHTS = [
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 
-/** Every right that a route may ask for. A route without one does not compile. */
+/** Every right that a route may require. A route without one does not compile. */
 export type Right = TenantRight | InstallationRight
 
-/** `root` is whoever holds MINTMARK_ROOT_TOKEN; the others are roles of admin tokens. */
+/** `root` is the holder of MINTMARK_ROOT_TOKEN; the others are roles of admin tokens. */
 export type Role = 'root' | TokenRole
 
 const ALL: readonly Right[] = [...TENANT_RIGHTS, ...INSTALLATION_RIGHTS]
 
 /**
- * Which role has which rights: the one place that says so. The tenant-admin's hold for its own tenant only
- * (route.ts), and its keys:write narrows only (api-keys/narrowing.ts).
+ * The rights of each role, defined only here. A tenant-admin's rights apply to its own tenant (route.ts), and its
+ * keys:write can only restrict (api-keys/restriction.ts).
  */
 const RIGHTS: Record<Role, readonly Right[]> = {
   root: ALL,
@@ -52,5 +52,5 @@ const RIGHTS: Record<Role, readonly Right[]> = {
 
 export const mayDo = (role: Role, right: Right): boolean => RIGHTS[role].includes(right)
 
-/** Roles of admin tokens that hold it. */
+/** Roles of admin tokens that have the right. */
 export const rolesWith = (right: Right): TokenRole[] => TOKEN_ROLES.filter(role => mayDo(role, right))

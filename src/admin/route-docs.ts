@@ -1,6 +1,6 @@
 import { type ZodType, z } from 'zod'
 
-/** NDJSON: each line is one of these. */
+/** NDJSON: the schema of each line. */
 export interface Lines {
   line: ZodType
 }
@@ -13,21 +13,21 @@ export interface Example {
 
 /** What the OpenAPI document says about an operation in addition to its schemas. */
 export interface RouteDocs {
-  /** The name by which clients that are made from the document call it. */
+  /** The operation's name in generated clients. */
   operation: string
   /** A few words. */
   summary: string
-  /** What else one should know. Markdown. */
+  /** Further information. Markdown. */
   details?: string
-  /** The body of each answer that went well, by status; null: there is none. */
+  /** The body of each successful response, by status; null: no body. */
   answers: Readonly<Partial<Record<200 | 201 | 204, ZodType | Lines | null>>>
-  /** Every `code` of a 409, beside those that any change may be met with. */
+  /** Every `code` of a 409 in addition to those of any change. */
   conflicts?: readonly string[]
-  /** It names something outside its path that may not be there: 404. */
+  /** The request names an object outside its path that may not exist: 404. */
   notFound?: true
-  /** Wanted where there is a body. */
+  /** Required where there is a body. */
   example?: Example
 }
 
-/** The schema to show instead of the one that is checked: a number in a query arrives as text. */
+/** The schema to show instead of the validating one: a number in a query is sent as text. */
 export const shownAs = z.registry<{ schema: Readonly<Record<string, unknown>> }>()

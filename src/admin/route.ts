@@ -25,48 +25,51 @@ interface AdminRequest<Query, Body> {
   body: Body
 }
 
-/** An object of one tenant that a path names. Whoever is bound to another tenant is told that it is not there. */
+/** An object of one tenant named by a path. Answered 404 to administrators of other tenants. */
 export interface Target {
-  /** What it is called when it is not there. */
+  /** Its name in a 404. */
   what: string
-  /** The parameter that names it. */
+  /** The path parameter with its id. */
   param: string
-  /** Its tenant; null: of none. @throws {NotFound} */
+  /** Its tenant; null: none. @throws {NotFound} */
   tenantOf: (id: string) => Promise<string | null>
 }
 
 /**
- * What a route is about, and the right that it needs. With a tenant's right a route names the object whose tenant
- * decides, or says that its handler looks at `admin.tenantId` itself; without either it does not compile.
+ * The right that a route requires, and the object it applies to. With a tenant right, a route names the object whose
+ * tenant decides, or declares that its handler checks `admin.tenantId`; without either it does not compile.
  */
 type Scope =
   | {
-      right: InstallationRight /** Throws NotFound when what the path names is not there. */
+      right: InstallationRight /** Throws NotFound when the object named by the path does not exist. */
       exists?: (params: Params) => Promise<unknown>
     }
   | { right: TenantRight; target: Target | 'scoped by the handler' }
 
-/** One operation of the admin API, as a value: its place, the right that it needs, what it takes, what it does. */
+/** One operation of the admin API, as a value: method, path, required right, input, handler. */
 export type AdminRoute<Query = unknown, Body = unknown> = Scope &
   RouteDocs & {
     method: 'get' | 'post' | 'put' | 'patch' | 'delete'
     path: string
     query?: ZodType<Query>
     body?: ZodType<Body>
-    /** Its answer is one object, and the ETag is that object's version. */
+    /** The response is one object, with its version as the ETag. */
     tellsVersion?: true
-    /** Headers that hold the request to a version of the object that its path names. Others of them are refused. */
+    /** Precondition headers on the version of the object in the path. Others are rejected. */
     preconditions?: readonly PreconditionHeader[]
-    /** Its answer has a secret in it, the one time that it is seen. */
+    /** The response contains a secret, which is shown only once. */
     issuesSecret?: true
     handle: (request: AdminRequest<Query, Body>) => Promise<AdminAnswer>
   }
 
-/** Keeps the types of query and body together with the handler that gets them. */
+/** Keeps the types of query and body together with the handler that receives them. */
 export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRoute =>
   definition as unknown as AdminRoute
 
-/** What mounting needs beside the route: `reread` shows what a request was about, as it is now; undefined: nothing that can be shown. */
+/**
+ * Dependencies of mounting: `reread` returns the current state of the object of a request; undefined: it cannot be
+ * shown.
+ */
 export interface Mounting {
   idempotency: IdempotencyKeys
   reread: (
@@ -77,8 +80,8 @@ export interface Mounting {
 }
 
 /**
- * The order of checks is the same everywhere: authentication (admin-app.ts), right, existence, query and body. A
- * request that was done before is answered after the right was checked, whatever has become of its object.
+ * Checks run in the same order everywhere: authentication (admin-app.ts), right, existence, query and body. A replay is
+ * answered after the check of the right, whatever the state of its object.
  */
 export function mountRoute(router: Router, definition: AdminRoute, mounting: Mounting): void {
   router[definition.method](definition.path, async (req, res) => {
@@ -87,17 +90,17 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
-    if (!key) return tell(req, res, await perform(definition, req, res))
+    if (!key) return send(req, res, await perform(definition, req, res))
     if (done) {
-      // Not judged again, but whoever sends one that cannot be read is told so.
+      // Preconditions of a replay are not evaluated again, but malformed ones are still rejected.
       preconditionOf(definition, req)
       res.set('Idempotency-Replayed', 'true')
       const now = () => mounting.reread(definition, req.params as Params, done.target)
-      return tell(req, res, await repeated(done, definition.issuesSecret ?? false, now))
+      return send(req, res, await repeated(done, definition.issuesSecret ?? false, now))
     }
     const answer = await perform(definition, req, res, mounting.idempotency.once(key))
     await keepAnswer(mounting.idempotency, key, answer)
-    tell(req, res, answer)
+    send(req, res, answer)
   })
 }
 
@@ -110,7 +113,7 @@ async function perform(
   const admin: Admin = res.locals.admin
   const event = eventOf(res)
   const params = req.params as Params
-  // Postgres takes no NUL, so a name with one can be neither looked up nor given.
+  // Postgres cannot store NUL, so no object has such a name.
   if (Object.values(params).some(value => value.includes('\0')))
     throw new RequestError(400, 'The path has a NUL.')
   if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
@@ -129,7 +132,7 @@ async function perform(
   return precondition && definition.method === 'get' ? selected(answer, precondition) : answer
 }
 
-function tell(req: Request, res: Response, answer: AdminAnswer): void {
+function send(req: Request, res: Response, answer: AdminAnswer): void {
   const { status, location, version, headers, body, ndjson } = answer
   if (version !== undefined) res.set('ETag', etagOf(version))
   if (location !== undefined) res.location(`${req.baseUrl}${location}`)
@@ -141,8 +144,8 @@ function tell(req: Request, res: Response, answer: AdminAnswer): void {
 }
 
 /**
- * Existence, told before the body is looked at. False when the route does not ask for it.
- * @throws {NotFound} of what is not there. @throws {ForeignTenant} in the same words.
+ * Checks existence before the body is read. False when the route does not require it.
+ * @throws {NotFound} for a missing object. @throws {ForeignTenant} with the same message.
  */
 async function findTarget(route: AdminRoute, admin: Admin, params: Params): Promise<boolean> {
   if ('exists' in route) return (await route.exists?.(params)) !== undefined
@@ -155,8 +158,8 @@ async function findTarget(route: AdminRoute, admin: Admin, params: Params): Prom
 }
 
 /**
- * Ids in the path name the target in the log once it is known to be there. Until then they are text that a client
- * chose, and may be a secret that was put in the wrong place.
+ * Ids in the path are logged once their object is known to exist. Before that they are client-chosen text, and may be a
+ * secret in the wrong place.
  */
 const namedTarget = ({ secret, ...known }: Params) =>
   secret !== undefined && /^sec_[0-9A-Za-z]{16}$/.test(secret) ? { ...known, secret } : known
@@ -177,7 +180,7 @@ function readQuery(definition: AdminRoute, req: Request): unknown {
 function readBody(definition: AdminRoute, req: Request): unknown {
   const empty = !Buffer.isBuffer(req.body) || req.body.length === 0
   if (!definition.body) {
-    // An action takes nothing; `{}` is allowed, because many clients always send a body.
+    // An action takes no body; `{}` is allowed, because many clients always send one.
     if (empty || req.body.toString('utf8').trim() === '{}') return undefined
     throw new Invalid([{ pointer: '', message: 'must have no body' }])
   }

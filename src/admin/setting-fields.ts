@@ -11,16 +11,16 @@ import {
 import * as answered from './bodies/wire.ts'
 import * as field from './fields.ts'
 
-/** The fields of requests and answers that are settings of a tenant or a key (tenants/setting.ts). */
+/** The request and response fields of settings of a tenant or a key (tenants/setting.ts). */
 
 type Fields<T extends Settings> = {
   [Name in keyof T & string as SnakeCase<Name>]: z.ZodType<Value<T[Name]>>
 }
 
-/** As they may be sent, in full. */
+/** The schemas for requests, with all fields. */
 export const sentFields = <T extends Settings>(settings: T): Fields<T> => fields(settings, sent)
 
-/** As they are in answers. */
+/** The schemas for responses. */
 export const answeredFields = <T extends Settings>(settings: T): Fields<T> => fields(settings, shown)
 
 function fields<T extends Settings>(settings: T, plain: (form: Form) => z.ZodType): Fields<T> {

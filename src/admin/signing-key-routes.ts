@@ -16,7 +16,7 @@ import { reason } from './fields.ts'
 import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
 
-/** The keys that tokens are signed with: what is published, and what a person may do about it. */
+/** The keys that tokens are signed with: published keys and the operations on them. */
 export function signingKeyRoutes(options: { database: Database; signingKeys: SigningKeys }): AdminRoute[] {
   const { database, signingKeys } = options
   const answer = (key: SigningKey) => ok(toWire(key), signingKeyVersion(key))
@@ -28,7 +28,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       method: 'get',
       path: '/signing-keys',
       right: 'signing-keys:read',
-      // All of them: there are never more than ten.
+      // Without paging: at most ten exist.
       handle: async () => ok({ data: (await signingKeys.list()).map(toWire), next_cursor: null }),
     }),
     route({
@@ -131,7 +131,7 @@ function toWire(key: SigningKey) {
   }
 }
 
-/** The whole truth: who may still sign with the key, and who may still believe it. */
+/** The result in full: who may still sign with the key, and which verifiers may still trust it. */
 function emergencyToWire({ kid, confirmed, unconfirmed }: Emergency, { ring }: SigningKeys, policy: Policy) {
   return {
     kid,

@@ -70,13 +70,15 @@ export async function findApiKey(db: Handle, id: string): Promise<ApiKey | undef
   return row && toApiKey(row)
 }
 
-/** In no order. */
+/** In any order. */
 export async function findApiKeys(db: Handle, ids: readonly string[]): Promise<ApiKey[]> {
   if (ids.length === 0) return []
   return (await selectKeys(db).where('id', 'in', ids).execute()).map(toApiKey)
 }
 
-/** Row lock until the end of the transaction; the database's time at the lock, in epoch milliseconds, comes with it. */
+/**
+ * Locks the row until the end of the transaction; also returns the database time at the lock, in epoch milliseconds.
+ */
 export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey; now: number } | undefined> {
   const locked = await trx
     .selectFrom('api_keys')
@@ -85,12 +87,12 @@ export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey
     .forUpdate()
     .executeTakeFirst()
   if (!locked) return undefined
-  // Read after the lock was granted, so that the secrets are those that whoever held it before left behind.
+  // Read after the lock was granted, so that the secrets are those of the latest commit.
   const key = await findApiKey(trx, id)
   return key && { key, now: await databaseNow(trx) }
 }
 
-/** Whose secret has one of these digests; nothing is noted as a use. */
+/** The key of the secret with one of these digests; not counted as a use. */
 export async function findSecretOwner(
   db: Handle,
   digests: readonly KeyDigest[],
@@ -107,7 +109,7 @@ export async function findSecretOwner(
   return row && { keyId: row.key_id, secretId: row.id }
 }
 
-/** How often what came of a key, by UTC day and outcome, newest first; `days` with today. */
+/** Daily counts of a key by UTC day and outcome, newest first; `days` includes today. */
 export async function listUsage(
   db: Handle,
   id: string,
@@ -121,8 +123,8 @@ export async function listUsage(
 }
 
 /**
- * How many keys a tenant has, and how many of them are neither revoked nor expired; disabled ones are live, because they
- * can be enabled again.
+ * Number of keys of a tenant, and of those that are neither revoked nor expired; disabled keys count as live, because
+ * they can be enabled again.
  */
 export async function countKeys(db: Handle, tenantId: string): Promise<{ keys: number; liveKeys: number }> {
   const { keys, live } = await db
@@ -182,7 +184,7 @@ export async function insertSecret(
   await trx.insertInto('api_key_secrets').values({ id, key_id: keyId, digest, pepper_id: pepperId }).execute()
 }
 
-/** The secret opens nothing from `endsAt` on, unless it ends earlier anyway. */
+/** Sets the end of the secret to `endsAt`, unless it ends earlier. */
 export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promise<void> {
   const ends = sql<Date>`least(ends_at, ${endsAt})`
   await trx.updateTable('api_key_secrets').set({ ends_at: ends }).where('id', '=', id).execute()

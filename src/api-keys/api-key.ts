@@ -4,12 +4,12 @@ import type { Random } from '../system/random.ts'
 import type { ApiKeySettings } from './key-settings.ts'
 
 /**
- * api-keys/ holds the long-lived keys that clients present: their form, their digests, their settings (key-settings.ts),
- * whether they are live (key-state.ts), and the operations on stored ones.
+ * api-keys/ holds the long-lived keys that clients present: their format, digests, settings (key-settings.ts) and state
+ * (key-state.ts), and the operations on stored ones.
  */
 
 export interface ApiKey extends ApiKeySettings {
-  /** `key_` and 16 characters: the OAuth client_id and the token's `sub`, the same before and after a rotation. */
+  /** `key_` and 16 characters: the OAuth client_id and the token's `sub`; rotation does not change it. */
   id: string
   tenantId: string
   disabledAt: Date | null
@@ -21,18 +21,18 @@ export interface ApiKey extends ApiKeySettings {
   secrets: readonly ApiKeySecret[]
 }
 
-/** One of up to two live secrets of a key. The secret itself is not kept. */
+/** One of up to two live secrets of a key. The secret itself is not stored. */
 export interface ApiKeySecret {
   id: string
   createdAt: Date
   endsAt: Date | null
   revokedAt: Date | null
   lastUsedAt: Date | null
-  /** null: a secret of ours; otherwise one that was imported, with the client_id that it goes with. */
+  /** null: a Mintmark secret; otherwise an imported one, with its client_id. */
   imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
 }
 
-/** The same after a use: nobody's change fails because a key was exchanged meanwhile. */
+/** Independent of the last use: no update fails because a key was exchanged in between. */
 export function keyVersion(key: ApiKey): string {
   const secrets = key.secrets.map(({ lastUsedAt: _use, ...secret }) => secret)
   return versionOf({ ...key, secrets })
@@ -48,22 +48,27 @@ const CREDENTIAL = /^(mmk|mma)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
 
 export type CredentialPrefix = 'mmk' | 'mma'
 
-/** What can be said of a presented credential without looking anything up. */
+/** The parts of a presented credential, known without a lookup. */
 export interface CredentialParts {
   prefix: CredentialPrefix
-  /** 16 characters; the record is `key_` and this. */
+  /** 16 characters; the record's id is `key_` and this. */
   id: string
 }
 
 export const randomId = (random: Random): string => base62(random.bytes(12), ID_LENGTH)
 
-/** `mmk_<id>_<secret><crc>`: 256 random bits, and a CRC-32 over all before it that catches typing errors offline. */
+/**
+ * `mmk_<id>_<secret><crc>`: 256 random bits, and a CRC-32 over everything before it, which detects typing errors
+ * offline.
+ */
 export function formatCredential(prefix: CredentialPrefix, id: string, random: Random): string {
   const body = `${prefix}_${id}_${base62(random.bytes(32), SECRET_LENGTH)}`
   return body + checksum(body)
 }
 
-/** `undefined` for anything that we cannot have issued: the form or the checksum is off. Costs no hash and no query. */
+/**
+ * `undefined` for a credential that we cannot have issued: its format or checksum is wrong. Needs no hash and no query.
+ */
 export function parseCredential(presented: string): CredentialParts | undefined {
   const [, prefix, id] = CREDENTIAL.exec(presented) ?? []
   if (!prefix || !id) return undefined

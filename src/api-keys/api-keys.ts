@@ -40,10 +40,10 @@ import {
   patchedSettings,
 } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
-import { refuseWidening } from './narrowing.ts'
+import { refuseWidening } from './restriction.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
-/** A secret that was made now: it is not kept, so this is the one time that it is seen. */
+/** A new secret. It is not stored, so it can be shown only once. */
 export interface IssuedSecret {
   key: ApiKey
   secretId: string
@@ -69,7 +69,7 @@ export class ApiKeys {
     return this.#database.run(db => getKey(db, id))
   }
 
-  /** Of one tenant, or of all. @throws {NotFound} when there is no such tenant. */
+  /** Lists keys of one tenant, or of all. @throws {NotFound} when the tenant does not exist. */
   list(filter: KeyFilter, page: PageRequest): Promise<Page<ApiKey>> {
     return this.#database.run(async db => {
       if (filter.tenantId !== undefined) await getTenant(db, filter.tenantId)
@@ -77,7 +77,7 @@ export class ApiKeys {
     })
   }
 
-  /** Which key a string is, in whatever state, without counting as a use. */
+  /** Identifies the key of a string, in any state, without counting as a use. */
   async inspect(
     presented: string,
   ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
@@ -90,12 +90,12 @@ export class ApiKeys {
     })
   }
 
-  /** Exchanges and refusals of the last `days`, by UTC day; some seconds late. */
+  /** Exchanges and rejections of the last `days`, by UTC day; a few seconds late. */
   usage(id: string, days: number): Promise<{ day: string; outcome: string; count: number }[]> {
     return this.#database.run(db => listUsage(db, id, days))
   }
 
-  /** What each key yields now, by key id, and the database's time that states are told by. */
+  /** The effective rights by key id, and the database time that states are computed at. */
   effective(keys: readonly ApiKey[]): Promise<{ rights: Map<string, EffectiveRights>; now: number }> {
     return this.#database.readSnapshot(async db => {
       const catalogue = {
@@ -112,7 +112,7 @@ export class ApiKeys {
     })
   }
 
-  /** @throws {NotFound} when there is no such tenant. @throws {Invalid} when the key would have more than its tenant. */
+  /** @throws {NotFound} for an unknown tenant. @throws {Invalid} when the key would exceed its tenant's rights. */
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -121,7 +121,7 @@ export class ApiKeys {
       const { policy } = await readInstallation(trx)
       const end = latestEnd(longestLifetime(policy, tenant), now)
       const settings = patchedSettings(defaultKeySettings(end), given)
-      // The default scope, too, is one that the tenant must have.
+      // The tenant must also have the default scope.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
       await insertApiKey(trx, id, tenantId, settings)
@@ -136,14 +136,14 @@ export class ApiKeys {
   }
 
   /**
-   * `narrowOnly`: whoever asks may take rights from the key and give it none.
-   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden} when it would widen.
+   * `restrictOnly`: the caller may restrict the key's rights but not extend them.
+   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden}
    */
   async update(
     actor: Actor,
     id: string,
     patch: KeyPatch,
-    { narrowOnly }: { narrowOnly: boolean } = { narrowOnly: false },
+    { restrictOnly }: { restrictOnly: boolean } = { restrictOnly: false },
   ): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
@@ -153,13 +153,13 @@ export class ApiKeys {
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
       await check(trx, settings, patch, { tenant, policy, now })
-      if (narrowOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
+      if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
       return changes
     })
   }
 
-  /** No exchange until `enable`. Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  /** Rejects exchanges until `enable`. Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   disable(actor: Actor, id: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.disable', async ({ trx }, key) => {
       refuseRevoked(key)
@@ -169,7 +169,7 @@ export class ApiKeys {
     })
   }
 
-  /** Repeatable. @throws {NotFound} @throws {Conflict} on a revoked key. */
+  /** Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   enable(actor: Actor, id: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.enable', async ({ trx }, key) => {
       refuseRevoked(key)
@@ -179,7 +179,7 @@ export class ApiKeys {
     })
   }
 
-  /** For good, with all its secrets. Repeatable: the first reason stays. @throws {NotFound} */
+  /** Revokes the key and all its secrets, irreversibly. Idempotent: the first reason is kept. @throws {NotFound} */
   revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
@@ -188,7 +188,7 @@ export class ApiKeys {
     })
   }
 
-  /** Ends one secret at once. Repeatable. @throws {NotFound} */
+  /** Revokes one secret at once. Idempotent. @throws {NotFound} */
   revokeSecret(actor: Actor, id: string, secretId: string): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.secret-revoke', async ({ trx }, key) => {
       const secret = key.secrets.find(candidate => candidate.id === secretId)
@@ -200,9 +200,8 @@ export class ApiKeys {
   }
 
   /**
-   * Adds a secret and gives the older one `overlapSeconds` more, so that clients can change over without a gap.
-   * @throws {NotFound}
-   * @throws {Conflict} on a revoked or expired key, and with two live secrets unless `replace` says which one ends now.
+   * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage.
+   * @throws {NotFound} @throws {Conflict} on a revoked or expired key, and with two live secrets without `replace`.
    */
   async rotate(
     actor: Actor,

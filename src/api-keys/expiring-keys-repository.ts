@@ -3,15 +3,15 @@ import type { Handle } from '../database/database.ts'
 import { SPAN_BITS } from '../database/spans.ts'
 import { endsWithin } from './key-state-repository.ts'
 
-/** Keys that have not ended, by how soon they will. */
+/** Number of live keys that expire within a time. */
 export interface ExpiringCounts {
   in7Days: number
   in30Days: number
-  /** Of those in 7 days, the ones that were used today or on the 7 days before. */
+  /** Of those that expire in 7 days, the keys used today or in the 7 days before. */
   used: number
 }
 
-/** By spans (database/spans.ts), in each of which an index has the ends. */
+/** By spans (database/spans.ts), each searched by an index on the ends. */
 export async function countExpiring(db: Handle): Promise<ExpiringCounts> {
   const bits = sql.lit(SPAN_BITS)
   const { rows } = await sql<Record<keyof ExpiringCounts, string>>`

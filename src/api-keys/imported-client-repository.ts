@@ -7,7 +7,7 @@ export interface StoredImport extends ImportedHash {
   tenantId: string
 }
 
-/** The imported clients of these client_ids, ended and revoked ones too. */
+/** The imported clients with these client_ids, including ended and revoked ones. */
 export async function findImported(
   db: Handle,
   clientIds: readonly string[],

@@ -1,11 +1,11 @@
 /**
- * A client that another system made: it goes on using the client_id and the secret that it has, of which we were given
- * a hash. It is an API key like any other, with a secret of another kind. docs/guides/import.md
+ * A client imported from another system: it keeps its client_id and its secret, of which Mintmark stores a hash. It is
+ * an API key like any other, with another kind of secret. docs/guides/import.md
  */
 
-/** What is known of imported clients as a whole. */
+/** Summary of the imported clients. */
 export interface Imports {
-  /** The cost that most bcrypt hashes have; null when none is one. */
+  /** The most frequent cost of the bcrypt hashes; null when there are none. */
   commonCost: number | null
 }
 
@@ -14,7 +14,7 @@ export const IMPORTED_CLIENT_ID = /^[!-~]{1,128}$/
 
 const PREFIX = 'client:'
 
-/** What the directory knows an imported client by; no digest looks like it. */
+/** The directory's name for an imported client; no digest looks like it. */
 export const clientName = (clientId: string): string => PREFIX + clientId
 export const isClientName = (name: string): boolean => name.startsWith(PREFIX)
 export const clientIdOf = (name: string): string => name.slice(PREFIX.length)

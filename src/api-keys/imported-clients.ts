@@ -14,18 +14,18 @@ import { type ImportedHash, parseHash } from './imported-hash.ts'
 import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
 import { type ApiKeySettings, defaultKeySettings, type KeyPatch, patchedSettings } from './key-settings.ts'
 
-/** A client as another system had it. */
+/** A client as exported from another system. */
 export interface ClientToImport {
   clientId: string
   tenantId: string
   scheme: ImportedHash['scheme']
-  /** As it was given. */
+  /** As received. */
   hash: string
-  /** What its key may do; what is left out is as for any new key. */
+  /** Settings of its key; defaults are those of any new key. */
   settings: KeyPatch
 }
 
-/** What became of one client, or would: `exists` is one that was imported just so before. */
+/** The result for one client: `exists` means that the same client was imported before. */
 export type ImportedRow =
   | { clientId: string; result: 'created' | 'exists'; keyId: string | null }
   | { clientId: string; result: 'refused'; faults: Fault[] }
@@ -38,7 +38,7 @@ interface PlannedRow {
   faults: Fault[]
 }
 
-/** Brings in clients of another system: all of a list, or none. */
+/** Imports clients of another system: a whole list or none of it. */
 export class ImportedClients {
   readonly #database: Database
   readonly #random: Random
@@ -48,14 +48,15 @@ export class ImportedClients {
     this.#random = options.random
   }
 
-  /** What `import` would do now. */
+  /** The result that `import` would have. */
   async rehearse(clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
     const rows = await this.#database.run(db => plan(db, clients))
     return rows.map(row => report(row, row.existing?.keyId ?? null))
   }
 
   /**
-   * In one transaction. Clients that were imported just so before are left as they are, so that a list can be sent again.
+   * Runs in one transaction. Clients that were imported before with the same values are skipped, so a list can be sent
+   * again.
    * @throws {Invalid} for the whole list, with the faults of each client under its index.
    */
   async import(actor: Actor, clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
@@ -102,7 +103,7 @@ const report = (row: PlannedRow, keyId: string | null): ImportedRow => {
   return { clientId, result: row.existing ? 'exists' : 'created', keyId }
 }
 
-/** What each client would become, and what is wrong with it. */
+/** The key of each client, and its faults. */
 async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<PlannedRow[]> {
   const tenants = await findTenants(db, [...new Set(clients.map(({ tenantId }) => tenantId))])
   const stored = await findImported(

@@ -7,12 +7,12 @@ export interface ImportedHash {
   hash: string
 }
 
-/** More would hold a slot for seconds, and with it whoever waits. */
+/** A higher cost would occupy a slot for seconds and delay all queued requests. */
 const HIGHEST_COST = 14
-/** The salt's last character holds four bits that mean something. */
+/** Only four bits of the salt's last character are used. */
 const BCRYPT = /^\$2([aby])\$(\d\d)\$([./A-Za-z0-9]{21}[.Oeu])([./A-Za-z0-9]{31})$/
 
-/** The hash in the one form that we store, or what is wrong with it, to complete "<field> …". */
+/** The hash in its canonical form, or what is wrong with it, to complete "<field> …". */
 export function parseHash(scheme: ImportedHash['scheme'], given: string): ImportedHash | { fault: string } {
   return scheme === 'bcrypt' ? parseBcrypt(given) : parseSha256(given)
 }
@@ -22,7 +22,7 @@ function parseBcrypt(given: string): ImportedHash | { fault: string } {
   if (cost === undefined) return { fault: 'must be a bcrypt hash: $2a$, $2b$ or $2y$, and 60 characters' }
   if (Number(cost) < 4 || Number(cost) > HIGHEST_COST)
     return { fault: `must have a bcrypt cost from 4 to ${HIGHEST_COST}: give this client a new key instead` }
-  // The three letters name one algorithm, of which our library knows two.
+  // The three letters name one algorithm; our library knows two of them.
   return { scheme: 'bcrypt', hash: given.replace(/^\$2y\$/, '$2b$') }
 }
 
@@ -35,19 +35,19 @@ function parseSha256(given: string): ImportedHash | { fault: string } {
   return { fault: 'must be a SHA-256: 64 hex digits, or base64 of 32 bytes' }
 }
 
-/** null: the hash is not a slow one. */
+/** null: the hash is fast. */
 export function bcryptCost({ scheme, hash }: ImportedHash): number | null {
   return scheme === 'bcrypt' ? Number(hash.slice(4, 6)) : null
 }
 
-/** bcrypt reads no further, so a longer secret would be as good as its beginning. */
+/** bcrypt ignores further bytes, so a longer secret would be no stronger than its beginning. */
 const LONGEST_BCRYPT_BYTES = 72
-/** A salt and a hash that no secret is known for: comparing with it takes as long as a real comparison. */
+/** A salt and hash without a known secret: comparing with it takes as long as a real comparison. */
 const DUMMY_SALT_AND_HASH = `${'a'.repeat(21)}u${'a'.repeat(31)}`
 
 /**
- * Whether the secret has this bcrypt hash, compared on a thread of Node's pool: a tenth of a second of a core at cost 10.
- * Secrets that bcrypt reads only in part (over 72 bytes, or with a NUL) are compared as well and never match.
+ * Whether the secret has this bcrypt hash. Compared on a thread of Node's pool: 100 ms of CPU at cost 10. Secrets that
+ * bcrypt truncates (over 72 bytes, or with a NUL) are compared as well and never match.
  */
 export async function matchesBcrypt(secret: string, hash: string): Promise<boolean> {
   const usable = Buffer.byteLength(secret) <= LONGEST_BCRYPT_BYTES && !secret.includes('\0')

@@ -6,8 +6,8 @@ import { type ApiKey, keyVersion } from './api-key.ts'
 import { findApiKey, lockApiKey } from './api-key-repository.ts'
 
 /**
- * One change to one key under its row lock, audited unless `work` returns undefined for "nothing changed". `now` is the
- * database's time at the lock, in epoch milliseconds. Returns the key as it is then. @throws {NotFound}
+ * Changes one key under its row lock and audits it, unless `work` returns undefined for "nothing changed". `now` is the
+ * database time at the lock, in epoch milliseconds. Returns the key after the change. @throws {NotFound}
  */
 export async function changeKey(
   database: Database,

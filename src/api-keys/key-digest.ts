@@ -8,9 +8,9 @@ export interface KeyDigest {
 }
 
 /**
- * Digests of whole keys under the peppers, which are kept outside the database. A key holds 256 random bits, so it
- * needs no slow hash (NIST SP 800-63B §5.1.2.2 draws the line at 112), and it is found by its digest, so nothing
- * secret is compared byte by byte. docs/decisions/0001-hmac-not-bcrypt-for-generated-keys.md
+ * Digests of whole keys under the peppers, which are stored outside the database. A key has 256 random bits, so it
+ * needs no slow hash (NIST SP 800-63B §5.1.2.2 requires one below 112), and it is found by its digest, so no secret is
+ * compared byte by byte. docs/decisions/0001-hmac-not-bcrypt-for-generated-keys.md
  */
 export class KeyDigests {
   readonly #peppers: readonly NamedKey[]
@@ -21,7 +21,7 @@ export class KeyDigests {
     this.#prepared = peppers.map(({ id, key }) => ({ id, key: createSecretKey(key.reveal()) }))
   }
 
-  /** The pepper that new digests are made under. */
+  /** The pepper of new digests. */
   get storing(): NamedKey {
     const [first] = this.#peppers
     if (!first) throw new Error('there is no pepper')
@@ -34,12 +34,12 @@ export class KeyDigests {
     return digest(first, credential)
   }
 
-  /** Under every pepper: for finding. */
+  /** The digests under every pepper, for lookups. */
   forFinding(credential: string): KeyDigest[] {
     return this.#prepared.map(pepper => digest(pepper, credential))
   }
 
-  /** The same digests as text, in base64: the names by which the directory knows a secret. The first is for storing. */
+  /** The same digests in base64: the names of a secret in the directory. The first is for storing. */
   names(credential: string): string[] {
     return this.#prepared.map(({ key }) => createHmac('sha256', key).update(credential).digest('base64'))
   }

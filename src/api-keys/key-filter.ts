@@ -1,13 +1,13 @@
-/** Which keys are wanted; absent: no matter. All that is there must hold. */
+/** Conditions on keys; absent ones do not apply. All must hold. */
 export interface KeyFilter {
   tenantId?: string
-  /** A label's name, and its value unless any will do. */
+  /** A label's name, and its value; without a value any matches. */
   label?: { name: string; value?: string }
   unrevoked?: true
   createdBefore?: Date
   createdAfter?: Date
-  /** Ends before this; keys without an end never do. */
+  /** Ends before this instant; keys without an end never match. */
   expiresBefore?: Date
-  /** Made before this, and none of its secrets was used since. */
+  /** Created before this instant, and none of its secrets was used since. */
   unusedSince?: Date
 }

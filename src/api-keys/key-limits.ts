@@ -4,15 +4,15 @@ import { labelFaults } from '../tenants/labels.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import type { ApiKeySettings } from './key-settings.ts'
 
-/** How long a credential may live at the most, and who says so. */
+/** The longest allowed lifetime of a credential, and where the limit comes from. */
 export interface LongestLifetime {
   seconds: number
-  /** Whether it may have no end at all. */
+  /** Whether it may have no end. */
   unending: boolean
   whose: 'policy' | 'tenant'
 }
 
-/** The lesser of the policy's and the tenant's. */
+/** The shorter of the policy's and the tenant's. */
 export function longestLifetime(
   policy: Policy,
   tenant: Pick<Tenant, 'maxKeyLifetimeSeconds'> | null,
@@ -24,10 +24,10 @@ export function longestLifetime(
   return { seconds: Math.min(own, policy.maxKeyLifetimeSeconds), unending: false, whose: 'tenant' }
 }
 
-/** A minute's grace, so that "365 days from now" by the caller's clock is not refused by ours. */
+/** Tolerance of a minute, so that "365 days from now" by the caller's clock is accepted. */
 const CLOCK_GRACE_MS = 60_000
 
-/** What a key's settings are held against. `models` is what the tenant's models come to now. */
+/** Limits on a key's settings. `models` is the tenant's current list of models. */
 export interface KeyLimits {
   tenant: Tenant
   models: readonly string[]
@@ -36,8 +36,8 @@ export interface KeyLimits {
 }
 
 /**
- * Where the settings ask for more than the tenant has or the policy allows. Only fields that `given` names are held
- * against the tenant: narrowing a tenant must not make the next rename of a key fail.
+ * Settings that exceed the tenant's rights or the policy. Only fields in `given` are compared with the tenant:
+ * restricting a tenant must not make a later rename of a key fail.
  */
 export function keyFaults(
   settings: ApiKeySettings,
@@ -73,7 +73,7 @@ export function keyFaults(
   return faults
 }
 
-/** The latest end that a credential may have, when it begins `now` (epoch milliseconds). */
+/** The latest allowed end of a credential that begins at `now` (epoch milliseconds). */
 export const latestEnd = ({ seconds }: LongestLifetime, now: number): Date => new Date(now + seconds * 1000)
 
 /** `now` in epoch milliseconds. */

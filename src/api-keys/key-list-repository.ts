@@ -6,7 +6,9 @@ import type { ApiKey } from './api-key.ts'
 import { selectKeys, toApiKey } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 
-/** Newest first. Without a filter, or for one tenant, in the order of an index; else by spans (database/spans.ts). */
+/**
+ * Newest first. Without a filter, or for one tenant, in the order of an index; otherwise by spans (database/spans.ts).
+ */
 export async function listApiKeys(
   db: Handle,
   filter: KeyFilter,
@@ -21,7 +23,7 @@ export async function listApiKeys(
   return toPage(rows, limit, toApiKey)
 }
 
-/** Holds for the newest `limit` keys after a place that match, and for others at most if they match. */
+/** Matches the newest `limit` matching keys after a position, and possibly other matching keys. */
 export function isAmongFirst(filter: KeyFilter, limit: number, after: string | null): RawBuilder<boolean> {
   const { tenantId, ...rest } = filter
   const bySpans = tenantId === undefined && Object.keys(rest).length > 0
@@ -35,7 +37,7 @@ function placesBySpans(filter: KeyFilter, limit: number, after: string | null): 
   return walkSpans({ table: 'api_keys', place: 'seq', highest, order: 'DESC', conditions, limit })
 }
 
-/** Of the form that the index has; hashes of other labels may be the same, so `matches` says the same exactly. */
+/** In the form that the index has; hashes of different labels may collide, so `matches` checks the exact value. */
 function marked(
   { name, value }: NonNullable<KeyFilter['label']>,
   span: RawBuilder<bigint>,
@@ -44,7 +46,7 @@ function marked(
   return sql`key_label_marks(labels, seq >> ${sql.lit(SPAN_BITS)}) @> ARRAY[hashtextextended(${text}, ${span})]`
 }
 
-/** For a query of api_keys. */
+/** For queries of api_keys. */
 function matches(filter: KeyFilter): RawBuilder<boolean> {
   const { tenantId, label, unrevoked, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
   const conditions = [sql`true`]

@@ -6,7 +6,7 @@ import { findApiKeys } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { isAmongFirst } from './key-list-repository.ts'
 
-/** Keys that match and are not revoked, newest first; `lock` holds their rows until the end of the transaction. */
+/** Matching keys that are not revoked, newest first; `lock` locks their rows until the end of the transaction. */
 export async function findUnrevoked(
   db: Handle,
   filter: KeyFilter,
@@ -18,12 +18,12 @@ export async function findUnrevoked(
     .$if(lock, query => query.forUpdate())
     .execute()
   const ids = rows.map(({ id }) => id)
-  // Read after the locks were granted, so that they are as whoever held them before left them.
+  // Read after the locks were granted, so that they have the latest committed state.
   const keys = new Map((await findApiKeys(db, ids)).map(key => [key.id, key]))
   return ids.flatMap(id => keys.get(id) ?? [])
 }
 
-/** How many match and are not revoked; counting ends at `most`. */
+/** Number of matching keys that are not revoked; stops counting at `most`. */
 export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number): Promise<number> {
   const { count } = await db
     .selectFrom(unrevoked(db, filter, most).limit(most).as('matching'))
@@ -32,7 +32,7 @@ export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number
   return Number(count)
 }
 
-/** What the keys named is let go with them, so that keys of the past keep no model, adapter or tier from being deleted. */
+/** Grants of a revoked key are deleted, so that it does not prevent the deletion of a model, adapter or tier. */
 export async function setRevoked(trx: Handle, ids: readonly string[], reason: string | null): Promise<void> {
   if (ids.length === 0) return
   await removeGrants(trx, 'key', ids)
@@ -44,7 +44,7 @@ export async function setRevoked(trx: Handle, ids: readonly string[], reason: st
     .execute()
 }
 
-/** The condition is there twice: while a row lock is waited for, the key may be revoked. */
+/** The condition is repeated in the outer query: the key may be revoked while the row lock is awaited. */
 const unrevoked = (db: Handle, filter: KeyFilter, limit: number) =>
   db
     .selectFrom('api_keys')

@@ -7,20 +7,22 @@ import type { KeyFilter } from './key-filter.ts'
 import { countUnrevoked, findUnrevoked, setRevoked } from './key-revocation-repository.ts'
 
 /**
- * How many keys one call revokes: its transaction holds the lock of the change counter for about as long as it takes to
- * write an audit row for each, and nothing else can be changed meanwhile.
+ * Maximum number of keys per call: its transaction holds the lock of the change counter while it writes an audit row
+ * for each key, which blocks all other changes.
  */
 const MOST_REVOKED_AT_ONCE = 500
-/** Where counting what is left ends, so that it takes no longer the more there are. */
+/** Limit of counting the remaining keys, to bound its time. */
 const MOST_COUNTED = 10_000
 
-/** What was revoked, or would be first, newest first; and how many more, at most MOST_COUNTED. */
+/** The keys revoked, or to be revoked, newest first; and the number of remaining ones, at most MOST_COUNTED. */
 export interface BulkRevocation {
   keys: readonly ApiKey[]
   left: number
 }
 
-/** Revokes many keys: as many at a time as a short transaction takes, so whoever asks goes on until none is left. */
+/**
+ * Revokes many keys, as many per call as fit in a short transaction; the caller repeats the call until none is left.
+ */
 export class KeyRevocations {
   readonly #database: Database
 
@@ -28,7 +30,7 @@ export class KeyRevocations {
     this.#database = options.database
   }
 
-  /** What `revoke` would do now, and how many there are in all. @throws {NotFound} when there is no such tenant. */
+  /** The result that `revoke` would have now, and the total. @throws {NotFound} when the tenant does not exist. */
   rehearse(filter: KeyFilter): Promise<BulkRevocation> {
     return this.#database.readSnapshot(async trx => {
       await requireTenant(trx, filter)
@@ -37,7 +39,9 @@ export class KeyRevocations {
     })
   }
 
-  /** For good, disabled and expired ones too, each with its own audit row. @throws {NotFound} as `rehearse`. */
+  /**
+   * Irreversible; includes disabled and expired keys. Each key has its own audit row. @throws {NotFound} as `rehearse`.
+   */
   revoke(actor: Actor, filter: KeyFilter, reason: string | null): Promise<BulkRevocation> {
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await requireTenant(trx, filter)
@@ -55,13 +59,13 @@ export class KeyRevocations {
           { kind: 'key', id },
         )
       }
-      // Asked for always: where others revoke the same keys meanwhile, few are found although many are left.
+      // Always counted: when others revoke the same keys concurrently, few are found here although many remain.
       return { keys, left: await countUnrevoked(trx, filter, MOST_COUNTED) }
     })
   }
 }
 
-/** What becomes of a key's fields: it names nothing any more. */
+/** The field changes of a revocation: the key's lists are emptied. */
 export function revocationChanges({ tier, models, adapters }: ApiKey, reason: string | null): FieldChanges {
   const kept = { tier: null, models: models && [], adapters: adapters && [] }
   return fieldChanges({ tier, models, adapters, revokedReason: null }, { ...kept, revokedReason: reason })

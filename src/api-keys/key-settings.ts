@@ -1,7 +1,7 @@
 import { nulls, type Patch, patched, type Settings, type Values } from '../tenants/setting.ts'
 import { LABELLING, NAMING } from '../tenants/tenant-settings.ts'
 
-/** What a key may be set to. Rights narrow the tenant's, and null takes the tenant's as it is. */
+/** The settings of a key. Rights restrict the tenant's; null inherits them. */
 export const KEY_SETTINGS = {
   ...NAMING,
   tier: {
@@ -55,10 +55,10 @@ export const KEY_SETTINGS = {
 
 export type ApiKeySettings = Values<typeof KEY_SETTINGS>
 
-/** A change to a key. Of its fields the end alone means something by null: never. */
+/** A change to a key. Null has a meaning for the end only: never. */
 export type KeyPatch = Patch<typeof KEY_SETTINGS>
 
-/** The settings of a key about which nothing was said: all that its tenant has, until `expiresAt`. */
+/** Default settings of a key: it inherits all its tenant's rights, until `expiresAt`. */
 export const defaultKeySettings = (expiresAt: Date | null): ApiKeySettings => ({
   ...nulls(KEY_SETTINGS),
   name: '',

@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely'
 
 /**
- * The rule of key-state.ts in SQL, as of now(), the beginning of the transaction. `table` is the name that the table has
- * in the query.
+ * The rule of key-state.ts in SQL, as of now(), the beginning of the transaction. `table` is the table's name in the
+ * query.
  */
 
 /** A key that is active or disabled, or an admin token that is active. */
@@ -15,7 +15,7 @@ export const isUsableSecret = (table: string): RawBuilder<boolean> =>
 
 const isNotOver = (end: string) => sql`(${sql.ref(end)} IS NULL OR ${sql.ref(end)} > now())`
 
-/** A usable key that is over by then. An interval of `end`, so that an index finds it. */
+/** A usable key that ends within the interval. `end` is a range, so that an index applies. */
 export const endsWithin = (table: string, interval: string): RawBuilder<boolean> => {
   const end = sql.ref(`${table}.expires_at`)
   return sql`(${sql.ref(`${table}.revoked_at`)} IS NULL

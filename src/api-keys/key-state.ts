@@ -1,14 +1,14 @@
 import type { ApiKey, ApiKeySecret } from './api-key.ts'
 
 /**
- * Whether a key is live, said once: what revocation, ends and switches make of a key and of its secrets at a moment.
- * Time is compared at every use; nothing has to happen when it passes. key-state-repository.ts says the same in SQL,
- * and test/api-keys/key-state.test.ts holds the two to one answer.
+ * The state of a key: the effect of revocation, ends and disabling on a key and its secrets at an instant. Time is
+ * compared at every use; no job runs when it passes. key-state-repository.ts has the same rule in SQL, and
+ * test/api-keys/key-state.test.ts compares the two.
  */
 export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'
 export type SecretState = 'live' | 'ending' | 'ended' | 'revoked'
 
-/** What can be revoked for good and may have an end, in epoch milliseconds: a key, a secret, an admin token. */
+/** Something that can be revoked and may have an end, in epoch milliseconds: a key, a secret, an admin token. */
 export interface Term {
   revoked: boolean
   endsAt: number | null
@@ -18,7 +18,7 @@ export interface KeyTerm extends Term {
   disabled: boolean
 }
 
-/** `now` in epoch milliseconds. What ends at an instant is over at that instant; with `restMs`, once less is left. */
+/** `now` in epoch milliseconds. Over from the end instant on; with `restMs`, from that long before it. */
 export const isOver = (endsAt: number | null, now: number, restMs = 0): boolean =>
   endsAt !== null && (endsAt <= now || endsAt - now < restMs)
 
@@ -28,7 +28,7 @@ export function keyState(key: KeyTerm, now: number, restMs = 0): KeyState {
   return key.disabled ? 'disabled' : 'active'
 }
 
-/** A secret ends with its key at the latest. Disabling a key leaves its secrets as they are. */
+/** A secret ends with its key at the latest. Disabling a key does not change its secrets. */
 export function secretState(secret: Term, key: KeyTerm, now: number, restMs = 0): SecretState {
   const ofKey = keyState(key, now, restMs)
   if (secret.revoked || ofKey === 'revoked') return 'revoked'
@@ -36,7 +36,7 @@ export function secretState(secret: Term, key: KeyTerm, now: number, restMs = 0)
   return secret.endsAt === null ? 'live' : 'ending'
 }
 
-/** With less than this left there is no whole second to issue a token for. */
+/** With less time left a token could not be valid for a whole second. */
 const SHORTEST_REST_MS = 1000
 
 export type Obstacle =
@@ -47,7 +47,7 @@ export type Obstacle =
   | 'tenant_suspended'
   | 'key_disabled'
 
-/** What keeps a secret from being exchanged now, the gravest first; undefined: nothing does. */
+/** Why a secret cannot be exchanged now, the most severe reason first; undefined: it can. */
 export function obstacleTo(
   secret: Term,
   key: KeyTerm,
@@ -64,7 +64,7 @@ export function obstacleTo(
   return ofKey === 'disabled' ? 'key_disabled' : undefined
 }
 
-/** The records as the rules above take them. */
+/** The records as input for the rules above. */
 export const keyTerm = (key: Pick<ApiKey, 'revokedAt' | 'expiresAt' | 'disabledAt'>): KeyTerm => ({
   revoked: key.revokedAt !== null,
   endsAt: key.expiresAt?.getTime() ?? null,
@@ -76,7 +76,7 @@ export const secretTerm = (secret: Pick<ApiKeySecret, 'revokedAt' | 'endsAt'>): 
   endsAt: secret.endsAt?.getTime() ?? null,
 })
 
-/** Secrets that still open something: at most two. Oldest first. */
+/** The usable secrets, oldest first: at most two. */
 export function usableSecrets(
   key: Pick<ApiKey, 'secrets' | 'revokedAt' | 'expiresAt' | 'disabledAt'>,
   now: number,

@@ -3,7 +3,7 @@ import type { Handle } from '../database/database.ts'
 import type { UseById } from '../installation/secret-use.ts'
 import { isUsable, isUsableSecret } from './key-state-repository.ts'
 
-/** Secrets that still open something and were stored under another pepper than this one. */
+/** Number of usable secrets stored under another pepper than this one. */
 export async function secretsOnOtherPeppers(db: Handle, current: string): Promise<UseById> {
   const rows = await usableSecrets(db)
     .select(['pepper_id', sql<number>`count(*)::int`.as('count')])
@@ -14,7 +14,7 @@ export async function secretsOnOtherPeppers(db: Handle, current: string): Promis
   return Object.fromEntries(rows.map(row => [row.pepper_id, row.count]))
 }
 
-/** Whether a secret that still opens something was stored under this pepper. */
+/** Whether a usable secret is stored under this pepper. */
 export async function hasSecretsOnPepper(db: Handle, id: string): Promise<boolean> {
   const row = await usableSecrets(db)
     .select('api_key_secrets.id')

@@ -4,14 +4,15 @@ import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import { setSecretEnd } from './api-key-repository.ts'
 import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
 
-/** Which of two live secrets a rotation ends at once; null: there must be room for one more. */
+/** Which of two live secrets a rotation ends at once; null: none, which allows one live secret at most. */
 export type Replace = 'oldest' | 'newest' | null
 
 const MAX_LIVE_SECRETS = 2
 
 /**
- * Makes room for a new secret: the replaced one ends now, what is left has `overlapSeconds` more. `now` is the
- * database's time in epoch milliseconds. Returns what ends, and when at the latest. @throws {Conflict} with two live secrets and none to replace.
+ * Ends the replaced secret now and the remaining one after `overlapSeconds`, to make room for a new secret. `now` is
+ * the database time in epoch milliseconds. Returns the ended secrets and their latest end. @throws {Conflict} with two
+ * live secrets and none to replace.
  */
 export async function endOlderSecrets(
   trx: Handle,

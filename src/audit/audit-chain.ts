@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import type { Actor, AuditEvent, FieldChanges } from './audit-event.ts'
 
 /**
- * One row of the trail as it is exported and hashed: whoever holds an export can check it with any JSON library and
- * any SHA-256. Names are those of the wire, because they are hashed.
+ * One row of the trail as exported and hashed: an export can be verified with any JSON library and any SHA-256. The
+ * names are wire names, because they are hashed.
  */
 export interface AuditRow {
-  /** The place in the chain: 1, 2, 3 and so on, without gaps. */
+  /** The position in the chain: 1, 2, 3 and so on, without gaps. */
   id: number
   /** RFC 3339, UTC, with microseconds. */
   at: string
@@ -21,11 +21,11 @@ export interface AuditRow {
   changes: FieldChanges
   /** Hex, as `hash`. */
   previous_hash: string
-  /** SHA-256 of the row without this member, as JSON in the form of RFC 8785. */
+  /** SHA-256 of the row without this member, as JSON in the canonical form of RFC 8785. */
   hash: string
 }
 
-/** The last row of a chain: its place and its hash. Before the first row, 0 and 64 zeros. */
+/** The last row of a chain: its position and hash. Before the first row, 0 and 64 zeros. */
 export interface ChainHead {
   id: number
   hash: string
@@ -56,19 +56,19 @@ function chainedRow(last: ChainHead, at: string, actor: Actor, event: AuditEvent
     tenant: event.tenantId ?? null,
     request_id: by.requestId ?? null,
     source: by.source ?? null,
-    // As it will be read again: instants are text there.
+    // As it will be read back: instants are text.
     changes: JSON.parse(JSON.stringify(event.changes)) as FieldChanges,
     previous_hash: last.hash,
   }
   return { ...row, hash: rowHash(row) }
 }
 
-/** What the `hash` of a row must be, in hex. */
+/** The expected `hash` of a row, in hex. */
 export function rowHash({ hash: _own, ...row }: Omit<AuditRow, 'hash'> & { hash?: string }): string {
   return createHash('sha256').update(canonicalJson(row)).digest('hex')
 }
 
-/** RFC 8785: no spaces, members in the order of their UTF-16 code units. Takes what JSON.parse gives. */
+/** RFC 8785: no spaces, members ordered by UTF-16 code units. Input is a result of JSON.parse. */
 function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)

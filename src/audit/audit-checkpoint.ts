@@ -3,22 +3,24 @@ import { CompactSign, calculateJwkThumbprint, compactVerify, EmbeddedJWK, export
 import type { NamedKey } from '../system/secret.ts'
 import type { ChainHead } from './audit-chain.ts'
 
-/** A statement of what the head of a trail was, which holds once it lies where the database's owner cannot reach it. */
+/**
+ * A signed statement of the head of a trail. It protects once it is stored where the database's owner has no access.
+ */
 export interface Checkpoint extends ChainHead {
   issuer: string
-  /** Of the installation record. */
+  /** The installation's id. */
   installation: string
   /** RFC 3339. */
   at: string
 }
 
-/** RFC 7515 §4.1.9. No access token, and no verifier of those that checks `typ` or `aud` takes it for one. */
+/** RFC 7515 §4.1.9. Not an access token: no verifier that checks `typ` or `aud` accepts it as one. */
 const TYPE = 'mintmark-audit-checkpoint+json'
 const ALG = 'EdDSA'
-/** RFC 8410 §7: what comes before the 32 bytes of an Ed25519 private key in PKCS #8. */
+/** RFC 8410 §7: the prefix of the 32 bytes of an Ed25519 private key in PKCS #8. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-/** Signs checkpoints with a key that comes from an encryption key, so the database has no part in it. RFC 5869. */
+/** Signs checkpoints with a key derived from an encryption key (RFC 5869), independently of the database. */
 export class CheckpointSigner {
   readonly #privateKey: KeyObject
 
@@ -28,7 +30,7 @@ export class CheckpointSigner {
     this.#privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' })
   }
 
-  /** A compact JWS that carries its own public key. */
+  /** A compact JWS that contains its own public key. */
   async sign(checkpoint: Checkpoint): Promise<string> {
     const jwk = await this.#publicJwk()
     return new CompactSign(new TextEncoder().encode(JSON.stringify(checkpoint)))
@@ -36,7 +38,7 @@ export class CheckpointSigner {
       .sign(this.#privateKey)
   }
 
-  /** RFC 7638 SHA-256: what to compare the `kid` of a checkpoint with. */
+  /** RFC 7638 SHA-256: to compare with the `kid` of a checkpoint. */
   async thumbprint(): Promise<string> {
     return calculateJwkThumbprint(await this.#publicJwk())
   }
@@ -47,7 +49,7 @@ export class CheckpointSigner {
   }
 }
 
-/** What was signed, and the RFC 7638 thumbprint of the key that it was signed with. @throws {Error} that says what is wrong. */
+/** The content of a checkpoint, and the RFC 7638 thumbprint of its key. @throws {Error} with the reason. */
 export async function openCheckpoint(jws: string): Promise<Checkpoint & { thumbprint: string }> {
   const { payload, protectedHeader } = await compactVerify(jws, EmbeddedJWK, { algorithms: [ALG] })
   const { typ, jwk } = protectedHeader

@@ -3,7 +3,7 @@ import type { Handle } from '../database/database.ts'
 import { walkSpans } from '../database/spans.ts'
 import type { AuditRow, ChainHead } from './audit-chain.ts'
 
-/** What rows to read. Instants are RFC 3339. */
+/** The rows to read. Instants are RFC 3339. */
 export interface AuditFilter {
   actor?: string | undefined
   action?: string | undefined
@@ -15,9 +15,9 @@ export interface AuditFilter {
   to?: string | undefined
 }
 
-/** Where the chain begins and where it ends, the place of the last row that there is, and when that was so. */
+/** The ends of the chain: its cut, its head, the last row's position, and the instant of reading. */
 export interface ChainEnds {
-  /** What retention let go last. */
+  /** The last row that retention deleted. */
   cut: ChainHead
   head: ChainHead
   lastId: number
@@ -27,7 +27,7 @@ export interface ChainEnds {
 const instant = (column: RawBuilder<unknown>) =>
   sql<string>`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
-/** The head under its row lock, which the commit gives back, and the instant that rows chained now are of. */
+/** Locks and returns the head, until the end of the transaction, and the instant of rows that are chained now. */
 export async function lockHead(trx: Handle): Promise<{ head: ChainHead; at: string }> {
   const { rows } = await sql<{ id: string; hash: string; at: string }>`
     SELECT audit_id AS id, encode(audit_hash, 'hex') AS hash, ${instant(sql`clock_timestamp()`)} AS at
@@ -52,7 +52,7 @@ export async function appendRows(trx: Handle, rows: readonly AuditRow[]): Promis
       previous_hash text, hash text)`.execute(trx)
 }
 
-/** All of it as of one moment. */
+/** Read in one statement. */
 export async function chainEnds(db: Handle): Promise<ChainEnds> {
   const { rows } = await sql<{ cut: ChainHead; head: ChainHead; last_id: number; at: string }>`
     SELECT json_build_object('id', audit_cut_id, 'hash', encode(audit_cut_hash, 'hex')) AS cut,
@@ -67,8 +67,8 @@ export async function chainEnds(db: Handle): Promise<ChainEnds> {
 type Place = { after: number; upTo?: number | undefined } | { before: number | null }
 
 /**
- * Rows after a place, or before one, in the order that goes away from it. Of a time they are found by spans
- * (database/spans.ts): the index of the other filters would pass over all that is newer.
+ * Rows after a position, oldest first, or before one, newest first. A time range is searched by spans
+ * (database/spans.ts): an index of the other filters would read everything newer.
  */
 export async function readRows(
   db: Handle,
@@ -121,7 +121,7 @@ export async function readCheckpoints(db: Handle): Promise<string[]> {
   return rows.map(row => row.jws)
 }
 
-/** False when there is one of this head already. */
+/** False when a checkpoint of this head exists. */
 export async function insertCheckpoint(trx: Handle, head: ChainHead, jws: string): Promise<boolean> {
   const made = await trx
     .insertInto('audit_checkpoints')
@@ -132,7 +132,7 @@ export async function insertCheckpoint(trx: Handle, head: ChainHead, jws: string
   return made !== undefined
 }
 
-/** As the owner: lets at most `most` rows go that are older than so many days. Returns how many, and the new beginning. */
+/** As the owner: deletes at most `most` rows older than so many days. Returns their number and the new cut. */
 export async function pruneRows(
   trx: Handle,
   options: { olderThanDays: number; most: number },

@@ -1,20 +1,20 @@
 import type { Handle } from '../database/database.ts'
 import type { Precondition } from '../database/version.ts'
 
-/** Who asked for a change, and how it reached us. */
+/** The author of a change, and where the request came from. */
 export interface Actor {
   /** `root`, `system`, or an admin token's id. */
   id: string
   requestId?: string
   /** Address of the caller. */
   source?: string
-  /** For a request that may come again: it is done once. */
+  /** Set for a request that may be repeated: it is executed once. */
   once?: Once
-  /** For a request that shall change a certain version of its target, or nothing. */
+  /** Set for a request that changes a certain version of its target, or nothing. */
   precondition?: Precondition
 }
 
-/** Takes part in the transaction of a change: at its beginning, and with its first event at its end. */
+/** Takes part in the transaction of a change: at its beginning, and with the first event at its end. */
 export interface Once {
   begin(trx: Handle): Promise<void>
   end(trx: Handle, first: AuditEvent | undefined): Promise<void>
@@ -24,7 +24,7 @@ export const SYSTEM: Actor = { id: 'system' }
 
 type Value = string | number | boolean | null | readonly Value[] | { readonly [name: string]: Value }
 
-/** Field by field, what was and what is now. `undefined` on a side: the field was not there. */
+/** The previous and new value of each field. `undefined` on one side: the field did not exist. */
 export type FieldChanges = Record<string, { from?: Value; to?: Value }>
 
 export interface AuditEvent {
@@ -32,14 +32,14 @@ export interface AuditEvent {
   targetKind: string
   targetId: string
   tenantId?: string
-  /** Left out: whoever asked for the change. */
+  /** Default: the author of the change. */
   by?: Actor
-  /** Left out: done. */
+  /** Default: done. */
   outcome?: 'done' | 'refused'
   changes: FieldChanges
 }
 
-/** The fields in which two values differ, dates as RFC 3339 text. Neither may hold a secret. */
+/** The fields in which two values differ, dates as RFC 3339 text. Neither value may contain a secret. */
 export function fieldChanges(before: object | undefined, after: object | undefined): FieldChanges {
   const from = plain(before)
   const to = plain(after)

@@ -6,22 +6,22 @@ import { chained } from './audit-chain.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { appendRows, lockHead } from './audit-event-repository.ts'
 
-/** A change under way: what it did is noted here and written before it commits. */
+/** A change in progress: events recorded here are written before it commits. */
 export interface Mutation {
   trx: Handle
   /**
-   * Tells which version the target has, once it is locked and before it is changed; undefined: it is not there.
+   * Reports the version of the target, once it is locked and before it is changed; undefined: it does not exist.
    * @throws {PreconditionFailed}
    */
   found(version: string | undefined): void
-  /** Notes what was done, for the audit trail, and what replicas must read again. */
+  /** Records what was done, for the audit trail, and the objects that replicas must read again. */
   record(event: AuditEvent, ...changes: Change[]): void
 }
 
 /**
- * audit/ owns the one way to change anything: `mutate` runs the work in a transaction and ends with the feed row and
- * the audit rows, all or nothing. Work that changed nothing notes nothing. It returns when this process has applied
- * the change itself. The rows of the trail are a chain of hashes: docs/decisions/0011-audit-chain.md.
+ * audit/ owns the only way to change anything: `mutate` runs the work in a transaction and ends with the feed row and
+ * the audit rows, all or nothing. Work that changed nothing records nothing. It returns when this process has applied
+ * the change itself. The rows of the trail form a hash chain: docs/decisions/0011-audit-chain.md.
  */
 export async function mutate<T>(
   database: Database,
@@ -55,7 +55,7 @@ export async function mutate<T>(
   return done
 }
 
-/** Last in a transaction: the lock that the feed took, or that is taken here, lets one chain the next row at a time. */
+/** Last in a transaction: the lock that the feed or this function takes serializes the chaining of rows. */
 async function appendEvents(trx: Handle, actor: Actor, events: readonly AuditEvent[]): Promise<void> {
   const { head, at } = await lockHead(trx)
   await appendRows(trx, chained(head, at, actor, events))

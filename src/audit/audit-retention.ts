@@ -1,21 +1,21 @@
 import type { ChainHead } from './audit-chain.ts'
 
-/** What prune_audit_events() leaves, whatever it is asked for. */
+/** prune_audit_events() keeps rows of this many days, whatever its argument. */
 export const SHORTEST_RETENTION_DAYS = 90
 
-/** A head that was signed for, and when: RFC 3339. */
+/** A head with a signature, and its time: RFC 3339. */
 export interface SignedHead extends ChainHead {
   at: string
 }
 
 const SHORTEST_RETENTION_MS = SHORTEST_RETENTION_DAYS * 86_400_000
-/** A row is dated before it is committed, and a checkpoint by the clock of another statement. */
+/** A row is dated before it is committed, and a checkpoint by another statement. */
 const GRACE_MS = 60_000
 
 /**
- * A row that was let go up to `cut`, and is known by a checkpoint before it to be younger than retention takes: the
- * owner of the tables can write the row that says `audit.prune`, with whatever time, but not when a checkpoint was
- * signed. `prunedAt` is what that row says, `now` epoch milliseconds.
+ * Finds a row, pruned up to `cut`, that an earlier checkpoint proves to be younger than retention allows: the owner of
+ * the tables can forge the `audit.prune` row and its time, but not the time of a checkpoint. `prunedAt` is the time in
+ * that row, `now` epoch milliseconds.
  */
 export function prunedTooYoung(
   cut: ChainHead,

@@ -8,14 +8,14 @@ import type { Actor } from './audit-event.ts'
 import { type AuditFilter, chainEnds, insertCheckpoint, readRows } from './audit-event-repository.ts'
 import { mutate } from './audit-log.ts'
 
-/** A part of an export, oldest first. `next` is the place to go on after, null at the end, which is `upTo`. */
+/** A part of an export, oldest first. `next` is the position to continue after, null at the end, which is `upTo`. */
 export interface ExportedPart {
   rows: AuditRow[]
   next: number | null
   upTo: number
 }
 
-/** Reads the trail for whoever may, and states what its head is. */
+/** Reads the trail, and signs its head. */
 export class AuditTrail {
   readonly #database: Database
   readonly #signer: CheckpointSigner
@@ -35,7 +35,7 @@ export class AuditTrail {
     return { items, next: rows.length > limit ? String(items.at(-1)?.id) : null }
   }
 
-  /** Rows after a place; each part that is given out leaves a row of its own, which is after `upTo`. */
+  /** Rows after a position. Each exported part is recorded in a row of its own, which is after `upTo`. */
   async export(
     actor: Actor,
     filter: AuditFilter,
@@ -54,7 +54,7 @@ export class AuditTrail {
     return { rows, next: found.length > limit ? (rows.at(-1)?.id ?? null) : null, upTo }
   }
 
-  /** A signed statement of what the head is now. */
+  /** A signed statement of the current head. */
   async checkpoint(): Promise<{ jws: string; head: ChainHead; thumbprint: string }> {
     const { head, at } = await this.#database.run(chainEnds)
     const { id: installation, issuer } = await this.#database.run(readInstallation)
@@ -62,13 +62,13 @@ export class AuditTrail {
     return { jws, head, thumbprint: await this.#signer.thumbprint() }
   }
 
-  /** Keeps one in the database and puts it into the log, unless there is one of this head. */
+  /** Stores a checkpoint in the database and logs it, unless one of this head exists. */
   async keepCheckpoint(): Promise<void> {
     const { jws, head } = await this.checkpoint()
     if (head.id === 0) return
     const isNew = await this.#database.write(trx => insertCheckpoint(trx, head, jws))
     if (!isNew) return
-    // RFC 7515 §7.2.2: whole, it would be taken for a token, and cut out of the log.
+    // RFC 7515 §7.2.2: logged as a whole, it would be redacted as a token.
     const [protectedHeader, payload, signature] = jws.split('.')
     const parts = { protected: protectedHeader, payload, signature }
     this.#logger.info({ audit_id: head.id, checkpoint: parts }, 'audit checkpoint')

@@ -6,16 +6,19 @@ import { mutate } from './audit-log.ts'
 import type { SignedHead } from './audit-retention.ts'
 import { type Verification, verifyTrail } from './audit-verification.ts'
 
-/** What is done with the trail by hand, on the database itself. */
+/** Manual operations on the trail, directly on the database. */
 
-/** Small enough that no query takes long. */
+/** Bounds the time of one query. */
 const ROWS_A_READ = 2_000
 const ROWS_A_PRUNING = 5_000
 
-/** The checkpoints that the database keeps, as they were signed. */
+/** The signed checkpoints in the database. */
 export const keptCheckpoints = (database: Database): Promise<string[]> => database.run(readCheckpoints)
 
-/** Verifies the trail of a database against its own head and cut, and against `checkpoints`. `clock` is not the database's. */
+/**
+ * Verifies the trail of a database against its own head and cut, and against `checkpoints`. `clock` is independent of
+ * the database.
+ */
 export async function verifyDatabase(
   database: Database,
   checkpoints: readonly SignedHead[],
@@ -27,7 +30,7 @@ export async function verifyDatabase(
 }
 
 async function* rowsOf(database: Database, begin: number, upTo: number): AsyncGenerator<AuditRow> {
-  // Rows that somebody put before the beginning are found too.
+  // Also finds rows that were inserted before the beginning.
   let after = Math.min(begin, 0) - 1
   for (;;) {
     const place = { after, upTo }
@@ -40,8 +43,8 @@ async function* rowsOf(database: Database, begin: number, upTo: number): AsyncGe
 }
 
 /**
- * Lets rows older than so many days go (ninety at least), as the owner of the tables, and leaves a row that says so.
- * Returns how many went.
+ * Deletes rows older than so many days (ninety at least), as the owner of the tables, and records it in a row. Returns
+ * the number of deleted rows.
  */
 export async function pruneTrail(database: Database, olderThanDays: number): Promise<number> {
   let total = 0

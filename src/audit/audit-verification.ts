@@ -1,18 +1,18 @@
 import { type AuditRow, type ChainHead, rowHash } from './audit-chain.ts'
 import { prunedTooYoung, type SignedHead } from './audit-retention.ts'
 
-/** One thing that is not as it was written. `id` is the place in the chain. */
+/** One detected manipulation. `id` is the position in the chain. */
 interface Finding {
   id: number
   kind: 'edited' | 'replaced' | 'missing' | 'moved' | 'added' | 'rewritten' | 'cut'
   message: string
 }
 
-/** What the trail is held against. */
+/** What the trail is verified against. */
 export interface Expectation {
-  /** What comes before the first row; undefined: whatever the first row names, because an export may begin anywhere. */
+  /** The row before the first; undefined: whatever the first row names, because an export may begin anywhere. */
   begin?: ChainHead | undefined
-  /** Where it must end; undefined: where it ends. */
+  /** The expected end; undefined: any. */
   head?: ChainHead | undefined
   /** Signed heads of the past. */
   checkpoints?: readonly SignedHead[]
@@ -21,19 +21,19 @@ export interface Expectation {
 }
 
 export interface Verification {
-  /** How many rows there were. */
+  /** Number of rows. */
   rows: number
   first: number | null
   last: ChainHead | null
-  /** Empty: the trail is as it was written. At most MOST_FINDINGS, in the order of the chain. */
+  /** Empty: the trail is unchanged. At most MOST_FINDINGS, in the order of the chain. */
   findings: Finding[]
 }
 
 const MOST_FINDINGS = 20
-/** How far a row may have been moved and still be known again. */
+/** The largest shift at which a moved row is recognized. */
 const FARTHEST_MOVE = 500
 
-/** Holds rows, in the order of their places, against each other and against what is expected of them. */
+/** Verifies rows, in the order of their positions, against each other and against the expectation. */
 export async function verifyTrail(
   rows: AsyncIterable<AuditRow>,
   expected: Expectation,
@@ -57,16 +57,16 @@ class Walk {
   readonly #expected: Expectation
   readonly #signed: Map<number, string>
   readonly findings: Finding[] = []
-  /** Hashes at which rows of the trail say that retention cut it, and when. */
+  /** Hashes at which rows of the trail record a cut by retention, and its time. */
   readonly #cuts = new Map<unknown, string>()
   count = 0
   first: number | null = null
   last: ChainHead | undefined
-  /** How far the rows were moved from where they stood. */
+  /** The current shift of rows from their original positions. */
   #moved = 0
-  /** There is a row after the head. */
+  /** A row follows the head. */
   #beyond = false
-  /** The last place that a checkpoint bears out. */
+  /** The last position that a checkpoint confirms. */
   #signedUpTo: number | undefined
 
   constructor(expected: Expectation) {
@@ -124,7 +124,7 @@ class Walk {
     this.#find(begin.id, 'cut', message)
   }
 
-  /** The row's own hash does not fit it: it was edited, or stands in another place than it was written for. */
+  /** The row's own hash does not match: it was edited, or moved from another position. */
   #findChanged(row: AuditRow): void {
     const origin = placeOf(row)
     if (origin === undefined) {
@@ -132,7 +132,7 @@ class Walk {
       return
     }
     const moved = row.id - origin
-    // Of rows that were moved together, the first one is told of.
+    // Of rows that were moved together, only the first is reported.
     if (moved === this.#moved) return
     this.#moved = moved
     const place = Math.min(row.id, origin)
@@ -174,7 +174,7 @@ class Walk {
   }
 }
 
-/** The place that a row was written for, if only its place was changed. */
+/** The original position of a row, if only its position was changed. */
 function placeOf(row: AuditRow): number | undefined {
   for (let distance = 1; distance <= FARTHEST_MOVE; distance++) {
     for (const id of [row.id - distance, row.id + distance]) {

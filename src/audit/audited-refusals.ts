@@ -9,7 +9,7 @@ import { mutate } from './audit-log.ts'
 export interface Refused {
   action: 'authorization.refuse' | 'login.refuse'
   by: Actor
-  /** `POST /admin/v1/tenants`, as the pattern of the route. */
+  /** `POST /admin/v1/tenants`: the pattern of the route. */
   operation: string
   reason: string
 }
@@ -18,15 +18,15 @@ interface Counted extends Refused {
   count: number
 }
 
-/** Different ones of each action that are kept until the next writing. */
+/** Maximum number of distinct refusals of each action that are buffered. */
 const ROOM = 1_000
-/** Each writing adds no more rows than this of each action to the trail, however many there were. */
+/** Maximum number of rows per action and flush, however many refusals there were. */
 const MOST_ROWS = 20
 
 /**
- * Refusals that wait to be written to the audit trail. Repeated ones are one row with a count, written a few seconds
- * later, so a flood of a thousand a second neither fills the trail nor holds its lock. Failed logins and missing rights
- * have buffers of their own, so that anonymous callers cannot push out what an administrator was refused.
+ * Buffers refusals for the audit trail. Repeated ones become one row with a count, written a few seconds later, so a
+ * flood of a thousand per second neither fills the trail nor holds its lock. Failed logins and missing rights have
+ * separate buffers, so that anonymous callers cannot evict refusals of administrators.
  */
 export class AuditedRefusals {
   readonly #logins: WriteBuffer<Counted>
@@ -46,7 +46,7 @@ export class AuditedRefusals {
     waiting.add({ ...refused, count: 1 })
   }
 
-  /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
+  /** Writes what is buffered; writes that fail stay in the buffer. @throws {Unavailable} */
   async flush(): Promise<void> {
     if (this.#authorizations.size + this.#logins.size > 0) await this.#writes.run()
   }
@@ -56,7 +56,7 @@ function buffer(database: Database): WriteBuffer<Counted> {
   return new WriteBuffer({
     room: ROOM,
     name: ({ action, by, operation, reason }) =>
-      // Of logins only where they come from: what they ask for is whatever a stranger likes.
+      // Of failed logins only the source is recorded: the rest of the request is arbitrary.
       JSON.stringify([
         action,
         by.id,

@@ -21,18 +21,21 @@ export interface Caller {
   rights: EffectiveRights
   /** When the key or the secret ends, whichever is earlier, in epoch milliseconds; null: never. */
   endsAt: number | null
-  /** The one instant of this exchange: rights are evaluated and tokens are issued as of it. Epoch milliseconds, database time. */
+  /**
+   * The instant of this exchange: rights are evaluated and tokens are issued as of it. Epoch milliseconds, database
+   * time.
+   */
   at: number
 }
 
-/** The caller gets one and the same answer for all of these; the log has the reason. */
+/** The caller gets the same response for all of these; the log has the reason. */
 type InvalidReason =
   | 'malformed'
   | 'unknown'
   | 'client_mismatch'
   | 'wrong_secret'
   | Exclude<Obstacle, UnauthorizedReason>
-/** The credential is right, so the answer names the reason. */
+/** The credential is valid, so the response names the reason. */
 type UnauthorizedReason = 'tenant_suspended' | 'key_disabled'
 
 export type Authentication = { ok: true; caller: Caller } | AuthFailure
@@ -52,7 +55,7 @@ export class Authenticator {
   readonly #deferred: DeferredWrites
   readonly #now: () => number
 
-  /** `now` is the database's time in epoch milliseconds. */
+  /** `now` is the database time in epoch milliseconds. */
   constructor(options: {
     digests: KeyDigests
     directory: Directory
@@ -119,11 +122,11 @@ export class Authenticator {
     return found
   }
 
-  /** `stored` is the name that the secret should be stored under. */
+  /** `stored` is the digest that the secret should be stored under. */
   #note(answer: Authentication, found: SecretSnapshot | undefined, now: number, stored?: string): void {
     if (!answer.ok) {
       const { keyId, reason } = answer
-      // Ids that do not exist are not counted: they are guesses.
+      // Ids that do not exist are guesses and are not counted.
       if (keyId && (found || this.#directory.knowsKey(keyId))) this.#deferred.count(keyId, reason, now)
     } else if (found) {
       this.#deferred.used(found.secretId, now)

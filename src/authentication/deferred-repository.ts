@@ -4,8 +4,8 @@ import { holdCurrentPepper } from '../installation/installation.ts'
 import type { NamedKey } from '../system/secret.ts'
 
 /**
- * The SQL of deferred writes. Rows are locked in the order of their ids, and one that somebody else holds is passed
- * over and returned: a batch never waits for an administrator, and meets no administrator in a deadlock.
+ * The SQL of deferred writes. Rows are locked in the order of their ids. A row that another transaction has locked is
+ * skipped and returned, so a batch never waits for an admin request or deadlocks with one.
  */
 
 /** `at` in epoch milliseconds. */
@@ -14,7 +14,7 @@ export interface LastUse {
   at: number
 }
 
-/** To the minute, so that a secret in constant use is not written each time. */
+/** Precise to the minute, so that a secret in constant use is not written each time. */
 export async function writeLastUses(trx: Handle, uses: readonly LastUse[]): Promise<LastUse[]> {
   const ids = uses.map(({ secretId }) => secretId)
   const free = await lockSecrets(trx, ids)
@@ -26,11 +26,11 @@ export async function writeLastUses(trx: Handle, uses: readonly LastUse[]): Prom
     trx,
   )
   await writeDaysOfUse(trx, uses)
-  // The next use tells the same.
+  // The next use of the secret writes the same.
   return []
 }
 
-/** Of the keys, once a day, for lists of those that are not used. */
+/** At most one write per key and day, for lists of unused keys. */
 async function writeDaysOfUse(trx: Handle, uses: readonly LastUse[]): Promise<void> {
   await sql`
     WITH used AS (
@@ -44,7 +44,7 @@ async function writeDaysOfUse(trx: Handle, uses: readonly LastUse[]): Promise<vo
     UPDATE api_keys AS k SET last_used_on = free.day FROM free WHERE k.id = free.id`.execute(trx)
 }
 
-/** A secret that was found by one digest, and is to be found by another. Both in base64. */
+/** A secret stored under digest `from`, to be stored under `to`. Both in base64. */
 export interface Redigest {
   secretId: string
   from: string
@@ -52,9 +52,9 @@ export interface Redigest {
 }
 
 /**
- * Replaces digests by those under `pepper`; a secret that has another one by now is left as it is. Nothing is done
- * while the installation record has another pepper for new digests: replicas that change their list one after the
- * other would undo each other's work. Returns what was done, and which rows somebody holds.
+ * Replaces digests by those under `pepper`; a secret that has another digest by now keeps it. Does nothing while the
+ * installation record names another pepper for new digests: replicas that are restarted one after the other with a new
+ * list would undo each other's work. Returns the replaced digests and the rows that were locked.
  */
 export async function writeRedigests(
   trx: Handle,
@@ -87,7 +87,7 @@ async function lockSecrets(trx: Handle, ids: readonly string[]): Promise<string[
   return rows.map(({ id }) => id)
 }
 
-/** How often something came of a key on a day. `day`: days since 1970-01-01, UTC. */
+/** How often an outcome occurred for a key on a day. `day`: days since 1970-01-01, UTC. */
 export interface UsageCount {
   keyId: string
   day: number
@@ -95,10 +95,10 @@ export interface UsageCount {
   count: number
 }
 
-/** Adds the counts. A key that is gone has none. */
+/** Adds the counts. Counts of deleted keys are dropped. */
 export async function addUsage(trx: Handle, counts: readonly UsageCount[]): Promise<UsageCount[]> {
   const ids = [...new Set(counts.map(({ keyId }) => keyId))]
-  // Keeps the row from going; what else is done to it is no matter.
+  // FOR KEY SHARE prevents only the deletion of the row.
   const free = await trx
     .selectFrom('api_keys')
     .select('id')
@@ -128,7 +128,7 @@ async function insertUsage(trx: Handle, counts: readonly UsageCount[]): Promise<
     ON CONFLICT (key_id, day, outcome) DO UPDATE SET count = key_usage.count + excluded.count`.execute(trx)
 }
 
-/** Lets counts go that are older than 400 days. */
+/** Deletes counts that are older than 400 days. */
 export async function pruneUsage(db: Handle): Promise<void> {
   await sql`SELECT prune_key_usage(interval '400 days')`.execute(db)
 }

@@ -13,15 +13,15 @@ import {
   writeRedigests,
 } from './deferred-repository.ts'
 
-/** Of each kind. */
+/** Maximum number of entries of each kind. */
 const ROOM = 100_000
 const LONGEST_GOODBYE_MS = 1_000
 const DAY_MS = 86_400_000
 
 /**
- * What an exchange leaves behind without waiting for it: the last use of a secret, counts per key and day, and digests
- * under the pepper in use. It is collected in memory, merged, and written every few seconds in bounded batches. A
- * process that dies loses what was not written yet; counts of a batch whose COMMIT was not answered may be added twice.
+ * Writes that an exchange does not wait for: the last use of a secret, counts per key and day, and digests under the
+ * current pepper. They are collected in memory, merged, and written every few seconds in bounded batches. A process
+ * that crashes loses what it has not written; counts of a batch whose COMMIT was not answered may be added twice.
  */
 export class DeferredWrites {
   readonly #clock: Clock
@@ -30,7 +30,7 @@ export class DeferredWrites {
   readonly #counts: WriteBuffer<UsageCount>
   readonly #writes = new Coalescer(() => this.#write())
 
-  /** `pepper` is the one that new digests are made under; `redigested` is told of each digest that was replaced. */
+  /** `pepper` is used for new digests; `redigested` is called for each digest that was replaced. */
   constructor(options: {
     database: Database
     clock: Clock
@@ -63,7 +63,7 @@ export class DeferredWrites {
     })
   }
 
-  /** How many were lost for want of room. */
+  /** Number of writes dropped because the buffer was full. */
   get dropped(): number {
     return this.#uses.dropped + this.#redigests.dropped + this.#counts.dropped
   }
@@ -72,27 +72,27 @@ export class DeferredWrites {
     return this.#uses.size + this.#redigests.size + this.#counts.size
   }
 
-  /** The secret was right. `at` in epoch milliseconds. */
+  /** Records a successful use of the secret. `at` in epoch milliseconds. */
   used(secretId: string, at: number): void {
     this.#uses.add({ secretId, at })
   }
 
-  /** One more of `outcome`: `exchanged`, or why the key was refused. `at` in epoch milliseconds. */
+  /** Adds one to `outcome`: `exchanged`, or why the key was rejected. `at` in epoch milliseconds. */
   count(keyId: string, outcome: string, at: number): void {
     this.#counts.add({ keyId, outcome, day: Math.floor(at / DAY_MS), count: 1 })
   }
 
-  /** The secret was found by `from`, which is not its digest under `pepper`: that is `to`. Both in base64. */
+  /** Schedules the replacement of digest `from` by `to`, its digest under `pepper`. Both in base64. */
   redigest(secretId: string, from: string, to: string): void {
     this.#redigests.add({ secretId, from, to })
   }
 
-  /** Writes what waits; what cannot be written waits for the next time. @throws {Unavailable} */
+  /** Writes what is buffered; writes that fail stay in the buffer. @throws {Unavailable} */
   flush(): Promise<void> {
     return this.#writes.run()
   }
 
-  /** Before the end: as much as a second allows. Never throws. */
+  /** Writes as much as possible within a second, at shutdown. Never throws. */
   async drain(): Promise<void> {
     const drained = this.#drain().catch(() => {})
     await withTimeout(this.#clock, LONGEST_GOODBYE_MS, drained)

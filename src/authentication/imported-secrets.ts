@@ -9,25 +9,28 @@ import type { FailureLimit } from '../system/failure-limit.ts'
 import { KeyedQueue } from '../system/keyed-queue.ts'
 import type { Random } from '../system/random.ts'
 
-/** What came of a client_id and a secret of another system. */
+/** Result of checking an imported client_id and secret. */
 export type CheckedSecret =
   | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
   | { kind: 'unknown' }
   | { kind: 'rate_limited'; retryAfterSeconds: number }
 
 const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
-/** Half of the processors, and of the threads that sign as well. */
+/** Half of the processors and of the thread pool, which signs as well. */
 const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
 
-/** Longer than a look into Postgres takes, by which unknown clients could be told where nothing slow is compared. */
+/**
+ * Longer than a lookup in Postgres takes; otherwise timing would reveal unknown clients of schemes that are fast to
+ * compare.
+ */
 const REFUSED_AFTER_MS = 50
 
 const MOST_REMEMBERED = 10_000
 
 /**
- * Checks secrets that were imported as hashes. A bcrypt comparison costs a tenth of a second of a core, so it is made
- * in a bounded queue, after the limit on failures, and for unknown clients and wrong secrets of any scheme alike. A
- * secret that was right is remembered, as a digest under a key of this process, for as long as the client has that hash.
+ * Checks secrets that were imported as hashes. A bcrypt comparison costs 100 ms of CPU, so it runs in a bounded queue,
+ * after the failure limit, and equally for unknown clients and wrong secrets of any scheme. A correct secret is
+ * remembered as a digest under a key of this process, for as long as the client keeps that hash.
  */
 export class ImportedSecrets {
   readonly #directory: Directory
@@ -35,9 +38,9 @@ export class ImportedSecrets {
   readonly #comparisons: KeyedQueue
   readonly #clock: Clock
   readonly #ownKey: Buffer
-  /** By secret id. The least recently presented make room. */
+  /** By secret id. Least recently presented entries are evicted. */
   readonly #remembered = new LRUCache<string, { hash: string; digest: Buffer }>({ max: MOST_REMEMBERED })
-  /** By client and digest: comparisons that are under way. */
+  /** Comparisons in progress, by client and digest. */
   readonly #comparing = new Map<string, Promise<boolean>>()
 
   constructor(options: { directory: Directory; failures: FailureLimit; clock: Clock; random: Random }) {
@@ -48,7 +51,7 @@ export class ImportedSecrets {
     this.#ownKey = options.random.bytes(32)
   }
 
-  /** @throws {Unavailable} when there is no room to compare, or it cannot be told whether the client is known. */
+  /** @throws {Unavailable} when the queue is full or the lookup of the client fails. */
   async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
     if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'unknown' }
     const found = this.#directory.findClient(clientId)
@@ -57,7 +60,7 @@ export class ImportedSecrets {
     if (!allowance.granted) return { kind: 'rate_limited', retryAfterSeconds: allowance.retryAfterSeconds }
     const started = this.#clock.monotonicMs()
     try {
-      const checked = await this.#checkAnew(clientId, secret, found)
+      const checked = await this.#checkUncached(clientId, secret, found)
       if (checked.kind === 'right') allowance.giveBack()
       else await this.#clock.sleep(Math.max(0, started + REFUSED_AFTER_MS - this.#clock.monotonicMs()))
       return checked
@@ -67,19 +70,19 @@ export class ImportedSecrets {
     }
   }
 
-  async #checkAnew(
+  async #checkUncached(
     clientId: string,
     secret: string,
     found: SecretSnapshot | undefined,
   ): Promise<CheckedSecret> {
     const known = found ?? (await this.#lookUp(clientId, secret))
     if (!known) return { kind: 'unknown' }
-    // Looked up, as a client of nobody is: that took one comparison, and another one would tell the two apart.
+    // An unknown client and a revoked one have both cost one comparison by now; a second one would distinguish them.
     if (isRevoked(known)) return { kind: 'revoked', found: known }
     return { kind: (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong', found: known }
   }
 
-  /** One that this replica does not know. That takes as long as a comparison, whatever comes of it. */
+  /** Looks up a client that this replica does not know. Takes as long as a comparison, whatever the result. */
   async #lookUp(clientId: string, secret: string): Promise<SecretSnapshot | undefined> {
     const [found] = await Promise.all([
       this.#directory.lookUpClient(clientId),
@@ -92,7 +95,7 @@ export class ImportedSecrets {
     const digest = this.#digest(secret)
     const right = await this.#isRight(clientId, found, secret, digest)
     if (right) this.#remember(found, digest)
-    // A bcrypt hash has been compared by now.
+    // A bcrypt hash has already been compared.
     else if (found.imported?.scheme !== 'bcrypt') await this.#compareNothing(clientId, secret)
     return right
   }

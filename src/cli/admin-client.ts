@@ -2,13 +2,13 @@ import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
 import { type Answer, httpCall, notMintmark } from './http-call.ts'
 import type { AdminSettings } from './settings.ts'
 
-/** One field that the service found wrong (RFC 6901 pointer), as admin/problem.ts writes it. */
+/** One field that the service rejected (RFC 6901 pointer), as admin/problem.ts writes it. */
 export interface FieldFault {
   pointer: string
   message: string
 }
 
-/** The service said no. `faults` are for the command to put in its own terms. */
+/** The service returned an error. `faults` are for the command to express in its own options. */
 export class ApiError extends CliError {
   readonly code: string
   readonly faults: readonly FieldFault[]
@@ -37,7 +37,10 @@ const LARGEST_PAGE = 100
 /** Headers of the calls that change something. */
 export type ChangeHeaders = Readonly<Record<string, string>>
 
-/** The admin REST API. Every call throws {CliError}: a ApiError when the service answered, else what cut us off from it. */
+/**
+ * A client of the admin API. Every call throws {CliError}: an ApiError when the service responded, otherwise the
+ * connection failure.
+ */
 export class AdminClient {
   readonly #settings: AdminSettings
   readonly #changeHeaders: ChangeHeaders
@@ -97,7 +100,7 @@ export class AdminClient {
     return items
   }
 
-  /** NDJSON part by part, as the links to the next one say (RFC 8288). */
+  /** Yields NDJSON part by part, following the links to the next one (RFC 8288). */
   async *lines(path: string): AsyncGenerator<string> {
     let place: string | undefined = path
     while (place !== undefined) {
@@ -139,7 +142,7 @@ export class AdminClient {
   }
 }
 
-/** A path of the API: what is put in is percent-encoded. @throws {CliError} for what would name another path. */
+/** A path of the API with percent-encoded segments. @throws {CliError} for a segment that would change the path. */
 export function path(texts: TemplateStringsArray, ...segments: string[]): string {
   return String.raw({ raw: texts }, ...segments.map(segment))
 }

@@ -1,22 +1,22 @@
-/** How a command ends, for scripts; explained in docs/guides/cli.md. */
+/** The exit codes of commands, for scripts; explained in docs/guides/cli.md. */
 export const EXIT = {
   ok: 0,
-  /** A fault of ours, or something that nobody foresaw. */
+  /** A bug or an unexpected error. */
   fault: 1,
-  /** The command line, a variable or the input is not what it should be. Nothing was asked of the service. */
+  /** The command line, a variable or the input is invalid. No request was sent. */
   usage: 2,
-  /** No credential, one that is not valid, or one without the right; and a token that does not verify. */
+  /** A missing, invalid or insufficient credential; or a token that does not verify. */
   refused: 3,
   notFound: 4,
-  /** The service understood, and the request is invalid or conflicts with the state of things. */
+  /** The service rejected the request: it is invalid or conflicts with the current state. */
   conflict: 5,
-  /** Nothing answered in time, or the service cannot answer now: try again later. */
+  /** No response in time, or the service is unavailable: retry later. */
   unavailable: 6,
 } as const
 
 type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** An end that was foreseen: `message` is for the person at the terminal, `details` are lines below it. */
+/** An expected failure: `message` is for the person at the terminal, `details` are lines below it. */
 export class CliError extends Error {
   override readonly name = 'CliError'
   readonly exitCode: ExitCode
@@ -29,7 +29,7 @@ export class CliError extends Error {
   }
 }
 
-/** What an HTTP status of the admin API or of the token endpoint means to a script. */
+/** The exit code for an HTTP status of the admin API or of the token endpoint. */
 export function exitCodeOf(status: number): ExitCode {
   if (status === 401 || status === 403) return EXIT.refused
   if (status === 404) return EXIT.notFound

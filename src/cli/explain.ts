@@ -2,8 +2,8 @@ import { CannotStart } from '../errors.ts'
 import { CliError } from './exit-codes.ts'
 
 /**
- * What was foreseen is said in its own words; anything else is a fault of ours, whose stack and causes are what we need.
- * Without other fields of an error, which may hold a password: Node puts the whole of a URL that is not valid there.
+ * Expected errors are printed by their message; anything else is a bug and is printed with its stack and causes. Other
+ * fields of an error are left out, because they may contain a password: Node stores the whole of an invalid URL there.
  */
 export function explain(error: unknown): string {
   const foreseen = error instanceof CannotStart || error instanceof CliError

@@ -3,8 +3,8 @@ import type { FieldFault } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 
 /**
- * Options that stand for fields of the API's objects. One table of them makes the help, the body of the request, and
- * the names under which faults are shown.
+ * Options for fields of the API's objects. One table of them defines the help, the body of the request, and the names
+ * under which faults are shown.
  */
 export class FieldOption extends Option {
   /** The fields that it can set. */
@@ -22,7 +22,7 @@ export class FieldOption extends Option {
     this.#toFields = toFields
   }
 
-  /** What it adds to the body; undefined when it was not given. */
+  /** Its part of the body; undefined when the option was not given. */
   contribution(command: Command): Record<string, unknown> | undefined {
     const value: unknown = command.getOptionValue(this.attributeName())
     // `--adapter` and `--no-adapter` share one value, which is false after the second.
@@ -43,7 +43,7 @@ export function list(field: string, flags: string, description: string): FieldOp
   return option.argParser(collect)
 }
 
-/** `--no-…`: an empty list. Goes after the option that it negates. */
+/** `--no-…`: an empty list. Add it after the option that it negates. */
 export function emptyList(field: string, flags: string, description: string): FieldOption {
   return new FieldOption(flags, description, [field], () => ({ [field]: [] }))
 }
@@ -75,7 +75,7 @@ export function removedLabels(): FieldOption {
   return option.argParser(collect)
 }
 
-/** `--unset models`: back to what holds when nothing is said. */
+/** `--unset models`: resets a field to its default. */
 export function unset(fields: readonly string[], description: string): FieldOption {
   const option = new FieldOption(
     '--unset <setting>',
@@ -84,7 +84,7 @@ export function unset(fields: readonly string[], description: string): FieldOpti
     (chosen: string[]) => Object.fromEntries(chosen.map(name => [name.replaceAll('-', '_'), null])),
   )
   const choices = fields.map(field => field.replaceAll('_', '-'))
-  // choices() would replace argParser(), so both are done here.
+  // choices() would replace argParser(), so both are set here.
   option.argChoices = choices
   return option.argParser((value: string, before: unknown) => {
     if (!choices.includes(value)) throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`)
@@ -92,7 +92,7 @@ export function unset(fields: readonly string[], description: string): FieldOpti
   })
 }
 
-/** The fields that were given, as the body of a request. @throws {CliError} when two options contradict each other. */
+/** The given fields, as the body of a request. @throws {CliError} when two options contradict each other. */
 export function bodyOf(command: Command): Record<string, unknown> {
   const body: Record<string, unknown> = {}
   for (const option of fieldOptions(command)) {
@@ -114,7 +114,7 @@ export function changesOf(command: Command): Record<string, unknown> {
   throw new CliError(EXIT.usage, `nothing to change: give at least one of ${flags.join(', ')}.`)
 }
 
-/** `--tier (/tier) must …`: the option or argument that a field came from, then the service's words. */
+/** `--tier (/tier) must …`: the option or argument of a field, then the service's message. */
 export function faultLine(command: Command, { pointer, message }: FieldFault): string {
   const [, first = '', second = ''] = pointer.split('/')
   const field = NESTED.has(first) && second !== '' ? second : first
@@ -126,10 +126,10 @@ export function faultLine(command: Command, { pointer, message }: FieldFault): s
   return shown === undefined ? `${pointer} ${message}` : `${shown} (${pointer}) ${message}`
 }
 
-/** Fields whose own fields are options. */
+/** Fields with subfields that are options. */
 const NESTED = new Set(['policy', 'filter'])
 
-/** For `argParser`: every value that was given. */
+/** For `argParser`: collects every value. */
 export const collect = (value: string, before: unknown): string[] => [
   ...(Array.isArray(before) ? before : []),
   value,

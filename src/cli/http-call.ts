@@ -5,14 +5,14 @@ const TIMEOUT_MS = 10_000
 export interface Answer {
   status: number
   headers: Headers
-  /** Parsed JSON; undefined when the answer has none. */
+  /** Parsed JSON; undefined when the response has none. */
   body: unknown
   text: string
 }
 
 /**
- * One HTTP request, answered in full within ten seconds. Redirects are not followed: they would carry a credential on.
- * @throws {CliError} that names the URL and what to do. `variable` is where the URL came from.
+ * One HTTP request with a timeout of ten seconds. Redirects are not followed: they would send the credential elsewhere.
+ * @throws {CliError} that names the URL and the cure. `variable` is where the URL was set.
  */
 export async function httpCall(url: string, init: RequestInit, variable: string): Promise<Answer> {
   const { origin } = new URL(url)
@@ -35,7 +35,7 @@ export async function httpCall(url: string, init: RequestInit, variable: string)
   }
 }
 
-/** What another server says in place of ours. */
+/** The message when another server responds. */
 export function notMintmark(url: string, variable: string, listener: string): CliError {
   return new CliError(
     EXIT.fault,
@@ -70,7 +70,7 @@ function networkFault(origin: string, method: string, variable: string, error: E
   return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
 }
 
-/** The system's code where there is one. A time-out has a number for historical reasons, and fetch forbids some ports. */
+/** The system's error code, if any. A time-out has a number for historical reasons, and fetch forbids some ports. */
 function codeOf(error: Error): string {
   if (error.name === 'TimeoutError') return error.name
   const cause = (error.cause ?? error) as NodeJS.ErrnoException

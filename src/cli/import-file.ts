@@ -45,7 +45,7 @@ function csv(text: string): object[] {
         `row ${index + 1} has ${cells.length} cells, and the header ${header.length}.`,
       )
     const given = header.map((name, column) => [name.trim(), cells[column] ?? ''] as const)
-    // An empty cell says nothing.
+    // An empty cell sets nothing.
     return Object.fromEntries(
       given.filter(([, cell]) => cell !== '').map(([name, cell]) => [name, cellValue(name, cell)]),
     )
@@ -57,7 +57,7 @@ function cellValue(name: string, cell: string): string | number | string[] {
   return NUMBERS.has(name) && /^\d+$/.test(cell) ? Number(cell) : cell
 }
 
-/** RFC 4180 §2: cells may be in quotes, and then hold commas, line breaks and doubled quotes. */
+/** RFC 4180 §2: cells may be quoted, and then contain commas, line breaks and doubled quotes. */
 function csvRecords(text: string): string[][] {
   const records: string[][] = []
   let record: string[] = []

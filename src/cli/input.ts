@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { CliError, EXIT } from './exit-codes.ts'
 
-/** Far more than a key or a token takes. */
+/** Far more than a key or a token needs. */
 const LONGEST_BYTES = 65_536
 
 /**
  * A key or token from a file, or from standard input when `file` is "-" or absent.
- * @throws {CliError} `instead` says what to do when standard input is a terminal, where a secret would be shown.
+ * @throws {CliError} `instead` says what to do when standard input is a terminal, which would show a secret.
  */
 export async function readInput(file: string | undefined, instead: string): Promise<string> {
   if (file !== undefined && file !== '-') return readFileText(file)

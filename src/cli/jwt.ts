@@ -2,7 +2,7 @@ import { CliError, EXIT } from './exit-codes.ts'
 
 type Json = Record<string, unknown>
 
-/** The token itself, out of a header's value or an answer of the token endpoint too. */
+/** The token inside a header's value or a response of the token endpoint. */
 export function tokenIn(input: string): string {
   const text = input.startsWith('{') ? parsedJson(input)?.access_token : input.replace(/^Bearer +/i, '')
   return typeof text === 'string' ? text : ''

@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url'
 import { onRightNode } from '../../scripts/right-node.js'
 
 /**
- * cli/ is the `mintmark` command. This file may be started by any Node and finds the right one, so it imports nothing of
- * ours; run.ts does the rest. program.ts puts the commands together, commands/ has a file for each noun, and what they
- * share lies in this folder too.
+ * cli/ is the `mintmark` command. Any Node may start this file, which finds the right one, so it imports nothing else;
+ * run.ts does the rest. program.ts combines the commands, commands/ has a file for each noun, and their shared code is
+ * in this folder.
  */
 onRightNode(fileURLToPath(import.meta.url), process.argv.slice(2), async () => {
   const { run } = await import('./run.ts')

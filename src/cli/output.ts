@@ -2,16 +2,16 @@ import { CliError, EXIT } from './exit-codes.ts'
 import { type Column, record, table } from './table.ts'
 import { printable, printableJson, styled } from './terminal-text.ts'
 
-/** How one kind of object is shown. */
+/** How to show one kind of object. */
 export interface View<T> {
-  /** What it is called when there is none of it: "No tenants." */
+  /** The name in an empty list: "No tenants." */
   plural: string
   /** What `-q` prints. */
   id: (item: T) => string
   columns: readonly Column<T>[]
-  /** What null says, by field. */
+  /** The text for null, by field. */
   nulls?: Readonly<Record<string, string>>
-  /** Fields that are lists of objects, each a table of its own below the record. */
+  /** Fields that are lists of objects, each shown as a table below the record. */
   parts?: readonly Part<T>[]
 }
 
@@ -29,8 +29,8 @@ export function part<T, Row>(
 }
 
 /**
- * Results go to standard output, and everything that is said about them to standard error. The form never depends on
- * what is at the other end; colours and the width of tables do.
+ * Results go to standard output, all other text to standard error. The format never depends on the output device; only
+ * colours and the width of tables do.
  */
 export class Output {
   readonly #format: 'table' | 'json' | 'quiet'
@@ -56,9 +56,9 @@ export class Output {
   }
 
   /**
-   * A new secret: alone on standard output, so that it can be redirected; in JSON as a field of its object.
-   * @throws {CliError} when it could not be written, because nobody will see it again; `cure` says what to do then. Also
-   * when the request was a repetition, whose answer has no secret.
+   * Prints a new secret: alone on standard output, so that it can be redirected; in JSON as a field of its object.
+   * @throws {CliError} when it could not be written, because it cannot be shown again; `cure` says what to do then.
+   * Also for a replay, of which the response has no secret.
    */
   async secret<T extends { secret?: string; secret_advice?: string }>(
     item: T,
@@ -79,7 +79,7 @@ export class Output {
     this.note(texts.note)
   }
 
-  /** After a deletion there is nothing to show but the id. */
+  /** After a deletion only the id is shown. */
   async deleted(field: 'id' | 'name', id: string, note: string): Promise<void> {
     if (this.#format === 'json') return print(printableJson({ [field]: id, deleted: true }))
     if (this.#format === 'quiet') return print(id)
@@ -92,25 +92,25 @@ export class Output {
     await print(this.#format === 'quiet' ? forms.id : forms.text)
   }
 
-  /** With `-o json` only: what comes beside an error. */
+  /** Only with `-o json`: output in addition to an error. */
   async json(value: unknown): Promise<void> {
     if (this.#format === 'json') await print(printableJson(value))
   }
 
-  /** For the person at the terminal; never with `-q` or JSON. */
+  /** For the person at the terminal; not shown with `-q` or JSON. */
   note(text: string): void {
     if (this.#format === 'table') process.stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)
   }
 }
 
-/** An error, in the one place and form that errors have. */
+/** Prints an error; all errors have this format. */
 export function printError(message: string, details: readonly string[] = []): void {
   const name = styled(['bold', 'red'], 'mintmark:', process.stderr)
   const lines = [message, ...details].flatMap(text => text.split('\n')).map(printable)
   process.stderr.write(`${name} ${lines.join('\n  ')}\n`)
 }
 
-/** `2026-11-23T18:27:31.000Z` as `2026-11-23 18:27:31Z`; anything else as it is. */
+/** `2026-11-23T18:27:31.000Z` as `2026-11-23 18:27:31Z`; anything else unchanged. */
 export const moment = (time: string): string =>
   time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z$/, '$1 $2Z')
 
@@ -146,7 +146,7 @@ function entriesOf(
   return [[name, value === '' ? '-' : moment(String(value))]]
 }
 
-/** A reader that went away (`| head`) has seen enough; any other failure is reported by main.ts. */
+/** A reader that closed the pipe (`| head`) needs no more output; any other failure is reported by main.ts. */
 const print = (text: string): Promise<void> => write(text).catch(() => {})
 
 function write(text: string): Promise<void> {

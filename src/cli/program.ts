@@ -32,7 +32,7 @@ Examples:
 Exit codes: 0 ok, 1 fault, 2 usage, 3 refused, 4 not found, 5 invalid or
 conflict, 6 unavailable.`
 
-/** The whole command line. Errors are thrown (exitOverride), so that run.ts is the one place that ends the process. */
+/** The whole command line. Errors are thrown (exitOverride), so that only run.ts ends the process. */
 export function createProgram(environment: NodeJS.ProcessEnv): Command {
   const program = new Command('mintmark')
     .description("Exchanges a tenant's API key for a short-lived JWT that any gateway verifies by itself.")
@@ -73,7 +73,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   return program
 }
 
-/** What they need is loaded when they run: the other commands start without a database driver or a web server. */
+/** Their modules are loaded on demand: the other commands start without a database driver or a web server. */
 function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   verb(program, 'serve', {
     summary: 'run the service',
@@ -107,13 +107,13 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     })
 }
 
-/** After an error of usage one line, not the whole help. */
+/** After a usage error one line, not the whole help. */
 function pointToHelp(command: Command, name: string): void {
   command.showHelpAfterError(`Run "${name} --help".`)
   for (const child of command.commands) pointToHelp(child, `${name} ${child.name()}`)
 }
 
-/** Commander repeats an unknown option as it was given, and what follows the "=" may be a secret. */
+/** Commander repeats an unknown option as given, and the part after "=" may be a secret. */
 function withoutValues(text: string): string {
   const known = text.replace(/^error: /, '').trimEnd()
   return known.replace(/unknown option '(--[^'=]*|-.)[\s\S]*'/, "unknown option '$1'")

@@ -7,7 +7,7 @@ import { refuseSecrets } from './secrets-in-arguments.ts'
 
 /** Runs the command in the arguments and sets the exit status of the process. */
 export async function run(): Promise<void> {
-  // A reader that has seen enough (`| head`) must not end the service in the middle of a step.
+  // A reader that closed the pipe (`| head`) must not end the service in the middle of a step.
   process.stdout.on('error', error => {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EPIPE') return
@@ -24,7 +24,7 @@ export async function run(): Promise<void> {
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
-    // Commander has printed it: help and version end well, everything else is usage.
+    // Commander has printed it: help and version are successes, everything else is a usage error.
     return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   }
   if (error instanceof CliError) printError(error.message, error.details)

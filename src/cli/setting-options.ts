@@ -35,13 +35,13 @@ function optionOf(field: string, { form, option: { flag, help } }: Setting): Fie
   }
 }
 
-/** Fields for `--unset`: those that null means something for. An instant has the word "never" for it. */
+/** Fields for `--unset`: those for which null has a meaning. An instant uses the word "never" instead. */
 export const unsettable = (settings: Settings): string[] =>
   entriesOf(settings).flatMap(([name, { form, whenNull }]) =>
     whenNull === undefined || form.kind === 'instant' ? [] : [snakeCase(name)],
   )
 
-/** What null says, by field. */
+/** The text for null, by field. */
 export const nullTexts = (settings: Settings): Record<string, string> =>
   Object.fromEntries(
     entriesOf(settings).flatMap(([name, { whenNull }]) =>

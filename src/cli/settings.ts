@@ -9,7 +9,7 @@ export interface AdminSettings {
   token: string
 }
 
-/** Where the root token of a trial lies, seen from its folder. */
+/** The root token file of a trial, relative to its folder. */
 const TRIAL_TOKEN = 'keys/root-token'
 
 /** @throws {ConfigError} @throws {CliError} when there is no token. */
@@ -94,7 +94,7 @@ function baseUrl(text: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
-/** What a header can carry. The text is not shown: it is a secret. */
+/** Rejects what a header cannot contain. The text is not shown: it is a secret. */
 export function credential(text: string): string {
   const trimmed = text.trim()
   if (!/^[\x21-\x7e]+$/.test(trimmed)) throw new Error('must be one word of printable ASCII')

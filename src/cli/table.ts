@@ -1,11 +1,11 @@
 import { cutTo, printable, styled, styledState, textWidth } from './terminal-text.ts'
 
-/** Aligned text for people: tables of many things, records of one. */
+/** Aligned text for people: tables of many objects, records of one. */
 
 export interface Column<T> {
   title: string
   of: (item: T) => string
-  /** May be shortened where the terminal is too narrow. What people copy, such as ids, may not. */
+  /** May be shortened where the terminal is too narrow. Text to copy, such as ids, may not. */
   cut?: boolean
   state?: boolean
 }
@@ -13,7 +13,7 @@ export interface Column<T> {
 const GAP = '  '
 const NARROWEST = 8
 
-/** A line of titles and one for each item. `width` is the terminal's, Infinity where there is none. */
+/** A header line and one for each item. `width` is the terminal's, Infinity without one. */
 export function table<T>(items: readonly T[], columns: readonly Column<T>[], width: number): string {
   const rows = items.map(item => columns.map(column => printable(column.of(item))))
   const natural = columns.map((column, index) =>
@@ -35,7 +35,7 @@ export function table<T>(items: readonly T[], columns: readonly Column<T>[], wid
   return [titles, ...lines].join('\n')
 }
 
-/** One line for each name and value, the values below each other. */
+/** One line per name and value, with aligned values. */
 export function record(entries: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...entries.map(([name]) => textWidth(name)))
   return entries
@@ -46,7 +46,7 @@ export function record(entries: readonly (readonly [name: string, value: string]
     .join('\n')
 }
 
-/** Takes cells from the widest column that may be cut until all fit, or nothing is left to take. */
+/** Shortens the widest columns that may be cut until all fit, or none can be cut further. */
 function fitted(natural: readonly number[], columns: readonly Column<never>[], width: number): number[] {
   const widths = [...natural]
   const excess = () => widths.reduce((sum, cells) => sum + cells + GAP.length, -GAP.length) - width

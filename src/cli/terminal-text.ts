@@ -1,21 +1,21 @@
 import { styleText } from 'node:util'
 
-/** What may be shown on a terminal, and how wide it is there. */
+/** Which text a terminal may show, and its width there. */
 
 type Style = Parameters<typeof styleText>[0]
 
-/** Controls and direction overrides, with which text that others chose could rewrite what is on the screen. */
+/** Control characters and direction overrides, with which untrusted text could change what is on the screen. */
 const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
 export const printable = (text: string): string => text.replace(UNSAFE, '\ufffd')
 
-/** JSON that means the same, and is harmless to show. */
+/** Equivalent JSON that is safe to show. */
 export function printableJson(value: unknown): string {
   const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   return JSON.stringify(value, null, 2).replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, escaped)
 }
 
-/** As the stream can show it: plain when it is no terminal, or NO_COLOR is set. */
+/** Plain when the stream is not a terminal, or NO_COLOR is set. */
 export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
   return styleText(style, text, { stream })
 }
@@ -33,14 +33,14 @@ const STATES: Record<string, Style> = {
   revoked: 'red',
 }
 
-/** Text that may begin or end with spaces, in the colour of the state that it names. */
+/** Text that may begin or end with spaces, in the colour of its state. */
 export function styledState(text: string): string {
   const style = STATES[text.trim()]
   return style === undefined ? text : styled(style, text)
 }
 
 const graphemes = new Intl.Segmenter()
-/** Han, kana, hangul, full-width forms and pictures take two cells. */
+/** Han, kana, hangul, full-width forms and emoji take two cells. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Extended_Pictographic}/u
 
@@ -50,7 +50,7 @@ export function textWidth(text: string): number {
   return width
 }
 
-/** At most `width` cells; what was cut off shows as `…`. */
+/** At most `width` cells; a cut is shown as `…`. */
 export function cutTo(width: number, text: string): string {
   if (textWidth(text) <= width) return text
   let kept = ''

@@ -6,10 +6,10 @@ import { faultLine, parseWholeNumber } from './field-options.ts'
 import { Output, type View } from './output.ts'
 import { readAdminSettings } from './settings.ts'
 
-/** What the action of a command gets beside its arguments. */
+/** Input of a command's action in addition to its arguments. */
 export interface Invocation {
   command: Command
-  /** Connects at first use, so that faults of the command line are told before faults of the environment. */
+  /** Connects on first use, so that faults of the command line are reported before faults of the environment. */
   admin: AdminClient
   output: Output
 }
@@ -17,9 +17,9 @@ export interface Invocation {
 interface Help {
   /** One line, for lists of commands. */
   summary: string
-  /** What the summary leaves open. */
+  /** Details beyond the summary. */
   details?: string
-  /** Command lines that work as they are. */
+  /** Complete command lines. */
   examples: readonly string[]
 }
 
@@ -76,7 +76,7 @@ export function conditional(command: Command): Command {
   return command.option('--if-match <etag>', 'only if its version is this: "get --etag" prints it', quoted)
 }
 
-/** Adds `--idempotency-key` to a verb that must not be done twice. */
+/** Adds `--idempotency-key` to a verb that must not run twice. */
 export function repeatable(command: Command): Command {
   return command.option(
     '--idempotency-key <text>',
@@ -85,7 +85,10 @@ export function repeatable(command: Command): Command {
   )
 }
 
-/** The action of a command: hands over what it needs, and puts what the service refuses in the command's own terms. */
+/**
+ * The action of a command: passes its dependencies, and expresses the service's errors in terms of the command's
+ * options.
+ */
 export function action<Arguments extends (string | undefined)[]>(
   environment: NodeJS.ProcessEnv,
   act: (invocation: Invocation, ...given: Arguments) => Promise<void>,
@@ -109,7 +112,7 @@ export function action<Arguments extends (string | undefined)[]>(
   }
 }
 
-/** What the service's advice is called here. */
+/** What the service's advice is called in the CLI. */
 const ADVICE: Record<string, string> = {
   unauthenticated:
     'It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.',
@@ -145,7 +148,7 @@ function changeHeadersOf(command: Command): ChangeHeaders {
   }
 }
 
-/** The shell takes the quotes of an ETag away. */
+/** The shell removes the quotes of an ETag. */
 const quoted = (value: string): string => (/^[\w-]+$/.test(value) ? `"${value}"` : printableAscii(value))
 
 function printableAscii(value: string): string {

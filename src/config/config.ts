@@ -11,7 +11,7 @@ interface Address {
   port: number
 }
 
-/** Everything that a process is told from outside, parsed once. Secrets are inside `Secret`. */
+/** The configuration of a process, parsed once. Secrets are inside `Secret`. */
 export interface Config extends GatewayConfig, TokenConfig {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
@@ -39,10 +39,10 @@ export interface Config extends GatewayConfig, TokenConfig {
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**
- * config/ turns the environment into one typed value, or into one message that lists every fault in it. Nothing
- * else reads the environment. The README's table is printed from `env.descriptions`.
+ * config/ turns the environment into one typed value, or into one message that lists every fault in it. No other room
+ * reads the environment. The table in the README is generated from `env.descriptions`.
  *
- * @throws {ConfigError} naming each variable that is wrong, why, and what it must be.
+ * @throws {ConfigError} naming each invalid variable, why it is invalid, and its format.
  */
 export function readConfig(env: Env): Config {
   const production =
@@ -74,7 +74,7 @@ export function readConfig(env: Env): Config {
   return config
 }
 
-/** The owner role's database, for migrations; nothing else of the configuration has to be there. @throws {ConfigError} */
+/** The owner role's database, for migrations; the rest of the configuration may be missing. @throws {ConfigError} */
 export function readMigrateUrl(env: Env): Secret {
   const { migrateDatabaseUrl } = readDatabase(env)
   if (!migrateDatabaseUrl) {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { Env } from './env.ts'
 import { postgresUrl } from './formats.ts'
 
-/** Where the database is, and where what belongs to the embedded one lies. */
+/** The database, and where the embedded one stores its files. */
 export function readDatabase(env: Env) {
   const databaseUrl = env.optional('DATABASE_URL', {
     fallback: 'embedded Postgres',

@@ -16,27 +16,27 @@ import { fileFault } from '../system/file-fault.ts'
 import type { Random } from '../system/random.ts'
 import type { Config } from './config.ts'
 
-/** Files of the keys directory, and the variables that they stand in for. */
+/** Files in the keys directory, and the variables that they provide. */
 const FILES = {
   MINTMARK_ROOT_TOKEN: {
     file: 'root-token',
-    make: (random: Random) => random.bytes(32).toString('base64url'),
+    generate: (random: Random) => random.bytes(32).toString('base64url'),
   },
   MINTMARK_PEPPERS: {
     file: 'peppers',
-    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+    generate: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
   },
   MINTMARK_ENCRYPTION_KEYS: {
     file: 'encryption-keys',
-    make: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
+    generate: (random: Random) => `dev1:${random.bytes(32).toString('base64url')}`,
   },
 } as const
 
 type SecretVariable = keyof typeof FILES
 
 /**
- * With embedded Postgres, secrets that nobody set are made once and kept in the keys directory, readable by this user
- * only. Returns them as environment variables, to be read like any other. @throws {CannotStart} with the way out
+ * With embedded Postgres, secrets that are not set are generated once and stored in the keys directory, readable by
+ * this user only. Returns them as environment variables, to be read like any other. @throws {CannotStart} with the cure
  */
 export function developmentSecrets(config: Config, random: Random): Record<string, string> {
   const missing: SecretVariable[] = []
@@ -46,10 +46,15 @@ export function developmentSecrets(config: Config, random: Random): Record<strin
   naming(config.keysDir, 'made', () => mkdirSync(config.keysDir, { recursive: true }))
   naming(config.keysDir, 'entered', () => accessSync(config.keysDir, constants.X_OK))
   refuseLost(config, missing)
-  return Object.fromEntries(missing.map(variable => [variable, readOrMake(config.keysDir, variable, random)]))
+  return Object.fromEntries(
+    missing.map(variable => [variable, readOrCreate(config.keysDir, variable, random)]),
+  )
 }
 
-/** A new pepper or encryption key beside an existing database would open nothing in it. @throws {CannotStart} with the way out */
+/**
+ * A new pepper or encryption key would not work with the data of an existing database. @throws {CannotStart} with the
+ * cure
+ */
 function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariable[]): void {
   if (!existsSync(join(dataDir, 'postgres'))) return
   const lost = missing
@@ -62,12 +67,12 @@ function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariab
   )
 }
 
-/** Where the root token of development is kept. */
+/** The file with the development root token. */
 export const rootTokenFile = (keysDir: string): string => join(keysDir, FILES.MINTMARK_ROOT_TOKEN.file)
 
-function readOrMake(keysDir: string, variable: SecretVariable, random: Random): string {
+function readOrCreate(keysDir: string, variable: SecretVariable, random: Random): string {
   const path = join(keysDir, FILES[variable].file)
-  if (!existsSync(path)) naming(path, 'written', () => make(path, `${FILES[variable].make(random)}\n`))
+  if (!existsSync(path)) naming(path, 'written', () => create(path, `${FILES[variable].generate(random)}\n`))
   naming(path, 'closed to others', () => {
     if (statSync(path).mode & 0o077) chmodSync(path, 0o600)
   })
@@ -77,10 +82,10 @@ function readOrMake(keysDir: string, variable: SecretVariable, random: Random): 
 }
 
 /**
- * Complete or absent, so that no start reads half of a secret; and a file that is there stays, so that of two processes
- * that start together one makes it and both read it.
+ * The file is complete or absent, so that no process reads half of a secret; an existing file is kept, so that of two
+ * processes that start together one creates it and both read it.
  */
-function make(path: string, content: string): void {
+function create(path: string, content: string): void {
   const unfinished = `${path}.new-${process.pid}`
   try {
     writeFileSync(unfinished, content, { mode: 0o600 })
@@ -92,7 +97,7 @@ function make(path: string, content: string): void {
   }
 }
 
-/** @throws {CannotStart} that names the file, what is wrong with it and the cure */
+/** @throws {CannotStart} that names the file, the fault and the cure */
 function naming<T>(path: string, deed: string, work: () => T): T {
   try {
     return work()

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { CannotStart } from '../errors.ts'
 import { fileFault } from '../system/file-fault.ts'
 
-/** One variable as the documentation shows it. */
+/** The documentation of one variable. */
 export interface VariableDescription {
   name: string
   fallback: string
@@ -20,14 +20,14 @@ export class ConfigError extends CannotStart {
 }
 
 interface Common {
-  /** What the documentation shows as the default. */
+  /** The default as shown in the documentation. */
   fallback?: string
   description: string
 }
 
 /**
- * Reads environment variables, each also as `NAME_FILE` (a path whose content, less a final newline, is the value).
- * A fault is noted and reading goes on, so that `throwFaults` can list all of them; each variable that is read
+ * Reads environment variables, each also as `NAME_FILE` (a path of which the content, without a final newline, is the
+ * value). Reading continues after a fault, so that `throwFaults` can list all of them. Each variable that is read
  * describes itself, so that the documentation comes from the same source.
  */
 export class Env {
@@ -47,7 +47,7 @@ export class Env {
     try {
       return options.parse(text)
     } catch (error) {
-      // Another class than Error itself is a fault of ours, not of the value.
+      // A subclass of Error is a bug, not a fault of the value.
       if ((error as Error).constructor !== Error) throw error
       this.fault(name, (error as Error).message)
       return undefined
@@ -82,19 +82,19 @@ export class Env {
     return this.optional(name, { fallback: `\`${options.default}\``, ...options, parse }) ?? options.default
   }
 
-  /** Notes a fault of a variable, or of several together; of each variable only the first. */
+  /** Records a fault of one variable or of several together; only the first of each variable. */
   fault(name: string, message: string): void {
     const variable = name.replace(/_FILE$/, '')
     if (!this.#faults.has(variable)) this.#faults.set(variable, `${name} ${message}`)
   }
 
-  /** Variables with this prefix that are set and that nothing has read: misspelt ones, most likely. */
+  /** Variables with this prefix that are set but not known: probably misspelt. */
   unread(prefix: string): string[] {
     const known = new Set(this.descriptions.flatMap(({ name }) => [name, `${name}_FILE`]))
     return Object.keys(this.#values).filter(name => name.startsWith(prefix) && !known.has(name))
   }
 
-  /** @throws {ConfigError} when anything was wrong. */
+  /** @throws {ConfigError} when there is any fault. */
   throwFaults(): void {
     if (this.#faults.size > 0) throw new ConfigError([...this.#faults.values()])
   }

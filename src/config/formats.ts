@@ -1,7 +1,7 @@
 import { parseNetwork } from '../system/ip-address.ts'
 import { type NamedKey, Secret } from '../system/secret.ts'
 
-/** The forms of values: each returns the value, or throws an Error whose message completes "<variable> …". */
+/** The formats of values: each returns the value, or throws an Error with a message that completes "<variable> …". */
 
 export function postgresUrl(text: string): Secret {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -24,7 +24,10 @@ export function issuerUrl(text: string): string {
   return text
 }
 
-/** At most what fits into 200 bytes of JSON, the room that a token has for it. Printable ASCII without space, comma, quote or backslash: a name such as `vllm`, or a URI. */
+/**
+ * Limited to 200 bytes as JSON, the size reserved in a token. Printable ASCII without space, comma, quote or backslash:
+ * a name such as `vllm`, or a URI.
+ */
 export const AUDIENCE = /^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,196}$/
 
 export function audience(text: string): string {
@@ -36,7 +39,7 @@ export function audience(text: string): string {
   return text
 }
 
-/** Not all addresses at once: then each client could name any address as its own. */
+/** Rejects networks of all addresses: any client could then claim any address. */
 export function cidrs(text: string): string[] {
   const list = text.split(',').map(part => part.trim())
   if (list.some(part => parseNetwork(part) === undefined)) {

@@ -1,21 +1,21 @@
 import type { Env } from './env.ts'
 import { audience } from './formats.ts'
 
-/** Where the check reads the model of a request, which the caller must be allowed to use. */
+/** Where the check reads the model of a request. */
 export type GatewayModel = { from: 'nowhere' } | { from: 'body' } | { from: 'header'; name: string }
 
 /** Settings of the check (src/gateway/). */
 export interface GatewayConfig {
   gatewayAddress: { host: string; port: number }
   gatewayGrpcAddress: { host: string; port: number }
-  /** The one audience that it makes tokens for, and accepts. */
+  /** The audience of issued tokens, and the only one accepted. */
   gatewayAudience: string
   gatewayModel: GatewayModel
-  /** Headers beside `Authorization` in which it takes an API key. */
+  /** Headers that may carry an API key, in addition to `Authorization`. */
   gatewayKeyHeaders: readonly string[]
 }
 
-/** `defaults`: the public listener's host, and the audience of tenants that name none. */
+/** `defaults`: the public listener's host, and the audience of tenants that set none. */
 export function readGateway(env: Env, defaults: { host: string; audience: string }): GatewayConfig {
   const host = env.text('MINTMARK_GATEWAY_HOST', {
     default: defaults.host,

@@ -1,6 +1,6 @@
 import type { Fault } from '../errors.ts'
 
-/** What decides how long keys stay published. */
+/** The settings that determine how long keys stay published. */
 export interface RotationPolicy {
   rotationIntervalSeconds: number
   publishLeadSeconds: number
@@ -8,43 +8,43 @@ export interface RotationPolicy {
   longestStalenessSeconds: number
 }
 
-/** Some verifiers take no larger JWK Set (AWS ALB). */
+/** Some verifiers reject a larger JWK Set (AWS ALB). */
 export const MOST_PUBLISHED_KEYS = 10
 const LONGEST_JWKS_MAX_AGE_SECONDS = 300
-/** Verifiers allow for clocks that differ by this much (Envoy's and Istio's default). */
+/** Clock skew that verifiers tolerate (Envoy's and Istio's default). */
 const CLOCK_SKEW_SECONDS = 60
-/** istiod asks for the JWKS this seldom after failures. */
+/** istiod's interval between JWKS fetches after failures. */
 export const SHORTEST_PUBLISH_LEAD_SECONDS = 3600
 export const SHORTEST_ROTATION_INTERVAL_SECONDS = 3600
 export const LONGEST_ROTATION_INTERVAL_SECONDS = 31_536_000
 export const LONGEST_PUBLISH_LEAD_SECONDS = 604_800
 
 /**
- * How long a key that no longer signs stays published: as long as any token signed with it may live, plus the time in
- * which a replica that is cut off may go on signing with it, plus clock skew, plus the time verifiers may hold a JWKS.
+ * How long a key stays published after its last use: the longest lifetime of a token signed with it, plus the time in
+ * which a disconnected replica may still sign with it, plus clock skew, plus the time that verifiers cache a JWKS.
  */
 export function retentionSeconds(policy: RotationPolicy): number {
   return policy.longestTokenTtlSeconds + privateRetentionSeconds(policy) + policy.publishLeadSeconds
 }
 
-/** How long a replica that is cut off may need the private half of a key that no longer signs. */
+/** How long a disconnected replica may need the private key of a key that no longer signs. */
 export function privateRetentionSeconds(policy: RotationPolicy): number {
   return policy.longestStalenessSeconds + CLOCK_SKEW_SECONDS
 }
 
-/** How long a verifier may keep the JWKS: well under the time for which a key is published before its use. */
+/** How long a verifier may cache the JWKS: well under the time that a key is published before its use. */
 export function jwksMaxAgeSeconds({
   publishLeadSeconds,
 }: Pick<RotationPolicy, 'publishLeadSeconds'>): number {
   return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(publishLeadSeconds / 2))
 }
 
-/** How many keys of one algorithm are published at a time: the active one, the standby, and those that retire. */
+/** Number of published keys of one algorithm: the active one, the standby, and the retiring ones. */
 export function keysPerAlg(policy: RotationPolicy): number {
   return 2 + Math.ceil(retentionSeconds(policy) / policy.rotationIntervalSeconds)
 }
 
-/** Where the times do not fit together. Pointers name the fields of `policy` as they are written on the wire. */
+/** Inconsistent times. Pointers name the fields of `policy` by their wire names. */
 export function rotationFaults(policy: RotationPolicy, algorithms: number): Fault[] {
   const faults: Fault[] = []
   const { rotationIntervalSeconds: interval, publishLeadSeconds: lead } = policy

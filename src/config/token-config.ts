@@ -7,7 +7,7 @@ import {
 } from './rotation-policy.ts'
 import { SIGNING_ALGS, type SigningAlg } from './signing-alg.ts'
 
-/** Tokens and the keys that sign them, and how far this process answers from what it knows. */
+/** Settings of tokens and signing keys, and of how stale the data of this process may be. */
 export interface TokenConfig {
   tokenTtlSeconds: number
   audience: string
@@ -22,7 +22,7 @@ export interface TokenConfig {
   shortPublishLeadAllowed: boolean
 }
 
-/** The variables that decide what tokens say and for how long. Faults are noted in `env`. */
+/** The variables that determine the content and lifetime of tokens. Faults are recorded in `env`. */
 export function readTokens(env: Env): TokenConfig {
   return {
     tokenTtlSeconds: env.integer('MINTMARK_TOKEN_TTL_SECONDS', {

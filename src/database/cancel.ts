@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import type { PoolClient } from 'pg'
 
-/** What pg keeps of a connection, and its types do not name. */
+/** Fields of a pg connection that its types lack. */
 interface Backend {
   host: string
   port: number
@@ -13,9 +13,9 @@ const CANCEL_REQUEST = 80_877_102
 const TIMEOUT_MS = 500
 
 /**
- * Asks the server to give up what the connection of `client` is doing, because nobody waits for it any more: a backend
- * that waits for a lock does not notice that its client has gone. A short message on a connection of its own, without
- * TLS and without an answer (PostgreSQL manual, "Canceling Requests in Progress"). Best effort.
+ * Asks the server to cancel the statement that the connection of `client` runs, because no request waits for it any
+ * more: a backend that waits for a lock does not notice that its client is gone. Sent on a connection of its own,
+ * without TLS and without a response (PostgreSQL manual, "Canceling Requests in Progress"). Best effort.
  */
 export function cancelStatement(client: PoolClient): void {
   const { host, port, processID, secretKey } = client as unknown as Backend

@@ -3,20 +3,20 @@ import type { Change } from './change.ts'
 import type { Handle } from './database.ts'
 
 /**
- * How far a replica has followed. A number alone would not do: after a failover or a restore another row may have it,
- * so each row has a random id as well.
+ * The last change that a replica has read. Each row also has a random id, because after a failover or a restore another
+ * row may have the same number.
  */
 export interface FeedPosition {
   number: string
   id: string
 }
 
-/** The channel that wakes replicas; they must be right without it, because a pooler may swallow it. */
+/** The channel that wakes replicas. Correctness does not depend on it, because a pooler may drop notifications. */
 export const CHANGE_CHANNEL = 'mintmark_changes'
 
 /**
- * Takes the next number from the one-row counter, inserts what changed and notifies, in one statement. The counter's
- * row lock is held until the commit, which must follow at once, so commit order is number order.
+ * Takes the next number from the one-row counter, inserts the changes and notifies, in one statement. The counter's row
+ * lock is held until the commit, which must follow at once, so commit order is number order.
  */
 export async function appendChanges(trx: Handle, changes: readonly Change[]): Promise<void> {
   await sql`
@@ -25,12 +25,12 @@ export async function appendChanges(trx: Handle, changes: readonly Change[]): Pr
     RETURNING pg_notify(${CHANGE_CHANNEL}, number::text)`.execute(trx)
 }
 
-/** Wakes whoever listens on the channel. */
+/** Wakes the listeners of the channel. */
 export async function notify(db: Handle, channel: string): Promise<void> {
   await sql`SELECT pg_notify(${channel}, '')`.execute(db)
 }
 
-/** Where the feed ends now. */
+/** The newest position of the feed. */
 export async function feedEnd(db: Handle): Promise<FeedPosition> {
   return db
     .selectFrom('change_feed')
@@ -43,7 +43,7 @@ export async function feedEnd(db: Handle): Promise<FeedPosition> {
 export const samePosition = (a: FeedPosition, b: FeedPosition): boolean =>
   a.number === b.number && a.id === b.id
 
-/** What the feed holds after a position: each object once, in the order in which it was first named. */
+/** The feed after a position: each object once, ordered by its first change. */
 export interface FeedPage {
   changes: Change[]
   /** The last row that was read. */
@@ -53,8 +53,8 @@ export interface FeedPage {
 }
 
 /**
- * At most `limit` rows of the feed, beginning with the row of `position` itself. Undefined when that row is not the
- * first, or has another id: the position is lost, because the feed was pruned, failed over or restored.
+ * At most `limit` rows of the feed, beginning with the row of `position` itself. Undefined when the first row is
+ * another: the position is lost, because the feed was pruned, failed over or restored.
  */
 export async function feedAfter(
   db: Handle,
@@ -79,7 +79,7 @@ export async function feedAfter(
   }
 }
 
-/** Lets rows older than a day go, never the newest. Returns how many went. */
+/** Deletes rows older than a day, but never the newest. Returns the number of deleted rows. */
 export async function pruneChangeFeed(db: Handle): Promise<number> {
   const { rows } = await sql<{
     pruned: string

@@ -9,18 +9,18 @@ import { type FeedPosition, feedAfter, feedEnd, samePosition } from './change-fe
 import type { Apply, ChangeSubscriber } from './change-subscriber.ts'
 import type { Database, Handle } from './database.ts'
 
-/** So that no query takes long. */
+/** Bounds the time of one query. */
 const MOST_FEED_ROWS = 2_000
-/** After this a request that changed something is answered, whether or not the change was read here. */
+/** After this time a request that changed something is answered, whether or not this process has read the change. */
 const LONGEST_SETTLING_MS = 500
-/** Replicas that lost their position at the same moment do not all read everything at the same moment. */
+/** Spreads reloads of replicas that lost their position at the same moment. */
 const RELOAD_JITTER_MS = 500
 
 /**
- * Follows the change feed for all of this process. Its subscribers load everything once; then each poll reads the new
- * feed rows and the objects that they name in one snapshot, and applies them in the order of subscription, in one go.
- * So what the subscribers hold is a state that the database was in (after a long absence it is reached in pieces).
- * Polls run one at a time. An idle poll is one cheap statement.
+ * Follows the change feed for the whole process. Its subscribers load everything once. Then each poll reads the new
+ * feed rows and the objects they name in one snapshot, and applies them synchronously in the order of subscription. So
+ * subscribers always hold a state that the database was in (after a long absence it is reached in steps). Polls run one
+ * at a time. An idle poll is one cheap statement.
  */
 export class ChangeFollower {
   readonly #database: Database
@@ -30,19 +30,19 @@ export class ChangeFollower {
   readonly #stopped = new AbortController()
   readonly #polls = new Coalescer(() => this.#poll())
   #subscribers: readonly ChangeSubscriber[] = []
-  /** `incomplete`: the position was lost, and until everything has been loaded again something may have been missed. */
+  /** `incomplete`: the position was lost; changes may be missing until everything has been reloaded. */
   #state: 'empty' | 'complete' | 'incomplete' = 'empty'
   #position: FeedPosition | undefined
-  /** Puts a finished load into effect. It is as new as the feed only at the end of a poll that began after it. */
+  /** Applies a finished load. It is up to date only at the end of a poll that began after the load. */
   #loaded: Apply | undefined
   #loading: Promise<void> | undefined
-  /** How often the position was lost. A load that a loss crossed is of no use. */
+  /** How often the position was lost. A load during which that happened is discarded. */
   #losses = 0
-  /** Monotonic milliseconds: whatever was committed before this instant has been applied. */
+  /** Monotonic milliseconds: everything committed before this instant has been applied. */
   #seenUntil = Number.NEGATIVE_INFINITY
-  /** Where the feed ended at the last poll. */
+  /** The end of the feed at the last poll. */
   #end: FeedPosition | undefined
-  /** How often everything was loaded again. */
+  /** Number of reloads. */
   reloads = 0
 
   constructor(options: { database: Database; clock: Clock; random: Random; logger: Logger }) {
@@ -52,22 +52,22 @@ export class ChangeFollower {
     this.#logger = options.logger
   }
 
-  /** Called once, before `load`. Each subscriber is loaded, and applies changes, after those before it in the list. */
+  /** Called once, before `load`. Subscribers load and apply changes in the order of the list. */
   subscribe(subscribers: readonly ChangeSubscriber[]): void {
     this.#subscribers = subscribers
   }
 
-  /** Seconds since the last poll that left nothing out; infinite before the first. */
+  /** Seconds since the last complete poll; infinite before the first. */
   get stalenessSeconds(): number {
     return (this.#clock.monotonicMs() - this.#seenUntil) / 1000
   }
 
-  /** The number of the last change that was applied. */
+  /** The number of the last applied change. */
   get position(): string | undefined {
     return this.#state === 'empty' ? undefined : this.#position?.number
   }
 
-  /** Changes that the last poll saw and that are not applied yet. */
+  /** Number of changes that the last poll saw and that are not applied yet. */
   get behind(): number {
     return Math.max(0, Number(this.#end?.number ?? 0) - Number(this.position ?? 0))
   }
@@ -81,19 +81,19 @@ export class ChangeFollower {
     await this.poll()
   }
 
-  /** Completes with a poll that begins after this call: what was committed before it is applied then. */
+  /** Completes with a poll that begins after this call, so everything committed before it is applied. */
   poll(): Promise<void> {
     return this.#polls.run()
   }
 
-  /** Polls now, because there is something new. */
+  /** Polls now. */
   wake(): void {
     this.poll().catch(() => {})
   }
 
   /**
-   * Returns when what this process committed is applied here. If that takes too long, the subscribers forget the
-   * objects until a poll brings them back, so that nothing is granted that was taken away. Never throws.
+   * Returns when the changes that this process committed are applied here. After a timeout the subscribers forget the
+   * objects until a poll reads them again, so that no revoked right is granted. Never throws.
    */
   async settle(changes: readonly Change[]): Promise<void> {
     if (this.#state === 'empty') return
@@ -105,7 +105,7 @@ export class ChangeFollower {
     for (const [subscriber, concerning] of this.#concerned(changes)) subscriber.forget(concerning)
   }
 
-  /** Ends a load that is under way. */
+  /** Aborts a load in progress. */
   stop(): void {
     this.#stopped.abort()
   }
@@ -158,7 +158,7 @@ export class ChangeFollower {
     })
   }
 
-  /** Requests are answered with what is held, changes from now on are followed, and everything is loaded meanwhile. */
+  /** Requests are answered from the current state and new changes are followed, while everything is reloaded. */
   async #losePosition(): Promise<void> {
     this.#losses++
     this.#loaded = undefined

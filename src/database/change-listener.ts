@@ -4,7 +4,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
-import { leaveWithoutWaiting } from './close-promptly.ts'
+import { closePromptly } from './close-promptly.ts'
 import type { Database } from './database.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
@@ -12,14 +12,14 @@ const PROBE_TIMEOUT_MS = 2_000
 const PROBE_INTERVAL_MS = 5_000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 2_500
-/** Where LISTEN is taken and nothing arrives: that is how the place is, and will not be over soon. */
-const DEAF_PAUSE_MS = 60_000
+/** Pause where LISTEN is accepted but nothing is delivered, as behind a pooler: unlikely to change soon. */
+const NOT_DELIVERED_PAUSE_MS = 60_000
 
 /**
- * Wakes this replica when something changed, by LISTEN on a connection of its own. It is a convenience: whoever is
- * woken polls anyway. A pooler in transaction mode takes a LISTEN and delivers nothing, and a socket whose other end
- * is gone says nothing either, so a notification is sent to ourselves over another connection, at the start and every
- * 5 s. (Over the same one a pooler would pass: it happens to hand out the same server connection again.)
+ * Wakes this replica on a change, by LISTEN on a connection of its own. It only saves time: replicas poll anyway. A
+ * pooler in transaction mode accepts LISTEN and delivers nothing, and a dead connection is silent too, so at the start
+ * and every 5 s this process sends itself a notification over another connection. (Over the same one a pooler would
+ * pass the test, because it may assign the same server connection again.)
  */
 export class ChangeListener {
   readonly #url: string
@@ -32,7 +32,7 @@ export class ChangeListener {
   readonly #probeChannel: string
   #running: Promise<void> | undefined
   #warned = false
-  /** True while notifications arrive; else replicas are as quick as their polls. */
+  /** True while notifications arrive; otherwise replicas are as fast as their polls. */
   listening = false
 
   /** `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
@@ -62,7 +62,7 @@ export class ChangeListener {
     await this.#running
   }
 
-  /** Listens, and when that ends tries again; by chance not with all replicas at once. */
+  /** Listens; reconnects after a random pause, so that replicas do not reconnect at once. */
   async #run(): Promise<void> {
     let pause = SHORTEST_PAUSE_MS
     while (!this.#stopped.signal.aborted) {
@@ -73,13 +73,13 @@ export class ChangeListener {
       if (!this.#warned) this.#logger.warn({ err: fault }, 'changes are not notified: polling every 500 ms')
       this.#warned = true
       if (listened) pause = SHORTEST_PAUSE_MS
-      else if (fault instanceof Deaf) pause = DEAF_PAUSE_MS
+      else if (fault instanceof NotDelivered) pause = NOT_DELIVERED_PAUSE_MS
       else pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
       await this.#clock.sleep(pause / 2 + this.#random.integer(pause), this.#stopped.signal)
     }
   }
 
-  /** Returns why it ended. */
+  /** Returns the reason why it ended. */
   async #listen(): Promise<unknown> {
     const lost = new AbortController()
     const client = new pg.Client({
@@ -94,7 +94,7 @@ export class ChangeListener {
     this.#stopped.signal.addEventListener('abort', stop)
     try {
       await client.connect()
-      leaveWithoutWaiting(client)
+      closePromptly(client)
       await this.#follow(client, lost.signal)
       return lost.signal.reason
     } catch (error) {
@@ -118,7 +118,7 @@ export class ChangeListener {
       await this.#database.run(db => notify(db, this.#probeChannel))
       const answer = await withTimeout(this.#clock, PROBE_TIMEOUT_MS, arrived)
       if (lost.aborted) return
-      if (answer === 'timed_out') throw new Deaf(DEAF)
+      if (answer === 'timed_out') throw new NotDelivered(NOT_DELIVERED)
       if (!this.listening) this.#began()
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
     }
@@ -128,14 +128,14 @@ export class ChangeListener {
     this.listening = true
     if (this.#warned) this.#logger.info('changes are notified again')
     this.#warned = false
-    // Whatever was notified while nobody listened.
+    // Catches up on notifications from before LISTEN.
     this.#wake()
   }
 }
 
-class Deaf extends Error {
-  override readonly name = 'Deaf'
+class NotDelivered extends Error {
+  override readonly name = 'NotDelivered'
 }
 
-const DEAF =
+const NOT_DELIVERED =
   'A notification sent to ourselves did not arrive: if DATABASE_URL goes through a pooler, set DATABASE_URL_DIRECT to Postgres itself'

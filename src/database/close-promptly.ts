@@ -2,10 +2,10 @@ import type { Socket } from 'node:net'
 import type { ClientBase } from 'pg'
 
 /**
- * pg ends a connection with a goodbye and then waits for the other end, which may be gone without a word: the socket
- * would stay for a quarter of an hour. From now on it is over for `client` as soon as its goodbye is on its way.
+ * On end, pg sends Terminate and waits for the server to close, which may never happen: the socket would stay open for
+ * 15 minutes. From now on the socket of `client` is destroyed as soon as Terminate has been sent.
  */
-export function leaveWithoutWaiting(client: ClientBase): void {
+export function closePromptly(client: ClientBase): void {
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
   stream.once('finish', () => stream.destroy())
 }

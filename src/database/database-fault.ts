@@ -1,4 +1,4 @@
-/** What Postgres says of a configuration that cannot work, and what cures it. Keys are SQLSTATEs and Node's codes. */
+/** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs and Node's codes. */
 const CURES: Record<string, string> = {
   '28P01': 'the user or the password in the database URL is wrong',
   '28000': 'the user in the database URL may not connect from here (pg_hba.conf)',
@@ -9,8 +9,8 @@ const CURES: Record<string, string> = {
 }
 
 /**
- * Why the database cannot be used, in words for an operator: what it said itself, and the cure where there is one.
- * `undefined` when the error did not come from the database.
+ * Why the database cannot be used, for an operator: its own message, and what to do about it. `undefined` when the
+ * error did not come from the database.
  */
 export function databaseFault(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {

@@ -5,19 +5,19 @@ import type { Database, Handle } from './database.ts'
 const SLOW_MS = 100
 
 /**
- * The time of the database, carried between measurements by the monotonic clock, so that a wrong host clock dates no
- * token wrongly and all replicas agree on when a key expires.
+ * Database time, extrapolated between measurements by the monotonic clock, so that a wrong host clock does not affect
+ * the dates in tokens and all replicas agree on when a key expires.
  */
 export class DatabaseTime {
   readonly #clock: Clock
-  /** Database epoch milliseconds less monotonic milliseconds. */
+  /** Database epoch milliseconds minus monotonic milliseconds. */
   #offset: number | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Epoch milliseconds; the host's own until the first measurement. */
+  /** Epoch milliseconds; host time until the first measurement. */
   now(): number {
     return this.#offset === undefined ? this.#clock.wallMs() : this.#clock.monotonicMs() + this.#offset
   }
@@ -27,18 +27,18 @@ export class DatabaseTime {
     return this.#offset === undefined ? undefined : this.#clock.wallMs() - this.now()
   }
 
-  /** Asks the database, and takes the middle of the round trip as the moment of its answer. */
+  /** Queries the database time and takes the middle of the round trip as its instant. */
   async measure(database: Database): Promise<void> {
     const sent = this.#clock.monotonicMs()
     const answered = await database.run(databaseNow)
     const received = this.#clock.monotonicMs()
-    // A slow answer may have waited for a connection before it was asked for: any but the first is passed over.
+    // A slow query may have waited for a connection first: after the first measurement slow ones are ignored.
     if (this.#offset !== undefined && received - sent > SLOW_MS) return
     this.#offset = answered - (sent + received) / 2
   }
 }
 
-/** The database's clock at this moment, in epoch milliseconds: not the transaction's now(), which is from its beginning. */
+/** The database's current time in epoch milliseconds; not the transaction's now(), which is from its beginning. */
 export async function databaseNow(db: Handle): Promise<number> {
   const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
   const [row] = rows

@@ -3,25 +3,25 @@ import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import { cancelStatement } from './cancel.ts'
 import type { Change } from './change.ts'
-import { leaveWithoutWaiting } from './close-promptly.ts'
+import { closePromptly } from './close-promptly.ts'
 import { databaseUnavailable, isConnectionFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
-/** A connection or a transaction: repositories take whichever they are given. */
+/** A connection or a transaction: repositories accept either. */
 export type Handle = Kysely<Schema>
 
 const CONNECT_TIMEOUT_MS = 500
 const QUERY_TIMEOUT_MS = 800
-/** An idle connection may have died without a word. */
+/** An idle connection may have died silently. */
 const IDLE_TIMEOUT_MS = 8_000
 
 /**
- * database/ is where Postgres is reached: the pool, the tables, migrations, and the change feed with its one follower.
- * Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET` but
- * `SET LOCAL`.
+ * database/ is the access to Postgres: the pool, the tables, migrations, and the change feed with its one follower.
+ * Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET` but `SET
+ * LOCAL`.
  *
- * `run` and `write` throw domain errors only: Conflict and Invalid for what a constraint refused, Unavailable when
- * the database cannot be reached or does not answer in time.
+ * `run` and `write` throw domain errors only: Conflict and Invalid for a violated constraint, Unavailable when the
+ * database cannot be reached or does not answer in time.
  */
 export class Database {
   readonly #pool: pg.Pool
@@ -42,15 +42,15 @@ export class Database {
     })
     // pg-pool emits this for a connection that dies while idle; without a listener it would end the process.
     this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
-    // For the moment between the pool's own listener, which goes when a client is given out, and ours.
+    // Covers the moment between the pool's own listener, removed on checkout, and ours.
     this.#pool.on('connect', client => void client.on('error', () => {}))
-    this.#pool.on('connect', leaveWithoutWaiting)
+    this.#pool.on('connect', closePromptly)
     this.#kysely = new Kysely<Schema>({
       dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
     })
   }
 
-  /** How the connections of this pool stand, and how many wait for one. */
+  /** The connections of this pool by state, and the number of requests waiting for one. */
   get connections(): { idle: number; inUse: number; max: number; waiting: number } {
     const { totalCount, idleCount, waitingCount, options } = this.#pool
     return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
@@ -65,7 +65,7 @@ export class Database {
     }
   }
 
-  /** Several statements that see one moment. */
+  /** Runs several statements in one snapshot. */
   async readSnapshot<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
     const transaction = this.#kysely
       .transaction()
@@ -74,7 +74,7 @@ export class Database {
     return this.run(() => transaction.execute(work))
   }
 
-  /** One short transaction: it gives up by itself rather than hold up the others behind its locks. */
+  /** Runs one short transaction. It times out rather than block others with its locks. */
   async write<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
     try {
       return await this.#kysely.transaction().execute(async trx => {
@@ -87,12 +87,12 @@ export class Database {
     }
   }
 
-  /** `settle` gets what this process commits, before the request that asked for it is answered. */
+  /** `settle` receives the changes that this process committed, before the request is answered. */
   onCommit(settle: (changes: readonly Change[]) => Promise<void>): void {
     this.#settle = settle
   }
 
-  /** Waits until the change was applied here. Never throws: the change is committed, whatever becomes of that. */
+  /** Waits until the change is applied in this process. Never throws: the change is committed in any case. */
   async committed(changes: readonly Change[]): Promise<void> {
     await this.#settle(changes).catch(err =>
       this.#logger.error({ err, changes }, 'a committed change was not applied'),
@@ -105,8 +105,8 @@ export class Database {
 }
 
 /**
- * pg-pool gives a client back out after a query on it timed out, although its connection still waits for the answer.
- * Here a client that met a connection fault refuses further statements at once and leaves the pool when released.
+ * pg-pool reuses a client after a query on it timed out, although its connection still waits for the result. Here a
+ * client with a connection fault rejects further statements and is removed from the pool on release.
  */
 function withoutBrokenClients(pool: pg.Pool): PostgresPool {
   return {
@@ -114,7 +114,7 @@ function withoutBrokenClients(pool: pg.Pool): PostgresPool {
     end: () => pool.end(),
     connect: async () => {
       const client = await pool.connect().catch(cause => {
-        // Whatever it is (no route, no TLS, a wrong password, no file descriptor left), it is no fault of the caller.
+        // Any cause (no route, no TLS, a wrong password, too many open files) is a server error.
         throw databaseUnavailable(cause)
       })
       let fault: unknown
@@ -136,7 +136,7 @@ function withoutBrokenClients(pool: pg.Pool): PostgresPool {
         client.off('error', noteFault)
         client.release(discard || fault !== undefined)
       }
-      // Kysely's type also has cursors, which nothing here uses.
+      // Kysely's type also has cursors, which are not used here.
       return { query, release } as unknown as PostgresPoolClient
     },
   }

@@ -1,2 +1,2 @@
-/** db/ lies beside src and beside dist. */
+/** db/ is a sibling of src and of dist. */
 export const DB_FOLDER = new URL('../../db/', import.meta.url)

@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
 
-/** The name of the index that a statement of db/indexes.sql makes. */
+/** The name of the index that a statement of db/indexes.sql creates. */
 const STATEMENT = /^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON\s/
 
 interface Index {
@@ -11,7 +11,7 @@ interface Index {
   statement: string
 }
 
-/** The statements of db/indexes.sql. @throws {Error} when one is of another form. */
+/** The statements of db/indexes.sql. @throws {Error} for a statement of another form. */
 async function readIndexes(): Promise<Index[]> {
   const text = await readFile(new URL('indexes.sql', DB_FOLDER), 'utf8')
   const statements = text
@@ -27,9 +27,9 @@ async function readIndexes(): Promise<Index[]> {
 }
 
 /**
- * Makes the indexes of db/indexes.sql that are not there, one after the other, while others read and write: outside of
- * transactions, so that a crash leaves at most one unusable, which goes before the next run makes it anew. Nobody else
- * may do so at the same time.
+ * Creates the missing indexes of db/indexes.sql one by one, concurrently with reads and writes. It runs outside of
+ * transactions, so a crash leaves at most one invalid index, which the next run drops and creates again. Must not run
+ * twice at the same time.
  */
 export async function buildIndexes(db: Kysely<unknown>): Promise<void> {
   for (const { name, statement } of await readIndexes()) {
@@ -39,7 +39,7 @@ export async function buildIndexes(db: Kysely<unknown>): Promise<void> {
   }
 }
 
-/** The indexes that this version asks for and the database lacks: everything works without them, and lists are slow. */
+/** Indexes of this version that the database lacks: everything works without them, but lists are slow. */
 export async function missingIndexes(database: Database): Promise<string[]> {
   const missing: string[] = []
   for (const { name } of await readIndexes()) {

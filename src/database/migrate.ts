@@ -10,7 +10,7 @@ import { buildIndexes } from './indexes.ts'
 
 const MIGRATION_TABLE = 'mintmark_migration'
 
-/** The plain SQL files of db/migrations, each one migration, in the order of their names. */
+/** The SQL files of db/migrations in the order of their names, each one migration. */
 const provider: MigrationProvider = {
   getMigrations: async () => {
     const names = await migrationNames()
@@ -30,7 +30,7 @@ async function migrationNames(): Promise<string[]> {
     .sort()
 }
 
-/** Without Kysely's own lock: it is of the session, and a transaction-mode pooler gives that to somebody else. */
+/** Without Kysely's own lock: it belongs to a session, which a transaction-mode pooler does not keep. */
 class MigrationDialect extends PostgresDialect {
   override createAdapter(): PostgresAdapter {
     return Object.assign(new PostgresAdapter(), {
@@ -40,34 +40,34 @@ class MigrationDialect extends PostgresDialect {
   }
 }
 
-/** A migration that waits longer for a table gives way: all who come after it wait behind it. */
+/** A migration that waits longer for a table lock is retried, because other statements queue behind it. */
 const LOCK_TIMEOUT = '300ms'
 const PAUSE_MS = 200
 const LONGEST_MS = 60_000
 
 /**
- * Brings the schema up to date: each migration in a transaction of its own, db/roles.sql with the last of them, and then
- * the indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash.
- * `url` must be of the owner role; `upTo` names the last migration, for the tests of upgrades: roles and indexes are
- * left as they are then. Returns the names of the migrations that were applied now.
+ * Brings the schema up to date: each migration in its own transaction, db/roles.sql with the last of them, then the
+ * indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash. `url` must
+ * use the owner role; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
+ * Returns the names of the migrations applied by this call.
  */
 export async function migrate(url: string, options: { upTo?: string } = {}): Promise<string[]> {
   const pool = new pg.Pool({
     connectionString: url,
-    // One holds the lock, the other works.
+    // One connection holds the lock, the other migrates.
     max: 2,
     connectionTimeoutMillis: 5000,
     keepAlive: true,
     application_name: 'mintmark-migrate',
   })
-  // A lost connection fails the statement under way, and must not end the process besides.
+  // A lost connection fails the current statement; the event must not also end the process.
   pool.on('error', () => {}).on('connect', client => void client.on('error', () => {}))
   const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
   try {
-    return await alone(db, async () => {
+    return await underLock(db, async () => {
       const applied: string[] = []
       for (;;) {
-        const { name, done } = await givingWay(() => applyNext(db, options.upTo))
+        const { name, done } = await withLockRetries(() => applyNext(db, options.upTo))
         if (name !== undefined) applied.push(name)
         if (done) break
       }
@@ -80,11 +80,11 @@ export async function migrate(url: string, options: { upTo?: string } = {}): Pro
 }
 
 /**
- * One process at a time, by an advisory lock that an open transaction holds, because a pooler takes those of sessions
- * away. The building of an index waits for all who keep a snapshot, so whoever comes later asks again and again, and the
- * one that has the lock asked without parameters: the portal of a statement with some stays open, and its snapshot too.
+ * Runs one process at a time, by an advisory lock of an open transaction, because a pooler does not keep session locks.
+ * CREATE INDEX CONCURRENTLY waits for every open snapshot. So other processes poll for the lock, and the query that
+ * takes it has no parameters: the portal of a parameterized statement stays open and keeps its snapshot.
  */
-async function alone<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T> {
+async function underLock<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T> {
   for (;;) {
     const worked = await db.transaction().execute(async trx => {
       const { rows } = await sql<{ mine: boolean }>`
@@ -97,8 +97,8 @@ async function alone<T>(db: Kysely<unknown>, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Tries again what could not have a lock, for a minute. */
-async function givingWay<T>(work: () => Promise<T>): Promise<T> {
+/** Retries for a minute when a lock is not available. */
+async function withLockRetries<T>(work: () => Promise<T>): Promise<T> {
   const begun = systemClock.monotonicMs()
   for (;;) {
     try {
@@ -115,7 +115,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 const HELD =
   'Somebody holds a lock that the migration needs, for more than a minute: end that session (pg_stat_activity), and migrate again.'
 
-/** Applies one migration, and the roles with the last; `done` when there is no other. */
+/** Applies one migration, and the roles with the last; `done` when no further one is pending. */
 async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
   return db.transaction().execute(async trx => {
     await sql`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
@@ -136,7 +136,7 @@ async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
   })
 }
 
-/** Migrations that this version needs and the database lacks; a newer schema than ours is fine (expand, then contract). */
+/** Migrations that this version needs and the database lacks. A newer schema is accepted (expand, then contract). */
 export async function pendingMigrations(database: Database): Promise<string[]> {
   const needed = await migrationNames()
   const applied = await database.run(async db => {
@@ -150,7 +150,7 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
   return needed.filter(name => !applied.includes(name))
 }
 
-/** True when the role that `database` connects as owns the tables: fine to begin with, refused in production. */
+/** True when the role that `database` connects as owns the tables: allowed in development, rejected in production. */
 export async function connectsAsOwner(database: Database): Promise<boolean> {
   return database.run(async db => {
     const { rows } = await sql<{ owner: boolean }>`

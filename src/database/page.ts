@@ -1,17 +1,17 @@
 /** One page of a list, newest first. */
 export interface Page<T> {
   items: T[]
-  /** The place after the last item, null at the end. Opaque to callers of the API. */
+  /** The cursor after the last item, null at the end. Opaque to API clients. */
   next: string | null
 }
 
 export interface PageRequest {
   limit: number
-  /** The `next` of the page before; items older than it follow. */
+  /** The `next` of the previous page; older items follow. */
   after: string | null
 }
 
-/** Cuts rows that were read with `limit + 1` into a page. `seq` is the row's place in creation order. */
+/** Makes a page of rows that were read with `limit + 1`. `seq` is the row's position in creation order. */
 export function toPage<Row extends { seq: string }, T>(
   rows: readonly Row[],
   limit: number,

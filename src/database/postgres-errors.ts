@@ -1,6 +1,6 @@
 import { Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable } from '../errors.ts'
 
-/** SQLSTATEs that say the server, not the statement, is the trouble. Appendix A of the PostgreSQL manual. */
+/** SQLSTATEs of server failures, as opposed to faulty statements. Appendix A of the PostgreSQL manual. */
 const UNAVAILABLE = [
   /^08/, // connection exceptions
   /^53/, // out of connections, memory, disk
@@ -12,8 +12,8 @@ const UNAVAILABLE = [
   /^57014$/, // statement timeout
   /^XX00/, // internal error, corruption
   /^58/, // I/O error
-  /^28/, // our own role or password is refused
-  /^3D000$/, // our database does not exist
+  /^28/, // // our role or password is rejected
+  /^3D000$/, // // our database does not exist
 ]
 
 const NETWORK = new Set([
@@ -29,11 +29,11 @@ const NETWORK = new Set([
   'ENOENT',
 ])
 
-/** What pg and pg-pool say, without a code, of a connection that is of no use. */
+/** Messages, without a code, of pg and pg-pool for a broken connection. */
 const LOST =
   /^(Query read timeout|Connection terminated|Connection ended unexpectedly|timeout e(xceeded|xpired)|Client (has encountered a connection error|was closed) and is not queryable|Cannot use a pool after calling end|driver has already been destroyed)/
 
-/** What a constraint's refusal means to the caller. Constraints that the domain checks first are here for the race. */
+/** The domain error of each constraint. The domain checks most of them first; the constraint covers races. */
 const CONSTRAINTS: Record<string, () => Error> = {
   tiers_pkey: () => new Conflict('tier_exists', 'A tier of this name already exists.'),
   models_pkey: () => new Conflict('name_taken', 'A model or an adapter of this name already exists.'),
@@ -65,7 +65,7 @@ interface PostgresError {
   detail?: unknown
 }
 
-/** True when the connection itself is of no further use: it broke, or an answer may still be under way on it. */
+/** True when the connection is unusable: it broke, or a result may still be pending on it. */
 export function isConnectionFault(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code } = error as PostgresError
@@ -73,7 +73,10 @@ export function isConnectionFault(error: unknown): boolean {
   return NETWORK.has(code) || /^(08|57P0|25P0[34])/.test(code)
 }
 
-/** Domain errors pass; refusals by a constraint and faults of the database become domain errors; a bug stays what it is. */
+/**
+ * Passes domain errors; turns constraint violations and database failures into domain errors; returns anything else as
+ * it is.
+ */
 export function toDomainError(error: unknown): unknown {
   if (DOMAIN_ERRORS.some(known => error instanceof known)) return error
   const { code, constraint, detail } = (error ?? {}) as PostgresError

@@ -1,8 +1,8 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
 
 /**
- * The tables as Kysely sees them, written by hand and checked against the real ones by test/database/schema.test.ts.
- * Only repositories, audit/ and database/ read these: a row never leaves them.
+ * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only
+ * repositories, audit/ and database/ use rows; everything else uses domain values.
  */
 export interface Schema {
   installation: InstallationTable

@@ -1,27 +1,27 @@
 import { type RawBuilder, sql } from 'kysely'
 
 /**
- * Rows of a large table that has a place for each in the order of creation, by spans of 2,048 neighbouring places. A
- * filtered list walks them, newest span first, and in each asks an index that begins with the span: so it costs at most
- * a short look at each span, and never reads all rows that match, nor all that do not. An index of the filter alone has
- * to sort all that match; the order alone, to pass over all that do not.
+ * Filtered lists of a large table. Its rows are numbered in creation order and grouped into spans of 2,048 numbers. A
+ * filtered list walks the spans, newest first, and queries an index that begins with the span. So it costs at most a
+ * short index lookup per span, and never reads all rows that match, nor all that do not. An index of the filter alone
+ * would have to sort all matches; an index of the order alone would have to skip all other rows.
  */
 export const SPAN_BITS = 11
 
-/** Places from `lowest` to `highest`, both included; undefined: as far as there are rows. */
+/** Numbers from `lowest` to `highest`, both included; undefined: no bound. */
 interface Walk {
   table: string
-  /** The column of the place: a bigint without meaning but its order. */
+  /** The column with the number: a bigint that only expresses order. */
   place: string
   lowest?: string | number | undefined
   highest?: string | number | undefined
   order: 'ASC' | 'DESC'
-  /** For the rows of one span: `conditions(span)` names the columns of the table as they are. */
+  /** Selects rows of one span: `conditions(span)` uses the table's column names. */
   conditions: (span: RawBuilder<bigint>) => RawBuilder<unknown>
   limit: number
 }
 
-/** A query for the first `limit` places in this order at which the conditions hold. */
+/** A query for the first `limit` numbers in this order for which the conditions hold. */
 export function walkSpans({
   table,
   place,

@@ -2,24 +2,24 @@ import { createHash } from 'node:crypto'
 import { PreconditionFailed } from '../errors.ts'
 
 /**
- * The version of a stored object: 22 characters that differ when its state does. `state` must be all that a change of
- * the object may overwrite, and nothing that changes by itself, such as a last use.
+ * The version of a stored object: 22 characters that differ when its state does. `state` must contain everything that
+ * an update may overwrite, and nothing that changes by itself, such as a last use.
  */
 export const versionOf = (state: object): string =>
   createHash('sha256').update(JSON.stringify(state)).digest('base64url').slice(0, 22)
 
-/** Versions that a request names; `*` stands for any. */
+/** Versions named by a request; `*` matches any. */
 type Versions = '*' | readonly string[]
 
-/** What a request demands of the version of the object that it is about (RFC 9110 §13.1). */
+/** Preconditions of a request on the version of its object (RFC 9110 §13.1). */
 export interface Precondition {
-  /** It must be there, and be of one of these. */
+  /** The object must exist, with one of these versions. */
   ifMatch?: Versions
-  /** It must be of none of these; with `*` it must not be there. */
+  /** The object must have none of these versions; with `*` it must not exist. */
   ifNoneMatch?: Versions
 }
 
-/** `version` is undefined when there is no such object. @throws {PreconditionFailed} */
+/** `version` is undefined when the object does not exist. @throws {PreconditionFailed} */
 export function requireVersion(precondition: Precondition, version: string | undefined): void {
   const { ifMatch, ifNoneMatch } = precondition
   if (ifMatch !== undefined && !isAmong(ifMatch, version)) throw new PreconditionFailed(version)

@@ -12,8 +12,8 @@ import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
 
 /**
- * This replica's copy of the directory. It changes only by what the change feed brings, and when a full load takes its
- * place; what was looked up or re-digested since is added to it. It is never empty once it was loaded.
+ * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
+ * replaced digests are added to it. Once loaded it is never empty.
  */
 export class DirectoryCopy implements ChangeSubscriber {
   readonly kinds = ['key', 'tenant', 'tier', 'model'] as const
@@ -22,12 +22,12 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #logger: Logger
   readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
   readonly #staleness: () => number
-  /** Exchanges are answered from it. */
+  /** The index that exchanges are answered from. */
   #index: DirectoryIndex | undefined
-  /** The full load that is under way, or not in effect yet. */
+  /** A full load that is in progress or not applied yet. */
   #load: DirectoryLoad | undefined
 
-  /** `staleness`: seconds since this copy was last known to be complete. */
+  /** `staleness`: seconds since this copy was last known to be up to date. */
   constructor(options: {
     database: Database
     clock: Clock
@@ -45,12 +45,12 @@ export class DirectoryCopy implements ChangeSubscriber {
     this.#limits = limits
   }
 
-  /** Keys that are known. */
+  /** Number of keys in memory. */
   get size(): number {
     return this.#index?.size ?? 0
   }
 
-  /** There were more keys than there is room for: some are found in Postgres only. */
+  /** More keys exist than fit: some are found in Postgres only. */
   get overflowed(): boolean {
     return this.#index?.overflowed ?? false
   }
@@ -59,7 +59,7 @@ export class DirectoryCopy implements ChangeSubscriber {
     return this.#index?.imports
   }
 
-  /** What is known of the secret, by digests in base64; nothing when that is from too long ago for its tenant. */
+  /** The secret with one of these digests in base64; undefined when unknown, or staler than its tenant allows. */
   find(digests: readonly string[]): SecretSnapshot | undefined {
     for (const digest of digests) {
       const known = this.#index?.find(digest)
@@ -71,7 +71,7 @@ export class DirectoryCopy implements ChangeSubscriber {
     return undefined
   }
 
-  /** Whether the secret is known, from however long ago. */
+  /** Whether the secret is in memory, however stale. */
   knows(digests: readonly string[]): boolean {
     return digests.some(digest => this.#index?.knows(digest) === true)
   }
@@ -80,34 +80,34 @@ export class DirectoryCopy implements ChangeSubscriber {
     return this.#index?.has(keyId) === true
   }
 
-  /** How a key stands that is known; undefined: it is not. However long ago that was seen. */
+  /** The status of a key in memory, however stale; undefined: unknown. */
   keyStatus(keyId: string): KeyStatus | undefined {
     return this.#index?.keyStatus(keyId)
   }
 
-  /** It is not in the directory, and not for want of room. */
+  /** True when the directory is complete and does not contain the object. */
   lacks(kind: 'key' | 'tenant', id: string): boolean {
     const index = this.#index
     if (!index) return false
     return kind === 'tenant' ? !index.hasTenant(id) : !index.overflowed && !index.has(id)
   }
 
-  /** A key that was looked up at a moment since which nothing about it has changed: known from now on, if there is room. */
+  /** Adds a key that was looked up and has not changed since, if it fits. */
   remember(key: KnownKey): void {
     if (this.#index?.has(key.id) === false) this.#index.put(key)
   }
 
-  /** The digest of a secret was replaced in the database, which is not in the feed. In base64. */
+  /** Replaces the digest of a secret, as happened in the database; such changes are not in the feed. In base64. */
   redigest(from: string, to: string): void {
     this.#index?.redigest(from, to)
   }
 
-  /** Removes what has ended by `now`, in epoch milliseconds. */
+  /** Removes keys and secrets that ended by `now`, in epoch milliseconds. */
   removeEnded(now: number): void {
     this.#index?.removeEnded(now)
   }
 
-  /** `ChangeSubscriber.load`. The index that serves stays as it is until the new one takes its place. */
+  /** `ChangeSubscriber.load`. The current index stays in use until the new one replaces it. */
   async load(signal: AbortSignal): Promise<Apply> {
     const load = new DirectoryLoad(this.#database, { ...this.#limits, serving: this.#index !== undefined })
     this.#load = load

@@ -1,13 +1,13 @@
 import type { Clock } from '../system/clock.ts'
 import type { DirectoryIndex } from './directory-index.ts'
 
-/** Few enough that exchanges hardly wait. */
+/** Small enough not to delay exchanges noticeably. */
 const COMPARED_AT_ONCE = 1_000
 const MOST_LISTED = 100
 
 /**
- * After a failover or a restore: which keys the database does not know any more, which it knows again, and of which it,
- * or of their tenants, says something else (a suspension that was lost, say).
+ * Compares the directory before and after a failover or restore: keys that are gone, keys that are back, and keys of
+ * which the settings, or those of the tenant, differ (a lost suspension, for example).
  */
 export async function keyDifferences(before: DirectoryIndex, after: DirectoryIndex, clock: Clock) {
   const gone = await chosen(before, id => !after.has(id), clock)
@@ -25,7 +25,7 @@ export async function keyDifferences(before: DirectoryIndex, after: DirectoryInd
   }
 }
 
-/** The keys for which `choose` holds. In pieces, because exchanges go first. */
+/** The keys for which `choose` holds, computed in chunks so that exchanges are not delayed. */
 async function chosen(
   index: DirectoryIndex,
   choose: (id: string) => boolean,

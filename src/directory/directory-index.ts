@@ -6,7 +6,7 @@ import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
 
-/** A key with the secrets that still open something. Instants are epoch milliseconds. */
+/** A key with its usable secrets. Instants are epoch milliseconds. */
 export interface KnownKey {
   id: string
   tenantId: string
@@ -18,22 +18,22 @@ export interface KnownKey {
 
 export interface KnownSecret {
   id: string
-  /** As the index is asked: base64, or the name of an imported client. */
+  /** The lookup key of the index: a digest in base64, or the name of an imported client. */
   digest: string
   endsAt: number | null
-  /** Absent: a secret of ours. */
+  /** Absent: a Mintmark secret. */
   imported?: ImportedHash
 }
 
 export interface KnownTenant {
   id: string
   suspended: boolean
-  /** Seconds; null: the policy's; 0: each exchange asks Postgres. */
+  /** Seconds; null: the policy's limit; 0: each exchange queries Postgres. */
   stalenessSeconds: number | null
   rights: TenantRights
 }
 
-/** What changed, read again. An object that is named and not among `keys` or `tenants` is gone. */
+/** Changed objects as read again. A changed object that is missing in `keys` and `tenants` was deleted. */
 export interface DirectoryUpdate {
   keyIds: readonly string[]
   keys: readonly KnownKey[]
@@ -48,19 +48,19 @@ interface Entry {
 }
 
 /**
- * The directory in memory: from a secret's digest to all that an exchange needs, found without any I/O. Known is every
- * secret that was not revoked, ended or expired when it was read, those of suspended tenants and disabled keys
- * included; what has ended since may stay, because time is compared at each use. What it costs: bench/directory-memory.ts.
+ * The directory in memory: from a secret's digest to all that an exchange needs, without I/O. It holds every secret
+ * that was not revoked, ended or expired when it was read, including those of suspended tenants and disabled keys.
+ * Ended ones may remain, because time is compared at each use. Memory use: bench/directory-memory.ts.
  */
 export class DirectoryIndex {
   readonly #maxKeys: number
   readonly #secrets = new Map<string, Entry>()
   readonly #keys = new Map<string, KnownKey>()
   readonly #tenants = new Map<string, KnownTenant>()
-  /** How many secrets were imported, by the cost of a comparison: null for a hash that costs nothing. */
+  /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
   #catalogue: Catalogue
-  /** A key had no room, so some keys are found in Postgres only. */
+  /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
   constructor(options: { catalogue: Catalogue; maxKeys: number }) {
@@ -76,12 +76,12 @@ export class DirectoryIndex {
     return this.#tenants.size
   }
 
-  /** Whether there is such a secret, whatever has become of its tenant. */
+  /** Whether the index has the secret, whatever the state of its tenant. */
   knows(digest: string): boolean {
     return this.#secrets.has(digest)
   }
 
-  /** Undefined when no client was imported, as far as is known here. */
+  /** Undefined when the index has no imported client. */
   get imports(): Imports | undefined {
     if (this.#imported.size === 0) return this.overflowed ? { commonCost: null } : undefined
     const costs = [...this.#imported].filter(([cost]) => cost !== null)
@@ -97,7 +97,7 @@ export class DirectoryIndex {
     return this.#keys.has(keyId)
   }
 
-  /** All that the key and its tenant are set to, as a text to compare with another; undefined: it is not known. */
+  /** All settings of the key and its tenant as a text to compare; undefined: the key is unknown. */
   settingsOf(keyId: string): string | undefined {
     const key = this.#keys.get(keyId)
     return key && JSON.stringify([key, this.#tenants.get(key.tenantId)])
@@ -114,13 +114,13 @@ export class DirectoryIndex {
     return keyStatusOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
   }
 
-  /** What is known of the secret, and for how long its tenant lets that stand. */
+  /** The secret, and how stale its tenant allows it to be. */
   find(digest: string): { snapshot: SecretSnapshot; stalenessSeconds: number | null } | undefined {
     const entry = this.#secrets.get(digest)
     const tenant = entry && this.#tenants.get(entry.key.tenantId)
     if (!tenant) return undefined
     const { key, secret } = entry
-    // While a long list of changes is applied in pieces, a tenant may still have a tier that is gone already.
+    // While many changes are applied in chunks, a tenant may still have a deleted tier.
     if (!this.#catalogue.priorities.has(effectiveTier(tenant.rights, key.rights))) return undefined
     const snapshot = snapshotOf({ key, secret, tenant, catalogue: this.#catalogue })
     return { snapshot, stalenessSeconds: tenant.stalenessSeconds }
@@ -130,7 +130,7 @@ export class DirectoryIndex {
     this.#catalogue = catalogue
   }
 
-  /** Takes all of it at once, so that no exchange sees a part. */
+  /** Applies the whole update synchronously, so that no exchange sees a part of it. */
   apply(update: DirectoryUpdate): void {
     this.#catalogue = update.catalogue
     for (const id of update.keyIds) this.remove(id)
@@ -141,7 +141,7 @@ export class DirectoryIndex {
     if (gone.size > 0) this.#removeKeysOf(gone)
   }
 
-  /** Sets the key, or leaves it out when there is no room. */
+  /** Adds or replaces the key; drops it when the index is full. */
   put(key: KnownKey): void {
     this.remove(key.id)
     if (key.secrets.length === 0) return
@@ -149,7 +149,7 @@ export class DirectoryIndex {
       this.overflowed = true
       return
     }
-    // One text for all keys of a tenant.
+    // All keys of a tenant share one string.
     const tenantId = this.#tenants.get(key.tenantId)?.id ?? key.tenantId
     const kept = { ...key, tenantId }
     this.#keys.set(kept.id, kept)
@@ -173,12 +173,12 @@ export class DirectoryIndex {
     this.#tenants.set(tenant.id, tenant)
   }
 
-  /** Its keys are not known any more, and are looked up, until the tenant is put again. */
+  /** Removes the tenant. Its keys are unknown, and looked up in Postgres, until the tenant is put again. */
   removeTenant(id: string): void {
     this.#tenants.delete(id)
   }
 
-  /** A secret is found by another digest from now on. */
+  /** Replaces the digest of a secret. */
   redigest(from: string, to: string): void {
     const entry = this.#secrets.get(from)
     if (!entry) return
@@ -187,7 +187,7 @@ export class DirectoryIndex {
     this.put({ ...key, secrets })
   }
 
-  /** Makes room: what has ended by `now` (epoch milliseconds) opens nothing again unless it is changed. */
+  /** Removes what ended by `now` (epoch milliseconds): only a change can make it usable again. */
   removeEnded(now: number): void {
     for (const key of this.#keys.values()) {
       if (isOver(key.expiresAt, now) || key.secrets.every(({ endsAt }) => isOver(endsAt, now)))

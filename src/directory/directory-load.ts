@@ -12,9 +12,9 @@ import {
   tenantPage,
 } from './directory-repository.ts'
 
-/** Small enough that no query takes long. */
+/** Bounds the time of one query. */
 const KEYS_A_PAGE = 1_000
-/** Small enough that reading a page in holds up exchanges for a few milliseconds only. */
+/** Bounds how long parsing a page delays exchanges, to a few milliseconds. */
 const KEYS_A_PAGE_WHILE_SERVING = 250
 const TENANTS_A_PAGE = 1_000
 const INSTANTS_A_PAGE = 20_000
@@ -22,19 +22,19 @@ const INSTANTS_A_PAGE = 20_000
 type ReadFrom<T> = (db: Handle, after: string) => Promise<ReadPage<T>>
 
 /**
- * Reads the whole directory into a new index, page by page. Changes that are committed meanwhile are applied to it as
- * well, and win over any page: a page may be from before the change, and a page that is newer is followed by one more
- * change. So the index must not be used before a poll that began after the last page.
+ * Reads the whole directory into a new index, page by page. Changes that are committed during the load are applied to
+ * it as well and take precedence over pages: a page may be older than the change, and a page that is newer is followed
+ * by one more change. The index must not be used before a poll that began after the last page.
  */
 export class DirectoryLoad {
   readonly #database: Database
   readonly #options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }
-  /** Keys and tenants that a change named since the load began. */
+  /** Keys and tenants that changed since the load began. */
   readonly #changed = new Set<string>()
   #catalogueChanged = false
   readonly index: DirectoryIndex
 
-  /** `serving`: exchanges are answered meanwhile, and go first. */
+  /** `serving`: exchanges are answered during the load and have priority. */
   constructor(database: Database, options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }) {
     this.#database = database
     this.#options = options
@@ -59,7 +59,7 @@ export class DirectoryLoad {
     const failed = new AbortController()
     const either = AbortSignal.any([signal, failed.signal])
     try {
-      // Two halves at once: the server makes a page of one while this process reads the other's.
+      // Two halves at once: the server prepares a page of one while this process parses the other's.
       if (serving) await this.#readKeys('0', null, usedSince, either)
       else
         await Promise.all([
@@ -71,7 +71,7 @@ export class DirectoryLoad {
     }
   }
 
-  /** A change that was committed after the load began. */
+  /** Applies a change that was committed after the load began. */
   apply(update: DirectoryUpdate): void {
     this.#catalogueChanged = true
     for (const id of update.keyIds) this.#changed.add(`key ${id}`)
@@ -106,7 +106,7 @@ export class DirectoryLoad {
     return tenantIsGone || this.#changed.has(`key ${id}`)
   }
 
-  /** The instant, in epoch milliseconds, since which as many keys as `count` were used or made. */
+  /** The instant, in epoch milliseconds, since which `count` keys were used or created; null: fewer exist. */
   async #latestUse(count: number, signal: AbortSignal): Promise<number | null> {
     const instants: number[] = []
     const read: ReadFrom<number> = (db, after) => lastUsePage(db, { after, limit: INSTANTS_A_PAGE })
@@ -114,7 +114,7 @@ export class DirectoryLoad {
     return Float64Array.from(instants).sort().at(-count) ?? null
   }
 
-  /** One page after another until there are no more. */
+  /** Yields pages until the last. */
   async *#pages<T>(read: ReadFrom<T>, first: string, signal: AbortSignal): AsyncGenerator<T[]> {
     let after: string | undefined = first
     while (after !== undefined) {

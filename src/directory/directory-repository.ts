@@ -23,25 +23,25 @@ import {
   toTenant,
 } from './known-repository.ts'
 
-/** How the directory is read. Each read is one statement, and so of one moment, through any pooler. */
+/** SQL that reads the directory. Each read is one statement, so it is consistent through any pooler. */
 
-/** So that no query takes long. */
+/** Bounds the time of one query. */
 const MOST_KEYS_PASSED_OVER = 10_000
 
 export interface ReadPage<T> {
   items: T[]
-  /** Where the next page begins, after this; undefined: there is none. */
+  /** The position after which the next page begins; undefined: this is the last page. */
   last: string | undefined
 }
 
-/** The place in the order of creation that has about as many keys before it as after it. */
+/** The position in creation order with about as many keys before it as after it. */
 export async function middleKey(db: Handle): Promise<string> {
   const { rows } = await sql<{ middle: string }>`
     SELECT coalesce((min(seq) + max(seq)) / 2, 0)::text AS middle FROM api_keys`.execute(db)
   return onlyRow(rows).middle
 }
 
-/** The keys of a page: after a place in the order of creation, up to another or to the end (null). */
+/** The keys of a page: after a position in creation order, up to another or to the end (null). */
 interface KeyPage {
   after: string
   upTo: string | null
@@ -55,8 +55,8 @@ export async function keyPage(db: Handle, page: KeyPage): Promise<ReadPage<Known
 }
 
 /**
- * A page of the usable keys that were used, or made, at an instant (epoch milliseconds) or later. It passes over no more
- * than so many others, because where few were used nearly all are: a page may have none and not be the last.
+ * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later. It skips at most a
+ * fixed number of others, because nearly all keys may be unused: a page may be empty and not the last.
  */
 export async function recentKeyPage(
   db: Handle,
@@ -77,7 +77,7 @@ export async function recentKeyPage(
 const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
   sql`${isUsable('k')} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
 
-/** When a secret of the key was last used, or made, in epoch milliseconds. */
+/** When a secret of the key was last used or created, in epoch milliseconds. */
 const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
   FROM api_key_secrets AS s WHERE s.key_id = k.id)`
 
@@ -88,7 +88,7 @@ export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolea
   return (rows[0]?.count ?? 0) > limit
 }
 
-/** A page of the instants of last use of all usable keys, in the order of creation. */
+/** A page of the last uses of all usable keys, in creation order. */
 export async function lastUsePage(
   db: Handle,
   page: { after: string; limit: number },
@@ -99,7 +99,7 @@ export async function lastUsePage(
   return { items: rows.map(row => row.used), last: rows.at(-1)?.seq }
 }
 
-/** A page of all tenants, in the order of their ids. */
+/** A page of all tenants, ordered by id. */
 export async function tenantPage(
   db: Handle,
   page: { after: string; limit: number },
@@ -114,7 +114,7 @@ export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promis
   return toCatalogue(onlyRow(rows).catalogue, tokenTtlSeconds)
 }
 
-/** Reads the objects that `changes` name as they are now, and the catalogue. */
+/** Reads the current state of the objects that `changes` name, and the catalogue. */
 export async function readUpdate(
   db: Handle,
   changes: readonly Change[],
@@ -136,14 +136,17 @@ export async function readUpdate(
   }
 }
 
-/** A secret that was looked up, by its digest, and the key as a directory would know it: absent when that is over. */
+/**
+ * A secret that was looked up, by its digest, and its key as the directory stores it: absent when the key is not
+ * usable.
+ */
 export interface LookedUp {
   digest: string
   snapshot: SecretSnapshot
   key: KnownKey | undefined
 }
 
-/** Looks secrets up, revoked and ended ones too; with them the check values of the peppers that the installation has in use. */
+/** Looks secrets up, including revoked and ended ones; also returns the check values of the installation's peppers. */
 export async function lookUpSecrets(
   db: Handle,
   digests: readonly string[],

@@ -3,12 +3,12 @@ import type { ImportedHash } from '../api-keys/imported-hash.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 
-/** All that an exchange needs to know of a presented secret. Instants are epoch milliseconds. */
+/** Everything that an exchange needs about a presented secret. Instants are epoch milliseconds. */
 export interface SecretSnapshot {
   secretId: string
-  /** What it was found by: base64, or the name of an imported client. */
+  /** What it was looked up by: a digest in base64, or the name of an imported client. */
   secretDigest: string
-  /** Absent: a secret of ours. */
+  /** Absent: a Mintmark secret. */
   imported?: ImportedHash
   secretEndsAt: number | null
   secretRevoked: boolean
@@ -23,23 +23,23 @@ export interface SecretSnapshot {
   catalogue: Catalogue
 }
 
-/** Whether the secret opens nothing, whatever the time is: it or its key was revoked. */
+/** Whether the secret is unusable at any time: it or its key was revoked. */
 export const isRevoked = ({ keyRevoked, secretRevoked }: SecretSnapshot): boolean =>
   keyRevoked || secretRevoked
 
-/** Finds what is known of a secret by its digests under our peppers (`KeyDigests.names`). */
+/** Looks up secrets by their digests under the configured peppers (`KeyDigests.names`). */
 export interface Directory {
-  /** From memory: undefined when the secret is not known, or from too long ago. */
+  /** From memory: undefined when the secret is unknown or too stale. */
   find(names: readonly string[]): SecretSnapshot | undefined
-  /** Whether the secret is known, from however long ago. */
+  /** Whether the secret is in memory, however stale. */
   knows(names: readonly string[]): boolean
   knowsKey(keyId: string): boolean
-  /** Of clients that were imported; undefined: there are none. */
+  /** Summary of the imported clients; undefined: there are none. */
   readonly imports: Imports | undefined
   /** As `find`, `knows` and `lookUp`, for an imported client by its own client_id. */
   findClient(clientId: string): SecretSnapshot | undefined
   knowsClient(clientId: string): boolean
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined>
-  /** From Postgres. @throws {Unavailable} when it cannot be told whether the secret is known. */
+  /** From Postgres. @throws {Unavailable} when the lookup fails. */
   lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined>
 }

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
 
-/** The status of keys by id, in one snapshot. Ids that do not exist are missing in the answer. */
+/** The status of keys by id, in one snapshot. Unknown ids are missing in the result. */
 export async function readKeyStatuses(
   db: Handle,
   keyIds: readonly string[],

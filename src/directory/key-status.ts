@@ -7,7 +7,7 @@ export interface TokenHolder {
   tenantId: string
 }
 
-/** The gravest first. That a key has ended does not matter here: no token for it outlives it. */
+/** The most severe status wins. Expiry does not matter here: no token outlives its key. */
 export function keyStatusOf(key: { revoked: boolean; suspended: boolean; disabled: boolean }): KeyStatus {
   if (key.revoked) return 'revoked'
   if (key.suspended) return 'tenant_suspended'

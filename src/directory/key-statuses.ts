@@ -11,22 +11,22 @@ import { readKeyStatuses } from './key-status-repository.ts'
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
 const MOST_REMEMBERED = 10_000
-const BELIEVED_MS = 500
-/** After a failure nobody waits for the next one: tokens pass meanwhile, as they do at a gateway that asks nobody. */
-const NOT_ASKED_MS = 1_000
+const CACHED_MS = 500
+/** After a failure lookups pause and tokens pass, as at a gateway that does not call the check. */
+const LOOKUP_PAUSE_MS = 1_000
 
 /**
  * The status of the keys of presented tokens. The directory holds usable keys only; other ids are looked up, one query
- * at a time. While Postgres is down a token is good, unless this replica saw its key or tenant being removed.
+ * at a time. While Postgres is down a token counts as good, unless this replica saw its key or tenant being removed.
  */
 export class KeyStatuses {
   readonly #database: Database
   readonly #copy: DirectoryCopy
   readonly #clock: Clock
-  readonly #wanted = new Map<string, PromiseWithResolvers<KeyStatus>>()
+  readonly #queued = new Map<string, PromiseWithResolvers<KeyStatus>>()
   readonly #lookups = new Coalescer(() => this.#lookUp())
   readonly #answers: LRUCache<string, KeyStatus>
-  /** Keys and tenants that a change named and the directory lost by it. The least recently asked about make room. */
+  /** Keys and tenants that a change removed from the directory. Least recently used entries are evicted. */
   readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
   #notBefore = Number.NEGATIVE_INFINITY
 
@@ -35,25 +35,25 @@ export class KeyStatuses {
     this.#copy = options.copy
     this.#clock = options.clock
     const perf = { now: () => this.#clock.monotonicMs() }
-    this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: BELIEVED_MS, ttlResolution: 0, perf })
+    this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: CACHED_MS, ttlResolution: 0, perf })
   }
 
-  /** @throws {Unavailable} when there is no room to wait. */
+  /** @throws {Unavailable} when the queue is full. */
   async of(holder: TokenHolder): Promise<KeyStatus> {
     const known = this.#copy.keyStatus(holder.keyId)
     if (known) return known
     const answer = this.#answers.get(holder.keyId)
     if (answer) return answer
-    if (this.#clock.monotonicMs() < this.#notBefore) return this.#whileAway(holder)
+    if (this.#clock.monotonicMs() < this.#notBefore) return this.#withoutDatabase(holder)
     try {
-      return await this.#ask(holder.keyId)
+      return await this.#enqueue(holder.keyId)
     } catch (error) {
-      if (error instanceof Crowded) throw error
-      return this.#whileAway(holder)
+      if (error instanceof QueueFull) throw error
+      return this.#withoutDatabase(holder)
     }
   }
 
-  /** What was applied to the directory, or forgotten there, may have changed the status of a key. */
+  /** Notes an update of the directory: the status of a key may have changed. */
   note(update: ChangeUpdate): void {
     this.#answers.clear()
     if (update === 'everything') this.#gone.clear()
@@ -65,42 +65,43 @@ export class KeyStatuses {
     }
   }
 
-  #whileAway({ keyId, tenantId }: TokenHolder): KeyStatus {
+  #withoutDatabase({ keyId, tenantId }: TokenHolder): KeyStatus {
     return this.#gone.get(`key ${keyId}`) || this.#gone.get(`tenant ${tenantId}`) ? 'revoked' : 'good'
   }
 
-  #ask(keyId: string): Promise<KeyStatus> {
-    const asked = this.#wanted.get(keyId)
-    if (asked) return asked.promise
-    if (this.#wanted.size >= MOST_WAITING) throw new Crowded('Too many unknown keys are waiting. Try again.')
-    const question = Promise.withResolvers<KeyStatus>()
-    this.#wanted.set(keyId, question)
+  #enqueue(keyId: string): Promise<KeyStatus> {
+    const queued = this.#queued.get(keyId)
+    if (queued) return queued.promise
+    if (this.#queued.size >= MOST_WAITING)
+      throw new QueueFull('Too many unknown keys are waiting. Try again.')
+    const result = Promise.withResolvers<KeyStatus>()
+    this.#queued.set(keyId, result)
     this.#lookups.run().catch(() => {})
-    return question.promise
+    return result.promise
   }
 
-  /** Its failure is told to those who wait. */
+  /** A failure rejects the waiting requests. */
   async #lookUp(): Promise<void> {
-    while (this.#wanted.size > 0) {
-      const batch = [...this.#wanted].slice(0, MOST_A_QUERY)
-      for (const [keyId] of batch) this.#wanted.delete(keyId)
+    while (this.#queued.size > 0) {
+      const batch = [...this.#queued].slice(0, MOST_A_QUERY)
+      for (const [keyId] of batch) this.#queued.delete(keyId)
       const start = this.#clock.monotonicMs()
       try {
         const ids = batch.map(([keyId]) => keyId)
         const found = await this.#database.run(db => readKeyStatuses(db, ids))
-        for (const [keyId, question] of batch) {
+        for (const [keyId, result] of batch) {
           const status = found.get(keyId) ?? 'revoked'
           this.#answers.set(keyId, status, { start })
           if (status === 'revoked') this.#gone.set(`key ${keyId}`, true)
-          question.resolve(status)
+          result.resolve(status)
         }
       } catch (error) {
-        this.#notBefore = this.#clock.monotonicMs() + NOT_ASKED_MS
-        for (const [, question] of [...batch, ...this.#wanted]) question.reject(error)
-        this.#wanted.clear()
+        this.#notBefore = this.#clock.monotonicMs() + LOOKUP_PAUSE_MS
+        for (const [, result] of [...batch, ...this.#queued]) result.reject(error)
+        this.#queued.clear()
       }
     }
   }
 }
 
-class Crowded extends Unavailable {}
+class QueueFull extends Unavailable {}

@@ -11,8 +11,8 @@ import { TENANT_SETTINGS } from '../tenants/tenant-settings.ts'
 import type { KnownKey, KnownTenant } from './directory-index.ts'
 
 /**
- * The pieces of SQL that the reads of the directory are made of, and what their rows mean. Rows are fit for JSON, so
- * that one statement can bring several kinds: instants in epoch milliseconds, digests in base64.
+ * The SQL fragments of the directory's reads, and the mapping of their rows. Rows are JSON, so that one statement can
+ * return several kinds: instants in epoch milliseconds, digests in base64.
  */
 
 const KEY_RIGHTS = rightsAmong(KEY_SETTINGS)
@@ -23,10 +23,10 @@ const columns = (table: string, settings: Settings) =>
 
 export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(column)}) * 1000)::float8`
 
-/** What a secret `s` is found by: its digest in base64, or its client_id, which cannot look like one. */
+/** The lookup key of a secret `s`: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
 
-/** Keys with the secrets that still open something. `which` is a condition on `k`, and what may follow one. */
+/** Keys with their usable secrets. `which` is a condition on `k`, and any clauses after it. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
     k.disabled_at IS NOT NULL AS disabled,
@@ -37,7 +37,7 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
       FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
 
-/** `which` is a condition on `t`, and what may follow one. */
+/** `which` is a condition on `t`, and any clauses after it. */
 export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`
   SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.staleness_seconds, ${columns('t', TENANT_RIGHTS)},
     (SELECT json_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = t.id) AS allowed_tiers,
@@ -49,7 +49,7 @@ export const catalogueJson = sql<CatalogueRow>`json_build_object(
   'priorities', (SELECT coalesce(json_object_agg(name, priority), '{}') FROM tiers),
   'models', (SELECT coalesce(json_agg(name ORDER BY seq), '[]') FROM models WHERE kind = 'model'))`
 
-/** A subquery: all rows as one JSON list. */
+/** A subquery: all rows as one JSON array. */
 export const listOf = (rows: RawBuilder<unknown>) =>
   sql`(SELECT coalesce(json_agg(listed), '[]') FROM (${rows}) AS listed)`
 
@@ -59,7 +59,7 @@ export interface KeyRow {
   tenant_id: string
   expires_at: number | null
   disabled: boolean
-  /** JSON, of which most keys have the same. */
+  /** JSON text that many keys share. */
   rights: string
   secrets:
     | [
@@ -100,17 +100,17 @@ export const toKey = (row: KeyRow): KnownKey => ({
   })),
 })
 
-/** The rights of a key by name, in the order that `selectKeys` has them in. */
+/** The rights of a key by name, in the order of `selectKeys`. */
 interface KeyRightsRow extends ColumnsRead<typeof KEY_RIGHTS> {
   models: string[] | null
   adapters: string[] | null
 }
 
-/** Different rights that are shared. Beyond it the least recently read are parsed again. */
+/** Number of distinct rights that are shared. Beyond it the least recently used are evicted. */
 const MOST_RIGHTS = 10_000
 const rightsByText = new LRUCache<string, KeyRights>({ max: MOST_RIGHTS })
 
-/** The same text gives the same object, so that 250,000 keys share a few lists. */
+/** Equal texts return the same object, so that 250,000 keys share a few lists. */
 function toRights(text: string): KeyRights {
   const known = rightsByText.get(text)
   if (known) return known

@@ -5,14 +5,17 @@ import type { SecretSnapshot } from './directory.ts'
 const BELIEVED_MS = 1_000
 const MOST_REMEMBERED = 10_000
 
-/** What a secret that opens nothing was found to be: revoked, or nobody's. */
+/** Why a secret is unusable: it is revoked or unknown. */
 export interface NegativeEntry {
   snapshot: SecretSnapshot | undefined
 }
 
-/** Remembers for a second at the most, and not after any change, what opens nothing. */
+/** Remembers unusable secrets for at most a second, and only until the next change. */
 export class NegativeCache {
-  /** The least recently presented make room: a client that repeats its unknown key stays remembered through a flood of others. */
+  /**
+   * Least recently used entries are evicted: a client that repeats its unknown key stays remembered during a flood of
+   * others.
+   */
   readonly #answers: LRUCache<string, NegativeEntry>
 
   constructor(clock: Clock) {

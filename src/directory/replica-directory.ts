@@ -4,8 +4,8 @@ import type { DirectoryCopy } from './directory-copy.ts'
 import type { SecretLookup } from './secret-lookup.ts'
 
 /**
- * This replica's directory. A known key is answered from memory, without any I/O; one that is not known, or is known
- * from too long ago for its tenant, is looked up in Postgres. docs/decisions/0007-follower-directory.md
+ * This replica's directory. A known key is answered from memory, without I/O; one that is unknown or too stale for its
+ * tenant is looked up in Postgres. docs/decisions/0007-follower-directory.md
  */
 export class ReplicaDirectory implements Directory {
   readonly #copy: DirectoryCopy

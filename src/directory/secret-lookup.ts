@@ -15,35 +15,36 @@ import { NegativeCache } from './negative-cache.ts'
 const TICK_MS = 20
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
-/** So that whoever asked is answered within the second. */
+/** So that a request is answered within a second. */
 const LONGEST_WAIT_MS = 850
-/** An answer that took longer is believed only after a poll has shown what was committed meanwhile. */
+/** A slower result is used only after a poll has shown the changes committed during the query. */
 const SLOW_ANSWER_MS = 200
 const MOST_TRIES = 3
 
-/** One secret that is asked for, by however many. */
-interface Question {
+/** One secret that is being looked up, for any number of requests. */
+interface Query {
   digests: readonly string[]
-  answer: Promise<SecretSnapshot | undefined>
+  result: Promise<SecretSnapshot | undefined>
   resolve(snapshot: SecretSnapshot | undefined): void
   reject(error: unknown): void
   tries: number
 }
 
-/** How often what happened, since the start. */
+/** Number of lookups by outcome since the start. */
 export interface FallbackCounts {
   queries: number
   found: number
   unknown: number
-  /** Answered from memory: nobody had it a moment ago. */
+  /** Answered from memory: unknown a moment ago. */
   remembered: number
-  /** No room to wait, no answer in time, or no database. */
+  /** The queue was full, the lookup timed out, or the database was unavailable. */
   failed: number
 }
 
 /**
- * Looks up in Postgres what the directory does not know: a key made a moment ago through another replica, one beyond
- * the bound, or nobody's. However many ask, one query is under way at a time, at least 20 ms after the one before.
+ * Looks up in Postgres what the directory does not know: a key created a moment ago by another replica, a key beyond
+ * the directory's size limit, or an unknown one. One query runs at a time, for all waiting requests, at least 20 ms
+ * after the one before.
  */
 export class SecretLookup {
   readonly #database: Database
@@ -53,13 +54,13 @@ export class SecretLookup {
   readonly #pepperChecks: SecretChecks
   readonly #tokenTtlSeconds: number
   readonly #stopped = new AbortController()
-  /** Not asked yet, by their digests. */
-  readonly #questions = new Map<string, Question>()
+  /** Queries that have not been sent, by their digests. */
+  readonly #queries = new Map<string, Query>()
   readonly #negatives: NegativeCache
   #waiting = 0
   #working = false
-  #asked = Number.NEGATIVE_INFINITY
-  /** What was applied to the directory since the query under way began; undefined: none is under way. */
+  #queriedAt = Number.NEGATIVE_INFINITY
+  /** Directory updates since the running query began; undefined: no query is running. */
   #since: ChangeUpdate[] | undefined
   readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, remembered: 0, failed: 0 }
 
@@ -80,7 +81,7 @@ export class SecretLookup {
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }
 
-  /** The directory was updated: nothing that was looked up before is believed any more. */
+  /** The directory was updated: cached results are dropped. */
   note(update: ChangeUpdate): void {
     this.#negatives.clear()
     this.#since?.push(update)
@@ -88,8 +89,8 @@ export class SecretLookup {
 
   /**
    * By digests in base64.
-   * @throws {Unavailable} when there is no room to wait, the database does not answer in time, or this process lacks
-   *   a pepper that the key may be under: then it is not unknown.
+   * @throws {Unavailable} when the queue is full, the database does not answer in time, or this process lacks a pepper
+   * that the key may be stored under: then the key is not unknown.
    */
   async find(digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     const name = digests.join()
@@ -106,29 +107,29 @@ export class SecretLookup {
     }
   }
 
-  /** Keys that are remembered to open nothing. */
+  /** Number of remembered unusable keys. */
   get negatives(): number {
     return this.#negatives.size
   }
 
-  /** Requests that wait for an answer. */
+  /** Number of waiting requests. */
   get waiting(): number {
     return this.#waiting
   }
 
   stop(): void {
     this.#stopped.abort()
-    this.#failAll([...this.#questions.values()], new Unavailable('The service is stopping. Try again.'))
+    this.#failAll([...this.#queries.values()], new Unavailable('The service is stopping. Try again.'))
   }
 
   async #wait(name: string, digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     if (this.#waiting >= MOST_WAITING) throw new Unavailable('Too many unknown keys are waiting. Try again.')
-    const question = this.#questions.get(name) ?? newQuestion(digests)
-    this.#questions.set(name, question)
+    const query = this.#queries.get(name) ?? newQuery(digests)
+    this.#queries.set(name, query)
     if (!this.#working) void this.#work()
     this.#waiting++
     try {
-      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, question.answer)
+      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, query.result)
       if (answer === 'timed_out') throw new Unavailable('The key could not be looked up in time. Try again.')
       return answer
     } finally {
@@ -136,104 +137,104 @@ export class SecretLookup {
     }
   }
 
-  /** Asks as long as there are questions. */
+  /** Runs queries as long as any are waiting. */
   async #work(): Promise<void> {
     this.#working = true
-    while (this.#questions.size > 0 && !this.#stopped.signal.aborted) {
-      const rest = this.#asked + TICK_MS - this.#clock.monotonicMs()
+    while (this.#queries.size > 0 && !this.#stopped.signal.aborted) {
+      const rest = this.#queriedAt + TICK_MS - this.#clock.monotonicMs()
       if (rest > 0) await this.#clock.sleep(rest, this.#stopped.signal)
-      await this.#ask(this.#takeBatch())
+      await this.#runQuery(this.#takeBatch())
     }
     this.#working = false
   }
 
-  #takeBatch(): Question[] {
-    const batch: Question[] = []
+  #takeBatch(): Query[] {
+    const batch: Query[] = []
     let digests = 0
-    for (const [name, question] of this.#questions) {
-      digests += question.digests.length
+    for (const [name, query] of this.#queries) {
+      digests += query.digests.length
       if (digests > MOST_A_QUERY && batch.length > 0) break
-      batch.push(question)
-      this.#questions.delete(name)
+      batch.push(query)
+      this.#queries.delete(name)
     }
     return batch
   }
 
-  async #ask(batch: readonly Question[]): Promise<void> {
+  async #runQuery(batch: readonly Query[]): Promise<void> {
     const since: ChangeUpdate[] = []
     this.#since = since
-    this.#asked = this.#clock.monotonicMs()
+    this.#queriedAt = this.#clock.monotonicMs()
     this.counts.queries++
-    const digests = batch.flatMap(question => question.digests)
+    const digests = batch.flatMap(query => query.digests)
     try {
       const { found, pepperChecks } = await this.#database.run(db =>
         lookUpSecrets(db, digests, this.#tokenTtlSeconds),
       )
-      if (this.#clock.monotonicMs() - this.#asked > SLOW_ANSWER_MS) await this.#follower.poll()
+      if (this.#clock.monotonicMs() - this.#queriedAt > SLOW_ANSWER_MS) await this.#follower.poll()
       const lacking = Object.keys(pepperChecks).filter(id => this.#pepperChecks[id] !== pepperChecks[id])
       const byDigest = new Map(found.map(each => [each.digest, each]))
       const changed = new ChangedObjects(since)
-      for (const question of batch) {
-        const digest = question.digests.find(each => byDigest.has(each))
+      for (const query of batch) {
+        const digest = query.digests.find(each => byDigest.has(each))
         const hit = digest === undefined ? undefined : byDigest.get(digest)
-        if (!hit) this.#answerUnknown(question, lacking)
-        else if (changed.affect(hit.snapshot)) this.#askAgain(question)
-        else this.#answerFound(question, hit)
+        if (!hit) this.#resolveUnknown(query, lacking)
+        else if (changed.affect(hit.snapshot)) this.#requeue(query)
+        else this.#resolveFound(query, hit)
       }
     } catch (error) {
-      // Whoever waits for the next query would wait for the same fault.
-      this.#failAll([...batch, ...this.#questions.values()], error)
+      // The next query would fail in the same way.
+      this.#failAll([...batch, ...this.#queries.values()], error)
     } finally {
       this.#since = undefined
     }
   }
 
-  #answerFound(question: Question, { snapshot, key }: LookedUp): void {
-    if (isRevoked(snapshot)) this.#noteNegative(question, snapshot)
+  #resolveFound(query: Query, { snapshot, key }: LookedUp): void {
+    if (isRevoked(snapshot)) this.#noteNegative(query, snapshot)
     else if (key) this.#copy.remember(key)
     this.counts.found++
-    question.resolve(snapshot)
+    query.resolve(snapshot)
   }
 
-  #answerUnknown(question: Question, lacking: readonly string[]): void {
+  #resolveUnknown(query: Query, lacking: readonly string[]): void {
     if (lacking.length === 0) {
-      this.#noteNegative(question, undefined)
+      this.#noteNegative(query, undefined)
       this.counts.unknown++
-      question.resolve(undefined)
+      query.resolve(undefined)
       return
     }
-    // A key made under a pepper that only other replicas hold is not unknown: we are the ones that lack something.
+    // A key stored under a pepper that only other replicas have is not unknown: this process is misconfigured.
     const cause = new Error(
       `MINTMARK_PEPPERS lacks ${lacking.join(', ')}, which the installation record names`,
     )
-    question.reject(new Unavailable('This replica cannot check API keys. Try again.', { cause }))
+    query.reject(new Unavailable('This replica cannot check API keys. Try again.', { cause }))
   }
 
-  /** The directory learnt of a change to this key while the query was under way, and the answer may be from before it. */
-  #askAgain(question: Question): void {
-    question.tries++
-    if (question.tries >= MOST_TRIES) {
-      question.reject(new Unavailable('The key changes faster than it can be read. Try again.'))
+  /** The key changed while the query was running, and the result may be from before the change. */
+  #requeue(query: Query): void {
+    query.tries++
+    if (query.tries >= MOST_TRIES) {
+      query.reject(new Unavailable('The key changes faster than it can be read. Try again.'))
       return
     }
-    const name = question.digests.join()
-    const other = this.#questions.get(name)
-    if (other) other.answer.then(question.resolve, question.reject)
-    else this.#questions.set(name, question)
+    const name = query.digests.join()
+    const other = this.#queries.get(name)
+    if (other) other.result.then(query.resolve, query.reject)
+    else this.#queries.set(name, query)
   }
 
-  #noteNegative(question: Question, snapshot: SecretSnapshot | undefined): void {
+  #noteNegative(query: Query, snapshot: SecretSnapshot | undefined): void {
     if (!this.#since || this.#since.length > 0) return
-    this.#negatives.note(question.digests.join(), snapshot)
+    this.#negatives.note(query.digests.join(), snapshot)
   }
 
-  #failAll(questions: readonly Question[], error: unknown): void {
-    this.#questions.clear()
-    for (const question of questions) question.reject(error)
+  #failAll(queries: readonly Query[], error: unknown): void {
+    this.#queries.clear()
+    for (const query of queries) query.reject(error)
   }
 }
 
-function newQuestion(digests: readonly string[]): Question {
+function newQuery(digests: readonly string[]): Query {
   const { promise, resolve, reject } = Promise.withResolvers<SecretSnapshot | undefined>()
-  return { digests, answer: promise, resolve, reject, tries: 0 }
+  return { digests, result: promise, resolve, reject, tries: 0 }
 }

@@ -11,10 +11,9 @@ export const BELONGS_TO = 'belongs-to'
 const HOME = /^[0-9a-f]{16}$/
 
 /**
- * Removes the homes in root's shared folder whose data directory was deleted, and the link to them with it: those of
- * `dataDir` itself, which has no link now, and those whose data directory is gone from a folder that is still there.
- * (Without that folder too it may only be a disk that is not mounted.) One that a process uses stays. The caller has
- * the lock under which homes are made.
+ * Removes homes in root's shared folder of which the data directory was deleted, and their links: those of `dataDir`
+ * itself, which now has no link, and those with a data directory missing from an existing folder. (Without that folder
+ * the disk may only be unmounted.) A home in use is kept. The caller has the lock under which homes are created.
  */
 export async function removeAbandoned(shared: string, dataDir: string, clock: Clock): Promise<void> {
   for (const name of await readdir(shared)) {
@@ -38,7 +37,7 @@ async function removeUnused(home: string, clock: Clock): Promise<void> {
   try {
     const data = join(home, 'data')
     await stopLeftover({ data, pgCtl: '', clock }, () => {})
-    // One that we cannot place is left alone.
+    // One that cannot be identified is kept.
     if (!(await isThere(join(data, 'postmaster.pid')))) await rm(home, { recursive: true, force: true })
   } finally {
     lock.close()

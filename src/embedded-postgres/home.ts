@@ -8,21 +8,21 @@ import { EmbeddedPostgresError } from './error.ts'
 import { oneAtATime } from './lock.ts'
 import { canEnter, type DatabaseUser, findDatabaseUser, ignoring, runsAsRoot } from './user.ts'
 
-/** The folder of one embedded Postgres: lock, credentials and log, which are ours, and the cluster in `data`. */
+/** The folder of one embedded Postgres: our lock, credentials and log, and the cluster in `data`. */
 export interface Home {
   /** Absolute, without links. */
   directory: string
-  /** Who runs Postgres; undefined when that is this process's own user. */
+  /** The user that runs Postgres; undefined when that is this process's own user. */
   user: DatabaseUser | undefined
   /** A folder for copies of the programs, when they cannot be used where npm put them. */
   copies(): Promise<string>
 }
 
 /**
- * Finds or makes the home of `dataDir` (absolute): the folder `postgres` in it. For root, whose database runs as
- * another user that perhaps cannot get into `dataDir`, it is a link to a folder outside with a random name: a
- * deleted data directory takes the link along, and the next one begins with an empty database. What it leaves outside
- * is removed when the next such home is made.
+ * Finds or creates the home of `dataDir` (absolute): the folder `postgres` in it. For root, with a database that runs
+ * as another user that may have no access to `dataDir`, it is a link to a folder outside with a random name: deleting
+ * the data directory deletes the link, and the next start begins with an empty database. The folder outside is removed
+ * when the next such home is created.
  */
 export async function openHome(dataDir: string, random: Random, clock: Clock = systemClock): Promise<Home> {
   const path = join(dataDir, 'postgres')
@@ -74,7 +74,7 @@ async function makeHome(path: string, dataDir: string, { user, random, clock }: 
   })
 }
 
-/** A home outside goes on to belong to its data directory when that is moved. */
+/** A home outside keeps belonging to its data directory when that is moved. */
 async function claim(directory: string, dataDir: string): Promise<void> {
   const file = join(directory, BELONGS_TO)
   const owner = await readFile(file, 'utf8').catch(ignoring('ENOENT'))
@@ -88,7 +88,7 @@ const cannotMake = (path: string) => (cause: Error) => {
   )
 }
 
-/** Where root keeps what the database's user must reach: /var/lib/mintmark, or one in the temporary folder. */
+/** Where root stores what the database's user must reach: /var/lib/mintmark, or one in the temporary folder. */
 async function sharedFolder(user: DatabaseUser): Promise<string> {
   const tried = ['/var/lib/mintmark', join(tmpdir(), 'mintmark')]
   for (const folder of tried) {
@@ -105,7 +105,7 @@ async function sharedFolder(user: DatabaseUser): Promise<string> {
   )
 }
 
-/** A folder of someone else, or one that others may write to, could hold anything: what to say about it. */
+/** A folder of another user, or one that others may write to, could contain anything. Returns the fault. */
 async function notOurs(directory: string): Promise<string | undefined> {
   const found = await lstat(directory)
   const { uid, mode } = found

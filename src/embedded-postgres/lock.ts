@@ -6,16 +6,16 @@ import { EmbeddedPostgresError } from './error.ts'
 
 const SQLITE_BUSY = 5
 
-/** Locks that this process holds: a lock that nothing refers to would be released by garbage collection. */
+/** Locks of this process: an unreferenced lock would be released by garbage collection. */
 const held = new Set<DatabaseSync>()
 
 /**
- * Takes the folder `home` for this process and returns the function that gives it back; throws
- * EmbeddedPostgresError when another process (or this one) has it.
+ * Locks the folder `home` for this process and returns the function that unlocks it; throws EmbeddedPostgresError when
+ * another process (or this one) has it.
  *
- * The lock is the kernel's own on an open file, which Node reaches through SQLite: it is atomic, and it ends with
- * the process however that ended, so that no dead, reused or other container's pid is ever mistaken for a holder.
- * The pid in `mintmark.pid` is only for the error message and for people.
+ * The lock is the kernel's own on an open file, which Node reaches through SQLite: it is atomic and ends with the
+ * process, so no dead, reused or other container's pid is mistaken for a holder. The pid in `mintmark.pid` is only for
+ * the error message and for people.
  */
 export async function lockHome(home: string, dataDir: string): Promise<() => void> {
   const pidFile = join(home, 'mintmark.pid')
@@ -35,7 +35,7 @@ export async function lockHome(home: string, dataDir: string): Promise<() => voi
 
 const POLL_MS = 50
 
-/** Does `work` while no other process does it with the lock `file`; waits for them. */
+/** Runs `work` under the lock `file`, after waiting for other processes. */
 export async function oneAtATime<T>(file: string, clock: Clock, work: () => Promise<T>): Promise<T> {
   let lock = tryLock(file)
   for (; lock === undefined; lock = tryLock(file)) await clock.sleep(POLL_MS)
@@ -48,7 +48,7 @@ export async function oneAtATime<T>(file: string, clock: Clock, work: () => Prom
   }
 }
 
-/** The lock, until it is closed; undefined when another has it. */
+/** The lock, held until it is closed; undefined when another process has it. */
 export function tryLock(file: string): DatabaseSync | undefined {
   let lock: DatabaseSync | undefined
   try {

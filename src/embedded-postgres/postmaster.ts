@@ -8,7 +8,7 @@ import { ignoring } from './user.ts'
 const FAST_SHUTDOWN_MS = 30_000
 const POLL_MS = 20
 
-/** One cluster, and what it takes to stop the server on it. */
+/** One cluster, and what is needed to stop its server. */
 export interface Cluster {
   data: string
   pgCtl: string
@@ -16,9 +16,9 @@ export interface Cluster {
 }
 
 /**
- * Stops the server that an earlier life of ours left on the cluster, if there is one. A postmaster.pid whose pid
- * now belongs to some other program is removed, because Postgres would take that one for a postmaster. A pid that
- * is free, or a Postgres's that we cannot place, is left to Postgres's own judgement, which is to refuse.
+ * Stops the server that an earlier process of this program left on the cluster, if any. A postmaster.pid with the pid of
+ * another program is removed, because Postgres would take that program for a postmaster. A pid that is free, or that of
+ * an unidentified Postgres, is left to Postgres, which then does not start.
  */
 export async function stopLeftover(cluster: Cluster, onProgress: (message: string) => void): Promise<void> {
   const pidFile = join(cluster.data, 'postmaster.pid')
@@ -29,13 +29,16 @@ export async function stopLeftover(cluster: Cluster, onProgress: (message: strin
     case 'its postmaster':
       onProgress(`Stopping the Postgres that an earlier run left behind (pid ${pid})`)
       return stopPostmaster(pid, cluster)
-    case 'a stranger':
+    case 'another program':
       return rm(pidFile, { force: true })
     case 'a Postgres':
   }
 }
 
-/** Fast shutdown (disconnects everyone, then a checkpoint), and an immediate one if that takes over 30 s; waits for the end. */
+/**
+ * Fast shutdown (disconnects all clients, then a checkpoint), and an immediate one if that takes over 30 s; waits for
+ * the end.
+ */
 export async function stopPostmaster(pid: number, { data, pgCtl, clock }: Cluster): Promise<void> {
   const impatientAt = clock.monotonicMs() + FAST_SHUTDOWN_MS
   let signal: 'SIGINT' | 'SIGQUIT' | undefined
@@ -47,7 +50,7 @@ export async function stopPostmaster(pid: number, { data, pgCtl, clock }: Cluste
   }
 }
 
-/** On Windows a signal would be a kill: pg_ctl knows the pipe that Postgres listens on instead. */
+/** On Windows a signal would kill the process: pg_ctl uses Postgres's signal pipe instead. */
 export function sendSignal(pid: number, signal: 'SIGINT' | 'SIGQUIT', pgCtl: string): void {
   if (process.platform === 'win32') {
     spawnSync(pgCtl, ['kill', signal.slice(3), String(pid)], { windowsHide: true })
@@ -69,20 +72,22 @@ function exists(pid: number): boolean {
   }
 }
 
-type Identity = 'its postmaster' | 'a Postgres' | 'a stranger'
+type Identity = 'its postmaster' | 'a Postgres' | 'another program'
 
-/** Who has this number at this moment, seen from the cluster in `data`: a stale number may be anybody's by now. */
+/**
+ * Identifies the process with this number, relative to the cluster in `data`: a stale number may belong to any program.
+ */
 function identify(pid: number, data: string): Identity {
-  if (process.platform === 'win32') return exists(pid) ? 'its postmaster' : 'a stranger'
+  if (process.platform === 'win32') return exists(pid) ? 'its postmaster' : 'another program'
   const command = commandOf(pid)
-  // Only a postmaster keeps its command line: its children say in its place what they do.
-  if (!/(^|\/)postgres -D /.test(command)) return 'a stranger'
+  // Only a postmaster keeps its command line: its children replace it with their status.
+  if (!/(^|\/)postgres -D /.test(command)) return 'another program'
   const worksThere = process.platform === 'linux' ? worksIn(pid, data) : undefined
-  if (worksThere !== undefined) return worksThere ? 'its postmaster' : 'a stranger'
+  if (worksThere !== undefined) return worksThere ? 'its postmaster' : 'another program'
   return command.includes(` -D ${data} `) ? 'its postmaster' : 'a Postgres'
 }
 
-/** Empty when there is no such process, or one that only waits to be buried. */
+/** Empty when there is no such process, or only a zombie. */
 function commandOf(pid: number): string {
   if (process.platform !== 'linux') {
     return spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).stdout ?? ''
@@ -95,8 +100,8 @@ function commandOf(pid: number): string {
 }
 
 /**
- * A postmaster works in its cluster's folder, under whatever name that goes by now. Undefined when the system does
- * not tell: root in a container without CAP_SYS_PTRACE may not see where another user's process works.
+ * A postmaster's working directory is its cluster's folder, under its current name. Undefined when the system does not
+ * reveal it: root in a container without CAP_SYS_PTRACE may not see another user's working directories.
  */
 function worksIn(pid: number, data: string): boolean | undefined {
   try {

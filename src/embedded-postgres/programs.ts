@@ -16,7 +16,7 @@ export interface Programs {
   major: string
 }
 
-/** The npm package of one platform: binaries only, which `prepare` makes fit to run. */
+/** The npm package of one platform: binaries only, which `preparePrograms` makes usable. */
 export interface ProgramsPackage {
   directory: string
   /** Name for a copy of it: platform and version. */
@@ -43,7 +43,10 @@ export async function findPackage(
   }
 }
 
-/** Runs the programs where npm put them or, if that cannot be (not readable for the database's user, say), from a copy. */
+/**
+ * Runs the programs where npm put them or, if that is not possible (not readable for the database's user, for example),
+ * from a copy.
+ */
 export async function preparePrograms(
   found: ProgramsPackage,
   home: Home,
@@ -65,7 +68,7 @@ export async function preparePrograms(
   )
 }
 
-/** npm packages cannot hold links, and the package's install script that makes them is not allowed to run: we do. */
+/** npm packages cannot contain links, and the install script that creates them does not run: this function does it. */
 async function makeLinks(root: string): Promise<void> {
   const list = await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8').catch(ignoring('ENOENT'))
   const links = JSON.parse(list ?? '[]') as { source: string; target: string }[]
@@ -76,7 +79,7 @@ async function makeLinks(root: string): Promise<void> {
   }
 }
 
-/** Complete or absent: made under another name first. */
+/** Complete or absent: created under another name first. */
 async function copyPrograms(root: string, copy: string, random: Random): Promise<void> {
   const unfinished = `${copy}.new-${random.bytes(8).toString('hex')}`
   await cp(join(root, 'native'), join(unfinished, 'native'), { recursive: true, verbatimSymlinks: true })

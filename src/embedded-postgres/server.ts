@@ -11,10 +11,13 @@ import { asUser, type DatabaseUser, ignoring } from './user.ts'
 
 const START_MS = 120_000
 const POLL_MS = 25
-/** For so long a refused password may come from a stranger on our port, with our server about to end; later it is final. */
+/**
+ * During this time a rejected password may come from another server on our port, with our server about to end; later it
+ * is final.
+ */
 const REFUSED_MS = 2_000
 
-/** Ends of a start that another try may better: a port just taken, remains of a killed server that are not gone yet. */
+/** Failures that a retry may cure: a port taken at that moment, remains of a killed server that are not gone yet. */
 const PASSING = /could not bind|pre-existing shared memory block|lock file "postmaster.pid" already exists/
 const PASSING_MS = 10_000
 const RETRY_MS = 250
@@ -31,7 +34,7 @@ export interface ServerOptions {
   logFile: string
   clock: Clock
   onProgress(message: string): void
-  /** A TCP port of 127.0.0.1 to try; any free one unless a test says otherwise. */
+  /** A TCP port of 127.0.0.1 to try; default: any free one. */
   choosePort?(): Promise<number>
 }
 
@@ -39,12 +42,12 @@ export interface Server {
   port: number
   /** A connection of the owner to the database `postgres`, which the caller ends. */
   client: pg.Client
-  /** Resolves when the server has ended, asked or not, with how: `exit code 0`, `SIGKILL`. */
+  /** Resolves when the server has ended for any reason, with the way it ended: `exit code 0`, `SIGKILL`. */
   exited: Promise<string>
   stop(): Promise<void>
 }
 
-/** Starts the server and waits for it to answer a query; throws EmbeddedPostgresError with the end of its log. */
+/** Starts the server and waits until it answers a query; throws EmbeddedPostgresError with the end of its log. */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { clock, logFile, onProgress, choosePort = freePort } = options
   const lastTryAt = clock.monotonicMs() + PASSING_MS
@@ -74,7 +77,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 }
 
-/** In a process group of its own, so that Ctrl-C at the terminal reaches us, who drain first, and not the database. */
+/** In a separate process group, so that Ctrl-C at the terminal reaches only this process, which drains first. */
 function launch({ programs, data, user, logFile }: ServerOptions, port: number) {
   const log = openSync(logFile, 'a', 0o600)
   const child = spawn(programs.postgres, ['-D', data, ...settings(port)], {
@@ -92,7 +95,10 @@ function launch({ programs, data, user, logFile }: ServerOptions, port: number) 
   return { pid: child.pid, exited }
 }
 
-/** On the command line they win over postgresql.conf and ALTER SYSTEM. The last three keep statements and values out of the log. */
+/**
+ * Command-line settings override postgresql.conf and ALTER SYSTEM. The last three keep statements and values out of the
+ * log.
+ */
 function settings(port: number): string[] {
   return Object.entries({
     listen_addresses: '127.0.0.1',
@@ -110,7 +116,7 @@ function settings(port: number): string[] {
   }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
-/** A connection; `undefined` when the server ended first; an Error when it is not going to answer. */
+/** A connection; `undefined` when the server ended first; an Error when it will not answer. */
 async function untilReady(options: ServerOptions, port: number, exited: Promise<string>) {
   const { clock, ownerPassword, onProgress } = options
   let running = true
@@ -118,13 +124,13 @@ async function untilReady(options: ServerOptions, port: number, exited: Promise<
     running = false
   })
   const begin = clock.monotonicMs()
-  for (let told = false; running; await Promise.race([clock.sleep(POLL_MS), ended])) {
+  for (let reported = false; running; await Promise.race([clock.sleep(POLL_MS), ended])) {
     const outcome = await connect(port, ownerPassword)
     if (outcome instanceof pg.Client) return outcome
     const waited = clock.monotonicMs() - begin
     if (waited > (outcome.code === '28P01' ? REFUSED_MS : START_MS)) return outcome
-    if (!told && waited > 1_000) onProgress('Waiting for Postgres, which is starting or recovering')
-    told ||= waited > 1_000
+    if (!reported && waited > 1_000) onProgress('Waiting for Postgres, which is starting or recovering')
+    reported ||= waited > 1_000
   }
   return undefined
 }
@@ -143,7 +149,7 @@ async function connect(port: number, password: string): Promise<pg.Client | (Err
   }
 }
 
-/** Asks the system, for a moment, for a port that nobody has. Someone may take it before Postgres does: see PASSING. */
+/** Takes a free port from the system. Another program may take it before Postgres does: see PASSING. */
 async function freePort(): Promise<number> {
   const probe = createServer()
   await new Promise<void>((resolve, reject) => {
@@ -155,13 +161,13 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-/** Keeps the log bounded for as long as the server runs. */
+/** Keeps the log bounded while the server runs. */
 function bounded(server: Server, { clock, logFile }: ServerOptions): Server {
   const stopChecking = clock.every(LOG_CHECK_MS, () => boundLog(logFile))
   return { ...server, exited: server.exited.finally(stopChecking) }
 }
 
-/** Moves a long log to `….1`. The server appends to the same file all along, so that it is emptied, not renamed. */
+/** Moves a long log to `….1`. The server keeps the same file open, so it is copied and truncated, not renamed. */
 async function boundLog(logFile: string): Promise<void> {
   if ((await sizeOf(logFile)) < LOG_LIMIT_BYTES) return
   await copyFile(logFile, `${logFile}.1`)

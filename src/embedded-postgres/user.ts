@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { lchown, lstat } from 'node:fs/promises'
 import { EmbeddedPostgresError } from './error.ts'
 
-/** The account that runs Postgres when this process is root, which Postgres refuses to be. */
+/** The account that runs Postgres when this process is root, because Postgres does not run as root. */
 export interface DatabaseUser {
   name: string
   uid: number
@@ -11,7 +11,7 @@ export interface DatabaseUser {
 
 export const runsAsRoot = (): boolean => process.getuid?.() === 0
 
-/** The owner of an existing cluster, else `postgres`, else `nobody`: an account that is there, never one made for us. */
+/** The owner of an existing cluster, else `postgres`, else `nobody`: existing accounts only. */
 export async function findDatabaseUser(cluster: string): Promise<DatabaseUser> {
   const owner = await lstat(cluster).catch(ignoring('ENOENT'))
   if (owner && owner.uid !== 0) return { name: `user ${owner.uid}`, uid: owner.uid, gid: owner.gid }
@@ -33,7 +33,10 @@ function lookUp(name: string): DatabaseUser | undefined {
   }
 }
 
-/** Options for child_process: as `user` (undefined = ourselves), in a folder it can be in, without our environment's secrets. */
+/**
+ * Options for child_process: run as `user` (undefined = this user), in an accessible folder, without our environment's
+ * secrets.
+ */
 export function asUser(user: DatabaseUser | undefined, cwd: string) {
   const env: NodeJS.ProcessEnv = { LC_ALL: 'C', TZ: 'UTC' }
   for (const name of ['PATH', 'SystemRoot', 'TEMP', 'TMP']) {
@@ -42,7 +45,7 @@ export function asUser(user: DatabaseUser | undefined, cwd: string) {
   return { cwd, env, windowsHide: true, ...(user && { uid: user.uid, gid: user.gid }) }
 }
 
-/** Tried, not computed: access lists, mount options and security modules have their say. */
+/** Tested by an attempt, not computed: access lists, mount options and security modules apply too. */
 export function canEnter(user: DatabaseUser, directory: string): boolean {
   const { error, status } = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', directory], asUser(user, '/'))
   if (error) {
@@ -54,7 +57,7 @@ export function canEnter(user: DatabaseUser, directory: string): boolean {
   return status === 0
 }
 
-/** Gives `path` (never what a link there points to) to `user`; nothing to do when we run Postgres as ourselves. */
+/** Changes the owner of `path` (never of a link's target) to `user`; does nothing when Postgres runs as this user. */
 export async function giveTo(user: DatabaseUser | undefined, path: string): Promise<void> {
   if (user) await lchown(path, user.uid, user.gid)
 }

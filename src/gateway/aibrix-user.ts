@@ -1,10 +1,11 @@
 /**
- * AIBrix limits who is named in the header `user`, which our gateways set to the tenant. It knows its users from Redis,
- * `aibrix-users/<name>` → `{"name","rpm","tpm"}` (vllm-project/aibrix, pkg/utils/users.go), and answers 500 to others.
+ * AIBrix limits the user named in the header `user`, which our gateways set to the tenant. It reads its users from
+ * Redis, `aibrix-users/<name>` → `{"name","rpm","tpm"}` (vllm-project/aibrix, pkg/utils/users.go), and answers 500 to
+ * unknown ones.
  */
 export interface AibrixUser {
   name: string
-  /** Requests and tokens a minute; 0 = AIBrix's default. */
+  /** Requests and tokens per minute; 0 = AIBrix's default. */
   rpm: number
   tpm: number
 }
@@ -17,7 +18,9 @@ interface Tenant {
 export const RPM_LABEL = 'aibrix-rpm'
 export const TPM_LABEL = 'aibrix-tpm'
 
-/** The limits come from the tenant's labels, else from `defaults`. @throws {RangeError} for a label that is no limit. */
+/**
+ * The limits come from the tenant's labels, else from `defaults`. @throws {RangeError} for a label that is not a limit.
+ */
 export function aibrixUser({ id, labels }: Tenant, defaults: { rpm: number; tpm: number }): AibrixUser {
   const limit = (label: string, otherwise: number) => {
     const value = labels[label]
@@ -30,13 +33,13 @@ export function aibrixUser({ id, labels }: Tenant, defaults: { rpm: number; tpm:
   return { name: id, rpm: limit(RPM_LABEL, defaults.rpm), tpm: limit(TPM_LABEL, defaults.tpm) }
 }
 
-/** A line for the standard input of redis-cli, which makes the user or replaces it. */
+/** A line for the standard input of redis-cli that creates or replaces the user. */
 export function redisCommand(user: AibrixUser): string {
   const { name, rpm, tpm } = user
   return `SET ${quoted(`aibrix-users/${name}`)} ${quoted(JSON.stringify({ name, rpm, tpm }))}`
 }
 
-/** As redis-cli reads arguments: in double quotes, whatever could end them or the line as `\xHH`. */
+/** Quoted as redis-cli reads arguments: in double quotes, with quotes, backslashes and control characters as `\xHH`. */
 function quoted(text: string): string {
   const bytes = [...Buffer.from(text)].map(byte => {
     const character = String.fromCharCode(byte)

@@ -9,13 +9,13 @@ import type { TokenReader } from '../tokens/token-reader.ts'
 import { type CheckedRequest, modelOf, shownBy } from './check-request.ts'
 import { type Denial, denial } from './denial.ts'
 
-/** The scope that a token must have to pass the check, and that a key must be granted. */
+/** The scope that a token must have to pass the check. */
 export const REQUIRED_SCOPE = 'inference'
 
 /** Ids and reasons for the log. */
 type About = Record<string, string | undefined>
 
-/** The caller: the token that is forwarded to the engine's side, and its claims. */
+/** The caller: the token that is forwarded upstream, and its claims. */
 export interface Admitted {
   jwt: string
   claims: AccessTokenClaims
@@ -27,9 +27,10 @@ export type Decision =
   | { allowed: false; denial: Denial; about: About }
 
 /**
- * Authorizes a request on behalf of a gateway (ext_authz, auth_request): a valid API key is exchanged for a token, a valid
- * token passes unchanged, everything else is denied. Independent of the transport: http-check.ts and grpc-check.ts both
- * call it. It decides by the credential and the model only, never by a path or an address, which a client can choose.
+ * Authorizes a request on behalf of a gateway (ext_authz, auth_request): a valid API key is exchanged for a token, a
+ * valid token passes unchanged, everything else is denied. Independent of the transport: http-check.ts and
+ * grpc-check.ts both call it. It decides by the credential and the model only, never by a path or an address, which the
+ * client controls.
  */
 export class GatewayAuthorizer {
   readonly #parts: GatewayAuthorizerParts
@@ -85,7 +86,7 @@ export class GatewayAuthorizer {
     return { allowed: true, admitted: { jwt, claims, about: { ...about, token_id: tokenId, kid } } }
   }
 
-  /** As an exchange for this audience would: with every scope that the caller holds. */
+  /** Issues what an exchange for this audience would: a token with all the caller's scopes. */
   async #mint(caller: Caller): Promise<AccessToken> {
     const { minted, tokenIssuer, audience, exchanged } = this.#parts
     const kept = minted.find(caller)
@@ -108,7 +109,7 @@ export class GatewayAuthorizer {
     return { allowed: true, admitted: { jwt, claims, about } }
   }
 
-  /** The closed rule: a model that is neither in `models` nor in `adapters` is refused. */
+  /** A model that is neither in `models` nor in `adapters` is denied. */
   #modelRefusal(request: CheckedRequest, { models, adapters }: AccessTokenClaims): Denial | undefined {
     const named = modelOf(request, this.#parts.model)
     switch (named.kind) {
@@ -129,10 +130,10 @@ export class GatewayAuthorizer {
 }
 
 export interface GatewayAuthorizerParts {
-  /** The one audience that tokens are made for, and accepted with. */
+  /** The audience of issued tokens, and the only one accepted. */
   audience: string
   model: GatewayModel
-  /** Where an API key is taken beside `Authorization`. */
+  /** Headers that may carry an API key, in addition to `Authorization`. */
   keyHeaders: readonly string[]
   authenticator: Authenticator
   tokenIssuer: TokenIssuer

@@ -1,18 +1,20 @@
 import type { GatewayModel } from '../config/gateway-config.ts'
 import { isPlainJson, readModel } from './model-in-body.ts'
 
-/** A request that a gateway asks about, as it came in: names and values of all headers in order, repeats included. */
+/**
+ * A request that a gateway asks to authorize, as received: names and values of all headers in order, repeats included.
+ */
 export interface CheckedRequest {
   headers: readonly (readonly [name: string, value: string])[]
-  /** What the client asked the gateway for, with its query; '' where the gateway does not say. */
+  /** The path and query that the client requested; '' where the gateway does not send them. */
   target: string
-  /** The client's address, as trusted proxies tell it. */
+  /** The client's address as reported by trusted proxies. */
   source: string | undefined
   /** Empty where the gateway sends none. */
   body: Uint8Array
 }
 
-/** What a client shows for itself. Exactly one thing, in one place, once: all else can be read in two ways. */
+/** The credential of a client: exactly one, in one header, once. Anything else is ambiguous. */
 export type Shown =
   | { kind: 'nothing' }
   | { kind: 'ambiguous' }
@@ -20,10 +22,10 @@ export type Shown =
   | { kind: 'key'; secret: string }
   | { kind: 'token'; jwt: string }
 
-/** Wherever some client or engine puts a credential. Each counts, whether or not it is taken here. */
+/** Headers in which some client or engine puts a credential. All count, whether or not a key is accepted there. */
 export const CREDENTIAL_HEADERS: readonly string[] = ['authorization', 'x-api-key', 'api-key']
 
-/** `keyHeaders`: where an API key is taken beside `Authorization`. */
+/** `keyHeaders`: headers that may carry an API key, in addition to `Authorization`. */
 export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string[]): Shown {
   const shown = CREDENTIAL_HEADERS.map(name => ({ name, values: valuesOf(headers, name) }))
   if (shown.some(({ values }) => values.length > 1)) return { kind: 'ambiguous' }
@@ -38,14 +40,14 @@ export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string
   return credential.includes('.') ? { kind: 'token', jwt: credential } : { kind: 'key', secret: credential }
 }
 
-/** What the request says of its model. */
+/** The model that a request names. */
 export type NamedModel =
   | { kind: 'not_asked' }
   | { kind: 'named'; model: string }
   | { kind: 'missing' }
   | { kind: 'unreadable'; fault: string }
 
-/** The one route that names no model. Spelled exactly so: what an engine might read as it, and we do not, needs one. */
+/** The one route without a model. Compared exactly: any other spelling that an engine might accept needs a model. */
 const LIST_OF_MODELS = '/v1/models'
 
 export function modelOf(request: CheckedRequest, where: GatewayModel): NamedModel {
@@ -57,11 +59,11 @@ export function modelOf(request: CheckedRequest, where: GatewayModel): NamedMode
   return value ? { kind: 'named', model: value } : { kind: 'missing' }
 }
 
-/** As CGI-like stacks read them: case never counts, and `_` is `-`. */
+/** Compares names as CGI-like stacks do: case-insensitive, `_` equals `-`. */
 function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
   const values: string[] = []
   for (const [spelled, value] of headers) {
-    // Most names are told apart by their lengths alone.
+    // Most names differ in length, which is the cheapest comparison.
     if (spelled.length === name.length && spelled.toLowerCase().replaceAll('_', '-') === name)
       values.push(value)
   }

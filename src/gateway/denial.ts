@@ -1,10 +1,10 @@
-/** Why a request is refused. Each has one status, one message, and this code, which programs may rely on. */
+/** Why a request is denied. Each code has one status and one message, and programs may rely on it. */
 export type DenialCode = keyof typeof DENIALS
 
 /**
- * 401: another credential would do. 403: none would, or not this request. Nothing else: nginx makes a 500 of every other
- * status, and Envoy takes 5xx for a fault of ours, which it is. A key that is malformed, unknown, expired or revoked is
- * told exactly the same.
+ * 401: another credential may work. 403: none would, or not for this request. No other status: nginx turns others into
+ * 500, and Envoy treats 5xx as a failure of this service, which 503 is. Malformed, unknown, expired and revoked keys
+ * get the same response.
  */
 const DENIALS = {
   missing_credential: [401, 'Send your API key, or a token made from it, as "Authorization: Bearer <key>".'],
@@ -44,7 +44,7 @@ export interface Denial {
   cause?: unknown
 }
 
-/** `detail` replaces the message where it can be said more exactly; it never repeats what the client sent. */
+/** `detail` replaces the message where it can be more exact; it never repeats client input. */
 export function denial(
   code: DenialCode,
   more: { detail?: string; retryAfterSeconds?: number; cause?: unknown } = {},
@@ -62,13 +62,13 @@ export function denial(
   }
 }
 
-/** RFC 6750 §3: no `error` when nothing was shown. */
+/** RFC 6750 §3: no `error` when the request had no credential. */
 function challenge(code: DenialCode, status: 401 | 403): string {
   if (code === 'missing_credential') return 'Bearer realm="mintmark"'
   return `Bearer realm="mintmark", error="${status === 401 ? 'invalid_token' : 'insufficient_scope'}"`
 }
 
-/** As OpenAI's clients read it. */
+/** In the error format of OpenAI clients. */
 export function denialBody({ status, code, message }: Denial): object {
   const type = status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'server_error'
   const param = code === 'model_missing' || code === 'model_not_allowed' ? 'model' : null

@@ -13,19 +13,19 @@ import { denial, denialBody } from './denial.ts'
 import { AUTHORIZATION_PROTO, type CheckRequestMessage, type CheckResponseMessage } from './grpc-proto.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
-/** `envoy.service.auth.v3.Authorization`: the same question as over HTTP, in Envoy's own words. */
+/** `envoy.service.auth.v3.Authorization`: the same check as over HTTP, in Envoy's messages. */
 export const AUTHORIZATION_SERVICE = fromJSON(AUTHORIZATION_PROTO)[
   'envoy.service.auth.v3.Authorization'
 ] as ServiceDefinition
 
-/** In logs and metrics, where HTTP requests have a listener and a route. */
+/** Label of gRPC checks in logs and metrics, where HTTP requests have a listener and a route. */
 const LISTENER = 'gateway_grpc'
 const ROUTE = 'Check'
 
 export function authorizationService(parts: {
   authorizer: GatewayAuthorizer
   readiness: Readiness
-  /** Whose word about the client's address is taken. */
+  /** Proxies whose report of the client's address is trusted. */
   trusts: Trusts
   clock: Clock
   logger: Logger
@@ -45,8 +45,8 @@ export function authorizationService(parts: {
     ) => {
       const started = clock.monotonicMs()
       const peer = call.getPeer().replace(/:\d+$/, '')
-      const told = call.request.attributes?.source?.address?.socketAddress?.address
-      const source = told && trusts(peer, 0) ? told : peer
+      const reported = call.request.attributes?.source?.address?.socketAddress?.address
+      const source = reported && trusts(peer, 0) ? reported : peer
       void decide(call.request, source).then(decision => {
         const made = { method: undefined, status: statusOf(decision), answered: true, started }
         logRequest(log, eventFor(decision, source), made)
@@ -56,7 +56,7 @@ export function authorizationService(parts: {
   }
 }
 
-/** `headers` has repeats joined with a comma, which no credential holds; `header_map` has them apart. */
+/** `headers` has repeats joined with a comma, which no credential contains; `header_map` has them separate. */
 function checkedRequest({ attributes }: CheckRequestMessage, source: string): CheckedRequest {
   const { headers = {}, headerMap, path = '', body, rawBody } = attributes?.request?.http ?? {}
   const apart = headerMap?.headers ?? []
@@ -71,7 +71,7 @@ function checkedRequest({ attributes }: CheckRequestMessage, source: string): Ch
   }
 }
 
-/** A denial goes to the client as it is, 503 too: what Envoy takes for an error would lose its words. */
+/** A denial is sent as one, even 503: Envoy would replace the body of an error. */
 function responseTo(decision: Decision): CheckResponseMessage {
   if (decision.allowed) {
     const { jwt, claims } = decision.admitted
@@ -90,17 +90,17 @@ function responseTo(decision: Decision): CheckResponseMessage {
   }
 }
 
-/** In place of what the client sent under the name. */
+/** Replaces a header of the same name that the client sent. */
 const options = (headers: Record<string, string>) =>
   Object.entries(headers).map(([key, value]) => ({
     header: { key, value },
     append: { value: false as const },
   }))
 
-/** As the client of the gateway sees it. */
+/** The status that the gateway's client receives. */
 const statusOf = (decision: Decision) => (decision.allowed ? 200 : decision.denial.status)
 
-/** What the access log says of a check. */
+/** The access log event of a check. */
 function eventFor(decision: Decision, source: string) {
   const event = { source, route: ROUTE, polled: false }
   if (decision.allowed) return { ...event, fields: decision.admitted.about }

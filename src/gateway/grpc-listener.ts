@@ -20,7 +20,7 @@ const WATCH_MS = 500
 
 const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as ServiceDefinition
 
-/** A bound port that speaks gRPC, in plain text as the other listeners do. Until services are added it knows no method. */
+/** A listener for gRPC in plain text. Until services are added every method is unimplemented. */
 export class GrpcListener {
   readonly port: number
   readonly #server: Server
@@ -63,13 +63,13 @@ export class GrpcListener {
     return new GrpcListener(server, sockets, clock, stop)
   }
 
-  /** Adds a service beside the health service, which says what `readiness` says. */
+  /** Adds a service, and the health service, which reports `readiness`. */
   serve(definition: ServiceDefinition, service: UntypedServiceImplementation, readiness: Readiness): void {
     this.#server.addService(definition, service)
     this.#server.addService(HEALTH_SERVICE, healthService(readiness, this.#clock))
   }
 
-  /** No new calls; what is in flight by `deadlineMs` is cut. */
+  /** Accepts no new calls; calls in flight after `deadlineMs` are cancelled. */
   async close(deadlineMs: number): Promise<void> {
     // For connections that were handed to it, grpc-js does not wait: the port's own server knows when all have ended.
     const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
@@ -96,14 +96,14 @@ function healthService(readiness: Readiness, clock: Clock): UntypedServiceImplem
     Watch: (call: {
       write(response: { status: number }): void
       end(): void
-      once(event: string, hear: () => void): void
+      once(event: string, listener: () => void): void
     }) => {
-      let told = current()
-      call.write(told)
+      let sent = current()
+      call.write(sent)
       const stop = clock.every(WATCH_MS, async () => {
-        if (current().status === told.status) return
-        told = current()
-        call.write(told)
+        if (current().status === sent.status) return
+        sent = current()
+        call.write(sent)
       })
       call.once('cancelled', () => {
         stop()

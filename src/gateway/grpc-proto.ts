@@ -1,8 +1,8 @@
 /**
- * What we speak over gRPC, as protobuf descriptors in JSON, so that there is no file to ship. Only the fields that are
- * read or written here, under their numbers; everything else that Envoy sends is skipped.
+ * The protobuf descriptors of our gRPC services in JSON, so that no .proto file has to be shipped. They hold only the
+ * fields that are read or written here, under their numbers; other fields that Envoy sends are skipped.
  *
- * Taken in extract from Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto, attribute_context.proto,
+ * Extracted from Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto, attribute_context.proto,
  * envoy/config/core/v3/base.proto; Copyright Envoy Project Authors, Apache License 2.0) and gRPC's health checking
  * protocol (grpc/health/v1/health.proto; Copyright The gRPC Authors, Apache License 2.0).
  */
@@ -75,7 +75,7 @@ const within = (path: string, nested: object) =>
 export const AUTHORIZATION_PROTO = within('envoy.service.auth.v3', authorization)
 export const HEALTH_PROTO = within('grpc.health.v1', health)
 
-/** The messages as the loader gives them: everything that was not sent is undefined. */
+/** The messages as the loader returns them: fields that were not sent are undefined. */
 export interface CheckRequestMessage {
   attributes?: {
     source?: { address?: { socketAddress?: { address?: string } } }

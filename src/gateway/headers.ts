@@ -1,11 +1,11 @@
 /**
- * gateway/ holds what a gateway in front of the engine does with our tokens. This file is THE list: which headers are
- * set from which claim, which are removed from every request that comes in, and which routes are open. The
- * files in deploy/ are made from it (deploy/generate/) and the tests walk it, so a name that is added here is stripped
- * and proven everywhere. Claims: src/tokens/claims.ts.
+ * gateway/ holds what a gateway in front of the engine does with our tokens. This file is the single list of the
+ * headers that are set from claims, the headers that are removed from every incoming request, and the allowed routes.
+ * The files in deploy/ are generated from it (deploy/generate/) and the tests iterate over it, so a name that is added
+ * here is stripped and tested everywhere. Claims: src/tokens/claims.ts.
  */
 
-/** The claims that become headers: strings only, because Envoy writes a list as base64 and a negative number as a float. */
+/** The claims that become headers. Strings only: Envoy writes a list as base64 and a negative number as a float. */
 type HeaderClaim = 'tenant' | 'tier' | 'priority' | 'adapter_list'
 
 export interface ClaimHeader {
@@ -16,7 +16,7 @@ export interface ClaimHeader {
 
 export const CLAIM_HEADERS: readonly ClaimHeader[] = [
   { claim: 'tenant', header: 'x-tenant-id', readBy: 'rate limits, logs, applications' },
-  // Both names of each pair: where a client's canonical name met only a gateway-set alias, the client's would win.
+  // Both names of each pair: if only the alias were set, the client's canonical header would win.
   { claim: 'tenant', header: 'x-llm-d-inference-fairness-id', readBy: 'llm-d' },
   { claim: 'tenant', header: 'x-gateway-inference-fairness-id', readBy: 'Gateway API Inference Extension' },
   { claim: 'tenant', header: 'user', readBy: 'AIBrix' },
@@ -27,16 +27,16 @@ export const CLAIM_HEADERS: readonly ClaimHeader[] = [
   { claim: 'adapter_list', header: 'x-lora-adapters', readBy: 'engine middleware' },
 ]
 
-/** Set by the gateway from the request's body once it is read, for the entitlement rule and for routing by model. */
+/** Set by the gateway from the request body, for the entitlement rule and for routing by model. */
 export const MODEL_HEADER = 'x-gateway-model-name'
 
 export interface StrippedHeader {
   name: string
-  /** What a client could do with it. */
+  /** What a client could achieve with the header. */
   why: string
 }
 
-/** Never a client's to send, besides those that are set from claims. */
+/** Headers that a client may never send, in addition to those that are set from claims. */
 const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: MODEL_HEADER, why: 'the model that the entitlement rule looks at' },
   { name: 'x-gateway-base-model-name', why: 'llm-d: the pool that serves the request' },
@@ -54,7 +54,10 @@ const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: 'endpoint-load-metrics-format', why: "vLLM: has answers tell the engine's load" },
 ]
 
-/** Everything that begins like this goes: these families grow with each release of the products that read them. */
+/**
+ * Every header with one of these prefixes is removed: these families grow with each release of the products that read
+ * them.
+ */
 export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
   { name: 'x-llm-d-', why: 'llm-d: objective, fairness, rewrite, slo-ttft-ms, slo-tpot-ms' },
   {
@@ -73,15 +76,15 @@ export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
   { name: 'x-data-parallel-', why: 'vLLM: rank; llm-d: host-port' },
 ]
 
-/** Exact names, those set from claims among them. */
+/** Exact names, including those set from claims. */
 export const STRIPPED_NAMES: readonly string[] = [
   ...CLAIM_HEADERS.map(({ header }) => header),
   ...STEERING_HEADERS.map(({ name }) => name),
 ]
 
 /**
- * Would anything behind the gateway read this name as one of ours? Case never matters in HTTP, and CGI-like stacks
- * cannot tell `_` from `-`.
+ * True for a name that anything behind the gateway could read as one of these: names are case-insensitive, and CGI-like
+ * stacks do not distinguish `_` from `-`.
  */
 export function isStripped(name: string): boolean {
   const read = name.toLowerCase().replaceAll('_', '-')
@@ -91,11 +94,11 @@ export function isStripped(name: string): boolean {
 export interface AllowedRoute {
   method: 'GET' | 'POST'
   path: string
-  /** The engine takes the priority from the header here, whatever the body says; elsewhere a body's `priority` is refused. */
+  /** The engine takes the priority from the header on this route; elsewhere a `priority` in the body is rejected. */
   priorityFromHeader: boolean
 }
 
-/** All that a client of an engine needs. POST bodies name a `model`; everything else is refused. */
+/** All routes that a client of an engine needs. POST bodies name a `model`; every other route is rejected. */
 export const ALLOWED_ROUTES: readonly AllowedRoute[] = [
   { method: 'POST', path: '/v1/chat/completions', priorityFromHeader: true },
   { method: 'POST', path: '/v1/completions', priorityFromHeader: true },
@@ -107,5 +110,5 @@ export const ALLOWED_ROUTES: readonly AllowedRoute[] = [
 export const MODEL_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'POST')
 export const LIST_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'GET')
 
-/** How much of a body a gateway holds in memory to find the model in it; anything longer is 413. */
+/** How much of a body a gateway buffers to read the model; longer bodies are 413. */
 export const LONGEST_BODY_BYTES = 4_194_304

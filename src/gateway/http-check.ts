@@ -14,9 +14,9 @@ import { LONGEST_BODY_BYTES } from './headers.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const CHECK = '/check'
-/** For how long nginx may answer from its cache, less where the token ends sooner. */
+/** Maximum time that nginx may cache an allowed check; shorter where the token expires sooner. */
 const LONGEST_CACHED_SECONDS = 5
-/** The body once more, for nginx, which hands on the headers of a refusal and not its body. */
+/** The body as a header, for nginx, which forwards the headers of a denial but not its body. */
 const DENIAL_HEADER = 'X-Mintmark-Denial'
 const ADMITTED = headerList({
   'Content-Length': '0',
@@ -25,8 +25,9 @@ const ADMITTED = headerList({
 const NO_BODY = Buffer.alloc(0)
 
 /**
- * What gateways ask over HTTP: any method on any path below /check (Envoy appends the client's path, nginx and Caddy
- * always say GET), answered 200 with the headers that go on to the engine, or 401, 403 or 503; and the list of models.
+ * The check for gateways over HTTP. Any method on any path below /check (Envoy appends the client's path, nginx and
+ * Caddy always send GET) is answered 200 with the headers for the engine, or 401, 403 or 503. Also serves the list of
+ * models.
  */
 export function gatewayApp(options: {
   authorizer: GatewayAuthorizer
@@ -67,7 +68,7 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
   }
 }
 
-/** OpenAI's list, of exactly what the caller may name in `model`. */
+/** OpenAI's model list, with exactly the values that the caller may send as `model`. */
 function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler {
   return async (req, res) => {
     const admitted = await admit(authorizer, req, res, NO_BODY)
@@ -81,7 +82,7 @@ function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler
   }
 }
 
-/** Undefined when the refusal has been sent. */
+/** Undefined when the denial has been sent. */
 async function admit(
   authorizer: GatewayAuthorizer,
   req: IncomingMessage,
@@ -115,7 +116,7 @@ function send(res: ServerResponse, refusal: Denial): void {
   answerJson(res, refusal.status, body, headerList({ ...refusal.headers, [DENIAL_HEADER]: body }))
 }
 
-/** What is wrong with the request itself is 403 here, whatever HTTP calls it: gateways know no other refusal. */
+/** A malformed request is 403 here, whatever its HTTP status: gateways handle no other denial. */
 function refuseCheck(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (error instanceof RequestError) {
@@ -126,7 +127,7 @@ function refuseCheck(thrown: unknown, res: ServerResponse): void {
   send(res, denial('unavailable', { retryAfterSeconds, cause: error }))
 }
 
-/** Everywhere else it has the status that HTTP has for it. */
+/** On other routes it has its own HTTP status. */
 function refuse(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (!(error instanceof RequestError)) {

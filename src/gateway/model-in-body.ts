@@ -7,7 +7,7 @@
  */
 
 export interface FoundModel {
-  /** Undefined when the body names none, or there is a fault. */
+  /** Undefined when the body names no model, or has a fault. */
   model?: string
   fault?: string
 }
@@ -29,7 +29,7 @@ const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
 
-/** `takesPriority`: whether a top-level `priority` may be there. */
+/** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
   let names = 0
@@ -71,14 +71,14 @@ export function isPlainJson(contentType: string): boolean {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-/** The first place at or after `i` that is not JSON white space. */
+/** The first position at or after `i` that is not JSON white space. */
 function skipSpace(body: Uint8Array, i: number): number {
   let at = i
   while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
   return at
 }
 
-/** `i` is at an opening quote: where the closing one is, or -1. */
+/** `i` is at an opening quote. Returns the position of the closing one, or -1. */
 function stringEnd(body: Uint8Array, i: number): number {
   for (let at = i + 1; at < body.length; at++) {
     if (body[at] === QUOTE) return at
@@ -87,7 +87,7 @@ function stringEnd(body: Uint8Array, i: number): number {
   return -1
 }
 
-/** `i` is at an opening bracket: where the one is that closes it, or -1. */
+/** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
 function nestedEnd(body: Uint8Array, i: number): number {
   let depth = 0
   for (let at = i; at < body.length; at++) {
@@ -112,7 +112,7 @@ function valueEnd(body: Uint8Array, i: number): number {
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
 }
 
-/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python takes. */
+/** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */
 function isLiteral(c: number | undefined): boolean {
   if (c === undefined) return false
   return (

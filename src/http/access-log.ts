@@ -3,7 +3,7 @@ import type { Logger } from '../system/logger.ts'
 import type { NoteDuration } from './request-durations.ts'
 import type { RequestEvent } from './request-event.ts'
 
-/** Where one listener's requests are logged. */
+/** Where requests of one listener are logged. */
 export interface AccessLog {
   listener: string
   logger: Logger
@@ -13,13 +13,13 @@ export interface AccessLog {
 
 type Logged = Pick<RequestEvent, 'source' | 'route' | 'polled' | 'fields' | 'error'> & { requestId?: string }
 
-/** A client that left before it was answered: nginx's word for it, in logs and metrics only. */
+/** The client closed the connection before the response: nginx's status for it, in logs and metrics only. */
 const LEFT = 499
 
 /**
- * One line and one duration for a request that is over, over HTTP or gRPC. 5xx is an error and everything else is info,
- * but for what probes and verifiers request again and again: of that only the duration is noted, unless the level is
- * debug. `started` is the clock's `monotonicMs` when the request came; `answered` is false when the client left first.
+ * Logs a finished request, over HTTP or gRPC, and notes its duration. 5xx is logged as an error, everything else as
+ * info. Routes that probes and verifiers poll are logged at debug only. `started` is the clock's `monotonicMs` when the
+ * request arrived; `answered` is false when the client closed the connection first.
  */
 export function logRequest(
   { listener, logger, clock, noteDuration }: AccessLog,

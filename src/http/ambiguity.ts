@@ -12,14 +12,14 @@ const ONCE = new Set([
   'if-match',
 ])
 
-/** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
+/** Node keeps the first of two equal headers, other parsers the last: an ambiguous request is rejected. */
 export function ambiguity(req: IncomingMessage): RequestError | undefined {
   if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
   const repeated = repeatedHeader(req.rawHeaders)
   return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
 }
 
-/** `rawHeaders` are names and values in turn. */
+/** `rawHeaders` alternates names and values. */
 function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
   const seen: string[] = []
   for (let index = 0; index < rawHeaders.length; index += 2) {

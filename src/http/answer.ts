@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { eventOf } from './request-event.ts'
 
-/** On every answer of every listener; a route may set other values. */
+/** Set on every response of every listener; a route may override them. */
 const FIXED_HEADERS = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
@@ -9,10 +9,10 @@ const FIXED_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 } as const
 
-/** Names and values in turn. Node writes such a list as it is; an object of headers it would copy first. */
+/** Alternating names and values. Node writes such a list as it is; it would copy an object first. */
 export type HeaderList = readonly string[]
 
-/** The fixed headers and these, which win: made once for all answers that have the same. */
+/** The fixed headers merged with these, which win. Built once for all responses that share them. */
 export const headerList = (headers: Readonly<Record<string, string>> = {}): HeaderList =>
   Object.entries({ ...FIXED_HEADERS, ...headers }).flat()
 
@@ -24,7 +24,7 @@ export function setFixedHeaders(res: ServerResponse): void {
   for (const [name, value] of Object.entries(FIXED_HEADERS)) res.setHeader(name, value)
 }
 
-/** Answers with JSON text, all headers in one piece. `headers` are all but those of the body. */
+/** Answers with JSON text and all headers in one write. `headers` excludes those of the body. */
 export function answerJson(
   res: ServerResponse,
   status: number,
@@ -34,7 +34,7 @@ export function answerJson(
   answerText(res, status, 'application/json; charset=utf-8', body, headers)
 }
 
-/** The same with text of another type; `contentType` names the charset UTF-8. */
+/** As `answerJson`, for text of another type; `contentType` declares the charset UTF-8. */
 export function answerText(
   res: ServerResponse,
   status: number,
@@ -45,11 +45,11 @@ export function answerText(
   const bytes = Buffer.byteLength(body)
   const ofBody = ['Content-Type', contentType, 'Content-Length', String(bytes)]
   res.writeHead(status, ['X-Request-Id', eventOf(res).requestId, ...headers, ...ofBody])
-  // Text of ASCII alone is the same in both, and Node has less to do for the second.
+  // ASCII is the same in both encodings, and latin1 is faster in Node.
   res.end(body, bytes > body.length ? 'utf8' : 'latin1')
 }
 
-/** Says that the client has the current representation, which it named by its entity tag (RFC 9110 §15.4.5). */
+/** Answers 304: the client has the current representation, by its entity tag (RFC 9110 §15.4.5). */
 export function answerNotModified(res: ServerResponse, headers: HeaderList): void {
   res.writeHead(304, ['X-Request-Id', eventOf(res).requestId, ...headers])
   res.end()

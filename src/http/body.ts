@@ -7,14 +7,14 @@ const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)
 
 /**
- * The whole body as bytes, at most `limit`. Compressed bodies are refused, not inflated.
- * @throws {RequestError} 413, 415, or 400 when it ends before it is whole
+ * The whole body as bytes, at most `limit`. Compressed bodies are rejected.
+ * @throws {RequestError} 413, 415, or 400 when the body ends early
  */
 export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
-  // A request that announces no body: Node is told to leave out the events of one (listener.ts).
+  // Without a body Node emits no body events (`optimizeEmptyRequests`, listener.ts).
   if (req.readableEnded) return NO_BODY
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -29,7 +29,7 @@ export async function readBody(req: IncomingMessage, limit: number): Promise<Buf
   })
 }
 
-/** The media type of a Content-Type header, lower-cased; '' when there is none, or its charset is not UTF-8. */
+/** The media type of a Content-Type header in lower case; '' when it is missing or its charset is not UTF-8. */
 export function mediaType(contentType: string | undefined): string {
   if (!contentType?.includes(';')) return (contentType ?? '').trim().toLowerCase()
   const [type = '', ...parameters] = contentType.split(';').map(part => part.trim().toLowerCase())
@@ -38,8 +38,8 @@ export function mediaType(contentType: string | undefined): string {
 }
 
 /**
- * application/x-www-form-urlencoded, strictly: UTF-8, whole percent escapes, no NUL. All names and values in their
- * order, so that repetition can be seen. @throws {RequestError} 400
+ * Parses application/x-www-form-urlencoded strictly: UTF-8, whole percent escapes, no NUL. Returns all names and values
+ * in order, so that duplicates can be detected. @throws {RequestError} 400
  */
 export function parseForm(body: unknown): (readonly [name: string, value: string])[] {
   const form: (readonly [string, string])[] = []
@@ -59,7 +59,7 @@ export function parseForm(body: unknown): (readonly [name: string, value: string
 
 const ENCODED = /[%+\0]/
 
-/** Appendix B of RFC 6749: `+` is a space, `%XX` are bytes of UTF-8. `undefined` when it is none of that, or has a NUL. */
+/** Appendix B of RFC 6749: `+` is a space, `%XX` are bytes of UTF-8. `undefined` for invalid input or a NUL. */
 export function formDecode(text: string): string | undefined {
   if (!ENCODED.test(text)) return text
   try {
@@ -70,7 +70,10 @@ export function formDecode(text: string): string | undefined {
   }
 }
 
-/** JSON, strictly: UTF-8, at most eight levels deep, without NUL, lone surrogates or `__proto__`. @throws {RequestError} 400 @throws {Invalid} */
+/**
+ * Parses JSON strictly: UTF-8, at most eight levels deep, without NUL, lone surrogates or `__proto__`. @throws
+ * {RequestError} 400 @throws {Invalid}
+ */
 export function parseJson(body: unknown): unknown {
   const text = utf8(body)
   if (depthOf(text) > DEEPEST_JSON)
@@ -98,7 +101,7 @@ function utf8(body: unknown): string {
   }
 }
 
-/** How deep brackets nest outside strings: told before parsing, because the parser recurses. */
+/** Nesting depth of brackets outside strings. Checked before parsing, because the parser recurses. */
 function depthOf(text: string): number {
   let depth = 0
   let deepest = 0
@@ -115,10 +118,10 @@ function depthOf(text: string): number {
   return deepest
 }
 
-/** Postgres text refuses NUL and cannot hold a lone surrogate; zod drops `__proto__` without a word. */
+/** Postgres text cannot hold NUL or a lone surrogate; zod drops `__proto__` silently. */
 const isStorable = (text: string) => text.isWellFormed() && !text.includes('\0')
 
-/** Where there is something that cannot be kept as it is; undefined: nowhere. */
+/** JSON pointer of the first value that cannot be stored; undefined: there is none. */
 function unstorableIn(value: unknown, pointer = ''): string | undefined {
   if (typeof value === 'string') return isStorable(value) ? undefined : pointer
   if (typeof value !== 'object' || value === null) return undefined

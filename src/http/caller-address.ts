@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isWithin, parseAddress, parseNetwork } from '../system/ip-address.ts'
 
-/** Whether the proxy at this address, so many hops away, is believed. */
+/** Whether to trust the X-Forwarded-For entry of the proxy at this address, this many hops away. */
 export type Trusts = (address: string, hops: number) => boolean
 
 /** Trusts the proxies in these addresses and CIDRs, however many hops away. A mapped IPv4 address counts as IPv4. */
@@ -14,9 +14,10 @@ export function trusting(cidrs: readonly string[]): Trusts {
 }
 
 /**
- * The address of the caller: of the connection, or, while that is a trusted proxy, the one before it in
- * X-Forwarded-For, whose last entry is the nearest. Some proxies write the port behind it, which is left out: failures
- * are counted by address, and each connection has another port. What is no address ends the way at who wrote it.
+ * The caller's address: that of the connection, or, while that is a trusted proxy, the one before it in
+ * X-Forwarded-For, whose last entry is the nearest. A port that some proxies append is dropped: failures are counted by
+ * address, and each connection has another port. An entry that is not an address ends the search at the proxy that
+ * wrote it.
  */
 export function callerAddress(req: IncomingMessage, trusts: Trusts): string | undefined {
   let address = req.socket.remoteAddress
@@ -35,7 +36,7 @@ export function callerAddress(req: IncomingMessage, trusts: Trusts): string | un
   return address
 }
 
-/** `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`; undefined: none of these. */
+/** `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`; undefined for anything else. */
 function addressIn(entry: string): string | undefined {
   const [, plain = entry] = /^([\d.]+):\d+$/.exec(entry) ?? /^\[(.+)\](?::\d+)?$/.exec(entry) ?? []
   return parseAddress(plain) && plain

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-/** Statuses for what Node's parser and its timers found, by their codes. */
+/** Statuses for errors of Node's parser and its timers, by their codes. */
 const STATUSES: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
@@ -10,9 +10,9 @@ const STATUSES: Readonly<Record<string, string>> = {
 const CLOSED_A_TURN = 20
 
 /**
- * Closes connections that sent no whole request, or none that can be read. Node would close all whose time is over at
- * once, and thousands of them hold every other request up for tens of milliseconds: here some are closed in each turn of
- * the event loop.
+ * Closes connections that sent an incomplete or invalid request. Node would close all timed-out connections at once,
+ * and thousands of them delay every other request by tens of milliseconds: here a few are closed in each turn of the
+ * event loop.
  */
 export function closeInTurns(server: Server): void {
   const waiting: [Duplex, Error][] = []
@@ -25,7 +25,7 @@ export function closeInTurns(server: Server): void {
   })
 }
 
-/** Nothing is written into an answer that has begun. */
+/** Nothing is written into a response that has begun. */
 function close(socket: Duplex, error: NodeJS.ErrnoException): void {
   const answering = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
   if (socket.writable && !answering)

@@ -6,7 +6,9 @@ import type { Application } from './listener.ts'
 import { methodNotAllowed, nothingHere } from './request-error.ts'
 import { eventOf, UNMATCHED } from './request-event.ts'
 
-/** Express, for listeners with many routes. Paths have one spelling. Routes are added to it before `expressApplication`. */
+/**
+ * An Express application for listeners with many routes. Paths match exactly. Add routes before `expressApplication`.
+ */
 export function createExpress(): Express {
   const app = express()
   app.disable('x-powered-by').disable('etag').enable('strict routing').enable('case sensitive routing')
@@ -15,7 +17,7 @@ export function createExpress(): Express {
   return app
 }
 
-/** The application, which answers 404 after all its routes. `onError` see in turn what was thrown; the last one answers. */
+/** The application, which answers 404 after all its routes. `onError` handlers run in order; the last one answers. */
 export function expressApplication(app: Express, ...onError: ErrorRequestHandler[]): Application {
   app.use((_req, _res, next) => next(nothingHere()))
   for (const handler of onError) app.use(handler)
@@ -32,7 +34,7 @@ export function expressApplication(app: Express, ...onError: ErrorRequestHandler
 const MOUNTED_AT = Symbol('mounted at')
 type Mounted = Request & { [MOUNTED_AT]?: string }
 
-/** In a router: keeps where it is mounted, which Express forgets when an error leaves the router. */
+/** For a router: keeps its mount path, which Express forgets when an error leaves the router. */
 export const keepMountPath: RequestHandler = (req, _res, next) => {
   ;(req as Mounted)[MOUNTED_AT] = req.baseUrl
   next()
@@ -44,12 +46,12 @@ export function routeOf(req: Request): string {
   return typeof path === 'string' ? `${(req as Mounted)[MOUNTED_AT] ?? ''}${path}` : UNMATCHED
 }
 
-/** Refuses every other method on a path, after its routes. */
+/** Answers 405 to every other method on a path; add it after the path's routes. */
 export function onlyMethods(...allowed: string[]): RequestHandler {
   return (_req, _res, next) => next(methodNotAllowed(allowed))
 }
 
-/** Puts the whole body into `req.body` as bytes, at most `limit`, where there is one that was not read before. */
+/** Reads the whole body into `req.body` as bytes, at most `limit`, unless it has been read. */
 export function rawBody(limit: number): RequestHandler {
   return async (req, _res, next) => {
     if (req.body === undefined && !req.readableEnded) req.body = await readBody(req, limit)
@@ -57,7 +59,7 @@ export function rawBody(limit: number): RequestHandler {
   }
 }
 
-/** Refuses requests until the process has been ready. */
+/** Rejects requests until the process has been ready. */
 export function whenReady(readiness: Readiness): RequestHandler {
   return (_req, _res, next) => next(notReady(readiness))
 }

@@ -17,24 +17,26 @@ import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
 /**
- * http/ is what all listeners share. Every listener is this one on node:http: sockets and their limits, the event of a
- * request, its log line, draining. Its application answers: a table of a few routes (route-table.ts) or Express, where
- * there are many (express-app.ts).
+ * http/ is what all listeners share. Every listener is built on node:http: sockets and their limits, request events,
+ * access log, draining. Its application is a table of a few routes (route-table.ts) or, where there are many, Express
+ * (express-app.ts).
  */
 
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 9_000
-/** How much later than that a slow connection may go. With a tenth of it Node reset sound connections under load. */
+/** How much later a slow connection may be closed. With a tenth of it Node reset healthy connections under load. */
 const CHECKING_INTERVAL_MS = 1_000
-/** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
+/**
+ * Longer than proxies keep idle connections, so that the proxy closes first and never sends into a closed connection.
+ */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
-/** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */
-const GOODBYE_MS = 1_000
+/** Longer than a load balancer that polls `/readyz` often needs to redirect its requests. */
+const DRAIN_DELAY_MS = 1_000
 const DRAIN_POLL_MS = 50
 
 /**
- * Answers requests with the fixed headers and the request's id (answer.ts), and with an error where the event has a
- * fault. `done` is called once, when the answer is made: true, or when the client left before: false.
+ * Answers requests with the fixed headers and the request id (answer.ts), and with an error where the event has a
+ * fault. `done` is called once: true when the response was sent, false when the client closed the connection first.
  */
 export type Application = (
   req: IncomingMessage,
@@ -51,7 +53,7 @@ export interface RequestServices {
   trusts: Trusts
 }
 
-/** A bound port. Until `serve` is called every request is answered 503. */
+/** A bound port. Answers 503 until `serve` is called. */
 export class Listener {
   readonly name: string
   readonly #server: Server
@@ -64,7 +66,7 @@ export class Listener {
     this.#server = server
     this.#clock = clock
     server.on('request', (req, res) => {
-      // Node then says "Connection: close" and means it.
+      // Node then sends "Connection: close" and closes the connection.
       if (this.#closing) res.shouldKeepAlive = false
       this.#serve(req, res)
     })
@@ -78,7 +80,7 @@ export class Listener {
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       maxHeaderSize: 16_384,
-      // No stream of a body where none was announced: `readableEnded` is true from the start.
+      // No body events where no body is announced: `readableEnded` is true from the start.
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
@@ -107,14 +109,14 @@ export class Listener {
   }
 
   /**
-   * Says goodbye, then closes. For a second it goes on taking connections, because whoever balances the load learns only
-   * meanwhile that this process is unready, and every answer ends its connection, so that no client's next request meets
-   * a closed one; then nothing new comes in, and what is in flight by `deadlineMs` is cut.
+   * Drains, then closes. For a second it still accepts connections, because load balancers need that long to see that
+   * this process is unready, and every response closes its connection, so that no client reuses one that is about to
+   * close. Then it accepts no more; requests in flight after `deadlineMs` are cut.
    */
-  async close(deadlineMs: number, goodbyeMs = GOODBYE_MS): Promise<void> {
+  async close(deadlineMs: number, drainDelayMs = DRAIN_DELAY_MS): Promise<void> {
     const begin = this.#clock.monotonicMs()
     this.#closing = true
-    await this.#clock.sleep(Math.min(goodbyeMs, deadlineMs))
+    await this.#clock.sleep(Math.min(drainDelayMs, deadlineMs))
     let closed = false
     this.#server.close(() => {
       closed = true

@@ -2,7 +2,7 @@ import type { Express } from 'express'
 import type { Metrics } from '../system/metrics.ts'
 import { onlyMethods } from './express-app.ts'
 
-/** `/metrics`, for Prometheus: what this process knows of itself, ready or not. It asks nobody else. */
+/** `/metrics` for Prometheus. Available before the process is ready; makes no requests to others. */
 export function mountMetrics(app: Express, metrics: Metrics): void {
   app
     .route('/metrics')

@@ -8,8 +8,8 @@ import { RequestError, toRequestError } from './request-error.ts'
 import { eventOf } from './request-event.ts'
 
 /**
- * What the ops listener answers. `/livez`: the process answers. `/readyz`: it can exchange keys for tokens, or the
- * reason why it cannot. `/metrics`: for Prometheus.
+ * The application of the ops listener. `/livez`: the process responds. `/readyz`: it can exchange keys for tokens, or
+ * the reason why not. `/metrics`: for Prometheus.
  */
 export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: Metrics }): Application {
   const app = createExpress()
@@ -28,7 +28,7 @@ export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: 
   return expressApplication(app, errorHandler)
 }
 
-/** Express would answer with a page that shows the path, and outside production a stack. */
+/** Express's own error page shows the path and, outside production, a stack trace. */
 const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
   if (res.headersSent) return next(thrown)
   const error = toRequestError(thrown)

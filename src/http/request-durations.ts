@@ -1,6 +1,6 @@
 import type { Metrics } from '../system/metrics.ts'
 
-/** An exchange takes less than a millisecond of work; whatever waits for Postgres gives up within two seconds. */
+/** An exchange takes less than a millisecond of work; requests that wait for Postgres time out within two seconds. */
 const BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2]
 
 /** Notes how long a request took. `route` is the pattern that matched, never the path that was sent. */

@@ -1,4 +1,4 @@
-/** The request itself is not acceptable, whatever it asks for. `message` is what the caller reads. */
+/** The request itself is invalid, whatever it is for. `message` is for the caller. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
   readonly status: number
@@ -20,19 +20,19 @@ const MESSAGES: Record<number, string> = {
 export const requestError = (status: number): RequestError =>
   new RequestError(status, MESSAGES[status] ?? 'The request is not acceptable.')
 
-/** No route has the path. `hint` says where to look instead. */
+/** 404: no route has the path. `hint` names where to look instead. */
 export const nothingHere = (hint?: string): RequestError =>
   new RequestError(404, hint === undefined ? 'There is nothing here.' : `There is nothing here: ${hint}.`)
 
-/** Another method than those of a path: 405 and what is allowed (RFC 9110 §15.5.6). GET includes HEAD. */
+/** 405 with the allowed methods of the path (RFC 9110 §15.5.6). GET includes HEAD. */
 export function methodNotAllowed(allowed: readonly string[]): RequestError {
   const allow = (allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed).join(', ')
   return new RequestError(405, `Use ${allow} here.`, { Allow: allow })
 }
 
 /**
- * A refusal by Express becomes a RequestError, with nothing of its own: Express puts text of the
- * request into it. Anything else is returned as it is.
+ * Turns an error of Express into a RequestError without Express's message, which contains text of the request. Returns
+ * anything else unchanged.
  */
 export function toRequestError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof RequestError) return error

@@ -7,17 +7,17 @@ import type { RequestError } from './request-error.ts'
 /** What one request was about and how it ended: filled along the way, logged once. Never a credential, never a body. */
 export interface RequestEvent {
   requestId: string
-  /** Address of the caller; behind a trusted proxy, the one that it names. */
+  /** Address of the caller; behind a trusted proxy, the one it reports. */
   source: string | undefined
-  /** The pattern of the route that matched, so that logs and metrics hold no text that a client chose. */
+  /** The pattern of the route that matched, so that logs and metrics contain no client-chosen text. */
   route: string
-  /** Requested again and again by probes and verifiers: its successes are logged at the level debug only. */
+  /** Polled by probes and verifiers: successes are logged at level debug only. */
   polled: boolean
   /** Ids, reasons and codes that say what happened. */
   fields: Record<string, string | number | boolean | undefined>
-  /** An internal error: what the operator must see. */
+  /** An internal error, for the operator. */
   error?: unknown
-  /** Why no handler may see the request: it can be read in two ways. */
+  /** Set when the request is ambiguous; no handler is called then. */
   fault: RequestError | undefined
 }
 

@@ -4,24 +4,24 @@ import type { Application } from './listener.ts'
 import { methodNotAllowed, nothingHere, requestError } from './request-error.ts'
 import { UNMATCHED } from './request-event.ts'
 
-/** Answers a request, or throws. `param` is the path's text for the route's parameter, decoded; '' where it has none. */
+/** Answers a request, or throws. `param` is the decoded route parameter; '' where the route has none. */
 export type Handler = (req: IncomingMessage, res: ServerResponse, param: string) => Promise<void> | undefined
 
-/** Answers what was thrown. */
+/** Answers an error that a handler threw. */
 type Refuse = (thrown: unknown, res: ServerResponse) => void
 
 export interface Route {
-  /** GET includes HEAD. Left out: any method. */
+  /** GET includes HEAD. Default: any method. */
   methods?: readonly string[]
   /**
-   * Compared byte by byte with the path as it was sent, without its query. `{name}` takes text within one segment;
-   * `{/*}` at the end takes the path before it and everything below.
+   * Compared byte by byte with the path as sent, without its query. `{name}` matches text within one segment; `{/*}` at
+   * the end matches the path before it and everything below.
    */
   path: string
   handle: Handler
-  /** Left out: the table's. */
+  /** Default: the table's. */
   refuse?: Refuse
-  /** Requested again and again by verifiers. */
+  /** Polled by verifiers. */
   polled?: boolean
 }
 
@@ -29,14 +29,14 @@ interface TableOptions {
   routes: readonly Route[]
   readiness: Readiness
   refuse: Refuse
-  /** What a 404 says more. */
+  /** Added to the message of a 404. */
   hint?: string
 }
 
 /**
- * An application of a few routes without Express, which would give each request and response another prototype and walk
- * all routes: that takes longer than all that these answers need (docs/performance.md). Another method on a route's path
- * is 405, what matches no path is 404, and the routes answer 503 until the process has been ready.
+ * An application of a few routes without Express, which would replace the prototypes of each request and response and
+ * try all routes: that takes longer than everything these responses need (docs/performance.md). Another method on a
+ * route's path is 405, an unknown path is 404, and the routes answer 503 until the process has been ready.
  */
 export function routeTable(options: TableOptions): Application {
   const { exact, patterns } = placesOf(options)
@@ -82,7 +82,7 @@ function refuse(route: Prepared, thrown: unknown, res: ServerResponse): void {
   else route.refuse(thrown, res)
 }
 
-/** A route as requests find it. `name` is for logs and metrics. */
+/** A route prepared for matching. `name` is for logs and metrics. */
 interface Prepared {
   name: string
   polled: boolean
@@ -98,7 +98,7 @@ interface Place {
 
 interface Pattern {
   place: Place
-  /** The parameter as it was sent, '' for a pattern without one; undefined when the path does not match. */
+  /** The parameter as sent, '' for a pattern without one; undefined when the path does not match. */
   paramIn: (path: string) => string | undefined
 }
 
@@ -116,7 +116,7 @@ function placesOf({ routes, ...table }: TableOptions) {
 }
 
 function placeOf(path: string, routes: readonly Route[], table: Omit<TableOptions, 'routes'>): Place {
-  // As Express writes it for the other listeners.
+  // In Express's notation, as on the other listeners.
   const name = path.replace('{/*}', '').replace(/\{(\w+)\}/, ':$1')
   const byMethod = new Map<string, Prepared>()
   const allowed = routes.flatMap(({ methods = [] }) => methods)

@@ -3,10 +3,10 @@ import type { Handle } from '../database/database.ts'
 import type { AnsweredOnce, IdempotencyKey } from './idempotency-key.ts'
 
 const LIFETIME = sql`interval '24 hours'`
-/** Longer than it takes to tell what was done. */
+/** Longer than it takes to send and store a response. */
 const ANSWERING = sql`interval '5 seconds'`
 
-/** What was done under the key in the last 24 hours. */
+/** The result stored under the key in the last 24 hours. */
 export async function findDone(
   db: Handle,
   key: IdempotencyKey,
@@ -23,7 +23,7 @@ export async function findDone(
   return { bodyDigest: row.body_digest, fresh: row.fresh, done: { target, answer: row.answer ?? undefined } }
 }
 
-/** False: another transaction has the key now. Until the end of the transaction. */
+/** Locks the key until the end of the transaction. False: another transaction has it. */
 export async function lockKey(trx: Handle, key: IdempotencyKey): Promise<boolean> {
   const name = JSON.stringify([key.actor, key.method, key.path, key.key])
   const { rows } = await sql<{ locked: boolean }>`
@@ -33,7 +33,7 @@ export async function lockKey(trx: Handle, key: IdempotencyKey): Promise<boolean
   return rows[0]?.locked ?? false
 }
 
-/** Takes the place of one that is older than a day. */
+/** Replaces a result older than a day. */
 export async function insertDone(
   trx: Handle,
   key: IdempotencyKey,
@@ -59,7 +59,7 @@ export async function setAnswer(db: Handle, key: IdempotencyKey, answer: object)
   await db.updateTable('idempotency_keys').set(set).where(ofKey(key)).execute()
 }
 
-/** Lets go what nobody is answered from any more. */
+/** Deletes expired results. */
 export async function pruneIdempotencyKeys(db: Handle): Promise<void> {
   await db.deleteFrom('idempotency_keys').where('created_at', '<', sql<Date>`now() - ${LIFETIME}`).execute()
 }

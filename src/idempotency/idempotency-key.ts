@@ -1,22 +1,22 @@
 /**
- * idempotency/ lets a request be repeated without being done twice: what was done under a key is written in the
- * transaction of the change itself, so that neither can be there without the other. docs/decisions/0012-administration.md
+ * idempotency/ lets a request be repeated without being executed twice: the result under a key is written in the
+ * transaction of the change, so that neither exists without the other. docs/decisions/0012-administration.md
  */
 
-/** A name that a client gave to one request; it is its own for an actor, a method and a path. */
+/** A client's name for one request, unique per actor, method and path. */
 export interface IdempotencyKey {
   actor: string
   method: string
   path: string
   key: string
-  /** SHA-256 of what was asked, 32 bytes: the same key never stands for two requests. */
+  /** SHA-256 of the request, 32 bytes: a key cannot be reused for another request. */
   bodyDigest: Buffer
 }
 
-/** What came of a request that was done. */
+/** The result of an executed request. */
 export interface AnsweredOnce {
-  /** What it changed first; undefined when nothing changed. */
+  /** The first changed object; undefined when nothing changed. */
   target: { kind: string; id: string } | undefined
-  /** What was answered, without its secret; undefined when the process ended before it had told. */
+  /** The response without its secret; undefined when the process ended before it was stored. */
   answer: object | undefined
 }

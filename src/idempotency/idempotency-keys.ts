@@ -4,7 +4,7 @@ import { Conflict } from '../errors.ts'
 import type { AnsweredOnce, IdempotencyKey } from './idempotency-key.ts'
 import { findDone, insertDone, lockKey, setAnswer } from './idempotency-key-repository.ts'
 
-/** The key stands for another request already. */
+/** The key was used for another request. */
 export class KeyReused extends Error {
   override readonly name = 'KeyReused'
 }
@@ -17,7 +17,10 @@ export class IdempotencyKeys {
     this.#database = options.database
   }
 
-  /** What was done under the key; undefined: nothing yet. @throws {KeyReused} for another body. @throws {Conflict} when it is being answered. */
+  /**
+   * The result under the key; undefined: none. @throws {KeyReused} for another body. @throws {Conflict} while the first
+   * request is in progress.
+   */
   async find(key: IdempotencyKey): Promise<AnsweredOnce | undefined> {
     const found = await this.#database.run(db => findDone(db, key))
     if (found && !found.bodyDigest.equals(key.bodyDigest)) {
@@ -27,7 +30,7 @@ export class IdempotencyKeys {
     return found?.done
   }
 
-  /** Ties the change that a request makes to its key. */
+  /** Binds the change of a request to its key. */
   once(key: IdempotencyKey): Once {
     return {
       begin: async (trx: Handle) => {
@@ -40,7 +43,7 @@ export class IdempotencyKeys {
     }
   }
 
-  /** `answer` must hold no secret. Does nothing for a request that changed nothing. */
+  /** `answer` must contain no secret. Does nothing for a request that changed nothing. */
   async answered(key: IdempotencyKey, answer: object): Promise<void> {
     await this.#database.run(db => setAnswer(db, key, answer))
   }

@@ -27,7 +27,8 @@ export function policyOf(row: {
   longest_staleness_seconds: number
 }): Policy {
   return {
-    // The columns have check constraints; what a hand wrote into the object of audiences is checked when it is used.
+    // The columns have check constraints; entries of the audience object that were written by hand are validated on
+    // use.
     signingAlg: row.signing_alg as SigningAlg,
     otherSigningAlgs: row.other_signing_algs as SigningAlg[],
     audienceSigningAlgs: row.audience_signing_algs as Record<string, SigningAlg>,
@@ -55,7 +56,7 @@ export async function updatePolicy(trx: Handle, policy: Policy): Promise<string>
   return id
 }
 
-/** The environment says what the first start writes; where it differs later, the record holds. */
+/** The environment sets the policy of the first start; afterwards the record applies, and differences are warnings. */
 export function policyWarnings(
   policy: Policy,
   input: { signingAlg: string; rotationIntervalSeconds: number; publishLeadSeconds: number },

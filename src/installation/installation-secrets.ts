@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto'
 import type { NamedKey } from '../system/secret.ts'
 
-/** Which peppers and encryption keys an installation was written with, as check values that give nothing away. */
+/** The peppers and encryption keys of an installation, as check values that do not reveal them. */
 export type SecretChecks = Record<string, string>
 
-/** Compares what is recorded with what this process holds. Recorded ids that nothing uses any more are let go. */
+/** Compares the recorded secrets with those of this process. Recorded ids that are no longer used are dropped. */
 export function reconcileSecrets(
   what: 'pepper' | 'encryption key',
   own: readonly NamedKey[],
@@ -31,7 +31,7 @@ export function reconcileSecrets(
   return { faults, checks: { ...checks, [first]: held[first] as string } }
 }
 
-/** A value that shows which secret it is without giving it away. */
+/** A value that identifies a secret without revealing it. */
 export function checksOf(keys: readonly NamedKey[]): SecretChecks {
   const check = (key: Buffer) =>
     createHmac('sha256', key)
@@ -42,7 +42,7 @@ export function checksOf(keys: readonly NamedKey[]): SecretChecks {
   return Object.fromEntries(keys.map(({ id, key }) => [id, check(key.reveal())]))
 }
 
-/** The one that is used. */
+/** The current key: the first. */
 export function firstOf(keys: readonly NamedKey[]): NamedKey {
   const [first] = keys
   if (!first) throw new Error('a list of peppers or encryption keys is empty')

@@ -18,10 +18,10 @@ export interface Installation {
   createdAt: Date
 }
 
-/** What this process was started with. */
+/** The configuration of this process. */
 export interface InstallationInput {
   issuer: string
-  /** The issuer only says which local port was free (embedded database, nothing configured): the record follows it. */
+  /** The issuer is only a default with the local port (embedded database, not configured): the record follows it. */
   issuerMayMove: boolean
   peppers: readonly NamedKey[]
   encryptionKeys: readonly NamedKey[]
@@ -33,7 +33,7 @@ export interface InstallationInput {
   isPepperInUse: IsPepperInUse
 }
 
-/** This process must not serve this database. Each fault says what is wrong and what cures it. */
+/** This process must not serve this database. Each fault names the problem and the cure. */
 export class InstallationMismatch extends Error {
   override readonly name = 'InstallationMismatch'
   readonly faults: readonly string[]
@@ -43,20 +43,20 @@ export class InstallationMismatch extends Error {
   }
 }
 
-/** The record as this process found or made it. */
+/** The record as this process read or created it. */
 export interface OpenedInstallation {
   installation: Installation
-  /** What was written into the record now, secrets by their ids; undefined when it was as it should be. */
+  /** The changes to the record, with secrets by their ids; undefined when it was up to date. */
   changes: { before: object | undefined; after: object } | undefined
   warnings: string[]
 }
 
 /**
- * Reads the installation record, or writes it at the first start, and compares it with what this process holds, so
- * that a copy of another environment's database never mints and two replicas on one database never disagree. The
- * row lock makes processes that start together agree on one record.
+ * Reads the installation record, or creates it at the first start, and compares it with this process's configuration,
+ * so that a copy of another environment's database never issues tokens and two replicas of one database never disagree.
+ * The row lock makes processes that start together agree on one record.
  *
- * @throws {InstallationMismatch} when the issuer differs, or a recorded pepper or encryption key is missing or another.
+ * @throws {InstallationMismatch} when the issuer, or a recorded pepper or encryption key, is missing or different.
  */
 export async function openInstallation(trx: Handle, input: InstallationInput): Promise<OpenedInstallation> {
   const made = await trx
@@ -98,7 +98,7 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
 
 type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
 
-/** Needed: the one that is used, and of the rest those that this process lacks and something still depends on. */
+/** Required: the current pepper, and those of the others that this process lacks and stored credentials depend on. */
 async function checkPeppers(trx: Handle, input: InstallationInput, row: InstallationRow) {
   const lacking = lackingIds(row.pepper_checks, input.peppers)
   const inUse = await Promise.all(lacking.map(async id => ((await input.isPepperInUse(trx, id)) ? [id] : [])))
@@ -112,7 +112,7 @@ async function checkEncryptionKeys(trx: Handle, { encryptionKeys }: Installation
   return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, needed)
 }
 
-/** What a start may change in the record. */
+/** The part of the record that a start may change. */
 function recordOf(row: InstallationRow) {
   return {
     issuer: row.issuer,
@@ -143,7 +143,7 @@ async function updateInstallation(trx: Handle, record: ReturnType<typeof recordO
     .execute()
 }
 
-/** The record as it stands, for the admin API. */
+/** The current record, for the admin API. */
 export async function readInstallation(db: Handle): Promise<Installation> {
   return toInstallation(await selectInstallation(db).executeTakeFirstOrThrow())
 }
@@ -159,7 +159,7 @@ const toInstallation = (row: InstallationRow): Installation => ({
 
 /**
  * Keeps a pepper in the record until the end of the transaction, which stores a digest under it.
- * @throws {Unavailable} when the record has let it go, or has another value under its id: other replicas would not find the key.
+ * @throws {Unavailable} when the record lacks it or has another value: other replicas would not find the key.
  */
 export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
   const row = await trx
@@ -175,7 +175,7 @@ export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
   })
 }
 
-/** Whether new digests are made under this pepper; if so, the record keeps it until the end of the transaction. */
+/** Whether this pepper is used for new digests; if so, the record keeps it until the end of the transaction. */
 export async function holdCurrentPepper(trx: Handle, pepper: NamedKey): Promise<boolean> {
   const row = await trx
     .selectFrom('installation')
@@ -224,7 +224,7 @@ function firstRecord(input: InstallationInput) {
   }
 }
 
-/** A longer lifetime or staleness keeps retiring keys published for longer, and there may be only so many. */
+/** A longer lifetime or staleness keeps retiring keys published for longer, and their number is limited. */
 function crowdFaults(row: InstallationRow, input: InstallationInput): string[] {
   const before = policyOf(row)
   const after = {

@@ -1,30 +1,30 @@
 import { sql } from 'kysely'
 import type { Database } from '../database/database.ts'
 
-/** A process that serves this installation, as it said of itself. */
+/** A process that serves this installation, as it reported itself. */
 export interface Replica {
   id: string
   host: string
   startedAt: Date
-  /** When it last reached the database, by the database's clock. */
+  /** When it last reached the database, in database time. */
   seenAt: Date
   stalenessSeconds: number
-  /** When it has stopped exchanging anything, if it has not reached the database since. */
+  /** When it stops exchanging, unless it reaches the database before. */
   exchangesUntil: Date
-  /** Of the signing keys that it publishes. */
+  /** The signing keys that it publishes. */
   kids: readonly string[]
-  /** That time has passed, if it is there at all. */
+  /** `exchangesUntil` has passed, if it has one. */
   silent: boolean
 }
 
-/** How often a replica says that it is there. */
+/** How often a replica reports itself. */
 export const ANNOUNCE_MS = 5_000
-/** It may have followed changes for a while after it was last seen; one announcement may have failed. */
+/** It may have followed changes for a while after its last report; one report may have failed. */
 const UNSEEN_SECONDS = (2 * ANNOUNCE_MS) / 1000
 
 /**
- * Which processes serve, and with which signing keys, written by each of them. It decides nothing: it tells an
- * operator in an emergency who may not have heard. So it is no change of the installation, and is not audited.
+ * The running processes and their signing keys, reported by each of them. It decides nothing: in an emergency it shows
+ * an operator which replicas may have missed a revocation. It does not change the installation, so it is not audited.
  */
 export class Replicas {
   readonly #database: Database
@@ -36,7 +36,7 @@ export class Replicas {
     this.#self = self
   }
 
-  /** This process is there, and publishes these signing keys. */
+  /** Reports that this process runs and publishes these signing keys. */
   async announce(kids: readonly string[]): Promise<void> {
     const { id, host, stalenessSeconds } = this.#self
     const seen = { seen_at: sql<Date>`clock_timestamp()`, kids: [...kids] }
@@ -49,7 +49,7 @@ export class Replicas {
     )
   }
 
-  /** This process ends: nobody has to wait for it. */
+  /** Removes this process: no revocation waits for it any more. */
   async leave(): Promise<void> {
     await this.#database.run(db => db.deleteFrom('replicas').where('id', '=', this.#self.id).execute())
   }
@@ -76,7 +76,7 @@ export class Replicas {
     }))
   }
 
-  /** Lets go of those that have been silent for a day. */
+  /** Deletes those that have been silent for a day. */
   async prune(): Promise<void> {
     const silent = sql<boolean>`seen_at < now() - greatest(staleness_seconds * interval '1 second', interval '1 day')`
     await this.#database.run(db => db.deleteFrom('replicas').where(silent).execute())

@@ -1,16 +1,19 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 
-/** How many things were written under a pepper or encryption key, by its id. */
+/** Number of objects under a pepper or encryption key, by its id. */
 export type UseById = Record<string, number>
 
-/** What was stored under other peppers than this one. Only those who store under peppers know: they are handed in. */
+/**
+ * Counts what is stored under other peppers than this one. Injected, because the rooms that store digests are above
+ * this one.
+ */
 export type CountOnOtherPeppers = (db: Handle, current: string) => Promise<UseById>
 
-/** Whether something that still opens something was stored under this pepper. */
+/** Whether a usable credential is stored under this pepper. */
 export type IsPepperInUse = (db: Handle, id: string) => Promise<boolean>
 
-/** Private halves of signing keys that are encrypted with another key than this one. */
+/** Number of private signing keys encrypted with another key than this one. */
 export async function privateHalvesOnOtherKeys(db: Handle, current: string): Promise<UseById> {
   const rows = await db
     .selectFrom('signing_keys')

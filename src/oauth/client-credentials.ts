@@ -8,7 +8,7 @@ export interface Grant {
   audiences: string[]
 }
 
-/** The caller asked for more than it is granted. */
+/** The caller requested more than it is granted. */
 export class NotGranted extends OAuthError {
   readonly caller: Caller
   constructor(caller: Caller, code: 'invalid_scope' | 'invalid_target', description: string) {
@@ -18,8 +18,8 @@ export class NotGranted extends OAuthError {
 }
 
 /**
- * RFC 6749 §4.4: what the caller asked for, held against what it may have. Nothing asked for: all its scopes, and its
- * default audience. Asking for more than is granted is refused, never cut down in silence.
+ * RFC 6749 §4.4: checks the request against the caller's rights. Defaults: all its scopes, and its default audience. A
+ * request for more than is granted is rejected, never reduced silently.
  * @throws {NotGranted}
  */
 export function authorizeClientCredentials(caller: Caller, request: TokenRequest): Grant {
@@ -35,7 +35,7 @@ function grantedScopes(caller: Caller, request: TokenRequest): string[] {
   throw new NotGranted(caller, 'invalid_scope', 'A scope that was asked for is not granted to this client.')
 }
 
-/** RFC 8707 §2: each resource names an audience; `audience` is the same by name. */
+/** RFC 8707 §2: each resource names an audience; `audience` names one directly. */
 function grantedAudiences(caller: Caller, { audience, resources }: TokenRequest): string[] {
   const held = caller.rights.audiences
   const asked = [...new Set(audience === undefined ? resources : [audience, ...resources])]

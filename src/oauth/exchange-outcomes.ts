@@ -5,10 +5,10 @@ import { eventOf } from '../http/request-event.ts'
 import { NotGranted } from './client-credentials.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
 
-/** How an exchange ended: with a token, or why not, in the log's words where the log knows more than the client may. */
+/** How an exchange ended: `ok`, or the reason of the failure as logged, which may be more exact than the response. */
 type Outcome = 'ok' | AuthFailure['reason'] | OAuthErrorCode
 
-/** How often each outcome was met since the start. Every one is there from the first moment, with 0. */
+/** Number of exchanges by outcome since the start. Every outcome is present from the start, with 0. */
 export type ExchangeOutcomes = Record<Outcome, number>
 
 export const newExchangeOutcomes = (): ExchangeOutcomes => ({
@@ -36,8 +36,8 @@ export const newExchangeOutcomes = (): ExchangeOutcomes => ({
 })
 
 /**
- * All that is counted when an exchange ends: its outcome, for metrics, and what became of its key, for the key's daily
- * usage. Keys that are refused are counted per key where they are checked, by the Authenticator, for gateways as well.
+ * Counts exchanges when they end: the outcome for metrics, and the key's daily usage. Rejected keys are counted by the
+ * Authenticator, because gateways use it too.
  */
 export class ExchangeCounts {
   readonly #outcomes: ExchangeOutcomes
@@ -54,7 +54,7 @@ export class ExchangeCounts {
     this.#outcomes.ok++
   }
 
-  /** Anything was thrown on the token endpoint's route, before or after its handler saw the request. */
+  /** An error was thrown on the token endpoint's route, before or after its handler was called. */
   refused(thrown: unknown, res: ServerResponse): void {
     const { reason } = eventOf(res).fields
     if (thrown instanceof NotGranted) this.#deferred.count(thrown.caller.keyId, thrown.code, thrown.caller.at)

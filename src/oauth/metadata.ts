@@ -19,8 +19,7 @@ const METADATA_MAX_AGE_SECONDS = 300
 
 /**
  * RFC 8414 §2 and OpenID Connect Discovery §3. `issuer` is byte-equal to the tokens' `iss`. There is no authorization
- * endpoint, so no response type either; `none` stands where the standards ask for a list that must not be empty
- * (docs/divergences.md).
+ * endpoint and so no response type; `none` is used where the standards require a non-empty list (docs/divergences.md).
  */
 export function metadata(issuer: string, ring: () => KeyRing): Handler {
   const headers = publicHeaders(METADATA_MAX_AGE_SECONDS)
@@ -39,7 +38,7 @@ export function metadata(issuer: string, ring: () => KeyRing): Handler {
   }
 }
 
-/** The JWK Set. `maxAgeSeconds` is how long a verifier may keep it: well under the publish lead. */
+/** The JWK Set. `maxAgeSeconds` is how long a verifier may cache it: well under the publish lead. */
 export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
   let last = { etag: '', maxAge: 0, headers: headerList() }
   return (req, res) => {
@@ -60,7 +59,7 @@ export function pem(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
   }
 }
 
-/** Any cache may keep it, and any page may read it. */
+/** Cacheable by any cache, readable by any origin. */
 const publicHeaders = (maxAgeSeconds: number, more: Readonly<Record<string, string>> = {}): HeaderList =>
   headerList({
     'Cache-Control': `public, max-age=${maxAgeSeconds}`,
@@ -68,7 +67,7 @@ const publicHeaders = (maxAgeSeconds: number, more: Readonly<Record<string, stri
     ...more,
   })
 
-/** Answers with the document, or with 304 where the client has it already. */
+/** Answers with the document, or with 304 where the client has the current one. */
 function publish(
   req: IncomingMessage,
   res: ServerResponse,

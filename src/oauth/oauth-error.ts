@@ -17,7 +17,10 @@ export type OAuthErrorCode =
   | 'temporarily_unavailable'
   | 'server_error'
 
-/** An answer of the token endpoint. `description` is fixed text: input is never echoed (RFC 6749 §5.2 limits its characters). */
+/**
+ * An error response of the token endpoint. `description` is fixed text: input is never echoed (RFC 6749 §5.2 limits its
+ * characters).
+ */
 export class OAuthError extends Error {
   override readonly name = 'OAuthError'
   readonly code: OAuthErrorCode
@@ -36,7 +39,7 @@ export class OAuthError extends Error {
   }
 }
 
-/** A fault of ours, which passes: never `invalid_client`, on which clients throw their credential away. */
+/** A temporary server error: never `invalid_client`, on which clients discard their credential. */
 function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
   return new OAuthError(
     'temporarily_unavailable',
@@ -49,7 +52,7 @@ function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
   )
 }
 
-/** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
+/** Translates errors into the codes of RFC 6749. Unknown errors become server errors. */
 export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof OAuthError) return thrown
   if (thrown instanceof AudiencesDisagree) {
@@ -70,7 +73,7 @@ export function toOAuthError(thrown: unknown): OAuthError {
   })
 }
 
-/** Answers with what was thrown, in RFC 6749's vocabulary, and notes it for the log. */
+/** Answers with the error as RFC 6749 has it, and records it for the log. */
 export function refuse(thrown: unknown, res: ServerResponse): void {
   const error = toOAuthError(thrown)
   const event = eventOf(res)

@@ -21,14 +21,14 @@ interface PublicOptions {
   outcomes: ExchangeOutcomes
 }
 
-/** What the public listener answers. Errors are in RFC 6749's vocabulary. */
+/** The application of the public listener. Errors have the format of RFC 6749. */
 export function publicApp(options: PublicOptions): Application {
   return routeTable({ routes: publicRoutes(options), readiness: options.readiness, refuse })
 }
 
 /**
- * An issuer with a path is served with it and without, as proxies strip it or not. RFC 8414 §3.1 puts the path after the
- * well-known segment, OpenID Connect Discovery §4 before it, as all other routes have it.
+ * An issuer with a path is served with and without it, because proxies may strip it. RFC 8414 §3.1 puts the path after
+ * the well-known segment; OpenID Connect Discovery §4 puts it before, as do all other routes.
  */
 function publicRoutes(options: PublicOptions): Route[] {
   const { issuer, jwksMaxAgeSeconds, ring } = options

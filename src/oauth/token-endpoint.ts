@@ -11,12 +11,12 @@ import { OAuthError } from './oauth-error.ts'
 import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
 
 const LONGEST_FORM_BYTES = 16_384
-/** RFC 6749 §5.1, beside `Cache-Control: no-store`. */
+/** RFC 6749 §5.1, in addition to `Cache-Control: no-store`. */
 const HEADERS = headerList({ Pragma: 'no-cache' })
 
 /**
  * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
- * the steps that keep it safe; a grant only says what may be issued.
+ * the security steps; a grant only decides what may be issued.
  */
 export function tokenEndpoint(options: {
   authenticator: Authenticator
@@ -36,7 +36,7 @@ export function tokenEndpoint(options: {
   }
 }
 
-/** @throws {OAuthError} that tells nobody more than they may know; the log has the reason. */
+/** @throws {OAuthError} that reveals no more than the caller may know; the log has the reason. */
 function admit(res: ServerResponse, request: TokenRequest, authentication: Authentication): Caller {
   const { fields } = eventOf(res)
   fields.auth_method = request.method
@@ -51,13 +51,13 @@ function admit(res: ServerResponse, request: TokenRequest, authentication: Authe
   return caller
 }
 
-/** What each grant may be issued. */
+/** The authorization function of each grant type. */
 const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Record<
   TokenRequest['grantType'],
   (caller: Caller, request: TokenRequest) => Grant
 >
 
-/** @throws {NotGranted} when the caller asks for more than it is granted. */
+/** @throws {NotGranted} when the caller requests more than it is granted. */
 const authorize = (caller: Caller, request: TokenRequest): Grant => GRANTS[request.grantType](caller, request)
 
 function refused(authentication: AuthFailure, method: AuthenticationMethod): OAuthError {
@@ -71,24 +71,24 @@ function refused(authentication: AuthFailure, method: AuthenticationMethod): OAu
   }
 }
 
-/** Malformed, unknown, wrong, expired and revoked look exactly alike. */
+/** Malformed, unknown, wrong, expired and revoked keys get the same response. */
 function invalidClient(method: AuthenticationMethod): OAuthError {
   return new OAuthError('invalid_client', 'The API key is not valid.', {
     status: 401,
-    // RFC 6749 §5.2: whoever tried the Authorization header is answered with a challenge of the same scheme.
+    // RFC 6749 §5.2: a client that used the Authorization header is answered with a challenge of the same scheme.
     ...(method === 'client_secret_basic' && {
       headers: { 'WWW-Authenticate': 'Basic realm="mintmark", charset="UTF-8"' },
     }),
   })
 }
 
-/** The credential is right, so this is not `invalid_client`: the client would throw it away and not come back. */
+/** The credential is valid, so this is not `invalid_client`, on which clients discard it. */
 function unauthorizedClient(reason: 'tenant_suspended' | 'key_disabled'): OAuthError {
   const what = reason === 'tenant_suspended' ? 'The tenant is suspended.' : 'The API key is disabled.'
   return new OAuthError('unauthorized_client', `${what} Ask whoever runs this service.`)
 }
 
-/** Whether the key is right was not looked up, so this is not `invalid_client` either. */
+/** The key was not looked up, so this is not `invalid_client` either. */
 function rateLimited(retryAfterSeconds: number): OAuthError {
   return new OAuthError('slow_down', 'Too many keys that are not valid came from this address. Try later.', {
     status: 429,
@@ -101,7 +101,7 @@ function respond(res: ServerResponse, token: AccessToken): void {
   const { fields } = eventOf(res)
   fields.token_id = token.tokenId
   fields.kid = token.kid
-  // A compact JWS needs no escaping, and looking for what does takes as long as finding the caller.
+  // A compact JWS needs no escaping, and JSON.stringify's scan for it takes as long as the lookup of the caller.
   const rest = JSON.stringify({ token_type: 'Bearer', expires_in: token.expiresIn, scope: token.scope })
   answerJson(res, 200, `{"access_token":"${token.jwt}",${rest.slice(1)}`, HEADERS)
 }

@@ -4,28 +4,28 @@ import type { Credential } from '../authentication/authenticator.ts'
 import { formDecode, mediaType, parseForm } from '../http/body.ts'
 import { OAuthError } from './oauth-error.ts'
 
-/** RFC 6749 §2.3.1: how the client showed its credential. */
+/** RFC 6749 §2.3.1: how the client sent its credential. */
 export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post'
 
 export const GRANT_TYPES = ['client_credentials'] as const
 type GrantType = (typeof GRANT_TYPES)[number]
 
-/** A request to the token endpoint, read once: nobody behind this sees the form. */
+/** A parsed request to the token endpoint: no other code reads the form. */
 export interface TokenRequest {
   grantType: GrantType
   method: AuthenticationMethod
   credential: Credential
-  /** Undefined when none was asked for. */
+  /** Undefined when no scope was requested. */
   scopes: string[] | undefined
   audience: string | undefined
-  /** RFC 8707 §2: absolute URIs without a fragment, as they were given. */
+  /** RFC 8707 §2: absolute URIs without a fragment, as sent. */
   resources: string[]
 }
 
-/** May be given more than once (RFC 8707 §2); everything else may not (RFC 6749 §3.2). */
+/** May be repeated (RFC 8707 §2); other parameters may not (RFC 6749 §3.2). */
 const REPEATABLE = 'resource'
 
-/** What a parameter was given, which is not ''. */
+/** Parameters with their values, never ''. */
 type Form = ReadonlyMap<string, string | undefined>
 
 const FORM = 'application/x-www-form-urlencoded'
@@ -82,7 +82,7 @@ function parseCredential(
   form: Form,
 ): { method: AuthenticationMethod; credential: Credential } {
   const clientId = form.get('client_id')
-  // Keys are read from files, and those end with a newline: no key contains one.
+  // Keys are often read from files that end with a newline; no key contains one.
   const secret = form.get('client_secret')?.replace(/\r?\n$/, '')
   const assertion = form.get('client_assertion') ?? form.get('client_assertion_type')
   const ways = [authorization, secret, assertion].filter(way => way !== undefined)

@@ -21,7 +21,7 @@ import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
 import type { Storage, System } from './storage.ts'
 
-/** The operations of the admin API, who may use them, and the trail of it. */
+/** The operations of the admin API, its authorization, and the audit trail. */
 export interface AdministrationParts {
   tiers: Tiers
   models: Models

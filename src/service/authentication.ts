@@ -8,9 +8,9 @@ import type { DirectoryParts } from './directory.ts'
 import type { Storage, System } from './storage.ts'
 
 export interface AuthenticationParts {
-  /** Checks what a client presents. */
+  /** Checks presented credentials. */
   authenticator: Authenticator
-  /** What an exchange leaves to be written later. */
+  /** Writes that exchanges defer. */
   deferred: DeferredWrites
 }
 

@@ -14,7 +14,7 @@ const DEFERRED_MS = 5_000
 const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
 const CHECKPOINT_MS = 3_600_000
-/** How often it is logged that changes cannot be followed, once the directory is a second old. */
+/** How often a failure to follow changes is logged, once the directory is more than a second stale. */
 const STALENESS_LOG_MS = 60_000
 
 type JobParts = Pick<
@@ -30,7 +30,7 @@ type JobParts = Pick<
   | 'administration'
 >
 
-/** What this process does by itself, from when it is ready until it stops. */
+/** The background jobs of this process, from when it is ready until it stops. */
 export class BackgroundJobs {
   readonly #parts: JobParts
   readonly #alarms: AlarmLog
@@ -39,7 +39,7 @@ export class BackgroundJobs {
   #stopAdvancing = () => {}
   #advanceMs = 0
   #state: 'before' | 'running' | 'stopped' = 'before'
-  /** The signing keys in the database changed, and have not been read since. */
+  /** The signing keys in the database changed and have not been read again yet. */
   #signingKeysChanged = false
   #stalenessLogged = Number.NEGATIVE_INFINITY
 
@@ -62,7 +62,7 @@ export class BackgroundJobs {
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#every(REFRESH_MS, 'watch signing keys', async () => {
       const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
-      this.#alarms.tell(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
+      this.#alarms.log(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
     })
     this.#every(DEFERRED_MS, 'write what exchanges left', () => authentication.deferred.flush())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
@@ -81,8 +81,8 @@ export class BackgroundJobs {
   }
 
   /**
-   * Often enough that a scheduled activation is done long before it matters: a tenth of the shortest time in the
-   * policy. Called again when the policy changed.
+   * Runs often enough that a scheduled activation is on time: every tenth of the policy's shortest time. Called again
+   * when the policy changes.
    */
   scheduleRotation(): void {
     const { system, policy, signing } = this.#parts
@@ -93,13 +93,13 @@ export class BackgroundJobs {
     this.#advanceMs = ms
     const advance = async () => {
       await signing.signingKeys.advance()
-      // In case the change feed missed something.
+      // In case the change feed missed a change.
       await signing.signingKeys.refresh()
     }
     this.#stopAdvancing = system.clock.every(ms, () => this.#attempt('advance signing keys', advance))
   }
 
-  /** The change feed named the signing keys or the policy: the keys are read until that has worked. */
+  /** The change feed named the signing keys or the policy: reads the keys, with retries. */
   readSigningKeys(): void {
     this.#signingKeysChanged = true
     void this.#attempt('read signing keys', () => this.#readChangedSigningKeys())
@@ -112,7 +112,7 @@ export class BackgroundJobs {
     this.#stops = []
   }
 
-  /** This replica runs, and publishes these signing keys. */
+  /** Records that this replica is running, and the signing keys it publishes. */
   #announce(ring: KeyRing): Promise<void> {
     return this.#parts.signing.replicas.announce(ring.keys.map(key => key.kid))
   }
@@ -140,13 +140,13 @@ export class BackgroundJobs {
     this.#stops.push(this.#parts.system.clock.every(ms, () => this.#attempt(name, job)))
   }
 
-  /** A failure is logged once when it begins and once when it is over. */
+  /** Logs a failure once when it begins and once when it ends. */
   async #attempt(name: string, job: () => Promise<unknown>): Promise<void> {
     try {
       await job()
       if (this.#failing.delete(name)) this.#parts.system.logger.info({ task: name }, 'recovered')
     } catch (err) {
-      // The database closes while a job is running when the process stops.
+      // The database is closed while a job may still be running.
       if (this.#state === 'stopped') return
       if (!this.#failing.has(name))
         this.#parts.system.logger.error({ task: name, err }, 'background task failed, retrying')

@@ -3,10 +3,10 @@ import type { BackgroundJobs } from './background-jobs.ts'
 import type { Parts } from './parts.ts'
 
 /**
- * Everything in this process that follows the change feed, and the order in which it applies a change: the directory
- * first, because key keyStatuses ask it what it lost; then what was derived from it and is dropped; the policy before the
- * rotation and the signing keys, which go by it. All but the signing keys are up to date at the same instant: private
- * halves take a moment to open, so the keys are read by themselves right after.
+ * Everything in this process that follows the change feed, in the order in which changes are applied. The directory is
+ * first, because key statuses query it; then the caches derived from it; the policy comes before the rotation and the
+ * signing keys, which depend on it. All but the signing keys are updated at the same instant: private keys take a
+ * moment to decrypt, so they are read right after.
  *
  * What this process commits is applied before the request is answered.
  */

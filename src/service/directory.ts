@@ -9,11 +9,11 @@ import type { Storage, System } from './storage.ts'
 export interface DirectoryParts {
   /** The keys in memory. */
   copy: DirectoryCopy
-  /** Looks up in Postgres what the copy does not have. */
+  /** Looks up in Postgres what the copy lacks. */
   fallback: SecretLookup
-  /** The keys of tokens that were presented. */
+  /** The status of the keys of presented tokens. */
   keyStatuses: KeyStatuses
-  /** The copy and the lookups as one. */
+  /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
 

@@ -5,12 +5,12 @@ import type { Listeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-/** Together under the ten seconds that a supervisor may give. */
+/** Together less than the ten seconds that a supervisor may allow. */
 const DRAIN_DEADLINE_MS = 8_000
 const OPS_DEADLINE_MS = 500
 const LAST_REFUSALS_MS = 1_000
 
-/** What has to finish, or to be closed, when the process stops. */
+/** What must finish or be closed when the process stops. */
 export type Drained = Pick<
   Parts,
   'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'authentication' | 'administration'
@@ -22,8 +22,8 @@ export type Drained = Pick<
 }
 
 /**
- * Unready at once; requests in flight finish, what waits to be written is written, and everything closes. `ready`
- * settles once the service is ready or will not be.
+ * Becomes unready at once; requests in flight finish, buffered writes are written, and everything closes. `ready`
+ * settles once the service is ready or never will be.
  */
 export async function drain(drained: Drained, ready: Promise<void>): Promise<void> {
   const { system, storage, listeners, readiness, follower, changeListener, jobs } = drained
@@ -33,7 +33,7 @@ export async function drain(drained: Drained, ready: Promise<void>): Promise<voi
   logger.info('draining')
   if (!readiness.serving) follower.stop()
   await ready
-  // The ops listener goes last, so that a prober sees "draining" and not a closed port.
+  // The ops listener closes last, so that a prober sees "draining" and not a closed port.
   await Promise.all([
     listeners.public.close(DRAIN_DEADLINE_MS),
     listeners.admin.close(DRAIN_DEADLINE_MS),

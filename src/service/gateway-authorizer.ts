@@ -9,7 +9,7 @@ import type { Storage } from './storage.ts'
 
 export interface GatewayAuthorizerParts {
   authorizer: GatewayAuthorizer
-  /** The tokens that it issued and uses again, until something changes. */
+  /** The cache of issued tokens, cleared on changes. */
   minted: MintedTokens
 }
 

@@ -11,20 +11,20 @@ import { type Service, startService } from './service.ts'
 export interface Launched {
   config: Config
   service: Service
-  /** Drains the service, then stops the database that was started for it. */
+  /** Drains the service, then stops the embedded database. */
   stop(): Promise<void>
 }
 
-/** What the commands for administration and tokens read, and the scripts of the repository. */
+/** Variables of the commands for administration and tokens, and of the repository's scripts. */
 const CLIENT_VARIABLES =
   /^MINTMARK_(URL|TOKEN|PUBLIC_URL|API_KEY)(_FILE)?$|^MINTMARK_(CACHE|ENVOY|PYTHON|REQUIRE_\w+|DOCKER_\w+)$/
 
 /**
- * From the environment to a running service: reads the configuration and, when it names no database, starts the
- * embedded one first, with secrets of its own and the schema up to date.
+ * Starts a service from the environment: reads the configuration and, when it names no database, first starts the
+ * embedded one, with generated secrets and the current schema.
  *
- * @throws {ConfigError} listing every fault; also when there is neither a `DATABASE_URL` nor embedded Postgres.
- * @throws {Error} when the embedded database or a port cannot be had.
+ * @throws {ConfigError} listing every fault; also when neither `DATABASE_URL` nor embedded Postgres is available.
+ * @throws {Error} when the embedded database or a port cannot be used.
  */
 export async function launch(
   environment: NodeJS.ProcessEnv,
@@ -72,7 +72,7 @@ export async function launch(
   }
 }
 
-/** Loaded only where it is used, because the container image does not have it. */
+/** Loaded on demand, because the container image does not contain it. */
 async function loadEmbeddedPostgres() {
   try {
     return await import('../embedded-postgres/embedded-postgres.ts')

@@ -3,7 +3,7 @@ import { GrpcListener } from '../gateway/grpc-listener.ts'
 import { Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 
-/** Binds the port of every listener, or of none. @throws {Error} that names the variable to change. */
+/** Binds the ports of all listeners, or of none. @throws {Error} that names the variable to change. */
 export async function bindListeners(config: Config, clock: Clock) {
   const bound: (Listener | GrpcListener)[] = []
   const bind = async (name: string, address: { host: string; port: number }) => {
@@ -36,7 +36,7 @@ export async function bindListeners(config: Config, clock: Clock) {
 
 export type Listeners = Awaited<ReturnType<typeof bindListeners>>
 
-/** Its base URL, as this machine reaches it. */
+/** The listener's base URL on this machine. */
 export function url(host: string, listener: { port: number }): string {
   const reachable =
     host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host

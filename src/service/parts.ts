@@ -8,7 +8,7 @@ import type { GatewayAuthorizerParts } from './gateway-authorizer.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
 
-/** The objects of a running Mintmark, by what they are for. What uses them picks the groups that it needs. */
+/** The objects of a running Mintmark in groups. A consumer picks the groups that it needs. */
 export interface Parts {
   config: Config
   system: System

@@ -6,7 +6,7 @@ import { KeyDecryptionError } from '../signing-keys/key-encryption.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 
-/** A reason for which this process must not serve, in words that name the cure. */
+/** A reason why this process must not serve; the message names the cure. */
 export class NotReady extends Error {
   override readonly name = 'NotReady'
 }
@@ -14,8 +14,8 @@ export class NotReady extends Error {
 const RETRY_MS = 1_000
 
 /**
- * Ready once `prepare` has gone through, and from then on until draining: a database that goes away later must not
- * take the JWKS with it. Until then `prepare` is tried again each second, and `reason` says what keeps it.
+ * Ready once `prepare` has succeeded, and from then on until draining: a later database outage must not make the JWKS
+ * unavailable. Until then `prepare` is retried each second, and `reason` holds the last failure.
  */
 export class ReadinessGate implements Readiness {
   readonly #clock: Clock
@@ -34,7 +34,7 @@ export class ReadinessGate implements Readiness {
     return this.#stopped.signal.aborted
   }
 
-  /** Returns when ready, or when `drain` was called before that. */
+  /** Returns when ready, or when `drain` was called first. */
   async until(prepare: () => Promise<void>): Promise<void> {
     while (!this.#stopped.signal.aborted) {
       try {
@@ -52,7 +52,7 @@ export class ReadinessGate implements Readiness {
     }
   }
 
-  /** Unready for whoever sends traffic; what still comes is served until the listeners close. */
+  /** Becomes unready for load balancers; requests are served until the listeners close. */
   drain(): void {
     this.ready = false
     this.reason = 'draining'
@@ -66,7 +66,7 @@ export class ReadinessGate implements Readiness {
     const reason = foreseen ? (error as Error).message : databaseFault(error)
     const shown =
       reason ?? (error instanceof Unavailable ? error.message : 'an unexpected fault; the log has it')
-    // A stack is for what nobody foresaw.
+    // Expected errors are logged without a stack.
     if (shown !== this.reason)
       this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')
     this.reason = shown

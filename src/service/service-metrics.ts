@@ -7,14 +7,14 @@ import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-/** What is measured: objects that keep plain numbers and know nothing of metrics. */
+/** The measured objects: they hold plain numbers and do not depend on metrics. */
 type Measured = Parts & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
   changeListener: ChangeListener
 }
 
-/** Everything that `/metrics` tells of the service, but for the requests (http/) and the process (system/). */
+/** Registers all metrics of the service, except those of requests (http/) and of the process (system/). */
 export function registerServiceMetrics(metrics: Metrics, measured: Measured): void {
   registerService(metrics, measured)
   registerDirectory(metrics, measured)

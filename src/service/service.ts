@@ -30,20 +30,20 @@ export type Overrides = Partial<System>
 export interface Service {
   issuer: string
   urls: Urls
-  /** Settles once the service is ready, or was stopped before. */
+  /** Settles once the service is ready, or was stopped first. */
   ready: Promise<void>
   readonly isReady: boolean
-  /** Why it is not ready, in words for an operator. */
+  /** Why it is not ready, for an operator. */
   readonly reason: string
-  /** The number of the last change that this replica applied, and the seconds since it last saw all changes. */
+  /** The number of the last applied change, and the seconds since this replica last saw all changes. */
   changes: { readonly position: string | undefined; readonly stalenessSeconds: number }
-  /** Unready at once, requests in flight finish, everything closes. Repeatable. */
+  /** Becomes unready at once, finishes requests in flight, closes everything. Idempotent. */
   stop(): Promise<void>
 }
 
 /**
- * The composition root: builds every object once, in the order in which they need each other, and nothing else.
- * Listeners are bound first, because the default issuer names the public port; they answer 503 until all is there.
+ * The composition root: builds every object once, in the order of their dependencies, and nothing else. Listeners are
+ * bound first, because the default issuer names the public port; they answer 503 until everything is built.
  *
  * @throws {Error} when a port cannot be used.
  */
@@ -113,7 +113,7 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   return { config, system, storage, issuer, ...following, authentication, administration, gateway }
 }
 
-/** Wakes the follower. It polls anyway: docs/decisions/0007-follower-directory.md */
+/** Wakes the follower, which polls in any case: docs/decisions/0007-follower-directory.md */
 function listenForChanges({ system, storage, follower }: Parts): ChangeListener {
   const { directoryDatabase: database, directUrl: url } = storage
   return new ChangeListener({ ...system, database, url, wake: () => follower.wake() })

@@ -14,7 +14,7 @@ import { type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-/** What the listeners answer from. */
+/** The parts that the listeners serve. */
 export type Served = Pick<
   Parts,
   | 'config'
@@ -32,7 +32,7 @@ export type Served = Pick<
   metrics: Metrics
 }
 
-/** Base URLs of the listeners as this machine reaches them. */
+/** Base URLs of the listeners on this machine. */
 export interface Urls {
   public: string
   admin: string
@@ -65,7 +65,7 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
   listeners.admin.serve(app, services)
 }
 
-/** One check, over HTTP and over gRPC. */
+/** The same check over HTTP and over gRPC. */
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
   const { authorizer } = served.gateway

@@ -9,7 +9,7 @@ import type { Storage, System } from './storage.ts'
 
 export interface SigningParts {
   signingKeys: SigningKeys
-  /** The keys that this process publishes now. @throws {Unavailable} until they are loaded. */
+  /** The keys that this process publishes. @throws {Unavailable} until they are loaded. */
   ring: () => KeyRing
   tokenIssuer: TokenIssuer
   /** The processes that publish the same keys. */

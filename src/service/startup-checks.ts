@@ -12,7 +12,7 @@ import { NotReady } from './readiness.ts'
 
 type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'policy' | 'signing'>
 
-/** What must hold before it serves: schema, role, installation record, directory, signing keys, a probe token. */
+/** What must hold before serving: schema, role, installation record, directory, signing keys, a probe token. */
 export class StartupChecks {
   readonly #parts: Checked
   readonly #warned = new Set<string>()
@@ -21,7 +21,7 @@ export class StartupChecks {
     this.#parts = parts
   }
 
-  /** Can be tried again until it works. @throws what does not hold */
+  /** Can be retried until it succeeds. @throws the first check that fails */
   async run(): Promise<void> {
     const { storage, follower, signing } = this.#parts
     const { database, time } = storage
@@ -69,7 +69,7 @@ export class StartupChecks {
     policy.set(installation.policy)
   }
 
-  /** Signs a token and verifies it against the JWKS as it will be published. */
+  /** Signs a token and verifies it against the JWKS that will be published. */
   async #probe(): Promise<void> {
     const { issuer, storage, signing, system } = this.#parts
     const ring = signing.ring()
@@ -79,7 +79,7 @@ export class StartupChecks {
     await verifyAccessToken(jwt, { ring, issuer, audience: 'mintmark-probe', now })
   }
 
-  /** The checks run again and again until they pass; each warning is logged once. */
+  /** Checks are repeated until they pass; each warning is logged once. */
   #warnOnce(warning: string): void {
     if (!this.#warned.has(warning)) this.#parts.system.logger.warn(warning)
     this.#warned.add(warning)
@@ -94,7 +94,7 @@ function installationEvent(
   return { action, targetKind: 'installation', targetId: id, changes: fieldChanges(before, after) }
 }
 
-/** Not a real key: its token is checked and thrown away, and no gateway accepts its audience. */
+/** Not a real key: its token is verified and discarded, and no gateway accepts its audience. */
 const probeCaller = (at: number): Caller => ({
   keyId: 'key_0000000000000000',
   secretId: 'sec_0000000000000000',

@@ -5,28 +5,28 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 
-/** Time, randomness and the log of this process. */
+/** The clock, randomness and log of this process. */
 export interface System {
   clock: Clock
   random: Random
   logger: Logger
 }
 
-/** Of the connections of a process: kept for following and looking up, so that administration cannot hold them up. */
+/** Connections reserved for the change feed and lookups, so that administration cannot block them. */
 const DIRECTORY_CONNECTIONS = 2
 const LISTENER_CONNECTIONS = 1
 
 export interface Storage {
   database: Database
-  /** For following changes and looking keys up. */
+  /** For the change feed and key lookups. */
   directoryDatabase: Database
-  /** The time of the database. */
+  /** Database time. */
   time: DatabaseTime
   /** For LISTEN, which does not work through a pooler. */
   directUrl: string
 }
 
-/** Nothing is connected before it is needed. */
+/** Connects lazily. */
 export function openStorage(config: Config, { clock, logger }: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
   const url = config.databaseUrl.reveal()

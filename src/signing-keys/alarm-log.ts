@@ -4,28 +4,28 @@ import type { Alarm } from './alarms.ts'
 
 const AGAIN_MS = 60_000
 
-/** Tells of each alarm when it begins, once a minute while it lasts, and when it is over. */
+/** Logs each alarm when it begins, once a minute while it lasts, and when it is over. */
 export class AlarmLog {
   readonly #clock: Clock
   readonly #logger: Logger
-  /** Ids of those that last, and when they were last told of, in monotonic milliseconds. */
-  readonly #told = new Map<string, number>()
+  /** Ids of current alarms, and when they were last logged, in monotonic milliseconds. */
+  readonly #loggedAt = new Map<string, number>()
 
   constructor(options: { clock: Clock; logger: Logger }) {
     this.#clock = options.clock
     this.#logger = options.logger
   }
 
-  tell(alarms: readonly Alarm[]): void {
+  log(alarms: readonly Alarm[]): void {
     const now = this.#clock.monotonicMs()
     for (const { id, message, fields } of alarms) {
-      if (now - (this.#told.get(id) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) continue
-      this.#told.set(id, now)
+      if (now - (this.#loggedAt.get(id) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) continue
+      this.#loggedAt.set(id, now)
       this.#logger.error({ alarm: id, ...fields }, message)
     }
-    for (const id of this.#told.keys()) {
+    for (const id of this.#loggedAt.keys()) {
       if (alarms.some(alarm => alarm.id === id)) continue
-      this.#told.delete(id)
+      this.#loggedAt.delete(id)
       this.#logger.info({ alarm: id }, 'the alarm is over')
     }
   }

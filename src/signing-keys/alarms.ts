@@ -2,7 +2,7 @@ import type { Policy } from '../installation/policy.ts'
 import type { KeyRing } from './key-ring.ts'
 import { LARGEST_CLOCK_DIFFERENCE_SECONDS } from './signing-keys.ts'
 
-/** Something about the signing keys that a person must see to. Fields are for the log. */
+/** A problem with the signing keys that needs a person. Fields are for the log. */
 export interface Alarm {
   id: string
   message: string
@@ -10,12 +10,12 @@ export interface Alarm {
 }
 
 const CLOCK_ALARM_SECONDS = 5
-/** After a switch the next standby is published within seconds; a tenth of the lead is long for that. */
+/** After a rotation the next standby is published within seconds; a tenth of the lead is a generous limit. */
 const GRACE_SHARE_OF_LEAD = 0.1
 
 /**
- * What is wrong at `now` (the database's time in epoch milliseconds) as this process knows it, with or without the
- * database: clocks that differ, and a key that nobody is going to replace.
+ * The problems at `now` (database time in epoch milliseconds) as this process sees them, with or without the database:
+ * clocks that differ, and a key that will not be replaced in time.
  */
 export function keyAlarms(ring: KeyRing, policy: Policy, now: number, hostAheadSeconds: number): Alarm[] {
   return [...clockAlarms(hostAheadSeconds), ...successionAlarms(ring, policy, now)]

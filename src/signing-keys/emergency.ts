@@ -1,19 +1,19 @@
 import type { Replica, Replicas } from '../installation/replicas.ts'
 import type { Clock } from '../system/clock.ts'
 
-/** Replicas that are connected have heard within half of this; those that have not confirmed by then are told of. */
+/** Connected replicas confirm within half of this; the others are reported. */
 const CONFIRMED_WITHIN_MS = 2_000
 const ASK_AGAIN_MS = 50
 
-/** What became of a revocation. */
+/** The result of a revocation. */
 export interface Emergency {
   kid: string
   confirmed: Replica[]
-  /** They may still sign with the key, until their `exchangesUntil` at the latest. */
+  /** Replicas that may still sign with the key, until their `exchangesUntil` at the latest. */
   unconfirmed: Replica[]
 }
 
-/** Waits until every replica that may still sign has dropped the key, and says which have not. */
+/** Waits until every replica that could sign with the key has dropped it; returns those that have not. */
 export async function confirmations(
   { replicas, clock }: { replicas: Replicas; clock: Clock },
   kid: string,

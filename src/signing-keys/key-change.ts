@@ -11,7 +11,7 @@ import { generateSigningKey } from './signing-key.ts'
 import { lockSigningKeys, publishedKeys, type StoredKey } from './signing-key-repository.ts'
 import { applySteps } from './transitions.ts'
 
-/** What a decision is made from: the stored keys, and the database's time in epoch milliseconds. */
+/** The input of a decision: the stored keys, and the database time in epoch milliseconds. */
 export interface RotationState {
   keys: readonly StoredKey[]
   now: number
@@ -21,15 +21,15 @@ export interface RotationState {
 export interface Decision<T> {
   result: T
   steps: readonly Step[]
-  /** What else belongs into the same transaction. */
+  /** Further work in the same transaction. */
   also?: (mutation: Mutation) => Promise<void>
 }
 
 /**
- * The one way to change stored signing keys. `decide` is asked twice: first without a lock, so that nothing is locked
- * when there is nothing to do and new keys can be made beforehand, and again under the row lock, where it counts. So
- * any number of processes may try the same at the same time, and each step happens once. `versionIn` tells which
- * version the target has, for actors who ask for one.
+ * The only way to change stored signing keys. `decide` runs twice: first without a lock, so that nothing is locked when
+ * there is nothing to do and new keys can be generated in advance; then under the row lock, where it counts. So any
+ * number of processes may try concurrently, and each step happens once. `versionIn` returns the version of the target,
+ * for requests with a precondition.
  *
  * @throws what `decide` throws. @throws {PreconditionFailed}
  */

@@ -6,20 +6,20 @@ import type { NamedKey } from '../system/secret.ts'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** A private half at rest: nonce ‖ tag ‖ ciphertext, and the id of the key that encrypted it. */
+/** An encrypted private key: nonce ‖ tag ‖ ciphertext, and the id of its encryption key. */
 export interface EncryptedKey {
   encryptionKeyId: string
   bytes: Buffer
 }
 
-/** The stored private half cannot be used: its encryption key is missing or another, or the row was altered. */
+/** The stored private key cannot be decrypted: its encryption key is missing or different, or the row was altered. */
 export class KeyDecryptionError extends Error {
   override readonly name = 'KeyDecryptionError'
 }
 
 /**
- * Encrypts private halves with AES-256-GCM under the first of the encryption keys and decrypts under any. The kid is
- * associated data, so a row moved onto another kid does not open. The one module to replace for a KMS.
+ * Encrypts private keys with AES-256-GCM under the first of the encryption keys and decrypts under any. The kid is
+ * associated data, so a row moved to another kid does not decrypt. The one module to replace for a KMS.
  */
 export class KeyEncryption {
   readonly #keys: readonly NamedKey[]
@@ -30,7 +30,7 @@ export class KeyEncryption {
     this.#random = options.random
   }
 
-  /** The id of the key that encrypts. */
+  /** The id of the key used for encryption. */
   get currentId(): string {
     return this.#first.id
   }
@@ -44,7 +44,7 @@ export class KeyEncryption {
     return { encryptionKeyId: first.id, bytes: Buffer.concat([nonce, cipher.getAuthTag(), ciphertext]) }
   }
 
-  /** @throws {KeyDecryptionError} saying what is wrong and what cures it. */
+  /** @throws {KeyDecryptionError} with the cause and the cure. */
   async decrypt(kid: string, { encryptionKeyId, bytes }: EncryptedKey): Promise<JWK> {
     const named = this.#keys.find(key => key.id === encryptionKeyId)
     if (!named) {

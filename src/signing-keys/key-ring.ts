@@ -4,25 +4,25 @@ import type { SigningAlg } from '../config/signing-alg.ts'
 import { type Policy, publishedAlgs, signingAlgFor } from '../installation/policy.ts'
 import type { PublicJwk, SigningKey } from './signing-key.ts'
 
-/** A published key; `privateKey` where this process holds it and may sign. */
+/** A published key, with `privateKey` where this process has it and may sign. */
 export interface RingKey extends SigningKey {
   privateKey: KeyObject | undefined
 }
 
 type Signer = RingKey & { privateKey: KeyObject; activatesAt: number }
 
-/** What a ring knows of the policy: it was read at the same moment as the keys. */
+/** The part of the policy that a ring needs, read in the same snapshot as the keys. */
 type AlgPolicy = Pick<Policy, 'signingAlg' | 'otherSigningAlgs' | 'audienceSigningAlgs'>
 
 /**
- * The keys that this process publishes and signs with, as one value that is replaced whole: it signs only with keys
- * that are in its own JWKS, and the JWKS is a function of the stored keys alone, so that all replicas answer the same
+ * The keys that this process publishes and signs with, as one immutable value that is replaced as a whole. It signs
+ * only with keys in its own JWKS. The JWKS is a function of the stored keys alone, so all replicas return the same
  * bytes (istiod pushes configuration to every sidecar when they differ).
  */
 export class KeyRing {
   readonly keys: readonly RingKey[]
   readonly #policy: AlgPolicy
-  /** The JSON text of the JWK Set, RFC 7517 §5: public members only, in the order of kids. */
+  /** The JSON text of the JWK Set, RFC 7517 §5: public members only, ordered by kid. */
   readonly jwks: string
   /** Strong entity tag of `jwks` (RFC 9110 §8.8.3). */
   readonly etag: string
@@ -42,14 +42,14 @@ export class KeyRing {
     return new KeyRing(sorted, policy, new Map(pems))
   }
 
-  /** The algorithms that have keys, the default first. */
+  /** The algorithms with keys, the default first. */
   get algs(): readonly SigningAlg[] {
     return publishedAlgs(this.#policy)
   }
 
   /**
-   * The key to sign a token of these audiences with at `now`. An algorithm that was chosen and has no key yet is no
-   * reason to stop: the key that was used last goes on. `'ambiguous'` when two audiences ask for different algorithms.
+   * The key to sign a token of these audiences with at `now`. While a selected algorithm has no key yet, the key that
+   * was used last signs. `'ambiguous'` when two audiences require different algorithms.
    */
   signerFor(audiences: readonly string[], now: number): Signer | 'ambiguous' | undefined {
     const alg = signingAlgFor(this.#policy, audiences)
@@ -57,8 +57,8 @@ export class KeyRing {
   }
 
   /**
-   * Of the keys of this algorithm whose time has come, the latest. Time decides, not the stored state, so that a
-   * replica cut off from the database changes over on schedule.
+   * The most recently activated key of this algorithm. Computed from the time, not from the stored state, so that a
+   * replica without the database rotates on schedule.
    */
   signer(alg: string, now: number): Signer | undefined {
     return latest(this.#started(now).filter(key => key.alg === alg))
@@ -71,7 +71,7 @@ export class KeyRing {
     )
   }
 
-  /** SubjectPublicKeyInfo in PEM, for verifiers that read no JWKS (HAProxy, njs, Kong). */
+  /** SubjectPublicKeyInfo in PEM, for verifiers without JWKS support (HAProxy, njs, Kong). */
   pem(kid: string): string | undefined {
     return this.#pems.get(kid)
   }

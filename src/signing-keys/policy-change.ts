@@ -11,10 +11,10 @@ import { type Policy, publishedAlgs } from '../installation/policy.ts'
 import type { Decision, RotationState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 
-/** What is to be different. In `audienceSigningAlgs` null takes a choice back (RFC 7396); in its place, all of them. */
+/** The fields to change. In `audienceSigningAlgs` null removes an entry (RFC 7396); null instead of it removes all. */
 export interface PolicyChange {
   signingAlg?: SigningAlg
-  /** Every algorithm that is to have keys. */
+  /** Every algorithm to publish keys for. */
   signingAlgs?: readonly SigningAlg[]
   audienceSigningAlgs?: Readonly<Record<string, SigningAlg | null>> | null
   rotationIntervalSeconds?: number
@@ -24,10 +24,10 @@ export interface PolicyChange {
 }
 
 /**
- * A new policy, and what it means for the keys: a dropped algorithm's keys retire, a new one's are published, and
- * standbys get the turn that the new times give them.
+ * A new policy and the resulting steps: keys of a removed algorithm retire, keys of a new one are published, and
+ * standbys are rescheduled.
  *
- * @throws {Invalid} where it does not add up. @throws {Conflict} where an algorithm is chosen that cannot sign yet.
+ * @throws {Invalid} for inconsistent values. @throws {Conflict} where the chosen algorithm cannot sign yet.
  */
 export function decidePolicy(
   { keys, now, policy: before }: RotationState,
@@ -75,7 +75,7 @@ function changed(before: Policy, change: PolicyChange): Policy {
   }
 }
 
-/** What is chosen has to be published, now and after this change. */
+/** A chosen algorithm must be published before and after this change. */
 function algFaults(after: Policy, { signingAlg, signingAlgs }: PolicyChange): Fault[] {
   const faults: Fault[] = []
   if (signingAlgs && !signingAlgs.includes(after.signingAlg)) {
@@ -105,7 +105,10 @@ function timeFaults(before: Policy, after: Policy, limits: { shortPublishLeadAll
   return faults
 }
 
-/** An algorithm is published first and chosen later, when verifiers have had the lead to see its key. @throws {Conflict} */
+/**
+ * An algorithm is published first and selected later, when verifiers have had the publish lead to see its key. @throws
+ * {Conflict}
+ */
 function refuseUnready(keys: RotationState['keys'], before: Policy, after: Policy): void {
   const chosen = new Set([after.signingAlg, ...Object.values(after.audienceSigningAlgs)])
   const chosenBefore = new Set([before.signingAlg, ...Object.values(before.audienceSigningAlgs)])
@@ -120,7 +123,7 @@ function refuseUnready(keys: RotationState['keys'], before: Policy, after: Polic
   }
 }
 
-/** The keys that retire count until they have left. @throws {Conflict} */
+/** Retiring keys count until they are removed. @throws {Conflict} */
 function refuseCrowd(keys: RotationState['keys'], before: Policy, after: Policy): void {
   const added = publishedAlgs(after).filter(alg => !publishedAlgs(before).includes(alg))
   if (added.length === 0 || keys.length + 2 * added.length <= MOST_PUBLISHED_KEYS) return

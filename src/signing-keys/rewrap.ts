@@ -8,13 +8,13 @@ import { lockSigningKeys, publishedKeys, replaceEncryption } from './signing-key
 
 export interface Rewrapped {
   encryptionKeyId: string
-  /** Private halves that were under another key until now. */
+  /** Number of private keys that were re-encrypted. */
   rewrapped: number
 }
 
 /**
- * Puts every private half under the first encryption key, all or none, so that the others can be dropped.
- * @throws {Conflict} when one does not open, or when another replica was started with another key first.
+ * Re-encrypts every private key under the first encryption key, all or none, so that the others can be removed.
+ * @throws {Conflict} when one cannot be decrypted, or another replica was started with another first key.
  */
 export async function rewrap(
   { database, encryption }: { database: Database; encryption: KeyEncryption },

@@ -9,7 +9,7 @@ import { Conflict, NotFound } from '../errors.ts'
 import { type Policy, publishedAlgs } from '../installation/policy.ts'
 import type { SigningKey } from './signing-key.ts'
 
-/** One forward-only change to the stored keys. Instants are epoch milliseconds of the database's clock. */
+/** One forward-only change to the stored keys. Instants are epoch milliseconds of database time. */
 export type Step =
   | { type: 'create'; alg: SigningAlg; state: 'active'; activatesAt: number }
   | { type: 'create'; alg: SigningAlg; state: 'standby'; activatesAt: number | null }
@@ -23,10 +23,10 @@ export type Step =
 
 type Keys = readonly SigningKey[]
 
-/** A call that comes so soon after a rotation is the same call again, whose answer was lost. */
+/** A call so soon after a rotation is treated as a retry whose response was lost. */
 const JUST_NOW_MS = 60_000
 
-/** When a standby may be used at the earliest: verifiers must have had time to see it. */
+/** The earliest activation of a standby: verifiers must have had time to fetch it. */
 export function earliestActivation(
   standby: Pick<SigningKey, 'publishedAt'>,
   now: number,
@@ -36,8 +36,8 @@ export function earliestActivation(
 }
 
 /**
- * What is due at `now`, in the order in which to do it. Pure: the same keys and time give the same steps on every
- * replica, and with nothing due there are none.
+ * The steps that are due at `now`, in order. Pure: the same keys and time give the same steps on every replica, and
+ * none when nothing is due.
  */
 export function duePlan(keys: Keys, now: number, policy: Policy): Step[] {
   const removed = keys.filter(key => key.state === 'retiring' && !key.held && past(key.retiresAt, now))
@@ -58,7 +58,7 @@ function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step
   const { active, standby } = pairOf(alg, keys)
   const due = standby && past(standby.activatesAt, now) ? standby : undefined
   const steps: Step[] = []
-  // Only an installation that has nothing to sign with may use a key that nobody has seen published.
+  // Only an installation without a signing key may use a key that no verifier has fetched.
   const first = !keys.some(inUse)
   if (first) steps.push({ type: 'create', alg, state: 'active', activatesAt: now })
   if (due) steps.push(...takeOver(active, due.kid, due.activatesAt ?? now, now, policy))
@@ -74,7 +74,7 @@ function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step
   return steps
 }
 
-/** The key that signs retires, and the next one takes its place. */
+/** The signing key retires, and the standby is activated. */
 function takeOver(
   active: SigningKey | undefined,
   kid: string,
@@ -91,7 +91,7 @@ function retire({ kid }: SigningKey, now: number, policy: Policy): Step {
   return { type: 'retire', kid, retiresAt, forgetsAt: now + privateRetentionSeconds(policy) * 1000 }
 }
 
-/** When a standby is to take over from the key that has signed since `since`; at once after the lead when there is none. */
+/** When a standby replaces the key that has signed since `since`; without one, as soon as the lead has passed. */
 function nextTurn(
   standby: Pick<SigningKey, 'publishedAt'>,
   since: number | null,
@@ -102,7 +102,7 @@ function nextTurn(
   return since === null ? earliest : Math.max(earliest, since + policy.rotationIntervalSeconds * 1000)
 }
 
-/** A new standby waits until there is room for it in the JWK Set. */
+/** A new standby waits until the JWK Set has room for it. */
 function withinTheLimit(steps: Step[], published: number): Step[] {
   let count = published
   return steps.filter(step => {
@@ -118,7 +118,7 @@ function pairOf(alg: SigningAlg, keys: Keys) {
   return { active: of('active'), standby: of('standby') }
 }
 
-/** Sets the turn of each standby anew, after the times of the policy have changed. */
+/** Reschedules the activation of each standby after a policy change. */
 export function reschedulePlan(keys: Keys, now: number, policy: Policy): Step[] {
   return publishedAlgs(policy).flatMap((alg): Step[] => {
     const { active, standby } = pairOf(alg, keys)
@@ -129,8 +129,8 @@ export function reschedulePlan(keys: Keys, now: number, policy: Policy): Step[] 
 }
 
 /**
- * The standby takes over as soon as verifiers have had the lead to see it. Repeatable: an earlier turn stays, and a
- * rotation that has just happened is the answer to the call that asks again.
+ * The standby is activated as soon as verifiers have had the publish lead to fetch it. Idempotent: an earlier
+ * activation is kept, and a retry right after a rotation returns that rotation.
  *
  * @throws {Conflict} while the algorithm's key is held, there is no standby, or too many keys are published.
  */
@@ -174,7 +174,7 @@ function refuseCrowd(keys: Keys, activatesAt: number): void {
   )
 }
 
-/** A key in use stays in use, a retiring one stays published, whatever the schedule says. @throws {NotFound} */
+/** An active key stays active, a retiring one stays published, regardless of the schedule. @throws {NotFound} */
 export function holdPlan(keys: Keys, kid: string): Step[] {
   const key = getKey(keys, kid)
   const steps: Step[] = key.held ? [] : [{ type: 'hold', kid }]
@@ -185,14 +185,14 @@ export function holdPlan(keys: Keys, kid: string): Step[] {
   return steps
 }
 
-/** The schedule goes on: `duePlan` fixes the standby's turn. @throws {NotFound} */
+/** The schedule continues: `duePlan` sets the standby's activation. @throws {NotFound} */
 export function releasePlan(keys: Keys, kid: string): Step[] {
   return getKey(keys, kid).held ? [{ type: 'release', kid }] : []
 }
 
 /**
- * The emergency: the key leaves the JWKS at once, and if it was the one that signs, the standby takes over at once.
- * @throws {NotFound} @throws {Conflict} when the standby that is needed is held.
+ * Emergency revocation: the key leaves the JWKS at once, and if it was signing, the standby is activated at once.
+ * @throws {NotFound} @throws {Conflict} when the required standby is held.
  */
 export function revokePlan(keys: Keys, now: number, policy: Policy, kid: string, reason: string): Step[] {
   const key = getKey(keys, kid)
@@ -204,7 +204,7 @@ export function revokePlan(keys: Keys, now: number, policy: Policy, kid: string,
     if (standby?.held)
       throw new Conflict('signing_key_held', `The standby ${standby.kid} is held: release it first.`)
     if (standby) steps.push({ type: 'activate', kid: standby.kid, activatesAt: now })
-    // Without a standby the new key is one that no verifier knows yet; going on with the revoked one would be worse.
+    // Without a standby, verifiers do not know the new key yet; continuing with the revoked one would be worse.
     else steps.push({ type: 'create', alg, state: 'active', activatesAt: now })
   }
   const since = key === active ? now : (active?.activatesAt ?? null)

@@ -5,7 +5,7 @@ import { databaseNow } from '../database/database-time.ts'
 import type { EncryptedKey } from './key-encryption.ts'
 import type { GeneratedKey, SigningKey } from './signing-key.ts'
 
-/** Published keys, each with its encrypted private half. */
+/** A published key with its encrypted private key. */
 export type StoredKey = SigningKey & { encrypted: EncryptedKey | null }
 
 function selectKeys(db: Handle) {
@@ -68,13 +68,13 @@ export async function insertSigningKey(
   await trx.insertInto('signing_keys').values(values).execute()
 }
 
-/** Each transition is conditional on the state before it, so that it can only happen once and only forward. */
+/** Each transition is conditional on the previous state, so that it happens only once and only forward. */
 export async function activateKey(trx: Handle, kid: string, activatesAt: number): Promise<void> {
   const set = { state: 'active' as const, activates_at: new Date(activatesAt), held: false }
   await exactlyOne(update(trx, kid, ['standby']).set(set).executeTakeFirst())
 }
 
-/** A standby whose algorithm is dropped retires too: a replica that is cut off may take it into use at its time. */
+/** A standby of a removed algorithm retires too: a replica without the database may activate it on schedule. */
 export async function retireKey(
   trx: Handle,
   kid: string,
@@ -101,7 +101,7 @@ export async function removeKey(trx: Handle, kid: string, now: number): Promise<
   await exactlyOne(update(trx, kid, ['retiring']).set(set).executeTakeFirst())
 }
 
-/** From whatever state it is published in. */
+/** From any published state. */
 export async function revokeKey(trx: Handle, kid: string, now: number, reason: string): Promise<void> {
   const at = new Date(now)
   const set = {
@@ -128,7 +128,7 @@ export async function holdKey(trx: Handle, kid: string, held: boolean): Promise<
   await exactlyOne(update(trx, kid, ['active', 'standby', 'retiring']).set({ held }).executeTakeFirst())
 }
 
-/** The same private half under another encryption key. */
+/** Replaces the encrypted private key by one under another encryption key. */
 export async function replaceEncryption(
   trx: Handle,
   kid: string,
@@ -140,7 +140,7 @@ export async function replaceEncryption(
   await exactlyOne(query.where('encryption_key_id', '=', before.encryptionKeyId).executeTakeFirst())
 }
 
-/** When the key was revoked, and why; undefined when it was not. */
+/** When and why the key was revoked; undefined when it was not. */
 export async function findRevocation(
   db: Handle,
   kid: string,

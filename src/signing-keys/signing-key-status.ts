@@ -1,18 +1,18 @@
 import type { SigningAlg } from '../config/signing-alg.ts'
 import type { KeyRing } from './key-ring.ts'
 
-/** How the keys of one algorithm stand. */
+/** The state of one algorithm's keys. */
 export interface SigningKeyStatus {
   alg: SigningAlg
-  /** How many are published, by their stored state. */
+  /** Number of published keys, by stored state. */
   published: Record<'active' | 'standby' | 'retiring', number>
-  /** Since when the key that signs now has done so; undefined: none can sign. */
+  /** How long the current key has been signing; undefined: none can sign. */
   signerAgeSeconds: number | undefined
-  /** Until the next standby takes over; negative when that is due and not done; undefined: no time is fixed. */
+  /** Until the next standby is activated; negative when overdue; undefined: not scheduled. */
   nextActivationSeconds: number | undefined
 }
 
-/** By algorithm, for those that have a published key. `now` in epoch milliseconds, database time. */
+/** For each algorithm with a published key. `now` in epoch milliseconds, database time. */
 export function signingKeyStatuses(ring: KeyRing, now: number): SigningKeyStatus[] {
   return [...new Set(ring.keys.map(key => key.alg))].map(alg => {
     const keys = ring.keys.filter(key => key.alg === alg)

@@ -4,16 +4,16 @@ import type { SigningAlg } from '../config/signing-alg.ts'
 import { versionOf } from '../database/version.ts'
 
 /**
- * signing-keys/ makes, keeps, rotates and publishes the keys that tokens are signed with. Keys live in Postgres, their
- * private halves encrypted; each process works from a `KeyRing` in memory.
+ * signing-keys/ creates, stores, rotates and publishes the keys that tokens are signed with. Keys are stored in
+ * Postgres with encrypted private keys; each process works from a `KeyRing` in memory.
  *
- * standby (published, not used) → active → retiring (published, not used) → removed
+ *   standby (published, not used) → active → retiring (published, not used) → removed
  *
- * rotation.ts says what is due, transitions.ts does it, signing-keys.ts puts both under the lock.
+ * rotation.ts plans the steps, transitions.ts applies them, signing-keys.ts does both under the lock.
  */
 type SigningKeyState = 'standby' | 'active' | 'retiring' | 'removed'
 
-/** A key as it is stored, without its private half. Instants are epoch milliseconds. */
+/** A stored key without its private key. Instants are epoch milliseconds. */
 export interface SigningKey {
   /** RFC 7638 SHA-256 thumbprint of the public key. */
   kid: string
@@ -21,13 +21,13 @@ export interface SigningKey {
   state: SigningKeyState
   publicJwk: PublicJwk
   publishedAt: number
-  /** When it is, or was, first used to sign. Null on a standby whose turn has not been fixed. */
+  /** When it is, or was, first used to sign. Null on a standby that is not scheduled. */
   activatesAt: number | null
   /** When a retiring key leaves the JWKS. */
   retiresAt: number | null
-  /** When the private half of a retiring key goes; null when it has gone, and on every other key. */
+  /** When the private key of a retiring key is deleted; null when it has been, and on every other key. */
   forgetsAt: number | null
-  /** Nothing happens to it by itself: neither is it replaced, nor does it leave. */
+  /** Not rotated and not removed automatically. */
   held: boolean
 }
 
@@ -36,12 +36,12 @@ export function signingKeyVersion(key: SigningKey): string {
   return versionOf({ kid, alg, state, publishedAt, activatesAt, retiresAt, held })
 }
 
-/** A JWK of the members that RFC 7517 and RFC 7518 call public, and no other. */
+/** A JWK with only the members that RFC 7517 and RFC 7518 define as public. */
 export type PublicJwk = Record<string, string>
 
 const PUBLIC_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const
 
-/** Copies the public members by name, so that a private one cannot come along, whatever it is called. */
+/** Copies the public members by name, so that no private member is included, whatever its name. */
 export function publicJwk(jwk: JWK, alg: SigningAlg, kid: string): PublicJwk {
   const members: PublicJwk = {}
   for (const name of PUBLIC_MEMBERS) {
@@ -55,7 +55,7 @@ export interface GeneratedKey {
   kid: string
   alg: SigningAlg
   publicJwk: PublicJwk
-  /** The whole key pair: encrypt it, then forget it. */
+  /** The whole key pair: encrypt it, then drop it. */
   privateJwk: JWK
 }
 
@@ -66,6 +66,6 @@ export async function generateSigningKey(alg: SigningAlg): Promise<GeneratedKey>
   return { kid, alg, publicJwk: publicJwk(privateJwk, alg, kid), privateJwk }
 }
 
-/** As node:crypto signs with, without the deprecated way there from a key of Web Crypto. */
+/** For node:crypto, without the deprecated conversion from a Web Crypto key. */
 export const importPrivateKey = (jwk: JWK): KeyObject =>
   createPrivateKey({ key: jwk as webcrypto.JsonWebKey, format: 'jwk' })

@@ -17,7 +17,7 @@ import { type SigningKey, signingKeyVersion } from './signing-key.ts'
 import { findRevocation, publishedKeys } from './signing-key-repository.ts'
 import { readRing, withoutPrivateHalf } from './stored-ring.ts'
 
-/** With clocks that differ by this much one of them is wrong, and nobody knows which: nothing is rotated by them. */
+/** With clocks that differ by this much one of them is wrong, and it is unknown which: rotation stops. */
 export const LARGEST_CLOCK_DIFFERENCE_SECONDS = 30
 
 interface Parts {
@@ -27,17 +27,17 @@ interface Parts {
   clock: Clock
   /** Seconds by which this host's clock is ahead of the database's. */
   hostAheadSeconds: () => number
-  /** Of the configuration of this process: no verifier caches the JWKS as istiod does. */
+  /** From this process's configuration: no verifier caches the JWKS as istiod does. */
   shortPublishLeadAllowed: boolean
 }
 
-/** Hears of each new ring, and of the kids that were published before and are no more. */
+/** Called with each new ring, and the kids that are no longer published. */
 type RingObserver = (ring: KeyRing, gone: readonly string[]) => void
 
-/** Operations on the signing keys, and this process's view of them. */
+/** Operations on the signing keys, and this process's ring. */
 export class SigningKeys {
   readonly #parts: Parts
-  /** One at a time, so that an older answer never takes the place of a newer one. */
+  /** One at a time, so that an older result never replaces a newer one. */
   readonly #refreshes = new Coalescer(() => this.#read())
   readonly #observers: RingObserver[] = []
   #ring: KeyRing | undefined
@@ -53,22 +53,22 @@ export class SigningKeys {
   }
 
   /**
-   * `hear` is told of each change of the published keys, on every replica, before the new ring is first used. Whoever
-   * keeps tokens drops those whose kid is gone: it was revoked, or has long been of no use.
+   * Calls `observer` on each change of the published keys, on every replica, before the new ring is first used. Caches
+   * drop tokens of the kids that are gone: they were revoked, or expired long ago.
    */
-  observe(hear: RingObserver): void {
-    this.#observers.push(hear)
+  observe(observer: RingObserver): void {
+    this.#observers.push(observer)
   }
 
   /**
    * Reads the stored keys into a new ring.
-   * @throws {KeyDecryptionError} when one does not open. The ring is the new one all the same.
+   * @throws {KeyDecryptionError} when one does not decrypt. The new ring is in effect anyway.
    */
   refresh(): Promise<void> {
     return this.#refreshes.run()
   }
 
-  /** Does what is due. Any number of processes may call this at any time. */
+  /** Applies the due steps. Any number of processes may call this at any time. */
   async advance(): Promise<void> {
     const changed = await this.#change(SYSTEM, state => {
       const steps =
@@ -79,8 +79,8 @@ export class SigningKeys {
   }
 
   /**
-   * Fixes when the standby takes over: as soon as verifiers have had the publish lead to see it. Without `alg` it is
-   * that of the default algorithm. @throws {Conflict} @throws {Unavailable} while the clocks differ.
+   * Schedules the standby's activation: as soon as verifiers have had the publish lead to fetch it. Default of `alg`:
+   * the default algorithm. @throws {Conflict} @throws {Unavailable} while the clocks differ.
    */
   async rotate(actor: Actor, alg?: SigningAlg): Promise<{ kid: string; activatesAt: number }> {
     if (!this.#clocksAgree) throw new Unavailable(this.#clocksDiffer())
@@ -93,7 +93,7 @@ export class SigningKeys {
     return scheduled
   }
 
-  /** Nothing happens to the key by itself until it is released. Repeatable. @throws {NotFound} */
+  /** Exempts the key from the schedule until it is released. Idempotent. @throws {NotFound} */
   async hold(actor: Actor, kid: string): Promise<SigningKey> {
     await this.#change(
       actor,
@@ -103,7 +103,7 @@ export class SigningKeys {
     return this.#afterwards(kid)
   }
 
-  /** The schedule goes on. Repeatable. @throws {NotFound} */
+  /** Returns the key to the schedule. Idempotent. @throws {NotFound} */
   async release(actor: Actor, kid: string): Promise<SigningKey> {
     await this.#change(
       actor,
@@ -115,8 +115,8 @@ export class SigningKeys {
   }
 
   /**
-   * The emergency: the key leaves the JWKS, and nothing is signed with it any more on any replica that can hear of it.
-   * Says who has not confirmed that. Repeatable. @throws {NotFound} @throws {Conflict}
+   * Emergency revocation: the key leaves the JWKS, and every replica that can be reached stops signing with it. Returns
+   * the replicas that have not confirmed. Idempotent. @throws {NotFound} @throws {Conflict}
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<Emergency> {
     const { database } = this.#parts
@@ -130,7 +130,7 @@ export class SigningKeys {
     return confirmations(this.#parts, kid)
   }
 
-  /** Every private half under the encryption key that comes first. @throws {Conflict} */
+  /** Re-encrypts every private key under the first encryption key. @throws {Conflict} */
   async rewrap(actor: Actor): Promise<Rewrapped> {
     return rewrap(this.#parts, actor)
   }
@@ -183,7 +183,7 @@ export class SigningKeys {
     return this.get(kid)
   }
 
-  /** What was changed stays changed, whether or not this process can open every key; `refresh` reports that. */
+  /** The change is committed, whether or not this process can decrypt every key; `refresh` reports that. */
   async #refreshAfterChange(): Promise<void> {
     await this.refresh().catch(error => {
       if (!(error instanceof KeyDecryptionError)) throw error
@@ -194,7 +194,7 @@ export class SigningKeys {
     const { database, encryption } = this.#parts
     const { ring, faults } = await readRing(database, encryption, this.#ring)
     const gone = (this.#ring?.keys ?? []).map(key => key.kid).filter(kid => ring.pem(kid) === undefined)
-    if (ring.etag !== this.#ring?.etag) for (const hear of this.#observers) hear(ring, gone)
+    if (ring.etag !== this.#ring?.etag) for (const observer of this.#observers) observer(ring, gone)
     this.#ring = ring
     if (faults[0]) throw faults[0]
   }

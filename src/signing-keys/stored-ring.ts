@@ -7,11 +7,11 @@ import { importPrivateKey, type SigningKey } from './signing-key.ts'
 import { publishedKeys, type StoredKey } from './signing-key-repository.ts'
 
 /**
- * The stored keys, and the policy of the same moment, as a ring. Private halves that `before` holds are not decrypted
- * again, so that a process that serves goes on signing whatever becomes of the encryption keys. A private half that
- * does not open is a fault: that key is published, and not signed with.
+ * The stored keys, and the policy of the same snapshot, as a ring. Private keys in `before` are not decrypted again, so
+ * a running process continues to sign whatever happens to the encryption keys. A private key that does not decrypt is a
+ * fault: its key is published but not used to sign.
  *
- * @throws {Unavailable} when no key is stored: an empty set would end every verifier's trust.
+ * @throws {Unavailable} when no key is stored: an empty set would make every verifier reject all tokens.
  */
 export async function readRing(
   database: Database,

@@ -17,15 +17,15 @@ import {
 
 interface Means {
   encryption: KeyEncryption
-  /** Keys made before the transaction, because making one takes longer than a lock should be held. */
+  /** Keys generated before the transaction, because that takes longer than a lock should be held. */
   spares: GeneratedKey[]
-  /** The database's time. */
+  /** Database time. */
   now: number
 }
 
 /**
- * Does the steps in their order, each as one conditional update with an audit row. A key that cannot be created for
- * want of a spare is left to the next call: the plan grew while waiting for the lock.
+ * Applies the steps in order, each as one conditional update with an audit row. A key for which no spare exists is left
+ * to the next call: the plan grew while waiting for the lock.
  */
 export async function applySteps(mutation: Mutation, steps: readonly Step[], means: Means): Promise<void> {
   for (const step of steps) {

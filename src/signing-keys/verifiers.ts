@@ -1,17 +1,17 @@
-/** A kind of verifier, and how long it goes by the JWKS that it has. */
+/** A kind of verifier, and how long it uses a cached JWKS. */
 export interface Verifier {
   name: string
-  /** Between two fetches that succeed. */
+  /** Between two successful fetches. */
   refreshSeconds: number
-  /** Between two fetches when one has failed before. */
+  /** Between two fetches after a failure. */
   afterFailureSeconds: number
-  /** What makes it fetch at once. */
+  /** What makes it fetch sooner. */
   sooner: string
 }
 
 /**
- * How the verifiers that we know of cache a JWK Set. None of them asks again for a kid that it does not know. Sources:
- * istio/istio pilot/pkg/model/jwks_resolver.go, Envoy's jwt_authn, AWS's documentation of HTTP APIs.
+ * How the verifiers we know cache a JWK Set. None of them fetches again for an unknown kid. Sources: istio/istio
+ * pilot/pkg/model/jwks_resolver.go, Envoy's jwt_authn, AWS's documentation of HTTP APIs.
  */
 export const VERIFIERS: readonly Verifier[] = [
   {

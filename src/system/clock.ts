@@ -1,9 +1,9 @@
 /**
- * system/ is where time, chance, logging and secrets come in: nothing else in src reads the clock, draws random
- * bytes or starts a timer, so that every rule about them can be tested without sleeping.
+ * system/ is the only source of time, randomness, logging and secrets: nothing else in src reads the clock, draws
+ * random bytes or starts a timer, so every rule about them can be tested without sleeping.
  */
 
-/** The clock of this machine. `wallMs` is epoch milliseconds and may jump; `monotonicMs` never goes back. */
+/** The clock of this machine. `wallMs` is epoch milliseconds and may jump; `monotonicMs` never decreases. */
 export interface Clock {
   wallMs(): number
   monotonicMs(): number

@@ -1,14 +1,14 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { networkOf } from './ip-address.ts'
 
-/** Whether another attempt may be made, and if not, in how many seconds. */
+/** Whether another attempt is allowed, and if not, when to retry, in seconds. */
 export type Allowance = { granted: true; giveBack(): void } | { granted: false; retryAfterSeconds: number }
 
 const WINDOW_SECONDS = 60
 
 /**
- * Counts failures by the address that they come from, in this process only and for a minute. An attempt is counted
- * before it is made and given back when it did not fail, so that no number of attempts at once gets past the limit.
+ * Counts failures by source address for a minute, in this process only. An attempt is counted before it is made and
+ * given back when it did not fail, so that concurrent attempts cannot exceed the limit.
  */
 export class FailureLimit {
   readonly #limiter: RateLimiterMemory
@@ -17,7 +17,7 @@ export class FailureLimit {
     this.#limiter = new RateLimiterMemory({ points: options.perMinute, duration: WINDOW_SECONDS })
   }
 
-  /** `source` is an IP address; attempts without one share an allowance. */
+  /** `source` is an IP address; attempts without one share a limit. */
   async take(source: string | undefined): Promise<Allowance> {
     const name = source === undefined ? 'unknown' : networkOf(source)
     try {

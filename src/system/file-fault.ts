@@ -1,4 +1,4 @@
-/** What the operating system's codes mean to the person who reads them. Not among them: what only a fault of ours can cause. */
+/** Readable reasons for the operating system's error codes. Codes that only a bug can cause are left out. */
 const REASONS: Record<string, string> = {
   EACCES: 'this user may not',
   EPERM: 'this user may not',

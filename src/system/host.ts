@@ -1,4 +1,4 @@
 import { hostname } from 'node:os'
 
-/** What an operator finds this process by. */
+/** The name of this process for operators. */
 export const processName = (): string => `${hostname()}:${process.pid}`

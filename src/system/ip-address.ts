@@ -3,16 +3,16 @@ import ipaddr from 'ipaddr.js'
 
 type IpAddress = ipaddr.IPv4 | ipaddr.IPv6
 
-/** An address and how many of its leading bits count. */
+/** An address and the number of its leading bits that count. */
 export interface Network {
   address: IpAddress
   prefix: number
 }
 
 /**
- * The address that a text is, an IPv4-mapped one (`::ffff:192.0.2.1`) as the IPv4 that it means; undefined: none.
- * Node decides what an address is, because ipaddr.js also reads `127.1` and `0x7f000001`. ipaddr.js decides what it
- * means, and reads no zone other than letters and digits.
+ * Parses an address; an IPv4-mapped one (`::ffff:192.0.2.1`) becomes IPv4; undefined for anything else. Node decides
+ * what is an address, because ipaddr.js also accepts `127.1` and `0x7f000001`. ipaddr.js parses it, and accepts zones
+ * of letters and digits only.
  */
 export function parseAddress(text: string): IpAddress | undefined {
   if (isIP(text) === 0) return undefined
@@ -21,8 +21,8 @@ export function parseAddress(text: string): IpAddress | undefined {
 }
 
 /**
- * The network of a text like `10.0.0.0/8`, or of a single address. Undefined for anything else, and for a network that
- * holds every address of its family.
+ * Parses a network like `10.0.0.0/8`, or a single address. Undefined for anything else, and for a network that contains
+ * every address of its family.
  */
 export function parseNetwork(text: string): Network | undefined {
   const [, written = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
@@ -35,15 +35,15 @@ export function parseNetwork(text: string): Network | undefined {
   return prefix >= 1 && prefix <= longest ? { address, prefix } : undefined
 }
 
-/** Whether the network holds the address. An IPv6 network holds no IPv4 address, and the other way round. */
+/** Whether the network contains the address. An IPv6 network contains no IPv4 address, and vice versa. */
 export function isWithin(address: IpAddress, { address: first, prefix }: Network): boolean {
   if (address instanceof ipaddr.IPv4) return first instanceof ipaddr.IPv4 && address.match(first, prefix)
   return first instanceof ipaddr.IPv6 && address.match(first, prefix)
 }
 
 /**
- * What failures of an address are counted under: an IPv4 address by itself, an IPv6 address by its /56, in which one
- * client can roam. Anything else is returned as it is.
+ * The key that failures of an address are counted under: an IPv4 address itself, the /56 of an IPv6 address, within
+ * which one client can change addresses. Other text is returned unchanged.
  */
 export function networkOf(text: string): string {
   const address = parseAddress(text)

@@ -9,7 +9,7 @@ interface Place {
 
 /**
  * A bounded queue for expensive work: one task per name at a time, few tasks at once in total, and a maximum length, so
- * that a flood is refused instead of piling up.
+ * that a flood is rejected instead of piling up.
  */
 export class KeyedQueue {
   readonly #limits: { atOnce: number; mostWaiting: number; mostWaitingOfOne: number; longestWaitMs: number }

@@ -4,14 +4,14 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 export type { Logger } from 'pino'
 
 /**
- * What our keys, admin tokens and JWTs look like. It is the second net: no code of ours logs one, and a line in
- * which one turns up all the same (inside a library's message, say) leaves with it cut out.
+ * The formats of our keys, admin tokens and JWTs. A second line of defence: no code logs one, but one inside a
+ * library's message, for example, is redacted.
  */
 const CREDENTIALS = /mm[ka]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
 
 export const withoutCredentials = (text: string): string => text.replace(CREDENTIALS, '[redacted]')
 
-/** Errors whose message says all there is to say: a stack is for what nobody foresaw. */
+/** Errors whose message is sufficient; only unexpected errors are logged with a stack. */
 const FORESEEN = new Set([
   'NotReady',
   'Unavailable',
@@ -20,7 +20,7 @@ const FORESEEN = new Set([
   'OAuthError',
 ])
 
-/** Fields, not sentences: `code` and `type` say what kind of fault it was; messages of foreign errors are kept, bodies never. */
+/** Fields, not sentences: `code` and `type` classify the error; messages of foreign errors are kept, bodies never. */
 function serializeError(error: unknown, withStack = true): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, cause } = error as Error & { code?: unknown }
@@ -34,7 +34,7 @@ function serializeError(error: unknown, withStack = true): object {
   }
 }
 
-/** JSON lines on stdout; readable ones when stdout is a terminal and pino-pretty is installed. */
+/** JSON lines on stdout; readable lines when stdout is a terminal and pino-pretty is installed. */
 export function createLogger(level: string, destination: DestinationStream = standardOutput()): Logger {
   const options: LoggerOptions = {
     level,
@@ -48,7 +48,7 @@ export function createLogger(level: string, destination: DestinationStream = sta
 
 const written = { second: Number.NaN, text: '' }
 
-/** RFC 3339 in UTC. The second is written out once for all lines of it: that takes as long as the rest of a line. */
+/** RFC 3339 in UTC. The text of a second is cached: formatting it takes as long as the rest of a line. */
 function timestamp(): string {
   const now = Date.now()
   const second = Math.floor(now / 1000)
@@ -72,8 +72,8 @@ function standardOutput(): DestinationStream {
 const LONGEST_GATHERED_BYTES = 8_192
 
 /**
- * The lines of one turn of the event loop go to stdout together, at its end: a busy service writes once for many
- * requests. Whatever ends the process after that has nothing to lose, and an exit by itself writes what is left.
+ * Lines of one turn of the event loop are written to stdout together at its end, so a busy service writes once for many
+ * requests. On exit the remaining lines are written synchronously.
  */
 function oncePerTurn(): DestinationStream {
   const stdout = pino.destination({ dest: 1, sync: true, minLength: LONGEST_GATHERED_BYTES })

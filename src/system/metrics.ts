@@ -1,14 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { Unavailable } from '../errors.ts'
 
-/** One line of a metric that has labels. A label's values come from a fixed list, never from what a client sent. */
+/** One sample of a metric with labels. Label values come from a fixed list, never from client input. */
 interface Sample {
   labels: Readonly<Record<string, string>>
-  /** Undefined, or not finite: this line is left out. */
+  /** Undefined or not finite: the sample is left out. */
   value: number | undefined
 }
 
-/** Counts one value under labels, whose values come from a fixed list. */
+/** Counts one value under labels from a fixed list. */
 export type Observe = (labels: Readonly<Record<string, string>>, value: number) => void
 
 type Reading = number | boolean | undefined | readonly Sample[]
@@ -21,7 +21,7 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly contentType = this.#registry.contentType
 
-  /** `read` may throw Unavailable while there is nothing to tell. */
+  /** `read` may throw Unavailable while there is no value. */
   gauge(name: string, help: string, read: () => Reading, labels: readonly string[] = []): void {
     const gauge: Gauge = new Gauge({
       name,
@@ -31,14 +31,14 @@ export class Metrics {
       collect: () => {
         gauge.reset()
         const samples = samplesOf(read)
-        // Reset means 0 to a gauge without labels, and 0 is something.
+        // prom-client resets a gauge without labels to 0, which would be a value.
         if (samples.length === 0 && labels.length === 0) gauge.remove()
         for (const sample of samples) gauge.set(sample.labels, sample.value)
       },
     })
   }
 
-  /** `read` gives a number that only grows; its name ends in `_total`. */
+  /** `read` returns a number that only grows; its name ends in `_total`. */
   counter(name: string, help: string, read: () => Reading, labels: readonly string[] = []): void {
     const counter: Counter = new Counter({
       name,
@@ -52,7 +52,7 @@ export class Metrics {
     })
   }
 
-  /** Returns what counts one value; `buckets` are upper bounds, ascending, in the unit that the name says. */
+  /** Returns a function that counts one value; `buckets` are ascending upper bounds, in the unit of the name. */
   histogram(name: string, help: string, buckets: readonly number[], labels: readonly string[]): Observe {
     const options = {
       name,
@@ -66,14 +66,14 @@ export class Metrics {
   }
 
   /**
-   * What prom-client measures of the process and of Node: `process_*` and `nodejs_*`, under the names that dashboards
-   * for Node.js services expect. Measuring does not keep the process alive, and ends with it.
+   * prom-client's metrics of the process and of Node: `process_*` and `nodejs_*`, the names that dashboards for Node.js
+   * services expect. They do not keep the process alive.
    */
   collectProcessMetrics(): void {
     collectDefaultMetrics({ register: this.#registry })
   }
 
-  /** All of them, in the text format of Prometheus. */
+  /** All metrics in the text format of Prometheus. */
   render(): Promise<string> {
     return this.#registry.metrics()
   }

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 
-/** Where chance comes in. `bytes` and `integer` are cryptographically secure. */
+/** The source of randomness. `bytes` and `integer` are cryptographically secure. */
 export interface Random {
   bytes(length: number): Buffer
   /** A uniform integer from 0 to `below` - 1. */
@@ -8,7 +8,7 @@ export interface Random {
   uuid(): string
 }
 
-/** A call for random bytes takes as long for a few as for a page: short ones are cut from a page. */
+/** Random bytes cost a system call, so short requests are served from a page. */
 const PAGE_BYTES = 4_096
 const LONGEST_CUT_BYTES = 16
 let page = Buffer.alloc(0)

@@ -3,8 +3,8 @@ import { inspect } from 'node:util'
 const REDACTED = '[redacted]'
 
 /**
- * A value that cannot be printed: logging, string conversion, JSON and `util.inspect` all give `[redacted]`.
- * `reveal()` is the one way to the value, so that its uses can be found by searching for it.
+ * A value that cannot be printed: logging, string conversion, JSON and `util.inspect` all give `[redacted]`. `reveal()`
+ * is the only access to the value, so its uses can be searched for.
  */
 export class Secret<T = string> {
   readonly #value: T
@@ -30,7 +30,7 @@ export class Secret<T = string> {
   }
 }
 
-/** One of a list of secrets of the same use: the first of a list is used, all of them are understood. */
+/** One of a list of secrets for the same use: the first is used for new values, all are accepted. */
 export interface NamedKey {
   id: string
   key: Secret<Buffer>

@@ -65,7 +65,7 @@ export class WriteBuffer<T> {
     return batch
   }
 
-  /** Items added meanwhile are newer. */
+  /** Items added during the write are newer. */
   #putBack(items: readonly T[]): void {
     for (const item of items) {
       const newer = this.#items.get(this.#name(item))

@@ -3,8 +3,8 @@ import type { Handle } from '../database/database.ts'
 import type { Model } from './model.ts'
 
 /**
- * Grants: which models and adapters a tenant may use, or a key is narrowed to, as rows, so that the database itself
- * refuses to forget a name that somebody was granted.
+ * Grants: the models and adapters that a tenant may use or a key is restricted to. They are rows, so that foreign keys
+ * prevent the deletion of a granted name.
  */
 
 const GRANTS = {
@@ -14,7 +14,7 @@ const GRANTS = {
 
 type Owner = keyof typeof GRANTS
 
-/** A subquery: the granted names of one kind, in the order that they were given. `id` is a column reference. */
+/** A subquery: the granted names of one kind, in their given order. `id` is a column reference. */
 export function grantedNames(
   owner: Owner,
   id: RawBuilder<unknown>,

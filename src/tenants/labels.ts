@@ -3,10 +3,10 @@ import type { Fault } from '../errors.ts'
 /** Text by name, for people and filters. */
 export type Labels = Record<string, string>
 
-/** A change to labels; null takes all away. */
+/** A change to labels; null removes all. */
 export type LabelsPatch = Readonly<Record<string, string | null>> | null
 
-/** RFC 7396 for labels: named ones are set, null takes one away, the others stay. */
+/** RFC 7396 for labels: named ones are set, null removes one, the others are kept. */
 export function mergedLabels(labels: Labels, patch: LabelsPatch = {}): Labels {
   if (patch === null) return {}
   const entries = Object.entries({ ...labels, ...patch })

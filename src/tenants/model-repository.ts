@@ -31,8 +31,8 @@ export async function findModel(db: Handle, name: string): Promise<Model | undef
 }
 
 /**
- * Holds off every other registration until the end of the transaction, so that a sum over all models stays true.
- * Grants are not held off: their foreign keys take row locks only.
+ * Blocks other registrations until the end of the transaction, so that the total over all models stays correct. Grants
+ * are not blocked: their foreign keys take row locks only.
  */
 export async function lockModels(trx: Handle): Promise<void> {
   await sql`LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE`.execute(trx)
@@ -54,7 +54,7 @@ export async function listModels(
   return toPage(rows, limit, toModel)
 }
 
-/** Names of every base model, oldest first: what `models: null` stands for. */
+/** Names of all base models, oldest first: the meaning of `models: null`. */
 export async function registeredModels(db: Handle): Promise<string[]> {
   const rows = await db
     .selectFrom('models')
@@ -65,7 +65,7 @@ export async function registeredModels(db: Handle): Promise<string[]> {
   return rows.map(row => row.name)
 }
 
-/** Those of `names` that are registered as this kind. */
+/** The subset of `names` that are registered as this kind. */
 export async function knownModels(
   db: Handle,
   kind: Model['kind'],
@@ -93,7 +93,7 @@ export async function updateModel(trx: Handle, model: ModelSettings): Promise<Mo
   return toModel(await query.executeTakeFirstOrThrow())
 }
 
-/** A model in use is refused by its foreign keys. */
+/** Fails by foreign key for a model in use. */
 export async function deleteModel(trx: Handle, name: string): Promise<void> {
   await trx.deleteFrom('models').where('name', '=', name).execute()
 }

@@ -1,8 +1,7 @@
 import { versionOf } from '../database/version.ts'
 
 /**
- * A name that a request may put in `model`: a base model, or a LoRA adapter on one. The engine has one namespace for
- * both, and so have we.
+ * A value of `model` in a request: a base model, or a LoRA adapter on one. Both share one namespace, as in the engine.
  */
 export interface Model {
   name: string

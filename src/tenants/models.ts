@@ -35,8 +35,8 @@ export class Models {
   }
 
   /**
-   * Registers the name, or sets an existing one of the same kind to exactly this.
-   * @throws {Conflict} when the other kind has the name, or the registered models outgrow a token.
+   * Registers the name, or replaces an existing one of the same kind.
+   * @throws {Conflict} when the other kind has the name, or the registered models no longer fit in a token.
    * @throws {Invalid} when the base model is not registered.
    */
   async put(actor: Actor, settings: ModelSettings): Promise<{ model: Model; created: boolean }> {

@@ -1,9 +1,9 @@
 /**
- * tenants/ holds who may use what: tenants, the tiers that give priorities, the registered base models and LoRA
- * adapters, and `rights.ts`, the one place that says what an exchange may yield.
+ * tenants/ holds tenants, the tiers that give priorities, the registered base models and LoRA adapters, and
+ * `rights.ts`, which computes what an exchange may yield.
  *
- * This file has the forms of the names that reach a gateway. They are narrow on purpose: no comma, space or dot where
- * Envoy, Istio or KrakenD would split (docs/decisions/0004-flat-string-claims.md).
+ * This file has the formats of names that reach a gateway. They exclude comma, space and dot where Envoy, Istio or
+ * KrakenD would split (docs/decisions/0004-flat-string-claims.md).
  */
 
 /** A tenant's id: a DNS label, safe in headers, Redis keys and metric labels. */
@@ -12,13 +12,13 @@ export const TENANT_ID = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 /** A tier, base model or adapter. */
 export const ENGINE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$/
 
-/** What `adapter_list` says when there is none, so no adapter may be called that. */
+/** The value of `adapter_list` without adapters, so no adapter may have this name. */
 export const RESERVED_NAME = 'none'
 
 /** RFC 6749 §3.3 scope-token, shorter. */
 export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/
 
-/** What lists may add up to as JSON, in bytes, so that no token reaches 4096 (test/tokens/token-size.test.ts). */
+/** Maximum size of lists as JSON, in bytes, so that no token reaches 4096 (test/tokens/token-size.test.ts). */
 export const LONGEST_JSON = { models: 800, adapters: 500, audiences: 200, scopes: 130 } as const
 
 export const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))

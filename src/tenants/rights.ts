@@ -1,6 +1,6 @@
 import type { TenantRights } from './tenant-settings.ts'
 
-/** What a key may be set to: each list narrows its tenant's, null takes the tenant's as it is. */
+/** The rights of a key: each list restricts its tenant's; null inherits it. */
 export interface KeyRights {
   tier: string | null
   scopes: readonly string[]
@@ -10,14 +10,14 @@ export interface KeyRights {
   tokenTtlSeconds: number | null
 }
 
-/** What the installation knows beside the two: priorities by tier, registered base models, the longest lifetime. */
+/** Values of the installation: priorities by tier, registered base models, the longest lifetime. */
 export interface Catalogue {
   priorities: ReadonlyMap<string, number>
   models: readonly string[]
   tokenTtlSeconds: number
 }
 
-/** What an exchange may yield at this moment. */
+/** What an exchange yields at this moment. */
 export interface EffectiveRights {
   readonly tier: string
   readonly priority: number
@@ -30,21 +30,21 @@ export interface EffectiveRights {
 }
 
 /**
- * Tenant ∩ key, computed at each exchange and never stored, so that narrowing a tenant narrows every key at once.
- * A key's own order wins, so that its first audience is its default.
+ * Tenant ∩ key, computed at each exchange and never stored, so that restricting a tenant restricts all its keys at
+ * once. The key's order is kept, so its first audience is its default.
  */
 export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue: Catalogue): EffectiveRights {
   const tier = effectiveTier(tenant, key)
   const priority = catalogue.priorities.get(tier)
   if (priority === undefined) throw new Error(`the tier "${tier}" has no priority in the catalogue`)
-  const tenantModels = narrowed(catalogue.models, tenant.models)
+  const tenantModels = restricted(catalogue.models, tenant.models)
   return {
     tier,
     priority,
-    scopes: narrowed(tenant.scopes, key.scopes),
-    models: narrowed(tenantModels, key.models),
-    adapters: narrowed(tenant.adapters, key.adapters),
-    audiences: narrowed(tenant.audiences, key.audiences),
+    scopes: restricted(tenant.scopes, key.scopes),
+    models: restricted(tenantModels, key.models),
+    adapters: restricted(tenant.adapters, key.adapters),
+    audiences: restricted(tenant.audiences, key.audiences),
     tokenTtlSeconds: Math.min(
       catalogue.tokenTtlSeconds,
       tenant.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
@@ -60,10 +60,7 @@ interface Remembered {
 
 const remembered = new WeakMap<TenantRights, WeakMap<KeyRights, Remembered>>()
 
-/**
- * `effectiveRights`, worked out once for the same three values. None of them is ever altered: what changes in Postgres
- * comes as new ones, for which it is worked out anew.
- */
+/** `effectiveRights`, memoized for the same three objects. They are immutable: a change in Postgres brings new ones. */
 export function knownRights(tenant: TenantRights, key: KeyRights, catalogue: Catalogue): EffectiveRights {
   const known = remembered.get(tenant)?.get(key)
   if (known?.catalogue === catalogue) return known.rights
@@ -74,7 +71,7 @@ export function knownRights(tenant: TenantRights, key: KeyRights, catalogue: Cat
   return rights
 }
 
-/** The key's tier where the tenant allows it, else the tenant's. */
+/** The key's tier where the tenant allows it, otherwise the tenant's. */
 export function effectiveTier(
   tenant: Pick<TenantRights, 'tier' | 'allowedTiers'>,
   key: Pick<KeyRights, 'tier'>,
@@ -82,6 +79,6 @@ export function effectiveTier(
   return key.tier !== null && tenant.allowedTiers.includes(key.tier) ? key.tier : tenant.tier
 }
 
-function narrowed(ceiling: readonly string[], choice: readonly string[] | null): string[] {
+function restricted(ceiling: readonly string[], choice: readonly string[] | null): string[] {
   return choice === null ? [...ceiling] : choice.filter(entry => ceiling.includes(entry))
 }

@@ -9,7 +9,7 @@ import {
   type Values,
 } from './setting.ts'
 
-/** The settings that are columns: all but those that are rows of their own. */
+/** The settings that are columns; the others are rows. */
 type ColumnSetting = Setting & { form: Exclude<Form, { kind: 'registered' }> }
 
 type InColumns<T extends Settings> = {
@@ -18,14 +18,14 @@ type InColumns<T extends Settings> = {
 
 export type Column<T extends Settings> = SnakeCase<keyof InColumns<T> & string>
 
-/** The columns of a row, as they are read. */
+/** Column types for reading a row. */
 export type ColumnsRead<T extends Settings> = {
   [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Value<T[Name]>
 }
 
 type Written<V> = V extends readonly string[] ? string[] : V extends Record<string, string> ? string : V
 
-/** The columns of a row, as they are written. Dates are objects too, and go as they are. */
+/** Column types for writing a row. Dates are objects too, and are passed unchanged. */
 type ColumnsWritten<T extends Settings> = {
   [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Written<Value<T[Name]>>
 }
@@ -50,6 +50,6 @@ export function fromColumns<T extends Settings>(settings: T, row: ColumnsRead<T>
   return Object.fromEntries(entries) as Values<InColumns<T>>
 }
 
-/** jsonb is sent as text, because a driver takes an array for one of Postgres's. */
+/** jsonb is sent as text, because the driver would send an array as a Postgres array. */
 const written = (form: Form, value: unknown): unknown =>
   form.kind === 'labels' ? JSON.stringify(value) : value

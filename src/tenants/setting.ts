@@ -1,29 +1,29 @@
 import { type Labels, type LabelsPatch, mergedLabels } from './labels.ts'
 
 /**
- * A setting of a tenant (tenant-settings.ts) or of a key (api-keys/key-settings.ts), described once: types, columns
- * (setting-columns.ts), the requests and answers of the admin API (admin/setting-fields.ts) and options of the command
- * line (cli/setting-options.ts) are made from it. On the wire and as a column it has its name in snake case.
+ * A setting of a tenant (tenant-settings.ts) or of a key (api-keys/key-settings.ts), described once. Types, columns
+ * (setting-columns.ts), requests and responses of the admin API (admin/setting-fields.ts) and command-line options
+ * (cli/setting-options.ts) are derived from it. Its wire and column name is its name in snake case.
  */
 export interface Setting {
   form: Form
-  /** What null means, in a few words. Absent: it is never null. */
+  /** The meaning of null, in a few words. Absent: it is never null. */
   whenNull?: string
-  /** For the API's document, where there is more to say than what null means. */
+  /** For the OpenAPI document, where the meaning of null is not enough. */
   details?: string
-  /** Part of what an exchange yields (rights.ts), so every directory has it in memory. */
+  /** Part of an exchange's rights (rights.ts), so every replica's directory has it in memory. */
   right?: true
   option: Option
   /** The option for an empty list. */
   emptied?: Option
 }
 
-/** The value that a setting has, where it is not null. */
+/** The form of a value that is not null. */
 export type Form =
   | { kind: 'text'; longest: number }
   | { kind: 'name'; of: 'tier' }
   | { kind: 'list'; of: 'scope' | 'audience' }
-  /** Names that must be registered. They are rows of their own, so that the database refuses to forget one. */
+  /** Names that must be registered. They are stored as rows, so that foreign keys protect them. */
   | { kind: 'registered'; of: 'tier' | 'model' | 'adapter' }
   | { kind: 'whole-number'; min: number; max: number; orZero?: true }
   | { kind: 'instant' }
@@ -36,7 +36,7 @@ interface Option {
 
 export type Settings = Readonly<Record<string, Setting>>
 
-/** Each setting with its name, in the order of the table. */
+/** The settings with their names, in the order of the table. */
 export const entriesOf = <T extends Settings>(settings: T) =>
   Object.entries(settings) as [name: keyof T & string, setting: Setting][]
 
@@ -53,7 +53,7 @@ type Plain<F extends Form> = F extends { kind: 'text' | 'name' }
 export type Value<S extends Setting> = Plain<S['form']> | (S extends { whenNull: string } ? null : never)
 export type Values<T extends Settings> = { [Name in keyof T]: Value<T[Name]> }
 
-/** A change (RFC 7396): absent settings stay, null takes one back to what a new object has; of labels one by one. */
+/** A change (RFC 7396): absent settings are kept, null resets one to its default; labels change one by one. */
 export type Patch<T extends Settings> = { readonly [Name in keyof T]?: PatchValue<T[Name]> }
 type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' } ? LabelsPatch : Value<S> | null
 
@@ -72,7 +72,7 @@ export function patched<T extends Settings>(
   return Object.fromEntries(after) as Values<T>
 }
 
-/** The settings of something that has more to it. */
+/** Picks the settings out of a larger object. */
 export const settingsOf = <T extends Settings>(settings: T, whole: Values<T>): Values<T> =>
   Object.fromEntries(entriesOf(settings).map(([name]) => [name, whole[name]])) as Values<T>
 
@@ -80,7 +80,7 @@ type Nullable<T extends Settings> = {
   [Name in keyof T as T[Name] extends { whenNull: string } ? Name : never]: null
 }
 
-/** Null for each setting that may be null, as it is in something new. */
+/** Null for each nullable setting: the defaults of a new object. */
 export const nulls = <T extends Settings>(settings: T): Nullable<T> =>
   Object.fromEntries(
     entriesOf(settings).flatMap(([name, { whenNull }]) => (whenNull === undefined ? [] : [[name, null]])),
@@ -103,13 +103,13 @@ export const snakeCase = (name: string): string =>
 
 type InSnakeCase<T> = { [Name in keyof T & string as SnakeCase<Name>]: T[Name] }
 
-/** Values under their names on the wire. */
+/** Values under their wire names. */
 export const inSnakeCase = <T extends object>(values: T): InSnakeCase<T> =>
   Object.fromEntries(
     Object.entries(values).map(([name, value]) => [snakeCase(name), value]),
   ) as InSnakeCase<T>
 
-/** A change as it comes over the wire. An absent setting is absent, or undefined. */
+/** A change as sent over the wire. An absent setting is missing or undefined. */
 export type WirePatch<T extends Settings> = {
   readonly [Name in keyof T & string as SnakeCase<Name>]?: PatchValue<T[Name]> | undefined
 }

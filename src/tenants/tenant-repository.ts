@@ -45,10 +45,10 @@ export async function findTenants(db: Handle, ids: readonly string[]): Promise<M
   return new Map(rows.map(row => [row.id, toTenant(row)]))
 }
 
-/** Row lock until the end of the transaction. */
+/** Locks the row until the end of the transaction. */
 export async function lockTenant(trx: Handle, id: string): Promise<Tenant | undefined> {
   await trx.selectFrom('tenants').select('id').where('id', '=', id).forUpdate().executeTakeFirst()
-  // Read after the lock was granted, so that the lists are those of whoever held it before.
+  // Read after the lock was granted, so that the lists are the latest committed ones.
   return findTenant(trx, id)
 }
 
@@ -90,7 +90,7 @@ export async function setSuspended(trx: Handle, id: string, suspended: boolean):
   await trx.updateTable('tenants').set(set).where('id', '=', id).execute()
 }
 
-/** The tenant goes with its keys and secrets; its id stays behind, never to be given out again. */
+/** Deletes the tenant with its keys and secrets; its id is recorded and never reused. */
 export async function deleteTenant(trx: Handle, id: string): Promise<void> {
   await trx.deleteFrom('tenants').where('id', '=', id).execute()
   await trx.insertInto('deleted_tenants').values({ id }).execute()
@@ -100,7 +100,7 @@ function columns(settings: TenantSettings) {
   return { ...toColumns(TENANT_SETTINGS, settings), models_limited: settings.models !== null }
 }
 
-/** The constraint that the tier is an allowed one is checked at commit, so the order here is free. */
+/** The constraint that the tier is an allowed one is checked at commit, so the order of these statements is free. */
 async function replaceLists(trx: Handle, id: string, settings: TenantSettings): Promise<void> {
   await trx.deleteFrom('tenant_tiers').where('tenant_id', '=', id).execute()
   const tiers = settings.allowedTiers.map((tier, position) => ({ tenant_id: id, tier, position }))

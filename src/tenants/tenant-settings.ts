@@ -1,6 +1,6 @@
 import { nulls, type Patch, type Rights, type Settings, type Values } from './setting.ts'
 
-/** What tenants and keys are called: for people. */
+/** Names of tenants and keys for people. */
 export const NAMING = {
   name: {
     form: { kind: 'text', longest: 200 },
@@ -19,7 +19,7 @@ export const LABELLING = {
   },
 } as const satisfies Settings
 
-/** What a tenant may be set to. Lists are ceilings: a key only ever narrows them. */
+/** The settings of a tenant. Lists are upper bounds: a key can only restrict them. */
 export const TENANT_SETTINGS = {
   ...NAMING,
   /** One of `allowedTiers`. */
@@ -72,7 +72,7 @@ export const TENANT_SETTINGS = {
       help: 'how long a cut-off replica honours its keys; 0: never',
     },
   },
-  /** For keys that are made or given another end from now on: a minute to ten years. */
+  /** Applies to keys that are created or given a new end from now on: a minute to ten years. */
   maxKeyLifetimeSeconds: {
     form: { kind: 'whole-number', min: 60, max: 315_360_000 },
     whenNull: "the policy's",
@@ -85,7 +85,7 @@ export type TenantSettings = Values<typeof TENANT_SETTINGS>
 export type TenantPatch = Patch<typeof TENANT_SETTINGS>
 export type TenantRights = Values<Rights<typeof TENANT_SETTINGS>>
 
-/** The settings of a tenant about which nothing was said but its id. */
+/** Default settings of a tenant. */
 export const defaultTenantSettings = (id: string, audience: string): TenantSettings => ({
   ...nulls(TENANT_SETTINGS),
   name: id,

@@ -16,7 +16,7 @@ export const tenantState = (tenant: Pick<Tenant, 'suspendedAt'>): 'active' | 'su
 
 export const tenantVersion = (tenant: Tenant): string => versionOf(tenant)
 
-/** What the fields say against each other and against the size of a token; the form of each is checked at the edge. */
+/** Conflicts between fields, and lists that do not fit in a token; the format of each field is checked at the edge. */
 export function tenantFaults(settings: TenantSettings): Fault[] {
   const faults: Fault[] = labelFaults(settings.labels)
   if (!settings.allowedTiers.includes(settings.tier)) {

@@ -26,18 +26,18 @@ import {
 } from './tenant-settings.ts'
 import { tierPriorities } from './tier-repository.ts'
 
-/** What goes with a tenant. */
+/** What is deleted with a tenant. */
 export interface Dependents {
   keys: number
-  /** Of the keys, those that are neither revoked nor expired. */
+  /** Keys that are neither revoked nor expired. */
   liveKeys: number
   adminTokens: number
 }
 
-/** Counts what a tenant has. Others know; they are above us, so it is handed in. */
+/** Counts a tenant's dependents. Injected, because key and token counts live in higher layers. */
 export type CountDependents = (db: Handle, tenantId: string) => Promise<Dependents>
 
-/** Operations on tenants. What they change holds from the next exchange on, for every key of the tenant. */
+/** Operations on tenants. Changes apply from the next exchange on, to every key of the tenant. */
 export class Tenants {
   readonly #database: Database
   readonly #defaultAudience: string
@@ -54,12 +54,12 @@ export class Tenants {
     return this.#database.run(db => getTenant(db, id))
   }
 
-  /** All, or the one of this id. */
+  /** All tenants, or the one with this id. */
   list(page: PageRequest, only: string | null = null): Promise<Page<Tenant>> {
     return this.#database.run(db => listTenants(db, page, only))
   }
 
-  /** @throws {Invalid} @throws {Conflict} when the id is taken, or was. */
+  /** @throws {Invalid} @throws {Conflict} when the id is or was in use. */
   async create(actor: Actor, id: string, given: TenantPatch): Promise<Tenant> {
     const defaults = defaultTenantSettings(id, this.#defaultAudience)
     const settings = changed(defaults, { allowedTiers: null, ...given }, defaults)
@@ -69,7 +69,7 @@ export class Tenants {
       }
       await check(trx, settings)
       await insertTenant(trx, id, settings)
-      // Asked last: an insert waits for a deletion of the same id that is under way, and then its trace is here.
+      // Checked last: the insert waits for a concurrent deletion of the same id, whose record is visible now.
       if (await wasDeleted(trx, id)) {
         throw new Conflict(
           'tenant_id_taken',
@@ -85,7 +85,7 @@ export class Tenants {
     })
   }
 
-  /** @throws {NotFound} @throws {Invalid} Narrowing is never refused: keys keep their lists and yield less. */
+  /** @throws {NotFound} @throws {Invalid} Restricting is always allowed: keys keep their lists and yield less. */
   async update(actor: Actor, id: string, patch: TenantPatch): Promise<Tenant> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -104,17 +104,17 @@ export class Tenants {
     })
   }
 
-  /** No exchange until `resume`; keys and tokens that are out are not touched. Repeatable. @throws {NotFound} */
+  /** Rejects exchanges until `resume`; keys and issued tokens are not changed. Idempotent. @throws {NotFound} */
   suspend(actor: Actor, id: string): Promise<Tenant> {
     return this.#setSuspended(actor, id, true)
   }
 
-  /** Repeatable. @throws {NotFound} */
+  /** Idempotent. @throws {NotFound} */
   resume(actor: Actor, id: string): Promise<Tenant> {
     return this.#setSuspended(actor, id, false)
   }
 
-  /** @throws {NotFound} @throws {Conflict} while keys are live, unless `cascade` ends them with it. */
+  /** @throws {NotFound} @throws {Conflict} while keys are live, unless `cascade` ends them too. */
   async delete(actor: Actor, id: string, options: { cascade: boolean }): Promise<void> {
     await mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -129,7 +129,7 @@ export class Tenants {
     })
   }
 
-  /** What `delete` would take with the tenant. @throws as `delete`. */
+  /** The result that `delete` would have. @throws as `delete`. */
   rehearseDeletion(actor: Actor, id: string, options: { cascade: boolean }): Promise<Dependents> {
     return this.#database.readSnapshot(async trx => {
       const tenant = await getTenant(trx, id)
@@ -181,7 +181,7 @@ async function lockTarget({ trx, found }: Mutation, id: string): Promise<Tenant>
 async function check(trx: Handle, settings: TenantSettings): Promise<void> {
   const faults: Fault[] = tenantFaults(settings)
   const tiers = await tierPriorities(trx)
-  // allowed_tiers may have been made from the tier, which is then what the caller got wrong.
+  // allowed_tiers may be derived from the tier, which is then the faulty field.
   if (!tiers.has(settings.tier)) faults.push(notRegistered('/tier', 'a tier', settings.tier))
   else faults.push(...unknown('/allowed_tiers', settings.allowedTiers, tiers, 'a tier'))
   const models = await knownModels(trx, 'model', settings.models ?? [])
@@ -208,6 +208,6 @@ function notRegistered(pointer: string, what: string, name: string): Fault {
 
 function changed(before: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
   const after = patched(TENANT_SETTINGS, before, patch, defaults)
-  // A tenant about which nothing else was said may have the tier that it has.
+  // Reset to its default, the list of allowed tiers contains only the tenant's tier.
   return patch.allowedTiers === null ? { ...after, allowedTiers: [after.tier] } : after
 }

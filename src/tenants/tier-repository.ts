@@ -26,7 +26,7 @@ export async function findTier(db: Handle, name: string): Promise<Tier | undefin
   return row && toTier(row)
 }
 
-/** Row lock until the end of the transaction. */
+/** Locks the row until the end of the transaction. */
 export async function lockTier(trx: Handle, name: string): Promise<Tier | undefined> {
   const row = await trx
     .selectFrom('tiers')
@@ -71,12 +71,12 @@ export async function updateTier(
   )
 }
 
-/** A tier in use is refused by its foreign keys. */
+/** Fails by foreign key for a tier in use. */
 export async function deleteTier(trx: Handle, name: string): Promise<void> {
   await trx.deleteFrom('tiers').where('name', '=', name).execute()
 }
 
-/** Priority by name of tier, for rights. */
+/** Priority by tier name, for rights. */
 export async function tierPriorities(db: Handle): Promise<Map<string, number>> {
   const rows = await db.selectFrom('tiers').select(['name', 'priority']).execute()
   return new Map(rows.map(row => [row.name, row.priority]))

@@ -1,6 +1,6 @@
 import { versionOf } from '../database/version.ts'
 
-/** A service class: what llm-d calls an InferenceObjective. `priority` is on vLLM's scale: lower is sooner. */
+/** A service class: an InferenceObjective in llm-d. `priority` is on vLLM's scale: a lower value is served sooner. */
 export interface Tier {
   name: string
   priority: number

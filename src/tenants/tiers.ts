@@ -9,7 +9,7 @@ import { deleteTier, findTier, insertTier, listTiers, lockTier, updateTier } fro
 
 type TierSettings = Pick<Tier, 'name' | 'priority' | 'description'>
 
-/** Operations on tiers. A change of priority holds from the next exchange on. */
+/** Operations on tiers. A change of priority applies from the next exchange on. */
 export class Tiers {
   readonly #database: Database
 
@@ -28,7 +28,7 @@ export class Tiers {
     return this.#database.run(db => listTiers(db, page))
   }
 
-  /** Makes the tier, or sets an existing one to exactly this. */
+  /** Creates the tier, or replaces an existing one. */
   async put(actor: Actor, settings: TierSettings): Promise<{ tier: Tier; created: boolean }> {
     return mutate(this.#database, actor, async ({ trx, found, record }) => {
       const before = await lockTier(trx, settings.name)

@@ -3,15 +3,15 @@ import { RESERVED_NAME } from '../tenants/name.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 
 /**
- * tokens/ makes and checks the JWTs. This file is the contract with every gateway: flat claims of strings and string
+ * tokens/ issues and verifies the JWTs. This file is the contract with every gateway: flat claims of strings and string
  * lists only, because Envoy renders a negative number as a float and a list as base64, and Istio matches neither
- * (docs/decisions/0004-flat-string-claims.md). RFC 9068 §2.2 names the registered ones.
+ * (docs/decisions/0004-flat-string-claims.md). RFC 9068 §2.2 defines the registered ones.
  */
 export interface AccessTokenClaims {
   iss: string
   sub: string
   client_id: string
-  /** A single audience is a plain string: HAProxy 2.6 reads no list. */
+  /** A single audience is a plain string: HAProxy 2.6 cannot read a list. */
   aud: string | readonly string[]
   iat: number
   exp: number
@@ -19,11 +19,11 @@ export interface AccessTokenClaims {
   scope: string
   tenant: string
   tier: string
-  /** A decimal integer on vLLM's scale: lower is sooner. */
+  /** A decimal integer on vLLM's scale: a lower value is served sooner. */
   priority: string
   models: readonly string[]
   adapters: readonly string[]
-  /** The same names as `adapters`, in the form that survives a claim-to-header mapping. */
+  /** The same names as `adapters`, in a form that survives claim-to-header mapping. */
   adapter_list: string
 }
 
@@ -38,7 +38,7 @@ export interface Issuance {
   tokenId: string
 }
 
-/** What the rights alone say of it, JSON text included: the same for every token of the same rights. */
+/** The claims that depend on the rights only, with their JSON text: shared by all tokens of the same rights. */
 type RightsClaims = Pick<AccessTokenClaims, 'tier' | 'priority' | 'models' | 'adapters' | 'adapter_list'>
 const byRights = new WeakMap<EffectiveRights, { claims: RightsClaims; json: string }>()
 
@@ -59,7 +59,7 @@ function rightsClaims(rights: EffectiveRights): { claims: RightsClaims; json: st
 
 type OwnClaims = Omit<AccessTokenClaims, keyof RightsClaims>
 
-/** One instant dates the whole token; it never outlives the key or the secret that it was issued for. */
+/** One instant dates the whole token; it never outlives its key or secret. */
 function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): OwnClaims {
   const issuedAt = Math.floor(caller.at / 1000)
   const expiresAt = issuedAt + caller.rights.tokenTtlSeconds
@@ -78,7 +78,7 @@ function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): Ow
   }
 }
 
-/** The claims of a token, and their JSON text, of which what the rights say is not written anew for each. */
+/** The claims of a token and their JSON text. The part that depends on the rights is cached. */
 export function accessTokenClaims(issuance: Issuance): { claims: AccessTokenClaims; json: string } {
   const own = ownClaims(issuance)
   const rights = rightsClaims(issuance.caller.rights)

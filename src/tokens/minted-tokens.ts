@@ -2,28 +2,28 @@ import { LRUCache } from 'lru-cache'
 import type { Caller } from '../authentication/authenticator.ts'
 import type { AccessToken } from './token-issuer.ts'
 
-/** About two kilobytes each. */
+/** A token takes about two kilobytes. */
 const MOST_KEPT = 20_000
 
 interface Minted {
   token: AccessToken
-  /** Whom it was issued for, when it was. */
+  /** The caller at the time of issue. */
   issuedFor: Caller
   /** Epoch milliseconds, database time. */
   reusedUntil: number
 }
 
 /**
- * Tokens that were issued by the check, by secret, each reused until half its life is over: a gateway asks for
- * every request, and a signature each time would be most of the cost. Emptied at each change of the directory, so that
- * nothing here outlives what it was made from. docs/decisions/0010-api-keys-at-the-gateway.md
+ * Tokens issued by the check, by secret, each reused for half its lifetime: a gateway calls for every request, and a
+ * signature each time would dominate the cost. Cleared on each change of the directory, so that no token outlives the
+ * rights it was issued for. docs/decisions/0010-api-keys-at-the-gateway.md
  */
 export class MintedTokens {
   readonly #isPublished: (kid: string) => boolean
-  /** By secret id. The least recently used make room, so that a busy client's token is never signed again early. */
+  /** By secret id. Least recently used entries are evicted, so that a busy client's token is not signed again early. */
   readonly #tokens = new LRUCache<string, Minted>({ max: MOST_KEPT })
 
-  /** `isPublished`: whether the JWKS of this process still holds the key; a revoked one's tokens are not reused. */
+  /** `isPublished`: whether this process's JWKS still contains the key; tokens of a revoked one are not reused. */
   constructor(options: { isPublished: (kid: string) => boolean }) {
     this.#isPublished = options.isPublished
   }
@@ -43,13 +43,13 @@ export class MintedTokens {
     this.#tokens.set(caller.secretId, { token, issuedFor: caller, reusedUntil })
   }
 
-  /** Everything goes: after a change of the directory, and when a signing key was revoked. */
+  /** Drops all tokens: after a change of the directory, or when a signing key was revoked. */
   clear(): void {
     this.#tokens.clear()
   }
 }
 
-/** A caller with other rights, or another end, gets another token. Rights from the directory are the same object. */
+/** A caller with other rights or another end gets a new token. Rights in the directory are shared objects. */
 function sameRights(one: Caller, other: Caller): boolean {
   return (
     one.tenantId === other.tenantId &&

@@ -11,7 +11,7 @@ export interface AccessToken {
   jwt: string
   tokenId: string
   kid: string
-  /** `exp` less `iat`, in seconds. */
+  /** `exp` minus `iat`, in seconds. */
   expiresIn: number
   scope: string
   claims: AccessTokenClaims
@@ -19,20 +19,20 @@ export interface AccessToken {
 
 const TOKEN_ID_BYTES = 16
 
-/** The audiences of one token need different algorithms: the client must ask for them one at a time. */
+/** The audiences of one token require different algorithms: the client must request one token for each. */
 export class AudiencesDisagree extends Error {
   override readonly name = 'AudiencesDisagree'
 }
 
-/** Signs access tokens with the key whose turn it is. */
+/** Signs access tokens with the current signing key. */
 export class TokenIssuer {
   readonly #issuer: string
   readonly #ring: () => KeyRing
   readonly #random: Random
-  /** By the key that each signs with, so that it goes when the key goes. */
+  /** Weak, so that a signer is released with its key. */
   readonly #signers = new WeakMap<KeyObject, CompactSigner>()
 
-  /** `ring` gives the keys as they are now. */
+  /** `ring` returns the current keys. */
   constructor(options: { issuer: string; ring: () => KeyRing; random: Random }) {
     this.#issuer = options.issuer
     this.#ring = options.ring

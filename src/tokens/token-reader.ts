@@ -3,10 +3,10 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import type { AccessTokenClaims } from './claims.ts'
 import { verifyAccessToken } from './token-verifier.ts'
 
-/** A token of ours is shorter (test/tokens/token-size.test.ts): nothing longer is parsed. */
+/** Our tokens are shorter (test/tokens/token-size.test.ts): longer input is not parsed. */
 const LONGEST_TOKEN = 4096
 
-/** Reads tokens that come back to us: ours, for one audience, with one scope, not expired. */
+/** Verifies tokens of this issuer: for one audience, with one scope, not expired. */
 export class TokenReader {
   readonly #expected: { ring: () => KeyRing; issuer: string; audience: string; scope: string }
 
@@ -14,7 +14,7 @@ export class TokenReader {
     this.#expected = expected
   }
 
-  /** `now` in epoch milliseconds. What is wrong is for the log; whoever sent the token is not told. */
+  /** `now` in epoch milliseconds. The reason of a failure is for the log; the caller does not see it. */
   async read(jwt: string, now: number): Promise<{ claims: AccessTokenClaims } | { fault: string }> {
     const { ring, issuer, audience, scope } = this.#expected
     if (jwt.length >= LONGEST_TOKEN) return { fault: 'too_long' }
@@ -35,7 +35,7 @@ const LISTS = ['models', 'adapters'] as const
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
-/** What we sign always is; the mapping of claims to headers rests on it. */
+/** True for every token that we sign; the mapping of claims to headers depends on it. */
 function isAccessToken(payload: JWTPayload): payload is JWTPayload & AccessTokenClaims {
   return (
     TEXTS.every(name => isText(payload[name])) &&

@@ -9,10 +9,10 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { ACCESS_TOKEN_TYPE } from './claims.ts'
 
 /**
- * Checks a token as a gateway would that holds our published JWKS: signature by a published key and its own
- * algorithm, `typ`, issuer, audience, expiry.
+ * Verifies a token as a gateway with our published JWKS would: signature by a published key and its algorithm, `typ`,
+ * issuer, audience, expiry.
  *
- * @throws {import('jose').errors.JOSEError} naming what did not hold. `now` in epoch milliseconds.
+ * @throws {import('jose').errors.JOSEError} naming the failed check. `now` in epoch milliseconds.
  */
 export async function verifyAccessToken(
   jwt: string,
@@ -42,7 +42,7 @@ const REQUIRED_CLAIMS = [
   'adapter_list',
 ]
 
-/** Made once for each ring, because it imports the keys as they are first used. */
+/** Cached per ring, because keys are imported on first use. */
 const keySets = new WeakMap<KeyRing, ReturnType<typeof createLocalJWKSet>>()
 
 function keySetOf(ring: KeyRing): ReturnType<typeof createLocalJWKSet> {
@@ -51,7 +51,7 @@ function keySetOf(ring: KeyRing): ReturnType<typeof createLocalJWKSet> {
   return keySet
 }
 
-/** Checks a token with nothing but what is published, fetched over HTTP: what any gateway does. Throws as above. */
+/** Verifies a token with the published documents only, fetched over HTTP, as any gateway does. Throws as above. */
 export async function verifyAsGateway(
   jwt: string,
   expected: { jwksUrl: string; issuer: string; audience: string },

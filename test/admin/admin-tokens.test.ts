@@ -20,7 +20,7 @@ const YEAR_MS = 365 * 86_400_000
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString()
 
 describe('POST /admin-tokens', () => {
-  it('answers with the secret once, in the form of design.md §3, and where it is', async () => {
+  it('returns the secret once, in the format of design.md §3, and its location', async () => {
     const { status, headers, body } = await admin('POST', '/admin-tokens', { name: 'ci', role: 'operator' })
     expect({ status, location: headers.get('location'), cache: headers.get('cache-control') }).toEqual({
       status: 201,
@@ -47,7 +47,7 @@ describe('POST /admin-tokens', () => {
     expect((await admin('GET', '/admin-tokens')).text).not.toContain(secret)
   })
 
-  it('keeps nothing that the secret could be made from', async () => {
+  it('stores nothing that the secret could be derived from', async () => {
     const { secret } = await issue(mintmark, 'auditor')
     const [row] = await mintmark.database.asOwner(
       'SELECT count(*)::int AS found FROM admin_tokens AS t WHERE t::text LIKE $1',
@@ -56,7 +56,7 @@ describe('POST /admin-tokens', () => {
     expect(row).toEqual({ found: 0 })
   })
 
-  it('ends with the policy’s longest lifetime unless it says when', async () => {
+  it('expires after the policy’s longest lifetime by default', async () => {
     const end = Date.parse((await admin('POST', '/admin-tokens', { role: 'owner' })).body.expires_at)
     expect(Math.abs(end - Date.now() - YEAR_MS)).toBeLessThan(60_000)
     const expires_at = new Date(Date.now() + 60_000).toISOString()
@@ -70,7 +70,7 @@ describe('POST /admin-tokens', () => {
     ['no role', {}, '/role'],
     ['a tenant-admin of no tenant', { role: 'tenant-admin' }, '/tenant'],
     ['an operator of a tenant', { role: 'operator', tenant: 'acme' }, '/tenant'],
-    ['a tenant that is not there', { role: 'tenant-admin', tenant: 'nobody' }, '/tenant'],
+    ['an unknown tenant', { role: 'tenant-admin', tenant: 'nobody' }, '/tenant'],
     ['an end in the past', { role: 'auditor', expires_at: inMs(-1000) }, '/expires_at'],
     ['an end beyond the policy', { role: 'auditor', expires_at: inMs(YEAR_MS + 90_000) }, '/expires_at'],
     ['no end', { role: 'auditor', expires_at: null }, '/expires_at'],
@@ -82,7 +82,7 @@ describe('POST /admin-tokens', () => {
 })
 
 describe('An admin token', () => {
-  it('is the actor of what it does', async () => {
+  it('is the actor of its changes', async () => {
     const operator = await issue(mintmark, 'operator')
     await operator.call('POST', '/tenants', { id: 'by-operator' })
     const rows = await mintmark.database.asOwner(
@@ -91,7 +91,7 @@ describe('An admin token', () => {
     expect(rows).toEqual([{ actor: operator.id, action: 'tenant.create', source: '127.0.0.1' }])
   })
 
-  it('works on every replica at once, and is refused on every replica at once', async () => {
+  it('works on every replica at once, and is rejected on every replica at once', async () => {
     const replica = await startReplica(mintmark)
     try {
       const owner = await issue(mintmark, 'owner')
@@ -106,7 +106,7 @@ describe('An admin token', () => {
     }
   })
 
-  it('looks the same to its holder, expired, revoked or never issued; the log tells them apart', async () => {
+  it('gets the same response when expired, revoked or unknown; the log distinguishes them', async () => {
     const expired = await issue(mintmark, 'auditor')
     await mintmark.database.asOwner(
       "UPDATE admin_tokens SET expires_at = now() - interval '1 s' WHERE id = $1",
@@ -129,7 +129,7 @@ describe('An admin token', () => {
     expect(reasons).toEqual(expect.arrayContaining(['expired', 'revoked', 'unknown']))
   })
 
-  it('shows when it was last used, to the minute', async () => {
+  it('shows its last use, to the minute', async () => {
     const auditor = await issue(mintmark, 'auditor')
     const used = async () => (await admin('GET', `/admin-tokens/${auditor.id}`)).body.last_used_at
     expect(await used()).toBeNull()
@@ -145,7 +145,7 @@ describe('An admin token', () => {
     await until('the next use is noted', used, at => Date.parse(at) > Date.now() - 30_000)
   })
 
-  it('is revoked for good, and the first reason stays', async () => {
+  it('is revoked irreversibly, and the first reason is kept', async () => {
     const token = await issue(mintmark, 'auditor')
     const revoke = (reason: string) => admin('POST', `/admin-tokens/${token.id}/revoke`, { reason })
     expect((await revoke('left')).body).toMatchObject({ state: 'revoked', revoked_reason: 'left' })
@@ -157,7 +157,7 @@ describe('An admin token', () => {
     expect(events).toEqual([{ count: 1 }])
   })
 
-  it('takes along what it issued, and what those issued, when it is revoked with cascade', async () => {
+  it('also revokes the tokens that it issued, directly or indirectly, with cascade', async () => {
     const owner = await issue(mintmark, 'owner')
     const made = await owner.call('POST', '/admin-tokens', { role: 'tenant-admin', tenant: 'acme' })
     const child = callerOf(mintmark, made.body)
@@ -181,7 +181,7 @@ describe('An admin token', () => {
     expect(await statuses()).toEqual([401, 401, 401])
   })
 
-  it('goes with its tenant', async () => {
+  it('is deleted with its tenant', async () => {
     await admin('POST', '/tenants', { id: 'passing' })
     const bound = await issue(mintmark, 'tenant-admin', 'passing')
     expect((await bound.call('GET', '/tenants/passing')).status).toBe(200)
@@ -190,7 +190,7 @@ describe('An admin token', () => {
     expect((await admin('GET', `/admin-tokens/${bound.id}`)).status).toBe(404)
   })
 
-  it('is no API key, and an API key is no admin token', async () => {
+  it('is not accepted as an API key, nor an API key as an admin token', async () => {
     const { secret } = await mintmark.tenantWithKey()
     expect((await callerOf(mintmark, { id: '', secret }).call('GET', '/tenants')).status).toBe(401)
     const owner = await issue(mintmark, 'owner')
@@ -203,7 +203,7 @@ describe('An admin token', () => {
 })
 
 describe('With MINTMARK_ROOT_TOKEN unset', () => {
-  it('root is off, and admin tokens go on', async () => {
+  it('root is disabled, and admin tokens keep working', async () => {
     const owner = await issue(mintmark, 'owner')
     const { MINTMARK_ROOT_TOKEN: _off, ...environment } = mintmark.environment
     const rootless = await startTestService({
@@ -227,7 +227,7 @@ describe('With MINTMARK_ROOT_TOKEN unset', () => {
 })
 
 describe('Failed logins', () => {
-  it('are limited by source address: 429 with Retry-After, but for root and tokens that were right before', async () => {
+  it('are limited by source address: 429 with Retry-After, except for root and tokens that were valid before', async () => {
     const limited = await startReplica(mintmark, { MINTMARK_ADMIN_FAILURES_PER_MINUTE: '5' })
     try {
       const [known, fresh] = [await issue(mintmark, 'auditor'), await issue(mintmark, 'auditor')]
@@ -252,7 +252,7 @@ describe('Failed logins', () => {
 })
 
 describe('The pepper', () => {
-  it('of an admin token is not let go while the token lives, and its next use stores it under the new one', async () => {
+  it('of an admin token is kept while the token is live, and its next use stores it under the new one', async () => {
     const owner = await issue(mintmark, 'owner')
     const [older] = (mintmark.environment.MINTMARK_PEPPERS ?? '').split(',')
     const newer = `p2:${randomBytes(32).toString('base64url')}`
@@ -266,7 +266,7 @@ describe('The pepper', () => {
     }
     try {
       expect((await callerOf(changing, owner).call('GET', '/tenants')).status).toBe(200)
-      await until('it is digested anew', pepperOf, id => id === 'p2')
+      await until('it is re-digested', pepperOf, id => id === 'p2')
       expect((await callerOf(changing, owner).call('GET', '/tenants')).status).toBe(200)
     } finally {
       await changing.stop()

@@ -3,7 +3,7 @@ import type { TestService } from '../support/test-service.ts'
 export const ROLES = ['owner', 'operator', 'auditor', 'tenant-admin'] as const
 export type IssuedRole = (typeof ROLES)[number]
 
-/** Who calls the admin API: `id` is the actor of the audit trail. */
+/** A caller of the admin API: `id` is the actor in the audit trail. */
 export interface Caller {
   id: string
   secret: string
@@ -22,7 +22,7 @@ export async function issue(
   return callerOf(mintmark, body)
 }
 
-/** Calls with an admin token that was issued. */
+/** Calls with an issued admin token. */
 export function callerOf(mintmark: TestService, { id, secret }: { id: string; secret: string }): Caller {
   const call: TestService['admin'] = (method, path, body, headers) =>
     mintmark.admin(method, path, body, { authorization: `Bearer ${secret}`, ...headers })

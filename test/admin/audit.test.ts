@@ -25,7 +25,7 @@ interface AuditRow {
   changes: Record<string, { from?: unknown; to?: unknown }>
 }
 
-/** What was written since `work` began. `xmin` says in which transaction a row was written. */
+/** The rows written since `work` began. `xmin` is the transaction that wrote a row. */
 async function written(work: () => Promise<JsonAnswer>) {
   const { asOwner } = mintmark.database
   const [mark] = await asOwner<{ audit: string; feed: string }>(
@@ -44,7 +44,7 @@ async function written(work: () => Promise<JsonAnswer>) {
   return { answer, audit, feed }
 }
 
-/** What each does and to whom, in an order in which each one changes something. */
+/** Each mutation and its target, in an order in which each one changes something. */
 const MUTATIONS: [action: string, target: () => string, ask: () => Promise<JsonAnswer>][] = [
   ['tier.create', () => 'gold', () => admin('PUT', '/tiers/gold', { priority: 1 })],
   ['tier.update', () => 'gold', () => admin('PUT', '/tiers/gold', { priority: 2 })],
@@ -66,7 +66,7 @@ const MUTATIONS: [action: string, target: () => string, ask: () => Promise<JsonA
   ['key.secret-revoke', () => key, () => admin('POST', `/keys/${key}/secrets/${secret}/revoke`)],
   ['key.revoke', () => key, () => admin('POST', `/keys/${key}/revoke`, { reason: 'x' })],
 ]
-/** Of which tenant the audit row says that it concerns it. */
+/** The tenant in the audit row of each kind of target. */
 const CONCERNED: Record<string, () => string> = { tenant: () => 'new', key: () => tenant }
 
 describe('A change writes one audit row and one feed row, in its own transaction', () => {
@@ -87,7 +87,7 @@ describe('A change writes one audit row and one feed row, in its own transaction
         ...request,
       },
     ])
-    // Replicas read models and adapters again by name alone: they share one namespace.
+    // Replicas reload models and adapters by name alone: they share one namespace.
     const fed = { kind: kind === 'adapter' ? 'model' : kind, id: target() }
     expect(feed).toEqual([{ transaction: audit[0]?.transaction, changes: [fed] }])
   })
@@ -124,7 +124,7 @@ describe('A change writes one audit row and one feed row, in its own transaction
     ])
   })
 
-  it('says field by field what was and what is now', async () => {
+  it('has the previous and the new value of each field', async () => {
     const { body } = await admin('POST', '/tenants', { id: 'fields', labels: { a: '1' } })
     const { audit } = await written(() =>
       admin('PATCH', '/tenants/fields', { token_ttl_seconds: 60, labels: { a: null }, tier: body.tier }),
@@ -136,7 +136,7 @@ describe('A change writes one audit row and one feed row, in its own transaction
   })
 })
 
-describe('What changes nothing writes nothing', () => {
+describe('An operation without effect writes no rows', () => {
   beforeAll(async () => {
     await admin('POST', '/tenants', { id: 'still', labels: { a: '1' } })
     await admin('POST', '/tenants', { id: 'blocked' })

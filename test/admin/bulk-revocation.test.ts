@@ -26,7 +26,7 @@ const exchange = ({ secret }: { secret: string }) =>
 const now = () => new Date().toISOString()
 
 describe('POST /keys/revoke', () => {
-  it('revokes what a label has, with a reason and an audit row for each, and lets go of what they named', async () => {
+  it('revokes keys with a label, with a reason and an audit row for each, and removes their grants', async () => {
     await admin('PUT', '/models/short-lived', {})
     const leaked = { labels: { leak: 'july' }, models: ['short-lived'] }
     const [one, two] = [await key('acme', leaked), await key('rival', leaked)]
@@ -62,7 +62,7 @@ describe('POST /keys/revoke', () => {
     expect((await revoke({ label: 'leak=july' })).body).toMatchObject({ revoked: 0, left: 0 })
   })
 
-  it('takes all that a filter has together: what was made, used and ends when', async () => {
+  it('combines all filters: creation, use and end', async () => {
     const early = await key('acme', { name: 'early' })
     const between = now()
     const late = await key('acme', { name: 'late' })
@@ -83,7 +83,7 @@ describe('POST /keys/revoke', () => {
     expect([await stateOf(early.id), await stateOf(late.id)]).toEqual(['active', 'active'])
   })
 
-  it('ends disabled and expired keys too, which somebody could bring back', async () => {
+  it('revokes disabled and expired keys too, which could be enabled or extended later', async () => {
     const labels = { old: 'yes' }
     const [disabled, expired] = [await key('rival', { labels }), await key('rival', { labels })]
     await admin('POST', `/keys/${disabled.id}/disable`, {})
@@ -92,7 +92,7 @@ describe('POST /keys/revoke', () => {
     expect([await stateOf(disabled.id), await stateOf(expired.id)]).toEqual(['revoked', 'revoked'])
   })
 
-  it('with dry_run says which and how many, and writes nothing', async () => {
+  it('with dry_run returns the keys and their number, and writes nothing', async () => {
     const labels = { dry: 'run' }
     const keys = [await key('acme', { labels }), await key('acme', { labels })]
     const before = [await count('change_feed'), await count('audit_events')]
@@ -123,7 +123,7 @@ describe('POST /keys/revoke', () => {
     expect(answer.body.errors[0].pointer).toBe(pointer || '/filter')
   })
 
-  it('is 404 for a tenant that is not there', async () => {
+  it('is 404 for an unknown tenant', async () => {
     expect(await revoke({ tenant: 'nobody' })).toMatchObject({ status: 404 })
     expect(await revoke({ tenant: 'nobody' }, { dry_run: true })).toMatchObject({ status: 404 })
   })
@@ -141,7 +141,7 @@ describe('A tenant-admin', () => {
     expect([await stateOf(own.id), await stateOf(foreign.id)]).toEqual(['revoked', 'active'])
   })
 
-  it('is told of other tenants what it is told of none', async () => {
+  it('gets the same response for other tenants as for unknown ones', async () => {
     const hidden = ({ status, text }: { status: number; text: string }, tenant: string) => [
       status,
       text.replaceAll(tenant, '…').replaceAll(/"request_id":"[^"]*"/g, ''),
@@ -153,14 +153,14 @@ describe('A tenant-admin', () => {
     )
   })
 
-  it('must give a filter too: its tenant alone is said by name', async () => {
+  it('must also set a filter: its tenant alone must be named', async () => {
     expect((await revoke({}, {}, acme.call)).status).toBe(400)
     expect((await revoke({ tenant: 'acme' }, { dry_run: true }, acme.call)).status).toBe(200)
   })
 })
 
 describe('Many keys', () => {
-  /** Keys of the tenant `many` with this label, which nobody can exchange. */
+  /** Keys of the tenant `many` with this label and unknown secrets. */
   const make = (batch: string, count: number) =>
     mintmark.database.asOwner(
       `INSERT INTO api_keys (id, tenant_id, name, scopes, labels)
@@ -174,7 +174,7 @@ describe('Many keys', () => {
       [{ batch }],
     )
 
-  it('are revoked some with each call until none is left, each once', async () => {
+  it('are revoked in several calls until none is left, each once', async () => {
     await make('large', 1_100)
     expect((await revoke({ tenant: 'many' }, { dry_run: true })).body).toMatchObject({ would_revoke: 1_100 })
     const call = (name: string) =>
@@ -194,10 +194,10 @@ describe('Many keys', () => {
     expect([rows.length, rows.filter(({ n }) => n !== 1)]).toEqual([1_100, []])
   })
 
-  it('that two revoke at the same time are revoked once each, and neither is told too early that none is left', async () => {
+  it('revoked by two callers concurrently are revoked once each, and neither caller gets `left: 0` too early', async () => {
     await make('raced', 600)
     const both = await Promise.all([1, 2].map(() => revoke({ label: 'batch=raced' })))
-    // Whoever waits too long for the other's locks is told to try again.
+    // A caller that waits too long for the other’s locks gets a 503.
     const told = both.filter(({ status }) => status !== 503).map(({ body }) => body)
     expect(told.map(({ revoked }) => revoked)).toContain(500)
     for (const { revoked, left } of told) expect(left).toBe(revoked === 100 ? 0 : 100)
@@ -208,7 +208,7 @@ describe('Many keys', () => {
 })
 
 describe('DELETE /tenants/{id} with dry_run', () => {
-  it('says what would go with the tenant, and writes nothing', async () => {
+  it('returns what would be deleted with the tenant, and writes nothing', async () => {
     const { tenantId, keyId, secret } = await mintmark.tenantWithKey({ id: 'leaving' })
     const gone = await key(tenantId)
     await admin('POST', `/keys/${gone.id}/revoke`, {})
@@ -223,7 +223,7 @@ describe('DELETE /tenants/{id} with dry_run', () => {
     expect([await stateOf(keyId), (await exchange({ secret })).status]).toEqual(['active', 200])
   })
 
-  it('is refused as the deletion itself would be', async () => {
+  it('is rejected like the deletion itself', async () => {
     const { tenantId } = await mintmark.tenantWithKey()
     const ask = (query: string, headers = {}) =>
       admin('DELETE', `/tenants/${tenantId}?${query}`, undefined, headers)

@@ -17,7 +17,7 @@ const KINDS = [
 ] as const
 
 describe.each(KINDS)('/%s', (kind, one, two) => {
-  it('PUT makes with 201 and a Location, sets with 200, and repeats without harm', async () => {
+  it('PUT creates with 201 and a Location, replaces with 200, and is idempotent', async () => {
     const made = await admin('PUT', `/${kind}/a-${kind}`, one)
     expect(made).toMatchObject({ status: 201, body: { name: `a-${kind}`, ...one } })
     expect(made.headers.get('location')).toBe(`/admin/v1/${kind}/a-${kind}`)
@@ -29,13 +29,13 @@ describe.each(KINDS)('/%s', (kind, one, two) => {
     expect((await admin('GET', `/${kind}/a-${kind}`)).body).toEqual(changed.body)
   })
 
-  it('PUT sets to exactly what it says: what is left out is empty', async () => {
+  it('PUT replaces all fields: omitted ones are empty', async () => {
     await admin('PUT', `/${kind}/b-${kind}`, one)
     const { description: _description, ...rest } = two
     expect((await admin('PUT', `/${kind}/b-${kind}`, rest)).body).toMatchObject({ ...rest, description: '' })
   })
 
-  it('DELETE takes away once', async () => {
+  it('DELETE deletes once', async () => {
     await admin('PUT', `/${kind}/c-${kind}`, one)
     expect(await admin('DELETE', `/${kind}/c-${kind}`)).toMatchObject({ status: 204, text: '' })
     expect(await admin('GET', `/${kind}/c-${kind}`)).toMatchObject({ status: 404 })
@@ -63,7 +63,7 @@ describe.each(KINDS)('/%s', (kind, one, two) => {
 })
 
 it.each(['models', 'adapters'])(
-  'no entry of /%s may be called "none", which stands for no adapter',
+  'no entry of /%s may have the name "none", which means no adapter',
   async kind => {
     const body = kind === 'adapters' ? { base_model: 'base' } : {}
     expect(await admin('PUT', `/${kind}/none`, body)).toMatchObject({ status: 400 })
@@ -71,7 +71,7 @@ it.each(['models', 'adapters'])(
 )
 
 describe('Models and adapters share one namespace', () => {
-  it('a model is not an adapter too, nor the other way round', async () => {
+  it('a name is either a model or an adapter', async () => {
     await admin('PUT', '/models/one', {})
     await admin('PUT', '/adapters/two', { base_model: 'base' })
     const conflict = { status: 409, body: { code: 'name_taken' } }
@@ -79,7 +79,7 @@ describe('Models and adapters share one namespace', () => {
     expect(await admin('PUT', '/models/two', {})).toMatchObject(conflict)
   })
 
-  it('each is found among its own only', async () => {
+  it('each is found under its own path only', async () => {
     await admin('PUT', '/models/mine', {})
     expect(await admin('GET', '/adapters/mine')).toMatchObject({ status: 404 })
     expect(await admin('DELETE', '/adapters/mine')).toMatchObject({ status: 404 })
@@ -92,7 +92,7 @@ describe('Models and adapters share one namespace', () => {
   it.each([
     ['is not registered', 'nowhere'],
     ['is an adapter', 'leaf'],
-  ])('an adapter is not based on what %s', async (_, base) => {
+  ])('the base model of an adapter must not be %s', async (_, base) => {
     await admin('PUT', '/adapters/leaf', { base_model: 'base' })
     const { status, body } = await admin('PUT', '/adapters/fresh', { base_model: base })
     expect({ status, pointer: body.errors[0].pointer }).toEqual({ status: 400, pointer: '/base_model' })
@@ -117,7 +117,7 @@ describe('DELETE answers 409 while it is in use', () => {
       models: ['m-key'],
       adapters: ['a-key'],
     })
-    // What the key alone still names.
+    // Named by the key only.
     await admin('PATCH', `/tenants/${tenantId}`, {
       allowed_tiers: ['t-tenant', 't-allowed'],
       models: ['m-tenant'],
@@ -140,7 +140,7 @@ describe('DELETE answers 409 while it is in use', () => {
   })
 })
 
-it('The registered models have room in a token, or the next one is refused', async () => {
+it('The registered models must fit in a token; the next one is rejected', async () => {
   const put = (index: number) => admin('PUT', `/models/${`${index}`.padEnd(96, 'x')}`, {})
   const answers = []
   for (let index = 0; index < 9; index++) answers.push(await put(index))
@@ -149,7 +149,7 @@ it('The registered models have room in a token, or the next one is refused', asy
 })
 
 describe('Tiers', () => {
-  it('premium, standard and batch are there from the start', async () => {
+  it('premium, standard and batch exist from the start', async () => {
     const { body } = await admin('GET', '/tiers/premium')
     expect(body).toMatchObject({ name: 'premium', priority: -10 })
     expect((await admin('GET', '/tiers/standard')).body.priority).toBe(0)

@@ -21,7 +21,7 @@ const BAD = { nope: 1 }
 
 describe('The order of checks', () => {
   it.each<[string, () => Promise<JsonAnswer>, number]>([
-    ['authentication before everything: a path that is not there', () => anonymous('GET', '/nothing'), 401],
+    ['authentication before everything: an unknown path', () => anonymous('GET', '/nothing'), 401],
     ['authentication before the method', () => anonymous('PUT', '/tenants'), 401],
     ['authentication before existence', () => anonymous('GET', '/tenants/nobody'), 401],
     [
@@ -54,12 +54,12 @@ describe('The order of checks', () => {
   })
 })
 
-describe('Who is not root is 401, with a Bearer challenge', () => {
+describe('A caller without a valid token gets 401, with a Bearer challenge', () => {
   it.each<[string, () => string | undefined]>([
-    ['nobody', () => undefined],
+    ['no token', () => undefined],
     ['a wrong token', () => `Bearer ${'x'.repeat(53)}`],
     ['the token and one character more', () => `Bearer ${mintmark.rootToken}x`],
-    ['the token less its last character', () => `Bearer ${mintmark.rootToken.slice(0, -1)}`],
+    ['the token without its last character', () => `Bearer ${mintmark.rootToken.slice(0, -1)}`],
     ['the token under Basic', () => `Basic ${btoa(`root:${mintmark.rootToken}`)}`],
     ['the token without a scheme', () => mintmark.rootToken],
     ['an API key', () => `Bearer ${key.secret}`],
@@ -74,7 +74,7 @@ describe('Who is not root is 401, with a Bearer challenge', () => {
     expect(await anonymous('GET', '/tenants', `bearer ${mintmark.rootToken}`)).toMatchObject({ status: 200 })
   })
 
-  it('every token of a list is root, while it is changed', async () => {
+  it('every token of a list is root, during a change of tokens', async () => {
     const [older, newer] = ['o'.repeat(32), 'n'.repeat(32)]
     const changing = await startTestService({ env: { MINTMARK_ROOT_TOKEN: `${newer},${older}` } })
     const status = async (token: string) =>
@@ -85,7 +85,7 @@ describe('Who is not root is 401, with a Bearer challenge', () => {
   })
 })
 
-describe('RFC 9457: an error is a problem that names its request, and that no cache keeps', () => {
+describe('RFC 9457: an error is a problem document with the request id, and is not cached', () => {
   it.each<[string, () => Promise<JsonAnswer>, number, string]>([
     ['400', () => admin('POST', '/tenants', BAD), 400, 'invalid'],
     ['400 for what is no JSON', () => admin('POST', '/tenants', '{'), 400, 'bad_request'],
@@ -121,12 +121,12 @@ describe('RFC 9457: an error is a problem that names its request, and that no ca
     })
   })
 
-  it('no cache keeps an answer that went well either', async () => {
+  it('successful responses are not cached either', async () => {
     expect((await admin('GET', '/tenants')).headers.get('cache-control')).toBe('no-store')
   })
 })
 
-describe('A body is read strictly', () => {
+describe('A body is parsed strictly', () => {
   it.each<[string, unknown, Record<string, string>, number]>([
     ['nothing', undefined, {}, 415],
     ['another media type', '{"id":"strict"}', { 'content-type': 'text/json' }, 415],
@@ -150,27 +150,27 @@ describe('A body is read strictly', () => {
     expect(await admin('GET', '/tenants/strict')).toMatchObject({ status: 404 })
   })
 
-  it('UTF-8 may be said aloud', async () => {
+  it('the charset UTF-8 may be declared', async () => {
     const headers = { 'content-type': 'application/json; charset=utf-8' }
     expect(await admin('POST', '/tenants', '{"id":"aloud"}', headers)).toMatchObject({ status: 201 })
   })
 
-  it.each([undefined, '{}'])('an action takes nothing: %j will do', async body => {
+  it.each([undefined, '{}'])('an action has no body: %j is accepted', async body => {
     expect(await admin('POST', '/tenants/acme/resume', body)).toMatchObject({ status: 200 })
   })
 
-  it('an action refuses a body that says something', async () => {
+  it('an action rejects a body with members', async () => {
     expect(await admin('POST', '/tenants/acme/suspend', { until: 'tomorrow' })).toMatchObject({ status: 400 })
     expect((await admin('GET', '/tenants/acme')).body.state).toBe('active')
   })
 
-  it.each(['GET', 'PATCH', 'DELETE'])('%s knows no other query parameters than its own', async method => {
+  it.each(['GET', 'PATCH', 'DELETE'])('%s rejects unknown query parameters', async method => {
     const { status, body } = await admin(method, '/tenants/acme?nope=1', method === 'PATCH' ? {} : undefined)
     expect({ status, pointer: body.errors[0].pointer }).toEqual({ status: 400, pointer: '/nope' })
   })
 })
 
-describe('A path that names nothing is never a fault of ours', () => {
+describe('An unknown path is never an internal error', () => {
   it.each([
     ['a NUL', 'a%00b', 400],
     ['bytes that are not UTF-8', '%C3%28', 400],
@@ -194,7 +194,7 @@ describe('A path that names nothing is never a fault of ours', () => {
   })
 
   it.each(['/tenants/', '/Tenants', '/tenants/acme/', '/tenants//keys'])(
-    'paths have one spelling: %s',
+    'paths match exactly: %s',
     async path => {
       expect(await admin('GET', path)).toMatchObject({ status: 404 })
     },

@@ -29,7 +29,7 @@ const publishedBy = async (service: TestService): Promise<string[]> =>
   (await request(`${service.service.urls.public}/.well-known/jwks.json`)).body.keys.map((key: Key) => key.kid)
 
 describe('hold', () => {
-  it('pins the key that signs: the next one has no turn, and a rotation is refused, until it is released', async () => {
+  it('pins the signing key: the standby is not scheduled, and a rotation is rejected, until it is released', async () => {
     const { kid, activates_at } = await inState('active')
     const turn = (await inState('standby')).activates_at
     for (let count = 0; count < 2; count++)
@@ -47,7 +47,7 @@ describe('hold', () => {
 })
 
 describe('revoke', () => {
-  it('lets the standby sign at once, publishes the next, and says who may not have heard of it', async () => {
+  it('activates the standby at once, publishes the next, and reports the replicas that have not confirmed', async () => {
     const before = await Promise.all([inState('active'), inState('standby')])
     const behind = await TcpProxy.before(mintmark.database.applicationUrl)
     const connected = await startReplica(mintmark)
@@ -82,7 +82,7 @@ describe('revoke', () => {
     expect(await kidOf(cutOff)).toBe(before[0].kid)
     await behind.become('none')
     await until(
-      'it has heard',
+      'it is notified',
       () => kidOf(cutOff),
       kid => kid === before[1].kid,
     )

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, callerOf, issue } from './admins.ts'
 
-/** What a tenant-admin may do with its own tenant's keys, and each way in which it might try to get more. */
+/** What a tenant-admin may do with its own tenant's keys, and each attempt to escalate. */
 
 let mintmark: TestService
 let admin: TestService['admin']
@@ -33,8 +33,8 @@ beforeAll(async () => {
 afterAll(() => mintmark.stop())
 
 const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000).toISOString()
-/** A key that root made and narrowed. */
-const narrowed = async (): Promise<string> => {
+/** A key that root created and restricted. */
+const restrictedKey = async (): Promise<string> => {
   const { body } = await admin('POST', '/tenants/acme/keys', {
     tier: 'batch',
     scopes: ['inference'],
@@ -48,7 +48,7 @@ const narrowed = async (): Promise<string> => {
 }
 
 describe('A tenant-admin', () => {
-  it('issues, reads, rotates, narrows, disables and revokes the keys of its tenant', async () => {
+  it('issues, reads, rotates, restricts, disables and revokes the keys of its tenant', async () => {
     const made = await acme.call('POST', '/tenants/acme/keys', { name: 'mine' })
     expect(made.status).toBe(201)
     const key = `/keys/${made.body.id}`
@@ -63,7 +63,7 @@ describe('A tenant-admin', () => {
     expect(statuses).toEqual([200, 200, 201, 200, 200, 200])
   })
 
-  it('issues tokens of its own kind for its own tenant, which end no later than its own', async () => {
+  it('issues tokens of its own role for its own tenant, which end no later than its own', async () => {
     const ends = inSeconds(7200)
     const bounded = await issue(mintmark, 'tenant-admin', 'acme', { expires_at: ends })
     const made = await bounded.call('POST', '/admin-tokens', { role: 'tenant-admin', tenant: 'acme' })
@@ -71,7 +71,7 @@ describe('A tenant-admin', () => {
     expect((await callerOf(mintmark, made.body).call('GET', '/tenants/acme')).status).toBe(200)
   })
 
-  it('sees in lists what is its own, and nothing else', async () => {
+  it('sees only its own tenant in lists', async () => {
     const tenants = await acme.call('GET', '/tenants')
     expect(tenants.body.data.map(({ id }: { id: string }) => id)).toEqual(['acme'])
     for (const list of ['/keys', '/admin-tokens']) {
@@ -92,7 +92,7 @@ describe('A tenant-admin cannot change its tenant:', () => {
     ['suspend it', 'POST', '/tenants/acme/suspend'],
     ['resume it', 'POST', '/tenants/acme/resume'],
     ['delete it', 'DELETE', '/tenants/acme?cascade=true'],
-    ['make another tenant', 'POST', '/tenants', { id: 'acme-2' }],
+    ['create another tenant', 'POST', '/tenants', { id: 'acme-2' }],
     ['register a model', 'PUT', '/models/mine', {}],
     ['change a priority', 'PUT', '/tiers/batch', { priority: -100 }],
     ['rotate signing keys', 'POST', '/signing-keys/rotate'],
@@ -126,7 +126,7 @@ describe('A tenant-admin cannot issue a key beyond its tenant:', () => {
   })
 })
 
-describe('A tenant-admin cannot widen a key, within its tenant’s rights or beyond:', () => {
+describe('A tenant-admin cannot extend a key, within its tenant’s rights or beyond:', () => {
   it.each<[string, object, string]>([
     ['another scope', { scopes: ['inference', 'embed'] }, 'scopes'],
     ['a model', { models: ['small'] }, 'models'],
@@ -142,7 +142,7 @@ describe('A tenant-admin cannot widen a key, within its tenant’s rights or bey
     ['a later end', { expires_at: inSeconds(7200) }, 'expires_at'],
     ['one thing less and one more', { scopes: [], adapters: ['chat'] }, 'adapters'],
   ])('%s', async (_, patch, field) => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     const before = (await admin('GET', `/keys/${id}`)).body
     const answer = await acme.call('PATCH', `/keys/${id}`, patch)
     expect([answer.status, answer.body.detail]).toEqual([
@@ -154,14 +154,14 @@ describe('A tenant-admin cannot widen a key, within its tenant’s rights or bey
   })
 
   it('enable a key that was disabled', async () => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     await admin('POST', `/keys/${id}/disable`)
     expect((await acme.call('POST', `/keys/${id}/enable`)).status).toBe(403)
     expect((await admin('GET', `/keys/${id}`)).body.state).toBe('disabled')
   })
 
-  it('bring a revoked key back', async () => {
-    const id = await narrowed()
+  it('restore a revoked key', async () => {
+    const id = await restrictedKey()
     await admin('POST', `/keys/${id}/revoke`, {})
     expect((await acme.call('POST', `/keys/${id}/rotate`, {})).status).toBe(409)
     expect((await acme.call('PATCH', `/keys/${id}`, { name: 'x' })).status).toBe(409)
@@ -192,7 +192,7 @@ describe('A tenant-admin cannot see another tenant:', () => {
   })
 
   it('revoke a secret of another tenant under the name of a key of its own', async () => {
-    const id = await narrowed()
+    const id = await restrictedKey()
     const answer = await acme.call('POST', `/keys/${id}/secrets/${foreign.secretId}/revoke`)
     expect(answer.status).toBe(404)
     expect((await admin('GET', `/keys/${foreign.keyId}`)).body.secrets[0].state).toBe('live')
@@ -219,7 +219,7 @@ describe('A tenant-admin cannot issue an admin token above its own rights:', () 
     ['an operator', { role: 'operator' }],
     ['an auditor', { role: 'auditor' }],
     ['a tenant-admin of another tenant', { role: 'tenant-admin', tenant: 'rival' }],
-    ['a tenant-admin of a tenant that is not there', { role: 'tenant-admin', tenant: 'nobody' }],
+    ['a tenant-admin of an unknown tenant', { role: 'tenant-admin', tenant: 'nobody' }],
     [
       'one that outlives it',
       { role: 'tenant-admin', tenant: 'acme', expires_at: inSeconds(365 * 86_400 + 30) },
@@ -229,7 +229,7 @@ describe('A tenant-admin cannot issue an admin token above its own rights:', () 
     expect([answer.status, answer.body.code]).toEqual([403, 'forbidden'])
   })
 
-  it('another tenant looks the same whether it is there or not', async () => {
+  it('another tenant gets the same response whether it exists or not', async () => {
     const details = [
       (await attempt({ role: 'tenant-admin', tenant: 'rival' })).body.detail,
       (await attempt({ role: 'tenant-admin', tenant: 'nobody' })).body.detail,
@@ -237,7 +237,7 @@ describe('A tenant-admin cannot issue an admin token above its own rights:', () 
     expect(details[0]).toBe(details[1])
   })
 
-  it.each(['operator', 'auditor'] as const)('nor can an %s issue any', async role => {
+  it.each(['operator', 'auditor'] as const)('an %s cannot issue any either', async role => {
     const caller = await issue(mintmark, role)
     expect((await caller.call('POST', '/admin-tokens', { role: 'auditor' })).status).toBe(403)
   })

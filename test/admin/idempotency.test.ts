@@ -21,7 +21,7 @@ const audited = async (id: string) =>
   (await mintmark.database.asOwner('SELECT action FROM audit_events WHERE target_id = $1', [id])).length
 
 describe('A POST with an Idempotency-Key', () => {
-  it('is done once, and answered alike each time, whatever has changed since', async () => {
+  it('is executed once, and replayed unchanged, whatever has changed since', async () => {
     const key = newKey()
     const first = await post('/tenants', { id: 'once' }, key)
     expect(first.status).toBe(201)
@@ -36,7 +36,7 @@ describe('A POST with an Idempotency-Key', () => {
   it.each([
     ['a new key', '/tenants/acme/keys', { name: 'x' }, /Rotate the key/],
     ['a new admin token', '/admin-tokens', { role: 'auditor' }, /Issue another one/],
-  ])('tells the secret of %s once, and then how to get another', async (_, path, body, advice) => {
+  ])('returns the secret of %s once, and then how to get another', async (_, path, body, advice) => {
     const key = newKey()
     const first = await post(path, body, key)
     const { secret, ...metadata } = first.body
@@ -65,7 +65,7 @@ describe('A POST with an Idempotency-Key', () => {
   it.each<[string, (key: string) => Promise<JsonAnswer>]>([
     ['body', key => post('/tenants/acme/keys', { name: 'other' }, key)],
     ['query', key => post('/tenants/acme/keys?nope=1', { name: 'given' }, key)],
-  ])('is 422 with another %s, and nothing is done', async (_, again) => {
+  ])('is 422 with another %s, and nothing is executed', async (_, again) => {
     const key = newKey()
     const { status } = await post('/tenants/acme/keys', { name: 'given' }, key)
     const answer = await again(key)
@@ -74,7 +74,7 @@ describe('A POST with an Idempotency-Key', () => {
     expect((await admin('GET', '/tenants/acme/keys')).text).not.toContain('other')
   })
 
-  it('is its own for each actor and path', async () => {
+  it('is separate for each actor and path', async () => {
     const key = newKey()
     const operator = await issue(mintmark, 'operator')
     await post('/tenants', { id: 'mine' }, key)
@@ -92,7 +92,7 @@ describe('A POST with an Idempotency-Key', () => {
     expect((await again()).status).toBe(401)
   })
 
-  it('that was refused may be repeated, and then succeeds', async () => {
+  it('that was rejected may be repeated, and then succeeds', async () => {
     const key = newKey()
     const ask = () => post('/tenants', { id: 'later', tier: 'gold' }, key)
     expect((await ask()).status).toBe(400)
@@ -100,7 +100,7 @@ describe('A POST with an Idempotency-Key', () => {
     expect((await ask()).status).toBe(201)
   })
 
-  it('is done once when twenty come at the same time: the others are 409, or get the answer', async () => {
+  it('is executed once when sent twenty times concurrently: the others are 409, or get the response', async () => {
     const key = newKey()
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => post('/tenants/acme/keys', { name: 'raced' }, key)),
@@ -116,7 +116,7 @@ describe('A POST with an Idempotency-Key', () => {
     expect(body.data.filter(({ name }: { name: string }) => name === 'raced')).toHaveLength(1)
   })
 
-  it('is answered with the object as it is now, when the process ended before it had answered', async () => {
+  it('is answered with the current object, when the process crashed before its response was stored', async () => {
     const key = newKey()
     const first = await post('/tenants/acme/keys', { name: 'orphan' }, key)
     await mintmark.database.asOwner(
@@ -142,7 +142,7 @@ describe('A POST with an Idempotency-Key', () => {
     expect([again.status, again.body.id, again.body.state]).toEqual([200, keyId, 'disabled'])
   })
 
-  it('is 400 with an If-Match that cannot be read, when it is repeated too', async () => {
+  it('is 400 with a malformed If-Match, also when repeated', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     const key = newKey()
     expect((await post(`/keys/${keyId}/disable`, undefined, key)).status).toBe(200)
@@ -184,7 +184,7 @@ describe('Every POST', () => {
     adminRoutes({} as never)
       .filter(({ method }) => method === 'post')
       .map(({ path }) => path),
-  )('%s is done once, and answered from then on as it was', async path => {
+  )('%s is executed once, and replayed afterwards', async path => {
     const { keyId, secret, secretId, tenantId } = await mintmark.tenantWithKey()
     const token = await issue(mintmark, 'auditor')
     const place = path

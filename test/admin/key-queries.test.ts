@@ -20,7 +20,7 @@ afterAll(() => mintmark.stop())
 describe('POST /keys/inspect', () => {
   const inspect = (key: string, call = admin) => call('POST', '/keys/inspect', { key })
 
-  it('tells which key a string is, without counting as a use and without repeating it', async () => {
+  it('identifies the key of a string, without counting as a use and without echoing it', async () => {
     const { status, body, text } = await inspect(` ${own.secret}\n`)
     expect([status, body.well_formed, body.key.id, body.secret_id]).toEqual([
       200,
@@ -32,7 +32,7 @@ describe('POST /keys/inspect', () => {
     expect((await admin('GET', `/keys/${own.keyId}`)).body.secrets[0].last_used_at).toBeNull()
   })
 
-  it('tells of a revoked key, too', async () => {
+  it('identifies a revoked key, too', async () => {
     const gone = await mintmark.tenantWithKey()
     await admin('POST', `/keys/${gone.keyId}/revoke`, {})
     expect((await inspect(gone.secret)).body.key.state).toBe('revoked')
@@ -42,11 +42,11 @@ describe('POST /keys/inspect', () => {
     ['no key at all', () => 'hunter2', false],
     ['a typing error', () => `${own.secret.slice(0, -1)}!`, false],
     ['an admin token', () => acme.secret, false],
-  ])('says so of %s', async (_, text, well_formed) => {
+  ])('reports %s', async (_, text, well_formed) => {
     expect((await inspect(text())).body).toEqual({ well_formed, key: null, secret_id: null })
   })
 
-  it('tells a tenant-admin nothing of another tenant’s', async () => {
+  it('reveals nothing of another tenant to a tenant-admin', async () => {
     expect((await inspect(own.secret, acme.call)).body.key.id).toBe(own.keyId)
     expect((await inspect(foreign.secret, acme.call)).body).toEqual({
       well_formed: true,
@@ -69,7 +69,7 @@ describe('GET /keys/{id}/usage', () => {
     )
   })
 
-  it.each(['0', '401', 'x'])('refuses ?days=%s', async days => {
+  it.each(['0', '401', 'x'])('rejects ?days=%s', async days => {
     expect(await admin('GET', `/keys/${own.keyId}/usage?days=${days}`)).toMatchObject({ status: 400 })
   })
 })
@@ -92,13 +92,13 @@ describe('GET /keys filters', () => {
     expect(await names(query())).toEqual(expected)
   })
 
-  it('let no tenant-admin out of its tenant', async () => {
+  it('keep a tenant-admin within its tenant', async () => {
     expect(await names('label=team', acme.call)).toEqual(['own'])
     for (const tenant of ['rival', 'nobody'])
       expect((await acme.call('GET', `/keys?tenant=${tenant}`)).status).toBe(404)
   })
 
-  it('are part of what a cursor is bound to', async () => {
+  it('are part of a cursor', async () => {
     const { body } = await admin('GET', '/keys?label=team&limit=1')
     const follow = (query: string) => admin('GET', `/keys?${query}&cursor=${body.next_cursor}`)
     expect((await follow('label=team')).body.data).toHaveLength(1)
@@ -107,7 +107,7 @@ describe('GET /keys filters', () => {
   })
 
   it.each(['label=%00', 'expires_before=soon', 'unused_since=1', 'tenant=A', `label=${'x'.repeat(301)}`])(
-    'refuse ?%s',
+    'reject ?%s',
     async query => {
       expect((await admin('GET', `/keys?${query}`)).status).toBe(400)
     },
@@ -119,7 +119,7 @@ describe('GET /keys filters', () => {
     ['an end', 'expires_before=2020-06-01T00:00:00Z'],
     ['no use', 'unused_since=2020-06-01T00:00:00Z'],
     ['all of them', 'label=far&expires_before=2020-06-01T00:00:00Z&unused_since=2020-06-01T00:00:00Z'],
-  ])('find what is thousands of keys apart, newest first and page by page: %s', async (_, query) => {
+  ])('find keys thousands of keys apart, newest first and page by page: %s', async (_, query) => {
     const places = [8_191, 8_192, 16_383, 300_000, 300_001]
     await mintmark.database.asOwner(
       `INSERT INTO api_keys (id, seq, tenant_id, name, labels, scopes, created_at, expires_at) OVERRIDING SYSTEM VALUE
@@ -136,7 +136,7 @@ describe('GET /keys filters', () => {
     expect(seen).toEqual(places.map(String).reverse())
   })
 
-  it('leave out a key once one of its secrets was used, whatever the day that is noted says', async () => {
+  it('exclude a key once one of its secrets was used, whatever the stored day of use', async () => {
     const { keyId, secretId } = await mintmark.tenantWithKey({ id: 'idle' }, { labels: { idle: 'yes' } })
     await mintmark.database.asOwner("UPDATE api_keys SET created_at = '2020-01-01' WHERE id = $1", [keyId])
     const since = '2024-01-01T12:00:00Z'

@@ -28,7 +28,7 @@ const create = (settings?: object) => admin('POST', '/tenants/acme/keys', settin
 const fromNow = (ms: number) => new Date(Date.now() + ms).toISOString()
 
 describe('POST /tenants/{id}/keys', () => {
-  it('makes a key that has all its tenant has, for 365 days, and shows its secret', async () => {
+  it('creates a key that inherits all its tenant’s rights, for 365 days, and shows its secret', async () => {
     const { status, headers, body } = await create()
     expect(status).toBe(201)
     expect(headers.get('location')).toBe(`/admin/v1/keys/${body.id}`)
@@ -78,7 +78,7 @@ describe('POST /tenants/{id}/keys', () => {
     expect(Math.abs(Date.parse(body.expires_at) - Date.now() - 365 * DAY_MS)).toBeLessThan(60_000)
   })
 
-  it('takes every field, and GET shows the same without the secret', async () => {
+  it('accepts every field, and GET returns the same without the secret', async () => {
     const fields = {
       name: 'ci',
       description: 'for CI',
@@ -104,7 +104,7 @@ describe('POST /tenants/{id}/keys', () => {
   })
 })
 
-describe('A key is refused, with a pointer to what is wrong:', () => {
+describe('A key is rejected, with a pointer to the fault:', () => {
   const REFUSED: [string, object, string][] = [
     ['a tier that the tenant may not have', { tier: 'premium' }, '/tier'],
     ['a scope that the tenant has not', { scopes: ['inference', 'admin'] }, '/scopes/1'],
@@ -143,7 +143,7 @@ describe('A key is refused, with a pointer to what is wrong:', () => {
 })
 
 describe('PATCH /keys/{id} is a JSON Merge Patch', () => {
-  it('changes what it names and leaves the rest', async () => {
+  it('changes the given fields and keeps the rest', async () => {
     const { body: key } = await create({
       name: 'old',
       labels: { a: '1', b: '2' },
@@ -162,14 +162,14 @@ describe('PATCH /keys/{id} is a JSON Merge Patch', () => {
     })
   })
 
-  it('gives a key another end, in any time zone', async () => {
+  it('sets another end, in any time zone', async () => {
     const { body: key } = await create()
     const year = new Date().getUTCFullYear() + 1
     const { body } = await admin('PATCH', `/keys/${key.id}`, { expires_at: `${year}-01-01T01:00:00+01:00` })
     expect(body.expires_at).toBe(`${year}-01-01T00:00:00.000Z`)
   })
 
-  it('brings an expired key back', async () => {
+  it('makes an expired key active again', async () => {
     const { body: key } = await create()
     await mintmark.database.asOwner('UPDATE api_keys SET expires_at = now() WHERE id = $1', [key.id])
     expect((await admin('GET', `/keys/${key.id}`)).body.state).toBe('expired')
@@ -180,7 +180,7 @@ describe('PATCH /keys/{id} is a JSON Merge Patch', () => {
     expect(await exchange(mintmark, key.secret)).toMatchObject({ status: 200 })
   })
 
-  it('takes an unending key once the policy allows it', async () => {
+  it('accepts a key without an end when the policy allows it', async () => {
     const { tenantId } = await mintmark.tenantWithKey()
     await mintmark.database.asOwner('UPDATE installation SET unending_keys_allowed = true')
     const unending = await admin('POST', `/tenants/${tenantId}/keys`, { expires_at: null })
@@ -195,7 +195,7 @@ describe('The state of a key', () => {
     ['disable', 'disabled'],
     ['enable', 'active'],
     ['revoke', 'revoked'],
-  ])('%s is repeatable: the second answer is the first', async (action, state) => {
+  ])('%s is idempotent: the second response equals the first', async (action, state) => {
     const { body: key } = await create()
     const first = await admin('POST', `/keys/${key.id}/${action}`)
     expect(first).toMatchObject({ status: 200, body: { id: key.id, state } })
@@ -216,7 +216,7 @@ describe('The state of a key', () => {
     ['disable', '/disable', undefined],
     ['rotate', '/rotate', {}],
     ['PATCH', '', { name: 'back' }],
-  ])('%s of a revoked key is 409, because revoked is for good', async (name, path, body) => {
+  ])('%s of a revoked key is 409, because revocation is irreversible', async (name, path, body) => {
     const { body: key } = await create()
     await admin('POST', `/keys/${key.id}/revoke`)
     expect(await admin(name === 'PATCH' ? 'PATCH' : 'POST', `/keys/${key.id}${path}`, body)).toMatchObject({
@@ -225,7 +225,7 @@ describe('The state of a key', () => {
     })
   })
 
-  it('lets go of the models, adapters and tier that it named, which the audit trail keeps', async () => {
+  it('removes its models, adapters and tier, which the audit trail keeps', async () => {
     await admin('PUT', '/models/short-lived', {})
     await admin('PUT', '/tiers/short-lived', { priority: 5 })
     const allowed = { allowed_tiers: ['standard', 'short-lived'] }
@@ -249,7 +249,7 @@ describe('The state of a key', () => {
 })
 
 describe('a key of a tenant without the default scope', () => {
-  it('is not made without saying which of its scopes it has', async () => {
+  it('is not created without an explicit list of scopes', async () => {
     await admin('POST', '/tenants', { id: 'embedder', scopes: ['embed'] })
     expect(await admin('POST', '/tenants/embedder/keys', {})).toMatchObject({
       status: 400,

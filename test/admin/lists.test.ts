@@ -35,7 +35,7 @@ const LISTS: [path: string, field: string, entries: string[]][] = [
 describe.each(LISTS)('GET %s', (path, field, entries) => {
   const shown = (body: { data: Record<string, string>[] }) => body.data.map(entry => entry[field])
 
-  it('gives all, newest first, and no cursor at the end', async () => {
+  it('returns all, newest first, and no cursor at the end', async () => {
     const { status, body } = await admin('GET', path)
     expect({ status, shown: shown(body), cursor: body.next_cursor }).toEqual({
       status: 200,
@@ -44,7 +44,7 @@ describe.each(LISTS)('GET %s', (path, field, entries) => {
     })
   })
 
-  it.each([1, 2, entries.length])('gives the same in pages of %i', async limit => {
+  it.each([1, 2, entries.length])('returns the same in pages of %i', async limit => {
     const seen: (string | undefined)[] = []
     let cursor: string | null = ''
     while (cursor !== null) {
@@ -59,7 +59,7 @@ describe.each(LISTS)('GET %s', (path, field, entries) => {
     expect(seen).toEqual(entries)
   })
 
-  it('goes on after the cursor when something new came in between', async () => {
+  it('continues after the cursor when objects were created in between', async () => {
     const { body } = await admin('GET', `${path}?limit=1`)
     await admin('PUT', '/tiers/late', { priority: 1 })
     await admin('PUT', '/models/late', {})
@@ -79,7 +79,7 @@ describe.each(LISTS)('GET %s', (path, field, entries) => {
     'limit=1&limit=2',
     'limit=%31%00',
     'nope=1',
-  ])('refuses ?%s', async query => {
+  ])('rejects ?%s', async query => {
     const { status, body } = await admin('GET', `${path}?${query}`)
     expect({ status, pointer: body.errors[0].pointer }).toEqual({
       status: 400,
@@ -116,7 +116,7 @@ describe('A cursor', () => {
   })
 
   it.each(['/tenants', '/admin-tokens', '/keys'])(
-    'of %s for all tenants is refused where there is one only',
+    'of %s for all tenants is rejected for one tenant',
     async path => {
       await issue(mintmark, 'auditor')
       const { call } = await issue(mintmark, 'tenant-admin', 'one')
@@ -145,7 +145,7 @@ describe('Every list', () => {
     ({ method, query }) => method === 'get' && query && 'cursor' in (query as ZodObject).shape,
   )
 
-  it('refuses the cursor of each other', async () => {
+  it('rejects the cursors of the others', async () => {
     await issue(mintmark, 'auditor')
     const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
     expect(places.length).toBeGreaterThan(7)
@@ -164,7 +164,7 @@ describe('Every list', () => {
   })
 })
 
-it('a page has 50 entries unless it says otherwise, and 100 at the most', async () => {
+it('a page has 50 entries by default, and at most 100', async () => {
   await mintmark.database.asOwner(
     "INSERT INTO tiers (name, priority) SELECT 'tier-' || n, 0 FROM generate_series(1, 150) AS n",
   )
@@ -172,6 +172,6 @@ it('a page has 50 entries unless it says otherwise, and 100 at the most', async 
   expect((await admin('GET', '/tiers?limit=100')).body.data).toHaveLength(100)
 })
 
-it('the keys of a tenant that is not there are 404', async () => {
+it('the keys of an unknown tenant are 404', async () => {
   expect(await admin('GET', '/tenants/nobody/keys')).toMatchObject({ status: 404 })
 })

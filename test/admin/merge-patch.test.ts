@@ -4,7 +4,7 @@ import { adminRoutes } from '../../src/admin/admin-app.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
 
-/** null in a JSON Merge Patch (RFC 7396), on every field that the schemas of the routes let be changed. */
+/** null in a JSON Merge Patch (RFC 7396), on every field that the routes' schemas allow to change. */
 
 let mintmark: TestService
 let admin: TestService['admin']
@@ -18,7 +18,7 @@ afterAll(() => mintmark.stop())
 
 const LATER = new Date(Date.now() + 86_400_000).toISOString()
 
-/** What each field is set to, which is not what a new object has. A field that is missing here fails its test. */
+/** A value for each field that is not its default. A missing field fails its test. */
 const SET: Record<string, Record<string, unknown>> = {
   '/tenants/:id': {
     name: 'Set',
@@ -66,7 +66,7 @@ const patches = adminRoutes({} as never)
     return { path, fields: Object.keys(policy ? policy.unwrap().shape : shape) }
   })
 
-it('every PATCH, and every field of each, has its case here', () => {
+it('covers every PATCH, and every field of each', () => {
   const known = Object.entries(SET).map(([path, fields]) => ({ path, fields: Object.keys(fields).sort() }))
   const there = patches.map(({ path, fields }) => ({ path, fields: fields.sort() }))
   expect(there.sort(byPath)).toEqual(known.sort(byPath))
@@ -74,7 +74,7 @@ it('every PATCH, and every field of each, has its case here', () => {
 const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
 
 let count = 0
-/** A tenant, or a key of one, with these fields; the tenant of a key has more than a key by default. */
+/** A tenant, or a key of one, with these fields; the key's tenant has more rights than a key by default. */
 async function make(path: string, fields: object): Promise<string> {
   const id = `merge-${++count}`
   if (path === '/tenants/:id')
@@ -85,33 +85,30 @@ async function make(path: string, fields: object): Promise<string> {
 }
 
 describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $path', ({ path, fields }) => {
-  it.each(fields.filter(field => field !== 'expires_at'))(
-    'null takes %s back to what a new one has',
-    async field => {
-      const place = await make(path, SET[path] ?? {})
-      const fresh = (await admin('GET', await make(path, {}))).body
-      const before = (await admin('GET', place)).body
-      expect(before[field]).toEqual(SET[path]?.[field])
-      const { status, body, text } = await admin('PATCH', place, { [field]: null })
-      // The tier must be an allowed one: to take back one of both is a fault, told by name.
-      if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
-      else {
-        expect(status, text).toBe(200)
-        expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
-        const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
-        expect(body).toMatchObject(rest)
-      }
-    },
-  )
+  it.each(fields.filter(field => field !== 'expires_at'))('null resets %s to its default', async field => {
+    const place = await make(path, SET[path] ?? {})
+    const fresh = (await admin('GET', await make(path, {}))).body
+    const before = (await admin('GET', place)).body
+    expect(before[field]).toEqual(SET[path]?.[field])
+    const { status, body, text } = await admin('PATCH', place, { [field]: null })
+    // The tier must be an allowed one: resetting only one of them is a fault with the field's name.
+    if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
+    else {
+      expect(status, text).toBe(200)
+      expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
+      const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
+      expect(body).toMatchObject(rest)
+    }
+  })
 
-  it('null for a label takes that one away', async () => {
+  it('null for a label removes it', async () => {
     const place = await make(path, { labels: { a: '1', b: '2' } })
     expect((await admin('PATCH', place, { labels: { a: null } })).body.labels).toEqual({ b: '2' })
   })
 })
 
 describe('null for the end of a key', () => {
-  it('is never: refused by name unless the policy allows it', async () => {
+  it('means never: rejected with its name unless the policy allows it', async () => {
     const place = await make('/keys/:id', {})
     const refused = await admin('PATCH', place, { expires_at: null })
     expect([refused.status, refused.body.errors]).toMatchObject([400, [{ pointer: '/expires_at' }]])
@@ -123,14 +120,14 @@ describe('null for the end of a key', () => {
   })
 })
 
-it('null for the scopes of a key is refused by name where its tenant lacks what a new key has', async () => {
+it('null for the scopes of a key is rejected with its name where its tenant lacks the default scope', async () => {
   await admin('POST', '/tenants', { id: 'embedder', scopes: ['embed'] })
   const key = await admin('POST', '/tenants/embedder/keys', { scopes: ['embed'] })
   const { status, body } = await admin('PATCH', `/keys/${key.body.id}`, { scopes: null })
   expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/scopes/0'])
 })
 
-it('null for the scopes of a key widens nothing for a tenant-admin', async () => {
+it('null for the scopes of a key extends nothing for a tenant-admin', async () => {
   await admin('POST', '/tenants', { id: 'bound', scopes: ['inference', 'embed'] })
   const key = await admin('POST', '/tenants/bound/keys', { scopes: ['embed'] })
   const { call } = await issue(mintmark, 'tenant-admin', 'bound')
@@ -140,7 +137,7 @@ it('null for the scopes of a key widens nothing for a tenant-admin', async () =>
 describe('PATCH /installation', () => {
   const fields = patches.find(({ path }) => path === '/installation')?.fields ?? []
 
-  it.each(fields)('null for %s is refused by name, or takes all choices back', async field => {
+  it.each(fields)('null for %s is rejected with its name, or removes all entries', async field => {
     const set = await admin('PATCH', '/installation', { policy: { [field]: SET['/installation']?.[field] } })
     expect(set.status, set.text).toBe(200)
     const { status, body } = await admin('PATCH', '/installation', { policy: { [field]: null } })
@@ -151,7 +148,7 @@ describe('PATCH /installation', () => {
     }
   })
 
-  it('null for the policy is refused by name', async () => {
+  it('null for the policy is rejected with its name', async () => {
     const { status, body } = await admin('PATCH', '/installation', { policy: null })
     expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/policy'])
   })

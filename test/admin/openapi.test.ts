@@ -7,7 +7,7 @@ import { openApiDocument } from '../../src/admin/openapi/document.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { type Operation, operationsIn } from './operations.ts'
 
-/** docs/openapi.json, read by programs that are not ours, held against a service that runs. */
+/** docs/openapi.json, read by third-party programs and compared with a running service. */
 
 const text = readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8')
 const document = JSON.parse(text)
@@ -23,11 +23,11 @@ const validator = (...path: string[]): ValidateFunction => {
 }
 
 describe('docs/openapi.json', () => {
-  it('is what the routes and their schemas make (npm run generate)', () => {
+  it('is the output of npm run generate', () => {
     expect(text).toBe(`${JSON.stringify(openApiDocument(routes), null, 2)}\n`)
   })
 
-  it('has every route, under a name of its own', () => {
+  it('has every route, under a unique name', () => {
     expect(operations).toHaveLength(routes.length)
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(routes.length)
   })
@@ -38,23 +38,26 @@ describe('docs/openapi.json', () => {
   })
 
   it.each(Object.entries<{ examples?: unknown[] }>(document.components.schemas))(
-    'shows %s by an example of it',
+    'shows %s with an example of it',
     (name, { examples = [] }) => {
       const validate = validator('components', 'schemas', name)
       for (const example of examples) expect(validate(example), ajv.errorsText(validate.errors)).toBe(true)
     },
   )
 
-  it.each(operations.filter(({ content }) => content))('$operationId has an example that fits', operation => {
-    const { template, method, content = {}, example } = operation
-    for (const type of Object.keys(content)) {
-      const validate = validator('paths', template, method, 'requestBody', 'content', type, 'schema')
-      expect(validate(example), ajv.errorsText(validate.errors)).toBe(true)
-    }
-  })
+  it.each(operations.filter(({ content }) => content))(
+    '$operationId has an example that matches',
+    operation => {
+      const { template, method, content = {}, example } = operation
+      for (const type of Object.keys(content)) {
+        const validate = validator('paths', template, method, 'requestBody', 'content', type, 'schema')
+        expect(validate(example), ajv.errorsText(validate.errors)).toBe(true)
+      }
+    },
+  )
 })
 
-describe('An operation, asked as its example asks', () => {
+describe('An operation, called with its example', () => {
   let mintmark: TestService
   beforeAll(async () => {
     mintmark = await startTestService()
@@ -84,7 +87,7 @@ describe('An operation, asked as its example asks', () => {
     })
   }
 
-  /** With what is there in place of ids that nobody could know. */
+  /** With existing ids in place of unpredictable ones. */
   async function place(path: string): Promise<string> {
     const { admin } = mintmark
     if (path.includes('/keys/key_')) {
@@ -104,7 +107,7 @@ describe('An operation, asked as its example asks', () => {
   }
 })
 
-/** The document has this status for the operation, with these headers and a body of this form. */
+/** The document describes this status for the operation, with these headers and this body. */
 function expectDocumented({ template, method, responses }: Operation, answer: JsonAnswer, expected: number) {
   const { status, headers, body, text } = answer
   const shown = `${method} ${template}: ${status} ${text}`
@@ -133,7 +136,7 @@ interface Response {
   content?: Record<string, unknown>
 }
 
-/** What is answered, and where the document says so. */
+/** The response, and its description in the document. */
 function responseOf(response: Response, place: string[]): { response: Response; place: string[] } {
   if (response.$ref === undefined) return { response, place }
   const name = nameIn(response.$ref)

@@ -1,10 +1,10 @@
-/** An operation of an OpenAPI document, with the request that its examples make. */
+/** An operation of an OpenAPI document, with the request of its examples. */
 export interface Operation {
   operationId: string
   method: string
-  /** As the document writes it: `/keys/{id}`. */
+  /** As in the document: `/keys/{id}`. */
   template: string
-  /** With its examples in it. */
+  /** With its examples. */
   path: string
   /** Its examples, with the question mark; '' for none. */
   query: string
@@ -14,7 +14,7 @@ export interface Operation {
   responses: Record<string, unknown>
 }
 
-/** Every operation, in the order in which each finds what it needs: what is made, what is done with it, what is deleted. */
+/** Every operation, ordered so that each finds what it needs: create, change, delete. */
 export function operationsIn(document: { paths: Record<string, Record<string, unknown>> }): Operation[] {
   return Object.entries(document.paths)
     .flatMap(([template, methods]) =>

@@ -2,7 +2,7 @@ import type { AdminRoute } from '../../src/admin/route.ts'
 import type { TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
 
-/** The path of a route with things that are there, of this tenant where they have one. Needs the model `base`. */
+/** The path of a route with existing objects, of this tenant where they have one. Needs the model `base`. */
 export async function placed(mintmark: TestService, { path }: AdminRoute, tenant: string): Promise<string> {
   const { admin } = mintmark
   const key = async () => (await admin('POST', `/tenants/${tenant}/keys`, {})).body

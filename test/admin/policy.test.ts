@@ -18,7 +18,7 @@ const statesOf = async (alg: string) =>
   (await listed()).flatMap((key: { alg: string; state: string }) => (key.alg === alg ? [key.state] : []))
 
 describe('GET /installation', () => {
-  it('shows the policy, what it comes to, and who serves', async () => {
+  it('shows the policy, the number of keys it publishes, and the replicas', async () => {
     expect(await shown()).toMatchObject({
       policy: {
         signing_alg: 'ES256',
@@ -38,7 +38,7 @@ describe('GET /installation', () => {
 })
 
 describe('PATCH /installation', () => {
-  it('changes the times, and the standby has another turn', async () => {
+  it('changes the times, and the standby is rescheduled', async () => {
     const { status, body } = await patch({ rotation_interval_seconds: 7200 })
     expect([status, body.policy.rotation_interval_seconds]).toEqual([200, 7200])
     const keys = await listed()
@@ -48,7 +48,7 @@ describe('PATCH /installation', () => {
     expect((await patch({ rotation_interval_seconds: 2_592_000 })).status).toBe(200)
   })
 
-  it('is in the audit trail, field by field, and a change to what already holds is not', async () => {
+  it('is audited field by field, and a change without effect is not', async () => {
     await patch({ unending_keys_allowed: true })
     await patch({ unending_keys_allowed: true })
     const rows = await mintmark.database.asOwner<{ actor: string; changes: object }>(
@@ -101,7 +101,7 @@ describe('PATCH /installation', () => {
     expect(body.errors[0].message).toMatch(message)
   })
 
-  it('publishes a second algorithm first, lets it be chosen when its key is known, and lets it go again', async () => {
+  it('publishes a second algorithm first, allows selecting it once its key is known, and removes it again', async () => {
     const early = await patch({ signing_alg: 'RS256' })
     expect([early.status, early.body.code]).toEqual([409, 'signing_alg_not_ready'])
     expect(early.body.detail).toMatch(/Put it into signing_algs first/)
@@ -136,7 +136,7 @@ describe('PATCH /installation', () => {
     expect(await algOf({ audience: 'legacy' })).toBe('ES256')
   })
 
-  it('changes the default algorithm without a moment in which nothing signs', async () => {
+  it('changes the default algorithm without a moment without a signing key', async () => {
     await patch({ signing_algs: ['ES256', 'EdDSA'] })
     const { secret } = await mintmark.tenantWithKey()
     const algs: unknown[] = []
@@ -158,8 +158,8 @@ describe('PATCH /installation', () => {
   })
 })
 
-describe('With a replica that may not use short leads', () => {
-  it('a lead under an hour is refused', async () => {
+describe('With a replica that does not allow short leads', () => {
+  it('a lead under an hour is rejected', async () => {
     const strict = await startTestService()
     const { status, body } = await strict.admin('PATCH', '/installation', {
       policy: { publish_lead_seconds: 3599 },

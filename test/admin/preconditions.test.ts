@@ -27,7 +27,7 @@ const named = (those: readonly AdminRoute[]) =>
 const takes = ({ preconditions }: AdminRoute) => preconditions?.includes('If-Match') ?? false
 const changes = routes.filter(({ method }) => method !== 'get')
 
-/** A body that each of them takes. */
+/** A body that each of them accepts. */
 const bodyOf = ({ method, path }: AdminRoute): object | undefined => {
   if (method === 'delete') return undefined
   if (path === '/tiers/:name') return { priority: 1 }
@@ -35,7 +35,7 @@ const bodyOf = ({ method, path }: AdminRoute): object | undefined => {
   return {}
 }
 
-/** The object that a change is about, read by itself. */
+/** The object of a change, read directly. */
 const subject = (place: string) =>
   admin(
     'GET',
@@ -44,7 +44,7 @@ const subject = (place: string) =>
       .replace(/\/(suspend|resume|enable|disable|rotate|hold|release|secrets\/\w+\/revoke|revoke)$/, ''),
   )
 
-/** Without what passes with time and by no change: when each replica was last seen, and whether that is long ago. */
+/** Without values that change with time alone: when each replica was last seen, and whether it is silent. */
 const stored = ({ body }: { body: Record<string, unknown> }) => ({
   ...body,
   ...(Array.isArray(body.replicas) && {
@@ -65,7 +65,7 @@ const placeOf = async (definition: AdminRoute) =>
 describe.each(
   named(routes.filter(({ method, path }) => method === 'get' && /\/:\w+$|installation$/.test(path))),
 )('%s', (_, definition) => {
-  it('has a strong ETag, the same each time', async () => {
+  it('has a strong ETag, always the same', async () => {
     const place = await placed(mintmark, definition, 'own')
     const first = await admin('GET', place)
     expect(first.status).toBe(200)
@@ -80,7 +80,7 @@ describe.each(
     expect((await admin('GET', place, undefined, { 'if-match': '"other"' })).status).toBe(412)
   })
 
-  it('is 304 for who has it, where the version covers all of it', async () => {
+  it('is 304 for a client that has it, where the version covers the whole response', async () => {
     const place = await placed(mintmark, definition, 'own')
     const etag = etagOf(await admin('GET', place))
     const again = (known: string) => admin('GET', place, undefined, { 'if-none-match': known })
@@ -94,7 +94,7 @@ describe.each(
   })
 })
 
-it('an object that a change names can be read, with its ETag', () => {
+it('the object of a change can be read, with its ETag', () => {
   const read = routes.filter(({ method, tellsVersion }) => method === 'get' && tellsVersion)
   for (const { path } of changes.filter(takes)) {
     expect(
@@ -125,7 +125,7 @@ describe.each(named(changes.filter(takes)))('%s', (_, definition) => {
     ['this version', (etag: string) => etag],
     ['this version among others', (etag: string) => `"other" , ${etag}`],
     ['any', () => '*'],
-  ])('is done for %s, and answers the new one', async (_name, header) => {
+  ])('succeeds for %s, and returns the new one', async (_name, header) => {
     const place = await placeOf(definition)
     const answer = await ask(place, header(etagOf(await subject(place))))
     expect([200, 201, 204], answer.text).toContain(answer.status)
@@ -145,20 +145,17 @@ describe.each(named(changes.filter(takes)))('%s', (_, definition) => {
 })
 
 describe.each(named(changes.filter(route => !takes(route))))('%s', (_, definition) => {
-  it.each(['If-Match', 'If-None-Match'])(
-    'refuses %s by name, because it would not keep to it',
-    async header => {
-      const place = await placed(mintmark, definition, 'own')
-      const answer = await admin(methodOf(definition), place, bodyOf(definition), { [header]: '"any"' })
-      expect([answer.status, answer.body.errors?.[0]?.message]).toEqual([
-        400,
-        `The header ${header} is nothing that this operation takes`,
-      ])
-    },
-  )
+  it.each(['If-Match', 'If-None-Match'])('rejects %s by name, because it is not supported', async header => {
+    const place = await placed(mintmark, definition, 'own')
+    const answer = await admin(methodOf(definition), place, bodyOf(definition), { [header]: '"any"' })
+    expect([answer.status, answer.body.errors?.[0]?.message]).toEqual([
+      400,
+      `The header ${header} is nothing that this operation takes`,
+    ])
+  })
 })
 
-describe('An answer that carries one object', () => {
+describe('A response with one object', () => {
   it('has its ETag after a creation, too', async () => {
     const tenant = await admin('POST', '/tenants', { id: 'made' })
     const key = await admin('POST', '/tenants/made/keys', {})
@@ -176,7 +173,7 @@ describe('An answer that carries one object', () => {
     }
   })
 
-  it('has the ETag of the first answer when it is repeated under an Idempotency-Key, whatever If-Match says', async () => {
+  it('has the ETag of the first response when it is repeated under an Idempotency-Key, whatever If-Match is', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     const etag = etagOf(await admin('GET', `/keys/${keyId}`))
     const disable = (ifMatch: string) =>
@@ -189,7 +186,7 @@ describe('An answer that carries one object', () => {
     }
   })
 
-  it('that was refused by If-Match may be repeated under the same Idempotency-Key', async () => {
+  it('that was rejected by If-Match may be repeated under the same Idempotency-Key', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     const disable = (ifMatch: string) =>
       admin('POST', `/keys/${keyId}/disable`, {}, { 'idempotency-key': `r-${keyId}`, 'if-match': ifMatch })
@@ -199,7 +196,7 @@ describe('An answer that carries one object', () => {
 })
 
 describe('The version of a key', () => {
-  it('stays when the key is used and when its tenant is narrowed, and changes with its secrets', async () => {
+  it('is unchanged by uses of the key and by restrictions of its tenant, and changes with its secrets', async () => {
     const { tenantId, keyId, secret } = await mintmark.tenantWithKey({ token_ttl_seconds: 300 })
     const read = () => admin('GET', `/keys/${keyId}`)
     const before = await read()
@@ -219,20 +216,20 @@ describe('If-None-Match: * on a PUT', () => {
     ['/tiers/fresh', { priority: 7 }],
     ['/models/fresh', {}],
     ['/adapters/fresh-one', { base_model: 'base' }],
-  ])('makes %s, and never changes it', async (place, body) => {
+  ])('creates %s, and never changes it', async (place, body) => {
     const make = () => admin('PUT', place, { ...body, description: 'made' }, { 'if-none-match': '*' })
     const [first, second] = [await make(), await make()]
     expect([first.status, second.status, etagOf(second)]).toEqual([201, 412, etagOf(first)])
   })
 
-  it('is the other way round with If-Match: *', async () => {
+  it('does the opposite with If-Match: *', async () => {
     const answer = await admin('PUT', '/tiers/absent', { priority: 1 }, { 'if-match': '*' })
     expect([answer.status, answer.headers.get('etag')]).toEqual([412, null])
     expect((await admin('GET', '/tiers/absent')).status).toBe(404)
   })
 })
 
-describe('Of two changes to one version at the same time', () => {
+describe('Of two concurrent changes to one version', () => {
   const subjects: [string, () => Promise<string>, (n: number) => object][] = [
     ['tenant', async () => `/tenants/${(await mintmark.tenantWithKey()).tenantId}`, n => ({ name: `n${n}` })],
     ['key', async () => `/keys/${(await mintmark.tenantWithKey()).keyId}`, n => ({ name: `n${n}` })],

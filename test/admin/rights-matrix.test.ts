@@ -7,9 +7,9 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, type IssuedRole, issue, ROLES } from './admins.ts'
 import { placed } from './places.ts'
 
-/** Every route of the admin API, from the table that mounts them, for every role, on what is its own and what is not. */
+/** Every route of the admin API, from the table that mounts them, for every role, on its own tenant and on another. */
 
-/** As the documentation promises it (docs/guides/administration.md), written a second time on purpose. */
+/** As documented (docs/guides/administration.md), repeated here on purpose. */
 const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'tenants:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
   'tenants:write': ['owner', 'operator'],
@@ -48,7 +48,7 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** For what cannot be told apart: the answer less what differs each time. */
+/** For comparisons: the response without what differs each time. */
 const anonymous = (text: string, id: string) =>
   text.replaceAll(id, '…').replaceAll(/"request_id":"[^"]*"/g, '')
 
@@ -56,11 +56,11 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
   const { method, path } = definition
   const boundRoute = 'target' in definition && typeof definition.target === 'object'
 
-  it('names a right that the documentation has', () => {
+  it('names a documented right', () => {
     expect(Object.keys(RIGHTS)).toContain(definition.right)
   })
 
-  it('is 401 for nobody, wherever it points', async () => {
+  it('is 401 without a token, wherever it points', async () => {
     const place = await placed(mintmark, definition, 'own')
     const answer = await mintmark.admin(method.toUpperCase(), place, undefined, { authorization: '' })
     expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
@@ -98,21 +98,21 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
 })
 
 describe('A route without a right', () => {
-  it('does not compile, nor does one with a tenant’s right that does not say whose', () => {
+  it('does not compile, nor does one with a tenant right and no tenant', () => {
     const nothing = { method: 'get', path: '/nothing', handle: async () => ok({}) } as const
     const described = { ...nothing, operation: 'getNothing', summary: 'Get nothing', answers: {} }
     route({ ...described, right: 'catalogue:read' })
     // @ts-expect-error: a right is missing
     route(described)
-    // @ts-expect-error: it does not say whose keys
+    // @ts-expect-error: the tenant is missing
     route({ ...described, right: 'keys:read' })
     // @ts-expect-error: there is no such right
     route({ ...described, right: 'everything' })
-    // @ts-expect-error: it says nothing for the API's document
+    // @ts-expect-error: the documentation is missing
     route({ ...nothing, right: 'catalogue:read' })
   })
 
-  it('is not among those that are mounted', () => {
+  it('is not among the mounted ones', () => {
     expect(routes.length).toBeGreaterThan(30)
     expect(routes.filter(({ right }) => !right)).toEqual([])
   })

@@ -23,7 +23,7 @@ async function rotated() {
 }
 
 describe('POST /keys/{id}/rotate', () => {
-  it('answers 201 with the new secret of the same key; newest first', async () => {
+  it('returns 201 with the new secret of the same key; newest first', async () => {
     const { keyId, secretId } = await mintmark.tenantWithKey()
     const { status, headers, body } = await rotate(keyId)
     expect({ status, location: headers.get('location') }).toEqual({
@@ -64,13 +64,13 @@ describe('POST /keys/{id}/rotate', () => {
     ['half a second', { overlap_seconds: 0.5 }, '/overlap_seconds'],
     ['replacing neither', { replace: 'both' }, '/replace'],
     ['a field that is not known', { overlap: 1 }, '/overlap'],
-  ])('refuses %s', async (_, options, pointer) => {
+  ])('rejects %s', async (_, options, pointer) => {
     const { keyId } = await mintmark.tenantWithKey()
     const { status, body } = await rotate(keyId, options)
     expect({ status, pointer: body.errors[0].pointer }).toEqual({ status: 400, pointer })
   })
 
-  it('answers 409 for an expired key, whose new secret would open nothing', async () => {
+  it('returns 409 for an expired key, because the new secret would be unusable', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     await mintmark.database.asOwner('UPDATE api_keys SET expires_at = now() WHERE id = $1', [keyId])
     expect(await rotate(keyId)).toMatchObject({ status: 409, body: { code: 'key_expired' } })
@@ -78,7 +78,7 @@ describe('POST /keys/{id}/rotate', () => {
 })
 
 describe('With two live secrets, a rotation', () => {
-  it.each([[{}], [{ replace: null }]])('is 409 unless it says which one ends: %j', async options => {
+  it.each([[{}], [{ replace: null }]])('is 409 unless it names the one to end: %j', async options => {
     const { keyId, older, newer } = await rotated()
     expect(await rotate(keyId, options)).toMatchObject({ status: 409, body: { code: 'two_live_secrets' } })
     expect(await Promise.all([works(older.secret), works(newer.secret)])).toEqual([true, true])
@@ -95,20 +95,20 @@ describe('With two live secrets, a rotation', () => {
     expect(await works(body.secret)).toBe(true)
   })
 
-  it('never gives a secret that is ending more time than it had', async () => {
+  it('never extends a secret that is ending', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     const first = (await rotate(keyId, { overlap_seconds: 60 })).body
     const second = (await rotate(keyId, { replace: 'newest', overlap_seconds: 86_400 })).body
     expect(second.secrets[2]).toEqual(first.secrets[1])
   })
 
-  it('is free again once one of them is gone', async () => {
+  it('is possible again once one of them has ended', async () => {
     const { keyId, older } = await rotated()
     await admin('POST', `/keys/${keyId}/secrets/${older.id}/revoke`)
     expect(await rotate(keyId)).toMatchObject({ status: 201 })
   })
 
-  it('leaves two when two people rotate at the same moment', async () => {
+  it('leaves two when two callers rotate concurrently', async () => {
     const { keyId } = await mintmark.tenantWithKey()
     const answers = await Promise.all([rotate(keyId), rotate(keyId)])
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 409])
@@ -116,7 +116,7 @@ describe('With two live secrets, a rotation', () => {
 })
 
 describe('POST /keys/{id}/secrets/{secret}/revoke', () => {
-  it('ends that secret and no other, and is repeatable', async () => {
+  it('ends only that secret, and is idempotent', async () => {
     const { keyId, older, newer } = await rotated()
     const first = await admin('POST', `/keys/${keyId}/secrets/${older.id}/revoke`)
     expect(first.status).toBe(200)
@@ -138,7 +138,7 @@ describe('POST /keys/{id}/secrets/{secret}/revoke', () => {
 })
 
 describe('A secret is seen once', () => {
-  it('in the 201 that made it: in no later answer, no audit row, no table and no log line', async () => {
+  it('in the 201 of its creation: in no later response, no audit row, no table and no log line', async () => {
     const { keyId, older, newer } = await rotated()
     const { tenant } = (await admin('PATCH', `/keys/${keyId}`, { name: 'seen' })).body
     await exchange(mintmark, newer.secret)

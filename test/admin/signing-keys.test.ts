@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 interface Key {
   kid: string
@@ -27,7 +27,7 @@ describe('With the publish lead that istiod needs', () => {
   })
   afterAll(() => mintmark.stop())
 
-  it('GET /signing-keys shows the key in use and the one to come, without key material', async () => {
+  it('GET /signing-keys shows the active key and the standby, without key material', async () => {
     const { status, body } = await mintmark.admin('GET', '/signing-keys')
     expect({ status, cursor: body.next_cursor }).toEqual({ status: 200, cursor: null })
     const shared = {
@@ -45,7 +45,7 @@ describe('With the publish lead that istiod needs', () => {
     expect(await publishedKids(mintmark)).toEqual(body.data.map((key: Key) => key.kid).sort())
   })
 
-  it('a rotation fixes the change for when the lead has passed, and is repeatable', async () => {
+  it('a rotation schedules the activation for the end of the lead, and is idempotent', async () => {
     const standby = (await listed(mintmark)).find(key => key.state === 'standby')
     const first = await rotate(mintmark)
     expect(first).toMatchObject({ status: 200, body: { kid: standby?.kid } })
@@ -82,8 +82,8 @@ describe('With a publish lead of a second', () => {
   })
   afterAll(() => mintmark.stop())
 
-  it('a rotation changes the key that signs; tokens of both keys verify, and the next one is published', async () => {
-    const verify = stranger(mintmark)
+  it('a rotation changes the signing key; tokens of both keys verify, and the next one is published', async () => {
+    const verify = externalVerifier(mintmark)
     const { secret } = await mintmark.tenantWithKey()
     const token = async () => (await exchange(mintmark, secret)).body.access_token as string
     const before = await token()
@@ -95,7 +95,7 @@ describe('With a publish lead of a second', () => {
       token,
       jwt => decodeProtectedHeader(jwt).kid === body.kid,
     )
-    // Not earlier than was said; issued times are whole seconds.
+    // Not earlier than announced; issued times are whole seconds.
     expect((await verify(after)).payload.iat).toBeGreaterThanOrEqual(
       Math.floor(Date.parse(body.activates_at) / 1000),
     )

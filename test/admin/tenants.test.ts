@@ -15,7 +15,7 @@ afterAll(() => mintmark.stop())
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 
 describe('POST /tenants', () => {
-  it('makes a tenant of nothing but an id, with the defaults, and says where it is', async () => {
+  it('creates a tenant from only an id, with the defaults, and returns its location', async () => {
     const { status, headers, body } = await admin('POST', '/tenants', { id: 'plain' })
     expect(status).toBe(201)
     expect(headers.get('location')).toBe('/admin/v1/tenants/plain')
@@ -41,7 +41,7 @@ describe('POST /tenants', () => {
     expect((await admin('GET', '/tenants/plain')).body).toEqual(body)
   })
 
-  it('takes every field', async () => {
+  it('accepts every field', async () => {
     const fields = {
       id: 'full',
       name: 'Full GmbH & Co. ÄÖÜ 🔑',
@@ -60,13 +60,13 @@ describe('POST /tenants', () => {
     expect((await admin('GET', '/tenants/full')).body).toMatchObject(fields)
   })
 
-  it('allows the tier that is named, when no other is', async () => {
+  it('allows the given tier by default', async () => {
     expect((await admin('POST', '/tenants', { id: 'prem', tier: 'premium' })).body.allowed_tiers).toEqual([
       'premium',
     ])
   })
 
-  it('answers 409 for an id that is taken', async () => {
+  it('returns 409 for an id that is in use', async () => {
     await admin('POST', '/tenants', { id: 'taken' })
     expect(await admin('POST', '/tenants', { id: 'taken' })).toMatchObject({
       status: 409,
@@ -75,7 +75,7 @@ describe('POST /tenants', () => {
   })
 })
 
-describe('A tenant is refused, with a pointer to what is wrong:', () => {
+describe('A tenant is rejected, with a pointer to the fault:', () => {
   it.each<[string, object, string]>([
     ['no id', { id: undefined }, '/id'],
     ['an id with upper case', { id: 'Acme' }, '/id'],
@@ -126,7 +126,7 @@ describe('A tenant is refused, with a pointer to what is wrong:', () => {
 })
 
 describe('PATCH /tenants/{id} is a JSON Merge Patch (RFC 7396)', () => {
-  it('changes what it names and leaves the rest; a label that is null goes', async () => {
+  it('changes the given fields and keeps the rest; a null label is removed', async () => {
     const made = await admin('POST', '/tenants', {
       id: 'patched',
       labels: { a: '1', b: '2' },
@@ -150,7 +150,7 @@ describe('PATCH /tenants/{id} is a JSON Merge Patch (RFC 7396)', () => {
     ['a tier outside allowed_tiers', { tier: 'premium' }, '/tier'],
     ['allowed_tiers without the tier', { allowed_tiers: ['premium'] }, '/tier'],
     ['the id', { id: 'other' }, '/id'],
-  ])('refuses %s', async (_, patch, pointer) => {
+  ])('rejects %s', async (_, patch, pointer) => {
     await admin('POST', '/tenants', { id: 'steady' })
     const { status, body } = await admin('PATCH', '/tenants/steady', patch)
     expect({ status, pointers: body.errors.map((fault: { pointer: string }) => fault.pointer) }).toEqual({
@@ -159,7 +159,7 @@ describe('PATCH /tenants/{id} is a JSON Merge Patch (RFC 7396)', () => {
     })
   })
 
-  it('narrows without a refusal, whatever the keys have: their lists stay, their effective rights shrink', async () => {
+  it('can always restrict: the keys’ lists are kept, their effective rights shrink', async () => {
     await admin('POST', '/tenants', {
       id: 'narrow',
       tier: 'standard',
@@ -187,7 +187,7 @@ describe('PATCH /tenants/{id} is a JSON Merge Patch (RFC 7396)', () => {
 })
 
 describe('POST /tenants/{id}/suspend and /resume', () => {
-  it('are repeatable, and the first instant of the suspension stays', async () => {
+  it('are idempotent, and the first instant of the suspension is kept', async () => {
     const made = await admin('POST', '/tenants', { id: 'pause' })
     const first = await admin('POST', '/tenants/pause/suspend')
     expect(first).toMatchObject({ status: 200, body: { state: 'suspended', suspended_at: TIME } })
@@ -203,7 +203,7 @@ describe('DELETE /tenants/{id}', () => {
   it.each<[string, object, (key: { id: string }) => Promise<unknown>]>([
     ['a live key', {}, async () => {}],
     ['a disabled key, which can be enabled again', {}, ({ id }) => admin('POST', `/keys/${id}/disable`)],
-  ])('answers 409 while there is %s, unless it cascades', async (_, settings, prepare) => {
+  ])('returns 409 while there is %s, unless it cascades', async (_, settings, prepare) => {
     const { tenantId, keyId } = await mintmark.tenantWithKey({}, { ...settings })
     await prepare({ id: keyId })
     expect(await admin('DELETE', `/tenants/${tenantId}`)).toMatchObject({
@@ -229,7 +229,7 @@ describe('DELETE /tenants/{id}', () => {
     expect(await admin('DELETE', `/tenants/${tenantId}`)).toMatchObject({ status: 204 })
   })
 
-  it('takes the tenant away for good: it is 404, and its id is never given out again', async () => {
+  it('deletes the tenant irreversibly: it is 404, and its id is never reused', async () => {
     await admin('POST', '/tenants', { id: 'gone' })
     await admin('DELETE', '/tenants/gone')
     expect(await admin('GET', '/tenants/gone')).toMatchObject({ status: 404 })
@@ -240,7 +240,7 @@ describe('DELETE /tenants/{id}', () => {
     })
   })
 
-  it('gives the id to nobody who asks for it while the deletion is under way', async () => {
+  it('does not assign the id to another tenant during the deletion', async () => {
     await admin('POST', '/tenants', { id: 'going' })
     const client = new pg.Client({ connectionString: mintmark.database.ownerUrl })
     await client.connect()
@@ -258,7 +258,7 @@ describe('DELETE /tenants/{id}', () => {
     }
   })
 
-  it('refuses a cascade that says neither yes nor no', async () => {
+  it('rejects a cascade that is neither true nor false', async () => {
     await admin('POST', '/tenants', { id: 'maybe' })
     const { status, body } = await admin('DELETE', '/tenants/maybe?cascade=maybe')
     expect({ status, errors: body.errors }).toEqual({

@@ -6,11 +6,11 @@ import { KeyDigests } from '../../src/api-keys/key-digest.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { Secret } from '../../src/system/secret.ts'
 
-/** What secret scanners are given (design, section 3). */
+/** The pattern for secret scanners (design, section 3). */
 const SCANNER = /\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b/
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-/** CRC-32 (IEEE 802.3), bit by bit, and base62: written again from the definition, not from our code. */
+/** CRC-32 (IEEE 802.3), bit by bit, and base62: an independent implementation of the definition. */
 function crc32(text: string): number {
   let crc = 0xffffffff
   for (const byte of Buffer.from(text)) {
@@ -29,7 +29,7 @@ const secret = fc.string({ unit: fc.constantFrom(...ALPHABET), minLength: 43, ma
 const credential = fc
   .tuple(fc.constantFrom('mmk', 'mma'), id, secret)
   .map(([prefix, name, rest]) => withChecksum(`${prefix}_${name}_${rest}`))
-/** As many random bytes as are asked for, all the same: the edges of base62. */
+/** The required number of equal random bytes: the edges of base62. */
 const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 })
 
 describe('a new key', () => {
@@ -46,7 +46,7 @@ describe('a new key', () => {
     )
   })
 
-  it('holds all 256 bits: different bytes give different keys, most significant digit first', () => {
+  it('uses all 256 bits: different bytes give different keys, most significant digit first', () => {
     const of = (drawn: Buffer) =>
       formatCredential('mmk', '0'.repeat(16), { ...systemRandom, bytes: () => drawn }).slice(21, 64)
     expect(of(Buffer.alloc(32))).toBe('0'.repeat(43))
@@ -58,7 +58,7 @@ describe('a new key', () => {
     expect(decoded).toBe(2n ** 256n - 1n)
   })
 
-  it('is found in text by the pattern for secret scanners, with nothing around it', () => {
+  it('is found in text by the pattern for secret scanners, exactly', () => {
     const made = formatCredential('mmk', randomId(systemRandom), systemRandom)
     for (const text of [`export KEY=${made}`, `{"client_secret":"${made}"}`, `(${made})`, `a\n${made}\n`])
       expect(SCANNER.exec(text)?.[0]).toBe(made)
@@ -76,7 +76,7 @@ describe('a new key', () => {
 })
 
 describe('a presented key', () => {
-  it('is taken when its form and its checksum hold', () => {
+  it('is accepted when its format and its checksum are right', () => {
     fc.assert(
       fc.property(credential, presented => {
         expect(parseCredential(presented)).toEqual({
@@ -87,7 +87,7 @@ describe('a presented key', () => {
     )
   })
 
-  it('is refused when any one character is another', () => {
+  it('is rejected when any one character differs', () => {
     const change = fc.tuple(
       credential,
       fc.nat(69),
@@ -105,7 +105,7 @@ describe('a presented key', () => {
     )
   })
 
-  it('is refused when two neighbours changed places', () => {
+  it('is rejected when two neighbours are swapped', () => {
     fc.assert(
       fc.property(credential, fc.nat(68), (presented, at) => {
         const [a = '', b = ''] = [presented[at], presented[at + 1]]
@@ -143,7 +143,7 @@ describe('digests', () => {
       digest: createHmac('sha256', key).update('mmk_whole_key').digest(),
     })
   })
-  it('are stored under the first pepper and looked for under every one', () => {
+  it('are stored under the first pepper and looked up under every one', () => {
     const digests = new KeyDigests([pepper('new'), pepper('old')])
     expect(digests.forStoring('x').pepperId).toBe('new')
     expect(digests.forFinding('x').map(({ pepperId }) => pepperId)).toEqual(['new', 'old'])
@@ -160,7 +160,7 @@ describe('digests', () => {
     ].flatMap(hex)
     expect(new Set(variants).size).toBe(variants.length)
   })
-  it('cannot be made without a pepper', () => {
+  it('require a pepper', () => {
     expect(() => new KeyDigests([]).forStoring('x')).toThrow('there is no pepper')
   })
 })

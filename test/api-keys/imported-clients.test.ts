@@ -27,7 +27,7 @@ const claims = ({ body }: JsonAnswer) =>
   JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString())
 
 let made = 0
-/** Imports one client, and returns what it is asked for by. */
+/** Imports one client, and returns its credential. */
 async function imported(
   options: { secret?: string; tenant?: string; hash?: string; settings?: object } = {},
 ) {
@@ -51,7 +51,7 @@ describe('an imported client', () => {
     ['SHA-256 in hex', async secret => sha256(secret).toString('hex').toUpperCase()],
     ['SHA-256 in base64', async secret => sha256(secret).toString('base64')],
     ['SHA-256 in base64url', async secret => sha256(secret).toString('base64url')],
-  ])('is let in by its own client_id and secret: %s', async (_, hashed) => {
+  ])('authenticates with its own client_id and secret: %s', async (_, hashed) => {
     const secret = `pässword +%: ${made}`
     const { client_id, key } = await imported({
       secret,
@@ -66,14 +66,14 @@ describe('an imported client', () => {
     expect((await mintmark.token({ grant_type: 'client_credentials' }, basic)).status).toBe(200)
     expect(await statusOf(client_id, `${secret}x`)).toBe(401)
     expect(await statusOf(`${client_id}x`, secret)).toBe(401)
-    // The namespace is its own: neither the key's id nor the tenant opens it.
+    // A separate namespace: neither the key's id nor the tenant works as client_id.
     expect([await statusOf(key, secret), await statusOf('acme', secret)]).toEqual([401, 401])
     expect((await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })).status).toBe(
       401,
     )
   })
 
-  it('looks, when it is wrong, like one that nobody knows', async () => {
+  it('with a wrong secret gets the same response as an unknown one', async () => {
     const { client_id } = await imported()
     const wrong = await exchange(client_id, 'wrong')
     const unknown = await exchange('nobody', 'wrong')
@@ -118,7 +118,7 @@ describe('an imported client', () => {
     expect(await statusOf(client_id, secret)).toBe(401)
   })
 
-  it('moves to a key of ours by rotation: its subject stays, and its old secret ends with the overlap', async () => {
+  it('is moved to a Mintmark secret by rotation: its subject is unchanged, and its old secret ends with the overlap', async () => {
     const { client_id, secret, key } = await imported()
     const { body } = await admin('POST', `/keys/${key}/rotate`, { overlap_seconds: 3600 })
     expect(body.secrets.map(({ state }: { state: string }) => state)).toEqual(['live', 'ending'])
@@ -133,12 +133,12 @@ describe('an imported client', () => {
   it.each([
     ['longer than the 72 bytes that bcrypt reads', 'a'.repeat(72), `${'a'.repeat(72)}b`],
     ['with umlauts beyond 72 bytes', 'ä'.repeat(36), `${'ä'.repeat(36)}b`],
-  ])('is not let in by a secret %s', async (_, secret, longer) => {
+  ])('is rejected with a secret %s', async (_, secret, longer) => {
     const { client_id } = await imported({ secret })
     expect([await statusOf(client_id, longer), await statusOf(client_id, secret)]).toEqual([401, 200])
   })
 
-  it('is known to another replica within a second, and its revocation too', async () => {
+  it('is known to another replica within a second, and so is its revocation', async () => {
     const other = await startTestService({ database: mintmark.database, env: mintmark.environment })
     const { client_id, secret, key } = await imported()
     const there = async () => (await exchange(client_id, secret, other)).status
@@ -203,7 +203,7 @@ describe('POST /imported-clients', () => {
     expect(await rows()).toBe(before)
   })
 
-  it('takes a thousand at once, and the same again without harm; a row of the audit trail for each, no hash in it', async () => {
+  it('imports a thousand at once, and repeats without effect; one audit row each, without the hash', async () => {
     const clients = Array.from({ length: 1000 }, (_, n) => good(`bulk-${n}`))
     const first = await importAll(clients)
     expect(first.body, first.text.slice(0, 300)).toMatchObject({ created: 1000, refused: 0 })
@@ -221,7 +221,7 @@ describe('POST /imported-clients', () => {
 })
 
 describe('mintmark import', () => {
-  it('takes CSV and NDJSON, and names the rows that are wrong', async () => {
+  it('reads CSV and NDJSON, and names faulty rows', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-import-'))
     const { run, attempt } = cliOf(mintmark)
     const file = async (name: string, text: string) => {
@@ -249,8 +249,8 @@ describe('mintmark import', () => {
   })
 })
 
-describe('how long a refusal takes does not tell', () => {
-  /** Both in turn, so that whatever else the machine does falls on both. */
+describe('the time of a rejection does not reveal', () => {
+  /** Measured in turn, so that other load on the machine affects both. */
   const typical = async (...asks: ((time: number) => Promise<JsonAnswer>)[]): Promise<number[]> => {
     const took = asks.map((): number[] => [])
     for (let time = 0; time < 9; time++) {
@@ -263,20 +263,20 @@ describe('how long a refusal takes does not tell', () => {
     return took.map(each => each.toSorted((one, other) => one - other)[4] as number)
   }
 
-  it('clients with SHA-256 from those of nobody, where no bcrypt hash was imported', async () => {
+  it('clients with SHA-256, compared with unknown ones, where no bcrypt hash was imported', async () => {
     const other = await startTestService()
     await other.admin('POST', '/tenants', { id: 'acme' })
     const row = { client_id: 'known', tenant: 'acme', scheme: 'sha256', hash: sha256('x').toString('hex') }
     await other.admin('POST', '/imported-clients', { clients: [row] })
-    const [known = 0, nobodys = 0] = await typical(
+    const [known = 0, unknown = 0] = await typical(
       () => exchange('known', 'wrong', other),
       time => exchange(`nobody-${time}`, 'wrong', other),
     )
-    expect(Math.abs(known - nobodys)).toBeLessThan(10)
+    expect(Math.abs(known - unknown)).toBeLessThan(10)
     await other.stop()
   })
 
-  it('clients that were revoked from those of nobody', async () => {
+  it('clients that were revoked, compared with unknown ones', async () => {
     const cost = 12
     await imported()
     const made = await Promise.all(
@@ -284,11 +284,11 @@ describe('how long a refusal takes does not tell', () => {
     )
     for (const { key } of made) await admin('POST', `/keys/${key}/revoke`, {})
     for (const { key } of made) expect((await admin('GET', `/keys/${key}`)).body.state).toBe('revoked')
-    const [revoked = 0, nobodys = 0] = await typical(
+    const [revoked = 0, unknown = 0] = await typical(
       time => exchange(made[time % 3]?.client_id ?? '', 'wrong'),
       time => exchange(`nobody-${time}`, 'wrong'),
     )
-    // At the cost that most have here, one comparison is far shorter than one of these.
-    expect(revoked / nobodys).toBeLessThan(1.5)
+    // With the most common cost here, a comparison is far shorter than one of these.
+    expect(revoked / unknown).toBeLessThan(1.5)
   })
 })

@@ -50,7 +50,7 @@ describe('the state of', () => {
   ] as const)('a live secret of %s', (_, key, state) => {
     expect(secretState({ revoked: false, endsAt: null }, key, NOW)).toBe(state)
   })
-  it('a record is told by its dates', () => {
+  it('a record is determined by its dates', () => {
     const at = new Date(NOW)
     expect(keyTerm({ revokedAt: null, expiresAt: null, disabledAt: null })).toEqual(UNENDING)
     expect(keyTerm({ revokedAt: at, expiresAt: at, disabledAt: at })).toEqual({
@@ -85,7 +85,9 @@ it('the usable secrets are the live and the ending ones, oldest first', () => {
   expect(usableSecrets(key, NOW).map(usable => usable.id)).toEqual(['c', 'd'])
 })
 
-/** Ends around the very instant, and around the second that an exchange needs; null: none. In milliseconds from now. */
+/**
+ * Ends around the current instant, and around the second that an exchange needs; null: none. In milliseconds from now.
+ */
 const ENDS = [null, -86_400_000, -1, 0, 1, 999, 1000, 1001, 86_400_000] as const
 const DAY_MS = 86_400_000
 
@@ -98,7 +100,7 @@ interface Case {
   secretEnds: number | null
 }
 
-/** Every combination of the above, and as many with ends anywhere within two months. */
+/** Every combination of the above, and as many with random ends within two months. */
 function cases(): Case[] {
   const both = [false, true]
   const combined = both.flatMap(revoked =>
@@ -124,7 +126,7 @@ function cases(): Case[] {
   return [...combined, ...fc.sample(any, 1000)]
 }
 
-describe('SQL and TypeScript say the same of', () => {
+describe('SQL and TypeScript agree on', () => {
   const made = cases().map((each, index) => ({
     ...each,
     id: `key_${String(index).padStart(16, '0')}`,
@@ -162,7 +164,7 @@ describe('SQL and TypeScript say the same of', () => {
     await home.drop()
   })
 
-  /** In one transaction, whose now() is `now` to the millisecond, with the keys in it; nothing stays. */
+  /** In one transaction, with its now() equal to `now` to the millisecond, and the keys in it; rolled back. */
   async function withKeys(look: (trx: Handle, now: number) => Promise<void>): Promise<void> {
     const undone = new Error('undone')
     const work = database.write(async trx => {
@@ -180,7 +182,7 @@ describe('SQL and TypeScript say the same of', () => {
     const { now } = await trx
       .selectNoFrom(eb => eb.fn<Date>('date_trunc', [eb.val('milliseconds'), eb.fn('now')]).as('now'))
       .executeTakeFirstOrThrow()
-    // The very instant to the microsecond, which a Date does not have.
+    // The instant to the microsecond, which a Date cannot express.
     const date = (offset: number | null) =>
       offset === null ? null : offset === 0 ? sql<Date>`now()` : new Date(now.getTime() + offset)
     const keys = made.map(each => ({
@@ -214,7 +216,7 @@ describe('SQL and TypeScript say the same of', () => {
     })
   })
 
-  it('what a secret that is looked up can be exchanged for', async () => {
+  it('the exchangeability of a secret that is looked up', async () => {
     await withKeys(async (trx, now) => {
       const names = new Map(made.map(each => [each.digest.toString('base64'), each]))
       const found = []
@@ -234,7 +236,7 @@ describe('SQL and TypeScript say the same of', () => {
     })
   })
 
-  it('how the keys of tokens that are out are to be taken', async () => {
+  it('the status of keys of issued tokens', async () => {
     await withKeys(async (trx, now) => {
       const keyStatuses = await readKeyStatuses(
         trx,
@@ -255,7 +257,7 @@ describe('SQL and TypeScript say the same of', () => {
     })
   })
 
-  it('how many live keys a tenant has, and how many will end soon', async () => {
+  it('the number of live keys of a tenant, and of those that end soon', async () => {
     await withKeys(async (trx, now) => {
       const own = made.filter(({ suspended }) => !suspended)
       const live = own.filter(each => lasts(each, now))
@@ -267,7 +269,7 @@ describe('SQL and TypeScript say the same of', () => {
     })
   })
 
-  it('how many secrets need a pepper', async () => {
+  it('the number of secrets that need a pepper', async () => {
     await withKeys(async (trx, now) => {
       expect(await secretsOnOtherPeppers(trx, 'new')).toEqual({
         old: made.filter(each => opens(each, now)).length,

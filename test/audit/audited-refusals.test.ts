@@ -6,12 +6,12 @@ import { type Caller, issue } from '../admin/admins.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** Who was refused what, by role: in the audit trail, under the id of the token. */
+/** Refusals by role: in the audit trail, under the id of the token. */
 
 let mintmark: TestService
 let auditor: Caller
 let tenantAdmin: Caller
-let stranger: Caller
+let rivalAdmin: Caller
 let keyId: string
 beforeAll(async () => {
   mintmark = await startTestService()
@@ -19,7 +19,7 @@ beforeAll(async () => {
   ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
   tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
   await mintmark.tenantWithKey({ id: 'rival' })
-  stranger = await issue(mintmark, 'tenant-admin', 'rival')
+  rivalAdmin = await issue(mintmark, 'tenant-admin', 'rival')
 })
 afterAll(() => mintmark.stop())
 
@@ -38,11 +38,11 @@ const REFUSED: [
   status?: number,
 ][] = [
   [
-    'objects of another tenant that somebody looked for, as one row whatever their ids; nothing of what is not there',
-    () => stranger,
+    'requests for objects of another tenant, as one row whatever their ids; nothing for unknown ids',
+    () => rivalAdmin,
     async () => {
       const ids = [keyId, (await mintmark.tenantWithKey({ id: 'acme-2' })).keyId, 'key_0000000000000000']
-      const answers = await Promise.all(ids.map(id => stranger.call('GET', `/keys/${id}`)))
+      const answers = await Promise.all(ids.map(id => rivalAdmin.call('GET', `/keys/${id}`)))
       return answers[0] as JsonAnswer
     },
     {
@@ -77,7 +77,7 @@ const REFUSED: [
   ],
 ]
 
-describe('a refused authorization is in the trail', () => {
+describe('a refused authorization is audited', () => {
   it.each(REFUSED)('%s', async (_, who, ask, row, status = 403) => {
     const answer = await ask()
     expect(answer.status, answer.text).toBe(status)
@@ -92,7 +92,7 @@ describe('a refused authorization is in the trail', () => {
   })
 })
 
-it('a login with a token that was revoked is in the trail under its id', async () => {
+it('a login with a revoked token is audited under its id', async () => {
   const revoked = await issue(mintmark, 'operator')
   await mintmark.admin('POST', `/admin-tokens/${revoked.id}/revoke`)
   expect((await revoked.call('GET', '/tenants')).status).toBe(401)
@@ -101,7 +101,7 @@ it('a login with a token that was revoked is in the trail under its id', async (
   expect(JSON.stringify(rows)).not.toContain(revoked.secret)
 })
 
-it('logins from thousands of networks are summed up, and hide no administrator who lacks a right', async () => {
+it('logins from thousands of networks are aggregated, and hide no refusal of an administrator', async () => {
   const { applicationUrl: url } = mintmark.database
   const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
   const refusals = new AuditedRefusals({ database })

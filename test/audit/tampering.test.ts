@@ -14,7 +14,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { type Outcome, mintmark as run } from '../cli/mintmark.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
-/** The owner of the tables does what no trigger can keep an owner from, and `mintmark audit verify` says where. */
+/** The table owner makes changes that no trigger can prevent, and `mintmark audit verify` reports them. */
 
 const ROWS = 30
 let mintmark: TestService
@@ -86,14 +86,14 @@ const findings = ({ stdout }: Outcome): [kind: string, id: number][] =>
   JSON.parse(stdout).findings.map(({ kind, id }: { kind: string; id: number }) => [kind, id])
 
 describe('mintmark audit verify, on the database', () => {
-  it('says what it finds, and ends with exit code 3', async () => {
+  it('reports its findings, and exits with 3', async () => {
     await tamper('DELETE FROM audit_events WHERE id = 7')
     const outcome = await verify()
     expect(outcome).toMatchObject({ code: 3, stderr: expect.stringContaining('Row 7 is missing.') })
     expect(findings(outcome)).toEqual([['missing', 7]])
   })
 
-  it('finds nothing where nothing was done', async () => {
+  it('finds nothing in an unchanged trail', async () => {
     const outcome = await verify('--checkpoint', checkpointFile)
     expect(outcome).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(outcome.stdout)).toMatchObject({
@@ -177,13 +177,13 @@ describe('mintmark audit verify, on the database', () => {
     await tamper(...statements)
     const verification = await verifyDatabase(database, [], systemClock)
     const [first] = verification.findings
-    // What was done is where the first finding is, and its words name the place.
+    // The first finding is at the place of the change, and its message names it.
     expect([first?.kind, first?.id]).toEqual(found)
     expect(first?.message).toContain(String(found[1]))
   })
 })
 
-/** All of what the owner can do: the row, and every hash after it, and the head. */
+/** Everything an owner can do: change the row, every hash after it, and the head. */
 async function rewriteFrom(id: number): Promise<void> {
   const { rowHash } = await import('../../src/audit/audit-chain.ts')
   const rows = exported.split('\n').map(line => JSON.parse(line))
@@ -202,7 +202,7 @@ async function rewriteFrom(id: number): Promise<void> {
 
 const DAY_MS = 86_400_000
 
-/** The rows up to one are gone, and a row at the end says so as `mintmark audit prune` would. `at` is a time of Postgres. */
+/** Deletes the rows up to one, and adds a row as `mintmark audit prune` would. `at` is a time of Postgres. */
 async function forgeRetention(id: number, at: string): Promise<void> {
   const [head] = await sql<{ id: string; hash: string; cut: string; at: string }>(
     `SELECT audit_id AS id, encode(audit_hash, 'hex') AS hash,
@@ -219,7 +219,7 @@ async function forgeRetention(id: number, at: string): Promise<void> {
   await sql(`UPDATE change_counter SET audit_cut_id = ${id}, audit_cut_hash = '\\x${head.cut}'`)
 }
 
-describe('what only a checkpoint shows, once it is kept elsewhere', () => {
+describe('changes that only a checkpoint reveals, when it is stored elsewhere', () => {
   const headAt = (id: number) =>
     sql(`UPDATE change_counter SET audit_id = ${id}, audit_hash = (SELECT hash FROM kept WHERE id = ${id})`)
 
@@ -232,14 +232,14 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
     expect(findings(outcome)).toEqual([['missing', 26]])
   })
 
-  it('a trail that was written anew from a row on', async () => {
+  it('a trail that was rewritten from a row on', async () => {
     await rewriteFrom(12)
     expect((await verifyDatabase(database, [], systemClock)).findings).toEqual([])
     const { findings } = await verifyDatabase(database, [await openCheckpoint(checkpoint.jws)], systemClock)
     expect(findings).toMatchObject([{ kind: 'rewritten', id: ROWS }])
   })
 
-  it('and one that the database still has shows it as well', async () => {
+  it('is also revealed by a checkpoint in the database', async () => {
     await sql('INSERT INTO audit_checkpoints (id, jws) VALUES ($1, $2)', [checkpoint.id, checkpoint.jws])
     await rewriteFrom(12)
     const outcome = await verify()
@@ -264,7 +264,7 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
     expect((await verifyDatabase(database, [signed], systemClock)).findings).toMatchObject(findings)
   })
 
-  it('a trail that was cut beyond the last row that was signed for', async () => {
+  it('a trail that was cut beyond the last signed row', async () => {
     await forgeRetention(ROWS, 'now')
     expect((await verify('--checkpoint', checkpointFile)).code).toBe(0)
     await forgeRetention(ROWS + 1, 'now')
@@ -277,11 +277,11 @@ describe('what only a checkpoint shows, once it is kept elsewhere', () => {
       (jws: string) => jws.replace(/\.(.)/, (_, first) => `.${first === 'e' ? 'f' : 'e'}`),
     ],
     ['what is no JWS', () => 'nonsense'],
-  ])('%s is refused', async (_, change) => {
+  ])('%s is rejected', async (_, change) => {
     await expect(openCheckpoint(change(checkpoint.jws))).rejects.toThrow()
   })
 
-  it('one that is signed with another key is refused', async () => {
+  it('one that is signed with another key is rejected', async () => {
     const outcome = await run(['audit', 'verify', '--checkpoint', checkpointFile, '--key', 'another'], {
       env: { DATABASE_URL: mintmark.database.applicationUrl },
     })
@@ -314,12 +314,12 @@ describe('an export', () => {
   it.each<[string, (all: string[]) => string[], [string, number]]>([
     ['an edited line', all => all.with(6, all[6]?.replace('"root"', '"r00t"') ?? ''), ['edited', 7]],
     ['a line that is gone', all => all.toSpliced(6, 1), ['missing', 7]],
-    ['a line that is there twice', all => all.toSpliced(6, 0, all[5] ?? ''), ['moved', 6]],
+    ['a duplicate line', all => all.toSpliced(6, 0, all[5] ?? ''), ['moved', 6]],
     ['lines in another order', all => all.with(6, all[7] ?? '').with(7, all[6] ?? ''), ['missing', 7]],
   ])('names the place of %s', async (_, change, place) => {
     expect(await found(change(lines()))).toContainEqual(place)
   })
-  it('shows a tail that was cut off, held against a checkpoint', async () => {
+  it('reveals a truncated tail with a checkpoint', async () => {
     const cut = lines().slice(0, 25)
     expect(await found(cut)).toEqual([])
     expect(await found(cut, [await openCheckpoint(checkpoint.jws)])).toEqual([['missing', 26]])
@@ -333,7 +333,7 @@ describe('the table of the trail', () => {
     ['TRUNCATE', 'TRUNCATE audit_events'],
     ['UPDATE', "UPDATE audit_checkpoints SET jws = 'x'"],
     ['TRUNCATE', 'TRUNCATE audit_checkpoints'],
-  ])('refuses its owner %s', async (verb, statement) => {
+  ])('denies its owner %s', async (verb, statement) => {
     await sql('ALTER TABLE audit_checkpoints ENABLE TRIGGER USER')
     await sql('INSERT INTO audit_checkpoints (id, jws) VALUES (1, $1) ON CONFLICT DO NOTHING', ['x'])
     await expect(sql(statement)).rejects.toThrow(`is append-only: ${verb} is refused`)

@@ -71,7 +71,7 @@ describe('GET /audit-events', () => {
     expect(found).toEqual((await events()).filter(holds))
   })
 
-  it('filters by time: from is in, to is not', async () => {
+  it('filters by time: from is inclusive, to is exclusive', async () => {
     const all = await events()
     const at = (index: number) => encodeURIComponent(String(all[index]?.at).replace(/\d{3}Z$/, 'Z'))
     const found = await events(`from=${at(2)}`)
@@ -79,20 +79,20 @@ describe('GET /audit-events', () => {
     expect((await events(`to=${at(2)}`)).map(({ id }) => id)).not.toContain(all[2]?.id)
   })
 
-  it('pages by a cursor that holds for its filter only', async () => {
+  it('pages by a cursor that is valid for its filter only', async () => {
     const first = (await admin('GET', '/audit-events?limit=2&tenant=acme')).body
     const second = await admin('GET', `/audit-events?limit=2&tenant=acme&cursor=${first.next_cursor}`)
     expect(second.body.data[0].id).toBeLessThan(first.data[1].id)
     expect((await admin('GET', `/audit-events?tenant=blue&cursor=${first.next_cursor}`)).status).toBe(400)
   })
 
-  it.each(['from=yesterday', 'limit=101', 'nobody=x', 'actor='])('refuses ?%s', async query => {
+  it.each(['from=yesterday', 'limit=101', 'nobody=x', 'actor='])('rejects ?%s', async query => {
     expect((await admin('GET', `/audit-events?${query}`)).status).toBe(400)
   })
 })
 
 describe('GET /audit-events/export', () => {
-  it('gives the trail oldest first, part by part, and ends where the trail ended when it began', async () => {
+  it('returns the trail oldest first, part by part, up to its end when the export began', async () => {
     const whole = await events()
     const found: unknown[] = []
     let place: string | undefined = '/audit-events/export?limit=3'
@@ -152,7 +152,7 @@ describe('a refusal', () => {
       headers: { authorization: `Bearer ${token}` },
     })
 
-  it('of a login is one row for each batch, however often and whatever is tried', async () => {
+  it('of a login is one row per batch, whatever and however often it is tried', async () => {
     await Promise.all(Array.from({ length: 50 }, (_, index) => attempt(`wrong-${index}`)))
     const counted = (list: readonly Record<string, unknown>[]) =>
       list.reduce((sum, { changes }) => sum + (changes as { count: { to: number } }).count.to, 0)
@@ -168,7 +168,7 @@ describe('a refusal', () => {
 })
 
 describe('a checkpoint', () => {
-  it('is kept in the database and the log, once for each head, in a form that the log does not cut', async () => {
+  it('is stored in the database and the log, once per head, in a form that the log does not redact', async () => {
     const { applicationUrl: url, asOwner } = mintmark.database
     const lines: string[] = []
     const logger = createLogger('info', { write: line => void lines.push(line) })
@@ -193,11 +193,11 @@ describe('a checkpoint', () => {
 })
 
 describe('the chain', () => {
-  it('holds with eight writers at once, on two replicas', async () => {
+  it('is intact with eight concurrent writers on two replicas', async () => {
     const other = await startTestService({ database: mintmark.database, env: mintmark.environment })
     const writer = async (call: TestService['admin'], name: string) => {
       for (let count = 0; count < 12; count++) {
-        // 503: another held the counter for too long, and nothing was written; 409: it was, after all.
+        // 503: another writer held the counter for too long, and nothing was written; 409: it was written.
         const make = () => call('POST', '/tenants', { id: `${name}-${count}` })
         await until('made', make, ({ status }) => status === 201 || status === 409)
       }
@@ -211,7 +211,7 @@ describe('the chain', () => {
     expect(await verify()).toMatchObject({ code: 0 })
   })
 
-  it('holds after kill -9 in the middle of writes', async () => {
+  it('is intact after kill -9 during writes', async () => {
     const database = await createTestDatabase()
     const env = { ...mintmark.environment, DATABASE_URL: database.applicationUrl, NODE_ENV: 'test' }
     for (const round of [0, 1]) {
@@ -239,7 +239,7 @@ describe('the chain', () => {
     await database.drop()
   }, 60_000)
 
-  it('takes up the rows of a database from before', async () => {
+  it('includes the rows of an older database', async () => {
     const database = await createTestDatabase({ empty: true })
     const [before, [own = '']] = await migrationsAround('0005_audit_chain.sql')
     for (const migration of before) await database.asOwner(migration)
@@ -267,7 +267,7 @@ async function migrationsAround(name: string): Promise<[string[], string[]]> {
 }
 
 describe('mintmark audit prune', () => {
-  it('lets old rows go as the owner, leaves a row that says so, and the rest verifies', async () => {
+  it('deletes old rows as the owner, records it in a row, and the rest verifies', async () => {
     const database = await createTestDatabase()
     const service = await startTestService({ database })
     await service.tenantWithKey({ id: 'acme' })
@@ -281,7 +281,7 @@ describe('mintmark audit prune', () => {
     })
     expect(await run(['audit', 'prune', '--older-than-days', '100'], { env })).toMatchObject({
       code: 0,
-      // The newest stays.
+      // The newest is kept.
       stdout: `${count - 1} audit events went.\n`,
     })
     const left = await database.asOwner('SELECT id, actor, action FROM audit_events ORDER BY id')
@@ -290,7 +290,7 @@ describe('mintmark audit prune', () => {
     await database.drop()
   })
 
-  it('is not for the application role, nor for what is younger than ninety days', async () => {
+  it('is denied to the application role, and for rows younger than ninety days', async () => {
     const env = { MIGRATE_DATABASE_URL: mintmark.database.applicationUrl }
     expect((await run(['audit', 'prune', '--older-than-days', '100'], { env })).code).not.toBe(0)
     expect(await run(['audit', 'prune', '--older-than-days', '89'], { env })).toMatchObject({ code: 2 })
@@ -299,7 +299,7 @@ describe('mintmark audit prune', () => {
   })
 })
 
-/** Chains the rows anew as if they had been written a third of a year ago. */
+/** Chains the rows again as if they had been written four months ago. */
 async function aged({ asOwner }: { asOwner: TestService['database']['asOwner'] }): Promise<void> {
   await asOwner('ALTER TABLE audit_events DISABLE TRIGGER USER')
   await asOwner("UPDATE audit_events SET at = at - interval '120 days'")

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -35,8 +35,8 @@ async function usage({ keyId }: Key): Promise<Record<string, number>> {
 const lastUse = async ({ keyId }: Key) =>
   (await mintmark.admin('GET', `/keys/${keyId}`)).body.secrets[0].last_used_at as string | null
 
-describe('what exchanges leave behind', () => {
-  it('is there seconds later: the last use, and how many came of it and what', async () => {
+describe('deferred writes of exchanges', () => {
+  it('are stored seconds later: the last use, and counts by outcome', async () => {
     const key = await mintmark.tenantWithKey()
     expect(await lastUse(key)).toBeNull()
     for (let time = 0; time < 3; time++) await exchange(key)
@@ -57,7 +57,7 @@ describe('what exchanges leave behind', () => {
     expect(row?.day).toBe(used?.slice(0, 10))
   })
 
-  it('is counted by refusals too: suspended, revoked, and with a scope that is not granted', async () => {
+  it('include rejections: suspended, revoked, and with a scope that is not granted', async () => {
     const key = await mintmark.tenantWithKey()
     await mintmark.token({
       grant_type: 'client_credentials',
@@ -77,7 +77,7 @@ describe('what exchanges leave behind', () => {
     expect(counts).toEqual({ invalid_scope: 1, tenant_suspended: 1, key_revoked: 1 })
   })
 
-  it('is nothing for ids that somebody made up', async () => {
+  it('ignore ids that do not exist', async () => {
     const before = await mintmark.database.asOwner('SELECT FROM key_usage')
     const secret = formatCredential('mmk', 'Z'.repeat(16), systemRandom)
     await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
@@ -91,7 +91,7 @@ describe('what exchanges leave behind', () => {
     expect(await mintmark.database.asOwner('SELECT FROM key_usage')).toHaveLength(before.length + 1)
   })
 
-  it('of several replicas is added up, and written when they drain', async () => {
+  it('of several replicas is summed, and written when they drain', async () => {
     const key = await mintmark.tenantWithKey()
     const replicas = await Promise.all([startReplica(mintmark), startReplica(mintmark)])
     for (const replica of replicas)
@@ -102,8 +102,8 @@ describe('what exchanges leave behind', () => {
   })
 })
 
-describe('a row that an administrator holds', () => {
-  it('is passed over: neither waits for the other, and its counts come later', async () => {
+describe('a row that an administrator has locked', () => {
+  it('is skipped: neither waits for the other, and its counts are written later', async () => {
     const [held, free] = [await mintmark.tenantWithKey(), await mintmark.tenantWithKey()]
     const administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
     await administrator.connect()
@@ -130,11 +130,11 @@ describe('a row that an administrator holds', () => {
   })
 })
 
-describe('while the database is away', () => {
-  it('exchanges go on, and what they leave is written once it is back', async () => {
+describe('while the database is down', () => {
+  it('exchanges continue, and their writes follow once it is back', async () => {
     const key = await mintmark.tenantWithKey()
     const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
-    const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NOBODY })
+    const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NO_SERVER })
     try {
       await proxy.become('refuse')
       for (let time = 0; time < 20; time++) expect((await exchange(key, replica)).status).toBe(200)
@@ -155,7 +155,7 @@ describe('while the database is away', () => {
   })
 })
 
-describe('a new pepper in front', () => {
+describe('a new first pepper', () => {
   const pepper = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
   const pepperOf = async ({ keyId }: Key) =>
     (
@@ -165,7 +165,7 @@ describe('a new pepper in front', () => {
       )
     )[0]?.pepper_id
 
-  it('moves each secret that is used, once, while every replica goes on finding it', async () => {
+  it('re-digests each used secret once, while every replica keeps finding it', async () => {
     const key = await mintmark.tenantWithKey()
     const idle = await mintmark.tenantWithKey()
     const old = mintmark.environment.MINTMARK_PEPPERS ?? ''
@@ -179,7 +179,7 @@ describe('a new pepper in front', () => {
         () => pepperOf(key),
         id => id === 'p2',
       )
-      // A change has the key read again.
+      // A change makes replicas reload the key.
       await mintmark.admin('PATCH', `/keys/${key.keyId}`, { name: 'renamed' })
       for (const replica of [moved, both]) {
         expect((await exchange(key, replica)).status).toBe(200)

@@ -26,19 +26,19 @@ const exchange = (client_id: string, client_secret: string, service = mintmark):
 const median = (list: number[]) => list.sort((one, other) => one - other)[Math.floor(list.length / 2)] ?? 0
 
 describe('a bcrypt comparison', () => {
-  it('takes as long for a client that nobody knows as for a wrong secret', async () => {
+  it('takes as long for an unknown client as for a wrong secret', async () => {
     const spans: { wrong: number[]; unknown: number[] } = { wrong: [], unknown: [] }
     for (let n = 0; n < 9; n++) {
       spans.wrong.push((await timed(() => exchange('app', `wrong ${n}`))).ms)
       spans.unknown.push((await timed(() => exchange(`nobody-${n}`, `wrong ${n}`))).ms)
     }
     const ratio = median(spans.unknown) / median(spans.wrong)
-    // Without the comparison with nothing it is well under a half.
+    // Without the dummy comparison it is well under a half.
     expect(ratio, JSON.stringify(spans)).toBeGreaterThan(0.6)
     expect(ratio, JSON.stringify(spans)).toBeLessThan(1.7)
   })
 
-  it('is made once for a secret that was right, however many ask at once', async () => {
+  it('runs once for a correct secret, however many concurrent requests', async () => {
     const begin = performance.now()
     const answers = await Promise.all(Array.from({ length: 40 }, () => exchange('burst', SECRET)))
     expect(answers.map(({ status }) => status)).toEqual(Array(40).fill(200))
@@ -52,7 +52,7 @@ describe('a bcrypt comparison', () => {
 })
 
 describe('a flood of wrong secrets', () => {
-  it('is refused beyond its queue, while known keys and remembered clients are let in as ever', async () => {
+  it('is rejected beyond its queue, while known keys and remembered clients are exchanged as usual', async () => {
     await exchange('app', SECRET)
     let over = false
     const statuses = new Map<number, number>()
@@ -62,7 +62,7 @@ describe('a flood of wrong secrets', () => {
         const answer = await exchange(lane % 2 ? 'app' : `nobody-${lane}-${n}`, `wrong ${lane} ${n}`)
         statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
         if (answer.status === 503) retryAfter = answer.headers.get('retry-after')
-        // Hundreds a second are far more than can be compared; more would try HTTP, not the queue.
+        // Hundreds per second are far more than can be compared; more would test HTTP, not the queue.
         await sleep(150)
       }
     }
@@ -81,11 +81,11 @@ describe('a flood of wrong secrets', () => {
     await Promise.all(flooding)
     expect([...statuses.keys()].sort()).toEqual([401, 503])
     expect(retryAfter).toBe('1')
-    // The flood and the test share the processors; behind its queue each would wait about three seconds.
+    // The flood and the test share the processors; in its queue each would wait about three seconds.
     expect(median(spans), `${spans.length} exchanges`).toBeLessThan(1500)
   }, 30_000)
 
-  it('ends at the limit on failures, and whoever is remembered goes on', async () => {
+  it('ends at the failure limit, and remembered clients keep working', async () => {
     const env = { ...mintmark.environment, MINTMARK_FAILURES_PER_MINUTE: '5' }
     const limited = await startTestService({ database: mintmark.database, env })
     const statuses: number[] = []
@@ -93,7 +93,7 @@ describe('a flood of wrong secrets', () => {
     for (let n = 0; n < 7; n++) statuses.push((await exchange('app', `wrong ${n}`, limited)).status)
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429])
     const { ms, result } = await timed(() => exchange('other', SECRET, limited))
-    // Not compared at all.
+    // Not compared.
     expect(result.status).toBe(429)
     expect(ms).toBeLessThan(1000)
     expect((await exchange('app', SECRET, limited)).status).toBe(200)
@@ -103,7 +103,7 @@ describe('a flood of wrong secrets', () => {
 })
 
 describe('an installation without imported clients', () => {
-  it('refuses a secret that is no key at once', async () => {
+  it('rejects a malformed key at once', async () => {
     const plain = await startTestService()
     const spans = []
     for (let n = 0; n < 5; n++) spans.push((await timed(() => exchange('app', 'x', plain))).ms)

@@ -13,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-/** With another token than root's, in MINTMARK_ADMIN_TOKEN. */
+/** With another token than root, in MINTMARK_ADMIN_TOKEN. */
 const as = (token: string, ...args: string[]) =>
   mintmark(args, { env: { ...cli.env, MINTMARK_ADMIN_TOKEN: token } })
 
@@ -40,7 +40,7 @@ describe('mintmark admin-token', () => {
     })
   })
 
-  it('names the option that a fault is about', async () => {
+  it('names the option of a fault', async () => {
     const refused = await cli.attempt(['admin-token', 'create', 'operator', '--tenant', 'acme'])
     expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('--tenant (/tenant) must') })
   })

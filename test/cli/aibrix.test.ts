@@ -8,7 +8,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { cliOf, shell } from './mintmark.ts'
 
-/** What `mintmark aibrix users` prints, given to a real Redis. */
+/** The output of `mintmark aibrix users`, sent to a real Redis. */
 const installed = spawnSync('redis-server', ['--version']).status === 0
 const skipped = !installed && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
@@ -59,7 +59,7 @@ const users = (options: string) =>
 const stored = (name: string): unknown => JSON.parse(ask('GET', `aibrix-users/${name}`))
 
 describe.skipIf(skipped)('mintmark aibrix users', () => {
-  it('prints commands that make every tenant a user, the suspended too, with the limits of its labels', async () => {
+  it('prints commands that create a user for every tenant, also suspended ones, with the limits of its labels', async () => {
     const { code, stdout, stderr } = await users('')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe('OK\n'.repeat(MORE_TENANTS + 2))
@@ -69,7 +69,7 @@ describe.skipIf(skipped)('mintmark aibrix users', () => {
     expect(stored(`tenant-${MORE_TENANTS - 1}`)).toMatchObject({ rpm: 0, tpm: 0 })
   })
 
-  it('run again with limits for the others, it replaces them', async () => {
+  it('replaces them when run again with other default limits', async () => {
     expect(await users('--commands --rpm 60 --tpm 5000')).toMatchObject({ code: 0 })
     expect(stored('tenant-7')).toEqual({ name: 'tenant-7', rpm: 60, tpm: 5000 })
     expect(stored('blue')).toEqual({ name: 'blue', rpm: 0, tpm: 5000 })
@@ -77,14 +77,14 @@ describe.skipIf(skipped)('mintmark aibrix users', () => {
     expect(ask('DBSIZE')).toBe(`${MORE_TENANTS + 2}`)
   })
 
-  it('--json is the bodies that the metadata service of AIBrix takes', async () => {
+  it('--json prints the bodies that the metadata service of AIBrix expects', async () => {
     const { code, stdout } = await cli.attempt(['aibrix', 'users', '--json', '--rpm', '60'])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toHaveLength(MORE_TENANTS + 2)
     expect(JSON.parse(stdout)[0]).toEqual({ name: 'acme', rpm: 600, tpm: 900_000 })
   })
 
-  it('names every label that is no limit, and prints nothing else', async () => {
+  it('names every label that is not a limit, and prints nothing else', async () => {
     await service.admin('PATCH', '/tenants/blue', { labels: { 'aibrix-rpm': '-1' } })
     await service.admin('PATCH', '/tenants/acme', { labels: { 'aibrix-tpm': 'many' } })
     const { code, stdout, stderr } = await cli.attempt(['aibrix', 'users'])
@@ -97,17 +97,14 @@ describe.skipIf(skipped)('mintmark aibrix users', () => {
     ['a negative limit', ['--rpm=-1']],
     ['a limit that is no number', ['--tpm', 'many']],
     ['both forms', ['--json', '--commands']],
-  ])('refuses %s', async (_, options) => {
+  ])('rejects %s', async (_, options) => {
     expect(await cli.attempt(['aibrix', 'users', ...options])).toMatchObject({ code: 2, stdout: '' })
   })
 
-  it.each(['a b', `'"\\`, 'a\nFLUSHALL', '$(id)', 'ü\u0000'])(
-    'quotes the name %j so that it stays one',
-    name => {
-      const input = `${redisCommand({ name, rpm: 1, tpm: 2 })}\n`
-      expect(spawnSync('redis-cli', ['-s', socket], { input, encoding: 'utf8' }).stdout).toBe('OK\n')
-      const found = spawnSync('redis-cli', ['-s', socket, '-x', 'GET'], { input: `aibrix-users/${name}` })
-      expect(JSON.parse(found.stdout.toString('utf8'))).toEqual({ name, rpm: 1, tpm: 2 })
-    },
-  )
+  it.each(['a b', `'"\\`, 'a\nFLUSHALL', '$(id)', 'ü\u0000'])('quotes the name %j as one argument', name => {
+    const input = `${redisCommand({ name, rpm: 1, tpm: 2 })}\n`
+    expect(spawnSync('redis-cli', ['-s', socket], { input, encoding: 'utf8' }).stdout).toBe('OK\n')
+    const found = spawnSync('redis-cli', ['-s', socket, '-x', 'GET'], { input: `aibrix-users/${name}` })
+    expect(JSON.parse(found.stdout.toString('utf8'))).toEqual({ name, rpm: 1, tpm: 2 })
+  })
 })

@@ -24,7 +24,7 @@ describe.each([
 ])('mintmark %s', (noun, name, options, fields) => {
   const inApi = () => service.admin('GET', `/${noun}s/${encodeURIComponent(name)}`)
 
-  it('set makes it, and set again replaces it', async () => {
+  it('set creates it, and set again replaces it', async () => {
     const { code, stdout, stderr } = await cli.attempt([noun, 'set', name, ...options])
     expect({ code, stderr }).toEqual({ code: 0, stderr: `Set the ${noun} ${name}.\n` })
     expect(stdout).toContain(name)
@@ -37,13 +37,13 @@ describe.each([
     expect(await cli.json(noun, 'get', name)).toEqual((await inApi()).body)
   })
 
-  it('list has it', async () => {
+  it('list includes it', async () => {
     expect(await cli.run(noun, 'list')).toMatch(new RegExp(`^${name} `, 'm'))
     expect((await cli.run(noun, 'list', '-q')).split('\n')).toContain(name)
     expect(await cli.json(noun, 'list')).toContainEqual((await inApi()).body)
   })
 
-  it('delete deletes it, and a second time there is none', async () => {
+  it('delete deletes it, and then it does not exist', async () => {
     expect(await cli.attempt([noun, 'delete', name])).toEqual({
       code: 0,
       stdout: '',

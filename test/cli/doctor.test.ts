@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Written down with these changes, for the issuer of this test. */
+/** The files with these changes, for the issuer of this test. */
 async function istioFiles(change: (text: string) => string, files = ISTIO): Promise<string[]> {
   const written = await Promise.all(
     files.map(async (name, index) => {
@@ -50,7 +50,7 @@ const unchanged = (text: string) => text
 const doctor = (...options: string[]) => cli.attempt(['doctor', '--issuer', issuer, ...options])
 
 describe('mintmark doctor', () => {
-  it('finds a good installation well, shows the headers that a gateway would set, and ends with 0', async () => {
+  it('reports no problem for a good installation, shows the headers that a gateway would set, and exits with 0', async () => {
     const { code, stdout, stderr } = await doctor('--token', token, ...(await istioFiles(unchanged)))
     expect({ code, stderr }).toEqual({ code: 0, stderr: 'All is well.\n' })
     expect(stdout).not.toContain('WRONG')
@@ -102,7 +102,7 @@ describe('mintmark doctor', () => {
     expect(stdout).toMatch(new RegExp(`WRONG +${expected.source}`))
   })
 
-  it('says of a token that does not verify why', async () => {
+  it('reports why a token does not verify', async () => {
     const bad = join(folder, 'bad')
     const text = await readFile(token, 'utf8')
     await writeFile(bad, `${text.slice(0, -4)}AAAA`)
@@ -111,21 +111,21 @@ describe('mintmark doctor', () => {
     expect(stdout).toMatch(/WRONG +token +it does not verify: signature verification failed/)
   })
 
-  it('says that nothing answers', async () => {
+  it('reports that nothing answers', async () => {
     const nobody = `http://127.0.0.1:${await freePort()}`
     const { code, stdout } = await cli.attempt(['doctor', '--issuer', nobody])
     expect(code).toBe(5)
     expect(stdout).toMatch(/WRONG +discovery /)
   })
 
-  it('with JSON the findings are an array, and -q prints only what is wrong', async () => {
+  it('with JSON the findings are an array, and -q prints only problems', async () => {
     const { stdout } = await doctor('-o', 'json')
     expect(JSON.parse(stdout)).toContainEqual({ level: 'ok', check: 'etag', message: 'strong' })
     expect(await doctor('-q')).toMatchObject({ code: 0, stdout: '' })
   })
 })
 
-describe('mintmark doctor at an issuer that something is wrong with', () => {
+describe('mintmark doctor with a faulty issuer', () => {
   const key = { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'one', alg: 'ES256', use: 'sig' }
   it.each<
     [string, { jwks?: object; headers?: Record<string, string>; issuer?: string; date?: string }, RegExp]

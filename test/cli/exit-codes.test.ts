@@ -5,7 +5,7 @@ import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf, mintmark, shell } from './mintmark.ts'
 
-/** Where nobody listens. */
+/** An unused port. */
 const closed = await freePort()
 
 let service: TestService
@@ -31,7 +31,7 @@ describe('2, usage:', () => {
     ['a number that is none', ['tenant', 'list', '--limit', 'many'], 'whole number'],
     ['a limit of nothing', ['tenant', 'list', '--limit', '0'], '1 or more'],
     ['an unknown format', ['tenant', 'list', '-o', 'yaml'], 'table, json'],
-    ['-q beside -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
+    ['-q with -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
     ['a setting that cannot be unset', ['tenant', 'update', 'acme', '--unset', 'tier'], 'Allowed choices'],
     ['nothing to change', ['tenant', 'update', 'acme'], 'nothing to change'],
     [
@@ -43,7 +43,7 @@ describe('2, usage:', () => {
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or an id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or an id'],
     [
-      'a key file that is not there',
+      'a missing key file',
       ['token', 'get', '--key-file', '/nowhere'],
       '/nowhere cannot be read (ENOENT)',
     ],
@@ -81,7 +81,7 @@ describe('3, refused:', () => {
     })
   })
 
-  it('no admin token in the folder of a trial, where it says which file has one', async () => {
+  it('no admin token in the folder of a trial: the message names the file that has one', async () => {
     const trial = 'cd "$(mktemp -d)" && mkdir keys && touch keys/root-token && mintmark tenant list'
     expect(await shell(trial)).toMatchObject({
       code: 3,
@@ -89,7 +89,7 @@ describe('3, refused:', () => {
     })
   })
 
-  it('a token that is not valid, without repeating it', async () => {
+  it('an invalid token, without repeating it', async () => {
     const ended = await mintmark(['tenant', 'list'], {
       env: { ...cli.env, MINTMARK_TOKEN: 'wrong-wrong-wrong' },
     })
@@ -126,12 +126,12 @@ describe('4, not found:', () => {
 })
 
 describe('5, conflict or invalid:', () => {
-  it('an id that is taken', async () => {
+  it('an id that is in use', async () => {
     const ended = await cli.attempt(['tenant', 'create', 'acme'])
     expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: There is a tenant "acme" already.\n' })
   })
 
-  it('fields that are wrong, each under its option and its pointer', async () => {
+  it('invalid fields, each under its option and its pointer', async () => {
     const options = [
       '--tier',
       'gold',
@@ -154,7 +154,7 @@ describe('5, conflict or invalid:', () => {
     expect(stderr).toMatch(/^ {2}--label \(\/labels/m)
   })
 
-  it('entries of a list, and what --unset and --expires-at never ask for', async () => {
+  it('entries of a list, and nulls of --unset and --expires-at', async () => {
     const tenant = await cli.attempt([
       'tenant',
       'create',
@@ -174,7 +174,7 @@ describe('5, conflict or invalid:', () => {
     })
   })
 
-  it('a name that the path cannot have', async () => {
+  it('a name that a path cannot contain', async () => {
     const ended = await cli.attempt(['model', 'set', 'two words'])
     expect(ended).toMatchObject({
       code: 5,
@@ -186,7 +186,7 @@ describe('5, conflict or invalid:', () => {
 describe('6, unavailable:', () => {
   it.each([
     [
-      'nobody listens',
+      'no server',
       `http://127.0.0.1:${closed}`,
       `nothing answers at http://127.0.0.1:${closed} (ECONNREFUSED). Is the service running? Check MINTMARK_URL.`,
     ],
@@ -200,7 +200,7 @@ describe('6, unavailable:', () => {
     expect(ended).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining(words) })
   })
 
-  it('the service says so', async () => {
+  it('the service reports it', async () => {
     const detail = 'The service is not ready. Try again.'
     expect(await against(problem(503, { code: 'unavailable', detail }))).toMatchObject({
       code: 6,
@@ -208,12 +208,12 @@ describe('6, unavailable:', () => {
     })
   })
 
-  it('something in front of it says so', async () => {
+  it('a proxy reports it', async () => {
     const gateway: RequestListener = (_req, res) => void res.writeHead(502).end('<h1>Bad Gateway</h1>')
     expect(await against(gateway)).toMatchObject({ code: 6, stderr: expect.stringContaining('answers 502') })
   })
 
-  it('no answer within ten seconds, and a change may have been made', async () => {
+  it('no response within ten seconds, and a change may have been made', async () => {
     const [read, write] = await Promise.all([
       against(() => {}),
       against(() => {}, ['tenant', 'suspend', 'acme']),
@@ -238,7 +238,7 @@ describe('6, unavailable:', () => {
 })
 
 describe('1, a fault:', () => {
-  it('of the service, with the request id that its log has', async () => {
+  it('of the service, with the request id of its log', async () => {
     const fault = problem(500, {
       code: 'internal',
       detail: 'The service met an unexpected fault.',
@@ -250,7 +250,7 @@ describe('1, a fault:', () => {
     })
   })
 
-  it('another server is there', async () => {
+  it('another server answers', async () => {
     const other: RequestListener = (_req, res) =>
       void res.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ok":1}')
     expect(await against(other)).toMatchObject({
@@ -271,7 +271,7 @@ describe('1, a fault:', () => {
     })
   })
 
-  it('a redirect, which would carry the token away', async () => {
+  it('a redirect, which would send the token elsewhere', async () => {
     const seen: string[] = []
     const elsewhere: RequestListener = (req, res) => {
       seen.push(String(req.url))
@@ -282,7 +282,7 @@ describe('1, a fault:', () => {
   })
 })
 
-/** Runs a command against a server that we make up. */
+/** Runs a command against a fake server. */
 async function against(listener: RequestListener, args = ['tenant', 'list']) {
   const server: Server = createServer(listener)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

@@ -9,7 +9,7 @@ import { mintmark, type Outcome } from './mintmark.ts'
 const root = new URL('../../', import.meta.url)
 const guide = await readFile(new URL('docs/guides/cli.md', root), 'utf8')
 
-/** Every command with the words that name it, groups too. */
+/** Every command, including groups, with its name as words. */
 function commandsOf(command: Command, words: string[] = []): { words: string[]; command: Command }[] {
   const own = words.length === 0 ? [] : [{ words, command }]
   return [...own, ...command.commands.flatMap(child => commandsOf(child, [...words, child.name()]))]
@@ -17,7 +17,7 @@ function commandsOf(command: Command, words: string[] = []): { words: string[]; 
 
 const commands = commandsOf(createProgram({}))
 const named = commands.map(({ words, command }) => [words.join(' '), command] as const)
-/** Help as the command prints it, by its words; '' is the program's own. A few processes at a time. */
+/** The printed help of each command, by its words; '' is the program's own. A few processes at a time. */
 const helps = new Map<string, Outcome>()
 
 beforeAll(async () => {
@@ -63,7 +63,7 @@ describe('mintmark --help', () => {
     }
   })
 
-  it('fits 80 columns, but for examples', () => {
+  it('fits 80 columns, except for examples', () => {
     for (const [words, { stdout }] of helps) {
       const text = stdout.replace(/\nExamples?:\n[\s\S]*$/, '')
       expect(

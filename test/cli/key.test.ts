@@ -41,7 +41,7 @@ describe('a new secret', () => {
   it.each([
     ['create', async () => ['key', 'create', 'acme']],
     ['rotate', async () => ['key', 'rotate', (await newKey()).id]],
-  ])('is all that %s -q prints, and a field of the object in JSON', async (_, command) => {
+  ])('is the only output of %s -q, and a field of the object in JSON', async (_, command) => {
     const quiet = await cli.attempt([...(await command()), '-q'])
     expect(quiet).toEqual({
       code: 0,
@@ -129,7 +129,7 @@ describe('mintmark key', () => {
     expect(await cli.json('key', 'get', id)).toEqual((await service.admin('GET', `/keys/${id}`)).body)
   })
 
-  it('list is of one tenant, or of all', async () => {
+  it('list shows one tenant, or all', async () => {
     await service.admin('POST', '/tenants', { id: 'other' })
     const { body } = await service.admin('POST', '/tenants/other/keys', { name: 'theirs' })
     expect(await cli.run('key', 'list', 'other', '-q')).toBe(`${body.id}\n`)
@@ -142,7 +142,7 @@ describe('mintmark key', () => {
     )
   })
 
-  it('update changes what is given; --unset takes the tenant’s again', async () => {
+  it('update changes the given settings; --unset inherits the tenant’s again', async () => {
     const { id } = await newKey()
     expect(await cli.json('key', 'update', id, '--tier', 'batch', '--adapter', 'acme-sql')).toMatchObject({
       tier: 'batch',
@@ -185,7 +185,7 @@ describe('mintmark key', () => {
     })
   })
 
-  it.each(['.', '..', ''])('revoke-secret refuses %j, which would name the key itself', async segment => {
+  it.each(['.', '..', ''])('revoke-secret rejects %j, which would name the key itself', async segment => {
     const { id } = await newKey()
     expect(await cli.attempt(['key', 'revoke-secret', id, segment])).toMatchObject({ code: 2, stdout: '' })
     expect((await service.admin('GET', `/keys/${id}`)).body.state).toBe('active')

@@ -6,7 +6,7 @@ import type { TestService } from '../support/test-service.ts'
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
-/** How one command went. */
+/** The result of a command. */
 export interface Outcome {
   code: number | null
   stdout: string
@@ -15,11 +15,11 @@ export interface Outcome {
 
 export interface Surroundings {
   env?: Record<string, string>
-  /** Standard input; none is an empty one. */
+  /** Standard input; empty by default. */
   input?: string
 }
 
-/** Runs `mintmark …` in a process of its own, with nothing of our environment but the PATH. */
+/** Runs `mintmark …` in a process with only PATH of our environment. */
 export function mintmark(
   args: readonly string[],
   { env = {}, input = '' }: Surroundings = {},
@@ -33,7 +33,7 @@ export function mintmark(
   return outcome(child)
 }
 
-/** Runs a line of shell in which `mintmark` is the command. */
+/** Runs a line of shell with the command `mintmark`. */
 export function shell(line: string, { env = {}, input = '' }: Surroundings = {}): Promise<Outcome> {
   const script = `mintmark() { "${process.execPath}" "${MAIN}" "$@"; }\n${line}`
   const child = spawn('bash', ['--norc', '-o', 'pipefail', '-c', script], {
@@ -57,7 +57,7 @@ async function outcome(child: ReturnType<typeof spawn>): Promise<Outcome> {
   return { code, stdout, stderr }
 }
 
-/** The variables that point a command at a service. */
+/** The variables that connect a command to a service. */
 function pointedAt(service: TestService): Record<string, string> {
   return {
     MINTMARK_URL: service.service.urls.admin,
@@ -66,7 +66,7 @@ function pointedAt(service: TestService): Record<string, string> {
   }
 }
 
-/** Commands against one service: `run` expects them to succeed and returns standard output. */
+/** Commands for one service: `run` expects them to succeed and returns standard output. */
 export function cliOf(service: TestService) {
   const env = pointedAt(service)
   const attempt = (args: readonly string[], input?: string) =>
@@ -76,7 +76,7 @@ export function cliOf(service: TestService) {
     expect(code, `mintmark ${args.join(' ')}\n${stderr}`).toBe(0)
     return stdout
   }
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  // biome-ignore lint/suspicious/noExplicitAny: tests read responses of every shape
   const json = async (...args: string[]): Promise<any> => JSON.parse(await run(...args, '-o', 'json'))
   return { env, attempt, run, json }
 }

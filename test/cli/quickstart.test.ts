@@ -17,7 +17,7 @@ const running: ServiceProcess[] = []
 const servers: Server[] = []
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-quickstart-'))
-  // As root the database runs as another user, who would otherwise be given a folder elsewhere.
+  // As root the database runs as another user, which would otherwise get a folder elsewhere.
   await chmod(folder, 0o755)
 })
 afterEach(async () => {
@@ -44,7 +44,7 @@ const serving = (process: ServiceProcess) =>
     60_000,
   )
 
-/** Takes a port, unless another program has it already. */
+/** Binds a port, unless another program has it already. */
 async function occupy(port: number): Promise<void> {
   const server = createServer()
   servers.push(server)
@@ -54,7 +54,7 @@ async function occupy(port: number): Promise<void> {
 }
 
 describe('a second quickstart in a folder', () => {
-  it('says in one line that the first is running, and does not speak of ports', {
+  it('reports in one line that the first is running, and does not mention ports', {
     timeout: 180_000,
   }, async () => {
     const first = quickstart(ANY_PORTS)
@@ -69,7 +69,7 @@ describe('a second quickstart in a folder', () => {
 })
 
 describe('a start that fails', () => {
-  it('for a reason that was foreseen is one sentence, without a stack', async () => {
+  it('for an expected reason prints one sentence, without a stack', async () => {
     await writeFile(join(folder, 'keys'), '')
     const process = quickstart(ANY_PORTS)
     expect(await process.exited).toMatchObject({ code: 1 })
@@ -82,31 +82,28 @@ describe('a start that fails', () => {
     ['RangeError', 'new RangeError("a fault of ours")'],
     ['Error', 'new Error("a fault of ours")'],
     ['TypeError', 'new TypeError("a fault of ours")'],
-  ])(
-    'for a fault of ours (%s) keeps its stack, in the quickstart and in the service',
-    async (name, thrown) => {
-      const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
-      const env = { ...ANY_PORTS, NODE_OPTIONS: `--import=${broken}` }
-      const service = startProcess({
-        ...env,
-        MINTMARK_DATA_DIR: join(folder, 'd'),
-        MINTMARK_KEYS_DIR: join(folder, 'k'),
-      })
-      running.push(service)
-      for (const process of [quickstart(env), service]) {
-        expect(await process.exited).toMatchObject({ code: 1 })
-        expect(process.output()).toMatch(
-          new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
-        )
-      }
-    },
-  )
+  ])('for a bug (%s) keeps its stack, in the quickstart and in the service', async (name, thrown) => {
+    const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
+    const env = { ...ANY_PORTS, NODE_OPTIONS: `--import=${broken}` }
+    const service = startProcess({
+      ...env,
+      MINTMARK_DATA_DIR: join(folder, 'd'),
+      MINTMARK_KEYS_DIR: join(folder, 'k'),
+    })
+    running.push(service)
+    for (const process of [quickstart(env), service]) {
+      expect(await process.exited).toMatchObject({ code: 1 })
+      expect(process.output()).toMatch(
+        new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
+      )
+    }
+  })
 
-  it('after it came up stops the service, and says why', { timeout: 180_000 }, async () => {
+  it('stops the service after it was ready, and prints the reason', { timeout: 180_000 }, async () => {
     const keyFile = join(folder, 'data', 'quickstart-key')
     await quickstart(ANY_PORTS, '--exit').exited
     await rm(keyFile)
-    // A link into nowhere can be neither read nor written.
+    // A dangling link can be neither read nor written.
     await symlink(join(folder, 'nowhere', 'key'), keyFile)
     const process = quickstart(ANY_PORTS)
     expect(await process.exited).toMatchObject({ code: 1 })
@@ -116,7 +113,7 @@ describe('a start that fails', () => {
   })
 })
 
-it('stops once, and says so once, however often it is asked to', { timeout: 180_000 }, async () => {
+it('stops once, and reports it once, however many signals it receives', { timeout: 180_000 }, async () => {
   const process = quickstart(ANY_PORTS)
   await serving(process)
   process.child.kill('SIGINT')

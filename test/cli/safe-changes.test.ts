@@ -3,7 +3,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { cliOf } from './mintmark.ts'
 
-/** What keeps scripts from overwriting, repeating or ending what they did not mean to. */
+/** Options that keep scripts from overwriting, repeating or ending the wrong objects. */
 
 let service: TestService
 let admin: TestService['admin']
@@ -23,12 +23,12 @@ const key = async (fields: object = {}) => (await admin('POST', '/tenants/acme/k
 describe('--if-match', () => {
   const etagOf = async (place: string) => (await admin('GET', place)).headers.get('etag') ?? ''
 
-  it('changes an object only while it is of the version that get --etag printed', async () => {
+  it('changes an object only while it has the version that get --etag printed', async () => {
     const etag = (await cli.run('tenant', 'get', 'acme', '--etag')).trim()
     expect(etag).toBe(await etagOf('/tenants/acme'))
     const rename = (version: string) =>
       cli.attempt(['tenant', 'update', 'acme', '--name', 'n', '--if-match', version])
-    // A shell may have taken the quotes away.
+    // A shell may have removed the quotes.
     expect((await rename(etag.replaceAll('"', ''))).code).toBe(0)
     expect(await rename(etag)).toMatchObject({
       code: 5,
@@ -41,7 +41,7 @@ describe('--if-match', () => {
     ['key revoke', async () => [`/keys/${(await key()).id}`, ['key', 'revoke', 'ID']]],
     ['key update', async () => [`/keys/${(await key()).id}`, ['key', 'update', 'ID', '--name', 'n']]],
     ['tier set', async () => ['/tiers/gold', ['tier', 'set', 'gold', '--priority', '2']]],
-  ])('goes with %s', async (_, make) => {
+  ])('applies to %s', async (_, make) => {
     const [place, words] = await make()
     const change = words.map(word => word.replace('ID', place.replace('/keys/', '')))
     const etag = await etagOf(place)
@@ -59,7 +59,7 @@ describe('--if-match', () => {
   })
 })
 
-it('--idempotency-key makes once what is sent twice', async () => {
+it('--idempotency-key creates once what is sent twice', async () => {
   const create = ['key', 'create', 'acme', '--name', 'once', '--idempotency-key', 'job-1', '-o', 'json']
   const [first, second] = [await cli.attempt(create), await cli.attempt(create)]
   expect([first.code, second.code]).toEqual([0, 0])
@@ -71,7 +71,7 @@ it('--idempotency-key makes once what is sent twice', async () => {
   expect(bad).toMatchObject({ code: 2, stderr: expect.stringContaining('printable ASCII') })
 })
 
-it('without -o json a repeated key is told as one, and no secret is printed', async () => {
+it('without -o json a repeated key is reported as one, and no secret is printed', async () => {
   const create = ['key', 'create', 'acme', '--idempotency-key', 'job-2']
   await cli.attempt(create)
   const again = await cli.attempt(create)
@@ -79,7 +79,7 @@ it('without -o json a repeated key is told as one, and no secret is printed', as
 })
 
 describe('mintmark key', () => {
-  it('inspect tells which key a string is', async () => {
+  it('inspect identifies the key of a string', async () => {
     const { id, secret, secret_id } = await key({ name: 'lost' })
     const found = await cli.attempt(['key', 'inspect'], `${secret}\n`)
     expect(found).toMatchObject({ code: 0, stderr: `The string is its secret ${secret_id}.\n` })
@@ -117,7 +117,7 @@ describe('mintmark key', () => {
     )
   })
 
-  it('bulk-revoke ends what matches, after a dry run that ends nothing', async () => {
+  it('bulk-revoke revokes what matches, after a dry run that revokes nothing', async () => {
     const ids = [(await key({ labels: { leak: 'x' } })).id, (await key({ labels: { leak: 'y' } })).id]
     const args = ['key', 'bulk-revoke', '--tenant', 'acme', '--label', 'leak', '--reason', 'it was public']
     const dry = await cli.attempt([...args, '--dry-run'])
@@ -137,7 +137,7 @@ describe('mintmark key', () => {
     expect(await cli.attempt(args)).toMatchObject({ code: 0, stdout: '', stderr: 'No keys that match.\n' })
   })
 
-  it('bulk-revoke goes on until none is left', async () => {
+  it('bulk-revoke continues until none is left', async () => {
     await admin('POST', '/tenants', { id: 'many' })
     await service.database.asOwner(
       `INSERT INTO api_keys (id, tenant_id, name, scopes)
@@ -158,7 +158,7 @@ describe('mintmark key', () => {
     )
   })
 
-  it('bulk-revoke without a filter ends nothing, and names its options', async () => {
+  it('bulk-revoke without a filter revokes nothing, and names its options', async () => {
     expect(await cli.attempt(['key', 'bulk-revoke'])).toMatchObject({
       code: 5,
       stderr: expect.stringContaining('must name at least one of tenant, label'),
@@ -171,7 +171,7 @@ describe('mintmark key', () => {
 })
 
 describe('--dry-run', () => {
-  it('of tenant delete says what would go', async () => {
+  it('of tenant delete prints what would be deleted', async () => {
     await admin('POST', '/tenants', { id: 'leaving' })
     await admin('POST', '/tenants/leaving/keys', {})
     const dry = await cli.run('tenant', 'delete', 'leaving', '--cascade', '--dry-run')
@@ -180,7 +180,7 @@ describe('--dry-run', () => {
     expect((await cli.json('tenant', 'get', 'leaving')).id).toBe('leaving')
   })
 
-  it('of admin-token revoke says how many', async () => {
+  it('of admin-token revoke prints how many', async () => {
     const { id } = (await admin('POST', '/admin-tokens', { role: 'auditor' })).body
     expect(await cli.run('admin-token', 'revoke', id, '--cascade', '--dry-run')).toBe('Would revoke 1.\n')
     expect((await cli.json('admin-token', 'get', id)).state).toBe('active')

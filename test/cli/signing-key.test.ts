@@ -16,7 +16,7 @@ const kidIn = async (state: string): Promise<string> => {
 }
 
 describe('mintmark signing-key', () => {
-  it('list is the list of the API', async () => {
+  it('list prints the list of the API', async () => {
     const { body } = await service.admin('GET', '/signing-keys')
     expect(await cli.json('signing-key', 'list')).toEqual(body.data)
     expect(await cli.run('signing-key', 'list')).toMatch(
@@ -25,7 +25,7 @@ describe('mintmark signing-key', () => {
     expect(await cli.run('signing-key', 'list', '--limit', '1', '-q')).toBe(`${body.data[0].kid}\n`)
   })
 
-  it('rotate says which key signs from when on', async () => {
+  it('rotate prints which key signs from when on', async () => {
     const next = await cli.json('signing-key', 'rotate')
     expect(next).toEqual({ kid: expect.any(String), activates_at: expect.stringMatching(/^\d{4}-.*Z$/) })
     expect(await cli.run('signing-key', 'rotate')).toContain(`${next.kid} signs from `)
@@ -33,14 +33,14 @@ describe('mintmark signing-key', () => {
     expect(await cli.attempt(['signing-key', 'rotate', '--alg', 'RS256'])).toMatchObject({ code: 5 })
   })
 
-  it('hold and release pin a key and let it go', async () => {
+  it('hold pins a key and release returns it to the schedule', async () => {
     const kid = await kidIn('active')
     expect(await cli.run('signing-key', 'hold', kid)).toMatch(/^held +true$/m)
     expect(await cli.json('signing-key', 'release', kid)).toMatchObject({ kid, held: false })
     expect(await cli.attempt(['signing-key', 'hold', 'nobody'])).toMatchObject({ code: 4 })
   })
 
-  it('revoke tells the whole truth: what signs now, who has confirmed, and how long verifiers go on', async () => {
+  it('revoke reports everything: the signing key, the confirmed replicas, and how long verifiers trust the old one', async () => {
     const [kid, next] = [await kidIn('active'), await kidIn('standby')]
     const text = await cli.run('signing-key', 'revoke', kid, '--reason', 'lost laptop')
     expect(text).toContain(`${kid} is revoked, and has left the JWKS.\nSigning now: ${next} (ES256).\n`)
@@ -50,7 +50,7 @@ describe('mintmark signing-key', () => {
     expect(await cli.json('signing-key', 'revoke', kid)).toMatchObject({ kid, state: 'revoked' })
   })
 
-  it('rewrap says how many it put under which key', async () => {
+  it('rewrap prints how many it encrypted under which key', async () => {
     expect(await cli.run('signing-key', 'rewrap')).toBe(
       '0 private halves were put under "e1". All are under it now.\n',
     )
@@ -58,7 +58,7 @@ describe('mintmark signing-key', () => {
 })
 
 describe('mintmark installation', () => {
-  it('get shows the policy, what it comes to, and what is left on old secrets', async () => {
+  it('get shows the policy, its number of keys, and what still uses old secrets', async () => {
     const text = await cli.run('installation', 'get')
     expect(text).toMatch(/^policy\.rotation_interval_seconds +2592000$/m)
     expect(text).toMatch(/^published_keys\.all +3$/m)
@@ -66,7 +66,7 @@ describe('mintmark installation', () => {
     expect(await cli.json('installation', 'get')).toMatchObject({ policy: { signing_alg: 'ES256' } })
   })
 
-  it('update changes what is given, and shows the arithmetic where it does not add up', async () => {
+  it('update changes the given settings, and shows the calculation when they do not fit', async () => {
     const changed = await cli.json(
       'installation',
       'update',

@@ -59,7 +59,7 @@ describe('mintmark tenant', () => {
     )
   })
 
-  it('update changes what is given and nothing else; --unset, --no-… and --remove-label take away', async () => {
+  it('update changes only the given settings; --unset, --no-… and --remove-label remove', async () => {
     const before = (await service.admin('GET', '/tenants/acme')).body
     const adapters = ['--adapter', 'acme-sql', '--adapter', 'acme-chat']
     expect(await cli.json('tenant', 'update', 'acme', ...adapters)).toMatchObject({
@@ -90,7 +90,7 @@ describe('mintmark tenant', () => {
     expect(await cli.json('tenant', 'resume', 'acme')).toMatchObject({ id: 'acme', state: 'active' })
   })
 
-  it('delete refuses while keys are live and names --cascade, which ends them', async () => {
+  it('delete fails while keys are live and names --cascade, which revokes them', async () => {
     await service.admin('POST', '/tenants', { id: 'gone' })
     await service.admin('POST', '/tenants/gone/keys', {})
     const refused = await cli.attempt(['tenant', 'delete', 'gone'])
@@ -129,7 +129,7 @@ describe('a list', () => {
     expect(listed.map((tenant: { id: string }) => tenant.id)).toEqual([...ids].reverse().slice(0, limit))
   })
 
-  it('has a line of titles and aligned columns', async () => {
+  it('has a header line and aligned columns', async () => {
     const lines = (await cli.run('tenant', 'list')).trim().split('\n')
     expect(lines[0]).toMatch(/^ID +NAME +STATE +TIER +ADAPTERS +CREATED$/)
     expect(lines).toHaveLength(ids.length + 2)
@@ -137,7 +137,7 @@ describe('a list', () => {
     expect(new Set(lines.slice(1).map(line => line.slice(column, column + 6)))).toEqual(new Set(['active']))
   })
 
-  it('is neither cut nor coloured where there is no terminal', async () => {
+  it('is neither cut nor coloured without a terminal', async () => {
     const name = 'a name that is as long as names may be, '.repeat(5).trim()
     await service.admin('PATCH', '/tenants/acme', { name })
     const { stdout } = await mintmark(['tenant', 'list'], {
@@ -147,7 +147,7 @@ describe('a list', () => {
     expect(stdout).not.toContain('\u001b')
   })
 
-  it('that is empty prints nothing, [] in JSON, and says so', async () => {
+  it('that is empty prints nothing, [] in JSON, and a note', async () => {
     expect(await cli.attempt(['key', 'list'])).toEqual({ code: 0, stdout: '', stderr: 'No keys.\n' })
     expect(await cli.attempt(['key', 'list', '-q'])).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(await cli.json('key', 'list')).toEqual([])

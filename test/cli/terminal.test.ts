@@ -28,8 +28,8 @@ describe('a table', () => {
     ).toEqual(['ID         NAME   END', 'a          short  end', 'longer-id  x      end'])
   })
 
-  it('shortens what may be cut to the terminal, and never an id', () => {
-    const rows = [{ id: 'an-id-that-is-copied', name: 'a name that goes on for longer than there is room' }]
+  it('shortens what may be cut to the terminal, but never an id', () => {
+    const rows = [{ id: 'an-id-that-is-copied', name: 'a name that is longer than the column' }]
     expect(lines(rows, 40)[1]).toBe('an-id-that-is-copied  a name that…   end')
     expect(lines(rows, 10)[1]).toBe('an-id-that-is-copied  a name…   end')
   })
@@ -48,7 +48,7 @@ describe('a table', () => {
     ['an 8-bit control', 'a\u009b31m'],
     ['a new line', 'a\nb'],
     ['a direction override', 'a\u202egnp.exe'],
-  ])('shows %s as what it is not: harmless', (_, name) => {
+  ])('shows %s escaped', (_, name) => {
     const unsafe = /(?!\n)[\p{Cc}\u202e]/u
     expect(lines([{ id: 'a', name }])).toHaveLength(2)
     expect(table([{ id: 'a', name }], COLUMNS, 80)).not.toMatch(unsafe)
@@ -58,7 +58,7 @@ describe('a table', () => {
   })
 })
 
-/** util-linux's script(1) gives a command a terminal of its own. */
+/** util-linux's script(1) runs a command in a terminal. */
 const SCRIPT = '/usr/bin/script'
 const hasTerminal = process.platform === 'linux' && existsSync(SCRIPT)
 
@@ -110,7 +110,7 @@ describe.skipIf(!hasTerminal)('on a terminal of 60 columns', () => {
     ['NO_COLOR', 'tenant --help', { NO_COLOR: '1' }],
     ['NO_COLOR', 'tenant get nobody', { NO_COLOR: '1' }],
     ['TERM=dumb', 'tenant list', { TERM: 'dumb' }],
-  ])('%s takes the colours out of: %s', async (_, args, env) => {
+  ])('%s disables the colours of: %s', async (_, args, env) => {
     expect(await onTerminal(args, env)).not.toContain('\u001b')
   })
 
@@ -119,7 +119,7 @@ describe.skipIf(!hasTerminal)('on a terminal of 60 columns', () => {
     expect(JSON.parse(await onTerminal('tenant list -o json'))).toHaveLength(1)
   })
 
-  it('token get and inspect ask for input instead of waiting for it', async () => {
+  it('token get and inspect report missing input instead of waiting for it', async () => {
     expect(await onTerminal('token get')).toContain(
       'no API key: set MINTMARK_API_KEY, name a --key-file, or pipe the key in.',
     )

@@ -7,7 +7,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf, type Outcome, shell } from './mintmark.ts'
 
 const ISSUER = 'https://tokens.example.test'
-/** Where nobody listens. */
+/** An unused port. */
 const closed = await freePort()
 const JWT = /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/
 
@@ -54,7 +54,7 @@ describe('mintmark token get', () => {
     expect(await shell('mintmark token get', { env, input: secret })).toMatchObject({ code: 0 })
   })
 
-  it('prints the whole answer in JSON', async () => {
+  it('prints the whole response in JSON', async () => {
     const { stdout } = await exchange(['-o', 'json'], {}, secret)
     expect(JSON.parse(stdout)).toEqual({
       access_token: expect.stringMatching(/^eyJ/),
@@ -64,7 +64,7 @@ describe('mintmark token get', () => {
     })
   })
 
-  it('asks for scope and audience', async () => {
+  it('requests scope and audience', async () => {
     const { stdout } = await exchange(['--scope', 'inference', '--audience', 'other'], {}, secret)
     expect(claimsOf(stdout.trim())).toMatchObject({ scope: 'inference', aud: 'other' })
   })
@@ -74,13 +74,13 @@ describe('mintmark token get', () => {
     ['an audience that the key has not', ['--audience', 'foreign'], '', 5, 'invalid_target'],
     ['a scope that the key has not', ['--scope', 'admin'], '', 5, 'invalid_scope'],
     ['no key at all', [], '\n', 2, 'the API key must be one word'],
-  ])('refuses %s in the words of the service', async (_, args, input, code, words) => {
+  ])('reports %s in the words of the service', async (_, args, input, code, words) => {
     const refused = await exchange(args, {}, input || secret)
     expect(refused).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(words) })
     expect(refused.stderr).not.toContain(secret)
   })
 
-  it('says that a suspended tenant is refused, as 3', async () => {
+  it('reports a suspended tenant with exit code 3', async () => {
     await service.admin('POST', '/tenants/acme/suspend')
     const refused = await exchange([], {}, secret)
     await service.admin('POST', '/tenants/acme/resume')
@@ -89,7 +89,7 @@ describe('mintmark token get', () => {
 })
 
 describe('mintmark token inspect', () => {
-  it('shows what came through a pipe, and says plainly that nothing was verified', async () => {
+  it('shows a token from a pipe, and says that nothing was verified', async () => {
     const { code, stdout, stderr } = await shell('mintmark token get | mintmark token inspect', {
       env: cli.env,
       input: secret,
@@ -130,7 +130,7 @@ describe('mintmark token inspect', () => {
     })
   })
 
-  it('says what it could not compare', async () => {
+  it('reports what it could not compare', async () => {
     const { code, stderr } = await cli.attempt(['token', 'inspect', '--jwks', jwks], jwt)
     expect({ code, stderr }).toMatchObject({
       code: 0,
@@ -161,7 +161,7 @@ describe('mintmark token inspect', () => {
     ],
     ['another issuer', () => jwt, ['--issuer', 'https://other.example.test']],
     ['another audience', () => jwt, ['--audience', 'foreign']],
-  ])('shows nothing of %s when asked to verify', async (_, token, args) => {
+  ])('shows nothing of %s when verification was requested', async (_, token, args) => {
     const refused = await cli.attempt(['token', 'inspect', '--jwks', jwks, ...args], token())
     expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('does not verify') })
   })
@@ -172,7 +172,7 @@ describe('mintmark token inspect', () => {
     ['--audience without keys', '', ['--audience', 'vllm'], 2],
     ['a --jwks that is no URL', '', ['--jwks', 'keys.json'], 2],
     ['keys that cannot be fetched', '', ['--jwks', `http://127.0.0.1:${closed}/jwks.json`], 6],
-    ['an issuer that nobody serves', '', ['--issuer', `http://127.0.0.1:${closed}`], 6],
+    ['an issuer without a server', '', ['--issuer', `http://127.0.0.1:${closed}`], 6],
   ])('ends at %s with a sentence', async (_, input, args, code) => {
     const ended = await cli.attempt(['token', 'inspect', ...args], input || jwt)
     expect(ended).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(/^mintmark: .+\n/) })

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clients/typescript/src/token-keeper.ts'
 
-/** Time moves when it is told to, and by being slept through. */
+/** Time advances when a test calls for it, and by sleeping. */
 export class FakeClock implements Clock {
   /** Every sleep, in milliseconds. */
   readonly slept: number[] = []

@@ -3,14 +3,14 @@ import { type RecordingUpstream, startRecordingUpstream } from '../support/recor
 import type { TestService } from '../support/test-service.ts'
 import { startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
-/** Where OpenAI clients go: deploy/envoy before an engine, and a Mintmark whose tokens live an hour. */
+/** A gateway for OpenAI clients: deploy/envoy before an engine, and a Mintmark with tokens of one hour. */
 export interface Gateway {
   mintmark: TestService
   tokenService: TokenServiceProxy
   upstream: RecordingUpstream
-  /** What an OpenAI client takes as its base URL. */
+  /** The base URL of an OpenAI client. */
   baseURL: string
-  /** A tenant of its own with `acme-sql`, in the tier premium, and its key. */
+  /** A tenant with `acme-sql`, in the tier premium, and its key. */
   tenant(): Promise<{ tenantId: string; keyId: string; secret: string }>
   stop(): Promise<void>
 }

@@ -10,7 +10,7 @@ import { startTestService } from '../support/test-service.ts'
 import { type Gateway, startGateway } from './gateway.ts'
 import { lacksPython, python } from './python.ts'
 
-/** The clients as others get them: clients/typescript packed, in somebody's node_modules beside the openai package. */
+/** The clients as users install them: clients/typescript packed, in node_modules next to the openai package. */
 const run = promisify(execFile)
 const root = new URL('../../', import.meta.url).pathname
 const readme = await readReadme()
@@ -20,7 +20,7 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'mintmark-client-'))
   const installed = join(project, 'node_modules/mintmark-client')
   await mkdir(installed, { recursive: true })
-  // Our own npm scripts run with those of dependencies switched off, and hand that on.
+  // Our own npm scripts run with those of dependencies disabled, and pass that on.
   const packing = ['pack', '--pack-destination', project, '--silent', '--ignore-scripts=false']
   const { stdout } = await run('npm', packing, { cwd: join(root, 'clients/typescript') })
   await run('tar', ['-xzf', join(project, stdout.trim()), '--strip-components=1', '-C', installed])
@@ -38,7 +38,7 @@ describe('the package of clients/typescript', () => {
     expect(described).not.toHaveProperty('dependencies')
   })
 
-  it('gives a token in plain JavaScript', async () => {
+  it('returns a token in plain JavaScript', async () => {
     const mintmark = await startTestService()
     const { secret } = await mintmark.tenantWithKey()
     const script = `import { tokenProvider } from 'mintmark-client'
@@ -50,7 +50,7 @@ describe('the package of clients/typescript', () => {
     expect(stdout).toMatch(/^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/)
   })
 
-  it('has types, which fit those of the openai package', async () => {
+  it('has types that match those of the openai package', async () => {
     const program = `import OpenAI from 'openai'
       import { TokenError, tokenProvider } from 'mintmark-client'
       const apiKey = tokenProvider({ issuer: 'https://tokens.example.com', apiKey: async () => 'mmk_' })
@@ -69,7 +69,7 @@ describe('the package of clients/typescript', () => {
   })
 })
 
-describe.skipIf(noEnvoy)('the README on OpenAI clients, but for its two addresses', () => {
+describe.skipIf(noEnvoy)('the README on OpenAI clients, except for its two addresses', () => {
   let gateway: Gateway
   beforeAll(async () => {
     gateway = await startGateway()

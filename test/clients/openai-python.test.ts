@@ -4,7 +4,7 @@ import { type Gateway, startGateway } from './gateway.ts'
 import { lacksPython, scenario } from './python.ts'
 import { notNow } from './token-service-proxy.ts'
 
-/** The `openai` package of Python itself, with clients/python as its key, through deploy/envoy. */
+/** Python's `openai` package, with clients/python as its key, through deploy/envoy. */
 const skipped = noEnvoy || lacksPython()
 let gateway: Gateway
 let made: Awaited<ReturnType<Gateway['tenant']>>
@@ -33,7 +33,7 @@ describe.skipIf(skipped)('OpenAI(api_key=TokenProvider(…)) in Python', () => {
   it.each([
     ['OpenAI', 'conversation'],
     ['AsyncOpenAI', 'async_conversation'],
-  ])('%s renews the token in the middle of a stream, which goes on', async (_, name) => {
+  ])('%s renews the token during a stream, which continues', async (_, name) => {
     const { parts, priority, sent } = await run(name)
     expect({ parts, priority }).toEqual({ parts: [1, 2], priority: -10 })
     expect(sent).toEqual([sent[0], sent[0], expect.stringMatching(/^Bearer eyJ/)])
@@ -45,12 +45,12 @@ describe.skipIf(skipped)('OpenAI(api_key=TokenProvider(…)) in Python', () => {
     }
   })
 
-  it('asks for one token for twenty threads and twenty tasks at once', async () => {
+  it('requests one token for twenty threads and twenty tasks at once', async () => {
     expect(await run('at_once')).toEqual({ models: Array(40).fill('acme-sql'), tokens: 1 })
     expect(exchanges()).toBe(1)
   })
 
-  it('is answered when Mintmark was not available for a moment', async () => {
+  it('is answered when Mintmark was unavailable for a moment', async () => {
     gateway.tokenService.answerNext(notNow(1))
     const { model, seconds } = await run('answered')
     expect(model).toBe('acme-sql')

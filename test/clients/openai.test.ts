@@ -7,13 +7,13 @@ import { FakeClock } from './fake-clock.ts'
 import { type Gateway, startGateway } from './gateway.ts'
 import { notNow } from './token-service-proxy.ts'
 
-/** The `openai` package itself, with clients/typescript as its key, through deploy/envoy. */
+/** The `openai` package, with clients/typescript as its key, through deploy/envoy. */
 let gateway: Gateway
 let clock: FakeClock
 let made: Awaited<ReturnType<Gateway['tenant']>>
 let token: TokenProvider
 let openai: OpenAI
-/** What the client sent as its credential, request by request. */
+/** The client's credentials, request by request. */
 let sent: (string | null)[]
 let exchangesBefore: number
 
@@ -45,7 +45,7 @@ const askForStream = () => openai.chat.completions.create({ ...QUESTION, stream:
 const exchanges = () => gateway.tokenService.exchanges() - exchangesBefore
 
 describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
-  it('is answered, as the tenant of the key, which the engine never sees', async () => {
+  it('is answered, as the tenant of the key, which the engine never receives', async () => {
     expect(await ask()).toMatchObject({ model: 'acme-sql', priority: -10 })
     const { headers, rawHeaders, body } = gateway.upstream.theRequest()
     expect(headers).toMatchObject({ 'x-tenant-id': made.tenantId, 'x-vllm-priority': '-10' })
@@ -60,7 +60,7 @@ describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
     expect(parts).toEqual([{ part: 1 }, { part: 2 }])
   })
 
-  it('renews the token in the middle of a stream, which goes on', async () => {
+  it('renews the token during a stream, which continues', async () => {
     const stream = (await askForStream())[Symbol.asyncIterator]()
     expect((await stream.next()).value).toEqual({ part: 1 })
     clock.advance(0.6 * 3600)
@@ -74,13 +74,13 @@ describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
     expect(gateway.upstream.requests).toHaveLength(3)
   })
 
-  it('asks for one token for fifty requests at once', async () => {
+  it('requests one token for fifty requests at once', async () => {
     await Promise.all(Array.from({ length: 50 }, () => ask()))
     expect(gateway.upstream.requests).toHaveLength(50)
     expect(exchanges()).toBe(1)
   })
 
-  it('is answered when Mintmark was not available for a moment', async () => {
+  it('is answered when Mintmark was unavailable for a moment', async () => {
     gateway.tokenService.answerNext(notNow(1), notNow(2))
     expect(await ask()).toMatchObject({ model: 'acme-sql' })
     expect(exchanges()).toBe(3)
@@ -106,7 +106,7 @@ describe.skipIf(noEnvoy)('its fetch', () => {
     expect(await ask(client)).toMatchObject({ model: 'acme-sql' })
   })
 
-  it('puts the token in place of what a request has, and leaves the rest', async () => {
+  it('replaces the token of a request, and keeps the rest', async () => {
     const request = new Request(`${gateway.baseURL}/chat/completions`, {
       method: 'POST',
       headers: { authorization: 'Bearer other', 'content-type': 'application/json', 'x-mine': 'kept' },
@@ -116,7 +116,7 @@ describe.skipIf(noEnvoy)('its fetch', () => {
     expect(gateway.upstream.theRequest().headers).toMatchObject({ 'x-mine': 'kept' })
   })
 
-  it('lets a request that is aborted go, also while it waits for its token', async () => {
+  it('cancels an aborted request, also while it waits for its token', async () => {
     const release = gateway.tokenService.hold()
     const abort = new AbortController()
     const waiting = token.fetch(`${gateway.baseURL}/models`, { signal: abort.signal })

@@ -3,13 +3,16 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** A Python with OpenAI's client, made by scripts/install-test-tools.sh. */
+/** A Python with OpenAI's client, installed by scripts/install-test-tools.sh. */
 export const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 
-/** For `describe.skipIf`: no Python, and nobody insists on one. */
+/** For `describe.skipIf`: there is no Python, and it is not required. */
 export const lacksPython = (): boolean => !existsSync(python) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
-/** Runs one scenario of a script beside this file. What it is given goes by stdin, secrets too. @throws {Error} with Python's own words. */
+/**
+ * Runs one scenario of a script in this folder. Its input goes by stdin, including secrets. @throws {Error} with
+ * Python's message.
+ */
 export function scenario(
   script: 'openai_client.py' | 'openai_key.py' | 'token_provider.py',
   name: string,

@@ -7,7 +7,7 @@ import { until } from '../support/until.ts'
 import { lacksPython, scenario } from './python.ts'
 import { notNow, startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
-/** clients/python before a real Mintmark, with the rules of token-provider.test.ts. */
+/** clients/python with a real Mintmark, with the rules of token-provider.test.ts. */
 const skipped = lacksPython()
 let mintmark: TestService
 let tokenService: TokenServiceProxy
@@ -29,13 +29,13 @@ const started = (name: string, more: object = {}) =>
 const run = (name: string, more?: object) => started(name, more).result
 
 describe.skipIf(skipped)('TokenProvider in Python', () => {
-  it('asks for the audience and scope that it is told', async () => {
+  it('requests the given audience and scope', async () => {
     const token = await run('audience')
     const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString('utf8'))
     expect(claims).toMatchObject({ aud: 'other', scope: 'inference' })
   })
 
-  it('gives the same token up to 60 % of its life, fetches the next beside, and trusts no clock that was set back', async () => {
+  it('returns the same token up to 60 % of its lifetime, fetches the next in the background, and detects a clock that was set back', async () => {
     const [atOnce, at178, at181, at284, renewed, at1000, setBack] = await run('life')
     expect([atOnce, at178, at181]).toEqual([0, 0, 0])
     expect([0, 3]).toContain(at284)
@@ -44,7 +44,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(tokenService.exchanges()).toBe(4)
   })
 
-  it('gives up within the time that it was given', async () => {
+  it('gives up within the given time', async () => {
     tokenService.answerNext(...Array.from({ length: 9 }, () => notNow()))
     const { seconds, ...failure } = await run('gives_up')
     expect(failure).toEqual({
@@ -67,7 +67,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(tokenService.exchanges()).toBe(1)
   })
 
-  it('is refused once for fifty calls, and shows the key to nobody', async () => {
+  it('is rejected once for fifty calls, and never shows the key', async () => {
     await mintmark.admin('POST', `/keys/${made.keyId}/revoke`, { reason: 'test' })
     const { failures, after_the_pause, seen } = await run('refused')
     expect(new Set(failures.map((failure: object) => JSON.stringify(failure)))).toHaveLength(1)
@@ -79,7 +79,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(seen).not.toContain(made.secret)
   })
 
-  it('goes on with its token while the service is gone, until the token ends', async () => {
+  it('keeps using its token while the service is down, until the token expires', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-python-'))
     const { said, result } = started('outlives_the_service', { while: folder })
     await said
@@ -88,7 +88,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(await result).toMatchObject({ still: true, failure: { code: 'unavailable' } })
   })
 
-  it('lets a task that is cancelled go, and no other', async () => {
+  it('cancels only the task that is cancelled', async () => {
     const release = tokenService.hold()
     const { result } = started('cancelled')
     await until('the exchange is asked for', tokenService.exchanges, count => count === 1)
@@ -97,7 +97,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(tokenService.exchanges()).toBe(1)
   })
 
-  it('works in a child that was forked in the middle of an exchange', async () => {
+  it('works in a child that was forked during an exchange', async () => {
     const release = tokenService.hold()
     const { result } = started('forked')
     await until('parent and child ask', tokenService.exchanges, count => count === 2)
@@ -105,7 +105,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(await result).toEqual({ child: 'eyJ', parent: 'eyJ' })
   })
 
-  it('reads the key anew at each exchange, and says when it cannot', async () => {
+  it('reads the key again at each exchange, and reports when it cannot', async () => {
     const other = await mintmark.tenantWithKey()
     expect(await run('reads_key', { other: other.secret })).toEqual({
       renewed: true,
@@ -122,19 +122,19 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Welcome</h1>' }],
     ['nothing there', { status: 404, body: 'Not Found' }],
     ['JSON that is no object', { status: 400, body: 'null' }],
-  ])('says that the issuer is wrong at %s', async (_, answer) => {
+  ])('reports a wrong issuer at %s', async (_, answer) => {
     tokenService.answerNext(answer)
     expect(await run('once')).toMatchObject({ code: 'unexpected_answer', temporary: false })
     expect(tokenService.exchanges()).toBe(1)
   })
 
-  it('keeps the key out of errors when the answer repeats it', async () => {
+  it('keeps the key out of errors when the response echoes it', async () => {
     const body = JSON.stringify({ error: `bad ${made.secret}`, error_description: made.secret })
     tokenService.answerNext({ status: 400, body })
     expect(JSON.stringify(await run('once'))).not.toContain(made.secret)
   })
 
-  it('refuses options that cannot work, when it is made', async () => {
+  it('rejects invalid options, when it is created', async () => {
     const wrong = [
       { issuer: 'tokens.example.com' },
       { issuer: 'file:///etc/passwd' },

@@ -11,7 +11,7 @@ import { until } from '../support/until.ts'
 import { FakeClock } from './fake-clock.ts'
 import { notNow, startTokenServiceProxy, type TokenServiceProxy } from './token-service-proxy.ts'
 
-/** clients/typescript before a real Mintmark, whose tokens live 300 seconds: refreshed from 180 on, used until 285. */
+/** clients/typescript with a real Mintmark and tokens of 300 seconds: refreshed from 180 on, used until 285. */
 let mintmark: TestService
 let tokenService: TokenServiceProxy
 let secret: string
@@ -41,19 +41,19 @@ const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
 
 describe('a token provider', () => {
-  it('gives the token that Mintmark gives, for the audience and scope that it is told', async () => {
+  it('returns Mintmark’s token, for the given audience and scope', async () => {
     const options = { issuer: `${tokenService.url}/`, audience: 'other', scope: 'inference' }
     expect(claimsOf(await provider(options)())).toMatchObject({ aud: 'other', scope: 'inference' })
   })
 
-  it('asks once for a hundred calls at once', async () => {
+  it('sends one request for a hundred calls at once', async () => {
     const token = provider()
     const tokens = await Promise.all(Array.from({ length: 100 }, () => token()))
     expect(new Set(tokens).size).toBe(1)
     expect(tokenService.exchanges()).toBe(1)
   })
 
-  it('gives the same token up to 60 % of its life', async () => {
+  it('returns the same token up to 60 % of its lifetime', async () => {
     const asked: unknown[] = []
     const counted: typeof fetch = (...request) => {
       asked.push(request)
@@ -71,7 +71,7 @@ describe('a token provider', () => {
     expect(asked).toHaveLength(2)
   })
 
-  it('then fetches the next one once, while calls go on with the old one', async () => {
+  it('then fetches the next one once, while calls use the old one', async () => {
     const token = provider()
     const first = await token()
     clock.advance(180)
@@ -84,21 +84,21 @@ describe('a token provider', () => {
     expect(tokenService.exchanges()).toBe(2)
   })
 
-  it('waits for a new one when the old one is at its end', async () => {
+  it('waits for a new one when the old one has expired', async () => {
     const token = provider()
     const first = await token()
     clock.advance(286)
     expect(await token()).not.toBe(first)
   })
 
-  it('does not trust a token when the clock was set back', async () => {
+  it('discards a token when the clock was set back', async () => {
     const token = provider()
     const first = await token()
     clock.advance(-3600)
     expect(await token()).not.toBe(first)
   })
 
-  it('reads the key anew at each exchange, as after a rotation', async () => {
+  it('reads the key again at each exchange, as after a rotation', async () => {
     const made = await mintmark.tenantWithKey()
     let key = `${made.secret}\n`
     const token = provider({ apiKey: () => key })
@@ -112,7 +112,7 @@ describe('a token provider', () => {
   })
 })
 
-describe('while the service is not available', () => {
+describe('while the service is unavailable', () => {
   it('a call waits as long as Retry-After says, and gets its token', async () => {
     tokenService.answerNext(notNow(3), notNow(7))
     expect(claimsOf(await provider()())).toMatchObject({ aud: 'vllm' })
@@ -123,14 +123,14 @@ describe('while the service is not available', () => {
     ])
   })
 
-  it('understands a Retry-After that is a date', async () => {
+  it('accepts a Retry-After date', async () => {
     tokenService.answerNext(notNow(new Date(Date.now() + 5000).toUTCString()))
     await provider()()
     expect(clock.slept[0]).toBeGreaterThan(3000)
     expect(clock.slept[0]).toBeLessThan(7000)
   })
 
-  it('waits twice as long each time when the service names no time', async () => {
+  it('doubles the pause each time when the service sends no Retry-After', async () => {
     tokenService.answerNext(notNow(), notNow(), notNow('soon'))
     await provider()()
     for (const [index, base] of [500, 1000, 2000].entries()) {
@@ -139,7 +139,7 @@ describe('while the service is not available', () => {
     }
   })
 
-  it('gives up within the time that it was given', async () => {
+  it('gives up within the given time', async () => {
     tokenService.answerNext(...Array.from({ length: 50 }, () => notNow(1)))
     const begun = clock.now()
     const error = await errorOf(provider({ retryForSeconds: 10 })())
@@ -151,7 +151,7 @@ describe('while the service is not available', () => {
     expect(tokenService.exchanges()).toBeGreaterThan(5)
   })
 
-  it('gives up at once when Retry-After is later than that, and leaves the service alone till then', async () => {
+  it('gives up at once when Retry-After is later than that, and sends no request until then', async () => {
     tokenService.answerNext(notNow(40))
     const token = provider()
     expect(await errorOf(token())).toMatchObject({ temporary: true })
@@ -160,7 +160,7 @@ describe('while the service is not available', () => {
     expect(clock.slept).toEqual([])
   })
 
-  it('a token goes on being given out until its end', async () => {
+  it('a token is returned until it expires', async () => {
     const token = provider({ retryForSeconds: 0 })
     const first = await token()
     await tokenService.stop()
@@ -170,7 +170,7 @@ describe('while the service is not available', () => {
     expect((await errorOf(token())).message).toMatch(/cannot be reached \(ECONNREFUSED\)\.$/)
   })
 
-  it('a refresh leaves it alone for as long as Retry-After says', async () => {
+  it('a refresh sends no request for as long as Retry-After says', async () => {
     const token = provider()
     await token()
     clock.advance(200)
@@ -188,7 +188,7 @@ describe('while the service is not available', () => {
     await until('it is asked again', tokenService.exchanges, count => count === 3)
   })
 
-  it('a caller that aborts is let go, and no other', async () => {
+  it('only the caller that aborts is cancelled', async () => {
     const release = tokenService.hold()
     const token = provider()
     const abort = new AbortController()
@@ -209,7 +209,7 @@ describe('while the service is not available', () => {
   })
 })
 
-describe('a key that is refused', () => {
+describe('a rejected key', () => {
   const revoked = async () => {
     const made = await mintmark.tenantWithKey()
     const token = provider({ apiKey: made.secret })
@@ -219,7 +219,7 @@ describe('a key that is refused', () => {
     return { token, secret: made.secret }
   }
 
-  it('is told so in the words of the service, without the key', async () => {
+  it('is reported in the words of the service, without the key', async () => {
     const { token, secret } = await revoked()
     const error = await errorOf(token())
     expect(error).toBeInstanceOf(TokenError)
@@ -231,7 +231,7 @@ describe('a key that is refused', () => {
     expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(secret)
   })
 
-  it('is not asked for again for ten seconds, however often it is called', async () => {
+  it('is not sent again for ten seconds, however often it is called', async () => {
     const { token } = await revoked()
     for (let call = 0; call < 50; call += 1) expect((await errorOf(token())).code).toBe('invalid_client')
     clock.advance(9)
@@ -267,7 +267,7 @@ describe('a key that is refused', () => {
   })
 })
 
-describe('an answer that is not Mintmark’s', () => {
+describe('a response that is not Mintmark’s', () => {
   it.each([
     ['a redirect, which is not followed', { status: 307, headers: { location: 'http://127.0.0.1:9/' } }],
     ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Welcome</h1>' }],
@@ -282,7 +282,7 @@ describe('an answer that is not Mintmark’s', () => {
     expect(tokenService.exchanges()).toBe(1)
   })
 
-  it('that repeats the key does not bring it into an error', async () => {
+  it('that echoes the key does not put it into an error', async () => {
     const body = JSON.stringify({ error: `bad ${secret}`, error_description: `what is ${secret}?` })
     tokenService.answerNext({ status: 400, body })
     const error = await errorOf(provider()())

@@ -7,20 +7,20 @@ interface Canned {
   body?: string
 }
 
-/** Stands before a real Mintmark: counts the exchanges, and can answer some of them as a bad network or server would. */
+/** A proxy for a real Mintmark: counts the exchanges, and can replace responses as a bad network or server would. */
 export interface TokenServiceProxy {
-  /** The issuer as a client is told. */
+  /** The issuer URL for clients. */
   url: string
-  /** How many requests came for a token. */
+  /** Number of token requests. */
   exchanges(): number
-  /** The next ones get these answers, the later ones go on to Mintmark. */
+  /** The next requests get these responses, later ones are forwarded to Mintmark. */
   answerNext(...answers: Canned[]): void
-  /** Keeps all requests waiting until the returned function is called. */
+  /** Holds all requests until the returned function is called. */
   hold(): () => void
   stop(): Promise<void>
 }
 
-/** What Mintmark says when it cannot tell (src/oauth/oauth-error.ts). */
+/** Mintmark's response when it is unavailable (src/oauth/oauth-error.ts). */
 export const notNow = (retryAfterSeconds?: number | string): Canned => ({
   status: 503,
   headers: {

@@ -12,7 +12,7 @@ const DATABASE = {
 const PRODUCTION = { ...DATABASE, NODE_ENV: 'production', MINTMARK_ISSUER: 'https://tokens.example.com' }
 
 const read = (values: Record<string, string>): Config => readConfig(new Env(values))
-/** The lines of the message, without the heading; none when nothing is wrong. */
+/** The lines of the message, without the heading; none when there is no fault. */
 function faults(values: Record<string, string>): string[] {
   try {
     read(values)
@@ -68,7 +68,7 @@ describe('without any variable', () => {
 })
 
 describe('the check', () => {
-  it('has the default audience, unless it is given one of its own', () => {
+  it('has the default audience, unless it has its own', () => {
     expect(read({ MINTMARK_AUDIENCE: 'a' }).gatewayAudience).toBe('a')
     expect(read({ MINTMARK_AUDIENCE: 'a', MINTMARK_GATEWAY_AUDIENCE: 'b' }).gatewayAudience).toBe('b')
   })
@@ -86,8 +86,8 @@ describe('the check', () => {
   })
 })
 
-describe('every fault is told, all of them in one message', () => {
-  it('five variables that are wrong give five lines, each beginning with its name', () => {
+describe('all faults are in one message', () => {
+  it('five invalid variables give five lines, each beginning with its name', () => {
     const found = faults({
       MINTMARK_PUBLIC_PORT: '99999',
       MINTMARK_TOKEN_TTL_SECONDS: '15m',
@@ -104,7 +104,7 @@ describe('every fault is told, all of them in one message', () => {
     ])
   })
 
-  it('production without anything lacks its database and its issuer', () => {
+  it('production without variables lacks its database and its issuer', () => {
     expect(faults({ NODE_ENV: 'production' }).join('\n')).toMatch(
       /^MINTMARK_ISSUER .*https:\/\/|^DATABASE_URL is required in production/m,
     )

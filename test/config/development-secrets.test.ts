@@ -46,14 +46,14 @@ function refusal(): string {
 }
 
 describe('secrets of development', () => {
-  it('are made once, for this user only, and nothing else is left in the folder', () => {
+  it('are generated once, for this user only, and leave no other file in the folder', () => {
     const made = make()
     expect(make()).toEqual(made)
     expect(readdirSync(keys).sort()).toEqual(['encryption-keys', 'peppers', 'root-token'])
     expect(statSync(join(keys, 'root-token')).mode & 0o777).toBe(0o600)
   })
 
-  it('are closed to others where they were open', () => {
+  it('are closed to other users where they were open', () => {
     make()
     chmodSync(join(keys, 'peppers'), 0o644)
     make()
@@ -61,7 +61,7 @@ describe('secrets of development', () => {
   })
 })
 
-describe('what is in their way is said with its name and the cure', () => {
+describe('an obstacle is reported with its name and the cure', () => {
   const CURE = /\. Let this user read and write there, or set MINTMARK_KEYS_DIR to a folder where it may$/
 
   it('a file in place of the folder', () => {

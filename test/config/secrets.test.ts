@@ -16,7 +16,7 @@ const DATABASE = {
 const PRODUCTION = { ...DATABASE, NODE_ENV: 'production', MINTMARK_ISSUER: 'https://tokens.example.com' }
 
 const read = (values: Record<string, string>): Config => readConfig(new Env(values))
-/** The lines of the message, without the heading; none when nothing is wrong. */
+/** The lines of the message, without the heading; none when there is no fault. */
 function faults(values: Record<string, string>): string[] {
   try {
     read(values)
@@ -39,7 +39,7 @@ function file(content: string): string {
 }
 
 describe('NAME_FILE', () => {
-  it('is read, less one final newline', () => {
+  it('is read, without one final newline', () => {
     for (const ending of ['', '\n', '\r\n']) {
       expect(read({ MINTMARK_AUDIENCE_FILE: file(`from-a-file${ending}`) }).audience).toBe('from-a-file')
     }
@@ -55,7 +55,7 @@ describe('NAME_FILE', () => {
     ])
   })
 
-  it('that is not there is a fault with the path', () => {
+  it('that does not exist is a fault with the path', () => {
     const path = join(folder, 'nowhere')
     expect(faults({ MINTMARK_AUDIENCE_FILE: path })).toEqual([
       `MINTMARK_AUDIENCE_FILE cannot be read: ${path}: it is not there (ENOENT)`,
@@ -77,13 +77,13 @@ describe('NAME_FILE', () => {
     ])
   })
 
-  it('and a fault of ours while a value is read is not taken for one of the value', () => {
+  it('a bug while a value is read is not reported as a fault of the value', () => {
     const env = new Env({ MINTMARK_AUDIENCE: 'a' })
     const parse = () => (undefined as unknown as string[]).length
     expect(() => env.optional('MINTMARK_AUDIENCE', { description: '', parse })).toThrow(TypeError)
   })
 
-  it('that is empty counts as unset, and what it holds is checked like any value', () => {
+  it('that is empty counts as unset, and its content is checked like any value', () => {
     expect(read({ MINTMARK_AUDIENCE_FILE: file('\n') }).audience).toBe('vllm')
     expect(faults({ MINTMARK_AUDIENCE_FILE: file('a b') })[0]).toMatch(/^MINTMARK_AUDIENCE must be/)
   })

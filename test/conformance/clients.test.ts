@@ -2,9 +2,9 @@ import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
-/** Clients that other people wrote, from discovery to a token. The issuer is where they really find us. */
+/** Third-party clients, from discovery to a token. The issuer is the URL at which they reach this service. */
 let mintmark: TestService
 let issuer: URL
 let key: Awaited<ReturnType<TestService['tenantWithKey']>>
@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** Listeners speak http: TLS ends before us. */
+/** Listeners speak http: TLS is terminated in front of them. */
 const insecure = { [oauth.allowInsecureRequests]: true }
 
 describe('oauth4webapi', () => {
@@ -40,7 +40,7 @@ describe('oauth4webapi', () => {
       scope: 'inference',
     })
     expect(token).toMatchObject({ token_type: 'bearer', expires_in: 300, scope: 'inference' })
-    expect((await stranger(mintmark)(token.access_token)).payload.sub).toBe(key.keyId)
+    expect((await externalVerifier(mintmark)(token.access_token)).payload.sub).toBe(key.keyId)
   })
 
   it('gets a token with a secret in the body, as the tenant', async () => {
@@ -49,7 +49,7 @@ describe('oauth4webapi', () => {
       { client_id: key.tenantId },
       oauth.ClientSecretPost(key.secret),
     )
-    expect((await stranger(mintmark)(token.access_token)).payload.tenant).toBe(key.tenantId)
+    expect((await externalVerifier(mintmark)(token.access_token)).payload.tenant).toBe(key.tenantId)
   })
 
   it('accepts the token as a resource server does (RFC 9068)', async () => {
@@ -70,7 +70,7 @@ describe('oauth4webapi', () => {
   it.each([
     ['Basic', () => oauth.ClientSecretBasic('wrong'), oauth.WWWAuthenticateChallengeError],
     ['a secret in the body', () => oauth.ClientSecretPost('wrong'), oauth.ResponseBodyError],
-  ])('understands the refusal of a wrong key after %s', async (_, authentication, kind) => {
+  ])('reads the error for a wrong key after %s', async (_, authentication, kind) => {
     const refusal = granted(await discovered('oauth2'), { client_id: key.keyId }, authentication())
     await expect(refusal).rejects.toThrow(kind)
   })
@@ -84,9 +84,9 @@ describe('openid-client', () => {
     const options = { execute: [client.allowInsecureRequests] }
     const config = await client.discovery(issuer, key.keyId, undefined, authentication(key.secret), options)
     const token = await client.clientCredentialsGrant(config, { scope: 'inference' })
-    // It counts down from the answer on.
+    // It counts down from the response on.
     expect(token.expiresIn()).toBeOneOf([299, 300])
-    expect((await stranger(mintmark)(token.access_token)).payload).toMatchObject({
+    expect((await externalVerifier(mintmark)(token.access_token)).payload).toMatchObject({
       iss: issuer.href.replace(/\/$/, ''),
       sub: key.keyId,
     })

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
 import { startTestService } from '../support/test-service.ts'
 
-/** A Python with PyJWT and Authlib, made by scripts/install-test-tools.sh. */
+/** A Python with PyJWT and Authlib, installed by scripts/install-test-tools.sh. */
 const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
 const missing = !existsSync(python)
 
@@ -32,7 +32,7 @@ describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('PyJWT
     }
   })
 
-  it('refuse a token whose payload was changed', async () => {
+  it('reject a token with a changed payload', async () => {
     const mintmark = await startTestService()
     try {
       const { secret } = await mintmark.tenantWithKey()
@@ -56,7 +56,7 @@ interface Readings {
   header: Record<string, unknown>
 }
 
-/** The token goes by stdin, not by argv. @throws {Error} with Python's own words when a library refuses it. */
+/** The token goes by stdin, not by argv. @throws {Error} with Python's message when a library rejects it. */
 function verify(token: string, parameters: string[]): Promise<Readings> {
   const child = spawn(python, [new URL('verify.py', import.meta.url).pathname, ...parameters])
   let output = ''

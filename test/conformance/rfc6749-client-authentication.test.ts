@@ -54,7 +54,7 @@ describe('RFC 6749 §2.3.1: a client may authenticate', () => {
   })
 })
 
-describe('RFC 6749 refuses', () => {
+describe('RFC 6749 rejects', () => {
   it.each<[string, (right: string, key: Key) => ReturnType<typeof post>]>([
     [
       '§2.3: the Authorization header and a secret in the body at once',
@@ -94,7 +94,7 @@ describe('RFC 6749 refuses', () => {
     expect(await ask()).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
   })
 
-  it('§2.3: two Authorization headers, of which somebody else would read the other one', async () => {
+  it('§2.3: two Authorization headers, of which another parser would read the other one', async () => {
     const twice = [key, other].flatMap(({ keyId, secret }) => ['Authorization', basic(keyId, secret)])
     const options = { method: 'POST', headers: ['Content-Type', FORM, ...twice] }
     const status = await new Promise((resolve, reject) => {
@@ -111,7 +111,7 @@ describe('RFC 6749 §2.3.1: credentials in the request URI', () => {
   it.each([
     ['POST', 400],
     ['GET', 405],
-  ])('are refused with %s, and no log line has them', async (method, status) => {
+  ])('are rejected with %s, and are in no log line', async (method, status) => {
     const query = new URLSearchParams({
       grant_type: 'client_credentials',
       client_secret: key.secret,

@@ -18,7 +18,7 @@ describe('RFC 6749 §3.2: a parameter', () => {
     ['without a value is treated as omitted', `${GRANT}&scope=&audience=&resource=&client_id=`],
     ['without a value or an equals sign is treated as omitted', `${GRANT}&scope&audience`],
     ['that is not known is ignored', `${GRANT}&nonsense=1&prompt=login`],
-    ['that is not there is not missed between two ampersands', `&&${GRANT}&&`],
+    ['may be empty between two ampersands', `&&${GRANT}&&`],
   ])('%s', async (_, parameters) => {
     expect(await ask(parameters)).toMatchObject({ status: 200 })
   })
@@ -37,12 +37,12 @@ describe('RFC 6749 §3.2: a parameter', () => {
   )
 })
 
-describe('RFC 6749 refuses', () => {
+describe('RFC 6749 rejects', () => {
   it.each([
     ['§4.4.2: no grant_type', '', 'invalid_request'],
     ['§4.4.2: an empty grant_type', 'grant_type=', 'invalid_request'],
     ['§4.4.2: a grant type in another case', 'grant_type=Client_Credentials', 'unsupported_grant_type'],
-    ['§4.5: a grant that nobody offers', 'grant_type=urn:example:nonsense', 'unsupported_grant_type'],
+    ['§4.5: an unknown grant type', 'grant_type=urn:example:nonsense', 'unsupported_grant_type'],
     [
       '§4.3: the password grant (RFC 9700 §2.4)',
       'grant_type=password&username=a&password=b',
@@ -87,7 +87,7 @@ describe('RFC 6749 Appendix B: the body is a form in UTF-8', () => {
   })
 })
 
-describe('RFC 6749 §3.2: the token endpoint takes POST only', () => {
+describe('RFC 6749 §3.2: the token endpoint accepts POST only', () => {
   it.each(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('%s is 405 with Allow', async method => {
     const { status, headers } = await request(`${mintmark.service.urls.public}/oauth/token`, { method })
     expect({ status, allow: headers.get('allow') }).toEqual({ status: 405, allow: 'POST' })

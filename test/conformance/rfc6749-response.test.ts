@@ -27,14 +27,14 @@ describe('RFC 6749 §5.1: a token response', () => {
 
   it.each([
     ['all that is granted, when none was asked for', {}, 'inference batch'],
-    ['what was asked for', { scope: 'batch' }, 'batch'],
-    ['what was asked for, in that order and once', { scope: 'batch inference batch' }, 'batch inference'],
+    ['what was requested', { scope: 'batch' }, 'batch'],
+    ['what was requested, in that order and once', { scope: 'batch inference batch' }, 'batch inference'],
   ])('names the scope of the token (§3.3): %s', async (_, parameters, scope) => {
     expect((await exchange(mintmark, key.secret, parameters)).body.scope).toBe(scope)
   })
 })
 
-describe('RFC 6749 §5.1, §5.2: every answer is JSON that no cache keeps', () => {
+describe('RFC 6749 §5.1, §5.2: every response is JSON that is not cached', () => {
   const url = () => `${mintmark.service.urls.public}/oauth/token`
   it.each<[string, number, () => Promise<JsonAnswer>]>([
     ['a token', 200, () => exchange(mintmark, key.secret)],
@@ -92,7 +92,7 @@ describe('RFC 6749 §5.2: 401 challenges with Basic exactly when Basic was used'
 })
 
 describe('RFC 6749 §5.2: error_description', () => {
-  /** Occurs in no answer of ours by itself, so that it is there only if it was echoed. */
+  /** Occurs in none of our responses, so it is present only when echoed. */
   const MARK = 'qZ7'
   const text = fc.string({ unit: 'binary', maxLength: 20 }).map(more => `${MARK}${more}${MARK}`)
   const parameters = [
@@ -119,7 +119,7 @@ describe('RFC 6749 §5.2: error_description', () => {
     await fc.assert(fc.asyncProperty(form, ask))
   })
 
-  it('never echoes a parameter of an otherwise good request', async () => {
+  it('never echoes a parameter of an otherwise valid request', async () => {
     const one = fc.tuple(fc.constantFrom('grant_type', 'client_id', 'scope', 'audience', 'resource'), text)
     const ask = async ([name, value]: [string, string]) =>
       carriesNothing(await exchange(mintmark, key.secret, { [name]: value }))

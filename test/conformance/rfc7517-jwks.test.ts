@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey, publicJwk } from '../../src/signing-keys/signing-key.ts'
 import { exchange } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 const PUBLIC = { EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'] } as const
 const ALGS = [
@@ -25,12 +25,12 @@ describe.each(ALGS)('RFC 7517: the JWK Set of an installation that signs with %s
   afterAll(() => mintmark.stop())
   const get = (path: string) => request(mintmark.service.urls.public + path)
 
-  it('§5: has the key in use and the one to come', () => {
+  it('§5: has the active key and the standby', () => {
     expect(keys).toHaveLength(2)
     expect(new Set(keys.map(key => key.kid)).size).toBe(2)
   })
 
-  it('§4: says of each key its type, use, algorithm and id', () => {
+  it('§4: has each key’s type, use, algorithm and id', () => {
     for (const key of keys) expect(key).toMatchObject({ kty, alg, use: 'sig', kid: expect.any(String) })
   })
 
@@ -54,7 +54,7 @@ describe.each(ALGS)('RFC 7517: the JWK Set of an installation that signs with %s
   it('verifies the tokens, under the kid that their header names', async () => {
     const { secret } = await mintmark.tenantWithKey()
     const { body } = await exchange(mintmark, secret)
-    const { protectedHeader } = await stranger(mintmark)(body.access_token)
+    const { protectedHeader } = await externalVerifier(mintmark)(body.access_token)
     expect(protectedHeader).toMatchObject({ alg, kid: expect.toBeOneOf(keys.map(key => key.kid)) })
   })
 
@@ -68,18 +68,18 @@ describe.each(ALGS)('RFC 7517: the JWK Set of an installation that signs with %s
     }
   })
 
-  it('has a strong entity tag, and is not sent again to who has it (RFC 9110 §13.1.2)', async () => {
+  it('has a strong entity tag, and is 304 for a client that has it (RFC 9110 §13.1.2)', async () => {
     const first = await request(`${mintmark.service.urls.public}/.well-known/jwks.json`)
     const etag = first.headers.get('etag') ?? ''
     expect(etag).toMatch(/^"[\w-]{43}"$/)
-    // fetch would ask for no-cache by itself, and so for the whole answer.
+    // fetch would send no-cache, and so receive the whole response.
     const again = await request(`${mintmark.service.urls.public}/.well-known/jwks.json`, {
       headers: { 'if-none-match': etag, 'cache-control': 'max-age=0' },
     })
     expect(again).toMatchObject({ status: 304, text: '' })
   })
 
-  it('may be cached for as long as no key can come into use unseen, and read from any page', async () => {
+  it('may be cached as long as no key can become active unseen, and read from any origin', async () => {
     const { headers } = await get('/.well-known/jwks.json')
     expect(headers.get('cache-control')).toBe('public, max-age=300')
     expect(headers.get('access-control-allow-origin')).toBe('*')
@@ -138,7 +138,7 @@ describe('RFC 7517 §9.2: no private member can be published', () => {
   }
 })
 
-describe('What the public listener has to show is read-only', () => {
+describe('The documents of the public listener are read-only', () => {
   let mintmark: TestService
   beforeAll(async () => {
     mintmark = await startTestService()
@@ -163,7 +163,7 @@ describe('What the public listener has to show is read-only', () => {
     ['a kid that is not UTF-8', '/.well-known/jwks/%C3%28.pem', 400],
     ['the admin API', '/admin/v1/tenants', 404],
     ['readiness', '/readyz', 404],
-  ])('%s is not there', async (_, path, status) => {
+  ])('%s does not exist', async (_, path, status) => {
     expect(await request(mintmark.service.urls.public + path)).toMatchObject({
       status,
       body: { error: 'invalid_request' },

@@ -3,12 +3,12 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { exchange, FORM } from '../oauth/token-post.ts'
 import { request, startTestService, type TestService, testEnvironment } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 const OPENID = '/.well-known/openid-configuration'
 const OAUTH = '/.well-known/oauth-authorization-server'
 
-/** What each issuer's documents are found under: RFC 8414 §3.1 inserts, OpenID Connect Discovery §4 appends. */
+/** The paths of each issuer's documents: RFC 8414 §3.1 inserts, OpenID Connect Discovery §4 appends. */
 const ISSUERS: [issuer: string, paths: string[]][] = [
   ['https://tokens.example.test', [OPENID, OAUTH]],
   ['https://example.test/mint', [`/mint${OPENID}`, `${OAUTH}/mint`, OPENID, OAUTH]],
@@ -24,7 +24,7 @@ describe.each(ISSUERS)('RFC 8414 and OpenID Connect Discovery, for the issuer %s
   afterAll(() => mintmark.stop())
 
   const get = (path: string) => request(mintmark.service.urls.public + path)
-  /** Where a proxy that passes paths on as they are would send a request for this URL of the issuer. */
+  /** Where a proxy that does not change paths would send a request for this URL of the issuer. */
   const behindProxy = (url: string) => get(url.slice(new URL(issuer).origin.length))
 
   it.each(paths)('%s is the document', async path => {
@@ -46,7 +46,7 @@ describe.each(ISSUERS)('RFC 8414 and OpenID Connect Discovery, for the issuer %s
   it('§3.3: the issuer is byte-equal to the iss of a token', async () => {
     const { secret } = await mintmark.tenantWithKey()
     const { body } = await exchange(mintmark, secret)
-    expect((await stranger(mintmark)(body.access_token)).payload.iss).toBe(issuer)
+    expect((await externalVerifier(mintmark)(body.access_token)).payload.iss).toBe(issuer)
   })
 
   it('the endpoints answer at the paths that the document names', async () => {
@@ -66,7 +66,7 @@ describe.each(ISSUERS)('RFC 8414 and OpenID Connect Discovery, for the issuer %s
   })
 })
 
-describe('RFC 8414 §2: an issuer that is no issuer is refused at the start', () => {
+describe('RFC 8414 §2: an invalid issuer is rejected at startup', () => {
   it.each([
     ['a trailing slash', 'https://example.test/'],
     ['a query', 'https://example.test?x=1'],

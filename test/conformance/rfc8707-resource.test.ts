@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { post } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 const BLUE = 'https://blue.example.test/v1'
 const GREEN = 'urn:example:green'
@@ -32,7 +32,7 @@ describe('RFC 8707 §2: the audience of a token is', () => {
     const { status, body } = await ask(more)
     expect(status).toBe(200)
     const [first = ''] = [audience].flat()
-    expect((await stranger(mintmark, first)(body.access_token)).payload.aud).toEqual(audience)
+    expect((await externalVerifier(mintmark, first)(body.access_token)).payload.aud).toEqual(audience)
   })
 })
 
@@ -50,7 +50,7 @@ describe('RFC 8707 §2: invalid_target', () => {
     expect(await ask(more)).toMatchObject({ status: 400, body: { error: 'invalid_target' } })
   })
 
-  it('an audience is given once, or as resources', async () => {
+  it('an audience is requested once, or as resources', async () => {
     expect(await ask(`audience=vllm&audience=${BLUE}`)).toMatchObject({
       status: 400,
       body: { error: 'invalid_request' },

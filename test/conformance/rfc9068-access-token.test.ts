@@ -2,7 +2,7 @@ import { decodeProtectedHeader, type JWTPayload } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 let mintmark: TestService
 let keyId: string
@@ -13,7 +13,7 @@ beforeAll(async () => {
   mintmark = await startTestService()
   ;({ keyId, secret } = await mintmark.tenantWithKey())
   jwt = (await exchange(mintmark, secret)).body.access_token
-  claims = (await stranger(mintmark)(jwt)).payload
+  claims = (await externalVerifier(mintmark)(jwt)).payload
 })
 afterAll(() => mintmark.stop())
 
@@ -25,7 +25,7 @@ it('RFC 7515 §3.1: the token is three parts of base64url', () => {
   expect(jwt).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
 })
 
-describe('§2.2: every required claim is there', () => {
+describe('§2.2: has every required claim', () => {
   it.each(['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'])('%s', name => {
     expect(claims[name]).toBeDefined()
   })
@@ -35,7 +35,7 @@ it('§2.2: without a resource owner, sub is the client', () => {
   expect(claims).toMatchObject({ sub: keyId, client_id: keyId })
 })
 
-it('§2.2.3: scope says what was granted, also when it was not asked for', () => {
+it('§2.2.3: scope has what was granted, also when it was not requested', () => {
   expect(claims.scope).toBe('inference')
 })
 
@@ -48,7 +48,7 @@ it('RFC 7519 §4.1: iat is not in the future, and there is no nbf', () => {
   expect(claims).not.toHaveProperty('nbf')
 })
 
-describe('§4: a resource server refuses', () => {
+describe('§4: a resource server rejects', () => {
   const altered = (part: 0 | 1, change: (text: string) => string) =>
     jwt
       .split('.')
@@ -65,10 +65,10 @@ describe('§4: a resource server refuses', () => {
     ['alg none', () => altered(0, text => text.replace('ES256', 'none')).replace(/[^.]+$/, '')],
   ])('%s', async (_, forged) => {
     expect(forged()).not.toBe(jwt)
-    await expect(stranger(mintmark)(forged())).rejects.toThrow()
+    await expect(externalVerifier(mintmark)(forged())).rejects.toThrow()
   })
 
   it('a token for another audience', async () => {
-    await expect(stranger(mintmark, 'elsewhere')(jwt)).rejects.toThrow(/aud/)
+    await expect(externalVerifier(mintmark, 'elsewhere')(jwt)).rejects.toThrow(/aud/)
   })
 })

@@ -38,7 +38,7 @@ interface Row {
 const feed = () => testDatabase.asOwner<Row>('SELECT number, id, changes FROM change_feed ORDER BY number')
 const latest = async () => Number((await feed()).at(-1)?.number)
 const append = (id: string) => database.write(trx => appendChanges(trx, [{ kind: 'tenant', id }]))
-/** A promise, and the function that keeps it. */
+/** A promise, and the function that resolves it. */
 const gate = () => {
   let open = () => {}
   const opened = new Promise<void>(resolve => {
@@ -52,7 +52,7 @@ describe('the change feed', () => {
     expect((await feed())[0]).toMatchObject({ number: '0', changes: [] })
   })
 
-  it('numbers in the order of commits: begun earlier and committed later means the later number', async () => {
+  it('numbers in the order of commits: a transaction that began earlier and committed later has the later number', async () => {
     const before = await latest()
     const begun = gate()
     const mayEnd = gate()
@@ -72,7 +72,7 @@ describe('the change feed', () => {
     ])
   })
 
-  it('makes the second of two that append at once wait for the commit of the first', async () => {
+  it('makes the second of two concurrent appends wait for the commit of the first', async () => {
     const before = await latest()
     const appended = gate()
     const mayCommit = gate()
@@ -101,7 +101,7 @@ describe('the change feed', () => {
     expect((await feed()).slice(-2).map(row => row.changes[0]?.id)).toEqual(['first', 'second'])
   })
 
-  it('leaves neither a row nor a gap behind a rollback, and tells nobody', async () => {
+  it('leaves neither a row nor a gap after a rollback, and notifies no one', async () => {
     const before = await latest()
     const undone = database.write(async trx => {
       await appendChanges(trx, [{ kind: 'tenant', id: 'undone' }])
@@ -109,7 +109,7 @@ describe('the change feed', () => {
     })
     await expect(undone).rejects.toThrow('no')
     await append('done')
-    await until('the next is heard', () => heard.includes(String(before + 1)))
+    await until('the next is received', () => heard.includes(String(before + 1)))
     expect((await feed()).at(-1)).toMatchObject({
       number: String(before + 1),
       changes: [{ kind: 'tenant', id: 'done' }],
@@ -117,7 +117,7 @@ describe('the change feed', () => {
     expect(heard.filter(number => number === String(before + 1))).toHaveLength(1)
   })
 
-  it('has no gap, no repetition and unique ids after 100 appends by five at once, and notifies of each', async () => {
+  it('has no gap, no repetition and unique ids after 100 appends by five writers, and notifies of each', async () => {
     const before = await latest()
     const worker = async (name: number) => {
       for (let count = 0; count < 20; count++) await append(`w${name}-${count}`)
@@ -131,10 +131,10 @@ describe('the change feed', () => {
       const own = rows.map(row => row.changes[0]?.id ?? '').filter(id => id.startsWith(`w${name}-`))
       expect(own).toEqual(Array.from({ length: 20 }, (_, count) => `w${name}-${count}`))
     }
-    await until('all are heard', () => expected.every(number => heard.includes(number)))
+    await until('all are received', () => expected.every(number => heard.includes(number)))
   })
 
-  it('is pruned by the application role, as far as it may be', async () => {
+  it('is pruned by the application role, within its limits', async () => {
     await testDatabase.asOwner(
       "UPDATE change_feed SET created_at = now() - interval '2 days' WHERE number < 10",
     )
@@ -143,8 +143,8 @@ describe('the change feed', () => {
   })
 })
 
-describe('a transaction that would hold up the others', () => {
-  it('is given up while it waits for the counter, after 600 ms, as unavailable, with nothing written', async () => {
+describe('a transaction that would block the others', () => {
+  it('is aborted while it waits for the counter, after 600 ms, as unavailable, with nothing written', async () => {
     const before = await latest()
     const blocker = new pg.Client({ connectionString: testDatabase.ownerUrl })
     await blocker.connect()
@@ -162,7 +162,7 @@ describe('a transaction that would hold up the others', () => {
     })
   })
 
-  it('is ended by Postgres when it falls silent for 400 ms, and its locks are free again', async () => {
+  it('is ended by Postgres when it is idle for 400 ms, and its locks are released', async () => {
     const never = gate()
     const holding = gate()
     const silent = database.write(async trx => {

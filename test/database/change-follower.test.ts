@@ -12,7 +12,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { until } from '../support/until.ts'
 
-/** The follower by itself, with subscribers of the test. With the directory: test/directory/directory-copy.test.ts. */
+/** The follower with subscribers of the test. With the directory: test/directory/directory-copy.test.ts. */
 let testDatabase: TestDatabase
 let writer: Database
 let proxy: TcpProxy & { url: string }
@@ -49,14 +49,14 @@ const tier: Change = { kind: 'tier', id: 'standard' }
 const key: Change = { kind: 'key', id: 'key_1' }
 const tenant: Change = { kind: 'tenant', id: 'acme' }
 
-/** A subscriber that notes what it applies, under its name. */
+/** A subscriber that records what it applies, under its name. */
 function noting(name: string, log: unknown[], of: Partial<ChangeSubscriber> = {}): ChangeSubscriber {
   const noted = reaction(update => void log.push([name, update]))
   return { ...noted, ...of }
 }
 
 describe('a poll', () => {
-  it('applies a change in the order of subscription, after all have read, to those that its kind concerns', async () => {
+  it('applies a change in the order of subscription, after all have read, to subscribers of its kind', async () => {
     const log: unknown[] = []
     const reads = (name: string): Partial<ChangeSubscriber> => ({
       read: async () => {
@@ -95,7 +95,7 @@ describe('a poll', () => {
     ])
   })
 
-  it('lets all subscribers read one moment, whatever is committed between their reads', async () => {
+  it('lets all subscribers read one snapshot, whatever is committed between their reads', async () => {
     await setTier(1)
     const seen: number[] = []
     const reading: ChangeSubscriber = noting('tier', [], {
@@ -122,7 +122,7 @@ describe('a poll', () => {
     expect(seen, 'and the next poll brings what came after it').toEqual([1, 1, 2, 2])
   })
 
-  it('that cannot read for one subscriber applies nothing, and the next one brings it all', async () => {
+  it('that cannot read for one subscriber applies nothing, and the next one applies everything', async () => {
     const log: unknown[] = []
     let away = true
     const failing = noting('failing', log, {
@@ -147,7 +147,7 @@ describe('a poll', () => {
     expect(follower.stalenessSeconds).toBeLessThan(1)
   })
 
-  it('without news is one statement', async () => {
+  it('without changes is one statement', async () => {
     follower.subscribe([])
     await follower.load()
     let statements = 0
@@ -162,7 +162,7 @@ describe('a poll', () => {
 })
 
 describe('a full load', () => {
-  it('is put into effect by all subscribers at once, in their order, and not before all have loaded', async () => {
+  it('is applied by all subscribers at once, in their order, and not before all have loaded', async () => {
     const log: string[] = []
     const loads = (name: string) =>
       noting(name, [], {
@@ -179,7 +179,7 @@ describe('a full load', () => {
     expect(follower.stalenessSeconds).toBeLessThan(1)
   })
 
-  it('that fails at the start can be tried again', async () => {
+  it('that fails at startup can be retried', async () => {
     let fails = true
     const log: unknown[] = []
     const failing = noting('failing', log, {
@@ -208,7 +208,7 @@ describe('a full load', () => {
     expect(log).toEqual([['all', [key]], 'loaded'])
   })
 
-  it('at the start is refused when the feed is replaced while it runs, and works the next time', async () => {
+  it('at startup fails when the feed is replaced while it runs, and succeeds the next time', async () => {
     let replaced = false
     const log: unknown[] = []
     const losing = noting('losing', log, {
@@ -226,7 +226,7 @@ describe('a full load', () => {
     expect(follower.reloads).toBe(0)
   })
 
-  it('is of no use when the position is lost again while it runs: another one follows', async () => {
+  it('is discarded when the position is lost again while it runs: another one follows', async () => {
     const running = Promise.withResolvers<void>()
     let loads = 0
     const applied: number[] = []
@@ -265,7 +265,7 @@ describe('what this process committed', () => {
     expect(log).toEqual([['all', [key]]])
   })
 
-  it('is forgotten by those that its kind concerns, in their order, when it cannot be read', async () => {
+  it('is forgotten by subscribers of its kind, in their order, when it cannot be read', async () => {
     const log: unknown[] = []
     const forgets = (name: string) => ({ forget: (c: readonly Change[]) => void log.push([name, c]) })
     follower.subscribe([

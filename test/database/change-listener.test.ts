@@ -6,7 +6,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
-import { NOBODY } from '../support/replicas.ts'
+import { NO_SERVER } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { timed, until } from '../support/until.ts'
@@ -70,7 +70,7 @@ const backends = async () => {
 }
 
 describe('on a direct connection', () => {
-  it('it wakes at its start, and at each change within 100 ms', async () => {
+  it('it wakes at startup, and at each change within 100 ms', async () => {
     listen(testDatabase.applicationUrl)
     await listening()
     expect(woken).toBe(1)
@@ -83,7 +83,7 @@ describe('on a direct connection', () => {
   })
 
   it.each(['cut', 'refuse', 'hang', 'freeze'] as const)(
-    'it notices within 10 s, warns once, and is back within 5 s, when the connection does this: %s',
+    'it notices within 10 s, warns once, and recovers within 5 s, when the connection does this: %s',
     async fault => {
       listen(proxy.url)
       await listening()
@@ -115,10 +115,10 @@ describe('on a direct connection', () => {
 })
 
 describe('where LISTEN cannot work', () => {
-  it('it warns once, however often it tries: nobody there', async () => {
-    listen(NOBODY)
+  it('it warns once, however often it tries: no server', async () => {
+    listen(NO_SERVER)
     const begun = performance.now()
-    await until('it has tried some times', () => performance.now() - begun > 4_000)
+    await until('it has tried several times', () => performance.now() - begun > 4_000)
     expect(warnings()).toHaveLength(1)
     expect(listener.listening).toBe(false)
   })
@@ -138,7 +138,7 @@ describe('where LISTEN cannot work', () => {
         listen(testDatabase.applicationUrl, pooled)
         await listening()
         await append()
-        await until('the direct connection hears of changes', () => woken === 2)
+        await until('the direct connection receives changes', () => woken === 2)
       } finally {
         await listener.stop()
         await pooled.close()

@@ -27,7 +27,7 @@ afterAll(async () => {
 /** Sockets of this process: each connection has one at our end, and two in the proxy. */
 const sockets = () => process.getActiveResourcesInfo().filter(name => name === 'TCPSocketWrap').length
 
-it('idle connections whose other end has gone without a word are given up within 10 s', async () => {
+it('idle connections with a peer that vanished silently are closed within 10 s', async () => {
   const none = sockets()
   await Promise.all(Array.from({ length: CONNECTIONS }, () => database.run(databaseNow)))
   expect(sockets() - none).toBe(3 * CONNECTIONS)

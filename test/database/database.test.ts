@@ -20,9 +20,9 @@ const FATAL = message('E', Buffer.from('SFATAL\0C57P01\0Mterminating connection\
 let server: Server
 afterEach(() => void server.close())
 
-describe('a database that goes away', () => {
-  it('in the very moment in which a connection is given out does not end the process', async () => {
-    // Ready for queries and ended, in one segment: between the pool's listener for errors and the borrower's.
+describe('a database that becomes unavailable', () => {
+  it('at the moment of a checkout does not end the process', async () => {
+    // Ready for queries and ended, in one segment: between the pool's error listener and ours.
     server = createServer(socket => {
       socket.once('data', () => socket.end(Buffer.concat([AUTHENTICATED, READY, FATAL])))
       socket.on('error', () => {})
@@ -39,14 +39,14 @@ describe('a database that goes away', () => {
   })
 })
 
-describe('what is thrown', () => {
+describe('an error', () => {
   it.each([
     [
       'a mismatch of the installation, whatever its text',
       new InstallationMismatch(['it belongs to https://extended.example.com']),
     ],
     ['a bug, whatever it names', new TypeError('closed is not a function')],
-  ])('stays what it is: %s', (_, error) => {
+  ])('is not changed: %s', (_, error) => {
     server = createServer()
     expect(toDomainError(error)).toBe(error)
   })

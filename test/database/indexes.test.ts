@@ -29,7 +29,7 @@ const usable = async (database: TestDatabase) => {
 }
 
 describe('The indexes of large tables', () => {
-  it('are made again when a crash left one unusable; until then the service says which are missing', async () => {
+  it('are created again when a crash left one invalid; until then the service reports the missing ones', async () => {
     const database = await databaseOf({})
     const whole = await usable(database)
     await database.asOwner('DROP INDEX api_keys_span_expiry')
@@ -47,7 +47,7 @@ describe('The indexes of large tables', () => {
     expect(await usable(database)).toEqual(whole)
   })
 
-  it('are made beside the open transaction of somebody who writes', async () => {
+  it('are created during the open transaction of another writer', async () => {
     const database = await databaseOf({})
     await database.asOwner(TENANT)
     await database.asOwner('DROP INDEX audit_events_span_at')
@@ -64,7 +64,7 @@ describe('The indexes of large tables', () => {
 })
 
 describe('A migration that waits for a table', () => {
-  it('gives way, so that nobody waits behind it for more than a second, and ends once the table is free', async () => {
+  it('is retried, so that other statements wait at most a second, and ends once the table is free', async () => {
     const database = await databaseOf({ empty: true })
     await migrate(database.ownerUrl, { upTo: '0005_audit_chain' })
     await database.asOwner(TENANT)

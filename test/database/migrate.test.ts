@@ -49,7 +49,7 @@ describe('migrate', () => {
     expect(said.filter(text => text.includes('The schema is up to date.'))).toHaveLength(4)
   }, 60_000)
 
-  it('leaves nothing behind of a migration that fails halfway', async () => {
+  it('leaves nothing of a migration that fails halfway', async () => {
     const database = await emptyDatabase()
     await database.asOwner('CREATE TABLE audit_events (mine int)')
     await expect(migrate(database.ownerUrl)).rejects.toThrow(/audit_events/)
@@ -59,7 +59,7 @@ describe('migrate', () => {
   })
 })
 
-describe('on a database that was not migrated', () => {
+describe('on a database without the schema', () => {
   let mintmark: TestService | undefined
   afterEach(async () => {
     await mintmark?.stop()
@@ -137,7 +137,7 @@ describe.skipIf(lacksPgBouncer())('through PgBouncer in transaction mode', () =>
     expect(applied.filter(name => name === FIRST)).toEqual([FIRST])
   })
 
-  it('the service starts, writes, exchanges 200 times with 20 at once, and never meets the session of another', async () => {
+  it('the service starts, writes, exchanges 200 times with 20 at once, and never uses the session of another', async () => {
     const env = {
       DATABASE_URL: (pooled as PgBouncer).through(database.applicationUrl),
       MINTMARK_DATABASE_MAX_CONNECTIONS: '20',

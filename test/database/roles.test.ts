@@ -9,7 +9,7 @@ const VERBS: Verb[] = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
 const everyRow: Verb[] = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 const appendOnly: Verb[] = ['SELECT', 'INSERT']
 
-/** What mintmark_app may do, table by table. Nothing else, and never TRUNCATE. */
+/** The rights of mintmark_app, table by table. Nothing else, and never TRUNCATE. */
 const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_lock', Verb[]> = {
   installation: ['SELECT', 'INSERT', 'UPDATE'],
   signing_keys: ['SELECT', 'INSERT', 'UPDATE'],
@@ -47,7 +47,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Really tries, and takes it back: the SQLSTATE, or 'done'. */
+/** Executes and rolls back: the SQLSTATE, or 'done'. */
 async function attempt(statement: string): Promise<string> {
   await application.query('BEGIN')
   try {
@@ -72,7 +72,7 @@ const statements: Record<Verb, (table: string, column: string, type: string) => 
 }
 
 describe('the application role', () => {
-  it('knows every table of the schema by this matrix', async () => {
+  it('has every table of the schema in this matrix', async () => {
     const tables = await database.asOwner<{ name: string }>(
       "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'",
     )
@@ -113,7 +113,7 @@ describe('the application role', () => {
 })
 
 describe('prune_change_feed, for the application role', () => {
-  it('takes rows older than a day and leaves the younger and the newest, however short the age that is asked for', async () => {
+  it('deletes rows older than a day and keeps younger ones and the newest, however short the requested age', async () => {
     await database.asOwner(`INSERT INTO change_feed (number, changes, created_at) VALUES
       (1, '[]', now() - interval '3 days'), (2, '[]', now() - interval '25 hours'), (3, '[]', now() - interval '23 hours')`)
     await database.asOwner("UPDATE change_feed SET created_at = now() - interval '9 days' WHERE number = 0")
@@ -125,7 +125,7 @@ describe('prune_change_feed, for the application role', () => {
     expect(await numbers()).toEqual(['3'])
   })
 
-  it('keeps longer when asked to', async () => {
+  it('keeps longer when requested', async () => {
     await database.asOwner(
       "INSERT INTO change_feed (number, changes, created_at) VALUES (4, '[]', now() - interval '2 days'), (5, '[]', now())",
     )
@@ -134,8 +134,8 @@ describe('prune_change_feed, for the application role', () => {
   })
 })
 
-describe('everybody else', () => {
-  it('may not prune, nor make anything in the schema', async () => {
+describe('every other role', () => {
+  it('may not prune, nor create anything in the schema', async () => {
     const [rights] = await database.asOwner(`SELECT
       has_function_privilege('public', 'prune_change_feed(interval)', 'EXECUTE') AS prune,
       has_schema_privilege('public', 'public', 'CREATE') AS create`)

@@ -3,8 +3,8 @@ import type { Schema } from '../../src/database/schema.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 /**
- * The compiler ties this record to the interface Schema, name by name, and the test ties it to Postgres: type, and
- * `?` where a column may be null.
+ * The compiler checks this record against the interface Schema, name by name, and the test checks it against Postgres:
+ * type, and `?` where a column may be null.
  */
 const TABLES = {
   installation: {
@@ -178,7 +178,7 @@ const TABLES = {
   audit_checkpoints: { id: 'bigint', jws: 'text', at: 'timestamptz' },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
-/** Each TypeScript type allows the column types that pg reads as it, with `?` exactly where it has null. */
+/** The column types that pg reads as each TypeScript type, with `?` exactly where it has null. */
 type TypeOf<Column> =
   null extends Selected<Column> ? `${Named<NonNullable<Selected<Column>>>}?` : Named<Selected<Column>>
 type Selected<Column> = Column extends { readonly __select__: infer Read } ? Read : Column

@@ -71,7 +71,7 @@ describe('a template', () => {
     ['a placeholder with a slip in it', '{{ a }}\n', { a: 1 }, /template:1: this is not a placeholder/],
     ['several lines within a line', 'x = {{a}}\n', { a: 'b\nc' }, /a line for itself/],
     ['a template that does not exist', '{{> missing}}\n', {}, /template:1: .*missing/],
-  ])('refuses %s', (_, template, values, message) => {
+  ])('rejects %s', (_, template, values, message) => {
     expect(() => rendered(template, values)).toThrow(message)
   })
 })

@@ -91,9 +91,9 @@ describe('a change', () => {
       found => found?.keyDisabled,
       true,
     ],
-    ['a narrowed tenant', patchTenant({ models: [] }), found => found?.tenantRights.models, []],
+    ['a restricted tenant', patchTenant({ models: [] }), found => found?.tenantRights.models, []],
     [
-      'a narrowed key',
+      'a restricted key',
       () => writer.admin('PATCH', `/keys/${key.keyId}`, { models: ['llama'] }),
       found => found?.keyRights.models,
       ['llama'],
@@ -133,7 +133,7 @@ describe('a change', () => {
     expect(following.follower.stalenessSeconds).toBeLessThan(1)
   })
 
-  it('names a new key, which is known then', async () => {
+  it('names a new key, which is then known', async () => {
     await following.follower.load()
     const made = await writer.tenantWithKey()
     expect(knows(made)).toBe(false)
@@ -143,7 +143,7 @@ describe('a change', () => {
 })
 
 describe('loads and changes do not cross', () => {
-  /** A load whose keys were read, in two halves, and are on their way. */
+  /** A load that has read its keys, in two halves, with the responses held back. */
   const heldLoad = async () => {
     const asked = proxy.holdAnswerTo('k.seq >', 2)
     const done = following.follower.load()
@@ -163,7 +163,7 @@ describe('loads and changes do not cross', () => {
     expect(look(key)).toBe(after)
   })
 
-  it('a key that is made while the answer of the load is held back is known after it', async () => {
+  it('a key that is created while the response of the load is held back is known after it', async () => {
     const load = await heldLoad()
     const made = await writer.tenantWithKey()
     proxy.release()
@@ -171,7 +171,7 @@ describe('loads and changes do not cross', () => {
     expect(knows(made)).toBe(true)
   })
 
-  it('who polls after a commit waits for a poll that began after it', async () => {
+  it('a poll after a commit waits for a poll that began after it', async () => {
     await following.follower.load()
     const asked = proxy.holdAnswerTo('change_feed')
     const early = following.follower.poll()
@@ -203,14 +203,14 @@ describe('a lost position', () => {
     ],
   ]
 
-  it.each(loses)('has everything loaded again, and what vanished is not believed: %s', async (_, lose) => {
+  it.each(loses)('triggers a reload, and missing objects are not used: %s', async (_, lose) => {
     const lost = await writer.tenantWithKey()
     const back = await writer.tenantWithKey()
     await revoke(back)
     const resumed = await writer.tenantWithKey()
     await suspend(resumed)
     await following.follower.load()
-    // Changes that no feed tells of: a key is not there any more, the revocation of another and a suspension are undone.
+    // Changes without a feed row: a deleted key, and an undone revocation and suspension.
     await sql('DELETE FROM api_keys WHERE id = $1', [lost.keyId])
     await sql('UPDATE api_keys SET revoked_at = NULL WHERE id = $1', [back.keyId])
     await sql('UPDATE tenants SET suspended_at = NULL WHERE id = $1', [resumed.tenantId])
@@ -223,7 +223,7 @@ describe('a lost position', () => {
     })
     expect([knows(key), knows(back)]).toEqual([true, true])
     const lines = () => following.logs.map(line => JSON.parse(line))
-    const told = await until('it is told', () =>
+    const told = await until('it is reported', () =>
       lines().find(({ msg }) => msg === 'the directory was loaded again'),
     )
     expect(told).toMatchObject({
@@ -234,7 +234,7 @@ describe('a lost position', () => {
     })
   })
 
-  it('does not stop what is committed meanwhile, and staleness counts until all was read', async () => {
+  it('does not delay new changes, and staleness counts until everything was read', async () => {
     await following.follower.load()
     await sql('UPDATE change_feed SET id = gen_random_uuid()')
     const page = proxy.holdAnswerTo('k.seq >')
@@ -286,12 +286,12 @@ describe('a lost position', () => {
     })
     expect(look()).toEqual(after)
     expect(before).not.toEqual(after)
-    // Nothing is left of a tenant that is gone.
+    // Nothing remains of a deleted tenant.
     const usable = await sql('SELECT FROM api_keys WHERE revoked_at IS NULL')
     expect(following.copy.size).toBeLessThanOrEqual(usable.length)
   })
 
-  it('is tried again when loading again fails', async () => {
+  it('is retried when reloading fails', async () => {
     await following.follower.load()
     await sql('UPDATE change_feed SET id = gen_random_uuid()')
     const page = proxy.holdAnswerTo('k.seq >')
@@ -341,7 +341,7 @@ describe('staleness, to the second', () => {
     ["the policy's", null, 60, 60],
     ["the tenant's, when that is less", 5, undefined, 5],
     ["not the tenant's, when that is more", 3600, 60, 60],
-  ])('a known key is honoured for %s', async (_, tenant, policy, limit) => {
+  ])('a known key is accepted for %s', async (_, tenant, policy, limit) => {
     await stale(tenant, policy)
     following.clock.forward(limit - 1)
     expect(knows(key)).toBe(true)
@@ -363,7 +363,7 @@ describe('staleness, to the second', () => {
   it.each<[string, number | null, number | undefined]>([
     ['a tenant that asks for it', 0, undefined],
     ['a policy that says so', null, 0],
-  ])('zero: each exchange asks Postgres, for %s', async (_, tenant, policy) => {
+  ])('zero: each exchange queries Postgres, for %s', async (_, tenant, policy) => {
     await stale(tenant, policy)
     expect(knows(key)).toBe(false)
     await expect(following.find(key.secret)).resolves.toMatchObject({ tenantSuspended: false })
@@ -374,8 +374,8 @@ describe('staleness, to the second', () => {
   })
 })
 
-describe('with more keys than its bound', () => {
-  it('it knows those used or made last, warns once, and looks the others up', async () => {
+describe('with more keys than its limit', () => {
+  it('it has those used or created last, warns once, and looks the others up', async () => {
     await sql('UPDATE api_keys SET revoked_at = now()')
     const keys = [
       await writer.tenantWithKey(),

@@ -116,7 +116,7 @@ describe('the directory in memory', () => {
     else expect(stateOf('a')).toBeUndefined()
   })
 
-  it('knows both secrets of a key during a rotation, each with its own end', () => {
+  it('has both secrets of a key during a rotation, each with its own end', () => {
     const secrets = [
       { id: 'sec_a', digest: 'a', endsAt: 1_000 },
       { id: 'sec_b', digest: 'b', endsAt: null },
@@ -125,19 +125,19 @@ describe('the directory in memory', () => {
     expect([stateOf('a')?.secretEndsAt, stateOf('b')?.secretEndsAt]).toEqual([1_000, null])
   })
 
-  it('lets the keys of a deleted tenant go with it', () => {
+  it('removes the keys of a deleted tenant', () => {
     index.apply(update({ tenantIds: ['acme'] }))
     expect(index.size).toBe(0)
   })
 
-  it('does not know the keys of a tenant that is set aside, until it is put again', () => {
+  it('does not know the keys of a removed tenant, until it is put again', () => {
     index.removeTenant('acme')
     expect(stateOf('a')).toBeUndefined()
     index.putTenant(tenant('acme'))
     expect(stateOf('a')).toBeDefined()
   })
 
-  it('takes no more keys than its bound, says so, and goes on changing those it has', () => {
+  it('holds no more keys than its limit, reports it, and keeps changing those it has', () => {
     for (const name of ['b', 'c']) index.put(key(name))
     expect(index.overflowed).toBe(false)
     index.put(key('d'))
@@ -149,7 +149,7 @@ describe('the directory in memory', () => {
     expect(stateOf('d')).toBeDefined()
   })
 
-  it('lets go what has ended, and nothing that may still open something', () => {
+  it('removes what has ended, and nothing that may still be usable', () => {
     index.put(key('b', { expiresAt: 1_000 }))
     const secrets = [
       { id: 'sec_c', digest: 'c', endsAt: 500 },

@@ -13,7 +13,7 @@ import type { NamedKey } from '../../src/system/secret.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
 import type { TestService } from '../support/test-service.ts'
 
-/** A directory of its own on the database of a service, which polls when the test says so. */
+/** A directory on the database of a service, which polls on request of the test. */
 export interface Following {
   follower: ChangeFollower
   copy: DirectoryCopy
@@ -21,9 +21,9 @@ export interface Following {
   directory: ReplicaDirectory
   clock: AdjustableClock
   logs: string[]
-  /** What the directory says of a presented key. */
+  /** The directory's result for a presented key. */
   find(secret: string): ReturnType<ReplicaDirectory['lookUp']>
-  /** What it says without asking the database. */
+  /** Its result without a database query. */
   known(secret: string): ReturnType<DirectoryCopy['find']>
   close(): Promise<void>
 }

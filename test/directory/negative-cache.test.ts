@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { NegativeCache } from '../../src/directory/negative-cache.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
 
-it('a negative answer is believed for a second, however often it is asked for meanwhile', () => {
+it('a negative result is cached for a second, however often it is requested', () => {
   const clock = adjustableClock()
   const answers = new NegativeCache(clock)
   answers.note('nobody', undefined)
@@ -12,7 +12,7 @@ it('a negative answer is believed for a second, however often it is asked for me
   expect(answers.find('nobody')).toBeUndefined()
 })
 
-it('a flood of other keys pushes out none that is presented again and again', () => {
+it('a flood of other keys evicts none that is presented repeatedly', () => {
   const answers = new NegativeCache({ ...adjustableClock(), monotonicMs: () => 1 })
   answers.note('repeated', undefined)
   answers.note('once', undefined)

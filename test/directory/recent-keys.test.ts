@@ -4,7 +4,7 @@ import { recentKeyPage } from '../../src/directory/directory-repository.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
-/** 25,000 keys that were used long ago, but for every 5,000th: with more keys than room those are what is read. */
+/** 25,000 keys that were used long ago, except every 5,000th: with more keys than room only those are read. */
 const KEYS = 25_000
 const USED_SINCE = Date.parse('2026-01-01T00:00:00Z')
 
@@ -43,11 +43,11 @@ const read = async (limit: number) => {
 }
 const key = (n: number) => `key_${String(n).padStart(16, '0')}`
 
-it('few keys that were used are found among many that were not, by pages that pass over 10,000 at the most', async () => {
+it('a few used keys are found among many unused ones, by pages that skip at most 10,000', async () => {
   expect(await read(1_000)).toEqual([[key(5_000), key(10_000)], [key(15_000), key(20_000)], [key(25_000)]])
 })
 
-it('a page that is full goes on after its last key', async () => {
+it('a full page continues after its last key', async () => {
   const pages = await read(1)
   expect(pages.flat()).toEqual([5_000, 10_000, 15_000, 20_000, 25_000].map(key))
   expect(Math.max(...pages.map(({ length }) => length))).toBe(1)

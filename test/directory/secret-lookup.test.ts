@@ -35,14 +35,14 @@ afterAll(async () => {
 
 const revoke = ({ keyId }: Key) => writer.admin('POST', `/keys/${keyId}/revoke`)
 const suspend = ({ tenantId }: Key) => writer.admin('POST', `/tenants/${tenantId}/suspend`)
-/** Well-formed, and nobody's. */
-const nobodys = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
+/** Well-formed and unknown. */
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 const queries = () => following.fallback.counts.queries
 const LOOKUP = 's.digest = ANY'
 const unavailable = { name: 'Unavailable', retryAfterSeconds: 1 }
 
 describe('a key that is not known', () => {
-  it('because it was made a moment ago is found, and known from then on', async () => {
+  it('because it was created a moment ago is found, and known from then on', async () => {
     await following.follower.poll()
     const { body } = await writer.admin('POST', `/tenants/${key.tenantId}/keys`, {})
     await expect(following.find(body.secret)).resolves.toMatchObject({
@@ -54,7 +54,7 @@ describe('a key that is not known', () => {
     await expect(following.find(body.secret)).resolves.toMatchObject({ keyId: body.id })
   })
 
-  it('because its tenant was made a moment ago is found too', async () => {
+  it('because its tenant was created a moment ago is found too', async () => {
     await expect(following.find(key.secret)).resolves.toMatchObject({
       keyId: key.keyId,
       tenantId: key.tenantId,
@@ -79,18 +79,18 @@ describe('a key that is not known', () => {
     await expect(following.find(key.secret)).resolves.toMatchObject(found)
   })
 
-  it('because it is nobody’s is not found', async () => {
-    await expect(following.find(nobodys())).resolves.toBeUndefined()
+  it('because it does not exist is not found', async () => {
+    await expect(following.find(unknownKey())).resolves.toBeUndefined()
   })
 
-  it('may be under a pepper that this process lacks: then that is our fault, and not the key’s', async () => {
+  it('may be under a pepper that this process lacks: then the error is unavailable, not unknown', async () => {
     await following.close()
     following = follow(writer, {
       url: proxy.url,
       peppers: [{ id: 'other', key: new Secret(randomBytes(32)) }],
     })
     await following.follower.load()
-    await expect(following.find(nobodys())).rejects.toMatchObject(unavailable)
+    await expect(following.find(unknownKey())).rejects.toMatchObject(unavailable)
     await expect(following.find(key.secret)).resolves.toMatchObject({ keyId: key.keyId })
   })
 
@@ -99,7 +99,7 @@ describe('a key that is not known', () => {
     async fault => {
       await proxy.become(fault)
       const asked = Array.from({ length: 50 }, () => {
-        const secret = nobodys()
+        const secret = unknownKey()
         return timed(() => expect(following.find(secret)).rejects.toMatchObject(unavailable))
       })
       for (const { ms } of await Promise.all(asked)) expect(ms).toBeLessThan(1_000)
@@ -107,7 +107,7 @@ describe('a key that is not known', () => {
   )
 })
 
-describe('a change that crosses a lookup', () => {
+describe('a change during a lookup', () => {
   const changes: [string, (key: Key) => Promise<unknown>, object][] = [
     ['a revocation', revoke, { keyRevoked: true }],
     ['a suspension', suspend, { tenantSuspended: true }],
@@ -119,7 +119,7 @@ describe('a change that crosses a lookup', () => {
   ]
 
   it.each(changes)(
-    'that the directory learnt of meanwhile has the key looked up again: %s',
+    'that the directory applied causes another lookup of the key: %s',
     async (_, change, found) => {
       const asked = proxy.holdAnswerTo(LOOKUP)
       const looked = following.find(key.secret)
@@ -134,7 +134,7 @@ describe('a change that crosses a lookup', () => {
   )
 
   it.each(changes.slice(0, 2))(
-    'is seen also when polls are held back with it: %s',
+    'is applied also when polls are held back with it: %s',
     async (_, change, found) => {
       const asked = proxy.holdAnswerTo(LOOKUP)
       const looked = following.find(key.secret)
@@ -150,7 +150,7 @@ describe('a change that crosses a lookup', () => {
     },
   )
 
-  it('does not matter when it is about somebody else', async () => {
+  it('is ignored when it is about another tenant', async () => {
     const other = await writer.tenantWithKey()
     await revoke(key)
     await following.follower.poll()
@@ -165,7 +165,7 @@ describe('a change that crosses a lookup', () => {
     expect(queries()).toBe(1)
   })
 
-  it('cannot give a later question an earlier answer: a query under way answers nobody who asks after it', async () => {
+  it('cannot give a later request an earlier result: a running query answers no request that came after it', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
     const early = following.find(key.secret)
     await asked
@@ -178,12 +178,12 @@ describe('a change that crosses a lookup', () => {
   })
 })
 
-describe('however many ask', () => {
+describe('however many requests', () => {
   it('one query is under way, of at most 500 digests', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const first = following.find(nobodys())
+    const first = following.find(unknownKey())
     await asked
-    const others = Array.from({ length: 1_201 }, () => following.find(nobodys()))
+    const others = Array.from({ length: 1_201 }, () => following.find(unknownKey()))
     await until('the answer is held back', () => proxy.holding)
     expect(queries()).toBe(1)
     proxy.release()
@@ -193,15 +193,15 @@ describe('however many ask', () => {
 
   it('queries are 20 ms apart', async () => {
     const { ms } = await timed(async () => {
-      for (let count = 0; count < 11; count++) await following.find(nobodys())
+      for (let count = 0; count < 11; count++) await following.find(unknownKey())
     })
     expect(queries()).toBe(11)
     expect(ms).toBeGreaterThanOrEqual(10 * 20 - 15)
   })
 
-  it('the same key is asked for once', async () => {
+  it('the same key is queried once', async () => {
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const first = following.find(nobodys())
+    const first = following.find(unknownKey())
     await asked
     const many = Array.from({ length: 1_000 }, () => following.find(key.secret))
     proxy.release()
@@ -210,22 +210,22 @@ describe('however many ask', () => {
     expect(queries()).toBe(2)
   })
 
-  it('2,000 may wait, one more is unavailable at once, and known keys are not held up', async () => {
+  it('2,000 may wait, one more is unavailable at once, and known keys are not delayed', async () => {
     const known = await writer.tenantWithKey()
     await following.follower.poll()
     const asked = proxy.holdAnswerTo(LOOKUP)
-    const waiting = Array.from({ length: 2_000 }, () => following.find(nobodys()))
+    const waiting = Array.from({ length: 2_000 }, () => following.find(unknownKey()))
     await asked
-    const { ms } = await timed(() => expect(following.find(nobodys())).rejects.toMatchObject(unavailable))
+    const { ms } = await timed(() => expect(following.find(unknownKey())).rejects.toMatchObject(unavailable))
     expect(ms).toBeLessThan(100)
     await expect(following.find(known.secret)).resolves.toMatchObject({ keyId: known.keyId })
     proxy.release()
     await Promise.all(waiting)
-    await expect(following.find(nobodys())).resolves.toBeUndefined()
+    await expect(following.find(unknownKey())).resolves.toBeUndefined()
   })
 })
 
-describe('that a key opens nothing', () => {
+describe('an unusable key', () => {
   const again = async (secret: string) => {
     const before = queries()
     await following.find(secret)
@@ -233,7 +233,7 @@ describe('that a key opens nothing', () => {
   }
 
   it.each<[string, () => Promise<string>]>([
-    ['it is nobody’s', async () => nobodys()],
+    ['it is unknown', async () => unknownKey()],
     ['it was revoked', () => revoke(key).then(() => key.secret)],
   ])('is remembered for a second: %s', async (_, prepare) => {
     const secret = await prepare()
@@ -243,8 +243,8 @@ describe('that a key opens nothing', () => {
     expect(await again(secret)).toBe(1)
   })
 
-  it('is forgotten at any change', async () => {
-    const secret = nobodys()
+  it('is forgotten on any change', async () => {
+    const secret = unknownKey()
     await following.follower.poll()
     expect([await again(secret), await again(secret)]).toEqual([1, 0])
     await writer.tenantWithKey()
@@ -252,7 +252,7 @@ describe('that a key opens nothing', () => {
     expect(await again(secret)).toBe(1)
   })
 
-  it('is not remembered of a key that may come back', async () => {
+  it('is not remembered when it may become usable', async () => {
     await writer.admin('POST', `/keys/${key.keyId}/disable`)
     await following.find(key.secret)
     await writer.admin('POST', `/keys/${key.keyId}/enable`)
@@ -260,10 +260,10 @@ describe('that a key opens nothing', () => {
     await expect(following.find(key.secret)).resolves.toMatchObject({ keyDisabled: false })
   })
 
-  it('is remembered of 10,000 at the most', async () => {
+  it('is remembered together with at most 10,000', async () => {
     await following.follower.poll()
     for (let round = 0; round < 12; round++) {
-      await Promise.all(Array.from({ length: 950 }, () => following.find(nobodys())))
+      await Promise.all(Array.from({ length: 950 }, () => following.find(unknownKey())))
     }
     expect(following.fallback.negatives).toBeGreaterThan(0)
     expect(following.fallback.negatives).toBeLessThanOrEqual(10_000)

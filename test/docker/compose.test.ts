@@ -5,8 +5,8 @@ import { asPattern, blocksOf, readReadme, repository, runAll } from '../support/
 import { expectedContents, IMPORT_ALL, LIST_CONTENTS, NOT_IMPORTED } from './image-contents.ts'
 
 /**
- * The compose installation, as the README starts and uses it: from nothing to a request that Envoy lets through.
- * Where containers reach no network of their own while they are built, MINTMARK_DOCKER_BUILD_NETWORK=host helps.
+ * The compose installation, started and used as in the README: from nothing to a request that Envoy accepts. Where
+ * containers have no network while they are built, MINTMARK_DOCKER_BUILD_NETWORK=host helps.
  */
 const docker = spawnSync('docker', ['info']).status === 0
 const required = process.env.MINTMARK_REQUIRE_DOCKER === '1'
@@ -16,7 +16,7 @@ const env: NodeJS.ProcessEnv = { ...process.env, COMPOSE_PROJECT_NAME: `mintmark
 const ports: Record<string, string> = {}
 const network = process.env.MINTMARK_DOCKER_BUILD_NETWORK
 
-/** A complete configuration, with secrets that open nothing. */
+/** A complete configuration, with dummy secrets. */
 const CONFIGURED = [
   'MINTMARK_ISSUER=https://tokens.example.com',
   'DATABASE_URL=postgres://app@db.example.com/mintmark',
@@ -48,7 +48,7 @@ describe.skipIf(!docker && !required)('docker compose', () => {
     await runAll(['docker compose down --volumes >&2\n'], { cwd: repository, env, preamble: PREAMBLE })
   }, 60_000)
 
-  it('goes from nothing to requests accepted and refused by Envoy, as the README says', async () => {
+  it('accepts and rejects requests at Envoy, started from nothing as the README says', async () => {
     expect(steps.length).toBeGreaterThan(2)
     const commands = steps.map(step => here(step.command))
     const outputs = await runAll(commands, { cwd: repository, env, preamble: PREAMBLE })

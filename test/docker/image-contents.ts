@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { repository } from '../support/readme.ts'
 
-/** What the container image has below /app. Paths are relative to their folder and sorted. */
+/** The content of the container image below /app. Paths are relative to their folder and sorted. */
 export interface ImageContents {
   top: string[]
   /** Compiled modules in dist. */
@@ -44,7 +44,7 @@ const failed = []
 for (const name of modules) await import('/app/dist/' + name).catch(error => failed.push(name + ': ' + error.message))
 console.log(JSON.stringify({ imported: modules.length - failed.length, failed }))`
 
-/** What the repository says belongs into the image: nothing that only tests, generates, or tries Mintmark out. */
+/** The expected content of the image: nothing that only tests, generates, or is for trying Mintmark out. */
 export function expectedContents(): ImageContents {
   return {
     top: ['db', 'dist', 'node_modules', 'package.json', 'scripts'],
@@ -62,7 +62,7 @@ export function expectedContents(): ImageContents {
   }
 }
 
-/** Those that the lock file marks neither as for development nor as optional. */
+/** Those that the lock file marks neither as development nor as optional. */
 function productionPackages(): string[] {
   const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: true; optional?: true; devOptional?: true }>

@@ -41,11 +41,11 @@ const SHARED = '/var/lib/mintmark'
 
 const started = new Set<EmbeddedPostgres>()
 const children = new Set<ChildProcess>()
-/** Data directories whose server may have been left behind by a child that was killed. */
+/** Data directories with a server that a killed child may have left. */
 const elsewhere = new Set<string>()
 const folders = new Set<string>()
 const logged: string[] = []
-/** Gives back a lock that a test took. */
+/** Releases a lock that a test took. */
 let release = () => {}
 const logger = createLogger('info', { write: line => logged.push(line) })
 let sharedBefore: string[]
@@ -91,7 +91,10 @@ async function start(directory = dataDir): Promise<EmbeddedPostgres> {
   return embedded
 }
 
-/** Starts it in a process of its own, which then waits to be killed (or for our end); `says` resolves with the first such line of it. */
+/**
+ * Starts it in a separate process, which then waits to be killed (or for our end); `says` resolves with its first such
+ * line.
+ */
 function startElsewhere(directory = dataDir) {
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const script = `
@@ -141,7 +144,7 @@ async function query(url: string, text: string): Promise<Record<string, unknown>
 const postmasterOf = async ({ directory }: EmbeddedPostgres) =>
   Number.parseInt(await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8'), 10)
 
-/** A process that has ended may stay in the table for as long as its parent, pid 1 of a container say, ignores it. */
+/** An ended process may remain in the table as long as its parent, such as pid 1 of a container, ignores it. */
 function runs(pid: number): boolean {
   const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim()
   return state !== '' && !state.startsWith('Z')
@@ -154,7 +157,7 @@ const refusal = (promise: Promise<unknown>): Promise<string> =>
   )
 
 describe('the embedded Postgres', () => {
-  it('comes up from nothing in UTF8, durable, with the application as a member of mintmark_app', async () => {
+  it('starts from nothing in UTF8, durable, with the application as a member of mintmark_app', async () => {
     const { ownerUrl, applicationUrl } = await start()
     const setting = (name: string) => `current_setting('${name}') as ${name}`
     const names = ['server_encoding', 'fsync', 'synchronous_commit', 'max_connections', 'listen_addresses']
@@ -186,7 +189,7 @@ describe('the embedded Postgres', () => {
     expect(await query(second.ownerUrl, 'select answer from kept')).toEqual({ answer: 42 })
   })
 
-  it('keeps passwords to itself: not in arguments, logs or files that others can read', async () => {
+  it('keeps passwords secret: not in arguments, logs or files that others can read', async () => {
     const { directory, ownerUrl, applicationUrl, ...embedded } = await start()
     await refusal(query(ownerUrl, `select 1/0 /* ${ownerUrl} */`))
     const passwords = [ownerUrl, applicationUrl].map(url => new URL(url).password)
@@ -202,7 +205,7 @@ describe('the embedded Postgres', () => {
     expect((await readdir(directory)).filter(name => name.includes('.new-'))).toEqual([])
   })
 
-  it('moves a log that has become long out of the way', async () => {
+  it('rotates a long log', async () => {
     const { directory, stop } = await start()
     await stop()
     const file = join(directory, 'postgres.log')
@@ -212,12 +215,12 @@ describe('the embedded Postgres', () => {
     expect(await stat(`${file}.1`)).toMatchObject({ size: 9 * 1024 * 1024, mode: 0o100600 })
   })
 
-  it('leads a process group of its own, so that Ctrl-C does not reach it', async () => {
+  it('leads a separate process group, so that Ctrl-C does not reach it', async () => {
     const pid = await postmasterOf(await start())
     expect(process.kill(-pid, 0)).toBe(true)
   })
 
-  it('says in the log that it ended by itself, recovers, and can still be stopped', async () => {
+  it('logs that it ended by itself, recovers, and can still be stopped', async () => {
     const embedded = await start()
     await query(embedded.ownerUrl, 'create table survived as select 1 as one')
     const pid = await postmasterOf(embedded)
@@ -246,7 +249,7 @@ describe('after a kill -9', () => {
     expect(await query(second.ownerUrl, `select value from ${table}`)).toEqual({ value })
   })
 
-  it('of Mintmark during initdb, the next start begins anew and leaves nothing over', async () => {
+  it('of Mintmark during initdb, the next start begins again and leaves nothing behind', async () => {
     const directory = join(await folder(), 'data')
     const { child, says } = startElsewhere(directory)
     await says('progress')
@@ -263,14 +266,14 @@ describe('after a kill -9', () => {
     const embedded = await start()
     await embedded.stop()
     const user = asRoot ? await findDatabaseUser(join(embedded.directory, 'data')) : undefined
-    const stranger = spawn('sleep', ['60'], { ...(user && { uid: user.uid, gid: user.gid }) })
-    children.add(stranger)
+    const otherProcess = spawn('sleep', ['60'], { ...(user && { uid: user.uid, gid: user.gid }) })
+    children.add(otherProcess)
     await writeFile(
       join(embedded.directory, 'data', 'postmaster.pid'),
-      `${stranger.pid}\n${embedded.directory}/data\n`,
+      `${otherProcess.pid}\n${embedded.directory}/data\n`,
     )
     expect(await query((await start()).ownerUrl, 'select 1 as one')).toEqual({ one: 1 })
-    expect(stranger.exitCode ?? stranger.signalCode).toBeNull()
+    expect(otherProcess.exitCode ?? otherProcess.signalCode).toBeNull()
   })
 })
 
@@ -292,7 +295,7 @@ describe('one data directory', () => {
   const uses = (pid: number | undefined) =>
     `Mintmark (pid ${pid}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`
 
-  it('serves one process: another is refused, and so is a second start in the same one', async () => {
+  it('serves one process: another is rejected, and so is a second start in the same one', async () => {
     const { child, says } = startElsewhere()
     await says('ownerUrl')
     expect(await refusal(start())).toBe(uses(child.pid))
@@ -302,7 +305,7 @@ describe('one data directory', () => {
     expect(await startElsewhere().outcome()).toEqual({ message: uses(process.pid) })
   })
 
-  it('is taken by exactly one of five that come at once, on the first start too', async () => {
+  it('is taken by exactly one of five concurrent starts, on the first start too', async () => {
     const directory = join(await folder(), 'data')
     const outcomes = await Promise.all(Array.from({ length: 5 }, () => startElsewhere(directory).outcome()))
     expect(outcomes.filter(outcome => 'ownerUrl' in outcome)).toHaveLength(1)
@@ -312,7 +315,7 @@ describe('one data directory', () => {
   })
 })
 
-describe('refuses, and says what to do', () => {
+describe('fails with the cure for', () => {
   it('NODE_ENV=production', async () => {
     vi.stubEnv('NODE_ENV', 'production')
     expect(await refusal(start(join(dataDir, 'never')))).toMatch(/for development.*set DATABASE_URL/)
@@ -337,7 +340,7 @@ describe('refuses, and says what to do', () => {
   it.each([
     ['a cluster of another major version', 'PG_VERSION', '17\n', /Postgres 17.*Nothing was changed.*Dump/],
     ['a folder of something else', 'novel.txt', 'Chapter 1', /not a Postgres cluster: move it away/],
-  ])('%s, and leaves it as it is', async (_, name, content, message) => {
+  ])('%s, and does not change it', async (_, name, content, message) => {
     const directory = join(await folder(), 'data')
     const home = await openHome(await mkdir(directory).then(() => directory), random)
     await mkdir(join(home.directory, 'data'))
@@ -360,7 +363,7 @@ describe('refuses, and says what to do', () => {
       'postgres/postgres.log',
       'postgres.log cannot be used: it is a folder \\(EISDIR\\). Let this user',
     ],
-  ])('something else in place of %s, with its name and the cure', async (_, place, message) => {
+  ])('another file in place of %s, with its name and the cure', async (_, place, message) => {
     const directory = join(await folder(), 'data')
     if (place === '.') await writeFile(directory, '')
     else await mkdir(join(directory, place), { recursive: true })
@@ -390,7 +393,7 @@ describe('refuses, and says what to do', () => {
   })
 })
 
-it('tries another port when its own was taken in between', async () => {
+it('tries another port when its own was taken meanwhile', async () => {
   const { directory, ...embedded } = await start()
   await embedded.stop()
   const taken = createServer().listen(0, '127.0.0.1')
@@ -416,7 +419,7 @@ it('tries another port when its own was taken in between', async () => {
 
 const notLink = async (path: string) => !(await lstat(path)).isSymbolicLink()
 
-it('runs from a package without links for its libraries, as npm leaves it when no install script may run', async () => {
+it('runs from a package without links for its libraries, as npm leaves it without install scripts', async () => {
   const directory = await folder()
   await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
   const home = await openHome(directory, random)
@@ -424,22 +427,19 @@ it('runs from a package without links for its libraries, as npm leaves it when n
   expect(programs.postgres.startsWith(join(directory, 'native'))).toBe(true)
 })
 
-it.skipIf(asRoot)(
-  'copies programs that cannot be linked where they are (root can write anywhere)',
-  async () => {
-    const directory = await folder()
-    const lib = join(directory, 'native', 'lib')
-    await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
-    await chmod(lib, 0o555)
-    const home = await openHome(await folder(), random)
-    const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
-    const programs = await prepared.finally(() => chmod(lib, 0o755))
-    expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
-  },
-)
+it.skipIf(asRoot)('copies programs that cannot be linked in place (root can write anywhere)', async () => {
+  const directory = await folder()
+  const lib = join(directory, 'native', 'lib')
+  await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
+  await chmod(lib, 0o555)
+  const home = await openHome(await folder(), random)
+  const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
+  const programs = await prepared.finally(() => chmod(lib, 0o755))
+  expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
+})
 
 describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs root)', () => {
-  it('keeps the cluster outside a folder that this user cannot enter, finds it again, and forgets it with the folder', async () => {
+  it('keeps the cluster outside a folder that this user cannot enter, finds it again, and drops it with the folder', async () => {
     const closed = await folder(0o700)
     const first = await start(closed)
     expect(first.directory).not.toContain(closed)
@@ -470,7 +470,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
       return directory
     }
 
-    it('when it is made afresh', async () => {
+    it('when it is created again', async () => {
       const data = await closedData()
       const first = await homeOf(data)
       await rm(data, { recursive: true })
@@ -528,7 +528,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
       expect(await isThere(first.directory)).toBe(false)
     })
 
-    it('and makes one home for five that come at once', { timeout: 60_000 }, async () => {
+    it('and creates one home for five concurrent starts', { timeout: 60_000 }, async () => {
       const data = await closedData()
       const outcomes = await Promise.all(Array.from({ length: 5 }, () => startElsewhere(data).outcome()))
       expect(outcomes.filter(outcome => 'ownerUrl' in outcome)).toHaveLength(1)
@@ -542,7 +542,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
     })
   })
 
-  it('runs it as a user that is there, never as root, and keeps the rest of the home from it', async () => {
+  it('runs as an existing user, never as root, and keeps the rest of the home from it', async () => {
     const { directory } = await start()
     const user = await findDatabaseUser(join(directory, 'data'))
     expect(user.uid).not.toBe(0)
@@ -553,7 +553,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
   it.each([
     ['belongs to someone else', 0o755, 65534, /belongs to user 65534/],
     ['can be written to by others', 0o777, 0, /can be written to by others/],
-  ])('refuses a home that %s', async (_, mode, uid, message) => {
+  ])('rejects a home that %s', async (_, mode, uid, message) => {
     const directory = await folder()
     await mkdir(join(directory, 'postgres'))
     await chmod(join(directory, 'postgres'), mode)

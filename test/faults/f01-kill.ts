@@ -1,7 +1,7 @@
 import type { Experiment } from './environment/environment.ts'
 import { measureOutage } from './environment/outage.ts'
 
-/** kill -9 of Postgres and all its children; later a start, which recovers. */
+/** kill -9 of Postgres and all its children; then a start with recovery. */
 export const experiment: Experiment = {
   id: 'F1',
   title: 'kill -9 of Postgres',

@@ -1,7 +1,7 @@
 import type { Experiment } from './environment/environment.ts'
 import { measureOutage } from './environment/outage.ts'
 
-/** The server and all its children stand still: sockets stay open, the kernel accepts new ones, nobody answers. */
+/** The server and all its children are stopped: sockets stay open, the kernel accepts new ones, nothing answers. */
 export const experiment: Experiment = {
   id: 'F2',
   title: 'SIGSTOP of Postgres and its backends',

@@ -2,7 +2,7 @@ import type { Experiment } from './environment/environment.ts'
 import { partitionable } from './environment/network.ts'
 import { measureOutage } from './environment/outage.ts'
 
-/** Packets to and from Postgres vanish, in both directions; later they pass again. */
+/** Packets to and from Postgres are dropped in both directions; later they pass again. */
 export const experiment: Experiment = {
   id: 'F3',
   title: 'Postgres behind a partition, then healed',

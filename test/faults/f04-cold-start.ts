@@ -5,13 +5,13 @@ import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
 import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
-import { nobodysKey, replicaAt, startReplicaProcess } from './environment/replica.ts'
+import { replicaAt, startReplicaProcess, unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
-/** A replica is started while Postgres is away: it knows nobody, and must say so rather than refuse anybody. */
+/** A replica is started while Postgres is down: it knows no key, and must answer 503 rather than reject any. */
 export const experiment: Experiment = {
   id: 'F4',
-  title: 'A replica started while Postgres is away',
+  title: 'A replica started while Postgres is down',
   run: async environment => {
     const { report } = environment
     const postgres = await environment.postgres()
@@ -33,9 +33,9 @@ export const experiment: Experiment = {
     const at = (port: number) => `http://127.0.0.1:${port}`
     const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
     const cold = replicaAt(process, urls)
-    // Until it has asked once, the reason is "starting".
+    // Until its first attempt the reason is "starting".
     await until(
-      'it has asked for the database',
+      'it has tried the database',
       () => cold.get(`${urls.ops}/readyz`),
       ({ status, body }) => status === 503 && body?.reason !== 'starting',
       PATIENCE_MS,
@@ -49,7 +49,7 @@ export const experiment: Experiment = {
       if ((await cold.get(`${urls.ops}/livez`)).status === 200) seen.alive++
       const answers = [
         await cold.exchange(secrets[0] ?? ''),
-        await cold.exchange(nobodysKey()),
+        await cold.exchange(unknownKey()),
         await cold.get(`${urls.public}/.well-known/jwks.json`),
         await cold.admin('GET', '/tenants'),
       ]

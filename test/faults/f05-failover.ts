@@ -13,20 +13,20 @@ import { WHY } from './environment/report.ts'
 /** Changes before the failover with a synchronous standby. */
 const WRITTEN = 50
 
-/** A primary with a streaming standby, and the address at which applications find whichever is the primary. */
+/** A primary with a streaming standby, and the address that leads applications to the current primary. */
 interface Pair {
   primary: Postgres
   standby: Postgres
   address: TcpProxy & { url: string }
-  /** What the standby receives goes through here. */
+  /** Replication to the standby passes through it. */
   stream: TcpProxy
   keys: Key[]
 }
 
 /**
- * The primary dies and its standby is promoted. Without synchronous replication it lacks the last changes that were
- * acknowledged: replicas, which know them, must notice, follow the new primary, and say what was lost. With it
- * nothing that was acknowledged may be lost.
+ * The primary dies and its standby is promoted. Without synchronous replication it lacks the last acknowledged changes:
+ * replicas, which have applied them, must notice, follow the new primary, and report what was lost. With it no
+ * acknowledged change may be lost.
  */
 export const experiment: Experiment = {
   id: 'F5',
@@ -70,7 +70,7 @@ async function asynchronous(environment: Environment): Promise<void> {
     PATIENCE_MS,
   )
   await failOver(pair)
-  // The new primary gives the same numbers to other changes before any replica has looked.
+  // The new primary assigns the same numbers to other changes before any replica has polled.
   for (let count = 0; count < acknowledged; count++) await appendUnseen(pair.standby)
   const back = now()
   pair.address.leadTo(pair.standby.ownerUrl)
@@ -78,7 +78,7 @@ async function asynchronous(environment: Environment): Promise<void> {
     replica.process.logged('the directory was loaded again')[0] as
       | { gone: string[]; come: string[]; changed?: string[] }
       | undefined
-  const line = await until('the replica reads its directory anew', told, Boolean, PATIENCE_MS)
+  const line = await until('the replica reloads its directory', told, Boolean, PATIENCE_MS)
   report.promise('noticed by the position, and all read again, after', (now() - back) / 1000, {
     usually: 5,
     atMost: 60,
@@ -109,7 +109,7 @@ async function asynchronous(environment: Environment): Promise<void> {
     WHY.recovers,
   )
   await sleep(1_000)
-  // Two of the seconds were spent waiting, however fast the rest went.
+  // Two of the seconds are waiting time, however fast the rest is.
   reportExchanges(report, (await load.stop())('known'), { atLeast: 100, slowest: 1_000 })
 }
 
@@ -146,7 +146,7 @@ async function synchronous(environment: Environment): Promise<void> {
   )
 }
 
-/** Asked of the replica that was there, and of one that reads everything from the new primary. */
+/** At the replica that was running before, and at one that loads everything from the new primary. */
 async function lostEverywhere(environment: Environment, ledger: Ledger, pair: Pair, replica: Replica) {
   const fresh = await environment.replica(pair.address.url)
   return [...(await ledger.lost(replica)), ...(await ledger.lost(fresh))]

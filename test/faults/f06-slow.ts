@@ -5,10 +5,10 @@ import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
 import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { connectionsOf, reportExchanges } from './environment/outage.ts'
-import { nobodysKey } from './environment/replica.ts'
+import { unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
-/** Each answer of Postgres comes 300 ms late, then 2 s late, and then in time again. */
+/** Responses of Postgres are delayed by 300 ms, then by 2 s, then not at all. */
 export const experiment: Experiment = {
   id: 'F6',
   title: 'A slow Postgres: 300 ms, then 2 s a query',
@@ -48,7 +48,7 @@ export const experiment: Experiment = {
     )
     await until(
       'keys are looked up',
-      () => replica.exchange(nobodysKey()),
+      () => replica.exchange(unknownKey()),
       ({ status }) => status === 401,
       PATIENCE_MS,
     )

@@ -9,7 +9,9 @@ import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
 import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
-/** All queries go through PgBouncer in transaction mode; one replica has a direct connection for LISTEN, one has not. */
+/**
+ * All queries pass through PgBouncer in transaction mode; one replica has a direct connection for LISTEN, one does not.
+ */
 export const experiment: Experiment = {
   id: 'F10',
   title: 'PgBouncer in transaction mode',
@@ -34,7 +36,7 @@ export const experiment: Experiment = {
       streams.unknown([direct, polling], { perSecond: 20, connections: 20 }),
     )
     ledger.start()
-    // By then everybody listens.
+    // All replicas listen by then.
     await sleep(1_000)
     reportRevocations(
       report,

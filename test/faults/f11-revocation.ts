@@ -7,7 +7,10 @@ import type { Postgres } from './environment/postgres.ts'
 import { WHY } from './environment/report.ts'
 import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
-/** Three replicas under load; keys are revoked at one of them, first with LISTEN, then with every listener killed again and again. */
+/**
+ * Three replicas under load; keys are revoked at one of them, first with LISTEN, then with all listeners killed
+ * repeatedly.
+ */
 export const experiment: Experiment = {
   id: 'F11',
   title: 'Revocation with three replicas under load',
@@ -30,7 +33,7 @@ export const experiment: Experiment = {
         { perSecond: environment.rate(300), connections: 30 },
       ),
     )
-    // By then everybody listens.
+    // All replicas listen by then.
     await sleep(1_000)
     reportRevocations(report, 'with LISTEN', await revokeAll(first, replicas[0], replicas), {
       p99: 250,
@@ -46,7 +49,7 @@ export const experiment: Experiment = {
   },
 }
 
-/** Every tenth of a second, until told to stop; returns how many it were. */
+/** Every 100 ms, until stopped; returns the number of killed listeners. */
 function killListeners(postgres: Postgres): { stop(): Promise<number> } {
   let over = false
   const statement =
@@ -57,7 +60,7 @@ function killListeners(postgres: Postgres): { stop(): Promise<number> } {
     return killed
   }
   const all = killing()
-  // Whoever stops it hears of a failure; nobody may be listening before.
+  // The caller of `stop` receives a failure; an earlier one must not be unhandled.
   all.catch(() => {})
   return {
     stop: () => {

@@ -8,7 +8,7 @@ import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
 import { reportRevocations, revokeAll } from './environment/revocation.ts'
 
-/** One of three replicas is cut off from Postgres; keys are revoked at another; then the partition heals. */
+/** One of three replicas loses its connection to Postgres; keys are revoked at another; then the partition heals. */
 export const experiment: Experiment = {
   id: 'F12',
   title: 'Revocation while a replica is cut off',
@@ -55,7 +55,7 @@ export const experiment: Experiment = {
         ),
       ),
     )
-    report.promise('after the healing it refuses them all within', (now() - healed) / 1000, {
+    report.promise('after the partition it rejects them all within', (now() - healed) / 1000, {
       usually: 2,
       atMost: 15,
       unit: 's',

@@ -11,7 +11,7 @@ import { WHY } from './environment/report.ts'
 const REPLICAS = 3
 const EXCHANGES_PER_SECOND = 300
 
-/** One replica after another is replaced by a new process, behind a load balancer that sends no request twice. */
+/** Replicas are replaced one after the other by new processes, behind a load balancer that sends no request twice. */
 export const experiment: Experiment = {
   id: 'F17',
   title: 'Rolling restart of three replicas at 300/s',

@@ -6,14 +6,16 @@ import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { connectionsOf, REFUSED, refusals, reportExchanges, reportRefusals } from './environment/outage.ts'
 import { MAX_CONNECTIONS, type Postgres } from './environment/postgres.ts'
-import { nobodysKey } from './environment/replica.ts'
+import { unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
 const POOL = 5
-/** At once. */
+/** Concurrent callers. */
 const CALLERS = { full: 500, short: 100 }
 
-/** Others take every connection that Postgres has, Mintmark's included, while 500 callers (short: 100) exchange keys. */
+/**
+ * Other clients take every connection of Postgres, including Mintmark's, while 500 callers (short: 100) exchange keys.
+ */
 export const experiment: Experiment = {
   id: 'F19',
   title: 'Every connection of Postgres taken by others',
@@ -66,7 +68,7 @@ export const experiment: Experiment = {
     )
     await until(
       'keys are looked up',
-      () => replica.exchange(nobodysKey()),
+      () => replica.exchange(unknownKey()),
       ({ status }) => status === 401,
       PATIENCE_MS,
     )
@@ -103,7 +105,7 @@ export const experiment: Experiment = {
   },
 }
 
-/** Connects until the server refuses, then ends Mintmark's connections and takes those as well. */
+/** Connects until the server refuses, then terminates Mintmark's connections and takes those as well. */
 async function takeAll(environment: Environment, postgres: Postgres) {
   const clients: pg.Client[] = []
   const take = async () => {

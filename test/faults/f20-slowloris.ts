@@ -14,10 +14,10 @@ const SOCKETS = 2_000
 const TRICKLE_MS = 500
 const GIVEN_UP_MS = 40_000
 const READERS = 5
-/** More answers than the kernel keeps for a connection. */
+/** More responses than the kernel buffers for a connection. */
 const REQUESTS_OF_A_READER = 20_000
 
-/** Ways to take a connection and never let it go: what is sent first, and what again and again. */
+/** Ways to occupy a connection: what is sent first, and what repeatedly. */
 const WAYS = {
   headers: {
     first: 'POST /oauth/token HTTP/1.1\r\nHost: x\r\n',
@@ -33,7 +33,7 @@ const WAYS = {
 } as const
 type Way = keyof typeof WAYS
 
-/** 2,000 sockets that send a byte every half second, beside honest clients. */
+/** 2,000 sockets that send a byte every half second, next to honest clients. */
 export const experiment: Experiment = {
   id: 'F20',
   title: 'Slowloris: 2,000 slow sockets',
@@ -80,7 +80,7 @@ export const experiment: Experiment = {
   },
 }
 
-/** They ask for the JWKS again and again and never read an answer, nor that their connection was closed. */
+/** They request the JWKS repeatedly and never read a response, nor the end of their connection. */
 async function slowReaders(environment: Environment, replica: Replica): Promise<void> {
   const { hostname, port } = new URL(replica.urls.public)
   const others = connectionsAt(replica.process.pid, Number(port))
@@ -95,7 +95,7 @@ async function slowReaders(environment: Environment, replica: Replica): Promise<
   await until('they are connected', held, count => count === READERS, GIVEN_UP_MS)
   const begun = now()
   await until('they are gone', held, count => count <= 0, 2 * GIVEN_UP_MS)
-  // The kernel goes on taking answers for them for a while.
+  // The kernel buffers responses for them for a while.
   environment.report.promise(
     `the last of ${READERS} that never read was closed after`,
     (now() - begun) / 1000,

@@ -6,20 +6,22 @@ import { reportExchanges, trafficOf } from './environment/outage.ts'
 import type { Answer } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
-/** The short form leaves the machine something for the other experiments. */
+/** The short form leaves CPU time to the other experiments. */
 const FLOOD_PER_SECOND = { full: 2_500, short: 800 }
 const HONEST_PER_SECOND = 200
-/** MINTMARK_FAILURES_PER_MINUTE: what it is unless set otherwise, and what a slow flood reaches too. */
+/** MINTMARK_FAILURES_PER_MINUTE: the default, and a value that a slow flood reaches too. */
 const LIMIT = { full: 600, short: 60 }
-/** Keys made elsewhere that are exchanged, at the least. */
+/** Minimum number of exchanged keys that were created elsewhere. */
 const FRESH = 5
-/** More than the pause between two looks at the directory. */
+/** Longer than the pause between two lookups. */
 const PAUSE_MS = 200
 
-/** One address sends well-formed keys that nobody has; another exchanges known keys, and keys made a moment ago elsewhere. */
+/**
+ * One address sends well-formed unknown keys; another exchanges known keys, and keys created elsewhere a moment ago.
+ */
 export const experiment: Experiment = {
   id: 'F25',
-  title: 'A flood of unknown keys from one address beside honest traffic from another',
+  title: 'A flood of unknown keys from one address during honest traffic from another',
   run: async environment => {
     const { report } = environment
     const postgres = await environment.postgres()
@@ -53,14 +55,14 @@ export const experiment: Experiment = {
     }
     const during = await counted
     const to = now()
-    const strangers = (await flood.stop())('unknown')
+    const unknownKeys = (await flood.stop())('unknown')
     const known = (await honest.stop())('known').between(from, to)
     const seconds = environment.outageMs / 1000
-    report.measurement('unknown keys answered a second', strangers.count / ((to - from) / 1000), {
+    report.measurement('unknown keys answered a second', unknownKeys.count / ((to - from) / 1000), {
       atLeast: FLOOD_PER_SECOND[form] * 0.8,
     })
-    const count = (status: number) => strangers.all.filter(sample => sample.status === status).length
-    report.note('answers to unknown keys', strangers.statuses)
+    const count = (status: number) => unknownKeys.all.filter(sample => sample.status === status).length
+    report.note('answers to unknown keys', unknownKeys.statuses)
     report.invariant('unknown keys beyond the limit', count(429), { atLeast: 1, why: WHY.carriedOut })
     report.invariant('unknown keys looked up', count(401), {
       atMost: LIMIT[form] * Math.ceil((to - from) / 60_000 + 1),
@@ -68,12 +70,12 @@ export const experiment: Experiment = {
     })
     report.invariant(
       'unknown keys other than 401 and 429, or 503 with Retry-After',
-      strangers.wrong(401, 429).count,
+      unknownKeys.wrong(401, 429).count,
       { exactly: 0, why: WHY.honest },
     )
-    report.measurement('unknown keys that were 503', strangers.honest.count, { exactly: 0 })
+    report.measurement('unknown keys that were 503', unknownKeys.honest.count, { exactly: 0 })
     reportExchanges(report, known, { atLeast: 100, p99: 50 })
-    // To the flooded replica they are unknown: where Postgres is late, 503 is honest.
+    // The flooded replica does not know them: where Postgres is slow, 503 is correct.
     const made = 'exchanges of keys made a moment ago elsewhere'
     const late = fresh.filter(({ status, headers }) => status === 503 && headers['retry-after'])
     report.invariant(made, works(), { atLeast: FRESH, why: WHY.carriedOut })
@@ -87,7 +89,7 @@ export const experiment: Experiment = {
       atMost: 1_000,
       unit: 'ms',
     })
-    // A key made is a few statements of its own, which are not the flood's.
+    // Creating a key takes a few statements of its own, which are not the flood's.
     const usualASecond = usual.statements / 3
     report.note('statements a second without the flood', usualASecond)
     const ofKeysMade = 20 * (fresh.length / seconds)

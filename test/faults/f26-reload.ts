@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
 import { type Experiment, now, PATIENCE_MS } from './environment/environment.ts'
-import { addStrangersKeys, fillKeys } from './environment/known-keys.ts'
+import { addUnknownKeys, fillKeys } from './environment/known-keys.ts'
 import { Samples, streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
 
-/** The position is lost, so the whole directory is read anew, while exchanges go on. */
+/** The position is lost, so the whole directory is reloaded while exchanges continue. */
 export const experiment: Experiment = {
   id: 'F26',
   title: 'A full reload under load',
@@ -14,8 +14,8 @@ export const experiment: Experiment = {
     const { report } = environment
     const postgres = await environment.postgres()
     const known = await fillKeys(postgres, 1_000)
-    const strangers = environment.full ? 249_000 : 19_000
-    await addStrangersKeys(postgres, strangers)
+    const unknownKeys = environment.full ? 249_000 : 19_000
+    await addUnknownKeys(postgres, unknownKeys)
     const replica = await environment.replica(postgres.applicationUrl())
     const load = environment.load(
       streams.known(
@@ -35,7 +35,7 @@ export const experiment: Experiment = {
     }
     const answered = (await load.stop())('known')
     const meanwhile = spans.flatMap(([from, to]) => answered.between(from, to).all)
-    report.note('keys in the directory', strangers + known.length)
+    report.note('keys in the directory', unknownKeys + known.length)
     report.invariant('times that it was read again', reads(), { atLeast: 3, why: WHY.carriedOut })
     report.note('the longest took', Math.max(...spans.map(([from, to]) => to - from)) / 1000, 's')
     reportExchanges(report, new Samples(meanwhile), { atLeast: 20, p99: 200, slowest: 1_000 })

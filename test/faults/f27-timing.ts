@@ -4,19 +4,19 @@ import { systemRandom } from '../../src/system/random.ts'
 import type { Experiment } from './environment/environment.ts'
 import { fillKeys, type Key } from './environment/known-keys.ts'
 import type { Postgres } from './environment/postgres.ts'
-import { type Answer, nobodysKey, type Replica } from './environment/replica.ts'
+import { type Answer, type Replica, unknownKey } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 import { cropped, mannWhitney, median, welch } from './environment/statistics.ts'
 
-/** Longer than the shortest time between two lookups, which would otherwise be measured along. */
+/** Longer than the minimum time between two lookups, which would otherwise be included. */
 const PAUSE_MS = 22
-/** Beyond which chance is no explanation, as those who test for side channels have it. */
+/** The usual threshold of side-channel tests, beyond which chance is no explanation. */
 const TELLING = 4.5
 
-/** Each kind of refusal is presented in turn, in another order each round. */
+/** Each kind of rejection is presented in turn, in a random order each round. */
 export const experiment: Experiment = {
   id: 'F27',
-  title: 'AuditedRefusals told apart by time or form',
+  title: 'Refusals distinguished by time or form',
   run: async environment => {
     const { report } = environment
     const rounds = environment.full ? 800 : 150
@@ -55,7 +55,7 @@ export const experiment: Experiment = {
       Math.abs(welch(...cropped(wrong, unknown))),
       { atMost: TELLING },
     )
-    // Noise falls on both alike, as the order of each round is drawn, and ranks do not see how large it is.
+    // Noise affects both equally, because the order of each round is random, and ranks do not depend on its size.
     report.invariant(
       `|z| between ${WRONG} and ${UNKNOWN} (Mann-Whitney)`,
       Math.abs(mannWhitney(wrong, unknown)),
@@ -68,7 +68,7 @@ const WRONG = 'a wrong secret of a real id'
 const UNKNOWN = 'an unknown id'
 const ANOTHER_TENANT = "a right secret under another's client_id"
 
-/** What is presented in a round. None is presented twice, because refusals are remembered for a second. */
+/** The keys of a round. None is presented twice, because rejections are cached for a second. */
 function kindsOf(
   keys: readonly Key[],
   revoked: readonly Key[],
@@ -77,7 +77,7 @@ function kindsOf(
   const one = (list: readonly Key[], round: number) => list[round % list.length] as Key
   return new Map<string, (round: number) => string>([
     [WRONG, round => formatCredential('mmk', one(keys, round).id.slice('key_'.length), systemRandom)],
-    [UNKNOWN, () => nobodysKey()],
+    [UNKNOWN, () => unknownKey()],
     ['a revoked key', round => one(revoked, round).secret],
     ['an expired key', round => one(expired, round).secret],
     [ANOTHER_TENANT, round => one(keys, round).secret],
@@ -88,7 +88,7 @@ function kindsOf(
 const present = (replica: Replica, kind: string, secret: string) =>
   replica.exchange(secret, kind === ANOTHER_TENANT ? { client_id: 'someone-else' } : {})
 
-/** All that the caller sees, but for the hour and the number of the request. */
+/** Everything that the caller sees, except the time and the request id. */
 function formOf({ status, headers, text }: Answer): string {
   const { date, 'x-request-id': requestId, ...rest } = headers
   return JSON.stringify([status, rest, text])

@@ -13,17 +13,17 @@ import { WHY } from './environment/report.ts'
 const WRITES = 200
 const WORKERS = 4
 
-/** What came of the writes: by name, the id that was acknowledged. */
+/** The acknowledged writes: id by name. */
 interface Written {
   acknowledged: Map<string, string>
   attempts: number
-  /** Writes whose first answer was lost after they had been committed. */
+  /** Writes of which the first response was lost after the commit. */
   unknown: number
 }
 
 /**
  * 200 keyed writes, each repeated until it is acknowledged, while Postgres and all its children are killed with kill -9
- * at random; every second time just after a COMMIT was carried out whose answer has not arrived.
+ * at random; every second time just after a COMMIT was executed and before its response arrives.
  */
 export const experiment: Experiment = {
   id: 'F28',
@@ -105,7 +105,7 @@ async function disturb(
     if (next >= WRITES) return kills
     await until('some more are written', () => acknowledged.size >= next, Boolean, 60_000)
     if (kills % 2 === 0) {
-      // Kysely's own word.
+      // As Kysely spells it.
       await proxy.holdAnswerTo('commit')
       await until('it is committed', () => proxy.holding > 0)
     } else await sleep(Math.random() * 30)

@@ -4,15 +4,15 @@ import { Environment, type Experiment } from './environment/environment.ts'
 import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './environment/report.ts'
 
 /**
- * faults/ breaks what Mintmark depends on, under load, and checks what it finds:
+ * faults/ breaks what Mintmark depends on, under load, and checks the results:
  *
- *   npm run faults                  all experiments in the short form of CI, up to three at a time
- *   npm run faults -- F5 F11        some of them
- *   npm run faults -- --full        with outages of a minute, one at a time; ends with the figures as a table
- *   npm run faults -- --strict      measurements count too, one at a time: for a machine that does nothing else
- *   npm run faults -- --checks      ends with the table of all checks for docs/faults.md
+ *   npm run faults all experiments in the short form of CI, up to three at a time
+ *   npm run faults -- F5 F11 some of them
+ *   npm run faults -- --full with outages of a minute, one at a time; ends with the figures as a table
+ *   npm run faults -- --strict enforces measurements too, one at a time: for an otherwise idle machine
+ *   npm run faults -- --checks ends with the table of all checks for docs/faults.md
  *
- * Each experiment has a file of its own here and a Postgres of its own; environment/ has what they share. Ends with
+ * Each experiment has its own file here and its own Postgres; environment/ has what they share. Ends with
  * "N passed, N failed", which counts invariants (environment/report.ts), and status 1 when one of them does not hold.
  */
 const FILES = [
@@ -34,7 +34,7 @@ const FILES = [
   'f28-keyed-writes',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
-/** Mostly they wait for a database to be away. On a machine that is busy already it is one. */
+/** Mostly they wait for an outage. On a machine that is busy already only one runs. */
 const AT_A_TIME = 3
 const LOOK_AGAIN_MS = 5_000
 const hasRoom = () => (loadavg()[0] ?? 0) < 2 * availableParallelism()
@@ -45,9 +45,9 @@ const wanted = new Set(words.filter(word => !OPTIONS.includes(word)).map(word =>
 const experiments = await Promise.all(
   FILES.map(async file => (await import(`./${file}.ts`)).experiment as Experiment),
 )
-const strangers = [...wanted].filter(id => !experiments.some(experiment => experiment.id === id))
-if (strangers.length > 0)
-  throw new Error(`unknown: ${strangers.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
+const unknownIds = [...wanted].filter(id => !experiments.some(experiment => experiment.id === id))
+if (unknownIds.length > 0)
+  throw new Error(`unknown: ${unknownIds.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
 const open = new Set<Environment>()
 const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
@@ -85,7 +85,7 @@ if (full) {
   console.log(`\n| experiment | figure | measured | bound |\n|---|---|---|---|\n${rows.join('\n')}`)
 }
 console.log(`\n${counted.length - failed} passed, ${failed} failed`)
-// What a environment left open does not keep the process.
+// Resources that an experiment left open must not keep the process alive.
 process.exit(failed > 0 ? 1 : 0)
 
 async function conduct(experiment: Experiment): Promise<void> {

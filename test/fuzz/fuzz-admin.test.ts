@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { escaped, expectNoFault, faultsIn, hostileText, rawEscaped } from '../support/hostile-input.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
-/** Whatever comes to the admin API: each failure prints the input that led to it. */
+/** Arbitrary input for the admin API: each failure prints the input that caused it. */
 
 const RUNS = { numRuns: 150 }
 
@@ -231,7 +231,7 @@ describe('the admin API', () => {
   })
 })
 
-it('afterwards nothing was logged as an error, and a new key works', async () => {
+it('afterwards no error was logged, and a new key works', async () => {
   expect(faultsIn(mintmark.logs)).toEqual([])
   expect((await mintmark.admin('GET', `/keys/${keyId}`)).status).toBe(200)
   const { secret } = await mintmark.tenantWithKey()

@@ -5,7 +5,7 @@ import { INTERNALS } from '../support/internals.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 
-/** Whatever comes to the public listener, and as bytes to any: each failure prints the input that led to it. */
+/** Arbitrary input for the public listener, and bytes for any: each failure prints the input that caused it. */
 
 const RUNS = { numRuns: 150 }
 
@@ -26,7 +26,7 @@ const exchange = (body: string, headers: Record<string, string> = {}) =>
   })
 
 describe('POST /oauth/token', () => {
-  it('refuses every string as a key with 401, but for the one that it issued', async () => {
+  it('rejects every string as a key with 401, except the one that it issued', async () => {
     const mutated = fc
       .tuple(fc.nat(key.length - 1), fc.constantFrom(...'09AZaz_-=%+ \0é'))
       .map(([at, character]) => key.slice(0, at) + character + key.slice(at + 1))
@@ -44,7 +44,7 @@ describe('POST /oauth/token', () => {
           )
           expect(text).not.toMatch(INTERNALS)
           if (presented === key) expect(status).toBe(200)
-          // NUL is no text, and an empty parameter is one that is not there (RFC 6749 §3.2).
+          // NUL is invalid, and an empty parameter counts as missing (RFC 6749 §3.2).
           else expect([400, 401]).toContain(status)
         },
       ),
@@ -109,7 +109,7 @@ describe('POST /oauth/token', () => {
   })
 })
 
-it('every listener survives random bytes: an answer below 500, or a closed connection', async () => {
+it('every listener survives random bytes: a response below 500, or a closed connection', async () => {
   const { urls } = mintmark.service
   const start = fc.constantFrom(
     '',
@@ -133,7 +133,7 @@ it('every listener survives random bytes: an answer below 500, or a closed conne
   )
 }, 60_000)
 
-it('afterwards nothing was logged as an error, and the key still works', async () => {
+it('afterwards no error was logged, and the key still works', async () => {
   expect(faultsIn(mintmark.logs)).toEqual([])
   expect((await exchange(`grant_type=client_credentials&client_secret=${key}`)).status).toBe(200)
 })

@@ -6,7 +6,10 @@ import { placed } from '../admin/places.ts'
 import { expectNoFault, faultsIn } from '../support/hostile-input.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 
-/** Hostile text in every field and query parameter of every route, from the schemas: kept as given, or refused by name. */
+/**
+ * Hostile text in every field and query parameter of every route, from the schemas: stored unchanged, or rejected by
+ * name.
+ */
 
 const HOSTILE: Record<string, string> = {
   bidi: '\u202Egnp.exe\u202C\u2066',
@@ -33,10 +36,10 @@ const routes = adminRoutes({} as never)
 const nameOf = ({ method, path }: AdminRoute) => `${method.toUpperCase()} ${path}`
 const shapeOf = (schema: unknown): string[] => Object.keys((schema as ZodObject | undefined)?.shape ?? {})
 
-/** One that no other field has been tried on. */
+/** One that was not used for another field. */
 const tenant = async () => (await mintmark.tenantWithKey()).tenantId
 
-/** What else a body needs, so that the field under test is all that can be wrong. */
+/** The other required fields of a body, so that only the field under test can be wrong. */
 let count = 0
 const REQUIRED: Record<string, () => object> = {
   'POST /tenants': () => ({ id: `made-${++count}` }),
@@ -45,7 +48,7 @@ const REQUIRED: Record<string, () => object> = {
   'PUT /tiers/:name': () => ({ priority: 1 }),
   'PUT /adapters/:name': () => ({ base_model: 'base' }),
 }
-/** Each text as a value; some of them as an entry of a list, and as a member's value and name, too. */
+/** Each text as a value; some also as an entry of a list, and as a member's value and name. */
 const FORMS: string[] = [
   ...Object.values(HOSTILE).map(text => JSON.stringify(text)),
   ...['bidi', 'a NUL', 'the prototype'].flatMap(name => {
@@ -65,7 +68,7 @@ function expectStoredOrRefused(answer: JsonAnswer, field: string, sent: string):
       shown,
     ).toBe(true)
   }
-  // Kept as given: what is told back is what was sent.
+  // Stored unchanged: the response has what was sent.
   const value = status < 300 && body && field in body ? body[field] : undefined
   if (typeof value === 'string' && sent.startsWith('"')) expect(JSON.stringify(value), shown).toBe(sent)
 }
@@ -75,7 +78,7 @@ describe.each(bodied.map(definition => [nameOf(definition), definition] as const
   '%s',
   (name, definition) => {
     it.each(shapeOf(definition.body))(
-      'takes hostile text in %s as it is, or refuses it by name',
+      'stores hostile text in %s unchanged, or rejects it by name',
       async field => {
         const place = await placed(mintmark, definition, await tenant())
         for (const form of FORMS) {
@@ -95,7 +98,7 @@ describe.each(bodied.map(definition => [nameOf(definition), definition] as const
 const asked = routes.filter(({ query, method }) => query && method === 'get')
 describe.each(asked.map(definition => [nameOf(definition), definition] as const))('%s', (_, definition) => {
   it.each(shapeOf(definition.query))(
-    'answers hostile text in ?%s, or refuses it by name',
+    'answers hostile text in ?%s, or rejects it by name',
     async parameter => {
       const place = await placed(mintmark, definition, await tenant())
       for (const text of Object.values(HOSTILE)) {
@@ -107,7 +110,7 @@ describe.each(asked.map(definition => [nameOf(definition), definition] as const)
 })
 
 describe('Labels', () => {
-  it('keep every text that they take, as given', async () => {
+  it('keep every accepted text unchanged', async () => {
     const place = `/tenants/${await tenant()}`
     const texts = Object.entries(HOSTILE).filter(([name]) => !/NUL|surrogate|megabyte/.test(name))
     for (const [, text] of texts) {
@@ -126,7 +129,7 @@ describe('Labels', () => {
   })
 })
 
-it('afterwards nothing was logged as a fault, every table is there, and no prototype has changed', async () => {
+it('afterwards no error was logged, every table exists, and no prototype has changed', async () => {
   expect(faultsIn(mintmark.logs)).toEqual([])
   expect((await admin('GET', `/tenants/${await tenant()}`)).status).toBe(200)
   expect(({} as { a?: string }).a).toBeUndefined()

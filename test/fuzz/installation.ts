@@ -2,19 +2,19 @@ import { readFile, writeFile } from 'node:fs/promises'
 import type { Environment } from '../faults/environment/environment.ts'
 import { ADMIN_HEADERS } from '../faults/environment/replica.ts'
 
-/** An installation that the examples of docs/openapi.json hold for, and where it is. */
+/** An installation that matches the examples of docs/openapi.json, and its addresses. */
 export interface Installation {
   adminUrl: string
   authorization: string
-  /** The committed document, with ids that are there in place of those that nobody could know. */
+  /** The committed document, with existing ids in place of unpredictable ones. */
   documentFile: string
-  /** Lines of its log that tell of a fault of its own. */
+  /** Log lines that report an internal error. */
   faults(): string[]
 }
 
 const DOCUMENT = new URL('../../docs/openapi.json', import.meta.url)
 
-/** Postgres and one process of the service, with something of everything. `folder` gets the document. */
+/** Postgres and one process of the service, with objects of every kind. The document is written to `folder`. */
 export async function installation(environment: Environment, folder: string): Promise<Installation> {
   const postgres = await environment.postgres()
   const replica = await environment.replica(postgres.applicationUrl(), {

@@ -7,15 +7,16 @@ import { installation } from './installation.ts'
 import { type Events, verdict } from './verdict.ts'
 
 /**
- * fuzz/ lets a program that is not ours ask everything that docs/openapi.json allows, and much that it does not, of a
- * service on a Postgres of its own:
+ * fuzz/ has a third-party program send everything that docs/openapi.json allows, and much that it does not, to a
+ * service with its own Postgres:
  *
- *   npm run fuzz-admin                                for half a minute, as CI does
- *   npm run fuzz-admin -- --seconds 300 --seed 7      for longer, with other requests
+ *   npm run fuzz-admin for half a minute, as CI does
+ *   npm run fuzz-admin -- --seconds 300 --seed 7 for longer, with other requests
  *
- * Schemathesis (scripts/install-test-tools.sh) makes the requests, one by one and in chains, and holds every answer against
- * the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when an answer was not
- * as documented.
+ * Schemathesis (scripts/install-test-tools.sh) generates the requests, one by one and in chains, and checks every
+ * response
+ * against the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when a response
+ * did not match the document.
  */
 const CHECKS = [
   'not_a_server_error',
@@ -58,7 +59,7 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-/** Runs it, with what it says on our output. Returns its report. */
+/** Runs it, and copies its output to ours. Returns its report. */
 async function schemathesis(options: string[]): Promise<Events> {
   const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
   const report = join(folder, 'events.ndjson')

@@ -5,7 +5,7 @@ import { INTERNALS } from '../support/internals.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed } from '../support/until.ts'
 
-/** Input that is well-formed HTTP and odd in every other way: refused with 4xx, quickly, and never a fault of ours. */
+/** Input that is valid HTTP but malformed in other ways: rejected with 4xx, quickly, and never an internal error. */
 
 let mintmark: TestService
 let key: string
@@ -39,7 +39,7 @@ const bytes = (...parts: (string | number[])[]) =>
     Buffer.concat(parts.map(part => (typeof part === 'string' ? Buffer.from(part) : Buffer.from(part)))),
   )
 
-describe('a form for the token endpoint is refused with 400 when it has', () => {
+describe('a form for the token endpoint is rejected with 400 when it has', () => {
   it.each([
     [
       '1,001 parameters',
@@ -90,7 +90,7 @@ describe('a form for the token endpoint is refused with 400 when it has', () => 
   })
 })
 
-describe('a body is refused', () => {
+describe('a body is rejected', () => {
   it.each([
     [
       'compressed with gzip: 415',
@@ -102,7 +102,7 @@ describe('a body is refused', () => {
       () => form(new Uint8Array(gzipSync('a'.repeat(10_000_000))), { 'content-encoding': 'gzip' }),
       415,
     ],
-    ['in a coding that nobody knows: 415', () => form(honest(), { 'content-encoding': 'zstd-bomb' }), 415],
+    ['in an unknown coding: 415', () => form(honest(), { 'content-encoding': 'zstd-bomb' }), 415],
     ['of 16 MB: 413', () => form('a'.repeat(16 * 2 ** 20)), 413],
     ['of 16 MB, for the admin API: 413', () => admin('POST', '/tenants', 'a'.repeat(16 * 2 ** 20)), 413],
   ])('%s', async (_, send, status) => expectRefusal(await send(), status))
@@ -110,7 +110,7 @@ describe('a body is refused', () => {
 
 const admin = (method: string, path: string, body?: string) => mintmark.admin(method, path, body)
 
-describe('JSON for the admin API is refused with 400 when it', () => {
+describe('JSON for the admin API is rejected with 400 when it', () => {
   const name = (value: string) => `{"id":"odd","name":${value}}`
   it.each([
     ['nests 5,000 lists', () => admin('POST', '/tenants', '['.repeat(5_000) + ']'.repeat(5_000))],
@@ -191,11 +191,11 @@ describe('JSON for the admin API is refused with 400 when it', () => {
   })
 })
 
-/** As src/admin/cursor.ts writes them. */
+/** In the format of src/admin/cursor.ts. */
 const cursor = (path: string, place: string) =>
   Buffer.from(JSON.stringify([path, '', '{}', place])).toString('base64url')
 
-describe('a path or query is refused', () => {
+describe('a path or query is rejected', () => {
   it.each([
     ['with a NUL', '/tenants/a%00b', 400],
     ['with a NUL in a name to make', '/models/a%00b', 400],
@@ -244,7 +244,7 @@ describe('a path or query is refused', () => {
   })
 })
 
-describe('the ops listener refuses', () => {
+describe('the ops listener rejects', () => {
   it.each([
     ['an unknown path', 'GET', '/nothing-here', 404],
     ['a path with an invalid escape', 'GET', '/%zz', 404],
@@ -265,7 +265,7 @@ describe('afterwards', () => {
     expect(Object.getOwnPropertyNames(Object.prototype).sort()).toEqual(PROTOTYPE)
   })
 
-  it('nothing was logged as an error, and an honest exchange is answered as ever', async () => {
+  it('no error was logged, and a valid exchange still succeeds', async () => {
     expect(faultsIn(mintmark.logs)).toEqual([])
     expect((await form(honest())).status).toBe(200)
   })

@@ -4,7 +4,7 @@ import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed } from '../support/until.ts'
 
-/** Requests that a polite client cannot send: bytes on a socket. */
+/** Requests that no HTTP client sends: bytes on a socket. */
 
 let mintmark: TestService
 let key: string
@@ -28,7 +28,7 @@ const post = (...headers: string[]) =>
     `Content-Length: ${body().length}`,
   ) + body()
 
-describe('a request that two readers could read in two ways is refused with 400', () => {
+describe('an ambiguous request is rejected with 400', () => {
   const jwks = (...headers: string[]) =>
     lines('GET /.well-known/jwks.json HTTP/1.1', ...headers, 'Connection: close')
   const cases: Record<string, () => string> = {
@@ -47,7 +47,7 @@ describe('a request that two readers could read in two ways is refused with 400'
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: 4', 'Content-Length: 4')}a=bb`,
     'a Content-Length with a sign': () =>
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: +4')}a=bb`,
-    'a transfer coding that nobody knows': () =>
+    'an unknown transfer coding': () =>
       `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Transfer-Encoding: xchunked')}0\r\n\r\n`,
     'chunked, but not last': () =>
       lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Transfer-Encoding: chunked, identity') +
@@ -83,7 +83,7 @@ describe('a request that two readers could read in two ways is refused with 400'
   })
 })
 
-describe('a request that is too much is refused', () => {
+describe('a request that is too large is rejected', () => {
   const many = (count: number, header: (index: number) => string) =>
     lines(
       'GET /.well-known/jwks.json HTTP/1.1',
@@ -109,7 +109,7 @@ describe('a request that is too much is refused', () => {
     ['gateway', '/check/v1/models', 401],
     ['gateway', '/check/v1/chat/completions', 401],
   ] as const)(
-    'no body, and none announced, on the %s listener: an answer at once to %s',
+    'no body, and none announced, on the %s listener: an immediate response to %s',
     async (of, path, status) => {
       const head = lines(`POST ${path} HTTP/1.1`, 'Host: x', FORM)
       const { ms, result } = await timed(() => rawHttp(mintmark.service.urls[of], head))
@@ -123,7 +123,7 @@ describe('a request that is too much is refused', () => {
     expect((await rawHttp(mintmark.service.urls.public, head)).status).toBe(413)
   })
 
-  it('a body that goes on in chunks beyond the limit: 413', async () => {
+  it('a body in chunks that exceeds the limit: 413', async () => {
     const chunk = `1000\r\n${'a'.repeat(4096)}\r\n`
     const head = lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Transfer-Encoding: chunked')
     expect((await rawHttp(mintmark.service.urls.public, `${head}${chunk.repeat(8)}0\r\n\r\n`)).status).toBe(
@@ -151,8 +151,8 @@ describe('a request that is too much is refused', () => {
   })
 })
 
-describe('slowness is cut off', () => {
-  it('headers that trickle in are given up within 7 s', async () => {
+describe('slow requests are cut off', () => {
+  it('headers that trickle in are cut off within 7 s', async () => {
     const { ms, result } = await timed(() =>
       rawHttp(mintmark.service.urls.public, 'GET / HTTP/1.1\r\nHost: x\r\nX-A: '),
     )
@@ -160,7 +160,7 @@ describe('slowness is cut off', () => {
     expect(ms).toBeLessThan(7_500)
   })
 
-  it('a body that does not come is given up within 12 s', async () => {
+  it('a body that does not arrive is cut off within 12 s', async () => {
     const { ms, result } = await timed(() =>
       rawHttp(
         mintmark.service.urls.public,
@@ -172,7 +172,7 @@ describe('slowness is cut off', () => {
   })
 })
 
-it('afterwards an honest request over a raw socket is answered as ever', async () => {
+it('afterwards a valid request over a raw socket still succeeds', async () => {
   const { status, text } = await rawHttp(mintmark.service.urls.public, post())
   expect(status).toBe(200)
   expect(text).toContain('"access_token"')

@@ -1,9 +1,9 @@
 import { asLines, Report } from '../faults/environment/report.ts'
 
-/** Of all answers, the part that may be 503 before the rest shows nothing. */
+/** The share of responses that may be 503 before the run proves nothing. */
 const MOST_LATE = 0.1
 
-/** The report of Schemathesis, line by line: what is read of it here. */
+/** The parts of Schemathesis's report that are read here, line by line. */
 export type Events = readonly {
   ScenarioFinished?: {
     recorder: {
@@ -11,7 +11,7 @@ export type Events = readonly {
       label: string
       cases: Record<string, { value: { method: string; path: string } }>
       checks: Record<string, { name: string; status: string }[]>
-      /** Not there where nothing was asked. */
+      /** Missing when no request was sent. */
       interactions?: Record<
         string,
         { response: { status_code: number; headers: Record<string, string[]> } | null }
@@ -23,10 +23,9 @@ export type Events = readonly {
 }[]
 
 /**
- * How many pairs of method and path, documented or not, were answered as they should be each time, and how many were
- * not. Prints what was asked, what was answered, and what failed by name. A fault in the service's log fails too, as
- * does an error of the fuzzer itself. 503 with Retry-After is what a busy machine may make of any request: it is
- * counted, and fails where it is more than a tenth of all answers.
+ * Number of pairs of method and path, documented or not, with only correct responses, and of those with others. Prints
+ * the requests, the responses, and the failures by name. An error in the service's log or of the fuzzer itself fails
+ * too. 503 with Retry-After may occur on a busy machine: it is counted, and fails above a tenth of all responses.
  */
 export function verdict(events: Events, faults: readonly string[]): { passed: number; failed: number } {
   const scenarios = events.flatMap(({ ScenarioFinished }) => ScenarioFinished?.recorder ?? [])

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** Pieces that bodies are made of, right and wrong: names, values, ends, escapes. */
+/** Parts of bodies, valid and invalid: names, values, ends, escapes. */
 const piece = fc.constantFrom(
   ...[
     '{',
@@ -32,7 +32,7 @@ const piece = fc.constantFrom(
   ...['"a":{"model":"globex-sql"}', '"a":"\\"}', '1', 'true', 'null', 'NaN', '"llama-3-8b"', '"globex-sql"'],
 )
 const pieces = fc.array(piece, { maxLength: 14 }).map(parts => parts.join(''))
-/** Bodies that are nearly what one of the tests' tokens allows, llama-3-8b, or nearly not. */
+/** Bodies close to the boundary of what one of the tests' tokens allows, llama-3-8b. */
 export const anyBody = fc.oneof(
   pieces,
   pieces.map(text => `{${text}}`),
@@ -42,7 +42,7 @@ export const anyBody = fc.oneof(
   fc.json().map(json => `{"model":"llama-3-8b","x":${json}}`),
 )
 
-/** What an engine reads; a body that it refuses names the model that was checked as well as any. */
+/** The model as an engine reads it; a body that it rejects counts as naming the checked model. */
 export function modelOf(text: string): unknown {
   try {
     return JSON.parse(text.replaceAll(/\b(NaN|-?Infinity)\b/g, '0')).model

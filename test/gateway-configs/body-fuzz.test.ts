@@ -19,7 +19,7 @@ afterAll(async () => {
   await mint?.stop()
 })
 
-describe.skipIf(noEnvoy)('a body of any make', () => {
+describe.skipIf(noEnvoy)('any body', () => {
   it('reaches the engine only if the model that a JSON parser finds in it (the last one) is the one checked', async () => {
     const token = await mint.sign()
     let passed = 0

@@ -18,17 +18,17 @@ import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING, withTrailers } from './close
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 
-/** What one gateway's configuration is expected to do. */
+/** The expected behaviour of one gateway's configuration. */
 export interface Expected {
-  /** It is not there, and nobody insists. */
+  /** It is not installed, and not required. */
   absent: boolean
   start: (behind: Behind) => Promise<Gateway>
   env?: Record<string, string>
-  /** Which credentials clients may show. */
+  /** The credentials that clients may use. */
   credentials: readonly ('key' | 'token')[]
   /**
-   * It holds the body's model against the rights of the caller, and tells the engine which it was; or has Mintmark do so,
-   * whose every refusal is 403, and does not tell.
+   * It checks the body's model against the caller's rights, and sends the model to the engine; or has Mintmark check
+   * it, which answers every denial with 403, and does not send it.
    */
   entitles: boolean | 'by asking'
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
@@ -37,20 +37,20 @@ export interface Expected {
   refusesBeforeBody: 'every' | 'by form' | 'none'
   /** It may close the connection of a body that is too long before its answer is read. */
   cutsOff?: boolean
-  /** Names beside ours and the client's own that may reach the engine. */
+  /** Further names that may reach the engine, in addition to ours and the client's. */
   passedOn: readonly string[]
-  /** A header of the client's own that is handed on, where x-harmless is not. */
+  /** A client header that is forwarded, where x-harmless is not. */
   passesOn?: string
-  /** The status of a request without a credential, or with a bad one. */
+  /** The status of a request without a credential, or with an invalid one. */
   unauthorized?: number
 }
 
 const withoutPython = lacksPython()
 
-/** What a client sends of its own, and every gateway hands on. */
+/** Headers of the client that every gateway forwards. */
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
 
-/** Every guarantee that a gateway in front of the engine gives, shown on the real binary with the file from deploy/. */
+/** Every guarantee of a gateway in front of the engine, tested on the real binary with the file from deploy/. */
 export function checkContract(name: string, expected: Expected): void {
   let environment: CheckEnvironment
   beforeAll(async () => {
@@ -77,7 +77,7 @@ export function checkContract(name: string, expected: Expected): void {
   }
 
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {
-    it.each(NAMES)('takes %s from the gateway only', async forged => {
+    it.each(NAMES)('accepts %s from the gateway only', async forged => {
       for (const [how, spelled] of SPELLINGS) {
         environment.upstream.forget()
         expect((await show(acme(kind), { headers: spelled(forged) })).status, how).toBe(200)
@@ -85,12 +85,12 @@ export function checkContract(name: string, expected: Expected): void {
       }
     })
 
-    it('lets another header of the client pass, so that this test can see', async () => {
+    it('passes another client header, as a control', async () => {
       await show(acme(kind), { headers: [[passesOn, MARK]] })
       expect(environment.upstream.theRequest().headers[passesOn]).toBe(MARK)
     })
 
-    it('hands over what it set when Connection asks to drop it', async () => {
+    it('forwards its own headers even when Connection names them', async () => {
       const headers: [string, string][] = [['Connection', 'close, x-vllm-priority, x-tenant-id']]
       await show(acme(kind), { headers })
       for (const { headers } of environment.upstream.requests) expect(headers).toMatchObject(set)
@@ -113,7 +113,7 @@ export function checkContract(name: string, expected: Expected): void {
       expect(chunks.length).toBeGreaterThan(1)
     })
 
-    it('lists what the caller may use, and not what the engine has', async () => {
+    it('lists the models of the caller, not those of the engine', async () => {
       const client = new OpenAI({
         apiKey: acme(kind),
         baseURL: `${environment.gateway.url}/v1`,
@@ -129,8 +129,8 @@ export function checkContract(name: string, expected: Expected): void {
       for (const credential of [acme(kind), undefined]) {
         const { status } = await show(credential, { method, path, body })
         expect([200, 400, 401, 403, 404, 405]).toContain(status)
-        // What is normalized before it is compared reaches the engine in that form, or not at all.
-        // Go's server answers OPTIONS * itself.
+        // What is normalized before it is compared reaches the engine in that form, or not at all. Go's server answers
+        // OPTIONS * itself.
         if (status === 200 && path !== '*')
           expect(MODEL_ROUTES.map(route => route.path)).toContain(environment.upstream.theRequest().path)
         else expect(environment.upstream.requests).toHaveLength(0)
@@ -140,13 +140,13 @@ export function checkContract(name: string, expected: Expected): void {
       }
     })
 
-    it.each(CLOSED_REQUESTS)('refuses %s', async (_, line, header) => {
+    it.each(CLOSED_REQUESTS)('rejects %s', async (_, line, header) => {
       const head = `${line}\r\nHost: inference.example.com\r\n${header}Authorization: Bearer ${acme(kind)}\r\n`
       const { status } = await rawHttp(
         environment.gateway.url,
         `${head}Content-Length: 0\r\nConnection: close\r\n\r\n`,
       )
-      // An offer to upgrade may be passed over: the list of models is then no websocket.
+      // An offer to upgrade may be ignored: the list of models is then not a websocket.
       const passedOver = /^upgrade/i.test(header) && (line.startsWith('GET') || !expected.entitles)
       if (!passedOver) expect(status).toBeGreaterThanOrEqual(400)
       const reached = environment.upstream.requests
@@ -157,7 +157,7 @@ export function checkContract(name: string, expected: Expected): void {
       }
     })
 
-    it('hands on no request that is hidden in another, and no two readings of one', async () => {
+    it('forwards no smuggled and no ambiguous request', async () => {
       const authorization = `Bearer ${acme(kind)}`
       const bytes = SMUGGLING.map(([, of]) => of(authorization, chat('llama-3-8b')))
       await Promise.all(bytes.map(each => rawHttp(environment.gateway.url, each)))
@@ -197,9 +197,9 @@ export function checkContract(name: string, expected: Expected): void {
       expect((await show(acme(kind), { body })).status).toBe(200)
       expect(environment.upstream.theRequest().body).toBe(body)
     })
-    it.runIf(expected.entitles !== false).each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
+    it.runIf(expected.entitles !== false).each(REFUSED_BODIES)('rejects %s', async (_, sent, status) => {
       const answer = await show(acme(kind), sent).catch(error => {
-        // HAProxy answers and closes while the body is still on its way, which may cut the answer off.
+        // HAProxy answers and closes while the body is still arriving, which may truncate the response.
         if (status !== 413 || !expected.cutsOff) throw error
       })
       const refusal = expected.entitles === 'by asking' && status !== 413 ? 403 : status
@@ -207,7 +207,7 @@ export function checkContract(name: string, expected: Expected): void {
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
-    it('never admits for one tenant what it admitted for another, or for one model what it did for another', async () => {
+    it('never admits for one tenant or model what it admitted for another', async () => {
       const globex = await environment.holder({ adapters: ['globex-sql'] })
       const theirs = kind === 'key' ? globex.secret : globex.token
       const model = (text: string) => ({ body: chat(text) })
@@ -224,9 +224,9 @@ export function checkContract(name: string, expected: Expected): void {
   })
 
   const refusedKeys: [what: string, status: number, secret: () => Promise<string> | string][] = [
-    ["somebody's sk- key", unauthorized, () => 'sk-proj-1234567890'],
+    ["an sk- key of another service", unauthorized, () => 'sk-proj-1234567890'],
     [
-      'a key that nobody has',
+      'an unknown key',
       unauthorized,
       () => formatCredential('mmk', randomId(systemRandom), systemRandom),
     ],
@@ -289,7 +289,7 @@ export function checkContract(name: string, expected: Expected): void {
   }
 
   describe.skipIf(expected.absent || withoutPython)(`${name} and OpenAI's client for Python`, () => {
-    it('answers it unmodified, streams, lists models, and tells it what is wrong with a key', async () => {
+    it('answers it unmodified, streams, lists models, and explains a rejected key', async () => {
       const credentials = expected.credentials.map(acme)
       const baseURL = `${environment.gateway.url}/v1`
       const { result } = scenario('openai_key.py', 'ask', { baseURL, credentials })
@@ -300,7 +300,7 @@ export function checkContract(name: string, expected: Expected): void {
     })
   })
 
-  describe.skipIf(expected.absent)(`${name} refuses`, () => {
+  describe.skipIf(expected.absent)(`${name} rejects`, () => {
     it.runIf(expected.credentials.includes('key')).each(refusedKeys)('%s: %i', async (_, status, secret) => {
       const answer = await show(await secret())
       expect(answer.status).toBe(status)
@@ -320,7 +320,7 @@ export function checkContract(name: string, expected: Expected): void {
     })
 
     it.each(['x-api-key', 'api-key', 'X_Api_Key'])(
-      'or removes a key in %s beside another credential',
+      'or removes a key in %s sent with another credential',
       async header => {
         for (const kind of expected.credentials) {
           environment.upstream.forget()
@@ -365,7 +365,7 @@ export function checkContract(name: string, expected: Expected): void {
     it.runIf(expected.credentials.includes('key'))('answers keys 503 and lets none through', async () => {
       const fresh = formatCredential('mmk', randomId(systemRandom), systemRandom)
       await until(
-        'an answer that was cached is over',
+        'a cached response has expired',
         () => show(environment.acme.secret),
         ({ status }) => status === 503,
       )
@@ -380,7 +380,7 @@ export function checkContract(name: string, expected: Expected): void {
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
-    it(`${expected.verifiesTokens ? 'goes on admitting' : 'lets through no'} tokens`, async () => {
+    it(`${expected.verifiesTokens ? 'continues to admit' : 'lets through no'} tokens`, async () => {
       const { status } = await show(environment.acme.token)
       expect(status).toBe(expected.verifiesTokens ? 200 : 503)
       if (expected.verifiesTokens) expectOnlyOurs()

@@ -3,13 +3,13 @@ import { type RecordingUpstream, startRecordingUpstream } from '../support/recor
 import type { TestService } from '../support/test-service.ts'
 import { startMintmark } from './environment.ts'
 
-/** A gateway that runs, in front of the engine. */
+/** A running gateway in front of the engine. */
 export interface Gateway {
   url: string
   stop(): Promise<void>
 }
 
-/** What a gateway's file names, as this test has it. */
+/** The addresses in a gateway's file, for this test. */
 export interface Behind {
   mintmark: TestService
   ports: { public: number; gateway: number; gatewayGrpc: number; upstream: number }
@@ -27,12 +27,12 @@ export interface CheckEnvironment {
   upstream: RecordingUpstream
   gateway: Gateway
   acme: Holder
-  /** One more tenant with a key, or a key of its own kind. */
+  /** Another tenant with a key, or with special settings. */
   holder(tenant?: Record<string, unknown>, key?: Record<string, unknown>): Promise<Holder>
   stop(): Promise<void>
 }
 
-/** What the engine is told of acme, whichever credential was shown. */
+/** The engine's headers for acme, whichever credential was used. */
 const ACME: Record<string, string> = {
   tenant: 'acme',
   tier: 'premium',

@@ -5,8 +5,8 @@ import { envoyVersion, noEnvoy } from './envoy.ts'
 import { startTestMint, type TestMint } from './test-mint.ts'
 
 /**
- * Why the claims have the types they have: what Envoy makes of others. These fail when Envoy changes its mind, and print
- * what it did.
+ * Why the claims have their types: what Envoy does with others. These tests fail when Envoy changes, and print what it
+ * did.
  */
 let mint: TestMint
 let gateways: Gateways

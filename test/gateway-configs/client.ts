@@ -43,7 +43,7 @@ export function send(baseUrl: string, sent: Sent = {}): Promise<Answer> {
       const text = Buffer.concat(chunks ?? []).toString('utf8')
       resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text })
     })
-    // Refused while the body was still on its way: the answer counts, not the broken pipe.
+    // Rejected while the body was still being sent: the response counts, not the broken pipe.
     outgoing.on('error', error => answered || reject(error))
     outgoing.end(body)
   })

@@ -1,4 +1,7 @@
-/** vLLM's own and what else a path could be mistaken for. None may reach the engine, with a token or without. */
+/**
+ * vLLM's own routes and paths that could be mistaken for allowed ones. None may reach the engine, with a token or
+ * without.
+ */
 export const CLOSED_ROUTES: [method: string, path: string][] = [
   ['GET', '/'],
   ['GET', '//'],
@@ -53,7 +56,7 @@ export const CLOSED_ROUTES: [method: string, path: string][] = [
   ['POST', '/v1/load_lora_adapter?/v1/chat/completions'],
 ]
 
-/** What a request line or a header could try instead of a path. */
+/** Attempts in a request line or a header, in place of a path. */
 export const CLOSED_REQUESTS: [what: string, line: string, header: string][] = [
   ['an absolute-form target', 'POST http://inference.example.com/v1/load_lora_adapter HTTP/1.1', ''],
   ['CONNECT', 'CONNECT vllm:8000 HTTP/1.1', ''],
@@ -78,7 +81,10 @@ export const CLOSED_REQUESTS: [what: string, line: string, header: string][] = [
 
 const SMUGGLED = 'POST /v1/load_lora_adapter HTTP/1.1\r\nHost: vllm\r\nContent-Length: 0\r\n\r\n'
 
-/** What two parsers may read as one request and as two, or a header as another (facts/security.md V16), as raw bytes. */
+/**
+ * Requests that two parsers may read differently, as one or two, or with other headers (facts/security.md V16), as raw
+ * bytes.
+ */
 export const SMUGGLING: [what: string, bytes: (authorization: string, body: string) => string][] = [
   [
     'a length and chunks',

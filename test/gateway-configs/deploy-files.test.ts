@@ -6,7 +6,7 @@ import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 const root = new URL('../../', import.meta.url)
 const generated = deployFiles()
 
-it.each(Object.keys(generated))('%s is what deploy/generate/ makes (npm run generate)', path => {
+it.each(Object.keys(generated))('%s is the output of deploy/generate/ (npm run generate)', path => {
   expect(readFileSync(new URL(path, root), 'utf8')).toBe(generated[path])
 })
 
@@ -17,7 +17,7 @@ it.each([
   'deploy/nginx',
   'deploy/caddy',
   'deploy/haproxy',
-])('nothing else lies in %s', folder => {
+])('no other file is in %s', folder => {
   const files = readdirSync(new URL(`${folder}/`, root), { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(({ parentPath, name }) => relative(root.pathname, join(parentPath, name)))
@@ -48,7 +48,7 @@ it.each([
   ['record', ['envoy-filter']],
   ['record-api-keys', ['envoy-filter', 'api-keys/envoy-filter']],
   ['record-static', ['static/envoy-filter']],
-])("pilot's %s has the filters that %s insert, and no others of ours", (name, files) => {
+])('pilot’s %s has the filters that %s insert, and no others of Mintmark', (name, files) => {
   const inserted = files.flatMap(file => [
     ...(generated[`deploy/istio/${file}.yaml`] ?? '').matchAll(/^ +name: (mintmark\.[-\w]+)$/gm),
   ])

@@ -8,7 +8,7 @@ const multipart = '--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nac
 const utf16 = Buffer.from(`\ufeff{"model":${FOREIGN}}`, 'utf16le')
 const padding = (bytes: number) => `"pad":"${'A'.repeat(bytes)}"`
 
-/** Bodies as bytes, and the answer. The token allows acme-sql, acme-chat and both base models. */
+/** Bodies as bytes, and the response. The token allows acme-sql, acme-chat and both base models. */
 export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ["another tenant's adapter", { body: chat('globex-sql') }, 403],
   ['an unknown model', { body: chat('gpt-4') }, 403],

@@ -59,13 +59,13 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     })
   })
 
-  it.each(REFUSED_BODIES)('refuses %s', async (_, sent, status) => {
+  it.each(REFUSED_BODIES)('rejects %s', async (_, sent, status) => {
     const answer = await send(gateway(), { token: environment.tokens.acme, ...sent })
     expect(answer.status).toBe(status)
     expect(environment.upstream.requests).toHaveLength(0)
   })
 
-  it('refuses a base model that the tenant does not have, and every model to a tenant that has none', async () => {
+  it('rejects a base model that the tenant does not have, and every model for a tenant without models', async () => {
     const mistral = chat('mistralai/Mistral-7B')
     expect(await send(gateway(), { token: environment.tokens.initech, body: mistral })).toMatchObject({
       status: 403,

@@ -5,7 +5,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Envoy, startEnvoy, substitute } from './envoy.ts'
 import { type Applied, type JwksMode, pilotConfig } from './pilot-config.ts'
 
-/** The gateways that every guarantee is shown on. */
+/** The gateways that every guarantee is tested on. */
 export const GATEWAYS = [
   'deploy/envoy',
   'deploy/istio, istiod fetches',
@@ -96,7 +96,7 @@ export async function startEnvironment(): Promise<Environment> {
   }
 }
 
-/** Two base models, three adapters, tokens that live an hour. */
+/** Two base models, three adapters, tokens that are valid for an hour. */
 export async function startMintmark(env: Record<string, string> = {}): Promise<TestService> {
   const mintmark = await startTestService({
     env: { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600', ...env },

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** What the Services of cluster.yaml are here, by the port that they have there. */
+/** The ports of the Services of cluster.yaml in this test, by their original ports. */
 type Ports = Record<8000 | 8080 | 8082, number>
 
 // biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
@@ -10,8 +10,8 @@ export const envoyGatewayRecord = (): Json =>
   JSON.parse(readFileSync(new URL('envoy-gateway/record.json', import.meta.url), 'utf8'))
 
 /**
- * What Envoy Gateway makes of deploy/envoy-gateway (envoy-gateway/record.ts), as a file for a stock Envoy: routes and
- * endpoints, which come to its own Envoy apart from the listener, are put where they are named; ports are this test's.
+ * Envoy Gateway's output for deploy/envoy-gateway (envoy-gateway/record.ts), as a file for a stock Envoy: routes and
+ * endpoints, which its own Envoy receives separately, are inlined; ports are this test's.
  */
 export function envoyGatewayConfig(ports: Ports): string {
   const { listener, routes, clusters, endpoints } = envoyGatewayRecord()

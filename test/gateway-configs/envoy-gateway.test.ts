@@ -16,6 +16,6 @@ checkContract('deploy/envoy-gateway', {
   passedOn: ENVOYS_OWN,
 })
 
-it('the record was made from the files as they are (envoy-gateway/record.ts)', () => {
+it('the record was made from the current files (envoy-gateway/record.ts)', () => {
   expect(envoyGatewayRecord().madeFrom).toBe(digestOf(appliedFiles()))
 })

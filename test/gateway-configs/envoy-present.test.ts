@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { findEnvoy, noEnvoy } from './envoy.ts'
 
-it.skipIf(noEnvoy)('there is an Envoy to test with', () => {
+it.skipIf(noEnvoy)('an Envoy is installed for the tests', () => {
   expect(findEnvoy()).toBeDefined()
 })

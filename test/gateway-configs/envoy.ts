@@ -5,7 +5,7 @@ import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Where Envoy is: MINTMARK_ENVOY, else PATH, else where scripts/install-gateways.sh puts it. */
+/** The path of Envoy: MINTMARK_ENVOY, else PATH, else where scripts/install-gateways.sh installs it. */
 export function findEnvoy(): string | undefined {
   const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
   const inPath = (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, 'envoy'))
@@ -13,10 +13,10 @@ export function findEnvoy(): string | undefined {
   return candidates.find(file => file && existsSync(file))
 }
 
-/** For `describe.skipIf`: no Envoy, and nobody insists on one. skipped-suites.ts says so, once. */
+/** For `describe.skipIf`: Envoy is neither installed nor required. skipped-suites.ts reports it once. */
 export const noEnvoy = !findEnvoy() && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
-/** The headers that Envoy adds of its own. */
+/** The headers that Envoy adds. */
 export const ENVOYS_OWN: readonly string[] = [
   ...['x-forwarded-for', 'x-forwarded-proto', 'x-request-id', 'x-envoy-attempt-count'],
   ...['x-envoy-expected-rq-timeout-ms', 'x-envoy-internal', 'x-envoy-external-address'],
@@ -30,7 +30,7 @@ export interface Envoy {
   stop(): Promise<void>
 }
 
-/** The text changed as a user would change it; each text must be there. */
+/** The text with a user's changes; each replaced text must exist. */
 export function substitute(config: string, replacements: [from: string, to: string][]): string {
   return replacements.reduce((text, [from, to]) => {
     if (!text.includes(from)) throw new Error(`the configuration does not say ${JSON.stringify(from)}`)

@@ -1,6 +1,6 @@
 import { STRIPPED_NAMES, STRIPPED_PREFIXES } from '../../src/gateway/headers.ts'
 
-/** Every name on the list, and one of each prefix's family that is on no list. */
+/** Every name on the list, and one unlisted name of each prefix's family. */
 export const NAMES = [
   ...STRIPPED_NAMES,
   ...STRIPPED_PREFIXES.flatMap(({ name }) => [`${name}of-tomorrow`, name]),
@@ -14,7 +14,7 @@ export const NAMES = [
 ]
 
 export const MARK = 'forged'
-/** -999 would be read where a number is. */
+/** -999 would be read where a number is expected. */
 export const VALUE = `-999-${MARK}`
 
 const oddCase = (name: string) =>
@@ -22,7 +22,7 @@ const oddCase = (name: string) =>
 export const underscored = (name: string) => name.replaceAll('-', '_')
 const mixed = (name: string) => name.replace('-', '_')
 
-/** How a client could write them. */
+/** Spellings that a client could use. */
 export const SPELLINGS: [how: string, (name: string) => [string, string][]][] = [
   ['alone', name => [[name, VALUE]]],
   [

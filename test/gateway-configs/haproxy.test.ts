@@ -9,7 +9,10 @@ import { isAbsent, startProgram } from './program.ts'
 
 const deploy = new URL('../../deploy/', import.meta.url).pathname
 
-/** deploy/haproxy itself, with the addresses and places that a user would change, and the keys as fetch-keys.sh brings them. */
+/**
+ * deploy/haproxy itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
+ * them.
+ */
 function startHaproxy({ mintmark, ports }: Behind): Promise<Gateway> {
   return startProgram('haproxy', async (folder, port) => {
     await promisify(execFile)('bash', [

@@ -3,7 +3,7 @@ import type { Behind, Gateway } from './check-environment.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
 import { pilotConfig } from './pilot-config.ts'
 
-/** What pilot makes of deploy/istio and deploy/istio/api-keys, with the keys as istiod fetches them. */
+/** Pilot's output for deploy/istio and deploy/istio/api-keys, with the keys as istiod fetches them. */
 async function startIstio({ mintmark, ports }: Behind): Promise<Gateway> {
   const inline = await (await fetch(`${mintmark.service.urls.public}/.well-known/jwks.json`)).text()
   return startEnvoy(

@@ -9,7 +9,10 @@ import { isAbsent, startProgram } from './program.ts'
 
 const deploy = new URL('../../deploy/', import.meta.url).pathname
 
-/** deploy/nginx itself, with the addresses and places that a user would change, and the keys as fetch-keys.sh brings them. */
+/**
+ * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
+ * them.
+ */
 function startNginx({ mintmark, ports }: Behind): Promise<Gateway> {
   return startProgram('nginx', async (folder, port) => {
     const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')

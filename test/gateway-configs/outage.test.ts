@@ -8,7 +8,7 @@ import { type Envoy, noEnvoy, startEnvoy } from './envoy.ts'
 import { pilotConfig } from './pilot-config.ts'
 import { startTestMint } from './test-mint.ts'
 
-/** 300 s in the files; here short enough to outlive twice and more. */
+/** 300 s in the files; here short enough to wait for it more than twice. */
 const CACHE_SECONDS = 2
 
 let upstream: RecordingUpstream
@@ -35,7 +35,7 @@ beforeAll(async () => {
   for (const envoy of [envoys.deployed, envoys.inline, envoys.remote]) {
     expect(await send(envoy.url, { token })).toMatchObject({ status: 200 })
   }
-  // The service's last word, its database with it: stop() drops the database that it was made with.
+  // Stops the service and its database: stop() drops the database that it was created with.
   await mintmark.stop()
   await sleep((2 * CACHE_SECONDS + 1) * 1000)
   envoys.restarted = await deployed()
@@ -48,7 +48,7 @@ afterAll(async () => {
 describe.skipIf(noEnvoy)(
   'with Mintmark and its database gone for longer than twice the cache_duration',
   () => {
-    it('deploy/envoy goes on admitting the token', async () => {
+    it('deploy/envoy continues to admit the token', async () => {
       upstream.forget()
       expect(await send(envoys.deployed.url, { token })).toMatchObject({ status: 200 })
       expect(upstream.theRequest().headers).toMatchObject({ 'x-tenant-id': 'acme', 'x-vllm-priority': '-10' })
@@ -65,7 +65,7 @@ describe.skipIf(noEnvoy)(
       })
     })
 
-    it('nor a deploy/envoy that was started since: it opens, and knows no key', async () => {
+    it('nor a deploy/envoy that was started since: it opens, and has no key', async () => {
       const answer = await send(envoys.restarted.url, { token })
       expect(answer).toMatchObject({ status: 401 })
       expect(JSON.parse(answer.text).error.message).toBe('Jwks remote fetch is failed')
@@ -74,7 +74,7 @@ describe.skipIf(noEnvoy)(
 )
 
 describe.skipIf(noEnvoy)('a deploy/envoy that was started before Mintmark', () => {
-  it('admits tokens within two seconds of the first answer', async () => {
+  it('admits tokens within two seconds of the first response', async () => {
     const placeholder = await startTestMint()
     const port = Number(new URL(placeholder.url).port)
     await placeholder.stop()

@@ -11,7 +11,7 @@ import {
 /** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
 export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
 
-/** What of deploy/istio is applied: for tokens, for API keys as well, or with a static policy. */
+/** The applied files of deploy/istio: for tokens, for API keys as well, or with a static policy. */
 export type Applied = 'record' | 'record-api-keys' | 'record-static'
 
 const ENVOY_FILTERS: Record<Applied, string[]> = {
@@ -21,19 +21,19 @@ const ENVOY_FILTERS: Record<Applied, string[]> = {
 }
 
 /**
- * What Istio's pilot makes of deploy/istio for an ingress gateway. pilot/record*.json are pilot's own output
- * (pilot/record_test.go); here it gets this test's ports and keys, today's lists from headers.ts and the filters that
- * deploy/istio inserts today.
- * In istio/istio the fields come from: jwt_authn: pilot/pkg/security/authn/policy_applier.go convertToEnvoyJwtConfig
- * (payload_in_metadata, space-delimited permission and scope, clear_route_cache on gateways, provider OR allow_missing,
- * bypass_cors_preflight, 5 s and 300 s, never async_fetch); rbac: pilot/pkg/security/authz/model/generator.go; connection
- * manager, filter order: pilot/pkg/networking/core/gateway.go and listener_builder.go.
+ * Pilot's output for deploy/istio at an ingress gateway. pilot/record*.json are recorded from pilot
+ * (pilot/record_test.go); here they get this test's ports and keys, the current lists of headers.ts and the current
+ * filters of deploy/istio. In istio/istio the fields come from: jwt_authn: pilot/pkg/security/authn/policy_applier.go
+ * convertToEnvoyJwtConfig (payload_in_metadata, space-delimited permission and scope, clear_route_cache on gateways,
+ * provider OR allow_missing, bypass_cors_preflight, 5 s and 300 s, never async_fetch); rbac:
+ * pilot/pkg/security/authz/model/generator.go; connection manager, filter order: pilot/pkg/networking/core/gateway.go
+ * and listener_builder.go.
  */
 export function pilotConfig(options: {
   upstreamPort: number
   jwks: JwksMode
   applied?: Applied
-  /** Of Mintmark's gateway listener, where it is asked about API keys. */
+  /** Of Mintmark's gateway listener, which checks API keys. */
   gatewayPort?: number
 }): string {
   const { upstreamPort, jwks, applied = 'record', gatewayPort = 0 } = options
@@ -86,7 +86,7 @@ interface PilotFilter {
   typed_config: any
 }
 
-/** The filters that the files of deploy/istio insert, as they are there. */
+/** The filters that the files of deploy/istio insert. */
 function insertedFilters(applied: Applied): PilotFilter[] {
   return ENVOY_FILTERS[applied].flatMap(name => {
     const file = new URL(`../../deploy/istio/${name}.yaml`, import.meta.url)
@@ -97,7 +97,7 @@ function insertedFilters(applied: Applied): PilotFilter[] {
   })
 }
 
-/** One filter of pilot's chain. Those that only Istio's own build of Envoy has do not look at requests. */
+/** One filter of pilot's chain. Filters that only Istio's own build of Envoy has do not process requests. */
 function filled(
   filter: PilotFilter,
   jwksSource: object,

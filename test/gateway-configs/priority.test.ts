@@ -15,7 +15,7 @@ const JUMPS = [-999, '-999', 0, null, -1e9, [-999]]
 
 describe.skipIf(noEnvoy).each(GATEWAYS)('behind %s', name => {
   it.each(MODEL_ROUTES.filter(route => route.priorityFromHeader))(
-    'the header beats a body priority on $path',
+    'the header overrides a body priority on $path',
     async ({ path }) => {
       for (const [tenant, priority] of [
         ['acme', -10],
@@ -36,7 +36,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('behind %s', name => {
   )
 
   it.each(MODEL_ROUTES.filter(route => !route.priorityFromHeader))(
-    'a body priority is refused on $path, where no header beats it',
+    'a body priority is rejected on $path, where no header overrides it',
     async ({ path }) => {
       for (const priority of JUMPS) {
         const answer = await send(environment.gateways[name].url, {

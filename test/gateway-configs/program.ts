@@ -8,19 +8,19 @@ import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import type { Gateway } from './check-environment.ts'
 
-/** Where a gateway of the distribution is; undefined: not installed. */
+/** The path of a distribution's gateway; undefined: not installed. */
 function findProgram(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   return folders.map(folder => join(folder, name)).find(file => existsSync(file))
 }
 
-/** For `Expected.absent`: it is not there, and nobody insists. */
+/** For `Expected.absent`: it is neither installed nor required. */
 export const isAbsent = (name: string): boolean =>
   !findProgram(name) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
 /**
- * Runs a gateway until it answers. `prepare` writes its files into a folder of its own, for a free port, and returns
- * the arguments.
+ * Runs a gateway until it answers. `prepare` writes its files into a temporary folder, for a free port, and returns the
+ * arguments.
  */
 export async function startProgram(
   name: string,
@@ -29,7 +29,7 @@ export async function startProgram(
   const binary = findProgram(name)
   if (!binary) throw new Error(`there is no ${name}: run \`bash scripts/install-gateways.sh\``)
   const folder = await mkdtemp(join(tmpdir(), `mintmark-${name}-`))
-  // As root its workers run as somebody else.
+  // As root its workers run as another user.
   await chmod(folder, 0o755)
   const port = await freePort()
   const child = spawn(binary, await prepare(folder, port), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })

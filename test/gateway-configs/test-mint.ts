@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { AUDIENCE, ISSUER } from '../../deploy/generate/example.ts'
 
-/** A mint of the tests, whose tokens may be wrong in one thing at a time: the service signs no such token. */
+/** A token issuer of the tests, with tokens that can be wrong in one respect: the service signs no such token. */
 export interface TestMint {
   url: string
-  /** A token as the service would issue it, besides these claims (undefined: left out) and header fields. */
+  /** A token as the service would issue it, except for these claims (undefined: left out) and header fields. */
   sign(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>
   /** Signed with a key that is not published; `kid` as if it were. */
   signWithOtherKey(): Promise<string>
@@ -18,7 +18,7 @@ export interface TestMint {
   stop(): Promise<void>
 }
 
-/** `port`: where its JWKS is, any free port unless said. */
+/** `port`: of its JWKS, default any free port. */
 export async function startTestMint(port = 0): Promise<TestMint> {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const other = await generateKeyPair('ES256')

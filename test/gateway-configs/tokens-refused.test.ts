@@ -22,7 +22,7 @@ const authorization = async (...values: (string | Promise<string>)[]): Promise<S
   headers: (await Promise.all(values)).map(value => ['Authorization', value]),
 })
 
-/** Beside each: the gateway's answer. Istio answers 403 where no token was seen, because a policy says so and not jwt_authn. */
+/** With the gateway's status. Istio answers 403 without a token, by its policy, not by jwt_authn. */
 const REFUSED: [what: string, sent: () => Promise<Sent>, status: number, inIstio?: number][] = [
   ['no token', async () => ({}), 401, 403],
   ['an empty Authorization', () => authorization(''), 401, 403],
@@ -34,8 +34,8 @@ const REFUSED: [what: string, sent: () => Promise<Sent>, status: number, inIstio
     401,
     403,
   ],
-  ['an API key of ours', () => bearer(`mmk_7Hq2kd9XwP3mZt5B_${'x'.repeat(49)}`), 401],
-  ["somebody's sk- key", () => bearer('sk-live-123456'), 401],
+  ['an API key', () => bearer(`mmk_7Hq2kd9XwP3mZt5B_${'x'.repeat(49)}`), 401],
+  ["an sk- key of another service", () => bearer('sk-live-123456'), 401],
   ['a token of another issuer', () => bearer(mint.sign({ iss: 'https://tokens.example.org' })), 401],
   ['the issuer with a slash more', () => bearer(mint.sign({ iss: 'https://tokens.example.com/' })), 401],
   ['no issuer', () => bearer(mint.sign({ iss: undefined })), 401],
@@ -85,11 +85,11 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
   const gateway = () => gateways.gateways[name].url
   const isIstio = name !== 'deploy/envoy'
 
-  it('admits the token that the refused ones are variations of', async () => {
+  it('admits the token that the rejected ones are variations of', async () => {
     expect(await send(gateway(), { token: await mint.sign() })).toMatchObject({ status: 200 })
   })
 
-  it.each(REFUSED)('refuses %s', async (_, sent, status, inIstio = status) => {
+  it.each(REFUSED)('rejects %s', async (_, sent, status, inIstio = status) => {
     const answer = await send(gateway(), await sent())
     expect(answer.status).toBe(isIstio ? inIstio : status)
     expect(gateways.upstream.requests).toHaveLength(0)
@@ -107,12 +107,12 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     })
   })
 
-  it('ignores ?access_token= beside a good token', async () => {
+  it('ignores ?access_token= sent with a valid token', async () => {
     const path = '/v1/chat/completions?access_token=sk-live-123456'
     expect(await send(gateway(), { token: await mint.sign(), path })).toMatchObject({ status: 200 })
   })
 
-  it('asks Mintmark nothing for a request', async () => {
+  it('sends no request to Mintmark', async () => {
     const token = await mint.sign()
     await send(gateway(), { token })
     const before = mint.jwksRequests()
@@ -120,13 +120,13 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
     expect(mint.jwksRequests()).toBe(before)
   })
 
-  it('names no engine, key or claim when it refuses', async () => {
+  it('names no engine, key or claim in a rejection', async () => {
     const { text } = await send(gateway(), { token: await mint.sign(), body: chat('globex-sql') })
     expect(text).not.toMatch(/127\.0\.0\.1|acme|llama|origins|kid/)
   })
 })
 
-describe.skipIf(noEnvoy)('deploy/envoy refuses in the shape that OpenAI clients read', () => {
+describe.skipIf(noEnvoy)('deploy/envoy answers errors in the format of OpenAI clients', () => {
   it.each([
     ['no token', async () => ({}), 401, 'authentication_error', 'invalid_token'],
     ['another audience', () => bearer(mint.sign({ aud: 'billing' })), 403, 'permission_error', 'not_allowed'],

@@ -14,7 +14,7 @@ export function ask(mintmark: TestService, sent: Sent = {}): Promise<Answer> {
 
 export const bearer = (credential: string): [string, string][] => [['Authorization', `Bearer ${credential}`]]
 
-/** The error code of a denial, which must be whole: status, challenge, media type and body. */
+/** The error code of a denial, after checking its status, challenge, media type and body. */
 export function deniedAs({ status, headers, text }: Answer): string {
   const { error } = JSON.parse(text)
   const type = { 401: 'authentication_error', 403: 'permission_error', 503: 'server_error' }[status]
@@ -28,7 +28,10 @@ export function deniedAs({ status, headers, text }: Answer): string {
   return whole ? `${status} ${error.code}` : `not a whole denial: ${status} ${text}`
 }
 
-/** What an allow gives, which must be whole: the token, and every header of the mapping as its claims say. */
+/**
+ * The content of an allowed response, which must be complete: the token, and every header of the mapping with its
+ * claim.
+ */
 export function admitted({ status, headers, text }: Answer): { jwt: string; claims: Claims } {
   const [, jwt = ''] = /^Bearer (\S+)$/.exec(String(headers.authorization)) ?? []
   if (status !== 200 || text !== '' || jwt === '') throw new Error(`not a whole allow: ${status} ${text}`)
@@ -39,7 +42,7 @@ export function admitted({ status, headers, text }: Answer): { jwt: string; clai
   return { jwt, claims }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: claims of every shape are looked into
+// biome-ignore lint/suspicious/noExplicitAny: claims of every shape are read
 export type Claims = Record<string, any>
 
 /** A token for the key, as POST /oauth/token gives it. */

@@ -61,13 +61,13 @@ describe.each(['key', 'token'])('with a %s, the model in the body', kind => {
     expect(deniedAs(await post({ path, body: '{}' }))).toBe('403 model_missing')
   })
 
-  it.each(['/v1/models', '/v1/models?a=1'])('need not be there on %s', async path => {
+  it.each(['/v1/models', '/v1/models?a=1'])('is optional on %s', async path => {
     expect((await post({ path, method: 'GET', body: '' })).status).toBe(200)
   })
 })
 
-describe('what is told of a foreign model', () => {
-  it('is what an OpenAI client shows: a code, the parameter, and what to do', async () => {
+describe('the denial of a model that is not granted', () => {
+  it('has what an OpenAI client shows: a code, the parameter, and what to do', async () => {
     const answer = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers: bearer(key) })
     expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
       status: 403,
@@ -80,7 +80,7 @@ describe('what is told of a foreign model', () => {
     })
   })
 
-  it('tells nothing to who holds no key', async () => {
+  it('reveals nothing to a client without a valid key', async () => {
     const headers = bearer('mmk_wrong')
     const mine = await ask(byBody, { method: 'POST', body: chat('acme-sql'), headers })
     const foreign = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers })
@@ -113,7 +113,7 @@ describe.each(['key', 'token'])('with a %s, the model in a header that the gatew
   })
 })
 
-it('with none, the gateway sees to the model, and a body is not looked at', async () => {
+it('with none, the gateway checks the model, and a body is not read', async () => {
   const sent = { method: 'POST', body: chat('globex-sql'), headers: bearer(key) }
   expect((await ask(byGateway, sent)).status).toBe(200)
 })
@@ -131,7 +131,7 @@ describe('GET /v1/models on the gateway listener', () => {
     for (const model of body.data) expect(Object.keys(model)).toEqual(['id', 'object', 'created', 'owned_by'])
   })
 
-  it('refuses as the check does', async () => {
+  it('denies like the check', async () => {
     expect((await list({})).body.error.code).toBe('missing_credential')
     expect((await list({ authorization: 'Bearer sk-1' })).status).toBe(401)
     expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)

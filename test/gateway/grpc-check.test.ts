@@ -50,7 +50,7 @@ const json = { 'content-type': 'application/json' }
 const chat = { path: '/v1/chat/completions', body: '{"model":"llama-3-8b"}' }
 
 describe('envoy.service.auth.v3.Authorization', () => {
-  it('swaps a key for a token, and says what to set and what to remove', async () => {
+  it('exchanges a key for a token, and returns the headers to set and to remove', async () => {
     const { status, okResponse } = await check({
       ...chat,
       headers: { authorization: `Bearer ${key}`, ...json },
@@ -61,11 +61,11 @@ describe('envoy.service.auth.v3.Authorization', () => {
     for (const { header } of CLAIM_HEADERS) expect(set.get(header)).toMatch(/./)
     expect(set.get('x-vllm-priority')).toBe('-10')
     expect(okResponse?.headersToRemove).toEqual(['x-api-key', 'api-key'])
-    // Envoy appends where this is left out.
+    // Envoy appends when this is left out.
     for (const { append } of okResponse?.headers ?? []) expect(append).toMatchObject({ value: false })
   })
 
-  it('passes a token as it is', async () => {
+  it('passes a token unchanged', async () => {
     const token = await tokenFor(mintmark, key)
     const { okResponse } = await check({ ...chat, headers: { authorization: `Bearer ${token}`, ...json } })
     const set = okResponse?.headers.find(({ header }) => header.key === 'authorization')
@@ -110,16 +110,16 @@ describe('envoy.service.auth.v3.Authorization', () => {
     ])
   })
 
-  it('says at once that a body is too long, which a gateway answers 503 or refuses', async () => {
+  it('denies a body that is too long immediately, for gateways that answer 503 or reject it', async () => {
     await expect(check({ ...chat, body: 'x'.repeat(5_000_000) })).rejects.toThrow(/RESOURCE_EXHAUSTED/)
   })
 
-  it('answers a request of which nothing is known', async () => {
+  it('answers an empty request', async () => {
     const { deniedResponse } = await call<CheckResponseMessage>(asks, 'Check', {})
     expect(deniedResponse?.status.code).toBe(401)
   })
 
-  it('logs who asked and what came of it, and no credential', async () => {
+  it('logs the caller and the result, and no credential', async () => {
     await check({ ...chat, headers: { authorization: `Bearer ${key}`, ...json } })
     const lines = mintmark.logs.filter(line => line.includes('gateway_grpc')).map(line => JSON.parse(line))
     expect(lines.at(-1)).toMatchObject({ route: 'Check', status: 200, tenant: 'acme' })
@@ -127,7 +127,7 @@ describe('envoy.service.auth.v3.Authorization', () => {
   })
 })
 
-it('is timed as requests over HTTP are', async () => {
+it('is timed like requests over HTTP', async () => {
   const { series } = await scrape(mintmark.service.urls.ops)
   const count = (status: string) =>
     series.get(
@@ -138,7 +138,7 @@ it('is timed as requests over HTTP are', async () => {
 })
 
 describe('grpc.health.v1.Health', () => {
-  it('says serving, and while draining not serving; calls in flight are answered and new ones refused', async () => {
+  it('reports serving, and while draining not serving; calls in flight are answered and new ones rejected', async () => {
     expect(await call(health, 'Check', {})).toMatchObject({ status: 1 })
     const watched: number[] = []
     // biome-ignore lint/suspicious/noExplicitAny: methods are made from the descriptor

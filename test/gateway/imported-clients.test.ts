@@ -32,15 +32,15 @@ describe.each(SCHEMES)('the secret of an imported client (%s)', (scheme, hash) =
     ['as Basic', () => [['Authorization', `Basic ${btoa(`${client_id}:${secret}`)}`]]],
     ['in x-api-key', () => [['x-api-key', secret]]],
     ['in x-api-key with its client_id', () => [['x-api-key', `${client_id}:${secret}`]]],
-    ['beside a header with its client_id', () => [...bearer(secret), ['client_id', client_id]]],
+    ['with a header with its client_id', () => [...bearer(secret), ['client_id', client_id]]],
   ]
-  it.each(PLACES)('is refused by the check, before and after it was exchanged: %s', async (_, headers) => {
+  it.each(PLACES)('is rejected by the check, before and after it was exchanged: %s', async (_, headers) => {
     expect(deniedAs(await ask(mintmark, { headers: headers() }))).toBe('401 invalid_api_key')
     await tokenFor(mintmark, secret, { client_id })
     expect(deniedAs(await ask(mintmark, { headers: headers() }))).toBe('401 invalid_api_key')
   })
 
-  it('buys a token, and that passes', async () => {
+  it('is exchanged for a token, which passes', async () => {
     const token = await tokenFor(mintmark, secret, { client_id })
     expect(admitted(await ask(mintmark, { headers: bearer(token) })).jwt).toBe(token)
   })

@@ -5,7 +5,7 @@ import type { Sent } from '../gateway-configs/client.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from '../tokens/stranger.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
@@ -36,8 +36,8 @@ const made = (tenant = {}, settings = {}) =>
   mintmark.tenantWithKey({ audiences: ['vllm', 'check'], ...tenant }, settings)
 const unknown = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
-describe('an API key is swapped for a token', () => {
-  it('of its tenant, with every header that the engine side reads', async () => {
+describe('an API key is exchanged for a token', () => {
+  it('of its tenant, with every header that the engine reads', async () => {
     const { jwt, claims } = admitted(await ask(mintmark, { headers: bearer(key.secret) }))
     expect(claims).toMatchObject({
       iss: mintmark.service.issuer,
@@ -49,15 +49,15 @@ describe('an API key is swapped for a token', () => {
       models: ['llama-3-8b'],
       adapters: ['acme-sql'],
     })
-    await expect(stranger(mintmark, 'check')(jwt)).resolves.toBeTruthy()
+    await expect(externalVerifier(mintmark, 'check')(jwt)).resolves.toBeTruthy()
   })
 
-  it('and says none where the tenant has no adapter, never an empty header', async () => {
+  it('with "none" where the tenant has no adapter, never an empty header', async () => {
     const { secret } = await made()
     expect(admitted(await ask(mintmark, { headers: bearer(secret) })).claims.adapter_list).toBe('none')
   })
 
-  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])('asked with %s', async method => {
+  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])('called with %s', async method => {
     expect((await ask(mintmark, { method, body: '', headers: bearer(key.secret) })).status).toBe(200)
   })
 
@@ -68,7 +68,7 @@ describe('an API key is swapped for a token', () => {
     },
   )
 
-  it('and all of them are one route in logs and metrics', async () => {
+  it('and all of these paths are one route in logs and metrics', async () => {
     const { series } = await scrape(mintmark.service.urls.ops)
     const routes = new Set(
       [...series.keys()].flatMap(name => /listener="gateway",route="([^"]*)"/.exec(name)?.[1] ?? []),
@@ -81,7 +81,7 @@ describe('an API key is swapped for a token', () => {
     })
   })
 
-  it('for a POST that says JSON and is empty, as Envoy sends it', async () => {
+  it('for a POST with a JSON content type and no body, as Envoy sends it', async () => {
     const headers: [string, string][] = [...bearer(key.secret), ['Content-Type', 'application/json']]
     expect((await ask(mintmark, { method: 'POST', body: '', headers })).status).toBe(200)
   })
@@ -95,23 +95,23 @@ describe('an API key is swapped for a token', () => {
     ['x-api-key, which is configured', () => [['X-Api-Key', key.secret]]],
     ['bearer in lower case', () => [['authorization', `bearer ${key.secret}`]]],
     [
-      'Authorization beside an empty x-api-key',
+      'Authorization with an empty x-api-key',
       () => [...bearer(key.secret), ['x-api-key', ''], ['api-key', ' ']],
     ],
   ] as [string, () => [string, string][]][])('in %s', async (_, headers) => {
     admitted(await ask(mintmark, { headers: headers() }))
   })
 
-  it('and the client never sees the token: only what it may read of a denial goes back', async () => {
+  it('and the client never receives the token: only the readable part of a denial is forwarded', async () => {
     const answer = await ask(mintmark, { headers: bearer(unknown()) })
     expect(answer.headers.authorization).toBeUndefined()
   })
 })
 
-describe('nobody can tell apart', () => {
+describe('indistinguishable denials', () => {
   const REFUSED: [what: string, secret: () => Promise<string> | string][] = [
     ['what is no key at all', () => 'hunter2'],
-    ["somebody's sk- key", () => 'sk-proj-1234567890'],
+    ["an sk- key of another service", () => 'sk-proj-1234567890'],
     ['a typing error', () => key.secret.replace(/.$/, last => (last === 'x' ? 'y' : 'x'))],
     ['a key that was never issued', unknown],
     ['a wrong secret of a real key', () => formatCredential('mmk', key.keyId.slice(4), systemRandom)],
@@ -150,7 +150,7 @@ describe('nobody can tell apart', () => {
   })
 })
 
-describe('who holds a correct key is told', () => {
+describe('the holder of a correct key learns the reason', () => {
   it.each([
     [
       'that its tenant is suspended',
@@ -175,7 +175,7 @@ describe('who holds a correct key is told', () => {
   })
 })
 
-describe('one credential, once', () => {
+describe('exactly one credential', () => {
   const twice = (name: string, value: string): [string, string][] => [
     [name, value],
     [name, value],
@@ -232,11 +232,11 @@ describe('one credential, once', () => {
     ],
   ]
 
-  it.each(REFUSED)('refuses %s', async (_, sent, answer) => {
+  it.each(REFUSED)('rejects %s', async (_, sent, answer) => {
     expect(deniedAs(await ask(mintmark, sent()))).toBe(answer)
   })
 
-  it('sends a challenge without an error where nothing was shown (RFC 6750 §3)', async () => {
+  it('sends a challenge without an error where no credential was sent (RFC 6750 §3)', async () => {
     const nothing = await ask(mintmark)
     expect(nothing.headers['www-authenticate']).toBe('Bearer realm="mintmark"')
     const wrong = await ask(mintmark, { headers: bearer('sk-1') })
@@ -244,7 +244,7 @@ describe('one credential, once', () => {
   })
 })
 
-describe('what is not proper HTTP is never allowed (facts V16)', () => {
+describe('malformed HTTP is never allowed (facts V16)', () => {
   const head = (line: string, ...headers: string[]) =>
     [line, ...headers, `Authorization: Bearer ${key.secret}`, '', ''].join('\r\n')
   it.each([
@@ -264,7 +264,7 @@ describe('what is not proper HTTP is never allowed (facts V16)', () => {
   })
 
   it.each(['/checkx', '/Check', '/', '/v1/chat/completions', '/oauth/token', '/admin/v1/keys', '/metrics'])(
-    'and nothing but /check is a check: %s',
+    'and only /check is a check: %s',
     async path => {
       const { status } = await rawHttp(mintmark.service.urls.gateway, head(`GET ${path} HTTP/1.1`, 'Host: a'))
       expect(status).toBe(404)

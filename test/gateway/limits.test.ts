@@ -19,7 +19,7 @@ const from = (secret: string, address: string) =>
   ask(mintmark, { headers: [...bearer(secret), ['x-forwarded-for', address]] })
 const anUnknownKey = () => formatCredential('mmk', 'A'.repeat(16), systemRandom)
 
-it('keys that nobody has are 401 up to the limit of their address, then 403 that says why, and never 429', async () => {
+it('unknown keys are 401 up to the limit of their address, then 403 with the reason, and never 429', async () => {
   const address = '198.51.100.7'
   for (let time = 0; time < PER_MINUTE; time++) expect((await from(anUnknownKey(), address)).status).toBe(401)
   expect(deniedAs(await from(anUnknownKey(), address))).toBe('403 too_many_failures')
@@ -28,7 +28,7 @@ it('keys that nobody has are 401 up to the limit of their address, then 403 that
   expect((await from(known.secret, address)).status).toBe(200)
 })
 
-it('a token that is made counts as an exchange of its key, one that is given again does not', async () => {
+it('a new token counts as an exchange of its key, a reused one does not', async () => {
   const { secret, keyId } = await mintmark.tenantWithKey()
   for (let time = 0; time < 3; time++) await from(secret, '198.51.100.9')
   const counts = await until(

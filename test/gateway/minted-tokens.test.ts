@@ -9,7 +9,7 @@ beforeAll(async () => {
   const clock: Clock = {
     ...systemClock,
     monotonicMs: () => systemClock.monotonicMs() + aheadMs,
-    // Database time is measured each second, and would come back; this one is carried from the start on.
+    // Database time is measured each second, which would undo the change; this one is extrapolated from the start.
     every: (ms, task) => (ms === 1_000 ? () => {} : systemClock.every(ms, task)),
   }
   mintmark = await startTestService({ overrides: { clock } })
@@ -19,7 +19,7 @@ afterAll(() => mintmark.stop())
 const swap = async (secret: string) => admitted(await ask(mintmark, { headers: bearer(secret) }))
 
 describe('a minted token', () => {
-  it('is given again to the same secret, and to no other', async () => {
+  it('is reused for the same secret, and for no other', async () => {
     const one = await mintmark.tenantWithKey()
     const first = await swap(one.secret)
     expect((await swap(one.secret)).jwt).toBe(first.jwt)
@@ -29,7 +29,7 @@ describe('a minted token', () => {
     expect(newer.claims.sub).toBe(first.claims.sub)
   })
 
-  it('is not given again once half its life is over', async () => {
+  it('is not reused after half its lifetime', async () => {
     const { secret } = await mintmark.tenantWithKey({ token_ttl_seconds: 60 })
     const first = await swap(secret)
     aheadMs += 28_000
@@ -40,7 +40,7 @@ describe('a minted token', () => {
     expect(next.claims.exp - first.claims.exp).toBeGreaterThanOrEqual(30)
   })
 
-  it('is not given again after any change that is applied', async () => {
+  it('is not reused after any applied change', async () => {
     const { secret, tenantId } = await mintmark.tenantWithKey({ tier: 'batch', allowed_tiers: ['batch'] })
     const first = await swap(secret)
     expect(first.claims.priority).toBe('10')
@@ -52,14 +52,14 @@ describe('a minted token', () => {
     expect((await swap(secret)).jwt).not.toBe(first.jwt)
   })
 
-  it('is not given for a key that was revoked meanwhile', async () => {
+  it('is not issued for a key that was revoked meanwhile', async () => {
     const { secret, keyId } = await mintmark.tenantWithKey()
     await swap(secret)
     await mintmark.admin('POST', `/keys/${keyId}/revoke`)
     expect((await ask(mintmark, { headers: bearer(secret) })).status).toBe(401)
   })
 
-  it('may be cached by nginx for five seconds at the most, and never for longer than it lives', async () => {
+  it('may be cached by nginx for at most five seconds, and never for longer than its lifetime', async () => {
     const { secret } = await mintmark.tenantWithKey()
     const answer = await ask(mintmark, { headers: bearer(secret) })
     expect(answer.headers).toMatchObject({ 'x-accel-expires': '5', 'cache-control': 'no-store' })

@@ -11,7 +11,7 @@ import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 let database: TestDatabase
 let mintmark: TestService
-/** Another replica, whose database can be taken away. */
+/** Another replica, with a database connection that can fail. */
 let other: TestService
 let proxy: TcpProxy
 let mint: TestMint
@@ -42,8 +42,8 @@ const isAllowed = ({ status }: Answer) => status === 200
 const isRefused = ({ status }: Answer) => status === 401
 const show = (jwt: string, replica = mintmark) => ask(replica, { headers: bearer(jwt) })
 
-describe('a token of ours', () => {
-  it('passes as it is, with the headers that its claims say', async () => {
+describe('a token of this issuer', () => {
+  it('passes unchanged, with the headers of its claims', async () => {
     const { secret } = await made()
     const token = await tokenFor(mintmark, secret)
     expect(admitted(await show(token)).jwt).toBe(token)
@@ -55,20 +55,20 @@ describe('a token of ours', () => {
     expect(admitted(await show(token)).claims.aud).toEqual(['vllm', BILLING])
   })
 
-  it('is refused for another audience', async () => {
+  it('is rejected for another audience', async () => {
     const { secret } = await made()
     expect(deniedAs(await show(await tokenFor(mintmark, secret, { resource: BILLING })))).toBe(
       '401 invalid_token',
     )
   })
 
-  it('is refused without the scope', async () => {
+  it('is rejected without the scope', async () => {
     const { secret } = await made()
     const token = await tokenFor(mintmark, secret, { scope: 'more' })
     expect(deniedAs(await show(token))).toBe('401 invalid_token')
   })
 
-  it('is refused once it has expired, to the second', async () => {
+  it('is rejected once it has expired, to the second', async () => {
     const { secret } = await made({ expires_at: new Date(Date.now() + 3_000).toISOString() })
     const token = await tokenFor(mintmark, secret)
     const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
@@ -78,7 +78,7 @@ describe('a token of ours', () => {
   })
 })
 
-describe('any other token is refused', () => {
+describe('any other token is rejected', () => {
   const issued = async () => tokenFor(mintmark, (await made()).secret)
   const parts = async () => (await issued()).split('.') as [string, string, string]
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
@@ -122,7 +122,7 @@ describe('any other token is refused', () => {
 })
 
 describe('a token whose key was revoked', () => {
-  it('is refused at once where it was revoked, and within a second on every other replica', async () => {
+  it('is rejected at once where it was revoked, and within a second on every other replica', async () => {
     const { secret, keyId } = await made()
     const token = await tokenFor(mintmark, secret)
     expect((await show(token, other)).status).toBe(200)
@@ -133,7 +133,7 @@ describe('a token whose key was revoked', () => {
     expect(performance.now() - began).toBeLessThan(1_000)
   })
 
-  it('is refused when its tenant was deleted', async () => {
+  it('is rejected when its tenant was deleted', async () => {
     const { secret, tenantId } = await made()
     const token = await tokenFor(mintmark, secret)
     await mintmark.admin('DELETE', `/tenants/${tenantId}?cascade=true`)
@@ -141,14 +141,14 @@ describe('a token whose key was revoked', () => {
   })
 })
 
-describe('while Postgres is away', () => {
+describe('while Postgres is down', () => {
   beforeEach(async () => {
     await proxy.become('none')
     const { secret } = await made()
     await until('keys are looked up again', () => ask(other, { headers: bearer(secret) }), isAllowed)
   })
 
-  it('tokens of known keys and known keys pass, and a key that is not known is 503', async () => {
+  it('tokens of known keys and known keys pass, and an unknown key is 503', async () => {
     const known = await made()
     const token = await tokenFor(mintmark, known.secret)
     await followed()
@@ -159,7 +159,7 @@ describe('while Postgres is away', () => {
     expect(deniedAs(await ask(other, { headers: bearer(fresh.secret) }))).toBe('503 unavailable')
   })
 
-  it('a token whose key this replica never knew passes, as it would at a gateway', async () => {
+  it('a token of a key that this replica never knew passes, as it would at a gateway', async () => {
     await proxy.become('refuse')
     const { secret } = await made()
     const token = await tokenFor(mintmark, secret)
@@ -181,7 +181,7 @@ describe('while Postgres is away', () => {
     },
   )
 
-  it('a token whose key this replica saw revoked is refused all the same', async () => {
+  it('a token of a key that this replica saw revoked is still rejected', async () => {
     const { secret, keyId } = await made()
     const token = await tokenFor(mintmark, secret)
     await followed()

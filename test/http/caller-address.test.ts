@@ -40,7 +40,7 @@ describe.each([
     )
   })
 
-  it.runIf(trusted.length > 0)('has no port, which is another one for each connection', async () => {
+  it.runIf(trusted.length > 0)('has no port, which differs for each connection', async () => {
     for (const [written, address] of [
       ['203.0.113.9:40001', '203.0.113.9'],
       ['[2001:db8::7]:40001', '2001:db8::7'],

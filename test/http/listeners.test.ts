@@ -4,18 +4,18 @@ import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** What all listeners have in common, whichever application answers on top of them: one table, a row for each. */
+/** What all listeners have in common, whatever their application: one table with a row for each. */
 
 interface Row {
   listener: 'public' | 'admin' | 'gateway' | 'ops'
-  /** GET is answered 200 to this credential, DELETE is not a method of it. */
+  /** GET is answered 200 with this credential, DELETE is not allowed. */
   path: string
   credential?: 'root' | 'key'
   allow: string
   /** What follows "There is nothing here". */
   hint: string
   mediaType: string
-  /** The body of a refusal. */
+  /** The body of an error. */
   refusal: (status: number, message: string) => object
 }
 
@@ -78,7 +78,7 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** The answers to these bytes on one connection of the listener. */
+/** The responses to these bytes on one connection of the listener. */
 async function send(listener: Row['listener'], bytes: string, of = mintmark) {
   const { text } = await rawHttp(of.service.urls[listener], bytes)
   return answersIn(text)
@@ -128,7 +128,7 @@ describe.each(ROWS)('the listener $listener', row => {
     return answer
   }
 
-  it('has the fixed headers and an id of its own on every answer, which its log line has too', async () => {
+  it('has the fixed headers and a request id on every response, which its log line has too', async () => {
     const { 'cache-control': _, ...fixed } = FIXED
     const ids = []
     for (const options of [{}, {}, { path: '/nope' }, { method: 'DELETE' }, { more: ['Host: y'] }]) {
@@ -137,7 +137,7 @@ describe.each(ROWS)('the listener $listener', row => {
       ids.push(headers['x-request-id'])
     }
     expect(new Set(ids).size).toBe(ids.length)
-    // Probes that go well are not logged at this level.
+    // Successful probes are not logged at this level.
     const logged = listener === 'ops' ? [] : ids
     const line = (id: string) => mintmark.logs.find(text => JSON.parse(text).request_id === id)
     await until('they are logged', () => logged.every(line))
@@ -165,15 +165,15 @@ describe.each(ROWS)('the listener $listener', row => {
     ['a dot segment', `/.${path}`],
     ['an escaped NUL', '/%00'],
     ['an escape that is none', '/%zz'],
-  ])('answers 404 in its own words to %s', async (_, other) => {
+  ])('answers 404 in its own format to %s', async (_, other) => {
     await expectRefusal({ path: other }, 404, `There is nothing here${row.hint}`)
   })
 
-  it('takes a path with a query for the same path', async () => {
+  it('matches a path with a query like the same path without', async () => {
     expect((await ask({ path: `${path}?limit=1` })).status).toBe(200)
   })
 
-  it.each(['DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])('answers 405 in its own words to %s', async method => {
+  it.each(['DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])('answers 405 in its own format to %s', async method => {
     const { headers } = await expectRefusal({ method }, 405, `Use ${row.allow} here.`)
     expect(headers.allow).toBe(row.allow)
   })
@@ -184,24 +184,24 @@ describe.each(ROWS)('the listener $listener', row => {
     ['two API keys', 'X-Api-Key: a\r\nX-Api-Key: a'],
     ['two Idempotency-Keys', 'Idempotency-Key: a\r\nIdempotency-Key: a'],
     ['two versions to match', 'If-Match: "1"\r\nIf-Match: "1"'],
-  ])('refuses %s with 400, on a path or on none', async (_, more) => {
+  ])('rejects %s with 400, on a known or unknown path', async (_, more) => {
     const name = more.slice(0, more.indexOf(':')).toLowerCase()
     for (const where of [path, '/nope'])
       await expectRefusal({ path: where, more: [more] }, 400, `The header ${name} is there twice.`)
   })
 
-  it('refuses a target in absolute form with 400', async () => {
+  it('rejects a target in absolute form with 400', async () => {
     await expectRefusal({ path: `http://x${path}` }, 400, 'The request target must be a path.')
   })
 
-  it('answers HTTP/1.0 and closes the connection, unless it is asked to keep it', async () => {
+  it('answers HTTP/1.0 and closes the connection, unless keep-alive is requested', async () => {
     const closed = await ask({ version: '1.0', more: [] })
     expect([closed.status, closed.headers.connection]).toEqual([200, 'close'])
     const kept = await ask({ version: '1.0', more: ['Connection: keep-alive'] })
     expect([kept.status, kept.headers.connection]).toEqual([200, 'keep-alive'])
   })
 
-  it('answers pipelined requests in their order, on a connection that is kept', async () => {
+  it('answers pipelined requests in order, on a kept connection', async () => {
     const keep = request(row, { more: [] })
     const bytes = keep + request(row, { path: '/nope', more: [] }) + keep + request(row, { method: 'DELETE' })
     const answers = await send(listener, bytes)
@@ -213,24 +213,24 @@ describe.each(ROWS)('the listener $listener', row => {
     expect(answers[0]?.headers['keep-alive']).toBe('timeout=75')
   })
 
-  it('refuses headers of more than 16 kB with 431', async () => {
+  it('rejects headers of more than 16 kB with 431', async () => {
     expect((await ask({ more: [`X-A: ${'v'.repeat(20_000)}`] })).status).toBe(431)
   })
 
-  it('gives headers that do not come to an end up with 408', async () => {
+  it('answers headers that do not end with 408', async () => {
     const [answer] = await send(listener, `GET ${path} HTTP/1.1\r\nHost: x\r\nX-A: `)
     expect(answer).toMatchObject({ status: 408, headers: { connection: 'close' } })
   })
 })
 
-describe('a body that is longer than its listener takes is refused before all of it came', () => {
+describe('a body beyond the listener’s limit is rejected before all of it has arrived', () => {
   const announced = `Content-Length: ${64 * 2 ** 20}\r\n\r\n`
   const chunk = `10000\r\n${'a'.repeat(65_536)}\r\n`
   const chunked = (limit: number) => `Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(limit / 65_536 + 1)}`
   it.each<[Row['listener'], string, number, number]>([
     ['public', 'POST /oauth/token HTTP/1.1', 16_384, 413],
     ['admin', 'POST /admin/v1/tenants HTTP/1.1', 32_768, 413],
-    // Gateways know no other refusal.
+    // Gateways handle no other denial.
     ['gateway', 'POST /check/v1/chat/completions HTTP/1.1', LONGEST_BODY_BYTES, 403],
   ])('%s', async (listener, line, limit, status) => {
     for (const body of [announced, chunked(limit)]) {
@@ -269,7 +269,7 @@ describe('before the process is ready', () => {
     expect(answer?.headers).toMatchObject({ ...FIXED, 'retry-after': '1' })
   })
 
-  it.each(ROWS)('the listener $listener answers 404 as ever', async row => {
+  it.each(ROWS)('the listener $listener answers 404 as usual', async row => {
     const [answer] = await send(row.listener, request(row, { path: '/nope' }), starting)
     expect(answer?.status).toBe(404)
   })

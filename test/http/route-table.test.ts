@@ -24,7 +24,7 @@ const ROUTES: Route[] = [
   { methods: ['GET'], path: '/keys/all.pem', handle: say('all') },
   { methods: ['GET', 'DELETE'], path: '/keys/{id}/state', handle: say('state') },
   { path: '/any{/*}', handle: say('any') },
-  // As an issuer's path may be.
+  // A possible path of an issuer.
   { methods: ['GET'], path: '/literal/:x/*/(y)+', handle: say('literal') },
   {
     methods: ['GET'],
@@ -81,7 +81,7 @@ async function ask(method: string, path: string) {
   return { status, body: body.startsWith('{') ? JSON.parse(body) : body }
 }
 
-describe('a route is found by its path as it was sent', () => {
+describe('a route is found by its path as sent', () => {
   it.each([
     ['GET', '/one', 'get one', ''],
     ['POST', '/one', 'post one', ''],
@@ -122,7 +122,7 @@ describe('a route is found by its path as it was sent', () => {
     expect(await ask('GET', path)).toEqual({ status: 404, body: { message } })
   })
 
-  it('an escape in a parameter that is none is 400', async () => {
+  it('an invalid escape in a parameter is 400', async () => {
     for (const id of ['%', '%zz', '%C3%28'])
       expect(await ask('GET', `/keys/${id}.pem`)).toEqual({
         status: 400,
@@ -149,7 +149,7 @@ describe('what a handler throws', () => {
     expect(await ask('GET', path)).toEqual({ status, body })
   })
 
-  it('after the answer has begun, the connection is cut, so that no client takes a half for the whole', async () => {
+  it('after the response has begun, the connection is cut, so that no client takes a part for the whole', async () => {
     const { body } = await ask('GET', '/half')
     expect(body).toBe('half')
   })

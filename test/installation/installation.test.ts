@@ -7,7 +7,7 @@ import { until } from '../support/until.ts'
 
 const secret = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
 
-/** What an installation is first started with; every replica has this unless a test says otherwise. */
+/** The first configuration of an installation; every replica has it by default. */
 const first = { ...testEnvironment(), MINTMARK_PEPPERS: secret('p1'), MINTMARK_ENCRYPTION_KEYS: secret('e1') }
 const P1 = first.MINTMARK_PEPPERS
 const P2 = secret('p2')
@@ -33,10 +33,10 @@ const exchange = (service: TestService, key: string) =>
   service.token({ grant_type: 'client_credentials', client_secret: key })
 const statusOf = async (service: TestService, key: string) => (await exchange(service, key)).status
 
-/** Waits until the service says why it is not ready. */
+/** Waits until the service reports why it is not ready. */
 async function reasonOf({ service }: TestService): Promise<string> {
   const answer = await until(
-    'it says why it is not ready',
+    'it reports why it is not ready',
     () => request(`${service.urls.ops}/readyz`),
     ({ body }) => body.reason !== undefined && body.reason !== 'starting',
   )
@@ -44,7 +44,7 @@ async function reasonOf({ service }: TestService): Promise<string> {
   return answer.body.reason
 }
 
-describe('a replica is unready, says the cure, and issues nothing, when it comes with', () => {
+describe('a replica is unready, names the cure, and issues nothing, when started with', () => {
   it.each([
     [
       'another issuer',
@@ -62,7 +62,7 @@ describe('a replica is unready, says the cure, and issues nothing, when it comes
       /pepper "p1" in MINTMARK_PEPPERS is not the one.*put the original value back/,
     ],
     [
-      'another pepper under the same id, beside a new one',
+      'another pepper under the same id, and a new one',
       { MINTMARK_PEPPERS: `${secret('p2')},${secret('p1')}` },
       /pepper "p1" in MINTMARK_PEPPERS is not the one/,
     ],
@@ -114,7 +114,7 @@ const recorded = () =>
   )
 
 describe('changing the pepper: append everywhere, move it to the front, drop the old', () => {
-  it('finds keys made under each at every step, and refuses to drop one that a live key needs', async () => {
+  it('finds keys stored under each at every step, and rejects dropping one that a live key needs', async () => {
     const a = await replica()
     const { secret: oldKey, keyId } = await a.tenantWithKey()
 
@@ -130,7 +130,7 @@ describe('changing the pepper: append everywhere, move it to the front, drop the
     const hasty = await replica({ MINTMARK_PEPPERS: P2 }, false)
     expect(await reasonOf(hasty)).toMatch(/pepper "p1", which MINTMARK_PEPPERS lacks/)
 
-    // Its new secret is under the new pepper.
+    // Its new secret is stored under the new pepper.
     const rotated = await moved.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 0 })
     const dropped = await replica({ MINTMARK_PEPPERS: P2 })
     expect(await statusOf(dropped, rotated.body.secret)).toBe(200)
@@ -161,7 +161,7 @@ describe('changing the pepper: append everywhere, move it to the front, drop the
   })
 })
 
-describe('a replica that lacks a pepper which another brings in later', () => {
+describe('a replica that lacks a pepper which another adds later', () => {
   it('answers 503 and never 401 for keys that it cannot find, 200 for those that it can, 401 for malformed ones', async () => {
     const old = await replica()
     const { secret: known } = await old.tenantWithKey()
@@ -201,7 +201,7 @@ describe('five processes that start at once on a migrated, empty database', () =
     for (const process of processes) await process.kill()
   })
 
-  it('agree on one installation, one active and one standby key, and answer byte-identical JWKS', async () => {
+  it('agree on one installation, one active and one standby key, and return byte-identical JWKS', async () => {
     const env = { ...first, DATABASE_URL: database.applicationUrl }
     processes = Array.from({ length: 5 }, () => startProcess(env))
     const urls = await Promise.all(processes.map(process => process.ready(30_000)))
@@ -240,7 +240,7 @@ describe('one database role for the owner and the application', () => {
     )
   })
 
-  it('is no trouble in production with the application role', async () => {
+  it('is accepted in production with the application role', async () => {
     const service = await replica({ NODE_ENV: 'production' })
     expect((await request(`${service.service.urls.ops}/readyz`)).status).toBe(200)
   })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => mintmark.stop())
 
 let addresses = 0
-/** An address that nothing was counted for yet. */
+/** An address without any counted failures. */
 const anAddress = () => `198.51.100.${++addresses}`
 const anUnknownKey = (id = 'A'.repeat(16)) => formatCredential('mmk', id, systemRandom)
 
@@ -29,7 +29,7 @@ const exchange = (secret: string, from: string, clientId?: string, at = mintmark
     { 'x-forwarded-for': from },
   )
 
-/** Statuses of one unknown key after another, beyond the limit. */
+/** Statuses of unknown keys one after another, beyond the limit. */
 async function fail(from: string, clientId?: string, at = mintmark): Promise<number[]> {
   const statuses: number[] = []
   for (let time = 0; time < PER_MINUTE + 3; time++)
@@ -39,8 +39,8 @@ async function fail(from: string, clientId?: string, at = mintmark): Promise<num
 
 const LIMITED = [...Array(PER_MINUTE).fill(401), 429, 429, 429]
 
-describe('keys that nobody has, from one address', () => {
-  it('are 401 up to the limit, and then 429 with Retry-After and a body that says why', async () => {
+describe('unknown keys, from one address', () => {
+  it('are 401 up to the limit, and then 429 with Retry-After and the reason', async () => {
     const from = anAddress()
     expect(await fail(from)).toEqual(LIMITED)
     const { status, headers, body } = await exchange(anUnknownKey(), from)
@@ -52,18 +52,18 @@ describe('keys that nobody has, from one address', () => {
     expect(mintmark.logs.at(-1)).toContain('too_many_failures')
   })
 
-  it('keep no other address from being told what its key is', async () => {
+  it('do not affect the responses to other addresses', async () => {
     await fail(anAddress())
     expect((await exchange(anUnknownKey(), anAddress())).status).toBe(401)
   })
 
-  it('are counted by the network that a client of IPv6 can roam in', async () => {
+  it('are counted by the network in which an IPv6 client can change addresses', async () => {
     await fail('2001:db8:7:100::1')
     expect((await exchange(anUnknownKey(), '2001:db8:7:1ff:dead:beef::1')).status).toBe(429)
     expect((await exchange(anUnknownKey(), '2001:db8:7:200::1')).status).toBe(401)
   })
 
-  it('are counted together when a proxy writes each connection’s port', async () => {
+  it('are counted together when a proxy adds each connection’s port', async () => {
     const from = anAddress()
     const statuses: number[] = []
     for (let port = 40_000; port < 40_000 + PER_MINUTE + 3; port++)
@@ -71,7 +71,7 @@ describe('keys that nobody has, from one address', () => {
     expect(statuses).toEqual(LIMITED)
   })
 
-  it('lock nobody out by naming an honest tenant or its key', async () => {
+  it('lock out no client by naming an honest tenant or its key', async () => {
     const from = anAddress()
     await fail(from, key.tenantId)
     await fail(from, key.keyId)
@@ -92,7 +92,7 @@ describe('never limited, even from an address that is', () => {
       expect((await exchange(key.secret, from)).status).toBe(200)
   })
 
-  it('is a known key that is refused: of a suspended tenant, or presented for somebody else', async () => {
+  it('is a known key that is rejected: of a suspended tenant, or presented for another client', async () => {
     const suspended = await mintmark.tenantWithKey()
     await mintmark.admin('POST', `/tenants/${suspended.tenantId}/suspend`)
     for (let time = 0; time < 2 * PER_MINUTE; time++) {
@@ -101,18 +101,18 @@ describe('never limited, even from an address that is', () => {
     }
   })
 
-  it('is a key of a tenant that has Postgres asked each time', async () => {
+  it('is a key of a tenant for which each exchange queries Postgres', async () => {
     const strict = await mintmark.tenantWithKey({ staleness_seconds: 0 })
     for (let time = 0; time < 2 * PER_MINUTE; time++)
       expect((await exchange(strict.secret, from)).status).toBe(200)
   })
 
-  it('is what is no key at all: that is 401, without a look anywhere', async () => {
+  it('is a malformed key: that is 401, without any lookup', async () => {
     expect((await exchange('hunter2', from)).status).toBe(401)
   })
 })
 
-it('counts no key that turns out to be somebody’s: those beyond the bound of the directory', async () => {
+it('does not count keys that the database has: those beyond the directory’s size limit', async () => {
   const small = await startReplica(mintmark, { MINTMARK_DIRECTORY_MAX_KEYS: '1' })
   try {
     const from = anAddress()
@@ -125,9 +125,9 @@ it('counts no key that turns out to be somebody’s: those beyond the bound of t
   }
 })
 
-it('counts no attempt that failed by our fault', async () => {
+it('does not count attempts that failed because of the service', async () => {
   const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
-  const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NOBODY })
+  const replica = await startReplica(mintmark, { DATABASE_URL: proxy.url, DATABASE_URL_DIRECT: NO_SERVER })
   try {
     await proxy.become('refuse')
     const from = anAddress()
@@ -140,7 +140,7 @@ it('counts no attempt that failed by our fault', async () => {
   }
 })
 
-it('believes X-Forwarded-For from nobody but a trusted proxy', async () => {
+it('trusts X-Forwarded-For only from a trusted proxy', async () => {
   const direct = await startReplica(mintmark, { MINTMARK_TRUSTED_PROXIES: '192.0.2.0/24' })
   try {
     const statuses: number[] = []

@@ -50,7 +50,7 @@ const endedSecret = () =>
 const deletedTenant = () =>
   made(({ tenantId }) => mintmark.admin('DELETE', `/tenants/${tenantId}?cascade=true`))
 const expiredKey = () => made(expire)
-/** Less than a second left counts as expired, so it is over when the answer is there. */
+/** Less than a second left counts as expired, so it has expired when the response arrives. */
 const expire = ({ keyId }: Key) =>
   mintmark.admin('PATCH', `/keys/${keyId}`, { expires_at: new Date(Date.now() + 900).toISOString() })
 
@@ -76,10 +76,10 @@ const REFUSALS = [
   ['a key of a deleted tenant', 'deletedTenant', 'unknown'],
   ['the client_id of another tenant', 'otherTenant', 'client_mismatch'],
   ['the client_id of another key', 'otherKey', 'client_mismatch'],
-  ['a client_id of nobody', 'nobody', 'client_mismatch'],
+  ['an unknown client_id', 'nobody', 'client_mismatch'],
 ] as const
 
-describe.each(METHODS)('with %s, nobody can tell apart', (method, present) => {
+describe.each(METHODS)('with %s, indistinguishable responses', (method, present) => {
   const refusalOf = (name: string) => present(presented[name] ?? { clientId: '', secret: '' })
   const seen = (answer: JsonAnswer) => ({
     status: answer.status,
@@ -104,7 +104,9 @@ describe.each(METHODS)('with %s, nobody can tell apart', (method, present) => {
   })
 })
 
-/** The line of one request: written when its connection is done with, which may be after the answer is here. */
+/**
+ * The log line of one request: written when its connection is finished, which may be after the response has arrived.
+ */
 async function loggedFor({ headers }: JsonAnswer): Promise<object> {
   const id = headers.get('x-request-id') ?? 'none'
   const line = await until(`a log line for ${id}`, () =>
@@ -113,7 +115,7 @@ async function loggedFor({ headers }: JsonAnswer): Promise<object> {
   return JSON.parse(line ?? '')
 }
 
-describe.each(METHODS)('with %s, who holds a correct secret is told', (_, present) => {
+describe.each(METHODS)('with %s, the holder of a correct secret learns the reason', (_, present) => {
   const BARS = [
     [
       'that the tenant is suspended',
@@ -131,7 +133,7 @@ describe.each(METHODS)('with %s, who holds a correct secret is told', (_, presen
     ],
   ] as const
 
-  it.each(BARS)('%s, and can come back', async (_, word, reason, bar, lift) => {
+  it.each(BARS)('%s, and may retry later', async (_, word, reason, bar, lift) => {
     const blocked = await mintmark.tenantWithKey()
     const credential = { clientId: blocked.keyId, secret: blocked.secret }
     await mintmark.admin('POST', bar(blocked))
@@ -143,7 +145,7 @@ describe.each(METHODS)('with %s, who holds a correct secret is told', (_, presen
     expect(await present(credential)).toMatchObject({ status: 200 })
   })
 
-  it.each(BARS)('and nobody else is: %s', async (_, _word, _reason, bar) => {
+  it.each(BARS)('and no other client does: %s', async (_, _word, _reason, bar) => {
     const blocked = await mintmark.tenantWithKey()
     await mintmark.admin('POST', bar(blocked))
     const wrong = formatCredential('mmk', blocked.keyId.slice(4), systemRandom)
@@ -158,7 +160,7 @@ describe.each(METHODS)('with %s, who holds a correct secret is told', (_, presen
   it.each([
     ['a revoked key', ({ keyId }: Key) => mintmark.admin('POST', `/keys/${keyId}/revoke`)],
     ['an expired key', expire],
-  ])('unless it opens nothing any more: %s of a suspended tenant', async (_, end) => {
+  ])('unless the secret is unusable: %s of a suspended tenant', async (_, end) => {
     const gone = await mintmark.tenantWithKey()
     await end(gone)
     await mintmark.admin('POST', `/tenants/${gone.tenantId}/suspend`)

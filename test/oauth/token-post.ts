@@ -2,7 +2,7 @@ import { type JsonAnswer, request, type TestService } from '../support/test-serv
 
 export const FORM = 'application/x-www-form-urlencoded'
 
-/** POST /oauth/token with exactly this body and these headers: what URLSearchParams and fetch would put right stays as it is. */
+/** POST /oauth/token with exactly this body and these headers, without the corrections of URLSearchParams and fetch. */
 export function post(
   mintmark: TestService,
   body: string,
@@ -21,13 +21,13 @@ export function exchange(
   return mintmark.token({ grant_type: 'client_credentials', client_secret: secret, ...parameters })
 }
 
-/** RFC 7617, over what RFC 6749 §2.3.1 asks to be form-encoded. `text` is everything under the base64. */
+/** RFC 7617, with the form encoding that RFC 6749 §2.3.1 requires. `text` is everything under the base64. */
 export const basicOf = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`
 
 export const basic = (clientId: string, secret: string): string =>
   basicOf(`${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`)
 
-/** All headers of an answer but those that differ from one to the next. */
+/** All headers of a response except those that differ each time. */
 export function steadyHeaders({ headers }: JsonAnswer): Record<string, string> {
   const { date: _date, 'x-request-id': _id, ...steady } = Object.fromEntries(headers)
   return steady

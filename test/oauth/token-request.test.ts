@@ -13,14 +13,14 @@ const read = (body: string, headers: Record<string, string> = {}) =>
 const GRANT = 'grant_type=client_credentials'
 const withBasic = (text: string) => read(GRANT, { authorization: basicOf(text) }).credential
 
-/** As the URL Standard writes a form, so that the encoder is not ours. */
+/** Encoded by the URL Standard's implementation, not by our own. */
 const formEncoded = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
 const percentEncoded = (text: string) => encodeURIComponent(text)
 
-/** Any Unicode text that is there at all, but NUL, which nobody may send. */
+/** Any nonempty Unicode text without NUL, which is always rejected. */
 const anyText = fc.string({ unit: 'binary', minLength: 1 }).filter(text => !text.includes('\0'))
 
-describe('RFC 6749 §2.3.1: client_id and secret come through form encoding unchanged', () => {
+describe('RFC 6749 §2.3.1: client_id and secret are unchanged by form encoding', () => {
   it.each([
     ['a percent sign', '100%25', '100%'],
     ['a plus sign', 'a%2Bb', 'a+b'],
@@ -57,13 +57,13 @@ describe('RFC 6749 §2.3.1: client_id and secret come through form encoding unch
       }),
     )
   })
-  it.each(['\n', '\r\n'])('a key as it was read from a file, less its final newline', end => {
+  it.each(['\n', '\r\n'])('a key read from a file, without its final newline', end => {
     const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: `mmk_key${end}` })
     expect(read(body.toString()).credential.secret).toBe('mmk_key')
   })
 })
 
-describe('A request that can be read in two ways is refused', () => {
+describe('An ambiguous request is rejected', () => {
   it.each([
     ['half a percent escape in the header', () => withBasic('id:a%2')],
     ['a percent escape of no digits', () => withBasic('id:a%zz')],
@@ -94,7 +94,7 @@ describe('A request that can be read in two ways is refused', () => {
   })
 })
 
-it('reads scope once per name, and every resource (RFC 8707 §2)', () => {
+it('reads scope once, and every resource (RFC 8707 §2)', () => {
   const { scopes, resources } = read(
     `${GRANT}&client_secret=k&scope=a+b+a&resource=https://x.test/1&resource=urn:y`,
   )

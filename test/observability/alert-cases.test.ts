@@ -17,7 +17,7 @@ const keys = (state: string) => `mintmark_signing_keys{alg="ES256",state="${stat
 const AGE = 'mintmark_signing_key_age_seconds{alg="ES256"}'
 const NEXT = 'mintmark_signing_key_next_activation_seconds{alg="ES256"}'
 
-/** A replica that is well and has work to do: nothing fires. */
+/** A healthy replica with load: nothing fires. */
 const HEALTHY: Series = {
   up: always(1),
   mintmark_ready: always(1),
@@ -47,7 +47,7 @@ const HEALTHY: Series = {
   mintmark_feed_listening: always(1),
 }
 
-/** For each alert, what differs from a healthy replica when it fires, and when it only just does not. */
+/** For each alert, the differences from a healthy replica when it fires, and when it only just does not. */
 const CASES: Record<string, { fires: Series; quiet: Series }> = {
   MintmarkTargetDown: {
     fires: { up: always(0) },
@@ -67,7 +67,7 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   },
   MintmarkDirectoryStaleNearLimit: {
     fires: { mintmark_directory_staleness_seconds: always(451) },
-    // Every exchange asks Postgres anyway.
+    // Every exchange queries Postgres anyway.
     quiet: {
       mintmark_directory_staleness_limit_seconds: always(0),
       mintmark_directory_staleness_seconds: always(1),
@@ -88,7 +88,7 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   },
   MintmarkUsedKeysExpire: {
     fires: { mintmark_used_keys_expiring: always(2) },
-    // Somebody has dealt with it.
+    // It has been resolved.
     quiet: { mintmark_used_keys_expiring: '2+0x110 0+0x20' },
   },
   MintmarkExchangesFailing: {
@@ -125,7 +125,7 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   },
   MintmarkNoStandbySigningKey: {
     fires: { [keys('standby')]: always(0) },
-    // An algorithm that is not used any more.
+    // An algorithm that is no longer used.
     quiet: { [keys('standby')]: always(0), [keys('active')]: always(0) },
   },
   MintmarkClockOffset: {
@@ -138,7 +138,7 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   },
 }
 
-/** What else is rightly told at the same time. */
+/** Other alerts that rightly fire at the same time. */
 const TOGETHER: Record<string, string[]> = {
   MintmarkDirectoryStaleNearLimit: ['MintmarkDirectoryStale'],
 }
@@ -176,7 +176,7 @@ function check(series: Series, firing: readonly string[]): void {
   }
 }
 
-it('each alert has a case, a severity, and tells what it means and what to do', () => {
+it('each alert has a case, a severity, its meaning and what to do', () => {
   expect(Object.keys(CASES).sort()).toEqual([...alertNames].sort())
   for (const rule of alertsText.split('- alert: ').slice(1)) {
     expect(rule).toMatch(/labels: \{ severity: (critical|warning|info) \}/)
@@ -186,13 +186,13 @@ it('each alert has a case, a severity, and tells what it means and what to do', 
 })
 
 describe.skipIf(lacksPrometheus())('promtool', () => {
-  it('finds no fault in the rules', () => {
+  it('finds no error in the rules', () => {
     const { ok, output } = promtool(['check', 'rules', ALERTS_FILE])
     expect(ok, output).toBe(true)
     expect(output).toContain(`SUCCESS: ${alertNames.length} rules found`)
   })
 
-  it('fires nothing for a replica that is well', () => check({}, []))
+  it('fires nothing for a healthy replica', () => check({}, []))
 
   it('would notice an alert that is expected and does not fire', () => {
     expect(() => check({}, ['MintmarkNotReady'])).toThrow(/FAILED/)
@@ -202,7 +202,7 @@ describe.skipIf(lacksPrometheus())('promtool', () => {
     check(CASES[name]?.fires ?? {}, [...(TOGETHER[name] ?? []), name].sort())
   })
 
-  it.each(alertNames)('does not fire %s, or anything else, when it is not yet time', name => {
+  it.each(alertNames)('does not fire %s, or anything else, before its time', name => {
     check(CASES[name]?.quiet ?? {}, [])
   })
 })

@@ -11,8 +11,8 @@ import { alertNames, alertsText } from './alert-rules.ts'
 import { lacksPrometheus, type Prometheus, startPrometheus } from './prometheus.ts'
 
 /**
- * The rules in a real Prometheus that scrapes real processes: one that is well, one that has every fault that can be
- * had at once, one that is not ready, and one that is not there.
+ * The rules in a real Prometheus that scrapes real processes: one healthy, one with as many faults as possible at once,
+ * one not ready, and one not running.
  */
 
 interface Rule {
@@ -44,10 +44,10 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     unready = await startTestService({ database, env: nowhere, awaitReady: false })
     await proxy.become('refuse')
     const services = [well, sick, unready].map(({ service }) => service.urls.ops)
-    // What is true now is told now.
+    // Alerts fire without their delay.
     const rules = alertsText.replace(/^ {8}for: \w+$/gm, '        for: 0s')
     prometheus = await startPrometheus({ targets: [...services, 'http://127.0.0.1:1'], rules })
-    // It looks for targets only some seconds after its start.
+    // It discovers targets only some seconds after its start.
     const targets = () => query('up')
     await until('all targets were scraped', targets, ({ length }) => length === services.length + 1, 20_000)
     await traffic()
@@ -95,7 +95,7 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     expect(missing).toEqual([])
   })
 
-  it('those fire that should, for the process that they concern', async () => {
+  it('the expected alerts fire, for the process that they concern', async () => {
     const firing = async () => {
       const { alerts } = (await prometheus.get('alerts')) as {
         alerts: { state: string; labels: Record<string, string> }[]

@@ -17,7 +17,7 @@ afterAll(() => mintmark.stop())
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'M-SEARCH', 'BREW']
 
-/** Requests with `mark` wherever a client may put text: another one for each mark, and the same in kind. */
+/** Requests with `mark` wherever a client may put text: different for each mark, and of the same kinds. */
 async function barrage(mark: string): Promise<void> {
   const { urls } = mintmark.service
   const paths = [
@@ -59,7 +59,7 @@ async function barrage(mark: string): Promise<void> {
   await mintmark.admin('PUT', `/tiers/${mark}`, { priority: 1 })
 }
 
-/** Of Node's parser, Express's patterns and our own lists: nothing that a client writes fits it, but for words of ours. */
+/** From Node's parser, Express's patterns and our own lists: no client text matches, except these words. */
 const CLOSED: Record<string, RegExp> = {
   listener: /^(public|admin|ops)$/,
   route: /^(unmatched|(\/(:?[a-z-]+|\.well-known|v1|:kid\.pem|jwks\.json))+)$/,
@@ -75,7 +75,7 @@ it('the number of series does not grow with what clients send, and none has thei
     await barrage(mark)
     pages.push(await scrape(mintmark.service.urls.ops))
   }
-  // Those of Node change with what it does at the moment: kinds of timers, of garbage collection.
+  // Node's own series vary with its current activity: kinds of timers, of garbage collection.
   const own = (name: string) => name.startsWith('mintmark_')
   const [first, second] = pages.map(({ series }) => [...series.keys()].filter(own).sort())
   expect(second).toEqual(first)
@@ -87,7 +87,7 @@ it('the number of series does not grow with what clients send, and none has thei
   expect(secrets.filter(secret => text.includes(secret))).toEqual([])
 })
 
-it('the labels of requests come from closed lists', async () => {
+it('the labels of requests have fixed values', async () => {
   const { series } = await scrape(mintmark.service.urls.ops)
   const requests = [...series.keys()].filter(name => name.startsWith('mintmark_http'))
   expect(requests.length).toBeGreaterThan(100)
@@ -97,7 +97,7 @@ it('the labels of requests come from closed lists', async () => {
   }
 })
 
-it('the same route has the same name in a success and in a refusal', async () => {
+it('the same route has the same name in a success and in an error', async () => {
   await mintmark.admin('GET', `/tenants/${key.tenantId}`)
   await mintmark.admin('GET', '/tenants/nobody')
   const { series } = await scrape(mintmark.service.urls.ops)
@@ -109,7 +109,7 @@ it('the same route has the same name in a success and in a refusal', async () =>
   }
 })
 
-it('a request whose client left is counted, as 4xx', async () => {
+it('a request that the client aborted is counted, as 4xx', async () => {
   const aborted =
     'mintmark_http_request_duration_seconds_count{listener="public",route="/oauth/token",status="4xx"}'
   const read = async () => (await scrape(mintmark.service.urls.ops)).series.get(aborted) ?? 0

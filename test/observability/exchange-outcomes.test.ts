@@ -47,7 +47,7 @@ describe('an exchange is counted once, as', () => {
     expect(await outcomes()).toEqual({ ...before, [outcome]: (before[outcome] ?? 0) + 1 })
   })
 
-  it('wrong_secret, when an imported client has another one', async () => {
+  it('wrong_secret, when an imported client sends another one', async () => {
     const { tenantId: tenant } = await mintmark.tenantWithKey()
     const client = { client_id: 'imported', tenant, scheme: 'sha256', hash: 'a'.repeat(64) }
     await mintmark.admin('POST', '/imported-clients', { clients: [client] })
@@ -56,7 +56,7 @@ describe('an exchange is counted once, as', () => {
     expect(await outcomes()).toEqual({ ...before, wrong_secret: (before.wrong_secret ?? 0) + 1 })
   })
 
-  it('server_error, when it is a fault of ours that nobody foresaw', async () => {
+  it('server_error, for an unexpected error', async () => {
     const before = await outcomes()
     await mintmark.database.asOwner('ALTER TABLE api_key_secrets RENAME TO gone')
     await exchange(formatCredential('mmk', 'A'.repeat(16), systemRandom))
@@ -64,7 +64,7 @@ describe('an exchange is counted once, as', () => {
     expect(await outcomes()).toEqual({ ...before, server_error: (before.server_error ?? 0) + 1 })
   })
 
-  it('too_many_failures, when the address sent too many keys that nobody has', async () => {
+  it('too_many_failures, when the address sent too many unknown keys', async () => {
     const strict = await startTestService({ env: { MINTMARK_FAILURES_PER_MINUTE: '2' } })
     for (let count = 0; count < 5; count++) {
       const client_secret = formatCredential('mmk', randomId(systemRandom), systemRandom)

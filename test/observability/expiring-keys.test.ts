@@ -14,7 +14,7 @@ const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOS
 const key = async (days: number) =>
   (await mintmark.admin('POST', '/tenants/acme/keys', { expires_at: inDays(days) })).body
 
-it('the keys that will expire are counted at the start, and those of them that are in use', async () => {
+it('the keys that will expire are counted at startup, and those of them that are in use', async () => {
   await mintmark.admin('POST', '/tenants', { id: 'acme' })
   const [used, idle] = [await key(3), await key(6.9)]
   for (const days of [7.1, 29.9, 30.1]) await key(days)

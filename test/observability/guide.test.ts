@@ -16,7 +16,7 @@ beforeAll(async () => {
   mintmark = await startTestService()
   const { secret } = await mintmark.tenantWithKey()
   await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
-  // Then it is known when the next key becomes active.
+  // It schedules the activation of the next key.
   await mintmark.admin('POST', '/signing-keys/rotate')
   page = await scrape(mintmark.service.urls.ops)
 })
@@ -44,7 +44,7 @@ function alertsTable(): string {
 }
 
 describe('docs/guides/observability.md', () => {
-  it('has the metrics that /metrics has', () => {
+  it('has the metrics of /metrics', () => {
     expect(section('metrics')).toBe(metricsTable(page))
   })
 
@@ -73,12 +73,12 @@ describe('the page of metrics', () => {
     expect(silent).toEqual([])
   })
 
-  it.skipIf(lacksPrometheus())('is as promtool wants it: our names, units, help', () => {
+  it.skipIf(lacksPrometheus())('passes promtool’s checks: our names, units, help', () => {
     const { output } = promtool(['check', 'metrics'], page.text)
     expect(output.split('\n').filter(line => line !== '' && !line.startsWith('nodejs_'))).toEqual([])
   })
 
-  it.skipIf(lacksPrometheus())('would not be, with a wrong name', () => {
+  it.skipIf(lacksPrometheus())('would not, with a wrong name', () => {
     const { ok, output } = promtool(['check', 'metrics'], page.text.replaceAll('_seconds', '_milliseconds'))
     expect([ok, output]).toEqual([false, expect.stringContaining('milliseconds')])
   })

@@ -47,7 +47,7 @@ describe('GET /metrics', () => {
     for (const url of [urls.public, urls.admin]) expect((await request(`${url}/metrics`)).status).toBe(404)
   })
 
-  it('is there before the process is ready, and says so; what is not known yet is left out', async () => {
+  it('exists before the process is ready, and reports it; unknown values are left out', async () => {
     await proxy.become('refuse')
     const starting = await startTestService({
       database,
@@ -69,7 +69,7 @@ describe('GET /metrics', () => {
   })
 
   it.each<Fault>(['cut', 'refuse', 'hang', 'freeze'])(
-    'is as quick as ever while the database connection does this: %s',
+    'is as fast as usual while the database connection does this: %s',
     async fault => {
       await becomes('mintmark_feed_listening', value => value === 1)
       await proxy.become(fault)
@@ -85,26 +85,26 @@ describe('GET /metrics', () => {
     },
   )
 
-  it('asks Postgres nothing', async () => {
-    // A scrape that asked would wait 800 ms for an answer that does not come.
+  it('sends no query to Postgres', async () => {
+    // A scrape that sends a query would wait 800 ms for its timeout.
     await proxy.become('hang')
-    await until('all queries have been given up', async () => (await inUse()) === 0)
+    await until('all queries have timed out', async () => (await inUse()) === 0)
     const waiting = timed(async () => {
       for (let count = 0; count < 50; count++) {
         const { series } = await scrape(mintmark.service.urls.ops)
         expect(series.get('mintmark_database_waiting_queries{pool="main"}')).toBe(0)
       }
     })
-    // Fifty that asked would wait for 40 s.
+    // Fifty that send queries would take 40 s.
     expect((await waiting).ms).toBeLessThan(15_000)
   })
 
   const inUse = () => read('mintmark_database_connections{pool="main",state="in_use"}')
 
-  it('says that the process is draining', async () => {
+  it('reports that the process is draining', async () => {
     const leaving = await startTestService({ database, env: directly() })
     const { urls } = leaving.service
-    // A request in flight holds the process up.
+    // A request in flight keeps the process alive.
     const socket = await halfSent(urls.public)
     const stopped = leaving.stop()
     const { series } = await scrape(urls.ops)
@@ -114,7 +114,7 @@ describe('GET /metrics', () => {
   })
 })
 
-describe('a gauge follows what it is about', () => {
+describe('a gauge follows its value', () => {
   it('queries that wait for a connection', async () => {
     await proxy.become('hang')
     const asked = Array.from({ length: 30 }, () => mintmark.admin('GET', '/tenants'))
@@ -140,7 +140,7 @@ describe('a gauge follows what it is about', () => {
     await writer.stop()
   })
 
-  it('more keys than there is room for, and lookups of those beyond', async () => {
+  it('more keys than the directory holds, and lookups of the others', async () => {
     const small = await startTestService({ env: { MINTMARK_DIRECTORY_MAX_KEYS: '1' } })
     const keys = [await small.tenantWithKey(), await small.tenantWithKey()]
     await becomes('mintmark_directory_overflowed', value => value === 1, small)
@@ -163,7 +163,7 @@ describe('a gauge follows what it is about', () => {
     await ahead.stop()
   })
 
-  it('a directory that was read anew', async () => {
+  it('a reloaded directory', async () => {
     const before = (await read('mintmark_directory_reloads_total')) ?? 0
     // As after a failover: the newest row has another id.
     await database.asOwner('UPDATE change_feed SET id = gen_random_uuid()')

@@ -3,11 +3,11 @@ import { request } from '../support/test-service.ts'
 interface Family {
   type: string
   help: string
-  /** Label names of its series, `le` aside. */
+  /** Label names of its series, except `le`. */
   labels: Set<string>
 }
 
-/** What a page of metrics says: families by name, and values by series as they are written. */
+/** A parsed page of metrics: families by name, and values by series as written. */
 export interface MetricsPage {
   text: string
   families: Map<string, Family>

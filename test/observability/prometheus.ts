@@ -13,7 +13,7 @@ function find(program: string): string | undefined {
   return folders.map(folder => join(folder, program)).find(file => existsSync(file))
 }
 
-/** True: skip. Where other people's programs must be there (CI), a missing one fails instead. */
+/** True: skip. Where third-party programs are required (CI), a missing one fails instead. */
 export const lacksPrometheus = (): boolean =>
   !(find('prometheus') && find('promtool')) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
@@ -29,7 +29,7 @@ export function promtool(args: string[], input = ''): { ok: boolean; output: str
 }
 
 export interface Prometheus {
-  /** The `data` of an answer of the HTTP API. @throws {Error} with Prometheus's own words for anything but success. */
+  /** The `data` of a response of the HTTP API. @throws {Error} with Prometheus's message for anything but success. */
   // biome-ignore lint/suspicious/noExplicitAny: each path of the API has its own shape
   get(path: string, parameters?: Record<string, string>): Promise<any>
   stop(): Promise<void>

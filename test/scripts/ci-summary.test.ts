@@ -10,7 +10,7 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true })
 })
 
-/** Results of one test file, as Vitest's JSON reporter has them. */
+/** Results of one test file, in the format of Vitest's JSON reporter. */
 const passing = { fullName: 'keys are listed', status: 'passed', failureMessages: [] }
 const failing = {
   fullName: 'keys are revoked',
@@ -58,7 +58,7 @@ const OUTSIDE =
   'outside its bound, not a failure: F1 kill -9 of Postgres: exchanges of known keys, 99th percentile, 1,975 ms, usually ≤ 50 ms'
 
 describe('the summary of CI', () => {
-  it('says how many passed, and which measurements lie outside their bounds', () => {
+  it('counts the passed checks, and lists measurements outside their bounds', () => {
     expect(summary({})).toEqual({ lines: [OUTSIDE, '107 passed, 0 failed'], status: 0 })
   })
 
@@ -125,7 +125,7 @@ describe('the summary of CI', () => {
       '7 passed, 1 failed',
     ],
     [
-      'a step without results of its own that failed, beside one that did not',
+      'a step without results of its own that failed, and one that did not',
       { steps: '0 Install\n3 Bare machine: Node 20, npm 10, root\n' },
       'Bare machine: Node 20, npm 10, root: ended with status 3',
       '108 passed, 1 failed',
@@ -142,14 +142,14 @@ describe('the summary of CI', () => {
     expect(status).toBe(1)
   })
 
-  it('counts what cannot be read, and reads on', () => {
+  it('counts unreadable results, and continues', () => {
     const { lines, status } = summary({ 'tests.json': '{"testResults": [{"assertion' })
     expect(lines[0]).toMatch(/^failed: tests: its results are unreadable \(.+\)$/)
     expect(lines.at(-1)).toBe('105 passed, 1 failed')
     expect(status).toBe(1)
   })
 
-  it('names what failed before an output was cut off', () => {
+  it('names what failed before an output was truncated', () => {
     const { lines } = summary({ faults: BROKEN })
     expect(lines.slice(0, 2)).toEqual([
       'failed: F5 Failover to a promoted standby: what was lost can be done again, no, must be yes',

@@ -12,7 +12,7 @@ const { packages } = JSON.parse(
 const locked = Object.entries(packages)
 
 describe('the lockfile', () => {
-  it('lets no npm leave an optional package out for the Node that npm runs on (npm run open-lockfile)', () => {
+  it('lets npm omit no optional package because of the Node that npm runs on (npm run open-lockfile)', () => {
     expect(locked.filter(([, { optional }]) => optional).length).toBeGreaterThan(50)
     expect(locked.filter(([, { optional, engines }]) => optional && engines).map(([name]) => name)).toEqual(
       [],

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
 
 /**
- * The launcher in a checkout of its own, whose "pinned Node" is a program of ours. Real old Nodes and npms are tried by
+ * The launcher in a temporary checkout, with a fake "pinned Node". Real old Nodes and npms are tested by
  * scripts/bare-machine, in CI.
  */
 const root = new URL('../../', import.meta.url).pathname
@@ -17,7 +17,7 @@ const platform = `${process.platform}-${process.arch}`
   .replace('darwin-arm', 'bin-darwin-arm')
 const pinned = `node_modules/node-${platform}`
 
-/** Says how it was started, then does what its first argument names. */
+/** Prints how it was started, then does what its first argument names. */
 const SCRIPT = `
   import { execFileSync } from 'node:child_process'
   const [what, ...rest] = process.argv.slice(2)
@@ -28,10 +28,10 @@ const SCRIPT = `
   if (what === 'throw') throw new TypeError('a fault of ours')
   if (what === 'wait' || what === 'drain') setInterval(() => {}, 60_000)`
 
-/** A Node whose version number is older, as far as our launcher can tell. */
+/** A Node with an older version number, as our launcher reads it. */
 const OLD = `--import=data:text/javascript,${encodeURIComponent("Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.8' } })")}`
 
-/** As the kernel sees a program whose loader is not there. */
+/** As the kernel treats a program without its loader. */
 const MUSL = '#!/lib/ld-musl-none\n'
 
 let folder: string
@@ -91,7 +91,7 @@ function start(args: string[], options: string[] = []) {
 }
 
 describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned one', () => {
-  it('the pinned one goes on with the script and its arguments, without a link to it', async () => {
+  it('the pinned one continues with the script and its arguments, without a link to it', async () => {
     await install('99.0.0')
     const { ended, lines } = start(['a', 'two words', '--flag'])
     expect(await ended).toEqual({ status: 0, signal: null })
@@ -102,7 +102,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
     })
   })
 
-  it('what the script starts as "node" is the pinned one too', async () => {
+  it('"node" inside the script is the pinned one too', async () => {
     await install('99.0.0')
     const { ended, lines } = start([])
     await ended
@@ -112,7 +112,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
   it.each([
     ['its status', 'status', 7],
     ['status 1 and the stack of what it threw', 'throw', 1],
-  ])('ends with %s', async (_, what, status) => {
+  ])('exits with %s', async (_, what, status) => {
     await install('99.0.0')
     const { ended, errors } = start([what])
     expect(await ended).toEqual({ status, signal: null })
@@ -120,7 +120,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
   })
 
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
-    'hands %s on, and dies of it as the script did',
+    'forwards %s, and is ended by it as the script was',
     async signal => {
       await install('99.0.0')
       const { child, first, ended, lines } = start(['wait'])
@@ -131,7 +131,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
     },
   )
 
-  it('lets the script finish after SIGTERM, and ends with its status', async () => {
+  it('lets the script finish after SIGTERM, and exits with its status', async () => {
     await install('99.0.0')
     const { child, first, ended, lines } = start(['drain'])
     await first
@@ -140,7 +140,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
     expect(lines[1]).toEqual({ signal: 'SIGTERM' })
   })
 
-  it('dies as the script did when that was killed', async () => {
+  it('is killed by the same signal as the script', async () => {
     await install('99.0.0')
     const { first, ended, lines } = start(['wait'])
     await first
@@ -149,7 +149,7 @@ describe.skipIf(process.platform === 'win32')('on a Node that is not the pinned 
   })
 })
 
-describe('goes on in the same process', () => {
+describe('continues in the same process', () => {
   it.each([
     ['on the pinned version', process.versions.node, undefined],
     ['without a pinned Node', undefined, undefined],
@@ -171,7 +171,7 @@ describe('goes on in the same process', () => {
   })
 })
 
-describe('an old Node says in one sentence what is missing', () => {
+describe('an old Node reports in one sentence what is missing', () => {
   it.each([
     ['the pinned one is not installed', undefined, '', /no Node for \w+-\w+ is installed with it/],
     [
@@ -203,7 +203,7 @@ describe('package.json', () => {
     expect(statSync(join(root, manifest.bin.mintmark)).mode & 0o111).toBe(0o111)
   })
 
-  it('has no scripts that npm leaves out when scripts of dependencies are off', () => {
+  it('has no scripts that npm skips when install scripts are disabled', () => {
     expect(
       Object.keys(manifest.scripts).filter(name => /^(pre|post)|^(prepare|install)$/.test(name)),
     ).toEqual([])

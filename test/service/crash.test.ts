@@ -7,8 +7,8 @@ import { type JsonAnswer, request } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /**
- * kill -9, of the service and of its embedded Postgres, in the middle of writes. The ledger holds what was answered,
- * and is kept outside: all of it must be there afterwards, and nothing that was revoked may come back.
+ * kill -9, of the service and of its embedded Postgres, during writes. The ledger of responses is kept outside: every
+ * acknowledged write must exist afterwards, and no revocation may be undone.
  */
 
 const ROOT = `root-${'r'.repeat(40)}`
@@ -20,7 +20,7 @@ interface Entry {
   tenant: string
   keyId: string
   secret: string
-  /** `asked`: nobody was told whether it was done. */
+  /** `asked`: the result was not acknowledged. */
   revoked: 'no' | 'asked' | 'yes'
 }
 const ledger: Entry[] = []
@@ -28,7 +28,7 @@ let jwks = ''
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-crash-'))
-  // As root the database runs as another user, who must be able to get in.
+  // As root the database runs as another user, which needs access.
   await chmod(folder, 0o755)
   await start()
 }, 120_000)
@@ -70,7 +70,7 @@ const exchange = (secret: string) =>
     body: new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret }),
   })
 
-/** Writes until nobody answers any more, and notes what was answered. */
+/** Writes until requests fail, and records the responses. */
 async function write(name: string): Promise<void> {
   for (let count = 0; ; count++) {
     try {
@@ -102,7 +102,7 @@ async function killPostgres(): Promise<void> {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It is gone already.
+    // It has ended already.
   }
 }
 
@@ -117,7 +117,7 @@ describe.each([
     },
   ],
 ])('kill -9 of %s while four clients write', (how, kill) => {
-  it('loses nothing that was answered, and brings back nothing that was revoked', async () => {
+  it('loses no acknowledged write, and undoes no revocation', async () => {
     const known = ledger.length
     const writers = [0, 1, 2, 3].map(name => write(`${how.replace(/\W/g, '').toLowerCase()}-${name}`))
     await until(
@@ -141,7 +141,7 @@ describe.each([
 })
 
 describe('SIGTERM', () => {
-  it('stops the embedded Postgres with the service, and leaves all as it was for the next start', async () => {
+  it('stops the embedded Postgres with the service, and leaves a consistent state for the next start', async () => {
     const pid = await postmaster()
     service?.child.kill('SIGTERM')
     expect(await service?.exited).toMatchObject({ code: 0, signal: null })
@@ -151,7 +151,7 @@ describe('SIGTERM', () => {
     expect((await exchange(first?.secret ?? '')).status).toBe(200)
   }, 60_000)
 
-  it('while the embedded Postgres is starting ends the process with 0 and leaves none behind', async () => {
+  it('during the start of the embedded Postgres ends the process with 0 and leaves no server behind', async () => {
     service?.child.kill('SIGTERM')
     await service?.exited
     const starting = launch()

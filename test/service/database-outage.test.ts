@@ -38,11 +38,11 @@ afterAll(async () => {
 const present = (client_secret: string) => mintmark.token({ grant_type: 'client_credentials', client_secret })
 /** Of a key that this replica knows. */
 const exchange = () => present(key)
-/** Of a well-formed key that nobody has, another one each time. */
+/** Of a well-formed unknown key, another one each time. */
 const unknown = () => present(formatCredential('mmk', randomId(systemRandom), systemRandom))
 const FAULTS: Fault[] = ['cut', 'refuse', 'hang', 'freeze']
 
-/** A fault of ours, told in time, in each transport's own words. */
+/** 503 in time, in each transport's own format. */
 function expectUnavailable({ ms, result }: { ms: number; result: JsonAnswer }, word: string): void {
   expect([result.status, result.headers.get('retry-after')]).toEqual([503, '1'])
   expect(result.body.error ?? result.body.code).toBe(word)
@@ -59,7 +59,7 @@ describe.each(FAULTS)('while the database connection does this: %s', fault => {
     }
   })
 
-  it('a key that is not known is 503 with Retry-After within a second, for every one of eight in a row', async () => {
+  it('an unknown key is 503 with Retry-After within a second, for every one of eight in a row', async () => {
     await proxy.become(fault)
     for (let count = 0; count < 8; count++) expectUnavailable(await timed(unknown), 'temporarily_unavailable')
   })
@@ -74,7 +74,7 @@ describe.each(FAULTS)('while the database connection does this: %s', fault => {
     expectUnavailable(await timed(() => mintmark.admin('POST', '/signing-keys/rotate')), 'unavailable')
   })
 
-  it('a malformed key is 401 all the same, and what needs no database goes on', async () => {
+  it('a malformed key is still 401, and what needs no database continues', async () => {
     await proxy.become(fault)
     const malformed = await mintmark.token({
       grant_type: 'client_credentials',
@@ -95,7 +95,7 @@ describe.each(FAULTS)('while the database connection does this: %s', fault => {
     }
   })
 
-  it('it comes back by itself within 2 s, and of what was refused nothing was written', async () => {
+  it('it recovers within 2 s, and nothing of the rejected writes was stored', async () => {
     await proxy.become(fault)
     await Promise.all(Array.from({ length: 20 }, unknown))
     await mintmark.admin('POST', '/tenants', { id: `lost-${fault}` })
@@ -131,7 +131,7 @@ describe('connections to the database', () => {
     expect(await backends()).toBeLessThanOrEqual(MAX_CONNECTIONS)
   })
 
-  it('do not pile up on the server behind a lock that somebody holds', async () => {
+  it('do not pile up on the server behind a lock that another session holds', async () => {
     const holder = new pg.Client({ connectionString: database.ownerUrl })
     await holder.connect()
     await holder.query('BEGIN')
@@ -145,7 +145,7 @@ describe('connections to the database', () => {
     await holder.end()
   })
 
-  it('that somebody ended on the server are replaced without a failed request more than there were connections', async () => {
+  it('that were terminated on the server are replaced with at most one failed request each', async () => {
     await Promise.all(Array.from({ length: 20 }, unknown))
     await database.asOwner(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'mintmark%'",
@@ -159,7 +159,7 @@ describe('connections to the database', () => {
 })
 
 describe('a write', () => {
-  it('that waits for a row which somebody else holds is 503 within 1.5 s, and works when it is let go', async () => {
+  it('that waits for a locked row is 503 within 1.5 s, and succeeds when it is released', async () => {
     const holder = new pg.Client({ connectionString: database.ownerUrl })
     await holder.connect()
     await holder.query('BEGIN')
@@ -174,19 +174,19 @@ describe('a write', () => {
 })
 
 describe('the log of an outage', () => {
-  it('says that a background task fails once when it begins and once when it is over', async () => {
+  it('reports a failing background task once when it begins and once when it is over', async () => {
     const told = (msg: string) =>
       mintmark.logs
         .map(line => JSON.parse(line))
         .filter(line => line.task === 'measure the time of the database' && line.msg === msg)
     await until(
-      'the outages before are over',
+      'earlier outages are over',
       () => told('background task failed, retrying').length === told('recovered').length,
     )
     const [failed, recovered] = [told('background task failed, retrying').length, told('recovered').length]
     await proxy.become('refuse')
     await until(
-      'the failure is told',
+      'the failure is logged',
       () => told('background task failed, retrying').length,
       count => count === failed + 1,
     )
@@ -195,7 +195,7 @@ describe('the log of an outage', () => {
     expect(told('background task failed, retrying')).toHaveLength(failed + 1)
     await proxy.become('none')
     await until(
-      'the recovery is told',
+      'the recovery is logged',
       () => told('recovered').length,
       count => count === recovered + 1,
     )

@@ -41,7 +41,9 @@ async function exchangeForm(adminUrl: string): Promise<string> {
   return new URLSearchParams({ grant_type: 'client_credentials', client_secret: body.secret }).toString()
 }
 
-/** The answer to one exchange over a kept connection of this agent: its status, and whether it says goodbye. */
+/**
+ * The response to one exchange over a kept connection of this agent: its status, and whether it closes the connection.
+ */
 function exchange(agent: Agent, url: string, form: string): Promise<{ status: number; last: boolean }> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
@@ -61,7 +63,7 @@ function exchange(agent: Agent, url: string, form: string): Promise<{ status: nu
 }
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
-  it('readyz says draining, a request in flight is finished, and the process ends with 0 within 10 s', async () => {
+  it('readyz reports draining, a request in flight is finished, and the process ends with 0 within 10 s', async () => {
     const process = start()
     const urls = await process.ready()
     const form = await exchangeForm(urls.admin)
@@ -79,7 +81,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     expect(process.logged('stopped')).toHaveLength(1)
   })
 
-  it('clients that keep their connections see answers only, and are told to go elsewhere', async () => {
+  it('clients with kept connections receive complete responses, and then Connection: close', async () => {
     const process = start()
     const urls = await process.ready()
     const form = await exchangeForm(urls.admin)
@@ -105,7 +107,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
-  it('new connections are served for half a second and more, whether or not anybody is connected', async () => {
+  it('new connections are served for half a second and more, with or without existing connections', async () => {
     const process = start()
     const urls = await process.ready()
     const form = await exchangeForm(urls.admin)
@@ -120,14 +122,14 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
-  it('while it waits for a database that is not there, the process ends with 0', async () => {
+  it('while it waits for a missing database, the process ends with 0', async () => {
     const process = start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
     await until('it tries', () => process.logged('not ready').length)
     process.child.kill(signal)
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
-  it('while the database is silent, the process ends with 0', async () => {
+  it('while the database does not respond, the process ends with 0', async () => {
     const proxy = await TcpProxy.before(database.applicationUrl)
     const process = start({ DATABASE_URL: proxy.url })
     await process.ready()
@@ -139,7 +141,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
   })
 })
 
-it('on a signal, and another, a request that never comes to an end does not hold the process up', async () => {
+it('on a signal, and another, a request that never ends does not keep the process alive', async () => {
   const process = start()
   const urls = await process.ready()
   await halfSent(urls.public, 'grant_type=client_credentials')
@@ -148,7 +150,7 @@ it('on a signal, and another, a request that never comes to an end does not hold
   expect(await ended(process)).toEqual({ code: 0, signal: null })
 })
 
-/** How it ended, within the 10 s that it may take after the signal. */
+/** How it ended, within the 10 s allowed after the signal. */
 async function ended(process: ServiceProcess) {
   const late = new Promise<never>((_, reject) =>
     setTimeout(() => reject(new Error(`still there: ${process.output()}`)), 10_000).unref(),
@@ -157,7 +159,7 @@ async function ended(process: ServiceProcess) {
   return { code, signal }
 }
 
-/** Opens a request and keeps the last byte of its body back. */
+/** Opens a request and holds back the last byte of its body. */
 async function halfSent(url: string, form: string) {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname).on('error', () => {})
@@ -167,7 +169,7 @@ async function halfSent(url: string, form: string) {
   })
   const head = `POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\nContent-Length: ${form.length}\r\n\r\n`
   await new Promise(resolve => socket.write(head + form.slice(0, -1), resolve))
-  // The service has the request once it has told us to go on.
+  // The service has the request once it has sent 100 Continue.
   await until('the service reads the body', () => answer.includes('100 Continue'))
   answer = ''
   return {

@@ -6,7 +6,7 @@ import { until } from '../support/until.ts'
 
 /**
  * 200 keyed writes, each repeated until it is answered, while the service is killed (kill -9) and its sessions are
- * ended on the server at random. Every acknowledged write must be there exactly once, with its audit row.
+ * terminated on the server at random. Every acknowledged write must exist exactly once, with its audit row.
  */
 
 const WRITES = 200

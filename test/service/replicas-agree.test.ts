@@ -5,7 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** Replicas of one database that were started with other secrets: a valid key must never be told that it is not. */
+/** Replicas of one database that were started with other secrets: a valid key must never be reported as invalid. */
 let database: TestDatabase
 const running: TestService[] = []
 
@@ -29,7 +29,7 @@ const exchange = (service: TestService, secret: string) =>
   service.token({ grant_type: 'client_credentials', client_secret: secret })
 
 describe('peppers', () => {
-  it('a replica that holds another value under a recorded id answers 503 for keys it cannot find, never 401', async () => {
+  it('a replica with another value under a recorded id answers 503 for keys it cannot find, never 401', async () => {
     database = await createTestDatabase()
     const [k1, ours, theirs] = [pepper('k1'), pepper('p2'), pepper('p2')]
     const first = await replica(`${k1},${ours}`)
@@ -39,7 +39,7 @@ describe('peppers', () => {
     expect(await exchange(first, secret)).toMatchObject({ status: 503 })
   })
 
-  it('a replica whose pepper was let go makes no keys that others would not find', async () => {
+  it('a replica with a dropped pepper creates no keys that others would not find', async () => {
     database = await createTestDatabase()
     const [old, next] = [pepper('k1'), pepper('k2')]
     const behind = await replica(`${old},${next}`)
@@ -52,7 +52,7 @@ describe('peppers', () => {
 })
 
 describe('signing keys', () => {
-  it('one whose private half does not open is published all the same, and the others go on signing', async () => {
+  it('a key that does not decrypt is still published, and the others continue to sign', async () => {
     database = await createTestDatabase()
     const service = await replica(pepper('p1'))
     const { secret } = await service.tenantWithKey()

@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { NOBODY, startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
   a = await startTestService()
   await a.admin('PUT', '/models/llama', {})
   notified = await startReplica(a)
-  polling = await startReplica(a, { DATABASE_URL_DIRECT: NOBODY })
+  polling = await startReplica(a, { DATABASE_URL_DIRECT: NO_SERVER })
 })
 afterAll(async () => {
   await polling.stop()
@@ -26,11 +26,11 @@ afterAll(async () => {
 
 const exchange = (service: TestService, { secret }: Key) =>
   service.token({ grant_type: 'client_credentials', client_secret: secret })
-/** Well-formed, and nobody's. */
-const nobodys = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
+/** Well-formed and unknown. */
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 const claims = ({ body }: JsonAnswer) => decodeJwt(body.access_token)
 
-/** What is done on one replica, and what every other answers within a second. */
+/** Changes on one replica, and the responses of every other within a second. */
 const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) => boolean][] = [
   ['a revoked key', key => a.admin('POST', `/keys/${key.keyId}/revoke`), refused],
   ['a revoked secret', key => a.admin('POST', `/keys/${key.keyId}/secrets/${key.secretId}/revoke`), refused],
@@ -39,7 +39,7 @@ const CHANGES: [string, (key: Key) => Promise<JsonAnswer>, (answer: JsonAnswer) 
   ['a suspended tenant', key => a.admin('POST', `/tenants/${key.tenantId}/suspend`), blocked],
   ['a deleted tenant', key => a.admin('DELETE', `/tenants/${key.tenantId}?cascade=true`), refused],
   [
-    'a narrowed tenant',
+    'a restricted tenant',
     key => a.admin('PATCH', `/tenants/${key.tenantId}`, { models: [] }),
     answer => answer.status === 200 && (claims(answer).models as string[]).length === 0,
   ],
@@ -78,7 +78,7 @@ function blocked({ status, body }: JsonAnswer): boolean {
 
 const HOW: [string, () => TestService, number][] = [
   ['is notified', () => notified, 250 * BUSY],
-  // Its poll is due every 500 ms, and has to be answered.
+  // Its poll is due every 500 ms, and takes time.
   ['only polls', () => polling, 1_000 * BUSY],
 ]
 
@@ -91,18 +91,18 @@ describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {
       ({ status }) => status === 200,
     )
     expect((await change(key)).status).toBeLessThan(300)
-    const { ms } = await timed(() => until('the change holds', () => exchange(replica(), key), holds))
+    const { ms } = await timed(() => until('the change applies', () => exchange(replica(), key), holds))
     expect(ms).toBeLessThan(withinMs)
   })
 
-  it('and all of it may be taken back: a tenant is suspended and resumed', async () => {
+  it('and all of it can be undone: a tenant is suspended and resumed', async () => {
     const key = await a.tenantWithKey()
     await a.admin('POST', `/tenants/${key.tenantId}/suspend`)
-    await until('it is blocked', () => exchange(replica(), key), blocked)
+    await until('it is rejected', () => exchange(replica(), key), blocked)
     await a.admin('POST', `/tenants/${key.tenantId}/resume`)
     const { ms } = await timed(() =>
       until(
-        'it is let in',
+        'it is accepted',
         () => exchange(replica(), key),
         ({ status }) => status === 200,
       ),
@@ -110,7 +110,7 @@ describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {
     expect(ms).toBeLessThan(withinMs)
   })
 
-  it('exchanges a key at once that was made a moment ago elsewhere, and both of its secrets', async () => {
+  it('exchanges a key at once that was created elsewhere a moment ago, and both of its secrets', async () => {
     for (let count = 0; count < 10; count++) {
       const key = await a.tenantWithKey()
       expect((await exchange(replica(), key)).status).toBe(200)
@@ -161,7 +161,7 @@ describe('the replica that made a change has applied it before it answers', () =
     }
   })
 
-  it('also while others change things at the same time', async () => {
+  it('also while others make changes concurrently', async () => {
     const one = async () => {
       const key = await a.tenantWithKey()
       expect((await exchange(a, key)).status).toBe(200)
@@ -173,14 +173,14 @@ describe('the replica that made a change has applied it before it answers', () =
 })
 
 describe('a flood of well-formed unknown keys', () => {
-  it('does not fail a known key, nor one that was just made elsewhere', async () => {
+  it('does not fail a known key, nor one that was just created elsewhere', async () => {
     const known = await a.tenantWithKey()
     let over = false
     let flooded = 0
     const flood = async () => {
       while (!over) {
         const made = Array.from({ length: 17 }, () =>
-          a.token({ grant_type: 'client_credentials', client_secret: nobodys() }),
+          a.token({ grant_type: 'client_credentials', client_secret: unknownKey() }),
         )
         for (const { status } of await Promise.all(made)) {
           expect([401, 503]).toContain(status)

@@ -4,7 +4,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 
-/** A process that stands still at the worst moment: it has taken the next number of the change feed, and not committed. */
+/** A process that stalls at the worst moment: it has taken the next number of the change feed, and not committed. */
 
 let here: TestService
 let proxy: TcpProxy & { url: string }

@@ -30,7 +30,7 @@ function start(env: Record<string, string>): ServiceProcess {
   return process
 }
 
-describe('a port that is taken ends the process with 1 and names the variable', () => {
+describe('a port that is in use ends the process with 1 and names the variable', () => {
   it.each([
     'MINTMARK_PUBLIC_PORT',
     'MINTMARK_ADMIN_PORT',
@@ -46,14 +46,14 @@ describe('a port that is taken ends the process with 1 and names the variable', 
   })
 })
 
-it('an address that this machine does not have ends the process with 1 and says so', async () => {
+it('an address that this machine does not have ends the process with 1 and the reason', async () => {
   const process = start({ MINTMARK_HOST: '192.0.2.1' })
   expect((await process.exited).code).toBe(1)
   expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not on this machine/)
 })
 
 describe('a configuration with faults ends the process with 1, before anything listens', () => {
-  it('production refuses every development convenience at once', async () => {
+  it('production rejects all development conveniences at once', async () => {
     const process = startProcess({ NODE_ENV: 'production', MINTMARK_PUBLIC_PORT: takenPort })
     processes.push(process)
     expect((await process.exited).code).toBe(1)
@@ -63,7 +63,7 @@ describe('a configuration with faults ends the process with 1, before anything l
     expect(text).not.toMatch(/taken|\n\s+at /)
   })
 
-  it('all faults are in one message, and no secret is', async () => {
+  it('all faults are in one message, without any secret', async () => {
     const secret = 'canary-of-a-root-token'
     const process = start({
       NODE_ENV: 'production',

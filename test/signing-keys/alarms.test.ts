@@ -67,7 +67,7 @@ describe('an alarm is raised', () => {
       ['clock-stops-rotation'],
     ],
     [
-      'when the standby has taken over and nobody has published another for a tenth of the lead',
+      'when the standby was activated and no other was published for a tenth of the lead',
       [
         ['a', 'active'],
         ['s', 'standby', { activatesAt: NOW }],
@@ -92,7 +92,7 @@ describe('an alarm is raised', () => {
   })
 })
 
-describe('an alarm is told', () => {
+describe('an alarm is logged', () => {
   it('when it begins, once a minute while it lasts, and when it is over', () => {
     const lines: string[] = []
     const clock = adjustableClock()
@@ -102,11 +102,11 @@ describe('an alarm is told', () => {
     })
     const alarm: Alarm = { id: 'clock', message: 'the clock is wrong', fields: {} }
     for (let second = 0; second < 90; second++) {
-      log.tell([alarm])
+      log.log([alarm])
       clock.forward(1)
     }
-    log.tell([])
-    log.tell([])
+    log.log([])
+    log.log([])
     expect(lines.map(line => JSON.parse(line)).map(({ level, msg }) => [level, msg])).toEqual([
       ['error', 'the clock is wrong'],
       ['error', 'the clock is wrong'],

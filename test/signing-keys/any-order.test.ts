@@ -16,7 +16,7 @@ import {
 import type { SigningKey } from '../../src/signing-keys/signing-key.ts'
 import { done, NOW, policy } from './stored-keys.ts'
 
-/** A world of stored keys that is driven through time, with everything that a person may ask for in between. */
+/** A model of the stored keys that is driven through time, with all possible requests in between. */
 type Event =
   | { type: 'wait'; seconds: number }
   | { type: 'advance' | 'rotate' }
@@ -59,7 +59,7 @@ interface World {
   steps: readonly Step[]
 }
 
-/** What the event asks for; a refusal asks for nothing. */
+/** The steps of an event; none when it is rejected. */
 function stepsOf({ keys, now, policy }: Omit<World, 'happened' | 'steps'>, happened: Event): readonly Step[] {
   const kid = 'index' in happened ? (keys[happened.index]?.kid ?? 'none') : ''
   try {
@@ -86,7 +86,10 @@ function stepsOf({ keys, now, policy }: Omit<World, 'happened' | 'steps'>, happe
   }
 }
 
-/** Calls `check` after every event, as a crash or another replica would see it: each event is one transaction. */
+/**
+ * Calls `check` after every event, in the state that a crash or another replica would see: each event is one
+ * transaction.
+ */
 function drive(check: (world: World) => void, reset = () => {}): void {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), events => {
@@ -125,7 +128,7 @@ function signerOf(keys: readonly SigningKey[], alg: SigningAlg, now: number): Si
   return started.sort((one, other) => (other.activatesAt ?? 0) - (one.activatesAt ?? 0))[0]
 }
 
-describe('whatever happens, in whatever order', () => {
+describe('for any sequence of events', () => {
   it('there is one active key of the default algorithm, never two of any, and never two standbys', () => {
     drive(({ keys, policy }) => {
       for (const alg of publishedAlgs(policy)) {
@@ -145,7 +148,7 @@ describe('whatever happens, in whatever order', () => {
     })
   })
 
-  it('after what is due is done, nothing is due, and there is a standby wherever there is room for one', () => {
+  it('after the due steps nothing is due, and there is a standby wherever there is room for one', () => {
     drive(({ keys, now, policy, happened }) => {
       if (happened.type !== 'advance') return
       expect(duePlan(keys, now, policy)).toEqual([])
@@ -156,7 +159,7 @@ describe('whatever happens, in whatever order', () => {
     })
   })
 
-  it('no key signs before it was published for the lead, but for the first, and after a revocation', () => {
+  it('no key signs before it was published for the lead, except the first, and after a revocation', () => {
     const allowed = new Set<string>(['k1'])
     drive(
       ({ keys, now, policy, happened }) => {
@@ -173,7 +176,7 @@ describe('whatever happens, in whatever order', () => {
     )
   })
 
-  it('no key leaves before everything that it may have signed has ended everywhere, unless it is revoked', () => {
+  it('no key is removed before everything it may have signed has expired everywhere, unless it is revoked', () => {
     const lastSigned = new Map<string, number>()
     drive(
       ({ keys, now, policy, happened }) => {
@@ -194,7 +197,7 @@ describe('whatever happens, in whatever order', () => {
     )
   })
 
-  it('a held key stays what it is: the key that signs goes on, a published one stays published', () => {
+  it('a held key keeps its state: the signing key continues, a published one stays published', () => {
     const held = new Map<string, SigningKey['state']>()
     drive(
       ({ keys, happened, policy }) => {

@@ -29,8 +29,8 @@ const opening = (kid: string, stored: EncryptedKey, keys = [e1]) =>
 const WRONG =
   /does not open with the encryption key "e1": that key is not the original one, or the row was altered\. Put the original key back, or restore the row\.$/
 
-describe('a private half at rest', () => {
-  it('opens to what it was, with the key that it names, wherever that is in the list', async () => {
+describe('an encrypted private key', () => {
+  it('decrypts to the original, with the key that it names, at any position in the list', async () => {
     expect(await opening(made.kid, encrypted)).toEqual(made.privateJwk)
     expect(await opening(made.kid, encrypted, [e2, e1])).toEqual(made.privateJwk)
   })
@@ -42,14 +42,14 @@ describe('a private half at rest', () => {
     ).toBe('e2')
   })
 
-  it('never looks the same twice, and holds nothing in clear', () => {
+  it('never has the same bytes twice, and contains no plain text', () => {
     const seen = Array.from({ length: 50 }, () => encryption.encrypt(made.kid, made.privateJwk).bytes)
     expect(new Set(seen.map(bytes => bytes.subarray(0, 12).toString('hex'))).size).toBe(50)
     expect(encrypted.bytes.includes(Buffer.from(made.privateJwk.d ?? 'none'))).toBe(false)
     expect(encrypted.bytes.includes(Buffer.from('"kty"'))).toBe(false)
   })
 
-  it('does not open when any one bit of it is flipped: nonce, tag or ciphertext', async () => {
+  it('does not decrypt when any one bit of it is flipped: nonce, tag or ciphertext', async () => {
     for (let bit = 0; bit < encrypted.bytes.length * 8; bit += 7) {
       const bytes = Buffer.from(encrypted.bytes)
       bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
@@ -77,7 +77,7 @@ describe('a private half at rest', () => {
       () => opening(made.kid, encryption.encrypt(made.kid, other.privateJwk)),
       WRONG,
     ],
-  ])('%s does not open, and the error names the kid and the cure', async (_, open, message) => {
+  ])('%s does not decrypt, and the error names the kid and the cure', async (_, open, message) => {
     const error = await open().then(
       () => undefined,
       (thrown: unknown) => thrown,
@@ -88,7 +88,7 @@ describe('a private half at rest', () => {
     expect((error as Error).message).not.toContain(made.privateJwk.d)
   })
 
-  it('cannot be made without a key', () => {
+  it('cannot be created without a key', () => {
     expect(() => new KeyEncryption({ keys: [], random }).encrypt(made.kid, made.privateJwk)).toThrow(
       'there is no encryption key',
     )

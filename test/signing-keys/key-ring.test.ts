@@ -15,7 +15,7 @@ const policy = {
   otherSigningAlgs: ['RS256'] as SigningAlg[],
   audienceSigningAlgs: { legacy: 'RS256', odd: 'EdDSA' } as Record<string, SigningAlg>,
 }
-/** A ring of these under that policy. */
+/** A ring of these keys under the policy. */
 const ringOf = (keys: RingKey[]) => KeyRing.of(keys, policy)
 
 const generated: Record<'a' | 'b' | 'c' | 'rsa', GeneratedKey> = {} as never
@@ -46,8 +46,8 @@ describe('the signer at a time', () => {
   type Spec = [name: 'a' | 'b' | 'c' | 'rsa', more: Partial<RingKey>]
   it.each<[string, Spec[], SigningAlg, string | undefined]>([
     ['is the active key', [['a', {}]], 'ES256', 'a'],
-    ['is nobody without keys', [], 'ES256', undefined],
-    ['is nobody when only another algorithm has keys', [['rsa', {}]], 'ES256', undefined],
+    ['is undefined without keys', [], 'ES256', undefined],
+    ['is undefined when only another algorithm has keys', [['rsa', {}]], 'ES256', undefined],
     [
       'is of the algorithm that is asked for',
       [
@@ -104,7 +104,7 @@ describe('the signer at a time', () => {
       'a',
     ],
     [
-      'is nobody when all that is published is public',
+      'is undefined when all published keys are public',
       [['a', { privateKey: undefined }]],
       'ES256',
       undefined,
@@ -125,10 +125,10 @@ describe('the signer of a token for audiences', () => {
     ['is of the default algorithm', both, ['vllm'], 'a'],
     ['is of the algorithm that the audience needs', both, ['legacy'], 'rsa'],
     ['is of the algorithm that one of several audiences needs', both, ['vllm', 'legacy'], 'rsa'],
-    ['is nobody when two audiences need different ones', both, ['legacy', 'odd'], 'ambiguous'],
-    ['goes on with the key used last while a chosen algorithm has none', both, ['odd'], 'rsa'],
+    ['is undefined when two audiences need different ones', both, ['legacy', 'odd'], 'ambiguous'],
+    ['is the key used last while a chosen algorithm has none', both, ['odd'], 'rsa'],
     [
-      'goes on with the default while the key of the chosen algorithm waits for its time',
+      'is the default while the key of the chosen algorithm waits for its time',
       [
         ['a', {}],
         ['rsa', { state: 'standby', activatesAt: NOW + 1 }],
@@ -151,7 +151,7 @@ describe('the signer of a token for audiences', () => {
 })
 
 describe('the JWK Set', () => {
-  it('is the same bytes whatever the order and the states that the keys came in', async () => {
+  it('has the same bytes whatever the order and states of the keys', async () => {
     const one = await ringOf([await ringKey('a'), await ringKey('b'), await ringKey('rsa')])
     const two = await ringOf([
       await ringKey('rsa'),
@@ -176,7 +176,7 @@ describe('the JWK Set', () => {
       ).toBe(true)
   })
 
-  it('has every key as PEM too, the same key to a stranger, and no other', async () => {
+  it('has every key as PEM too, the same key for another library, and no other', async () => {
     const ring = await ringOf([await ringKey('a'), await ringKey('rsa')])
     for (const name of ['a', 'rsa'] as const) {
       const { kid, publicJwk } = generated[name]
@@ -187,7 +187,7 @@ describe('the JWK Set', () => {
   })
 })
 
-it('a private half in memory is not printed', async () => {
+it('a private key in memory is not printed', async () => {
   const { privateKey } = await ringKey('a')
   const { d } = generated.a.privateJwk
   for (const text of [inspect(privateKey, { depth: 9, showHidden: true }), JSON.stringify({ privateKey })])

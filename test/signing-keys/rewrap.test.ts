@@ -29,7 +29,7 @@ async function replica(keys: string, awaitReady = true): Promise<TestService> {
   return service
 }
 
-/** Unready, and says this why; a busy machine may have said something else before. */
+/** Unready with this reason; a busy machine may have had another one before. */
 const expectReason = async ({ service }: TestService, expected: RegExp) => {
   const unready = () => request(`${service.urls.ops}/readyz`)
   const { status } = await until('the reason', unready, ({ body }) => expected.test(body.reason))
@@ -43,7 +43,7 @@ const signs = async (service: TestService, key: string) => {
   return status === 200 ? decodeProtectedHeader(body.access_token).kid : status
 }
 
-describe('changing the encryption key without a pause', () => {
+describe('changing the encryption key without interruption', () => {
   it('append it everywhere, move it to the front, rewrap, drop the old one', async () => {
     const { secret: key } = await old.tenantWithKey()
     const kid = await signs(old, key)
@@ -64,7 +64,7 @@ describe('changing the encryption key without a pause', () => {
   })
 })
 
-describe('a key that does not open', () => {
+describe('a key that does not decrypt', () => {
   const tamper: [string, string, string, RegExp][] = [
     [
       'a flipped bit',
@@ -93,7 +93,7 @@ describe('a key that does not open', () => {
     ],
   ]
   it.each(tamper)(
-    '%s: a new replica is unready and says so, the others go on signing',
+    '%s: a new replica is unready with the reason, the others continue to sign',
     async (_, keys, statement, reason) => {
       const serving = started.at(0) as TestService
       const { secret: key } = await serving.tenantWithKey()
@@ -105,7 +105,7 @@ describe('a key that does not open', () => {
       const unready = await replica(keys, false)
       await expectReason(unready, reason)
       expect((await request(`${unready.service.urls.public}/.well-known/jwks.json`)).status).toBe(503)
-      // They read the keys anew as well, and keep what they hold.
+      // They reload the keys as well, and keep what they have.
       await serving.admin('POST', `/signing-keys/${kid}/hold`)
       await serving.admin('POST', `/signing-keys/${kid}/release`)
       expect(await signs(serving, key)).toBe(kid)
@@ -117,7 +117,7 @@ describe('a key that does not open', () => {
     30_000,
   )
 
-  it('stops a rewrap, which then has changed nothing', async () => {
+  it('stops a rewrap, which then changes nothing', async () => {
     const both = await replica(`${E3},${E2}`)
     const [row] = await database.asOwner<{ kid: string; private_encrypted: Buffer }>(
       "SELECT kid, private_encrypted FROM signing_keys WHERE state = 'standby'",
@@ -136,7 +136,7 @@ describe('a key that does not open', () => {
 })
 
 describe('peppers', () => {
-  it('the record counts the secrets that are left on others', async () => {
+  it('the record counts the secrets that are stored under others', async () => {
     const moved = await startTestService({
       database,
       env: {

@@ -107,7 +107,7 @@ describe('what is due', () => {
       [{ type: 'forget', kid: 'r' }],
     ],
     [
-      'a second algorithm gets a standby, whose turn is after the lead: nothing signs with a key that nobody has seen',
+      'a second algorithm gets a standby, whose turn is after the lead: nothing signs with an unknown key seen',
       [a, s],
       { otherSigningAlgs: ['RS256'] },
       [standby('RS256', NOW + LEAD_MS)],
@@ -146,7 +146,7 @@ describe('the earliest activation', () => {
   })
 })
 
-describe('a rotation that is asked for', () => {
+describe('a requested rotation', () => {
   const rotate = (keys: SigningKey[]) => rotatePlan(keys, NOW, policy, 'ES256')
 
   it.each<[string, SigningKey[], number, Step[]]>([
@@ -162,7 +162,7 @@ describe('a rotation that is asked for', () => {
     expect(rotate(keys)).toEqual({ kid: 's', activatesAt, steps })
   })
 
-  it('that has just happened is the answer to the call that asks again', () => {
+  it('that has just happened is returned to a retry', () => {
     const signer = key('a', 'active', { activatesAt: NOW - 1000 })
     expect(rotate([signer, s, key('r', 'retiring')])).toEqual({
       kid: 'a',
@@ -191,7 +191,7 @@ describe('a rotation that is asked for', () => {
       'too_many_signing_keys',
       new RegExp(`leaves at ${new Date(NOW + 1e6).toISOString()}`),
     ],
-  ])('is refused %s', (_, keys, code, message) => {
+  ])('is rejected %s', (_, keys, code, message) => {
     expect(() => rotate(keys)).toThrow(
       expect.objectContaining({ code, message: expect.stringMatching(message) }),
     )
@@ -229,7 +229,7 @@ describe('hold and release', () => {
     expect(holdPlan(keys, kid)).toEqual(steps)
   })
 
-  it('a released key is replaced as the schedule says, or at once when that has passed', () => {
+  it('a released key is replaced on schedule, or at once when that has passed', () => {
     const held = key('a', 'active', { held: true, activatesAt: NOW - 2 * INTERVAL_MS })
     const waiting = key('s', 'standby', { activatesAt: null })
     expect(releasePlan([held, waiting], 'a')).toEqual([{ type: 'release', kid: 'a' }])
@@ -273,13 +273,13 @@ describe('the emergency', () => {
     expect(revoke(keys, kid)).toEqual(steps)
   })
 
-  it('is refused while the standby that it needs is held, because somebody distrusts that one too', () => {
+  it('is rejected while the standby that it needs is held, because an operator distrusts that one too', () => {
     expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby s is held/)
   })
 })
 
 describe('another policy', () => {
-  it('gives the standby another turn', () => {
+  it('reschedules the standby', () => {
     const shorter = { ...policy, rotationIntervalSeconds: policy.rotationIntervalSeconds / 2 }
     expect(reschedulePlan([a, s], NOW, shorter)).toEqual([{ type: 'schedule', kid: 's', activatesAt: NOW }])
     expect(reschedulePlan([a, key('s', 'standby', { activatesAt: turnOf(a) })], NOW, policy)).toEqual([])

@@ -73,7 +73,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
     { published: { active: 1, standby: 1, retiring: 0 }, signerAgeSeconds: 90, nextActivationSeconds: -90 },
   ],
   [
-    'without a standby, beside one that retires',
+    'without a standby, with one that retires',
     [
       ['ES256', {}],
       ['ES256', { state: 'retiring', activatesAt: NOW - 9 * DAY_MS, privateKey: undefined }],
@@ -85,7 +85,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
     },
   ],
   [
-    'published, and nobody here can sign with it',
+    'published, and not usable for signing here',
     [['ES256', { privateKey: undefined }]],
     {
       published: { active: 1, standby: 0, retiring: 0 },
@@ -97,7 +97,7 @@ it.each<[string, [SigningAlg, Partial<RingKey>][], object]>([
   expect(signingKeyStatuses(await ring(...keys), NOW)).toEqual([{ alg: 'ES256', ...expected }])
 })
 
-it('each algorithm stands by itself', async () => {
+it('each algorithm is independent', async () => {
   const statuses = signingKeyStatuses(await ring(['ES256', {}], ['EdDSA', { activatesAt: NOW }]), NOW)
   expect(Object.fromEntries(statuses.map(({ alg, signerAgeSeconds }) => [alg, signerAgeSeconds]))).toEqual({
     ES256: 86_400,
@@ -105,6 +105,6 @@ it('each algorithm stands by itself', async () => {
   })
 })
 
-it('there is nothing to tell of no keys', async () => {
+it('without keys there is no status', async () => {
   expect(signingKeyStatuses(await ring(), NOW)).toEqual([])
 })

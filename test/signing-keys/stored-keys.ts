@@ -32,7 +32,7 @@ export const key = (kid: string, state: SigningKey['state'], more: Partial<Signi
   ...more,
 })
 
-/** What a step does to the stored keys, for tests that drive the plan through time. */
+/** Applies a step to the stored keys, for tests that drive the plan through time. */
 export function done(keys: readonly SigningKey[], step: Step, now: number, newKid: string): SigningKey[] {
   const change = (kid: string, more: Partial<SigningKey>) =>
     keys.map(stored => (stored.kid === kid ? { ...stored, ...more } : stored))

@@ -8,7 +8,7 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-it('the JWKS is never empty, and never anything but a set of keys, even when all stored keys are gone', async () => {
+it('the JWKS is never empty, and never anything but a set of keys, even when all stored keys are deleted', async () => {
   const jwks = () => request(`${mintmark.service.urls.public}/.well-known/jwks.json`)
   await mintmark.database.asOwner(
     `WITH gone AS (DELETE FROM signing_keys),

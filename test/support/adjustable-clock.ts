@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 
-/** The system's clock, with a monotonic time that can be set forward; timers run as ever. */
+/** The system's clock, with a monotonic time that can be set forward; timers are not affected. */
 export interface AdjustableClock extends Clock {
   forward(seconds: number): void
 }

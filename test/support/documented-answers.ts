@@ -6,7 +6,7 @@ import { conflictsOf, problemsOf } from '../../src/admin/openapi/problems.ts'
 import type { AdminRoute } from '../../src/admin/route.ts'
 import type { JsonAnswer } from './test-service.ts'
 
-/** What may be answered where no route is. */
+/** Possible statuses where no route matches. */
 const WITHOUT_ROUTE = [400, 401, 404, 405, 413, 415, 429, 503]
 
 const described = adminRoutes({} as never).map(route => ({
@@ -23,8 +23,8 @@ const paths = [...Map.groupBy(described, ({ route }) => route.path)]
   }))
 
 /**
- * Every answer that a test gets from the admin API is one that its document has: this status, this form, no member
- * that is not described. `path` begins after /admin/v1. @throws {Error} that says what is not.
+ * Checks that the document describes a response of the admin API: this status, this body, no undocumented member.
+ * `path` begins after /admin/v1. @throws {Error} with the difference.
  */
 export function expectDocumented(method: string, path: string, answer: JsonAnswer): void {
   const { pathname } = new URL(`http://admin${path}`)

@@ -2,14 +2,13 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** Below what Linux (32768), macOS and Windows (49152) hand out by themselves, above what services are known by. */
+/** Below the ephemeral ports of Linux (32768), macOS and Windows (49152), above well-known ports. */
 const FIRST = 12_000
 const END = 32_000
 
 /**
- * A port of `host` that nobody has at this moment, for a program that starts later. It is not one of those that the
- * system gives to whoever asks for any port or opens a connection: the suites beside this one do both all the time,
- * and would now and then take it before the program does.
+ * A port of `host` that is free at this moment, for a program that starts later. It is not an ephemeral port: other
+ * suites use those all the time, and would now and then take it before the program does.
  */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   for (;;) {

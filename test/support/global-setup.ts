@@ -9,11 +9,11 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 
-/** The server that tests use, and the migrated database that each test file gets a copy of. */
+/** The server that tests use, and the migrated database that is copied for each test file. */
 export interface TestPostgres {
   /** A superuser, without a database in the path. */
   ownerUrl: string
-  /** A login role with the application's rights only. */
+  /** A login role with only the application's rights. */
   applicationUser: string
   applicationPassword: string
   template: string
@@ -26,8 +26,8 @@ declare module 'vitest' {
 }
 
 /**
- * `TEST_DATABASE_URL` names a server (a superuser's URL); `TEST_POSTGRES=testcontainers` starts one in Docker, of the
- * image in `TEST_POSTGRES_IMAGE`; else one is started from the embedded binaries.
+ * `TEST_DATABASE_URL` names a server (a superuser's URL); `TEST_POSTGRES=testcontainers` starts one in Docker, from the
+ * image in `TEST_POSTGRES_IMAGE`; otherwise one is started from the embedded binaries.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = await startServer()
@@ -78,7 +78,7 @@ async function containerServer(image: string): Promise<Server> {
 
 async function embeddedServer(): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'mintmark-test-'))
-  // As root the database runs as another user, who would otherwise be given a folder elsewhere.
+  // As root the database runs as another user, which would otherwise get a folder elsewhere.
   await chmod(dataDir, 0o755)
   const logger = createLogger('warn')
   const embedded = await startEmbeddedPostgres({ dataDir, logger, clock: systemClock, random: systemRandom })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { INTERNALS } from './internals.ts'
 
-/** Any text, with a bias to what breaks parsers. */
+/** Any text, with a bias to text that breaks parsers. */
 export const hostileText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 80 }),
   fc.string({ maxLength: 80 }),
@@ -27,17 +27,17 @@ export const hostileText = fc.oneof(
 )
 /** For a path or a query. */
 export const escaped = hostileText.map(text => encodeURIComponent(text.toWellFormed()))
-/** The same, and text that is not escaped as it should be. */
+/** The same, and incorrectly escaped text. */
 export const rawEscaped = fc.oneof(
   escaped,
   fc.string({ maxLength: 40 }).map(text => text.replace(/[\s#?\\]/g, '%2')),
 )
 
-/** A disk or a neighbour may be slow for a second: that is no answer to the input, and it is rare. */
+/** A slow disk or other load may delay a response for a second: that is rare and not caused by the input. */
 const MOST_PAUSES = 3
 let pauses = 0
 
-/** Whatever was asked: an answer below 500 that shows nothing of the inside. */
+/** For any request: a response below 500 without internal details. */
 export function expectNoFault({ status, text }: { status: number; text: string }): void {
   expect(text).not.toMatch(INTERNALS)
   if (status === 503 && text.includes('unavailable') && ++pauses <= MOST_PAUSES) return
@@ -45,6 +45,6 @@ export function expectNoFault({ status, text }: { status: number; text: string }
   expect(status).toBeLessThan(500)
 }
 
-/** Log lines that say a fault of ours. */
+/** Log lines that report an internal error. */
 export const faultsIn = (logs: readonly string[]): string[] =>
   logs.filter(line => /"level":"(error|fatal)"/.test(line) && !line.includes('"type":"Unavailable"'))

@@ -8,7 +8,7 @@ import { until } from './until.ts'
 
 const installed = spawnSync('pgbouncer', ['--version']).status === 0
 
-/** True: skip. Where the gateways must be there (CI), a missing binary fails instead. */
+/** True: skip. Where the gateways are required (CI), a missing binary fails instead. */
 export const lacksPgBouncer = (): boolean => !installed && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
 /** PgBouncer in transaction mode, with few server connections. */
@@ -18,7 +18,7 @@ export interface PgBouncer {
   stop(): Promise<void>
 }
 
-/** Before the server of these URLs, for their roles. */
+/** In front of the server of these URLs, for their roles. */
 export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Promise<PgBouncer> {
   if (!installed) throw new Error('MINTMARK_REQUIRE_GATEWAYS=1, and pgbouncer is not installed')
   const roles = databaseUrls.map(url => new URL(url))
@@ -36,7 +36,7 @@ export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Pr
   ] as const) {
     await chmod(path, mode)
   }
-  // It refuses to run as root.
+  // It does not run as root.
   const asRoot = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
   const child = spawn('pgbouncer', [...asRoot, join(directory, 'ini')], {
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -6,7 +6,7 @@ export interface RawAnswer {
   text: string
 }
 
-/** Sends these bytes as they are and reads until the other side closes, or has answered and fallen silent. */
+/** Sends these bytes unchanged and reads until the other side closes, or has answered and is silent. */
 export function rawHttp(baseUrl: string, bytes: string | Buffer): Promise<RawAnswer> {
   const { hostname, port } = new URL(baseUrl)
   return new Promise((resolve, reject) => {

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 
 /**
- * The README is executed. Its `sh` blocks run beside a quickstart, its `bash` blocks beside Docker, each language in
- * one shell and in order; each `json` or `text` block that follows one is what must come out, line by line, `…`
- * standing for anything.
+ * The README is executed. Its `sh` blocks run with a quickstart, its `bash` blocks with Docker, each language in one
+ * shell and in order; each `json` or `text` block after one is the expected output, line by line, with `…` for any
+ * text.
  */
 export interface Block {
   command: string
@@ -52,7 +52,7 @@ export async function runAll(
   return text.split(mark)
 }
 
-/** Lines in this order, anything between them, `…` for anything within a line. */
+/** Lines in this order, with anything between them, `…` for anything within a line. */
 export function asPattern(lines: string[]): RegExp {
   const literal = (part: string) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   const patterns = lines.map(line => line.trim().split('…').map(literal).join('.*'))

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A request as it reached the engine. */
+/** A request as the engine received it. */
 interface RecordedRequest {
   method: string
   path: string
@@ -11,7 +11,7 @@ interface RecordedRequest {
   /** Names of the trailers. An engine on httptools reads them as further headers. */
   trailers: string[]
   body: string
-  /** What vLLM would schedule this request with. */
+  /** The priority that vLLM would schedule this request with. */
   priority: number
 }
 
@@ -19,7 +19,7 @@ export interface RecordingUpstream {
   port: number
   url: string
   requests: RecordedRequest[]
-  /** Why what arrived was no request at all: a gateway wrote something of the client's where it does not belong. */
+  /** Why the received data was not a valid request: a gateway wrote client data in the wrong place. */
   malformed: string[]
   /** The only request since the last `forget`. */
   theRequest(): RecordedRequest
@@ -27,10 +27,12 @@ export interface RecordingUpstream {
   stop(): Promise<void>
 }
 
-/** Where vLLM 0.28 reads X-Vllm-Priority (vllm-project/vllm#51089); on other routes only the body's `priority` counts. */
+/**
+ * Where vLLM 0.28 reads X-Vllm-Priority (vllm-project/vllm#51089); on other routes only the body's `priority` counts.
+ */
 const PRIORITY_HEADER_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/responses']
 
-/** Stands for vLLM: records what arrives, obeys its documented rule for priorities, answers JSON or an event stream. */
+/** Replaces vLLM: records requests, follows its documented rule for priorities, answers JSON or an event stream. */
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = []
   const malformed: string[] = []
@@ -97,7 +99,7 @@ function parse(body: string): any {
   }
 }
 
-/** The header wins where it is read and int() takes it; else the body's, else 0. */
+/** The header wins where it is read and int() accepts it; else the body's, else 0. */
 function effectivePriority(path: string, header: string | string[] | undefined, inBody: unknown): number {
   const isInteger = typeof header === 'string' && /^\s*[+-]?\d+(_\d+)*\s*$/.test(header)
   if (PRIORITY_HEADER_ROUTES.includes(path) && isInteger) return Number(header.replaceAll('_', ''))

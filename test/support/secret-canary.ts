@@ -1,13 +1,13 @@
 /**
- * Looks for secrets in text, in every form in which they might have come along: as they are, URL-encoded, in base64 at
- * each of the three alignments, in base64url, and in hex.
+ * Searches for secrets in text, in every possible encoding: unchanged, URL-encoded, in base64 at each of the three
+ * alignments, in base64url, and in hex.
  */
 export interface Canary {
   name: string
   value: string | Buffer
 }
 
-/** Names of the canaries that are in the text, each with the form it was found in. */
+/** Names of the canaries that the text contains, each with its encoding. */
 export function findCanaries(text: string, canaries: readonly Canary[]): string[] {
   const lowered = text.toLowerCase()
   return canaries.flatMap(({ name, value }) =>
@@ -30,7 +30,7 @@ function urlForms(value: string) {
   return form === value ? [] : [{ how: 'URL-encoded', form, exact: true }]
 }
 
-/** What base64 of anything that has the bytes after `offset` others must contain. */
+/** What base64 must contain for any data with these bytes at `offset`. */
 function base64Forms(bytes: Buffer, offset: number) {
   const padded = Buffer.concat([Buffer.alloc(offset), bytes])
   const whole = padded.toString('base64').replace(/=+$/, '')

@@ -8,24 +8,24 @@ import { until } from './until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** The service as an operator runs it: a process of its own on src/main.ts. */
+/** The service as an operator runs it: a separate process with src/main.ts. */
 export interface ServiceProcess {
   pid: number
   child: ChildProcess
   /** Everything it has printed so far. */
   output(): string
-  /** Log lines of this message, parsed. */
+  /** Log lines with this message, parsed. */
   logged(message: string): Record<string, unknown>[]
-  /** Base URLs, once it says that it is ready. */
+  /** Base URLs, once it reports that it is ready. */
   ready(deadlineMs?: number): Promise<{ public: string; admin: string; ops: string }>
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null; ms: number }>
-  /** kill -9, unless it is gone; resolves when it is. */
+  /** kill -9, unless it has ended; resolves when it has. */
   kill(): Promise<void>
 }
 
-/** Starts `src/main.ts`, or another file with arguments, with nothing of our own environment but the PATH. */
+/** Starts `src/main.ts`, or another file with arguments, with only PATH of our own environment. */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
-  // To a file, as a full pipe would hold the process up.
+  // To a file, because a full pipe would block the process.
   const log = join(tmpdir(), `mintmark-output-${randomUUID()}`)
   const output = openSync(log, 'a')
   const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {

@@ -9,7 +9,10 @@ import { lacksPgBouncer } from './pgbouncer.ts'
 const GATEWAYS = 'bash scripts/install-gateways.sh'
 const TEST_TOOLS = 'bash scripts/install-test-tools.sh'
 
-/** What some suites need and npm does not bring: whether it is missing, what is then skipped, and how to get it. */
+/**
+ * Programs that some suites need and npm does not install: whether one is missing, what is then skipped, and how to
+ * install it.
+ */
 const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string][] = [
   [() => noEnvoy, 'what runs behind Envoy', GATEWAYS],
   [() => isAbsent('nginx'), 'what runs behind nginx', GATEWAYS],

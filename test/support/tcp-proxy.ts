@@ -1,30 +1,30 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** How the network between us and Postgres behaves. */
+/** The behaviour of the network between us and Postgres. */
 export type Fault =
   /** Everything passes. */
   | 'none'
-  /** Connections are reset, new ones too, as by a server that dies. */
+  /** Connections are reset, new ones too, as by a crashing server. */
   | 'cut'
-  /** Nobody listens. */
+  /** Connections are refused. */
   | 'refuse'
-  /** Connections stay and are accepted, requests arrive, and no answer ever comes back. */
+  /** Connections stay and are accepted, requests arrive, and no response is returned. */
   | 'hang'
-  /** Connections stay, requests arrive, and their answers come when this is over. */
+  /** Connections stay, requests arrive, and their responses are returned when this is over. */
   | 'hold'
-  /** The same without even a goodbye: nothing is read and nothing is said, as by a stopped machine. */
+  /** As `hang`, without closing messages: nothing is read or sent, as by a stopped machine. */
   | 'freeze'
 
 interface Pair {
   client: Socket
   upstream: Socket
-  /** Answers that are kept back; undefined: they pass. */
+  /** Responses that are held back; undefined: they pass. */
   held: Buffer[] | undefined
-  /** When the last answer that was delayed is to be written, in monotonic milliseconds. */
+  /** When the last delayed response is to be written, in monotonic milliseconds. */
   dueAt: number
 }
 
-/** A TCP proxy before Postgres that can misbehave. */
+/** A TCP proxy for Postgres that can simulate faults. */
 export class TcpProxy {
   #target: { host: string; port: number }
   readonly #pairs = new Set<Pair>()
@@ -32,7 +32,7 @@ export class TcpProxy {
   #server: Server
   #fault: Fault = 'none'
   #port = 0
-  /** Each answer comes so many milliseconds later. */
+  /** Delay of each response in milliseconds. */
   delayMs = 0
 
   private constructor(target: { host: string; port: number }) {
@@ -58,19 +58,19 @@ export class TcpProxy {
     if (held && fault === 'none') return this.release()
     if (fault === 'refuse') await this.#close()
     for (const { client } of this.#pairs) if (fault === 'freeze') client.pause()
-    // What was held back is lost, as it is after a partition that outlasts TCP's patience.
+    // Data that was held back is lost, as after a partition that outlasts TCP's timeout.
     if (fault === 'cut' || fault === 'none') this.#resetAll()
   }
 
-  /** From now on it leads elsewhere; whoever is connected is cut off. */
+  /** From now on it connects to another server; existing connections are cut. */
   leadTo(databaseUrl: string): void {
     this.#target = addressOf(databaseUrl)
     this.#resetAll()
   }
 
   /**
-   * Keeps back what is answered to the next request that has this text in it, on as many connections; resolves when
-   * the last of them came.
+   * Holds back the response to the next request that contains this text, on as many connections; resolves when the last
+   * of them has arrived.
    */
   holdAnswerTo(text: string, connections = 1): Promise<void> {
     return new Promise(sprung => {
@@ -78,12 +78,12 @@ export class TcpProxy {
     })
   }
 
-  /** On how many connections an answer is kept back. */
+  /** Number of connections with a response held back. */
   get holding(): number {
     return [...this.#pairs].filter(({ held }) => held && held.length > 0).length
   }
 
-  /** Lets go what was kept back. */
+  /** Releases what was held back. */
   release(): void {
     for (const pair of this.#pairs) {
       for (const chunk of pair.held ?? []) pair.client.write(chunk)
@@ -132,7 +132,7 @@ export class TcpProxy {
     })
   }
 
-  /** Never before what was to be written earlier. */
+  /** Never before earlier data. */
   #writeLater(pair: Pair, chunk: Buffer): void {
     const now = performance.now()
     pair.dueAt = Math.max(pair.dueAt, now + this.delayMs)

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 
-/** A database of its own for one test file, copied from the migrated template. */
+/** A database for one test file, copied from the migrated template. */
 export interface TestDatabase {
   name: string
   ownerUrl: string
   applicationUrl: string
-  /** Runs one statement as the owner, for what no API of ours may do. */
+  /** Runs one statement as the owner, for changes that no API allows. */
   asOwner<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     statement: string,
     values?: unknown[],

@@ -9,23 +9,26 @@ import { createTestDatabase, type TestDatabase } from './test-database.ts'
 export interface JsonAnswer {
   status: number
   headers: Headers
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  // biome-ignore lint/suspicious/noExplicitAny: tests read responses of every shape
   body: any
   text: string
 }
 
-/** A real service on a real database, reached over real HTTP; its log lines are kept. */
+/** A real service on a real database, called over real HTTP; its log lines are recorded. */
 export interface TestService {
   service: Service
   database: TestDatabase
   environment: Record<string, string>
   rootToken: string
   logs: string[]
-  /** A call to the admin API as root, whose answer is held against the API's document. `path` begins after /admin/v1. */
+  /**
+   * A call to the admin API as root; its response is checked against the OpenAPI document. `path` begins after
+   * /admin/v1.
+   */
   admin(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<JsonAnswer>
   /** POST /oauth/token with these form parameters. */
   token(parameters: Record<string, string>, headers?: Record<string, string>): Promise<JsonAnswer>
-  /** Makes a tenant, with a model and an adapter when it names them, and a key; returns both and the secret. */
+  /** Creates a tenant, with a model and an adapter when they are given, and a key; returns both and the secret. */
   tenantWithKey(
     tenant?: Record<string, unknown>,
     key?: Record<string, unknown>,
@@ -42,7 +45,7 @@ export const testEnvironment = (): Record<string, string> => ({
   MINTMARK_GATEWAY_PORT: '0',
   MINTMARK_GATEWAY_GRPC_PORT: '0',
   MINTMARK_OPS_PORT: '0',
-  // Tests send more wrong keys than anybody may; test/oauth/failure-limit.test.ts has a limit of its own.
+  // Tests send more wrong keys than the default allows; test/oauth/failure-limit.test.ts sets its own limit.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ADMIN_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ROOT_TOKEN: `root-${randomBytes(24).toString('hex')}`,
@@ -122,7 +125,7 @@ async function tenantWithKey(
   }
 }
 
-/** One HTTP request on a connection of its own (a kept one delays `stop`); the body is parsed when it is JSON. */
+/** One HTTP request on a new connection (a kept one delays `stop`); the body is parsed when it is JSON. */
 export async function request(url: string, init: RequestInit = {}): Promise<JsonAnswer> {
   const response = await fetch(url, {
     ...init,

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Asks every 20 ms until the answer holds, and returns it. A probe that throws counts as "not yet".
- * @throws {Error} after `deadlineMs`, with what was seen last.
+ * Polls every 20 ms until the result holds, and returns it. A probe that throws counts as "not yet".
+ * @throws {Error} after `deadlineMs`, with the last result.
  */
 export async function until<T>(
   what: string,
@@ -30,12 +30,12 @@ export async function until<T>(
 }
 
 /**
- * How many times as long as on a quiet machine something may take in a test. It separates what hangs from what is slow: how
- * fast it is, `npm run faults` and `npm run bench` measure.
+ * How many times longer than on a quiet machine something may take in a test. It separates what hangs from what is
+ * slow: `npm run faults` and `npm run bench` measure speed.
  */
 export const BUSY = 5
 
-/** How long it took, in milliseconds, and what came of it. */
+/** The duration in milliseconds, and the result. */
 export async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const begin = performance.now()
   const result = await work()

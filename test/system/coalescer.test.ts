@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Coalescer } from '../../src/system/coalescer.ts'
 
-/** Coalescer whose every end is in the test's hands. */
+/** A Coalescer with runs that end when the test says so. */
 function heldRounds() {
   const ends: { resolve(): void; reject(error: Error): void }[] = []
   const coalescer = new Coalescer(
@@ -11,7 +11,7 @@ function heldRounds() {
 }
 
 describe('Coalescer', () => {
-  it('completes with a round that began after the call, however many call', async () => {
+  it('completes with a run that began after the call, however many call', async () => {
     const { coalescer, ends } = heldRounds()
     const first = coalescer.run()
     const later = [coalescer.run(), coalescer.run(), coalescer.run()]
@@ -43,7 +43,7 @@ describe('Coalescer', () => {
     await Promise.all(calls)
   })
 
-  it('goes on after a round that failed, and only those who waited for it are told', async () => {
+  it('continues after a failed run, and only its callers are rejected', async () => {
     const { coalescer, ends } = heldRounds()
     const failing = coalescer.run()
     const next = coalescer.run()

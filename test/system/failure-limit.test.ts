@@ -7,24 +7,24 @@ describe('the limit', () => {
     return allowances.filter(({ granted }) => granted).length
   }
 
-  it('holds for attempts that are made at once', async () => {
+  it('applies to concurrent attempts', async () => {
     expect(await grants(new FailureLimit({ perMinute: 5 }), '192.0.2.1', 100)).toBe(5)
   })
 
-  it('counts each source by itself', async () => {
+  it('counts each source separately', async () => {
     const limit = new FailureLimit({ perMinute: 5 })
     expect(await grants(limit, '192.0.2.1', 10)).toBe(5)
     expect(await grants(limit, '192.0.2.2', 10)).toBe(5)
   })
 
-  it('counts an IPv4 address and the IPv6 address that it is mapped into as one', async () => {
+  it('counts an IPv4 address and its IPv4-mapped IPv6 address as one', async () => {
     const limit = new FailureLimit({ perMinute: 5 })
     expect(await grants(limit, '192.0.2.1', 4)).toBe(4)
     expect(await grants(limit, '::ffff:192.0.2.1', 4)).toBe(1)
     expect(await grants(limit, '::ffff:c000:201', 4)).toBe(0)
   })
 
-  it('says when there will be room again', async () => {
+  it('returns when another attempt is allowed', async () => {
     const limit = new FailureLimit({ perMinute: 1 })
     await limit.take('192.0.2.1')
     const refusal = await limit.take('192.0.2.1')
@@ -32,7 +32,7 @@ describe('the limit', () => {
     expect('retryAfterSeconds' in refusal && refusal.retryAfterSeconds).toBeGreaterThan(58)
   })
 
-  it('takes nothing for an attempt that did not fail', async () => {
+  it('counts nothing for an attempt that did not fail', async () => {
     const limit = new FailureLimit({ perMinute: 1 })
     for (let attempt = 0; attempt < 10; attempt++) {
       const allowance = await limit.take('192.0.2.1')

@@ -9,7 +9,7 @@ const number = (parts: readonly number[]) => parts.reduce((all, part) => (all <<
 const isMapped = (parts: readonly number[]) => number(parts) >> 32n === 0xffffn
 
 describe('an address', () => {
-  it('is what Node takes for one, but for IPv4 at the end of an IPv6 address that is not mapped', () => {
+  it('is what Node accepts as one, except IPv4 at the end of an IPv6 address that is not mapped', () => {
     const piece = fc.constantFrom(
       ':',
       '::',
@@ -52,12 +52,12 @@ describe('an address', () => {
     '::ffff:c000:201',
     '0:0:0:0:0:ffff:192.0.2.1',
     '192.0.2.1',
-  ])('%s is the IPv4 address that it means', text => {
+  ])('%s is the IPv4 address', text => {
     expect(parseAddress(text)?.toString()).toBe('192.0.2.1')
   })
 })
 
-describe('what failures are counted under', () => {
+describe('the key that failures are counted under', () => {
   it.each([
     ['192.0.2.1', '192.0.2.1'],
     ['::ffff:192.0.2.1', '192.0.2.1'],
@@ -72,7 +72,7 @@ describe('what failures are counted under', () => {
     expect(networkOf(address)).toBe(network)
   })
 
-  it('is one for two IPv6 addresses exactly when their first 56 bits are the same', () => {
+  it('is the same for two IPv6 addresses exactly when their first 56 bits are the same', () => {
     fc.assert(
       fc.property(groups, fc.integer({ min: 0, max: 127 }), (parts, bit) => {
         const other = parts.with(bit >> 4, (parts[bit >> 4] ?? 0) ^ (1 << (15 - (bit & 15))))
@@ -85,7 +85,7 @@ describe('what failures are counted under', () => {
 })
 
 describe('a network', () => {
-  it('holds the addresses that share its first bits', () => {
+  it('contains the addresses that share its first bits', () => {
     fc.assert(
       fc.property(
         groups,
@@ -131,7 +131,10 @@ describe('a network', () => {
     expect(parseNetwork(text)).toBeUndefined()
   })
 
-  it.each(['0.0.0.0/0', '::/0', '::ffff:0:0/96', '::ffff:0:0/90'])('is not %s, which is everything', text => {
-    expect(parseNetwork(text)).toBeUndefined()
-  })
+  it.each(['0.0.0.0/0', '::/0', '::ffff:0:0/96', '::ffff:0:0/90'])(
+    'is not %s, which contains every address',
+    text => {
+      expect(parseNetwork(text)).toBeUndefined()
+    },
+  )
 })

@@ -14,7 +14,7 @@ const linesAt = (...instants: string[]) => {
 }
 
 describe('a log line', () => {
-  it('says when, to the millisecond, in UTC: in one second, in the next, and after a clock that was put back', () => {
+  it('has the time, to the millisecond, in UTC: in one second, in the next, and after a clock that was set back', () => {
     const instants = [
       '2026-11-24T23:59:59.000Z',
       '2026-11-24T23:59:59.007Z',
@@ -26,7 +26,7 @@ describe('a log line', () => {
     expect(linesAt(...instants).map(({ time }) => time)).toEqual(instants)
   })
 
-  it('has its level as a word and no credential, wherever one turns up', () => {
+  it('has its level as a word and no credential, wherever one occurs', () => {
     const lines: string[] = []
     const logger = createLogger('info', { write: line => void lines.push(line) })
     logger.warn(

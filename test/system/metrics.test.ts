@@ -20,7 +20,7 @@ it('writes a histogram as Prometheus reads one: each bucket with those before it
   ])
 })
 
-it('leaves out a gauge that has no value, and shows it again once it has one', async () => {
+it('leaves out a gauge without a value, and shows it again once it has one', async () => {
   const metrics = new Metrics()
   let value: number | undefined
   metrics.gauge('known', 'Known or not.', () => value)
@@ -34,7 +34,7 @@ it('leaves out a gauge that has no value, and shows it again once it has one', a
   expect(await samples()).toEqual(['known 0', 'ready 1'])
 })
 
-it('has what dashboards for Node.js read: processor, memory, files, event loop, garbage collection', async () => {
+it('has the metrics of Node.js dashboards: processor, memory, files, event loop, garbage collection', async () => {
   const metrics = new Metrics()
   metrics.collectProcessMetrics()
   const end = performance.now() + 200

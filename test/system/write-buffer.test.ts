@@ -16,7 +16,7 @@ function bufferOf(write: (batch: Item[]) => Promise<readonly Item[]>, room = 100
 }
 
 describe('a write buffer', () => {
-  it('writes all of it in batches, things of one name as one', async () => {
+  it('writes everything in batches, with items of one name merged', async () => {
     const batches: Item[][] = []
     const buffer = bufferOf(async batch => {
       batches.push(batch)
@@ -29,14 +29,14 @@ describe('a write buffer', () => {
     expect(buffer.size).toBe(0)
   })
 
-  it('drops and counts what it has no room for, and goes on merging what it has', () => {
+  it('drops and counts what it has no room for, and continues to merge what it has', () => {
     const buffer = bufferOf(async () => [], 2)
     for (const name of ['a', 'b', 'c', 'd', 'a']) buffer.add({ name, count: 1 })
     expect(buffer.size).toBe(2)
     expect(buffer.dropped).toBe(2)
   })
 
-  it('loses nothing and doubles nothing when a write fails after others worked', async () => {
+  it('loses nothing and duplicates nothing when a write fails after others succeeded', async () => {
     let failing = true
     const written: Item[] = []
     const buffer = bufferOf(async batch => {
@@ -53,7 +53,7 @@ describe('a write buffer', () => {
     expect(written.find(({ name }) => name === 'n1499')).toEqual({ name: 'n1499', count: 2 })
   })
 
-  it('keeps what a write gives back, with what came meanwhile', async () => {
+  it('keeps what a write returns, together with newer items', async () => {
     let held = true
     const written: Item[] = []
     const buffer: WriteBuffer<Item> = bufferOf(async batch => {

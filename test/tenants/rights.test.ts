@@ -84,7 +84,7 @@ describe('effective rights', () => {
     })
   })
 
-  it('are the same when they are remembered, whichever of the three values was replaced', () => {
+  it('are the same when they are cached, whichever of the three values was replaced', () => {
     const several = <T>(arbitrary: fc.Arbitrary<T>) => fc.array(arbitrary, { minLength: 2, maxLength: 3 })
     const index = fc.nat({ max: 2 })
     const lookups = fc.array(fc.tuple(index, index, index), { minLength: 5, maxLength: 40 })
@@ -102,7 +102,7 @@ describe('effective rights', () => {
     )
   })
 
-  it('never grow when a tenant is narrowed', () => {
+  it('never grow when a tenant is restricted', () => {
     fc.assert(
       fc.property(tenantRights, tenantRights, keyRights, catalogue, (wide, other, key, known) => {
         const narrow: TenantRights = {
@@ -184,7 +184,7 @@ describe('over HTTP, after any sequence of writes', () => {
   const both = (tenant: string[], key: string[] | null) =>
     (key ?? tenant).filter(entry => tenant.includes(entry))
 
-  /** What the answers of GET say that an exchange must yield now, worked out here and not by our code. */
+  /** The expected result of an exchange, computed here from the responses of GET and not by our code. */
   async function expected(tenantId: string, keyId: string) {
     const read = async (path: string) => (await mintmark.admin('GET', path)).body
     const [tenant, key, models, tiers] = [
@@ -207,7 +207,7 @@ describe('over HTTP, after any sequence of writes', () => {
     return { rights, blocked: tenant.state === 'suspended' || key.state === 'disabled' }
   }
 
-  it('an exchange yields exactly tenant ∩ key of that moment, or is refused when that is nothing', async () => {
+  it('an exchange yields exactly tenant ∩ key at that moment, or is rejected when that is empty', async () => {
     let exchanges = 0
     await fc.assert(
       fc.asyncProperty(

@@ -2,7 +2,7 @@ import { decodeProtectedHeader, type JWTPayload } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from './stranger.ts'
+import { externalVerifier } from './external-verifier.ts'
 
 const AUDIENCE = 'https://models.example.test/eu'
 
@@ -30,17 +30,17 @@ beforeAll(async () => {
     { scopes: ['inference', 'embed'] },
   )
   jwt = (await exchange(mintmark, key.secret)).body.access_token
-  claims = (await stranger(mintmark)(jwt)).payload
+  claims = (await externalVerifier(mintmark)(jwt)).payload
 })
 afterAll(() => mintmark.stop())
 
 async function claimsFor(secret: string, parameters: Record<string, string> = {}): Promise<JWTPayload> {
   const { status, text, body } = await exchange(mintmark, secret, parameters)
   if (status !== 200) throw new Error(text)
-  return (await stranger(mintmark, parameters.audience ?? 'vllm')(body.access_token)).payload
+  return (await externalVerifier(mintmark, parameters.audience ?? 'vllm')(body.access_token)).payload
 }
 
-/** Claims for a key of a tenant of its own. */
+/** Claims for a key of a new tenant. */
 async function claimsOf(
   tenant: object,
   settings: object = {},
@@ -77,7 +77,7 @@ it('the payload has these claims, of these JSON types, and no other: no nbf', ()
   })
 })
 
-it('names are flat, and no claim is an object, a boolean or a number but a time', () => {
+it('names are flat, and no claim is an object, a boolean or a number other than a time', () => {
   for (const [name, value] of Object.entries(claims)) {
     expect(name).toMatch(/^[a-z_]+$/)
     const isText =
@@ -100,9 +100,9 @@ it('sub is the same before and after a rotation, with either secret', async () =
   )
 })
 
-it('iat and exp are whole seconds, and expires_in is what is between', async () => {
+it('iat and exp are whole seconds, and expires_in is the difference', async () => {
   const { body } = await exchange(mintmark, key.secret)
-  const { payload } = await stranger(mintmark)(body.access_token)
+  const { payload } = await externalVerifier(mintmark)(body.access_token)
   expect(payload.iat).toSatisfy(Number.isInteger)
   expect(payload.exp).toBe(Number(payload.iat) + body.expires_in)
 })
@@ -146,19 +146,19 @@ describe('models', () => {
     ],
     ['a list is that list', { models: ['llama-3-8b'] }, {}, ['llama-3-8b']],
     ['an empty list is an empty list', { models: [] }, {}, []],
-    ['a key narrows', {}, { models: ['meta-llama/Llama-3.1-70B'] }, ['meta-llama/Llama-3.1-70B']],
+    ['a key restricts', {}, { models: ['meta-llama/Llama-3.1-70B'] }, ['meta-llama/Llama-3.1-70B']],
   ])('%s', async (_, tenant, settings, models) => {
     expect((await claimsOf(tenant, settings)).models).toEqual(models)
   })
 })
 
-describe('adapters and adapter_list say the same', () => {
+describe('adapters and adapter_list are equal', () => {
   const granted = { adapters: ['acme-sql', 'acme-chat'] }
   it.each([
     ['"none" when there is none', {}, {}, [], 'none'],
     ['the tenant’s', granted, {}, ['acme-sql', 'acme-chat'], 'acme-sql acme-chat'],
-    ['the key’s, where it narrows', granted, { adapters: ['acme-chat'] }, ['acme-chat'], 'acme-chat'],
-    ['"none" when the key narrows to nothing', granted, { adapters: [] }, [], 'none'],
+    ['the key’s, where it restricts', granted, { adapters: ['acme-chat'] }, ['acme-chat'], 'acme-chat'],
+    ['"none" when the key restricts it to nothing', granted, { adapters: [] }, [], 'none'],
     [
       'without a grant of the base model',
       { ...granted, models: [] },
@@ -170,7 +170,7 @@ describe('adapters and adapter_list say the same', () => {
     expect(await claimsOf(tenant, settings)).toMatchObject({ adapters, adapter_list: list })
   })
 
-  it('and no adapter may be called "none"', async () => {
+  it('and no adapter may have the name "none"', async () => {
     expect(await mintmark.admin('PUT', '/adapters/none', { base_model: 'llama-3-8b' })).toMatchObject({
       status: 400,
     })
@@ -178,7 +178,7 @@ describe('adapters and adapter_list say the same', () => {
 })
 
 describe('aud', () => {
-  it('is a list when several were asked for', async () => {
+  it('is a list when several were requested', async () => {
     expect((await claimsFor(key.secret, { audience: 'vllm', resource: AUDIENCE })).aud).toEqual([
       'vllm',
       AUDIENCE,
@@ -191,6 +191,6 @@ describe('aud', () => {
   ])('is by default a plain string: %s', async (_, tenant, settings, audience) => {
     const { secret } = await mintmark.tenantWithKey(tenant, settings)
     const { body } = await exchange(mintmark, secret)
-    expect((await stranger(mintmark, audience)(body.access_token)).payload.aud).toBe(audience)
+    expect((await externalVerifier(mintmark, audience)(body.access_token)).payload.aud).toBe(audience)
   })
 })

@@ -40,7 +40,7 @@ const snapshot = (
   catalogue: { priorities: new Map([['standard', 0]]), models: [], tokenTtlSeconds },
 })
 
-/** What a token would say of its time that is issued for this secret at `now`; else why there is none. */
+/** The lifetime of a token issued for this secret at `now`; otherwise why there is none. */
 function lifetime(found: SecretSnapshot, now: number) {
   const authentication = evaluate(found, undefined, now)
   if (!authentication.ok) return authentication.reason

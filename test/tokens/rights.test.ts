@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { stranger } from './stranger.ts'
+import { externalVerifier } from './external-verifier.ts'
 
 let mintmark: TestService
 beforeAll(async () => {
@@ -17,11 +17,11 @@ async function issued(secret: string, audience = 'vllm') {
   if (status !== 200) throw new Error(text)
   return {
     expiresIn: body.expires_in as number,
-    claims: (await stranger(mintmark, audience)(body.access_token)).payload,
+    claims: (await externalVerifier(mintmark, audience)(body.access_token)).payload,
   }
 }
 
-describe('Rights are computed at each exchange: narrowing a tenant narrows what its keys yield', () => {
+describe('Rights are computed at each exchange: restricting a tenant restricts what its keys yield', () => {
   const all = {
     tier: 'standard',
     allowed_tiers: ['standard', 'premium'],
@@ -55,22 +55,22 @@ describe('Rights are computed at each exchange: narrowing a tenant narrows what 
     ],
     ['scopes', { scopes: ['inference'] }, 'eu', { scope: 'inference' }],
     ['audiences: the next one becomes the default', { audiences: ['vllm'] }, 'vllm', { aud: 'vllm' }],
-  ])('%s', async (_, narrowing, audience, claims) => {
+  ])('%s', async (_, restriction, audience, claims) => {
     const { tenantId, secret } = await mintmark.tenantWithKey(all, own)
-    expect(await mintmark.admin('PATCH', `/tenants/${tenantId}`, narrowing)).toMatchObject({ status: 200 })
+    expect(await mintmark.admin('PATCH', `/tenants/${tenantId}`, restriction)).toMatchObject({ status: 200 })
     expect((await issued(secret, audience)).claims).toMatchObject(claims)
   })
 
   it.each([
     ['no scope is left', { scopes: ['embed'] }, { scopes: ['inference'] }, 'invalid_scope'],
     ['no audience is left', { audiences: ['eu'] }, { audiences: ['vllm'] }, 'invalid_target'],
-  ])('nothing is issued when %s', async (_, narrowing, settings, error) => {
+  ])('nothing is issued when %s', async (_, restriction, settings, error) => {
     const { tenantId, secret } = await mintmark.tenantWithKey(all, settings)
-    await mintmark.admin('PATCH', `/tenants/${tenantId}`, narrowing)
+    await mintmark.admin('PATCH', `/tenants/${tenantId}`, restriction)
     expect(await exchange(mintmark, secret)).toMatchObject({ status: 400, body: { error } })
   })
 
-  it('a tier’s new priority holds from the next exchange on', async () => {
+  it('a tier’s new priority applies from the next exchange on', async () => {
     await mintmark.admin('PUT', '/tiers/gold', { priority: -5 })
     const { secret } = await mintmark.tenantWithKey({ tier: 'gold' })
     expect((await issued(secret)).claims.priority).toBe('-5')
@@ -79,7 +79,7 @@ describe('Rights are computed at each exchange: narrowing a tenant narrows what 
   })
 })
 
-describe('expires_in is the least of', () => {
+describe('expires_in is the minimum of', () => {
   it.each([
     ['the policy’s', {}, {}, 300],
     [
@@ -106,7 +106,7 @@ describe('exp is never after', () => {
     expect(expiresIn).toBe(Number(claims.exp) - Number(claims.iat))
   })
 
-  it('the end of the secret that was used; the new one has its whole time', async () => {
+  it('the end of the secret that was used; the new one has its full lifetime', async () => {
     const { secret, keyId } = await mintmark.tenantWithKey()
     const { body } = await mintmark.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 90 })
     const [newer, older] = body.secrets

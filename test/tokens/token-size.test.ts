@@ -4,7 +4,9 @@ import { jsonBytes, LONGEST_JSON } from '../../src/tenants/name.ts'
 import { post } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
-/** Gateways, and the servers behind them, bound a request's headers: Node's and nginx's bounds begin at 8 KiB in all. */
+/**
+ * Gateways, and the servers behind them, limit a request's headers: Node's and nginx's limits begin at 8 KiB in total.
+ */
 const LONGEST_TOKEN = 4096
 
 const ISSUER = `https://tokens.example.test/${'i'.repeat(172)}`

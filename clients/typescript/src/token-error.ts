@@ -1,11 +1,11 @@
-/** Why there is no token. Neither the key nor a token is in it. */
+/** Why there is no token. It contains neither the key nor a token. */
 export class TokenError extends Error {
   override readonly name = 'TokenError'
-  /** What the service said (RFC 6749 §5.2); else `unavailable`, `unexpected_answer` or `api_key_unreadable`. */
+  /** The service's error code (RFC 6749 §5.2), or `unavailable`, `unexpected_answer` or `api_key_unreadable`. */
   readonly code: string
-  /** It passes by itself: the same call may succeed later. Otherwise somebody must change something. */
+  /** True: the same call may succeed later. False: a person must change something. */
   readonly temporary: boolean
-  /** How long the service asked to be left alone. */
+  /** The delay that the service requested. */
   readonly retryAfterMs: number | undefined
 
   constructor(

@@ -1,6 +1,6 @@
 import { TokenError } from './token-error.ts'
 
-/** `POST /oauth/token` (RFC 6749 §4.4), once: what is sent, and what each answer means. */
+/** `POST /oauth/token` (RFC 6749 §4.4): one request, and the meaning of each response. */
 
 export interface Token {
   value: string
@@ -17,7 +17,7 @@ interface ExchangeOptions {
 
 const ATTEMPT_MS = 10_000
 
-/** A function that asks once. It throws nothing but {TokenError}. @throws {TypeError} for an issuer or key that cannot work. */
+/** A function that sends one request. It throws only {TokenError}. @throws {TypeError} for an invalid issuer or key. */
 export function exchanger(options: ExchangeOptions): () => Promise<Token> {
   const base = baseUrl(options.issuer)
   const { apiKey } = options
@@ -34,14 +34,14 @@ export function exchanger(options: ExchangeOptions): () => Promise<Token> {
   }
 }
 
-/** The token endpoint is where the issuer's metadata (RFC 8414) says it is, always: nothing has to be discovered. */
+/** The token endpoint is always where the issuer's metadata (RFC 8414) has it, so no discovery is needed. */
 async function post(send: typeof fetch, base: string, body: URLSearchParams, key: string) {
   try {
     const response = await send(`${base}/oauth/token`, {
       method: 'POST',
       headers: { accept: 'application/json' },
       body,
-      // Followed, a redirect would carry the key elsewhere.
+      // Following a redirect would send the key to another server.
       redirect: 'manual',
       signal: AbortSignal.timeout(ATTEMPT_MS),
     })
@@ -83,7 +83,7 @@ function fail(base: string, response: Response, answer: Record<string, unknown>,
   throw new TokenError(without(key, text), { code: without(key, code) })
 }
 
-/** Whatever answers may repeat what it was sent. */
+/** A response may echo the request. */
 const without = (key: string, text: string): string => text.replaceAll(key, '[redacted]')
 
 /** RFC 9110 §10.2.3: seconds or a date. */
@@ -119,7 +119,7 @@ function baseUrl(issuer: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
-/** A key from a file ends in a newline. */
+/** A key from a file ends with a newline. */
 const trimmed = (key: unknown): string => (typeof key === 'string' ? key.trim() : '')
 
 function parsed(text: string): Record<string, unknown> {
@@ -131,7 +131,7 @@ function parsed(text: string): Record<string, unknown> {
   }
 }
 
-/** The system's word (`ECONNREFUSED`) where the runtime has it. */
+/** The system's error code (`ECONNREFUSED`) where the runtime provides it. */
 function reason(error: unknown): string {
   const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } }
   if (name === 'TimeoutError') return `no answer within ${ATTEMPT_MS / 1000} seconds`

@@ -2,7 +2,7 @@ import type { TokenError } from './token-error.ts'
 import type { Token } from './token-exchange.ts'
 
 export interface Clock {
-  /** Milliseconds, of the wall clock: it goes on while a machine sleeps, as tokens do. */
+  /** Milliseconds of the wall clock, which advances while a machine sleeps, as the age of tokens does. */
   now(): number
   /** @throws the signal's reason, at once when it aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
@@ -15,7 +15,7 @@ interface HeldToken {
   usableUntil: number
 }
 
-/** Of a token's life, which begins before it is asked for. */
+/** Fraction of a token's lifetime, which is counted from before the request. */
 const REFRESH_AT = 0.6
 const USABLE_UNTIL = 0.95
 
@@ -24,8 +24,9 @@ const SHORTEST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 60_000
 
 /**
- * One token for everybody, and one exchange at a time. After a failure nobody asks until its pause is over: what the
- * service asked for (`Retry-After`), else twice the last one. A refusal is given again without asking, for ten seconds.
+ * One shared token, and one exchange at a time. After a failure no request is sent until a pause is over: the one that
+ * the service requested (`Retry-After`), otherwise twice the last one. A permanent error is repeated without a request
+ * for ten seconds.
  */
 export class TokenKeeper {
   readonly #exchange: () => Promise<Token>
@@ -50,7 +51,7 @@ export class TokenKeeper {
       const now = this.#clock.now()
       const pause = this.#pauseMs(now)
       const held = this.#held
-      // Obtained later than now: the clock was set back, and says nothing about this token any more.
+      // Obtained in the future: the clock was set back, and the token's age is unknown.
       if (held && now >= held.obtainedAt && now < held.usableUntil) {
         if (now >= held.refreshAt && pause === 0) void this.#attempt()
         return held.value
@@ -68,15 +69,15 @@ export class TokenKeeper {
     return left > 2 * LONGEST_PAUSE_MS ? 0 : Math.max(left, 0)
   }
 
-  /** Never rejects: what came of it is in #held or #failure. */
+  /** Never rejects: the result is in #held or #failure. */
   #attempt(): Promise<void> {
-    this.#flight ??= this.#ask().finally(() => {
+    this.#flight ??= this.#exchangeOnce().finally(() => {
       this.#flight = undefined
     })
     return this.#flight
   }
 
-  async #ask(): Promise<void> {
+  async #exchangeOnce(): Promise<void> {
     const obtainedAt = this.#clock.now()
     try {
       const { value, lifetimeMs } = await this.#exchange()
@@ -96,7 +97,7 @@ export class TokenKeeper {
   }
 }
 
-/** Spread by a quarter, so that a fleet does not come back in one moment; never zero. */
+/** Randomized by a quarter, so that many clients do not retry at once; never zero. */
 function pauseAfter({ temporary, retryAfterMs }: TokenError, failures: number): number {
   const backoff = SHORTEST_PAUSE_MS * 2 ** Math.min(failures - 1, 10)
   const asked = temporary ? (retryAfterMs ?? backoff) : REFUSAL_PAUSE_MS

@@ -4,22 +4,22 @@ import { type Clock, systemClock, TokenKeeper } from './token-keeper.ts'
 export { TokenError } from './token-error.ts'
 
 /**
- * Exchanges a Mintmark API key for tokens, and always has a fresh one at hand: for OpenAI clients, and for fetch.
- * Nothing but fetch and timers is asked of the runtime. token-keeper.ts decides when to ask, token-exchange.ts asks.
+ * Exchanges a Mintmark API key for tokens and keeps a fresh one available: for OpenAI clients, and for fetch. It needs
+ * only fetch and timers of the runtime. token-keeper.ts decides when to request, token-exchange.ts sends the request.
  */
 
 export interface TokenProviderOptions {
   /** Base URL of Mintmark's public listener, as in the tokens' `iss`: `https://tokens.example.com`. */
   issuer: string
-  /** `mmk_…`, or a function that reads it at each exchange, for a key that is rotated in a file. */
+  /** `mmk_…`, or a function that is called at each exchange, for a key that is rotated in a file. */
   apiKey: string | (() => string | Promise<string>)
-  /** Ask for this audience; without it the key's default. */
+  /** The audience to request; default: the key's. */
   audience?: string
-  /** Ask for these scopes, space-delimited; without it all that the key has. */
+  /** The scopes to request, space-delimited; default: all scopes of the key. */
   scope?: string
-  /** How long a call without a usable token goes on asking a service that is not available: 30, 0 = ask once. */
+  /** How long a call without a usable token retries while the service is unavailable: default 30, 0 = one attempt. */
   retryForSeconds?: number
-  /** In place of the global fetch, for a proxy or a certificate authority of your own. */
+  /** Replaces the global fetch, for a proxy or a private certificate authority. */
   fetch?: typeof fetch
   /** For tests. */
   clock?: Clock
@@ -27,15 +27,16 @@ export interface TokenProviderOptions {
 
 export interface TokenProvider {
   /**
-   * A token with at least a twentieth of its life before it. From 60 % of its life on the next one is fetched beside;
-   * only a call that finds none waits. @throws {TokenError} when there is none to be had; the signal's reason.
+   * A token with at least a twentieth of its lifetime left. From 60 % of its lifetime on the next one is fetched in the
+   * background; a call waits only when there is no usable token. @throws {TokenError} when none can be obtained; the
+   * signal's reason.
    */
   (call?: { signal?: AbortSignal }): Promise<string>
-  /** `fetch` with the token in `Authorization`, in place of what the request has there. Only for the gateway's URLs. */
+  /** `fetch` with the token in `Authorization`, replacing an existing one. Only for the gateway's URLs. */
   fetch: typeof fetch
 }
 
-/** `new OpenAI({ apiKey: tokenProvider({ issuer, apiKey }), baseURL })`. @throws {TypeError} for options that cannot work. */
+/** `new OpenAI({ apiKey: tokenProvider({ issuer, apiKey }), baseURL })`. @throws {TypeError} for invalid options. */
 export function tokenProvider(options: TokenProviderOptions): TokenProvider {
   const send = options.fetch ?? ((...request) => fetch(...request))
   const keeper = new TokenKeeper({

@@ -8,7 +8,7 @@ import {
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { render } from '../template.ts'
 
-/** Of the client's headers whose names have a dash, all that pass. */
+/** The client's headers with a dash in their names that are forwarded. */
 const KEPT = [...REMOVED_HEADERS, 'Content-Type', 'User-Agent']
 
 const alternatives = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join('|')

@@ -12,7 +12,7 @@ import { render } from '../template.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
-/** API keys and tokens at a Gateway of Envoy Gateway: three files that need each other. */
+/** API keys and tokens at a Gateway of Envoy Gateway: three files that belong together. */
 export function envoyGatewayFiles(): Record<string, string> {
   return {
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {

@@ -12,21 +12,21 @@ import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render, type Values } from '../template.ts'
 
-/** Everything that a plain Envoy needs, in one file: for tokens alone, or for API keys too, asked about in one of two ways. */
+/** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
 export function envoyFiles(): Record<string, string> {
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(FOR_TOKENS),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
       ...forKeys('envoy/ext-authz-http.yaml'),
       checkAddresses: [
-        '#   mintmark:8082, mintmark, 8082    its gateway listener, which is asked about API keys',
+        '#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys',
       ],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
       ...forKeys('envoy/ext-authz-grpc.yaml'),
       checkAddresses: [
-        '#   mintmark, 8083                   its gRPC listener, which is asked about API keys',
+        '#   mintmark, 8083                   its gRPC listener, which checks API keys',
         '#   mintmark, 8082                   its gateway listener, which lists the models',
       ],
       clusters: [ENGINE, PUBLIC, GATEWAY, GRPC].map(cluster),
@@ -48,7 +48,7 @@ const envoyYaml = (variant: Values) =>
     ...variant,
   })
 
-// Each idle connection ends before the other side would end it.
+// Each idle connection is closed before the other side closes it.
 const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, protocol: 'http', idleTimeout: '4s' }
 const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, protocol: 'http', idleTimeout: '4s' }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
@@ -68,9 +68,9 @@ const FOR_TOKENS: Values = {
   clusters: [ENGINE, PUBLIC].map(cluster),
 }
 
-/** A request that brings a token alone skips the ext_authz check; Mintmark is asked about every other one. */
+/** A request with only a token skips the ext_authz check; every other one is checked by Mintmark. */
 const forKeys = (service: string): Values => ({
-  about: ['# This one takes API keys as well as tokens: it asks Mintmark for the token of a key.\n#'],
+  about: ['# This file accepts API keys as well as tokens: Mintmark exchanges the key for a token.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
     render('envoy/ext-authz.yaml.template', {

@@ -11,12 +11,12 @@ import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render } from '../template.ts'
 
-/** Files that must be there at the start: more than are ever published at once in an ordinary rotation. */
+/** Files that must exist at the start: more than an ordinary rotation publishes at once. */
 const KEY_SLOTS = [1, 2, 3, 4]
-/** What HAProxy holds besides the body: the headers. */
+/** Buffer for the headers, in addition to the body. */
 const HEADER_BYTES = 131_072
 
-/** A pattern for every way in which something behind the gateway reads the name. */
+/** A pattern for every spelling of the name that software behind the gateway accepts. */
 const spelled = (name: string) => name.replaceAll('-', '[-_]')
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(' ')
 

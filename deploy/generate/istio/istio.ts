@@ -15,7 +15,10 @@ const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => 
 const listPaths = paths(LIST_ROUTES)
 const modelPaths = paths(MODEL_ROUTES)
 
-/** For an Istio ingress gateway: three files for tokens, two in place of them, and five more for API keys. */
+/**
+ * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, and five more for
+ * API keys.
+ */
 export function istioFiles(): Record<string, string> {
   return { ...tokenFiles(), ...staticFiles(), ...apiKeyFiles() }
 }
@@ -45,7 +48,7 @@ const requestAuthentication = (forward: string) =>
     forward: render(forward, {}),
   })
 
-/** What the example of a static policy names, each with the claim that must hold it. */
+/** Names in the example of a static policy, each with the claim that must contain it. */
 const NAMED = [
   { claim: 'models', name: 'llama-3-8b' },
   { claim: 'models', name: 'mistralai/Mistral-7B' },

@@ -11,7 +11,7 @@ local function skip_space(text, i)
   return i, byte(text, i)
 end
 
--- i is at an opening quote. The index of the closing one, or nil.
+-- i is at an opening quote. Returns the index of the closing one, or nil.
 local function string_end(text, i)
   i = find(text, '["\\]', i + 1)
   while i and byte(text, i) == BACKSLASH do
@@ -20,7 +20,7 @@ local function string_end(text, i)
   return i
 end
 
--- i is at an opening bracket. The index of the one that closes it, or nil.
+-- i is at an opening bracket. Returns the index of the matching closing one, or nil.
 local function nested_end(text, i)
   local depth = 0
   while i do
@@ -45,7 +45,7 @@ local function value_end(text, i, c)
   if last and last - i < LONGEST_LITERAL then return last end
 end
 
--- The model, or nil and what is wrong.
+-- Returns the model, or nil and the fault.
 local function read_model(text, priority_from_header)
   local not_json = "The body is not a JSON object in UTF-8."
   local model, found, last

@@ -112,7 +112,7 @@ const keyWithSecret = z.strictObject({ ...fields, secret_id: secretId, secret: c
   ],
 })
 
-/** `secret_id` is there as long as the first answer is kept. */
+/** `secret_id` is present as long as the first response is stored. */
 const keyWithoutSecret = z.strictObject({ ...fields, secret_id: secretId.optional(), ...secretGone }).meta({
   id: 'KeyWithoutSecret',
   description: 'What a repetition under an Idempotency-Key gets: the secret was told once.',

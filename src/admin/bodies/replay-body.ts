@@ -20,8 +20,8 @@ const OBJECTS = new Map<unknown, ZodType>([
 ])
 
 /**
- * Body of an idempotent replay whose stored answer is gone: the object as it is now. Undefined where the answer is not an
- * object that can be read again.
+ * Body of an idempotent replay whose stored response is gone: the object's current state. Undefined when the response
+ * is not an object that can be read again.
  */
 export const replayBodyOf = ({ answers }: RouteDocs): ZodType | undefined =>
   OBJECTS.get(answers[201]) ?? OBJECTS.get(answers[200])

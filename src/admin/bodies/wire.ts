@@ -3,8 +3,8 @@ import { SIGNING_ALGS } from '../../config/signing-alg.ts'
 import { TENANT_ID } from '../../tenants/name.ts'
 
 /**
- * bodies/ has the form of every answer, as it is on the wire: the API's document is made from it, and tests hold each
- * answer against it. It is never used to alter one.
+ * bodies/ has the schema of every response on the wire: the OpenAPI document is generated from it, and tests validate
+ * responses against it. It never changes a response.
  */
 
 /** An id of this kind: a prefix and 16 characters. */
@@ -22,11 +22,11 @@ export const names = z.array(z.string())
 export const alg = z.enum(SIGNING_ALGS)
 export const count = z.int().min(0)
 
-/** The one time that it is seen. */
+/** Shown only in this response. */
 export const credential = (prefix: 'mmk' | 'mma') =>
   z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$`))
 
-/** What a repetition under an Idempotency-Key has in place of a secret. */
+/** Replaces a secret in a replay under an Idempotency-Key. */
 export const secretGone = {
   secret_available: z.literal(false),
   secret_advice: z.string().describe('How to get another one.'),
@@ -42,6 +42,6 @@ export const page = <T extends z.ZodType>(item: T) =>
       .describe('What `cursor` is for the next page; null: this is the last one.'),
   })
 
-/** A list that is always told whole. */
+/** A list without paging. */
 export const whole = <T extends z.ZodType>(item: T) =>
   z.strictObject({ data: z.array(item), next_cursor: z.null() })

@@ -1,10 +1,10 @@
-/** Headers that many operations take or answer with, each said once. Their names are those of the wire, without `-`. */
+/** Headers that many operations share, described once. Names are the wire names without `-`. */
 
 const nameOf = (header: string) => header.replaceAll('-', '')
 
-/** A header of an answer, by reference. */
+/** A response header, by reference. */
 export const header = (name: string) => ({ $ref: `#/components/headers/${nameOf(name)}` })
-/** A header of a request, by reference. */
+/** A request header, by reference. */
 export const parameter = (name: string) => ({ $ref: `#/components/parameters/${nameOf(name)}` })
 
 const text = { type: 'string' }

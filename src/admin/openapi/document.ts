@@ -7,13 +7,13 @@ import { groupOf, operationOf, templateOf } from './operation.ts'
 import { sharedProblems } from './problems.ts'
 
 /**
- * openapi/ describes the admin API to its users' tools: an OpenAPI 3.1 document that is made from the routes that are
- * mounted and the schemas that validate, and a page to read it by. docs/openapi.json is its committed copy.
+ * openapi/ generates the OpenAPI 3.1 document of the admin API from the mounted routes and the validating schemas, and
+ * serves a page to read it. docs/openapi.json is its committed copy.
  */
 
 type Group<R> = R extends `${infer Name}:${string}` ? Name : never
 
-/** In the order of the document. A right over something else does not compile. */
+/** In the order of the document. A right for an unlisted group does not compile. */
 const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   tenants: 'Who shares the engines, and what each may use.',
   keys: 'The long-lived API keys of tenants.',

@@ -4,18 +4,18 @@ import { shownAs } from '../route-docs.ts'
 export type JsonSchema = Record<string, unknown>
 
 /**
- * Turns the schemas that validate into JSON Schema. One that has an id becomes a component, wherever it appears.
- * `shapes` holds the components that were met.
+ * Converts the validating schemas to JSON Schema. A schema with an id becomes a component. `shapes` holds the
+ * components found so far.
  */
 export class JsonSchemas {
   readonly shapes: Record<string, JsonSchema> = {}
 
-  /** What a client may send. */
+  /** The schema of a request. */
   sent(schema: ZodType): JsonSchema {
     return this.#convert(schema, 'input')
   }
 
-  /** What it is answered. Members may be added later, so none is ruled out. */
+  /** The schema of a response. Members may be added later, so additional ones are allowed. */
   answered(schema: ZodType): JsonSchema {
     return this.#convert(schema, 'output')
   }
@@ -34,7 +34,7 @@ export class JsonSchemas {
   }
 }
 
-/** Takes out what only a machine would read, and puts in what `shownAs` has. */
+/** Removes what only a machine would read, and substitutes `shownAs`. */
 const readable =
   (io: 'input' | 'output') =>
   ({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: JsonSchema }): void => {
@@ -53,7 +53,7 @@ const readable =
     }
   }
 
-/** An alternative that is one of alternatives stands beside them, and each stands once. */
+/** Flattens nested alternatives and removes duplicates. */
 function flatten(schema: JsonSchema, alternatives: readonly JsonSchema[]): void {
   const all = alternatives.flatMap(each =>
     Array.isArray(each.anyOf) ? (each.anyOf as JsonSchema[]) : [each],

@@ -12,14 +12,14 @@ const PAGE = '/admin/reference'
 export const STYLE = '/admin/reference.css'
 export const SCRIPT = '/admin/reference.js'
 
-/** Where `npm run build` writes the page and its files. The same folder from src and from dist. */
+/** Where `npm run build` writes the page and its files. The same folder relative to src and to dist. */
 export const REFERENCE_FOLDER = fileURLToPath(new URL('../../../dist/reference/', import.meta.url))
 
 const FILES = { [PAGE]: 'index.html', [STYLE]: 'reference.css', [SCRIPT]: 'reference.js' }
 
 /**
- * Only files of this listener, and no request from the script. The hash is of an empty style element, to which Redoc
- * adds its rules; the colours of its examples are style attributes, which can neither run nor load anything.
+ * Allows only files of this listener, and no requests from the script. The hash is of an empty style element, to which
+ * Redoc adds its rules; the colours of its examples are style attributes, which can neither execute nor load anything.
  */
 const PAGE_POLICY = [
   "default-src 'none'",
@@ -33,7 +33,7 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** The document and the page, without a token: neither says more than the source code does. */
+/** The document and the page need no token: they reveal no more than the source code. */
 export function mountReference(
   app: Express,
   routes: readonly AdminRoute[],

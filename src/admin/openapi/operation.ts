@@ -9,7 +9,7 @@ import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 import { pathParameters } from './path-parameters.ts'
 import { problemsOf } from './problems.ts'
 
-/** The part of a right that says what it is over: operations are grouped by it. */
+/** The object of a right: operations are grouped by it. */
 export const groupOf = (right: Right): string => right.slice(0, right.indexOf(':'))
 
 /** `/keys/:id` as OpenAPI writes it. */
@@ -65,7 +65,7 @@ function queryParameters(route: AdminRoute, schemas: JsonSchemas): object[] {
   }))
 }
 
-/** A query is text on the wire; the document says what the text stands for. */
+/** Query values are text on the wire; the document shows the value that the text represents. */
 const exampleIn = ({ type }: JsonSchema, text: string): unknown =>
   type === 'integer' || type === 'boolean' ? JSON.parse(text) : text
 
@@ -110,8 +110,8 @@ const contentOf = (body: ZodType | Lines, schemas: JsonSchemas) =>
     : { 'application/json': { schema: schemas.answered(body) } }
 
 /**
- * The bodies of the answers of a route that did not go wrong; null: none. A POST that is repeated under its key, after the service died
- * between its commit and its answer, is told what there is to tell.
+ * The bodies of a route's successful responses; null: none. Includes the replay of a POST whose stored response is
+ * missing because the process crashed between commit and response.
  */
 export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | null> {
   const { method, answers, preconditions } = route

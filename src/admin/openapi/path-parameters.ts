@@ -2,7 +2,7 @@ import { type ZodType, z } from 'zod'
 import { adminTokenId, keyId, secretId } from '../bodies/wire.ts'
 import * as field from '../fields.ts'
 
-/** A name in a path: what it may be, and one that shows it. */
+/** A path parameter: its schema and an example. */
 interface PathParameter {
   description: string
   schema: ZodType
@@ -11,7 +11,7 @@ interface PathParameter {
 
 const tenant = { description: 'Of the tenant.', schema: field.tenantId, example: 'acme' }
 
-/** By the path that ends in it. */
+/** By the path that ends with the parameter. */
 const PARAMETERS: Record<string, PathParameter> = {
   '/tenants/:id': tenant,
   '/tenants/:tenant': tenant,
@@ -36,7 +36,7 @@ const PARAMETERS: Record<string, PathParameter> = {
   '/adapters/:name': { description: 'Of the adapter.', schema: field.modelName, example: 'acme-sql' },
 }
 
-/** The names in a path, in order. @throws {Error} when one is not described. */
+/** The parameters of a path, in order. @throws {Error} when one is not described. */
 export function pathParameters(path: string): (PathParameter & { name: string })[] {
   const parts = path.split('/')
   return parts.flatMap((part, index) => {

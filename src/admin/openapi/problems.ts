@@ -5,7 +5,7 @@ import type { AdminRoute } from '../route.ts'
 import { header } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 
-/** What may go wrong with a request, told from the form of its route. */
+/** The errors that a route can return, derived from its definition. */
 
 const REASONS = {
   400: ['Invalid', 'The request is not valid: `errors` says which fields, and why.'],
@@ -34,7 +34,7 @@ const problem = (description: string, schema: JsonSchema, headers: object = {}) 
   content: { 'application/problem+json': { schema } },
 })
 
-/** Those that look the same wherever they happen, as components. */
+/** Errors that are the same for all routes, as components. */
 export function sharedProblems(schemas: JsonSchemas): Record<string, object> {
   const schema = schemas.answered(problemBody)
   return Object.fromEntries(
@@ -45,11 +45,11 @@ export function sharedProblems(schemas: JsonSchemas): Record<string, object> {
   )
 }
 
-/** The answers of a route that did not go well, by status. */
+/** The error responses of a route, by status. */
 export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<string, object> {
   const changes = route.method !== 'get'
   const statuses: Status[] = [400, 401, 403, 429, 503]
-  // What a request made may be gone when it comes again.
+  // A replay may find that its object is gone.
   const readAgain = route.method === 'post' && replayBodyOf(route)
   if (route.path.includes(':') || route.notFound || readAgain) statuses.push(404)
   if (route.preconditions) statuses.push(412)
@@ -59,9 +59,9 @@ export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<stri
   return { ...Object.fromEntries(shared), ...(changes && { 409: conflict(route, schemas) }) }
 }
 
-/** Every `code` that a 409 of this route may have. */
+/** Every `code` of a 409 of this route. */
 export function conflictsOf({ method, conflicts = [] }: AdminRoute): string[] {
-  // Something that a change names may be deleted while it waits for its lock.
+  // An object named by a change may be deleted while the change waits for its lock.
   const always = method === 'post' ? ['gone', 'idempotency_key_in_flight'] : ['gone']
   return [...conflicts, ...always]
 }

@@ -47,7 +47,7 @@ export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv)
   )
 }
 
-/** By name. @throws {CliError} that names every label that is no limit. */
+/** By name. @throws {CliError} that names every label that is not a valid limit. */
 function usersOf(tenants: readonly Tenant[], defaults: { rpm: number; tpm: number }): AibrixUser[] {
   const faults: string[] = []
   const users = tenants.flatMap(tenant => {

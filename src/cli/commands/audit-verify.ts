@@ -22,7 +22,7 @@ interface VerifyOptions {
   key?: string[]
 }
 
-/** Verifies a trail and says where it was tampered with. @throws {CliError} with exit code 3 when it was. */
+/** Verifies a trail and reports where it was tampered with. @throws {CliError} with exit code 3 when it was. */
 export async function verifyAudit(
   environment: NodeJS.ProcessEnv,
   options: VerifyOptions,
@@ -35,10 +35,10 @@ export async function verifyAudit(
     options.file === undefined
       ? await verifyStored(environment, given, trusted)
       : await verifyTrail(rowsOfFile(options.file), { checkpoints: given, now: systemClock.wallMs() })
-  await tell(result, given, output)
+  await report(result, given, output)
 }
 
-/** Lets old rows go. @throws {CliError} */
+/** Deletes old rows. @throws {CliError} */
 export async function pruneAudit(environment: NodeJS.ProcessEnv, olderThanDays: number): Promise<void> {
   if (olderThanDays < SHORTEST_RETENTION_DAYS)
     throw new CliError(EXIT.usage, `--older-than-days must be ${SHORTEST_RETENTION_DAYS} or more.`)
@@ -85,7 +85,7 @@ async function onDatabase<T>(
 
 const causes = ({ cause }: Error) => (cause instanceof Error ? [cause.message] : [])
 
-/** RFC 7638 thumbprints. Empty: whatever key a checkpoint carries. */
+/** RFC 7638 thumbprints. Empty: any key is trusted. */
 async function trustedKeys(environment: NodeJS.ProcessEnv, named: readonly string[]): Promise<Set<string>> {
   const env = new Env(environment)
   const description = 'as of the service'
@@ -95,7 +95,7 @@ async function trustedKeys(environment: NodeJS.ProcessEnv, named: readonly strin
   return new Set([...own, ...named])
 }
 
-/** @throws {CliError} for one that is not signed as it should be. */
+/** @throws {CliError} for a checkpoint with an invalid signature. */
 async function opened(
   texts: readonly string[],
   trusted: ReadonlySet<string>,
@@ -114,7 +114,7 @@ async function opened(
   )
 }
 
-/** One JWS a line. @throws {CliError} */
+/** One JWS per line. @throws {CliError} */
 async function readCheckpointFile(file: string): Promise<string[]> {
   const text = await readFile(file, 'utf8').catch(error => {
     throw new CliError(EXIT.usage, `${file} cannot be read (${error.code}).`)
@@ -145,7 +145,7 @@ function parsedRow(text: string, line: number): AuditRow {
   throw new CliError(EXIT.refused, `line ${line} is no row of an export.`)
 }
 
-async function tell(
+async function report(
   result: Verification,
   checkpoints: readonly { id: number; thumbprint: string }[],
   output: Output,

@@ -28,7 +28,7 @@ const VIEW: View<AuditEvent> = {
   ],
 }
 
-/** By the name of the API's query parameter: what the option takes, and what it means. */
+/** By the name of the API's query parameter: the option's value, and its meaning. */
 const FILTERS = {
   actor: ['<id>', 'who asked'],
   action: ['<name>', 'what was done, such as key.revoke'],

@@ -4,7 +4,7 @@ import { bodyOf, type FieldOption } from '../field-options.ts'
 import type { View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
 
-/** A kind of named thing that is set, not created: tiers, base models and adapters have the same four verbs. */
+/** A kind of named object that is set, not created: tiers, base models and adapters have the same four verbs. */
 export interface Catalogue<T> {
   noun: string
   /** Of its list in the API. */

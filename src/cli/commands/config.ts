@@ -7,7 +7,7 @@ export function printConfig(environment: NodeJS.ProcessEnv): void {
   process.stdout.write(`${JSON.stringify(config, null, 2)}\n`)
 }
 
-/** The table of variables in docs/configuration.md, from the code that reads them. */
+/** The table of variables in docs/configuration.md, generated from the code that reads them. */
 export function configurationTable(): string {
   const env = new Env({})
   readConfig(env)

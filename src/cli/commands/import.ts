@@ -63,7 +63,7 @@ export function importCommand(program: Command, environment: NodeJS.ProcessEnv):
   )
 }
 
-/** The service names entries of a list; people count rows of a file. */
+/** The service counts entries of a list; people count rows of a file. */
 function byRow(error: unknown): unknown {
   if (!(error instanceof ApiError) || error.faults.length === 0) return error
   const lines = error.faults.map(({ pointer, message }) => {

@@ -98,7 +98,7 @@ function audienceAlgs(): FieldOption {
   })
 }
 
-/** An audience may hold a "=" itself, an algorithm cannot. */
+/** An audience may contain "=", an algorithm cannot. */
 function splitChoice(pair: string): [string, string | null] {
   const equals = pair.lastIndexOf('=')
   if (equals < 1) throw new InvalidArgumentError('It must be audience=alg.')

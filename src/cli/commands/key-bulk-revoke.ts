@@ -55,7 +55,7 @@ interface Done {
   note: string
 }
 
-/** The service counts no further. */
+/** The service stops counting here. */
 const MOST_COUNTED = 10_000
 
 async function rehearse(admin: AdminClient, request: object): Promise<Done> {

@@ -5,16 +5,16 @@ import { action, conditional, resultVerb } from '../verb.ts'
 import { bulkRevokeCommand } from './key-bulk-revoke.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
-/** How keys end: for a while (disable, enable), or for good (revoke, revoke-secret, bulk-revoke). */
+/** How keys end: temporarily (disable, enable), or irreversibly (revoke, revoke-secret, bulk-revoke). */
 export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): void {
-  const told = {
+  const texts = {
     disable: [
       'refuse exchanges until "enable"',
       'Disabled the key. Tokens that are out live until they expire.',
     ],
     enable: ['let a disabled key be exchanged again', 'The key is enabled.'],
   } as const
-  for (const [name, [summary, note]] of Object.entries(told)) {
+  for (const [name, [summary, note]] of Object.entries(texts)) {
     const command = resultVerb(key, `${name} <key>`, {
       summary,
       examples: [`mintmark key ${name} key_7Hq2kd9XwP3mZt5B`],

@@ -7,7 +7,7 @@ import type { View } from '../output.ts'
 import { action, getVerb, listVerb, resultVerb, show } from '../verb.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
-/** What can be asked of keys: which there are, whose a string is, how much one was used. */
+/** Queries about keys: list, identify, usage. */
 export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   list(key, environment)
   getVerb(key, 'get <key>', {
@@ -21,7 +21,7 @@ export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): v
   usage(key, environment)
 }
 
-/** Options that say which keys are meant. */
+/** Options that filter keys. */
 export const keyFilters = (): FieldOption[] => [
   text('label', '--label <name=value>', 'with this label; without "=value" with any value'),
   text('expires_before', '--expires-before <time>', 'that end before this'),

@@ -19,7 +19,7 @@ interface KeySecret {
   last_used_at: string | null
 }
 
-/** A key in the one answer that has its secret. */
+/** A key in the only response with its secret. */
 export interface IssuedKey extends Key {
   secret: string
   secret_id: string
@@ -48,7 +48,7 @@ export const KEY_VIEW: View<Key> = {
   ],
 }
 
-/** What is said beside a new secret. */
+/** The texts shown with a new secret. */
 export function secretTexts(key: IssuedKey, done: string): { note: string; cure: string } {
   const until = key.expires_at === null ? 'It does not expire.' : `It expires ${moment(key.expires_at)}.`
   return {

@@ -4,7 +4,7 @@ import { databaseFault } from '../../database/database-fault.ts'
 import { migrate } from '../../database/migrate.ts'
 import { CannotStart } from '../../errors.ts'
 
-/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} that says what to do */
+/** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} with the cure */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
   const url = readMigrateUrl(new Env(environment)).reveal()
   const applied = await migrate(url).catch(error => {

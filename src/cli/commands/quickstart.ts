@@ -9,7 +9,7 @@ import { fileFault } from '../../system/file-fault.ts'
 import { verifyAsGateway } from '../../tokens/token-verifier.ts'
 import { exitOnFailure, onStopSignal } from './serve.ts'
 
-/** The ports that README's commands name; each is given up for any free one when it is taken. */
+/** The ports in the README's commands; a port that is taken is replaced by any free one. */
 const PORTS = {
   MINTMARK_PUBLIC_PORT: 8080,
   MINTMARK_ADMIN_PORT: 8081,
@@ -18,7 +18,7 @@ const PORTS = {
   MINTMARK_OPS_PORT: 8084,
 }
 
-/** A start takes a second or two, longer on a machine that is busy; what is not ready by then says why and ends. */
+/** A start takes a second or two, longer on a busy machine; after this time the command ends with the reason. */
 const LONGEST_START_MS = 30_000
 
 const MODEL = 'llama-3-8b'
@@ -32,9 +32,9 @@ const TENANT = {
 }
 
 /**
- * Everything in one go, as a user would do it: starts the service on an embedded database, makes a tenant and a key
- * over the admin API (or uses those of the last time), exchanges the key over HTTP and verifies the token with the
- * published keys. Then prints how to go on, and keeps serving unless `exit`.
+ * Does everything that a user would do: starts the service on an embedded database, creates a tenant and a key over the
+ * admin API (or uses the existing ones), exchanges the key over HTTP and verifies the token with the published keys.
+ * Then prints the next steps, and keeps serving unless `exit`.
  */
 export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit: boolean }): Promise<void> {
   const taken = await takenPorts(environment)
@@ -62,7 +62,7 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
 async function show(launched: Launched, taken: readonly Port[]): Promise<void> {
   await untilReady(launched)
   const { urls, issuer } = launched.service
-  // Not before: the usual reason is another Mintmark of this folder, and then only that one is to be read.
+  // Not earlier: the usual cause is another Mintmark in this folder, and then only that error should be shown.
   for (const { port } of taken)
     say(`  port ${port} is taken, so another one is used: put that into the commands of the README`)
   say(`  ready: tokens and JWKS on ${urls.public}, admin API on ${urls.admin}\n`)
@@ -89,7 +89,7 @@ async function untilReady({ service }: Launched): Promise<void> {
   if (!service.isReady) throw new CannotStart(service.reason)
 }
 
-/** JSON with a line for each claim, lists on one line. */
+/** JSON with a line per claim, lists on one line. */
 const lineByLine = (claims: object) =>
   `{\n${Object.entries(claims)
     .map(([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
@@ -101,7 +101,7 @@ type AdminClient = (
   body: object,
 ) => Promise<{ status: number; body: Record<string, unknown> }>
 
-/** @throws {Error} for anything but 2xx, and 409 for what is there already. */
+/** @throws {Error} for anything but 2xx, and 409 for an object that already exists. */
 function adminClient({ config, service }: Launched): AdminClient {
   const authorization = `Bearer ${config.rootTokens[0]?.reveal()}`
   return async (method, path, body) => {
@@ -128,7 +128,7 @@ interface TokenAnswer {
   expires_in: number
 }
 
-/** A key is shown once, so the quickstart keeps its own as a client would; a revoked or lost one is replaced. */
+/** A key is shown once, so the quickstart saves its key as a client would; a revoked or lost one is replaced. */
 async function exchangeSavedOrNewKey(admin: AdminClient, publicUrl: string, keyFile: string) {
   const saved = await readFile(keyFile, 'utf8').catch(() => '')
   const again = saved && (await exchange(publicUrl, saved))
@@ -138,7 +138,7 @@ async function exchangeSavedOrNewKey(admin: AdminClient, publicUrl: string, keyF
   }
   const { body } = await admin('POST', `/tenants/${TENANT.id}/keys`, { name: 'quickstart' })
   const secret = String(body.secret)
-  // Without a final newline, so that curl's --data-urlencode name@file sends the key and nothing else.
+  // Without a final newline, so that curl's --data-urlencode name@file sends only the key.
   await writeFile(keyFile, secret, { mode: 0o600 }).catch(error => {
     const why = fileFault(error)
     throw why === undefined
@@ -180,7 +180,7 @@ interface Port {
   port: number
 }
 
-/** Ports that the environment does not set and that are not free. */
+/** Ports that the environment does not set and that are in use. */
 async function takenPorts(environment: NodeJS.ProcessEnv): Promise<Port[]> {
   const host = environment.MINTMARK_HOST ?? '127.0.0.1'
   const taken: Port[] = []

@@ -2,7 +2,7 @@ import { type Launched, launch } from '../../service/launch.ts'
 import { explain } from '../explain.ts'
 
 /**
- * Runs the service until SIGTERM or SIGINT: then it is unready at once, requests in flight finish, the embedded
+ * Runs the service until SIGTERM or SIGINT: then it becomes unready at once, requests in flight finish, the embedded
  * database stops last, and the process ends with status 0.
  */
 export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
@@ -11,7 +11,7 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   await exitOnFailure(launching)
 }
 
-/** Also while starting: what has been started by then is stopped. Ctrl-C reaches us by several ways at once. */
+/** Also during startup: everything started by then is stopped. Ctrl-C may be received several times. */
 export function onStopSignal(launching: Promise<Launched>, stopped: () => void = () => {}): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -36,12 +36,12 @@ export function revokeCommand(signingKey: Command, environment: NodeJS.ProcessEn
   command.action(
     action<[kid: string]>(environment, async ({ admin, output }, kid) => {
       const emergency = await admin.post<Emergency>(path`/signing-keys/${kid}/revoke`, bodyOf(command))
-      await output.either({ text: told(emergency), json: emergency, id: emergency.kid })
+      await output.either({ text: resultText(emergency), json: emergency, id: emergency.kid })
     }),
   )
 }
 
-function told({ kid, published, replicas, tokens_end_within_seconds, verifiers }: Emergency): string {
+function resultText({ kid, published, replicas, tokens_end_within_seconds, verifiers }: Emergency): string {
   const unconfirmed = replicas.filter(replica => replica.state === 'unconfirmed')
   return [
     `${kid} is revoked, and has left the JWKS.`,

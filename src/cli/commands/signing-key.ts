@@ -38,7 +38,7 @@ export function signingKeyCommands(program: Command, environment: NodeJS.Process
   })
   all.action(
     action(environment, async ({ admin, output }) => {
-      // This list takes no query: there are never more than ten.
+      // This list has no paging: at most ten exist.
       const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
       await output.list(data.slice(0, all.opts().limit), VIEW)
     }),

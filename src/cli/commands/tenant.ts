@@ -114,14 +114,14 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
-  const told = {
+  const texts = {
     suspend: [
       'refuse every exchange of its keys until "resume"',
       'Suspended the tenant. Tokens that are out live until they expire.',
     ],
     resume: ['let its keys be exchanged again', 'The tenant is active.'],
   } as const
-  for (const [name, [summary, note]] of Object.entries(told)) {
+  for (const [name, [summary, note]] of Object.entries(texts)) {
     const command = resultVerb(tenant, `${name} <tenant>`, {
       summary,
       examples: [`mintmark tenant ${name} acme`],

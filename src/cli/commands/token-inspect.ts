@@ -16,7 +16,7 @@ interface Decoded {
   claims: Json
 }
 
-/** What a gateway would be told: where the keys are, and what `iss` and `aud` must be. */
+/** The configuration of a gateway: where the keys are, and the required `iss` and `aud`. */
 interface Expectation {
   jwks?: string
   issuer?: string
@@ -65,7 +65,7 @@ function checked(expectation: Expectation): Expectation {
   return expectation
 }
 
-/** undefined: nothing to verify with. OpenID Connect Discovery §4.3: the metadata must name the issuer asked for. */
+/** undefined: nothing to verify with. OpenID Connect Discovery §4.3: the metadata must name the requested issuer. */
 async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefined> {
   if (jwks !== undefined || issuer === undefined) return jwks
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
@@ -82,7 +82,7 @@ async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefine
   throw new CliError(EXIT.refused, `the metadata at ${url} is of another issuer: ${metadata.issuer}`)
 }
 
-/** What --issuer and --audience do not name is compared with itself: the verdict says so. @throws {CliError} */
+/** Without --issuer and --audience the token is compared with itself: the result says so. @throws {CliError} */
 async function verify(
   jwt: string,
   { claims }: Decoded,
@@ -157,7 +157,7 @@ function entriesOf(members: Json): [string, string][] {
   })
 }
 
-/** An instant of a token, and how far it is from now. */
+/** An instant of a token, and its distance from now. */
 function instant(epochSeconds: number): string {
   const date = new Date(epochSeconds * 1000)
   if (Number.isNaN(date.getTime())) return 'not a time'

@@ -12,7 +12,10 @@ interface SigningKey {
   held: boolean
 }
 
-/** How old keys are and will be when they sign, against the caches that we know of. The JWKS does not tell; the admin API does. */
+/**
+ * The current age of keys, and their age when they start signing, compared with the caches of known verifiers. Read
+ * from the admin API, because the JWKS does not contain it.
+ */
 export async function ageFindings(admin: AdminClient): Promise<Finding[]> {
   const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
   return data.flatMap(({ kid, alg, state, published_at, activates_at, held }) => {

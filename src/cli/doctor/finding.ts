@@ -1,12 +1,12 @@
 /**
- * doctor/ looks at a running issuer, and at a gateway's files, from where a gateway stands. Each file of checks returns
+ * doctor/ checks a running issuer and a gateway's files from the gateway's point of view. Each file of checks returns
  * findings; commands/doctor.ts prints them.
  */
 export interface Finding {
   level: 'ok' | 'note' | 'wrong'
-  /** What was looked at. */
+  /** What was checked. */
   check: string
-  /** What was seen; for `wrong` also what cures it. */
+  /** The observation; for `wrong` also the cure. */
   message: string
 }
 

@@ -4,12 +4,12 @@ import { type Answer, httpCall } from '../http-call.ts'
 import { type Finding, note, ok, wrong } from './finding.ts'
 import { type Jwks, jwksFindings } from './jwks-checks.ts'
 
-/** Of the answer's Date header, which has whole seconds. */
+/** Compared with the response's Date header, which has whole seconds. */
 const LARGEST_CLOCK_DIFFERENCE_SECONDS = 5
 
 /**
- * Reads the metadata and the keys as istiod would: the issuer with one "/" taken off its end, and what `jwks_uri` says.
- * What cannot be reached is a finding like any other. `jwks` is there when it could be read.
+ * Reads the metadata and the keys as istiod would: the issuer without one trailing "/", and its `jwks_uri`. What cannot
+ * be reached is a finding too. `jwks` is set when it could be read.
  */
 export async function issuerFindings(
   issuer: string,
@@ -45,7 +45,7 @@ export async function issuerFindings(
   return { findings: [...findings, ...read.findings], jwksUrl, ...(read.jwks && { jwks: read.jwks }) }
 }
 
-/** The answer, or why there is none. */
+/** The response, or why there is none. */
 async function get(url: string): Promise<Answer | string> {
   try {
     return await httpCall(url, {}, '--issuer')

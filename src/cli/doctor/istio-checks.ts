@@ -12,7 +12,9 @@ interface Resource {
   spec: Json
 }
 
-/** What is missing in Istio's resources, seen together, for tokens of this issuer. @throws {CliError} for text that is no YAML. */
+/**
+ * Problems of Istio's resources, considered together, for tokens of this issuer. @throws {CliError} for invalid YAML.
+ */
 export function istioFindings(files: readonly { name: string; text: string }[], issuer: string): Finding[] {
   const resources = files.flatMap(readResources)
   const authentications = resources.filter(({ kind }) => kind === 'RequestAuthentication')
@@ -88,7 +90,7 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
     : [ok('rule', `${shown(resource)} names its audiences and makes all headers`)]
 }
 
-/** A RequestAuthentication lets requests without a token through: a policy on the same workloads has to refuse them. */
+/** A RequestAuthentication lets requests without a token through: a policy on the same workloads must reject them. */
 function policyFindings(resource: Resource, all: readonly Resource[]): Finding[] {
   const policies = all.filter(({ kind, spec }) => kind === 'AuthorizationPolicy' && demandsPrincipal(spec))
   if (policies.some(policy => covers(policy, resource)))
@@ -101,7 +103,7 @@ function policyFindings(resource: Resource, all: readonly Resource[]): Finding[]
   ]
 }
 
-/** DENY for whoever has no principal, or ALLOW in which each rule asks for one. */
+/** DENY for requests without a principal, or ALLOW with a principal in every rule. */
 function demandsPrincipal({ action = 'ALLOW', rules }: Json): boolean {
   const list = Array.isArray(rules) ? (rules as Json[]) : []
   const sources = (rule: Json) =>
@@ -132,7 +134,7 @@ function covers(wide: Resource, narrow: Resource): boolean {
   )
 }
 
-/** Headers that steer the engine, and that the mapping does not overwrite. */
+/** Headers that steer the engine and are not overwritten by the mapping. */
 function stripFindings(resource: Resource, all: readonly Resource[]): Finding[] {
   const removing = all.filter(({ kind }) => ['EnvoyFilter', 'VirtualService', 'HTTPRoute'].includes(kind))
   const text = JSON.stringify(removing.map(({ spec }) => spec)).toLowerCase()

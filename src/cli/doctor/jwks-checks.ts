@@ -8,10 +8,10 @@ export interface Jwks {
 }
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k', 'oth']
-/** With a publish lead of ten minutes or more the JWKS may be kept for as long as this. */
+/** With a publish lead of ten minutes or more the JWKS may be cached for this long. */
 const FULL_MAX_AGE_SECONDS = 300
 
-/** RFC 7517 §5, and what verifiers need of it. */
+/** RFC 7517 §5, and the requirements of verifiers. */
 export function jwksFindings(
   url: string,
   { status, headers, body }: Answer,
@@ -57,7 +57,7 @@ function setFindings({ keys }: Jwks): Finding[] {
   return findings.length > 0 ? findings : [ok('jwks', `${keys.length} public keys, complete`)]
 }
 
-/** An algorithm with one key has nothing that verifiers know beforehand. */
+/** An algorithm with one key has no standby that verifiers could fetch in advance. */
 function successionFindings({ keys }: Jwks): Finding[] {
   const algs = [...new Set(keys.map(key => String(key.alg)))]
   const alone = algs.filter(alg => keys.filter(key => key.alg === alg).length < 2)
@@ -92,7 +92,7 @@ function cacheFindings(headers: Headers): Finding[] {
       ),
     )
   else if (Number(found[1]) < FULL_MAX_AGE_SECONDS) {
-    // It is half of the lead where that is less than 300.
+    // It is half of the lead when that is less than 300.
     findings.push(
       wrong(
         'caching',
@@ -110,7 +110,7 @@ function cacheFindings(headers: Headers): Finding[] {
   ]
 }
 
-/** The verifiers that may not have fetched a key within its lead. */
+/** The verifiers that may not fetch a key within its lead. */
 export const missed = (leadSeconds: number): string =>
   VERIFIERS.filter(verifier => verifier.afterFailureSeconds > leadSeconds)
     .map(verifier => `${verifier.name}, ${verifier.afterFailureSeconds} s`)

@@ -2,7 +2,7 @@ import { CLAIM_HEADERS } from '../../gateway/headers.ts'
 import { decodeJwt } from '../jwt.ts'
 import { type Finding, ok, wrong } from './finding.ts'
 
-/** Whether the token verifies with the published keys, and the headers that a gateway would make of it. */
+/** Whether the token verifies with the published keys, and the headers that a gateway would derive from it. */
 export async function tokenFindings(
   jwt: string,
   expected: { issuer: string; jwksUrl: string },

@@ -3,34 +3,34 @@ import { type Place, Postgres } from './postgres.ts'
 import { type Replica, replicaAt, startReplicaProcess } from './replica.ts'
 import { Report } from './report.ts'
 
-/** How long to wait for what is not timed, in milliseconds: no noise of the machine takes as long. */
+/** How long to wait for untimed events, in milliseconds: no noise of the machine takes as long. */
 export const PATIENCE_MS = 60_000
-/** How many times as many requests the full form sends as the short one, which shares the machine. */
+/** How many times more requests the full form sends than the short one, which shares the machine. */
 const FULL_LOAD = 5
 
-/** What an experiment is given: how long to go on, where to write what it measured, and things that end with it. */
+/** The tools of an experiment: its duration, its report, and cleanup at its end. */
 export class Environment {
   readonly report = new Report()
-  /** The figures of docs/faults.md, rather than those of each run of CI. */
+  /** The figures of docs/faults.md, as opposed to those of each CI run. */
   readonly full: boolean
-  /** Last begun, first ended. */
+  /** Last registered, first run. */
   readonly #ends: (() => unknown)[] = []
 
   constructor(options: { full: boolean }) {
     this.full = options.full
   }
 
-  /** How long the database is away. */
+  /** How long the database is down. */
   get outageMs(): number {
     return this.full ? 60_000 : 10_000
   }
 
-  /** Requests a second: as many as given in the full form, and fewer in the short one. */
+  /** Requests per second: the given rate in the full form, fewer in the short one. */
   rate(perSecond: number): number {
     return this.full ? perSecond : perSecond / FULL_LOAD
   }
 
-  /** `end` is called when the experiment is over, however it went. */
+  /** `end` is called when the experiment ends, however it went. */
   onEnd(end: () => unknown): void {
     this.#ends.push(end)
   }
@@ -39,7 +39,7 @@ export class Environment {
     return this.ending(await Postgres.create(place))
   }
 
-  /** The same Postgres, which is removed at the end. */
+  /** The same Postgres, removed at the end. */
   ending(postgres: Postgres): Postgres {
     this.onEnd(() => postgres.remove())
     return postgres
@@ -63,17 +63,17 @@ export class Environment {
   }
 }
 
-/** On a machine that is too busy it sends less, rather than queue up what then takes seconds. */
+/** On a busy machine it sends less, rather than queue requests that then take seconds. */
 const bounded = (plan: StreamPlan): StreamPlan => ({ ...plan, mostUnderWay: plan.connections })
 
 /** One experiment: `npm run faults -- F1`. */
 export interface Experiment {
   id: string
   title: string
-  /** Why it cannot be done on this machine, and what it would take. */
+  /** Why it cannot run on this machine, and what it needs. */
   lacks?(): string | undefined
   run(environment: Environment): Promise<void>
 }
 
-/** Milliseconds since the epoch, without jumps, as samples have them. */
+/** Milliseconds since the epoch, monotonic, as in samples. */
 export const now = (): number => performance.timeOrigin + performance.now()

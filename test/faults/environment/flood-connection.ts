@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 
 type Answered = (status: number, retryAfter: boolean) => void
 
-/** A kept connection that costs a tenth of an ordinary client's, so that a flood does not drown in its own work. */
+/** A kept connection at a tenth of the cost of an ordinary client's, so that a flood is not limited by its sender. */
 export class FloodConnection {
   readonly #address: { host: string; port: number; localAddress?: string }
   #socket: Socket | undefined
@@ -14,12 +14,12 @@ export class FloodConnection {
     this.#address = { host: hostname, port: Number(port), ...(localAddress && { localAddress }) }
   }
 
-  /** Nothing is under way. */
+  /** No request is in progress. */
   get free(): boolean {
     return this.#answered === undefined
   }
 
-  /** Status 0: the connection ended without an answer; the next request makes another. */
+  /** Status 0: the connection ended without a response; the next request opens another. */
   post(path: string, form: string, answered: Answered): void {
     this.#answered = answered
     this.#socket ??= this.#connect()

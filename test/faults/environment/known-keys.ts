@@ -1,9 +1,9 @@
 import { KeyDigests } from '../../../src/api-keys/key-digest.ts'
 import { namedKeys } from '../../../src/config/formats.ts'
 import type { Postgres } from './postgres.ts'
-import { nobodysKey, PEPPERS } from './replica.ts'
+import { PEPPERS, unknownKey } from './replica.ts'
 
-/** A tenant of this name, and keys of it, written straight into the database before a replica starts. */
+/** A tenant of this name with keys, written directly into the database before a replica starts. */
 export const TENANT = 'known'
 
 export interface Key {
@@ -13,7 +13,7 @@ export interface Key {
 
 export async function fillKeys(postgres: Postgres, count: number): Promise<Key[]> {
   const digests = new KeyDigests(namedKeys(PEPPERS))
-  const keys = Array.from({ length: count }, nobodysKey).map(secret => ({
+  const keys = Array.from({ length: count }, unknownKey).map(secret => ({
     id: `key_${secret.split('_')[1]}`,
     secret,
   }))
@@ -37,8 +37,8 @@ export async function fillKeys(postgres: Postgres, count: number): Promise<Key[]
   return keys
 }
 
-/** More keys of the same tenant, which nobody has. */
-export async function addStrangersKeys(postgres: Postgres, count: number): Promise<void> {
+/** More keys of the same tenant, with unknown secrets. */
+export async function addUnknownKeys(postgres: Postgres, count: number): Promise<void> {
   await postgres.sql(`
     INSERT INTO api_keys (id, tenant_id, name, scopes, expires_at)
       SELECT 'key_' || lpad(n::text, 16, '0'), '${TENANT}', 'key ' || n, '{inference}', now() + interval '1 day'

@@ -7,13 +7,13 @@ import type { Answer, Replica } from './replica.ts'
 interface Entry {
   keyId: string
   secret: string
-  /** `asked`: nobody was told whether it was done. */
+  /** `asked`: the result was not acknowledged. */
   revoked: 'no' | 'asked' | 'yes'
 }
 
 /**
- * What was acknowledged, kept outside of what is maltreated. Makes keys, revokes every other one, and notes the
- * answers; afterwards every acknowledged change must be there.
+ * Records acknowledged changes, outside of the systems under fault. Creates keys, revokes every other one, and records
+ * the responses; afterwards every acknowledged change must exist.
  */
 export class Ledger {
   readonly #replica: Replica
@@ -32,7 +32,7 @@ export class Ledger {
     this.#running = this.#write()
   }
 
-  /** What the admin API answered. */
+  /** The responses of the admin API. */
   async stop(): Promise<Samples> {
     this.#stopped = true
     await this.#running
@@ -44,7 +44,7 @@ export class Ledger {
     return this.entries.length + this.entries.filter(({ revoked }) => revoked === 'yes').length
   }
 
-  /** Acknowledged changes that this replica does not honour. */
+  /** Acknowledged changes that this replica does not apply. */
   async lost(replica: Replica): Promise<Entry[]> {
     const lost: Entry[] = []
     for (const entry of this.entries) {

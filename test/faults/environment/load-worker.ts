@@ -2,32 +2,32 @@ import { Agent, request } from 'node:http'
 import { setInterval } from 'node:timers'
 import { FloodConnection } from './flood-connection.ts'
 import { type FromWorker, type StreamPlan, type ToWorker, UNSENT } from './load.ts'
-import { exchangeForm, nobodysKey } from './replica.ts'
+import { exchangeForm, unknownKey } from './replica.ts'
 
 /**
- * The process that makes the load. Open loop: a request is due when its turn comes, however the others fare, and what
- * it took counts from then. Bounded: what would be more than `MOST_UNDER_WAY` at once is left unsent.
+ * The load process. Open loop: a request is due at its time, independent of the others, and its duration counts from
+ * then. Bounded: requests beyond `MOST_UNDER_WAY` are not sent.
  */
 const MOST_UNDER_WAY = 2_000
 const TICK_MS = 2
 const TIMEOUT_MS = 30_000
-/** A tick that is so late shows that this process had no processor: an answer may be here, unread. */
+/** A tick that is this late shows that the process had no CPU: a response may be unread. */
 const STALL_MS = 500
 
-/** Milliseconds since the epoch, without jumps. */
+/** Milliseconds since the epoch, monotonic. */
 const now = () => performance.timeOrigin + performance.now()
 
 class Stream {
   readonly #plan: StreamPlan
   readonly #agent: Agent
   readonly #begun = now()
-  /** For each request: when it was due, what it took, the status, and whether it said when to come back. */
+  /** For each request: its due time, its duration, the status, and whether it had a Retry-After. */
   readonly #samples: number[] = []
   #sent = 0
   #underWay = 0
   readonly #secrets: readonly string[]
   #stopped = false
-  /** In place of the agent, for a flood. */
+  /** Replaces the agent, for a flood. */
   readonly #flood: FloodConnection[] = []
 
   constructor(plan: StreamPlan) {
@@ -52,7 +52,7 @@ class Stream {
       this.#send(this.#begun + this.#sent * interval)
   }
 
-  /** Ends sending and waits for what is under way. */
+  /** Stops sending and waits for requests in progress. */
   async finish(): Promise<Float64Array> {
     this.#stopped = true
     while (this.#underWay > 0) await new Promise(resolve => setTimeout(resolve, 5))
@@ -110,7 +110,7 @@ class Stream {
   #body(): string | undefined {
     const { form } = this.#plan
     if (form === 'known key') return exchangeForm(this.#secrets[this.#sent % this.#secrets.length] ?? '')
-    return form === 'unknown key' ? exchangeForm(nobodysKey()) : undefined
+    return form === 'unknown key' ? exchangeForm(unknownKey()) : undefined
   }
 }
 

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { ADMIN_HEADERS, FORM_HEADERS, type Replica } from './replica.ts'
 
-/** One kind of request, sent so many times a second, over so many kept connections, to each of the URLs in turn. */
+/** One kind of request, with its rate and number of kept connections, sent to each of the URLs in turn. */
 export interface StreamPlan {
   name: string
   perSecond: number
@@ -11,14 +11,16 @@ export interface StreamPlan {
   path: string
   method: string
   headers: Record<string, string>
-  /** What is exchanged: `known key`: each of `secrets` in turn; `unknown key`: a well-formed one, another each time. */
+  /**
+   * The exchanged keys: `known key`: each of `secrets` in turn; `unknown key`: a well-formed one, another each time.
+   */
   form?: 'known key' | 'unknown key'
   secrets?: readonly string[]
-  /** Where it seems to come from. */
+  /** Its source address. */
   localAddress?: string
-  /** What is due while so many wait for an answer is left unsent. */
+  /** While this many requests wait for a response, no more are sent. */
   mostUnderWay?: number
-  /** As a flood does: over bare sockets, never more than the connections take. */
+  /** As a flood: over bare sockets, never more than the connections accept. */
   floods?: boolean
 }
 
@@ -29,14 +31,14 @@ export interface FromWorker {
 }
 
 /**
- * In place of a status: never sent, because too many were under way, or without an answer in time while the load itself
- * stood still. That says nothing of the service.
+ * A status for requests that were never sent because too many were in progress, or had no response in time while the
+ * load process itself stalled. They are not evidence about the service.
  */
 export const UNSENT = -1
 
 type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods'>
 
-/** What can be sent. */
+/** The available streams. */
 export const streams = {
   known: (replicas: readonly Replica[], secrets: readonly string[], rate: Rate): StreamPlan => ({
     ...exchanges('known', replicas),
@@ -76,7 +78,7 @@ const exchanges = (name: string, replicas: readonly Replica[]) => ({
 })
 const gets = (name: string, path: string) => ({ name, path, method: 'GET', headers: {} })
 
-/** What was answered to one stream. Instants are milliseconds since the epoch. */
+/** A response of one stream. Instants are milliseconds since the epoch. */
 export interface Sample {
   at: number
   ms: number
@@ -86,7 +88,7 @@ export interface Sample {
 }
 
 export class Samples {
-  /** Of what was sent. */
+  /** All that were sent. */
   readonly all: readonly Sample[]
   readonly unsent: number
 
@@ -99,12 +101,12 @@ export class Samples {
     return this.all.length
   }
 
-  /** Of those that were due in this time. */
+  /** Those that were due in this time. */
   between(from: number, to: number): Samples {
     return new Samples(this.all.filter(({ at }) => at >= from && at < to))
   }
 
-  /** Of those that were due and answered in this time. */
+  /** Those that were due and answered in this time. */
   within(from: number, to: number): Samples {
     return new Samples(this.all.filter(({ at, ms }) => at >= from && at + ms < to))
   }
@@ -113,7 +115,7 @@ export class Samples {
     return new Samples(this.all.filter(({ status }) => status !== expected))
   }
 
-  /** Those that are neither of `expected` nor 503 with Retry-After, which is the honest answer of who cannot look. */
+  /** Those that are neither `expected` nor 503 with Retry-After, the correct response when a lookup is impossible. */
   wrong(...expected: number[]): Samples {
     return new Samples(this.all.filter(sample => !expected.includes(sample.status) && !isHonest(sample)))
   }
@@ -123,13 +125,13 @@ export class Samples {
     return new Samples(this.all.filter(isHonest))
   }
 
-  /** Milliseconds that this part of the requests took at the most, from 0 to 1; 1 is the slowest. */
+  /** The duration at this quantile, from 0 to 1, in milliseconds; 1 is the slowest. */
   quantile(part: number): number {
     const sorted = Float64Array.from(this.all, ({ ms }) => ms).sort()
     return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN
   }
 
-  /** How often each status was answered: `200: 500, 503: 2`. */
+  /** Number of responses by status: `200: 500, 503: 2`. */
   get statuses(): string {
     const counts = new Map<number, number>()
     for (const { status } of this.all) counts.set(status, (counts.get(status) ?? 0) + 1)
@@ -139,7 +141,7 @@ export class Samples {
 
 const isHonest = ({ status, retryAfter }: Sample) => status === 503 && retryAfter
 
-/** A load in a process of its own. */
+/** A load in a separate process. */
 export class Load {
   readonly #worker: ChildProcess
 
@@ -148,7 +150,7 @@ export class Load {
     this.#send({ type: 'start', streams: plans })
   }
 
-  /** Ends sending; returns what was answered, by stream. */
+  /** Stops sending; returns the responses by stream. */
   async stop(): Promise<(stream: string) => Samples> {
     this.#send({ type: 'stop' })
     const ended = once(this.#worker, 'exit').then(([code]) => {

@@ -4,19 +4,19 @@ import { TcpProxy } from '../../support/tcp-proxy.ts'
 import type { Environment } from './environment.ts'
 import type { Postgres } from './postgres.ts'
 
-/** A Postgres with two ways to it, the second of which can be cut without a word. */
+/** A Postgres with two network paths, the second of which can be cut silently. */
 export interface Partitionable {
   postgres: Postgres
-  /** As the application reaches it: by the way that stays, and by the one that is cut. */
+  /** Its URLs for the application: by the path that stays, and by the one that is cut. */
   near: string
   far: string
-  /** In what manner, for the report. */
+  /** The method, for the report. */
   how: string
   cut(): unknown
   heal(): unknown
 }
 
-/** In a network namespace of its own, behind DROP; where that cannot be had, behind a proxy that falls silent. */
+/** In a network namespace, with DROP; where that is not possible, behind a proxy that falls silent. */
 export async function partitionable(environment: Environment): Promise<Partitionable> {
   let namespace: Namespace
   try {
@@ -54,7 +54,7 @@ async function behindProxy(environment: Environment, how: string): Promise<Parti
   }
 }
 
-/** A network namespace with two addresses, beside ours. */
+/** A network namespace with two addresses, in addition to ours. */
 class Namespace {
   readonly name = `mm-${randomBytes(4).toString('hex')}`
   readonly #subnet = `10.77.${randomInt(256)}`
@@ -71,7 +71,7 @@ class Namespace {
     run('ip', 'netns', 'exec', this.name, 'iptables', '--list')
   }
 
-  /** What goes to and comes from the second address is dropped, or let through again. */
+  /** Drops the traffic of the second address, or allows it again. */
   filter(action: '--append' | '--delete'): void {
     const [, far] = this.hosts
     const iptables = (...words: string[]) =>
@@ -80,7 +80,7 @@ class Namespace {
     iptables('OUTPUT', '--source', far)
   }
 
-  /** The devices go with it. */
+  /** Its devices are removed with it. */
   remove(): void {
     run('ip', 'netns', 'delete', this.name)
   }

@@ -6,39 +6,39 @@ import { Ledger } from './ledger.ts'
 import { type Samples, streams } from './load.ts'
 import type { Postgres } from './postgres.ts'
 import type { Replica } from './replica.ts'
-import { nobodysKey } from './replica.ts'
+import { unknownKey } from './replica.ts'
 import { type Report, WHY } from './report.ts'
 import { socketsTo } from './sockets.ts'
 
 const KEYS = 1_000
 const EXCHANGES_PER_SECOND = 500
-/** The traffic of so long is compared. */
+/** The traffic of this time is compared. */
 const USUAL_MS = 3_000
-/** What was under way when the database went may be answered either way. */
+/** Requests in progress when the database failed may have either result. */
 const EDGE_MS = 1_000
 const PROBE_MS = 100
-/** What is acknowledged before the outage, at the least. */
+/** Minimum number of acknowledged changes before the outage. */
 const CHANGES = 5
 /** MINTMARK_DATABASE_MAX_CONNECTIONS, unless set otherwise. */
 const POOL = 10
 
-/** How the database goes away, and how it comes back. `end` returns once it answers others again. */
+/** How the database fails, and how it recovers. `end` returns once it answers others again. */
 export interface Fault {
   postgres: Postgres
-  /** As Mintmark reaches it. */
+  /** For Mintmark. */
   url: string
   begin(): unknown
   end(): unknown
 }
 
 interface Watch {
-  /** The most sockets to the database that the process had at once. */
+  /** The maximum number of sockets to the database at once. */
   most: number
-  /** Milliseconds until the last socket from before the outage was given up. */
+  /** Milliseconds until the last socket from before the outage was closed. */
   deadForMs: number
 }
 
-/** Known keys under load, and all other requests, from before the database goes away until after it is back. */
+/** Sends known keys under load, and all other requests, from before the outage until after it. */
 export async function measureOutage(
   environment: Environment,
   { postgres, url, begin, end }: Fault,
@@ -87,7 +87,7 @@ export async function measureOutage(
     atMost: 1_000,
     unit: 'ms',
   })
-  // A statement that is given up is cancelled over a connection of its own, for half a second.
+  // A timed-out statement is cancelled over a separate connection, for half a second.
   const { report } = environment
   report.promise('sockets to the database, the most', watch.most, {
     usually: 2 * POOL,
@@ -121,7 +121,7 @@ export async function measureOutage(
     atMost: POOL,
     why: WHY.bounded,
   })
-  // Behind a partition it does not learn that a connection was given up.
+  // Behind a partition it does not notice that a connection was closed.
   report.promise('connections that Postgres takes for open', await connectionsOf(postgres), {
     usually: 2 * POOL,
     atMost: 5 * POOL,
@@ -143,7 +143,7 @@ function reportKnown(report: Report, known: Samples): void {
   reportExchanges(report, known, { atLeast: 100, p99: 50, slowest: 1_000 })
 }
 
-/** That none failed, and what they took: `p99` and `slowest` are the usual bounds, in milliseconds. */
+/** Reports failures and durations: `p99` and `slowest` are the usual bounds, in milliseconds. */
 export function reportExchanges(
   report: Report,
   known: Samples,
@@ -169,10 +169,10 @@ function reportWithoutDatabase(report: Report, { jwks, ready }: { jwks: Samples;
 export const REFUSED =
   'of a lookup, an admin read and a write in the outage, those that are 503 with Retry-After'
 
-/** How many of a lookup, an admin read and a write are 503 with Retry-After, as they must while Postgres is away. */
+/** How many of a lookup, an admin read and a write are 503 with Retry-After, as required while Postgres is down. */
 export async function refusals(replica: Replica): Promise<number> {
   const answers = await Promise.all([
-    replica.exchange(nobodysKey()),
+    replica.exchange(unknownKey()),
     replica.admin('GET', '/tenants'),
     replica.admin('POST', `/tenants/${TENANT}/keys`, {}),
   ])
@@ -192,11 +192,11 @@ export function reportRefusals(report: Report, what: string, samples: Samples): 
   })
 }
 
-/** Milliseconds from now until a lookup, an admin read and a write are answered as usual. */
+/** Milliseconds from now until a lookup, an admin read and a write succeed. */
 async function recovery(replica: Replica): Promise<number> {
   const begun = now()
   const asked = [
-    async () => (await replica.exchange(nobodysKey())).status === 401,
+    async () => (await replica.exchange(unknownKey())).status === 401,
     async () => (await replica.admin('GET', '/tenants')).status === 200,
     async () => (await replica.admin('POST', `/tenants/${TENANT}/keys`, {})).status === 201,
   ]
@@ -210,7 +210,7 @@ async function recovery(replica: Replica): Promise<number> {
   return Math.max(...(await Promise.all(spans)))
 }
 
-/** How many connections it has once they are no more than its pool may have, or after 15 s. */
+/** The number of connections once it is within the pool's limit, or after 15 s. */
 async function settled(replica: Replica, port: number): Promise<number> {
   const count = () => socketsTo(replica.process.pid, port).size
   return until('it is quiet', count, connections => connections <= POOL, 15_000).catch(count)
@@ -229,7 +229,7 @@ async function watchSockets(replica: Replica, port: number, before: Set<number>,
   return watch
 }
 
-/** What Mintmark asks of the server, and how often it connects, in so many milliseconds from now. */
+/** Mintmark's statements and connections during this many milliseconds. */
 export async function trafficOf(postgres: Postgres, ms: number) {
   const counted = async () => {
     const [row] = await postgres.sql<{ statements: number; connections: number }>(`SELECT

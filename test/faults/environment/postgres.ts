@@ -15,16 +15,16 @@ import { until } from '../../support/until.ts'
 import { childrenOf, isThere } from './processes.ts'
 
 const DATABASE = 'mintmark'
-/** How many connections it takes, for all. */
+/** Its connection limit. */
 export const MAX_CONNECTIONS = 100
 
-/** Where it listens, and in which network namespace (undefined: ours). */
+/** Its addresses, and its network namespace (undefined: ours). */
 export interface Place {
   hosts: readonly [string, ...string[]]
   namespace?: string
 }
 
-/** A Postgres of its own, from the embedded binaries, that is there to be maltreated. */
+/** A separate Postgres, from the embedded binaries, for fault injection. */
 export class Postgres {
   readonly #home: Home
   readonly #programs: Programs
@@ -76,7 +76,7 @@ export class Postgres {
 
   static async #prepare(place: Place): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-fault-'))
-    // As root Postgres runs as another user, who must be able to get in.
+    // As root Postgres runs as another user, which needs access.
     await chmod(folder, 0o755)
     const home = await openHome(folder, systemRandom)
     const programs = await preparePrograms(await findPackage(), home, systemRandom, () => {})
@@ -91,7 +91,7 @@ export class Postgres {
     return this.#url('postgres', this.#place.hosts[0])
   }
 
-  /** Of the role with the application's rights only, at one of the addresses that it listens on. */
+  /** Of a role with only the application's rights, at one of its addresses. */
   applicationUrl(host = this.#place.hosts[0]): string {
     return this.#url('mintmark', host)
   }
@@ -100,7 +100,7 @@ export class Postgres {
     return `postgres://${role}@${host}:${this.port}/${DATABASE}`
   }
 
-  /** One statement as the superuser, on a connection of its own. */
+  /** Runs one statement as the superuser, on a separate connection. */
   async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     statement: string,
     values: unknown[] = [],
@@ -157,7 +157,7 @@ export class Postgres {
     await until('Postgres answers', answers, Boolean, 60_000)
   }
 
-  /** A standby that follows `through` (a URL of a superuser that leads here), from a copy of this cluster. */
+  /** A standby that follows `through` (a superuser's URL to this server), from a copy of this cluster. */
   async standby(through: string): Promise<Postgres> {
     const standby = await Postgres.#prepare({ hosts: ['127.0.0.1'] })
     await this.sql("SELECT pg_create_physical_replication_slot('standby', true)")
@@ -194,7 +194,7 @@ export class Postgres {
     }
   }
 
-  /** The server and all its children, each by its pid. */
+  /** Signals the server and all its children, each by its pid. */
   signal(signal: NodeJS.Signals): void {
     if (this.#pid === undefined) return
     for (const pid of [this.#pid, ...childrenOf(this.#pid)]) {
@@ -206,13 +206,13 @@ export class Postgres {
     }
   }
 
-  /** kill -9, of the server and all its children. */
+  /** kill -9 of the server and all its children. */
   async kill(): Promise<void> {
     const pids = this.#pid === undefined ? [] : childrenOf(this.#pid)
     this.signal('SIGKILL')
     await this.#exited
     this.#pid = undefined
-    // A child that outlives its server would keep the shared memory, and with it the next start.
+    // A child that outlives its server would keep the shared memory and prevent the next start.
     while (pids.some(isThere)) await sleep(10)
   }
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** The pids of the processes that this one started and that are there. */
+/** The pids of running processes that this one started. */
 export function childrenOf(parent: number): number[] {
   const isChild = (pid: string) => {
     try {
@@ -17,7 +17,7 @@ export function childrenOf(parent: number): number[] {
     .map(Number)
 }
 
-/** Neither gone nor waiting to be buried. */
+/** Neither ended nor a zombie. */
 export function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -7,7 +7,7 @@ import { until } from '../../support/until.ts'
 
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
 export const PEPPERS = `p1:${randomBytes(32).toString('base64url')}`
-/** What all replicas of one run are given, as in production. */
+/** The configuration shared by all replicas of one run, as in production. */
 const ENVIRONMENT = {
   NODE_ENV: 'production',
   MINTMARK_ISSUER: 'https://tokens.example.test',
@@ -16,7 +16,7 @@ const ENVIRONMENT = {
   MINTMARK_GATEWAY_PORT: '0',
   MINTMARK_GATEWAY_GRPC_PORT: '0',
   MINTMARK_OPS_PORT: '0',
-  // Probes from one address meet many refusals; F25 measures the limit that is there unless set otherwise.
+  // Probes from one address get many rejections; F25 measures the default limit.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ROOT_TOKEN: ROOT_TOKEN,
   MINTMARK_PEPPERS: PEPPERS,
@@ -26,22 +26,22 @@ const ENVIRONMENT = {
 export const ADMIN_HEADERS = { authorization: `Bearer ${ROOT_TOKEN}`, 'content-type': 'application/json' }
 export const FORM_HEADERS = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** An answer, and what it took. A request that was not answered has status 0. */
+/** A response and its duration. Status 0: no response. */
 export interface Answer {
   status: number
   ms: number
   headers: Record<string, string | string[] | undefined>
   text: string
-  // biome-ignore lint/suspicious/noExplicitAny: answers of every shape are looked into
+  // biome-ignore lint/suspicious/noExplicitAny: responses of every shape are read
   body: any
 }
 
-/** A Mintmark process, and ways to speak to it over kept connections. */
+/** A Mintmark process, with requests over kept connections. */
 export interface Replica {
   process: ServiceProcess
   urls: { public: string; admin: string; ops: string }
   admin(method: string, path: string, body?: object): Promise<Answer>
-  /** A POST that is repeated under one Idempotency-Key while it is unanswered, as the API asks of clients. */
+  /** A POST that is repeated under one Idempotency-Key until it is answered, as the API recommends. */
   change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
   get(url: string): Promise<Answer>
@@ -87,8 +87,8 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
 export const exchangeForm = (client_secret: string, extra: Record<string, string> = {}): string =>
   new URLSearchParams({ grant_type: 'client_credentials', client_secret, ...extra }).toString()
 
-/** Well-formed, and nobody's. */
-export const nobodysKey = (): string => formatCredential('mmk', randomId(systemRandom), systemRandom)
+/** Well-formed and unknown. */
+export const unknownKey = (): string => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
 function call(
   url: string,

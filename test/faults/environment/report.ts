@@ -1,7 +1,7 @@
 /**
- * What an experiment finds out, in two kinds. An **invariant** must hold on any machine, however busy: it is always
- * enforced, once. A **measurement** says as much of the machine as of Mintmark: it is printed with its usual bound, and
- * enforced with `--strict` only.
+ * Two kinds of findings. An **invariant** must hold on any machine, however busy: it is always enforced. A
+ * **measurement** depends on the machine as much as on Mintmark: it is printed with its usual bound, and enforced with
+ * `--strict` only.
  */
 export type Kind = 'invariant' | 'measurement' | 'note'
 
@@ -28,23 +28,23 @@ export interface Bound {
   unit?: string
 }
 
-/** One thing that was found. */
+/** One finding. */
 export interface Figure {
   kind: Kind
   name: string
   value: string
   /** Empty for a note. */
   bound: string
-  /** Whether the value lies within its bound. */
+  /** Whether the value is within its bound. */
   inside: boolean
   why?: Why
 }
 
-/** What one experiment found. */
+/** The findings of one experiment. */
 export class Report {
   readonly figures: Figure[] = []
 
-  /** A number that must lie within its bound on any machine, however busy. */
+  /** A number that must be within its bound on any machine, however busy. */
   invariant(name: string, value: number, bound: Bound & { why: Why }): void {
     this.#add('invariant', name, value, bound, bound.why)
   }
@@ -55,14 +55,14 @@ export class Report {
     this.figures.push({ kind: 'invariant', name, value, bound: 'yes', inside: holds, why })
   }
 
-  /** A number that the machine has a part in, with the bound that it usually keeps. */
+  /** A number that depends on the machine, with its usual bound. */
   measurement(name: string, value: number, usual: Bound): void {
     this.#add('measurement', name, value, usual)
   }
 
   /**
-   * A number that Mintmark promises to bound: as a measurement with the bound as it is promised, and as an invariant
-   * with one so much wider that no noise reaches it.
+   * A number with a promised bound: a measurement with the promised bound, and an invariant with one so much wider that
+   * no noise reaches it.
    */
   promise(name: string, value: number, bound: { usually: number; atMost: number; unit: string; why: Why }) {
     const { usually, ...wide } = bound
@@ -70,7 +70,7 @@ export class Report {
     this.measurement(name, value, { atMost: usually, unit: bound.unit })
   }
 
-  /** Something to read, without a bound. */
+  /** Information without a bound. */
   note(name: string, value: number | string, unit = ''): void {
     const said = typeof value === 'number' ? text(value, unit) : value
     this.figures.push({ kind: 'note', name, value: said, bound: '', inside: true })
@@ -78,7 +78,7 @@ export class Report {
 
   #add(kind: Kind, name: string, value: number, bound: Bound, why?: Why): void {
     const { atMost = Number.POSITIVE_INFINITY, atLeast = Number.NEGATIVE_INFINITY, exactly = value } = bound
-    // NaN, which is what a missing answer gives, lies within nothing.
+    // NaN, the result of a missing response, is never within its bound.
     const inside = value <= atMost && value >= atLeast && value === exactly
     const { unit } = bound
     this.figures.push({
@@ -107,7 +107,7 @@ function text(value: number, unit = ''): string {
   return unit ? `${number} ${unit}` : number
 }
 
-/** Whether it counts against the run. */
+/** Whether the run fails because of it. */
 export const hasFailed = ({ kind, inside }: Figure, strict: boolean): boolean =>
   !inside && (kind === 'invariant' || strict)
 

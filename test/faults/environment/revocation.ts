@@ -6,11 +6,11 @@ import { type Report, WHY } from './report.ts'
 const GIVEN_UP_MS = 10_000
 const PAUSE_MS = 20
 
-/** What became of a revocation at all replicas, in milliseconds from the admin's 200. */
+/** A revocation at all replicas, in milliseconds from the admin's 200. */
 interface Revocation {
-  /** Until the last of them had refused the key, the machine's delays included. */
+  /** Until the last replica rejected the key, including the machine's delays. */
   refusedMs: number
-  /** When the last request was sent that was exchanged all the same; 0: none was. */
+  /** When the last successful exchange was sent; 0: none succeeded. */
   exchangedMs: number
 }
 
@@ -52,7 +52,7 @@ async function revoke({ id, secret }: Key, by: Replica, replicas: readonly Repli
   }
 }
 
-/** `p99`: the usual 99th percentile; `enforced`: after which a request that is still exchanged breaks the promise. */
+/** `p99`: the usual 99th percentile; `enforced`: the limit after which a successful exchange breaks the promise. */
 export function reportRevocations(
   report: Report,
   what: string,

@@ -1,21 +1,21 @@
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 
 /**
- * A small load balancer, in a process of its own: each request goes to the next backend that was ready when it was
- * last asked, over kept connections, once, and waits while there is none. Backends are given as messages, `[{ public, ops }, …]`; a request that
- * cannot be passed on is answered 502, and none is sent twice.
+ * A small load balancer in a separate process: each request goes over a kept connection, once, to the next backend that
+ * was ready at its last probe, and waits while there is none. Backends are sent as messages, `[{ public, ops }, …]`; a
+ * request that cannot be forwarded is answered 502, and none is sent twice.
  */
 interface Backend {
   public: string
   ops: string
-  /** When it was last asked and said that it is ready, in milliseconds; undefined: it is not. */
+  /** When it last reported that it is ready, in milliseconds; undefined: it is not. */
   readyAt: number | undefined
 }
 
 const PROBE_MS = 100
-/** An older answer is not believed: a replica takes requests for a second after it became unready, and no longer. */
+/** Older probes expire: a replica accepts requests for a second after it became unready, and no longer. */
 const BELIEVED_MS = 500
-/** How often to look for a ready backend while there is none. */
+/** How often to search for a ready backend while there is none. */
 const AGAIN_MS = 20
 const agent = new Agent({ keepAlive: true, scheduling: 'fifo' })
 let backends: Backend[] = []

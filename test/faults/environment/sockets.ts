@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** The sockets of a process that lead to this TCP port (half-open and unanswered ones too), by their own ports. */
+/** The process's sockets to this TCP port (including half-open and unanswered ones), by their local ports. */
 export function socketsTo(pid: number, port: number): Set<number> {
   return new Set(socketsOf(pid).flatMap(({ local, remote }) => (remote === port ? [local] : [])))
 }
 
-/** How many connections a process holds that were made to its own port. */
+/** Number of a process's connections that were made to its own port. */
 export function connectionsAt(pid: number, port: number): number {
   return socketsOf(pid).filter(({ local, remote }) => local === port && remote !== 0).length
 }

@@ -1,10 +1,12 @@
-/** How many standard errors lie between the means of two samples that may vary differently (Welch's t). */
+/** The difference of two means in standard errors, for samples of different variance (Welch's t). */
 export function welch(a: readonly number[], b: readonly number[]): number {
   const [left, right] = [moments(a), moments(b)]
   return (left.mean - right.mean) / Math.sqrt(left.variance / a.length + right.variance / b.length)
 }
 
-/** How many standard deviations the rank sum of `a` lies from what chance gives (Mann-Whitney, normal approximation). */
+/**
+ * The deviation of `a`'s rank sum from its expectation, in standard deviations (Mann-Whitney, normal approximation).
+ */
 export function mannWhitney(a: readonly number[], b: readonly number[]): number {
   const all = [...a.map(value => ({ value, mine: true })), ...b.map(value => ({ value, mine: false }))]
   all.sort((x, y) => x.value - y.value)
@@ -18,7 +20,7 @@ export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
-/** The samples without the slowest twentieth of both together, which the machine makes and not the service. */
+/** The samples without the slowest twentieth of both together, which is noise of the machine. */
 export function cropped(a: readonly number[], b: readonly number[]): [number[], number[]] {
   const limit = [...a, ...b].sort((x, y) => x - y)[Math.floor((a.length + b.length) * 0.95)] ?? 0
   return [a.filter(value => value < limit), b.filter(value => value < limit)]

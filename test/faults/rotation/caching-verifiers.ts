@@ -2,10 +2,10 @@ import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProtectedHeader } from 'jose'
 
-/** A verifier that goes by the JWK Set that it has, and asks for no other when it meets a kid that it does not know. */
+/** A verifier with a cached JWK Set, which does not fetch again for an unknown kid. */
 export interface CachingVerifier {
   name: string
-  /** Throws saying why not. */
+  /** Throws with the reason. */
   verify(jwt: string): Promise<void>
   fetches(): { good: number; failed: number }
   stop(): void
@@ -16,7 +16,7 @@ class CachedSet {
   good = 0
   failed = 0
 
-  /** Keeps the last good set. `broken` stands for a network that is. */
+  /** Keeps the last valid set. `broken` simulates a network failure. */
   async fetch(url: string, broken = false): Promise<boolean> {
     try {
       if (broken) throw new Error('broken')
@@ -45,10 +45,9 @@ class CachedSet {
 }
 
 /**
- * istiod: fetches by itself every `refreshMs`; after a failure it tries again in a twentieth of that, doubling up to
- * three times it, and keeps the last good keys (pilot/pkg/model/jwks_resolver.go: 20 minutes, 1 minute, 60 minutes).
- * `waits` are the pauses after the failures that are put upon it, in refreshes, again and again with four good
- * fetches between.
+ * istiod: fetches every `refreshMs`; after a failure it retries in a twentieth of that, doubling up to three times it,
+ * and keeps the last valid keys (pilot/pkg/model/jwks_resolver.go: 20 minutes, 1 minute, 60 minutes). `waits` are the
+ * pauses after the simulated failures, in refreshes, repeated with four successful fetches between.
  */
 export async function startIstiod(
   name: string,

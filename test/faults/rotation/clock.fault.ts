@@ -10,7 +10,7 @@ import { request, testEnvironment } from '../../support/test-service.ts'
 import { until } from '../../support/until.ts'
 import { storedKeys } from './replica-set.ts'
 
-/** Of Debian's package faketime (scripts/install-test-tools.sh). Only the process itself is told another time. */
+/** Of Debian's package faketime (scripts/install-test-tools.sh). Only the process itself gets another time. */
 const [library] = globSync('/usr/lib/*/faketime/libfaketime.so.1')
 const missing = library === undefined && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
@@ -60,7 +60,7 @@ async function expectTimeOfTheDatabase(exchange: () => Promise<string>): Promise
   expect(exp - iat).toBe(300)
 }
 
-/** Asked for or due, nothing is rotated, and both say why. */
+/** Neither a requested nor a due rotation happens, and both report why. */
 async function expectNoRotation(
   { service, admin }: Awaited<ReturnType<typeof start>>,
   words: RegExp,
@@ -93,7 +93,7 @@ describe.skipIf(missing)('a host clock that is', () => {
       /the clock of this host is (299|300)[\d.]* s behind the database's: this replica rotates no/,
     ],
   ])(
-    '%s: tokens have the time of the database, rotation refuses, an alarm says why',
+    '%s: tokens have database time, rotation is rejected, an alarm reports why',
     async (_, offset, words) => {
       const environment = await start({ FAKETIME: offset })
       await expectTimeOfTheDatabase(environment.exchange)
@@ -101,7 +101,7 @@ describe.skipIf(missing)('a host clock that is', () => {
     },
   )
 
-  it('stepped back an hour while it runs: the same, and it rotates again once the clock is right', async () => {
+  it('set back an hour while it runs: the same, and it rotates again once the clock is right', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-clock-'))
     const file = join(folder, 'faketime')
     await writeFile(file, '+0')
@@ -112,14 +112,14 @@ describe.skipIf(missing)('a host clock that is', () => {
     await expectTimeOfTheDatabase(environment.exchange)
     await expectNoRotation(environment, /the clock of this host is (3599|3600)[\d.]* s behind/)
     await writeFile(file, '+0')
-    await until('the standby has taken over', async () =>
+    await until('the standby was activated', async () =>
       (await storedKeys(database)).some(key => key.state === 'retiring'),
     )
     await until('the alarm is over', () => environment.service.logged('the alarm is over')[0])
     await rm(folder, { recursive: true })
   })
 
-  it('10 seconds fast: an alarm, and rotation goes on', async () => {
+  it('10 seconds fast: an alarm, and rotation continues', async () => {
     const { service, admin, exchange } = await start({ FAKETIME: '+10s' })
     await expectTimeOfTheDatabase(exchange)
     expect((await admin('/signing-keys/rotate', {})).status).toBe(200)

@@ -7,8 +7,8 @@ import { type Moment, startKillTrap } from './kill-trap.ts'
 import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './replica-set.ts'
 
 /**
- * kill -9 at each step of each change of the keys: the request of that step has reached Postgres, and its answer never
- * came. What a step is, is told from the SQL on the wire, so that nothing in the service knows of these tests.
+ * kill -9 at each step of each change of the keys: the request of that step has reached Postgres, and its response
+ * never arrives. Steps are recognized by the SQL on the wire, so that nothing in the service depends on these tests.
  */
 
 const COMMIT: Moment = { text: 'commit', after: 'UPDATE change_counter' }
@@ -22,7 +22,7 @@ const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string,
     'the audit rows are written': { text: 'INSERT INTO audit_events' },
     'the number in the feed is taken': { text: 'SET number = number + 1' },
     'COMMIT sent, answer not seen': COMMIT,
-    'COMMIT answered, this replica not heard of again': { text: 'insert into "replicas"' },
+    'COMMIT answered, this replica ended': { text: 'insert into "replicas"' },
   },
   leave: {
     'the private half is forgotten': { text: 'update "signing_keys" set "private_encrypted" = ' },
@@ -39,11 +39,11 @@ const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string,
     'the first key is created': { text: 'insert into "signing_keys"' },
     'the audit rows are written': { text: 'INSERT INTO audit_events', after: 'insert into "signing_keys"' },
     'COMMIT sent, answer not seen': { ...COMMIT, after: 'insert into "signing_keys"' },
-    'COMMIT answered, this replica not heard of again': { text: 'insert into "replicas"' },
+    'COMMIT answered, this replica ended': { text: 'insert into "replicas"' },
   },
 }
 const POINTS = Object.values(STEPS).flatMap(steps => Object.keys(steps)).length
-/** Of each: 200 in all, and one in the short form. */
+/** Of each: 200 in total, and one in the short form. */
 const RUNS = FULL ? Math.ceil(200 / POINTS) : 1
 
 const shared: Record<string, string> = {
@@ -64,7 +64,7 @@ async function place(): Promise<Place> {
 }
 
 function start(where: Place): ServiceProcess {
-  // LISTEN goes past the trap, so that everything that goes through it is about the work.
+  // LISTEN bypasses the trap, so that all traffic through it belongs to the change.
   const urls = { DATABASE_URL: where.trap.url, DATABASE_URL_DIRECT: where.database.applicationUrl }
   where.service = startProcess({ ...shared, ...urls })
   return where.service
@@ -76,7 +76,7 @@ async function leave(where: Place): Promise<void> {
   await where.database.drop()
 }
 
-/** Whatever moment it is, of each algorithm there is never more than one of these, and no private half without a use. */
+/** At any moment each algorithm has at most one of these, and no private key without a use. */
 function expectSound(keys: readonly StoredKey[]): void {
   const count = (state: string) => keys.filter(key => key.state === state).length
   expect([count('active'), count('standby')].every(number => number <= 1)).toBe(true)
@@ -158,7 +158,7 @@ describe('kill -9 during an emergency', () => {
         }).catch(() => {})
       })
       const after = (await storedKeys(where.database)).find(key => key.kid === before?.kid)
-      // All of it or nothing: the key is out with its private half, or signs as before.
+      // All of it or nothing: the key is revoked and its private key deleted, or it signs as before.
       expect([after?.state, after?.hasPrivate]).toEqual(
         after?.state === 'removed' ? ['removed', false] : ['active', true],
       )

@@ -10,7 +10,7 @@ const ROUNDS = FULL ? 5 : 1
 
 describe('five replicas that wait for an empty database', () => {
   it.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
-    'make one active and one standby key, and are ready by themselves (round %i)',
+    'create one active and one standby key, and become ready without help (round %i)',
     async () => {
       const database = await createTestDatabase()
       const network = await TcpProxy.before(database.applicationUrl)

@@ -1,18 +1,18 @@
 import { connect, createServer, type Socket } from 'node:net'
 
-/** A moment in the talk with Postgres: a request with this text, on a connection that has sent these texts before. */
+/** A moment in the Postgres protocol: a request with this text, on a connection that has sent these texts before. */
 export interface Moment {
   text: string
   after?: string
 }
 
 /**
- * A proxy before Postgres that lets a request through and its answer never: whoever is told of it kills the process in
- * that moment, with the request carried out and nobody to hear of it.
+ * A proxy for Postgres that forwards a request and never its response: the test then kills the process, with the
+ * request executed and its result unknown.
  */
 export async function startKillTrap(databaseUrl: string): Promise<{
   url: string
-  /** Resolves when the moment has come; nothing is answered on that connection any more. */
+  /** Resolves when the moment has come; that connection gets no more responses. */
   set(moment: Moment): Promise<void>
   close(): Promise<void>
 }> {
@@ -30,7 +30,7 @@ export async function startKillTrap(databaseUrl: string): Promise<{
         trap.sprung()
         trap = undefined
       }
-      // What an earlier transaction said does not count.
+      // Texts of an earlier transaction do not count.
       said = /\bbegin\b/.test(text) ? text : said + text
       upstream.write(chunk)
     })

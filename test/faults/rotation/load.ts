@@ -1,7 +1,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 
 /**
- * A token as it was issued. `sentAt`, `at`: when it was asked for and when its answer had come, in milliseconds of
+ * An issued token. `sentAt`, `at`: when its request was sent and when its response had arrived, in milliseconds of
  * performance.now().
  */
 export interface Issued {
@@ -10,14 +10,14 @@ export interface Issued {
   member: number
   sentAt: number
   at: number
-  /** Of the database's clock, in seconds. */
+  /** In database time, in seconds. */
   iat: number
 }
 
-/** Exchanges at a constant rate, from all replicas in turn, until it is stopped. */
+/** Exchanges at a constant rate, from all replicas in turn, until stopped. */
 export interface Load {
   issued: Issued[]
-  /** Anything but 200, with the replica and its words. */
+  /** Responses other than 200, with the replica and the message. */
   refused: { member: number; status: number | string; words: string | undefined; at: number }[]
   stop(): Promise<void>
 }

@@ -11,7 +11,7 @@ import {
   storedKeys,
 } from './replica-set.ts'
 
-/** Thirty days are twelve seconds; the staleness window is longer than the outage, so that exchanges go on. */
+/** Thirty days are twelve seconds; the staleness window is longer than the outage, so that exchanges continue. */
 const INTERVAL = 12
 const LEAD = 4
 let replicas: ReplicaSet
@@ -40,9 +40,9 @@ const inState = (keys: StoredKey[], state: string) => keys.find(key => key.state
 const jwksOf = async (member: ReplicaSet['members'][number]) =>
   (await (await fetch(`${member.urls.public}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
 
-describe('the database gone for three rotation intervals', () => {
-  it('replicas change over on schedule to the key that they hold, then stay with it and raise an alarm; all heals by itself', async () => {
-    // Just after a turn-over, so that the next turn is known to all and lies in the outage.
+describe('the database down for three rotation intervals', () => {
+  it('replicas activate their standby on schedule, then keep it and raise an alarm; all recover by themselves', async () => {
+    // Just after a rotation, so that all know the next activation and it happens during the outage.
     const keys = await until(
       'a next turn that all know of',
       () => storedKeys(replicas.database),
@@ -74,7 +74,7 @@ describe('the database gone for three rotation intervals', () => {
 
     await Promise.all(replicas.members.map(member => member.network.become('none')))
     await until(
-      'the next key signs, published for the lead before it',
+      'the next key signs, after it was published for the lead',
       () => load.issued.at(-1)?.kid,
       kid => kid !== standby?.kid,
       PATIENCE_MS,

@@ -4,10 +4,10 @@ import { createTestDatabase, type TestDatabase } from '../../support/test-databa
 import { type JsonAnswer, request, testEnvironment } from '../../support/test-service.ts'
 import { asLines, type Bound, Report } from '../environment/report.ts'
 
-/** The form of the run: short for every change, full for the proof. */
+/** The form of the run: short for every change, full for releases. */
 export const FULL = process.env.ROTATION_FULL === '1'
 
-/** How long to wait for what is not timed, in milliseconds: no noise of the machine takes as long. */
+/** How long to wait for untimed events, in milliseconds: no noise of the machine takes as long. */
 export const PATIENCE_MS = 120_000
 
 /** Printed with its usual bound and not enforced, as in the experiments of test/faults. */
@@ -20,11 +20,11 @@ export function showMeasurement(name: string, value: number, usual: Bound): void
 interface Member {
   process: ServiceProcess
   urls: { public: string; admin: string; ops: string }
-  /** Between it and Postgres. */
+  /** Its connection to Postgres. */
   network: TcpProxy
 }
 
-/** Replicas of one installation, each a process of its own that reaches Postgres through a proxy of its own. */
+/** Replicas of one installation, each a separate process that reaches Postgres through its own proxy. */
 export interface ReplicaSet {
   database: TestDatabase
   members: Member[]
@@ -74,8 +74,8 @@ export async function startReplicaSet(size: number, env: Record<string, string> 
 }
 
 /**
- * The policy in seconds instead of hours and days: written into the record, because what an administrator may ask for
- * begins at an hour. The next standby gets its turn by it.
+ * Sets the policy in seconds instead of hours and days: written into the record, because the API's minimum is an hour.
+ * The next standby is scheduled by it.
  */
 export async function scaleTime(
   database: TestDatabase,

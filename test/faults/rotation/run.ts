@@ -1,9 +1,9 @@
 import { startVitest } from 'vitest/node'
 
 /**
- * `npm run rotation-faults [-- --full] [name…]`: what a rotation must survive, on real processes. The short form is
- * part of .ci/run; the full one has 200 crashes and ten rotations under load. Ends with what failed, by name, and
- * "N passed, N failed".
+ * `npm run rotation-faults [-- --full] [name…]`: faults during rotation, with real processes. The short form is part of
+ * .ci/run; the full one has 200 crashes and ten rotations under load. Ends with the names of failed checks, and "N
+ * passed, N failed".
  */
 const given = process.argv.slice(2)
 if (given.includes('--full')) process.env.ROTATION_FULL = '1'

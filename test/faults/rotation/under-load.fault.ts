@@ -30,7 +30,7 @@ const REFRESH_MS = (LEAD * 1000) / 6
 const CACHE_MS = (LEAD * 1000) / 24
 const ROTATIONS = FULL ? 10 : 2
 const PER_SECOND = 300
-/** Six failures in a row, and one after which it waits for as long as it ever does. */
+/** Six failures in a row, and one after which it waits for its maximum time. */
 const CLIMBING = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
 const LONGEST = [3]
 
@@ -99,7 +99,7 @@ afterAll(async () => {
 let stopped = false
 let throughEnvoyEnds: Promise<void> | undefined
 
-/** Every token at once by every verifier, and with it one that was issued some time in its lifetime before. */
+/** Verifies every token at once with every verifier, and with it one issued earlier within its lifetime. */
 function check(token: Issued): void {
   recent.push(token)
   if (recent.length > 50 * PER_SECOND) recent = recent.slice(-45 * PER_SECOND)
@@ -112,7 +112,7 @@ function check(token: Issued): void {
   }
 }
 
-/** Twenty tokens a second, the newest and an older one in turn. */
+/** Twenty tokens per second, the newest and an older one in turn. */
 async function sendThroughEnvoy(): Promise<void> {
   for (let count = 0; !stopped; count++) {
     await sleep(50)
@@ -128,7 +128,9 @@ async function sendThroughEnvoy(): Promise<void> {
 let revoked = ''
 const expectedToFail = (token: Issued) => token.kid === revoked
 
-/** The longest time for which two replicas published different bytes, in milliseconds, and how often it was looked. */
+/**
+ * The longest time for which two replicas published different bytes, in milliseconds, and the number of comparisons.
+ */
 async function watchJwks(
   over: () => boolean,
 ): Promise<{ samples: number; refused: number; longestMs: number; largest: number }> {
@@ -159,7 +161,7 @@ async function watchJwks(
 const changes = () => new Set(load.issued.map(token => token.kid)).size - 1
 
 describe('three replicas under 300 exchanges a second', () => {
-  it(`rotate ${ROTATIONS} times, and no verifier ever meets a kid that it does not know`, async () => {
+  it(`rotate ${ROTATIONS} times, and no verifier ever receives an unknown kid`, async () => {
     const jwks = await watchJwks(() => changes() >= ROTATIONS)
     await sleep(2_000)
     const fetches = verifiers.map(
@@ -169,7 +171,7 @@ describe('three replicas under 300 exchanges a second', () => {
       `${load.issued.length} tokens, ${changes()} rotations, ${verified} verifications by caches, ${throughEnvoy} requests through Envoy, ` +
         `${failures.length} failures; JWKS compared ${jwks.samples} times, at most ${jwks.largest} keys, different for at most ${Math.round(jwks.longestMs)} ms; ${fetches.join('; ')}`,
     )
-    // Which replica it was, and what it said, is what one wants to know then.
+    // For diagnosis: the replica and its message.
     const refusals = load.refused.map(
       ({ member, status, words }) => `replica ${member}: ${status} ${words ?? ''}`,
     )
@@ -178,16 +180,16 @@ describe('three replicas under 300 exchanges a second', () => {
     showMeasurement('looks at the JWKS of all replicas that one refused', jwks.refused, { exactly: 0 })
     expect(jwks.samples).toBeGreaterThan(10)
     showMeasurement('replicas publish different keys for', jwks.longestMs, { atMost: 1_000, unit: 'ms' })
-    // What must not be: that a verifier which asks one replica lacks what another signs with.
+    // Otherwise a verifier that fetches from one replica could lack the key that another signs with.
     expect(jwks.longestMs).toBeLessThan(LEAD * 1000)
     expect(jwks.largest).toBeLessThanOrEqual(10)
     expect(changes()).toBeGreaterThanOrEqual(ROTATIONS)
     expect(throughEnvoy).toBeGreaterThan(100)
   })
 
-  it('an emergency: a second after the answer nobody signs with the key who can hear of it, and the new one verifies at once', async () => {
+  it('an emergency: a second after the response no connected replica signs with the key, and the new one verifies at once', async () => {
     await until(
-      'the standby is known to verifiers, and its turn is not near',
+      'the standby is known to verifiers, and its activation is not near',
       () => storedKeys(replicas.database),
       keys => {
         const standby = keys.find(key => key.state === 'standby')
@@ -217,7 +219,7 @@ describe('three replicas under 300 exchanges a second', () => {
     const late = (member: number, since: number) =>
       load.issued.filter(token => token.kid === revoked && token.member === member && token.sentAt > since)
     expect([late(0, acknowledged + 1_000), late(1, acknowledged + 1_000)]).toEqual([[], []])
-    // The one that is cut off goes on until its staleness window is over, as was said, and not a second longer.
+    // The disconnected replica continues until its staleness window is over, as reported, and not a second longer.
     expect(late(2, acknowledged).length).toBeGreaterThan(0)
     expect(late(2, cutAt + (STALENESS + 1.5) * 1000)).toEqual([])
     const next = load.issued.filter(token => token.sentAt > acknowledged && token.kid !== revoked)
@@ -229,7 +231,7 @@ describe('three replicas under 300 exchanges a second', () => {
     expect(ofNext).toEqual([])
     await cutOff?.network.become('none')
     await until(
-      'it has heard',
+      'it is notified',
       async () => {
         const { body } = await replicas.admin('POST', `/signing-keys/${revoked}/revoke`, {})
         return body.replicas.every((replica: { state: string }) => replica.state === 'confirmed')

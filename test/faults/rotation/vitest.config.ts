@@ -9,7 +9,7 @@ const shared = {
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: full ? 900_000 : 400_000,
   hookTimeout: 300_000,
-  // What is retried until it passes shows nothing: no `retry`.
+  // A test that is retried until it passes shows nothing: no `retry`.
   pool: 'forks' as const,
 }
 
@@ -18,7 +18,7 @@ export default defineConfig({
   test: {
     projects: [
       {
-        // Ten seconds stand for two hours here: what else the machine does must not take seconds of them.
+        // Ten seconds represent two hours here: other load on the machine must not take seconds of them.
         test: {
           ...shared,
           name: 'alone',
@@ -28,7 +28,7 @@ export default defineConfig({
         },
       },
       {
-        // Mostly these wait for a turn-over or a start.
+        // These mostly wait for a rotation or a start.
         test: {
           ...shared,
           name: 'together',

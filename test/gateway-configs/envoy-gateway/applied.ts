@@ -8,7 +8,7 @@ export const appliedFiles = (): Record<string, string> =>
     Object.entries(deployFiles()).filter(([path]) => path.startsWith('deploy/envoy-gateway/')),
   )
 
-/** Equal for equal objects, so that a record shows what it was made from; comments and the way of writing do not matter. */
+/** Equal for equal objects, so that a record identifies its sources; comments and formatting do not matter. */
 export const digestOf = (files: Record<string, string>): string =>
   createHash('sha256')
     .update(

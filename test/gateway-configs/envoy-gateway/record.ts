@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { appliedFiles, digestOf } from './applied.ts'
 
 /**
- * Records what Envoy Gateway 1.9.0 itself makes of deploy/envoy-gateway: record.json, from which envoy-gateway-config.ts
- * builds a configuration under test. It checks the objects against their CRDs first. Needs Go 1.26 and some minutes:
+ * Records the output of Envoy Gateway 1.9.0 for deploy/envoy-gateway: record.json, from which envoy-gateway-config.ts
+ * builds a configuration under test. It first checks the objects against their CRDs. Needs Go 1.26 and some minutes:
  *
- *   go mod download github.com/envoyproxy/gateway@v1.9.0     and in a copy of that folder:
+ *   go mod download github.com/envoyproxy/gateway@v1.9.0 and in a copy of that folder:
  *   go build -o egctl ./cmd/egctl
  *   node test/gateway-configs/envoy-gateway/record.ts <egctl>
  */

@@ -1,8 +1,8 @@
 import { createRemoteJWKSet, type JWTVerifyResult, jwtVerify } from 'jose'
 import type { TestService } from '../support/test-service.ts'
 
-/** Somebody who knows of us only the issuer, the audience and where the JWKS is: what a gateway knows. */
-export function stranger(
+/** A verifier that knows only the issuer, the audience and the JWKS address, like a gateway. */
+export function externalVerifier(
   mintmark: TestService,
   audience = 'vllm',
 ): (jwt: string) => Promise<JWTVerifyResult> {

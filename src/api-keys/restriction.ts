@@ -5,9 +5,9 @@ import type { Tenant } from '../tenants/tenant.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 
 /**
- * For those who may only narrow: each setting of the key yields what it did, or less. `null` is all that the tenant
- * has, now and later, so a list never becomes null again. Both settings are within the tenant's rights already.
- * @throws {Forbidden} naming the fields that would widen.
+ * For callers that may only restrict: no setting may yield more than before. `null` inherits the tenant's rights,
+ * including later ones, so a list must not become null again. Both settings are within the tenant's rights.
+ * @throws {Forbidden} naming the fields that would be extended.
  */
 export function refuseWidening(
   tenant: Tenant,
@@ -18,7 +18,7 @@ export function refuseWidening(
   const priority = (key: ApiKeySettings) => priorities.get(effectiveTier(tenant, key)) ?? 0
   const wider = entriesOf(KEY_SETTINGS).filter(([name, { form }]) => {
     if (form.kind === 'text' || form.kind === 'labels') return false
-    // vLLM's scale: lower is sooner.
+    // vLLM's scale: a lower value is served sooner.
     if (name === 'tier') return after.tier !== before.tier && priority(after) < priority(before)
     return isWider(before[name], after[name])
   })
@@ -27,7 +27,7 @@ export function refuseWidening(
   throw new Forbidden(`This may only narrow a key, and would widen its ${names}.`)
 }
 
-/** null: no bound of its own. What is of no kind that is known here counts as wider once it differs. */
+/** null: unrestricted. A value of an unknown kind counts as wider when it differs. */
 function isWider(before: unknown, after: unknown): boolean {
   if (before === null) return false
   if (after === null) return true
