@@ -13,7 +13,7 @@ const LONGEST_MESSAGE_BYTES = 131_072
 const STREAMS_PER_CONNECTION = 200
 const MOST_CONNECTIONS = 2_000
 const MOST_CONNECTIONS_OF_ONE_ADDRESS = 256
-/** A gateway waits a second for an answer, so a message that takes longer is for nobody. */
+/** A gateway waits a second for an answer, so it is no longer interested in a message that takes longer. */
 const MESSAGE_DEADLINE_MS = 5_000
 /** Longer than `idle_timeout` in deploy/envoy, so that the gateway closes first. */
 const CONNECTION_IDLE_MS = 90_000

@@ -120,7 +120,7 @@ function isLiteral(c: number | undefined): boolean {
   )
 }
 
-/** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
+/** One character for each byte: a name that is not ASCII matches no model, whatever it becomes. */
 function textOf(bytes: Uint8Array): string {
   let text = ''
   for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at] as number)
