@@ -63,11 +63,13 @@ export const wholeNumberOrZero = (min: number, max: number) =>
   z.union([z.literal(0), wholeNumber(min, max)], `must be 0, or a whole number from ${min} to ${max}`)
 
 /** In a query, where everything is text. */
-export const queryFlag = z
-  .enum(['true', 'false'], 'must be true or false')
-  .default('false')
-  .transform(text => text === 'true')
-  .register(shownAs, { schema: { type: 'boolean', default: false } })
+export const queryFlag = (description: string) =>
+  z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .transform(text => text === 'true')
+    .describe(description)
+    .register(shownAs, { schema: { type: 'boolean', default: false } })
 
 export const flag = z.boolean('must be true or false')
 
@@ -93,7 +95,10 @@ export const instant = z.iso
 /** The body of a JSON Merge Patch (RFC 7396): any of the fields, and null for what a new object would have. */
 export function mergePatch<Shape extends Readonly<Record<string, z.ZodType>>>(fields: Shape) {
   const nullable = Object.fromEntries(
-    Object.entries(fields).map(([name, schema]) => [name, schema.nullable()]),
+    Object.entries(fields).map(([name, schema]) => [
+      name,
+      schema.nullable().describe(schema.description ?? ''),
+    ]),
   )
   return z.strictObject(nullable as { [Field in keyof Shape]: z.ZodNullable<Shape[Field]> }).partial()
 }

@@ -9,8 +9,8 @@ export interface Setting {
   form: Form
   /** What null means, in a few words. Absent: it is never null. */
   whenNull?: string
-  /** For the API's document, where there is more to say than what null means. */
-  details?: string
+  /** What it is, for the API's document. */
+  details: string
   /** Part of what an exchange yields (rights.ts), so every directory has it in memory. */
   right?: true
   option: Option
