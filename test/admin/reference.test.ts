@@ -84,7 +84,7 @@ describe('The reference page', () => {
     const { status, body } = await request(`http://127.0.0.1:${port}/admin/reference`)
     expect([status, body.detail]).toEqual([
       404,
-      'The reference page is not built. Run "npm run reference", then reload; /admin/openapi.json has the same content.',
+      'The reference page is not built. Run "npm run reference", then reload. /admin/openapi.json describes the admin API for programs.',
     ])
     await new Promise(resolve => server.close(resolve))
     await rmdir(folder)
@@ -109,7 +109,7 @@ describe.skipIf(!program && !insisted)(
         if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
       })
       await page.goto(`${admin}/admin/reference`)
-      await page.getByRole('heading', { name: /^Mintmark admin API/ }).waitFor()
+      await page.getByRole('heading', { name: /^Mintmark API reference/ }).waitFor()
     })
     afterAll(() => browser?.close())
 

@@ -39,7 +39,7 @@ const ROLE_TEXTS = Object.entries(ROLES)
 
 const DESCRIPTION = `Administration of Mintmark, which exchanges API keys for short-lived tokens (JWT).
 
-## Authentication
+### Authentication
 
 Send a token with each request:
 
@@ -67,7 +67,7 @@ curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
   -d '{"name":"platform team","role":"operator"}'
 ~~~
 
-## Conventions
+### Conventions
 
 - **Order of checks**: token (401), right (403), existence of the object (404), request (400). An object of another tenant
   gets the same 404 as one that does not exist.
