@@ -216,7 +216,10 @@ function nameOf(schema: z.ZodType<string>, params: Record<string, string>): stri
   const result = schema.safeParse(params.name)
   if (result.success) return result.data
   throw new Invalid(
-    result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })),
+    result.error.issues.map(issue => ({
+      pointer: '',
+      message: `Invalid name in the path: it ${issue.message}`,
+    })),
   )
 }
 

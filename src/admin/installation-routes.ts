@@ -171,9 +171,9 @@ function arithmetic(policy: Policy) {
   const algorithms = publishedAlgs(policy).length
   return {
     retention_seconds: retentionSeconds(policy),
-    each_algorithm: keysPerAlg(policy),
-    all: algorithms * keysPerAlg(policy),
-    most: MOST_PUBLISHED_KEYS,
+    per_algorithm: keysPerAlg(policy),
+    total: algorithms * keysPerAlg(policy),
+    limit: MOST_PUBLISHED_KEYS,
   }
 }
 

@@ -149,13 +149,13 @@ function emergencyToWire({ kid, confirmed, unconfirmed }: Emergency, { ring }: S
         name: 'any verifier that follows Cache-Control',
         forget_within_seconds: jwksMaxAgeSeconds(policy),
         after_failures_seconds: null,
-        sooner: 'restart it',
+        remedy: 'restart it',
       },
-      ...VERIFIERS.map(({ name, refreshSeconds, afterFailureSeconds, sooner }) => ({
+      ...VERIFIERS.map(({ name, refreshSeconds, afterFailureSeconds, remedy }) => ({
         name,
         forget_within_seconds: refreshSeconds,
         after_failures_seconds: afterFailureSeconds,
-        sooner,
+        remedy,
       })),
     ],
   }
@@ -167,7 +167,7 @@ const confirmedToWire = ({ id, host, seenAt }: Replica) => ({
   state: 'confirmed',
   seen_at: seenAt,
   signs_until: null,
-  sooner: null,
+  remedy: null,
 })
 
 const unconfirmedToWire = ({ id, host, seenAt, exchangesUntil }: Replica) => ({
@@ -176,5 +176,5 @@ const unconfirmedToWire = ({ id, host, seenAt, exchangesUntil }: Replica) => ({
   state: 'unconfirmed',
   seen_at: seenAt,
   signs_until: exchangesUntil,
-  sooner: 'stop the process, or take it out of the load balancer',
+  remedy: 'stop the process, or remove it from the load balancer',
 })

@@ -72,7 +72,8 @@ export class KeyStatuses {
   #ask(keyId: string): Promise<KeyStatus> {
     const asked = this.#wanted.get(keyId)
     if (asked) return asked.promise
-    if (this.#wanted.size >= MOST_WAITING) throw new Crowded('Too many unknown keys are waiting. Try again.')
+    if (this.#wanted.size >= MOST_WAITING)
+      throw new Crowded('Too many lookups of unknown keys are waiting. Retry.')
     const question = Promise.withResolvers<KeyStatus>()
     this.#wanted.set(keyId, question)
     this.#lookups.run().catch(() => {})

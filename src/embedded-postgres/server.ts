@@ -123,7 +123,7 @@ async function untilReady(options: ServerOptions, port: number, exited: Promise<
     if (outcome instanceof pg.Client) return outcome
     const waited = clock.monotonicMs() - begin
     if (waited > (outcome.code === '28P01' ? REFUSED_MS : START_MS)) return outcome
-    if (!told && waited > 1_000) onProgress('Waiting for Postgres, which is starting or recovering')
+    if (!told && waited > 1_000) onProgress('Waiting for Postgres to start or recover')
     told ||= waited > 1_000
   }
   return undefined

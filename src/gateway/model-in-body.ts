@@ -21,7 +21,7 @@ const LIST_END = 93
 const OBJECT = 123
 const OBJECT_END = 125
 
-const NOT_JSON = 'The body is not a JSON object in UTF-8.'
+const NOT_JSON = 'Invalid body. Send a JSON object in UTF-8.'
 
 /** `takesPriority`: whether a top-level `priority` may be there. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
@@ -33,18 +33,19 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
     const name = textOf(body, i + 1, nameEnd)
-    if (name.indexOf('\\') >= 0) return { fault: 'Write the names in the body without escapes.' }
+    if (name.indexOf('\\') >= 0) return { fault: 'Escaped names in the body. Write them without escapes.' }
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
     const end = valueEnd(body, i)
     if (end < 0) return { fault: NOT_JSON }
     if (name === 'model') {
-      if (model !== undefined) return { fault: 'The body names `model` more than once.' }
-      if (body[i] !== QUOTE) return { fault: '`model` is not a string.' }
+      if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
+      if (body[i] !== QUOTE) return { fault: '`model` is not a string. Send the name of a model.' }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
       model = textOf(body, i + 1, end).replace(/\\\//g, '/')
-    } else if (name === 'priority' && !takesPriority) return { fault: 'This route takes no `priority`.' }
+    } else if (name === 'priority' && !takesPriority)
+      return { fault: '`priority` is not supported on this route. Remove it.' }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)

@@ -14,9 +14,9 @@ const ONCE = new Set([
 
 /** Node keeps the first of two equal headers, others the last: what can be read in two ways is refused. */
 export function ambiguity(req: IncomingMessage): RequestError | undefined {
-  if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
+  if (!req.url?.startsWith('/')) return new RequestError(400, 'Invalid request target. Send a path.')
   const repeated = repeatedHeader(req.rawHeaders)
-  return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
+  return repeated ? new RequestError(400, `Duplicate header: ${repeated}. Send it once.`) : undefined
 }
 
 /** `rawHeaders` are names and values in turn. */

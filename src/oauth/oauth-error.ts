@@ -38,15 +38,11 @@ export class OAuthError extends Error {
 
 /** A fault of ours, which passes: never `invalid_client`, on which clients throw their credential away. */
 function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
-  return new OAuthError(
-    'temporarily_unavailable',
-    'The token service cannot answer at the moment. Try again.',
-    {
-      status: 503,
-      headers: { 'Retry-After': String(retryAfterSeconds) },
-      cause,
-    },
-  )
+  return new OAuthError('temporarily_unavailable', 'The token service is temporarily unavailable. Retry.', {
+    status: 503,
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+    cause,
+  })
 }
 
 /** The one translation of what is thrown into RFC 6749's vocabulary. What it does not know is a fault of ours. */
@@ -55,7 +51,7 @@ export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof AudiencesDisagree) {
     return new OAuthError(
       'invalid_target',
-      'These audiences need different algorithms: ask for one at a time.',
+      'These audiences need different signing algorithms. Request one at a time.',
     )
   }
   const error = toRequestError(thrown)
@@ -64,7 +60,7 @@ export function toOAuthError(thrown: unknown): OAuthError {
     const { status, headers } = error
     return new OAuthError('invalid_request', error.message, { status, headers })
   }
-  return new OAuthError('server_error', 'The token service met an unexpected fault.', {
+  return new OAuthError('server_error', 'Internal error.', {
     status: 500,
     cause: error,
   })

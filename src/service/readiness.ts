@@ -64,8 +64,7 @@ export class ReadinessGate implements Readiness {
       known => error instanceof known,
     )
     const reason = foreseen ? (error as Error).message : databaseFault(error)
-    const shown =
-      reason ?? (error instanceof Unavailable ? error.message : 'an unexpected fault; the log has it')
+    const shown = reason ?? (error instanceof Unavailable ? error.message : 'internal error: see the log')
     // A stack is for what nobody foresaw.
     if (shown !== this.reason)
       this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')

@@ -26,7 +26,7 @@ export class AlarmLog {
     for (const id of this.#told.keys()) {
       if (alarms.some(alarm => alarm.id === id)) continue
       this.#told.delete(id)
-      this.#logger.info({ alarm: id }, 'the alarm is over')
+      this.#logger.info({ alarm: id }, 'alarm resolved')
     }
   }
 }

@@ -152,7 +152,7 @@ describe.each(named(changes.filter(route => !takes(route))))('%s', (_, definitio
       const answer = await admin(methodOf(definition), place, bodyOf(definition), { [header]: '"any"' })
       expect([answer.status, answer.body.errors?.[0]?.message]).toEqual([
         400,
-        `The header ${header} is nothing that this operation takes`,
+        `The header ${header} is not supported by this operation: remove it`,
       ])
     },
   )

@@ -55,10 +55,10 @@ describe('mintmark doctor', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: 'All is well.\n' })
     expect(stdout).not.toContain('WRONG')
     for (const line of [
-      /issuer +the metadata names "http:\/\/localhost:\d+", byte for byte/,
+      /issuer +the metadata has exactly "http:\/\/localhost:\d+"/,
       /jwks +2 public keys, complete/,
       /ES256 standby +[\w-]{43} signs 2592000 s after it was published: known to Envoy .*, Istio .*, AWS/,
-      /token +signature, type, issuer and expiry hold; its audience is "vllm"/,
+      /token +signature, type, issuer and expiry are valid; its audience is "vllm"/,
       /header +x-tenant-id: acme/,
       /header +x-vllm-priority: -10/,
       /policy +requests without a token are refused/,
@@ -94,7 +94,7 @@ describe('mintmark doctor', () => {
       'another issuer',
       text => text.replaceAll(issuer, `${issuer}/`),
       ISTIO,
-      /istio +no jwtRule has the issuer/,
+      /istio +no jwtRule has exactly the issuer/,
     ],
   ])('warns of %s in Istio files, and ends with 5', async (_, change, files, expected) => {
     const { code, stdout } = await doctor(...(await istioFiles(change, files)))
@@ -133,7 +133,7 @@ describe('mintmark doctor at an issuer that something is wrong with', () => {
     [
       'another issuer in the metadata',
       { issuer: 'http://other' },
-      /issuer +the metadata names "http:\/\/other"/,
+      /issuer +the metadata has "http:\/\/other"/,
     ],
     ['an empty set', { jwks: { keys: [] } }, /jwks +the set is empty/],
     ['no list of keys', { jwks: { error: 'no' } }, /jwks +.* without a list of keys/],

@@ -40,8 +40,8 @@ describe('2, usage:', () => {
       'contradicts',
     ],
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
-    ['an empty id', ['tenant', 'get', ''], '"" is not a name or an id'],
-    ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or an id'],
+    ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
+    ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
     [
       'a key file that is not there',
       ['token', 'get', '--key-file', '/nowhere'],
@@ -59,7 +59,7 @@ describe('2, usage:', () => {
 
   it.each([
     ['MINTMARK_URL', 'localhost:8081', 'must be a URL like'],
-    ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not hold a user or a password'],
+    ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not contain a user or password'],
     ['MINTMARK_URL', 'http://127.0.0.1:8081/?a=b', 'must be a base URL'],
     ['MINTMARK_TOKEN', 'hid den', 'must be one word of printable ASCII'],
     ['MINTMARK_TOKEN_FILE', '/nowhere', 'keep one'],
@@ -97,15 +97,18 @@ describe('3, refused:', () => {
       code: 3,
       stdout: '',
       stderr:
-        'mintmark: The token is not valid.\n  It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.\n',
+        'mintmark: Invalid token. It may be expired or revoked: create a new one.\n  Check MINTMARK_ADMIN_TOKEN, or the file in MINTMARK_ADMIN_TOKEN_FILE.\n',
     })
   })
 
   it('a token without the right (403)', async () => {
-    const forbidden = problem(403, { code: 'forbidden', detail: 'This needs the right keys:write.' })
+    const forbidden = problem(403, {
+      code: 'forbidden',
+      detail: 'Missing right: keys:write. Use a token with a role that has it.',
+    })
     expect(await against(forbidden)).toMatchObject({
       code: 3,
-      stderr: 'mintmark: This needs the right keys:write.\n',
+      stderr: 'mintmark: Missing right: keys:write. Use a token with a role that has it.\n',
     })
   })
 })
@@ -128,7 +131,7 @@ describe('4, not found:', () => {
 describe('5, conflict or invalid:', () => {
   it('an id that is taken', async () => {
     const ended = await cli.attempt(['tenant', 'create', 'acme'])
-    expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: There is a tenant "acme" already.\n' })
+    expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: A tenant "acme" already exists.\n' })
   })
 
   it('fields that are wrong, each under its option and its pointer', async () => {
@@ -146,7 +149,7 @@ describe('5, conflict or invalid:', () => {
     ]
     const { code, stdout, stderr } = await cli.attempt(['tenant', 'create', 'Not An Id', ...options])
     expect({ code, stdout }).toEqual({ code: 5, stdout: '' })
-    expect(stderr).toContain('mintmark: the service finds the request not valid:\n')
+    expect(stderr).toContain('mintmark: the service rejected the request as invalid:\n')
     expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 of /m)
     expect(stderr).toMatch(
       /^ {2}--token-ttl-seconds \(\/token_ttl_seconds\) must be a whole number from 60 to 3600$/m,
@@ -188,7 +191,7 @@ describe('6, unavailable:', () => {
     [
       'nobody listens',
       `http://127.0.0.1:${closed}`,
-      `nothing answers at http://127.0.0.1:${closed} (ECONNREFUSED). Is the service running? Check MINTMARK_URL.`,
+      `no connection to http://127.0.0.1:${closed} (ECONNREFUSED). Check that the service runs, and MINTMARK_URL.`,
     ],
     [
       'the host has no address',
@@ -201,7 +204,7 @@ describe('6, unavailable:', () => {
   })
 
   it('the service says so', async () => {
-    const detail = 'The service is not ready. Try again.'
+    const detail = 'The service is not ready. Retry.'
     expect(await against(problem(503, { code: 'unavailable', detail }))).toMatchObject({
       code: 6,
       stderr: expect.stringContaining(detail),
@@ -225,7 +228,7 @@ describe('6, unavailable:', () => {
       })
     }
     expect(read.stderr).not.toContain('look before you try again')
-    expect(write.stderr).toContain('Whether the change was made is not known: look before you try again.')
+    expect(write.stderr).toContain('It is unknown whether the change was made: check before you retry.')
   })
 
   it('the connection breaks off', async () => {
@@ -241,7 +244,7 @@ describe('1, a fault:', () => {
   it('of the service, with the request id that its log has', async () => {
     const fault = problem(500, {
       code: 'internal',
-      detail: 'The service met an unexpected fault.',
+      detail: 'Internal error. The log of the service has the cause.',
       request_id: 'req-7',
     })
     expect(await against(fault)).toMatchObject({

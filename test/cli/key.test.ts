@@ -30,7 +30,7 @@ describe('a new secret', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(new RegExp(`^${SECRET.source}\n$`))
     expect(stderr).toMatch(
-      /^Created key_\w+ for the tenant acme\. It expires .*nobody can show it again\.\n$/,
+      /^Created key_\w+ for the tenant acme\. It expires .*cannot be shown again\.\n$/,
     )
     expect(stderr).not.toMatch(SECRET)
     expect(

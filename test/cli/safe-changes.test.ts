@@ -75,7 +75,7 @@ it('without -o json a repeated key is told as one, and no secret is printed', as
   const create = ['key', 'create', 'acme', '--idempotency-key', 'job-2']
   await cli.attempt(create)
   const again = await cli.attempt(create)
-  expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('was told once') })
+  expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('was returned once') })
 })
 
 describe('mintmark key', () => {

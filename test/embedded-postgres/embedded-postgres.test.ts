@@ -222,7 +222,7 @@ describe('the embedded Postgres', () => {
     await query(embedded.ownerUrl, 'create table survived as select 1 as one')
     const pid = await postmasterOf(embedded)
     process.kill(pid, 'SIGKILL')
-    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended by itself'))
+    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended unexpectedly'))
     await embedded.stop()
     const next = await start()
     expect(await query(next.ownerUrl, 'select one from survived')).toEqual({ one: 1 })
@@ -290,7 +290,7 @@ it('a copy of a data directory in use does not touch the server of the original'
 
 describe('one data directory', () => {
   const uses = (pid: number | undefined) =>
-    `Mintmark (pid ${pid}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`
+    `Mintmark (pid ${pid}) already uses ${dataDir}: stop it, or set MINTMARK_DATA_DIR to another directory`
 
   it('serves one process: another is refused, and so is a second start in the same one', async () => {
     const { child, says } = startElsewhere()
@@ -348,17 +348,17 @@ describe('refuses, and says what to do', () => {
   })
 
   it.each([
-    ['the data directory', '.', 'a file is in its place|is not a directory|EEXIST'],
+    ['the data directory', '.', 'a file exists in its place|is not a directory|EEXIST'],
     ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): let this user'],
     [
       'the passwords',
       'postgres/credentials.json',
-      'credentials.json cannot be used: it is a folder \\(EISDIR\\). Let this user',
+      'credentials.json cannot be used: it is a directory \\(EISDIR\\). Let this user',
     ],
     [
       'the log',
       'postgres/postgres.log',
-      'postgres.log cannot be used: it is a folder \\(EISDIR\\). Let this user',
+      'postgres.log cannot be used: it is a directory \\(EISDIR\\). Let this user',
     ],
   ])('something else in place of %s, with its name and the cure', async (_, place, message) => {
     const directory = join(await folder(), 'data')
@@ -370,9 +370,9 @@ describe('refuses, and says what to do', () => {
     expect(said).toContain('set MINTMARK_DATA_DIR to')
   })
 
-  it.skipIf(asRoot)('a data directory that this user may not write to (root may)', async () => {
+  it.skipIf(asRoot)('a data directory that permission denied for this user write to (root may)', async () => {
     const directory = await folder(0o555)
-    expect(await refusal(start(directory))).toMatch(/cannot be made .*EACCES.*set MINTMARK_DATA_DIR/)
+    expect(await refusal(start(directory))).toMatch(/cannot be created .*EACCES.*set MINTMARK_DATA_DIR/)
     await chmod(directory, 0o755)
     await mkdir(join(directory, 'postgres'), { mode: 0o500 })
     expect(await refusal(start(directory))).toMatch(/lock cannot be locked .*set MINTMARK_DATA_DIR/)

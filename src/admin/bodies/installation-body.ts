@@ -49,9 +49,9 @@ export const installationBody = z
     published_keys: z
       .strictObject({
         retention_seconds: count.describe('How long a retired signing key stays published.'),
-        each_algorithm: count.describe('Largest number of published keys of one algorithm.'),
-        all: count.describe('Largest number of published keys of all algorithms.'),
-        most: count.describe('Limit: some verifiers accept no larger JWKS.'),
+        per_algorithm: count.describe('Largest number of published keys of one algorithm.'),
+        total: count.describe('Largest number of published keys of all algorithms.'),
+        limit: count.describe('Limit: some verifiers accept no larger JWKS.'),
       })
       .describe('Number of published signing keys that result from the policy.'),
     peppers: inUse.describe('Peppers of the stored digests of API keys.'),

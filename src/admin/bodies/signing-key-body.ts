@@ -55,7 +55,7 @@ const replica = z.strictObject({
   state: z.enum(['confirmed', 'unconfirmed']).describe('`confirmed`: it has dropped the key.'),
   seen_at: instant.describe('Time of its last heartbeat.'),
   signs_until: instant.nullable().describe('Latest time that it can sign with the key; null: it cannot.'),
-  sooner: z.string().nullable().describe('How to end that sooner.'),
+  remedy: z.string().nullable().describe('How to end that earlier; null: nothing to do.'),
 })
 
 const verifier = z.strictObject({
@@ -64,7 +64,7 @@ const verifier = z.strictObject({
   after_failures_seconds: count
     .nullable()
     .describe('Longest time that it keeps it after a failed fetch; null: unknown.'),
-  sooner: z.string().describe('How to make it drop the key sooner.'),
+  remedy: z.string().describe('How to make it drop the key earlier.'),
 })
 
 export const emergencyBody = z
