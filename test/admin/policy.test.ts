@@ -104,7 +104,7 @@ describe('PATCH /installation', () => {
   it('publishes a second algorithm first, lets it be chosen when its key is known, and lets it go again', async () => {
     const early = await patch({ signing_alg: 'RS256' })
     expect([early.status, early.body.code]).toEqual([409, 'signing_alg_not_ready'])
-    expect(early.body.detail).toMatch(/Put it into signing_algs first/)
+    expect(early.body.detail).toMatch(/Add it to signing_algs first/)
 
     expect((await patch({ signing_algs: ['ES256', 'RS256'] })).status).toBe(200)
     expect(await statesOf('RS256')).toEqual(['standby'])

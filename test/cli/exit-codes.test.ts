@@ -37,7 +37,7 @@ describe('2, usage:', () => {
     [
       'options that contradict',
       ['tenant', 'update', 'acme', '--model', 'x', '--unset', 'models'],
-      'contradicts',
+      'conflicts with',
     ],
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
@@ -62,7 +62,7 @@ describe('2, usage:', () => {
     ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not contain a user or password'],
     ['MINTMARK_URL', 'http://127.0.0.1:8081/?a=b', 'must be a base URL'],
     ['MINTMARK_TOKEN', 'hid den', 'must be one word of printable ASCII'],
-    ['MINTMARK_TOKEN_FILE', '/nowhere', 'keep one'],
+    ['MINTMARK_TOKEN_FILE', '/nowhere', 'unset one of them'],
     ['MINTMARK_ADMIN_TOKEN', 'hid den', 'must be one word of printable ASCII'],
   ])('a variable that is not what it should be: %s=%s', async (name, value, words) => {
     const ended = await mintmark(['tenant', 'list'], { env: { ...cli.env, [name]: value } })
@@ -115,9 +115,9 @@ describe('3, refused:', () => {
 
 describe('4, not found:', () => {
   it.each([
-    ['a tenant', ['tenant', 'get', 'nobody'], 'There is no tenant "nobody".'],
-    ['the tenant of a new key', ['key', 'create', 'nobody'], 'There is no tenant "nobody".'],
-    ['a key', ['key', 'revoke', 'key_0000000000000000'], 'There is no key "key_0000000000000000".'],
+    ['a tenant', ['tenant', 'get', 'nobody'], 'Unknown tenant: "nobody".'],
+    ['the tenant of a new key', ['key', 'create', 'nobody'], 'Unknown tenant: "nobody".'],
+    ['a key', ['key', 'revoke', 'key_0000000000000000'], 'Unknown key: "key_0000000000000000".'],
     ['a model', ['model', 'get', 'a/b'], 'a/b'],
   ])('%s', async (_, args, words) => {
     expect(await cli.attempt(args)).toMatchObject({
@@ -150,7 +150,7 @@ describe('5, conflict or invalid:', () => {
     const { code, stdout, stderr } = await cli.attempt(['tenant', 'create', 'Not An Id', ...options])
     expect({ code, stdout }).toEqual({ code: 5, stdout: '' })
     expect(stderr).toContain('mintmark: the service rejected the request as invalid:\n')
-    expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 of /m)
+    expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 characters of /m)
     expect(stderr).toMatch(
       /^ {2}--token-ttl-seconds \(\/token_ttl_seconds\) must be a whole number from 60 to 3600$/m,
     )
@@ -181,7 +181,7 @@ describe('5, conflict or invalid:', () => {
     const ended = await cli.attempt(['model', 'set', 'two words'])
     expect(ended).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('The name in the path must be 1 to 96'),
+      stderr: expect.stringContaining('Invalid name in the path: it must be 1 to 96'),
     })
   })
 })
@@ -227,7 +227,7 @@ describe('6, unavailable:', () => {
         stderr: expect.stringContaining('did not answer within 10 seconds'),
       })
     }
-    expect(read.stderr).not.toContain('look before you try again')
+    expect(read.stderr).not.toContain('check before you retry')
     expect(write.stderr).toContain('It is unknown whether the change was made: check before you retry.')
   })
 
@@ -235,7 +235,7 @@ describe('6, unavailable:', () => {
     const ended = await against((req, _res) => void req.socket.destroy(), ['tenant', 'suspend', 'acme'])
     expect(ended).toMatchObject({
       code: 6,
-      stderr: expect.stringContaining('Whether the change was made is not known'),
+      stderr: expect.stringContaining('It is unknown whether the change was made'),
     })
   })
 })

@@ -181,7 +181,7 @@ describe('mintmark key', () => {
     expect(revoked).toMatchObject({ state: 'revoked', revoked_reason: 'found in a log' })
     expect(await cli.attempt(['key', 'enable', id])).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('for good'),
+      stderr: expect.stringContaining('revoked permanently'),
     })
   })
 

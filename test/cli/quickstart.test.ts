@@ -123,5 +123,5 @@ it('stops once, and says so once, however often it is asked to', { timeout: 180_
   process.child.kill('SIGTERM')
   process.child.kill('SIGINT')
   expect(await process.exited).toMatchObject({ code: 0 })
-  expect(process.output().match(/Stopped\. The data stay/g)).toHaveLength(1)
+  expect(process.output().match(/Stopped\. The data remains/g)).toHaveLength(1)
 })

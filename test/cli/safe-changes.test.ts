@@ -87,7 +87,7 @@ describe('mintmark key', () => {
     expect(await cli.attempt(['key', 'inspect'], 'hunter2')).toMatchObject({
       code: 4,
       stdout: '',
-      stderr: expect.stringContaining('its form or its checksum is wrong'),
+      stderr: expect.stringContaining('its form or checksum is wrong'),
     })
   })
 

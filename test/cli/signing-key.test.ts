@@ -46,7 +46,7 @@ describe('mintmark signing-key', () => {
     expect(text).toContain(`Revoked ${kid} and removed it from the JWKS.\nSigning now: ${next} (ES256).\n`)
     expect(text).toContain('Replicas: 1 have confirmed')
     expect(text).toContain('Istio (istiod fetches): within 1200 s (3600 s after failures')
-    expect(text).toContain('Whoever has the private half can forge tokens of any lifetime until then.')
+    expect(text).toContain('Until then, anyone with the private key can forge tokens of any lifetime.')
     expect(await cli.json('signing-key', 'revoke', kid)).toMatchObject({ kid, state: 'revoked' })
   })
 
@@ -85,7 +85,7 @@ describe('mintmark installation', () => {
       /--publish-lead-seconds \(\/policy\/publish_lead_seconds\) must be a whole number/,
     )
     const early = await cli.attempt(['installation', 'update', '--audience-alg', 'legacy=RS256'])
-    expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('choose it then') })
+    expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('select it then') })
     expect(await cli.attempt(['installation', 'update', '--audience-alg', 'RS256'])).toMatchObject({
       code: 2,
     })

@@ -98,7 +98,7 @@ describe('mintmark token inspect', () => {
     expect(stdout).toMatch(/^header\nalg +ES256\nkid +\S+\ntyp +at\+jwt\n\nclaims\n/)
     expect(stdout).toMatch(/^priority +-10$/m)
     expect(stdout).toMatch(/^exp +\d+ {2}\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, in \d+ s\)$/m)
-    expect(stderr).toContain('NOTHING WAS VERIFIED')
+    expect(stderr).toContain('NOT VERIFIED')
   })
 
   it.each([

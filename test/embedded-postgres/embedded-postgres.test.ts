@@ -336,7 +336,7 @@ describe('refuses, and says what to do', () => {
 
   it.each([
     ['a cluster of another major version', 'PG_VERSION', '17\n', /Postgres 17.*Nothing was changed.*Dump/],
-    ['a folder of something else', 'novel.txt', 'Chapter 1', /not a Postgres cluster: move it away/],
+    ['a folder of something else', 'novel.txt', 'Chapter 1', /nor a Postgres cluster: move it away/],
   ])('%s, and leaves it as it is', async (_, name, content, message) => {
     const directory = join(await folder(), 'data')
     const home = await openHome(await mkdir(directory).then(() => directory), random)
@@ -349,16 +349,16 @@ describe('refuses, and says what to do', () => {
 
   it.each([
     ['the data directory', '.', 'a file exists in its place|is not a directory|EEXIST'],
-    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): let this user'],
+    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): allow this user'],
     [
       'the passwords',
       'postgres/credentials.json',
-      'credentials.json cannot be used: it is a directory \\(EISDIR\\). Let this user',
+      'credentials.json cannot be used: it is a directory \\(EISDIR\\). Allow this user',
     ],
     [
       'the log',
       'postgres/postgres.log',
-      'postgres.log cannot be used: it is a directory \\(EISDIR\\). Let this user',
+      'postgres.log cannot be used: it is a directory \\(EISDIR\\). Allow this user',
     ],
   ])('something else in place of %s, with its name and the cure', async (_, place, message) => {
     const directory = join(await folder(), 'data')
@@ -552,7 +552,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
 
   it.each([
     ['belongs to someone else', 0o755, 65534, /belongs to user 65534/],
-    ['can be written to by others', 0o777, 0, /can be written to by others/],
+    ['can be written to by others', 0o777, 0, /is writable by other users/],
   ])('refuses a home that %s', async (_, mode, uid, message) => {
     const directory = await folder()
     await mkdir(join(directory, 'postgres'))

@@ -174,7 +174,7 @@ describe.each(ROWS)('the listener $listener', row => {
   })
 
   it.each(['DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])('answers 405 in its own words to %s', async method => {
-    const { headers } = await expectRefusal({ method }, 405, `Use ${row.allow} here.`)
+    const { headers } = await expectRefusal({ method }, 405, `Method not allowed. Use ${row.allow}.`)
     expect(headers.allow).toBe(row.allow)
   })
 
@@ -187,7 +187,7 @@ describe.each(ROWS)('the listener $listener', row => {
   ])('refuses %s with 400, on a path or on none', async (_, more) => {
     const name = more.slice(0, more.indexOf(':')).toLowerCase()
     for (const where of [path, '/nope'])
-      await expectRefusal({ path: where, more: [more] }, 400, `The header ${name} is there twice.`)
+      await expectRefusal({ path: where, more: [more] }, 400, `Duplicate header: ${name}. Send it once.`)
   })
 
   it('refuses a target in absolute form with 400', async () => {

@@ -136,7 +136,7 @@ it.each([
   ['/keys/a.pem', 'POST', 'GET, HEAD'],
   ['/keys/a/state', 'OPTIONS', 'GET, DELETE, HEAD'],
 ])('another method on %s is 405, with the methods of all its routes', async (path, method, allow) => {
-  const message = `Use ${allow} here.`
+  const message = `Method not allowed. Use ${allow}.`
   expect(await ask(method, path)).toEqual({ status: 405, body: { message, allow } })
 })
 
