@@ -6,12 +6,11 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { adminRoutes } from '../src/admin/admin-app.ts'
-import { openApiDocument } from '../src/admin/openapi/document.ts'
 import { REFERENCE_FOLDER, SCRIPT, STYLE } from '../src/admin/openapi/mount-reference.ts'
+import { referenceDocument } from './openapi/reference-document.ts'
 
 const redocly = new URL('../node_modules/@redocly/cli/', import.meta.url).pathname
-const document = openApiDocument(adminRoutes({} as never))
+const document = referenceDocument()
 const options = { hideDownloadButtons: true, schemasExpansionLevel: 1, sortRequiredPropsFirst: true }
 
 interface Operation {
@@ -19,21 +18,42 @@ interface Operation {
   requestBody?: { content: Record<string, { example?: unknown }> }
 }
 
-/** The curl command of an operation's example. The document itself has none: it is for programs. */
+/** Where commands send their requests, and with what credential. */
+const LISTENERS = {
+  admin: {
+    url: '$MINTMARK_ADMIN_URL',
+    credential: ['  -H "Authorization: Bearer $MINTMARK_ADMIN_TOKEN"'],
+  },
+  token: { url: '$MINTMARK_URL', credential: [] },
+  gateway: { url: '$MINTMARK_GATEWAY_URL', credential: ['  -H "Authorization: Bearer $API_KEY"'] },
+}
+
+function listenerOf(path: string) {
+  if (path.startsWith('/admin/')) return LISTENERS.admin
+  return path.startsWith('/check') || path.startsWith('/v1/') ? LISTENERS.gateway : LISTENERS.token
+}
+
+function bodyOf(type: string | undefined, example: unknown): string[] {
+  if (type === undefined || example === undefined) return []
+  if (type === 'application/x-www-form-urlencoded')
+    return Object.entries(example as object).map(([name, value]) => `  -d ${name}=${value}`)
+  return [`  -H 'Content-Type: ${type}'`, `  -d '${JSON.stringify(example)}'`]
+}
+
+/** The command that sends an operation's own example. The document itself has none: it is for programs. */
 function curl(method: string, template: string, { parameters = [], requestBody }: Operation): string {
   const examples = parameters.filter(({ example }) => example !== undefined)
   const path = examples
     .filter(parameter => parameter.in === 'path')
     .reduce((text, { name, example }) => text.replace(`{${name}}`, String(example)), template)
-  const asked = examples.filter(parameter => parameter.in === 'query')
-  const query = new URLSearchParams(asked.map(({ name = '', example }) => [name, String(example)])).toString()
+  const sent = examples.filter(parameter => parameter.in === 'query')
+  const query = new URLSearchParams(sent.map(({ name = '', example }) => [name, String(example)])).toString()
   const [[type, media] = []] = Object.entries(requestBody?.content ?? {})
+  const { url, credential } = listenerOf(template)
   return [
-    `curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}"$MINTMARK_ADMIN_URL${path}${query && `?${query}`}"`,
-    '  -H "Authorization: Bearer $MINTMARK_ADMIN_TOKEN"',
-    ...(media?.example === undefined
-      ? []
-      : [`  -H 'Content-Type: ${type}'`, `  -d '${JSON.stringify(media.example)}'`]),
+    `curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}"${url}${path}${query && `?${query}`}"`,
+    ...credential,
+    ...bodyOf(type, media?.example),
   ].join(' \\\n')
 }
 
@@ -56,7 +76,7 @@ const page = `<!doctype html>
 <link rel="stylesheet" href="${STYLE}">
 <body>
 <div id="redoc"></div>
-<noscript>This page needs JavaScript. <a href="/admin/openapi.json">openapi.json</a> has the same content.</noscript>
+<noscript>This page needs JavaScript. <a href="/admin/openapi.json">openapi.json</a> describes the admin API for programs.</noscript>
 <script type="module" src="${SCRIPT}"></script>
 `
 const style = 'body { margin: 0; }\n'
@@ -86,9 +106,7 @@ function built(): string {
 
 const [, script = ''] = /<script type="module">(.*)<\/script>\s*<\/body>/s.exec(built()) ?? []
 if (!script.includes('"disableTelemetry":true') || !LOGO.test(script))
-  throw new Error(
-    'redocly build-docs wrote another page than this script knows: look at it before you change this',
-  )
+  throw new Error('redocly build-docs wrote an unexpected page: read it before you change this script')
 mkdirSync(REFERENCE_FOLDER, { recursive: true })
 writeFileSync(join(REFERENCE_FOLDER, 'index.html'), page)
 writeFileSync(join(REFERENCE_FOLDER, 'reference.css'), style)

@@ -16,7 +16,7 @@ export const escapePointer = (name: string): string =>
 export class NotFound extends Error {
   override readonly name = 'NotFound'
   constructor(what: string, id?: string) {
-    super(id === undefined ? `There is no such ${what}.` : `There is no ${what} "${id}".`)
+    super(id === undefined ? `Unknown ${what}.` : `Unknown ${what}: "${id}".`)
   }
 }
 
@@ -49,8 +49,8 @@ export class PreconditionFailed extends Error {
   constructor(version: string | undefined) {
     super(
       version === undefined
-        ? 'There is no such object, so it has none of the versions that the request names.'
-        : 'The object has another version than the request asks for: read it again, then decide.',
+        ? 'The object does not exist, so it has none of the versions in the precondition.'
+        : 'The object has another version than the precondition requires. Get it again, then decide.',
     )
     this.version = version
   }

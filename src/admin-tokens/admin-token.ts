@@ -62,14 +62,14 @@ export function refuseEscalation(
 ): void {
   if (issuer.tenantId === null) return
   if (wanted.role !== 'tenant-admin') {
-    throw new Forbidden('A tenant-admin can issue no other role than tenant-admin.')
+    throw new Forbidden('A tenant-admin can only create tokens with the role tenant-admin.')
   }
   if (wanted.tenantId !== issuer.tenantId) {
-    throw new Forbidden('A tenant-admin can issue tokens for its own tenant only.')
+    throw new Forbidden('A tenant-admin can only create tokens for its own tenant.')
   }
   if (issuer.expiresAt && (wanted.expiresAt === null || wanted.expiresAt > issuer.expiresAt)) {
     throw new Forbidden(
-      `A token that a tenant-admin issues ends no later than its own, at ${issuer.expiresAt.toISOString()}.`,
+      `A tenant-admin cannot create a token that expires later than its own, at ${issuer.expiresAt.toISOString()}.`,
     )
   }
 }

@@ -77,7 +77,7 @@ export class AdminTokens {
     const state = adminTokenState(token, now)
     if (state !== 'active') return { ok: false, reason: state, tokenId: token.id }
     this.#noteUse(presented, token, { pepperId, now }).catch(err =>
-      this.#logger.warn({ err, admin_token: token.id }, 'the last use of an admin token was not written'),
+      this.#logger.warn({ err, admin_token: token.id }, 'last use of an admin token not stored'),
     )
     return { ok: true, token }
   }
@@ -110,7 +110,7 @@ export class AdminTokens {
       refuseEscalation(issuer, { role, tenantId, expiresAt })
       const faults = expiryFaults(expiresAt, longest, now)
       if (tenantId !== null && !(await findTenant(trx, tenantId))) {
-        faults.push({ pointer: '/tenant', message: `names a tenant that is not there: "${tenantId}"` })
+        faults.push({ pointer: '/tenant', message: `names an unknown tenant: "${tenantId}"` })
       }
       if (faults.length > 0) throw new Invalid(faults)
       const bareId = randomId(this.#random)

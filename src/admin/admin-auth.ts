@@ -49,14 +49,19 @@ export class AdminAuth {
     const [, presented] = /^Bearer +(\S+)$/i.exec(authorization ?? '') ?? []
     if (presented === undefined) {
       throw new Unauthenticated(
-        'Send the root token or an admin token as "Authorization: Bearer …".',
+        'Missing token. Send a root token or an admin token as "Authorization: Bearer <token>".',
         'absent',
       )
     }
     const digest = sha256(presented)
     if (this.#isRoot(digest)) return ROOT
     const checked = await this.#check(presented, digest.toString('base64'), source)
-    if (!checked.ok) throw new Unauthenticated('The token is not valid.', checked.reason, checked.tokenId)
+    if (!checked.ok)
+      throw new Unauthenticated(
+        'Invalid token. It may be expired or revoked: create a new one.',
+        checked.reason,
+        checked.tokenId,
+      )
     const { id, role, tenantId, expiresAt } = checked.token
     return { id, role, tenantId, expiresAt }
   }
@@ -70,7 +75,11 @@ export class AdminAuth {
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) {
       const headers = { 'Retry-After': String(allowance.retryAfterSeconds) }
-      throw new RequestError(429, 'Too many failed logins from this address. Try again later.', headers)
+      throw new RequestError(
+        429,
+        'Too many failed authentications from this address. Retry after the time in Retry-After.',
+        headers,
+      )
     }
     let failed = false
     try {

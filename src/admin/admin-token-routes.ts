@@ -17,21 +17,31 @@ import { type AdminRoute, route } from './route.ts'
 
 const tokenCreate = z
   .strictObject({
-    name: field.displayName.default(''),
-    role: z.enum(TOKEN_ROLES, `must be one of ${TOKEN_ROLES.join(', ')}`),
-    tenant: field.tenantId.nullable().default(null),
-    expires_at: field.instant.nullable().optional(),
+    name: field.displayName.default('').describe('Display name.'),
+    role: z
+      .enum(TOKEN_ROLES, `must be one of ${TOKEN_ROLES.join(', ')}`)
+      .describe('Role, which determines the rights of the token.'),
+    tenant: field.tenantId
+      .nullable()
+      .default(null)
+      .describe('Tenant of a tenant-admin: required for that role, and null for every other.'),
+    expires_at: field.instant
+      .nullable()
+      .optional()
+      .describe(
+        'Time of expiry. Default: the longest lifetime that the policy allows. null: never, where the policy allows it.',
+      ),
   })
   .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
     path: ['tenant'],
-    message: 'must name a tenant for a tenant-admin, and none for another role',
+    message: 'must name a tenant for the role tenant-admin, and must be null for every other role',
   })
-  .meta({ id: 'NewAdminToken', description: '`tenant` is for a tenant-admin, and for no other role.' })
+  .meta({ id: 'NewAdminToken', description: 'Settings of a new admin token.' })
 
 const revocation = z.strictObject({
-  reason: field.reason.nullable().default(null),
-  cascade: field.flag.default(false),
-  dry_run: field.flag.default(false),
+  reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
+  cascade: field.flag.default(false).describe('Also revoke all tokens that it created, directly or not.'),
+  dry_run: field.flag.default(false).describe('Only count the tokens that would be revoked.'),
 })
 
 const LIST = '/admin-tokens'
@@ -47,8 +57,9 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
   return [
     route({
       operation: 'createAdminToken',
-      summary: 'Issue an admin token',
-      details: 'Nobody issues a token that may do more than they may, or that outlives their own.',
+      summary: 'Create an admin token',
+      details:
+        'The answer contains the token, once. It cannot have more rights than the caller, nor expire later than the token of the caller.',
       answers: { 201: issuedAdminTokenBody },
       example: { body: { name: 'platform team', role: 'operator' } },
       method: 'post',
@@ -95,7 +106,8 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
     route({
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
-      details: 'For good, on every replica at once; with `cascade` those that it issued too. Repeatable.',
+      details:
+        'Permanently, and on every replica at once. With `cascade`, the tokens that it created are revoked too. Idempotent: the first reason is kept.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',

@@ -23,8 +23,9 @@ export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
       })
     if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)
     if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
-    // Without the id: equal refusals share one row, whatever ids are tried.
-    if (thrown instanceof ForeignTenant) note('authorization.refuse', fields.actor, "It is another tenant's.")
+    // Without the id: alike refusals are one row, whatever ids somebody tries.
+    if (thrown instanceof ForeignTenant)
+      note('authorization.refuse', fields.actor, 'The object belongs to another tenant.')
     next(thrown)
   }
 }

@@ -17,14 +17,16 @@ const name = z
   .string()
   .min(1, 'must not be empty')
   .max(200, 'must be at most 200 characters')
-  .refine(text => !text.includes('\0'), 'must not have a NUL')
+  .refine(text => !text.includes('\0'), 'must not contain a NUL character')
 const filters = {
-  actor: name.optional(),
-  action: name.optional(),
-  target: name.optional(),
-  tenant: name.optional(),
-  from: field.instant.optional(),
-  to: field.instant.optional(),
+  actor: name
+    .optional()
+    .describe('Only events of this caller: `root`, `system`, or the id of an admin token.'),
+  action: name.optional().describe('Only events with this action, like `key.revoke`.'),
+  target: name.optional().describe('Only events about the object with this id.'),
+  tenant: name.optional().describe('Only events about this tenant and its objects.'),
+  from: field.instant.optional().describe('Only events at or after this time.'),
+  to: field.instant.optional().describe('Only events before this time.'),
 }
 const listQuery = z.strictObject({ ...pageQuery.shape, ...filters })
 const exportQuery = z.strictObject({
@@ -33,10 +35,11 @@ const exportQuery = z.strictObject({
     .regex(/^([1-9]\d{0,2}|[1-4]\d{3}|5000)$/, `must be a whole number from 1 to ${MOST_EXPORTED}`)
     .transform(Number)
     .default(MOST_EXPORTED)
+    .describe('Largest number of rows.')
     .register(shownAs, {
       schema: { type: 'integer', minimum: 1, maximum: MOST_EXPORTED, default: MOST_EXPORTED },
     }),
-  cursor: z.string().optional(),
+  cursor: z.string().optional().describe('Continues an export: the address in `Link` contains it.'),
   ...filters,
 })
 
@@ -63,7 +66,7 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       operation: 'exportAuditEvents',
       summary: 'Export audit events',
       details:
-        'Oldest first, to verify elsewhere. The header `Link` names the next part; each part leaves a row of its own.',
+        'As NDJSON, oldest first, for verification elsewhere. The header `Link` has the address of the next part. Each export is itself an audit event.',
       answers: { 200: { line: auditRowBody } },
       example: { query: { limit: '100' } },
       method: 'get',
@@ -80,8 +83,9 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
     }),
     route({
       operation: 'getAuditCheckpoint',
-      summary: 'Get a signed checkpoint',
-      details: 'Keep it where the owner of the database cannot reach it.',
+      summary: 'Get a signed audit checkpoint',
+      details:
+        'Store it where the owner of the database cannot change it. A later export can then be verified against it.',
       answers: { 200: checkpointBody },
       method: 'get',
       path: '/audit-checkpoint',

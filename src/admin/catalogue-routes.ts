@@ -17,12 +17,18 @@ import type { Example } from './route-docs.ts'
 
 /** Tiers, base models and adapters: named objects that PUT creates or replaces. */
 
+const freeText = field.description.default('').describe('Free text for operators.')
 const tierPut = z.strictObject({
-  priority: field.wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max),
-  description: field.description.default(''),
+  priority: field
+    .wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max)
+    .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
+  description: freeText,
 })
-const modelPut = z.strictObject({ description: field.description.default('') })
-const adapterPut = z.strictObject({ base_model: field.modelName, description: field.description.default('') })
+const modelPut = z.strictObject({ description: freeText })
+const adapterPut = z.strictObject({
+  base_model: field.modelName.describe('Base model that it was trained for. It must be registered.'),
+  description: freeText,
+})
 
 /** How the three differ. `conflicts`: why one may not be deleted. */
 interface Kind {
@@ -67,7 +73,7 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
     route({
       ...putting(TIER),
       conflicts: ['tier_exists'],
-      example: { body: { priority: -20, description: 'Sooner than all others' } },
+      example: { body: { priority: -20, description: 'Scheduled before all others' } },
       method: 'put',
       path: '/tiers/:name',
       right: 'catalogue:write',
@@ -198,8 +204,8 @@ function deleteRoute(
 
 const putting = ({ noun, one, body }: Kind) => ({
   operation: `put${noun}`,
-  summary: `Make ${one}, or change it`,
-  details: 'A name with a `/` in it is percent-encoded in the path.',
+  summary: `Create or update ${one}`,
+  details: 'Replaces all settings. With `If-None-Match: *` it only creates.',
   answers: { 200: body, 201: body },
 })
 
@@ -210,7 +216,10 @@ function nameOf(schema: z.ZodType<string>, params: Record<string, string>): stri
   const result = schema.safeParse(params.name)
   if (result.success) return result.data
   throw new Invalid(
-    result.error.issues.map(issue => ({ pointer: '', message: `The name in the path ${issue.message}` })),
+    result.error.issues.map(issue => ({
+      pointer: '',
+      message: `Invalid name in the path: it ${issue.message}`,
+    })),
   )
 }
 

@@ -18,13 +18,14 @@ export function readCursor(list: List, cursor: string, form: RegExp): string {
   const given = parsed(cursor)
   const wanted = bindings(list)
   const place = given[wanted.length]
-  if (place === undefined || !form.test(place)) throw refused('is no next_cursor of this API')
+  if (place === undefined || !form.test(place))
+    throw refused('is not a next_cursor of this API: send one from the previous page')
   const other = wanted.findIndex((text, index) => text !== given[index])
-  if (other >= 0) throw refused(`is of another ${WHAT[other]}`)
+  if (other >= 0) throw refused(`belongs to another ${WHAT[other]}`)
   return place
 }
 
-const WHAT = ['list', 'tenant', 'filter: send the one that its first page was asked with'] as const
+const WHAT = ['list', 'tenant', 'filter: repeat the filter of the first page'] as const
 
 const bindings = ({ path, tenant, filter }: List): string[] => [
   path,

@@ -9,8 +9,8 @@ export const text = (longest: number) =>
   z
     .string('must be text')
     .max(longest, `must be at most ${longest} characters`)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are rejected here
-    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must have no control characters')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses
+    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
 
 export const displayName = text(200)
 export const description = text(1000)
@@ -18,23 +18,33 @@ export const reason = text(500)
 
 const labelName = z
   .string()
-  .regex(/^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/, 'must be named with letters, digits and - . _ /, at most 63')
-export const labels = z.record(labelName, text(200), 'must be an object of text')
-/** RFC 7396: null removes a label. */
-export const labelsPatch = z.record(labelName, text(200).nullable(), 'must be an object of text or null')
+  .regex(
+    /^[A-Za-z0-9][-A-Za-z0-9._/]{0,62}$/,
+    'must have names of at most 63 letters, digits and - . _ /, beginning with a letter or digit',
+  )
+export const labels = z.record(labelName, text(200), 'must be an object with text as values')
+/** RFC 7396: null takes a label away. */
+export const labelsPatch = z.record(
+  labelName,
+  text(200).nullable(),
+  'must be an object with text or null as values',
+)
 
 export const tenantId = z
   .string('must be text')
-  .regex(TENANT_ID, 'must be 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit')
+  .regex(
+    TENANT_ID,
+    'must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
+  )
 
 const engineName = z
   .string('must be text')
-  .regex(ENGINE_NAME, 'must be 1 to 96 of letters, digits and - . _ : / @, beginning with a letter or digit')
+  .regex(ENGINE_NAME, 'must be 1 to 96 letters, digits and - . _ : / @, beginning with a letter or digit')
 
 export const tierName = engineName
 export const modelName = engineName.refine(
   name => name !== RESERVED_NAME,
-  `must not be "${RESERVED_NAME}", which stands for no adapter`,
+  `must not be "${RESERVED_NAME}", which is reserved`,
 )
 
 const list = <T extends z.ZodType>(entry: T) =>
@@ -62,12 +72,14 @@ export const wholeNumber = (min: number, max: number) => {
 export const wholeNumberOrZero = (min: number, max: number) =>
   z.union([z.literal(0), wholeNumber(min, max)], `must be 0, or a whole number from ${min} to ${max}`)
 
-/** For a query, where all values are text. */
-export const queryFlag = z
-  .enum(['true', 'false'], 'must be true or false')
-  .default('false')
-  .transform(text => text === 'true')
-  .register(shownAs, { schema: { type: 'boolean', default: false } })
+/** In a query, where everything is text. */
+export const queryFlag = (description: string) =>
+  z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .transform(text => text === 'true')
+    .describe(description)
+    .register(shownAs, { schema: { type: 'boolean', default: false } })
 
 export const flag = z.boolean('must be true or false')
 
@@ -75,7 +87,7 @@ export const flag = z.boolean('must be true or false')
 export const labelFilter = z
   .string('must be text')
   .max(300, 'must be at most 300 characters')
-  .refine(text => !text.includes('\0') && text.isWellFormed(), 'must be text without NUL')
+  .refine(text => !text.includes('\0') && text.isWellFormed(), 'must not contain a NUL character')
   .transform(text => {
     const [name = '', ...value] = text.split('=')
     return { name, ...(value.length > 0 && { value: value.join('=') }) }
@@ -95,7 +107,10 @@ export const instant = z.iso
 /** The body of a JSON Merge Patch (RFC 7396): any of the fields; null resets one to its default. */
 export function mergePatch<Shape extends Readonly<Record<string, z.ZodType>>>(fields: Shape) {
   const nullable = Object.fromEntries(
-    Object.entries(fields).map(([name, schema]) => [name, schema.nullable()]),
+    Object.entries(fields).map(([name, schema]) => [
+      name,
+      schema.nullable().describe(schema.description ?? ''),
+    ]),
   )
   return z.strictObject(nullable as { [Field in keyof Shape]: z.ZodNullable<Shape[Field]> }).partial()
 }

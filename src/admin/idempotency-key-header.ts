@@ -17,7 +17,7 @@ export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | u
   if (key === undefined || req.method !== 'POST') return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
     const message = 'must be 1 to 255 printable ASCII characters without spaces'
-    throw new Invalid([{ pointer: '', message: `The header Idempotency-Key ${message}` }])
+    throw new Invalid([{ pointer: '', message: `Invalid header Idempotency-Key: it ${message}` }])
   }
   const query = req.originalUrl.split('?')[1] ?? ''
   const body: Buffer = Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0)
@@ -56,7 +56,10 @@ function withoutSecret(body: object): object {
 function gone(body: object) {
   const id = 'id' in body ? String(body.id) : ''
   const advice = id.startsWith('key_')
-    ? `Rotate the key for another one: POST /admin/v1/keys/${id}/rotate`
-    : `Issue another one, and revoke this: POST /admin/v1/admin-tokens/${id}/revoke`
-  return { secret_available: false, secret_advice: `The secret was told once and was not kept. ${advice}` }
+    ? `Rotate the key to get a new secret: POST /admin/v1/keys/${id}/rotate`
+    : `Create a new token, and revoke this one: POST /admin/v1/admin-tokens/${id}/revoke`
+  return {
+    secret_available: false,
+    secret_advice: `The secret was returned once and is not stored. ${advice}`,
+  }
 }

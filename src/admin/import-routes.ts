@@ -15,21 +15,28 @@ const client = z
   .strictObject({
     client_id: z
       .string('must be text')
-      .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without space'),
-    tenant: field.tenantId,
-    scheme: z.enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"'),
-    hash: z.string('must be text').max(100, 'must be at most 100 characters'),
+      .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without spaces')
+      .describe('Client id in the other system. The client keeps using it.'),
+    tenant: field.tenantId.describe('Tenant that the client belongs to.'),
+    scheme: z
+      .enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"')
+      .describe('Hash scheme of the secret.'),
+    hash: z
+      .string('must be text')
+      .max(100, 'must be at most 100 characters')
+      .describe('Hash of the secret: bcrypt in modular crypt format, or SHA-256 in hexadecimal.'),
     ...z.object(settings).partial().shape,
   })
-  .meta({ id: 'ClientToImport' })
+  .meta({ id: 'ClientToImport', description: 'A client of another system, with the settings of its key.' })
 const body = z.strictObject({
   clients: z
     .array(client, 'must be a list')
     .min(1, 'must not be empty')
-    .max(MOST_CLIENTS, `must have at most ${MOST_CLIENTS} entries`),
+    .max(MOST_CLIENTS, `must have at most ${MOST_CLIENTS} entries`)
+    .describe('Clients to import.'),
 })
 const query = z.strictObject({
-  dry_run: field.queryFlag,
+  dry_run: field.queryFlag('Only check the clients.'),
 })
 
 /** Imports clients of another system with the hashes of their secrets: a whole list or none of it. */
@@ -37,8 +44,9 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
   return [
     route({
       operation: 'importClients',
-      summary: 'Import clients of another system',
-      details: 'With the hashes of their secrets: all of a list, or none. Up to 1,000 clients and 1 MiB.',
+      summary: 'Import clients from another system',
+      details:
+        'Each client becomes a key with the given hash of its secret. All clients are imported, or none. At most 1,000 clients and 1 MiB.',
       answers: { 200: importBody },
       conflicts: ['client_id_taken'],
       example: {

@@ -29,31 +29,49 @@ import { type AdminRoute, route } from './route.ts'
 const alg = z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`)
 const audience = z
   .string()
-  .regex(AUDIENCE, 'must be named by 1 to 196 printable characters without space, comma, quote or backslash')
+  .regex(
+    AUDIENCE,
+    'must have audiences as names: 1 to 196 printable characters without space, comma, quote or backslash',
+  )
 
 const policyFields = {
-  signing_alg: alg.optional(),
+  signing_alg: alg
+    .optional()
+    .describe('Default signing algorithm of tokens. It needs an active signing key.'),
   signing_algs: z
     .array(alg, 'must be a list')
-    .min(1, 'must have at least one')
-    .max(4, 'must have at most 4')
+    .min(1, 'must have at least one entry')
+    .max(4, 'must have at most 4 entries')
     .meta({ uniqueItems: true })
-    .optional(),
+    .optional()
+    .describe('All algorithms to publish signing keys of. It must include those in use.'),
   audience_signing_algs: z
     .record(audience, alg.nullable(), 'must be an object of algorithms')
     .nullable()
-    .optional(),
+    .optional()
+    .describe('Signing algorithm by audience. null removes one entry, or all.'),
   rotation_interval_seconds: wholeNumber(
     SHORTEST_ROTATION_INTERVAL_SECONDS,
     LONGEST_ROTATION_INTERVAL_SECONDS,
-  ).optional(),
-  publish_lead_seconds: wholeNumber(1, LONGEST_PUBLISH_LEAD_SECONDS).optional(),
-  max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647).optional(),
-  unending_keys_allowed: z.boolean('must be true or false').optional(),
+  )
+    .optional()
+    .describe('Time between two rotations of a signing key.'),
+  publish_lead_seconds: wholeNumber(1, LONGEST_PUBLISH_LEAD_SECONDS)
+    .optional()
+    .describe('Time that a new signing key is published before it signs.'),
+  max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647)
+    .optional()
+    .describe('Default and longest lifetime of an API key. Existing keys keep their expiry.'),
+  unending_keys_allowed: z
+    .boolean('must be true or false')
+    .optional()
+    .describe('Whether API keys without expiry are allowed.'),
 }
 const patch = z
-  .strictObject({ policy: z.strictObject(policyFields, 'must be an object').optional() })
-  .meta({ id: 'InstallationPatch' })
+  .strictObject({
+    policy: z.strictObject(policyFields, 'must be an object').optional().describe('Policy fields to change.'),
+  })
+  .meta({ id: 'InstallationPatch', description: 'Absent fields keep their value.' })
 
 /** The record that all replicas of an installation share, and the list of replicas. */
 export function installationRoutes(options: {
@@ -80,6 +98,7 @@ export function installationRoutes(options: {
     route({
       operation: 'getInstallation',
       summary: 'Get the installation',
+      details: 'The policy, the secrets in use and the replicas. The ETag is the version of the policy.',
       answers: { 200: installationBody },
       method: 'get',
       path: '/installation',
@@ -89,7 +108,8 @@ export function installationRoutes(options: {
     }),
     route({
       operation: 'updateInstallation',
-      summary: 'Change the policy',
+      summary: 'Update the policy',
+      details: 'All replicas follow the change within seconds. The ETag is the version of the policy.',
       answers: { 200: installationBody },
       conflicts: ['signing_alg_not_ready', 'too_many_signing_keys'],
       example: { body: { policy: { max_key_lifetime_seconds: 31536000 } } },
@@ -151,9 +171,9 @@ function arithmetic(policy: Policy) {
   const algorithms = publishedAlgs(policy).length
   return {
     retention_seconds: retentionSeconds(policy),
-    each_algorithm: keysPerAlg(policy),
-    all: algorithms * keysPerAlg(policy),
-    most: MOST_PUBLISHED_KEYS,
+    per_algorithm: keysPerAlg(policy),
+    total: algorithms * keysPerAlg(policy),
+    limit: MOST_PUBLISHED_KEYS,
   }
 }
 

@@ -9,10 +9,19 @@ import { type AdminRoute, route, type Target } from './route.ts'
 
 const LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
-const revocation = z.strictObject({ reason: field.reason.nullable().default(null) })
+const revocation = z.strictObject({
+  reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
+})
 const rotation = z.strictObject({
-  overlap_seconds: field.wholeNumber(0, LONGEST_OVERLAP_SECONDS).default(86_400),
-  replace: z.enum(['oldest', 'newest'], 'must be "oldest", "newest" or null').nullable().default(null),
+  overlap_seconds: field
+    .wholeNumber(0, LONGEST_OVERLAP_SECONDS)
+    .default(86_400)
+    .describe('How long the previous secret stays valid.'),
+  replace: z
+    .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
+    .nullable()
+    .default(null)
+    .describe('Secret to revoke first if the key has two live ones. null: answer 409 instead.'),
 })
 
 /** Operations on a key other than setting its fields. */
@@ -32,7 +41,7 @@ export function keyActions(
     route({
       operation: 'disableKey',
       summary: 'Disable a key',
-      details: 'No exchange until it is enabled. Repeatable.',
+      details: 'It cannot be exchanged until it is enabled. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       method: 'post',
@@ -45,7 +54,7 @@ export function keyActions(
     route({
       operation: 'enableKey',
       summary: 'Enable a key',
-      details: 'Repeatable.',
+      details: 'Ends a disabling. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       method: 'post',
@@ -58,7 +67,7 @@ export function keyActions(
     route({
       operation: 'revokeKey',
       summary: 'Revoke a key',
-      details: 'For good, with all its secrets. Repeatable: the first reason stays.',
+      details: 'Permanently, with all its secrets. Idempotent: the first reason is kept.',
       answers: { 200: keyBody },
       example: { body: { reason: 'leaked' } },
       method: 'post',
@@ -73,7 +82,8 @@ export function keyActions(
     route({
       operation: 'rotateKey',
       summary: 'Rotate a key',
-      details: 'Adds a secret, and gives the older one `overlap_seconds` more. The id stays.',
+      details:
+        'Adds a secret; the previous one stays valid for `overlap_seconds`. The id of the key does not change. The answer contains the secret, once.',
       answers: { 201: issuedKeyBody },
       conflicts: ['key_revoked', 'key_expired', 'two_live_secrets'],
       example: { body: { overlap_seconds: 3600, replace: 'oldest' } },
@@ -91,8 +101,8 @@ export function keyActions(
     }),
     route({
       operation: 'revokeKeySecret',
-      summary: 'Revoke one secret of a key',
-      details: 'At once. Repeatable.',
+      summary: 'Revoke a secret of a key',
+      details: 'Permanently, and at once. The other secret stays valid. Idempotent.',
       answers: { 200: keyBody },
       method: 'post',
       path: '/keys/:id/secrets/:secret/revoke',

@@ -14,11 +14,15 @@ import { shownAs } from './route-docs.ts'
 /** Queries about keys: which key a string is, how much a key was used, and list filters. */
 
 export const tenantKeyQuery = pageQuery.extend({
-  label: field.labelFilter.optional(),
-  expires_before: field.instant.optional(),
-  unused_since: field.instant.optional(),
+  label: field.labelFilter
+    .optional()
+    .describe('Only keys with this label: `name=value`, or `name` for any value.'),
+  expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
+  unused_since: field.instant.optional().describe('Only keys not exchanged since this time.'),
 })
-export const keyQuery = tenantKeyQuery.extend({ tenant: field.tenantId.optional() })
+export const keyQuery = tenantKeyQuery.extend({
+  tenant: field.tenantId.optional().describe('Only keys of this tenant.'),
+})
 
 export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
   const { label, expires_before: expiresBefore, unused_since: unusedSince } = query
@@ -26,7 +30,10 @@ export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | u
 }
 
 const inspection = z.strictObject({
-  key: z.string('must be text').max(1000, 'must be at most 1000 characters'),
+  key: z
+    .string('must be text')
+    .max(1000, 'must be at most 1000 characters')
+    .describe('String to identify, like a key found in a log. It is neither stored nor logged.'),
 })
 const period = z.strictObject({
   days: z
@@ -34,6 +41,7 @@ const period = z.strictObject({
     .regex(/^([1-9]\d?|[1-3]\d\d|400)$/, 'must be a whole number from 1 to 400')
     .transform(Number)
     .default(30)
+    .describe('Number of days, today included.')
     .register(shownAs, { schema: { type: 'integer', minimum: 1, maximum: 400, default: 30 } }),
 })
 
@@ -45,8 +53,8 @@ export function keyQueries(
   return [
     route({
       operation: 'inspectKey',
-      summary: 'Tell which key a string is',
-      details: 'In whatever state the key is, and without counting as a use.',
+      summary: 'Identify a key',
+      details: 'Finds the key that a string belongs to, whatever its state. It does not count as a use.',
       answers: { 200: inspectedBody },
       example: { body: { key: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000' } },
       method: 'post',
@@ -63,8 +71,8 @@ export function keyQueries(
     }),
     route({
       operation: 'getKeyUsage',
-      summary: 'Count what came of a key by day',
-      details: 'Exchanges and refusals, some seconds late.',
+      summary: 'Get daily usage of a key',
+      details: 'Number of successful and rejected exchanges by day, a few seconds late.',
       answers: { 200: whole(usageBody) },
       example: { query: { days: '7' } },
       method: 'get',

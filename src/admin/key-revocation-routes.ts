@@ -13,12 +13,14 @@ import { type AdminRoute, route } from './route.ts'
 const filter = z
   .strictObject(
     {
-      tenant: field.tenantId.optional(),
-      label: field.labelFilter.optional(),
-      created_before: field.instant.optional(),
-      created_after: field.instant.optional(),
-      expires_before: field.instant.optional(),
-      unused_since: field.instant.optional(),
+      tenant: field.tenantId.optional().describe('Only keys of this tenant.'),
+      label: field.labelFilter
+        .optional()
+        .describe('Only keys with this label: `name=value`, or `name` for any value.'),
+      created_before: field.instant.optional().describe('Only keys created before this time.'),
+      created_after: field.instant.optional().describe('Only keys created after this time.'),
+      expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
+      unused_since: field.instant.optional().describe('Only keys not exchanged since this time.'),
     },
     'must be an object',
   )
@@ -28,9 +30,9 @@ const filter = z
   })
 
 const bulkRevocation = z.strictObject({
-  filter,
-  reason: field.reason.nullable().default(null),
-  dry_run: field.flag.default(false),
+  filter: filter.describe('Which keys to revoke. All conditions must hold, and at least one is required.'),
+  reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
+  dry_run: field.flag.default(false).describe('Only list the keys that would be revoked.'),
 })
 
 /** Revokes all keys that match a filter, a few hundred per call. */
@@ -38,9 +40,8 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
   return [
     route({
       operation: 'revokeKeys',
-      summary: 'Revoke all keys that a filter has',
-      details:
-        'Some hundred with each call: call again until `left` is 0. `dry_run` tells which, and revokes none.',
+      summary: 'Revoke keys matching a filter',
+      details: 'A few hundred with each request: repeat it until `left` is 0. `dry_run` only lists the keys.',
       answers: { 200: z.union([bulkRevocationBody, bulkRehearsalBody]) },
       notFound: true,
       example: { body: { filter: { tenant: 'acme', label: 'team=ml' }, dry_run: true } },

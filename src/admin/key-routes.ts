@@ -20,10 +20,13 @@ import { sentFields } from './setting-fields.ts'
 
 export const settings = sentFields(KEY_SETTINGS)
 
-const keyCreate = z.strictObject(settings).partial().meta({ id: 'NewKey' })
+const keyCreate = z
+  .strictObject(settings)
+  .partial()
+  .meta({ id: 'NewKey', description: 'Settings of a new key.' })
 const keyPatch = field
-  .mergePatch({ ...settings, labels: field.labelsPatch })
-  .meta({ id: 'KeyPatch', description: 'What is left out stays. null: what a new key would have.' })
+  .mergePatch({ ...settings, labels: field.labelsPatch.describe('Labels to set. null removes one.') })
+  .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
 export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
@@ -52,8 +55,9 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
   return [
     route({
       operation: 'createKey',
-      summary: 'Make a key',
-      details: 'What is left out: all that the tenant has, for as long as the policy allows.',
+      summary: 'Create a key',
+      details:
+        'Defaults: all rights of the tenant, and the longest lifetime that is allowed. The answer contains the secret, once.',
       answers: { 201: issuedKeyBody },
       example: { body: { name: 'ci', labels: { team: 'ml' } } },
       method: 'post',
@@ -68,7 +72,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     }),
     route({
       operation: 'listTenantKeys',
-      summary: 'List the keys of a tenant',
+      summary: 'List keys of a tenant',
       answers: { 200: pageOf(keyBody) },
       example: { query: { label: 'team=ml' } },
       method: 'get',
@@ -109,8 +113,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     }),
     route({
       operation: 'updateKey',
-      summary: 'Change a key',
-      details: 'A tenant-admin can only narrow it.',
+      summary: 'Update a key',
+      details: 'A tenant-admin can only restrict its rights and shorten its lifetime.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       example: { body: { name: 'nightly', token_ttl_seconds: 120 } },

@@ -12,8 +12,12 @@ export const pageQuery = z.strictObject({
     .regex(/^([1-9]\d?|100)$/, 'must be a whole number from 1 to 100')
     .transform(Number)
     .default(DEFAULT_LIMIT)
+    .describe('Largest number of objects on the page.')
     .register(shownAs, { schema: { type: 'integer', minimum: 1, maximum: 100, default: DEFAULT_LIMIT } }),
-  cursor: z.string().optional().describe('The `next_cursor` of the page before.'),
+  cursor: z
+    .string()
+    .optional()
+    .describe('`next_cursor` of the previous page. Send it with the same filters.'),
 })
 
 type PageQuery = z.infer<typeof pageQuery>

@@ -32,7 +32,7 @@ export function preconditionOf(
     const value = req.get(header)
     if (value === undefined) continue
     if (route.preconditions?.includes(header)) found[member] = versionsIn(header, value)
-    else if (route.method !== 'get') throw refused(header, 'is nothing that this operation takes')
+    else if (route.method !== 'get') throw refused(header, 'is not supported by this operation: remove it')
   }
   return Object.keys(found).length > 0 ? found : undefined
 }
@@ -68,4 +68,4 @@ function versionsIn(header: PreconditionHeader, value: string): '*' | string[] {
 }
 
 const refused = (header: PreconditionHeader, message: string) =>
-  new Invalid([{ pointer: '', message: `The header ${header} ${message}` }])
+  new Invalid([{ pointer: '', message: `Invalid header ${header}: it ${message}` }])

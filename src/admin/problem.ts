@@ -54,7 +54,7 @@ function toProblem(thrown: unknown): Problem {
     return {
       status: 400,
       code: 'invalid',
-      detail: 'The request is not valid: errors says which fields and why.',
+      detail: 'The request is invalid: see errors.',
       errors: error.faults,
     }
   }
@@ -72,7 +72,7 @@ function toProblem(thrown: unknown): Problem {
   return {
     status: 500,
     code: 'internal',
-    detail: 'The service met an unexpected fault. The log has it under this request id.',
+    detail: 'Internal error. The log of the service has the cause under this request id.',
   }
 }
 

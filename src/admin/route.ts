@@ -87,7 +87,8 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
   router[definition.method](definition.path, async (req, res) => {
     const admin: Admin = res.locals.admin
     eventOf(res).fields.actor = admin.id
-    if (!mayDo(admin.role, definition.right)) throw new Forbidden(`This needs the right ${definition.right}.`)
+    if (!mayDo(admin.role, definition.right))
+      throw new Forbidden(`Missing right: ${definition.right}. Use a token with a role that has it.`)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
     if (!key) return send(req, res, await perform(definition, req, res))
@@ -115,7 +116,7 @@ async function perform(
   const params = req.params as Params
   // Postgres cannot store NUL, so no object has such a name.
   if (Object.values(params).some(value => value.includes('\0')))
-    throw new RequestError(400, 'The path has a NUL.')
+    throw new RequestError(400, 'The path contains a NUL character. Remove it.')
   if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
   const precondition = preconditionOf(definition, req)
   const actor = {
@@ -172,7 +173,7 @@ function readQuery(definition: AdminRoute, req: Request): unknown {
   throw new Invalid([
     {
       pointer: `/${escapePointer(unknown)}`,
-      message: 'is a query parameter that this operation does not know',
+      message: 'is not a known query parameter: this operation has none',
     },
   ])
 }
@@ -182,7 +183,7 @@ function readBody(definition: AdminRoute, req: Request): unknown {
   if (!definition.body) {
     // An action takes no body; `{}` is allowed, because many clients always send one.
     if (empty || req.body.toString('utf8').trim() === '{}') return undefined
-    throw new Invalid([{ pointer: '', message: 'must have no body' }])
+    throw new Invalid([{ pointer: '', message: 'Unexpected body: this operation has none' }])
   }
   if (empty && definition.body.safeParse({}).success) return validated(definition.body, {}, 'field')
   const type = mediaType(req.headers['content-type'])
@@ -191,7 +192,7 @@ function readBody(definition: AdminRoute, req: Request): unknown {
       ? ['application/json', 'application/merge-patch+json']
       : ['application/json']
   if (!accepted.includes(type))
-    throw new RequestError(415, `The Content-Type must be ${accepted.join(' or ')}, in UTF-8.`)
+    throw new RequestError(415, `Unsupported Content-Type. Send ${accepted.join(' or ')}, in UTF-8.`)
   return validated(definition.body, parseJson(req.body), 'field')
 }
 

@@ -30,8 +30,7 @@ function fields<T extends Settings>(settings: T, plain: (form: Form) => z.ZodTyp
 
 function fieldOf({ form, whenNull, details }: Setting, plain: (form: Form) => z.ZodType): z.ZodType {
   const schema = whenNull === undefined ? plain(form) : plain(form).nullable()
-  const description = details ?? (whenNull && `null: ${whenNull}.`)
-  return description === undefined ? schema : schema.describe(description)
+  return schema.describe(whenNull === undefined ? details : `${details} null: ${whenNull}.`)
 }
 
 function sent(form: Form): z.ZodType {

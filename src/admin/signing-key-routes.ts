@@ -23,7 +23,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
   return [
     route({
       operation: 'listSigningKeys',
-      summary: 'List the published signing keys',
+      summary: 'List published signing keys',
       answers: { 200: whole(signingKeyBody) },
       method: 'get',
       path: '/signing-keys',
@@ -45,7 +45,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'rotateSigningKey',
       summary: 'Rotate a signing key',
       details:
-        'The standby key takes over as soon as verifiers have had the publish lead to see it. Repeatable.',
+        'The standby key becomes active as soon as it has been published for the publish lead. Idempotent.',
       answers: { 200: scheduledBody },
       conflicts: ['signing_key_held', 'no_standby', 'too_many_signing_keys'],
       example: { body: { alg: 'ES256' } },
@@ -53,7 +53,10 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       path: '/signing-keys/rotate',
       right: 'signing-keys:rotate',
       body: z.strictObject({
-        alg: z.enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`).optional(),
+        alg: z
+          .enum(SIGNING_ALGS, `must be one of ${SIGNING_ALGS.join(', ')}`)
+          .optional()
+          .describe('Algorithm of the key to rotate. Default: the default algorithm of the policy.'),
       }),
       handle: async ({ actor, body }) => {
         const { kid, activatesAt } = await signingKeys.rotate(actor, body.alg)
@@ -62,7 +65,9 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
     }),
     route({
       operation: 'rewrapSigningKeys',
-      summary: 'Encrypt private halves with the current encryption key',
+      summary: 'Re-encrypt private signing keys',
+      details:
+        'Encrypts all private keys with the current encryption key, so that older ones can be removed. Idempotent.',
       answers: { 200: rewrapBody },
       conflicts: ['another_encryption_key', 'signing_key_not_opened'],
       method: 'post',
@@ -76,7 +81,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
     route({
       operation: 'holdSigningKey',
       summary: 'Hold a signing key',
-      details: 'Nothing happens to it by itself until it is released. Repeatable.',
+      details: 'Automatic rotation neither replaces nor removes it until it is released. Idempotent.',
       answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/hold',
@@ -87,7 +92,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
     route({
       operation: 'releaseSigningKey',
       summary: 'Release a signing key',
-      details: 'The schedule goes on. Repeatable.',
+      details: 'Ends a hold: automatic rotation continues. Idempotent.',
       answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/release',
@@ -99,14 +104,14 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'revokeSigningKey',
       summary: 'Revoke a signing key',
       details:
-        'The emergency: it leaves the JWKS, and is used no more on any replica that can hear of it. Repeatable.',
+        'For a private key that may have leaked. The key leaves the JWKS, and every reachable replica stops signing with it. The answer lists the replicas and verifiers that may still use it. Idempotent.',
       answers: { 200: emergencyBody },
       conflicts: ['signing_key_held'],
       example: { body: { reason: 'leaked' } },
       method: 'post',
       path: '/signing-keys/:kid/revoke',
       right: 'signing-keys:revoke',
-      body: z.strictObject({ reason: reason.optional() }),
+      body: z.strictObject({ reason: reason.optional().describe('Reason, for the audit trail.') }),
       handle: async ({ actor, params, body }) => {
         const emergency = await signingKeys.revoke(actor, kidOf(params), body.reason ?? '')
         const { policy } = await database.run(readInstallation)
@@ -141,16 +146,16 @@ function emergencyToWire({ kid, confirmed, unconfirmed }: Emergency, { ring }: S
     tokens_end_within_seconds: policy.longestTokenTtlSeconds,
     verifiers: [
       {
-        name: 'whatever goes by Cache-Control',
+        name: 'any verifier that follows Cache-Control',
         forget_within_seconds: jwksMaxAgeSeconds(policy),
         after_failures_seconds: null,
-        sooner: 'restart it',
+        remedy: 'restart it',
       },
-      ...VERIFIERS.map(({ name, refreshSeconds, afterFailureSeconds, sooner }) => ({
+      ...VERIFIERS.map(({ name, refreshSeconds, afterFailureSeconds, remedy }) => ({
         name,
         forget_within_seconds: refreshSeconds,
         after_failures_seconds: afterFailureSeconds,
-        sooner,
+        remedy,
       })),
     ],
   }
@@ -162,7 +167,7 @@ const confirmedToWire = ({ id, host, seenAt }: Replica) => ({
   state: 'confirmed',
   seen_at: seenAt,
   signs_until: null,
-  sooner: null,
+  remedy: null,
 })
 
 const unconfirmedToWire = ({ id, host, seenAt, exchangesUntil }: Replica) => ({
@@ -171,5 +176,5 @@ const unconfirmedToWire = ({ id, host, seenAt, exchangesUntil }: Replica) => ({
   state: 'unconfirmed',
   seen_at: seenAt,
   signs_until: exchangesUntil,
-  sooner: 'stop the process, or take it out of the load balancer',
+  remedy: 'stop the process, or remove it from the load balancer',
 })

@@ -16,16 +16,19 @@ const settings = sentFields(TENANT_SETTINGS)
 
 const tenantCreate = z
   .strictObject({
-    id: field.tenantId,
+    id: field.tenantId.describe('Id of the tenant. It cannot be changed, and is never reused.'),
     ...z.object(settings).partial().shape,
   })
-  .meta({ id: 'NewTenant' })
+  .meta({ id: 'NewTenant', description: 'Settings of a new tenant.' })
 const tenantPatch = field
-  .mergePatch({ ...settings, labels: field.labelsPatch })
-  .meta({ id: 'TenantPatch', description: 'What is left out stays. null: what a new tenant would have.' })
+  .mergePatch({ ...settings, labels: field.labelsPatch.describe('Labels to set. null removes one.') })
+  .meta({
+    id: 'TenantPatch',
+    description: 'Absent fields keep their value. null sets a field to its default.',
+  })
 const deletion = z.strictObject({
-  cascade: field.queryFlag,
-  dry_run: field.queryFlag,
+  cascade: field.queryFlag('Also revoke its live keys. Without it a tenant with live keys is not deleted.'),
+  dry_run: field.queryFlag('Only count what would be deleted.'),
 })
 
 const LIST = '/tenants'
@@ -36,8 +39,9 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
   return [
     route({
       operation: 'createTenant',
-      summary: 'Make a tenant',
-      details: 'What is left out: every registered base model, no adapter, the tier `standard`.',
+      summary: 'Create a tenant',
+      details:
+        'Defaults: every registered base model, no adapter, the scope `inference`, the tier `standard`.',
       answers: { 201: tenantBody },
       conflicts: ['tenant_id_taken'],
       example: {
@@ -87,8 +91,9 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
     }),
     route({
       operation: 'updateTenant',
-      summary: 'Change a tenant',
-      details: 'Narrowing is never refused: keys keep their lists and yield less from then on.',
+      summary: 'Update a tenant',
+      details:
+        'Applies to all its keys from their next exchange. Keys keep their own lists, but never get more than the tenant has.',
       answers: { 200: tenantBody },
       example: { body: { description: 'The SQL assistant', labels: { team: 'ml', 'cost-centre': null } } },
       method: 'patch',
@@ -103,7 +108,8 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
     route({
       operation: 'suspendTenant',
       summary: 'Suspend a tenant',
-      details: 'No exchange until it is resumed. Keys, and tokens that are out, are not touched. Repeatable.',
+      details:
+        'Its keys cannot be exchanged until it is resumed. Issued tokens stay valid until they expire; the gateway check rejects them. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/suspend',
@@ -115,7 +121,7 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
     route({
       operation: 'resumeTenant',
       summary: 'Resume a tenant',
-      details: 'Repeatable.',
+      details: 'Ends a suspension. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/resume',
@@ -127,7 +133,8 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
     route({
       operation: 'deleteTenant',
       summary: 'Delete a tenant',
-      details: 'Its id is never given out again. `dry_run` tells what would go with it.',
+      details:
+        'Permanently, with its keys and admin tokens. Its id is never reused. `dry_run` only counts them.',
       answers: { 200: tenantRehearsalBody, 204: null },
       conflicts: ['tenant_has_live_keys'],
       example: { query: { cascade: 'true' } },

@@ -212,10 +212,7 @@ export class ApiKeys {
     await changeKey(this.#database, actor, id, 'key.rotate', async ({ trx }, key, now) => {
       refuseRevoked(key)
       if (keyState(keyTerm(key), now) === 'expired') {
-        throw new Conflict(
-          'key_expired',
-          'The key has expired, so a new secret would open nothing: set a later expires_at first.',
-        )
+        throw new Conflict('key_expired', 'The key has expired. Set a later expires_at first, then rotate.')
       }
       const ends = await endOlderSecrets(trx, key, now, options)
       issued = await this.#addSecret(trx, id)

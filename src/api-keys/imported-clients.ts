@@ -117,7 +117,8 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
   return clients.map(client => {
     const { clientId, tenantId, settings: given } = client
     const faults: Fault[] = []
-    if (seen.has(clientId)) faults.push({ pointer: '/client_id', message: 'is in the list before' })
+    if (seen.has(clientId))
+      faults.push({ pointer: '/client_id', message: 'is a duplicate of an earlier client in the list' })
     seen.add(clientId)
     const hash = parseHash(client.scheme, client.hash)
     if ('fault' in hash) faults.push({ pointer: '/hash', message: hash.fault })
@@ -127,14 +128,17 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
       name: clientId,
       ...given,
     })
-    if (!tenant) faults.push({ pointer: '/tenant', message: 'is no tenant' })
+    if (!tenant) faults.push({ pointer: '/tenant', message: 'is not a tenant' })
     else {
       const limits = { tenant, policy, now, models: tenant.models ?? models }
       faults.push(...keyFaults(settings, { ...given, scopes: settings.scopes }, limits))
     }
     const existing = stored.get(clientId)
     if (existing && !isSame(existing, client, hash))
-      faults.push({ pointer: '/client_id', message: `was imported before, as ${existing.keyId}` })
+      faults.push({
+        pointer: '/client_id',
+        message: `was imported before with other values, as ${existing.keyId}`,
+      })
     return { client, settings, hash: 'fault' in hash ? undefined : hash, existing, faults }
   })
 }

@@ -21,8 +21,10 @@ function parseBcrypt(given: string): ImportedHash | { fault: string } {
   const [, , cost] = BCRYPT.exec(given) ?? []
   if (cost === undefined) return { fault: 'must be a bcrypt hash: $2a$, $2b$ or $2y$, and 60 characters' }
   if (Number(cost) < 4 || Number(cost) > HIGHEST_COST)
-    return { fault: `must have a bcrypt cost from 4 to ${HIGHEST_COST}: give this client a new key instead` }
-  // The three letters name one algorithm; our library knows two of them.
+    return {
+      fault: `must have a bcrypt cost from 4 to ${HIGHEST_COST}: create a new key for this client instead`,
+    }
+  // The three letters name one algorithm, of which our library knows two.
   return { scheme: 'bcrypt', hash: given.replace(/^\$2y\$/, '$2b$') }
 }
 
@@ -32,7 +34,7 @@ function parseSha256(given: string): ImportedHash | { fault: string } {
     const bytes = Buffer.from(given, 'base64')
     if (bytes.length === 32) return { scheme: 'sha256', hash: bytes.toString('hex') }
   }
-  return { fault: 'must be a SHA-256: 64 hex digits, or base64 of 32 bytes' }
+  return { fault: 'must be a SHA-256 hash: 64 hex digits, or base64 of 32 bytes' }
 }
 
 /** null: the hash is fast. */

@@ -37,6 +37,5 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
 
 /** @throws {Conflict} */
 export function refuseRevoked(key: ApiKey): void {
-  if (key.revokedAt)
-    throw new Conflict('key_revoked', 'The key was revoked, and that is for good: create another one.')
+  if (key.revokedAt) throw new Conflict('key_revoked', 'The key is revoked permanently. Create a new key.')
 }

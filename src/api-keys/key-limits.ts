@@ -47,8 +47,7 @@ export function keyFaults(
   const faults: Fault[] = labelFaults(settings.labels)
   const beyond = (pointer: string, list: readonly string[] | null, ceiling: readonly string[]) => {
     if (list === null) return
-    if (new Set(list).size < list.length)
-      faults.push({ pointer, message: 'must not name the same entry twice' })
+    if (new Set(list).size < list.length) faults.push({ pointer, message: 'must not contain duplicates' })
     for (const [index, entry] of list.entries()) {
       if (!ceiling.includes(entry)) {
         faults.push({
@@ -86,12 +85,12 @@ export function expiryFaults(
   if (expiresAt === null) {
     if (unending) return []
     const why =
-      whose === 'policy' ? 'the policy allows nothing unending' : 'the tenant has a longest lifetime'
+      whose === 'policy'
+        ? 'the policy does not allow keys without expiry'
+        : 'the tenant limits the lifetime of its keys'
     return [{ pointer, message: `must not be null: ${why}` }]
   }
   if (expiresAt.getTime() <= now) return [{ pointer, message: 'must be in the future' }]
   if (expiresAt.getTime() <= now + seconds * 1000 + CLOCK_GRACE_MS) return []
-  return [
-    { pointer, message: `must be at most ${seconds} seconds from now, the ${whose}'s longest lifetime` },
-  ]
+  return [{ pointer, message: `must be at most ${seconds} seconds from now: the ${whose} sets this limit` }]
 }

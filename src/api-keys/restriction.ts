@@ -24,7 +24,7 @@ export function refuseWidening(
   })
   if (wider.length === 0) return
   const names = wider.map(([name]) => snakeCase(name)).join(', ')
-  throw new Forbidden(`This may only narrow a key, and would widen its ${names}.`)
+  throw new Forbidden(`A tenant-admin can only restrict a key. The request would extend: ${names}.`)
 }
 
 /** null: unrestricted. A value of an unknown kind counts as wider when it differs. */

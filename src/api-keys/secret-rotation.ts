@@ -26,7 +26,7 @@ export async function endOlderSecrets(
     const states = live.map(secret => `${secret.id} (${stateOf(secret)})`).join(' and ')
     throw new Conflict(
       'two_live_secrets',
-      `The key has two live secrets, ${states}: say which one ends now with "replace": "oldest" or "newest", or revoke one.`,
+      `The key has two live secrets, ${states}. Send "replace": "oldest" or "newest" to revoke one of them.`,
     )
   }
   const replaced = live.length < MAX_LIVE_SECRETS ? undefined : replace === 'newest' ? live.at(-1) : live[0]

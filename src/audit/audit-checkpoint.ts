@@ -53,7 +53,7 @@ export class CheckpointSigner {
 export async function openCheckpoint(jws: string): Promise<Checkpoint & { thumbprint: string }> {
   const { payload, protectedHeader } = await compactVerify(jws, EmbeddedJWK, { algorithms: [ALG] })
   const { typ, jwk } = protectedHeader
-  if (typ !== TYPE || jwk === undefined) throw new Error('it is signed, but is no checkpoint')
+  if (typ !== TYPE || jwk === undefined) throw new Error('it is signed, but is not a checkpoint')
   const checkpoint = JSON.parse(new TextDecoder().decode(payload)) as Checkpoint
   return { ...checkpoint, thumbprint: await calculateJwkThumbprint(jwk) }
 }

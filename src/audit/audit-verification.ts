@@ -103,7 +103,7 @@ class Walk {
     if (head && last.id < head.id) this.#findMissing(last.id + 1, head.id)
     else if (head && last.hash !== head.hash) this.#findReplaced(last.id)
     if (head && this.#beyond)
-      this.#find(head.id + 1, 'added', `Row ${head.id + 1} and what follows was never part of the chain.`)
+      this.#find(head.id + 1, 'added', `Row ${head.id + 1} and later rows were never part of the chain.`)
     const farthest = Math.max(...this.#signed.keys(), 0)
     if (farthest > Math.max(last.id, head?.id ?? 0))
       this.#findMissing(last.id + 1, farthest, 'which were signed for')
@@ -112,15 +112,15 @@ class Walk {
 
   #checkCut(begin: ChainHead): void {
     const { checkpoints = [], now } = this.#expected
-    const gone = `The rows up to ${begin.id} are gone`
+    const gone = `The rows up to ${begin.id} are missing`
     const prunedAt = this.#cuts.get(begin.hash)
     if (prunedAt === undefined) {
-      this.#find(begin.id, 'cut', `${gone}, and no row says that retention let them go.`)
+      this.#find(begin.id, 'cut', `${gone}, and no row records that retention removed them.`)
       return
     }
     const young = prunedTooYoung(begin, prunedAt, { checkpoints, now })
     if (!young) return
-    const message = `${gone}, and row ${young.id} among them was written after ${young.after}: retention takes nothing so young.`
+    const message = `${gone}, among them row ${young.id}, which was written after ${young.after}: too recent for retention.`
     this.#find(begin.id, 'cut', message)
   }
 
@@ -128,7 +128,7 @@ class Walk {
   #findChanged(row: AuditRow): void {
     const origin = placeOf(row)
     if (origin === undefined) {
-      this.#find(row.id, 'edited', `Row ${row.id} was edited: its hash is not that of its content.`)
+      this.#find(row.id, 'edited', `Row ${row.id} was edited: its hash does not match its content.`)
       return
     }
     const moved = row.id - origin
@@ -136,19 +136,18 @@ class Walk {
     if (moved === this.#moved) return
     this.#moved = moved
     const place = Math.min(row.id, origin)
-    const what =
-      moved > 0 ? `row ${place} was put in before it` : `row ${place} is not the one that was there`
-    this.#find(place, 'moved', `Row ${row.id} stood at place ${origin}: ${what}.`)
+    const what = moved > 0 ? `row ${place} was inserted before it` : `row ${place} is not the original one`
+    this.#find(place, 'moved', `Row ${row.id} was at position ${origin}: ${what}.`)
   }
 
   #findBroken(before: ChainHead): void {
     const id = before.id + 1
     if (before !== this.#expected.begin) this.#findReplaced(before.id)
-    else this.#find(id, 'replaced', `Row ${id} does not follow from where the trail begins.`)
+    else this.#find(id, 'replaced', `Row ${id} does not follow from the beginning of the trail.`)
   }
 
   #findReplaced(id: number): void {
-    const message = `Row ${id} was replaced: what follows was chained to another one.`
+    const message = `Row ${id} was replaced: the next row is chained to another one.`
     this.#find(id, 'replaced', message)
   }
 
@@ -162,11 +161,7 @@ class Walk {
     if (signed === hash) this.#signedUpTo = id
     if (signed === undefined || signed === hash) return
     const since = this.#signedUpTo === undefined ? '' : `, after row ${this.#signedUpTo}`
-    this.#find(
-      id,
-      'rewritten',
-      `The trail up to row ${id}${since} is not the one that a checkpoint was signed for.`,
-    )
+    this.#find(id, 'rewritten', `The trail up to row ${id}${since} does not match a signed checkpoint.`)
   }
 
   #find(id: number, kind: Finding['kind'], message: string): void {

@@ -135,7 +135,7 @@ export class AdminClient {
     if (exitCodeOf(status) === EXIT.unavailable) {
       return new CliError(
         EXIT.unavailable,
-        `${this.#settings.url} answers ${status}: it is not ready. Try again.`,
+        `${this.#settings.url} answers ${status}: it is not ready. Retry.`,
       )
     }
     return notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
@@ -150,7 +150,7 @@ export function path(texts: TemplateStringsArray, ...segments: string[]): string
 function segment(text: string): string {
   // A URL resolves "." and "..", even percent-encoded: "secrets/../revoke" would revoke the whole key.
   if (text === '' || text === '.' || text === '..')
-    throw new CliError(EXIT.usage, `"${text}" is not a name or an id.`)
+    throw new CliError(EXIT.usage, `"${text}" is not a name or id.`)
   return encodeURIComponent(text)
 }
 

@@ -68,7 +68,7 @@ export function labels(flags: string, description: string): FieldOption {
 }
 
 export function removedLabels(): FieldOption {
-  const description = 'take a label away (repeatable)'
+  const description = 'remove a label (repeatable)'
   const option = new FieldOption('--remove-label <name>', description, ['labels'], (removed: string[]) => ({
     labels: Object.fromEntries(removed.map(name => [name, null])),
   }))
@@ -99,7 +99,7 @@ export function bodyOf(command: Command): Record<string, unknown> {
     for (const [field, value] of Object.entries(option.contribution(command) ?? {})) {
       if (field === 'labels') body.labels = { ...(body.labels as object), ...(value as object) }
       else if (field in body)
-        throw new CliError(EXIT.usage, `${option.long} contradicts another option for the same setting.`)
+        throw new CliError(EXIT.usage, `${option.long} conflicts with another option for the same setting.`)
       else body[field] = value
     }
   }

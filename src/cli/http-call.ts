@@ -39,7 +39,7 @@ export async function httpCall(url: string, init: RequestInit, variable: string)
 export function notMintmark(url: string, variable: string, listener: string): CliError {
   return new CliError(
     EXIT.fault,
-    `what answers at ${url} is not the ${listener} listener of Mintmark. Check ${variable}.`,
+    `the server at ${url} is not the ${listener} listener of Mintmark. Check ${variable}.`,
   )
 }
 
@@ -66,7 +66,7 @@ function networkFault(origin: string, method: string, variable: string, error: E
   const unknownOutcome =
     method === 'GET' || NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
       ? []
-      : ['Whether the change was made is not known: look before you try again.']
+      : ['It is unknown whether the change was made: check before you retry.']
   return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
 }
 
@@ -79,16 +79,16 @@ function codeOf(error: Error): string {
 
 function explained(origin: string, variable: string, code: string): string {
   if (code === 'TimeoutError')
-    return `${origin} did not answer within ${TIMEOUT_MS / 1000} seconds. Try again, or check ${variable}.`
+    return `${origin} did not answer within ${TIMEOUT_MS / 1000} seconds. Retry, or check ${variable}.`
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return `the host of ${origin} has no address (${code}). Check ${variable}.`
   if (isCertificate(code)) {
-    return `the certificate of ${origin} was not accepted (${code}). NODE_EXTRA_CA_CERTS names a file of more authorities.`
+    return `the certificate of ${origin} was not accepted (${code}). Add its authority with NODE_EXTRA_CA_CERTS.`
   }
   if (isHandshake(code) || /HPE_|UND_ERR_SOCKET|ECONNRESET/.test(code)) {
-    return `${origin} broke the connection off (${code}). Check ${variable}: is it http or https there?`
+    return `${origin} closed the connection (${code}). Check ${variable}: http or https?`
   }
-  return `nothing answers at ${origin} (${code}). Is the service running? Check ${variable}.`
+  return `no connection to ${origin} (${code}). Check that the service runs, and ${variable}.`
 }
 
 const isCertificate = (code: string) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)

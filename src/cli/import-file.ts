@@ -21,7 +21,7 @@ export async function readClients(file: string): Promise<string> {
 export function clientsOf(text: string, file: string): object[] {
   const content = text.replace(/^\uFEFF/, '')
   const clients = content.trimStart().startsWith('{') ? ndjson(content) : csv(content)
-  if (clients.length === 0) throw new CliError(EXIT.usage, `${file} has no clients.`)
+  if (clients.length === 0) throw new CliError(EXIT.usage, `${file} contains no clients.`)
   return clients
 }
 

@@ -65,7 +65,7 @@ export class Output {
     texts: { note: string; cure: string },
   ): Promise<void> {
     if (item.secret === undefined && this.#format !== 'json')
-      throw new CliError(EXIT.conflict, item.secret_advice ?? 'the answer has no secret.')
+      throw new CliError(EXIT.conflict, item.secret_advice ?? 'the response contains no secret.')
     try {
       await write(this.#format === 'json' ? printableJson(item) : (item.secret ?? ''))
     } catch (error) {

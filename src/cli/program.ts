@@ -82,16 +82,16 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
   }).action(async () => (await import('./commands/serve.ts')).serve(environment))
 
   verb(program, 'quickstart', {
-    summary: 'run the service on an embedded database, and show an exchange from beginning to end',
+    summary: 'run the service on an embedded database, and show an exchange step by step',
     examples: ['mintmark quickstart', 'mintmark quickstart --exit'],
   })
-    .option('--exit', 'stop after showing it')
+    .option('--exit', 'stop afterwards')
     .action(async (options: { exit?: boolean }) =>
       (await import('./commands/quickstart.ts')).quickstart(environment, { exit: options.exit ?? false }),
     )
 
   verb(program, 'migrate', {
-    summary: 'bring the schema up to date, as the owner role in MIGRATE_DATABASE_URL',
+    summary: 'migrate the database schema, with the owner role in MIGRATE_DATABASE_URL',
     examples: ['MIGRATE_DATABASE_URL_FILE=/run/secrets/owner-url mintmark migrate'],
   }).action(async () => (await import('./commands/migrate.ts')).runMigrations(environment))
 

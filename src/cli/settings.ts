@@ -20,11 +20,13 @@ export function readAdminSettings(environment: NodeJS.ProcessEnv): AdminSettings
   env.throwFaults()
   if (token !== undefined) return { url, token }
   const trial = existsSync(TRIAL_TOKEN)
-    ? [`The token of the trial in this folder: export MINTMARK_ADMIN_TOKEN_FILE=${TRIAL_TOKEN}`]
+    ? [
+        `To use the token of the quickstart in this directory: export MINTMARK_ADMIN_TOKEN_FILE=${TRIAL_TOKEN}`,
+      ]
     : []
   throw new CliError(
     EXIT.refused,
-    'no admin token: set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE to a file that holds it.',
+    'no admin token: set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE to a file with it.',
     trial,
   )
 }
@@ -66,7 +68,7 @@ const adminToken = (env: Env): string | undefined => {
     parse: credential,
   })
   const older = env.optional('MINTMARK_TOKEN', {
-    description: 'the same, where `MINTMARK_ADMIN_TOKEN` is unset',
+    description: 'the same, if `MINTMARK_ADMIN_TOKEN` is unset',
     parse: credential,
   })
   return token ?? older
@@ -89,7 +91,7 @@ const apiKey = (env: Env) =>
 function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !/^https?:$/.test(url.protocol)) throw new Error('must be a URL like http://127.0.0.1:8081')
-  if (url.username || url.password) throw new Error('must not hold a user or a password')
+  if (url.username || url.password) throw new Error('must not contain a user or password')
   if (url.search || url.hash) throw new Error('must be a base URL, without "?" and "#"')
   return url.href.replace(/\/+$/, '')
 }

@@ -37,9 +37,7 @@ export function verb(parent: Command, usage: string, help: Help): Command {
 export function resultVerb(parent: Command, usage: string, help: Help & { quiet?: string }): Command {
   return verb(parent, usage, help)
     .addOption(
-      new Option('-o, --output <format>', 'how to print the result')
-        .choices(['table', 'json'])
-        .default('table'),
+      new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'),
     )
     .addOption(new Option('-q, --quiet', help.quiet ?? 'print only ids').conflicts('output'))
 }
@@ -47,16 +45,12 @@ export function resultVerb(parent: Command, usage: string, help: Help & { quiet?
 /** A verb that lists: adds `--limit` too. */
 export function listVerb(parent: Command, usage: string, help: Help): Command {
   const command = resultVerb(parent, usage, help)
-  return command.option(
-    '--limit <n>',
-    'stop after this many; without it the list goes on to its end',
-    parseLimit,
-  )
+  return command.option('--limit <n>', 'list at most this many (default: all)', parseLimit)
 }
 
 /** A verb that shows one object: adds `--etag`. */
 export function getVerb(parent: Command, usage: string, help: Help): Command {
-  const etag = new Option('--etag', 'print only its version, for --if-match').conflicts(['output', 'quiet'])
+  const etag = new Option('--etag', 'print only the version, for --if-match').conflicts(['output', 'quiet'])
   return resultVerb(parent, usage, help).addOption(etag)
 }
 
@@ -73,14 +67,14 @@ export async function show<T extends object>(
 
 /** Adds `--if-match` to a verb that changes an object. */
 export function conditional(command: Command): Command {
-  return command.option('--if-match <etag>', 'only if its version is this: "get --etag" prints it', quoted)
+  return command.option('--if-match <etag>', 'change only this version; "get --etag" prints it', quoted)
 }
 
 /** Adds `--idempotency-key` to a verb that must not run twice. */
 export function repeatable(command: Command): Command {
   return command.option(
     '--idempotency-key <text>',
-    'a name for this request: done once in a day, however often it is sent',
+    'unique name of this request, to retry it safely within 24 hours',
     printableAscii,
   )
 }
@@ -114,12 +108,11 @@ export function action<Arguments extends (string | undefined)[]>(
 
 /** What the service's advice is called in the CLI. */
 const ADVICE: Record<string, string> = {
-  unauthenticated:
-    'It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.',
-  tenant_has_live_keys: 'To revoke its keys with it: --cascade',
-  two_live_secrets: 'To say which: --replace oldest, or --replace newest',
+  unauthenticated: 'Check MINTMARK_ADMIN_TOKEN, or the file in MINTMARK_ADMIN_TOKEN_FILE.',
+  tenant_has_live_keys: 'To revoke its keys too: --cascade',
+  two_live_secrets: 'To select one: --replace oldest or --replace newest',
   key_expired: 'To set it: mintmark key update <key> --expires-at <time>',
-  precondition_failed: 'To read its version: "get --etag"',
+  precondition_failed: 'To get its version: "get --etag"',
 }
 
 function inTermsOf(command: Command, error: unknown): unknown {
@@ -128,7 +121,7 @@ function inTermsOf(command: Command, error: unknown): unknown {
   if (error.faults.length > 0) {
     return new CliError(
       error.exitCode,
-      'the service finds the request not valid:',
+      'the service rejected the request as invalid:',
       error.faults.map(fault => faultLine(command, fault)),
     )
   }

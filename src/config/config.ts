@@ -50,7 +50,7 @@ export function readConfig(env: Env): Config {
       default: 'development',
       choices: ['development', 'test', 'production'],
       description:
-        '`production` refuses what is only fit for trying out: embedded Postgres, an http issuer, one database role for everything',
+        '`production` rejects settings for development: embedded Postgres, an http issuer, the owner role as application role',
     }) === 'production'
   const database = readDatabase(env)
   const listeners = readListeners(env)
@@ -66,7 +66,7 @@ export function readConfig(env: Env): Config {
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,
-      description: 'pino JSON on stdout; readable lines on a terminal',
+      description: 'log level; JSON lines on stdout, readable lines on a terminal',
     }),
   }
   checkTogether(env, config)
@@ -80,7 +80,7 @@ export function readMigrateUrl(env: Env): Secret {
   if (!migrateDatabaseUrl) {
     env.fault(
       'MIGRATE_DATABASE_URL',
-      'is required: the owner role of the database (the embedded one migrates by itself)',
+      'is required: a URL with the owner role of the database (embedded Postgres migrates automatically)',
     )
   }
   env.throwFaults()
@@ -90,14 +90,18 @@ export function readMigrateUrl(env: Env): Secret {
 function readListeners(env: Env) {
   const host = env.text('MINTMARK_HOST', {
     default: '127.0.0.1',
-    description: 'address of the public listener: tokens, JWKS, discovery',
+    description: 'address of the public listener (tokens, JWKS, discovery)',
   })
   const port = (name: string, fallback: number, description: string) =>
     env.integer(name, { default: fallback, min: 0, max: 65535, description })
-  const publicPort = port('MINTMARK_PUBLIC_PORT', 8080, '0 takes any free port, here and below')
+  const publicPort = port(
+    'MINTMARK_PUBLIC_PORT',
+    8080,
+    'port of the public listener; 0: any free port, also for the other ports',
+  )
   const adminHost = env.text('MINTMARK_ADMIN_HOST', {
     default: '127.0.0.1',
-    description: 'address of the admin listener, always set by itself',
+    description: 'address of the admin listener; not derived from `MINTMARK_HOST`',
   })
   const adminPort = port('MINTMARK_ADMIN_PORT', 8081, 'admin REST')
   const opsHost = env.text('MINTMARK_OPS_HOST', {
@@ -105,7 +109,11 @@ function readListeners(env: Env) {
     fallback: '`MINTMARK_HOST`',
     description: 'address of the ops listener',
   })
-  const opsPort = port('MINTMARK_OPS_PORT', 8084, '`/livez`, `/readyz`, `/metrics`')
+  const opsPort = port(
+    'MINTMARK_OPS_PORT',
+    8084,
+    'port of the ops listener (`/livez`, `/readyz`, `/metrics`)',
+  )
   return {
     issuer: env.optional('MINTMARK_ISSUER', {
       fallback: '`http://localhost:<public port>`',
@@ -118,7 +126,7 @@ function readListeners(env: Env) {
     trustedProxies:
       env.optional('MINTMARK_TRUSTED_PROXIES', {
         fallback: 'none',
-        description: 'comma-separated CIDRs whose `X-Forwarded-For` is believed',
+        description: 'comma-separated CIDRs of proxies with a trusted `X-Forwarded-For`',
         parse: cidrs,
       }) ?? [],
   }
@@ -128,22 +136,23 @@ function readSecrets(env: Env) {
   return {
     rootTokens:
       env.optional('MINTMARK_ROOT_TOKEN', {
-        fallback: 'embedded: made in the keys directory; else no root access',
-        description: 'at least 32 characters; a comma-separated list while changing it',
+        fallback: 'embedded: generated in the keys directory; else no root access',
+        description:
+          'root token of the admin API, at least 32 characters; a comma-separated list during a change',
         parse: rootTokens,
       }) ?? [],
     encryptionKeys:
       env.optional('MINTMARK_ENCRYPTION_KEYS', {
-        fallback: 'embedded: made in the keys directory; else required',
+        fallback: 'embedded: generated in the keys directory; else required',
         description:
-          '`id:base64url(32 bytes)`, comma-separated, encrypts signing keys at rest; the first is used, all are understood',
+          'comma-separated `id:base64url(32 bytes)`: keys that encrypt signing keys at rest; the first encrypts, all decrypt',
         parse: namedKeys,
       }) ?? [],
     peppers:
       env.optional('MINTMARK_PEPPERS', {
-        fallback: 'embedded: made in the keys directory; else required',
+        fallback: 'embedded: generated in the keys directory; else required',
         description:
-          'the same form; key of the digests of API keys. Append a new one everywhere, then move it to the front, later drop the old',
+          'the same form: keys of the digests of API keys. To change: append a new one on all replicas, then move it to the front, later remove the old one',
         parse: namedKeys,
       }) ?? [],
   }
@@ -160,7 +169,7 @@ function checkTogether(env: Env, config: Config): void {
   if (config.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS && !config.shortPublishLeadAllowed) {
     env.fault(
       'MINTMARK_PUBLISH_LEAD_SECONDS',
-      'must be at least 3600, because istiod may ask for the JWKS that seldom after a failure; if none of your verifiers caches it like that, set MINTMARK_SHORT_PUBLISH_LEAD=allowed',
+      'must be at least 3600, because istiod fetches the JWKS only that often after a failure; if none of your verifiers does, set MINTMARK_SHORT_PUBLISH_LEAD=allowed',
     )
   }
   if (config.databaseUrl) {

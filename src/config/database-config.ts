@@ -7,7 +7,7 @@ export function readDatabase(env: Env) {
   const databaseUrl = env.optional('DATABASE_URL', {
     fallback: 'embedded Postgres',
     description:
-      'Postgres 15 to 18, as the application role; unset starts one in the data directory, for development',
+      'URL of Postgres 15 to 18 with the application role; unset: an embedded one in the data directory, for development',
     parse: postgresUrl,
   })
   return {
@@ -16,29 +16,28 @@ export function readDatabase(env: Env) {
     databaseUrlDirect: env.optional('DATABASE_URL_DIRECT', {
       fallback: '`DATABASE_URL`',
       description:
-        'Postgres itself, where `DATABASE_URL` leads to a pooler in transaction mode: for LISTEN, on one connection',
+        'URL of Postgres itself if `DATABASE_URL` uses a pooler in transaction mode; for LISTEN, one connection',
       parse: postgresUrl,
     }),
     migrateDatabaseUrl:
       env.optional('MIGRATE_DATABASE_URL', {
         fallback: '`DATABASE_URL`',
-        description: 'the owner role, for `npm run migrate` only',
+        description: 'URL with the owner role, only for `npm run migrate` and `mintmark audit prune`',
         parse: postgresUrl,
       }) ?? databaseUrl,
     databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {
       default: 10,
       min: 4,
       max: 200,
-      description:
-        'connections that one process keeps open at the most: one listens, two follow changes and look keys up',
+      description: 'most connections of one process; one listens, two follow changes and look up keys',
     }),
     dataDir: resolve(
-      env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'where embedded Postgres lives' }),
+      env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'directory of embedded Postgres' }),
     ),
     keysDir: resolve(
       env.text('MINTMARK_KEYS_DIR', {
         default: 'keys',
-        description: 'root token, pepper and encryption key made for embedded Postgres',
+        description: 'directory of the root token, pepper and encryption key generated for embedded Postgres',
       }),
     ),
   }

@@ -43,7 +43,7 @@ export function developmentSecrets(config: Config, random: Random): Record<strin
   if (config.rootTokens.length === 0) missing.push('MINTMARK_ROOT_TOKEN')
   if (config.peppers.length === 0) missing.push('MINTMARK_PEPPERS')
   if (config.encryptionKeys.length === 0) missing.push('MINTMARK_ENCRYPTION_KEYS')
-  naming(config.keysDir, 'made', () => mkdirSync(config.keysDir, { recursive: true }))
+  naming(config.keysDir, 'created', () => mkdirSync(config.keysDir, { recursive: true }))
   naming(config.keysDir, 'entered', () => accessSync(config.keysDir, constants.X_OK))
   refuseLost(config, missing)
   return Object.fromEntries(
@@ -63,7 +63,7 @@ function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariab
     .filter(path => !existsSync(path))
   if (lost.length === 0) return
   throw new CannotStart(
-    `${lost.join(' and ')} ${lost.length === 1 ? 'is' : 'are'} missing, and the database in ${dataDir} was written with it: put it back, or start over with "rm -rf ${dataDir} ${keysDir}/{peppers,encryption-keys,root-token}"`,
+    `${lost.join(' and ')} ${lost.length === 1 ? 'is' : 'are'} missing, but the database in ${dataDir} was written with it: restore it, or start over with "rm -rf ${dataDir} ${keysDir}/{peppers,encryption-keys,root-token}"`,
   )
 }
 
@@ -78,7 +78,7 @@ function readOrCreate(keysDir: string, variable: SecretVariable, random: Random)
   })
   const secret = naming(path, 'read', () => readFileSync(path, 'utf8')).trim()
   if (secret !== '') return secret
-  throw new CannotStart(`${path} is empty: put its content back, or remove it to have a new one made`)
+  throw new CannotStart(`${path} is empty: restore its content, or remove it to generate a new one`)
 }
 
 /**
@@ -105,7 +105,7 @@ function naming<T>(path: string, deed: string, work: () => T): T {
     const why = fileFault(error)
     if (why === undefined) throw error
     throw new CannotStart(
-      `${path} cannot be ${deed}: ${why}. Let this user read and write there, or set MINTMARK_KEYS_DIR to a folder where it may`,
+      `${path} cannot be ${deed}: ${why}. Allow this user to read and write it, or set MINTMARK_KEYS_DIR to a directory where it can`,
       { cause: error },
     )
   }

@@ -104,7 +104,7 @@ export class Env {
     const file = this.#values[`${name}_FILE`]
     if (!file) return direct || undefined
     if (direct) {
-      this.fault(name, `and ${name}_FILE are both set: keep one`)
+      this.fault(name, `and ${name}_FILE are both set: unset one of them`)
       return undefined
     }
     try {

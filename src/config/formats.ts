@@ -51,7 +51,7 @@ export function cidrs(text: string): string[] {
 export function rootTokens(text: string): Secret[] {
   const list = text.split(',').map(part => part.trim())
   if (list.some(token => !/^[\x21-\x7e]{32,}$/.test(token))) {
-    throw new Error('must have at least 32 printable characters, without spaces')
+    throw new Error('must have at least 32 printable characters without spaces')
   }
   return list.map(token => new Secret(token))
 }
@@ -62,6 +62,6 @@ export function namedKeys(text: string): NamedKey[] {
     if (!id || !encoded) throw new Error('must be a comma-separated list of id:base64url(32 bytes)')
     return { id, key: new Secret(Buffer.from(encoded, 'base64url')) }
   })
-  if (new Set(keys.map(key => key.id)).size < keys.length) throw new Error('names an id twice')
+  if (new Set(keys.map(key => key.id)).size < keys.length) throw new Error('must not contain an id twice')
   return keys
 }

@@ -26,13 +26,14 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
     default: 8082,
     min: 0,
     max: 65535,
-    description: 'what gateways ask: `/check`, `/v1/models`',
+    description: 'port of the gateway listener (`/check`, `/v1/models`)',
   })
   const grpcPort = env.integer('MINTMARK_GATEWAY_GRPC_PORT', {
     default: 8083,
     min: 0,
     max: 65535,
-    description: 'the same over gRPC, for Envoy: `envoy.service.auth.v3.Authorization`, health',
+    description:
+      'port of the same check over gRPC, for Envoy (`envoy.service.auth.v3.Authorization`, health)',
   })
   return {
     gatewayAddress: { host, port },
@@ -40,19 +41,19 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
     gatewayAudience: env.text('MINTMARK_GATEWAY_AUDIENCE', {
       default: defaults.audience,
       fallback: '`MINTMARK_AUDIENCE`',
-      description: 'the one audience that `/check` makes tokens for, and accepts',
+      description: 'audience of tokens that `/check` issues and accepts',
       parse: audience,
     }),
     gatewayKeyHeaders:
       env.optional('MINTMARK_GATEWAY_KEY_HEADERS', {
         fallback: 'none',
-        description: `where \`/check\` takes an API key beside \`Authorization: Bearer\`: ${KEY_HEADERS.join(' or ')}, or both with a comma`,
+        description: `headers besides \`Authorization\` in which \`/check\` accepts an API key: ${KEY_HEADERS.join(' or ')}, or both, comma-separated`,
         parse: keyHeaders,
       }) ?? [],
     gatewayModel: env.optional('MINTMARK_GATEWAY_MODEL', {
       fallback: '`none`',
       description:
-        'the model that `/check` holds against what the caller may use: `none` (the gateway does that), `body`, or `header:<name>`, a header that the gateway removes from what comes in and sets itself',
+        'where `/check` reads the model that it checks against the rights of the caller: `none` (the gateway checks it), `body`, or `header:<name>`, a header that the gateway removes from client requests and sets itself',
       parse: gatewayModel,
     }) ?? { from: 'nowhere' },
   }

@@ -67,6 +67,6 @@ function tooMany(policy: RotationPolicy, algorithms: number): string {
   return (
     `is too short: (longest token lifetime + staleness + clock skew + lead) / interval = (${sum}) / ${rotationIntervalSeconds}, ` +
     `so ${keysPerAlg(policy)} keys of ${algorithms === 1 ? 'an algorithm' : `each of ${algorithms} algorithms`} would be published, ` +
-    `${algorithms * keysPerAlg(policy)} in all, and verifiers take ${MOST_PUBLISHED_KEYS}`
+    `${algorithms * keysPerAlg(policy)} in all, and verifiers accept ${MOST_PUBLISHED_KEYS}`
   )
 }

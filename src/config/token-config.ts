@@ -33,30 +33,31 @@ export function readTokens(env: Env): TokenConfig {
     }),
     audience: env.text('MINTMARK_AUDIENCE', {
       default: 'vllm',
-      description: 'the audience of tenants that name none',
+      description: 'audience of tenants without their own',
       parse: audience,
     }),
     signingAlg: env.choice('MINTMARK_SIGNING_ALG', {
       default: 'ES256',
       choices: SIGNING_ALGS,
-      description: 'fixed at the first start, in the installation record, as are the next two',
+      description:
+        'default signing algorithm; stored in the installation record at the first start and then changed there, like the next two',
     }),
     rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
       default: 2_592_000,
       min: SHORTEST_ROTATION_INTERVAL_SECONDS,
       max: LONGEST_ROTATION_INTERVAL_SECONDS,
-      description: 'age at which a signing key is replaced',
+      description: 'time between two rotations of a signing key',
     }),
     publishLeadSeconds: env.integer('MINTMARK_PUBLISH_LEAD_SECONDS', {
       default: 7200,
       min: 1,
       max: LONGEST_PUBLISH_LEAD_SECONDS,
       description:
-        'how long a signing key is published before it is used; under 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
+        'how long a signing key is published before it signs; below 3600 only with `MINTMARK_SHORT_PUBLISH_LEAD`',
     }),
     shortPublishLeadAllowed:
       env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
-        description: '`allowed`: no verifier caches the JWKS as istiod does',
+        description: '`allowed`: permits a shorter lead, if no verifier caches the JWKS as istiod does',
         parse: text => {
           if (text !== 'allowed') throw new Error(`must be "allowed" or unset, got "${text}"`)
           return true
@@ -67,28 +68,28 @@ export function readTokens(env: Env): TokenConfig {
       min: 0,
       max: 86_400,
       description:
-        'how long a replica that cannot see changes goes on honouring what it knows; retired signing keys stay published for it',
+        'how long a replica without its database keeps exchanging known keys; retired signing keys stay published as much longer',
     }),
     failuresPerMinute: env.integer('MINTMARK_FAILURES_PER_MINUTE', {
       default: 600,
       min: 1,
       max: 1_000_000,
       description:
-        'keys that nobody has, from one address, that are looked up in a minute; beyond it they are 429. Known keys never count',
+        'exchanges with unknown keys from one address per minute; further ones get 429. Known keys do not count',
     }),
     adminFailuresPerMinute: env.integer('MINTMARK_ADMIN_FAILURES_PER_MINUTE', {
       default: 60,
       min: 1,
       max: 1_000_000,
       description:
-        'failed admin logins from one address in a minute; beyond it tokens that have not been used here are 429',
+        'failed admin authentications from one address per minute; then tokens not yet used on this replica get 429',
     }),
     directoryMaxKeys: env.integer('MINTMARK_DIRECTORY_MAX_KEYS', {
       default: 250_000,
       min: 1,
       max: 5_000_000,
       description:
-        'keys that are kept in memory, about half a kilobyte each; those used least recently beyond it need Postgres at each exchange',
+        'most API keys in memory, about 0.5 KB each; the least recently used ones beyond it need Postgres at each exchange',
     }),
   }
 }

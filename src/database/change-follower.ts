@@ -164,14 +164,14 @@ export class ChangeFollower {
     this.#loaded = undefined
     if (this.#state === 'empty') {
       this.#position = undefined
-      throw new Unavailable('The change feed was replaced while it was read. Try again.')
+      throw new Unavailable('The change feed was replaced while it was read. Retry.')
     }
     this.#state = 'incomplete'
     const lost = this.#position
     this.#position = await this.#database.run(feedEnd)
     this.#logger.warn(
       { position: lost, end: this.#position },
-      'the change feed was replaced or pruned since this replica followed it: loading everything again',
+      'the change feed was replaced or pruned beyond the last applied change: reloading',
     )
   }
 
@@ -187,7 +187,7 @@ export class ChangeFollower {
     }
     this.#loading = load()
       .then(() => this.wake())
-      .catch(err => this.#logger.warn({ err }, 'loading everything again failed, retrying'))
+      .catch(err => this.#logger.warn({ err }, 'reload failed; retrying'))
       .finally(() => {
         this.#loading = undefined
       })

@@ -70,7 +70,8 @@ export class ChangeListener {
       const listened = this.listening
       this.listening = false
       if (this.#stopped.signal.aborted) return
-      if (!this.#warned) this.#logger.warn({ err: fault }, 'changes are not notified: polling every 500 ms')
+      if (!this.#warned)
+        this.#logger.warn({ err: fault }, 'LISTEN does not deliver notifications; polling every 500 ms')
       this.#warned = true
       if (listened) pause = SHORTEST_PAUSE_MS
       else if (fault instanceof NotDelivered) pause = NOT_DELIVERED_PAUSE_MS
@@ -126,7 +127,7 @@ export class ChangeListener {
 
   #began(): void {
     this.listening = true
-    if (this.#warned) this.#logger.info('changes are notified again')
+    if (this.#warned) this.#logger.info('LISTEN delivers notifications again')
     this.#warned = false
     // Catches up on notifications from before LISTEN.
     this.#wake()
@@ -137,5 +138,5 @@ class NotDelivered extends Error {
   override readonly name = 'NotDelivered'
 }
 
-const NOT_DELIVERED =
-  'A notification sent to ourselves did not arrive: if DATABASE_URL goes through a pooler, set DATABASE_URL_DIRECT to Postgres itself'
+const DEAF =
+  'a test notification did not arrive: if DATABASE_URL uses a pooler, set DATABASE_URL_DIRECT to Postgres itself'

@@ -1,11 +1,11 @@
 /** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs and Node's codes. */
 const CURES: Record<string, string> = {
-  '28P01': 'the user or the password in the database URL is wrong',
-  '28000': 'the user in the database URL may not connect from here (pg_hba.conf)',
+  '28P01': 'check the user and the password in the database URL',
+  '28000': 'allow the user in the database URL to connect from this host (pg_hba.conf)',
   '3D000': 'create the database that the URL names, then run "npm run migrate"',
   '42501': 'the role lacks rights: GRANT mintmark_app TO it (db/README.md)',
-  ECONNREFUSED: 'nothing listens at the address in the database URL',
-  ENOTFOUND: 'the host in the database URL is not known',
+  ECONNREFUSED: 'no server listens at the address in the database URL',
+  ENOTFOUND: 'the host name in the database URL is unknown',
 }
 
 /**

@@ -95,7 +95,7 @@ export class Database {
   /** Waits until the change is applied in this process. Never throws: the change is committed in any case. */
   async committed(changes: readonly Change[]): Promise<void> {
     await this.#settle(changes).catch(err =>
-      this.#logger.error({ err, changes }, 'a committed change was not applied'),
+      this.#logger.error({ err, changes }, 'a committed change was not applied in memory'),
     )
   }
 

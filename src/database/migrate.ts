@@ -113,7 +113,7 @@ async function withLockRetries<T>(work: () => Promise<T>): Promise<T> {
 
 const LOCK_NOT_AVAILABLE = '55P03'
 const HELD =
-  'Somebody holds a lock that the migration needs, for more than a minute: end that session (pg_stat_activity), and migrate again.'
+  'Another session has held a lock that the migration needs for more than a minute. End that session (pg_stat_activity), then migrate again.'
 
 /** Applies one migration, and the roles with the last; `done` when no further one is pending. */
 async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {

@@ -35,25 +35,25 @@ const LOST =
 
 /** The domain error of each constraint. The domain checks most of them first; the constraint covers races. */
 const CONSTRAINTS: Record<string, () => Error> = {
-  tiers_pkey: () => new Conflict('tier_exists', 'A tier of this name already exists.'),
-  models_pkey: () => new Conflict('name_taken', 'A model or an adapter of this name already exists.'),
+  tiers_pkey: () => new Conflict('tier_exists', 'A tier with this name already exists.'),
+  models_pkey: () => new Conflict('name_taken', 'A model or adapter with this name already exists.'),
   models_base_model: () =>
-    new Conflict('model_in_use', 'An adapter is based on this model: delete that first.'),
-  tenants_pkey: () => new Conflict('tenant_id_taken', 'A tenant of this id already exists.'),
+    new Conflict('model_in_use', 'An adapter is based on this model. Delete the adapter first.'),
+  tenants_pkey: () => new Conflict('tenant_id_taken', 'A tenant with this id already exists.'),
   deleted_tenants_pkey: () =>
-    new Conflict('tenant_id_taken', 'A tenant of this id existed, and ids are not given out again.'),
-  tenant_tiers_tier_fkey: () =>
-    new Conflict('tier_in_use', 'A tenant may use this tier: take it out of its allowed_tiers first.'),
-  api_keys_tier_fkey: () => new Conflict('tier_in_use', 'A key uses this tier: give it another one first.'),
-  tenant_grants_model_fkey: () =>
-    new Conflict('model_in_use', 'A tenant is granted this model or adapter: take it out of its list first.'),
-  key_grants_model_fkey: () =>
     new Conflict(
-      'model_in_use',
-      'A key is narrowed to this model or adapter: take it out of its list first.',
+      'tenant_id_taken',
+      'A tenant with this id was deleted, and ids are never reused. Choose another id.',
     ),
+  tenant_tiers_tier_fkey: () =>
+    new Conflict('tier_in_use', 'A tenant has this tier in allowed_tiers. Remove it there first.'),
+  api_keys_tier_fkey: () => new Conflict('tier_in_use', 'A key has this tier. Set another tier first.'),
+  tenant_grants_model_fkey: () =>
+    new Conflict('model_in_use', 'A tenant lists this model or adapter. Remove it there first.'),
+  key_grants_model_fkey: () =>
+    new Conflict('model_in_use', 'A key lists this model or adapter. Remove it there first.'),
   api_key_secrets_client_id: () =>
-    new Conflict('client_id_taken', 'A client of this client_id was imported meanwhile. Look again.'),
+    new Conflict('client_id_taken', 'A client with this client_id was imported concurrently. Retry.'),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
 }
 
@@ -82,9 +82,13 @@ export function toDomainError(error: unknown): unknown {
   const { code, constraint, detail } = (error ?? {}) as PostgresError
   if (typeof constraint === 'string' && CONSTRAINTS[constraint]) {
     if (typeof detail === 'string' && detail.includes('is not present in table')) {
-      return new Conflict('gone', 'Something that this names was deleted meanwhile. Look again.', {
-        cause: error,
-      })
+      return new Conflict(
+        'gone',
+        'A referenced object was deleted concurrently. Get it again, then decide.',
+        {
+          cause: error,
+        },
+      )
     }
     return CONSTRAINTS[constraint]()
   }
@@ -96,5 +100,5 @@ export function toDomainError(error: unknown): unknown {
 }
 
 export function databaseUnavailable(cause: unknown): Unavailable {
-  return new Unavailable('The database does not answer. Try again.', { cause })
+  return new Unavailable('The database does not answer. Retry.', { cause })
 }

@@ -147,7 +147,7 @@ export class DirectoryCopy implements ChangeSubscriber {
       const { maxKeys } = this.#limits
       this.#logger.warn(
         { maxKeys },
-        'there are more keys than MINTMARK_DIRECTORY_MAX_KEYS: the others need the database at each exchange',
+        'more API keys than MINTMARK_DIRECTORY_MAX_KEYS: the least recently used ones need the database at each exchange',
       )
     }
     if (before) void this.#logDifferences(before, index)
@@ -155,6 +155,6 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   async #logDifferences(before: DirectoryIndex, after: DirectoryIndex): Promise<void> {
     const differences = await keyDifferences(before, after, this.#clock)
-    this.#logger.warn(differences, 'the directory was loaded again')
+    this.#logger.warn(differences, 'directory reloaded')
   }
 }

@@ -118,7 +118,7 @@ export class DirectoryLoad {
   async *#pages<T>(read: ReadFrom<T>, first: string, signal: AbortSignal): AsyncGenerator<T[]> {
     let after: string | undefined = first
     while (after !== undefined) {
-      if (signal.aborted) throw new Unavailable('The directory is not read any further. Try again.')
+      if (signal.aborted) throw new Unavailable('The directory is no longer loading. Retry.')
       const from: string = after
       const page: ReadPage<T> = await this.#database.run(db => read(db, from))
       yield page.items

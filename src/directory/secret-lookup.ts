@@ -35,9 +35,9 @@ export interface FallbackCounts {
   queries: number
   found: number
   unknown: number
-  /** Answered from memory: unknown a moment ago. */
-  remembered: number
-  /** The queue was full, the lookup timed out, or the database was unavailable. */
+  /** Answered from memory: nobody had it a moment ago. */
+  cached: number
+  /** No room to wait, no answer in time, or no database. */
   failed: number
 }
 
@@ -62,7 +62,7 @@ export class SecretLookup {
   #queriedAt = Number.NEGATIVE_INFINITY
   /** Directory updates since the running query began; undefined: no query is running. */
   #since: ChangeUpdate[] | undefined
-  readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, remembered: 0, failed: 0 }
+  readonly counts: FallbackCounts = { queries: 0, found: 0, unknown: 0, cached: 0, failed: 0 }
 
   constructor(options: {
     database: Database
@@ -96,7 +96,7 @@ export class SecretLookup {
     const name = digests.join()
     const negative = this.#negatives.find(name)
     if (negative) {
-      this.counts.remembered++
+      this.counts.cached++
       return negative.snapshot
     }
     try {
@@ -119,18 +119,19 @@ export class SecretLookup {
 
   stop(): void {
     this.#stopped.abort()
-    this.#failAll([...this.#queries.values()], new Unavailable('The service is stopping. Try again.'))
+    this.#failAll([...this.#questions.values()], new Unavailable('The service is stopping. Retry.'))
   }
 
   async #wait(name: string, digests: readonly string[]): Promise<SecretSnapshot | undefined> {
-    if (this.#waiting >= MOST_WAITING) throw new Unavailable('Too many unknown keys are waiting. Try again.')
-    const query = this.#queries.get(name) ?? newQuery(digests)
-    this.#queries.set(name, query)
+    if (this.#waiting >= MOST_WAITING)
+      throw new Unavailable('Too many lookups of unknown keys are waiting. Retry.')
+    const question = this.#questions.get(name) ?? newQuestion(digests)
+    this.#questions.set(name, question)
     if (!this.#working) void this.#work()
     this.#waiting++
     try {
-      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, query.result)
-      if (answer === 'timed_out') throw new Unavailable('The key could not be looked up in time. Try again.')
+      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, question.answer)
+      if (answer === 'timed_out') throw new Unavailable('The lookup of the API key timed out. Retry.')
       return answer
     } finally {
       this.#waiting--
@@ -207,14 +208,14 @@ export class SecretLookup {
     const cause = new Error(
       `MINTMARK_PEPPERS lacks ${lacking.join(', ')}, which the installation record names`,
     )
-    query.reject(new Unavailable('This replica cannot check API keys. Try again.', { cause }))
+    question.reject(new Unavailable('This replica cannot check API keys. Retry.', { cause }))
   }
 
-  /** The key changed while the query was running, and the result may be from before the change. */
-  #requeue(query: Query): void {
-    query.tries++
-    if (query.tries >= MOST_TRIES) {
-      query.reject(new Unavailable('The key changes faster than it can be read. Try again.'))
+  /** The directory learnt of a change to this key while the query was under way, and the answer may be from before it. */
+  #askAgain(question: Question): void {
+    question.tries++
+    if (question.tries >= MOST_TRIES) {
+      question.reject(new Unavailable('The API key changed while it was read. Retry.'))
       return
     }
     const name = query.digests.join()

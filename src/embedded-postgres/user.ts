@@ -18,7 +18,7 @@ export async function findDatabaseUser(cluster: string): Promise<DatabaseUser> {
   const user = lookUp('postgres') ?? lookUp('nobody')
   if (!user) {
     throw new EmbeddedPostgresError(
-      'Postgres refuses to run as root, and there is neither a user "postgres" nor "nobody" to run it as: start Mintmark as an ordinary user, or set DATABASE_URL',
+      'Postgres does not run as root, and neither the user "postgres" nor "nobody" exists: start Mintmark as an ordinary user, or set DATABASE_URL',
     )
   }
   return user
@@ -50,7 +50,7 @@ export function canEnter(user: DatabaseUser, directory: string): boolean {
   const { error, status } = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', directory], asUser(user, '/'))
   if (error) {
     throw new EmbeddedPostgresError(
-      `Postgres refuses to run as root, and this process may not become ${user.name}: start Mintmark as an ordinary user, or set DATABASE_URL`,
+      `Postgres does not run as root, and this process cannot switch to ${user.name}: start Mintmark as an ordinary user, or set DATABASE_URL`,
       { cause: error },
     )
   }

@@ -55,7 +55,8 @@ export function modelOf(request: CheckedRequest, where: GatewayModel): NamedMode
     return { kind: 'not_asked' }
   if (where.from === 'body') return modelOfBody(request)
   const [value, another] = valuesOf(request.headers, where.name)
-  if (another !== undefined) return { kind: 'unreadable', fault: `The header ${where.name} is there twice.` }
+  if (another !== undefined)
+    return { kind: 'unreadable', fault: `Duplicate header: ${where.name}. Send it once.` }
   return value ? { kind: 'named', model: value } : { kind: 'missing' }
 }
 
@@ -74,7 +75,7 @@ function modelOfBody({ headers, body }: CheckedRequest): NamedModel {
   const [contentType = '', another] = valuesOf(headers, 'content-type')
   const compressed = valuesOf(headers, 'content-encoding').length > 0
   if (another !== undefined || compressed || !isPlainJson(contentType))
-    return { kind: 'unreadable', fault: 'Send the body as application/json in UTF-8, not compressed.' }
+    return { kind: 'unreadable', fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
   const { model, fault } = readModel(body, true)
   if (fault !== undefined) return { kind: 'unreadable', fault }
   return model === undefined ? { kind: 'missing' } : { kind: 'named', model }

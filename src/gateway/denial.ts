@@ -7,33 +7,45 @@ export type DenialCode = keyof typeof DENIALS
  * get the same response.
  */
 const DENIALS = {
-  missing_credential: [401, 'Send your API key, or a token made from it, as "Authorization: Bearer <key>".'],
-  ambiguous_credential: [401, 'Send one credential, once: a key or a token, in one header.'],
+  missing_credential: [
+    401,
+    'Missing credential. Send your API key or a token as "Authorization: Bearer <key>".',
+  ],
+  ambiguous_credential: [401, 'More than one credential. Send one API key or token, once, in one header.'],
   invalid_api_key: [
     401,
-    'The API key is not valid. Check that it is whole and still in use, or ask for a new one.',
+    'Invalid API key. Check that it is complete and neither expired nor revoked, or request a new one.',
   ],
   invalid_token: [
     401,
-    'The token is not valid here: it may have expired, been revoked, or been made for another service. Exchange your API key for a new one.',
+    'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.',
   ],
-  tenant_suspended: [403, 'The tenant is suspended. Ask whoever runs this service.'],
-  key_disabled: [403, 'The API key is disabled. Ask whoever runs this service.'],
-  audience_not_granted: [403, 'The API key may not be used for this service. Ask whoever runs it.'],
-  scope_not_granted: [403, 'The API key lacks the scope of this service. Ask whoever runs it.'],
+  tenant_suspended: [403, 'The tenant is suspended. Contact the operator of this service.'],
+  key_disabled: [403, 'The API key is disabled. Contact the operator of this service.'],
+  audience_not_granted: [
+    403,
+    'The API key is not granted the audience of this service. Contact its operator.',
+  ],
+  scope_not_granted: [
+    403,
+    'The API key is not granted the scope `inference`. Contact the operator of this service.',
+  ],
   too_many_failures: [
     403,
-    'Too many keys that are not valid came from your address. Check your key, and try again in a minute.',
+    'Too many invalid API keys from your address. Check your API key and retry in a minute.',
   ],
-  model_missing: [403, 'The request names no model. Name one in `model`.'],
+  model_missing: [403, 'Missing model. Name one in `model`.'],
   model_not_allowed: [
     403,
-    'The model does not exist, or you may not use it. GET /v1/models lists those that you may.',
+    'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.',
   ],
-  invalid_body: [403, 'The body cannot be read.'],
-  invalid_request: [403, 'The request cannot be read.'],
-  unavailable: [503, 'The token service cannot answer at the moment. Try again.'],
+  invalid_body: [403, 'Invalid request body.'],
+  invalid_request: [403, 'Invalid request.'],
+  unavailable: [503, 'The token service is temporarily unavailable. Retry.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>
+
+/** Every code, for the API's document. */
+export const DENIAL_CODES = Object.keys(DENIALS) as DenialCode[]
 
 export interface Denial {
   status: 401 | 403 | 503

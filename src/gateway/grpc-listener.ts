@@ -83,7 +83,7 @@ export class GrpcListener {
 function bindError({ host, port }: { host: string; port: number }, cause: Error): Error {
   const taken = /EADDRINUSE/.test(cause.message)
   const why = taken
-    ? 'is taken: set MINTMARK_GATEWAY_GRPC_PORT (0 takes any free port)'
+    ? 'is in use: set MINTMARK_GATEWAY_GRPC_PORT to a free port (0: any)'
     : 'cannot be used: set MINTMARK_GATEWAY_GRPC_PORT or MINTMARK_GATEWAY_HOST'
   return new CannotStart(`${host}:${port}, for the gateway's gRPC listener, ${why}`, { cause })
 }

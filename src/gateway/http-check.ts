@@ -43,7 +43,7 @@ export function gatewayApp(options: {
     ],
     readiness,
     refuse,
-    hint: `ask ${CHECK}`,
+    hint: `Use ${CHECK}`,
   })
 }
 

@@ -14,9 +14,9 @@ const ONCE = new Set([
 
 /** Node keeps the first of two equal headers, other parsers the last: an ambiguous request is rejected. */
 export function ambiguity(req: IncomingMessage): RequestError | undefined {
-  if (!req.url?.startsWith('/')) return new RequestError(400, 'The request target must be a path.')
+  if (!req.url?.startsWith('/')) return new RequestError(400, 'Invalid request target. Send a path.')
   const repeated = repeatedHeader(req.rawHeaders)
-  return repeated ? new RequestError(400, `The header ${repeated} is there twice.`) : undefined
+  return repeated ? new RequestError(400, `Duplicate header: ${repeated}. Send it once.`) : undefined
 }
 
 /** `rawHeaders` alternates names and values. */

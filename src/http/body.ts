@@ -44,14 +44,18 @@ export function mediaType(contentType: string | undefined): string {
 export function parseForm(body: unknown): (readonly [name: string, value: string])[] {
   const form: (readonly [string, string])[] = []
   const pairs = utf8(body).split('&', MOST_PARAMETERS + 1)
-  if (pairs.length > MOST_PARAMETERS) throw new RequestError(400, 'The form has too many parameters.')
+  if (pairs.length > MOST_PARAMETERS)
+    throw new RequestError(400, 'Too many parameters in the form. At most 50 are accepted.')
   for (const pair of pairs) {
     if (pair === '') continue
     const equals = pair.indexOf('=')
     const name = formDecode(equals < 0 ? pair : pair.slice(0, equals))
     const value = formDecode(equals < 0 ? '' : pair.slice(equals + 1))
     if (name === undefined || value === undefined)
-      throw new RequestError(400, 'The form is not well encoded.')
+      throw new RequestError(
+        400,
+        'Invalid encoding of the form. Use application/x-www-form-urlencoded in UTF-8.',
+      )
     form.push([name, value])
   }
   return form
@@ -77,7 +81,7 @@ export function formDecode(text: string): string | undefined {
 export function parseJson(body: unknown): unknown {
   const text = utf8(body)
   if (depthOf(text) > DEEPEST_JSON)
-    throw new RequestError(400, `The JSON is nested more than ${DEEPEST_JSON} levels deep.`)
+    throw new RequestError(400, `The JSON is nested too deeply. At most ${DEEPEST_JSON} levels are accepted.`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -86,7 +90,9 @@ export function parseJson(body: unknown): unknown {
   }
   const pointer = unstorableIn(value)
   if (pointer !== undefined)
-    throw new Invalid([{ pointer, message: 'is or has a NUL, a lone surrogate, or the name __proto__' }])
+    throw new Invalid([
+      { pointer, message: 'must not contain a NUL character, a lone surrogate, or the name __proto__' },
+    ])
   return value
 }
 
@@ -97,7 +103,7 @@ function utf8(body: unknown): string {
   try {
     return UTF8.decode(body)
   } catch {
-    throw new RequestError(400, 'The body is not UTF-8.')
+    throw new RequestError(400, 'The body is not valid UTF-8.')
   }
 }
 

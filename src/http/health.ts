@@ -11,5 +11,5 @@ export interface Readiness {
 /** The error until the process has been ready; each listener answers it as 503 in its own format. */
 export function notReady({ serving, reason }: Readiness): Unavailable | undefined {
   if (serving) return undefined
-  return new Unavailable('The service is not ready. Try again.', { cause: new Error(reason) })
+  return new Unavailable('The service is not ready. Retry.', { cause: new Error(reason) })
 }

@@ -139,10 +139,10 @@ function bindError(
   error: NodeJS.ErrnoException,
 ): Error {
   const why = {
-    EADDRINUSE: `is taken: set MINTMARK_${name.toUpperCase()}_PORT (0 takes any free port)`,
-    EACCES: `may not be used by this user: set MINTMARK_${name.toUpperCase()}_PORT to one above 1023`,
-    EADDRNOTAVAIL: 'is not on this machine: set another host',
-    ENOTFOUND: 'is no address of this machine: set another host',
+    EADDRINUSE: `is in use: set MINTMARK_${name.toUpperCase()}_PORT to a free port (0: any)`,
+    EACCES: `is not permitted for this user: set MINTMARK_${name.toUpperCase()}_PORT to a port above 1023`,
+    EADDRNOTAVAIL: 'is not an address of this machine: set another host',
+    ENOTFOUND: 'is not an address of this machine: set another host',
   }[error.code ?? '']
   return new CannotStart(
     `${host}:${port}, for the ${name} listener, ${why ?? `cannot be used (${error.code})`}`,

@@ -36,6 +36,6 @@ const errorHandler: ErrorRequestHandler = (thrown, _req, res, next) => {
     res.status(error.status).set(error.headers).json({ error: error.message })
   } else {
     eventOf(res).error = thrown
-    res.status(500).json({ error: 'The service met an unexpected fault.' })
+    res.status(500).json({ error: 'Internal error. The log of the service has the cause.' })
   }
 }

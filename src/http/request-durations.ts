@@ -9,7 +9,7 @@ export type NoteDuration = (listener: string, route: string, status: number, sec
 export function requestDurations(metrics: Metrics): NoteDuration {
   const observe = metrics.histogram(
     'mintmark_http_request_duration_seconds',
-    'Time from the first handler until the answer is made. A client that left before it counts as 4xx. Checks over gRPC are route Check.',
+    'Duration of requests, by listener, route and status class. A client that disconnected early counts as 4xx. Checks over gRPC have the route Check.',
     BUCKETS_SECONDS,
     ['listener', 'route', 'status'],
   )

@@ -11,8 +11,8 @@ export class RequestError extends Error {
 }
 
 const MESSAGES: Record<number, string> = {
-  400: 'The request cannot be read.',
-  408: 'The request took too long to arrive.',
+  400: 'The request is malformed.',
+  408: 'The request took too long to arrive. Retry.',
   413: 'The request body is too large.',
   415: 'The request body must not be compressed.',
 }
@@ -22,12 +22,12 @@ export const requestError = (status: number): RequestError =>
 
 /** 404: no route has the path. `hint` names where to look instead. */
 export const nothingHere = (hint?: string): RequestError =>
-  new RequestError(404, hint === undefined ? 'There is nothing here.' : `There is nothing here: ${hint}.`)
+  new RequestError(404, hint === undefined ? 'Not found.' : `Not found. ${hint}.`)
 
 /** 405 with the allowed methods of the path (RFC 9110 §15.5.6). GET includes HEAD. */
 export function methodNotAllowed(allowed: readonly string[]): RequestError {
   const allow = (allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed).join(', ')
-  return new RequestError(405, `Use ${allow} here.`, { Allow: allow })
+  return new RequestError(405, `Method not allowed. Use ${allow}.`, { Allow: allow })
 }
 
 /**

@@ -24,7 +24,9 @@ export class IdempotencyKeys {
   async find(key: IdempotencyKey): Promise<AnsweredOnce | undefined> {
     const found = await this.#database.run(db => findDone(db, key))
     if (found && !found.bodyDigest.equals(key.bodyDigest)) {
-      throw new KeyReused('The Idempotency-Key was used with another body: take a new one for a new request.')
+      throw new KeyReused(
+        'The Idempotency-Key was used before with another body or query. Use a new key for a new request.',
+      )
     }
     if (found?.fresh && !found.done.answer) throw inFlight()
     return found?.done
@@ -52,5 +54,5 @@ export class IdempotencyKeys {
 const inFlight = () =>
   new Conflict(
     'idempotency_key_in_flight',
-    'A request with this Idempotency-Key is under way: repeat it in a moment to get its answer.',
+    'A request with this Idempotency-Key is still running. Repeat it later to get its response.',
   )

@@ -16,7 +16,7 @@ export class CurrentPolicy implements ChangeSubscriber {
 
   /** @throws {Unavailable} until it has been read. */
   get policy(): Policy {
-    if (!this.#policy) throw new Unavailable('The service is not ready. Try again.')
+    if (!this.#policy) throw new Unavailable('The service is not ready. Retry.')
     return this.#policy
   }
 

@@ -70,6 +70,6 @@ export function policyWarnings(
     .filter(([, environment, recorded]) => environment !== recorded)
     .map(
       ([name, environment, recorded]) =>
-        `${name} is ${environment}; the installation record says ${recorded}, which holds`,
+        `${name} is ${environment} in the environment and ${recorded} in the installation record, which takes precedence`,
     )
 }

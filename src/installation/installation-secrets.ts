@@ -21,8 +21,8 @@ export function reconcileSecrets(
       faults.push(`This database uses the ${what} "${id}", which ${variable} lacks: add it to the list.`)
     } else if (recorded[id] !== undefined && held[id] !== recorded[id]) {
       faults.push(
-        `The ${what} "${id}" in ${variable} is not the one that this database was written with: ` +
-          'put the original value back, and give a new one an id of its own.',
+        `The ${what} "${id}" in ${variable} differs from the one that this database was written with: ` +
+          'restore the original value, and use another id for a new one.',
       )
     }
     if (recorded[id] !== undefined) checks[id] = recorded[id]

@@ -168,10 +168,8 @@ export async function holdPepper(trx: Handle, pepper: NamedKey): Promise<void> {
     .forShare()
     .executeTakeFirstOrThrow()
   if (row.pepper_checks[pepper.id] === checksOf([pepper])[pepper.id]) return
-  throw new Unavailable('This replica cannot make keys and tokens. Try another one.', {
-    cause: new Error(
-      `the installation record does not have the pepper "${pepper.id}" of MINTMARK_PEPPERS: start again`,
-    ),
+  throw new Unavailable('This replica cannot create keys and tokens. Retry on another replica.', {
+    cause: new Error(`the installation record lacks the pepper "${pepper.id}" of MINTMARK_PEPPERS: restart`),
   })
 }
 
@@ -236,14 +234,14 @@ function crowdFaults(row: InstallationRow, input: InstallationInput): string[] {
   return rotationFaults(after, publishedAlgs(after).length).map(
     ({ pointer, message }) =>
       `With MINTMARK_TOKEN_TTL_SECONDS=${input.tokenTtlSeconds} and MINTMARK_STALENESS_SECONDS=${input.stalenessSeconds}, ` +
-      `${pointer.slice(1)} of the installation record ${message}: change it first ("mintmark installation update"), or start with less.`,
+      `${pointer.slice(1)} of the installation record ${message}: change the record first ("mintmark installation update"), or use lower values.`,
   )
 }
 
 function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {
   if (recorded === issuer || issuerMayMove) return []
   return [
-    `This database belongs to the issuer "${recorded}", and MINTMARK_ISSUER says "${issuer}": ` +
-      'set it to the first, or use a database of its own for the second.',
+    `This database belongs to the issuer "${recorded}", but MINTMARK_ISSUER is "${issuer}": ` +
+      'set it to the recorded issuer, or use a separate database for the new one.',
   ]
 }

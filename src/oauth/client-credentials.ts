@@ -30,9 +30,17 @@ function grantedScopes(caller: Caller, request: TokenRequest): string[] {
   const held = caller.rights.scopes
   const granted = request.scopes ?? held
   if (granted.length === 0)
-    throw new NotGranted(caller, 'invalid_scope', 'No scope is granted to this client.')
+    throw new NotGranted(
+      caller,
+      'invalid_scope',
+      'This client has no scope. Contact the operator of this service.',
+    )
   if (granted.every(scope => held.includes(scope))) return [...granted]
-  throw new NotGranted(caller, 'invalid_scope', 'A scope that was asked for is not granted to this client.')
+  throw new NotGranted(
+    caller,
+    'invalid_scope',
+    'A requested scope is not granted to this client. Request fewer scopes, or omit scope.',
+  )
 }
 
 /** RFC 8707 §2: each resource names an audience; `audience` names one directly. */
@@ -41,11 +49,15 @@ function grantedAudiences(caller: Caller, { audience, resources }: TokenRequest)
   const asked = [...new Set(audience === undefined ? resources : [audience, ...resources])]
   const granted = asked.length > 0 ? asked : held.slice(0, 1)
   if (granted.length === 0)
-    throw new NotGranted(caller, 'invalid_target', 'No audience is granted to this client.')
+    throw new NotGranted(
+      caller,
+      'invalid_target',
+      'This client has no audience. Contact the operator of this service.',
+    )
   if (granted.every(target => held.includes(target))) return granted
   throw new NotGranted(
     caller,
     'invalid_target',
-    'An audience that was asked for is not granted to this client.',
+    'A requested audience is not granted to this client. Request another one, or omit audience and resource.',
   )
 }

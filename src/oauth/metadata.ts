@@ -54,7 +54,8 @@ export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): Handler 
 export function pem(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
   return (req, res, kid) => {
     const text = ring().pem(kid)
-    if (!text) throw new RequestError(404, 'No published key has this kid.')
+    if (!text)
+      throw new RequestError(404, 'No published key has this kid. The JWK Set lists the published keys.')
     publish(req, res, { type: PEM_TYPE, text, headers: publicHeaders(maxAgeSeconds()) })
   }
 }

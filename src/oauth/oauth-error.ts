@@ -41,15 +41,11 @@ export class OAuthError extends Error {
 
 /** A temporary server error: never `invalid_client`, on which clients discard their credential. */
 function unavailable(cause?: Error, retryAfterSeconds = 1): OAuthError {
-  return new OAuthError(
-    'temporarily_unavailable',
-    'The token service cannot answer at the moment. Try again.',
-    {
-      status: 503,
-      headers: { 'Retry-After': String(retryAfterSeconds) },
-      cause,
-    },
-  )
+  return new OAuthError('temporarily_unavailable', 'The token service is temporarily unavailable. Retry.', {
+    status: 503,
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+    cause,
+  })
 }
 
 /** Translates errors into the codes of RFC 6749. Unknown errors become server errors. */
@@ -58,7 +54,7 @@ export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof AudiencesDisagree) {
     return new OAuthError(
       'invalid_target',
-      'These audiences need different algorithms: ask for one at a time.',
+      'These audiences need different signing algorithms. Request one at a time.',
     )
   }
   const error = toRequestError(thrown)
@@ -67,7 +63,7 @@ export function toOAuthError(thrown: unknown): OAuthError {
     const { status, headers } = error
     return new OAuthError('invalid_request', error.message, { status, headers })
   }
-  return new OAuthError('server_error', 'The token service met an unexpected fault.', {
+  return new OAuthError('server_error', 'Internal error.', {
     status: 500,
     cause: error,
   })

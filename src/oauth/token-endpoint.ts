@@ -73,7 +73,7 @@ function refused(authentication: AuthFailure, method: AuthenticationMethod): OAu
 
 /** Malformed, unknown, wrong, expired and revoked keys get the same response. */
 function invalidClient(method: AuthenticationMethod): OAuthError {
-  return new OAuthError('invalid_client', 'The API key is not valid.', {
+  return new OAuthError('invalid_client', 'Invalid API key.', {
     status: 401,
     // RFC 6749 §5.2: a client that used the Authorization header is answered with a challenge of the same scheme.
     ...(method === 'client_secret_basic' && {
@@ -85,12 +85,12 @@ function invalidClient(method: AuthenticationMethod): OAuthError {
 /** The credential is valid, so this is not `invalid_client`, on which clients discard it. */
 function unauthorizedClient(reason: 'tenant_suspended' | 'key_disabled'): OAuthError {
   const what = reason === 'tenant_suspended' ? 'The tenant is suspended.' : 'The API key is disabled.'
-  return new OAuthError('unauthorized_client', `${what} Ask whoever runs this service.`)
+  return new OAuthError('unauthorized_client', `${what} Contact the operator of this service.`)
 }
 
 /** The key was not looked up, so this is not `invalid_client` either. */
 function rateLimited(retryAfterSeconds: number): OAuthError {
-  return new OAuthError('slow_down', 'Too many keys that are not valid came from this address. Try later.', {
+  return new OAuthError('slow_down', 'Too many invalid API keys from this address. Retry later.', {
     status: 429,
     headers: { 'Retry-After': String(retryAfterSeconds) },
   })

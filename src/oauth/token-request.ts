@@ -24,6 +24,8 @@ export interface TokenRequest {
 
 /** May be repeated (RFC 8707 §2); other parameters may not (RFC 6749 §3.2). */
 const REPEATABLE = 'resource'
+/** Those that are read here and may be given once. */
+const PARAMETERS: readonly string[] = ['grant_type', 'client_id', 'client_secret', 'scope', 'audience']
 
 /** Parameters with their values, never ''. */
 type Form = ReadonlyMap<string, string | undefined>
@@ -40,10 +42,10 @@ export function parseTokenRequest(req: {
 }): TokenRequest {
   if (req.url.includes('?')) {
     // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
-    throw new OAuthError('invalid_request', 'Send parameters in the body: the request URI takes none.')
+    throw new OAuthError('invalid_request', 'Parameters in the request URI. Send them in the body.')
   }
   if (mediaType(req.headers['content-type']) !== FORM) {
-    throw new OAuthError('invalid_request', `The Content-Type must be ${FORM}, in UTF-8.`)
+    throw new OAuthError('invalid_request', `Unsupported Content-Type. Send ${FORM}, in UTF-8.`)
   }
   const { form, resources } = singleValues(parseForm(req.body))
   const grantType = parseGrantType(form.get('grant_type'))
@@ -64,17 +66,24 @@ function singleValues(pairs: ReturnType<typeof parseForm>): { form: Form; resour
     if (name === REPEATABLE) {
       if (value !== '') resources.push(value)
     } else if (given.has(name)) {
-      throw new OAuthError('invalid_request', 'A parameter is there more than once.')
+      throw duplicate(name)
     } else given.set(name, value === '' ? undefined : value)
   }
   return { form: given, resources }
 }
 
+/** Names a parameter of the specifications; any other name is input, which is never echoed. */
+function duplicate(name: string): OAuthError {
+  const which = PARAMETERS.includes(name) ? `: ${name}` : ''
+  return new OAuthError('invalid_request', `Duplicate parameter${which}. Send it once.`)
+}
+
 function parseGrantType(given: string | undefined): GrantType {
-  if (given === undefined) throw new OAuthError('invalid_request', 'The parameter grant_type is missing.')
+  if (given === undefined)
+    throw new OAuthError('invalid_request', 'Missing parameter: grant_type. Send client_credentials.')
   const known = GRANT_TYPES.find(type => type === given)
   if (known) return known
-  throw new OAuthError('unsupported_grant_type', `The grant type must be one of: ${GRANT_TYPES.join(', ')}.`)
+  throw new OAuthError('unsupported_grant_type', `Unsupported grant_type. Send ${GRANT_TYPES.join(' or ')}.`)
 }
 
 function parseCredential(
@@ -90,7 +99,7 @@ function parseCredential(
     // RFC 6749 §2.3: more than one way to authenticate must not be used in a request.
     throw new OAuthError(
       'invalid_request',
-      'Use one way to authenticate: the Authorization header or the body.',
+      'More than one credential. Use either the Authorization header or the body.',
     )
   }
   if (authorization !== undefined) {
@@ -98,15 +107,19 @@ function parseCredential(
     if (clientId !== undefined && clientId !== credential.clientId) {
       throw new OAuthError(
         'invalid_request',
-        'The client_id in the body is not the one in the Authorization header.',
+        'The client_id in the body differs from the one in the Authorization header. Send the same, or only one.',
       )
     }
     return { method: 'client_secret_basic', credential }
   }
   if (secret !== undefined) return { method: 'client_secret_post', credential: { clientId, secret } }
-  throw new OAuthError('invalid_client', 'Authenticate with client_secret_basic or client_secret_post.', {
-    status: 401,
-  })
+  throw new OAuthError(
+    'invalid_client',
+    'Missing API key. Send it with client_secret_basic or client_secret_post.',
+    {
+      status: 401,
+    },
+  )
 }
 
 /** RFC 7617 over RFC 6749 §2.3.1: base64, then the first colon splits, then each side is form-decoded. */
@@ -130,18 +143,18 @@ function strictBase64(encoded: string): string | undefined {
 const malformedHeader = () =>
   new OAuthError(
     'invalid_request',
-    'The Authorization header must be Basic: base64 of the form-encoded client_id and secret, with a colon between.',
+    'Invalid Authorization header. Send Basic with base64 of client_id:client_secret, each form-encoded.',
   )
 
 function parseScope(given: string | undefined): string[] | undefined {
   if (given === undefined) return undefined
   if (!SCOPE.test(given))
-    throw new OAuthError('invalid_scope', 'The scope must be scope names with single spaces between.')
+    throw new OAuthError('invalid_scope', 'Invalid scope. Send scope names separated by single spaces.')
   return [...new Set(given.split(' '))]
 }
 
 /** RFC 8707 §2: an absolute URI without a fragment. */
 function parseResource(given: string): string {
   if (/^[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$/.test(given) && URL.canParse(given)) return given
-  throw new OAuthError('invalid_target', 'The resource must be an absolute URI without a fragment.')
+  throw new OAuthError('invalid_target', 'Invalid resource. Send an absolute URI without a fragment.')
 }

@@ -58,19 +58,19 @@ export class BackgroundJobs {
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
-    this.#every(REFRESH_MS, 'measure the time of the database', () => time.measure(database))
+    this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#every(REFRESH_MS, 'watch signing keys', async () => {
       const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
       this.#alarms.log(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
     })
-    this.#every(DEFERRED_MS, 'write what exchanges left', () => authentication.deferred.flush())
+    this.#every(DEFERRED_MS, 'store last uses and counts', () => authentication.deferred.flush())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
-    this.#every(DEFERRED_MS, 'write who was refused', () => refusals.flush())
-    this.#every(CHECKPOINT_MS, 'keep an audit checkpoint', () => trail.keepCheckpoint())
-    this.#every(EXPIRING_MS, 'count the keys that expire soon', () => expiring.look())
-    void this.#attempt('count the keys that expire soon', () => expiring.look())
-    this.#every(PRUNE_MS, 'remove what is old', async () => {
+    this.#every(DEFERRED_MS, 'store audited refusals', () => refusals.flush())
+    this.#every(CHECKPOINT_MS, 'log an audit checkpoint', () => trail.keepCheckpoint())
+    this.#every(EXPIRING_MS, 'count expiring keys', () => expiring.look())
+    void this.#attempt('count expiring keys', () => expiring.look())
+    this.#every(PRUNE_MS, 'remove expired records', async () => {
       directory.copy.removeEnded(time.now())
       await database.run(pruneChangeFeed)
       await database.run(pruneIdempotencyKeys)
@@ -133,7 +133,10 @@ export class BackgroundJobs {
     const seconds = Math.floor(follower.stalenessSeconds)
     if (seconds < 1 || now - this.#stalenessLogged < STALENESS_LOG_MS) return
     this.#stalenessLogged = now
-    logger.warn({ seconds, limitSeconds: config.stalenessSeconds }, 'changes cannot be followed')
+    logger.warn(
+      { seconds, limitSeconds: config.stalenessSeconds },
+      'directory is stale: changes cannot be read from the database',
+    )
   }
 
   #every(ms: number, name: string, job: () => Promise<unknown>): void {
@@ -149,7 +152,7 @@ export class BackgroundJobs {
       // The database is closed while a job may still be running.
       if (this.#state === 'stopped') return
       if (!this.#failing.has(name))
-        this.#parts.system.logger.error({ task: name, err }, 'background task failed, retrying')
+        this.#parts.system.logger.error({ task: name, err }, 'background task failed; retrying')
       this.#failing.add(name)
     }
   }

@@ -34,7 +34,7 @@ export async function launch(
   const config = readConfig(env)
   const logger = options.logger ?? createLogger(config.logLevel)
   for (const name of env.unread('MINTMARK_')) {
-    if (!CLIENT_VARIABLES.test(name)) logger.warn(`${name} is set, and nothing reads it: is it spelt right?`)
+    if (!CLIENT_VARIABLES.test(name)) logger.warn(`unknown variable ${name}: check its spelling`)
   }
   if (config.databaseUrl) {
     const service = await startService(config, { logger })
@@ -80,6 +80,6 @@ async function loadEmbeddedPostgres() {
     const { code, url } = error as NodeJS.ErrnoException & { url?: string }
     if (code !== 'ERR_MODULE_NOT_FOUND' || !url?.includes('/embedded-postgres/embedded-postgres.'))
       throw error
-    throw new ConfigError(['DATABASE_URL is required: embedded Postgres is not part of this installation'])
+    throw new ConfigError(['DATABASE_URL is required: this installation has no embedded Postgres'])
   }
 }

@@ -64,9 +64,8 @@ export class ReadinessGate implements Readiness {
       known => error instanceof known,
     )
     const reason = foreseen ? (error as Error).message : databaseFault(error)
-    const shown =
-      reason ?? (error instanceof Unavailable ? error.message : 'an unexpected fault; the log has it')
-    // Expected errors are logged without a stack.
+    const shown = reason ?? (error instanceof Unavailable ? error.message : 'internal error: see the log')
+    // A stack is for what nobody foresaw.
     if (shown !== this.reason)
       this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')
     this.reason = shown

@@ -27,19 +27,17 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {
   const build = [{ labels: { version: packageVersion(), node: process.version }, value: 1 }]
-  metrics.gauge('mintmark_build_info', 'Always 1; the labels tell what runs.', () => build, [
-    'version',
-    'node',
-  ])
-  metrics.gauge('mintmark_ready', 'Whether /readyz answers 200.', () => readiness.ready)
   metrics.gauge(
-    'mintmark_draining',
-    'Whether the process was told to stop, and answers what still comes.',
-    () => readiness.draining,
+    'mintmark_build_info',
+    'Always 1. The labels have the versions of Mintmark and Node.',
+    () => build,
+    ['version', 'node'],
   )
+  metrics.gauge('mintmark_ready', '1 if /readyz answers 200, else 0.', () => readiness.ready)
+  metrics.gauge('mintmark_draining', '1 while draining before a stop, else 0.', () => readiness.draining)
   metrics.counter(
     'mintmark_exchanges_total',
-    'Requests to the token endpoint, by how they ended: with a token, or the reason or error code of the refusal.',
+    'Requests to the token endpoint by outcome: ok, the reason of a rejection, or an error code.',
     () => by('outcome', outcomes),
     ['outcome'],
   )
@@ -50,43 +48,51 @@ function registerDirectory(
   { config, follower, directory, changeListener }: Measured,
 ): void {
   const { copy } = directory
-  metrics.gauge('mintmark_directory_keys', 'API keys that are answered from memory.', () => copy.size)
+  metrics.gauge(
+    'mintmark_directory_keys',
+    'API keys in memory, which are exchanged without a query.',
+    () => copy.size,
+  )
   metrics.gauge(
     'mintmark_directory_max_keys',
-    'MINTMARK_DIRECTORY_MAX_KEYS: room for keys in memory.',
+    'Limit of API keys in memory (MINTMARK_DIRECTORY_MAX_KEYS).',
     () => config.directoryMaxKeys,
   )
   metrics.gauge(
     'mintmark_directory_overflowed',
-    'Whether there are more keys than room, so that some need Postgres at each exchange.',
+    '1 if there are more API keys than the limit, so that some need a query at each exchange, else 0.',
     () => copy.overflowed,
   )
   metrics.counter(
     'mintmark_directory_reloads_total',
-    'How often the place in the change feed was lost and everything was read anew.',
+    'Full reloads of the directory after its position in the change feed was lost.',
     () => follower.reloads,
   )
   metrics.gauge(
     'mintmark_directory_staleness_seconds',
-    'Time since this replica last saw all changes; about half a second while it follows them.',
+    'Time since this replica last applied all changes. About 0.5 s in normal operation.',
     () => follower.stalenessSeconds,
   )
   metrics.gauge(
     'mintmark_directory_staleness_limit_seconds',
-    'MINTMARK_STALENESS_SECONDS: beyond it known keys are answered 503.',
+    'Limit of the staleness (MINTMARK_STALENESS_SECONDS). Beyond it exchanges are answered 503.',
     () => config.stalenessSeconds,
   )
-  metrics.gauge('mintmark_feed_position', 'Number of the last change that was applied.', () => {
-    return follower.position === undefined ? undefined : Number(follower.position)
-  })
+  metrics.gauge(
+    'mintmark_feed_position',
+    'Position in the change feed: number of the last applied change.',
+    () => {
+      return follower.position === undefined ? undefined : Number(follower.position)
+    },
+  )
   metrics.gauge(
     'mintmark_feed_lag_changes',
-    'Changes that the last poll saw in Postgres and that are not applied yet.',
+    'Changes in Postgres, as of the last poll, that are not applied yet.',
     () => follower.behind,
   )
   metrics.gauge(
     'mintmark_feed_listening',
-    'Whether Postgres notifies this replica of changes; if not, it polls every 500 ms.',
+    '1 if Postgres notifies this replica of changes, 0 if it polls every 500 ms.',
     () => changeListener.listening,
   )
 }
@@ -95,7 +101,7 @@ function registerFallback(metrics: Metrics, { directory }: Measured): void {
   const { fallback } = directory
   metrics.counter(
     'mintmark_fallback_lookups_total',
-    'Keys that the directory did not know, by what asking Postgres gave; remembered: asked a moment ago.',
+    'Lookups of API keys that are not in memory, by outcome. cached: answered by a recent lookup.',
     () => {
       const { queries: _, ...outcomes } = fallback.counts
       return by('outcome', outcomes)
@@ -104,12 +110,12 @@ function registerFallback(metrics: Metrics, { directory }: Measured): void {
   )
   metrics.counter(
     'mintmark_fallback_queries_total',
-    'Queries for keys that the directory did not know; each asks for many.',
+    'Queries for API keys that are not in memory. One query looks up many keys.',
     () => fallback.counts.queries,
   )
   metrics.gauge(
     'mintmark_fallback_waiting_requests',
-    'Exchanges that wait for such a query.',
+    'Requests that wait for a lookup of an API key.',
     () => fallback.waiting,
   )
 }
@@ -118,12 +124,12 @@ function registerDeferredWrites(metrics: Metrics, { authentication }: Measured):
   const { deferred } = authentication
   metrics.gauge(
     'mintmark_deferred_writes_waiting',
-    'Last uses, counts and re-digests that wait to be written.',
+    'Last uses, counts and renewed digests that wait to be stored.',
     () => deferred.waiting,
   )
   metrics.counter(
     'mintmark_deferred_writes_dropped_total',
-    'Last uses, counts and re-digests that were lost for want of room to wait.',
+    'Last uses, counts and renewed digests that were dropped because the buffer was full.',
     () => deferred.dropped,
   )
 }
@@ -132,13 +138,13 @@ function registerExpiringKeys(metrics: Metrics, { administration }: Measured): v
   const { expiring } = administration
   metrics.gauge(
     'mintmark_keys_expiring',
-    'API keys of the installation that will expire within this time, some minutes ago; the 7d are among the 30d.',
+    'API keys of the installation that expire within this time, updated every few minutes. 30d includes 7d.',
     () => expiring.counts && by('within', { '7d': expiring.counts.in7Days, '30d': expiring.counts.in30Days }),
     ['within'],
   )
   metrics.gauge(
     'mintmark_used_keys_expiring',
-    'Of the keys that will expire within 7 days, those that were used in the last 7.',
+    'API keys that expire within 7 days and were used in the last 7 days.',
     () => expiring.counts?.used,
   )
 }
@@ -150,7 +156,7 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
     Object.entries(pools).map(([pool, database]) => ({ labels: { pool }, value: read(database) }))
   metrics.gauge(
     'mintmark_database_connections',
-    'Open connections, by pool and whether a query uses them.',
+    'Open database connections, by pool and state.',
     () =>
       Object.entries(pools).flatMap(([pool, { connections }]) => [
         { labels: { pool, state: 'idle' }, value: connections.idle },
@@ -160,19 +166,19 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
   )
   metrics.gauge(
     'mintmark_database_max_connections',
-    'Connections that the pool may open.',
+    'Limit of open database connections, by pool.',
     everyPool(({ connections }) => connections.max),
     ['pool'],
   )
   metrics.gauge(
     'mintmark_database_waiting_queries',
-    'Queries that wait for a connection of the pool.',
+    'Queries that wait for a database connection, by pool.',
     everyPool(({ connections }) => connections.waiting),
     ['pool'],
   )
   metrics.gauge(
     'mintmark_clock_offset_seconds',
-    'Clock of this host less clock of the database, which tokens are dated by.',
+    'Host clock minus database clock. Tokens use the database clock.',
     () => (time.hostAheadMs === undefined ? undefined : time.hostAheadMs / 1000),
   )
 }
@@ -191,20 +197,20 @@ function registerSigningKeys(metrics: Metrics, { storage, signing, policy }: Mea
   )
   metrics.gauge(
     'mintmark_signing_key_age_seconds',
-    'For how long the key that signs has done so.',
+    'Time since the active signing key started to sign, by algorithm.',
     () => statuses().map(({ alg, signerAgeSeconds }) => ({ labels: { alg }, value: signerAgeSeconds })),
     ['alg'],
   )
   metrics.gauge(
     'mintmark_signing_key_next_activation_seconds',
-    'Time until the standby takes over, once that is fixed; negative when it is overdue.',
+    'Time until the standby key becomes active, by algorithm; negative if overdue. Absent while not scheduled.',
     () =>
       statuses().map(({ alg, nextActivationSeconds }) => ({ labels: { alg }, value: nextActivationSeconds })),
     ['alg'],
   )
   metrics.gauge(
     'mintmark_signing_key_rotation_interval_seconds',
-    'Age at which the policy replaces a signing key.',
+    'Rotation interval of the policy.',
     () => policy.policy.rotationIntervalSeconds,
   )
 }

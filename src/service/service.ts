@@ -121,7 +121,5 @@ function listenForChanges({ system, storage, follower }: Parts): ChangeListener 
 
 function warnWithoutRoot({ rootTokens }: Config, { logger }: System): void {
   if (rootTokens.length > 0) return
-  logger.warn(
-    'MINTMARK_ROOT_TOKEN is not set: root access is off, and the admin API is for admin tokens only',
-  )
+  logger.warn('MINTMARK_ROOT_TOKEN is not set: the admin API accepts admin tokens only')
 }

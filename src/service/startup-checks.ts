@@ -44,7 +44,7 @@ export class StartupChecks {
     const missing = await missingIndexes(this.#parts.storage.database)
     if (missing.length === 0) return
     this.#warnOnce(
-      `The database lacks the indexes ${missing.join(', ')}: lists may be slow or time out until they are there; ${cure}.`,
+      `The database lacks the indexes ${missing.join(', ')}, so lists may be slow or time out: ${cure}.`,
     )
   }
 

@@ -25,8 +25,8 @@ export class AlarmLog {
     }
     for (const id of this.#loggedAt.keys()) {
       if (alarms.some(alarm => alarm.id === id)) continue
-      this.#loggedAt.delete(id)
-      this.#logger.info({ alarm: id }, 'the alarm is over')
+      this.#told.delete(id)
+      this.#logger.info({ alarm: id }, 'alarm resolved')
     }
   }
 }

@@ -25,8 +25,8 @@ function clockAlarms(hostAheadSeconds: number): Alarm[] {
   const seconds = Math.round(Math.abs(hostAheadSeconds) * 10) / 10
   if (seconds < CLOCK_ALARM_SECONDS) return []
   const stopped = seconds >= LARGEST_CLOCK_DIFFERENCE_SECONDS
-  const message = `the clock of this host is ${seconds} s ${hostAheadSeconds > 0 ? 'ahead of' : 'behind'} the database's`
-  const consequence = stopped ? ': this replica rotates no signing key until they agree' : ''
+  const message = `the clock of this host is ${seconds} s ${hostAheadSeconds > 0 ? 'ahead of' : 'behind'} the clock of the database`
+  const consequence = stopped ? ': this replica does not rotate signing keys until they agree' : ''
   return [
     {
       id: stopped ? 'clock-stops-rotation' : 'clock',
@@ -43,7 +43,7 @@ function successionAlarms(ring: KeyRing, policy: Policy, now: number): Alarm[] {
     const graceMs = policy.publishLeadSeconds * 1000 * GRACE_SHARE_OF_LEAD
     if (!signer || next || signer.held || now < signer.activatesAt + graceMs) return []
     const due = new Date(signer.activatesAt + policy.rotationIntervalSeconds * 1000).toISOString()
-    const message = 'this replica knows of no key to follow the one that signs: it goes on with it'
+    const message = 'this replica knows no standby signing key: it keeps signing with the active one'
     return [{ id: `no-successor-${alg}`, message, fields: { alg, kid: signer.kid, due } }]
   })
 }

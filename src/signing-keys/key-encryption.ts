@@ -55,7 +55,7 @@ export class KeyEncryption {
     const jwk = open(named, kid, bytes)
     if (!jwk || (await calculateJwkThumbprint(jwk, 'sha256')) !== kid) {
       throw new KeyDecryptionError(
-        `Signing key ${kid} does not open with the encryption key "${encryptionKeyId}": that key is not the original one, or the row was altered. Put the original key back, or restore the row.`,
+        `Signing key ${kid} cannot be decrypted with the encryption key "${encryptionKeyId}": that key is not the original one, or the row was altered. Restore the original key or the row.`,
       )
     }
     return jwk

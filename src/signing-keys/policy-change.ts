@@ -79,13 +79,16 @@ function changed(before: Policy, change: PolicyChange): Policy {
 function algFaults(after: Policy, { signingAlg, signingAlgs }: PolicyChange): Fault[] {
   const faults: Fault[] = []
   if (signingAlgs && !signingAlgs.includes(after.signingAlg)) {
-    faults.push({ pointer: '/signing_algs', message: `must have the default algorithm, ${after.signingAlg}` })
+    faults.push({
+      pointer: '/signing_algs',
+      message: `must contain the default algorithm, ${after.signingAlg}`,
+    })
   }
   const published = signingAlgs ?? publishedAlgs({ ...after, signingAlg: signingAlg ?? after.signingAlg })
   for (const [audience, alg] of Object.entries(after.audienceSigningAlgs)) {
     if (!published.includes(alg)) {
       const pointer = `/audience_signing_algs/${escapePointer(audience)}`
-      faults.push({ pointer, message: `is ${alg}, which signing_algs lacks` })
+      faults.push({ pointer, message: `must be one of signing_algs, and ${alg} is not` })
     }
   }
   return faults
@@ -99,7 +102,7 @@ function timeFaults(before: Policy, after: Policy, limits: { shortPublishLeadAll
     after.publishLeadSeconds < SHORTEST_PUBLISH_LEAD_SECONDS &&
     !limits.shortPublishLeadAllowed
   ) {
-    const message = `must be at least ${SHORTEST_PUBLISH_LEAD_SECONDS}, because istiod may ask for the JWKS that seldom after a failure; if no verifier of yours caches it like that, start with MINTMARK_SHORT_PUBLISH_LEAD=allowed`
+    const message = `must be at least ${SHORTEST_PUBLISH_LEAD_SECONDS}, because istiod fetches the JWKS only that often after a failure; if none of your verifiers does, set MINTMARK_SHORT_PUBLISH_LEAD=allowed`
     faults.push({ pointer: '/publish_lead_seconds', message })
   }
   return faults
@@ -117,9 +120,9 @@ function refuseUnready(keys: RotationState['keys'], before: Policy, after: Polic
     const standby = keys.find(key => key.alg === alg && key.state === 'standby')
     const when =
       standby?.activatesAt == null
-        ? `Put it into signing_algs first, and choose it ${after.publishLeadSeconds} s later.`
-        : `It is published, and can sign from ${new Date(standby.activatesAt).toISOString()} on: choose it then.`
-    throw new Conflict('signing_alg_not_ready', `No verifier knows a key of ${alg} yet. ${when}`)
+        ? `Add it to signing_algs first, and select it ${after.publishLeadSeconds} s later.`
+        : `Its key can sign from ${new Date(standby.activatesAt).toISOString()}: select it then.`
+    throw new Conflict('signing_alg_not_ready', `Verifiers do not know a key for ${alg} yet. ${when}`)
   }
 }
 
@@ -129,6 +132,6 @@ function refuseCrowd(keys: RotationState['keys'], before: Policy, after: Policy)
   if (added.length === 0 || keys.length + 2 * added.length <= MOST_PUBLISHED_KEYS) return
   throw new Conflict(
     'too_many_signing_keys',
-    `${keys.length} keys are published, verifiers take ${MOST_PUBLISHED_KEYS}, and an algorithm needs two: wait until some have left.`,
+    `${keys.length} keys are published, verifiers accept ${MOST_PUBLISHED_KEYS}, and an algorithm needs two. Wait until retiring keys are removed.`,
   )
 }

@@ -60,4 +60,4 @@ async function opened(encryption: KeyEncryption, kid: string, encrypted: Encrypt
 }
 
 const behind = (own: string, current: string) =>
-  `This replica encrypts with "${own}", and one that was started later with "${current}": ask that one, or start this one with "${current}" first in MINTMARK_ENCRYPTION_KEYS.`
+  `This replica encrypts with "${own}", but a later one uses "${current}". Repeat the request there, or restart this one with "${current}" first in MINTMARK_ENCRYPTION_KEYS.`

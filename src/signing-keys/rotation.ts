@@ -142,17 +142,14 @@ export function rotatePlan(
 ): { kid: string; activatesAt: number; steps: Step[] } {
   const { active, standby } = pairOf(alg, keys)
   const held = [active, standby].find(key => key?.held)
-  if (held) throw new Conflict('signing_key_held', `The key ${held.kid} is held: release it first.`)
+  if (held) throw new Conflict('signing_key_held', `The key ${held.kid} is held. Release it first.`)
   const justNow =
     active?.activatesAt &&
     active.activatesAt > now - JUST_NOW_MS &&
     keys.some(key => key.state === 'retiring')
   if (active?.activatesAt && justNow) return { kid: active.kid, activatesAt: active.activatesAt, steps: [] }
   if (!standby)
-    throw new Conflict(
-      'no_standby',
-      'There is no standby key yet: there will be when a retiring key has left.',
-    )
+    throw new Conflict('no_standby', 'No standby key exists yet. Retry when a retiring key has been removed.')
   const activatesAt = earliestActivation(standby, now, policy)
   if (standby.activatesAt !== null && standby.activatesAt <= activatesAt)
     return { kid: standby.kid, activatesAt: standby.activatesAt, steps: [] }
@@ -166,11 +163,11 @@ function refuseCrowd(keys: Keys, activatesAt: number): void {
   if (published.length < MOST_PUBLISHED_KEYS) return
   const room = Math.min(...published.flatMap(key => (key.held ? [] : (key.retiresAt ?? []))))
   const when = Number.isFinite(room)
-    ? `The next one leaves at ${new Date(room).toISOString()}.`
-    : 'Release one that is held.'
+    ? `The next one is removed at ${new Date(room).toISOString()}.`
+    : 'Release a held key.'
   throw new Conflict(
     'too_many_signing_keys',
-    `Verifiers take at most ${MOST_PUBLISHED_KEYS} keys, and there are as many. ${when}`,
+    `${MOST_PUBLISHED_KEYS} keys are published, and verifiers accept no more. ${when}`,
   )
 }
 
@@ -202,7 +199,7 @@ export function revokePlan(keys: Keys, now: number, policy: Policy, kid: string,
   const { active, standby } = pairOf(alg, keys)
   if (key === active) {
     if (standby?.held)
-      throw new Conflict('signing_key_held', `The standby ${standby.kid} is held: release it first.`)
+      throw new Conflict('signing_key_held', `The standby key ${standby.kid} is held. Release it first.`)
     if (standby) steps.push({ type: 'activate', kid: standby.kid, activatesAt: now })
     // Without a standby, verifiers do not know the new key yet; continuing with the revoked one would be worse.
     else steps.push({ type: 'create', alg, state: 'active', activatesAt: now })

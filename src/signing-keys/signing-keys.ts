@@ -48,7 +48,7 @@ export class SigningKeys {
 
   /** @throws {Unavailable} until the keys have been loaded. */
   get ring(): KeyRing {
-    if (!this.#ring) throw new Unavailable('The signing keys are not loaded yet. Try again.')
+    if (!this.#ring) throw new Unavailable('The signing keys are not loaded yet. Retry.')
     return this.#ring
   }
 
@@ -175,7 +175,7 @@ export class SigningKeys {
 
   #clocksDiffer(): string {
     const seconds = Math.round(Math.abs(this.#parts.hostAheadSeconds()))
-    return `The clocks of this host and of the database differ by ${seconds} s, and one is wrong: no rotation until they agree. Check the time synchronisation of both.`
+    return `The clocks of this host and of the database differ by ${seconds} s, so nothing is rotated. Check the time synchronisation of both.`
   }
 
   async #afterwards(kid: string): Promise<SigningKey> {

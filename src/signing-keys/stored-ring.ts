@@ -22,7 +22,7 @@ export async function readRing(
     stored: await publishedKeys(trx),
     policy: (await readInstallation(trx)).policy,
   }))
-  if (stored.length === 0) throw new Unavailable('No signing key is stored. Try again.')
+  if (stored.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
   const opened = stored.map(key =>
     open(key, encryption, before).catch(error => {

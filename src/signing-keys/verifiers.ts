@@ -5,8 +5,8 @@ export interface Verifier {
   refreshSeconds: number
   /** Between two fetches after a failure. */
   afterFailureSeconds: number
-  /** What makes it fetch sooner. */
-  sooner: string
+  /** What makes it fetch at once. */
+  remedy: string
 }
 
 /**
@@ -18,20 +18,20 @@ export const VERIFIERS: readonly Verifier[] = [
     name: 'Envoy (remote_jwks)',
     refreshSeconds: 300,
     afterFailureSeconds: 600,
-    sooner:
-      'restart Envoy; for the next time, a shorter cache_duration (300 s in deploy/envoy, 600 s unless set)',
+    remedy:
+      'restart Envoy; in future, set a shorter cache_duration (300 s in deploy/envoy, 600 s by default)',
   },
   {
     name: 'Istio (istiod fetches)',
     refreshSeconds: 1200,
     afterFailureSeconds: 3600,
-    sooner:
-      'kubectl rollout restart deployment/istiod -n istio-system; for the next time, a shorter PILOT_JWT_PUB_KEY_REFRESH_INTERVAL. While every fetch fails it keeps the old keys for up to 7 days',
+    remedy:
+      'kubectl rollout restart deployment/istiod -n istio-system; in future, set a shorter PILOT_JWT_PUB_KEY_REFRESH_INTERVAL. While every fetch fails, it keeps the old keys for up to 7 days',
   },
   {
     name: 'AWS API Gateway (HTTP API)',
     refreshSeconds: 7200,
     afterFailureSeconds: 7200,
-    sooner: 'nothing is known to',
+    remedy: 'no way is known',
   },
 ]

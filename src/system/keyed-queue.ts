@@ -70,4 +70,4 @@ export class KeyedQueue {
   }
 }
 
-const busy = () => new Unavailable('Too many secrets are being checked. Try again.')
+const busy = () => new Unavailable('Too many secrets are being checked. Retry.')

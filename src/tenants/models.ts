@@ -46,7 +46,7 @@ export class Models {
       if (before && before.kind !== settings.kind) {
         throw new Conflict(
           'name_taken',
-          `"${settings.name}" is registered as ${a(before.kind)}, and both share one namespace.`,
+          `"${settings.name}" is already registered as ${a(before.kind)}. Choose another name.`,
         )
       }
       found(before && modelVersion(before))
@@ -105,7 +105,7 @@ async function checkRoom(trx: Handle, settings: ModelSettings): Promise<void> {
   if (jsonBytes(names) <= LONGEST_JSON.models) return
   throw new Conflict(
     'too_many_models',
-    `The registered base models would take ${jsonBytes(names)} bytes in a token, and ${LONGEST_JSON.models} is the limit: delete one that is not used.`,
+    `The registered base models would need ${jsonBytes(names)} bytes in a token; the limit is ${LONGEST_JSON.models}. Delete an unused one first.`,
   )
 }
 

@@ -9,9 +9,9 @@ export interface Setting {
   form: Form
   /** The meaning of null, in a few words. Absent: it is never null. */
   whenNull?: string
-  /** For the OpenAPI document, where the meaning of null is not enough. */
-  details?: string
-  /** Part of an exchange's rights (rights.ts), so every replica's directory has it in memory. */
+  /** What it is, for the API's document. */
+  details: string
+  /** Part of what an exchange yields (rights.ts), so every directory has it in memory. */
   right?: true
   option: Option
   /** The option for an empty list. */

@@ -4,18 +4,21 @@ import { nulls, type Patch, type Rights, type Settings, type Values } from './se
 export const NAMING = {
   name: {
     form: { kind: 'text', longest: 200 },
-    option: { flag: '--name <text>', help: 'for people; need not be unique' },
+    details: 'Display name. It need not be unique.',
+    option: { flag: '--name <text>', help: 'display name; need not be unique' },
   },
   description: {
     form: { kind: 'text', longest: 1000 },
-    option: { flag: '--description <text>', help: 'what it is for' },
+    details: 'Free text for operators.',
+    option: { flag: '--description <text>', help: 'free text for operators' },
   },
 } as const satisfies Settings
 
 export const LABELLING = {
   labels: {
     form: { kind: 'labels' },
-    option: { flag: '--label <name=value>', help: 'a label of your own' },
+    details: 'Labels for filters and for other systems: at most 32 names with values.',
+    option: { flag: '--label <name=value>', help: 'label to filter by' },
   },
 } as const satisfies Settings
 
@@ -25,40 +28,46 @@ export const TENANT_SETTINGS = {
   /** One of `allowedTiers`. */
   tier: {
     form: { kind: 'name', of: 'tier' },
+    details: 'Tier of keys that have none of their own. One of `allowed_tiers`.',
     right: true,
-    option: { flag: '--tier <name>', help: 'the tier of keys that have none of their own' },
+    option: { flag: '--tier <name>', help: 'tier of keys that have none of their own' },
   },
   allowedTiers: {
     form: { kind: 'registered', of: 'tier' },
+    details: 'Tiers that its keys may have. `tier` is always one of them.',
     right: true,
-    option: { flag: '--allow-tier <name>', help: 'a tier that its keys may have, --tier among them' },
+    option: { flag: '--allow-tier <name>', help: 'tier that its keys may have; --tier is always allowed' },
   },
   scopes: {
     form: { kind: 'list', of: 'scope' },
+    details: 'Scopes that its keys may have.',
     right: true,
-    option: { flag: '--scope <name>', help: 'a scope that its keys may have' },
+    option: { flag: '--scope <name>', help: 'scope that its keys may have' },
   },
   models: {
     form: { kind: 'registered', of: 'model' },
+    details: 'Base models that its keys may use.',
     whenNull: 'every registered base model',
     right: true,
-    option: { flag: '--model <name>', help: 'a base model that it may use' },
-    emptied: { flag: '--no-model', help: 'no base model at all' },
+    option: { flag: '--model <name>', help: 'base model that its keys may use' },
+    emptied: { flag: '--no-model', help: 'no base model' },
   },
   adapters: {
     form: { kind: 'registered', of: 'adapter' },
+    details: 'LoRA adapters that its keys may use.',
     right: true,
-    option: { flag: '--adapter <name>', help: 'a LoRA adapter that it may use' },
-    emptied: { flag: '--no-adapter', help: 'no adapter at all' },
+    option: { flag: '--adapter <name>', help: 'LoRA adapter that its keys may use' },
+    emptied: { flag: '--no-adapter', help: 'no adapter' },
   },
   audiences: {
     form: { kind: 'list', of: 'audience' },
-    details: 'The first is the default.',
+    details: 'Audiences of its tokens. The first is the default.',
     right: true,
-    option: { flag: '--audience <name>', help: 'an audience of its tokens; the first is the default' },
+    option: { flag: '--audience <name>', help: 'audience of its tokens; the first is the default' },
   },
   tokenTtlSeconds: {
     form: { kind: 'whole-number', min: 60, max: 3600 },
+    details: 'Longest lifetime of its tokens.',
     whenNull: "the policy's",
     right: true,
     option: { flag: '--token-ttl-seconds <n>', help: 'longest lifetime of its tokens' },
@@ -66,15 +75,17 @@ export const TENANT_SETTINGS = {
   stalenessSeconds: {
     form: { kind: 'whole-number', min: 5, max: 86_400, orZero: true },
     whenNull: "the policy's",
-    details: "null: the policy's; 0: each exchange asks Postgres.",
+    details:
+      'How long a replica without its database may keep exchanging its keys. 0: each exchange queries Postgres.',
     option: {
       flag: '--staleness-seconds <n>',
-      help: 'how long a cut-off replica honours its keys; 0: never',
+      help: 'how long a replica without its database may exchange its keys; 0: never',
     },
   },
   /** Applies to keys that are created or given a new end from now on: a minute to ten years. */
   maxKeyLifetimeSeconds: {
     form: { kind: 'whole-number', min: 60, max: 315_360_000 },
+    details: 'Longest lifetime of a key that is created or updated from now on.',
     whenNull: "the policy's",
     option: { flag: '--max-key-lifetime-seconds <n>', help: 'longest lifetime of a new key' },
   },

@@ -22,15 +22,14 @@ export function tenantFaults(settings: TenantSettings): Fault[] {
   if (!settings.allowedTiers.includes(settings.tier)) {
     faults.push({
       pointer: '/tier',
-      message: `must be one of allowed_tiers, which has ${listed(settings.allowedTiers)}`,
+      message: `must be one of allowed_tiers: ${listed(settings.allowedTiers)}`,
     })
   }
   if (settings.audiences.length === 0)
     faults.push({ pointer: '/audiences', message: 'must have at least one entry' })
   for (const [field, pointer] of LISTS) {
     const list = settings[field] ?? []
-    if (new Set(list).size < list.length)
-      faults.push({ pointer, message: 'must not name the same entry twice' })
+    if (new Set(list).size < list.length) faults.push({ pointer, message: 'must not contain duplicates' })
     if (field === 'allowedTiers') continue
     if (jsonBytes(list) > LONGEST_JSON[field]) {
       faults.push({

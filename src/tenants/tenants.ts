@@ -65,7 +65,7 @@ export class Tenants {
     const settings = changed(defaults, { allowedTiers: null, ...given }, defaults)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       if (await findTenant(trx, id)) {
-        throw new Conflict('tenant_id_taken', `There is a tenant "${id}" already.`)
+        throw new Conflict('tenant_id_taken', `A tenant "${id}" already exists.`)
       }
       await check(trx, settings)
       await insertTenant(trx, id, settings)
@@ -73,7 +73,7 @@ export class Tenants {
       if (await wasDeleted(trx, id)) {
         throw new Conflict(
           'tenant_id_taken',
-          `A tenant "${id}" was deleted, and ids are not given out again.`,
+          `A tenant "${id}" was deleted, and ids are never reused. Choose another id.`,
         )
       }
       const changes = fieldChanges(undefined, settings)
@@ -144,7 +144,7 @@ export class Tenants {
     if (liveKeys === 0 || cascade) return dependents
     throw new Conflict(
       'tenant_has_live_keys',
-      `The tenant has ${liveKeys === 1 ? 'a live key' : `${liveKeys} live keys`}: revoke first, or repeat with ?cascade=true to end them with it.`,
+      `The tenant has ${liveKeys === 1 ? 'a live key' : `${liveKeys} live keys`}. Revoke its keys first, or repeat with ?cascade=true to revoke them too.`,
     )
   }
 

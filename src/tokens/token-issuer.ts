@@ -46,7 +46,7 @@ export class TokenIssuer {
   ): Promise<AccessToken> {
     const signer = this.#ring().signerFor(grant.audiences, caller.at)
     if (signer === 'ambiguous') throw new AudiencesDisagree()
-    if (!signer) throw new Unavailable('There is no key to sign with. Try again.')
+    if (!signer) throw new Unavailable('No signing key is available. Retry.')
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES).toString('base64url')
     const { claims, json } = accessTokenClaims({ issuer: this.#issuer, caller, ...grant, tokenId })
     const jwt = await this.#signerOf(signer).sign(json)

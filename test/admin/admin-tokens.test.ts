@@ -219,7 +219,7 @@ describe('With MINTMARK_ROOT_TOKEN unset', () => {
         ).status
       expect(await status(mintmark.rootToken)).toBe(401)
       expect(await status(owner.secret)).toBe(200)
-      expect(rootless.logs.join('')).toContain('root access is off')
+      expect(rootless.logs.join('')).toContain('the admin API accepts admin tokens only')
     } finally {
       await rootless.stop()
     }

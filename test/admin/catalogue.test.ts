@@ -62,13 +62,10 @@ describe.each(KINDS)('/%s', (kind, one, two) => {
   })
 })
 
-it.each(['models', 'adapters'])(
-  'no entry of /%s may have the name "none", which means no adapter',
-  async kind => {
-    const body = kind === 'adapters' ? { base_model: 'base' } : {}
-    expect(await admin('PUT', `/${kind}/none`, body)).toMatchObject({ status: 400 })
-  },
-)
+it.each(['models', 'adapters'])('no entry of /%s may be called "none", which is reserved', async kind => {
+  const body = kind === 'adapters' ? { base_model: 'base' } : {}
+  expect(await admin('PUT', `/${kind}/none`, body)).toMatchObject({ status: 400 })
+})
 
 describe('Models and adapters share one namespace', () => {
   it('a name is either a model or an adapter', async () => {

@@ -147,7 +147,7 @@ describe('A tenant-admin cannot extend a key, within its tenant’s rights or be
     const answer = await acme.call('PATCH', `/keys/${id}`, patch)
     expect([answer.status, answer.body.detail]).toEqual([
       403,
-      `This may only narrow a key, and would widen its ${field}.`,
+      `A tenant-admin can only restrict a key. The request would extend: ${field}.`,
     ])
     expect((await admin('GET', `/keys/${id}`)).body).toEqual(before)
     expect((await admin('PATCH', `/keys/${id}`, patch)).status).toBe(200)

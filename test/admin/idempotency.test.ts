@@ -35,8 +35,8 @@ describe('A POST with an Idempotency-Key', () => {
 
   it.each([
     ['a new key', '/tenants/acme/keys', { name: 'x' }, /Rotate the key/],
-    ['a new admin token', '/admin-tokens', { role: 'auditor' }, /Issue another one/],
-  ])('returns the secret of %s once, and then how to get another', async (_, path, body, advice) => {
+    ['a new admin token', '/admin-tokens', { role: 'auditor' }, /Create a new token/],
+  ])('tells the secret of %s once, and then how to get another', async (_, path, body, advice) => {
     const key = newKey()
     const first = await post(path, body, key)
     const { secret, ...metadata } = first.body

@@ -96,7 +96,7 @@ describe('A cursor', () => {
     return { status, faults: body.errors }
   }
   const refused = (message: string) => ({ status: 400, faults: [{ pointer: '/cursor', message }] })
-  const OTHER_FILTER = 'is of another filter: send the one that its first page was asked with'
+  const OTHER_FILTER = 'belongs to another filter: repeat the filter of the first page'
 
   it.each([
     ['of another list', '/tenants', '/models', 'is of another list'],
@@ -109,7 +109,7 @@ describe('A cursor', () => {
       'of audit events, for their export',
       '/audit-events',
       '/audit-events/export',
-      'is no next_cursor of this API',
+      'is not a next_cursor of this API: send one from the previous page',
     ],
   ])('%s is refused by name', async (_, from, to, message) => {
     expect(await ask(to, await cursorOf(from))).toEqual(refused(message))
@@ -136,7 +136,9 @@ describe('A cursor', () => {
       SQL: `["/tenants","","{}","1' OR 1=1"]`,
     }).map(([name, text]) => [name, Buffer.from(text).toString('base64url')]),
   ])('that is %s is refused', async (_, cursor) => {
-    expect(await ask('/tenants', cursor ?? '')).toEqual(refused('is no next_cursor of this API'))
+    expect(await ask('/tenants', cursor ?? '')).toEqual(
+      refused('is not a next_cursor of this API: send one from the previous page'),
+    )
   })
 })
 

@@ -29,7 +29,7 @@ describe('GET /installation', () => {
         longest_token_ttl_seconds: 300,
         longest_staleness_seconds: 900,
       },
-      published_keys: { retention_seconds: 300 + 900 + 60 + 1, each_algorithm: 3, all: 3, most: 10 },
+      published_keys: { retention_seconds: 300 + 900 + 60 + 1, per_algorithm: 3, total: 3, limit: 10 },
       peppers: { current: 'p1', left_on_others: {} },
       encryption_keys: { current: 'e1', left_on_others: {} },
       replicas: [{ state: 'serving', staleness_seconds: 900 }],
@@ -62,7 +62,7 @@ describe('PATCH /installation', () => {
       'more keys than verifiers take',
       { rotation_interval_seconds: 3600, signing_algs: ['ES256', 'RS256', 'PS256', 'EdDSA'] },
       '/policy/rotation_interval_seconds',
-      /\(300 \+ 900 \+ 60 \+ 1\) \/ 3600, so 3 keys of each of 4 algorithms would be published, 12 in all, and verifiers take 10/,
+      /\(300 \+ 900 \+ 60 \+ 1\) \/ 3600, so 3 keys of each of 4 algorithms would be published, 12 in all, and verifiers accept 10/,
     ],
     [
       'a lead longer than the interval',
@@ -80,13 +80,13 @@ describe('PATCH /installation', () => {
       'no default algorithm',
       { signing_algs: ['RS256'] },
       '/policy/signing_algs',
-      /must have the default algorithm, ES256/,
+      /must contain the default algorithm, ES256/,
     ],
     [
       'an algorithm for an audience that is not published',
       { audience_signing_algs: { 'a/b': 'RS256' } },
       '/policy/audience_signing_algs/a~1b',
-      /is RS256, which signing_algs lacks/,
+      /must be one of signing_algs, and RS256 is not/,
     ],
     ['an algorithm that is none', { signing_alg: 'HS256' }, '/policy/signing_alg', /must be one of/],
     [
@@ -104,12 +104,12 @@ describe('PATCH /installation', () => {
   it('publishes a second algorithm first, allows selecting it once its key is known, and removes it again', async () => {
     const early = await patch({ signing_alg: 'RS256' })
     expect([early.status, early.body.code]).toEqual([409, 'signing_alg_not_ready'])
-    expect(early.body.detail).toMatch(/Put it into signing_algs first/)
+    expect(early.body.detail).toMatch(/Add it to signing_algs first/)
 
     expect((await patch({ signing_algs: ['ES256', 'RS256'] })).status).toBe(200)
     expect(await statesOf('RS256')).toEqual(['standby'])
     expect((await patch({ audience_signing_algs: { legacy: 'RS256' } })).body.detail).toMatch(
-      /It is published, and can sign from \d{4}-.* on: choose it then/,
+      /Its key can sign from \d{4}-.*: select it then/,
     )
     await until(
       'it has its own pair',

@@ -75,7 +75,9 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
       const shown = `${method} ${place}: ${answer.status} ${answer.text}`
       if (!allowed) {
         expect(answer.status, shown).toBe(403)
-        expect(answer.body.detail, shown).toBe(`This needs the right ${definition.right}.`)
+        expect(answer.body.detail, shown).toBe(
+          `Missing right: ${definition.right}. Use a token with a role that has it.`,
+        )
       } else if (role === 'tenant-admin' && tenant === 'foreign' && boundRoute) {
         expect(answer.status, shown).toBe(404)
         const [id = ''] = place.split('/').filter(part => /^(foreign$|key_|adm_)/.test(part))

@@ -198,7 +198,11 @@ describe('POST /imported-clients', () => {
       { row: 1, result: 'created', key: null },
       { row: 2, result: 'exists' },
       { row: 3, result: 'refused', errors: [{ pointer: '/client_id' }, { pointer: '/client_id' }] },
-      { row: 4, result: 'refused', errors: [{ pointer: '/client_id', message: 'is in the list before' }] },
+      {
+        row: 4,
+        result: 'refused',
+        errors: [{ pointer: '/client_id', message: 'is a duplicate of an earlier client in the list' }],
+      },
     ])
     expect(await rows()).toBe(before)
   })

@@ -47,7 +47,7 @@ const REFUSED: [
     },
     {
       target_id: 'GET /admin/v1/keys/:id',
-      changes: { reason: { to: "It is another tenant's." }, count: { to: 2 } },
+      changes: { reason: { to: 'The object belongs to another tenant.' }, count: { to: 2 } },
     },
     404,
   ],
@@ -60,7 +60,10 @@ const REFUSED: [
     },
     {
       target_id: 'POST /admin/v1/imported-clients',
-      changes: { reason: { to: 'This needs the right clients:import.' }, count: { to: 2 } },
+      changes: {
+        reason: { to: 'Missing right: clients:import. Use a token with a role that has it.' },
+        count: { to: 2 },
+      },
     },
   ],
   [
@@ -70,7 +73,7 @@ const REFUSED: [
     {
       target_id: 'PATCH /admin/v1/keys/:id',
       changes: {
-        reason: { to: 'This may only narrow a key, and would widen its scopes.' },
+        reason: { to: 'A tenant-admin can only restrict a key. The request would extend: scopes.' },
         count: { to: 1 },
       },
     },
@@ -111,7 +114,7 @@ it('logins from thousands of networks are aggregated, and hide no refusal of an 
     refusals.note({ action: 'login.refuse', by: { id: 'unknown', source }, operation, reason: 'malformed' })
   }
   const by = { id: 'adm_whoever', source: '192.0.2.1' }
-  refusals.note({ action: 'authorization.refuse', by, operation, reason: 'This needs the right x.' })
+  refusals.note({ action: 'authorization.refuse', by, operation, reason: 'Missing right: x.' })
   await refusals.flush()
   await database.close()
   const { body } = await mintmark.admin('GET', '/audit-events?limit=100')

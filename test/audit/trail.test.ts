@@ -277,12 +277,12 @@ describe('mintmark audit prune', () => {
     const count = Number((await database.asOwner('SELECT count(*) FROM audit_events'))[0]?.count)
     expect(await run(['audit', 'prune', '--older-than-days', '400'], { env })).toMatchObject({
       code: 0,
-      stdout: '0 audit events went.\n',
+      stdout: '0 audit events were pruned.\n',
     })
     expect(await run(['audit', 'prune', '--older-than-days', '100'], { env })).toMatchObject({
       code: 0,
-      // The newest is kept.
-      stdout: `${count - 1} audit events went.\n`,
+      // The newest stays.
+      stdout: `${count - 1} audit events were pruned.\n`,
     })
     const left = await database.asOwner('SELECT id, actor, action FROM audit_events ORDER BY id')
     expect(left).toMatchObject([{ id: String(count) }, { actor: 'owner', action: 'audit.prune' }])

@@ -139,7 +139,7 @@ describe('while the database is down', () => {
       await proxy.become('refuse')
       for (let time = 0; time < 20; time++) expect((await exchange(key, replica)).status).toBe(200)
       await until('a batch has failed', () =>
-        replica.logs.some(line => line.includes('write what exchanges left')),
+        replica.logs.some(line => line.includes('store last uses and counts')),
       )
       expect(await usage(key)).toEqual({})
       await proxy.become('none')

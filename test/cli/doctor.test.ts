@@ -52,16 +52,16 @@ const doctor = (...options: string[]) => cli.attempt(['doctor', '--issuer', issu
 describe('mintmark doctor', () => {
   it('reports no problem for a good installation, shows the headers that a gateway would set, and exits with 0', async () => {
     const { code, stdout, stderr } = await doctor('--token', token, ...(await istioFiles(unchanged)))
-    expect({ code, stderr }).toEqual({ code: 0, stderr: 'All is well.\n' })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'No problems found.\n' })
     expect(stdout).not.toContain('WRONG')
     for (const line of [
-      /issuer +the metadata names "http:\/\/localhost:\d+", byte for byte/,
+      /issuer +the metadata has exactly "http:\/\/localhost:\d+"/,
       /jwks +2 public keys, complete/,
       /ES256 standby +[\w-]{43} signs 2592000 s after it was published: known to Envoy .*, Istio .*, AWS/,
-      /token +signature, type, issuer and expiry hold; its audience is "vllm"/,
+      /token +signature, type, issuer and expiry are valid; its audience is "vllm"/,
       /header +x-tenant-id: acme/,
       /header +x-vllm-priority: -10/,
-      /policy +requests without a token are refused/,
+      /policy +requests without a token are rejected/,
       /strips +headers that steer the engine are removed/,
     ])
       expect(stdout).toMatch(line)
@@ -81,7 +81,7 @@ describe('mintmark doctor', () => {
       ISTIO,
       /policy .*THEY PASS/,
     ],
-    ['no audiences', text => text.replace('audiences: [vllm]', ''), ISTIO, /audiences .*names no audiences/],
+    ['no audiences', text => text.replace('audiences: [vllm]', ''), ISTIO, /audiences .*has no audiences/],
     ['no strips', unchanged, ISTIO.slice(0, 2), /strips .*x-llm-d-\*.*x-session-id/],
     ['one strip less', text => text.replaceAll('target-pod', 'x-other'), ISTIO, /strips .*: target-pod\. /],
     [
@@ -94,7 +94,7 @@ describe('mintmark doctor', () => {
       'another issuer',
       text => text.replaceAll(issuer, `${issuer}/`),
       ISTIO,
-      /istio +no jwtRule has the issuer/,
+      /istio +no jwtRule has exactly the issuer/,
     ],
   ])('warns of %s in Istio files, and ends with 5', async (_, change, files, expected) => {
     const { code, stdout } = await doctor(...(await istioFiles(change, files)))
@@ -133,19 +133,19 @@ describe('mintmark doctor with a faulty issuer', () => {
     [
       'another issuer in the metadata',
       { issuer: 'http://other' },
-      /issuer +the metadata names "http:\/\/other"/,
+      /issuer +the metadata has "http:\/\/other"/,
     ],
     ['an empty set', { jwks: { keys: [] } }, /jwks +the set is empty/],
     ['no list of keys', { jwks: { error: 'no' } }, /jwks +.* without a list of keys/],
     ['a private key', { jwks: { keys: [{ ...key, d: 'd' }] } }, /jwks +a PRIVATE key/],
-    ['one key of an algorithm', { jwks: { keys: [key] } }, /succession +of ES256 one key/],
+    ['one key of an algorithm', { jwks: { keys: [key] } }, /succession +only one key of ES256/],
     ['no Cache-Control', { headers: { 'cache-control': '' } }, /caching +.*no max-age/],
     [
       'a short lead',
       { headers: { 'cache-control': 'max-age=60' } },
       /caching +max-age is 60 s, .*too short for Envoy.*Istio/,
     ],
-    ['no strong ETag', { headers: { etag: 'W/"1"' } }, /etag +there is no strong ETag/],
+    ['no strong ETag', { headers: { etag: 'W/"1"' } }, /etag +no strong ETag/],
     [
       'a clock that differs',
       { date: new Date(Date.now() - 60_000).toUTCString() },

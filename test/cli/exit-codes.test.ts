@@ -37,11 +37,11 @@ describe('2, usage:', () => {
     [
       'options that contradict',
       ['tenant', 'update', 'acme', '--model', 'x', '--unset', 'models'],
-      'contradicts',
+      'conflicts with',
     ],
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
-    ['an empty id', ['tenant', 'get', ''], '"" is not a name or an id'],
-    ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or an id'],
+    ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
+    ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
     [
       'a missing key file',
       ['token', 'get', '--key-file', '/nowhere'],
@@ -59,10 +59,10 @@ describe('2, usage:', () => {
 
   it.each([
     ['MINTMARK_URL', 'localhost:8081', 'must be a URL like'],
-    ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not hold a user or a password'],
+    ['MINTMARK_URL', 'http://user:pass@127.0.0.1:8081', 'must not contain a user or password'],
     ['MINTMARK_URL', 'http://127.0.0.1:8081/?a=b', 'must be a base URL'],
     ['MINTMARK_TOKEN', 'hid den', 'must be one word of printable ASCII'],
-    ['MINTMARK_TOKEN_FILE', '/nowhere', 'keep one'],
+    ['MINTMARK_TOKEN_FILE', '/nowhere', 'unset one of them'],
     ['MINTMARK_ADMIN_TOKEN', 'hid den', 'must be one word of printable ASCII'],
   ])('a variable that is not what it should be: %s=%s', async (name, value, words) => {
     const ended = await mintmark(['tenant', 'list'], { env: { ...cli.env, [name]: value } })
@@ -97,24 +97,27 @@ describe('3, refused:', () => {
       code: 3,
       stdout: '',
       stderr:
-        'mintmark: The token is not valid.\n  It comes from MINTMARK_ADMIN_TOKEN, or from the file that MINTMARK_ADMIN_TOKEN_FILE names.\n',
+        'mintmark: Invalid token. It may be expired or revoked: create a new one.\n  Check MINTMARK_ADMIN_TOKEN, or the file in MINTMARK_ADMIN_TOKEN_FILE.\n',
     })
   })
 
   it('a token without the right (403)', async () => {
-    const forbidden = problem(403, { code: 'forbidden', detail: 'This needs the right keys:write.' })
+    const forbidden = problem(403, {
+      code: 'forbidden',
+      detail: 'Missing right: keys:write. Use a token with a role that has it.',
+    })
     expect(await against(forbidden)).toMatchObject({
       code: 3,
-      stderr: 'mintmark: This needs the right keys:write.\n',
+      stderr: 'mintmark: Missing right: keys:write. Use a token with a role that has it.\n',
     })
   })
 })
 
 describe('4, not found:', () => {
   it.each([
-    ['a tenant', ['tenant', 'get', 'nobody'], 'There is no tenant "nobody".'],
-    ['the tenant of a new key', ['key', 'create', 'nobody'], 'There is no tenant "nobody".'],
-    ['a key', ['key', 'revoke', 'key_0000000000000000'], 'There is no key "key_0000000000000000".'],
+    ['a tenant', ['tenant', 'get', 'nobody'], 'Unknown tenant: "nobody".'],
+    ['the tenant of a new key', ['key', 'create', 'nobody'], 'Unknown tenant: "nobody".'],
+    ['a key', ['key', 'revoke', 'key_0000000000000000'], 'Unknown key: "key_0000000000000000".'],
     ['a model', ['model', 'get', 'a/b'], 'a/b'],
   ])('%s', async (_, args, words) => {
     expect(await cli.attempt(args)).toMatchObject({
@@ -128,7 +131,7 @@ describe('4, not found:', () => {
 describe('5, conflict or invalid:', () => {
   it('an id that is in use', async () => {
     const ended = await cli.attempt(['tenant', 'create', 'acme'])
-    expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: There is a tenant "acme" already.\n' })
+    expect(ended).toEqual({ code: 5, stdout: '', stderr: 'mintmark: A tenant "acme" already exists.\n' })
   })
 
   it('invalid fields, each under its option and its pointer', async () => {
@@ -146,8 +149,8 @@ describe('5, conflict or invalid:', () => {
     ]
     const { code, stdout, stderr } = await cli.attempt(['tenant', 'create', 'Not An Id', ...options])
     expect({ code, stdout }).toEqual({ code: 5, stdout: '' })
-    expect(stderr).toContain('mintmark: the service finds the request not valid:\n')
-    expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 of /m)
+    expect(stderr).toContain('mintmark: the service rejected the request as invalid:\n')
+    expect(stderr).toMatch(/^ {2}<tenant> \(\/id\) must be 1 to 63 characters of /m)
     expect(stderr).toMatch(
       /^ {2}--token-ttl-seconds \(\/token_ttl_seconds\) must be a whole number from 60 to 3600$/m,
     )
@@ -178,7 +181,7 @@ describe('5, conflict or invalid:', () => {
     const ended = await cli.attempt(['model', 'set', 'two words'])
     expect(ended).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('The name in the path must be 1 to 96'),
+      stderr: expect.stringContaining('Invalid name in the path: it must be 1 to 96'),
     })
   })
 })
@@ -188,7 +191,7 @@ describe('6, unavailable:', () => {
     [
       'no server',
       `http://127.0.0.1:${closed}`,
-      `nothing answers at http://127.0.0.1:${closed} (ECONNREFUSED). Is the service running? Check MINTMARK_URL.`,
+      `no connection to http://127.0.0.1:${closed} (ECONNREFUSED). Check that the service runs, and MINTMARK_URL.`,
     ],
     [
       'the host has no address',
@@ -200,8 +203,8 @@ describe('6, unavailable:', () => {
     expect(ended).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining(words) })
   })
 
-  it('the service reports it', async () => {
-    const detail = 'The service is not ready. Try again.'
+  it('the service says so', async () => {
+    const detail = 'The service is not ready. Retry.'
     expect(await against(problem(503, { code: 'unavailable', detail }))).toMatchObject({
       code: 6,
       stderr: expect.stringContaining(detail),
@@ -224,15 +227,15 @@ describe('6, unavailable:', () => {
         stderr: expect.stringContaining('did not answer within 10 seconds'),
       })
     }
-    expect(read.stderr).not.toContain('look before you try again')
-    expect(write.stderr).toContain('Whether the change was made is not known: look before you try again.')
+    expect(read.stderr).not.toContain('check before you retry')
+    expect(write.stderr).toContain('It is unknown whether the change was made: check before you retry.')
   })
 
   it('the connection breaks off', async () => {
     const ended = await against((req, _res) => void req.socket.destroy(), ['tenant', 'suspend', 'acme'])
     expect(ended).toMatchObject({
       code: 6,
-      stderr: expect.stringContaining('Whether the change was made is not known'),
+      stderr: expect.stringContaining('It is unknown whether the change was made'),
     })
   })
 })
@@ -241,7 +244,7 @@ describe('1, a fault:', () => {
   it('of the service, with the request id of its log', async () => {
     const fault = problem(500, {
       code: 'internal',
-      detail: 'The service met an unexpected fault.',
+      detail: 'Internal error. The log of the service has the cause.',
       request_id: 'req-7',
     })
     expect(await against(fault)).toMatchObject({

@@ -30,7 +30,7 @@ describe('a new secret', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(new RegExp(`^${SECRET.source}\n$`))
     expect(stderr).toMatch(
-      /^Created key_\w+ for the tenant acme\. It expires .*nobody can show it again\.\n$/,
+      /^Created key_\w+ for the tenant acme\. It expires .*cannot be shown again\.\n$/,
     )
     expect(stderr).not.toMatch(SECRET)
     expect(
@@ -181,7 +181,7 @@ describe('mintmark key', () => {
     expect(revoked).toMatchObject({ state: 'revoked', revoked_reason: 'found in a log' })
     expect(await cli.attempt(['key', 'enable', id])).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('for good'),
+      stderr: expect.stringContaining('revoked permanently'),
     })
   })
 

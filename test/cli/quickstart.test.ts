@@ -63,7 +63,7 @@ describe('a second quickstart in a folder', () => {
     const second = quickstart()
     expect(await second.exited).toMatchObject({ code: 1 })
     expect(second.output()).toBe(
-      `Starting Mintmark on an embedded Postgres …\nmintmark: Mintmark (pid ${first.pid}) already uses ${folder}/data; stop it, or set MINTMARK_DATA_DIR to another folder\n`,
+      `Starting Mintmark on an embedded Postgres …\nmintmark: Mintmark (pid ${first.pid}) already uses ${folder}/data: stop it, or set MINTMARK_DATA_DIR to another directory\n`,
     )
   })
 })
@@ -74,7 +74,7 @@ describe('a start that fails', () => {
     const process = quickstart(ANY_PORTS)
     expect(await process.exited).toMatchObject({ code: 1 })
     expect(process.output()).toMatch(
-      /^Starting .*\nmintmark: \S+\/keys cannot be made: a file is in its place \(EEXIST\)\. Let .*\n$/,
+      /^Starting .*\nmintmark: \S+\/keys cannot be created: a file exists in its place \(EEXIST\)\. Allow .*\n$/,
     )
   })
 
@@ -108,7 +108,7 @@ describe('a start that fails', () => {
     const process = quickstart(ANY_PORTS)
     expect(await process.exited).toMatchObject({ code: 1 })
     expect(process.output()).toMatch(
-      /mintmark: \S+quickstart-key cannot be written: it is not there \(ENOENT\)\n$/,
+      /mintmark: \S+quickstart-key cannot be written: it does not exist \(ENOENT\)\n$/,
     )
   })
 })
@@ -120,5 +120,5 @@ it('stops once, and reports it once, however many signals it receives', { timeou
   process.child.kill('SIGTERM')
   process.child.kill('SIGINT')
   expect(await process.exited).toMatchObject({ code: 0 })
-  expect(process.output().match(/Stopped\. The data stay/g)).toHaveLength(1)
+  expect(process.output().match(/Stopped\. The data remains/g)).toHaveLength(1)
 })

@@ -75,7 +75,7 @@ it('without -o json a repeated key is reported as one, and no secret is printed'
   const create = ['key', 'create', 'acme', '--idempotency-key', 'job-2']
   await cli.attempt(create)
   const again = await cli.attempt(create)
-  expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('was told once') })
+  expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('was returned once') })
 })
 
 describe('mintmark key', () => {
@@ -87,7 +87,7 @@ describe('mintmark key', () => {
     expect(await cli.attempt(['key', 'inspect'], 'hunter2')).toMatchObject({
       code: 4,
       stdout: '',
-      stderr: expect.stringContaining('its form or its checksum is wrong'),
+      stderr: expect.stringContaining('its form or checksum is wrong'),
     })
   })
 

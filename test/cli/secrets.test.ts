@@ -28,7 +28,7 @@ describe('a secret on the command line', () => {
   ])('is refused before anything is done, and not repeated: %s', async (_, args) => {
     const { code, stdout, stderr } = await cli.attempt(args())
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toContain('there is a key or a token on the command line, and nothing was done')
+    expect(stderr).toContain('a key or token is on the command line. Nothing was done')
     expect(stderr).not.toContain(secret.slice(20))
     expect(stderr).not.toContain(jwt.slice(-40))
   })

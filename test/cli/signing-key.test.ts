@@ -43,16 +43,16 @@ describe('mintmark signing-key', () => {
   it('revoke reports everything: the signing key, the confirmed replicas, and how long verifiers trust the old one', async () => {
     const [kid, next] = [await kidIn('active'), await kidIn('standby')]
     const text = await cli.run('signing-key', 'revoke', kid, '--reason', 'lost laptop')
-    expect(text).toContain(`${kid} is revoked, and has left the JWKS.\nSigning now: ${next} (ES256).\n`)
+    expect(text).toContain(`Revoked ${kid} and removed it from the JWKS.\nSigning now: ${next} (ES256).\n`)
     expect(text).toContain('Replicas: 1 have confirmed')
     expect(text).toContain('Istio (istiod fetches): within 1200 s (3600 s after failures')
-    expect(text).toContain('Whoever has the private half can forge tokens of any lifetime until then.')
+    expect(text).toContain('Until then, anyone with the private key can forge tokens of any lifetime.')
     expect(await cli.json('signing-key', 'revoke', kid)).toMatchObject({ kid, state: 'revoked' })
   })
 
   it('rewrap prints how many it encrypted under which key', async () => {
     expect(await cli.run('signing-key', 'rewrap')).toBe(
-      '0 private halves were put under "e1". All are under it now.\n',
+      'Re-encrypted 0 private keys. All are encrypted with "e1".\n',
     )
   })
 })
@@ -61,7 +61,7 @@ describe('mintmark installation', () => {
   it('get shows the policy, its number of keys, and what still uses old secrets', async () => {
     const text = await cli.run('installation', 'get')
     expect(text).toMatch(/^policy\.rotation_interval_seconds +2592000$/m)
-    expect(text).toMatch(/^published_keys\.all +3$/m)
+    expect(text).toMatch(/^published_keys\.total +3$/m)
     expect(text).toMatch(/^peppers\.left_on_others +none$/m)
     expect(await cli.json('installation', 'get')).toMatchObject({ policy: { signing_alg: 'ES256' } })
   })
@@ -85,7 +85,7 @@ describe('mintmark installation', () => {
       /--publish-lead-seconds \(\/policy\/publish_lead_seconds\) must be a whole number/,
     )
     const early = await cli.attempt(['installation', 'update', '--audience-alg', 'legacy=RS256'])
-    expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('choose it then') })
+    expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('select it then') })
     expect(await cli.attempt(['installation', 'update', '--audience-alg', 'RS256'])).toMatchObject({
       code: 2,
     })

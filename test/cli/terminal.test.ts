@@ -121,8 +121,10 @@ describe.skipIf(!hasTerminal)('on a terminal of 60 columns', () => {
 
   it('token get and inspect report missing input instead of waiting for it', async () => {
     expect(await onTerminal('token get')).toContain(
-      'no API key: set MINTMARK_API_KEY, name a --key-file, or pipe the key in.',
+      'no API key: set MINTMARK_API_KEY, use --key-file, or pipe the key to standard input.',
     )
-    expect(await onTerminal('token inspect')).toContain('no token: name a file, or pipe the token in.')
+    expect(await onTerminal('token inspect')).toContain(
+      'no token: name a file, or pipe the token to standard input.',
+    )
   })
 })

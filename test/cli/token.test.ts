@@ -98,7 +98,7 @@ describe('mintmark token inspect', () => {
     expect(stdout).toMatch(/^header\nalg +ES256\nkid +\S+\ntyp +at\+jwt\n\nclaims\n/)
     expect(stdout).toMatch(/^priority +-10$/m)
     expect(stdout).toMatch(/^exp +\d+ {2}\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, in \d+ s\)$/m)
-    expect(stderr).toContain('NOTHING WAS VERIFIED')
+    expect(stderr).toContain('NOT VERIFIED')
   })
 
   it.each([
@@ -119,7 +119,7 @@ describe('mintmark token inspect', () => {
     const { code, stderr } = await cli.attempt(args, jwt)
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: `\nVerified with ${jwks}: signature, type and expiry hold.\n`,
+      stderr: `\nVerified with ${jwks}: signature, type and expiry are valid.\n`,
     })
     const { stdout } = await cli.attempt([...args, '-o', 'json'], jwt)
     expect(JSON.parse(stdout).verification).toEqual({
@@ -182,7 +182,7 @@ describe('mintmark token inspect', () => {
     const served = await cli.attempt(['token', 'inspect', '--issuer', service.service.urls.public], jwt)
     expect(served).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining(`is of another issuer: ${ISSUER}`),
+      stderr: expect.stringContaining(`belongs to another issuer: ${ISSUER}`),
     })
     const port = await freePort()
     const own = await startTestService({

@@ -63,7 +63,7 @@ describe.skipIf(skipped)('OpenAI(api_key=TokenProvider(…)) in Python', () => {
     const { errors, count } = await run('refused')
     expect(count).toBe(20)
     expect(new Set(errors)).toHaveLength(1)
-    expect(errors[0]).toContain('refuses the API key (invalid_client): The API key is not valid.')
+    expect(errors[0]).toContain('refuses the API key (invalid_client): Invalid API key.')
     expect(errors[0]).not.toContain(made.secret)
     expect(exchanges()).toBe(1)
     expect(gateway.upstream.requests).toEqual([])

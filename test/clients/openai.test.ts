@@ -93,7 +93,7 @@ describe.skipIf(noEnvoy)('new OpenAI({ apiKey: tokenProvider(…) })', () => {
       () => expect.fail('it was answered'),
       (error: Error) => error,
     )
-    expect(failure.message).toContain('refuses the API key (invalid_client): The API key is not valid.')
+    expect(failure.message).toContain('refuses the API key (invalid_client): Invalid API key.')
     expect(`${failure.stack} ${failure.cause}`).not.toContain(made.secret)
     expect(exchanges()).toBe(1)
     expect(gateway.upstream.requests).toEqual([])

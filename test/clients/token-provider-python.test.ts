@@ -50,7 +50,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     expect(failure).toEqual({
       code: 'unavailable',
       temporary: true,
-      message: `The token service at ${tokenService.url}/oauth/token is not available (503): The token service cannot answer at the moment. Try again.`,
+      message: `The token service at ${tokenService.url}/oauth/token is not available (503): The token service is temporarily unavailable. Retry.`,
     })
     expect(seconds).toBeGreaterThan(0.4)
     expect(seconds).toBeLessThan(1.8)
@@ -72,7 +72,7 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
     const { failures, after_the_pause, seen } = await run('refused')
     expect(new Set(failures.map((failure: object) => JSON.stringify(failure)))).toHaveLength(1)
     expect(failures[0]).toMatchObject({ code: 'invalid_client', temporary: false })
-    expect(failures[0].message).toMatch(/The API key is not valid\. It is mistyped, expired or revoked/)
+    expect(failures[0].message).toMatch(/Invalid API key\. It is mistyped, expired or revoked/)
     expect(after_the_pause).toEqual(failures[0])
     expect(tokenService.exchanges()).toBe(2)
     expect(seen).toContain('TokenProvider(')

@@ -145,7 +145,7 @@ describe('while the service is unavailable', () => {
     const error = await errorOf(provider({ retryForSeconds: 10 })())
     expect(error).toMatchObject({ code: 'unavailable', temporary: true })
     expect(error.message).toBe(
-      `The token service at ${tokenService.url} is not available (503): The token service cannot answer at the moment. Try again.`,
+      `The token service at ${tokenService.url} is not available (503): The token service is temporarily unavailable. Retry.`,
     )
     expect(clock.now() - begun).toBeLessThanOrEqual(10_000)
     expect(tokenService.exchanges()).toBeGreaterThan(5)
@@ -225,7 +225,7 @@ describe('a rejected key', () => {
     expect(error).toBeInstanceOf(TokenError)
     expect(error).toMatchObject({ code: 'invalid_client', temporary: false })
     expect(error.message).toBe(
-      `The token service at ${tokenService.url} refuses the API key (invalid_client): The API key is not valid. ` +
+      `The token service at ${tokenService.url} refuses the API key (invalid_client): Invalid API key. ` +
         'It is mistyped, expired or revoked: ask for a new one.',
     )
     expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(secret)

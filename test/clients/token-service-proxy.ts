@@ -27,7 +27,7 @@ export const notNow = (retryAfterSeconds?: number | string): Canned => ({
     'content-type': 'application/json',
     ...(retryAfterSeconds !== undefined && { 'retry-after': `${retryAfterSeconds}` }),
   },
-  body: '{"error":"temporarily_unavailable","error_description":"The token service cannot answer at the moment. Try again."}',
+  body: '{"error":"temporarily_unavailable","error_description":"The token service is temporarily unavailable. Retry."}',
 })
 
 export async function startTokenServiceProxy(publicUrl: string): Promise<TokenServiceProxy> {

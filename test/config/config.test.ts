@@ -241,7 +241,7 @@ describe('all faults are in one message', () => {
     [
       'two peppers of one id',
       { MINTMARK_PEPPERS: `${key('p')},${key('p')}` },
-      /^MINTMARK_PEPPERS names an id twice/,
+      /^MINTMARK_PEPPERS must not contain an id twice/,
     ],
   ])('%s', (_, values, expected) => {
     const found = faults(values)

@@ -61,48 +61,53 @@ describe('secrets of development', () => {
   })
 })
 
-describe('an obstacle is reported with its name and the cure', () => {
-  const CURE = /\. Let this user read and write there, or set MINTMARK_KEYS_DIR to a folder where it may$/
+describe('what is in their way is said with its name and the cure', () => {
+  const CURE =
+    /\. Allow this user to read and write it, or set MINTMARK_KEYS_DIR to a directory where it can$/
 
   it('a file in place of the folder', () => {
     writeFileSync(keys, '')
     expect(refusal()).toMatch(CURE)
-    expect(refusal()).toContain(`${keys} cannot be made: a file is in its place (EEXIST)`)
+    expect(refusal()).toContain(`${keys} cannot be created: a file exists in its place (EEXIST)`)
   })
 
   it('a folder below a file', () => {
     writeFileSync(keys, '')
     keys = join(keys, 'deeper')
-    expect(refusal()).toContain(`${keys} cannot be made: a part of its path is a file (ENOTDIR)`)
+    expect(refusal()).toContain(`${keys} cannot be created: a part of its path is a file (ENOTDIR)`)
   })
 
   it('a folder in place of a secret', () => {
     mkdirSync(join(keys, 'peppers'), { recursive: true })
     expect(refusal()).toMatch(CURE)
-    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: it is a folder (EISDIR)`)
+    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: it is a directory (EISDIR)`)
   })
 
   it('an empty file', () => {
     mkdirSync(keys)
     writeFileSync(join(keys, 'peppers'), '\n')
     expect(refusal()).toBe(
-      `${join(keys, 'peppers')} is empty: put its content back, or remove it to have a new one made`,
+      `${join(keys, 'peppers')} is empty: restore its content, or remove it to generate a new one`,
     )
     expect(readFileSync(join(keys, 'peppers'), 'utf8')).toBe('\n')
   })
 
-  it.skipIf(asRoot)('folders and files that this user may not use (root may)', () => {
+  it.skipIf(asRoot)('folders and files that permission denied for this user use (root may)', () => {
     chmodSync(folder, 0o555)
-    expect(refusal()).toContain(`${keys} cannot be made: this user may not (EACCES)`)
+    expect(refusal()).toContain(`${keys} cannot be created: permission denied for this user (EACCES)`)
     chmodSync(folder, 0o755)
     mkdirSync(keys, { mode: 0o555 })
-    expect(refusal()).toContain(`${join(keys, 'root-token')} cannot be written: this user may not (EACCES)`)
+    expect(refusal()).toContain(
+      `${join(keys, 'root-token')} cannot be written: permission denied for this user (EACCES)`,
+    )
     chmodSync(keys, 0o600)
-    expect(refusal()).toContain(`${keys} cannot be entered: this user may not (EACCES)`)
+    expect(refusal()).toContain(`${keys} cannot be entered: permission denied for this user (EACCES)`)
     chmodSync(keys, 0o755)
     make()
     chmodSync(join(keys, 'peppers'), 0o200)
-    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: this user may not (EACCES)`)
+    expect(refusal()).toContain(
+      `${join(keys, 'peppers')} cannot be read: permission denied for this user (EACCES)`,
+    )
     chmodSync(join(keys, 'peppers'), 0o600)
     chmodSync(keys, 0o555)
     expect(Object.keys(make())).toHaveLength(3)

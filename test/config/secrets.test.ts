@@ -51,14 +51,14 @@ describe('NAME_FILE', () => {
 
   it('and NAME together are a fault', () => {
     expect(faults({ MINTMARK_AUDIENCE: 'a', MINTMARK_AUDIENCE_FILE: file('b') })).toEqual([
-      'MINTMARK_AUDIENCE and MINTMARK_AUDIENCE_FILE are both set: keep one',
+      'MINTMARK_AUDIENCE and MINTMARK_AUDIENCE_FILE are both set: unset one of them',
     ])
   })
 
   it('that does not exist is a fault with the path', () => {
     const path = join(folder, 'nowhere')
     expect(faults({ MINTMARK_AUDIENCE_FILE: path })).toEqual([
-      `MINTMARK_AUDIENCE_FILE cannot be read: ${path}: it is not there (ENOENT)`,
+      `MINTMARK_AUDIENCE_FILE cannot be read: ${path}: it does not exist (ENOENT)`,
     ])
   })
 
@@ -72,7 +72,7 @@ describe('NAME_FILE', () => {
       }),
     ).toEqual([
       expect.stringMatching(/^MINTMARK_HOST_FILE cannot be read: x+: its name is too long \(ENAMETOOLONG\)$/),
-      `MINTMARK_AUDIENCE_FILE cannot be read: ${folder}: it is a folder (EISDIR)`,
+      `MINTMARK_AUDIENCE_FILE cannot be read: ${folder}: it is a directory (EISDIR)`,
       `MINTMARK_SIGNING_ALG_FILE cannot be read: ${below}: a part of its path is a file (ENOTDIR)`,
     ])
   })

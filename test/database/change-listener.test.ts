@@ -98,7 +98,7 @@ describe('on a direct connection', () => {
       expect(ms).toBeLessThan(5_000)
       expect(woken, 'for what it may have missed').toBe(1)
       expect(warnings()).toHaveLength(1)
-      expect(logs.map(({ msg }) => msg)).toContain('changes are notified again')
+      expect(logs.map(({ msg }) => msg)).toContain('LISTEN delivers notifications again')
       await until('no connection is left behind', backends, count => count === 1)
       expect(proxy.connections).toBe(1)
     },

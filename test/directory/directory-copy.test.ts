@@ -223,9 +223,7 @@ describe('a lost position', () => {
     })
     expect([knows(key), knows(back)]).toEqual([true, true])
     const lines = () => following.logs.map(line => JSON.parse(line))
-    const told = await until('it is reported', () =>
-      lines().find(({ msg }) => msg === 'the directory was loaded again'),
-    )
+    const told = await until('it is told', () => lines().find(({ msg }) => msg === 'directory reloaded'))
     expect(told).toMatchObject({
       level: 'warn',
       gone: [lost.keyId],

@@ -225,7 +225,7 @@ describe('the embedded Postgres', () => {
     await query(embedded.ownerUrl, 'create table survived as select 1 as one')
     const pid = await postmasterOf(embedded)
     process.kill(pid, 'SIGKILL')
-    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended by itself'))
+    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended unexpectedly'))
     await embedded.stop()
     const next = await start()
     expect(await query(next.ownerUrl, 'select one from survived')).toEqual({ one: 1 })
@@ -293,7 +293,7 @@ it('a copy of a data directory in use does not touch the server of the original'
 
 describe('one data directory', () => {
   const uses = (pid: number | undefined) =>
-    `Mintmark (pid ${pid}) already uses ${dataDir}; stop it, or set MINTMARK_DATA_DIR to another folder`
+    `Mintmark (pid ${pid}) already uses ${dataDir}: stop it, or set MINTMARK_DATA_DIR to another directory`
 
   it('serves one process: another is rejected, and so is a second start in the same one', async () => {
     const { child, says } = startElsewhere()
@@ -339,8 +339,8 @@ describe('fails with the cure for', () => {
 
   it.each([
     ['a cluster of another major version', 'PG_VERSION', '17\n', /Postgres 17.*Nothing was changed.*Dump/],
-    ['a folder of something else', 'novel.txt', 'Chapter 1', /not a Postgres cluster: move it away/],
-  ])('%s, and does not change it', async (_, name, content, message) => {
+    ['a folder of something else', 'novel.txt', 'Chapter 1', /nor a Postgres cluster: move it away/],
+  ])('%s, and leaves it as it is', async (_, name, content, message) => {
     const directory = join(await folder(), 'data')
     const home = await openHome(await mkdir(directory).then(() => directory), random)
     await mkdir(join(home.directory, 'data'))
@@ -351,17 +351,17 @@ describe('fails with the cure for', () => {
   })
 
   it.each([
-    ['the data directory', '.', 'a file is in its place|is not a directory|EEXIST'],
-    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): let this user'],
+    ['the data directory', '.', 'a file exists in its place|is not a directory|EEXIST'],
+    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): allow this user'],
     [
       'the passwords',
       'postgres/credentials.json',
-      'credentials.json cannot be used: it is a folder \\(EISDIR\\). Let this user',
+      'credentials.json cannot be used: it is a directory \\(EISDIR\\). Allow this user',
     ],
     [
       'the log',
       'postgres/postgres.log',
-      'postgres.log cannot be used: it is a folder \\(EISDIR\\). Let this user',
+      'postgres.log cannot be used: it is a directory \\(EISDIR\\). Allow this user',
     ],
   ])('another file in place of %s, with its name and the cure', async (_, place, message) => {
     const directory = join(await folder(), 'data')
@@ -373,9 +373,9 @@ describe('fails with the cure for', () => {
     expect(said).toContain('set MINTMARK_DATA_DIR to')
   })
 
-  it.skipIf(asRoot)('a data directory that this user may not write to (root may)', async () => {
+  it.skipIf(asRoot)('a data directory that permission denied for this user write to (root may)', async () => {
     const directory = await folder(0o555)
-    expect(await refusal(start(directory))).toMatch(/cannot be made .*EACCES.*set MINTMARK_DATA_DIR/)
+    expect(await refusal(start(directory))).toMatch(/cannot be created .*EACCES.*set MINTMARK_DATA_DIR/)
     await chmod(directory, 0o755)
     await mkdir(join(directory, 'postgres'), { mode: 0o500 })
     expect(await refusal(start(directory))).toMatch(/lock cannot be locked .*set MINTMARK_DATA_DIR/)
@@ -552,8 +552,8 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
 
   it.each([
     ['belongs to someone else', 0o755, 65534, /belongs to user 65534/],
-    ['can be written to by others', 0o777, 0, /can be written to by others/],
-  ])('rejects a home that %s', async (_, mode, uid, message) => {
+    ['can be written to by others', 0o777, 0, /is writable by other users/],
+  ])('refuses a home that %s', async (_, mode, uid, message) => {
     const directory = await folder()
     await mkdir(join(directory, 'postgres'))
     await chmod(join(directory, 'postgres'), mode)

@@ -75,7 +75,7 @@ async function asynchronous(environment: Environment): Promise<void> {
   const back = now()
   pair.address.leadTo(pair.standby.ownerUrl)
   const told = () =>
-    replica.process.logged('the directory was loaded again')[0] as
+    replica.process.logged('directory reloaded')[0] as
       | { gone: string[]; come: string[]; changed?: string[] }
       | undefined
   const line = await until('the replica reloads its directory', told, Boolean, PATIENCE_MS)

@@ -74,7 +74,7 @@ export const experiment: Experiment = {
       exactly: 0,
       why: WHY.nothingLost,
     })
-    const warnings = polling.process.logged('changes are not notified: polling every 500 ms')
+    const warnings = polling.process.logged('LISTEN does not deliver notifications; polling every 500 ms')
     report.invariant('warnings of the replica that is not notified', warnings.length, {
       atLeast: 1,
       why: WHY.said,

@@ -25,7 +25,7 @@ export const experiment: Experiment = {
       ),
     )
     await sleep(2_000)
-    const reads = () => replica.process.logged('the directory was loaded again').length
+    const reads = () => replica.process.logged('directory reloaded').length
     const spans: [number, number][] = []
     for (let count = 1; count <= 3; count++) {
       const from = now()

@@ -72,7 +72,7 @@ describe('the denial of a model that is not granted', () => {
     expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
       status: 403,
       error: {
-        message: 'The model does not exist, or you may not use it. GET /v1/models lists those that you may.',
+        message: 'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.',
         type: 'permission_error',
         code: 'model_not_allowed',
         param: 'model',

@@ -12,7 +12,7 @@ interface Row {
   path: string
   credential?: 'root' | 'key'
   allow: string
-  /** What follows "There is nothing here". */
+  /** What follows "Not found.". */
   hint: string
   mediaType: string
   /** The body of an error. */
@@ -29,7 +29,7 @@ const ROWS: Row[] = [
     listener: 'public',
     path: '/.well-known/openid-configuration',
     allow: 'GET, HEAD',
-    hint: '.',
+    hint: '',
     mediaType: 'application/json; charset=utf-8',
     refusal: (_, message) => ({ error: 'invalid_request', error_description: message }),
   },
@@ -38,7 +38,7 @@ const ROWS: Row[] = [
     path: '/admin/v1/tenants',
     credential: 'root',
     allow: 'POST, GET, HEAD',
-    hint: '.',
+    hint: '',
     mediaType: 'application/problem+json; charset=utf-8',
     refusal: (status, detail) => ({ status, detail, code: ADMIN_CODES[status] }),
   },
@@ -47,7 +47,7 @@ const ROWS: Row[] = [
     path: '/v1/models',
     credential: 'key',
     allow: 'GET, HEAD',
-    hint: ': ask /check.',
+    hint: ' Use /check.',
     mediaType: 'application/json; charset=utf-8',
     refusal: (_, message) => ({
       error: { message, type: 'permission_error', code: 'invalid_request', param: null },
@@ -57,7 +57,7 @@ const ROWS: Row[] = [
     listener: 'ops',
     path: '/livez',
     allow: 'GET, HEAD',
-    hint: '.',
+    hint: '',
     mediaType: 'application/json; charset=utf-8',
     refusal: (_, message) => ({ error: message }),
   },
@@ -165,16 +165,16 @@ describe.each(ROWS)('the listener $listener', row => {
     ['a dot segment', `/.${path}`],
     ['an escaped NUL', '/%00'],
     ['an escape that is none', '/%zz'],
-  ])('answers 404 in its own format to %s', async (_, other) => {
-    await expectRefusal({ path: other }, 404, `There is nothing here${row.hint}`)
+  ])('answers 404 in its own words to %s', async (_, other) => {
+    await expectRefusal({ path: other }, 404, `Not found.${row.hint}`)
   })
 
   it('matches a path with a query like the same path without', async () => {
     expect((await ask({ path: `${path}?limit=1` })).status).toBe(200)
   })
 
-  it.each(['DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])('answers 405 in its own format to %s', async method => {
-    const { headers } = await expectRefusal({ method }, 405, `Use ${row.allow} here.`)
+  it.each(['DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])('answers 405 in its own words to %s', async method => {
+    const { headers } = await expectRefusal({ method }, 405, `Method not allowed. Use ${row.allow}.`)
     expect(headers.allow).toBe(row.allow)
   })
 
@@ -187,11 +187,11 @@ describe.each(ROWS)('the listener $listener', row => {
   ])('rejects %s with 400, on a known or unknown path', async (_, more) => {
     const name = more.slice(0, more.indexOf(':')).toLowerCase()
     for (const where of [path, '/nope'])
-      await expectRefusal({ path: where, more: [more] }, 400, `The header ${name} is there twice.`)
+      await expectRefusal({ path: where, more: [more] }, 400, `Duplicate header: ${name}. Send it once.`)
   })
 
-  it('rejects a target in absolute form with 400', async () => {
-    await expectRefusal({ path: `http://x${path}` }, 400, 'The request target must be a path.')
+  it('refuses a target in absolute form with 400', async () => {
+    await expectRefusal({ path: `http://x${path}` }, 400, 'Invalid request target. Send a path.')
   })
 
   it('answers HTTP/1.0 and closes the connection, unless keep-alive is requested', async () => {

@@ -62,7 +62,7 @@ beforeAll(async () => {
       const { message, status = 500, headers } = thrown as Error & { status?: number; headers?: object }
       answer(res, status, { message, allow: (headers as { Allow?: string } | undefined)?.Allow })
     },
-    hint: 'look elsewhere',
+    hint: 'Look elsewhere',
   })
   listener.serve(table, {
     logger: createLogger('info', { write: line => void lines.push(line) }),
@@ -118,7 +118,7 @@ describe('a route is found by its path as sent', () => {
     '/literal/:x/',
     '/one#two',
   ])('and not by another: %s', async path => {
-    const message = 'There is nothing here: look elsewhere.'
+    const message = 'Not found. Look elsewhere.'
     expect(await ask('GET', path)).toEqual({ status: 404, body: { message } })
   })
 
@@ -126,7 +126,7 @@ describe('a route is found by its path as sent', () => {
     for (const id of ['%', '%zz', '%C3%28'])
       expect(await ask('GET', `/keys/${id}.pem`)).toEqual({
         status: 400,
-        body: { message: 'The request cannot be read.' },
+        body: { message: 'The request is malformed.' },
       })
   })
 })
@@ -136,7 +136,7 @@ it.each([
   ['/keys/a.pem', 'POST', 'GET, HEAD'],
   ['/keys/a/state', 'OPTIONS', 'GET, DELETE, HEAD'],
 ])('another method on %s is 405, with the methods of all its routes', async (path, method, allow) => {
-  const message = `Use ${allow} here.`
+  const message = `Method not allowed. Use ${allow}.`
   expect(await ask(method, path)).toEqual({ status: 405, body: { message, allow } })
 })
 

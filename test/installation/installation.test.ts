@@ -49,7 +49,7 @@ describe('a replica is unready, names the cure, and issues nothing, when started
     [
       'another issuer',
       { MINTMARK_ISSUER: 'https://other.example.test' },
-      /belongs to the issuer "https:\/\/tokens\.example\.test".*MINTMARK_ISSUER says "https:\/\/other\.example\.test".*set it to the first/,
+      /belongs to the issuer "https:\/\/tokens\.example\.test".*MINTMARK_ISSUER is "https:\/\/other\.example\.test".*set it to the recorded issuer/,
     ],
     [
       'a pepper of its own instead of the recorded one',
@@ -59,7 +59,7 @@ describe('a replica is unready, names the cure, and issues nothing, when started
     [
       'another pepper under the same id',
       { MINTMARK_PEPPERS: secret('p1') },
-      /pepper "p1" in MINTMARK_PEPPERS is not the one.*put the original value back/,
+      /pepper "p1" in MINTMARK_PEPPERS differs.*restore the original value/,
     ],
     [
       'another pepper under the same id, and a new one',
@@ -74,7 +74,7 @@ describe('a replica is unready, names the cure, and issues nothing, when started
     [
       'another encryption key under the same id',
       { MINTMARK_ENCRYPTION_KEYS: secret('e1') },
-      /encryption key "e1" in MINTMARK_ENCRYPTION_KEYS is not the one.*put the original value back/,
+      /encryption key "e1" in MINTMARK_ENCRYPTION_KEYS differs.*restore the original value/,
     ],
     [
       'several faults at once: all are named',

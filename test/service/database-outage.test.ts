@@ -178,21 +178,21 @@ describe('the log of an outage', () => {
     const told = (msg: string) =>
       mintmark.logs
         .map(line => JSON.parse(line))
-        .filter(line => line.task === 'measure the time of the database' && line.msg === msg)
+        .filter(line => line.task === 'measure the database clock' && line.msg === msg)
     await until(
-      'earlier outages are over',
-      () => told('background task failed, retrying').length === told('recovered').length,
+      'the outages before are over',
+      () => told('background task failed; retrying').length === told('recovered').length,
     )
-    const [failed, recovered] = [told('background task failed, retrying').length, told('recovered').length]
+    const [failed, recovered] = [told('background task failed; retrying').length, told('recovered').length]
     await proxy.become('refuse')
     await until(
-      'the failure is logged',
-      () => told('background task failed, retrying').length,
+      'the failure is told',
+      () => told('background task failed; retrying').length,
       count => count === failed + 1,
     )
     const seen = performance.now()
     await until('three more attempts have passed', () => performance.now() - seen > 3_200)
-    expect(told('background task failed, retrying')).toHaveLength(failed + 1)
+    expect(told('background task failed; retrying')).toHaveLength(failed + 1)
     await proxy.become('none')
     await until(
       'the recovery is logged',

@@ -115,9 +115,11 @@ it('a tenant with zero staleness is 503 in an outage, and no other is', async ()
   expect([(await exchange(strict)).status, (await exchange(key)).status]).toEqual([503, 200])
 })
 
-it('the log reports how long changes cannot be followed, from the first second', async () => {
+it('the log counts how long directory is stale: changes cannot be read from the database, from the first second', async () => {
   const told = () =>
-    away.logs.map(line => JSON.parse(line)).filter(({ msg }) => msg === 'changes cannot be followed')
+    away.logs
+      .map(line => JSON.parse(line))
+      .filter(({ msg }) => msg === 'directory is stale: changes cannot be read from the database')
   const before = told().length
   clock.forward(60)
   await proxy.become('refuse')

@@ -41,7 +41,7 @@ describe('a port that is in use ends the process with 1 and names the variable',
     const process = start({ [variable]: takenPort })
     expect((await process.exited).code).toBe(1)
     expect(process.output()).toContain(`127.0.0.1:${takenPort}`)
-    expect(process.output()).toMatch(new RegExp(`is taken: set ${variable} \\(0 takes any free port\\)`))
+    expect(process.output()).toMatch(new RegExp(`is in use: set ${variable} to a free port \\(0: any\\)`))
     expect(process.output(), 'no stack for what the operator can cure').not.toMatch(/\n\s+at /)
   })
 })
@@ -49,7 +49,7 @@ describe('a port that is in use ends the process with 1 and names the variable',
 it('an address that this machine does not have ends the process with 1 and the reason', async () => {
   const process = start({ MINTMARK_HOST: '192.0.2.1' })
   expect((await process.exited).code).toBe(1)
-  expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not on this machine/)
+  expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not an address of this machine/)
 })
 
 describe('a configuration with faults ends the process with 1, before anything listens', () => {

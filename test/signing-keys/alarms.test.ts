@@ -110,7 +110,7 @@ describe('an alarm is logged', () => {
     expect(lines.map(line => JSON.parse(line)).map(({ level, msg }) => [level, msg])).toEqual([
       ['error', 'the clock is wrong'],
       ['error', 'the clock is wrong'],
-      ['info', 'the alarm is over'],
+      ['info', 'alarm resolved'],
     ])
   })
 })

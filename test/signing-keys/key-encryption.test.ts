@@ -27,7 +27,7 @@ beforeAll(async () => {
 const opening = (kid: string, stored: EncryptedKey, keys = [e1]) =>
   new KeyEncryption({ keys, random }).decrypt(kid, stored)
 const WRONG =
-  /does not open with the encryption key "e1": that key is not the original one, or the row was altered\. Put the original key back, or restore the row\.$/
+  /cannot be decrypted with the encryption key "e1": that key is not the original one, or the row was altered\. Restore the original key or the row\.$/
 
 describe('an encrypted private key', () => {
   it('decrypts to the original, with the key that it names, at any position in the list', async () => {

@@ -70,14 +70,14 @@ describe('a key that does not decrypt', () => {
       'a flipped bit',
       E2,
       "UPDATE signing_keys SET private_encrypted = set_byte(private_encrypted, 40, get_byte(private_encrypted, 40) # 1) WHERE state = 'active'",
-      /^Signing key [\w-]{43} does not open with the encryption key "e2": .* the row was altered/,
+      /^Signing key [\w-]{43} cannot be decrypted with the encryption key "e2": .* the row was altered/,
     ],
     [
       'a row moved onto another kid',
       E2,
       `UPDATE signing_keys AS one SET private_encrypted = other.private_encrypted FROM signing_keys AS other
         WHERE one.state = 'active' AND other.state = 'standby'`,
-      /^Signing key [\w-]{43} does not open with the encryption key "e2": .* the row was altered/,
+      /^Signing key [\w-]{43} cannot be decrypted with the encryption key "e2": .* the row was altered/,
     ],
     [
       'a missing key',

@@ -240,7 +240,7 @@ describe('hold and release', () => {
 
   it.each(['hold', 'release'] as const)('%s of a key that is not published is not found', what => {
     const plan = what === 'hold' ? holdPlan : releasePlan
-    expect(() => plan([a, s], 'x')).toThrow('There is no published signing key "x".')
+    expect(() => plan([a, s], 'x')).toThrow('Unknown published signing key: "x".')
   })
 })
 

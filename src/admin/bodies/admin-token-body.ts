@@ -3,17 +3,19 @@ import { TOKEN_ROLES } from '../../admin-tokens/admin-token.ts'
 import { adminTokenId, count, credential, instant, secretGone, tenantId } from './wire.ts'
 
 const fields = {
-  id: adminTokenId,
-  name: z.string(),
-  role: z.enum(TOKEN_ROLES),
-  tenant: tenantId.nullable().describe('The one tenant of a tenant-admin.'),
-  state: z.enum(['active', 'expired', 'revoked']),
-  expires_at: instant.nullable(),
-  created_by: z.string().describe('`root`, or the admin token that issued it.'),
-  created_at: instant,
-  last_used_at: instant.nullable().describe('To the minute.'),
-  revoked_at: instant.nullable(),
-  revoked_reason: z.string().nullable(),
+  id: adminTokenId.describe('Id of the admin token.'),
+  name: z.string().describe('Display name.'),
+  role: z.enum(TOKEN_ROLES).describe('Role, which determines the rights of the token.'),
+  tenant: tenantId.nullable().describe('Tenant of a tenant-admin; null for every other role.'),
+  state: z.enum(['active', 'expired', 'revoked']).describe('Only an active token is accepted.'),
+  expires_at: instant.nullable().describe('Time of expiry; null: never.'),
+  created_by: z.string().describe('`root`, or the id of the admin token that created it.'),
+  created_at: instant.describe('Time of creation.'),
+  last_used_at: instant
+    .nullable()
+    .describe('Time of the last request with it, to the minute; null: never used.'),
+  revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
+  revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
 }
 
 const example = {
@@ -30,27 +32,40 @@ const example = {
   revoked_reason: null,
 } as const
 
-export const adminTokenBody = z
-  .strictObject(fields)
-  .meta({ id: 'AdminToken', description: 'Who may administer beside root.', examples: [example] })
-
-const withSecret = z.strictObject({ ...fields, secret: credential('mma') }).meta({
-  id: 'AdminTokenWithSecret',
-  description: 'The one answer that has the secret in it. It is not kept.',
-  examples: [
-    { ...example, secret: 'mma_2Vb6Nc4RtY8wQk3Z_0000000000000000000000000000000000000000000000000' },
-  ],
+export const adminTokenBody = z.strictObject(fields).meta({
+  id: 'AdminToken',
+  description: 'A token that authenticates an administrator.',
+  examples: [example],
 })
+
+const withSecret = z
+  .strictObject({
+    ...fields,
+    secret: credential('mma').describe('The token itself, for `Authorization: Bearer`. Store it now.'),
+  })
+  .meta({
+    id: 'AdminTokenWithSecret',
+    description: 'A new admin token with its secret. The secret is not stored and not returned again.',
+    examples: [
+      { ...example, secret: 'mma_2Vb6Nc4RtY8wQk3Z_0000000000000000000000000000000000000000000000000' },
+    ],
+  })
 
 export const reissuedAdminTokenBody = z.strictObject({ ...fields, ...secretGone }).meta({
   id: 'AdminTokenWithoutSecret',
-  description: 'What a repetition under an Idempotency-Key gets: the secret was told once.',
+  description: 'Answer to a repetition under an Idempotency-Key: the secret was in the first answer only.',
 })
 
 export const issuedAdminTokenBody = z.union([withSecret, reissuedAdminTokenBody])
 
 const rehearsal = z
-  .strictObject({ dry_run: z.literal(true), would_revoke: count })
-  .meta({ id: 'AdminTokenRevocationRehearsal' })
+  .strictObject({
+    dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
+    would_revoke: count.describe('Number of tokens that the request would revoke.'),
+  })
+  .meta({
+    id: 'AdminTokenRevocationRehearsal',
+    description: 'Result of a dry run of a revocation of admin tokens.',
+  })
 
 export const revokedAdminTokenBody = z.union([adminTokenBody, rehearsal])

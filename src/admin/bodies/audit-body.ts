@@ -2,28 +2,32 @@ import { z } from 'zod'
 import { count, instant } from './wire.ts'
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
-const change = z.strictObject({ from: z.unknown().optional(), to: z.unknown().optional() })
+const change = z.strictObject({
+  from: z.unknown().optional().describe('Value before the change; absent for a new field.'),
+  to: z.unknown().optional().describe('Value after the change; absent for a removed field.'),
+})
 
 export const auditRowBody = z
   .strictObject({
-    id: z.int().min(1).describe('The place in the chain, without gaps.'),
-    at: instant,
-    actor: z.string().describe('`root`, `system`, or the id of an admin token.'),
-    action: z.string(),
-    outcome: z.enum(['done', 'refused']),
-    target_kind: z.string(),
-    target_id: z.string(),
-    tenant: z.string().nullable(),
-    request_id: z.string().nullable(),
-    source: z.string().nullable().describe('Address of the caller.'),
+    id: z.int().min(1).describe('Position in the chain, from 1 without gaps.'),
+    at: instant.describe('Time of the event.'),
+    actor: z.string().describe('Caller: `root`, `system`, or the id of an admin token.'),
+    action: z.string().describe('What was done or attempted, like `key.revoke`.'),
+    outcome: z.enum(['done', 'refused']).describe('`refused`: the request was denied, and nothing changed.'),
+    target_kind: z.string().describe('Kind of the object, like `key`.'),
+    target_id: z.string().describe('Id of the object.'),
+    tenant: z.string().nullable().describe('Tenant of the object; null for objects of no tenant.'),
+    request_id: z.string().nullable().describe('Id of the request; null for events of the service itself.'),
+    source: z.string().nullable().describe('Address of the caller; null for events of the service itself.'),
     changes: z
       .record(z.string(), change)
-      .describe('Field by field, what was and what is now. Never a secret.'),
-    previous_hash: hash,
-    hash: hash.describe('SHA-256 of the row without this member, as JSON in the form of RFC 8785.'),
+      .describe('Changed fields with their old and new values. Secrets never appear.'),
+    previous_hash: hash.describe('`hash` of the row before this one.'),
+    hash: hash.describe('SHA-256 of this row without this member, as canonical JSON (RFC 8785).'),
   })
   .meta({
     id: 'AuditEvent',
+    description: 'One row of the audit trail: a change or a refused request.',
     examples: [
       {
         id: 4711,
@@ -45,12 +49,14 @@ export const auditRowBody = z
 
 export const checkpointBody = z
   .strictObject({
-    id: count.describe('The place of the last row; 0: there is none.'),
-    hash,
+    id: count.describe('Position of the last row; 0 for an empty trail.'),
+    hash: hash.describe('`hash` of the last row.'),
     jws: z
       .string()
       .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/)
-      .describe('RFC 7515, compact, with its own public key.'),
-    key_thumbprint: z.string().describe('RFC 7638: what to compare the key of the JWS with.'),
+      .describe('The statement as a compact JWS (RFC 7515), with its public key in the header.'),
+    key_thumbprint: z
+      .string()
+      .describe('RFC 7638 thumbprint of the signing key. Compare the key in the JWS with it.'),
   })
-  .meta({ id: 'AuditCheckpoint', description: 'A signed statement of what the head of the chain was.' })
+  .meta({ id: 'AuditCheckpoint', description: 'A signed statement about the last row of the audit trail.' })

@@ -2,7 +2,11 @@ import { z } from 'zod'
 import { PRIORITY_RANGE } from '../../tenants/tier.ts'
 import { instant } from './wire.ts'
 
-const written = { description: z.string(), created_at: instant, updated_at: instant }
+const written = {
+  description: z.string().describe('Free text for operators.'),
+  created_at: instant.describe('Time of creation.'),
+  updated_at: instant.describe('Time of the last change.'),
+}
 const example = {
   description: '',
   created_at: '2026-11-24T09:00:00.000Z',
@@ -11,22 +15,36 @@ const example = {
 
 export const tierBody = z
   .strictObject({
-    name: z.string(),
+    name: z.string().describe('Name of the tier.'),
     priority: z
       .int()
       .min(PRIORITY_RANGE.min)
       .max(PRIORITY_RANGE.max)
-      .describe("vLLM's scale: lower is sooner."),
+      .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
     ...written,
   })
-  .meta({ id: 'Tier', examples: [{ name: 'premium', priority: -10, ...example }] })
+  .meta({
+    id: 'Tier',
+    description: 'A service level: it sets the priority of requests.',
+    examples: [{ name: 'premium', priority: -10, ...example }],
+  })
 
 export const modelBody = z
-  .strictObject({ name: z.string(), ...written })
-  .meta({ id: 'Model', description: 'A base model.', examples: [{ name: 'llama-3-8b', ...example }] })
+  .strictObject({ name: z.string().describe('Name of the base model.'), ...written })
+  .meta({
+    id: 'Model',
+    description: 'A base model that the engines serve.',
+    examples: [{ name: 'llama-3-8b', ...example }],
+  })
 
-export const adapterBody = z.strictObject({ name: z.string(), base_model: z.string(), ...written }).meta({
-  id: 'Adapter',
-  description: 'A LoRA adapter.',
-  examples: [{ name: 'acme-sql', base_model: 'llama-3-8b', ...example }],
-})
+export const adapterBody = z
+  .strictObject({
+    name: z.string().describe('Name of the adapter.'),
+    base_model: z.string().describe('Base model that it was trained for.'),
+    ...written,
+  })
+  .meta({
+    id: 'Adapter',
+    description: 'A LoRA adapter that the engines serve.',
+    examples: [{ name: 'acme-sql', base_model: 'llama-3-8b', ...example }],
+  })

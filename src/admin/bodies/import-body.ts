@@ -4,18 +4,22 @@ import { count, keyId } from './wire.ts'
 
 export const importBody = z
   .strictObject({
-    dry_run: z.boolean(),
-    created: count,
-    exists: count.describe('Imported just so before.'),
-    refused: count.describe('In a dry run only: an import with one such row is refused as a whole.'),
-    rows: z.array(
-      z.strictObject({
-        row: z.int().min(1),
-        client_id: z.string(),
-        result: z.enum(['created', 'exists', 'refused']),
-        key: keyId.nullable(),
-        errors: faults,
-      }),
+    dry_run: z.boolean().describe('Whether this was a dry run, which imports nothing.'),
+    created: count.describe('Number of clients imported by this request.'),
+    exists: count.describe('Number of clients imported before with the same values.'),
+    refused: count.describe(
+      'Number of invalid clients. Dry run only: an import with an invalid client is rejected as a whole.',
     ),
+    rows: z
+      .array(
+        z.strictObject({
+          row: z.int().min(1).describe('Position in `clients`, from 1.'),
+          client_id: z.string().describe('Client id as sent.'),
+          result: z.enum(['created', 'exists', 'refused']).describe('Result for this client.'),
+          key: keyId.nullable().describe('Key with the secret of this client; null if refused.'),
+          errors: faults.describe('Invalid fields of this client.'),
+        }),
+      )
+      .describe('One entry for each client, in the order of the request.'),
   })
-  .meta({ id: 'ImportReport', description: 'What became of each client, or would.' })
+  .meta({ id: 'ImportReport', description: 'Result of an import, or of its dry run, for each client.' })

@@ -5,52 +5,61 @@ import { count, credential, instant, keyId, names, secretGone, secretId, tenantI
 
 const secret = z
   .strictObject({
-    id: secretId,
-    state: z.enum(['live', 'ending', 'ended', 'revoked']),
-    created_at: instant,
-    ends_at: instant.nullable(),
-    last_used_at: instant.nullable().describe('Some seconds late.'),
-    imported: z
-      .strictObject({ client_id: z.string(), scheme: z.enum(['bcrypt', 'sha256']) })
+    id: secretId.describe('Id of the secret. It is no credential.'),
+    state: z
+      .enum(['live', 'ending', 'ended', 'revoked'])
+      .describe('`live` and `ending` are accepted; `ending` was rotated and has an end.'),
+    created_at: instant.describe('Time of creation.'),
+    ends_at: instant.nullable().describe('Time from which it is rejected; null: the end of the key.'),
+    last_used_at: instant
       .nullable()
-      .describe('A secret of another system, and the client_id that it goes with.'),
+      .describe('Time of the last exchange with it, updated every few seconds; null: never used.'),
+    imported: z
+      .strictObject({
+        client_id: z.string().describe('Client id that the secret belongs to.'),
+        scheme: z.enum(['bcrypt', 'sha256']).describe('Hash scheme of the stored secret.'),
+      })
+      .nullable()
+      .describe('Origin of a secret that was imported from another system; null for secrets of Mintmark.'),
   })
   .meta({
     id: 'KeySecret',
-    description: 'One of up to two live secrets of a key, without the secret itself.',
+    description: 'A secret of a key, without the secret text. A key has at most two live ones.',
   })
 
 const effective = z
   .strictObject({
-    tier: z.string(),
-    priority: z.int(),
-    scopes: names,
-    models: names,
-    adapters: names,
-    audiences: names,
-    token_ttl_seconds: z.int(),
+    tier: z.string().describe('Tier.'),
+    priority: z.int().describe('Priority of the tier.'),
+    scopes: names.describe('Scopes that can be requested.'),
+    models: names.describe('Base models.'),
+    adapters: names.describe('LoRA adapters.'),
+    audiences: names.describe('Audiences that can be requested; the first is the default.'),
+    token_ttl_seconds: z.int().describe('Lifetime of a token.'),
   })
   .meta({
     id: 'EffectiveRights',
-    description: 'What an exchange would yield now: the tenant and the key taken together.',
+    description: 'Rights that a token would get now: those of the key, restricted by its tenant.',
   })
 
 const { name, description, labels, ...settings } = answeredFields(KEY_SETTINGS)
 
 const fields = {
-  id: keyId,
-  tenant: tenantId,
+  id: keyId.describe('Id of the key: the `sub` of its tokens.'),
+  tenant: tenantId.describe('Id of its tenant.'),
   name,
   description,
   labels,
-  state: z.enum(['active', 'disabled', 'expired', 'revoked']),
+  state: z
+    .enum(['active', 'disabled', 'expired', 'revoked'])
+    .describe('Only an active key can be exchanged.'),
   ...settings,
-  disabled_at: instant.nullable(),
-  revoked_at: instant.nullable(),
-  revoked_reason: z.string().nullable(),
-  created_at: instant,
-  updated_at: instant,
-  secrets: z.array(secret).describe('Newest first.'),
+  disabled_at: instant.nullable().describe('Time since which it is disabled; null: not disabled.'),
+  revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
+  revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
+  created_at: instant.describe('Time of creation.'),
+  updated_at: instant.describe('Time of the last change.'),
+  secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),
   effective: effective.optional(),
 }
 
@@ -96,62 +105,89 @@ const example = {
 
 export const keyBody = z.strictObject(fields).meta({
   id: 'Key',
-  description: 'An API key: a name for up to two live secrets, and what they may be exchanged for.',
+  description:
+    'An API key: settings and rights, and up to two live secrets that can be exchanged for tokens.',
   examples: [example],
 })
 
-const keyWithSecret = z.strictObject({ ...fields, secret_id: secretId, secret: credential('mmk') }).meta({
-  id: 'KeyWithSecret',
-  description: 'The one answer that has the secret in it. It is not kept.',
-  examples: [
-    {
-      ...example,
-      secret_id: 'sec_4Rk8Lm2QvT9cXb7N',
-      secret: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000',
-    },
-  ],
-})
+const keyWithSecret = z
+  .strictObject({
+    ...fields,
+    secret_id: secretId.describe('Id of the new secret.'),
+    secret: credential('mmk').describe('The API key itself, for the client. Store it now.'),
+  })
+  .meta({
+    id: 'KeyWithSecret',
+    description: 'A key with its new secret. The secret is not stored and not returned again.',
+    examples: [
+      {
+        ...example,
+        secret_id: 'sec_4Rk8Lm2QvT9cXb7N',
+        secret: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000',
+      },
+    ],
+  })
 
-/** `secret_id` is present as long as the first response is stored. */
-const keyWithoutSecret = z.strictObject({ ...fields, secret_id: secretId.optional(), ...secretGone }).meta({
-  id: 'KeyWithoutSecret',
-  description: 'What a repetition under an Idempotency-Key gets: the secret was told once.',
-})
+/** `secret_id` is there as long as the first answer is kept. */
+const keyWithoutSecret = z
+  .strictObject({
+    ...fields,
+    secret_id: secretId.optional().describe('Id of the new secret, while the first answer is stored.'),
+    ...secretGone,
+  })
+  .meta({
+    id: 'KeyWithoutSecret',
+    description: 'Answer to a repetition under an Idempotency-Key: the secret was in the first answer only.',
+  })
 
 export const issuedKeyBody = z.union([keyWithSecret, keyWithoutSecret])
 export const reissuedKeyBody = keyWithoutSecret
 
 export const inspectedBody = z
   .strictObject({
-    well_formed: z.boolean().describe('It has the form of a key of ours, checksum included.'),
-    key: keyBody.nullable().describe('null: nobody’s, or nothing that you may see.'),
-    secret_id: secretId.nullable(),
+    well_formed: z
+      .boolean()
+      .describe('Whether the string has the form of a Mintmark API key, with a correct checksum.'),
+    key: keyBody
+      .nullable()
+      .describe('The key; null if it is unknown or belongs to a tenant that you may not see.'),
+    secret_id: secretId.nullable().describe('The secret of the key that matched.'),
   })
-  .meta({ id: 'InspectedKey' })
+  .meta({ id: 'InspectedKey', description: 'What is known about a string that looks like an API key.' })
 
 export const usageBody = z
   .strictObject({
-    day: z.iso.date().describe('UTC.'),
-    outcome: z.string().describe('`exchanged`, or why it was refused.'),
-    count,
+    day: z.iso.date().describe('Day in UTC.'),
+    outcome: z.string().describe('`exchanged`, or the reason why an exchange was rejected.'),
+    count: count.describe('Number of exchanges with this outcome.'),
   })
-  .meta({ id: 'KeyUsage', examples: [{ day: '2026-11-24', outcome: 'exchanged', count: 1440 }] })
+  .meta({
+    id: 'KeyUsage',
+    description: 'Number of exchanges of a key, by day and outcome.',
+    examples: [{ day: '2026-11-24', outcome: 'exchanged', count: 1440 }],
+  })
 
-const named = z.array(z.strictObject({ id: keyId, tenant: tenantId, name: z.string() }))
+const named = z.array(
+  z.strictObject({
+    id: keyId.describe('Id of the key.'),
+    tenant: tenantId.describe('Id of its tenant.'),
+    name: z.string().describe('Display name.'),
+  }),
+)
 
 export const bulkRevocationBody = z
   .strictObject({
-    dry_run: z.literal(false),
-    revoked: count,
-    left: count.describe('How many the filter still has.'),
-    keys: named,
+    dry_run: z.literal(false).describe('Always false: the keys were revoked.'),
+    revoked: count.describe('Number of keys revoked by this request.'),
+    left: count.describe('Number of matching keys that are still live. Repeat the request until it is 0.'),
+    keys: named.describe('The keys revoked by this request.'),
   })
-  .meta({ id: 'BulkRevocation' })
+  .meta({ id: 'BulkRevocation', description: 'Result of a revocation by filter.' })
 
 export const bulkRehearsalBody = z
   .strictObject({
-    dry_run: z.literal(true),
-    would_revoke: count.describe('With as many calls as it takes.'),
-    keys: named.describe('The first of them.'),
+    dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
+    would_revoke: count.describe('Number of live keys that match, over all requests that it takes.'),
+    keys: named.describe('The first of the matching keys.'),
   })
-  .meta({ id: 'BulkRevocationRehearsal' })
+  .meta({ id: 'BulkRevocationRehearsal', description: 'Result of a dry run of a revocation by filter.' })

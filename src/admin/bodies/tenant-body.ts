@@ -7,19 +7,19 @@ const { name, description, labels, ...settings } = answeredFields(TENANT_SETTING
 
 export const tenantBody = z
   .strictObject({
-    id: tenantId,
+    id: tenantId.describe('Id of the tenant: the `tenant` of its tokens.'),
     name,
     description,
     labels,
-    state: z.enum(['active', 'suspended']),
+    state: z.enum(['active', 'suspended']).describe('Keys of a suspended tenant cannot be exchanged.'),
     ...settings,
-    suspended_at: instant.nullable(),
-    created_at: instant,
-    updated_at: instant,
+    suspended_at: instant.nullable().describe('Time of suspension; null: not suspended.'),
+    created_at: instant.describe('Time of creation.'),
+    updated_at: instant.describe('Time of the last change.'),
   })
   .meta({
     id: 'Tenant',
-    description: 'What a tenant may have at most. Its keys only ever narrow it.',
+    description: 'A tenant. Its lists and limits are upper bounds: a key can only restrict them.',
     examples: [
       {
         id: 'acme',
@@ -45,7 +45,14 @@ export const tenantBody = z
 
 export const tenantRehearsalBody = z
   .strictObject({
-    dry_run: z.literal(true),
-    would_delete: z.strictObject({ tenant: tenantId, keys: count, live_keys: count, admin_tokens: count }),
+    dry_run: z.literal(true).describe('Always true: nothing was deleted.'),
+    would_delete: z
+      .strictObject({
+        tenant: tenantId.describe('Id of the tenant.'),
+        keys: count.describe('Number of its keys.'),
+        live_keys: count.describe('Number of its keys that can still be exchanged.'),
+        admin_tokens: count.describe('Number of its admin tokens.'),
+      })
+      .describe('What the request would delete.'),
   })
-  .meta({ id: 'TenantDeletionRehearsal' })
+  .meta({ id: 'TenantDeletionRehearsal', description: 'Result of a dry run of a deletion.' })

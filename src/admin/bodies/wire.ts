@@ -28,20 +28,23 @@ export const credential = (prefix: 'mmk' | 'mma') =>
 
 /** Replaces a secret in a replay under an Idempotency-Key. */
 export const secretGone = {
-  secret_available: z.literal(false),
-  secret_advice: z.string().describe('How to get another one.'),
+  secret_available: z.literal(false).describe('Always false: the secret was in the first answer only.'),
+  secret_advice: z.string().describe('How to get a new secret.'),
 }
 
 /** A page of a list, newest first. */
 export const page = <T extends z.ZodType>(item: T) =>
   z.strictObject({
-    data: z.array(item),
+    data: z.array(item).describe('Objects of this page, newest first.'),
     next_cursor: z
       .string()
       .nullable()
-      .describe('What `cursor` is for the next page; null: this is the last one.'),
+      .describe('Value of `cursor` for the next page; null on the last page.'),
   })
 
 /** A list without paging. */
 export const whole = <T extends z.ZodType>(item: T) =>
-  z.strictObject({ data: z.array(item), next_cursor: z.null() })
+  z.strictObject({
+    data: z.array(item).describe('All objects.'),
+    next_cursor: z.null().describe('Always null: this list has one page.'),
+  })

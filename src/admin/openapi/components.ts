@@ -11,34 +11,48 @@ const text = { type: 'string' }
 const etags = { type: 'string', pattern: '^(\\*|"[\\x21\\x23-\\x7e]+"(, ?"[\\x21\\x23-\\x7e]+")*)$' }
 
 const ANSWERED = {
-  'X-Request-Id': { description: 'The log has the request under it.', required: true, schema: text },
-  Location: { description: 'The path of what was made.', required: true, schema: text },
-  ETag: { description: 'The version of the object, where the answer is one.', schema: text },
-  'Retry-After': { description: 'Seconds.', required: true, schema: { type: 'integer', minimum: 0 } },
-  'WWW-Authenticate': { description: 'Bearer.', required: true, schema: text },
+  'X-Request-Id': {
+    description: 'Id of this request. The access log and the audit trail have it too.',
+    required: true,
+    schema: text,
+  },
+  Location: { description: 'Path of the created object.', required: true, schema: text },
+  ETag: { description: 'Version of the returned object, for `If-Match` and `If-None-Match`.', schema: text },
+  'Retry-After': {
+    description: 'Seconds to wait before the next attempt.',
+    required: true,
+    schema: { type: 'integer', minimum: 0 },
+  },
+  'WWW-Authenticate': {
+    description: 'Authentication scheme of this API: `Bearer`.',
+    required: true,
+    schema: text,
+  },
   'Idempotency-Replayed': {
-    description: 'There for a repetition: nothing was done again.',
+    description: '`true` when the request is a repetition: nothing was executed again.',
     schema: { const: 'true' },
   },
   Link: {
     description:
-      'RFC 8288: the next part, `rel="next"`, relative to this address. Not there: this is the last one.',
+      'RFC 8288: address of the next part (`rel="next"`), relative to this one. Absent on the last part.',
     schema: text,
   },
 }
 
 const SENT = {
   'Idempotency-Key': {
-    description: 'Names the request, so that it can be sent again. One for each request.',
+    description: 'Unique name of this request. Repeat a request under the same key to retry it safely.',
     schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
     example: '4f1a3f0e-2f0a-4a52-9a4f-6f0c9f3c7a11',
   },
   'If-Match': {
-    description: 'Do this only to the version that the `ETag` names; 412 for another one. `*`: any.',
+    description:
+      'Execute the request only if the object has one of these `ETag`s, else 412. `*` matches any version.',
     schema: etags,
   },
   'If-None-Match': {
-    description: 'Not if it is of the version that the `ETag` names. `*`: only if there is none yet.',
+    description:
+      'Execute the request only if the object has none of these `ETag`s: a GET answers 304 otherwise, a change 412. `*` matches any version, so a PUT with it only creates.',
     schema: etags,
   },
 }

@@ -1,5 +1,5 @@
 import { packageVersion } from '../../system/package-version.ts'
-import type { InstallationRight, TenantRight } from '../rights-table.ts'
+import type { InstallationRight, Role, TenantRight } from '../rights-table.ts'
 import type { AdminRoute } from '../route.ts'
 import { HEADERS, PARAMETERS } from './components.ts'
 import { JsonSchemas } from './json-schema.ts'
@@ -15,28 +15,73 @@ type Group<R> = R extends `${infer Name}:${string}` ? Name : never
 
 /** In the order of the document. A right for an unlisted group does not compile. */
 const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
-  tenants: 'Who shares the engines, and what each may use.',
-  keys: 'The long-lived API keys of tenants.',
-  catalogue: 'Tiers, base models and adapters.',
-  'signing-keys': 'What tokens are signed with.',
-  installation: 'The policy, and who serves it.',
-  'admin-tokens': 'Who may administer.',
-  audit: 'What was done, by whom.',
-  clients: 'Clients of another system.',
+  tenants: 'Customers or teams that share the engines, and what each may use.',
+  keys: 'Long-lived API keys of tenants.',
+  catalogue: 'Tiers, base models and LoRA adapters that tenants and keys can refer to.',
+  'signing-keys': 'Keys that sign the tokens: list, rotate, hold and revoke them.',
+  installation: 'Policy, secrets in use and replicas of this installation.',
+  'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
+  audit: 'Audit trail of changes and of refused requests.',
+  clients: 'Import of clients and secret hashes from another system.',
 }
 
-const DESCRIPTION = `Administration of Mintmark, which exchanges API keys for short-lived tokens.
+/** What each role is for. */
+const ROLES: Record<Exclude<Role, 'root'>, string> = {
+  owner: 'All rights, like a root token.',
+  operator: 'All rights except those over admin tokens and over the policy of the installation.',
+  auditor: 'Reads everything, and exports the audit trail.',
+  'tenant-admin': 'Manages keys and admin tokens of one tenant, and can only restrict the rights of keys.',
+}
 
-- **Checks** come in this order: the token (401), the right (403), whether the thing is there (404), the request (400).
-  What belongs to another tenant is 404, in the same words as what is not there.
-- **Errors** are RFC 9457 problem details. \`code\` is for programs. Another method on a path is 405 with \`Allow\`.
-- **Bodies** are JSON; unknown members are refused. An operation without a body takes none, or \`{}\`. A PATCH is a
-  JSON Merge Patch (RFC 7396): what is left out stays, and \`null\` clears.
-- **Answers** may get new members with any version: pass over those that you do not know. Times are RFC 3339 in UTC,
-  durations end in \`_seconds\`.
-- **Lists** are pages, newest first: send \`next_cursor\` as \`cursor\`, with the same filters, until it is null.
-- **Trying again**: a POST with an \`Idempotency-Key\` is done once in 24 hours, and answered as it was the first time.
-  A secret is told once and never kept.`
+const ROLE_TEXTS = Object.entries(ROLES)
+  .map(([role, text]) => `| \`${role}\` | ${text} |`)
+  .join('\n')
+
+const DESCRIPTION = `Administration of Mintmark, which exchanges API keys for short-lived tokens (JWT).
+
+### Authentication
+
+Send a token with each request:
+
+~~~
+Authorization: Bearer mma_…
+~~~
+
+There are two kinds of token:
+
+- **Root tokens** are set in \`MINTMARK_ROOT_TOKEN\` of the service, one or several separated by commas. They have all rights. Use
+  one to create the first admin token and in emergencies; without the variable no root token is accepted.
+- **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`, expire, and can be
+  revoked. Each has one role:
+
+| Role | Rights |
+|---|---|
+${ROLE_TEXTS}
+
+Each operation names its required right and the roles with it. To create an admin token with a root token:
+
+~~~sh
+curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
+  -H "Authorization: Bearer $MINTMARK_ROOT_TOKEN" \\
+  -H 'Content-Type: application/json' \\
+  -d '{"name":"platform team","role":"operator"}'
+~~~
+
+### Conventions
+
+- **Order of checks**: token (401), right (403), existence of the object (404), request (400). An object of another tenant
+  gets the same 404 as one that does not exist.
+- **Errors** are problem details (RFC 9457). Programs read \`code\`, people read \`detail\`. A wrong method is 405 with \`Allow\`.
+- **Request bodies** are JSON; unknown members are rejected. An operation without a body accepts none, or \`{}\`. A PATCH is
+  a JSON Merge Patch (RFC 7396): absent members keep their value, and \`null\` sets the default.
+- **Responses** can get new members in any version: ignore those that you do not know. Times are RFC 3339 in UTC.
+  Durations are seconds, with names that end in \`_seconds\`.
+- **Lists** are pages, newest first. Send \`next_cursor\` as \`cursor\`, with the same filters, until it is null.
+- **Retries**: a POST with an \`Idempotency-Key\` is executed once in 24 hours; a repetition gets the first response.
+  A secret is returned once and is not stored.`
+
+const SCHEME = `A root token of the service, or an admin token (\`mma_…\`) with a role. A missing or invalid token gets 401, a
+role without the required right 403.`
 
 /** The OpenAPI 3.1 document of these routes. */
 export function openApiDocument(routes: readonly AdminRoute[]) {
@@ -52,7 +97,7 @@ export function openApiDocument(routes: readonly AdminRoute[]) {
   return {
     openapi: '3.1.1',
     info: { title: 'Mintmark admin API', version: packageVersion(), description: DESCRIPTION },
-    servers: [{ url: '/', description: 'The admin listener, 8081 unless set otherwise.' }],
+    servers: [{ url: '/', description: 'The admin listener, by default on port 8081.' }],
     security: [{ adminToken: [] }],
     tags: Object.entries(GROUPS).map(([name, description]) => ({ name, description })),
     paths,
@@ -61,7 +106,7 @@ export function openApiDocument(routes: readonly AdminRoute[]) {
         adminToken: {
           type: 'http',
           scheme: 'bearer',
-          description: 'The root token, or an admin token (`mma_…`).',
+          description: SCHEME,
         },
       },
       parameters: PARAMETERS,

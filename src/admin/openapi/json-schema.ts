@@ -40,7 +40,7 @@ const readable =
   ({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: JsonSchema }): void => {
     const shown = shownAs.get(zodSchema as unknown as ZodType)
     if (shown) {
-      for (const member of Object.keys(jsonSchema)) delete jsonSchema[member]
+      for (const member of Object.keys(jsonSchema)) if (member !== 'description') delete jsonSchema[member]
       Object.assign(jsonSchema, shown.schema)
     }
     if (typeof jsonSchema.format === 'string') delete jsonSchema.pattern

@@ -62,5 +62,5 @@ export function mountReference(
 const notBuilt = () =>
   new RequestError(
     404,
-    `The reference page is not built. Run "npm run reference", then reload; ${DOCUMENT} has the same content.`,
+    `The reference page is not built. Run "npm run reference", then reload. ${DOCUMENT} describes the admin API for programs.`,
   )

@@ -19,7 +19,7 @@ export const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '
 export function operationOf(route: AdminRoute, schemas: JsonSchemas): object {
   const { operation, summary, details, right } = route
   const roles = ['root', ...rolesWith(right)].join(', ')
-  const needed = `Needs the right \`${right}\`: ${roles}.`
+  const needed = `Required right: \`${right}\`. Roles with it: ${roles}.`
   return {
     operationId: operation,
     tags: [groupOf(right)],
@@ -94,12 +94,13 @@ function answersOf(route: AdminRoute, schemas: JsonSchemas): Record<string, obje
 }
 
 const DESCRIPTIONS: Record<string, string> = {
-  200: 'Done.',
-  201: 'Made.',
-  204: 'Gone.',
-  304: 'It is still of the version that the request names.',
+  200: 'The request succeeded.',
+  201: 'The object was created.',
+  204: 'The object was deleted.',
+  304: 'The object still has the version named in `If-None-Match`.',
 }
-const ANSWER_LOST = 'Only for a repetition, when the service died before it could give its first answer.'
+const ANSWER_LOST =
+  'Only for a repetition under an Idempotency-Key whose first answer was lost: the service stopped before it was stored.'
 
 const descriptionOf = ({ method, answers }: AdminRoute, status: string) =>
   method === 'post' && !(status in answers) ? ANSWER_LOST : DESCRIPTIONS[status]

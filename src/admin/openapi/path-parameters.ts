@@ -9,31 +9,43 @@ interface PathParameter {
   example: string
 }
 
-const tenant = { description: 'Of the tenant.', schema: field.tenantId, example: 'acme' }
+const tenant = { description: 'Id of the tenant.', schema: field.tenantId, example: 'acme' }
 
 /** By the path that ends with the parameter. */
 const PARAMETERS: Record<string, PathParameter> = {
   '/tenants/:id': tenant,
   '/tenants/:tenant': tenant,
-  '/keys/:id': { description: 'Of the key.', schema: keyId, example: 'key_7Hq2kd9XwP3mZt5B' },
+  '/keys/:id': { description: 'Id of the key.', schema: keyId, example: 'key_7Hq2kd9XwP3mZt5B' },
   '/keys/:id/secrets/:secret': {
-    description: 'Of the secret.',
+    description: 'Id of the secret.',
     schema: secretId,
     example: 'sec_4Rk8Lm2QvT9cXb7N',
   },
   '/admin-tokens/:id': {
-    description: 'Of the admin token.',
+    description: 'Id of the admin token.',
     schema: adminTokenId,
     example: 'adm_2Vb6Nc4RtY8wQk3Z',
   },
   '/signing-keys/:kid': {
-    description: 'Its RFC 7638 SHA-256 thumbprint.',
+    description: 'Key id: the RFC 7638 SHA-256 thumbprint of the signing key.',
     schema: z.string().regex(/^[\w-]{43}$/),
     example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
   },
-  '/tiers/:name': { description: 'Of the tier.', schema: field.tierName, example: 'premium' },
-  '/models/:name': { description: 'Of the base model.', schema: field.modelName, example: 'llama-3-8b' },
-  '/adapters/:name': { description: 'Of the adapter.', schema: field.modelName, example: 'acme-sql' },
+  '/tiers/:name': {
+    description: 'Name of the tier. Percent-encode a `/`.',
+    schema: field.tierName,
+    example: 'premium',
+  },
+  '/models/:name': {
+    description: 'Name of the base model. Percent-encode a `/`.',
+    schema: field.modelName,
+    example: 'llama-3-8b',
+  },
+  '/adapters/:name': {
+    description: 'Name of the adapter. Percent-encode a `/`.',
+    schema: field.modelName,
+    example: 'acme-sql',
+  },
 }
 
 /** The parameters of a path, in order. @throws {Error} when one is not described. */

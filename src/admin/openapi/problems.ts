@@ -8,16 +8,28 @@ import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 /** The errors that a route can return, derived from its definition. */
 
 const REASONS = {
-  400: ['Invalid', 'The request is not valid: `errors` says which fields, and why.'],
-  401: ['Unauthenticated', 'No valid token. Malformed, unknown, expired and revoked look alike.'],
-  403: ['Forbidden', 'The role does not have the right, or the change would give more than the caller has.'],
-  404: ['NotFound', 'It is not there, or it is another tenant’s.'],
-  412: ['PreconditionFailed', 'The object has another version than the request asks for.'],
-  413: ['TooLarge', 'The body is too large.'],
-  415: ['UnsupportedMediaType', 'The body is not JSON in UTF-8, or it is compressed.'],
-  422: ['KeyReused', 'The Idempotency-Key was used with another body or query.'],
-  429: ['TooManyFailures', 'Too many failed logins from this address.'],
-  503: ['Unavailable', 'A fault of ours that passes: nothing was done. Try again.'],
+  400: ['Invalid', 'The request is invalid. `errors` lists each invalid field and the reason.'],
+  401: [
+    'Unauthenticated',
+    'The token is missing or invalid. Malformed, unknown, expired and revoked tokens get the same answer.',
+  ],
+  403: [
+    'Forbidden',
+    'The role lacks the required right, or the change would grant more than the caller has.',
+  ],
+  404: ['NotFound', 'The object does not exist, or belongs to another tenant.'],
+  412: [
+    'PreconditionFailed',
+    'The object has another version than the request requires. Get it again, then decide.',
+  ],
+  413: ['TooLarge', 'The request body is too large.'],
+  415: ['UnsupportedMediaType', 'The request body is not JSON in UTF-8, or it is compressed.'],
+  422: ['KeyReused', 'The Idempotency-Key was used before with another body or query.'],
+  429: ['TooManyFailures', 'Too many failed authentications from this address.'],
+  503: [
+    'Unavailable',
+    'The service cannot answer at the moment, mostly because its database is down. Retry after `Retry-After`, a POST under the same Idempotency-Key.',
+  ],
 } as const satisfies Record<number, readonly [name: string, description: string]>
 type Status = keyof typeof REASONS
 
@@ -67,7 +79,10 @@ export function conflictsOf({ method, conflicts = [] }: AdminRoute): string[] {
 }
 
 function conflict(route: AdminRoute, schemas: JsonSchemas): object {
-  const codes = z.object({ code: z.enum(conflictsOf(route)) })
+  const codes = z.object({ code: z.enum(conflictsOf(route)).describe('Reason of the conflict.') })
   const schema = { allOf: [schemas.answered(problemBody), schemas.answered(codes)] }
-  return problem('The state of things forbids it: `code` says why.', schema)
+  return problem(
+    'The current state of the object does not allow the request. `code` names the reason.',
+    schema,
+  )
 }

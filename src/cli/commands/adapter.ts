@@ -17,10 +17,10 @@ export function adapterCommands(program: Command, environment: NodeJS.ProcessEnv
     summary: 'LoRA adapters, as the engine names them',
     settings: () => [
       {
-        option: text('base_model', '--base-model <name>', 'the registered base model that it adapts'),
+        option: text('base_model', '--base-model <name>', 'registered base model that it was trained for'),
         required: true,
       },
-      { option: text('description', '--description <text>', 'what it is') },
+      { option: text('description', '--description <text>', 'free text for operators') },
     ],
     view: {
       plural: 'adapters',
@@ -33,7 +33,7 @@ export function adapterCommands(program: Command, environment: NodeJS.ProcessEnv
       ],
     },
     example: { name: 'acme-sql', set: 'acme-sql --base-model llama-3-8b' },
-    setDetails: 'A tenant may use it once its list of adapters names it: mintmark tenant update.',
-    deleteDetails: 'Refused while a list of a tenant or key names it.',
+    setDetails: 'A tenant can use it when its list of adapters contains it: mintmark tenant update.',
+    deleteDetails: 'Rejected while a tenant or key lists it.',
   })
 }

@@ -32,12 +32,12 @@ const VIEW: View<AdminToken> = {
 const ROLES = ['owner', 'operator', 'auditor', 'tenant-admin']
 
 const settings = (): FieldOption[] => [
-  text('name', '--name <text>', 'for people; need not be unique'),
-  text('tenant', '--tenant <tenant>', 'the one tenant of a tenant-admin'),
+  text('name', '--name <text>', 'display name; need not be unique'),
+  text('tenant', '--tenant <tenant>', 'tenant of a tenant-admin'),
   instantOrNever(
     'expires_at',
     '--expires-at <time>',
-    'when it ends, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+    'time of expiry, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
   ),
 ]
 
@@ -56,10 +56,10 @@ export function adminTokenCommands(program: Command, environment: NodeJS.Process
 
 function create(parent: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(parent, 'create <role>', {
-    summary: 'issue an admin token, and print it once',
+    summary: 'create an admin token, and print it once',
     details:
-      `The role is one of ${ROLES.join(', ')}. The token is alone on standard output, in JSON the field "secret"; ` +
-      'nobody can show it again.',
+      `The role is one of ${ROLES.join(', ')}. Only the token is printed on standard output (with -o json: in the field "secret"). ` +
+      'It cannot be shown again.',
     examples: [
       'mintmark admin-token create operator --name ci',
       '(umask 077; mintmark admin-token create tenant-admin --tenant acme > acme-admin.token)',
@@ -74,7 +74,7 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
       const until =
         made.expires_at === null ? 'It does not expire.' : `It expires ${moment(made.expires_at)}.`
       await output.secret(made, {
-        note: `Issued ${made.id}, ${role}. ${until} The token is on standard output, and nobody can show it again.`,
+        note: `Created ${made.id} with the role ${role}. ${until} The token is on standard output, and cannot be shown again.`,
         cure: `Revoke it: mintmark admin-token revoke ${made.id}`,
       })
     }),
@@ -103,13 +103,13 @@ function read(parent: Command, environment: NodeJS.ProcessEnv): void {
 
 function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(parent, 'revoke <token>', {
-    summary: 'end an admin token for good, on every replica at once',
-    details: 'With --cascade the tokens that it issued end too, and those that they issued.',
+    summary: 'revoke an admin token permanently, on every replica at once',
+    details: 'With --cascade the tokens that it created are revoked too, directly or not.',
     examples: ['mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --reason "left the team" --cascade'],
   })
-    .addOption(text('reason', '--reason <text>', 'kept with the token and in the audit log'))
-    .option('--cascade', 'end what it issued, too')
-    .option('--dry-run', 'say how many would end, and change nothing')
+    .addOption(text('reason', '--reason <text>', 'reason, stored with the token and in the audit trail'))
+    .option('--cascade', 'also revoke the tokens that it created')
+    .option('--dry-run', 'only count the tokens that would be revoked')
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const { cascade = false, dryRun = false } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()

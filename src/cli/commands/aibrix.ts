@@ -18,24 +18,29 @@ interface UsersOptions {
 
 export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const aibrix = noun(program, 'aibrix', {
-    summary: 'what AIBrix must be told about tenants',
+    summary: 'export tenants to AIBrix',
     examples: ['mintmark aibrix users | redis-cli -e'],
   })
   const users = verb(aibrix, 'users', {
-    summary: "print what makes every tenant a user in AIBrix's Redis",
+    summary: 'print Redis commands that create a user in AIBrix for each tenant',
     details:
-      'AIBrix answers 500 to a tenant that it has no user for. Run it again after tenants were made or labels changed: ' +
-      `a user that is there is replaced. The labels ${RPM_LABEL} and ${TPM_LABEL} of a tenant are its limits.`,
+      'AIBrix answers 500 for a tenant without a user. Run it again after a tenant or its labels changed: ' +
+      `existing users are replaced. The labels ${RPM_LABEL} and ${TPM_LABEL} of a tenant set its limits.`,
     examples: [
       'mintmark aibrix users | redis-cli -e',
       'mintmark aibrix users --rpm 600 | redis-cli -e -h aibrix-redis-master',
       'mintmark aibrix users --json',
     ],
   })
-    .addOption(new Option('--commands', 'print lines for redis-cli, as without it').conflicts('json'))
+    .addOption(new Option('--commands', 'print lines for redis-cli (default)').conflicts('json'))
     .option('--json', 'print an array of {"name","rpm","tpm"} instead')
-    .option('--rpm <n>', "requests a minute where a tenant's labels say nothing", parseLimit, 0)
-    .option('--tpm <n>', 'tokens a minute, likewise (0: the default of AIBrix)', parseLimit, 0)
+    .option('--rpm <n>', 'requests per minute of a tenant without the label', parseLimit, 0)
+    .option(
+      '--tpm <n>',
+      'tokens per minute of a tenant without the label (0: the default of AIBrix)',
+      parseLimit,
+      0,
+    )
   users.action(
     action(environment, async ({ admin }) => {
       const options = users.opts<UsersOptions>()
@@ -58,7 +63,7 @@ function usersOf(tenants: readonly Tenant[], defaults: { rpm: number; tpm: numbe
       return []
     }
   })
-  if (faults.length > 0) throw new CliError(EXIT.conflict, 'these labels are no limits:', faults)
+  if (faults.length > 0) throw new CliError(EXIT.conflict, 'invalid labels for limits:', faults)
   return users.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 

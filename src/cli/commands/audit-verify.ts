@@ -43,7 +43,7 @@ export async function pruneAudit(environment: NodeJS.ProcessEnv, olderThanDays: 
   if (olderThanDays < SHORTEST_RETENTION_DAYS)
     throw new CliError(EXIT.usage, `--older-than-days must be ${SHORTEST_RETENTION_DAYS} or more.`)
   const pruned = await onDatabase(environment, database => pruneTrail(database, olderThanDays))
-  process.stdout.write(`${pruned} audit events went.\n`)
+  process.stdout.write(`${pruned} audit events were pruned.\n`)
 }
 
 async function verifyStored(
@@ -63,7 +63,7 @@ async function refuseForeign(database: Database, checkpoints: readonly Checkpoin
   const { id } = await database.run(readInstallation)
   const foreign = checkpoints.find(({ installation }) => installation !== id)
   if (!foreign) return
-  const message = `a checkpoint is of another installation (${foreign.issuer}) than the database.`
+  const message = `a checkpoint belongs to another installation (${foreign.issuer}) than the database.`
   throw new CliError(EXIT.usage, message)
 }
 
@@ -142,7 +142,7 @@ function parsedRow(text: string, line: number): AuditRow {
     if (Number.isSafeInteger(row?.id) && typeof row?.hash === 'string' && typeof row.changes === 'object')
       return row as AuditRow
   } catch {}
-  throw new CliError(EXIT.refused, `line ${line} is no row of an export.`)
+  throw new CliError(EXIT.refused, `line ${line} is not a row of an export.`)
 }
 
 async function report(
@@ -164,7 +164,7 @@ async function report(
   })
   for (const { id, thumbprint } of checkpoints) {
     if (first !== null && id < first - 1)
-      output.note(`The checkpoint of row ${id} is of rows before those, and says nothing of them.`)
-    else output.note(`It holds what the checkpoint of row ${id} was signed for, with the key ${thumbprint}.`)
+      output.note(`The checkpoint of row ${id} is older than these rows, and does not cover them.`)
+    else output.note(`It matches the checkpoint of row ${id}, signed with the key ${thumbprint}.`)
   }
 }

@@ -30,18 +30,18 @@ const VIEW: View<AuditEvent> = {
 
 /** By the name of the API's query parameter: the option's value, and its meaning. */
 const FILTERS = {
-  actor: ['<id>', 'who asked'],
-  action: ['<name>', 'what was done, such as key.revoke'],
-  target: ['<id>', 'to what'],
-  tenant: ['<id>', 'which tenant it concerned'],
-  from: ['<time>', 'at this time or later'],
-  to: ['<time>', 'before this time'],
+  actor: ['<id>', 'caller: root, system, or the id of an admin token'],
+  action: ['<name>', 'action, such as key.revoke'],
+  target: ['<id>', 'id of the object'],
+  tenant: ['<id>', 'id of the tenant'],
+  from: ['<time>', 'events at or after this time'],
+  to: ['<time>', 'events before this time'],
 }
 
 export function auditCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const audit = noun(program, 'audit', {
-    summary: 'the audit trail: who changed what, as a chain that shows tampering',
-    details: 'What it is and what it cannot show: docs/guides/audit.md.',
+    summary: 'the audit trail: who changed what, as a tamper-evident chain',
+    details: 'See docs/guides/audit.md.',
     examples: ['mintmark audit list --tenant acme', 'mintmark audit export > trail.ndjson'],
   })
   read(audit, environment)
@@ -71,7 +71,8 @@ function read(audit: Command, environment: NodeJS.ProcessEnv): void {
   const all = withFilters(
     verb(audit, 'export', {
       summary: 'print audit events as NDJSON, oldest first',
-      details: 'One JSON object a line. Each export is an audit event itself, which the next one has in it.',
+      details:
+        'One JSON object per line. Each export is itself an audit event, which the next export contains.',
       examples: ['mintmark audit export > trail.ndjson', 'mintmark audit export --from 2026-11-01T00:00:00Z'],
     }),
   )
@@ -85,16 +86,16 @@ function read(audit: Command, environment: NodeJS.ProcessEnv): void {
 
 function checkpoint(audit: Command, environment: NodeJS.ProcessEnv): void {
   resultVerb(audit, 'checkpoint', {
-    summary: 'print a signed statement of where the trail ends now, to keep elsewhere',
+    summary: 'print a signed checkpoint of the trail, to store elsewhere',
     details:
-      'A JWS. Kept where the owner of the database cannot reach it, it shows that the trail was rewritten or cut.',
+      'The checkpoint is a JWS. Store it where the owner of the database cannot change it: it then proves later changes to the trail.',
     examples: ['mintmark audit checkpoint >> /mnt/elsewhere/checkpoints'],
     quiet: 'print only the JWS',
   }).action(
     action(environment, async ({ admin, output }) => {
       const made = await admin.get<{ id: number; jws: string; key_thumbprint: string }>('/audit-checkpoint')
       await output.either({ text: made.jws, json: made, id: made.jws })
-      output.note(`The trail up to row ${made.id}, signed with the key ${made.key_thumbprint}.`)
+      output.note(`Checkpoint of row ${made.id}, signed with the key ${made.key_thumbprint}.`)
     }),
   )
 }
@@ -103,18 +104,18 @@ function verify(audit: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(audit, 'verify', {
     summary: 'verify the trail in a database, or an export of it',
     details:
-      'The database is the one of MIGRATE_DATABASE_URL or DATABASE_URL; reading is enough. Checkpoints are trusted ' +
-      'when they are signed with a key that --key names, or that comes from MINTMARK_ENCRYPTION_KEYS; without ' +
-      'either, because of the place that they come from. Exit code 3: it does not verify.',
+      'Uses the database in MIGRATE_DATABASE_URL or DATABASE_URL, and only reads. Checkpoints are trusted ' +
+      'if they are signed with a key in --key, or one derived from MINTMARK_ENCRYPTION_KEYS; without ' +
+      'either, their file is trusted. Exit code 3: the trail does not verify.',
     examples: [
       'DATABASE_URL_FILE=/run/secrets/url mintmark audit verify --checkpoint /mnt/elsewhere/checkpoints',
       'mintmark audit export | mintmark audit verify --file -',
     ],
-    quiet: 'print only the place of the last row',
+    quiet: 'print only the position of the last row',
   })
-    .option('--file <file>', 'an export without a filter, in place of the database; "-" is standard input')
-    .option('--checkpoint <file>', 'checkpoints, one a line (repeatable)', collect)
-    .option('--key <thumbprint>', 'a key that checkpoints may be signed with (repeatable)', collect)
+    .option('--file <file>', 'verify this unfiltered export instead of the database; "-" is standard input')
+    .option('--checkpoint <file>', 'file with checkpoints, one per line (repeatable)', collect)
+    .option('--key <thumbprint>', 'thumbprint of a trusted checkpoint key (repeatable)', collect)
   command.action(
     action(environment, async ({ output }) => {
       await (await import('./audit-verify.ts')).verifyAudit(environment, command.opts(), output)
@@ -124,10 +125,10 @@ function verify(audit: Command, environment: NodeJS.ProcessEnv): void {
 
 function prune(audit: Command, environment: NodeJS.ProcessEnv): void {
   const command = verb(audit, 'prune', {
-    summary: 'let old audit events go, as the owner role in MIGRATE_DATABASE_URL',
-    details: 'The rest goes on verifying, and has a row that says what went. Export them first.',
+    summary: 'delete old audit events, with the owner role in MIGRATE_DATABASE_URL',
+    details: 'The rest still verifies, and has a row that records the deletion. Export the events first.',
     examples: ['MIGRATE_DATABASE_URL_FILE=/run/secrets/owner-url mintmark audit prune --older-than-days 400'],
-  }).requiredOption('--older-than-days <n>', 'how old they are at least; 90 or more', parseWholeNumber)
+  }).requiredOption('--older-than-days <n>', 'minimum age in days; 90 or more', parseWholeNumber)
   command.action(
     action(environment, async () => {
       await (await import('./audit-verify.ts')).pruneAudit(environment, command.opts().olderThanDays)

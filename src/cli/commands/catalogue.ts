@@ -38,8 +38,8 @@ function set<T extends { name: string }>(
   catalogue: Catalogue<T>,
 ): void {
   const command = resultVerb(parent, 'set <name>', {
-    summary: `make ${a(catalogue.noun)}, or replace what it was`,
-    details: `${catalogue.setDetails} What is not given becomes empty, so that repeating the command always ends the same.`,
+    summary: `create or replace ${a(catalogue.noun)}`,
+    details: `${catalogue.setDetails} Omitted options become empty.`,
     examples: [`mintmark ${catalogue.noun} set ${catalogue.example.set}`],
   })
   for (const { option, required } of catalogue.settings())

@@ -30,20 +30,20 @@ const MARKS = { ok: 'ok', note: '-', wrong: 'WRONG' }
 
 export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(program, 'doctor', {
-    summary: 'look at an issuer, and at Istio files, from where a gateway stands',
+    summary: 'check an issuer and Istio resources, as a gateway sees them',
     details:
-      'Reads discovery and JWKS as istiod would, and says what a gateway would trip over. With MINTMARK_TOKEN set, the ' +
-      'ages of the keys are compared with the caches of Istio, Envoy and AWS. Ends with 0 when all is well, else with 5.',
+      'Fetches discovery and JWKS as istiod does, and reports what would fail at a gateway. With MINTMARK_TOKEN set, the ' +
+      'ages of the keys are compared with the caches of Istio, Envoy and AWS. Exit code 0: no problem found, 5: problems.',
     examples: [
       'mintmark doctor --issuer https://tokens.example.com',
       'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
       'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
     ],
-    quiet: 'print nothing but what is wrong',
+    quiet: 'print only problems',
   })
-    .requiredOption('--issuer <url>', 'what "iss" is; where discovery begins')
-    .option('--token <file>', 'a token to verify, and to show the headers of; "-" is standard input')
-    .option('--istio <file>', 'Istio resources to look through (repeatable)', collect)
+    .requiredOption('--issuer <url>', 'issuer URL: the "iss" of tokens')
+    .option('--token <file>', 'verify this token, and show its headers at the engine; "-" is standard input')
+    .option('--istio <file>', 'file with Istio resources to check (repeatable)', collect)
   command.action(
     action(environment, async invocation => {
       const options = command.opts<Options>()
@@ -51,8 +51,8 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       const findings = await examine(options, invocation, environment)
       const faults = findings.filter(finding => finding.level === 'wrong')
       await invocation.output.list(command.opts().quiet ? faults : findings, VIEW)
-      if (faults.length === 0) return invocation.output.note('All is well.')
-      throw new CliError(EXIT.conflict, `${faults.length} of ${findings.length} findings are wrong.`)
+      if (faults.length === 0) return invocation.output.note('No problems found.')
+      throw new CliError(EXIT.conflict, `${faults.length} of ${findings.length} checks failed.`)
     }),
   )
 }
@@ -70,8 +70,10 @@ async function examine(
       note('ages', 'set MINTMARK_TOKEN to compare the ages of the keys with the caches of verifiers'),
     )
   if (options.token !== undefined) {
-    const jwt = tokenIn(await readInput(options.token, 'no token: name a file, or pipe the token in.'))
-    if (jwksUrl === undefined) findings.push(wrong('token', 'there are no keys to verify it with.'))
+    const jwt = tokenIn(
+      await readInput(options.token, 'no token: name a file, or pipe the token to standard input.'),
+    )
+    if (jwksUrl === undefined) findings.push(wrong('token', 'no keys to verify it with.'))
     else findings.push(...(await tokenFindings(jwt, { issuer: options.issuer, jwksUrl })))
   }
   if (options.istio) {

@@ -38,14 +38,14 @@ const faultText = ({ pointer, message }: { pointer: string; message: string }) =
 
 export function importCommand(program: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(program, 'import <file>', {
-    summary: 'import clients of another system, with the hashes of their secrets',
+    summary: 'import clients and secret hashes from another system',
     details:
       'NDJSON (one object a line) or CSV with a header line: client_id, tenant, scheme (bcrypt or sha256), hash, and ' +
-      'any setting of a key. All of a file or none of it, at most 1000 clients; one that was imported just so before ' +
-      'is left as it is, so a file can be sent again.',
+      'any setting of a key. All clients of a file are imported, or none; at most 1000. A client that was imported before ' +
+      'with the same values stays as it is, so a file can be imported again.',
     examples: ['mintmark import clients.csv --dry-run', 'mintmark import clients.ndjson -o json'],
     quiet: 'print only the keys',
-  }).option('--dry-run', 'say what would become of each client, and change nothing')
+  }).option('--dry-run', 'only check the clients, and change nothing')
   command.action(
     action<[file: string]>(environment, async ({ admin, output }, file) => {
       const clients = clientsOf(await readClients(file), file)
@@ -56,9 +56,9 @@ export function importCommand(program: Command, environment: NodeJS.ProcessEnv):
       await output.list(report.rows, VIEW)
       const { created, exists, refused } = report
       const done = report.dry_run ? 'Nothing was imported: this was a dry run' : 'Imported'
-      output.note(`${done}. New: ${created}, there before: ${exists}, refused: ${refused}.`)
+      output.note(`${done}. New: ${created}, imported before: ${exists}, rejected: ${refused}.`)
       if (refused > 0)
-        throw new CliError(EXIT.conflict, `${refused} clients would be refused, and with them all.`)
+        throw new CliError(EXIT.conflict, `${refused} clients are invalid, so the import would be rejected.`)
     }),
   )
 }

@@ -31,13 +31,13 @@ const VIEW: View<Installation> = {
 
 export function installationCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const installation = noun(program, 'installation', {
-    summary: 'what all replicas share: the policy, and what is left on old secrets',
+    summary: 'policy and secrets that all replicas share',
     examples: ['mintmark installation get'],
   })
   getVerb(installation, 'get', {
-    summary: 'show the policy, how many signing keys it comes to, and the replicas',
+    summary: 'show the policy, the number of signing keys, the secrets in use and the replicas',
     details:
-      'Under "left_on_others" is what still depends on a pepper or encryption key that is not the current one.',
+      '"left_on_others" counts what still depends on a pepper or encryption key that is not the current one.',
     examples: ['mintmark installation get', 'mintmark installation get -o json'],
   }).action(action(environment, invocation => show<Installation>(invocation, '/installation', VIEW)))
   update(installation, environment)
@@ -45,10 +45,10 @@ export function installationCommands(program: Command, environment: NodeJS.Proce
 
 function update(installation: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(installation, 'update', {
-    summary: 'change the policy, where it adds up',
+    summary: 'update the policy',
     details:
-      'An algorithm is published first (--publish-alg, together with those that stay) and can be chosen when its key ' +
-      'has been published for the lead. Changed times give every standby another turn.',
+      'An algorithm is published first (--publish-alg, together with the existing ones) and can be selected when its key ' +
+      'has been published for the lead. Changed times reschedule every standby key.',
     examples: [
       'mintmark installation update --rotation-interval-seconds 604800',
       'mintmark installation update --publish-alg ES256 --publish-alg RS256',
@@ -68,22 +68,22 @@ const settings = () => [
   wholeNumber(
     'rotation_interval_seconds',
     '--rotation-interval-seconds <n>',
-    'age at which a signing key is replaced',
+    'time between two rotations of a signing key',
   ),
   wholeNumber(
     'publish_lead_seconds',
     '--publish-lead-seconds <n>',
-    'how long a key is published before it is used',
+    'how long a key is published before it signs',
   ),
-  list('signing_algs', '--publish-alg <name>', 'the algorithms that have keys'),
-  text('signing_alg', '--signing-alg <name>', 'what signs unless the audience needs another'),
+  list('signing_algs', '--publish-alg <name>', 'an algorithm to publish keys of'),
+  text('signing_alg', '--signing-alg <name>', 'default signing algorithm'),
   audienceAlgs(),
   wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
   unendingKeys(),
 ]
 
 function audienceAlgs(): FieldOption {
-  const description = 'what signs for this audience; "default" takes the choice back (repeatable)'
+  const description = 'signing algorithm of an audience; "default" removes it (repeatable)'
   const option = new FieldOption(
     '--audience-alg <audience=alg>',
     description,
@@ -107,7 +107,7 @@ function splitChoice(pair: string): [string, string | null] {
 }
 
 function unendingKeys(): FieldOption {
-  const description = 'whether API keys may have no end'
+  const description = 'whether API keys without expiry are allowed'
   const option = new FieldOption(
     '--unending-keys <yes|no>',
     description,

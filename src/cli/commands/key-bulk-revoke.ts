@@ -24,21 +24,21 @@ const VIEW: View<NamedKey> = {
 
 export function bulkRevokeCommand(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'bulk-revoke', {
-    summary: 'end all keys that match for good',
+    summary: 'revoke all matching keys permanently',
     details:
-      'Give at least one filter; of several all must hold. Times are like 2027-01-31T12:00:00Z. It goes on until none is ' +
-      'left; what was interrupted is finished by giving the same command again.',
+      'Give at least one filter; all given filters must match. Times are like 2027-01-31T12:00:00Z. It continues until none is ' +
+      'left; after an interruption, repeat the command.',
     examples: [
       'mintmark key bulk-revoke --label repository=shop --reason "key was public" --dry-run',
       'mintmark key bulk-revoke --tenant acme --unused-since 2026-01-01T00:00:00Z',
     ],
-  }).addOption(text('tenant', '--tenant <tenant>', 'of this tenant'))
+  }).addOption(text('tenant', '--tenant <tenant>', 'keys of this tenant'))
   for (const option of keyFilters()) command.addOption(option)
   command
-    .addOption(text('created_after', '--created-after <time>', 'made after this'))
-    .addOption(text('created_before', '--created-before <time>', 'made before this'))
-    .option('--reason <text>', 'kept with each key and in the audit log')
-    .option('--dry-run', 'say which and how many, and change nothing')
+    .addOption(text('created_after', '--created-after <time>', 'keys created after this time'))
+    .addOption(text('created_before', '--created-before <time>', 'keys created before this time'))
+    .option('--reason <text>', 'reason, stored with each key and in the audit trail')
+    .option('--dry-run', 'only list the keys, and change nothing')
     .action(
       action(environment, async ({ admin, output }) => {
         const { dryRun, reason = null } = command.opts<{ dryRun?: boolean; reason?: string }>()
@@ -81,11 +81,11 @@ async function revokeAll(admin: AdminClient, request: object): Promise<Done> {
     keys.push(...part.keys)
     left = part.left
   } while (left > 0)
-  return { keys, note: `Revoked ${keys.length}. Tokens that are out live until they expire.` }
+  return { keys, note: `Revoked ${keys.length}. Issued tokens stay valid until they expire.` }
 }
 
 function withProgress(error: unknown, done: number): unknown {
   if (!(error instanceof CliError) || done === 0) return error
-  const progress = `${done} were revoked before. Give the same command again for the rest.`
+  const progress = `${done} keys were revoked before the error. Repeat the command for the rest.`
   return new CliError(error.exitCode, error.message, [...error.details, progress])
 }

@@ -9,10 +9,10 @@ import { KEY_VIEW, type Key } from './key-view.ts'
 export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   const texts = {
     disable: [
-      'refuse exchanges until "enable"',
-      'Disabled the key. Tokens that are out live until they expire.',
+      'reject exchanges until "enable"',
+      'Disabled the key. Issued tokens stay valid until they expire.',
     ],
-    enable: ['let a disabled key be exchanged again', 'The key is enabled.'],
+    enable: ['allow exchanges of a disabled key again', 'The key is enabled.'],
   } as const
   for (const [name, [summary, note]] of Object.entries(texts)) {
     const command = resultVerb(key, `${name} <key>`, {
@@ -32,21 +32,21 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
 
 function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'revoke <key>', {
-    summary: 'end a key for good, with all its secrets',
-    details: 'No new token from now on. Tokens that are out live until they expire.',
+    summary: 'revoke a key permanently, with all its secrets',
+    details: 'No new tokens are issued. Issued tokens stay valid until they expire.',
     examples: ['mintmark key revoke key_7Hq2kd9XwP3mZt5B --reason "found in a log"'],
-  }).addOption(text('reason', '--reason <text>', 'kept with the key and in the audit log'))
+  }).addOption(text('reason', '--reason <text>', 'reason, stored with the key and in the audit trail'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const revoked = await admin.post<Key>(path`/keys/${id}/revoke`, bodyOf(command))
-      await output.object(revoked, KEY_VIEW, `Revoked ${id}. Tokens that are out live until they expire.`)
+      await output.object(revoked, KEY_VIEW, `Revoked ${id}. Issued tokens stay valid until they expire.`)
     }),
   )
 }
 
 function revokeSecret(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'revoke-secret <key> <secret>', {
-    summary: 'end one secret of a key at once; the key stays',
+    summary: 'revoke a secret of a key at once; the key stays valid',
     details: '"mintmark key get" lists the secrets of a key.',
     examples: ['mintmark key revoke-secret key_7Hq2kd9XwP3mZt5B sec_4Kd02mXyRw8LqT1z'],
   })

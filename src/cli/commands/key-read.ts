@@ -11,8 +11,8 @@ import { KEY_VIEW, type Key } from './key-view.ts'
 export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   list(key, environment)
   getVerb(key, 'get <key>', {
-    summary: 'show a key, its secrets and what it yields now',
-    details: 'The fields under "effective" are what an exchange would put into a token at this moment.',
+    summary: 'show a key, its secrets and its effective rights',
+    details: 'The fields under "effective" are the rights that a token would get now.',
     examples: ['mintmark key get key_7Hq2kd9XwP3mZt5B'],
   }).action(
     action<[id: string]>(environment, (invocation, id) => show<Key>(invocation, path`/keys/${id}`, KEY_VIEW)),
@@ -23,15 +23,15 @@ export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): v
 
 /** Options that filter keys. */
 export const keyFilters = (): FieldOption[] => [
-  text('label', '--label <name=value>', 'with this label; without "=value" with any value'),
-  text('expires_before', '--expires-before <time>', 'that end before this'),
-  text('unused_since', '--unused-since <time>', 'made before this, and not used since'),
+  text('label', '--label <name=value>', 'keys with this label; without "=value": any value'),
+  text('expires_before', '--expires-before <time>', 'keys that expire before this time'),
+  text('unused_since', '--unused-since <time>', 'keys created before this time and not used since'),
 ]
 
 function list(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = listVerb(key, 'list [tenant]', {
-    summary: 'list the keys of a tenant, or all, newest first',
-    details: 'Of several filters all must hold. Times are like 2027-01-31T12:00:00Z.',
+    summary: 'list keys of a tenant, or all keys, newest first',
+    details: 'All given filters must match. Times are like 2027-01-31T12:00:00Z.',
     examples: [
       'mintmark key list acme',
       'mintmark key list --limit 20',
@@ -56,20 +56,20 @@ interface Inspected {
 
 function inspect(key: Command, environment: NodeJS.ProcessEnv): void {
   resultVerb(key, 'inspect [file]', {
-    summary: 'tell which key a string is, without counting as a use',
-    details: 'The string is read from a file, or from standard input.',
+    summary: 'identify the key that a string belongs to; not counted as a use',
+    details: 'Reads the string from a file or standard input.',
     examples: ['mintmark key inspect found-in-a-log.txt', 'mintmark key inspect < ci.key'],
   }).action(
     action<[file: string | undefined]>(environment, async ({ admin, output }, file) => {
-      const string = await readInput(file, 'no key: name a file, or pipe the key in.')
+      const string = await readInput(file, 'no key: name a file, or pipe the key to standard input.')
       const found = await admin.post<Inspected>('/keys/inspect', { key: string })
       if (found.key) return output.object(found.key, KEY_VIEW, `The string is its secret ${found.secret_id}.`)
       await output.json(found)
       throw new CliError(
         EXIT.notFound,
         found.well_formed
-          ? "the string has the form of a key, and is nobody's that you may see."
-          : 'the string is no API key: its form or its checksum is wrong.',
+          ? 'the string has the form of a key, but no key that you may see has it.'
+          : 'the string is not an API key: its form or checksum is wrong.',
       )
     }),
   )
@@ -93,11 +93,11 @@ const USAGE_VIEW: View<Usage> = {
 
 function usage(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'usage <key>', {
-    summary: 'count the exchanges of a key by day, and why others were refused',
-    details: 'Days are of UTC. What happened in the last seconds may be missing.',
+    summary: 'show daily usage of a key: exchanges, and rejections by reason',
+    details: 'Days are in UTC. The last few seconds may be missing.',
     examples: ['mintmark key usage key_7Hq2kd9XwP3mZt5B --days 7'],
-    quiet: 'print a line for each, without a title',
-  }).addOption(text('days', '--days <n>', 'of how many days, with today; 30 unless given'))
+    quiet: 'print lines without a header',
+  }).addOption(text('days', '--days <n>', 'number of days, today included (default 30)'))
   command.action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const query = new URLSearchParams(bodyOf(command) as Record<string, string>)

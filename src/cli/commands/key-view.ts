@@ -52,7 +52,7 @@ export const KEY_VIEW: View<Key> = {
 export function secretTexts(key: IssuedKey, done: string): { note: string; cure: string } {
   const until = key.expires_at === null ? 'It does not expire.' : `It expires ${moment(key.expires_at)}.`
   return {
-    note: `${done} ${until} The secret is on standard output, and nobody can show it again.`,
+    note: `${done} ${until} The secret is on standard output, and cannot be shown again.`,
     cure: `Revoke it: mintmark key revoke-secret ${key.id} ${key.secret_id}`,
   }
 }

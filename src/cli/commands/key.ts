@@ -22,10 +22,10 @@ export function keyCommands(program: Command, environment: NodeJS.ProcessEnv): v
 
 function create(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'create <tenant>', {
-    summary: 'make an API key, and print its secret once',
+    summary: 'create an API key, and print its secret once',
     details:
-      'The secret is alone on standard output, in JSON the field "secret"; nobody can show it again. A key only ever ' +
-      'narrows its tenant: what is not given is as the tenant has it.',
+      'Only the secret is printed on standard output (with -o json: in the field "secret"). It cannot be shown again. A key can ' +
+      'only restrict the rights of its tenant: omitted settings are inherited.',
     examples: [
       'mintmark key create acme --name ci',
       '(umask 077; mintmark key create acme --name nightly --tier batch > nightly.key)',
@@ -43,15 +43,17 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
 
 function update(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'update <key>', {
-    summary: 'change what is given, and nothing else',
-    details: 'A list that is given replaces the old one.',
+    summary: 'update the given settings only',
+    details: 'A given list replaces the old one.',
     examples: [
       'mintmark key update key_7Hq2kd9XwP3mZt5B --tier batch --expires-at 2027-01-31T12:00:00Z',
       'mintmark key update key_7Hq2kd9XwP3mZt5B --unset tier --unset models',
     ],
   })
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
-  command.addOption(removedLabels()).addOption(unset(unsettable(KEY_SETTINGS), "take the tenant's again"))
+  command
+    .addOption(removedLabels())
+    .addOption(unset(unsettable(KEY_SETTINGS), 'inherit this setting from the tenant again'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Key>(path`/keys/${id}`, changesOf(command))
@@ -62,10 +64,10 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
 
 function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'rotate <key>', {
-    summary: 'give a key a new secret, and print it once',
+    summary: 'add a new secret to a key, and print it once',
     details:
-      'The old secret goes on for a day, or for --overlap-seconds. A key has at most two live secrets: with two, ' +
-      '--replace says which one ends now. The id stays, and so does "sub" in tokens.',
+      'The old secret stays valid for a day, or for --overlap-seconds. A key has at most two live secrets: with two, ' +
+      '--replace selects the one to revoke now. The id does not change, so "sub" in tokens stays the same.',
     examples: [
       'mintmark key rotate key_7Hq2kd9XwP3mZt5B',
       'mintmark key rotate key_7Hq2kd9XwP3mZt5B --overlap-seconds 0',
@@ -74,17 +76,21 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the secret',
   })
     .addOption(
-      wholeNumber('overlap_seconds', '--overlap-seconds <n>', 'how long the old secret goes on; 0: ends now'),
+      wholeNumber(
+        'overlap_seconds',
+        '--overlap-seconds <n>',
+        'how long the old secret stays valid; 0: not at all',
+      ),
     )
     .addOption(
-      text('replace', '--replace <which>', 'the live secret that ends now').choices(['oldest', 'newest']),
+      text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
     )
   repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const rotated = await admin.post<IssuedKey>(path`/keys/${id}/rotate`, bodyOf(command))
       await output.secret(
         rotated,
-        secretTexts(rotated, `Gave ${rotated.id} the secret ${rotated.secret_id}.`),
+        secretTexts(rotated, `Rotated ${rotated.id}: the new secret is ${rotated.secret_id}.`),
       )
     }),
   )

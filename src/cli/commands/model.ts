@@ -14,7 +14,7 @@ export function modelCommands(program: Command, environment: NodeJS.ProcessEnv):
     noun: 'model',
     path: '/models',
     summary: 'base models, as the engine names them',
-    settings: () => [{ option: text('description', '--description <text>', 'what it is') }],
+    settings: () => [{ option: text('description', '--description <text>', 'free text for operators') }],
     view: {
       plural: 'models',
       id: model => model.name,
@@ -25,7 +25,7 @@ export function modelCommands(program: Command, environment: NodeJS.ProcessEnv):
       ],
     },
     example: { name: 'meta-llama/Llama-3.1-8B', set: 'meta-llama/Llama-3.1-8B --description "general chat"' },
-    setDetails: 'Tenants without a list of models of their own may use it from the next exchange on.',
-    deleteDetails: 'Refused while an adapter is based on it, or a list of a tenant or key names it.',
+    setDetails: 'Tenants without their own list of models can use it from their next exchange.',
+    deleteDetails: 'Rejected while an adapter is based on it, or a tenant or key lists it.',
   })
 }

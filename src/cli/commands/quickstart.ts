@@ -41,11 +41,11 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
   const anyPort = Object.fromEntries(taken.map(({ name }) => [name, '0']))
   const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...environment, ...anyPort }
   if (env.DATABASE_URL)
-    throw new CannotStart('the quickstart brings its own database: unset DATABASE_URL, or use "npm start"')
+    throw new CannotStart('quickstart uses an embedded database: unset DATABASE_URL, or use "npm start"')
   say('Starting Mintmark on an embedded Postgres …')
   const launching = launch(env, { onProgress: message => say(`  ${message}`) })
   onStopSignal(launching, () =>
-    say(`Stopped. The data stay in ${shown(resolve(env.MINTMARK_DATA_DIR || '.mintmark'))}.`),
+    say(`Stopped. The data remains in ${shown(resolve(env.MINTMARK_DATA_DIR || '.mintmark'))}.`),
   )
   const launched = await exitOnFailure(launching)
   try {
@@ -64,14 +64,14 @@ async function show(launched: Launched, taken: readonly Port[]): Promise<void> {
   const { urls, issuer } = launched.service
   // Not earlier: the usual cause is another Mintmark in this folder, and then only that error should be shown.
   for (const { port } of taken)
-    say(`  port ${port} is taken, so another one is used: put that into the commands of the README`)
+    say(`  port ${port} is in use, so another one is used: adapt the commands of the README`)
   say(`  ready: tokens and JWKS on ${urls.public}, admin API on ${urls.admin}\n`)
 
   const keyFile = join(launched.config.dataDir, 'quickstart-key')
   const admin = adminClient(launched)
   await makeTenant(admin)
   const { secret, answer } = await exchangeSavedOrNewKey(admin, urls.public, keyFile)
-  say(`Exchanged ${secret.slice(0, 20)}… for a token that lives ${answer.expires_in} seconds.`)
+  say(`Exchanged ${secret.slice(0, 20)}… for a token that expires in ${answer.expires_in} seconds.`)
 
   const { header, claims } = await verifyAsGateway(answer.access_token, {
     jwksUrl: `${urls.public}/.well-known/jwks.json`,
@@ -112,7 +112,7 @@ function adminClient({ config, service }: Launched): AdminClient {
     })
     const answer = (await response.json()) as Record<string, unknown>
     if (response.ok || response.status === 409) return { status: response.status, body: answer }
-    throw new Error(`${method} /admin/v1${path} was refused: ${response.status} ${answer.detail}`)
+    throw new Error(`${method} /admin/v1${path} failed: ${response.status} ${answer.detail}`)
   }
 }
 
@@ -120,7 +120,7 @@ async function makeTenant(admin: AdminClient): Promise<void> {
   await admin('PUT', `/models/${MODEL}`, {})
   await admin('PUT', `/adapters/${ADAPTER}`, { base_model: MODEL })
   const { status } = await admin('POST', '/tenants', TENANT)
-  say(status === 201 ? `Created the tenant "${TENANT.id}".` : `The tenant "${TENANT.id}" is there already.`)
+  say(status === 201 ? `Created the tenant "${TENANT.id}".` : `The tenant "${TENANT.id}" already exists.`)
 }
 
 interface TokenAnswer {
@@ -155,7 +155,7 @@ async function exchange(publicUrl: string, secret: string): Promise<TokenAnswer 
   const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
   const response = await fetch(`${publicUrl}/oauth/token`, { method: 'POST', body })
   if (response.status === 401) return undefined
-  if (!response.ok) throw new Error(`the exchange was refused: ${response.status} ${await response.text()}`)
+  if (!response.ok) throw new Error(`the exchange failed: ${response.status} ${await response.text()}`)
   return (await response.json()) as TokenAnswer
 }
 

@@ -12,27 +12,27 @@ interface Emergency {
     state: string
     seen_at: string
     signs_until: string | null
-    sooner: string | null
+    remedy: string | null
   }[]
   tokens_end_within_seconds: number
   verifiers: {
     name: string
     forget_within_seconds: number
     after_failures_seconds: number | null
-    sooner: string
+    remedy: string
   }[]
 }
 
 export function revokeCommand(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(signingKey, 'revoke <kid>', {
-    summary: 'the emergency: take a key out of use at once, for good',
+    summary: 'revoke a leaked signing key at once, permanently',
     details:
-      'The standby signs in its place: verifiers know it, because it was published. The key leaves the JWKS, and tokens ' +
-      'that were signed with it die as verifiers hear of it. What is printed says who may not have heard, and how long each goes on.',
+      'The standby key signs instead; verifiers know it, because it is published. The revoked key leaves the JWKS, and tokens ' +
+      'signed with it are rejected as soon as verifiers fetch the JWKS. The output lists replicas and verifiers that may still use the key, and for how long.',
     examples: [
       'mintmark signing-key revoke dGhpcyBpcyBub3QgYSBrZXksIG9ubHkgYW4gZXhhbXA --reason "host was broken into"',
     ],
-  }).addOption(text('reason', '--reason <text>', 'kept with the key and in the audit log'))
+  }).addOption(text('reason', '--reason <text>', 'reason, stored with the key and in the audit trail'))
   command.action(
     action<[kid: string]>(environment, async ({ admin, output }, kid) => {
       const emergency = await admin.post<Emergency>(path`/signing-keys/${kid}/revoke`, bodyOf(command))
@@ -44,18 +44,18 @@ export function revokeCommand(signingKey: Command, environment: NodeJS.ProcessEn
 function resultText({ kid, published, replicas, tokens_end_within_seconds, verifiers }: Emergency): string {
   const unconfirmed = replicas.filter(replica => replica.state === 'unconfirmed')
   return [
-    `${kid} is revoked, and has left the JWKS.`,
+    `Revoked ${kid} and removed it from the JWKS.`,
     ...published.flatMap(key => (key.state === 'active' ? [`Signing now: ${key.kid} (${key.alg}).`] : [])),
     '',
     `Replicas: ${replicas.length - unconfirmed.length} have confirmed that they no longer sign with it.`,
     ...unconfirmed.map(
-      ({ host, seen_at, signs_until, sooner }) =>
-        `  CUT OFF: ${host}, last seen ${moment(seen_at)}, may sign with it until ${moment(signs_until ?? '')}. Sooner: ${sooner}.`,
+      ({ host, seen_at, signs_until, remedy }) =>
+        `  CUT OFF: ${host}, last seen ${moment(seen_at)}, may sign with it until ${moment(signs_until ?? '')}. Earlier: ${remedy}.`,
     ),
     '',
-    'Verifiers go on believing it until they fetch the JWKS again. Whoever has the private half can forge tokens of any lifetime until then.',
+    'Verifiers accept the key until they fetch the JWKS again. Until then, anyone with the private key can forge tokens of any lifetime.',
     ...verifiers.map(verifierLine),
-    `Tokens that Mintmark itself signed with it end within ${tokens_end_within_seconds} s, and are refused as soon as a verifier has forgotten the key: their clients get a 401 and must exchange anew.`,
+    `Tokens that Mintmark itself signed with it expire within ${tokens_end_within_seconds} s, and are rejected as soon as a verifier has dropped the key: clients get a 401 and must exchange again.`,
   ].join('\n')
 }
 
@@ -63,11 +63,11 @@ function verifierLine({
   name,
   forget_within_seconds,
   after_failures_seconds,
-  sooner,
+  remedy,
 }: Emergency['verifiers'][number]): string {
   const worse =
     after_failures_seconds !== null && after_failures_seconds > forget_within_seconds
       ? ` (${after_failures_seconds} s after failures, or where it is not set shorter)`
       : ''
-  return `  ${name}: within ${forget_within_seconds} s${worse}. Sooner: ${sooner}.`
+  return `  ${name}: within ${forget_within_seconds} s${worse}. Earlier: ${remedy}.`
 }

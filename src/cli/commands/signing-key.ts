@@ -59,18 +59,20 @@ export function signingKeyCommands(program: Command, environment: NodeJS.Process
 
 function rotate(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(signingKey, 'rotate', {
-    summary: 'let the standby key sign as soon as verifiers know it',
+    summary: 'rotate: the standby key signs as soon as verifiers know it',
     details:
-      'Keys rotate by themselves; this does it early. Never before the publish lead: gateways cache the JWKS, and a ' +
-      'key that they have not seen would get their callers a 401.',
+      'Keys rotate automatically; this does it early, but never before the publish lead: gateways cache the JWKS, and reject a ' +
+      'key that they do not know with 401.',
     examples: ['mintmark signing-key rotate', 'mintmark signing-key rotate --alg RS256'],
-  }).addOption(text('alg', '--alg <name>', 'of this algorithm, not of the default one'))
+  }).addOption(
+    text('alg', '--alg <name>', 'algorithm to rotate (default: the default algorithm of the policy)'),
+  )
   command.action(
     action(environment, async ({ admin, output }) => {
       const body = bodyOf(command)
       const next = await admin.post<{ kid: string; activates_at: string }>('/signing-keys/rotate', body)
       await output.either({
-        text: `${next.kid} signs from ${moment(next.activates_at)} on.`,
+        text: `${next.kid} signs from ${moment(next.activates_at)}.`,
         json: next,
         id: next.kid,
       })
@@ -81,13 +83,13 @@ function rotate(signingKey: Command, environment: NodeJS.ProcessEnv): void {
 function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   const verbs = {
     hold: {
-      summary: 'pin a key: it goes on signing, or stays published, until "release"',
-      details: 'A replica that is cut off has not heard of it, and changes over as it was scheduled.',
-      note: 'Nothing happens to the key by itself until it is released.',
+      summary: 'hold a key: it keeps signing, or stays published, until "release"',
+      details: 'A replica without its database does not know of it, and switches as scheduled.',
+      note: 'Automatic rotation skips the key until it is released.',
     },
     release: {
-      summary: 'let a held key be replaced, or leave, as the schedule says',
-      note: 'The schedule goes on.',
+      summary: 'end a hold: the key is replaced or removed as scheduled',
+      note: 'Automatic rotation continues.',
     },
   }
   for (const [name, { note, ...help }] of Object.entries(verbs)) {
@@ -106,16 +108,16 @@ function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): vo
 
 function rewrap(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   resultVerb(signingKey, 'rewrap', {
-    summary: 'put all private halves under the encryption key that comes first',
+    summary: 're-encrypt all private keys with the first encryption key',
     details:
-      'After it the others can be dropped from MINTMARK_ENCRYPTION_KEYS; "mintmark installation get" counts what is left on them.',
+      'Then the others can be removed from MINTMARK_ENCRYPTION_KEYS; "mintmark installation get" counts what still depends on them.',
     examples: ['mintmark signing-key rewrap'],
   }).action(
     action(environment, async ({ admin, output }) => {
       const done = await admin.post<{ encryption_key: string; rewrapped: number }>('/signing-keys/rewrap')
       const { encryption_key: id, rewrapped } = done
       await output.either({
-        text: `${rewrapped} private halves were put under "${id}". All are under it now.`,
+        text: `Re-encrypted ${rewrapped} private keys. All are encrypted with "${id}".`,
         json: done,
         id,
       })

@@ -32,7 +32,7 @@ const VIEW: View<Tenant> = {
 
 export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const tenant = noun(program, 'tenant', {
-    summary: 'tenants: which tiers, base models, adapters and audiences their keys may have',
+    summary: 'tenants, with the tiers, base models, adapters and audiences of their keys',
     examples: [
       'mintmark tenant create acme --tier premium --adapter acme-sql',
       'mintmark tenant suspend acme',
@@ -47,9 +47,9 @@ export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv)
 
 function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(tenant, 'create <tenant>', {
-    summary: 'make a tenant',
+    summary: 'create a tenant',
     details:
-      'The id is 1 to 63 of a-z, 0-9 and "-", and is never given out again. Without options it has the tier "standard", ' +
+      'The id is 1 to 63 of a-z, 0-9 and "-", and is never reused. Without options it has the tier "standard", ' +
       'every registered base model and no adapter.',
     examples: [
       'mintmark tenant create acme --tier premium --allow-tier premium --allow-tier batch --adapter acme-sql',
@@ -91,10 +91,10 @@ function read(tenant: Command, environment: NodeJS.ProcessEnv): void {
 
 function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(tenant, 'update <tenant>', {
-    summary: 'change what is given, and nothing else',
+    summary: 'update the given settings only',
     details:
-      'A list that is given replaces the old one. What a tenant may no longer use, its keys may not either, from the ' +
-      'next exchange on.',
+      'A given list replaces the old one. Rights that a tenant loses, its keys lose too, from their ' +
+      'next exchange.',
     examples: [
       'mintmark tenant update acme --adapter acme-sql --adapter acme-chat',
       'mintmark tenant update acme --unset models --remove-label team',
@@ -116,10 +116,10 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
 function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const texts = {
     suspend: [
-      'refuse every exchange of its keys until "resume"',
-      'Suspended the tenant. Tokens that are out live until they expire.',
+      'reject exchanges of its keys until "resume"',
+      'Suspended the tenant. Issued tokens stay valid until they expire.',
     ],
-    resume: ['let its keys be exchanged again', 'The tenant is active.'],
+    resume: ['allow exchanges of its keys again', 'The tenant is active.'],
   } as const
   for (const [name, [summary, note]] of Object.entries(texts)) {
     const command = resultVerb(tenant, `${name} <tenant>`, {
@@ -136,13 +136,12 @@ function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
 
 function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(tenant, 'delete <tenant>', {
-    summary: 'delete a tenant for good',
-    details:
-      'Its id is never given out again. Refused while it has live keys, unless --cascade revokes them with it.',
+    summary: 'delete a tenant permanently',
+    details: 'Its id is never reused. Rejected while it has live keys, unless --cascade revokes them too.',
     examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade --dry-run'],
   })
-    .option('--cascade', 'end its live keys with it')
-    .option('--dry-run', 'say what would be deleted, and change nothing')
+    .option('--cascade', 'also revoke its live keys')
+    .option('--dry-run', 'only count what would be deleted')
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const { cascade = false, dryRun } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()

@@ -17,10 +17,14 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
     summary: 'service classes, each with a priority',
     settings: () => [
       {
-        option: wholeNumber('priority', '--priority <n>', "on vLLM's scale: lower is sooner"),
+        option: wholeNumber(
+          'priority',
+          '--priority <n>',
+          'priority in vLLM: a lower number is scheduled sooner',
+        ),
         required: true,
       },
-      { option: text('description', '--description <text>', 'what it is for') },
+      { option: text('description', '--description <text>', 'free text for operators') },
     ],
     view: {
       plural: 'tiers',
@@ -32,8 +36,8 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
         { title: 'UPDATED', of: tier => day(tier.updated_at) },
       ],
     },
-    example: { name: 'interactive', set: 'interactive --priority -5 --description "people who wait"' },
-    setDetails: 'The priority of a tier goes into every token of its keys from the next exchange on.',
-    deleteDetails: 'Refused while a tenant may use it or a key has it.',
+    example: { name: 'interactive', set: 'interactive --priority -5 --description "interactive users"' },
+    setDetails: 'Tokens of its keys have the new priority from their next exchange.',
+    deleteDetails: 'Rejected while a tenant allows it or a key has it.',
   })
 }

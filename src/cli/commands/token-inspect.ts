@@ -25,10 +25,10 @@ interface Expectation {
 
 export function inspectCommand(token: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(token, 'inspect [file]', {
-    summary: 'show what a token says, and whether it verifies',
+    summary: 'show the claims of a token, and verify it',
     details:
-      'The token is read from a file, or from standard input; an answer of the token endpoint will do too. Nothing is ' +
-      'verified unless --issuer or --jwks is given: then signature, type and expiry are checked with the published keys, ' +
+      'Reads the token from a file or standard input; a response of the token endpoint works too. The token is ' +
+      'verified only with --issuer or --jwks: then signature, type and expiry are checked with the published keys, ' +
       'as a gateway does, and a token that fails is not shown.',
     examples: [
       'mintmark token get --key-file nightly.key | mintmark token inspect',
@@ -37,13 +37,15 @@ export function inspectCommand(token: Command, environment: NodeJS.ProcessEnv): 
     ],
     quiet: 'print only the id of the token (jti)',
   })
-    .option('--issuer <url>', 'what "iss" must be; its metadata says where the keys are, unless --jwks does')
-    .option('--jwks <url>', 'where the published keys are')
-    .option('--audience <name>', 'what "aud" must be or hold')
+    .option('--issuer <url>', 'expected "iss"; its metadata locates the keys, unless --jwks does')
+    .option('--jwks <url>', 'URL of the published keys')
+    .option('--audience <name>', 'expected "aud", or one of its entries')
   command.action(
     action<[file: string | undefined]>(environment, async ({ output }, file) => {
       const expectation = checked(command.opts<Expectation>())
-      const jwt = tokenIn(await readInput(file, 'no token: name a file, or pipe the token in.'))
+      const jwt = tokenIn(
+        await readInput(file, 'no token: name a file, or pipe the token to standard input.'),
+      )
       const decoded = decodeJwt(jwt)
       const keys = await jwksUrl(expectation)
       if (keys !== undefined) await verify(jwt, decoded, keys, expectation)
@@ -71,7 +73,7 @@ async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefine
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
   const { status, body } = await httpCall(url, {}, '--issuer, or name the keys with --jwks')
   const metadata = (body ?? {}) as Json
-  if (status >= 500) throw new CliError(EXIT.unavailable, `${url} answers ${status}. Try again.`)
+  if (status >= 500) throw new CliError(EXIT.unavailable, `${url} answers ${status}. Retry.`)
   if (status !== 200 || typeof metadata.jwks_uri !== 'string' || !URL.canParse(metadata.jwks_uri)) {
     throw new CliError(
       EXIT.fault,
@@ -79,7 +81,7 @@ async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefine
     )
   }
   if (metadata.issuer === issuer) return metadata.jwks_uri
-  throw new CliError(EXIT.refused, `the metadata at ${url} is of another issuer: ${metadata.issuer}`)
+  throw new CliError(EXIT.refused, `the metadata at ${url} belongs to another issuer: ${metadata.issuer}`)
 }
 
 /** Without --issuer and --audience the token is compared with itself: the result says so. @throws {CliError} */
@@ -103,12 +105,12 @@ async function verify(
     const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
     throw new CliError(
       EXIT.unavailable,
-      `the keys at ${keys} cannot be had (${why}). Check --jwks or --issuer.`,
+      `the keys at ${keys} cannot be fetched (${why}). Check --jwks or --issuer.`,
     )
   }
 }
 
-const WITHOUT = 'Without --issuer and --jwks the command shows what it says.'
+const WITHOUT = 'Without --issuer and --jwks the command shows its claims.'
 
 interface Verdict {
   verified: boolean
@@ -141,12 +143,12 @@ async function show(output: Output, { header, claims }: Decoded, verification: V
 }
 
 function inWords({ verified, keys, issuer, audience }: Verdict): string {
-  if (!verified) return 'NOTHING WAS VERIFIED: anyone can write such a token. --issuer or --jwks verifies it.'
+  if (!verified) return 'NOT VERIFIED: anyone can write such a token. Use --issuer or --jwks to verify it.'
   const unchecked = [issuer === null && '"iss" (--issuer)', audience === null && '"aud" (--audience)'].filter(
     Boolean,
   )
   const rest = unchecked.length === 0 ? '' : ` Not compared: ${unchecked.join(', ')}.`
-  return `Verified with ${keys}: signature, type and expiry hold.${rest}`
+  return `Verified with ${keys}: signature, type and expiry are valid.${rest}`
 }
 
 function entriesOf(members: Json): [string, string][] {

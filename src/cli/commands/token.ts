@@ -23,14 +23,14 @@ interface TokenOptions {
 
 export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const token = noun(program, 'token', {
-    summary: 'exchange an API key for a token, and look into tokens',
+    summary: 'exchange an API key for a token, and inspect tokens',
     examples: ['mintmark token get --key-file nightly.key | mintmark token inspect'],
   })
   const command = resultVerb(token, 'get', {
     summary: 'exchange an API key for a token, as a client does',
     details:
-      'The key is read from --key-file, else from MINTMARK_API_KEY or MINTMARK_API_KEY_FILE, else from standard input; ' +
-      'never from the command line. The token is alone on standard output.',
+      'Reads the key from --key-file, else from MINTMARK_API_KEY or MINTMARK_API_KEY_FILE, else from standard input, ' +
+      'never from the command line. Only the token is printed on standard output.',
     examples: [
       'mintmark token get --key-file nightly.key',
       'mintmark key create acme --name trial -q | mintmark token get',
@@ -39,9 +39,9 @@ export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv):
     quiet: 'print only the token',
   })
     .option('--key-file <path>', 'file with the API key; "-" is standard input')
-    .option('--scope <name>', 'ask for this scope (repeatable)', collect)
-    .option('--audience <name>', 'ask for this audience')
-    .option('--resource <uri>', 'ask for this resource, an absolute URI (repeatable)', collect)
+    .option('--scope <name>', 'request this scope (repeatable)', collect)
+    .option('--audience <name>', 'request this audience')
+    .option('--resource <uri>', 'request this resource, an absolute URI (repeatable)', collect)
   command.action(
     action(environment, async ({ output }) => {
       const options = command.opts<TokenOptions>()
@@ -58,7 +58,7 @@ async function presentedKey(file: string | undefined, environment: NodeJS.Proces
   if (fromVariable !== undefined) return fromVariable
   const text = await readInput(
     file,
-    'no API key: set MINTMARK_API_KEY, name a --key-file, or pipe the key in.',
+    'no API key: set MINTMARK_API_KEY, use --key-file, or pipe the key to standard input.',
   )
   try {
     return credential(text)
@@ -88,10 +88,10 @@ function refusal(publicUrl: string, { status, body }: Answer): CliError {
   if (typeof error !== 'string' || status === 404) {
     if (exitCodeOf(status) !== EXIT.unavailable)
       return notMintmark(publicUrl, 'MINTMARK_PUBLIC_URL', 'public')
-    return new CliError(EXIT.unavailable, `${publicUrl} answers ${status}: it is not ready. Try again.`)
+    return new CliError(EXIT.unavailable, `${publicUrl} answers ${status}: it is not ready. Retry.`)
   }
   const exitCode = error === 'unauthorized_client' ? EXIT.refused : exitCodeOf(status)
-  return new CliError(exitCode, `the exchange was refused (${error}): ${description ?? 'no reason given.'}`)
+  return new CliError(exitCode, `the exchange was rejected (${error}): ${description ?? 'no reason given.'}`)
 }
 
 const isTokenAnswer = (body: unknown): body is TokenAnswer =>

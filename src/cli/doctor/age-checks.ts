@@ -20,10 +20,10 @@ export async function ageFindings(admin: AdminClient): Promise<Finding[]> {
   const { data } = await admin.get<{ data: SigningKey[] }>('/signing-keys')
   return data.flatMap(({ kid, alg, state, published_at, activates_at, held }) => {
     const check = `${alg} ${state}`
-    if (held) return [note(check, `${kid} is held: nothing replaces it until it is released`)]
+    if (held) return [note(check, `${kid} is held: it is not replaced until it is released`)]
     if (state !== 'standby') return []
     if (activates_at === null)
-      return [wrong(check, `${kid} has no turn: the key that signs is held, or rotation does not run.`)]
+      return [wrong(check, `${kid} is not scheduled: the active key is held, or rotation does not run.`)]
     const ahead = Math.round((Date.parse(activates_at) - Date.parse(published_at)) / 1000)
     const late = missed(ahead)
     if (late !== '')

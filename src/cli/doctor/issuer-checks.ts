@@ -26,17 +26,17 @@ export async function issuerFindings(
         ...findings,
         wrong(
           'discovery',
-          `${url} answers ${metadata.status} without a jwks_uri: it is no metadata of an issuer.`,
+          `${url} answers ${metadata.status} without a jwks_uri: it is not the metadata of an issuer.`,
         ),
       ],
     }
   }
   findings.push(
     named === issuer
-      ? ok('issuer', `the metadata names "${issuer}", byte for byte`)
+      ? ok('issuer', `the metadata has exactly "${issuer}"`)
       : wrong(
           'issuer',
-          `the metadata names "${named}": gateways compare it byte for byte with "iss". Set MINTMARK_ISSUER and the gateway to the same.`,
+          `the metadata has "${named}": gateways compare it exactly with "iss". Set MINTMARK_ISSUER and the gateway to the same.`,
         ),
   )
   const answer = await get(jwksUrl)
@@ -59,24 +59,19 @@ function transportFindings(issuer: string): Finding[] {
   const https = new URL(issuer).protocol === 'https:'
   return https
     ? []
-    : [
-        note(
-          'transport',
-          'plain http: whoever is between can publish keys of their own; production refuses it',
-        ),
-      ]
+    : [note('transport', 'plain http: a man in the middle can publish other keys; production rejects it')]
 }
 
 function clockFindings({ headers }: Answer): Finding[] {
   const theirs = Date.parse(headers.get('date') ?? '')
-  if (Number.isNaN(theirs)) return [note('clock', 'the answer has no Date: the clock cannot be compared')]
+  if (Number.isNaN(theirs)) return [note('clock', 'the response has no Date: the clocks cannot be compared')]
   const seconds = Math.round((systemClock.wallMs() - theirs) / 1000)
-  if (Math.abs(seconds) <= LARGEST_CLOCK_DIFFERENCE_SECONDS) return [ok('clock', 'the same here and there')]
+  if (Math.abs(seconds) <= LARGEST_CLOCK_DIFFERENCE_SECONDS) return [ok('clock', 'in sync with the issuer')]
   const direction = seconds > 0 ? 'ahead of' : 'behind'
   return [
     wrong(
       'clock',
-      `this host is ${Math.abs(seconds)} s ${direction} the issuer's: gateways forgive 60 s. Check the time synchronisation of both.`,
+      `this host is ${Math.abs(seconds)} s ${direction} the issuer's: gateways tolerate 60 s. Check the time synchronisation of both.`,
     ),
   ]
 }

@@ -19,13 +19,13 @@ export function istioFindings(files: readonly { name: string; text: string }[], 
   const resources = files.flatMap(readResources)
   const authentications = resources.filter(({ kind }) => kind === 'RequestAuthentication')
   if (authentications.length === 0)
-    return [wrong('istio', 'there is no RequestAuthentication in these files: nothing is verified.')]
+    return [wrong('istio', 'no RequestAuthentication in these files: no token is verified.')]
   const ours = authentications.filter(resource => rulesOf(resource).some(rule => rule.issuer === issuer))
   if (ours.length === 0)
     return [
       wrong(
         'istio',
-        `no jwtRule has the issuer "${issuer}": tokens of it are refused, or pass unverified. It is compared byte for byte.`,
+        `no jwtRule has exactly the issuer "${issuer}": its tokens are rejected, or pass unverified.`,
       ),
     ]
   return ours.flatMap(resource => [
@@ -38,7 +38,7 @@ export function istioFindings(files: readonly { name: string; text: string }[], 
 function readResources({ name, text }: { name: string; text: string }): Resource[] {
   return parseAllDocuments(text).flatMap(document => {
     const [fault] = document.errors
-    if (fault) throw new CliError(EXIT.usage, `${name} is no YAML: ${fault.message.split('\n')[0]}`)
+    if (fault) throw new CliError(EXIT.usage, `${name} is not valid YAML: ${fault.message.split('\n')[0]}`)
     const resource = document.toJS() as Json | null
     const items = resource?.kind === 'List' ? ((resource.items ?? []) as Json[]) : [resource ?? {}]
     return items.filter(item => typeof item.kind === 'string').map(toResource)
@@ -65,7 +65,7 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
       findings.push(
         wrong(
           'audiences',
-          `${shown(resource)} names no audiences: tokens meant for another service pass. Add: audiences: [vllm]`,
+          `${shown(resource)} has no audiences: tokens for another service pass. Add: audiences: [vllm]`,
         ),
       )
     const made = new Map(
@@ -80,25 +80,25 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
       findings.push(
         wrong(
           'headers',
-          `${shown(resource)} lacks in outputClaimToHeaders, so that a client's own would reach the engine: ${lines.join(', ')}`,
+          `${shown(resource)} lacks in outputClaimToHeaders, so headers from clients reach the engine: ${lines.join(', ')}`,
         ),
       )
     }
   }
   return findings.length > 0
     ? findings
-    : [ok('rule', `${shown(resource)} names its audiences and makes all headers`)]
+    : [ok('rule', `${shown(resource)} has audiences and sets all headers`)]
 }
 
 /** A RequestAuthentication lets requests without a token through: a policy on the same workloads must reject them. */
 function policyFindings(resource: Resource, all: readonly Resource[]): Finding[] {
   const policies = all.filter(({ kind, spec }) => kind === 'AuthorizationPolicy' && demandsPrincipal(spec))
   if (policies.some(policy => covers(policy, resource)))
-    return [ok('policy', `requests without a token are refused where ${shown(resource)} applies`)]
+    return [ok('policy', `requests without a token are rejected where ${shown(resource)} applies`)]
   return [
     wrong(
       'policy',
-      `${shown(resource)} stands without an AuthorizationPolicy that refuses requests without a token on the same workloads: THEY PASS. Add one (deploy/istio/authorization-policy.yaml).`,
+      `${shown(resource)} has no AuthorizationPolicy on the same workloads that rejects requests without a token: THEY PASS. Add one (deploy/istio/authorization-policy.yaml).`,
     ),
   ]
 }
@@ -154,7 +154,7 @@ function stripFindings(resource: Resource, all: readonly Resource[]): Finding[] 
   return [
     wrong(
       'strips',
-      `a client may send these past ${shown(resource)}: ${missing.join(', ')}. deploy/istio/envoy-filter.yaml removes them.`,
+      `${shown(resource)} does not remove these headers of clients: ${missing.join(', ')}. deploy/istio/envoy-filter.yaml removes them.`,
     ),
   ]
 }

@@ -22,7 +22,7 @@ export function jwksFindings(
       findings: [
         wrong(
           'jwks',
-          `${url} answers ${status} without a list of keys. While it does, gateways that start refuse every token.`,
+          `${url} answers ${status} without a list of keys: gateways that start now reject every token.`,
         ),
       ],
     }
@@ -34,12 +34,12 @@ export function jwksFindings(
 function setFindings({ keys }: Jwks): Finding[] {
   const findings: Finding[] = []
   if (keys.length === 0)
-    findings.push(wrong('jwks', 'the set is empty: Envoy takes no such set, and no token verifies.'))
+    findings.push(wrong('jwks', 'the set is empty: Envoy rejects it, and no token verifies.'))
   if (keys.length > MOST_PUBLISHED_KEYS) {
     findings.push(
       wrong(
         'jwks',
-        `${keys.length} keys are published: some verifiers take no more than ${MOST_PUBLISHED_KEYS}.`,
+        `${keys.length} keys are published: some verifiers accept at most ${MOST_PUBLISHED_KEYS}.`,
       ),
     )
   }
@@ -53,7 +53,7 @@ function setFindings({ keys }: Jwks): Finding[] {
   if (incomplete.length > 0)
     findings.push(wrong('jwks', `${incomplete.length} keys lack kty, kid, alg or use.`))
   if (new Set(keys.map(key => key.kid)).size < keys.length)
-    findings.push(wrong('jwks', 'two keys have one kid.'))
+    findings.push(wrong('jwks', 'two keys have the same kid.'))
   return findings.length > 0 ? findings : [ok('jwks', `${keys.length} public keys, complete`)]
 }
 
@@ -64,11 +64,11 @@ function successionFindings({ keys }: Jwks): Finding[] {
   if (alone.length === 0)
     return keys.length === 0
       ? []
-      : [ok('succession', `of ${algs.join(' and ')} the next key is published beforehand`)]
+      : [ok('succession', `the next key of ${algs.join(' and ')} is already published`)]
   return [
     wrong(
       'succession',
-      `of ${alone.join(' and ')} one key is published: the next one will be unknown to verifiers when it signs.`,
+      `only one key of ${alone.join(' and ')} is published: verifiers will not know the next one when it signs.`,
     ),
   ]
 }
@@ -79,16 +79,13 @@ function cacheFindings(headers: Headers): Finding[] {
   const findings: Finding[] = []
   if (!found)
     findings.push(
-      wrong(
-        'caching',
-        'Cache-Control has no max-age: caches between may keep the keys for as long as they like.',
-      ),
+      wrong('caching', 'Cache-Control has no max-age: caches in between may keep the keys indefinitely.'),
     )
   else if (Number(found[1]) > FULL_MAX_AGE_SECONDS)
     findings.push(
       wrong(
         'caching',
-        `max-age is ${found[1]} s: a proxy between has changed it, for Mintmark sends 300 at the most.`,
+        `max-age is ${found[1]} s: a proxy in between changed it, because Mintmark sends at most 300.`,
       ),
     )
   else if (Number(found[1]) < FULL_MAX_AGE_SECONDS) {
@@ -104,9 +101,7 @@ function cacheFindings(headers: Headers): Finding[] {
   const strong = etag !== null && !etag.startsWith('W/')
   return [
     ...findings,
-    strong
-      ? ok('etag', 'strong')
-      : wrong('etag', 'there is no strong ETag: something between has changed the answer.'),
+    strong ? ok('etag', 'strong') : wrong('etag', 'no strong ETag: a proxy in between changed the response.'),
   ]
 }
 

@@ -12,7 +12,7 @@ export async function tokenFindings(
   for (const { claim, header } of CLAIM_HEADERS) {
     const value = claims[claim]
     if (typeof value === 'string') findings.push(ok('header', `${header}: ${value}`))
-    else findings.push(wrong('header', `${header} would be missing: the claim "${claim}" is no text.`))
+    else findings.push(wrong('header', `${header} would be missing: the claim "${claim}" is not text.`))
   }
   return findings
 }
@@ -26,7 +26,7 @@ async function verification(
   const audience = String([claims.aud].flat()[0])
   try {
     await verifyAsGateway(jwt, { jwksUrl, issuer, audience })
-    return ok('token', `signature, type, issuer and expiry hold; its audience is "${audience}"`)
+    return ok('token', `signature, type, issuer and expiry are valid; its audience is "${audience}"`)
   } catch (error) {
     return wrong('token', `it does not verify: ${(error as Error).message}.`)
   }

@@ -115,7 +115,7 @@ describe.skipIf(missing)('a host clock that is', () => {
     await until('the standby was activated', async () =>
       (await storedKeys(database)).some(key => key.state === 'retiring'),
     )
-    await until('the alarm is over', () => environment.service.logged('the alarm is over')[0])
+    await until('alarm resolved', () => environment.service.logged('alarm resolved')[0])
     await rm(folder, { recursive: true })
   })
 

@@ -66,7 +66,7 @@ describe('the database down for three rotation intervals', () => {
     for (const member of replicas.members) {
       expect((await jwksOf(member)).keys.map(key => key.kid)).toContain(standby?.kid)
       const alarms = member.process.logged(
-        'this replica knows of no key to follow the one that signs: it goes on with it',
+        'this replica knows no standby signing key: it keeps signing with the active one',
       )
       expect(alarms).toMatchObject([{ level: 'error', alarm: 'no-successor-ES256', kid: standby?.kid }])
     }
@@ -93,7 +93,7 @@ describe('the database down for three rotation intervals', () => {
       PATIENCE_MS,
     )
     for (const { process } of replicas.members)
-      expect(process.logged('the alarm is over').map(line => line.alarm)).toContain('no-successor-ES256')
+      expect(process.logged('alarm resolved').map(line => line.alarm)).toContain('no-successor-ES256')
     expect(load.refused).toEqual([])
     console.log(
       `${during.length} tokens while the database was gone, of two keys, 0 by the wrong one; 0 refused`,

@@ -84,8 +84,8 @@ afterAll(async () => {
   stopped = true
   for (const { process } of replicas?.members ?? []) {
     const faults = process
-      .logged('background task failed, retrying')
-      .concat(process.logged('changes cannot be followed'))
+      .logged('background task failed; retrying')
+      .concat(process.logged('directory is stale: changes cannot be read from the database'))
     if (faults.length > 0) console.log(`${process.pid}:`, JSON.stringify(faults))
   }
   await load?.stop()

@@ -1,0 +1,398 @@
+import { PATHS } from '../../src/oauth/metadata.ts'
+import type { OAuthErrorCode } from '../../src/oauth/oauth-error.ts'
+import { GRANT_TYPES } from '../../src/oauth/token-request.ts'
+import { packageVersion } from '../../src/system/package-version.ts'
+import type { AccessTokenClaims } from '../../src/tokens/claims.ts'
+
+// The OpenAPI document of the public API: POST /oauth/token and the documents that verifiers read.
+// test/oauth/openapi.test.ts compares it with the answers of a running service.
+
+const CLAIMS: Record<keyof AccessTokenClaims, string> = {
+  iss: 'Issuer URL of this service.',
+  sub: 'Id of the API key (`key_…`).',
+  client_id: 'Same as `sub`.',
+  aud: 'Audience: a string, or a list if the request named several.',
+  iat: 'Time of issue, in seconds since 1970.',
+  exp: 'Time of expiry, in seconds since 1970.',
+  jti: 'Id of the token.',
+  scope: 'Granted scopes, separated by spaces.',
+  tenant: 'Id of the tenant.',
+  tier: 'Tier of the key.',
+  priority: 'Priority of the tier as a decimal integer in a string. vLLM schedules lower numbers sooner.',
+  models: 'Base models that the key may use.',
+  adapters: 'LoRA adapters that the key may use.',
+  adapter_list: 'The adapters separated by spaces, or `none`.',
+}
+
+const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and publishes the keys that verify it.
+
+### Authentication
+
+\`POST ${PATHS.token}\` is the OAuth 2.0 token endpoint (RFC 6749). Send the API key (\`mmk_…\`) as the client secret, in one of two ways:
+
+- \`client_secret_post\`: the form parameter \`client_secret\`. No \`client_id\` is needed.
+- \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the key (\`key_…\`).
+
+A client imported from another system sends its own \`client_id\` and secret, in either way. The other operations need no authentication.
+
+~~~sh
+curl "$MINTMARK_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key
+~~~
+
+### Claims of a token
+
+| Claim | Value |
+|---|---|
+${Object.entries(CLAIMS)
+  .map(([name, text]) => `| \`${name}\` | ${text} |`)
+  .join('\n')}
+`
+
+const JSON_TYPE = 'application/json'
+const ref = (kind: 'headers' | 'responses' | 'schemas' | 'parameters', name: string) => ({
+  $ref: `#/components/${kind}/${name}`,
+})
+const headers = (...names: (keyof typeof HEADERS)[]) =>
+  Object.fromEntries(names.map(name => [HEADERS[name].name, ref('headers', `Token${name}`)]))
+
+const text = { type: 'string' }
+const integer = (description: string) => ({ type: 'integer', description })
+const string = (description: string, more: object = {}) => ({ type: 'string', description, ...more })
+const names = (description: string) => ({ type: 'array', items: text, description })
+
+const HEADERS = {
+  RequestId: {
+    name: 'X-Request-Id',
+    description: 'Id of this request. The access log has it too.',
+    required: true,
+    schema: text,
+  },
+  NoStore: {
+    name: 'Cache-Control',
+    description: 'Always `no-store`: the response must not be cached.',
+    required: true,
+    schema: { const: 'no-store' },
+  },
+  Public: {
+    name: 'Cache-Control',
+    description: '`public` and the `max-age` for which the document may be cached.',
+    required: true,
+    schema: text,
+  },
+  AnyOrigin: {
+    name: 'Access-Control-Allow-Origin',
+    description: 'Always `*`: pages of any origin may read the document.',
+    required: true,
+    schema: { const: '*' },
+  },
+  ETag: {
+    name: 'ETag',
+    description: 'Version of the document, for `If-None-Match`.',
+    required: true,
+    schema: text,
+  },
+  RetryAfter: {
+    name: 'Retry-After',
+    description: 'Seconds to wait before the next attempt.',
+    required: true,
+    schema: { type: 'integer', minimum: 0 },
+  },
+  Challenge: {
+    name: 'WWW-Authenticate',
+    description: '`Basic`, if the request had an `Authorization` header with a rejected credential.',
+    schema: text,
+  },
+} as const
+
+const error = (
+  description: string,
+  codes: readonly OAuthErrorCode[],
+  error_description: string,
+  ...more: (keyof typeof HEADERS)[]
+) => ({
+  description: `${description} \`error\`: ${codes.map(code => `\`${code}\``).join(', ')}.`,
+  headers: headers('RequestId', 'NoStore', ...more),
+  content: {
+    [JSON_TYPE]: { schema: ref('schemas', 'TokenError'), example: { error: codes[0], error_description } },
+  },
+})
+
+const RESPONSES = {
+  TokenBadRequest: error(
+    'The request is malformed.',
+    ['invalid_request'],
+    'Duplicate header: authorization. Send it once.',
+  ),
+  TokenInvalid: error(
+    'The request is invalid, or asks for more than the key is granted.',
+    ['invalid_request', 'unsupported_grant_type', 'invalid_scope', 'invalid_target', 'unauthorized_client'],
+    'Duplicate parameter: scope. Send it once.',
+  ),
+  TokenUnauthenticated: error(
+    'The API key is missing or invalid. Malformed, unknown, expired and revoked keys get the same answer.',
+    ['invalid_client'],
+    'Invalid API key.',
+    'Challenge',
+  ),
+  TokenTooLarge: error(
+    'The request body is too large.',
+    ['invalid_request'],
+    'The request body is too large.',
+  ),
+  TokenCompressed: error(
+    'The request body is compressed.',
+    ['invalid_request'],
+    'The request body must not be compressed.',
+  ),
+  TokenRateLimited: error(
+    'Too many exchanges with invalid keys came from this address.',
+    ['slow_down'],
+    'Too many invalid API keys from this address. Retry later.',
+    'RetryAfter',
+  ),
+  TokenFailed: error(
+    'Unexpected error of the service. Its log has the cause.',
+    ['server_error'],
+    'Internal error.',
+  ),
+  TokenUnavailable: error(
+    'The service cannot answer at the moment. Retry with the same key.',
+    ['temporarily_unavailable'],
+    'The token service is temporarily unavailable. Retry.',
+    'RetryAfter',
+  ),
+  NotModified: {
+    description: 'The document still has the version named in `If-None-Match`.',
+    headers: headers('RequestId', 'Public', 'AnyOrigin', 'ETag'),
+  },
+}
+
+const SCHEMAS = {
+  TokenRequest: {
+    description: 'Parameters of an exchange. Each may be sent once, except `resource`.',
+    type: 'object',
+    required: ['grant_type'],
+    properties: {
+      grant_type: { enum: GRANT_TYPES, description: 'Always `client_credentials`.' },
+      client_secret: string('The API key, if it is not sent in the `Authorization` header.'),
+      client_id: string('Id of the key. Optional, except for an imported client.'),
+      scope: string('Requested scopes, separated by spaces. Default: all scopes of the key.'),
+      audience: string('Requested audience. Default: the first audience of the key.'),
+      resource: names(
+        'Requested audiences that are absolute URIs (RFC 8707). Repeat the parameter for several.',
+      ),
+    },
+  },
+  TokenResponse: {
+    description: 'A token (RFC 6749 §5.1).',
+    type: 'object',
+    required: ['access_token', 'token_type', 'expires_in', 'scope'],
+    properties: {
+      access_token: string('The token: a JWT of type `at+jwt` (RFC 9068).', {
+        pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$',
+      }),
+      token_type: { const: 'Bearer', description: 'Always `Bearer`.' },
+      expires_in: integer('Lifetime in seconds.'),
+      scope: string('Granted scopes, separated by spaces.'),
+    },
+  },
+  TokenError: {
+    description: 'An error (RFC 6749 §5.2).',
+    type: 'object',
+    required: ['error', 'error_description'],
+    properties: {
+      error: string('Kind of error for programs.'),
+      error_description: string('What is wrong and what to do, for people. It may change.'),
+    },
+  },
+  JWKSet: {
+    description: 'Public keys that verify tokens (RFC 7517).',
+    type: 'object',
+    required: ['keys'],
+    properties: {
+      keys: {
+        type: 'array',
+        items: ref('schemas', 'JWK'),
+        description: 'Published keys: those that sign, those that sign next, and those that signed lately.',
+      },
+    },
+  },
+  JWK: {
+    description: 'A public key (RFC 7517). The members after `use` depend on `kty`.',
+    type: 'object',
+    required: ['kty', 'kid', 'alg', 'use'],
+    properties: {
+      kty: string('Key type.'),
+      kid: string('Key id, as in the header of a token: the RFC 7638 SHA-256 thumbprint.'),
+      alg: string('Signing algorithm.'),
+      use: { const: 'sig', description: 'Always `sig`.' },
+      crv: string('Curve of an EC or OKP key.'),
+      x: string('X coordinate of an EC key, or public part of an OKP key.'),
+      y: string('Y coordinate of an EC key.'),
+      n: string('Modulus of an RSA key.'),
+      e: string('Exponent of an RSA key.'),
+    },
+  },
+  ServerMetadata: {
+    description: 'Metadata of the service (RFC 8414, OpenID Connect Discovery).',
+    type: 'object',
+    required: ['issuer', 'token_endpoint', 'jwks_uri', 'grant_types_supported'],
+    properties: {
+      issuer: string('Issuer URL: the `iss` of all tokens.'),
+      token_endpoint: string('Address of the token endpoint.'),
+      jwks_uri: string('Address of the JWK Set.'),
+      grant_types_supported: names('Supported grant types.'),
+      token_endpoint_auth_methods_supported: names('Supported ways to send the API key.'),
+      response_types_supported: names('Always `none`: there is no authorization endpoint.'),
+      subject_types_supported: names('Always `public`: `sub` is the same for every audience.'),
+      id_token_signing_alg_values_supported: names('Signing algorithms of tokens.'),
+    },
+  },
+}
+
+const EXCHANGED = {
+  access_token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJrZXlfN0hxMmtkOVh3UDNtWnQ1QiJ9.c2ln',
+  token_type: 'Bearer',
+  expires_in: 900,
+  scope: 'inference',
+}
+
+const published = (description: string, schema: object, ...more: (keyof typeof HEADERS)[]) => ({
+  description,
+  headers: headers('RequestId', 'Public', 'AnyOrigin', ...more),
+  content: { [JSON_TYPE]: { schema } },
+})
+
+const metadata = (operationId: string, standard: string) => ({
+  get: {
+    operationId,
+    tags: ['discovery'],
+    summary: `Get the metadata (${standard})`,
+    description: 'Issuer, token endpoint and JWK Set, for clients and verifiers that configure themselves.',
+    security: [],
+    responses: {
+      200: published('The metadata.', ref('schemas', 'ServerMetadata')),
+      400: ref('responses', 'TokenBadRequest'),
+      503: ref('responses', 'TokenUnavailable'),
+    },
+  },
+})
+
+/** The OpenAPI 3.1 document of the public listener. */
+export const tokenDocument = () => ({
+  openapi: '3.1.1',
+  info: { title: 'Mintmark token API', version: packageVersion(), description: DESCRIPTION },
+  servers: [{ url: '/', description: 'The public listener, by default on port 8080.' }],
+  tags: [
+    { name: 'token', description: 'Exchange of API keys for tokens.' },
+    { name: 'discovery', description: 'Documents for verifiers and clients.' },
+  ],
+  paths: {
+    [PATHS.token]: {
+      post: {
+        operationId: 'exchangeKey',
+        tags: ['token'],
+        summary: 'Exchange an API key for a token',
+        description:
+          'Parameters are in the body; a query is rejected. A request for a scope or audience that the key is not granted is rejected, never reduced.',
+        security: [{ clientSecretBasic: [] }, {}],
+        requestBody: {
+          required: true,
+          content: {
+            'application/x-www-form-urlencoded': {
+              schema: ref('schemas', 'TokenRequest'),
+              example: {
+                grant_type: 'client_credentials',
+                client_secret: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000',
+                scope: 'inference',
+              },
+            },
+          },
+        },
+        responses: {
+          200: {
+            description: 'The token.',
+            headers: headers('RequestId', 'NoStore'),
+            content: { [JSON_TYPE]: { schema: ref('schemas', 'TokenResponse'), example: EXCHANGED } },
+          },
+          400: ref('responses', 'TokenInvalid'),
+          401: ref('responses', 'TokenUnauthenticated'),
+          413: ref('responses', 'TokenTooLarge'),
+          415: ref('responses', 'TokenCompressed'),
+          429: ref('responses', 'TokenRateLimited'),
+          500: ref('responses', 'TokenFailed'),
+          503: ref('responses', 'TokenUnavailable'),
+        },
+      },
+    },
+    [PATHS.jwks]: {
+      get: {
+        operationId: 'getJwks',
+        tags: ['discovery'],
+        summary: 'Get the JWK Set',
+        description: 'Public keys for the verification of tokens. A new key is published before it signs.',
+        security: [],
+        parameters: [
+          {
+            name: 'If-None-Match',
+            in: 'header',
+            description: '`ETag` of the cached document: 304 if it is still current.',
+            schema: text,
+          },
+        ],
+        responses: {
+          200: published('The JWK Set.', ref('schemas', 'JWKSet'), 'ETag'),
+          304: ref('responses', 'NotModified'),
+          400: ref('responses', 'TokenBadRequest'),
+          503: ref('responses', 'TokenUnavailable'),
+        },
+      },
+    },
+    [PATHS.pem]: {
+      get: {
+        operationId: 'getPublicKey',
+        tags: ['discovery'],
+        summary: 'Get a public key in PEM',
+        description: 'For verifiers that read no JWK Set.',
+        security: [],
+        parameters: [
+          {
+            name: 'kid',
+            in: 'path',
+            required: true,
+            description: 'Key id of a published key.',
+            schema: text,
+            example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
+          },
+        ],
+        responses: {
+          200: {
+            description: 'The key as SubjectPublicKeyInfo.',
+            headers: headers('RequestId', 'Public', 'AnyOrigin'),
+            content: { 'application/x-pem-file': { schema: text } },
+          },
+          400: ref('responses', 'TokenBadRequest'),
+          404: error('No published key has this id.', ['invalid_request'], 'No published key has this kid.'),
+          503: ref('responses', 'TokenUnavailable'),
+        },
+      },
+    },
+    [PATHS.oauth]: metadata('getServerMetadata', 'RFC 8414'),
+    [PATHS.openid]: metadata('getOpenIdConfiguration', 'OpenID Connect Discovery'),
+  },
+  components: {
+    securitySchemes: {
+      clientSecretBasic: {
+        type: 'http',
+        scheme: 'basic',
+        description:
+          'The id of the key (`key_…`) as user name, the API key (`mmk_…`) as password. Or send the API key as `client_secret` in the body.',
+      },
+    },
+    headers: Object.fromEntries(
+      Object.entries(HEADERS).map(([key, { name: _name, ...header }]) => [`Token${key}`, header]),
+    ),
+    responses: RESPONSES,
+    schemas: SCHEMAS,
+  },
+})

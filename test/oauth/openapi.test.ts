@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tokenDocument } from '../../scripts/openapi/token-document.ts'
+import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { type Sent, send } from '../gateway-configs/client.ts'
+import { OpenApiDocument } from '../support/openapi-document.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+
+/** docs/openapi-token.json, compared with the answers of a running service. */
+
+const document = new OpenApiDocument('openapi-token.json')
+const FORM = 'application/x-www-form-urlencoded'
+
+describe('docs/openapi-token.json', () => {
+  it('is what the source code makes (npm run generate)', () => {
+    expect(document.text).toBe(`${JSON.stringify(tokenDocument(), null, 2)}\n`)
+  })
+
+  it('describes every property, parameter, header and response', () => {
+    expect(document.undescribed()).toEqual([])
+  })
+
+  it('has examples that fit their schemas', () => {
+    const { content } = document.content.paths['/oauth/token'].post.requestBody
+    const place = ['paths', '/oauth/token', 'post', 'requestBody', 'content', FORM, 'schema']
+    expect(document.faultOf(content[FORM].example, place)).toBeUndefined()
+    for (const [name, response] of Object.entries<{ content?: Record<string, { example: unknown }> }>(
+      document.content.components.responses,
+    )) {
+      const example = response.content?.['application/json']?.example
+      const schema = ['components', 'responses', name, 'content', 'application/json', 'schema']
+      if (example !== undefined) expect(document.faultOf(example, schema), name).toBeUndefined()
+    }
+  })
+})
+
+describe('The public listener answers as documented', () => {
+  let mintmark: TestService
+  let limited: TestService
+  let secret: string
+  let kid: string
+  beforeAll(async () => {
+    mintmark = await startTestService()
+    limited = await startTestService({ env: { MINTMARK_FAILURES_PER_MINUTE: '1' } })
+    secret = (await mintmark.tenantWithKey()).secret
+    kid = (await mintmark.admin('GET', '/signing-keys')).body.data[0].kid
+  })
+  afterAll(async () => {
+    await mintmark.stop()
+    await limited.stop()
+  })
+
+  const exchange = (parameters: Record<string, string>, more: Sent = {}): Sent => ({
+    method: 'POST',
+    contentType: FORM,
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }).toString(),
+    ...more,
+  })
+  const wrong = { client_secret: 'mmk_no' }
+  const basic = `Basic ${Buffer.from('key_no:mmk_no').toString('base64')}`
+  const get = (headers: [string, string][] = []): Sent => ({ method: 'GET', headers })
+  const twice: [string, string][] = [
+    ['X-Api-Key', 'a'],
+    ['X-Api-Key', 'b'],
+  ]
+
+  const cases: [status: number, path: string, what: string, sent: () => Sent][] = [
+    [200, '/oauth/token', 'a valid key', () => exchange({ client_secret: secret })],
+    [400, '/oauth/token', 'an unknown scope', () => exchange({ client_secret: secret, scope: 'nope' })],
+    [400, '/oauth/token', 'no grant type', () => exchange({ client_secret: secret, grant_type: '' })],
+    [401, '/oauth/token', 'an invalid key', () => exchange(wrong)],
+    [
+      401,
+      '/oauth/token',
+      'an invalid Basic key',
+      () => exchange({}, { headers: [['Authorization', basic]] }),
+    ],
+    [413, '/oauth/token', 'a long body', () => exchange({ client_secret: 'x'.repeat(20_000) })],
+    [
+      415,
+      '/oauth/token',
+      'a compressed body',
+      () => exchange(wrong, { headers: [['Content-Encoding', 'gzip']] }),
+    ],
+    [200, '/.well-known/jwks.json', 'no condition', () => get()],
+    [304, '/.well-known/jwks.json', 'the current version', () => get([['If-None-Match', '*']])],
+    [400, '/.well-known/jwks.json', 'a duplicate header', () => get(twice)],
+    [200, '/.well-known/jwks/{kid}.pem', 'a published key', () => ({ ...get(), path: kid })],
+    [404, '/.well-known/jwks/{kid}.pem', 'an unknown key', () => ({ ...get(), path: 'nope' })],
+    [400, '/.well-known/jwks/{kid}.pem', 'a duplicate header', () => ({ ...get(twice), path: kid })],
+    [200, '/.well-known/oauth-authorization-server', 'a good request', () => get()],
+    [400, '/.well-known/oauth-authorization-server', 'a duplicate header', () => get(twice)],
+    [200, '/.well-known/openid-configuration', 'a good request', () => get()],
+    [400, '/.well-known/openid-configuration', 'a duplicate header', () => get(twice)],
+  ]
+
+  it.each(cases)('%i on %s for %s', async (status, template, _what, sent) => {
+    const request = sent()
+    const path = template.replace('{kid}', request.path ?? '')
+    const answer = await send(mintmark.service.urls.public, { ...request, path })
+    expect(answer.status, answer.text).toBe(status)
+    expect(document.faultsOf((request.method ?? '').toLowerCase(), template, answer)).toEqual([])
+  })
+
+  it('429 on /oauth/token for too many invalid keys', async () => {
+    const unknown = () => ({ client_secret: formatCredential('mmk', 'A'.repeat(16), systemRandom) })
+    const attempt = () => send(limited.service.urls.public, { ...exchange(unknown()), path: '/oauth/token' })
+    const answers = [await attempt(), await attempt()]
+    expect(answers.map(({ status }) => status)).toEqual([401, 429])
+    expect(document.faultsOf('post', '/oauth/token', answers[1] as (typeof answers)[0])).toEqual([])
+  })
+
+  it('covers every operation with a good and a bad request', () => {
+    const covered = (path: string) =>
+      cases.filter(([, template]) => template === path).map(([status]) => status)
+    for (const path of Object.keys(document.content.paths)) {
+      expect(covered(path), path).toContain(200)
+      expect(
+        covered(path).some(status => status >= 400),
+        path,
+      ).toBe(true)
+    }
+  })
+})
