@@ -184,7 +184,7 @@ describe('src', () => {
 })
 
 describe('deploy/generate', () => {
-  it('imports from src only the lists of headers and routes, and the text of the scanner for nginx', () => {
+  it('imports from src only the lists of headers, routes and messages, and the text of the scanner for nginx', () => {
     const folder = new URL('../deploy/generate/', import.meta.url)
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.ts'))
@@ -193,6 +193,7 @@ describe('deploy/generate', () => {
       [...text.matchAll(/'(?:\.\.\/)+(src\/[^']+)'/g)].map(([, path]) => path),
     )
     expect([...new Set(taken)].toSorted()).toEqual([
+      'src/gateway/denial.ts',
       'src/gateway/headers.ts',
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',

@@ -39,6 +39,12 @@ const OBJECT = 123
 const OBJECT_END = 125
 
 const NOT_JSON = 'Invalid body. Send a JSON object in UTF-8.'
+/** Top-level names of one body. Requests of any engine have a few dozen. */
+const MOST_NAMES = 1_000
+/** Bytes of `model` as it is written. Names of models have at most 96 characters (headers.ts), each at most twice as long. */
+const LONGEST_MODEL = 192
+/** Bytes of a top-level number, true, false or null. */
+const LONGEST_LITERAL = 1_024
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
@@ -50,8 +56,11 @@ function readModel(body, takesPriority) {
   while (body[i] !== OBJECT_END) {
     const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
-    const name = textOf(body, i + 1, nameEnd)
-    if (name.indexOf('\\') >= 0) return { fault: 'Escaped names in the body. Write them without escapes.' }
+    if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
+    const written = body.subarray(i + 1, nameEnd)
+    if (written.indexOf(BACKSLASH) >= 0) return { fault: 'Escaped names in the body. Write them without escapes.' }
+    // A longer one is neither of the two that matter here.
+    const name = written.length <= 'priority'.length ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
@@ -60,10 +69,10 @@ function readModel(body, takesPriority) {
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string. Send the name of a model.' }
+      if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
-      model = textOf(body, i + 1, end).replace(/\\\//g, '/')
-    } else if (name === 'priority' && !takesPriority)
-      return { fault: '`priority` is not supported on this route. Remove it.' }
+      model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
+    } else if (name === 'priority' && !takesPriority) return { fault: '`priority` is not supported on this route. Remove it.' }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)
@@ -95,7 +104,7 @@ function isLiteral(c) {
 )
 }
 
-/** One character for each byte: what is not ASCII is no name of ours, whatever it becomes. */
+/** One character for each byte: a name that is not ASCII matches no model, whatever it becomes. */
 function textOf(bytes) {
   let text = ''
   for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at])
@@ -164,9 +173,9 @@ function nestedEnd(body, i) {
 // Before anything else, from the headers alone: what is wrong with the credential, or '' if it may be good.
 function refusal(r) {
   const kind = credentialOf(r).kind
-  if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Send your API key, or a token made from it, as "Authorization: Bearer <key>".')
-  if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'Send one credential, once: a key or a token, in one header.')
-  if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'The API key is not valid. Check that it is whole and still in use, or ask for a new one.')
+  if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Missing credential. Send your API key or a token as "Authorization: Bearer <key>".')
+  if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'More than one credential. Send one API key or token, once, in one header.')
+  if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'Invalid API key. Check that it is complete and neither expired nor revoked, or request a new one.')
   return ''
 }
 
@@ -224,7 +233,7 @@ async function token(r) {
     claims = undefined
   }
   if (claims) r.headersOut['Authorization'] = 'Bearer ' + jwt
-  else r.headersOut['X-Mintmark-Denial'] = errorBody('authentication_error', 'invalid_token', 'The token is not valid. Exchange your API key for a new one.')
+  else r.headersOut['X-Mintmark-Denial'] = errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.')
   r.return(claims ? 204 : 401)
 }
 
@@ -234,7 +243,7 @@ function gate(r) {
   if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
   const claims = decoded(r.variables.mm_token.split('.')[1])
   if (claims.models.indexOf(named.model) < 0 && claims.adapters.indexOf(named.model) < 0)
-    return refuse(r, 403, 'permission_error', 'model_not_allowed', 'The model does not exist, or you may not use it. GET /v1/models lists those that you may.')
+    return refuse(r, 403, 'permission_error', 'model_not_allowed', 'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.')
   r.variables.mm_model = named.model
   r.variables.mm_tenant = claims.tenant
   r.variables.mm_priority = claims.priority
@@ -278,16 +287,6 @@ async function verified(jwt) {
 }
 
 const decoded = text => JSON.parse(Buffer.from(text, 'base64url').toString())
-
-// In place of the credential and the model, so that neither is in the cache's files.
-function digestOf(texts) {
-  return require('crypto').createHash('sha256').update(JSON.stringify(texts)).digest('hex')
-}
-
-function unauthorized(r) {
-  r.headersOut['WWW-Authenticate'] = 'Bearer realm="mintmark", error="invalid_token"'
-  refuse(r, 401, 'authentication_error', 'invalid_token', 'Invalid token. Exchange your API key for a new one. Exchange your API key for a new one.')
-}
 
 function refuse(r, status, type, code, message) {
   r.headersOut['Content-Type'] = 'application/json'

@@ -23,7 +23,7 @@ export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
       })
     if (thrown instanceof Forbidden) note('authorization.refuse', fields.actor)
     if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
-    // Without the id: alike refusals are one row, whatever ids somebody tries.
+    // Without the id, so that refusals of a scan over ids are one row.
     if (thrown instanceof ForeignTenant)
       note('authorization.refuse', fields.actor, 'The object belongs to another tenant.')
     next(thrown)

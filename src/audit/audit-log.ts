@@ -45,7 +45,7 @@ export async function mutate<T>(
         changes.push(...changed)
       },
     })
-    if (!checked) throw new Error('a change did not tell the version of what it changes')
+    if (!checked) throw new Error('a change did not name the version of its object')
     await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
     if (events.length > 0) await appendEvents(trx, actor, events)

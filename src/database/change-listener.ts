@@ -138,5 +138,5 @@ class NotDelivered extends Error {
   override readonly name = 'NotDelivered'
 }
 
-const DEAF =
+const NOT_DELIVERED =
   'a test notification did not arrive: if DATABASE_URL uses a pooler, set DATABASE_URL_DIRECT to Postgres itself'

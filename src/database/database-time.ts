@@ -42,6 +42,6 @@ export class DatabaseTime {
 export async function databaseNow(db: Handle): Promise<number> {
   const { rows } = await sql<{ now: Date }>`SELECT clock_timestamp() AS now`.execute(db)
   const [row] = rows
-  if (!row) throw new Error('the database told no time')
+  if (!row) throw new Error('the database returned no time')
   return row.now.getTime()
 }

@@ -69,13 +69,13 @@ export class KeyStatuses {
     return this.#gone.get(`key ${keyId}`) || this.#gone.get(`tenant ${tenantId}`) ? 'revoked' : 'good'
   }
 
-  #ask(keyId: string): Promise<KeyStatus> {
-    const asked = this.#wanted.get(keyId)
-    if (asked) return asked.promise
-    if (this.#wanted.size >= MOST_WAITING)
-      throw new Crowded('Too many lookups of unknown keys are waiting. Retry.')
-    const question = Promise.withResolvers<KeyStatus>()
-    this.#wanted.set(keyId, question)
+  #enqueue(keyId: string): Promise<KeyStatus> {
+    const queued = this.#queued.get(keyId)
+    if (queued) return queued.promise
+    if (this.#queued.size >= MOST_WAITING)
+      throw new QueueFull('Too many lookups of unknown keys are waiting. Retry.')
+    const result = Promise.withResolvers<KeyStatus>()
+    this.#queued.set(keyId, result)
     this.#lookups.run().catch(() => {})
     return result.promise
   }

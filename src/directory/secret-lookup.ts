@@ -35,9 +35,9 @@ export interface FallbackCounts {
   queries: number
   found: number
   unknown: number
-  /** Answered from memory: nobody had it a moment ago. */
+  /** Answered from memory: unknown a moment ago. */
   cached: number
-  /** No room to wait, no answer in time, or no database. */
+  /** The queue was full, the lookup timed out, or the database was unavailable. */
   failed: number
 }
 
@@ -119,18 +119,18 @@ export class SecretLookup {
 
   stop(): void {
     this.#stopped.abort()
-    this.#failAll([...this.#questions.values()], new Unavailable('The service is stopping. Retry.'))
+    this.#failAll([...this.#queries.values()], new Unavailable('The service is stopping. Retry.'))
   }
 
   async #wait(name: string, digests: readonly string[]): Promise<SecretSnapshot | undefined> {
     if (this.#waiting >= MOST_WAITING)
       throw new Unavailable('Too many lookups of unknown keys are waiting. Retry.')
-    const question = this.#questions.get(name) ?? newQuestion(digests)
-    this.#questions.set(name, question)
+    const query = this.#queries.get(name) ?? newQuery(digests)
+    this.#queries.set(name, query)
     if (!this.#working) void this.#work()
     this.#waiting++
     try {
-      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, question.answer)
+      const answer = await withTimeout(this.#clock, LONGEST_WAIT_MS, query.result)
       if (answer === 'timed_out') throw new Unavailable('The lookup of the API key timed out. Retry.')
       return answer
     } finally {
@@ -208,14 +208,14 @@ export class SecretLookup {
     const cause = new Error(
       `MINTMARK_PEPPERS lacks ${lacking.join(', ')}, which the installation record names`,
     )
-    question.reject(new Unavailable('This replica cannot check API keys. Retry.', { cause }))
+    query.reject(new Unavailable('This replica cannot check API keys. Retry.', { cause }))
   }
 
-  /** The directory learnt of a change to this key while the query was under way, and the answer may be from before it. */
-  #askAgain(question: Question): void {
-    question.tries++
-    if (question.tries >= MOST_TRIES) {
-      question.reject(new Unavailable('The API key changed while it was read. Retry.'))
+  /** The key changed while the query was running, and the result may be from before the change. */
+  #requeue(query: Query): void {
+    query.tries++
+    if (query.tries >= MOST_TRIES) {
+      query.reject(new Unavailable('The API key changed while it was read. Retry.'))
       return
     }
     const name = query.digests.join()

@@ -129,8 +129,8 @@ async function untilReady(options: ServerOptions, port: number, exited: Promise<
     if (outcome instanceof pg.Client) return outcome
     const waited = clock.monotonicMs() - begin
     if (waited > (outcome.code === '28P01' ? REFUSED_MS : START_MS)) return outcome
-    if (!told && waited > 1_000) onProgress('Waiting for Postgres to start or recover')
-    told ||= waited > 1_000
+    if (!reported && waited > 1_000) onProgress('Waiting for Postgres to start or recover')
+    reported ||= waited > 1_000
   }
   return undefined
 }

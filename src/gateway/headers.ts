@@ -51,7 +51,7 @@ const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: 'model', why: 'AIBrix: the route' },
   { name: 'request-id', why: "AIBrix: another request's counters" },
   { name: 'x-cache-salt', why: 'vLLM: whose prefixes the request may share' },
-  { name: 'endpoint-load-metrics-format', why: "vLLM: has answers tell the engine's load" },
+  { name: 'endpoint-load-metrics-format', why: "vLLM: makes answers report the engine's load" },
 ]
 
 /**

@@ -22,6 +22,12 @@ const OBJECT = 123
 const OBJECT_END = 125
 
 const NOT_JSON = 'Invalid body. Send a JSON object in UTF-8.'
+/** Top-level names of one body. Requests of any engine have a few dozen. */
+const MOST_NAMES = 1_000
+/** Bytes of `model` as it is written. Names of models have at most 96 characters (headers.ts), each at most twice as long. */
+const LONGEST_MODEL = 192
+/** Bytes of a top-level number, true, false or null. */
+const LONGEST_LITERAL = 1_024
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
@@ -33,8 +39,12 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
   while (body[i] !== OBJECT_END) {
     const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
-    const name = textOf(body, i + 1, nameEnd)
-    if (name.indexOf('\\') >= 0) return { fault: 'Escaped names in the body. Write them without escapes.' }
+    if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
+    const written = body.subarray(i + 1, nameEnd)
+    if (written.indexOf(BACKSLASH) >= 0)
+      return { fault: 'Escaped names in the body. Write them without escapes.' }
+    // A longer one is neither of the two that matter here.
+    const name = written.length <= 'priority'.length ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
@@ -43,8 +53,9 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string. Send the name of a model.' }
+      if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
-      model = textOf(body, i + 1, end).replace(/\\\//g, '/')
+      model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
     i = skipSpace(body, end + 1)

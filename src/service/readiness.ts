@@ -65,7 +65,7 @@ export class ReadinessGate implements Readiness {
     )
     const reason = foreseen ? (error as Error).message : databaseFault(error)
     const shown = reason ?? (error instanceof Unavailable ? error.message : 'internal error: see the log')
-    // A stack is for what nobody foresaw.
+    // Only unexpected errors need a stack.
     if (shown !== this.reason)
       this.#logger.error({ reason: shown, ...(reason === undefined && { err: error }) }, 'not ready')
     this.reason = shown

@@ -25,7 +25,7 @@ export class AlarmLog {
     }
     for (const id of this.#loggedAt.keys()) {
       if (alarms.some(alarm => alarm.id === id)) continue
-      this.#told.delete(id)
+      this.#loggedAt.delete(id)
       this.#logger.info({ alarm: id }, 'alarm resolved')
     }
   }

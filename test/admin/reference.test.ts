@@ -23,21 +23,21 @@ beforeAll(async () => {
 afterAll(() => mintmark.stop())
 
 describe('The admin listener', () => {
-  it('serves the document without authentication', async () => {
+  it('serves the document to whoever asks', async () => {
     const { status, headers, body } = await request(`${admin}/admin/openapi.json`)
     expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
     expect(body).toMatchObject({ openapi: '3.1.1', info: { title: 'Mintmark admin API' } })
   })
 
   it.each(['/admin/openapi.json', '/admin/reference', '/admin/reference.css', '/admin/reference.js'])(
-    'allows only %s',
+    'reads %s only',
     async path => {
       const { status, headers, body } = await request(`${admin}${path}`, { method: 'POST' })
       expect([status, headers.get('allow'), body.code]).toEqual([405, 'GET, HEAD', 'method_not_allowed'])
     },
   )
 
-  it('is the only one with the reference', async () => {
+  it('is the only one that has the reference', async () => {
     for (const url of [
       mintmark.service.urls.public,
       mintmark.service.urls.gateway,
@@ -71,7 +71,7 @@ describe('The reference page', () => {
     ])
   })
 
-  it('explains how to build it when it is missing', async () => {
+  it('says how it is built where it is not', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-unbuilt-'))
     const app = express()
     mountReference(app, [], folder)
@@ -111,71 +111,67 @@ describe.skipIf(!program && !insisted)(
       await page.goto(`${admin}/admin/reference`)
       await page.getByRole('heading', { name: /^Mintmark API reference/ }).waitFor()
     })
-    await page.goto(`${admin}/admin/reference`)
-    await page.getByRole('heading', { name: /^Mintmark admin API/ }).waitFor()
-  })
-  afterAll(() => browser?.close())
+    afterAll(() => browser?.close())
 
-  interface Described {
-    tags: [string]
-    operationId: string
-    summary: string
-  }
-  const operations = async (): Promise<Described[]> => {
-    const { paths } = (await request(`${admin}/admin/openapi.json`)).body
-    return Object.values<Record<string, Described>>(paths).flatMap(methods => Object.values(methods))
-  }
-  const fragment = ({ tags, operationId }: Described) => `#/${tags[0]}/${operationId.toLowerCase()}`
-  const open = async (operation: Described) => {
-    await page.goto(`${admin}/admin/reference${fragment(operation)}`)
-    await page.locator('h2', { hasText: operation.summary }).first().waitFor()
-  }
-
-  it('has every operation in its menu, in the order of the document', { timeout: 60_000 }, async () => {
-    const groups = [...new Set((await operations()).map(({ tags }) => tags[0]))]
-    for (const group of groups) {
-      await page.locator(`.menu-content a[href="#/${group}"]`).click()
-      await page.locator(`.menu-content a[href^="#/${group}/"]`).first().waitFor()
-      const shown = await page
-        .locator(`.menu-content a[href^="#/${group}/"]`)
-        .evaluateAll(links => links.map(link => link.getAttribute('href')))
-      const described = (await operations()).filter(({ tags }) => tags[0] === group)
-      expect(shown).toEqual(described.map(fragment))
+    interface Described {
+      tags: [string]
+      operationId: string
+      summary: string
     }
-    expect(groups.length).toBeGreaterThan(5)
-  })
+    const operations = async (): Promise<Described[]> => {
+      const { paths } = (await request(`${admin}/admin/openapi.json`)).body
+      return Object.values<Record<string, Described>>(paths).flatMap(methods => Object.values(methods))
+    }
+    const fragment = ({ tags, operationId }: Described) => `#/${tags[0]}/${operationId.toLowerCase()}`
+    const open = async (operation: Described) => {
+      await page.goto(`${admin}/admin/reference${fragment(operation)}`)
+      await page.locator('h2', { hasText: operation.summary }).first().waitFor()
+    }
 
-  it('shows the input, the required right and the responses of an operation', {
-    timeout: 60_000,
-  }, async () => {
-    const create = (await operations()).find(({ operationId }) => operationId === 'createKey')
-    if (!create) throw new Error('there is no operation createKey')
-    await open(create)
-    const text = await page.locator('body').innerText()
-    for (const part of ['/admin/v1/tenants/{tenant}/keys', 'keys:write', 'Idempotency-Key', 'expires_at'])
-      expect(text).toContain(part)
-    expect(text).toContain('curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/tenants/acme/keys"')
-  })
+    it('has every operation in its menu, in the order of the document', { timeout: 60_000 }, async () => {
+      const groups = [...new Set((await operations()).map(({ tags }) => tags[0]))]
+      for (const group of groups) {
+        await page.locator(`.menu-content a[href="#/${group}"]`).click()
+        await page.locator(`.menu-content a[href^="#/${group}/"]`).first().waitFor()
+        const shown = await page
+          .locator(`.menu-content a[href^="#/${group}/"]`)
+          .evaluateAll(links => links.map(link => link.getAttribute('href')))
+        const described = (await operations()).filter(({ tags }) => tags[0] === group)
+        expect(shown).toEqual(described.map(fragment))
+      }
+      expect(groups.length).toBeGreaterThan(5)
+    })
 
-  it('finds an operation by words', { timeout: 60_000 }, async () => {
-    await page.getByTestId('search-trigger').click()
-    await page.keyboard.type('signing-keys rotate')
-    await page.getByText('/admin/v1/signing-keys/rotate').first().waitFor()
-    await page.keyboard.press('Escape')
-  })
+    it('shows what an operation takes, needs and answers', { timeout: 60_000 }, async () => {
+      const create = (await operations()).find(({ operationId }) => operationId === 'createKey')
+      if (!create) throw new Error('there is no operation createKey')
+      await open(create)
+      const text = await page.locator('body').innerText()
+      for (const part of ['/admin/v1/tenants/{tenant}/keys', 'keys:write', 'Idempotency-Key', 'expires_at'])
+        expect(text).toContain(part)
+      expect(text).toContain('curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/tenants/acme/keys"')
+    })
 
-  it('fits on a phone without horizontal scrolling', { timeout: 60_000 }, async () => {
-    const [operation] = await operations()
-    await page.setViewportSize({ width: 390, height: 800 })
-    if (operation) await open(operation)
-    const [scrolls, wide] = (await page.evaluate(
-      '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
-    )) as number[]
-    expect(scrolls).toBe(wide)
-  })
+    it('finds an operation by its words', { timeout: 60_000 }, async () => {
+      await page.getByTestId('search-trigger').click()
+      await page.keyboard.type('signing-keys rotate')
+      await page.getByText('/admin/v1/signing-keys/rotate').first().waitFor()
+      await page.keyboard.press('Escape')
+    })
 
-  it('has sent requests to this listener only, and logged no error', () => {
-    expect([...asked]).toEqual(['', '.css', '.js'].map(extension => `${admin}/admin/reference${extension}`))
-    expect(complaints).toEqual([])
-  })
-})
+    it('fits on a telephone without scrolling sideways', { timeout: 60_000 }, async () => {
+      const [operation] = await operations()
+      await page.setViewportSize({ width: 390, height: 800 })
+      if (operation) await open(operation)
+      const [scrolls, wide] = (await page.evaluate(
+        '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
+      )) as number[]
+      expect(scrolls).toBe(wide)
+    })
+
+    it('has asked nobody but this listener by now, and complained of nothing', () => {
+      expect([...asked]).toEqual(['', '.css', '.js'].map(extension => `${admin}/admin/reference${extension}`))
+      expect(complaints).toEqual([])
+    })
+  },
+)

@@ -1,3 +1,4 @@
+import { type DenialCode, denial } from '../../../src/gateway/denial.ts'
 import {
   ALLOWED_ROUTES,
   CLAIM_HEADERS,
@@ -18,9 +19,7 @@ export function envoyFiles(): Record<string, string> {
     'deploy/envoy/envoy.yaml': envoyYaml(FOR_TOKENS),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
       ...forKeys('envoy/ext-authz-http.yaml'),
-      checkAddresses: [
-        '#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys',
-      ],
+      checkAddresses: ['#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys'],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
@@ -33,6 +32,9 @@ export function envoyFiles(): Record<string, string> {
     }),
   }
 }
+
+/** As Mintmark says it, for a JSON string. */
+const jsonMessageOf = (code: DenialCode) => JSON.stringify(denial(code).message).slice(1, -1)
 
 const envoyYaml = (variant: Values) =>
   render('envoy/envoy.yaml.template', {
@@ -77,6 +79,9 @@ const forKeys = (service: string): Values => ({
       LONGEST_BODY_BYTES,
       keyHeaders: REMOVED_HEADERS.map(name => `{ exact: ${name} }`).join(', '),
       service: render(service, {}),
+      missingCredential: jsonMessageOf('missing_credential'),
+      ambiguousCredential: jsonMessageOf('ambiguous_credential'),
+      invalidApiKey: jsonMessageOf('invalid_api_key'),
     }),
     '',
   ],

@@ -48,7 +48,8 @@ end
 -- Returns the model, or nil and the fault.
 local function read_model(text, priority_from_header)
   local not_json = "Invalid body. Send a JSON object in UTF-8."
-  local model, names, last
+  local model, found, last
+  local names = 0
   local i, c = skip_space(text, 1)
   if c ~= OBJECT then return nil, not_json end
   i, c = skip_space(text, i + 1)
@@ -66,13 +67,14 @@ local function read_model(text, priority_from_header)
     last = value_end(text, i, c)
     if last == nil then return nil, not_json end
     if name == "model" then
-      if names then return nil, "Duplicate `model` in the body. Send it once." end
+      if found then return nil, "Duplicate `model` in the body. Send it once." end
       if c ~= QUOTE then return nil, "`model` is not a string. Send the name of a model." end
-      names = true
+      if last - i - 1 > LONGEST_MODEL then return nil, "`model` is longer than " .. LONGEST_MODEL .. " bytes." end
+      found = true
       -- Some encoders write / as \/. Any other escape has no place in a model's name.
       model = string.gsub(sub(text, i + 1, last - 1), "\\/", "/")
     elseif name == "priority" and not priority_from_header then
-      return nil, "priority` is not supported on this route. Remove it."
+      return nil, "`priority` is not supported on this route. Remove it."
     end
     i, c = skip_space(text, last + 1)
     if c == COMMA then

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
+import { type DenialCode, denial } from '../../../src/gateway/denial.ts'
 import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
@@ -8,6 +9,9 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render } from '../template.ts'
+
+/** As Mintmark says it, for a string in single quotes. */
+const messageOf = (code: DenialCode) => denial(code).message.replaceAll("'", "\\'")
 
 const claims = [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))]
 
@@ -26,6 +30,11 @@ export function nginxFiles(): Record<string, string> {
       MODEL_ROUTES,
       claims,
       readModel: readModelScript(),
+      missingCredential: messageOf('missing_credential'),
+      ambiguousCredential: messageOf('ambiguous_credential'),
+      invalidApiKey: messageOf('invalid_api_key'),
+      invalidToken: messageOf('invalid_token'),
+      modelNotAllowed: messageOf('model_not_allowed'),
     }),
   }
 }

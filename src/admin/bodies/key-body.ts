@@ -128,7 +128,7 @@ const keyWithSecret = z
     ],
   })
 
-/** `secret_id` is there as long as the first answer is kept. */
+/** `secret_id` is present while the first answer is stored. */
 const keyWithoutSecret = z
   .strictObject({
     ...fields,

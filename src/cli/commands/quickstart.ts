@@ -161,7 +161,7 @@ async function exchange(publicUrl: string, secret: string): Promise<TokenAnswer 
 
 function nextCommands({ config, service }: Launched, keyFile: string, keyId: string): string {
   const { urls } = service
-  return `Three commands to go on with, in another terminal:
+  return `Three commands to continue with, in another terminal:
 
   # exchange the key for a token
   curl -s ${urls.public}/oauth/token -d grant_type=client_credentials --data-urlencode client_secret@${shown(keyFile)}
