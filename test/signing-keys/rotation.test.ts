@@ -184,7 +184,7 @@ describe('a rotation that is asked for', () => {
       'signing_key_held',
       /key s is held/,
     ],
-    ['without a standby', [a], 'no_standby', /no standby/],
+    ['without a standby', [a], 'no_standby', /No standby/],
     [
       'when the JWKS is full until after it',
       [a, s, ...Array.from({ length: 8 }, (_, index) => key(`r${index}`, 'retiring'))],
@@ -274,7 +274,7 @@ describe('the emergency', () => {
   })
 
   it('is refused while the standby that it needs is held, because somebody distrusts that one too', () => {
-    expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby s is held/)
+    expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby key s is held/)
   })
 })
 
