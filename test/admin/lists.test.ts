@@ -99,10 +99,10 @@ describe('A cursor', () => {
   const OTHER_FILTER = 'belongs to another filter: repeat the filter of the first page'
 
   it.each([
-    ['of another list', '/tenants', '/models', 'is of another list'],
-    ['of all keys, for a tenant’s', '/keys', '/tenants/one/keys', 'is of another list'],
-    ['of another tenant’s keys', '/tenants/one/keys', '/tenants/two/keys', 'is of another tenant'],
-    ['of all keys, for those of one tenant', '/keys', '/keys?tenant=one', 'is of another tenant'],
+    ['of another list', '/tenants', '/models', 'belongs to another list'],
+    ['of all keys, for a tenant’s', '/keys', '/tenants/one/keys', 'belongs to another list'],
+    ['of another tenant’s keys', '/tenants/one/keys', '/tenants/two/keys', 'belongs to another tenant'],
+    ['of all keys, for those of one tenant', '/keys', '/keys?tenant=one', 'belongs to another tenant'],
     ['of a tenant’s keys without a filter', '/tenants/one/keys', '/tenants/one/keys?label=x', OTHER_FILTER],
     ['of audit events without a filter', '/audit-events', '/audit-events?actor=root', OTHER_FILTER],
     [
@@ -120,7 +120,7 @@ describe('A cursor', () => {
     async path => {
       await issue(mintmark, 'auditor')
       const { call } = await issue(mintmark, 'tenant-admin', 'one')
-      expect(await ask(path, await cursorOf(path), call)).toEqual(refused('is of another tenant'))
+      expect(await ask(path, await cursorOf(path), call)).toEqual(refused('belongs to another tenant'))
     },
   )
 

@@ -138,7 +138,7 @@ describe.each(named(changes.filter(takes)))('%s', (_, definition) => {
       const answer = await ask(await placeOf(definition), header)
       expect([answer.status, answer.body.errors?.[0]?.message]).toEqual([
         400,
-        'The header If-Match must be * or a list of ETags in double quotes',
+        'Invalid header If-Match: it must be * or a list of ETags in double quotes',
       ])
     },
   )
@@ -152,7 +152,7 @@ describe.each(named(changes.filter(route => !takes(route))))('%s', (_, definitio
       const answer = await admin(methodOf(definition), place, bodyOf(definition), { [header]: '"any"' })
       expect([answer.status, answer.body.errors?.[0]?.message]).toEqual([
         400,
-        `The header ${header} is not supported by this operation: remove it`,
+        `Invalid header ${header}: it is not supported by this operation: remove it`,
       ])
     },
   )

@@ -64,7 +64,7 @@ describe('a replica is unready, names the cure, and issues nothing, when started
     [
       'another pepper under the same id, and a new one',
       { MINTMARK_PEPPERS: `${secret('p2')},${secret('p1')}` },
-      /pepper "p1" in MINTMARK_PEPPERS is not the one/,
+      /pepper "p1" in MINTMARK_PEPPERS differs from the one/,
     ],
     [
       'an encryption key of its own instead of the recorded one',

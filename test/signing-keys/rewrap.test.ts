@@ -89,7 +89,7 @@ describe('a key that does not decrypt', () => {
       'another key under the same id',
       secret('e2'),
       'SELECT 1',
-      /"e2" in MINTMARK_ENCRYPTION_KEYS is not the one/,
+      /"e2" in MINTMARK_ENCRYPTION_KEYS differs from the one/,
     ],
   ]
   it.each(tamper)(

@@ -184,7 +184,7 @@ describe('a requested rotation', () => {
       'signing_key_held',
       /key s is held/,
     ],
-    ['without a standby', [a], 'no_standby', /no standby/],
+    ['without a standby', [a], 'no_standby', /No standby/],
     [
       'when the JWKS is full until after it',
       [a, s, ...Array.from({ length: 8 }, (_, index) => key(`r${index}`, 'retiring'))],
@@ -273,8 +273,8 @@ describe('the emergency', () => {
     expect(revoke(keys, kid)).toEqual(steps)
   })
 
-  it('is rejected while the standby that it needs is held, because an operator distrusts that one too', () => {
-    expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby s is held/)
+  it('is refused while the standby that it needs is held, because somebody distrusts that one too', () => {
+    expect(() => revoke([a, key('s', 'standby', { held: true })], 'a')).toThrow(/standby key s is held/)
   })
 })
 
