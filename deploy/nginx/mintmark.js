@@ -58,7 +58,8 @@ function readModel(body, takesPriority) {
     if (nameEnd < 0) return { fault: NOT_JSON }
     if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
     const written = body.subarray(i + 1, nameEnd)
-    if (written.indexOf(BACKSLASH) >= 0) return { fault: 'Escaped names in the body. Write them without escapes.' }
+    if (written.indexOf(BACKSLASH) >= 0)
+      return { fault: 'Escaped names in the body. Write them without escapes.' }
     // A longer one is neither of the two that matter here.
     const name = written.length <= 'priority'.length ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
@@ -72,7 +73,8 @@ function readModel(body, takesPriority) {
       if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
-    } else if (name === 'priority' && !takesPriority) return { fault: '`priority` is not supported on this route. Remove it.' }
+    } else if (name === 'priority' && !takesPriority)
+      return { fault: '`priority` is not supported on this route. Remove it.' }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)

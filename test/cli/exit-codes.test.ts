@@ -42,11 +42,7 @@ describe('2, usage:', () => {
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
-    [
-      'a missing key file',
-      ['token', 'get', '--key-file', '/nowhere'],
-      '/nowhere cannot be read (ENOENT)',
-    ],
+    ['a missing key file', ['token', 'get', '--key-file', '/nowhere'], '/nowhere cannot be read (ENOENT)'],
   ])('%s', async (_, args, words) => {
     const ended = await cli.attempt(args)
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })

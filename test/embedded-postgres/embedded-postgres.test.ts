@@ -352,7 +352,11 @@ describe('fails with the cure for', () => {
 
   it.each([
     ['the data directory', '.', 'a file exists in its place|is not a directory|EEXIST'],
-    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): allow this user'],
+    [
+      'the lock',
+      'postgres/lock',
+      'lock cannot be locked \\(unable to open database file\\): allow this user',
+    ],
     [
       'the passwords',
       'postgres/credentials.json',

@@ -224,12 +224,8 @@ export function checkContract(name: string, expected: Expected): void {
   })
 
   const refusedKeys: [what: string, status: number, secret: () => Promise<string> | string][] = [
-    ["an sk- key of another service", unauthorized, () => 'sk-proj-1234567890'],
-    [
-      'an unknown key',
-      unauthorized,
-      () => formatCredential('mmk', randomId(systemRandom), systemRandom),
-    ],
+    ['an sk- key of another service', unauthorized, () => 'sk-proj-1234567890'],
+    ['an unknown key', unauthorized, () => formatCredential('mmk', randomId(systemRandom), systemRandom)],
     ['a revoked key', unauthorized, () => after(({ keyId }) => `/keys/${keyId}/revoke`)],
     ['a disabled key', 403, () => after(({ keyId }) => `/keys/${keyId}/disable`)],
     ["a suspended tenant's key", 403, () => after(({ tenantId }) => `/tenants/${tenantId}/suspend`)],

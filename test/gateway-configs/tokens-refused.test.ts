@@ -35,7 +35,7 @@ const REFUSED: [what: string, sent: () => Promise<Sent>, status: number, inIstio
     403,
   ],
   ['an API key', () => bearer(`mmk_7Hq2kd9XwP3mZt5B_${'x'.repeat(49)}`), 401],
-  ["an sk- key of another service", () => bearer('sk-live-123456'), 401],
+  ['an sk- key of another service', () => bearer('sk-live-123456'), 401],
   ['a token of another issuer', () => bearer(mint.sign({ iss: 'https://tokens.example.org' })), 401],
   ['the issuer with a slash more', () => bearer(mint.sign({ iss: 'https://tokens.example.com/' })), 401],
   ['no issuer', () => bearer(mint.sign({ iss: undefined })), 401],

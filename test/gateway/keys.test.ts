@@ -111,7 +111,7 @@ describe('an API key is exchanged for a token', () => {
 describe('indistinguishable denials', () => {
   const REFUSED: [what: string, secret: () => Promise<string> | string][] = [
     ['what is no key at all', () => 'hunter2'],
-    ["an sk- key of another service", () => 'sk-proj-1234567890'],
+    ['an sk- key of another service', () => 'sk-proj-1234567890'],
     ['a typing error', () => key.secret.replace(/.$/, last => (last === 'x' ? 'y' : 'x'))],
     ['a key that was never issued', unknown],
     ['a wrong secret of a real key', () => formatCredential('mmk', key.keyId.slice(4), systemRandom)],
