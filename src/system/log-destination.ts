@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS = 5
 
 const NOTHING = Buffer.alloc(0)
 
-/** Lines that were dropped, and the code of the last fault (`EAGAIN`: nobody read), unless it was only too slow. */
+/** Lines that were dropped, and the code of the fault (`EAGAIN`: nobody reads); undefined when it was only too slow. */
 export interface LogLoss {
   lines: number
   code: string | undefined
@@ -24,7 +24,7 @@ export interface LogLoss {
 /**
  * Writes lines to a file descriptor and never makes the caller wait: a thread of libuv writes, one batch at a time.
  * While the destination is stalled, full or gone, 1 MiB waits, everything else is dropped and counted, and a write is
- * tried every 20 ms. No line is torn or written twice. docs/decisions/0015-a-log-that-nobody-waits-for.md
+ * tried every 20 ms. No line is torn or written twice. docs/decisions/0015-nothing-waits-for-the-log.md
  */
 export class LogDestination {
   /** Called once all that waited is written, when lines were dropped before. */
@@ -40,7 +40,8 @@ export class LogDestination {
   #underWay = false
   /** The code of what the last write failed with. */
   #fault: string | undefined
-  #lastFault: string | undefined
+  /** What it was when lines were dropped that are not reported yet. */
+  #lossCode: string | undefined
   #timer: NodeJS.Timeout | undefined
 
   /** A pipe has to be non-blocking: otherwise a stalled one holds a thread of libuv, and with it the exit. */
@@ -58,6 +59,7 @@ export class LogDestination {
     const bytes = Buffer.byteLength(line)
     if (this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
       this.#dropped++
+      this.#lossCode = this.#fault ?? this.#lossCode
       return
     }
     this.#waitingBytes += bytes
@@ -104,8 +106,7 @@ export class LogDestination {
     write(this.#fd, this.#nextBatch(), (error, written) => {
       this.#underWay = false
       this.#fault = error?.code
-      if (error) this.#lastFault = error.code
-      else this.#advance(written)
+      if (!error) this.#advance(written)
       this.#continue()
     })
   }
@@ -133,10 +134,11 @@ export class LogDestination {
   }
 
   #reportLoss(): void {
-    const loss = { lines: this.#dropped - this.#reported, code: this.#lastFault }
+    const lines = this.#dropped - this.#reported
+    if (lines === 0) return
     this.#reported = this.#dropped
-    this.#lastFault = undefined
-    if (loss.lines > 0) this.onRecovery(loss)
+    this.onRecovery({ lines, code: this.#lossCode })
+    this.#lossCode = undefined
   }
 }
 

@@ -46,6 +46,8 @@ export function pipeOutput(how: 'stalled' | 'gone'): FailingOutput {
   }
 }
 
+const ROOM_KIB = 128
+
 /** A file on a disk of its own, which fails by being full. Only root can make one. */
 export function diskOutput(): FailingOutput {
   const folder = mkdtempSync(join(tmpdir(), 'mintmark-disk-'))
@@ -54,7 +56,7 @@ export function diskOutput(): FailingOutput {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'mintmark', disk])
   const path = join(disk, 'log')
   const resize = (size: string) => execFileSync('mount', ['-o', `remount,size=${size}`, disk])
-  const usedKiB = () => Math.ceil(Number(execFileSync('du', ['-k', path]).toString().split('\t')[0]) / 4) * 4
+  const usedKiB = () => Number(execFileSync('du', ['-k', path]).toString().split('\t')[0])
   let all: string | undefined
   const text = () => all ?? readFileSync(path, 'utf8')
   return {
@@ -63,7 +65,8 @@ export function diskOutput(): FailingOutput {
     close: () => {
       all = text()
     },
-    fail: () => void resize(`${Math.max(4, usedKiB())}k`),
+    // With a little room left, as a log that is being written would be too large for less.
+    fail: () => void resize(`${usedKiB() + ROOM_KIB}k`),
     recover: () => void resize('64m'),
     remove: () => {
       execFileSync('umount', [disk])

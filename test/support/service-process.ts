@@ -34,7 +34,7 @@ export interface Output {
 }
 
 /** A file that is gone when the process is. */
-function fileOutput(): Output {
+export function fileOutput(): Output {
   const path = join(tmpdir(), `mintmark-output-${randomUUID()}`)
   let all: string | undefined
   const text = () => all ?? readFileSync(path, 'utf8')
