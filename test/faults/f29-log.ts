@@ -57,8 +57,9 @@ async function measure(
   const from = now()
   output.fail()
   const filler = await dropLines(replica)
-  let most = before
-  while (now() - from < (environment.full ? environment.outageMs : SHORT_MS)) {
+  const full = now()
+  let most = residentBytes(replica)
+  while (now() - full < (environment.full ? environment.outageMs : SHORT_MS)) {
     most = Math.max(most, residentBytes(replica))
     await sleep(100)
   }
