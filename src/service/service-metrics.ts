@@ -2,6 +2,7 @@ import type { ChangeListener } from '../database/change-listener.ts'
 import type { Database } from '../database/database.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { signingKeyStatuses } from '../signing-keys/signing-key-status.ts'
+import { standardOutput } from '../system/log-destination.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
@@ -40,6 +41,11 @@ function registerService(metrics: Metrics, { readiness, outcomes }: Measured): v
     'Requests to the token endpoint by outcome: ok, the reason of a rejection, or an error code.',
     () => by('outcome', outcomes),
     ['outcome'],
+  )
+  metrics.counter(
+    'mintmark_log_lines_dropped_total',
+    'Log lines that were lost because standard output did not take them in time.',
+    () => standardOutput().dropped,
   )
 }
 

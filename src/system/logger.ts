@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
+import { standardOutput } from './log-destination.ts'
 
 export type { Logger } from 'pino'
 
@@ -34,8 +35,21 @@ function serializeError(error: unknown, withStack = true): object {
   }
 }
 
-/** JSON lines on stdout; readable lines when stdout is a terminal and pino-pretty is installed. */
-export function createLogger(level: string, destination: DestinationStream = standardOutput()): Logger {
+/**
+ * JSON lines on stdout, or readable ones when stdout is a terminal and pino-pretty is installed. No call waits for who
+ * reads them (log-destination.ts).
+ */
+export function createLogger(level: string, destination?: DestinationStream): Logger {
+  if (destination) return loggerTo(destination, level)
+  const output = standardOutput()
+  const format = process.stdout.isTTY && readableFormat()
+  const logger = loggerTo(format ? { write: line => output.write(format(line)) } : output, level)
+  // Also where warnings are not logged: so are errors that were lost.
+  output.onRecovery = loss => logger.error(loss, 'log lines were dropped')
+  return logger
+}
+
+function loggerTo(destination: DestinationStream, level: string): Logger {
   const options: LoggerOptions = {
     level,
     base: null,
@@ -59,36 +73,14 @@ function timestamp(): string {
   return `,"time":"${written.text}${String(now - second * 1000).padStart(3, '0')}Z"`
 }
 
-function standardOutput(): DestinationStream {
-  if (!process.stdout.isTTY) return oncePerTurn()
+/** Undefined where pino-pretty is not installed. */
+function readableFormat(): ((line: string) => string) | undefined {
   try {
-    const pretty = createRequire(import.meta.url)('pino-pretty') as (options: object) => DestinationStream
-    return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' })
+    const pretty = createRequire(import.meta.url)('pino-pretty') as {
+      prettyFactory: (options: object) => (line: string) => string
+    }
+    return pretty.prettyFactory({ translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' })
   } catch {
-    return oncePerTurn()
-  }
-}
-
-const LONGEST_GATHERED_BYTES = 8_192
-
-/**
- * Lines of one turn of the event loop are written to stdout together at its end, so a busy service writes once for many
- * requests. On exit the remaining lines are written synchronously.
- */
-function oncePerTurn(): DestinationStream {
-  const stdout = pino.destination({ dest: 1, sync: true, minLength: LONGEST_GATHERED_BYTES })
-  const flush = () => stdout.flushSync()
-  process.on('exit', flush)
-  let due = false
-  return {
-    write: line => {
-      stdout.write(line)
-      if (due) return
-      due = true
-      setImmediate(() => {
-        due = false
-        flush()
-      })
-    },
+    return undefined
   }
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
@@ -6,7 +5,7 @@ import { type Environment, type Experiment, now } from './environment/environmen
 import { fillKeys } from './environment/known-keys.ts'
 import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
-import type { Replica } from './environment/replica.ts'
+import { type Replica, residentBytes } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 import { connectionsAt } from './environment/sockets.ts'
 
@@ -144,10 +143,4 @@ async function openAll(replica: Replica, way: Way): Promise<Slow[]> {
     await sleep(10)
   }
   return opened
-}
-
-function residentBytes(replica: Replica): number {
-  const [, kilobytes] =
-    /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${replica.process.pid}/status`, 'utf8')) ?? []
-  return Number(kilobytes) * 1024
 }

@@ -32,6 +32,7 @@ const FILES = [
   'f26-reload',
   'f27-timing',
   'f28-keyed-writes',
+  'f29-log',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */

@@ -27,6 +27,7 @@ const HEALTHY: Series = {
   mintmark_directory_overflowed: always(0),
   'mintmark_fallback_lookups_total{outcome="failed"}': always(0),
   mintmark_deferred_writes_dropped_total: always(0),
+  mintmark_log_lines_dropped_total: always(0),
   mintmark_used_keys_expiring: always(0),
   [outcome('ok')]: growing(6000),
   [outcome('unknown')]: growing(60),
@@ -85,6 +86,11 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     fires: { mintmark_deferred_writes_dropped_total: '0+0x115 3+0x15' },
     // Long ago.
     quiet: { mintmark_deferred_writes_dropped_total: '0+0x60 3+0x70' },
+  },
+  MintmarkLogLinesDropped: {
+    fires: { mintmark_log_lines_dropped_total: '0+0x115 40+0x15' },
+    // Long ago.
+    quiet: { mintmark_log_lines_dropped_total: '0+0x60 40+0x70' },
   },
   MintmarkUsedKeysExpire: {
     fires: { mintmark_used_keys_expiring: always(2) },

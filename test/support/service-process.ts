@@ -23,24 +23,54 @@ export interface ServiceProcess {
   kill(): Promise<void>
 }
 
+/** Where stdout and stderr of a process go. */
+export interface Output {
+  /** A descriptor that the process inherits; it is closed here. */
+  open(): number
+  /** What the process has written, as far as it was read. */
+  text(): string
+  /** The process is over. */
+  close(): void
+}
+
+/** A file that is gone when the process is. */
+export function fileOutput(): Output {
+  const path = join(tmpdir(), `mintmark-output-${randomUUID()}`)
+  let all: string | undefined
+  const text = () => all ?? readFileSync(path, 'utf8')
+  return {
+    open: () => openSync(path, 'a'),
+    text,
+    close: () => {
+      all = text()
+      rmSync(path)
+    },
+  }
+}
+
 /** Starts `src/main.ts`, or another file with arguments, with only PATH of our own environment. */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
-  // To a file, because a full pipe would block the process.
-  const log = join(tmpdir(), `mintmark-output-${randomUUID()}`)
-  const output = openSync(log, 'a')
+  return startProcessTo(fileOutput(), env, ...file)
+}
+
+/** The same, with its output somewhere else. */
+export function startProcessTo(
+  output: Output,
+  env: Record<string, string>,
+  ...file: string[]
+): ServiceProcess {
+  const { text } = output
+  const descriptor = output.open()
   const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH ?? '', ...env },
-    stdio: ['ignore', output, output],
+    stdio: ['ignore', descriptor, descriptor],
   })
-  closeSync(output)
+  closeSync(descriptor)
   const begin = performance.now()
-  let all: string | undefined
-  const text = () => all ?? readFileSync(log, 'utf8')
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null; ms: number }>(resolve => {
     child.once('close', (code, signal) => {
-      all = text()
-      rmSync(log)
+      output.close()
       resolve({ code, signal, ms: performance.now() - begin })
     })
   })

@@ -1,4 +1,5 @@
 import { type Launched, launch } from '../../service/launch.ts'
+import { standardOutput } from '../../system/log-destination.ts'
 import { explain } from '../explain.ts'
 
 /**
@@ -21,6 +22,7 @@ export function onStopSignal(launching: Promise<Launched>, stopped: () => void =
       launching
         .then(launched => launched.stop())
         .then(stopped)
+        .finally(() => standardOutput().flush())
         .then(
           () => process.exit(0),
           () => process.exit(1),

@@ -1,3 +1,4 @@
+import type { Output } from '../../support/service-process.ts'
 import { Load, type StreamPlan } from './load.ts'
 import { type Place, Postgres } from './postgres.ts'
 import { type Replica, replicaAt, startReplicaProcess } from './replica.ts'
@@ -45,9 +46,9 @@ export class Environment {
     return postgres
   }
 
-  /** Ready. */
-  async replica(databaseUrl: string, env: Record<string, string> = {}): Promise<Replica> {
-    const process = startReplicaProcess(databaseUrl, env)
+  /** Ready; it writes to a file unless `output` is something else. */
+  async replica(databaseUrl: string, env: Record<string, string> = {}, output?: Output): Promise<Replica> {
+    const process = startReplicaProcess(databaseUrl, env, output)
     this.onEnd(() => process.kill())
     return replicaAt(process, await process.ready(PATIENCE_MS))
   }

@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { formatCredential, randomId } from '../../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../../src/system/random.ts'
-import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
+import { fileOutput, type ServiceProcess, startProcessTo } from '../../support/service-process.ts'
 import { until } from '../../support/until.ts'
 
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
@@ -49,8 +50,18 @@ export interface Replica {
 
 const agent = new Agent({ keepAlive: true })
 
-export function startReplicaProcess(databaseUrl: string, env: Record<string, string> = {}): ServiceProcess {
-  return startProcess({ ...ENVIRONMENT, DATABASE_URL: databaseUrl, ...env })
+export function startReplicaProcess(
+  databaseUrl: string,
+  env: Record<string, string> = {},
+  output = fileOutput(),
+): ServiceProcess {
+  return startProcessTo(output, { ...ENVIRONMENT, DATABASE_URL: databaseUrl, ...env })
+}
+
+export function residentBytes(replica: Replica): number {
+  const [, kilobytes] =
+    /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${replica.process.pid}/status`, 'utf8')) ?? []
+  return Number(kilobytes) * 1024
 }
 
 export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Replica {

@@ -1,0 +1,133 @@
+import { closeSync, constants, openSync } from 'node:fs'
+import { afterEach, describe, expect, it } from 'vitest'
+import { LogDestination, type LogLoss } from '../../src/system/log-destination.ts'
+import { diskOutput, type FailingOutput, lacksDisks, pipeOutput } from '../support/log-output.ts'
+import { type ServiceProcess, startProcessTo } from '../support/service-process.ts'
+import { BUSY, timed, until } from '../support/until.ts'
+
+/** What waits, and what a pipe and its reader take before they are full. */
+const MOST_KEPT_BYTES = 1_048_576 + 4 * 65_536
+/** Some more than wait and than a pipe or a page of a disk takes. */
+const TOO_MANY = 10_000
+
+const ends: (() => unknown)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+
+const lineOf = (number: number) => `${JSON.stringify({ number, pad: 'ü'.repeat(100) })}\n`
+const numbersIn = (text: string) =>
+  text
+    .split('\n')
+    .slice(0, -1)
+    .map(line => JSON.parse(line).number as number)
+
+function create(output: FailingOutput): FailingOutput {
+  ends.push(() => output.remove())
+  return output
+}
+
+function destinationAt(output: FailingOutput): { destination: LogDestination; losses: LogLoss[] } {
+  // As asking for process.stdout makes it.
+  const fd = output.open(constants.O_NONBLOCK)
+  ends.push(() => closeSync(fd))
+  const destination = new LogDestination(fd)
+  const losses: LogLoss[] = []
+  destination.onRecovery = loss => losses.push(loss)
+  return { destination, losses }
+}
+
+describe.each([
+  ['a pipe that is not read', () => pipeOutput('stalled'), 'EAGAIN'],
+  ['a pipe without a reader', () => pipeOutput('gone'), 'EPIPE'],
+  ['a full disk', diskOutput, 'ENOSPC'],
+])('a log on %s', (what, make, code) => {
+  const skipped = what === 'a full disk' && lacksDisks() !== undefined
+
+  it.skipIf(skipped)(
+    'drops what finds no room, counts it, and continues by itself with whole lines',
+    async () => {
+      const output = create(make())
+      const { destination, losses } = destinationAt(output)
+      destination.write(lineOf(0))
+      await until('the first line is written', () => output.text() === lineOf(0))
+      output.fail()
+      for (let number = 1; number < TOO_MANY; number++) {
+        destination.write(lineOf(number))
+        // It tries, and fails.
+        if (number === TOO_MANY / 2) await destination.flush()
+      }
+      const { dropped } = destination
+      expect(dropped).toBeGreaterThan(TOO_MANY - MOST_KEPT_BYTES / Buffer.byteLength(lineOf(0)))
+      output.recover()
+      await until('the loss is reported', () => losses.length > 0)
+      expect(losses).toEqual([{ lines: dropped, code }])
+      destination.write(lineOf(TOO_MANY))
+      await until('the next line is written', () => output.text().endsWith(lineOf(TOO_MANY)))
+      const numbers = numbersIn(output.text())
+      expect(numbers).toEqual([...numbers].sort((a, b) => a - b))
+      expect(numbers.length + dropped).toBe(TOO_MANY + 1)
+    },
+  )
+
+  it.skipIf(skipped)('loses nothing that finds room', async () => {
+    const output = create(make())
+    const { destination, losses } = destinationAt(output)
+    output.fail()
+    for (let number = 0; number < 1_000; number++) destination.write(lineOf(number))
+    expect((await timed(() => destination.flush())).ms).toBeLessThan(300 * BUSY)
+    output.recover()
+    await until('all is written', () => numbersIn(output.text()).length === 1_000)
+    expect([destination.dropped, losses]).toEqual([0, []])
+  })
+})
+
+describe('at its end', () => {
+  const script = (end: string) => `
+    const { createLogger } = await import('./src/system/logger.ts')
+    const logger = createLogger('info')
+    for (let number = 0; number < 1_000; number++) logger.info({ number, pad: 'x'.repeat(200) }, 'line')
+    ${end}`
+  const start = (output: FailingOutput, end: string): ServiceProcess => {
+    const process = startProcessTo(output, {}, '--input-type=module', '-e', script(end))
+    ends.push(() => process.kill())
+    return process
+  }
+  const LAST: [string, string, number][] = [
+    ['that exits', 'process.exit(0)', 0],
+    ['that throws', "throw new Error('for this test')", 1],
+    ['that has nothing left to do', '', 0],
+  ]
+
+  it.each(LAST)('a process %s has written its last lines', async (_, end, code) => {
+    const output = create(pipeOutput('gone'))
+    const process = start(output, end)
+    expect(await process.exited).toMatchObject({ code, signal: null })
+    expect(
+      await until(
+        'the lines',
+        () => process.logged('line').length,
+        count => count === 1_000,
+      ),
+    ).toBe(1_000)
+  })
+
+  describe.each([
+    ['stalls', 'stalled'],
+    ['is gone', 'gone'],
+  ] as const)('a process whose reader %s', (_, how) => {
+    it.each(LAST)('ends by itself: one %s', async (_, end, code) => {
+      const output = create(pipeOutput(how))
+      const process = start(output, end)
+      output.fail()
+      const { ms, result } = await timed(() => process.exited)
+      expect(result).toMatchObject({ code, signal: null })
+      expect(ms).toBeLessThan(2_000 * BUSY)
+    })
+  })
+
+  it('a process whose disk is full ends by itself', async () => {
+    const full = { ...pipeOutput('gone'), open: () => openSync('/dev/full', 'a') }
+    expect(await start(create(full), '').exited).toMatchObject({ code: 0, signal: null })
+  })
+})
