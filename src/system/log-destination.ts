@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS = 5
 
 const NOTHING = Buffer.alloc(0)
 
-/** Lines that were dropped, and the code of the fault (`EAGAIN`: nobody reads); undefined when it was only too slow. */
+/** Lines that were dropped, and the code of the fault (`EAGAIN`: not read); undefined when it was only too slow. */
 export interface LogLoss {
   lines: number
   code: string | undefined

@@ -20,7 +20,7 @@ const WAYS: readonly [way: string, make: () => FailingOutput][] = [
   ['full', diskOutput],
 ]
 
-/** The log of one replica fails, as a pipe and as a disk do, beside a replica whose log works; both have load. */
+/** The log of one replica fails, as a pipe and as a disk do, next to a replica whose log works; both have load. */
 export const experiment: Experiment = {
   id: 'F29',
   title: 'A log that stalls, whose reader is gone, whose disk is full',

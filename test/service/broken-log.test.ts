@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** A real service process whose log cannot be written: nobody waits, and every line arrives or is counted. */
+/** A real service process whose log cannot be written: no one waits, and every line arrives or is counted. */
 
 const EXCHANGES = 300
 /** Requests that are logged like exchanges and cost less, until lines are dropped. */
