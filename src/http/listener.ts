@@ -28,8 +28,6 @@ const REQUEST_TIMEOUT_MS = 9_000
 const CHECKING_INTERVAL_MS = 1_000
 /** Longer than proxies keep idle connections, so that they close first and never send into a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
-/** Longer than a load balancer that asks `/readyz` often needs to send its requests elsewhere. */
-const GOODBYE_MS = 1_000
 const DRAIN_POLL_MS = 50
 
 /**
@@ -107,14 +105,14 @@ export class Listener {
   }
 
   /**
-   * Says goodbye, then closes. For a second it goes on taking connections, because whoever balances the load learns only
-   * meanwhile that this process is unready, and every answer ends its connection, so that no client's next request meets
-   * a closed one; then nothing new comes in, and what is in flight by `deadlineMs` is cut.
+   * Closes in two steps. For `delayMs` it goes on taking connections, because load balancers learn only meanwhile that
+   * this process is unready, and every answer ends its connection, so that no client's next request meets a closed one.
+   * Then nothing new comes in, and what is in flight at `deadlineMs` is cut. Both count from the call.
    */
-  async close(deadlineMs: number, goodbyeMs = GOODBYE_MS): Promise<void> {
+  async close(deadlineMs: number, delayMs: number): Promise<void> {
     const begin = this.#clock.monotonicMs()
     this.#closing = true
-    await this.#clock.sleep(Math.min(goodbyeMs, deadlineMs))
+    if (delayMs > 0) await this.#clock.sleep(Math.min(delayMs, deadlineMs))
     let closed = false
     this.#server.close(() => {
       closed = true
