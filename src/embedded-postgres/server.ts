@@ -30,6 +30,8 @@ export interface ServerOptions {
   ownerPassword: string
   logFile: string
   clock: Clock
+  /** False: without fsync, for data that a crash of the machine may take. */
+  durable: boolean
   onProgress(message: string): void
   /** A TCP port of 127.0.0.1 to try; any free one unless a test says otherwise. */
   choosePort?(): Promise<number>
@@ -75,9 +77,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 /** In a process group of its own, so that Ctrl-C at the terminal reaches us, who drain first, and not the database. */
-function launch({ programs, data, user, logFile }: ServerOptions, port: number) {
+function launch({ programs, data, user, logFile, durable }: ServerOptions, port: number) {
   const log = openSync(logFile, 'a', 0o600)
-  const child = spawn(programs.postgres, ['-D', data, ...settings(port)], {
+  const child = spawn(programs.postgres, ['-D', data, ...settings(port, durable)], {
     ...asUser(user, data),
     detached: true,
     stdio: ['ignore', log, log],
@@ -93,15 +95,16 @@ function launch({ programs, data, user, logFile }: ServerOptions, port: number) 
 }
 
 /** On the command line they win over postgresql.conf and ALTER SYSTEM. The last three keep statements and values out of the log. */
-function settings(port: number): string[] {
+function settings(port: number, durable: boolean): string[] {
+  const onDisk = durable ? 'on' : 'off'
   return Object.entries({
     listen_addresses: '127.0.0.1',
     port,
     unix_socket_directories: '',
     max_connections: 100,
-    fsync: 'on',
+    fsync: onDisk,
     synchronous_commit: 'on',
-    full_page_writes: 'on',
+    full_page_writes: onDisk,
     logging_collector: 'off',
     log_destination: 'stderr',
     log_statement: 'none',

@@ -17,7 +17,6 @@ import { Env } from '../../src/config/env.ts'
 import { CannotStart } from '../../src/errors.ts'
 import { systemRandom } from '../../src/system/random.ts'
 
-const asRoot = process.getuid?.() === 0
 let folder: string
 let keys: string
 beforeEach(() => {
@@ -89,23 +88,5 @@ describe('what is in their way is said with its name and the cure', () => {
       `${join(keys, 'peppers')} is empty: put its content back, or remove it to have a new one made`,
     )
     expect(readFileSync(join(keys, 'peppers'), 'utf8')).toBe('\n')
-  })
-
-  it.skipIf(asRoot)('folders and files that this user may not use (root may)', () => {
-    chmodSync(folder, 0o555)
-    expect(refusal()).toContain(`${keys} cannot be made: this user may not (EACCES)`)
-    chmodSync(folder, 0o755)
-    mkdirSync(keys, { mode: 0o555 })
-    expect(refusal()).toContain(`${join(keys, 'root-token')} cannot be written: this user may not (EACCES)`)
-    chmodSync(keys, 0o600)
-    expect(refusal()).toContain(`${keys} cannot be entered: this user may not (EACCES)`)
-    chmodSync(keys, 0o755)
-    make()
-    chmodSync(join(keys, 'peppers'), 0o200)
-    expect(refusal()).toContain(`${join(keys, 'peppers')} cannot be read: this user may not (EACCES)`)
-    chmodSync(join(keys, 'peppers'), 0o600)
-    chmodSync(keys, 0o555)
-    expect(Object.keys(make())).toHaveLength(3)
-    chmodSync(keys, 0o755)
   })
 })
