@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -17,6 +18,21 @@ beforeAll(async () => {
   await service.admin('POST', '/tenants', { id: 'acme' })
 })
 afterAll(() => service.stop())
+
+describe('0, ok:', () => {
+  it('--version prints the version of the package', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+    expect(await mintmark(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  it.each([[['help', 'tenant']], [['tenant', '--help']]])('%j prints help to standard output', async args => {
+    expect(await mintmark(args)).toEqual({
+      code: 0,
+      stdout: expect.stringContaining('Usage: mintmark tenant'),
+      stderr: '',
+    })
+  })
+})
 
 describe('2, usage:', () => {
   it.each([

@@ -41,8 +41,9 @@ describe('a secret on the command line', () => {
   ])(
     'of any other form has no option that takes it, and the error leaves it out: %j',
     async (option, words) => {
-      for (const command of [['tenant', 'list'], ['token', 'get'], ['serve'], []]) {
-        const { code, stdout, stderr } = await cli.attempt([...command, option])
+      const commands = [['tenant', 'list'], ['token', 'get'], ['serve'], []]
+      for (const outcome of commands.map(command => cli.attempt([...command, option]))) {
+        const { code, stdout, stderr } = await outcome
         expect({ code, stdout, stderr }).toMatchObject({
           code: 2,
           stdout: '',

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { childEnvironment } from './child-environment.ts'
 import { until } from './until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -23,14 +24,14 @@ export interface ServiceProcess {
   kill(): Promise<void>
 }
 
-/** Starts `src/main.ts`, or another file with arguments, with nothing of our own environment but the PATH. */
+/** Starts `src/main.ts`, or another file with arguments, in an environment of its own: child-environment.ts. */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
   // To a file, as a full pipe would hold the process up.
   const log = join(tmpdir(), `mintmark-output-${randomUUID()}`)
   const output = openSync(log, 'a')
   const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: childEnvironment(env),
     stdio: ['ignore', output, output],
   })
   closeSync(output)
