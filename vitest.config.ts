@@ -35,8 +35,10 @@ const WITHOUT_NETWORK_AND_PROCESSES = [
 
 /** These measure how long something takes, and need the machine for themselves. Only they may assert milliseconds. */
 const ALONE = [
-  'test/authentication/imported-flood.test.ts',
-  'test/service/{database-outage,drain,partition,replicas,stalled-writer}.test.ts',
+  'test/authentication/{imported-flood,refusal-time}.test.ts',
+  'test/database/migration-lock.test.ts',
+  'test/fuzz/odd-input.test.ts',
+  'test/service/{database-outage,drain,partition,promptness,replicas,stalled-writer}.test.ts',
   'test/observability/metrics-page.test.ts',
 ]
 
