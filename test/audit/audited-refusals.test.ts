@@ -3,7 +3,6 @@ import { AuditedRefusals } from '../../src/audit/audited-refusals.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
-import { briskClock } from '../support/adjustable-clock.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
@@ -15,7 +14,7 @@ let tenantAdmin: Caller
 let stranger: Caller
 let keyId: string
 beforeAll(async () => {
-  mintmark = await startTestService({ overrides: { clock: briskClock } })
+  mintmark = await startTestService()
   auditor = await issue(mintmark, 'auditor')
   ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
   tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
