@@ -30,6 +30,8 @@ export interface Config extends GatewayConfig, TokenConfig {
   adminAddress: Address
   opsAddress: Address
   trustedProxies: readonly string[]
+  /** How long a process that stops goes on taking connections. */
+  drainDelaySeconds: number
   rootTokens: readonly Secret[]
   encryptionKeys: readonly NamedKey[]
   peppers: readonly NamedKey[]
@@ -129,6 +131,13 @@ function readListeners(env: Env) {
         description: 'comma-separated CIDRs of proxies with a trusted `X-Forwarded-For`',
         parse: cidrs,
       }) ?? [],
+    drainDelaySeconds: env.integer('MINTMARK_DRAIN_DELAY_SECONDS', {
+      default: 1,
+      min: 0,
+      max: 7,
+      description:
+        'how long a stopping process still accepts connections, so that load balancers see `/readyz` 503 first',
+    }),
   }
 }
 

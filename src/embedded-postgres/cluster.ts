@@ -49,13 +49,14 @@ export async function openCluster(
   programs: Programs,
   credentials: Credentials,
   random: Random,
+  durable: boolean,
   onProgress: (message: string) => void,
 ): Promise<string> {
   const data = join(home.directory, 'data')
   const version = await versionOf(data)
   if (version === undefined) {
     onProgress('Creating the embedded database (only this first time)')
-    await initialize(home, programs, credentials, random)
+    await initialize(home, programs, credentials, random, durable)
   } else if (version !== programs.major) {
     throw new EmbeddedPostgresError(
       `The database in ${data} was created by Postgres ${version}, but this Mintmark includes Postgres ${programs.major}. Nothing was changed. Dump it with the Mintmark that created it, or move ${home.directory} away to start with an empty one, or set MINTMARK_DATA_DIR to another directory`,
@@ -81,6 +82,7 @@ async function initialize(
   programs: Programs,
   credentials: Credentials,
   random: Random,
+  durable: boolean,
 ): Promise<void> {
   const data = join(home.directory, unfinishedName('data', random))
   const passwordFile = join(home.directory, unfinishedName('password', random))
@@ -91,8 +93,9 @@ async function initialize(
     await giveTo(home.user, passwordFile)
     const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
     const access = ['--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
+    const sync = durable ? [] : ['--no-sync']
     const options = asUser(home.user, home.directory)
-    await promisify(execFile)(programs.initdb, [`--pgdata=${data}`, ...locale, ...access], options)
+    await promisify(execFile)(programs.initdb, [`--pgdata=${data}`, ...locale, ...access, ...sync], options)
     await rename(data, join(home.directory, 'data'))
   } catch (error) {
     await rm(data, { recursive: true, force: true })

@@ -37,6 +37,8 @@ export interface EmbeddedPostgresOptions {
   logger: Logger
   clock: Clock
   random: Random
+  /** False for data that a crash of the machine may take: a test's. */
+  durable?: boolean
   /** Called with a text about steps that take a while. */
   onProgress?: (message: string) => void
 }
@@ -78,17 +80,26 @@ function inWords(error: unknown, dataDir: string): unknown {
 async function startIn(
   home: Home,
   found: ProgramsPackage,
-  { logger, clock, random, onProgress = () => {} }: EmbeddedPostgresOptions,
+  { logger, clock, random, durable = true, onProgress = () => {} }: EmbeddedPostgresOptions,
   unlock: () => void,
 ): Promise<EmbeddedPostgres> {
   await removeUnfinished(home)
   const programs = await preparePrograms(found, home, random, onProgress)
   const credentials = await loadCredentials(home, random)
-  const data = await openCluster(home, programs, credentials, random, onProgress)
+  const data = await openCluster(home, programs, credentials, random, durable, onProgress)
   const logFile = join(home.directory, 'postgres.log')
   const { user } = home
   const ownerPassword = credentials.owner
-  const server = await startServer({ programs, data, user, ownerPassword, logFile, clock, onProgress })
+  const server = await startServer({
+    programs,
+    data,
+    user,
+    ownerPassword,
+    logFile,
+    clock,
+    durable,
+    onProgress,
+  })
   let stopping: Promise<void> | undefined
   const stop = () => {
     stopping ??= server.stop().finally(unlock)

@@ -33,6 +33,8 @@ export interface ServerOptions {
   ownerPassword: string
   logFile: string
   clock: Clock
+  /** False: without fsync, for data that a crash of the machine may take. */
+  durable: boolean
   onProgress(message: string): void
   /** A TCP port of 127.0.0.1 to try; default: any free one. */
   choosePort?(): Promise<number>
@@ -78,9 +80,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 /** In a separate process group, so that Ctrl-C at the terminal reaches only this process, which drains first. */
-function launch({ programs, data, user, logFile }: ServerOptions, port: number) {
+function launch({ programs, data, user, logFile, durable }: ServerOptions, port: number) {
   const log = openSync(logFile, 'a', 0o600)
-  const child = spawn(programs.postgres, ['-D', data, ...settings(port)], {
+  const child = spawn(programs.postgres, ['-D', data, ...settings(port, durable)], {
     ...asUser(user, data),
     detached: true,
     stdio: ['ignore', log, log],
@@ -99,15 +101,16 @@ function launch({ programs, data, user, logFile }: ServerOptions, port: number) 
  * Command-line settings override postgresql.conf and ALTER SYSTEM. The last three keep statements and values out of the
  * log.
  */
-function settings(port: number): string[] {
+function settings(port: number, durable: boolean): string[] {
+  const onDisk = durable ? 'on' : 'off'
   return Object.entries({
     listen_addresses: '127.0.0.1',
     port,
     unix_socket_directories: '',
     max_connections: 100,
-    fsync: 'on',
+    fsync: onDisk,
     synchronous_commit: 'on',
-    full_page_writes: 'on',
+    full_page_writes: onDisk,
     logging_collector: 'off',
     log_destination: 'stderr',
     log_statement: 'none',

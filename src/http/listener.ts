@@ -30,8 +30,6 @@ const CHECKING_INTERVAL_MS = 1_000
  * Longer than proxies keep idle connections, so that the proxy closes first and never sends into a closed connection.
  */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
-/** Longer than a load balancer that polls `/readyz` often needs to redirect its requests. */
-const DRAIN_DELAY_MS = 1_000
 const DRAIN_POLL_MS = 50
 
 /**
@@ -109,14 +107,14 @@ export class Listener {
   }
 
   /**
-   * Drains, then closes. For a second it still accepts connections, because load balancers need that long to see that
+   * Drains, then closes. For `delayMs` it still accepts connections, because load balancers need that long to see that
    * this process is unready, and every response closes its connection, so that no client reuses one that is about to
    * close. Then it accepts no more; requests in flight after `deadlineMs` are cut.
    */
-  async close(deadlineMs: number, drainDelayMs = DRAIN_DELAY_MS): Promise<void> {
+  async close(deadlineMs: number, delayMs: number): Promise<void> {
     const begin = this.#clock.monotonicMs()
     this.#closing = true
-    await this.#clock.sleep(Math.min(drainDelayMs, deadlineMs))
+    if (delayMs > 0) await this.#clock.sleep(Math.min(delayMs, deadlineMs))
     let closed = false
     this.#server.close(() => {
       closed = true

@@ -13,7 +13,7 @@ const LAST_REFUSALS_MS = 1_000
 /** What must finish or be closed when the process stops. */
 export type Drained = Pick<
   Parts,
-  'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'authentication' | 'administration'
+  'config' | 'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'authentication' | 'administration'
 > & {
   listeners: Listeners
   readiness: ReadinessGate
@@ -26,18 +26,19 @@ export type Drained = Pick<
  * settles once the service is ready or never will be.
  */
 export async function drain(drained: Drained, ready: Promise<void>): Promise<void> {
-  const { system, storage, listeners, readiness, follower, changeListener, jobs } = drained
+  const { config, system, storage, listeners, readiness, follower, changeListener, jobs } = drained
   const { directory, signing, authentication, administration } = drained
   const { clock, logger } = system
+  const delayMs = config.drainDelaySeconds * 1000
   readiness.drain()
   logger.info('draining')
   if (!readiness.serving) follower.stop()
   await ready
   // The ops listener closes last, so that a prober sees "draining" and not a closed port.
   await Promise.all([
-    listeners.public.close(DRAIN_DEADLINE_MS),
-    listeners.admin.close(DRAIN_DEADLINE_MS),
-    listeners.gateway.close(DRAIN_DEADLINE_MS),
+    listeners.public.close(DRAIN_DEADLINE_MS, delayMs),
+    listeners.admin.close(DRAIN_DEADLINE_MS, delayMs),
+    listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs),
     listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS),
     changeListener.stop(),
   ])

@@ -29,7 +29,7 @@ export async function bindListeners(config: Config, clock: Clock) {
       ops: await bind('ops', config.opsAddress),
     }
   } catch (error) {
-    await Promise.all(bound.map(listener => listener.close(0)))
+    await Promise.all(bound.map(listener => listener.close(0, 0)))
     throw error
   }
 }

@@ -1,22 +1,41 @@
+import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, mintmark, shell } from './mintmark.ts'
+import { cliOf, mintmark, type Outcome, shell } from './mintmark.ts'
 
 /** An unused port. */
 const closed = await freePort()
 
 let service: TestService
 let cli: ReturnType<typeof cliOf>
+/** A read and a change that nothing answers. They take ten seconds, so they begin with the file. */
+let unanswered: Promise<[Outcome, Outcome]>
 
 beforeAll(async () => {
   service = await startTestService()
   cli = cliOf(service)
   await service.admin('POST', '/tenants', { id: 'acme' })
+  unanswered = Promise.all([against(() => {}), against(() => {}, ['tenant', 'suspend', 'acme'])])
 })
 afterAll(() => service.stop())
+
+describe('0, ok:', () => {
+  it('--version prints the version of the package', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+    expect(await mintmark(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  it.each([[['help', 'tenant']], [['tenant', '--help']]])('%j prints help to standard output', async args => {
+    expect(await mintmark(args)).toEqual({
+      code: 0,
+      stdout: expect.stringContaining('Usage: mintmark tenant'),
+      stderr: '',
+    })
+  })
+})
 
 describe('2, usage:', () => {
   it.each([
@@ -212,11 +231,8 @@ describe('6, unavailable:', () => {
     expect(await against(gateway)).toMatchObject({ code: 6, stderr: expect.stringContaining('answers 502') })
   })
 
-  it('no response within ten seconds, and a change may have been made', async () => {
-    const [read, write] = await Promise.all([
-      against(() => {}),
-      against(() => {}, ['tenant', 'suspend', 'acme']),
-    ])
+  it('no answer within ten seconds, and a change may have been made', async () => {
+    const [read, write] = await unanswered
     for (const { code, stderr } of [read, write]) {
       expect({ code, stderr }).toMatchObject({
         code: 6,

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
+import { childEnvironment } from '../support/child-environment.ts'
 import type { TestService } from '../support/test-service.ts'
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
@@ -19,14 +20,14 @@ export interface Surroundings {
   input?: string
 }
 
-/** Runs `mintmark …` in a process with only PATH of our environment. */
+/** Runs `mintmark …` in a process of its own, in an environment of its own: child-environment.ts. */
 export function mintmark(
   args: readonly string[],
   { env = {}, input = '' }: Surroundings = {},
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: tmpdir(),
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: childEnvironment(env),
   })
   child.stdin.on('error', () => {})
   child.stdin.end(input)
@@ -38,7 +39,7 @@ export function shell(line: string, { env = {}, input = '' }: Surroundings = {})
   const script = `mintmark() { "${process.execPath}" "${MAIN}" "$@"; }\n${line}`
   const child = spawn('bash', ['--norc', '-o', 'pipefail', '-c', script], {
     cwd: tmpdir(),
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: childEnvironment(env),
   })
   child.stdin.end(input)
   return outcome(child)

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { until } from '../support/until.ts'
 
@@ -12,13 +12,20 @@ const ANY_PORTS = Object.fromEntries(
   ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(name => [`MINTMARK_${name}_PORT`, '0']),
 )
 
+/** Has a database and keys in it: a quickstart has been here. */
 let folder: string
+/** Of one test, and empty. */
+let empty: string
 const running: ServiceProcess[] = []
 const servers: Server[] = []
+
+beforeAll(async () => {
+  folder = await newFolder()
+  const first = quickstart(ANY_PORTS, '--exit')
+  expect(await first.exited, first.output()).toMatchObject({ code: 0 })
+})
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'mintmark-quickstart-'))
-  // As root the database runs as another user, which would otherwise get a folder elsewhere.
-  await chmod(folder, 0o755)
+  empty = await newFolder()
 })
 afterEach(async () => {
   for (const process of running.splice(0)) {
@@ -26,12 +33,25 @@ afterEach(async () => {
     await process.exited
   }
   for (const server of servers.splice(0)) server.close()
-  await rm(folder, { recursive: true })
+  await rm(empty, { recursive: true })
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+async function newFolder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'mintmark-quickstart-'))
+  // As root the database runs as another user, who would otherwise be given a folder elsewhere.
+  await chmod(path, 0o755)
+  return path
+}
+
+const placesIn = (path: string) => ({
+  MINTMARK_DATA_DIR: join(path, 'data'),
+  MINTMARK_KEYS_DIR: join(path, 'keys'),
 })
 
 function quickstart(env: Record<string, string> = {}, ...options: string[]): ServiceProcess {
-  const places = { MINTMARK_DATA_DIR: join(folder, 'data'), MINTMARK_KEYS_DIR: join(folder, 'keys') }
-  const process = startProcess({ ...places, ...env }, MAIN, 'quickstart', ...options)
+  const quick = { ...placesIn(folder), MINTMARK_DRAIN_DELAY_SECONDS: '0' }
+  const process = startProcess({ ...quick, ...env }, MAIN, 'quickstart', ...options)
   running.push(process)
   return process
 }
@@ -69,9 +89,9 @@ describe('a second quickstart in a folder', () => {
 })
 
 describe('a start that fails', () => {
-  it('for an expected reason prints one sentence, without a stack', async () => {
-    await writeFile(join(folder, 'keys'), '')
-    const process = quickstart(ANY_PORTS)
+  it('for a reason that was foreseen is one sentence, without a stack', async () => {
+    await writeFile(join(empty, 'keys'), '')
+    const process = quickstart({ ...ANY_PORTS, ...placesIn(empty) })
     expect(await process.exited).toMatchObject({ code: 1 })
     expect(process.output()).toMatch(
       /^Starting .*\nmintmark: \S+\/keys cannot be created: a file exists in its place \(EEXIST\)\. Allow .*\n$/,
@@ -82,26 +102,24 @@ describe('a start that fails', () => {
     ['RangeError', 'new RangeError("a fault of ours")'],
     ['Error', 'new Error("a fault of ours")'],
     ['TypeError', 'new TypeError("a fault of ours")'],
-  ])('for a bug (%s) keeps its stack, in the quickstart and in the service', async (name, thrown) => {
-    const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
-    const env = { ...ANY_PORTS, NODE_OPTIONS: `--import=${broken}` }
-    const service = startProcess({
-      ...env,
-      MINTMARK_DATA_DIR: join(folder, 'd'),
-      MINTMARK_KEYS_DIR: join(folder, 'k'),
-    })
-    running.push(service)
-    for (const process of [quickstart(env), service]) {
-      expect(await process.exited).toMatchObject({ code: 1 })
-      expect(process.output()).toMatch(
-        new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
-      )
-    }
-  })
+  ])(
+    'for a fault of ours (%s) keeps its stack, in the quickstart and in the service',
+    async (name, thrown) => {
+      const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
+      const env = { ...ANY_PORTS, ...placesIn(empty), NODE_OPTIONS: `--import=${broken}` }
+      const service = startProcess(env)
+      running.push(service)
+      for (const process of [quickstart(env), service]) {
+        expect(await process.exited).toMatchObject({ code: 1 })
+        expect(process.output()).toMatch(
+          new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
+        )
+      }
+    },
+  )
 
   it('stops the service after it was ready, and prints the reason', { timeout: 180_000 }, async () => {
     const keyFile = join(folder, 'data', 'quickstart-key')
-    await quickstart(ANY_PORTS, '--exit').exited
     await rm(keyFile)
     // A dangling link can be neither read nor written.
     await symlink(join(folder, 'nowhere', 'key'), keyFile)
@@ -109,6 +127,38 @@ describe('a start that fails', () => {
     expect(await process.exited).toMatchObject({ code: 1 })
     expect(process.output()).toMatch(
       /mintmark: \S+quickstart-key cannot be written: it does not exist \(ENOENT\)\n$/,
+    )
+    await rm(keyFile)
+  })
+})
+
+describe('a call of its own that is answered 503', () => {
+  /** Answers the first `count` calls to each URL of the admin API and the token endpoint 503, in place of the service. */
+  function unavailable(count: number, retryAfter: number) {
+    const script = `
+      const real = fetch, left = new Map()
+      globalThis.fetch = (url, init) => {
+        const isCall = /\\/(admin|oauth)\\//.test(url)
+        const count = left.get(url) ?? ${count}
+        left.set(url, count - 1)
+        if (!isCall || count <= 0) return real(url, init)
+        const headers = { 'retry-after': '${retryAfter}', 'content-type': 'application/problem+json' }
+        return Promise.resolve(new Response('{"detail":"The database does not answer."}', { status: 503, headers }))
+      }`
+    return { ...ANY_PORTS, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
+  }
+
+  it('is repeated, each of them', async () => {
+    const process = quickstart(unavailable(2, 0), '--exit')
+    expect(await process.exited, process.output()).toMatchObject({ code: 0 })
+    expect(process.output()).toContain('Verified with ')
+  })
+
+  it('and stays so ends the quickstart with one sentence and the cure', async () => {
+    const process = quickstart(unavailable(Infinity, 60), '--exit')
+    expect(await process.exited).toMatchObject({ code: 1 })
+    expect(process.output()).toMatch(
+      /\nmintmark: PUT \/admin\/v1\/models\/\S+ is answered 503 \(The database does not answer\.\), .*: run the quickstart again, .*\n$/,
     )
   })
 })

@@ -38,17 +38,21 @@ describe('a secret on the command line', () => {
     ['--password=hunter2=hunter2', "unknown option '--password'"],
     ['-phunter2', "unknown option '-p'"],
     ["--token=hunter2'\nhunter2", "unknown option '--token'"],
-  ])('of any other kind has no option, and the error omits it: %j', async (option, words) => {
-    for (const command of [['tenant', 'list'], ['token', 'get'], ['serve'], []]) {
-      const { code, stdout, stderr } = await cli.attempt([...command, option])
-      expect({ code, stdout, stderr }).toMatchObject({
-        code: 2,
-        stdout: '',
-        stderr: expect.stringContaining(words),
-      })
-      expect(stderr).not.toContain('hunter2')
-    }
-  })
+  ])(
+    'of any other form has no option that takes it, and the error leaves it out: %j',
+    async (option, words) => {
+      const commands = [['tenant', 'list'], ['token', 'get'], ['serve'], []]
+      for (const outcome of commands.map(command => cli.attempt([...command, option]))) {
+        const { code, stdout, stderr } = await outcome
+        expect({ code, stdout, stderr }).toMatchObject({
+          code: 2,
+          stdout: '',
+          stderr: expect.stringContaining(words),
+        })
+        expect(stderr).not.toContain('hunter2')
+      }
+    },
+  )
 })
 
 describe('mintmark config', () => {

@@ -53,8 +53,9 @@ describe.skipIf(skipped)('TokenProvider in Python', () => {
       message: `The token service at ${tokenService.url}/oauth/token is not available (503): The token service is temporarily unavailable. Retry.`,
     })
     expect(seconds).toBeGreaterThan(0.4)
-    expect(seconds).toBeLessThan(1.8)
     expect(tokenService.exchanges()).toBeGreaterThan(1)
+    // With no limit it would have gone on to the tenth, which is answered.
+    expect(tokenService.exchanges()).toBeLessThan(9)
   })
 
   it.each([

@@ -17,7 +17,6 @@ import { Env } from '../../src/config/env.ts'
 import { CannotStart } from '../../src/errors.ts'
 import { systemRandom } from '../../src/system/random.ts'
 
-const asRoot = process.getuid?.() === 0
 let folder: string
 let keys: string
 beforeEach(() => {
@@ -90,27 +89,5 @@ describe('what is in their way is said with its name and the cure', () => {
       `${join(keys, 'peppers')} is empty: restore its content, or remove it to generate a new one`,
     )
     expect(readFileSync(join(keys, 'peppers'), 'utf8')).toBe('\n')
-  })
-
-  it.skipIf(asRoot)('folders and files that permission denied for this user use (root may)', () => {
-    chmodSync(folder, 0o555)
-    expect(refusal()).toContain(`${keys} cannot be created: permission denied for this user (EACCES)`)
-    chmodSync(folder, 0o755)
-    mkdirSync(keys, { mode: 0o555 })
-    expect(refusal()).toContain(
-      `${join(keys, 'root-token')} cannot be written: permission denied for this user (EACCES)`,
-    )
-    chmodSync(keys, 0o600)
-    expect(refusal()).toContain(`${keys} cannot be entered: permission denied for this user (EACCES)`)
-    chmodSync(keys, 0o755)
-    make()
-    chmodSync(join(keys, 'peppers'), 0o200)
-    expect(refusal()).toContain(
-      `${join(keys, 'peppers')} cannot be read: permission denied for this user (EACCES)`,
-    )
-    chmodSync(join(keys, 'peppers'), 0o600)
-    chmodSync(keys, 0o555)
-    expect(Object.keys(make())).toHaveLength(3)
-    chmodSync(keys, 0o755)
   })
 })

@@ -9,7 +9,7 @@ import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { NO_SERVER } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { timed, until } from '../support/until.ts'
+import { until } from '../support/until.ts'
 
 let testDatabase: TestDatabase
 let database: Database
@@ -18,6 +18,11 @@ let listener: ChangeListener
 let logs: { level: string; msg: string; err?: { message: string } }[]
 let woken: number
 let attempts: number
+/** What the listener would have slept between two probes, and before another attempt. */
+let pauses: number[]
+
+const PROBE_INTERVAL_MS = 5_000
+const PROBE_TIMEOUT_MS = 2_000
 
 beforeAll(async () => {
   testDatabase = await createTestDatabase()
@@ -40,12 +45,14 @@ function listen(url: string, prober = database): void {
   logs = []
   woken = 0
   attempts = 0
+  pauses = []
   const clock = {
     ...systemClock,
-    // Pauses before another attempt are cut short, and counted; probes are not.
+    // Pauses are cut short, and kept; the timeout of a probe is as long as ever.
     sleep: (ms: number, signal?: AbortSignal) => {
-      if (ms < 20_000) return systemClock.sleep(ms, signal)
-      attempts++
+      if (ms === PROBE_TIMEOUT_MS) return systemClock.sleep(ms, signal)
+      pauses.push(ms)
+      if (ms !== PROBE_INTERVAL_MS) attempts++
       return systemClock.sleep(10, signal)
     },
   }
@@ -70,35 +77,35 @@ const backends = async () => {
 }
 
 describe('on a direct connection', () => {
-  it('it wakes at startup, and at each change within 100 ms', async () => {
+  it('it wakes at its start, and at each change', async () => {
     listen(testDatabase.applicationUrl)
     await listening()
     expect(woken).toBe(1)
     for (let count = 2; count < 12; count++) {
       await append()
-      const { ms } = await timed(() => until('it is woken', () => woken === count))
-      expect(ms).toBeLessThan(100)
+      await until('it is woken', () => woken === count)
     }
     expect(warnings()).toEqual([])
   })
 
   it.each(['cut', 'refuse', 'hang', 'freeze'] as const)(
-    'it notices within 10 s, warns once, and recovers within 5 s, when the connection does this: %s',
+    'it notices, warns once, and is back, when the connection does this: %s',
     async fault => {
       listen(proxy.url)
       await listening()
       await proxy.become(fault)
-      const noticed = await timed(() => until('it is noticed', () => !listener.listening))
-      expect(noticed.ms).toBeLessThan(10_000)
+      await until('it is noticed', () => !listener.listening)
       await until('it has warned', () => warnings().length)
       await append()
       woken = 0
       await proxy.become('none')
-      const { ms } = await timed(() => listening())
-      expect(ms).toBeLessThan(5_000)
+      await listening()
       expect(woken, 'for what it may have missed').toBe(1)
       expect(warnings()).toHaveLength(1)
-      expect(logs.map(({ msg }) => msg)).toContain('LISTEN delivers notifications again')
+      // With the timeouts of 2 s a fault is noticed within 10 s, and its end within 6 s.
+      expect(Math.max(...pauses)).toBe(PROBE_INTERVAL_MS)
+      expect(Math.max(...pauses.filter(ms => ms !== PROBE_INTERVAL_MS))).toBeLessThanOrEqual(3_750)
+      expect(logs.map(({ msg }) => msg)).toContain('changes are notified again')
       await until('no connection is left behind', backends, count => count === 1)
       expect(proxy.connections).toBe(1)
     },
@@ -109,16 +116,15 @@ describe('on a direct connection', () => {
     listen(proxy.url)
     await listening()
     await proxy.become('freeze')
-    const { ms } = await timed(() => listener.stop())
-    expect(ms).toBeLessThan(1_000)
+    await listener.stop()
+    expect(listener.listening).toBe(false)
   })
 })
 
 describe('where LISTEN cannot work', () => {
-  it('it warns once, however often it tries: no server', async () => {
+  it('it warns once, however often it tries: nobody there', async () => {
     listen(NO_SERVER)
-    const begun = performance.now()
-    await until('it has tried several times', () => performance.now() - begun > 4_000)
+    await until('it has tried some times', () => attempts > 4)
     expect(warnings()).toHaveLength(1)
     expect(listener.listening).toBe(false)
   })

@@ -3,7 +3,6 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService } from '../support/test-service.ts'
-import { timed } from '../support/until.ts'
 
 const databases: TestDatabase[] = []
 afterEach(async () => {
@@ -60,30 +59,5 @@ describe('The indexes of large tables', () => {
     await writer.end()
     const made = "SELECT FROM pg_index WHERE indexrelid = to_regclass('audit_events_span_at') AND indisvalid"
     expect(await database.asOwner(made)).toHaveLength(1)
-  })
-})
-
-describe('A migration that waits for a table', () => {
-  it('is retried, so that other statements wait at most a second, and ends once the table is free', async () => {
-    const database = await databaseOf({ empty: true })
-    await migrate(database.ownerUrl, { upTo: '0005_audit_chain' })
-    await database.asOwner(TENANT)
-    await database.asOwner(KEYS)
-    const reader = new pg.Client({ connectionString: database.ownerUrl })
-    await reader.connect()
-    await reader.query('BEGIN')
-    await reader.query('SELECT FROM api_key_secrets')
-    const migrating = migrate(database.ownerUrl)
-    const waits: number[] = []
-    for (let n = 0; n < 40; n++) {
-      const statement = `INSERT INTO api_key_secrets (id, key_id, digest, pepper_id)
-        VALUES ('sec_' || lpad('${n}', 16, '0'), 'key_0000000000000001', sha256('${n}'), 'p1')`
-      waits.push((await timed(() => database.asOwner(statement))).ms)
-    }
-    await reader.query('COMMIT')
-    await reader.end()
-    expect(await migrating).toContain('0006_imported_clients')
-    expect(Math.max(...waits)).toBeGreaterThan(100)
-    expect(Math.max(...waits)).toBeLessThan(1_000)
   })
 })

@@ -4,7 +4,7 @@ import { lacksPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbou
 import { startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
-import { timed, until } from '../support/until.ts'
+import { until } from '../support/until.ts'
 
 const databases: TestDatabase[] = []
 afterEach(async () => {
@@ -82,7 +82,7 @@ describe('on a database without the schema', () => {
   }
 
   it.each(Object.keys(states) as (keyof typeof states)[])(
-    'with %s the service is alive and unready, names the command, and is ready within 2 s of the migration',
+    'with %s the service is alive and unready, names the command, and is ready by itself after the migration',
     async state => {
       const database = await emptyDatabase()
       await states[state](database)
@@ -103,14 +103,11 @@ describe('on a database without the schema', () => {
         expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
       }
       await cures[state](database)
-      const { ms } = await timed(() =>
-        until(
-          'ready',
-          () => request(`${urls.ops}/readyz`),
-          ({ status }) => status === 200,
-        ),
+      await until(
+        'ready',
+        () => request(`${urls.ops}/readyz`),
+        ({ status }) => status === 200,
       )
-      expect(ms).toBeLessThan(2_000)
       const { secret } = await mintmark.tenantWithKey()
       expect((await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })).status).toBe(
         200,

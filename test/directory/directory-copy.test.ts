@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { timed, until } from '../support/until.ts'
+import { until } from '../support/until.ts'
 import { type Following, follow } from './following.ts'
 
 type Key = Awaited<ReturnType<TestService['tenantWithKey']>>
@@ -310,20 +310,22 @@ describe('what this process committed', () => {
   it.each<[string, () => { kind: 'key' | 'tenant'; id: string }]>([
     ['a key', () => ({ kind: 'key', id: key.keyId })],
     ['a tenant', () => ({ kind: 'tenant', id: key.tenantId })],
-  ])('is forgotten within 0.6 s, if it cannot be read, until a poll brings it back: %s', async (_, named) => {
-    await following.follower.load()
-    const other = await writer.tenantWithKey()
-    await following.follower.poll()
-    await writer.admin('PATCH', `/keys/${key.keyId}`, { name: 'changed' })
-    await writer.admin('PATCH', `/tenants/${key.tenantId}`, { name: 'changed' })
-    await proxy.become('hang')
-    const { ms } = await timed(() => following.follower.settle([named()]))
-    expect(ms).toBeLessThan(600)
-    expect([knows(key), knows(other)]).toEqual([false, true])
-    await proxy.become('none')
-    await until('it can poll again', () => following.follower.poll().then(() => true))
-    expect(knows(key)).toBe(true)
-  })
+  ])(
+    'is forgotten if it cannot be read, while the database is still silent, until a poll brings it back: %s',
+    async (_, named) => {
+      await following.follower.load()
+      const other = await writer.tenantWithKey()
+      await following.follower.poll()
+      await writer.admin('PATCH', `/keys/${key.keyId}`, { name: 'changed' })
+      await writer.admin('PATCH', `/tenants/${key.tenantId}`, { name: 'changed' })
+      await proxy.become('hang')
+      await following.follower.settle([named()])
+      expect([knows(key), knows(other)]).toEqual([false, true])
+      await proxy.become('none')
+      await until('it can poll again', () => following.follower.poll().then(() => true))
+      expect(knows(key)).toBe(true)
+    },
+  )
 })
 
 describe('staleness, to the second', () => {

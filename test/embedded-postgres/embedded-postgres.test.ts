@@ -31,10 +31,11 @@ import { lockHome } from '../../src/embedded-postgres/lock.ts'
 import { stopLeftover } from '../../src/embedded-postgres/postmaster.ts'
 import { findPackage, preparePrograms } from '../../src/embedded-postgres/programs.ts'
 import { startServer } from '../../src/embedded-postgres/server.ts'
-import { findDatabaseUser } from '../../src/embedded-postgres/user.ts'
+import { type DatabaseUser, findDatabaseUser } from '../../src/embedded-postgres/user.ts'
 import { systemClock as clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
+import { ordinaryUser, programAs, runAs, source } from '../support/ordinary-user.ts'
 
 const asRoot = process.getuid?.() === 0
 const SHARED = '/var/lib/mintmark'
@@ -84,30 +85,33 @@ async function folder(mode = 0o755): Promise<string> {
   return path
 }
 
-async function start(directory = dataDir): Promise<EmbeddedPostgres> {
-  const embedded = await startEmbeddedPostgres({ dataDir: directory, logger, clock, random })
+/** Nothing here is lost by a crash of the machine, so only the test of that waits for the disk. */
+async function start(
+  directory = dataDir,
+  options: { durable?: boolean } = { durable: false },
+): Promise<EmbeddedPostgres> {
+  const embedded = await startEmbeddedPostgres({ dataDir: directory, logger, clock, random, ...options })
   started.add(embedded)
   folders.add(embedded.directory)
   return embedded
 }
 
 /**
- * Starts it in a separate process, which then waits to be killed (or for our end); `says` resolves with its first such
- * line.
+ * Starts it in a process of its own, as `user` if that is given, which then waits to be killed (or for our end); `says`
+ * resolves with the first such line of it.
  */
-function startElsewhere(directory = dataDir) {
-  const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+function startElsewhere(directory = dataDir, user?: DatabaseUser) {
   const script = `
-    import { startEmbeddedPostgres } from ${from('embedded-postgres/embedded-postgres.ts')}
-    import { systemClock as clock } from ${from('system/clock.ts')}
-    import { createLogger } from ${from('system/logger.ts')}
-    import { systemRandom as random } from ${from('system/random.ts')}
+    import { startEmbeddedPostgres } from ${source('embedded-postgres/embedded-postgres.ts')}
+    import { systemClock as clock } from ${source('system/clock.ts')}
+    import { createLogger } from ${source('system/logger.ts')}
+    import { systemRandom as random } from ${source('system/random.ts')}
     const say = line => console.log(JSON.stringify(line))
     const logger = createLogger('silent'), onProgress = progress => say({ progress })
     await startEmbeddedPostgres({ dataDir: process.argv[1], logger, clock, random, onProgress })
       .then(say, ({ message }) => say({ message }))
     process.stdin.resume().on('end', () => process.exit())`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, directory])
+  const child = spawn(process.execPath, programAs(user, script, directory))
   children.add(child)
   elsewhere.add(directory)
   const heard: Record<string, string>[] = []
@@ -157,8 +161,8 @@ const refusal = (promise: Promise<unknown>): Promise<string> =>
   )
 
 describe('the embedded Postgres', () => {
-  it('starts from nothing in UTF8, durable, with the application as a member of mintmark_app', async () => {
-    const { ownerUrl, applicationUrl } = await start()
+  it('comes up from nothing in UTF8, durable, with the application as a member of mintmark_app', async () => {
+    const { ownerUrl, applicationUrl } = await start(dataDir, {})
     const setting = (name: string) => `current_setting('${name}') as ${name}`
     const names = ['server_encoding', 'fsync', 'synchronous_commit', 'max_connections', 'listen_addresses']
     expect(await query(ownerUrl, `select current_user as role, ${names.map(setting)}`)).toEqual({
@@ -179,13 +183,11 @@ describe('the embedded Postgres', () => {
     })
   })
 
-  it('keeps its data over a restart, which takes under 2 s', async () => {
+  it('keeps its data over a restart', async () => {
     const first = await start()
     await query(first.ownerUrl, 'create table kept as select 42 as answer')
     await first.stop()
-    const begin = clock.monotonicMs()
     const second = await start()
-    expect(clock.monotonicMs() - begin).toBeLessThan(2_000)
     expect(await query(second.ownerUrl, 'select answer from kept')).toEqual({ answer: 42 })
   })
 
@@ -377,12 +379,15 @@ describe('fails with the cure for', () => {
     expect(said).toContain('set MINTMARK_DATA_DIR to')
   })
 
-  it.skipIf(asRoot)('a data directory that permission denied for this user write to (root may)', async () => {
+  it('a data directory that this user may not write to', async () => {
     const directory = await folder(0o555)
-    expect(await refusal(start(directory))).toMatch(/cannot be created .*EACCES.*set MINTMARK_DATA_DIR/)
+    const user = await ordinaryUser(directory)
+    const said = async () => (await startElsewhere(directory, user).outcome()).message
+    expect(await said()).toMatch(/cannot be made .*EACCES.*set MINTMARK_DATA_DIR/)
     await chmod(directory, 0o755)
     await mkdir(join(directory, 'postgres'), { mode: 0o500 })
-    expect(await refusal(start(directory))).toMatch(/lock cannot be locked .*set MINTMARK_DATA_DIR/)
+    await ordinaryUser(join(directory, 'postgres'))
+    expect(await said()).toMatch(/lock cannot be locked .*set MINTMARK_DATA_DIR/)
     await chmod(join(directory, 'postgres'), 0o755)
   })
 
@@ -412,6 +417,7 @@ it('tries another port when its own was taken meanwhile', async () => {
     ownerPassword: new URL(embedded.ownerUrl).password,
     logFile: join(directory, 'postgres.log'),
     clock,
+    durable: false,
     onProgress: () => {},
     choosePort: async () => ports.shift() ?? 0,
   })
@@ -431,15 +437,23 @@ it('runs from a package without links for its libraries, as npm leaves it withou
   expect(programs.postgres.startsWith(join(directory, 'native'))).toBe(true)
 })
 
-it.skipIf(asRoot)('copies programs that cannot be linked in place (root can write anywhere)', async () => {
+it('copies programs that cannot be linked where they are', async () => {
   const directory = await folder()
-  const lib = join(directory, 'native', 'lib')
   await cp((await findPackage()).directory, directory, { recursive: true, filter: notLink })
-  await chmod(lib, 0o555)
-  const home = await openHome(await folder(), random)
-  const prepared = preparePrograms({ directory, name: 'copy' }, home, random, () => {})
-  const programs = await prepared.finally(() => chmod(lib, 0o755))
-  expect(programs.postgres.startsWith(join(home.directory, 'copy'))).toBe(true)
+  await chmod(join(directory, 'native', 'lib'), 0o555)
+  const home = await folder()
+  const user = await ordinaryUser(home)
+  const script = `
+    import { openHome } from ${source('embedded-postgres/home.ts')}
+    import { preparePrograms } from ${source('embedded-postgres/programs.ts')}
+    import { systemRandom as random } from ${source('system/random.ts')}
+    const [, directory, dataDir] = process.argv
+    const home = await openHome(dataDir, random)
+    const programs = await preparePrograms({ directory, name: 'copy' }, home, random, () => {})
+    console.log(programs.postgres)`
+  const postgres = await runAs(user, script, directory, home)
+  await chmod(join(directory, 'native', 'lib'), 0o755)
+  expect(postgres.startsWith(join(home, 'postgres', 'copy'))).toBe(true)
 })
 
 describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs root)', () => {

@@ -2,16 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { INTERNALS } from '../support/internals.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { BUSY, timed } from '../support/until.ts'
 
 /** Requests that no HTTP client sends: bytes on a socket. */
 
 let mintmark: TestService
 let key: string
+/** The answer to a body of which a part does not come. It takes seconds, so it is asked for at the beginning. */
+let unfinished: ReturnType<typeof rawHttp>
 
 beforeAll(async () => {
   mintmark = await startTestService()
   key = (await mintmark.tenantWithKey()).secret
+  const head = lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: 100')
+  unfinished = rawHttp(mintmark.service.urls.public, `${head}grant`)
 })
 afterAll(() => mintmark.stop())
 
@@ -98,9 +101,7 @@ describe('a request that is too large is rejected', () => {
     ['one header of 20 kB', () => many(1, () => `X-A: ${'v'.repeat(20_000)}`)],
     ['a target of 20 kB', () => lines(`GET /${'a'.repeat(20_000)} HTTP/1.1`, 'Host: x', 'Connection: close')],
   ])('%s: 431', async (_, request) => {
-    const { ms, result } = await timed(() => rawHttp(mintmark.service.urls.public, request()))
-    expect(result.status).toBe(431)
-    expect(ms).toBeLessThan(1_000 * BUSY)
+    expect((await rawHttp(mintmark.service.urls.public, request())).status).toBe(431)
   })
 
   it.each([
@@ -109,12 +110,11 @@ describe('a request that is too large is rejected', () => {
     ['gateway', '/check/v1/models', 401],
     ['gateway', '/check/v1/chat/completions', 401],
   ] as const)(
-    'no body, and none announced, on the %s listener: an immediate response to %s',
+    'no body, and none announced, on the %s listener: an answer, and no timeout, to %s',
     async (of, path, status) => {
       const head = lines(`POST ${path} HTTP/1.1`, 'Host: x', FORM)
-      const { ms, result } = await timed(() => rawHttp(mintmark.service.urls[of], head))
-      expect(result.status).toBe(status)
-      expect(ms).toBeLessThan(2_000 * BUSY)
+      // Whoever waited for a body would say 408.
+      expect((await rawHttp(mintmark.service.urls[of], head)).status).toBe(status)
     },
   )
 
@@ -151,25 +151,8 @@ describe('a request that is too large is rejected', () => {
   })
 })
 
-describe('slow requests are cut off', () => {
-  it('headers that trickle in are cut off within 7 s', async () => {
-    const { ms, result } = await timed(() =>
-      rawHttp(mintmark.service.urls.public, 'GET / HTTP/1.1\r\nHost: x\r\nX-A: '),
-    )
-    expect(result.status).toBe(408)
-    expect(ms).toBeLessThan(7_500)
-  })
-
-  it('a body that does not arrive is cut off within 12 s', async () => {
-    const { ms, result } = await timed(() =>
-      rawHttp(
-        mintmark.service.urls.public,
-        `${lines('POST /oauth/token HTTP/1.1', 'Host: x', FORM, 'Content-Length: 100')}grant`,
-      ),
-    )
-    expect([0, 408]).toContain(result.status)
-    expect(ms).toBeLessThan(12_500)
-  })
+it('a body that does not come is given up', async () => {
+  expect([0, 408]).toContain((await unfinished).status)
 })
 
 it('afterwards a valid request over a raw socket still succeeds', async () => {

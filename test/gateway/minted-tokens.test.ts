@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { admitted, ask, bearer } from './check-client.ts'
+import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 let mintmark: TestService
 let aheadMs = 0
@@ -73,4 +73,17 @@ describe('a minted token', () => {
     expect(seconds).toBeGreaterThanOrEqual(1)
     expect(seconds).toBeLessThan(4)
   })
+})
+
+it('a token is refused once it has expired, to the second', async () => {
+  const { secret } = await mintmark.tenantWithKey({ token_ttl_seconds: 60 })
+  const token = await tokenFor(mintmark, secret)
+  const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  const forwardTo = (ms: number) => {
+    aheadMs += ms - (Date.now() + aheadMs)
+  }
+  forwardTo(exp * 1000 - 10_000)
+  expect((await ask(mintmark, { headers: bearer(token) })).status).toBe(200)
+  forwardTo(exp * 1000 + 50)
+  expect(deniedAs(await ask(mintmark, { headers: bearer(token) }))).toBe('401 invalid_token')
 })

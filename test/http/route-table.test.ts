@@ -71,7 +71,7 @@ beforeAll(async () => {
     trusts: () => false,
   })
 })
-afterAll(() => listener.close(0))
+afterAll(() => listener.close(0, 0))
 
 async function ask(method: string, path: string) {
   const bytes = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`

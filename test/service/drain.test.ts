@@ -7,7 +7,8 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-const environment = testEnvironment()
+// The delay that is the default: a load balancer has a second to see that the process is unready.
+const environment: Record<string, string> = { ...testEnvironment(), MINTMARK_DRAIN_DELAY_SECONDS: '1' }
 const root = { authorization: `Bearer ${environment.MINTMARK_ROOT_TOKEN}` }
 
 let database: TestDatabase

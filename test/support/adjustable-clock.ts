@@ -15,3 +15,11 @@ export function adjustableClock(): AdjustableClock {
     },
   }
 }
+
+const OFTEN_MS = 200
+
+/** The system's clock, on which jobs that run every five seconds run five times a second: a test does not wait for them. */
+export const briskClock: Clock = {
+  ...systemClock,
+  every: (ms, task) => systemClock.every(ms === 5_000 ? OFTEN_MS : ms, task),
+}

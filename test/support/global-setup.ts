@@ -68,6 +68,7 @@ async function containerServer(image: string): Promise<Server> {
   const password = systemRandom.bytes(16).toString('hex')
   const container = await new GenericContainer(image)
     .withEnvironment({ POSTGRES_PASSWORD: password })
+    .withCommand(['-c', 'fsync=off', '-c', 'full_page_writes=off'])
     .withExposedPorts(5432)
     // The image starts the server twice; the second time it listens on TCP.
     .withWaitStrategy(Wait.forSuccessfulCommand('pg_isready -h 127.0.0.1 -U postgres'))
@@ -81,7 +82,13 @@ async function embeddedServer(): Promise<Server> {
   // As root the database runs as another user, which would otherwise get a folder elsewhere.
   await chmod(dataDir, 0o755)
   const logger = createLogger('warn')
-  const embedded = await startEmbeddedPostgres({ dataDir, logger, clock: systemClock, random: systemRandom })
+  const embedded = await startEmbeddedPostgres({
+    dataDir,
+    logger,
+    clock: systemClock,
+    random: systemRandom,
+    durable: false,
+  })
   const stop = async () => {
     await embedded.stop()
     await rm(dataDir, { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { childEnvironment } from './child-environment.ts'
 import { until } from './until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -48,7 +49,7 @@ export function fileOutput(): Output {
   }
 }
 
-/** Starts `src/main.ts`, or another file with arguments, with only PATH of our own environment. */
+/** Starts `src/main.ts`, or another file with arguments, in its own environment (child-environment.ts). */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
   return startProcessTo(fileOutput(), env, ...file)
 }
@@ -63,7 +64,7 @@ export function startProcessTo(
   const descriptor = output.open()
   const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: childEnvironment(env),
     stdio: ['ignore', descriptor, descriptor],
   })
   closeSync(descriptor)

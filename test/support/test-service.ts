@@ -45,7 +45,9 @@ export const testEnvironment = (): Record<string, string> => ({
   MINTMARK_GATEWAY_PORT: '0',
   MINTMARK_GATEWAY_GRPC_PORT: '0',
   MINTMARK_OPS_PORT: '0',
-  // Tests send more wrong keys than the default allows; test/oauth/failure-limit.test.ts sets its own limit.
+  // No load balancer has to see that a service of a test is stopping; test/service/drain.test.ts has the delay that is the default.
+  MINTMARK_DRAIN_DELAY_SECONDS: '0',
+  // Tests send more wrong keys than anybody may; test/oauth/failure-limit.test.ts has a limit of its own.
   MINTMARK_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ADMIN_FAILURES_PER_MINUTE: '1000000',
   MINTMARK_ROOT_TOKEN: `root-${randomBytes(24).toString('hex')}`,

@@ -6,7 +6,9 @@ import { CannotStart } from '../../errors.ts'
 import { type Launched, launch } from '../../service/launch.ts'
 import { systemClock } from '../../system/clock.ts'
 import { fileFault } from '../../system/file-fault.ts'
+import { systemRandom } from '../../system/random.ts'
 import { verifyAsGateway } from '../../tokens/token-verifier.ts'
+import { retryingCall } from '../retrying-call.ts'
 import { exitOnFailure, onStopSignal } from './serve.ts'
 
 /** The ports in the README's commands; a port that is taken is replaced by any free one. */
@@ -85,7 +87,9 @@ async function show(launched: Launched, taken: readonly Port[]): Promise<void> {
 
 /** @throws {CannotStart} with the reason when the service stays unready. */
 async function untilReady({ service }: Launched): Promise<void> {
-  await Promise.race([service.ready, systemClock.sleep(LONGEST_START_MS)])
+  const over = new AbortController()
+  await Promise.race([service.ready, systemClock.sleep(LONGEST_START_MS, over.signal)])
+  over.abort()
   if (!service.isReady) throw new CannotStart(service.reason)
 }
 
@@ -101,15 +105,20 @@ type AdminClient = (
   body: object,
 ) => Promise<{ status: number; body: Record<string, unknown> }>
 
-/** @throws {Error} for anything but 2xx, and 409 for an object that already exists. */
+/** Repeats calls that are answered 503. @throws {Error} for anything but 2xx, and 409 for an object that already exists. */
 function adminClient({ config, service }: Launched): AdminClient {
   const authorization = `Bearer ${config.rootTokens[0]?.reveal()}`
   return async (method, path, body) => {
-    const response = await fetch(`${service.urls.admin}/admin/v1${path}`, {
-      method,
-      headers: { authorization, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
+    const headers = {
+      authorization,
+      'content-type': 'application/json',
+      // A change that was made although its answer was 503 is not made again.
+      ...(method === 'POST' && { 'idempotency-key': systemRandom.bytes(16).toString('hex') }),
+    }
+    const url = `${service.urls.admin}/admin/v1${path}`
+    const response = await retryingCall(systemClock, `${method} /admin/v1${path}`, () =>
+      fetch(url, { method, headers, body: JSON.stringify(body) }),
+    )
     const answer = (await response.json()) as Record<string, unknown>
     if (response.ok || response.status === 409) return { status: response.status, body: answer }
     throw new Error(`${method} /admin/v1${path} failed: ${response.status} ${answer.detail}`)
@@ -153,7 +162,9 @@ async function exchangeSavedOrNewKey(admin: AdminClient, publicUrl: string, keyF
 
 async function exchange(publicUrl: string, secret: string): Promise<TokenAnswer | undefined> {
   const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
-  const response = await fetch(`${publicUrl}/oauth/token`, { method: 'POST', body })
+  const response = await retryingCall(systemClock, 'POST /oauth/token', () =>
+    fetch(`${publicUrl}/oauth/token`, { method: 'POST', body }),
+  )
   if (response.status === 401) return undefined
   if (!response.ok) throw new Error(`the exchange failed: ${response.status} ${await response.text()}`)
   return (await response.json()) as TokenAnswer
