@@ -31,7 +31,9 @@ describe('mintmark admin-token', () => {
     expect(made.code).toBe(0)
     const token = made.stdout.trim()
     expect(token).toMatch(SECRET)
-    expect(made.stderr).toMatch(/^Created adm_\w+ with the role tenant-admin\. It expires .*cannot be shown again\.\n$/)
+    expect(made.stderr).toMatch(
+      /^Created adm_\w+ with the role tenant-admin\. It expires .*cannot be shown again\.\n$/,
+    )
     const listed = await as(token, 'tenant', 'list', '-q')
     expect(listed).toEqual({ code: 0, stdout: 'acme\n', stderr: '' })
     expect(await as(token, 'tenant', 'suspend', 'acme')).toMatchObject({ code: 3, stdout: '' })

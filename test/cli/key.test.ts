@@ -29,9 +29,7 @@ describe('a new secret', () => {
     const { code, stdout, stderr } = await cli.attempt(['key', 'create', 'acme', '--name', 'ci'])
     expect(code).toBe(0)
     expect(stdout).toMatch(new RegExp(`^${SECRET.source}\n$`))
-    expect(stderr).toMatch(
-      /^Created key_\w+ for the tenant acme\. It expires .*cannot be shown again\.\n$/,
-    )
+    expect(stderr).toMatch(/^Created key_\w+ for the tenant acme\. It expires .*cannot be shown again\.\n$/)
     expect(stderr).not.toMatch(SECRET)
     expect(
       (await service.token({ grant_type: 'client_credentials', client_secret: stdout.trim() })).status,

@@ -349,7 +349,11 @@ describe('refuses, and says what to do', () => {
 
   it.each([
     ['the data directory', '.', 'a file exists in its place|is not a directory|EEXIST'],
-    ['the lock', 'postgres/lock', 'lock cannot be locked \\(unable to open database file\\): allow this user'],
+    [
+      'the lock',
+      'postgres/lock',
+      'lock cannot be locked \\(unable to open database file\\): allow this user',
+    ],
     [
       'the passwords',
       'postgres/credentials.json',

@@ -88,9 +88,7 @@ describe('A request that can be read in two ways is refused', () => {
     ['a line break', 'aWQ6\tYQ=='],
     ['nothing', ''],
   ])('loose base64: %s', (_, encoded) => {
-    expect(() => read(GRANT, { authorization: `Basic ${encoded}` })).toThrow(
-      /Invalid Authorization header/,
-    )
+    expect(() => read(GRANT, { authorization: `Basic ${encoded}` })).toThrow(/Invalid Authorization header/)
   })
 })
 
