@@ -14,7 +14,7 @@ function findProgram(name: string): string | undefined {
   return folders.map(folder => join(folder, name)).find(file => existsSync(file))
 }
 
-/** For `Expected.absent`: it does not exist, and nobody insists. */
+/** For `Expected.absent`: it is not there, and nobody insists. */
 export const isAbsent = (name: string): boolean =>
   !findProgram(name) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
