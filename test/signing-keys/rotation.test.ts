@@ -189,7 +189,7 @@ describe('a requested rotation', () => {
       'when the JWKS is full until after it',
       [a, s, ...Array.from({ length: 8 }, (_, index) => key(`r${index}`, 'retiring'))],
       'too_many_signing_keys',
-      new RegExp(`leaves at ${new Date(NOW + 1e6).toISOString()}`),
+      new RegExp(`removed at ${new Date(NOW + 1e6).toISOString()}`),
     ],
   ])('is rejected %s', (_, keys, code, message) => {
     expect(() => rotate(keys)).toThrow(
