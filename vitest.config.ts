@@ -21,7 +21,7 @@ const UNIT = [
   'test/oauth/token-request.test.ts',
   'test/scripts/lockfile.test.ts',
   'test/signing-keys/{alarms,any-order,key-encryption,key-ring,rotation,signing-key-status}.test.ts',
-  'test/system/*.test.ts',
+  'test/system/{coalescer,failure-limit,ip-address,logger,metrics,write-buffer}.test.ts',
   'test/tokens/{compact-jws,expiry,minted-tokens}.test.ts',
 ]
 const WITHOUT_NETWORK_AND_PROCESSES = [

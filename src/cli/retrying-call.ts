@@ -6,8 +6,8 @@ const PATIENCE_MS = 20_000
 const DEFAULT_RETRY_AFTER_SECONDS = 1
 
 /**
- * The first answer to `send` that is not 503. After a 503 it is sent again, once Retry-After is over, for 20 seconds at the
- * most; so it must be safe to repeat. `what` names it in the error, as in `POST /admin/v1/tenants`.
+ * The first answer to `send` that is not 503. After a 503 it is sent again, once Retry-After is over, for at most
+ * 20 seconds; so it must be safe to repeat. `what` names it in the error, as in `POST /admin/v1/tenants`.
  * @throws {CannotStart} with the last answer and the cure, as soon as the next try would come too late.
  */
 export async function retryingCall(

@@ -30,7 +30,7 @@ export interface Config extends GatewayConfig, TokenConfig {
   adminAddress: Address
   opsAddress: Address
   trustedProxies: readonly string[]
-  /** How long a process that stops goes on taking connections. */
+  /** How long a stopping process still accepts connections. */
   drainDelaySeconds: number
   rootTokens: readonly Secret[]
   encryptionKeys: readonly NamedKey[]

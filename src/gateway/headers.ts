@@ -50,8 +50,6 @@ const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: 'target-pod', why: 'AIBrix: the address that Envoy connects to' },
   { name: 'model', why: 'AIBrix: the route' },
   { name: 'request-id', why: "AIBrix: another request's counters" },
-  { name: 'x-cache-salt', why: 'vLLM: whose prefixes the request may share' },
-  { name: 'endpoint-load-metrics-format', why: "vLLM: makes answers report the engine's load" },
 ]
 
 /**
@@ -72,7 +70,6 @@ export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
     why: "llm-d's prefill/decode sidecar: host-port and url, the address connected to",
   },
   { name: 'x-encoder-', why: 'the same for encoders' },
-  { name: 'x-amzn-sagemaker-', why: 'vLLM on SageMaker: sessions, and the adapter' },
   { name: 'x-data-parallel-', why: 'vLLM: rank; llm-d: host-port' },
 ]
 

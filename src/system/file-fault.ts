@@ -16,7 +16,7 @@ const REASONS: Record<string, string> = {
   EIO: 'the disk does not answer',
 }
 
-/** Why a file or folder cannot be used, as in `this user may not (EACCES)`; undefined for any other error. */
+/** Why a file or folder cannot be used, as in `permission denied for this user (EACCES)`; undefined for any other error. */
 export function fileFault(error: unknown): string | undefined {
   const { code = '' } = error as NodeJS.ErrnoException
   return REASONS[code] && `${REASONS[code]} (${code})`

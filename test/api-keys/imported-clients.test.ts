@@ -246,7 +246,7 @@ describe('mintmark import', () => {
       'import',
       await file('b.ndjson', line('nd-1', 'acme') + line('nd-2', 'nobody')),
     ])
-    expect(bad).toMatchObject({ code: 5, stderr: expect.stringContaining('row 2: tenant is no tenant') })
+    expect(bad).toMatchObject({ code: 5, stderr: expect.stringContaining('row 2: tenant is not a tenant') })
     await run('import', await file('c.ndjson', line('nd-1', 'acme')))
     expect(await statusOf('nd-1', 's')).toBe(200)
     await rm(folder, { recursive: true })

@@ -18,7 +18,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Makes the secrets, or those that are missing, and prints their names or what is in the way. */
+/** Creates the secrets, or those that are missing, and prints their names or what is in the way. */
 const MAKE = `
   import { readConfig } from ${source('config/config.ts')}
   import { developmentSecrets } from ${source('config/development-secrets.ts')}
@@ -39,7 +39,7 @@ const ALL = 'MINTMARK_ENCRYPTION_KEYS,MINTMARK_PEPPERS,MINTMARK_ROOT_TOKEN\n'
 describe('the keys directory of a user who may not use it', () => {
   it('is not made in a folder that is closed to writers', async () => {
     await chmod(folder, 0o555)
-    expect(await make()).toContain(`${keys} cannot be made: this user may not (EACCES)`)
+    expect(await make()).toContain(`${keys} cannot be created: permission denied for this user (EACCES)`)
   })
 
   it('is named where it cannot be written to or entered', async () => {
@@ -47,17 +47,19 @@ describe('the keys directory of a user who may not use it', () => {
     await ordinaryUser(keys)
     await chmod(keys, 0o555)
     expect(await make()).toContain(
-      `${join(keys, 'root-token')} cannot be written: this user may not (EACCES)`,
+      `${join(keys, 'root-token')} cannot be written: permission denied for this user (EACCES)`,
     )
     await chmod(keys, 0o600)
-    expect(await make()).toContain(`${keys} cannot be entered: this user may not (EACCES)`)
+    expect(await make()).toContain(`${keys} cannot be entered: permission denied for this user (EACCES)`)
     await chmod(keys, 0o755)
   })
 
   it('may be closed to writers once all secrets are there, and each of them is named where it cannot be read', async () => {
     expect(await make()).toBe(ALL)
     await chmod(join(keys, 'peppers'), 0o200)
-    expect(await make()).toContain(`${join(keys, 'peppers')} cannot be read: this user may not (EACCES)`)
+    expect(await make()).toContain(
+      `${join(keys, 'peppers')} cannot be read: permission denied for this user (EACCES)`,
+    )
     await chmod(join(keys, 'peppers'), 0o600)
     await chmod(keys, 0o555)
     expect(await make()).toBe(ALL)

@@ -105,7 +105,7 @@ describe('on a direct connection', () => {
       // With the timeouts of 2 s a fault is noticed within 10 s, and its end within 6 s.
       expect(Math.max(...pauses)).toBe(PROBE_INTERVAL_MS)
       expect(Math.max(...pauses.filter(ms => ms !== PROBE_INTERVAL_MS))).toBeLessThanOrEqual(3_750)
-      expect(logs.map(({ msg }) => msg)).toContain('changes are notified again')
+      expect(logs.map(({ msg }) => msg)).toContain('LISTEN delivers notifications again')
       await until('no connection is left behind', backends, count => count === 1)
       expect(proxy.connections).toBe(1)
     },

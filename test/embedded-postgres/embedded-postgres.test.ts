@@ -383,7 +383,7 @@ describe('fails with the cure for', () => {
     const directory = await folder(0o555)
     const user = await ordinaryUser(directory)
     const said = async () => (await startElsewhere(directory, user).outcome()).message
-    expect(await said()).toMatch(/cannot be made .*EACCES.*set MINTMARK_DATA_DIR/)
+    expect(await said()).toMatch(/cannot be created .*EACCES.*set MINTMARK_DATA_DIR/)
     await chmod(directory, 0o755)
     await mkdir(join(directory, 'postgres'), { mode: 0o500 })
     await ordinaryUser(join(directory, 'postgres'))

@@ -113,7 +113,7 @@ describe('a request that is too large is rejected', () => {
     'no body, and none announced, on the %s listener: an answer, and no timeout, to %s',
     async (of, path, status) => {
       const head = lines(`POST ${path} HTTP/1.1`, 'Host: x', FORM)
-      // Whoever waited for a body would say 408.
+      // A listener that waited for a body would answer 408.
       expect((await rawHttp(mintmark.service.urls[of], head)).status).toBe(status)
     },
   )

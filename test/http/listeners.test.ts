@@ -72,7 +72,7 @@ const FIXED = {
 
 let mintmark: TestService
 let key: string
-/** What each listener answers to headers that do not come to an end. It takes seconds, so all are asked at the beginning. */
+/** What each listener answers to headers that never end. It takes seconds, so all requests are sent at the start. */
 const unfinished = new Map<Row['listener'], ReturnType<typeof send>>()
 beforeAll(async () => {
   mintmark = await startTestService({ env: { MINTMARK_GATEWAY_MODEL: 'body' } })
