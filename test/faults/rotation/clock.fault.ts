@@ -85,12 +85,12 @@ describe.skipIf(missing)('a host clock that is', () => {
     [
       '5 minutes fast',
       '+300s',
-      /the clock of this host is (299|300)[\d.]* s ahead of the database's: this replica rotates no/,
+      /the clock of this host is (299|300)[\d.]* s ahead of the clock of the database: this replica does not rotate/,
     ],
     [
       '5 minutes slow',
       '-300s',
-      /the clock of this host is (299|300)[\d.]* s behind the database's: this replica rotates no/,
+      /the clock of this host is (299|300)[\d.]* s behind the clock of the database: this replica does not rotate/,
     ],
   ])(
     '%s: tokens have database time, rotation is rejected, an alarm reports why',
@@ -108,7 +108,7 @@ describe.skipIf(missing)('a host clock that is', () => {
     const environment = await start({ FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' })
     await expectTimeOfTheDatabase(environment.exchange)
     await writeFile(file, '-3600s')
-    await until('it is seen', () => environment.service.output().includes('behind the database'))
+    await until('it is seen', () => environment.service.output().includes('behind the clock of the database'))
     await expectTimeOfTheDatabase(environment.exchange)
     await expectNoRotation(environment, /the clock of this host is (3599|3600)[\d.]* s behind/)
     await writeFile(file, '+0')

@@ -223,7 +223,9 @@ describe('three replicas under 300 exchanges a second', () => {
     expect(late(2, acknowledged).length).toBeGreaterThan(0)
     expect(late(2, cutAt + (STALENESS + 1.5) * 1000)).toEqual([])
     const next = load.issued.filter(token => token.sentAt > acknowledged && token.kid !== revoked)
-    expect(new Set(next.map(token => token.kid)).size).toBe(1)
+    // In the rest of the wait the next rotation may be due.
+    const soon = next.filter(token => token.sentAt < acknowledged + 10_000)
+    expect(new Set(soon.map(token => token.kid)).size).toBe(1)
     const ofNext = failures.filter(failure => !failure.includes(revoked))
     console.log(
       `${next.length} tokens of the new key after the answer, ${ofNext.length} not verified; ${late(2, acknowledged).length} of the revoked key from the replica that was cut off`,
