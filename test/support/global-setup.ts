@@ -68,7 +68,7 @@ async function containerServer(image: string): Promise<Server> {
   const password = systemRandom.bytes(16).toString('hex')
   const container = await new GenericContainer(image)
     .withEnvironment({ POSTGRES_PASSWORD: password })
-    .withCommand(['-c', 'fsync=off', '-c', 'full_page_writes=off'])
+    .withCommand(['postgres', '-c', 'fsync=off', '-c', 'full_page_writes=off'])
     .withExposedPorts(5432)
     // The image starts the server twice; the second time it listens on TCP.
     .withWaitStrategy(Wait.forSuccessfulCommand('pg_isready -h 127.0.0.1 -U postgres'))
