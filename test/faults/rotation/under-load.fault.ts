@@ -21,7 +21,7 @@ import {
 /**
  * Two hours of publish lead are ten seconds here, and everything that verifiers do is scaled with it: istiod's twenty
  * minutes and its back-off, Envoy's five minutes. (60 + 10 + 60 + 10) / 20 retire at a time, so nine keys are published.
- * The staleness window is no longer than the lead, as it is there: a replica that is cut off lacks no key that signs.
+ * The staleness window is no longer than the lead, as in real time: a replica that is cut off lacks no key that signs.
  */
 const LEAD = 10
 const STALENESS = 10
