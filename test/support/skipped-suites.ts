@@ -28,6 +28,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
     TEST_TOOLS,
   ],
   [() => !existsSync('/usr/bin/script'), 'the command line on a terminal', 'install script(1) of util-linux'],
+  [() => isAbsent('python3'), 'the check of an exported audit trail in Python', 'install python3'],
   [lacksDocker, 'the compose installation', 'start Docker'],
 ]
 
