@@ -11,7 +11,7 @@ local ROUTES = {
 
 local byte, find, sub = string.byte, string.find, string.sub
 -- As src/gateway/model-in-body.ts bounds them.
-local MOST_NAMES, LONGEST_MODEL, LONGEST_LITERAL = 1000, 192, 1024
+local MOST_NAMES, LONGEST_MODEL, LONGEST_LITERAL, MOST_MARKS = 1000, 192, 1024, 262144
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OBJECT, OBJECT_END, LIST, LIST_END = 123, 125, 91, 93
 
@@ -33,8 +33,9 @@ end
 
 -- i is at an opening bracket. Returns the index of the matching closing one, or nil.
 local function nested_end(text, i)
-  local depth = 0
-  while i do
+  local depth, marks = 0, 0
+  while i and marks < MOST_MARKS do
+    marks = marks + 1
     local c = byte(text, i)
     if c == QUOTE then
       i = string_end(text, i)

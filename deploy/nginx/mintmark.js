@@ -45,6 +45,8 @@ const MOST_NAMES = 1_000
 const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
+/** Strings and brackets of one nested value. More counts as not JSON. */
+const MOST_MARKS = 262_144
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
@@ -118,8 +120,6 @@ function textOf(bytes) {
 
 /** Bytes of white space between two top-level tokens. More counts as not JSON. */
 const MOST_SPACE = 128
-/** Strings and brackets of one nested value. More counts as not JSON. */
-const MOST_MARKS = 262144
 
 /** The first place at or after `i` that is not JSON white space. */
 function skipSpace(body, i) {
@@ -174,35 +174,36 @@ function nestedEnd(body, i) {
 
 // Before anything else, from the headers alone: what is wrong with the credential, or '' if it may be good.
 function refusal(r) {
-  const kind = credentialOf(r).kind
+  const kind = r.variables.mm_kind
   if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Missing credential. Send your API key or a token as "Authorization: Bearer <key>".')
   if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'More than one credential. Send one API key or token, once, in one header.')
   if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'Invalid API key. Check that it is complete and neither expired nor revoked, or request a new one.')
   return ''
 }
 
-function kind(r) {
-  return credentialOf(r).kind
-}
-
 // For the cache of Mintmark's answers, so that no key is in its files.
 function cacheKey(r) {
-  const found = credentialOf(r)
-  return require('crypto').createHash('sha256').update(JSON.stringify([found.header, found.value])).digest('hex')
+  return require('crypto').createHash('sha256').update(JSON.stringify(credentialsOf(r))).digest('hex')
 }
 
+const credentialsOf = r =>
+  r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
+
 // Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
-function credentialOf(r) {
-  const shown = r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
-  const given = shown.filter(header => header[1].trim() !== '')
-  if (given.length === 0) return { kind: 'missing' }
-  if (shown.length !== 1) return { kind: 'ambiguous' }
-  const header = given[0][0].toLowerCase()
-  const value = given[0][1].trim()
-  const bearer = /^bearer +([\x21-\x7e]+)$/i.exec(value)
-  const credential = header === 'authorization' ? (bearer ? bearer[1] : '') : value
-  if (header === 'authorization' && credential.indexOf('eyJ') === 0) return { kind: 'token', header: header, value: credential }
-  return isWhole(credential) ? { kind: 'key', header: header, value: credential } : { kind: 'invalid' }
+function kind(r) {
+  const shown = credentialsOf(r)
+  if (!shown.some(header => header[1].trim() !== '')) return 'missing'
+  if (shown.length !== 1) return 'ambiguous'
+  if (shown[0][0].toLowerCase() !== 'authorization') return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
+  const credential = bearerOf(r)
+  if (credential.indexOf('eyJ') === 0) return 'token'
+  return isWhole(credential) ? 'key' : 'invalid'
+}
+
+// '' where the header has another form.
+function bearerOf(r) {
+  const found = /^bearer +([\x21-\x7e]+)$/i.exec((r.headersIn.Authorization || '').trim())
+  return found ? found[1] : ''
 }
 
 const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key']
@@ -227,7 +228,7 @@ function isWhole(key) {
 
 // For auth_request: 204 with the token as Mintmark's answer has it, or 401.
 async function token(r) {
-  const jwt = credentialOf(r).value || ''
+  const jwt = bearerOf(r)
   let claims
   try {
     claims = await verified(jwt)

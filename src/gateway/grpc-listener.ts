@@ -6,8 +6,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
-import { CannotStart } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
+import { listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { ConnectionLimits, grpcServerOptions, messageDeadline } from './grpc-limits.ts'
@@ -37,9 +37,8 @@ export class GrpcListener {
   }
 
   /**
-   * The port is ours and its connections are handed to grpc-js, which has no limit on connections.
-   * `readsBody`: whether requests bring a body. @throws {Error} that names the variable to change when the port is taken
-   * or may not be used.
+   * The port is bound here and its connections are passed to grpc-js, which has no limit on connections.
+   * `readsBody`: whether requests bring a body. @throws {CannotStart} when the port cannot be bound.
    */
   static async bind(
     address: { host: string; port: number },
@@ -49,10 +48,7 @@ export class GrpcListener {
     const sockets = createServer()
     const { interceptor, stop } = messageDeadline(clock, new ConnectionLimits(sockets))
     const server = new Server(grpcServerOptions(readsBody, [interceptor]))
-    await new Promise<void>((resolve, reject) => {
-      sockets.once('error', error => reject(bindError(address, error)))
-      sockets.listen(address.port, address.host, resolve)
-    }).catch(error => {
+    await listen(sockets, 'gateway_grpc', address).catch(error => {
       stop()
       throw error
     })
@@ -78,14 +74,6 @@ export class GrpcListener {
     this.#server.forceShutdown()
     this.#stopDeadlines()
   }
-}
-
-function bindError({ host, port }: { host: string; port: number }, cause: Error): Error {
-  const taken = /EADDRINUSE/.test(cause.message)
-  const why = taken
-    ? 'is in use: set MINTMARK_GATEWAY_GRPC_PORT to a free port (0: any)'
-    : 'cannot be used: set MINTMARK_GATEWAY_GRPC_PORT or MINTMARK_GATEWAY_HOST'
-  return new CannotStart(`${host}:${port}, for the gateway's gRPC listener, ${why}`, { cause })
 }
 
 function healthService(readiness: Readiness, clock: Clock): UntypedServiceImplementation {

@@ -28,6 +28,8 @@ const MOST_NAMES = 1_000
 const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
+/** Strings and brackets of one nested value. More counts as not JSON. */
+const MOST_MARKS = 262_144
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
@@ -92,16 +94,17 @@ function stringEnd(body: Uint8Array, i: number): number {
 /** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
 function nestedEnd(body: Uint8Array, i: number): number {
   let depth = 0
+  let marks = 0
   for (let at = i; at < body.length; at++) {
     const c = body[at]
-    if (c === QUOTE) {
+    const begins = c === OBJECT || c === LIST
+    if (!begins && c !== QUOTE && c !== OBJECT_END && c !== LIST_END) continue
+    if (++marks > MOST_MARKS) return -1
+    if (begins) depth++
+    else if (c === QUOTE) {
       at = stringEnd(body, at)
       if (at < 0) return -1
-    } else if (c === OBJECT || c === LIST) depth++
-    else if (c === OBJECT_END || c === LIST_END) {
-      depth--
-      if (depth === 0) return at
-    }
+    } else if (--depth === 0) return at
   }
   return -1
 }

@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server as TcpServer } from 'node:net'
 import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -83,10 +83,7 @@ export class Listener {
     })
     closeInTurns(server)
     const listener = new Listener(name, server, clock)
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', error => reject(bindError(name, address, error)))
-      server.listen(address.port, address.host, resolve)
-    })
+    await listen(server, name, address)
     return listener
   }
 
@@ -129,6 +126,18 @@ export class Listener {
   async #poll(deadline: number, done: () => boolean): Promise<void> {
     while (!done() && this.#clock.monotonicMs() < deadline) await this.#clock.sleep(DRAIN_POLL_MS)
   }
+}
+
+/** Binds a port. @throws {CannotStart} that names the variable to change when it is in use or may not be used. */
+export async function listen(
+  server: TcpServer,
+  name: string,
+  address: { host: string; port: number },
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error => reject(bindError(name, address, error)))
+    server.listen(address.port, address.host, resolve)
+  })
 }
 
 function bindError(

@@ -8,6 +8,10 @@ const multipart = '--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nac
 const utf16 = Buffer.from(`\ufeff{"model":${FOREIGN}}`, 'utf16le')
 const padding = (bytes: number) => `"pad":"${'A'.repeat(bytes)}"`
 
+function names(count: number): string {
+  return Array.from({ length: count }, (_, index) => `,"n${index}":1`).join('')
+}
+
 /** Bodies as bytes, and the response. The token allows acme-sql, acme-chat and both base models. */
 export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ["another tenant's adapter", { body: chat('globex-sql') }, 403],
@@ -20,6 +24,10 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ['a model that ends in a line', { body: chat('acme-sql\r\nx-vllm-priority: -999') }, 403],
   ['an adapter written with escapes', { body: '{"model":"\\u0061cme-sql"}' }, 403],
   ['none, the word for no adapters', { body: chat('none') }, 403],
+  ['a model of 200 bytes', { body: chat('m'.repeat(200)) }, 400],
+  ['a number of 2,000 digits', { body: `{"model":${MINE},"n":${'1'.repeat(2_000)}}` }, 400],
+  ['1,001 names', { body: `{"model":${MINE}${names(1_000)}}` }, 400],
+  ['300,000 brackets', { body: `{"model":${MINE},"x":[${'[],'.repeat(150_000)}1]}` }, 400],
   ['no model', { body: '{"messages":[]}' }, 400],
   ['a model that is null', { body: '{"model":null}' }, 400],
   ['a model that is a number', { body: '{"model":1}' }, 400],
@@ -94,6 +102,8 @@ export const READABLE_BODIES: [what: string, body: string][] = [
   ['a slash written as \\/', '{"model":"mistralai\\/Mistral-7B"}'],
   ['the model last', `{"messages":[{"model":"x"}],"n":-1.5e+3,"b":true,"model":${MINE}}`],
   ['white space everywhere', `\n\t {\r\n "model" : ${MINE} , "a" : [ ] } \n`],
+  ['1,000 names', `{"model":${MINE}${names(999)}}`],
+  ['200,000 brackets', `{"model":${MINE},"x":[${'[],'.repeat(100_000)}1]}`],
   ['unknown fields', `{"model":${MINE},"ünï":"\\u0041\\ud83d\\ude00","priority_":1}`],
   ['numbers as only Python takes them', `{"model":${MINE},"a":NaN,"b":-Infinity}`],
 ]

@@ -15,7 +15,7 @@ let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
   listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock)
-  listener.serve(AUTHORIZATION_SERVICE, { Check: () => {} }, { ready: true, serving: true } as never)
+  listener.serve(AUTHORIZATION_SERVICE, { Check: () => {} }, { ready: true, serving: true, reason: '' })
   session = connect(`http://127.0.0.1:${listener.port}`)
 })
 afterEach(async () => {

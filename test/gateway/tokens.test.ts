@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Answer } from '../gateway-configs/client.ts'
 import { startTestMint, type TestMint } from '../gateway-configs/test-mint.ts'
-import { startReplica } from '../support/replicas.ts'
-import { TcpProxy } from '../support/tcp-proxy.ts'
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { startTestService, type TestService } from '../support/test-service.ts'
+import { startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
+import type { TcpProxy } from '../support/tcp-proxy.ts'
+import type { TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { admitted, ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
-let database: TestDatabase
+let replicas: TwoReplicas
 let mintmark: TestService
 /** Another replica, with a database connection that can fail. */
 let other: TestService
@@ -16,19 +15,13 @@ let proxy: TcpProxy
 let mint: TestMint
 
 beforeAll(async () => {
-  database = await createTestDatabase()
-  mintmark = await startTestService({ database })
-  const behind = await TcpProxy.before(database.applicationUrl)
-  proxy = behind
-  other = await startReplica(mintmark, { DATABASE_URL: behind.url })
+  replicas = await startTwoReplicas()
+  ;({ mintmark, other, proxy } = replicas)
   mint = await startTestMint()
 })
 afterAll(async () => {
-  await proxy.become('none')
-  await Promise.all([other.stop(), mintmark.stop()])
-  await proxy.close()
+  await replicas.stop()
   await mint.stop()
-  await database.drop()
 })
 
 const BILLING = 'https://billing.example.test'

@@ -9,32 +9,24 @@ import { systemClock as clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
 import { ask, bearer, tokenFor } from '../gateway/check-client.ts'
-import { startReplica } from '../support/replicas.ts'
-import { TcpProxy } from '../support/tcp-proxy.ts'
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
+import type { TcpProxy } from '../support/tcp-proxy.ts'
+import { createTestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { timed, until } from '../support/until.ts'
 
 /** How quick a few things are that other suites show to be right. This one has the machine to itself. */
 
-let database: TestDatabase
+let replicas: TwoReplicas
 let mintmark: TestService
 /** Another replica, whose database can be taken away. */
 let other: TestService
 let proxy: TcpProxy
 beforeAll(async () => {
-  database = await createTestDatabase()
-  mintmark = await startTestService({ database })
-  const behind = await TcpProxy.before(database.applicationUrl)
-  proxy = behind
-  other = await startReplica(mintmark, { DATABASE_URL: behind.url })
+  replicas = await startTwoReplicas()
+  ;({ mintmark, other, proxy } = replicas)
 })
-afterAll(async () => {
-  await proxy.become('none')
-  await Promise.all([other.stop(), mintmark.stop()])
-  await proxy.close()
-  await database.drop()
-})
+afterAll(() => replicas.stop())
 
 const statusOf = async (credential: string) => (await ask(other, { headers: bearer(credential) })).status
 
