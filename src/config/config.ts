@@ -42,7 +42,7 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 
 /**
  * config/ turns the environment into one typed value, or into one message that lists every fault in it. No other room
- * reads the environment. The table in the README is generated from `env.descriptions`.
+ * reads the environment. The table in docs/configuration.md is generated from `env.descriptions`.
  *
  * @throws {ConfigError} naming each invalid variable, why it is invalid, and its format.
  */
