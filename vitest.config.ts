@@ -33,7 +33,10 @@ const WITHOUT_NETWORK_AND_PROCESSES = [
   '--disable-warning=SecurityWarning',
 ]
 
-/** These measure how long something takes, and need the machine for themselves. Only they may assert milliseconds. */
+/**
+ * These measure how long something takes, and need the machine for themselves: `npm run test:timing`. Only they may assert
+ * milliseconds.
+ */
 const ALONE = [
   'test/authentication/{imported-flood,refusal-time}.test.ts',
   'test/database/migration-lock.test.ts',
@@ -42,7 +45,24 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
+/** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */
+const THIRD_PARTY = [
+  'test/gateway-configs/**/*.test.ts',
+  'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
+  'test/clients/{installed,openai,openai-python,token-provider-python}.test.ts',
+  'test/conformance/python.test.ts',
+  'test/admin/reference.test.ts',
+  'test/docker/**/*.test.ts',
+]
+
 const POSTGRES = ['test/support/skipped-suites.ts', 'test/support/global-setup.ts']
+
+const SIDE_BY_SIDE = {
+  // Files of one worker share its modules: to load them for each file is a third of the time.
+  isolate: false,
+  // Most of a test's time is spent waiting: for a process, a poll, an answer.
+  maxWorkers: Math.min(4, availableParallelism() + 2),
+}
 
 export default defineConfig({
   test: {
@@ -68,10 +88,20 @@ export default defineConfig({
           name: 'side by side',
           globalSetup: POSTGRES,
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...ALONE, ...UNIT],
-          // Most of a test's time is spent waiting: for a process, a poll, an answer.
-          maxWorkers: Math.min(4, availableParallelism() + 2),
+          exclude: [...configDefaults.exclude, ...UNIT, ...THIRD_PARTY, ...ALONE],
+          ...SIDE_BY_SIDE,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'third-party',
+          globalSetup: POSTGRES,
+          include: THIRD_PARTY,
+          exclude: [...configDefaults.exclude, ...UNIT],
+          ...SIDE_BY_SIDE,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -81,7 +111,7 @@ export default defineConfig({
           globalSetup: POSTGRES,
           include: ALONE,
           maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

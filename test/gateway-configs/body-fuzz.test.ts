@@ -34,8 +34,8 @@ describe.skipIf(noEnvoy)('any body', () => {
           passed += 1
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     )
-    expect(passed).toBeGreaterThan(50)
+    expect(passed).toBeGreaterThan(20)
   })
 })

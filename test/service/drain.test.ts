@@ -1,6 +1,6 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -17,10 +17,10 @@ const processes: ServiceProcess[] = []
 beforeAll(async () => {
   database = await createTestDatabase()
 })
-afterEach(async () => {
-  for (const process of processes.splice(0)) await process.kill()
+afterAll(async () => {
+  await Promise.all(processes.map(process => process.kill()))
+  await database.drop()
 })
-afterAll(() => database.drop())
 
 function start(env: Record<string, string> = {}): ServiceProcess {
   const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env })
@@ -63,24 +63,28 @@ function exchange(agent: Agent, url: string, form: string): Promise<{ status: nu
   })
 }
 
-describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
-  it('readyz reports draining, a request in flight is finished, and the process ends with 0 within 10 s', async () => {
-    const process = start()
-    const urls = await process.ready()
-    const form = await exchangeForm(urls.admin)
-    const half = await halfSent(urls.public, form)
-    process.child.kill(signal)
-    const draining = await until(
-      'draining',
-      () => request(`${urls.ops}/readyz`),
-      ({ status }) => status === 503,
-      2_000,
-    )
-    expect(draining.body).toEqual({ status: 'unready', reason: 'draining' })
-    expect(await half.finish()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"access_token"/)
-    expect(await ended(process)).toEqual({ code: 0, signal: null })
-    expect(process.logged('stopped')).toHaveLength(1)
-  })
+// Each has a process of its own, and waits for it most of the time.
+describe.concurrent('a service that is to end', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'on %s reports draining, finishes a request in flight, and ends with 0 within 10 s',
+    async signal => {
+      const process = start()
+      const urls = await process.ready()
+      const form = await exchangeForm(urls.admin)
+      const half = await halfSent(urls.public, form)
+      process.child.kill(signal)
+      const draining = await until(
+        'draining',
+        () => request(`${urls.ops}/readyz`),
+        ({ status }) => status === 503,
+        2_000,
+      )
+      expect(draining.body).toEqual({ status: 'unready', reason: 'draining' })
+      expect(await half.finish()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"access_token"/)
+      expect(await ended(process)).toEqual({ code: 0, signal: null })
+      expect(process.logged('stopped')).toHaveLength(1)
+    },
+  )
 
   it('clients with kept connections receive complete responses, and then Connection: close', async () => {
     const process = start()
@@ -101,7 +105,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     const clients = Array.from({ length: 12 }, client)
     await until('they are at work', () => answered > 60)
     signalled.abort()
-    process.child.kill(signal)
+    process.child.kill('SIGTERM')
     const seen = await Promise.all(clients)
     expect(seen.flatMap(({ statuses }) => statuses.filter(status => status !== 200))).toEqual([])
     expect(seen.every(({ told }) => told)).toBe(true)
@@ -112,7 +116,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     const process = start()
     const urls = await process.ready()
     const form = await exchangeForm(urls.admin)
-    process.child.kill(signal)
+    process.child.kill('SIGTERM')
     const signalled = performance.now()
     const statuses: number[] = []
     while (performance.now() - signalled < 500) {
@@ -126,7 +130,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
   it('while it waits for a missing database, the process ends with 0', async () => {
     const process = start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
     await until('it tries', () => process.logged('not ready').length)
-    process.child.kill(signal)
+    process.child.kill('SIGTERM')
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
@@ -135,20 +139,20 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('on %s', signal => {
     const process = start({ DATABASE_URL: proxy.url })
     await process.ready()
     await proxy.become('freeze')
-    process.child.kill(signal)
+    process.child.kill('SIGTERM')
     expect(await ended(process)).toEqual({ code: 0, signal: null })
     await proxy.become('none')
     await proxy.close()
   })
-})
 
-it('on a signal, and another, a request that never ends does not keep the process alive', async () => {
-  const process = start()
-  const urls = await process.ready()
-  await halfSent(urls.public, 'grant_type=client_credentials')
-  process.child.kill('SIGTERM')
-  process.child.kill('SIGTERM')
-  expect(await ended(process)).toEqual({ code: 0, signal: null })
+  it('on a signal, and another, ends although a request never does', async () => {
+    const process = start()
+    const urls = await process.ready()
+    await halfSent(urls.public, 'grant_type=client_credentials')
+    process.child.kill('SIGTERM')
+    process.child.kill('SIGTERM')
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
 })
 
 /** How it ended, within the 10 s allowed after the signal. */

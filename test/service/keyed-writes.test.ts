@@ -5,11 +5,11 @@ import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /**
- * 200 keyed writes, each repeated until it is answered, while the service is killed (kill -9) and its sessions are
+ * 80 keyed writes, each repeated until it is answered, while the service is killed (kill -9) and its sessions are
  * terminated on the server at random. Every acknowledged write must exist exactly once, with its audit row.
  */
 
-const WRITES = 200
+const WRITES = 80
 const WORKERS = 4
 const environment = testEnvironment()
 
@@ -70,12 +70,12 @@ it('keeps every acknowledged write exactly once, with its audit row', async () =
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await write(name)
   }
   let faults = 0
-  let next = 15
+  let next = 6
   const disturb = async () => {
     while (acknowledged.size < WRITES) {
       await until('some more are written', () => acknowledged.size >= Math.min(next, WRITES), Boolean, 60_000)
       if (acknowledged.size >= WRITES) return
-      next = acknowledged.size + 10 + Math.floor(Math.random() * 20)
+      next = acknowledged.size + 6 + Math.floor(Math.random() * 8)
       faults++
       if (faults % 2 === 0) await endSessions()
       else {

@@ -79,7 +79,8 @@ export function startProcessTo(
     text()
       .split('\n')
       .slice(0, -1)
-      .flatMap(line => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []))
+      .filter(line => line.startsWith('{') && line.includes(message))
+      .map(line => JSON.parse(line) as Record<string, unknown>)
       .filter(line => line.msg === message)
   return {
     pid: child.pid ?? 0,

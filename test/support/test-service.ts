@@ -127,12 +127,9 @@ async function tenantWithKey(
   }
 }
 
-/** One HTTP request on a new connection (a kept one delays `stop`); the body is parsed when it is JSON. */
+/** One HTTP request; the body is parsed when it is JSON. */
 export async function request(url: string, init: RequestInit = {}): Promise<JsonAnswer> {
-  const response = await fetch(url, {
-    ...init,
-    headers: { connection: 'close', ...(init.headers as object) },
-  })
+  const response = await fetch(url, init)
   const text = await response.text()
   const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '')
   return {
