@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { CliError, EXIT } from './exit-codes.ts'
+import { streams } from './streams.ts'
 
 /** Far more than a key or a token needs. */
 const LONGEST_BYTES = 65_536
@@ -10,11 +11,11 @@ const LONGEST_BYTES = 65_536
  */
 export async function readInput(file: string | undefined, instead: string): Promise<string> {
   if (file !== undefined && file !== '-') return readFileText(file)
-  if (process.stdin.isTTY) throw new CliError(EXIT.usage, instead)
+  if (streams().stdin.isTTY) throw new CliError(EXIT.usage, instead)
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of process.stdin) {
-    chunks.push(chunk)
+  for await (const chunk of streams().stdin) {
+    chunks.push(Buffer.from(chunk))
     length += chunk.length
     if (length > LONGEST_BYTES)
       throw new CliError(EXIT.usage, 'standard input is too long for a key or a token.')

@@ -8,6 +8,6 @@ import { onRightNode } from '../../scripts/right-node.js'
  * in this folder.
  */
 onRightNode(fileURLToPath(import.meta.url), process.argv.slice(2), async () => {
-  const { run } = await import('./run.ts')
-  await run()
+  const { runHere } = await import('./run.ts')
+  await runHere()
 })

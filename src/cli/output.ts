@@ -1,4 +1,5 @@
 import { CliError, EXIT } from './exit-codes.ts'
+import { streams } from './streams.ts'
 import { type Column, record, table } from './table.ts'
 import { printable, printableJson, styled } from './terminal-text.ts'
 
@@ -99,15 +100,15 @@ export class Output {
 
   /** For the person at the terminal; not shown with `-q` or JSON. */
   note(text: string): void {
-    if (this.#format === 'table') process.stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)
+    if (this.#format === 'table') streams().stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)
   }
 }
 
 /** Prints an error; all errors have this format. */
 export function printError(message: string, details: readonly string[] = []): void {
-  const name = styled(['bold', 'red'], 'mintmark:', process.stderr)
+  const name = styled(['bold', 'red'], 'mintmark:', streams().stderr)
   const lines = [message, ...details].flatMap(text => text.split('\n')).map(printable)
-  process.stderr.write(`${name} ${lines.join('\n  ')}\n`)
+  streams().stderr.write(`${name} ${lines.join('\n  ')}\n`)
 }
 
 /** `2026-11-23T18:27:31.000Z` as `2026-11-23 18:27:31Z`; anything else unchanged. */
@@ -118,7 +119,7 @@ export const day = (time: string | null, never = '-'): string => time?.slice(0, 
 
 export const names = (list: readonly string[]): string => list.join(', ') || 'none'
 
-const terminalWidth = () => process.stdout.columns || Number.POSITIVE_INFINITY
+const terminalWidth = () => streams().stdout.columns || Number.POSITIVE_INFINITY
 
 function recordOf<T extends object>(item: T, view: View<T>): string {
   const parts = view.parts ?? []
@@ -151,6 +152,6 @@ const print = (text: string): Promise<void> => write(text).catch(() => {})
 
 function write(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(`${text}\n`, error => (error ? reject(error) : resolve()))
+    streams().stdout.write(`${text}\n`, error => (error ? reject(error) : resolve()))
   })
 }

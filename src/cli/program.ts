@@ -15,6 +15,7 @@ import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { printError } from './output.ts'
+import { streams } from './streams.ts'
 import { verb } from './verb.ts'
 
 const FOOTER = `
@@ -45,7 +46,12 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
       subcommandTerm: command =>
         [command.name(), command.usage().replace('[options]', '').trim()].join(' ').trim(),
     })
-    .configureOutput({ outputError: text => printError(withoutValues(text)) })
+
+    .configureOutput({
+      writeOut: text => streams().stdout.write(text),
+      writeErr: text => streams().stderr.write(text),
+      outputError: text => printError(withoutValues(text)),
+    })
     .exitOverride()
   program.commandsGroup('Service:')
   serviceCommands(program, environment)
@@ -102,7 +108,7 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     .option('--table', 'print the documentation of all variables instead, as a Markdown table')
     .action(async (options: { table?: boolean }) => {
       const { configurationTable, printConfig } = await import('./commands/config.ts')
-      if (options.table) process.stdout.write(`${configurationTable()}\n`)
+      if (options.table) streams().stdout.write(`${configurationTable()}\n`)
       else printConfig(environment)
     })
 }

@@ -5,8 +5,8 @@ import { printError } from './output.ts'
 import { createProgram } from './program.ts'
 import { refuseSecrets } from './secrets-in-arguments.ts'
 
-/** Runs the command in the arguments and sets the exit status of the process. */
-export async function run(): Promise<void> {
+/** Runs the command in the arguments of the process, and sets its exit status. */
+export async function runHere(): Promise<void> {
   // A reader that closed the pipe (`| head`) must not end the service in the middle of a step.
   process.stdout.on('error', error => {
     const { code } = error as NodeJS.ErrnoException
@@ -14,20 +14,27 @@ export async function run(): Promise<void> {
     printError(`standard output cannot be written (${code}).`)
     process.exitCode = EXIT.fault
   })
+  const status = await run(process.argv.slice(2), process.env)
+  if (status !== EXIT.ok) process.exitCode = status
+}
+
+/** Runs `mintmark` with these arguments, and returns the exit status. */
+export async function run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
   try {
-    refuseSecrets(process.argv.slice(2))
-    await createProgram(process.env).parseAsync()
+    refuseSecrets(args)
+    await createProgram(environment).parseAsync(args, { from: 'user' })
+    return EXIT.ok
   } catch (error) {
-    process.exitCode = report(error)
+    return report(error, environment)
   }
 }
 
-function report(error: unknown): number {
+function report(error: unknown, environment: NodeJS.ProcessEnv): number {
   if (error instanceof CommanderError) {
     // Commander has printed it: help and version are successes, everything else is a usage error.
     return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   }
   if (error instanceof CliError) printError(error.message, error.details)
-  else printError(explain(error))
+  else printError(explain(error, environment))
   return error instanceof CliError ? error.exitCode : EXIT.fault
 }

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { streams } from './streams.ts'
 
 /** Which text a terminal may show, and its width there. */
 
@@ -16,7 +17,7 @@ export function printableJson(value: unknown): string {
 }
 
 /** Plain when the stream is not a terminal, or NO_COLOR is set. */
-export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+export function styled(style: Style, text: string, stream = streams().stdout): string {
   return styleText(style, text, { stream })
 }
 

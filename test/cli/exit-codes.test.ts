@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, mintmark, type Outcome, shell } from './mintmark.ts'
+import { cliOf, mintmark, mintmarkProcess, type Outcome, shell } from './mintmark.ts'
 
 /** An unused port. */
 const closed = await freePort()
@@ -25,7 +25,7 @@ afterAll(() => service.stop())
 describe('0, ok:', () => {
   it('--version prints the version of the package', async () => {
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
-    expect(await mintmark(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+    expect(await mintmarkProcess(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
   })
 
   it.each([[['help', 'tenant']], [['tenant', '--help']]])('%j prints help to standard output', async args => {
@@ -89,7 +89,8 @@ describe('2, usage:', () => {
 
 describe('3, refused:', () => {
   it('no admin token', async () => {
-    const ended = await mintmark(['tenant', 'list'], { env: { MINTMARK_URL: service.service.urls.admin } })
+    const env = { MINTMARK_URL: service.service.urls.admin }
+    const ended = await mintmarkProcess(['tenant', 'list'], { env })
     expect(ended).toMatchObject({
       code: 3,
       stderr: expect.stringContaining('set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE'),

@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
+import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
+import { run } from '../../src/cli/run.ts'
+import { withStreams } from '../../src/cli/streams.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import type { TestService } from '../support/test-service.ts'
 
@@ -20,8 +23,30 @@ export interface Surroundings {
   input?: string
 }
 
+/**
+ * Runs `mintmark …` with an environment of its own in this process: a process for each of hundreds of commands would be half
+ * of the time. What the process itself does is tested by `mintmarkProcess` and `shell`.
+ */
+export async function mintmark(
+  args: readonly string[],
+  { env = {}, input = '' }: Surroundings = {},
+): Promise<Outcome> {
+  const [stdout, stderr] = [new Collected(), new Collected()]
+  const streams = { stdin: Readable.from(input ? [input] : []), stdout, stderr }
+  const code = await withStreams(streams, () => run(args, childEnvironment(env)))
+  return { code, stdout: stdout.text, stderr: stderr.text }
+}
+
+class Collected extends Writable {
+  text = ''
+  override _write(chunk: Buffer, _: string, done: () => void): void {
+    this.text += chunk
+    done()
+  }
+}
+
 /** Runs `mintmark …` in a process of its own, in an environment of its own: child-environment.ts. */
-export function mintmark(
+export function mintmarkProcess(
   args: readonly string[],
   { env = {}, input = '' }: Surroundings = {},
 ): Promise<Outcome> {
@@ -72,12 +97,12 @@ export function cliOf(service: TestService) {
   const env = pointedAt(service)
   const attempt = (args: readonly string[], input?: string) =>
     mintmark(args, { env, ...(input !== undefined && { input }) })
-  const run = async (...args: string[]): Promise<string> => {
+  const succeed = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await attempt(args)
     expect(code, `mintmark ${args.join(' ')}\n${stderr}`).toBe(0)
     return stdout
   }
   // biome-ignore lint/suspicious/noExplicitAny: tests read responses of every shape
-  const json = async (...args: string[]): Promise<any> => JSON.parse(await run(...args, '-o', 'json'))
-  return { env, attempt, run, json }
+  const json = async (...args: string[]): Promise<any> => JSON.parse(await succeed(...args, '-o', 'json'))
+  return { env, attempt, run: succeed, json }
 }

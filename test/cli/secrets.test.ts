@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, mintmark } from './mintmark.ts'
+import { cliOf, mintmark, mintmarkProcess } from './mintmark.ts'
 
 let service: TestService
 let cli: ReturnType<typeof cliOf>
@@ -100,7 +100,7 @@ describe('mintmark config', () => {
 describe('mintmark migrate', () => {
   it('brings the schema up to date and never prints the URL', async () => {
     const env = { MIGRATE_DATABASE_URL: service.database.ownerUrl }
-    const { code, stdout, stderr } = await mintmark(['migrate'], { env })
+    const { code, stdout, stderr } = await mintmarkProcess(['migrate'], { env })
     expect({ code, stderr, stdout }).toEqual({
       code: 0,
       stderr: '',

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, mintmark } from './mintmark.ts'
+import { cliOf, mintmarkProcess } from './mintmark.ts'
 
 let service: TestService
 let cli: ReturnType<typeof cliOf>
@@ -140,7 +140,7 @@ describe('a list', () => {
   it('is neither cut nor coloured without a terminal', async () => {
     const name = 'a name that is as long as names may be, '.repeat(5).trim()
     await service.admin('PATCH', '/tenants/acme', { name })
-    const { stdout } = await mintmark(['tenant', 'list'], {
+    const { stdout } = await mintmarkProcess(['tenant', 'list'], {
       env: { ...cli.env, TERM: 'xterm-256color', COLUMNS: '40' },
     })
     expect(stdout).toContain(name)

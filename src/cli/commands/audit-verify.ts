@@ -15,6 +15,7 @@ import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
+import { streams } from '../streams.ts'
 
 interface VerifyOptions {
   file?: string
@@ -43,7 +44,7 @@ export async function pruneAudit(environment: NodeJS.ProcessEnv, olderThanDays: 
   if (olderThanDays < SHORTEST_RETENTION_DAYS)
     throw new CliError(EXIT.usage, `--older-than-days must be ${SHORTEST_RETENTION_DAYS} or more.`)
   const pruned = await onDatabase(environment, database => pruneTrail(database, olderThanDays))
-  process.stdout.write(`${pruned} audit events were pruned.\n`)
+  streams().stdout.write(`${pruned} audit events were pruned.\n`)
 }
 
 async function verifyStored(
@@ -123,7 +124,7 @@ async function readCheckpointFile(file: string): Promise<string[]> {
 }
 
 async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
-  const input = file === '-' ? process.stdin : createReadStream(file)
+  const input = file === '-' ? streams().stdin : createReadStream(file)
   let line = 0
   try {
     for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {

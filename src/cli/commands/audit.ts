@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { collect, parseWholeNumber } from '../field-options.ts'
 import { moment, type View } from '../output.ts'
+import { streams } from '../streams.ts'
 import { action, listVerb, noun, resultVerb, verb } from '../verb.ts'
 
 interface AuditEvent {
@@ -79,7 +80,7 @@ function read(audit: Command, environment: NodeJS.ProcessEnv): void {
   all.action(
     action(environment, async ({ admin }) => {
       const query = new URLSearchParams(filterOf(all))
-      for await (const part of admin.lines(`/audit-events/export?${query}`)) process.stdout.write(part)
+      for await (const part of admin.lines(`/audit-events/export?${query}`)) streams().stdout.write(part)
     }),
   )
 }

@@ -3,6 +3,7 @@ import { Env } from '../../config/env.ts'
 import { databaseFault } from '../../database/database-fault.ts'
 import { migrate } from '../../database/migrate.ts'
 import { CannotStart } from '../../errors.ts'
+import { streams } from '../streams.ts'
 
 /** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} with the cure */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
@@ -13,5 +14,5 @@ export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<voi
     throw fault === undefined ? error : new CannotStart(fault, { cause: error })
   })
   const what = applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.`
-  process.stdout.write(`${what} Roles are as in db/roles.sql.\n`)
+  streams().stdout.write(`${what} Roles are as in db/roles.sql.\n`)
 }

@@ -49,7 +49,7 @@ export async function quickstart(environment: NodeJS.ProcessEnv, options: { exit
   onStopSignal(launching, () =>
     say(`Stopped. The data remains in ${shown(resolve(env.MINTMARK_DATA_DIR || '.mintmark'))}.`),
   )
-  const launched = await exitOnFailure(launching)
+  const launched = await exitOnFailure(launching, environment)
   try {
     await show(launched, taken)
   } catch (error) {

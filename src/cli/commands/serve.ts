@@ -9,7 +9,7 @@ import { explain } from '../explain.ts'
 export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   const launching = launch(environment)
   onStopSignal(launching)
-  await exitOnFailure(launching)
+  await exitOnFailure(launching, environment)
 }
 
 /** Also during startup: everything started by then is stopped. Ctrl-C may be received several times. */
@@ -32,11 +32,14 @@ export function onStopSignal(launching: Promise<Launched>, stopped: () => void =
 }
 
 /** Ends the process with status 1 when it cannot start. */
-export async function exitOnFailure(launching: Promise<Launched>): Promise<Launched> {
+export async function exitOnFailure(
+  launching: Promise<Launched>,
+  environment: NodeJS.ProcessEnv,
+): Promise<Launched> {
   try {
     return await launching
   } catch (error) {
-    process.stderr.write(`mintmark: ${explain(error)}\n`)
+    process.stderr.write(`mintmark: ${explain(error, environment)}\n`)
     process.exit(1)
   }
 }
