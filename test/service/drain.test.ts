@@ -122,7 +122,7 @@ describe.concurrent('a service that is to end', () => {
     while (performance.now() - signalled < 500) {
       statuses.push((await exchange(new Agent(), urls.public, form)).status)
     }
-    expect(statuses.length).toBeGreaterThan(10)
+    expect(statuses.length).toBeGreaterThan(2)
     expect(statuses.filter(status => status !== 200)).toEqual([])
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
