@@ -171,7 +171,7 @@ const SCHEMAS = {
 
 const ALLOWED = {
   description:
-    'The request is allowed. The gateway sets these headers on the request to the engine, in place of those from the client.',
+    "The request is allowed. The gateway sets the identity headers on the request to the engine, instead of the client's headers with the same names.",
   headers: headers(
     'X-Request-Id',
     'Authorization',

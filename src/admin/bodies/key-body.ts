@@ -54,7 +54,7 @@ const { name, description, labels, ...settings } = answeredFields(KEY_SETTINGS)
 
 const fields = {
   id: keyId.describe('Id of the key: the `sub` of its tokens.'),
-  tenant: tenantId.describe('Id of its tenant.'),
+  tenant: tenantId.describe('Id of the tenant that the key belongs to.'),
   name,
   description,
   labels,
@@ -183,7 +183,7 @@ export const usageBody = z
 const named = z.array(
   z.strictObject({
     id: keyId.describe('Id of the key.'),
-    tenant: tenantId.describe('Id of its tenant.'),
+    tenant: tenantId.describe('Id of the tenant that the key belongs to.'),
     name: z.string().describe('Display name.'),
   }),
 )

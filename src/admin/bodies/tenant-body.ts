@@ -49,9 +49,11 @@ export const tenantDryRunBody = z
     would_delete: z
       .strictObject({
         tenant: tenantId.describe('Id of the tenant.'),
-        keys: count.describe('Number of its keys.'),
-        live_keys: count.describe('Number of its live keys: those neither expired nor revoked.'),
-        admin_tokens: count.describe('Number of its admin tokens.'),
+        keys: count.describe('Number of keys of the tenant.'),
+        live_keys: count.describe(
+          'Number of live keys of the tenant: keys that are neither expired nor revoked.',
+        ),
+        admin_tokens: count.describe('Number of admin tokens of the tenant.'),
       })
       .describe('What the request would delete.'),
   })
