@@ -6,22 +6,23 @@ import { packageVersion } from '../../src/system/package-version.ts'
 // The OpenAPI document of the gateway listener: the check (ext_authz, auth_request) and the list of models.
 // test/gateway/openapi.test.ts compares it with the answers of a running service.
 
-const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). The gateway
-calls it for each request. Only gateways should reach this listener. The gRPC service
-\`envoy.service.auth.v3.Authorization\` gives the same answers on a port of its own.
+const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Some
+gateways call it for each request (Envoy Gateway, Caddy), others only for requests without a token (Envoy, Istio, nginx). Only
+gateways should reach this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
+of its own, 8083 by default.
 
 ### Authentication
 
-Send what the client sent: an API key (\`mmk_…\`) or a token, in exactly one place.
+Send the credential of the client, an API key (\`mmk_…\`) or a token, exactly once.
 
 ~~~
 Authorization: Bearer mmk_…
 ~~~
 
-- An **API key** is exchanged for a token of the audience in \`MINTMARK_GATEWAY_AUDIENCE\`, which is returned in \`Authorization\`.
+- An **API key** is exchanged for a token of the audience in \`MINTMARK_GATEWAY_AUDIENCE\`. The token is returned in \`Authorization\`.
 - A valid **token** of that audience is returned unchanged.
-- The key needs the scope \`${REQUIRED_SCOPE}\`.
-- API keys in \`X-API-Key\` and \`Api-Key\` are accepted where \`MINTMARK_GATEWAY_KEY_HEADERS\` names these headers.
+- The API key or token needs the scope \`${REQUIRED_SCOPE}\`.
+- API keys in \`X-API-Key\` and \`Api-Key\` are accepted if \`MINTMARK_GATEWAY_KEY_HEADERS\` names these headers.
 `
 
 type Status = 401 | 403 | 503
@@ -43,22 +44,23 @@ const HEADERS: Record<string, object> = {
     schema: text,
   },
   Authorization: {
-    description: '`Bearer` and the token. The gateway sends it to the engine, or removes it.',
+    description:
+      '`Bearer`, then the token. The gateway may verify the token, and forwards or removes this header.',
     required: true,
     schema: { type: 'string', pattern: '^Bearer [\\w-]+\\.[\\w-]+\\.[\\w-]+$' },
   },
   'X-Accel-Expires': {
-    description: 'For nginx: seconds for which it may cache this response.',
+    description: 'For nginx: how many seconds nginx may cache this response.',
     required: true,
     schema: { type: 'integer', minimum: 0 },
   },
   'X-Envoy-Auth-Headers-To-Remove': {
-    description: 'For Envoy: headers with a credential that it removes from the request.',
+    description: 'For Envoy: names of the headers with a credential that Envoy removes from the request.',
     required: true,
     schema: text,
   },
   'X-Mintmark-Denial': {
-    description: 'The body once more, for gateways that forward headers only.',
+    description: 'Copy of the response body, for gateways that forward only headers.',
     required: true,
     schema: text,
   },
@@ -99,15 +101,15 @@ const denied = (status: Status, description: string, example: DenialCode) => ({
 const RESPONSES = {
   CheckUnauthenticated: denied(
     401,
-    'The credential is missing, ambiguous or invalid: another one may be accepted.',
+    'The credential is missing or invalid, or the request has more than one. The same request with another credential may be allowed.',
     'missing_credential',
   ),
   CheckForbidden: denied(
     403,
-    'The credential is valid but not allowed to do this, or the request is invalid.',
+    'The credential does not allow this request, the request is invalid, or too many invalid API keys came from this address. (For too many invalid API keys, `POST /oauth/token` returns 429. The check returns 403, because nginx turns a 429 of the check into 500.)',
     'model_not_allowed',
   ),
-  CheckUnavailable: denied(503, 'The service cannot answer at the moment.', 'unavailable'),
+  CheckUnavailable: denied(503, 'The service is temporarily unavailable.', 'unavailable'),
 }
 const denials = {
   401: ref('responses', 'CheckUnauthenticated'),
@@ -126,15 +128,16 @@ const SCHEMAS = {
         description: 'The error.',
         required: ['message', 'type', 'code', 'param'],
         properties: {
-          message: string('What is wrong and what to do, for people. It may change.'),
+          message: string('What is wrong and what to do, for people. The text may change.'),
           type: {
             enum: ['authentication_error', 'permission_error', 'server_error'],
-            description: 'Class of the error: one for each status.',
+            description: 'Class of the error. Each HTTP status has one class.',
           },
-          code: { enum: DENIAL_CODES, description: 'Kind of error for programs. It is stable.' },
+          code: { enum: DENIAL_CODES, description: 'Machine-readable error code. It is stable.' },
           param: {
             enum: ['model', null],
-            description: 'Invalid parameter of the request; null if it is none in particular.',
+            description:
+              'Parameter of the request that is invalid; null if the error is not about a parameter.',
           },
         },
       },
@@ -148,7 +151,7 @@ const SCHEMAS = {
       object: { const: 'list', description: 'Always `list`.' },
       data: {
         type: 'array',
-        description: 'Base models and LoRA adapters that the key may use.',
+        description: 'Base models and LoRA adapters that the credential may use.',
         items: ref('schemas', 'ListedModel'),
       },
     },
@@ -168,7 +171,7 @@ const SCHEMAS = {
 
 const ALLOWED = {
   description:
-    'The request is allowed. The gateway sets these headers on the request to the engine, in place of those from the client.',
+    "The request is allowed. The gateway sets the identity headers on the request to the engine, instead of the client's headers with the same names.",
   headers: headers(
     'X-Request-Id',
     'Authorization',
@@ -202,12 +205,12 @@ export const checkDocument = () => ({
       get: check(
         'check',
         'Check a request by its headers',
-        'For gateways that send no body, like nginx and Caddy. Any method and any path below `/check` is answered the same.',
+        'For gateways that send no body, like nginx and Caddy. Every method and every path below `/check` gets the same response.',
       ),
       post: check(
         'checkWithBody',
         'Check a request with its body',
-        'For gateways that send the body, like Envoy. Where `MINTMARK_GATEWAY_MODEL` is `body`, `model` in it must be one of the models or adapters of the key.',
+        'For gateways that send the body, like Envoy. If `MINTMARK_GATEWAY_MODEL` is `body`, the `model` in the body must be one of the models or adapters of the credential.',
         {
           requestBody: {
             content: {
@@ -230,7 +233,7 @@ export const checkDocument = () => ({
         tags: ['models'],
         summary: 'List allowed models',
         description:
-          'Models and adapters of the key, in the form of the OpenAI API. Gateways route `GET /v1/models` of clients here.',
+          'Models and adapters of the credential, in the form of the OpenAI API. Gateways send `GET /v1/models` requests of clients here.',
         responses: {
           200: {
             description: 'The models.',
@@ -261,7 +264,7 @@ export const checkDocument = () => ({
         type: 'apiKey',
         in: 'header',
         name: 'X-API-Key',
-        description: 'An API key, where `MINTMARK_GATEWAY_KEY_HEADERS` names this header.',
+        description: 'An API key. Accepted if `MINTMARK_GATEWAY_KEY_HEADERS` names this header.',
       },
     },
     headers: Object.fromEntries(Object.entries(HEADERS).map(([name, header]) => [nameOf(name), header])),

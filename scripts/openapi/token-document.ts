@@ -24,16 +24,16 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   adapter_list: 'The adapters separated by spaces, or `none`.',
 }
 
-const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and publishes the keys that verify it.
+const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and publishes the public keys that verify tokens.
 
 ### Authentication
 
 \`POST ${PATHS.token}\` is the OAuth 2.0 token endpoint (RFC 6749). Send the API key (\`mmk_…\`) as the client secret, in one of two ways:
 
 - \`client_secret_post\`: the form parameter \`client_secret\`. No \`client_id\` is needed.
-- \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the key (\`key_…\`).
+- \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the API key (\`key_…\`) or of its tenant.
 
-A client imported from another system sends its own \`client_id\` and secret, in either way. The other operations need no authentication.
+A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways. Only this operation needs authentication.
 
 ~~~sh
 curl "$MINTMARK_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key
@@ -75,7 +75,7 @@ const HEADERS = {
   },
   Public: {
     name: 'Cache-Control',
-    description: '`public` and the `max-age` for which the document may be cached.',
+    description: '`public`, and `max-age`: how many seconds the document may be cached.',
     required: true,
     schema: text,
   },
@@ -124,12 +124,12 @@ const RESPONSES = {
     'Duplicate header: authorization. Send it once.',
   ),
   TokenInvalid: error(
-    'The request is invalid, or asks for more than the key is granted.',
+    'The request is invalid, the API key does not have the requested rights, or the tenant or key is not active.',
     ['invalid_request', 'unsupported_grant_type', 'invalid_scope', 'invalid_target', 'unauthorized_client'],
     'Duplicate parameter: scope. Send it once.',
   ),
   TokenUnauthenticated: error(
-    'The API key is missing or invalid. Malformed, unknown, expired and revoked keys get the same answer.',
+    'The API key is missing or invalid. Malformed, unknown, expired and revoked keys get the same response.',
     ['invalid_client'],
     'Invalid API key.',
     'Challenge',
@@ -145,7 +145,7 @@ const RESPONSES = {
     'The request body must not be compressed.',
   ),
   TokenRateLimited: error(
-    'Too many exchanges with invalid keys came from this address.',
+    'Too many exchanges with invalid API keys came from this address. (The gateway check returns 403 with the code `too_many_failures` instead.)',
     ['slow_down'],
     'Too many invalid API keys from this address. Retry later.',
     'RetryAfter',
@@ -156,7 +156,7 @@ const RESPONSES = {
     'Internal error.',
   ),
   TokenUnavailable: error(
-    'The service cannot answer at the moment. Retry with the same key.',
+    'The service is temporarily unavailable. Retry with the same API key.',
     ['temporarily_unavailable'],
     'The token service is temporarily unavailable. Retry.',
     'RetryAfter',
@@ -169,17 +169,19 @@ const RESPONSES = {
 
 const SCHEMAS = {
   TokenRequest: {
-    description: 'Parameters of an exchange. Each may be sent once, except `resource`.',
+    description: 'Parameters of an exchange. Send each parameter at most once, except `resource`.',
     type: 'object',
     required: ['grant_type'],
     properties: {
       grant_type: { enum: GRANT_TYPES, description: 'Always `client_credentials`.' },
       client_secret: string('The API key, if it is not sent in the `Authorization` header.'),
-      client_id: string('Id of the key. Optional, except for an imported client.'),
-      scope: string('Requested scopes, separated by spaces. Default: all scopes of the key.'),
-      audience: string('Requested audience. Default: the first audience of the key.'),
+      client_id: string(
+        'Id of the API key or of its tenant. Optional, except for an imported client, which sends its own client id.',
+      ),
+      scope: string('Requested scopes, separated by spaces. Default: all scopes of the API key.'),
+      audience: string('Requested audience. Default: the first audience of the API key.'),
       resource: names(
-        'Requested audiences that are absolute URIs (RFC 8707). Repeat the parameter for several.',
+        'Requested audiences that are absolute URIs (RFC 8707). To request several audiences, repeat the parameter.',
       ),
     },
   },
@@ -201,8 +203,8 @@ const SCHEMAS = {
     type: 'object',
     required: ['error', 'error_description'],
     properties: {
-      error: string('Kind of error for programs.'),
-      error_description: string('What is wrong and what to do, for people. It may change.'),
+      error: string('Machine-readable error code.'),
+      error_description: string('What is wrong and what to do, for people. The text may change.'),
     },
   },
   JWKSet: {
@@ -213,12 +215,14 @@ const SCHEMAS = {
       keys: {
         type: 'array',
         items: ref('schemas', 'JWK'),
-        description: 'Published keys: those that sign, those that sign next, and those that signed lately.',
+        description:
+          'Published signing keys: keys that sign now, keys that will sign next, and keys whose tokens may still be valid.',
       },
     },
   },
   JWK: {
-    description: 'A public key (RFC 7517). The members after `use` depend on `kty`.',
+    description:
+      'A public key (RFC 7517). Which of `crv`, `x`, `y`, `n` and `e` are present depends on `kty`.',
     type: 'object',
     required: ['kty', 'kid', 'alg', 'use'],
     properties: {
@@ -294,7 +298,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Exchange an API key for a token',
         description:
-          'Parameters are in the body; a query is rejected. A request for a scope or audience that the key is not granted is rejected, never reduced.',
+          'Parameters are in the body; a query is rejected. If the API key does not have a requested scope or audience, the request is rejected: Mintmark does not issue a token with fewer rights than requested.',
         security: [{ clientSecretBasic: [] }, {}],
         requestBody: {
           required: true,
@@ -330,13 +334,14 @@ export const tokenDocument = () => ({
         operationId: 'getJwks',
         tags: ['discovery'],
         summary: 'Get the JWK Set',
-        description: 'Public keys for the verification of tokens. A new key is published before it signs.',
+        description: 'Public keys that verify tokens. A new signing key is published before it signs.',
         security: [],
         parameters: [
           {
             name: 'If-None-Match',
             in: 'header',
-            description: '`ETag` of the cached document: 304 if it is still current.',
+            description:
+              '`ETag` of your cached document. The response is 304 if the document has not changed.',
             schema: text,
           },
         ],
@@ -353,26 +358,30 @@ export const tokenDocument = () => ({
         operationId: 'getPublicKey',
         tags: ['discovery'],
         summary: 'Get a public key in PEM',
-        description: 'For verifiers that read no JWK Set.',
+        description: 'For verifiers that cannot read a JWK Set.',
         security: [],
         parameters: [
           {
             name: 'kid',
             in: 'path',
             required: true,
-            description: 'Key id of a published key.',
+            description: 'Key id of a published signing key.',
             schema: text,
             example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
           },
         ],
         responses: {
           200: {
-            description: 'The key as SubjectPublicKeyInfo.',
+            description: 'The public key as SubjectPublicKeyInfo.',
             headers: headers('RequestId', 'Public', 'AnyOrigin'),
             content: { 'application/x-pem-file': { schema: text } },
           },
           400: ref('responses', 'TokenBadRequest'),
-          404: error('No published key has this id.', ['invalid_request'], 'No published key has this kid.'),
+          404: error(
+            'No published signing key has this key id.',
+            ['invalid_request'],
+            'No published key has this kid.',
+          ),
           503: ref('responses', 'TokenUnavailable'),
         },
       },
@@ -386,7 +395,7 @@ export const tokenDocument = () => ({
         type: 'http',
         scheme: 'basic',
         description:
-          'The id of the key (`key_…`) as user name, the API key (`mmk_…`) as password. Or send the API key as `client_secret` in the body.',
+          'User name: the id of the API key (`key_…`) or of its tenant. Password: the API key (`mmk_…`). You can send the API key as `client_secret` in the body instead.',
       },
     },
     headers: Object.fromEntries(

@@ -24,12 +24,14 @@ const tokenCreate = z
     tenant: field.tenantId
       .nullable()
       .default(null)
-      .describe('Tenant of a tenant-admin: required for that role, and null for every other.'),
+      .describe(
+        'Tenant of a tenant-admin. It is required for that role, and must be null for every other role.',
+      ),
     expires_at: field.instant
       .nullable()
       .optional()
       .describe(
-        'Time of expiry. Default: the longest lifetime that the policy allows. null: never, where the policy allows it.',
+        'Time of expiry. Default: the longest lifetime that the policy allows. null: never, if the policy allows it.',
       ),
   })
   .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
@@ -40,7 +42,9 @@ const tokenCreate = z
 
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
-  cascade: field.flag.default(false).describe('Also revoke all tokens that it created, directly or not.'),
+  cascade: field.flag
+    .default(false)
+    .describe('Also revoke all tokens that this token created, and those that they created.'),
   dry_run: field.flag.default(false).describe('Only count the tokens that would be revoked.'),
 })
 
@@ -59,7 +63,7 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       operation: 'createAdminToken',
       summary: 'Create an admin token',
       details:
-        'The answer contains the token, once. It cannot have more rights than the caller, nor expire later than the token of the caller.',
+        'The response contains the token, once. The new token cannot have more rights than the caller, and cannot expire later than the token of the caller.',
       answers: { 201: issuedAdminTokenBody },
       example: { body: { name: 'platform team', role: 'operator' } },
       method: 'post',
@@ -107,7 +111,7 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently, and on every replica at once. With `cascade`, the tokens that it created are revoked too. Idempotent: the first reason is kept.',
+        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, the tokens that it created are revoked too. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',

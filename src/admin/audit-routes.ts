@@ -39,7 +39,10 @@ const exportQuery = z.strictObject({
     .register(shownAs, {
       schema: { type: 'integer', minimum: 1, maximum: MOST_EXPORTED, default: MOST_EXPORTED },
     }),
-  cursor: z.string().optional().describe('Continues an export: the address in `Link` contains it.'),
+  cursor: z
+    .string()
+    .optional()
+    .describe('Position where the export continues. The address in `Link` contains it.'),
   ...filters,
 })
 
@@ -66,7 +69,7 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       operation: 'exportAuditEvents',
       summary: 'Export audit events',
       details:
-        'As NDJSON, oldest first, for verification elsewhere. The header `Link` has the address of the next part. Each export is itself an audit event.',
+        'Returns NDJSON, the oldest event first, which can be verified without the service (`mintmark audit verify`). The header `Link` has the address of the next part. Each export is recorded as an audit event.',
       answers: { 200: { line: auditRowBody } },
       example: { query: { limit: '100' } },
       method: 'get',
@@ -85,7 +88,7 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       operation: 'getAuditCheckpoint',
       summary: 'Get a signed audit checkpoint',
       details:
-        'Store it where the owner of the database cannot change it. A later export can then be verified against it.',
+        'Store the checkpoint where the owner of the database cannot change it. Later exports can then be verified against the checkpoint.',
       answers: { 200: checkpointBody },
       method: 'get',
       path: '/audit-checkpoint',

@@ -26,7 +26,9 @@ const tierPut = z.strictObject({
 })
 const modelPut = z.strictObject({ description: freeText })
 const adapterPut = z.strictObject({
-  base_model: field.modelName.describe('Base model that it was trained for. It must be registered.'),
+  base_model: field.modelName.describe(
+    'Base model that the adapter was trained for. The base model must be registered.',
+  ),
   description: freeText,
 })
 
@@ -205,7 +207,8 @@ function deleteRoute(
 const putting = ({ noun, one, body }: Kind) => ({
   operation: `put${noun}`,
   summary: `Create or update ${one}`,
-  details: 'Replaces all settings. With `If-None-Match: *` it only creates.',
+  details:
+    'Replaces all settings. With `If-None-Match: *` the request creates an object, and never replaces one.',
   answers: { 200: body, 201: body },
 })
 

@@ -60,6 +60,6 @@ function gone(body: object) {
     : `Create a new token, and revoke this one: POST /admin/v1/admin-tokens/${id}/revoke`
   return {
     secret_available: false,
-    secret_advice: `The secret was returned once and is not stored. ${advice}`,
+    secret_advice: `The secret was returned once, in the first response. ${advice}`,
   }
 }

@@ -16,7 +16,7 @@ const client = z
     client_id: z
       .string('must be text')
       .regex(IMPORTED_CLIENT_ID, 'must be 1 to 128 printable ASCII characters without spaces')
-      .describe('Client id in the other system. The client keeps using it.'),
+      .describe('Client id in the other system. The client continues to send this id.'),
     tenant: field.tenantId.describe('Tenant that the client belongs to.'),
     scheme: z
       .enum(['bcrypt', 'sha256'], 'must be "bcrypt" or "sha256"')
@@ -36,7 +36,7 @@ const body = z.strictObject({
     .describe('Clients to import.'),
 })
 const query = z.strictObject({
-  dry_run: field.queryFlag('Only check the clients.'),
+  dry_run: field.queryFlag('Only check the clients, and import nothing.'),
 })
 
 /** Imports clients of another system with the hashes of their secrets: a whole list or none of it. */
@@ -46,7 +46,7 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
       operation: 'importClients',
       summary: 'Import clients from another system',
       details:
-        'Each client becomes a key with the given hash of its secret. All clients are imported, or none. At most 1,000 clients and 1 MiB.',
+        'Each client becomes a key with the given hash of its secret. Either all clients are imported, or none. A request may have at most 1,000 clients and 1 MiB.',
       answers: { 200: importBody },
       conflicts: ['client_id_taken'],
       example: {

@@ -37,19 +37,23 @@ const audience = z
 const policyFields = {
   signing_alg: alg
     .optional()
-    .describe('Default signing algorithm of tokens. It needs an active signing key.'),
+    .describe('Default signing algorithm of tokens. The algorithm must have an active signing key.'),
   signing_algs: z
     .array(alg, 'must be a list')
     .min(1, 'must have at least one entry')
     .max(4, 'must have at most 4 entries')
     .meta({ uniqueItems: true })
     .optional()
-    .describe('All algorithms to publish signing keys of. It must include those in use.'),
+    .describe(
+      'Algorithms for which signing keys are published. The list must include `signing_alg` and every algorithm in `audience_signing_algs`.',
+    ),
   audience_signing_algs: z
     .record(audience, alg.nullable(), 'must be an object of algorithms')
     .nullable()
     .optional()
-    .describe('Signing algorithm by audience. null removes one entry, or all.'),
+    .describe(
+      'Signing algorithm for each audience that does not use the default. null for an audience removes that entry. null for the whole field removes all entries.',
+    ),
   rotation_interval_seconds: wholeNumber(
     SHORTEST_ROTATION_INTERVAL_SECONDS,
     LONGEST_ROTATION_INTERVAL_SECONDS,
@@ -58,7 +62,7 @@ const policyFields = {
     .describe('Time between two rotations of a signing key.'),
   publish_lead_seconds: wholeNumber(1, LONGEST_PUBLISH_LEAD_SECONDS)
     .optional()
-    .describe('Time that a new signing key is published before it signs.'),
+    .describe('How long a new signing key is published before it signs.'),
   max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647)
     .optional()
     .describe('Default and longest lifetime of an API key. Existing keys keep their expiry.'),
@@ -98,7 +102,8 @@ export function installationRoutes(options: {
     route({
       operation: 'getInstallation',
       summary: 'Get the installation',
-      details: 'The policy, the secrets in use and the replicas. The ETag is the version of the policy.',
+      details:
+        'The policy, the peppers and encryption keys in use, and the replicas. The `ETag` is the version of the policy.',
       answers: { 200: installationBody },
       method: 'get',
       path: '/installation',
@@ -109,7 +114,7 @@ export function installationRoutes(options: {
     route({
       operation: 'updateInstallation',
       summary: 'Update the policy',
-      details: 'All replicas follow the change within seconds. The ETag is the version of the policy.',
+      details: 'The change applies to all replicas within seconds. The `ETag` is the version of the policy.',
       answers: { 200: installationBody },
       conflicts: ['signing_alg_not_ready', 'too_many_signing_keys'],
       example: { body: { policy: { max_key_lifetime_seconds: 31536000 } } },

@@ -21,7 +21,9 @@ const rotation = z.strictObject({
     .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
     .nullable()
     .default(null)
-    .describe('Secret to revoke first if the key has two live ones. null: answer 409 instead.'),
+    .describe(
+      'Which secret to revoke first if two secrets of the key are `live` or `ending`. null: such a request gets 409.',
+    ),
 })
 
 /** Operations on a key other than setting its fields. */
@@ -41,7 +43,7 @@ export function keyActions(
     route({
       operation: 'disableKey',
       summary: 'Disable a key',
-      details: 'It cannot be exchanged until it is enabled. Idempotent.',
+      details: 'The key cannot be exchanged until it is enabled. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       method: 'post',
@@ -54,7 +56,7 @@ export function keyActions(
     route({
       operation: 'enableKey',
       summary: 'Enable a key',
-      details: 'Ends a disabling. Idempotent.',
+      details: 'A disabled key can be exchanged again. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       method: 'post',
@@ -67,7 +69,8 @@ export function keyActions(
     route({
       operation: 'revokeKey',
       summary: 'Revoke a key',
-      details: 'Permanently, with all its secrets. Idempotent: the first reason is kept.',
+      details:
+        'Permanently revokes the key with all its secrets. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: keyBody },
       example: { body: { reason: 'leaked' } },
       method: 'post',
@@ -83,7 +86,7 @@ export function keyActions(
       operation: 'rotateKey',
       summary: 'Rotate a key',
       details:
-        'Adds a secret; the previous one stays valid for `overlap_seconds`. The id of the key does not change. The answer contains the secret, once.',
+        'Creates another secret. The previous secret stays valid for `overlap_seconds`. The id of the key does not change. The response contains the new secret, once.',
       answers: { 201: issuedKeyBody },
       conflicts: ['key_revoked', 'key_expired', 'two_live_secrets'],
       example: { body: { overlap_seconds: 3600, replace: 'oldest' } },
@@ -102,7 +105,7 @@ export function keyActions(
     route({
       operation: 'revokeKeySecret',
       summary: 'Revoke a secret of a key',
-      details: 'Permanently, and at once. The other secret stays valid. Idempotent.',
+      details: 'Permanently revokes this secret. Another secret of the key stays valid. Idempotent.',
       answers: { 200: keyBody },
       method: 'post',
       path: '/keys/:id/secrets/:secret/revoke',

@@ -18,7 +18,7 @@ export const tenantKeyQuery = pageQuery.extend({
     .optional()
     .describe('Only keys with this label: `name=value`, or `name` for any value.'),
   expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
-  unused_since: field.instant.optional().describe('Only keys not exchanged since this time.'),
+  unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })
 export const keyQuery = tenantKeyQuery.extend({
   tenant: field.tenantId.optional().describe('Only keys of this tenant.'),
@@ -33,7 +33,7 @@ const inspection = z.strictObject({
   key: z
     .string('must be text')
     .max(1000, 'must be at most 1000 characters')
-    .describe('String to identify, like a key found in a log. It is neither stored nor logged.'),
+    .describe('String to identify, such as an API key found in a log. Mintmark does not store or log it.'),
 })
 const period = z.strictObject({
   days: z
@@ -54,7 +54,8 @@ export function keyQueries(
     route({
       operation: 'inspectKey',
       summary: 'Identify a key',
-      details: 'Finds the key that a string belongs to, whatever its state. It does not count as a use.',
+      details:
+        'Returns the key that has the given secret, in any state. This request is not recorded as a use of the key.',
       answers: { 200: inspectedBody },
       example: { body: { key: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000' } },
       method: 'post',
@@ -72,7 +73,8 @@ export function keyQueries(
     route({
       operation: 'getKeyUsage',
       summary: 'Get daily usage of a key',
-      details: 'Number of successful and rejected exchanges by day, a few seconds late.',
+      details:
+        'Number of successful and of rejected exchanges on each day. The numbers are updated every few seconds.',
       answers: { 200: whole(usageBody) },
       example: { query: { days: '7' } },
       method: 'get',

@@ -4,7 +4,7 @@ import type { KeyFilter } from '../api-keys/key-filter.ts'
 import type { KeyRevocations } from '../api-keys/key-revocations.ts'
 import type { Admin } from './admin-auth.ts'
 import { ok } from './answer.ts'
-import { bulkRehearsalBody, bulkRevocationBody } from './bodies/key-body.ts'
+import { bulkDryRunBody, bulkRevocationBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
@@ -20,7 +20,7 @@ const filter = z
       created_before: field.instant.optional().describe('Only keys created before this time.'),
       created_after: field.instant.optional().describe('Only keys created after this time.'),
       expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
-      unused_since: field.instant.optional().describe('Only keys not exchanged since this time.'),
+      unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
     },
     'must be an object',
   )
@@ -30,7 +30,9 @@ const filter = z
   })
 
 const bulkRevocation = z.strictObject({
-  filter: filter.describe('Which keys to revoke. All conditions must hold, and at least one is required.'),
+  filter: filter.describe(
+    'Which keys to revoke: those that meet all conditions. At least one condition is required.',
+  ),
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
   dry_run: field.flag.default(false).describe('Only list the keys that would be revoked.'),
 })
@@ -41,8 +43,9 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
     route({
       operation: 'revokeKeys',
       summary: 'Revoke keys matching a filter',
-      details: 'A few hundred with each request: repeat it until `left` is 0. `dry_run` only lists the keys.',
-      answers: { 200: z.union([bulkRevocationBody, bulkRehearsalBody]) },
+      details:
+        'Each request revokes a few hundred keys. Repeat the request until `left` is 0. With `dry_run` keys are only listed.',
+      answers: { 200: z.union([bulkRevocationBody, bulkDryRunBody]) },
       notFound: true,
       example: { body: { filter: { tenant: 'acme', label: 'team=ml' }, dry_run: true } },
       method: 'post',

@@ -25,7 +25,10 @@ const keyCreate = z
   .partial()
   .meta({ id: 'NewKey', description: 'Settings of a new key.' })
 const keyPatch = field
-  .mergePatch({ ...settings, labels: field.labelsPatch.describe('Labels to set. null removes one.') })
+  .mergePatch({
+    ...settings,
+    labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
+  })
   .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
@@ -57,7 +60,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
       operation: 'createKey',
       summary: 'Create a key',
       details:
-        'Defaults: all rights of the tenant, and the longest lifetime that is allowed. The answer contains the secret, once.',
+        'By default a key inherits the tier, models, adapters and audiences of its tenant, has the scope `inference`, and expires after the longest lifetime that is allowed. The response contains the secret, once.',
       answers: { 201: issuedKeyBody },
       example: { body: { name: 'ci', labels: { team: 'ml' } } },
       method: 'post',
@@ -114,7 +117,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
     route({
       operation: 'updateKey',
       summary: 'Update a key',
-      details: 'A tenant-admin can only restrict its rights and shorten its lifetime.',
+      details: 'A tenant-admin can only restrict the rights of a key and shorten its lifetime.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
       example: { body: { name: 'nightly', token_ttl_seconds: 120 } },

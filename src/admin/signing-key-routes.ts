@@ -45,7 +45,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'rotateSigningKey',
       summary: 'Rotate a signing key',
       details:
-        'The standby key becomes active as soon as it has been published for the publish lead. Idempotent.',
+        'The standby key becomes active as soon as it has been published for `publish_lead_seconds`. Idempotent.',
       answers: { 200: scheduledBody },
       conflicts: ['signing_key_held', 'no_standby', 'too_many_signing_keys'],
       example: { body: { alg: 'ES256' } },
@@ -67,7 +67,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'rewrapSigningKeys',
       summary: 'Re-encrypt private signing keys',
       details:
-        'Encrypts all private keys with the current encryption key, so that older ones can be removed. Idempotent.',
+        'Encrypts all private keys with the current encryption key, so that older encryption keys can be removed. Idempotent.',
       answers: { 200: rewrapBody },
       conflicts: ['another_encryption_key', 'signing_key_not_opened'],
       method: 'post',
@@ -81,7 +81,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
     route({
       operation: 'holdSigningKey',
       summary: 'Hold a signing key',
-      details: 'Automatic rotation neither replaces nor removes it until it is released. Idempotent.',
+      details: 'Automatic rotation does not replace or remove the key until it is released. Idempotent.',
       answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/hold',
@@ -92,7 +92,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
     route({
       operation: 'releaseSigningKey',
       summary: 'Release a signing key',
-      details: 'Ends a hold: automatic rotation continues. Idempotent.',
+      details: 'Automatic rotation of the key continues. Idempotent.',
       answers: { 200: signingKeyBody },
       method: 'post',
       path: '/signing-keys/:kid/release',
@@ -104,7 +104,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'revokeSigningKey',
       summary: 'Revoke a signing key',
       details:
-        'For a private key that may have leaked. The key leaves the JWKS, and every reachable replica stops signing with it. The answer lists the replicas and verifiers that may still use it. Idempotent.',
+        'Use this when a private key may have leaked. The key is removed from the JWKS, and every replica that reaches the database stops signing with the key. The response lists the replicas that may still sign with it and the verifiers that may still accept it. Idempotent.',
       answers: { 200: emergencyBody },
       conflicts: ['signing_key_held'],
       example: { body: { reason: 'leaked' } },

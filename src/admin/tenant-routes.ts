@@ -4,7 +4,7 @@ import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import { TENANT_SETTINGS, type TenantPatch } from '../tenants/tenant-settings.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import { created, noContent, ok } from './answer.ts'
-import { tenantBody, tenantRehearsalBody } from './bodies/tenant-body.ts'
+import { tenantBody, tenantDryRunBody } from './bodies/tenant-body.ts'
 import { page } from './bodies/wire.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
@@ -16,18 +16,23 @@ const settings = sentFields(TENANT_SETTINGS)
 
 const tenantCreate = z
   .strictObject({
-    id: field.tenantId.describe('Id of the tenant. It cannot be changed, and is never reused.'),
+    id: field.tenantId.describe('Id of the tenant. It cannot be changed and is never reused.'),
     ...z.object(settings).partial().shape,
   })
   .meta({ id: 'NewTenant', description: 'Settings of a new tenant.' })
 const tenantPatch = field
-  .mergePatch({ ...settings, labels: field.labelsPatch.describe('Labels to set. null removes one.') })
+  .mergePatch({
+    ...settings,
+    labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
+  })
   .meta({
     id: 'TenantPatch',
     description: 'Absent fields keep their value. null sets a field to its default.',
   })
 const deletion = z.strictObject({
-  cascade: field.queryFlag('Also revoke its live keys. Without it a tenant with live keys is not deleted.'),
+  cascade: field.queryFlag(
+    'Also revoke the live keys of the tenant (live: neither expired nor revoked). Without `cascade` a tenant with live keys is not deleted.',
+  ),
   dry_run: field.queryFlag('Only count what would be deleted.'),
 })
 
@@ -93,7 +98,7 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       operation: 'updateTenant',
       summary: 'Update a tenant',
       details:
-        'Applies to all its keys from their next exchange. Keys keep their own lists, but never get more than the tenant has.',
+        'The change applies to all keys of the tenant from their next exchange. A key keeps its own settings, but its tokens never get more rights than the tenant has.',
       answers: { 200: tenantBody },
       example: { body: { description: 'The SQL assistant', labels: { team: 'ml', 'cost-centre': null } } },
       method: 'patch',
@@ -109,7 +114,7 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       operation: 'suspendTenant',
       summary: 'Suspend a tenant',
       details:
-        'Its keys cannot be exchanged until it is resumed. Issued tokens stay valid until they expire; the gateway check rejects them. Idempotent.',
+        'Keys of the tenant cannot be exchanged until the tenant is resumed. Tokens that are already issued: a gateway that verifies them by itself accepts them until they expire; the gateway check (`/check`) rejects them. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/suspend',
@@ -121,7 +126,7 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
     route({
       operation: 'resumeTenant',
       summary: 'Resume a tenant',
-      details: 'Ends a suspension. Idempotent.',
+      details: 'Keys of the tenant can be exchanged again. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/resume',
@@ -134,8 +139,8 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       operation: 'deleteTenant',
       summary: 'Delete a tenant',
       details:
-        'Permanently, with its keys and admin tokens. Its id is never reused. `dry_run` only counts them.',
-      answers: { 200: tenantRehearsalBody, 204: null },
+        'Permanently deletes the tenant with its keys and admin tokens. The id is never reused. With `dry_run` nothing is deleted.',
+      answers: { 200: tenantDryRunBody, 204: null },
       conflicts: ['tenant_has_live_keys'],
       example: { query: { cascade: 'true' } },
       method: 'delete',

@@ -36,7 +36,7 @@ conflict, 6 unavailable.`
 /** The whole command line. Errors are thrown (exitOverride), so that only run.ts ends the process. */
 export function createProgram(environment: NodeJS.ProcessEnv): Command {
   const program = new Command('mintmark')
-    .description("Exchanges a tenant's API key for a short-lived JWT that any gateway verifies by itself.")
+    .description("Exchanges a tenant's API key for a short-lived JWT that gateways verify by themselves.")
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', FOOTER)

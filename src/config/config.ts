@@ -128,7 +128,7 @@ function readListeners(env: Env) {
     trustedProxies:
       env.optional('MINTMARK_TRUSTED_PROXIES', {
         fallback: 'none',
-        description: 'comma-separated CIDRs of proxies with a trusted `X-Forwarded-For`',
+        description: 'comma-separated CIDRs of proxies whose `X-Forwarded-For` is trusted',
         parse: cidrs,
       }) ?? [],
     drainDelaySeconds: env.integer('MINTMARK_DRAIN_DELAY_SECONDS', {
@@ -154,14 +154,14 @@ function readSecrets(env: Env) {
       env.optional('MINTMARK_ENCRYPTION_KEYS', {
         fallback: 'embedded: generated in the keys directory; else required',
         description:
-          'comma-separated `id:base64url(32 bytes)`: keys that encrypt signing keys at rest; the first encrypts, all decrypt',
+          'comma-separated `id:base64url(32 bytes)`: keys that encrypt the stored private signing keys; the first one encrypts, all of them decrypt',
         parse: namedKeys,
       }) ?? [],
     peppers:
       env.optional('MINTMARK_PEPPERS', {
         fallback: 'embedded: generated in the keys directory; else required',
         description:
-          'the same form: keys of the digests of API keys. To change: append a new one on all replicas, then move it to the front, later remove the old one',
+          'same format: HMAC keys under which API keys are stored. To replace one: append the new pepper on all replicas, then move it to the front on all replicas, later remove the old pepper',
         parse: namedKeys,
       }) ?? [],
   }

@@ -7,7 +7,7 @@ export function readDatabase(env: Env) {
   const databaseUrl = env.optional('DATABASE_URL', {
     fallback: 'embedded Postgres',
     description:
-      'URL of Postgres 15 to 18 with the application role; unset: an embedded one in the data directory, for development',
+      'URL of Postgres 15 to 18 with the application role; unset: an embedded Postgres in the data directory, for development',
     parse: postgresUrl,
   })
   return {
@@ -29,7 +29,8 @@ export function readDatabase(env: Env) {
       default: 10,
       min: 4,
       max: 200,
-      description: 'most connections of one process; one listens, two follow changes and look up keys',
+      description:
+        'most database connections of one process: one listens for notifications, two follow changes and look up API keys',
     }),
     dataDir: resolve(
       env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'directory of embedded Postgres' }),

@@ -47,7 +47,7 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
     gatewayKeyHeaders:
       env.optional('MINTMARK_GATEWAY_KEY_HEADERS', {
         fallback: 'none',
-        description: `headers besides \`Authorization\` in which \`/check\` accepts an API key: ${KEY_HEADERS.join(' or ')}, or both, comma-separated`,
+        description: `headers in which \`/check\` accepts an API key in addition to \`Authorization\`: ${KEY_HEADERS.join(' or ')}, or both, comma-separated`,
         parse: keyHeaders,
       }) ?? [],
     gatewayModel: env.optional('MINTMARK_GATEWAY_MODEL', {

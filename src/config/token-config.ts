@@ -33,14 +33,14 @@ export function readTokens(env: Env): TokenConfig {
     }),
     audience: env.text('MINTMARK_AUDIENCE', {
       default: 'vllm',
-      description: 'audience of tenants without their own',
+      description: 'audience of tenants for which none is set',
       parse: audience,
     }),
     signingAlg: env.choice('MINTMARK_SIGNING_ALG', {
       default: 'ES256',
       choices: SIGNING_ALGS,
       description:
-        'default signing algorithm; stored in the installation record at the first start and then changed there, like the next two',
+        'default signing algorithm. This and the next two variables are read only at the first start; change the stored values with `mintmark installation update`',
     }),
     rotationIntervalSeconds: env.integer('MINTMARK_ROTATION_INTERVAL_SECONDS', {
       default: 2_592_000,
@@ -57,7 +57,8 @@ export function readTokens(env: Env): TokenConfig {
     }),
     shortPublishLeadAllowed:
       env.optional('MINTMARK_SHORT_PUBLISH_LEAD', {
-        description: '`allowed`: permits a shorter lead, if no verifier caches the JWKS as istiod does',
+        description:
+          '`allowed`: permits a shorter lead. Use it only if no verifier caches the JWKS as istiod does',
         parse: text => {
           if (text !== 'allowed') throw new Error(`must be "allowed" or unset, got "${text}"`)
           return true
@@ -68,28 +69,28 @@ export function readTokens(env: Env): TokenConfig {
       min: 0,
       max: 86_400,
       description:
-        'how long a replica without its database keeps exchanging known keys; retired signing keys stay published as much longer',
+        'how long a replica that cannot reach Postgres exchanges known API keys; retired signing keys stay published longer by this time',
     }),
     failuresPerMinute: env.integer('MINTMARK_FAILURES_PER_MINUTE', {
       default: 600,
       min: 1,
       max: 1_000_000,
       description:
-        'exchanges with unknown keys from one address per minute; further ones get 429. Known keys do not count',
+        'exchanges with unknown API keys from one address per minute; further exchanges with unknown API keys get 429. Exchanges with known API keys are not limited',
     }),
     adminFailuresPerMinute: env.integer('MINTMARK_ADMIN_FAILURES_PER_MINUTE', {
       default: 60,
       min: 1,
       max: 1_000_000,
       description:
-        'failed admin authentications from one address per minute; then tokens not yet used on this replica get 429',
+        'failed admin authentications from one address per minute; then admin tokens that were not used on this replica before get 429',
     }),
     directoryMaxKeys: env.integer('MINTMARK_DIRECTORY_MAX_KEYS', {
       default: 250_000,
       min: 1,
       max: 5_000_000,
       description:
-        'most API keys in memory, about 0.5 KB each; the least recently used ones beyond it need Postgres at each exchange',
+        'most API keys in memory, about 0.5 KB each. If there are more, the least recently used API keys need a Postgres query at each exchange',
     }),
   }
 }

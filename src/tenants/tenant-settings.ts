@@ -28,25 +28,25 @@ export const TENANT_SETTINGS = {
   /** One of `allowedTiers`. */
   tier: {
     form: { kind: 'name', of: 'tier' },
-    details: 'Tier of keys that have none of their own. One of `allowed_tiers`.',
+    details: "Tier of the tenant's keys that have no tier of their own. It is one of `allowed_tiers`.",
     right: true,
     option: { flag: '--tier <name>', help: 'tier of keys that have none of their own' },
   },
   allowedTiers: {
     form: { kind: 'registered', of: 'tier' },
-    details: 'Tiers that its keys may have. `tier` is always one of them.',
+    details: "Tiers that the tenant's keys may have. `tier` is always one of them.",
     right: true,
     option: { flag: '--allow-tier <name>', help: 'tier that its keys may have; --tier is always allowed' },
   },
   scopes: {
     form: { kind: 'list', of: 'scope' },
-    details: 'Scopes that its keys may have.',
+    details: "Scopes that the tenant's keys may have.",
     right: true,
     option: { flag: '--scope <name>', help: 'scope that its keys may have' },
   },
   models: {
     form: { kind: 'registered', of: 'model' },
-    details: 'Base models that its keys may use.',
+    details: "Base models that the tenant's keys may use.",
     whenNull: 'every registered base model',
     right: true,
     option: { flag: '--model <name>', help: 'base model that its keys may use' },
@@ -54,29 +54,29 @@ export const TENANT_SETTINGS = {
   },
   adapters: {
     form: { kind: 'registered', of: 'adapter' },
-    details: 'LoRA adapters that its keys may use.',
+    details: "LoRA adapters that the tenant's keys may use.",
     right: true,
     option: { flag: '--adapter <name>', help: 'LoRA adapter that its keys may use' },
     emptied: { flag: '--no-adapter', help: 'no adapter' },
   },
   audiences: {
     form: { kind: 'list', of: 'audience' },
-    details: 'Audiences of its tokens. The first is the default.',
+    details: "Audiences of the tenant's tokens. The first is the default.",
     right: true,
     option: { flag: '--audience <name>', help: 'audience of its tokens; the first is the default' },
   },
   tokenTtlSeconds: {
     form: { kind: 'whole-number', min: 60, max: 3600 },
-    details: 'Longest lifetime of its tokens.',
-    whenNull: "the policy's",
+    details: "Longest lifetime of the tenant's tokens.",
+    whenNull: 'MINTMARK_TOKEN_TTL_SECONDS of the service',
     right: true,
     option: { flag: '--token-ttl-seconds <n>', help: 'longest lifetime of its tokens' },
   },
   stalenessSeconds: {
     form: { kind: 'whole-number', min: 5, max: 86_400, orZero: true },
-    whenNull: "the policy's",
+    whenNull: 'MINTMARK_STALENESS_SECONDS of the service',
     details:
-      'How long a replica without its database may keep exchanging its keys. 0: each exchange queries Postgres.',
+      "How long a replica that cannot reach Postgres may exchange the tenant's keys. 0: each exchange queries Postgres.",
     option: {
       flag: '--staleness-seconds <n>',
       help: 'how long a replica without its database may exchange its keys; 0: never',
@@ -85,8 +85,8 @@ export const TENANT_SETTINGS = {
   /** Applies to keys that are created or given a new end from now on: a minute to ten years. */
   maxKeyLifetimeSeconds: {
     form: { kind: 'whole-number', min: 60, max: 315_360_000 },
-    details: 'Longest lifetime of a key that is created or updated from now on.',
-    whenNull: "the policy's",
+    details: 'Longest lifetime of a key, for keys that are created or updated from now on.',
+    whenNull: 'max_key_lifetime_seconds of the policy',
     option: { flag: '--max-key-lifetime-seconds <n>', help: 'longest lifetime of a new key' },
   },
   ...LABELLING,

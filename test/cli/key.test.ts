@@ -121,7 +121,7 @@ describe('mintmark key', () => {
   it('get shows settings, effective rights and secrets', async () => {
     const { id, secret_id } = await newKey()
     const shown = await cli.run('key', 'get', id)
-    expect(shown).toMatch(/^tier +the tenant's$/m)
+    expect(shown).toMatch(/^tier +inherited from the tenant$/m)
     expect(shown).toMatch(/^effective\.tier +standard$/m)
     expect(shown).toMatch(new RegExp(`\n\nsecrets\nID +STATE +CREATED +ENDS +LAST USED\n${secret_id} +live `))
     expect(await cli.json('key', 'get', id)).toEqual((await service.admin('GET', `/keys/${id}`)).body)

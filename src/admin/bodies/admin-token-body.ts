@@ -9,11 +9,11 @@ const fields = {
   tenant: tenantId.nullable().describe('Tenant of a tenant-admin; null for every other role.'),
   state: z.enum(['active', 'expired', 'revoked']).describe('Only an active token is accepted.'),
   expires_at: instant.nullable().describe('Time of expiry; null: never.'),
-  created_by: z.string().describe('`root`, or the id of the admin token that created it.'),
+  created_by: z.string().describe('`root`, or the id of the admin token that created this token.'),
   created_at: instant.describe('Time of creation.'),
   last_used_at: instant
     .nullable()
-    .describe('Time of the last request with it, to the minute; null: never used.'),
+    .describe('Time of the last request with this token, to the minute; null: never used.'),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
 }
@@ -41,11 +41,13 @@ export const adminTokenBody = z.strictObject(fields).meta({
 const withSecret = z
   .strictObject({
     ...fields,
-    secret: credential('mma').describe('The token itself, for `Authorization: Bearer`. Store it now.'),
+    secret: credential('mma').describe(
+      'The token itself, for `Authorization: Bearer`. Store it now: it is not returned again.',
+    ),
   })
   .meta({
     id: 'AdminTokenWithSecret',
-    description: 'A new admin token with its secret. The secret is not stored and not returned again.',
+    description: 'A new admin token with its secret. The secret is returned once; only its HMAC is stored.',
     examples: [
       { ...example, secret: 'mma_2Vb6Nc4RtY8wQk3Z_0000000000000000000000000000000000000000000000000' },
     ],
@@ -53,19 +55,20 @@ const withSecret = z
 
 export const reissuedAdminTokenBody = z.strictObject({ ...fields, ...secretGone }).meta({
   id: 'AdminTokenWithoutSecret',
-  description: 'Answer to a repetition under an Idempotency-Key: the secret was in the first answer only.',
+  description:
+    'Response to a repeated request (same `Idempotency-Key`). Only the first response contained the secret.',
 })
 
 export const issuedAdminTokenBody = z.union([withSecret, reissuedAdminTokenBody])
 
-const rehearsal = z
+const dryRun = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
     would_revoke: count.describe('Number of tokens that the request would revoke.'),
   })
   .meta({
-    id: 'AdminTokenRevocationRehearsal',
+    id: 'AdminTokenRevocationDryRun',
     description: 'Result of a dry run of a revocation of admin tokens.',
   })
 
-export const revokedAdminTokenBody = z.union([adminTokenBody, rehearsal])
+export const revokedAdminTokenBody = z.union([adminTokenBody, dryRun])

@@ -13,21 +13,26 @@ export const auditRowBody = z
     at: instant.describe('Time of the event.'),
     actor: z.string().describe('Caller: `root`, `system`, or the id of an admin token.'),
     action: z.string().describe('What was done or attempted, like `key.revoke`.'),
-    outcome: z.enum(['done', 'refused']).describe('`refused`: the request was denied, and nothing changed.'),
+    outcome: z
+      .enum(['done', 'refused'])
+      .describe('`done`, or `refused`: the request was rejected, and nothing changed.'),
     target_kind: z.string().describe('Kind of the object, like `key`.'),
     target_id: z.string().describe('Id of the object.'),
-    tenant: z.string().nullable().describe('Tenant of the object; null for objects of no tenant.'),
+    tenant: z
+      .string()
+      .nullable()
+      .describe('Tenant of the object; null for objects that belong to no tenant.'),
     request_id: z.string().nullable().describe('Id of the request; null for events of the service itself.'),
     source: z.string().nullable().describe('Address of the caller; null for events of the service itself.'),
     changes: z
       .record(z.string(), change)
       .describe('Changed fields with their old and new values. Secrets never appear.'),
     previous_hash: hash.describe('`hash` of the row before this one.'),
-    hash: hash.describe('SHA-256 of this row without this member, as canonical JSON (RFC 8785).'),
+    hash: hash.describe('SHA-256 of this row as canonical JSON (RFC 8785), without the member `hash`.'),
   })
   .meta({
     id: 'AuditEvent',
-    description: 'One row of the audit trail: a change or a refused request.',
+    description: 'One row of the audit trail: a change or a rejected request.',
     examples: [
       {
         id: 4711,
@@ -54,9 +59,13 @@ export const checkpointBody = z
     jws: z
       .string()
       .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/)
-      .describe('The statement as a compact JWS (RFC 7515), with its public key in the header.'),
+      .describe(
+        'The statement as a compact JWS (RFC 7515). Its header contains the public key that verifies it.',
+      ),
     key_thumbprint: z
       .string()
-      .describe('RFC 7638 thumbprint of the signing key. Compare the key in the JWS with it.'),
+      .describe(
+        'RFC 7638 thumbprint of the key that signed the checkpoint. Store it apart from the checkpoints: `mintmark audit verify --key` trusts only checkpoints that are signed with this key.',
+      ),
   })
   .meta({ id: 'AuditCheckpoint', description: 'A signed statement about the last row of the audit trail.' })

@@ -40,7 +40,7 @@ export const modelBody = z
 export const adapterBody = z
   .strictObject({
     name: z.string().describe('Name of the adapter.'),
-    base_model: z.string().describe('Base model that it was trained for.'),
+    base_model: z.string().describe('Base model that the adapter was trained for.'),
     ...written,
   })
   .meta({

@@ -6,9 +6,9 @@ export const importBody = z
   .strictObject({
     dry_run: z.boolean().describe('Whether this was a dry run, which imports nothing.'),
     created: count.describe('Number of clients imported by this request.'),
-    exists: count.describe('Number of clients imported before with the same values.'),
+    exists: count.describe('Number of clients that were imported earlier, with the same values.'),
     refused: count.describe(
-      'Number of invalid clients. Dry run only: an import with an invalid client is rejected as a whole.',
+      'Number of invalid clients in a dry run. Without a dry run, an invalid client causes the whole import to be rejected.',
     ),
     rows: z
       .array(
@@ -16,7 +16,9 @@ export const importBody = z
           row: z.int().min(1).describe('Position in `clients`, from 1.'),
           client_id: z.string().describe('Client id as sent.'),
           result: z.enum(['created', 'exists', 'refused']).describe('Result for this client.'),
-          key: keyId.nullable().describe('Key with the secret of this client; null if refused.'),
+          key: keyId
+            .nullable()
+            .describe('Id of the key that has the secret of this client; null if `result` is `refused`.'),
           errors: faults.describe('Invalid fields of this client.'),
         }),
       )

@@ -4,40 +4,50 @@ import { alg, count, instant } from './wire.ts'
 const policy = z
   .strictObject({
     signing_alg: alg.describe('Default signing algorithm of tokens.'),
-    signing_algs: z.array(alg).describe('All algorithms with published signing keys, the default first.'),
+    signing_algs: z
+      .array(alg)
+      .describe('Algorithms for which signing keys are published, the default algorithm first.'),
     audience_signing_algs: z
       .record(z.string(), alg)
-      .describe('Signing algorithm by audience, where it differs from the default.'),
+      .describe('Signing algorithm for each audience that does not use the default.'),
     rotation_interval_seconds: count.describe('Time between two rotations of a signing key.'),
-    publish_lead_seconds: count.describe('Time that a new signing key is published before it signs.'),
+    publish_lead_seconds: count.describe('How long a new signing key is published before it signs.'),
     max_key_lifetime_seconds: count.describe('Default and longest lifetime of an API key.'),
     unending_keys_allowed: z.boolean().describe('Whether API keys without expiry are allowed.'),
     longest_token_ttl_seconds: count.describe(
-      'Longest token lifetime that any replica was ever configured with. Retired signing keys stay published at least as long.',
+      'Longest token lifetime that any replica was ever configured with. A retired signing key stays published at least this long.',
     ),
     longest_staleness_seconds: count.describe(
-      'Longest staleness window that any replica was ever configured with. It counts towards the time that retired signing keys stay published.',
+      'Longest `MINTMARK_STALENESS_SECONDS` that any replica was ever configured with. It is part of `published_keys.retention_seconds`.',
     ),
   })
   .meta({ id: 'Policy', description: 'Rules that all replicas of the installation share.' })
 
 const inUse = z
   .strictObject({
-    current: z.string().describe('Id of the secret that new records use.'),
+    current: z.string().describe('Id of the pepper or encryption key that new records use.'),
     left_on_others: z
       .record(z.string(), count)
-      .describe('Number of records that still use another secret, by its id.'),
+      .describe(
+        'Number of records that still use another pepper or encryption key, by its id. Empty: the others can be removed.',
+      ),
   })
-  .meta({ id: 'SecretUse', description: 'Which secret of the installation protects how many records.' })
+  .meta({
+    id: 'SecretUse',
+    description:
+      'Which pepper or encryption key new records use, and how many records still use another one.',
+  })
 
 const replica = z
   .strictObject({
     id: z.string().describe('Id of the process, new at each start.'),
     host: z.string().describe('Host name.'),
-    state: z.enum(['serving', 'silent']).describe('`silent`: no heartbeat lately.'),
-    started_at: instant.describe('Time of its start.'),
+    state: z.enum(['serving', 'silent']).describe('`silent`: no recent heartbeat.'),
+    started_at: instant.describe('Time when the process started.'),
     seen_at: instant.describe('Time of its last heartbeat.'),
-    staleness_seconds: count.describe('How long it may exchange keys without its database.'),
+    staleness_seconds: count.describe(
+      'How long the process may exchange API keys while it cannot reach its database.',
+    ),
   })
   .meta({ id: 'Replica', description: 'A running process of the service.' })
 
@@ -48,13 +58,13 @@ export const installationBody = z
     policy,
     published_keys: z
       .strictObject({
-        retention_seconds: count.describe('How long a retired signing key stays published.'),
+        retention_seconds: count.describe('How long a retiring signing key stays published.'),
         per_algorithm: count.describe('Largest number of published keys of one algorithm.'),
-        total: count.describe('Largest number of published keys of all algorithms.'),
-        limit: count.describe('Limit: some verifiers accept no larger JWKS.'),
+        total: count.describe('Largest number of published keys of all algorithms together.'),
+        limit: count.describe('Upper limit of `total`, because some verifiers accept no larger JWKS.'),
       })
       .describe('Number of published signing keys that result from the policy.'),
-    peppers: inUse.describe('Peppers of the stored digests of API keys.'),
+    peppers: inUse.describe('Peppers: the HMAC keys under which API keys are stored.'),
     encryption_keys: inUse.describe('Keys that encrypt the private signing keys.'),
     replicas: z.array(replica).describe('Running replicas.'),
     created_at: instant.describe('Time of the first start.'),

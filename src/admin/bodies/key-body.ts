@@ -5,26 +5,33 @@ import { count, credential, instant, keyId, names, secretGone, secretId, tenantI
 
 const secret = z
   .strictObject({
-    id: secretId.describe('Id of the secret. It is no credential.'),
+    id: secretId.describe('Id of the secret. The id cannot be used to authenticate.'),
     state: z
       .enum(['live', 'ending', 'ended', 'revoked'])
-      .describe('`live` and `ending` are accepted; `ending` was rotated and has an end.'),
+      .describe(
+        '`live`: can be exchanged until the key ends. `ending`: replaced in a rotation, can be exchanged until `ends_at`. `ended`: its time is over. `revoked`: was revoked.',
+      ),
     created_at: instant.describe('Time of creation.'),
-    ends_at: instant.nullable().describe('Time from which it is rejected; null: the end of the key.'),
+    ends_at: instant
+      .nullable()
+      .describe('Time from which the secret is rejected; null: when the key expires.'),
     last_used_at: instant
       .nullable()
-      .describe('Time of the last exchange with it, updated every few seconds; null: never used.'),
+      .describe('Time of the last exchange with this secret, updated every few seconds; null: never used.'),
     imported: z
       .strictObject({
-        client_id: z.string().describe('Client id that the secret belongs to.'),
+        client_id: z.string().describe('Client id that the client sends with this secret.'),
         scheme: z.enum(['bcrypt', 'sha256']).describe('Hash scheme of the stored secret.'),
       })
       .nullable()
-      .describe('Origin of a secret that was imported from another system; null for secrets of Mintmark.'),
+      .describe(
+        'Origin of a secret that was imported from another system; null for secrets that Mintmark created.',
+      ),
   })
   .meta({
     id: 'KeySecret',
-    description: 'A secret of a key, without the secret text. A key has at most two live ones.',
+    description:
+      'A secret of a key, without the secret text. At most two secrets of a key are `live` or `ending`.',
   })
 
 const effective = z
@@ -39,14 +46,15 @@ const effective = z
   })
   .meta({
     id: 'EffectiveRights',
-    description: 'Rights that a token would get now: those of the key, restricted by its tenant.',
+    description:
+      'Rights that a token would get now: the rights of the key, restricted by those of its tenant.',
   })
 
 const { name, description, labels, ...settings } = answeredFields(KEY_SETTINGS)
 
 const fields = {
   id: keyId.describe('Id of the key: the `sub` of its tokens.'),
-  tenant: tenantId.describe('Id of its tenant.'),
+  tenant: tenantId.describe('Id of the tenant that the key belongs to.'),
   name,
   description,
   labels,
@@ -54,7 +62,7 @@ const fields = {
     .enum(['active', 'disabled', 'expired', 'revoked'])
     .describe('Only an active key can be exchanged.'),
   ...settings,
-  disabled_at: instant.nullable().describe('Time since which it is disabled; null: not disabled.'),
+  disabled_at: instant.nullable().describe('Time since which the key is disabled; null: not disabled.'),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
   created_at: instant.describe('Time of creation.'),
@@ -106,7 +114,7 @@ const example = {
 export const keyBody = z.strictObject(fields).meta({
   id: 'Key',
   description:
-    'An API key: settings and rights, and up to two live secrets that can be exchanged for tokens.',
+    'An API key with its settings, rights and secrets. At most two of its secrets can be exchanged for tokens.',
   examples: [example],
 })
 
@@ -114,11 +122,13 @@ const keyWithSecret = z
   .strictObject({
     ...fields,
     secret_id: secretId.describe('Id of the new secret.'),
-    secret: credential('mmk').describe('The API key itself, for the client. Store it now.'),
+    secret: credential('mmk').describe(
+      'The API key itself, for the client. Store it now: it is not returned again.',
+    ),
   })
   .meta({
     id: 'KeyWithSecret',
-    description: 'A key with its new secret. The secret is not stored and not returned again.',
+    description: 'A key with its new secret. The secret is returned once; only its HMAC is stored.',
     examples: [
       {
         ...example,
@@ -128,16 +138,19 @@ const keyWithSecret = z
     ],
   })
 
-/** `secret_id` is present while the first answer is stored. */
+/** `secret_id` is absent if the first response was not stored. */
 const keyWithoutSecret = z
   .strictObject({
     ...fields,
-    secret_id: secretId.optional().describe('Id of the new secret, while the first answer is stored.'),
+    secret_id: secretId
+      .optional()
+      .describe('Id of the new secret. Absent if the first response was not stored.'),
     ...secretGone,
   })
   .meta({
     id: 'KeyWithoutSecret',
-    description: 'Answer to a repetition under an Idempotency-Key: the secret was in the first answer only.',
+    description:
+      'Response to a repeated request (same `Idempotency-Key`). Only the first response contained the secret.',
   })
 
 export const issuedKeyBody = z.union([keyWithSecret, keyWithoutSecret])
@@ -151,7 +164,7 @@ export const inspectedBody = z
     key: keyBody
       .nullable()
       .describe('The key; null if it is unknown or belongs to a tenant that you may not see.'),
-    secret_id: secretId.nullable().describe('The secret of the key that matched.'),
+    secret_id: secretId.nullable().describe('Id of the secret that matches the string.'),
   })
   .meta({ id: 'InspectedKey', description: 'What is known about a string that looks like an API key.' })
 
@@ -170,7 +183,7 @@ export const usageBody = z
 const named = z.array(
   z.strictObject({
     id: keyId.describe('Id of the key.'),
-    tenant: tenantId.describe('Id of its tenant.'),
+    tenant: tenantId.describe('Id of the tenant that the key belongs to.'),
     name: z.string().describe('Display name.'),
   }),
 )
@@ -179,15 +192,19 @@ export const bulkRevocationBody = z
   .strictObject({
     dry_run: z.literal(false).describe('Always false: the keys were revoked.'),
     revoked: count.describe('Number of keys revoked by this request.'),
-    left: count.describe('Number of matching keys that are still live. Repeat the request until it is 0.'),
+    left: count.describe(
+      'Number of matching keys that are still live (neither expired nor revoked). Repeat the request until `left` is 0.',
+    ),
     keys: named.describe('The keys revoked by this request.'),
   })
   .meta({ id: 'BulkRevocation', description: 'Result of a revocation by filter.' })
 
-export const bulkRehearsalBody = z
+export const bulkDryRunBody = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
-    would_revoke: count.describe('Number of live keys that match, over all requests that it takes.'),
-    keys: named.describe('The first of the matching keys.'),
+    would_revoke: count.describe(
+      'Number of live keys that match the filter (live: neither expired nor revoked). More than one request may be needed to revoke them.',
+    ),
+    keys: named.describe('The first of the matching keys, not always all of them.'),
   })
-  .meta({ id: 'BulkRevocationRehearsal', description: 'Result of a dry run of a revocation by filter.' })
+  .meta({ id: 'BulkRevocationDryRun', description: 'Result of a dry run of a revocation by filter.' })

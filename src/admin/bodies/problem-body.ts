@@ -5,7 +5,11 @@ export const faults = z.array(
     pointer: z
       .string()
       .describe('JSON pointer (RFC 6901) to the field or query parameter; empty for the whole request.'),
-    message: z.string().describe('What is wrong, as the rest of a sentence that begins with the field.'),
+    message: z
+      .string()
+      .describe(
+        'What is wrong. The text completes a sentence that begins with the name of the field, like `must be one of allowed_tiers, which has standard`.',
+      ),
   }),
 )
 
@@ -14,16 +18,18 @@ export const problemBody = z
     type: z
       .string()
       .regex(/^urn:mintmark:problem:[a-z_]+$/)
-      .describe('Kind of problem as a URI, which contains `code`.'),
+      .describe('URI of this kind of problem. It contains `code`.'),
     title: z.string().describe('Name of the HTTP status.'),
     status: z.int().min(400).max(599).describe('HTTP status.'),
-    detail: z.string().describe('What is wrong and what to do, for people. It may change.'),
+    detail: z.string().describe('What is wrong and what to do, for people. The text may change.'),
     code: z
       .string()
       .regex(/^[a-z_]+$/)
-      .describe('Kind of problem for programs. It is stable.'),
+      .describe('Machine-readable error code. It is stable.'),
     request_id: z.uuid().describe('Id of the request, as in `X-Request-Id` and the access log.'),
-    errors: faults.optional().describe('Each invalid field. Only for `code` `invalid`.'),
+    errors: faults
+      .optional()
+      .describe('One entry for each invalid field. Present only if `code` is `invalid`.'),
   })
   .meta({
     id: 'Problem',
@@ -49,10 +55,10 @@ export const repeatedBody = z
         id: z.string().describe('Id of the object.'),
       })
       .nullable()
-      .describe('First object that the original request changed; null: it changed nothing.'),
+      .describe('First object that the original request changed; null: the request changed nothing.'),
   })
   .meta({
     id: 'DoneBefore',
     description:
-      'Answer to a repetition under an Idempotency-Key whose first answer was lost: the service stopped between commit and answer.',
+      'Response to a repeated request (same `Idempotency-Key`) that was executed before, if the service stopped before it stored the first response.',
   })

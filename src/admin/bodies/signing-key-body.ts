@@ -10,12 +10,18 @@ export const signingKeyBody = z
     state: z
       .enum(['standby', 'active', 'retiring', 'removed'])
       .describe(
-        '`standby`: published, signs next. `active`: signs. `retiring`: published, no longer signs. `removed`: not published.',
+        '`standby`: published, and the next key to sign. `active`: published, and signs. `retiring`: still published, but no longer signs. `removed`: no longer published.',
       ),
-    published_at: instant.describe('Time since which it is in the JWKS.'),
-    activates_at: instant.nullable().describe('Time from which it signs; null: not scheduled.'),
-    retires_at: instant.nullable().describe('Time when it leaves the JWKS; null: not scheduled.'),
-    held: z.boolean().describe('Held by an operator: it is neither replaced nor removed automatically.'),
+    published_at: instant.describe('Time since which the key is in the JWKS.'),
+    activates_at: instant.nullable().describe('Time from which the key signs; null: not scheduled.'),
+    retires_at: instant
+      .nullable()
+      .describe('Time when the key is removed from the JWKS; null: not scheduled.'),
+    held: z
+      .boolean()
+      .describe(
+        'Whether an operator holds the key. Automatic rotation does not replace or remove a held key.',
+      ),
   })
   .meta({
     id: 'SigningKey',
@@ -37,7 +43,7 @@ export const scheduledBody = z
   .strictObject({
     kid,
     activates_at: instant.describe(
-      'Time from which the key signs: at least the publish lead after its publication.',
+      'Time from which the key signs, at least `publish_lead_seconds` after its publication.',
     ),
   })
   .meta({ id: 'ScheduledRotation', description: 'The key that signs next, and from when.' })
@@ -47,35 +53,48 @@ export const rewrapBody = z
     encryption_key: z.string().describe('Id of the current encryption key.'),
     rewrapped: count.describe('Number of private keys encrypted again.'),
   })
-  .meta({ id: 'Rewrapped', description: 'Result of encrypting the private signing keys again.' })
+  .meta({ id: 'Rewrapped', description: 'Result of re-encrypting the private signing keys.' })
 
 const replica = z.strictObject({
   id: z.string().describe('Id of the replica.'),
   host: z.string().describe('Host name.'),
-  state: z.enum(['confirmed', 'unconfirmed']).describe('`confirmed`: it has dropped the key.'),
+  state: z
+    .enum(['confirmed', 'unconfirmed'])
+    .describe(
+      '`confirmed`: the replica no longer has the key. `unconfirmed`: the replica may still have it.',
+    ),
   seen_at: instant.describe('Time of its last heartbeat.'),
-  signs_until: instant.nullable().describe('Latest time that it can sign with the key; null: it cannot.'),
-  remedy: z.string().nullable().describe('How to end that earlier; null: nothing to do.'),
+  signs_until: instant
+    .nullable()
+    .describe('Latest time at which the replica can still sign with the key; null: it can no longer do so.'),
+  remedy: z
+    .string()
+    .nullable()
+    .describe('How to stop the replica from signing with the key before `signs_until`; null: not needed.'),
 })
 
 const verifier = z.strictObject({
   name: z.string().describe('Kind of verifier.'),
-  forget_within_seconds: count.describe('Longest time that it keeps a cached JWKS.'),
+  forget_within_seconds: count.describe('Longest time for which this verifier uses a cached JWKS.'),
   after_failures_seconds: count
     .nullable()
-    .describe('Longest time that it keeps it after a failed fetch; null: unknown.'),
-  remedy: z.string().describe('How to make it drop the key earlier.'),
+    .describe('Longest time after a failed fetch until this verifier fetches the JWKS again; null: unknown.'),
+  remedy: z.string().describe('How to make this verifier drop the key earlier.'),
 })
 
 export const emergencyBody = z
   .strictObject({
     kid,
-    state: z.literal('revoked').describe('The key is not published and is never used again.'),
+    state: z
+      .literal('revoked')
+      .describe('Always `revoked`: the key is no longer published and is never used again.'),
     published: z.array(signingKeyBody).describe('Signing keys that are published now.'),
     replicas: z
       .array(replica)
-      .describe('Replicas: which have dropped the key, and which may still sign with it.'),
-    tokens_end_within_seconds: count.describe('Time until the last token signed with it has expired.'),
+      .describe('All replicas, each with its state: whether it may still sign with the key.'),
+    tokens_end_within_seconds: count.describe(
+      'Seconds until the last token that was signed with the key has expired.',
+    ),
     verifiers: z.array(verifier).describe('Verifiers that may still accept the key, and for how long.'),
   })
   .meta({

@@ -43,16 +43,18 @@ export const tenantBody = z
     ],
   })
 
-export const tenantRehearsalBody = z
+export const tenantDryRunBody = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was deleted.'),
     would_delete: z
       .strictObject({
         tenant: tenantId.describe('Id of the tenant.'),
-        keys: count.describe('Number of its keys.'),
-        live_keys: count.describe('Number of its keys that can still be exchanged.'),
-        admin_tokens: count.describe('Number of its admin tokens.'),
+        keys: count.describe('Number of keys of the tenant.'),
+        live_keys: count.describe(
+          'Number of live keys of the tenant: keys that are neither expired nor revoked.',
+        ),
+        admin_tokens: count.describe('Number of admin tokens of the tenant.'),
       })
       .describe('What the request would delete.'),
   })
-  .meta({ id: 'TenantDeletionRehearsal', description: 'Result of a dry run of a deletion.' })
+  .meta({ id: 'TenantDeletionDryRun', description: 'Result of a dry run of a deletion.' })

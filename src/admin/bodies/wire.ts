@@ -28,7 +28,7 @@ export const credential = (prefix: 'mmk' | 'mma') =>
 
 /** Replaces a secret in a replay under an Idempotency-Key. */
 export const secretGone = {
-  secret_available: z.literal(false).describe('Always false: the secret was in the first answer only.'),
+  secret_available: z.literal(false).describe('Always false: only the first response contained the secret.'),
   secret_advice: z.string().describe('How to get a new secret.'),
 }
 

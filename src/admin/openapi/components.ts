@@ -29,30 +29,31 @@ const ANSWERED = {
     schema: text,
   },
   'Idempotency-Replayed': {
-    description: '`true` when the request is a repetition: nothing was executed again.',
+    description: '`true` if this response repeats an earlier one: the request was not executed again.',
     schema: { const: 'true' },
   },
   Link: {
     description:
-      'RFC 8288: address of the next part (`rel="next"`), relative to this one. Absent on the last part.',
+      'Address of the next part (RFC 8288, `rel="next"`), relative to the address of this part. Absent on the last part.',
     schema: text,
   },
 }
 
 const SENT = {
   'Idempotency-Key': {
-    description: 'Unique name of this request. Repeat a request under the same key to retry it safely.',
+    description:
+      'Unique name that you choose for this request. To retry the request safely, repeat it with the same value.',
     schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
     example: '4f1a3f0e-2f0a-4a52-9a4f-6f0c9f3c7a11',
   },
   'If-Match': {
     description:
-      'Execute the request only if the object has one of these `ETag`s, else 412. `*` matches any version.',
+      'The request is executed only if the object has one of these `ETag`s. Otherwise the response is 412. `*` matches any version.',
     schema: etags,
   },
   'If-None-Match': {
     description:
-      'Execute the request only if the object has none of these `ETag`s: a GET answers 304 otherwise, a change 412. `*` matches any version, so a PUT with it only creates.',
+      'The request is executed only if the object has none of these `ETag`s. Otherwise a GET returns 304, and a change returns 412. `*` matches any version: a PUT with `*` creates an object, and never replaces one.',
     schema: etags,
   },
 }

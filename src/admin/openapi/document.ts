@@ -19,9 +19,9 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   keys: 'Long-lived API keys of tenants.',
   catalogue: 'Tiers, base models and LoRA adapters that tenants and keys can refer to.',
   'signing-keys': 'Keys that sign the tokens: list, rotate, hold and revoke them.',
-  installation: 'Policy, secrets in use and replicas of this installation.',
+  installation: 'Policy, peppers and encryption keys in use, and replicas of this installation.',
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
-  audit: 'Audit trail of changes and of refused requests.',
+  audit: 'Audit trail of changes and of rejected requests.',
   clients: 'Import of clients and secret hashes from another system.',
 }
 
@@ -30,7 +30,8 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   owner: 'All rights, like a root token.',
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
-  'tenant-admin': 'Manages keys and admin tokens of one tenant, and can only restrict the rights of keys.',
+  'tenant-admin':
+    'Manages API keys and admin tokens of one tenant. Can only restrict the rights of API keys.',
 }
 
 const ROLE_TEXTS = Object.entries(ROLES)
@@ -49,16 +50,16 @@ Authorization: Bearer mma_…
 
 There are two kinds of token:
 
-- **Root tokens** are set in \`MINTMARK_ROOT_TOKEN\` of the service, one or several separated by commas. They have all rights. Use
-  one to create the first admin token and in emergencies; without the variable no root token is accepted.
-- **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`, expire, and can be
-  revoked. Each has one role:
+- **Root tokens** are set in the variable \`MINTMARK_ROOT_TOKEN\` of the service, separated by commas. A root token has all rights. Use it
+  to create the first admin token, and in emergencies. If the variable is not set, no root token is accepted.
+- **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`. They expire and can be
+  revoked. Each admin token has one role:
 
 | Role | Rights |
 |---|---|
 ${ROLE_TEXTS}
 
-Each operation names its required right and the roles with it. To create an admin token with a root token:
+Each operation names the right that it requires and the roles that have this right. To create an admin token with a root token:
 
 ~~~sh
 curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
@@ -71,17 +72,19 @@ curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
 
 - **Order of checks**: token (401), right (403), existence of the object (404), request (400). An object of another tenant
   gets the same 404 as one that does not exist.
-- **Errors** are problem details (RFC 9457). Programs read \`code\`, people read \`detail\`. A wrong method is 405 with \`Allow\`.
-- **Request bodies** are JSON; unknown members are rejected. An operation without a body accepts none, or \`{}\`. A PATCH is
-  a JSON Merge Patch (RFC 7396): absent members keep their value, and \`null\` sets the default.
-- **Responses** can get new members in any version: ignore those that you do not know. Times are RFC 3339 in UTC.
-  Durations are seconds, with names that end in \`_seconds\`.
-- **Lists** are pages, newest first. Send \`next_cursor\` as \`cursor\`, with the same filters, until it is null.
-- **Retries**: a POST with an \`Idempotency-Key\` is executed once in 24 hours; a repetition gets the first response.
-  A secret is returned once and is not stored.`
+- **Errors** are problem details (RFC 9457). Programs read \`code\`, people read \`detail\`. A wrong method gets 405
+  with the header \`Allow\`.
+- **Request bodies** are JSON; unknown members are rejected. An operation that needs no body accepts an empty body or \`{}\`. A
+  PATCH is a JSON Merge Patch (RFC 7396): absent members keep their value, and \`null\` sets the default.
+- **Responses**: a new version may add members. Ignore members that you do not know. Times are RFC 3339 in UTC. Durations
+  are seconds, and their names end in \`_seconds\`.
+- **Lists** are returned in pages, newest objects first. For the next page, send \`next_cursor\` as \`cursor\` with the same
+  filters. On the last page \`next_cursor\` is null.
+- **Retries**: a POST with an \`Idempotency-Key\` is executed once in 24 hours. A repeated request gets the first response.
+- **Secrets** are returned once, in the first response. Only their HMAC is stored.`
 
-const SCHEME = `A root token of the service, or an admin token (\`mma_…\`) with a role. A missing or invalid token gets 401, a
-role without the required right 403.`
+const SCHEME = `A root token of the service, or an admin token (\`mma_…\`) with a role. A missing or invalid token gets 401. A
+role without the required right gets 403.`
 
 /** The OpenAPI 3.1 document of these routes. */
 export function openApiDocument(routes: readonly AdminRoute[]) {

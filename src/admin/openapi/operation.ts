@@ -19,7 +19,7 @@ export const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '
 export function operationOf(route: AdminRoute, schemas: JsonSchemas): object {
   const { operation, summary, details, right } = route
   const roles = ['root', ...rolesWith(right)].join(', ')
-  const needed = `Required right: \`${right}\`. Roles with it: ${roles}.`
+  const needed = `Required right: \`${right}\`. Roles with this right: ${roles}.`
   return {
     operationId: operation,
     tags: [groupOf(right)],
@@ -100,7 +100,7 @@ const DESCRIPTIONS: Record<string, string> = {
   304: 'The object still has the version named in `If-None-Match`.',
 }
 const ANSWER_LOST =
-  'Only for a repetition under an Idempotency-Key whose first answer was lost: the service stopped before it was stored.'
+  'Only for a repeated request (same `Idempotency-Key`). The request was executed before, but the service stopped before it stored the response.'
 
 const descriptionOf = ({ method, answers }: AdminRoute, status: string) =>
   method === 'post' && !(status in answers) ? ANSWER_LOST : DESCRIPTIONS[status]

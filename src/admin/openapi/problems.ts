@@ -11,24 +11,24 @@ const REASONS = {
   400: ['Invalid', 'The request is invalid. `errors` lists each invalid field and the reason.'],
   401: [
     'Unauthenticated',
-    'The token is missing or invalid. Malformed, unknown, expired and revoked tokens get the same answer.',
+    'The token is missing or invalid. Malformed, unknown, expired and revoked tokens get the same response.',
   ],
   403: [
     'Forbidden',
-    'The role lacks the required right, or the change would grant more than the caller has.',
+    'The role of the caller lacks the required right, or the change would grant more rights than the caller has.',
   ],
   404: ['NotFound', 'The object does not exist, or belongs to another tenant.'],
   412: [
     'PreconditionFailed',
-    'The object has another version than the request requires. Get it again, then decide.',
+    'The object no longer has the version that the request requires. Get the object again before you repeat the request.',
   ],
   413: ['TooLarge', 'The request body is too large.'],
   415: ['UnsupportedMediaType', 'The request body is not JSON in UTF-8, or it is compressed.'],
-  422: ['KeyReused', 'The Idempotency-Key was used before with another body or query.'],
+  422: ['KeyReused', 'The `Idempotency-Key` was used before, for a request with another body or query.'],
   429: ['TooManyFailures', 'Too many failed authentications from this address.'],
   503: [
     'Unavailable',
-    'The service cannot answer at the moment, mostly because its database is down. Retry after `Retry-After`, a POST under the same Idempotency-Key.',
+    'The service is temporarily unavailable, in most cases because its database is down. Wait as long as `Retry-After` says, then repeat the request. Repeat a POST under the same `Idempotency-Key`.',
   ],
 } as const satisfies Record<number, readonly [name: string, description: string]>
 type Status = keyof typeof REASONS

@@ -103,7 +103,10 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   command.addOption(removedLabels())
   command.addOption(
-    unset(unsettable(TENANT_SETTINGS), "models: every registered one again; the others: the policy's again"),
+    unset(
+      unsettable(TENANT_SETTINGS),
+      'models: every registered base model again; the others: the default of the service or policy again',
+    ),
   )
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
@@ -147,7 +150,7 @@ function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
       const { cascade = false, dryRun } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
       const place = `${path`/tenants/${id}`}?cascade=${cascade}`
       if (dryRun) {
-        const json = await admin.delete<DeletionRehearsal>(`${place}&dry_run=true`)
+        const json = await admin.delete<DeletionDryRun>(`${place}&dry_run=true`)
         return output.either({ text: rehearsed(json), json, id })
       }
       await admin.delete(place)
@@ -156,9 +159,9 @@ function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
   )
 }
 
-interface DeletionRehearsal {
+interface DeletionDryRun {
   would_delete: { tenant: string; keys: number; live_keys: number; admin_tokens: number }
 }
 
-const rehearsed = ({ would_delete: { tenant, keys, live_keys, admin_tokens } }: DeletionRehearsal): string =>
+const rehearsed = ({ would_delete: { tenant, keys, live_keys, admin_tokens } }: DeletionDryRun): string =>
   `Would delete the tenant ${tenant}, its keys (${keys}, of which ${live_keys} live) and admin tokens (${admin_tokens}).`
