@@ -1,4 +1,4 @@
-import { pruneUsage } from '../authentication/deferred-repository.ts'
+import { pruneProofs, pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
@@ -75,6 +75,7 @@ export class BackgroundJobs {
       await database.run(pruneChangeFeed)
       await database.run(pruneIdempotencyKeys)
       await database.run(pruneUsage)
+      await database.run(pruneProofs)
       await signing.replicas.prune()
     })
     this.scheduleRotation()

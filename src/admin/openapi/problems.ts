@@ -25,7 +25,10 @@ const REASONS = {
   413: ['TooLarge', 'The request body is too large.'],
   415: ['UnsupportedMediaType', 'The request body is not JSON in UTF-8, or it is compressed.'],
   422: ['KeyReused', 'The Idempotency-Key was used before with another body or query.'],
-  429: ['TooManyFailures', 'Too many failed authentications from this address.'],
+  429: [
+    'TooManyFailures',
+    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant. Retry after `Retry-After`.',
+  ],
   503: [
     'Unavailable',
     'The service cannot answer at the moment, mostly because its database is down. Retry after `Retry-After`, a POST under the same Idempotency-Key.',

@@ -1,0 +1,26 @@
+import type { Handle } from '../database/database.ts'
+import { Conflict } from '../errors.ts'
+import type { Policy } from '../installation/policy.ts'
+import { countLiveKeys, lockKeyCount } from './live-keys-repository.ts'
+
+/**
+ * Refuses what made more keys live than the policy allows a tenant. Called in the transaction of the change, after it and
+ * last: the lock is held until the commit, so two changes cannot both take the last place.
+ * @throws {Conflict}
+ */
+export async function refuseTooManyKeys(trx: Handle, tenantId: string, policy: Policy): Promise<void> {
+  const limit = policy.maxLiveKeysPerTenant
+  await lockKeyCount(trx, tenantId)
+  if ((await countLiveKeys(trx, tenantId, limit + 1)) <= limit) return
+  throw new Conflict(
+    'too_many_keys',
+    `The tenant "${tenantId}" would have more than ${limit} live keys, the limit of the policy (max_live_keys_per_tenant). ` +
+      'Revoke keys that are not used, or ask an operator of the installation to raise the limit.',
+  )
+}
+
+/** How many more keys the tenant may have. */
+export async function roomForKeys(db: Handle, tenantId: string, policy: Policy): Promise<number> {
+  const limit = policy.maxLiveKeysPerTenant
+  return limit - (await countLiveKeys(db, tenantId, limit))
+}
