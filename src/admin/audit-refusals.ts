@@ -5,7 +5,7 @@ import { routeOf } from '../http/express-app.ts'
 import { eventOf } from '../http/request-event.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
 import { Unauthenticated } from './problem.ts'
-import { TooManyWrites } from './write-limit.ts'
+import { TooManyWrites } from './too-many-writes.ts'
 
 /** Records rejected requests in the audit trail, then passes the error on. */
 export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {

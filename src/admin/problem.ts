@@ -14,7 +14,7 @@ import { eventOf } from '../http/request-event.ts'
 import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 import { etagOf } from './preconditions.ts'
-import { TooManyWrites } from './write-limit.ts'
+import { TooManyWrites } from './too-many-writes.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` lists each invalid field (RFC 6901 pointers). */
 interface Problem {

@@ -2,19 +2,7 @@ import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { MinuteLimit } from '../system/minute-limit.ts'
 import type { Admin } from './admin-auth.ts'
 import { mayChange, type Right } from './rights-table.ts'
-
-/** The administrators of a tenant changed too much in this minute. */
-export class TooManyWrites extends Error {
-  override readonly name = 'TooManyWrites'
-  readonly retryAfterSeconds: number
-  constructor(limit: number, retryAfterSeconds: number) {
-    super(
-      `Too many changes by the administrators of this tenant: the limit is ${limit} per minute (tenant_writes_per_minute). ` +
-        'Retry after the time in Retry-After, or ask an operator of the installation to raise the limit.',
-    )
-    this.retryAfterSeconds = retryAfterSeconds
-  }
-}
+import { TooManyWrites } from './too-many-writes.ts'
 
 /**
  * Limits the changes of each tenant's own administrators, by the policy, so that none of them can fill the audit trail

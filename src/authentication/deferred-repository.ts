@@ -116,14 +116,6 @@ export async function writeProofs(
   return proofs.filter(({ secretId }) => held.has(secretId))
 }
 
-/** Deletes proofs of secrets that can never be used again: they or their key were revoked, or they ended. */
-export async function pruneProofs(db: Handle): Promise<void> {
-  await sql`
-    DELETE FROM secret_proofs AS p USING api_key_secrets AS s, api_keys AS k
-    WHERE s.id = p.secret_id AND k.id = s.key_id
-      AND (s.revoked_at IS NOT NULL OR k.revoked_at IS NOT NULL OR s.ends_at <= now())`.execute(db)
-}
-
 async function lockSecrets(trx: Handle, ids: readonly string[]): Promise<string[]> {
   const rows = await trx
     .selectFrom('api_key_secrets')

@@ -22,9 +22,9 @@ export class MinuteLimit {
     }
   }
 
-  /** Counts one less. Nothing is saved up for a later minute: the count never falls below none. */
+  /** Counts one less, at once. Nothing is saved up: a count below none, in a new minute, is removed. */
   async giveBack(name: string): Promise<void> {
-    const count = await this.#limiter.get(name)
-    if (count && count.consumedPoints > 0 && count.msBeforeNext > 0) await this.#limiter.reward(name)
+    const { consumedPoints } = await this.#limiter.reward(name)
+    if (consumedPoints < 0) await this.#limiter.delete(name)
   }
 }

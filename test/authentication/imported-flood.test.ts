@@ -21,8 +21,16 @@ async function importAll(service: TestService, ...ids: string[]): Promise<void> 
   const { status, text } = await service.admin('POST', '/imported-clients', { clients })
   expect(status, text).toBe(200)
 }
-const exchange = (client_id: string, client_secret: string, service = mintmark): Promise<JsonAnswer> =>
-  service.token({ grant_type: 'client_credentials', client_id, client_secret })
+const exchange = (
+  client_id: string,
+  client_secret: string,
+  service = mintmark,
+  from?: string,
+): Promise<JsonAnswer> =>
+  service.token(
+    { grant_type: 'client_credentials', client_id, client_secret },
+    from === undefined ? {} : { 'x-forwarded-for': from },
+  )
 const median = (list: number[]) => list.sort((one, other) => one - other)[Math.floor(list.length / 2)] ?? 0
 
 describe('a bcrypt comparison', () => {
@@ -100,6 +108,106 @@ describe('a flood of wrong secrets', () => {
     expect((await limited.token({ grant_type: 'client_credentials', client_secret: key })).status).toBe(200)
     await limited.service.stop()
   })
+})
+
+/** Honest clients' address, and one of the many of the flood's network. */
+const HONEST = '198.51.100.7'
+const attacker = (n: number) => `203.0.113.${n % 250}`
+
+describe('a flood from many addresses of one network', () => {
+  const BEHIND_PROXY = { MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8' }
+  let behindProxy: TestService
+  beforeAll(async () => {
+    behindProxy = await startTestService({ env: BEHIND_PROXY })
+    await behindProxy.admin('POST', '/tenants', { id: 'acme' })
+    await importAll(behindProxy, 'target', ...Array.from({ length: 12 }, (_, n) => `honest-${n}`))
+  })
+  afterAll(() => behindProxy.stop())
+
+  /** More than can be compared, until it is stopped: random ids, and wrong secrets of one that exists. */
+  function flood(service: TestService) {
+    const statuses = new Map<number, number>()
+    let over = false
+    const lane = async (number: number) => {
+      for (let n = 0; !over; n++) {
+        const id = number % 3 === 0 ? 'target' : `nobody-${number}-${n}`
+        const { status } = await exchange(id, `wrong ${number} ${n}`, service, attacker(number * 7 + n))
+        statuses.set(status, (statuses.get(status) ?? 0) + 1)
+        await sleep(100)
+      }
+    }
+    const lanes = Array.from({ length: 60 }, (_, number) => lane(number))
+    return async () => {
+      over = true
+      await Promise.all(lanes)
+      return [...statuses.keys()].sort()
+    }
+  }
+
+  it('refuses no honest client: neither its first exchange nor, after a restart, any', async () => {
+    const stop = flood(behindProxy)
+    await sleep(500)
+    const first: number[] = []
+    for (let n = 0; n < 12; n++)
+      first.push((await exchange(`honest-${n}`, SECRET, behindProxy, HONEST)).status)
+    expect(await stop()).toEqual([401, 503])
+    expect(first).toEqual(Array(12).fill(200))
+    // Written after a few seconds; stopping writes the rest.
+    const { environment, database } = behindProxy
+    await behindProxy.service.stop()
+    behindProxy = await startTestService({ database, env: environment })
+    const stopAgain = flood(behindProxy)
+    const again = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => timed(() => exchange(`honest-${n}`, SECRET, behindProxy, HONEST))),
+    )
+    expect(again.map(({ result }) => result.status)).toEqual(Array(12).fill(200))
+    // Twelve comparisons would take most of a second.
+    const hashing = (await timed(() => bcrypt.compare(SECRET, bcrypt.hashSync('x', COST)))).ms
+    await stopAgain()
+    expect(Math.max(...again.map(({ ms }) => ms)), `hashing takes ${hashing}`).toBeLessThan(hashing * 8 + 300)
+  }, 60_000)
+
+  it('does not make it visible from elsewhere which clients exist', async () => {
+    await importAll(behindProxy, ...Array.from({ length: 9 }, (_, n) => `unproven-${n}`))
+    const stop = flood(behindProxy)
+    await sleep(500)
+    const spans: { unproven: number[]; unknown: number[] } = { unproven: [], unknown: [] }
+    for (let n = 0; n < 9; n++) {
+      const [unproven, unknown] = [`unproven-${n}`, `nobody-else-${n}`].map(
+        id => () => timed(() => exchange(id, 'wrong', behindProxy, HONEST)),
+      )
+      const [one, other] =
+        n % 2 ? [await unproven?.(), await unknown?.()] : [await unknown?.(), await unproven?.()]
+      const [first, second] = n % 2 ? [one, other] : [other, one]
+      expect([first?.result.status, second?.result.status]).toEqual([401, 401])
+      spans.unproven.push(first?.ms ?? 0)
+      spans.unknown.push(second?.ms ?? 0)
+    }
+    await stop()
+    const ratio = median(spans.unproven) / median(spans.unknown)
+    // Without its turn in the line a wrong secret would be answered in half the time.
+    expect(ratio, JSON.stringify(spans)).toBeGreaterThan(0.6)
+    expect(ratio, JSON.stringify(spans)).toBeLessThan(1.7)
+  }, 60_000)
+})
+
+describe('an attempt that is refused because too many wait', () => {
+  it('counts as a failure of its address', async () => {
+    const perMinute = 56
+    const env = {
+      ...mintmark.environment,
+      MINTMARK_FAILURES_PER_MINUTE: `${perMinute}`,
+      MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8',
+    }
+    const limited = await startTestService({ database: mintmark.database, env })
+    const answers = await Promise.all(
+      Array.from({ length: perMinute }, (_, n) => exchange(`nobody-${n}`, 'wrong', limited, HONEST)),
+    )
+    expect([...new Set(answers.map(({ status }) => status))].sort()).toEqual([401, 503])
+    expect((await exchange('nobody', 'wrong', limited, HONEST)).status).toBe(429)
+    expect((await exchange('nobody', 'wrong', limited, attacker(1))).status).toBe(401)
+    await limited.service.stop()
+  }, 30_000)
 })
 
 describe('an installation without imported clients', () => {
