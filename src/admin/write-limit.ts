@@ -6,8 +6,8 @@ import { TooManyWrites } from './too-many-writes.ts'
 
 /**
  * Limits the changes of each tenant's own administrators, by the policy, so that none of them can fill the audit trail
- * and the change feed, which all tenants share. Counted by tenant and minute, in this process only, before the request is
- * carried out and whatever becomes of it. Administrators who are bound to no tenant are not limited.
+ * and the change feed, which all tenants share. Requests are counted by tenant and minute, in this process only, before they
+ * are carried out; refused ones count. Administrators who are bound to no tenant are not limited.
  */
 export class WriteLimit {
   readonly #policy: CurrentPolicy

@@ -4,7 +4,7 @@ import type { Policy } from '../installation/policy.ts'
 import { countLiveKeys, lockKeyCount } from './live-keys-repository.ts'
 
 /**
- * Refuses what made more keys live than the policy allows a tenant. Called in the transaction of the change, after it and
+ * Rejects a change after which the tenant has more live keys than the policy allows. Called in the transaction of the change, after it and
  * last: the lock is held until the commit, so two changes cannot both take the last place.
  * @throws {Conflict}
  */

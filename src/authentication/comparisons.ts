@@ -98,7 +98,7 @@ export class PlaceInLine {
 
   /**
    * Compares the secret with the client's bcrypt hash, in the line's turn or before. `overtakes`: the client may use the
-   * fast lane. False also when neither came to compare it: then `turn` throws.
+   * fast lane. False also when neither compared it: then `turn` throws.
    */
   async compare(hash: string, { overtakes }: { overtakes: boolean }): Promise<boolean> {
     this.#hash = hash

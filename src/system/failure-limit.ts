@@ -7,7 +7,7 @@ export type Allowance = { granted: true; giveBack(): void } | { granted: false; 
 /**
  * Counts failures by source address for a minute, in this process only. An attempt is counted before it is made, so
  * that concurrent attempts cannot exceed the limit, and given back when it succeeds. One that is refused is never given
- * back, whatever the reason; only a fault of ours that the caller cannot cause is.
+ * back, whatever the reason; only an internal fault is, where the caller cannot cause it.
  */
 export class FailureLimit {
   readonly #counts = new MinuteLimit()

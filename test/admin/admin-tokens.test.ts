@@ -272,7 +272,11 @@ describe('Logins that are answered 503', () => {
       expect(guesses).toEqual([503, 503, 503, 429, 429])
       expect([await status(known.secret), await status(mintmark.rootToken)]).toEqual([503, 503])
       await proxy.become('none')
-      await until('it answers again', () => status(known.secret), each => each === 200)
+      await until(
+        'it answers again',
+        () => status(known.secret),
+        each => each === 200,
+      )
     } finally {
       await proxy.become('none')
       await limited.stop()

@@ -22,8 +22,8 @@ interface Flood {
   request: (n: number) => { clientId: string; address: string }
 }
 
-const randomId = () => `nobody-${randomUUID()}`
-/** A client that exists and is never proven: nobody presents its secret. */
+const randomId = () => `unknown-${randomUUID()}`
+/** A client that exists and is never proven: its secret is never presented. */
 const TARGET = 'target'
 
 const FLOODS: readonly Flood[] = [

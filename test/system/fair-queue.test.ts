@@ -6,7 +6,7 @@ import { adjustableClock } from '../support/adjustable-clock.ts'
 
 const LIMITS = { atOnce: 1, mostWaiting: 4, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
 
-/** A queue of tasks that end when they are told to; `order` has the names of those that began. */
+/** A queue of tasks that end when the test ends them; `order` has the names of those that began. */
 function observed(limits: Partial<typeof LIMITS> = {}, clock: Clock = adjustableClock()) {
   const queue = new FairQueue({ ...LIMITS, ...limits, clock })
   const order: string[] = []
