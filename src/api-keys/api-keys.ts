@@ -40,7 +40,7 @@ import {
   patchedSettings,
 } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
-import { refuseTooManyKeys } from './live-keys.ts'
+import { isRevived, refuseTooManyKeys } from './live-keys.ts'
 import { refuseWidening } from './restriction.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
@@ -161,7 +161,7 @@ export class ApiKeys {
       await check(trx, settings, patch, { tenant, policy, now })
       if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
-      if (keyState(keyTerm(before), now) === 'expired') await refuseTooManyKeys(trx, before.tenantId, policy)
+      if (isRevived(before, settings, now)) await refuseTooManyKeys(trx, before.tenantId, policy)
       return changes
     })
   }

@@ -1,6 +1,9 @@
 import type { Handle } from '../database/database.ts'
 import { Conflict } from '../errors.ts'
 import type { Policy } from '../installation/policy.ts'
+import type { ApiKey } from './api-key.ts'
+import type { ApiKeySettings } from './key-settings.ts'
+import { isOver, keyState, keyTerm } from './key-state.ts'
 import { countLiveKeys, lockKeyCount } from './live-keys-repository.ts'
 
 /**
@@ -18,6 +21,10 @@ export async function refuseTooManyKeys(trx: Handle, tenantId: string, policy: P
       'Revoke keys that are not used, or ask an operator of the installation to raise the limit.',
   )
 }
+
+/** Whether an expired key is live again with these settings. `now` in epoch milliseconds. */
+export const isRevived = (before: ApiKey, { expiresAt }: ApiKeySettings, now: number): boolean =>
+  keyState(keyTerm(before), now) === 'expired' && !isOver(expiresAt && expiresAt.getTime(), now)
 
 /** How many more keys the tenant may have. */
 export async function roomForKeys(db: Handle, tenantId: string, policy: Policy): Promise<number> {

@@ -109,6 +109,7 @@ describe('live keys of a tenant', () => {
       [old.id],
     )
     const { body: current } = await create(tenant)
+    expect((await mintmark.admin('PATCH', `/keys/${old.id}`, { name: 'renamed' })).status).toBe(200)
     const expires_at = new Date(Date.now() + 3_600_000).toISOString()
     const revived = await mintmark.admin('PATCH', `/keys/${old.id}`, { expires_at })
     expect([revived.status, revived.body.code]).toEqual([409, 'too_many_keys'])
