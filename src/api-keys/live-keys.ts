@@ -24,7 +24,7 @@ export async function refuseTooManyKeys(trx: Handle, tenantId: string, policy: P
 
 /** Whether an expired key is live again with these settings. `now` in epoch milliseconds. */
 export const isRevived = (before: ApiKey, { expiresAt }: ApiKeySettings, now: number): boolean =>
-  keyState(keyTerm(before), now) === 'expired' && !isOver(expiresAt && expiresAt.getTime(), now)
+  keyState(keyTerm(before), now) === 'expired' && !isOver(expiresAt?.getTime() ?? null, now)
 
 /** How many more keys the tenant may have. */
 export async function roomForKeys(db: Handle, tenantId: string, policy: Policy): Promise<number> {

@@ -88,10 +88,12 @@ export class FairQueue {
     return place
   }
 
-  async #run<T>({ name }: Turn, task: () => Promise<T>): Promise<T> {
+  async #run<T>({ group, name }: Turn, task: () => Promise<T>): Promise<T> {
     try {
       return await task()
     } finally {
+      // A group that joined meanwhile waits for this task only.
+      this.#moveToEnd(group)
       this.#running.delete(name)
       this.#atWork--
       this.#startNext()
@@ -104,16 +106,19 @@ export class FairQueue {
       if (!next) return
       this.#remove(next)
       const { group, name } = next.turn
-      // The next turn is the other groups'.
-      const rest = this.#groups.get(group)
-      if (rest) {
-        this.#groups.delete(group)
-        this.#groups.set(group, rest)
-      }
+      this.#moveToEnd(group)
       this.#atWork++
       this.#running.add(name)
       next.begin()
     }
+  }
+
+  /** The next turn is the other groups'. */
+  #moveToEnd(group: string): void {
+    const rest = this.#groups.get(group)
+    if (!rest) return
+    this.#groups.delete(group)
+    this.#groups.set(group, rest)
   }
 
   #next(): Waiting | undefined {
