@@ -11,7 +11,7 @@ process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cach
  */
 const UNIT = [
   'test/{architecture,documentation,licence}.test.ts',
-  'test/api-keys/api-key.test.ts',
+  'test/api-keys/{api-key,secret-proof}.test.ts',
   'test/cli/{help,retrying-call}.test.ts',
   'test/config/{config,development-secrets,secrets}.test.ts',
   'test/deploy/template.test.ts',
@@ -21,7 +21,7 @@ const UNIT = [
   'test/oauth/token-request.test.ts',
   'test/scripts/lockfile.test.ts',
   'test/signing-keys/{alarms,any-order,key-encryption,key-ring,rotation,signing-key-status}.test.ts',
-  'test/system/{coalescer,failure-limit,ip-address,logger,metrics,write-buffer}.test.ts',
+  'test/system/{coalescer,failure-limit,fair-queue,ip-address,logger,metrics,minute-limit,write-buffer}.test.ts',
   'test/tokens/{compact-jws,expiry,minted-tokens}.test.ts',
 ]
 const WITHOUT_NETWORK_AND_PROCESSES = [

@@ -10,3 +10,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_expiry ON api_keys ((seq >
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_creation ON api_keys ((seq >> 11), created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_last_use ON api_keys ((seq >> 11), last_used_on, created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((id >> 11), at);
+-- The live keys of a tenant are counted when one is created.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_tenant_live
+  ON api_keys (tenant_id, expires_at) WHERE revoked_at IS NULL;

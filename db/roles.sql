@@ -24,7 +24,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
 GRANT SELECT ON mintmark_migration TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
-  ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, replicas,
+  ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, secret_proofs, replicas,
   idempotency_keys TO mintmark_app;
 GRANT SELECT, INSERT ON deleted_tenants, change_feed, audit_events, audit_checkpoints TO mintmark_app;
 GRANT SELECT, UPDATE ON change_counter TO mintmark_app;

@@ -74,3 +74,6 @@ export class Unavailable extends Error {
     this.retryAfterSeconds = options?.retryAfterSeconds ?? 1
   }
 }
+
+/** A bounded queue is full, or the wait in it was too long: callers cause it, so it counts as a failed attempt. */
+export class Busy extends Unavailable {}

@@ -35,8 +35,8 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/ip-address/,
   'lru-cache':
-    /^directory\/(key-statuses|known-repository|negative-cache)|^authentication\/imported-secrets|^tokens\/minted-tokens|^admin\/admin-auth/,
-  'rate-limiter-flexible': /^system\/failure-limit/,
+    /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
+  'rate-limiter-flexible': /^system\/minute-limit/,
   pino: /^system\/logger/,
   'prom-client': /^system\/metrics/,
   zod: /^admin\//,

@@ -40,6 +40,7 @@ import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
+import type { WriteLimit } from './write-limit.ts'
 
 interface Services {
   database: Database
@@ -84,6 +85,7 @@ export function adminApp(
     idempotency: IdempotencyKeys
     refusals: AuditedRefusals
     readiness: Readiness
+    writeLimit: WriteLimit
   },
 ): Application {
   const { auth, readiness } = options
@@ -96,7 +98,8 @@ export function adminApp(
   })
   router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
-  const mounting = { idempotency: options.idempotency, reread: rereader(routes) }
+  const { idempotency, writeLimit } = options
+  const mounting = { idempotency, writeLimit, reread: rereader(routes) }
   for (const [path, those] of byPath(routes)) {
     for (const definition of those) mountRoute(router, definition, mounting)
     router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))

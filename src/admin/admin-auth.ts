@@ -81,15 +81,13 @@ export class AdminAuth {
         headers,
       )
     }
-    let failed = false
-    try {
-      const checked = await this.#tokens.authenticate(presented)
-      failed = !checked.ok
-      if (checked.ok) this.#known.set(digest, true)
-      return checked
-    } finally {
-      if (!failed) allowance.giveBack()
+    // Given back to a valid token only: who is answered 503 costs a query too, and a flood can cause that.
+    const checked = await this.#tokens.authenticate(presented)
+    if (checked.ok) {
+      this.#known.set(digest, true)
+      allowance.giveBack()
     }
+    return checked
   }
 
   /** Compares digests, so that the time does not depend on the length; every token is compared. */

@@ -48,7 +48,7 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
       details:
         'Each client becomes a key with the given hash of its secret. Either all clients are imported, or none. A request may have at most 1,000 clients and 1 MiB.',
       answers: { 200: importBody },
-      conflicts: ['client_id_taken'],
+      conflicts: ['client_id_taken', 'too_many_keys'],
       example: {
         query: { dry_run: 'true' },
         body: {

@@ -70,6 +70,14 @@ const policyFields = {
     .boolean('must be true or false')
     .optional()
     .describe('Whether API keys without expiry are allowed.'),
+  max_live_keys_per_tenant: wholeNumber(1, 10_000_000)
+    .optional()
+    .describe('Most live keys of one tenant. Existing keys beyond it keep working.'),
+  tenant_writes_per_minute: wholeNumber(1, 1_000_000)
+    .optional()
+    .describe(
+      'Most changes by the administrators of one tenant, per minute and replica. Further ones get 429.',
+    ),
 }
 const patch = z
   .strictObject({
@@ -140,6 +148,8 @@ function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyC
     publishLeadSeconds: fields.publish_lead_seconds,
     maxKeyLifetimeSeconds: fields.max_key_lifetime_seconds,
     unendingKeysAllowed: fields.unending_keys_allowed,
+    maxLiveKeysPerTenant: fields.max_live_keys_per_tenant,
+    tenantWritesPerMinute: fields.tenant_writes_per_minute,
   })
 }
 
@@ -167,6 +177,8 @@ const policyToWire = (policy: Policy) => ({
   publish_lead_seconds: policy.publishLeadSeconds,
   max_key_lifetime_seconds: policy.maxKeyLifetimeSeconds,
   unending_keys_allowed: policy.unendingKeysAllowed,
+  max_live_keys_per_tenant: policy.maxLiveKeysPerTenant,
+  tenant_writes_per_minute: policy.tenantWritesPerMinute,
   longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
   longest_staleness_seconds: policy.longestStalenessSeconds,
 })

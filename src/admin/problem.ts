@@ -14,6 +14,7 @@ import { eventOf } from '../http/request-event.ts'
 import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 import { etagOf } from './preconditions.ts'
+import { TooManyWrites } from './too-many-writes.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` lists each invalid field (RFC 6901 pointers). */
 interface Problem {
@@ -60,6 +61,10 @@ function toProblem(thrown: unknown): Problem {
   }
   if (error instanceof KeyReused) {
     return { status: 422, code: 'idempotency_key_reused', detail: error.message }
+  }
+  if (error instanceof TooManyWrites) {
+    const headers = { 'Retry-After': String(error.retryAfterSeconds) }
+    return { status: 429, code: 'too_many_writes', detail: error.message, headers }
   }
   if (error instanceof Unavailable) {
     const headers = { 'Retry-After': String(error.retryAfterSeconds) }

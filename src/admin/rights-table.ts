@@ -52,5 +52,8 @@ const RIGHTS: Record<Role, readonly Right[]> = {
 
 export const mayDo = (role: Role, right: Right): boolean => RIGHTS[role].includes(right)
 
+/** Whether the right is one to change something. */
+export const mayChange = (right: Right): boolean => !/:(read|export)$/.test(right)
+
 /** Roles of admin tokens that have the right. */
 export const rolesWith = (right: Right): TokenRole[] => TOKEN_ROLES.filter(role => mayDo(role, right))

@@ -14,6 +14,7 @@ import { idempotencyKeyOf, keepAnswer, repeated } from './idempotency-key-header
 import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
 import type { RouteDocs } from './route-docs.ts'
+import type { WriteLimit } from './write-limit.ts'
 
 type Params = Record<string, string>
 
@@ -72,6 +73,7 @@ export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRo
  */
 export interface Mounting {
   idempotency: IdempotencyKeys
+  writeLimit: WriteLimit
   reread: (
     definition: AdminRoute,
     params: Params,
@@ -80,7 +82,7 @@ export interface Mounting {
 }
 
 /**
- * Checks run in the same order everywhere: authentication (admin-app.ts), right, existence, query and body. A replay is
+ * Checks run in the same order everywhere: authentication (admin-app.ts), right, write limit, existence, query and body. A replay is
  * answered after the check of the right, whatever the state of its object.
  */
 export function mountRoute(router: Router, definition: AdminRoute, mounting: Mounting): void {
@@ -89,6 +91,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     eventOf(res).fields.actor = admin.id
     if (!mayDo(admin.role, definition.right))
       throw new Forbidden(`Missing right: ${definition.right}. Use a token with a role that has it.`)
+    await mounting.writeLimit.count(admin, definition.right)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
     if (!key) return send(req, res, await perform(definition, req, res))

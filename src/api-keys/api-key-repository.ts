@@ -7,6 +7,7 @@ import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 import { isUsable } from './key-state-repository.ts'
+import { deleteProof } from './secret-proof-repository.ts'
 
 const keyId = sql.ref('api_keys.id')
 
@@ -191,6 +192,7 @@ export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promi
 }
 
 export async function setSecretRevoked(trx: Handle, id: string): Promise<void> {
+  await deleteProof(trx, id)
   await trx
     .updateTable('api_key_secrets')
     .set({ revoked_at: sql<Date>`clock_timestamp()` })

@@ -40,6 +40,7 @@ import {
   patchedSettings,
 } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
+import { isRevived, refuseTooManyKeys } from './live-keys.ts'
 import { refuseWidening } from './restriction.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
@@ -112,7 +113,10 @@ export class ApiKeys {
     })
   }
 
-  /** @throws {NotFound} for an unknown tenant. @throws {Invalid} when the key would exceed its tenant's rights. */
+  /**
+   * @throws {NotFound} for an unknown tenant. @throws {Invalid} when the key would exceed its tenant's rights.
+   * @throws {Conflict} when the tenant has as many live keys as the policy allows.
+   */
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -126,6 +130,7 @@ export class ApiKeys {
       const id = `key_${randomId(this.#random)}`
       await insertApiKey(trx, id, tenantId, settings)
       const issued = await this.#addSecret(trx, id)
+      await refuseTooManyKeys(trx, tenantId, policy)
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
       record(
         { action: 'key.create', targetKind: 'key', targetId: id, tenantId, changes },
@@ -137,7 +142,8 @@ export class ApiKeys {
 
   /**
    * `restrictOnly`: the caller may restrict the key's rights but not extend them.
-   * @throws {NotFound} @throws {Conflict} on a revoked key. @throws {Invalid} @throws {Forbidden}
+   * @throws {NotFound} @throws {Conflict} on a revoked key, and where an expired one would be one too many.
+   * @throws {Invalid} @throws {Forbidden}
    */
   async update(
     actor: Actor,
@@ -155,6 +161,7 @@ export class ApiKeys {
       await check(trx, settings, patch, { tenant, policy, now })
       if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
+      if (isRevived(before, settings, now)) await refuseTooManyKeys(trx, before.tenantId, policy)
       return changes
     })
   }

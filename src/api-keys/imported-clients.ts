@@ -13,6 +13,7 @@ import { findImported, insertImported, type StoredImport } from './imported-clie
 import { type ImportedHash, parseHash } from './imported-hash.ts'
 import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
 import { type ApiKeySettings, defaultKeySettings, type KeyPatch, patchedSettings } from './key-settings.ts'
+import { refuseTooManyKeys, roomForKeys } from './live-keys.ts'
 
 /** A client as exported from another system. */
 export interface ClientToImport {
@@ -58,6 +59,7 @@ export class ImportedClients {
    * Runs in one transaction. Clients that were imported before with the same values are skipped, so a list can be sent
    * again.
    * @throws {Invalid} for the whole list, with the faults of each client under its index.
+   * @throws {Conflict} when another change took the last place of a tenant meanwhile.
    */
   async import(actor: Actor, clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
     return mutate(this.#database, actor, async mutation => {
@@ -84,6 +86,9 @@ export class ImportedClients {
         trx,
         fresh.map(({ secret }) => secret),
       )
+      const { policy } = await readInstallation(trx)
+      const tenants = new Set(fresh.map(({ tenantId }) => tenantId))
+      for (const tenantId of [...tenants].toSorted()) await refuseTooManyKeys(trx, tenantId, policy)
     }
     for (const { id, tenantId, settings, secret } of fresh) {
       const { clientId, scheme } = secret
@@ -113,6 +118,8 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
   const models = await registeredModels(db)
   const { policy } = await readInstallation(db)
   const now = await databaseNow(db)
+  const room = new Map<string, number>()
+  for (const id of tenants.keys()) room.set(id, await roomForKeys(db, id, policy))
   const seen = new Set<string>()
   return clients.map(client => {
     const { clientId, tenantId, settings: given } = client
@@ -139,6 +146,15 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
         pointer: '/client_id',
         message: `was imported before with other values, as ${existing.keyId}`,
       })
+    const left = room.get(tenantId)
+    if (!existing && left !== undefined) {
+      if (left <= 0)
+        faults.push({
+          pointer: '/tenant',
+          message: `has no room for this client: the policy allows ${policy.maxLiveKeysPerTenant} live keys (max_live_keys_per_tenant)`,
+        })
+      room.set(tenantId, left - 1)
+    }
     return { client, settings, hash: 'fault' in hash ? undefined : hash, existing, faults }
   })
 }

@@ -5,6 +5,7 @@ import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { isAmongFirst } from './key-list-repository.ts'
+import { deleteProofsOfKeys } from './secret-proof-repository.ts'
 
 /** Matching keys that are not revoked, newest first; `lock` locks their rows until the end of the transaction. */
 export async function findUnrevoked(
@@ -36,6 +37,7 @@ export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number
 export async function setRevoked(trx: Handle, ids: readonly string[], reason: string | null): Promise<void> {
   if (ids.length === 0) return
   await removeGrants(trx, 'key', ids)
+  await deleteProofsOfKeys(trx, ids)
   const now = sql<Date>`clock_timestamp()`
   await trx
     .updateTable('api_keys')

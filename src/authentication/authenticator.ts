@@ -2,6 +2,7 @@ import { parseCredential } from '../api-keys/api-key.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { type Obstacle, obstacleTo } from '../api-keys/key-state.ts'
 import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
+import { Busy } from '../errors.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
 import { type EffectiveRights, knownRights } from '../tenants/rights.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
@@ -106,7 +107,10 @@ export class Authenticator {
     return answer
   }
 
-  /** An unknown key counts as a failure of its source; a known one, in memory or in the database, never does. */
+  /**
+   * An unknown key counts as a failure of its source, also when the lookup was refused because too many wait. A known
+   * one, in memory or in the database, never does, and a fault of the database does not.
+   */
   async #lookUp(
     names: readonly string[],
     source: string | undefined,
@@ -115,7 +119,7 @@ export class Authenticator {
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) return rateLimited(allowance.retryAfterSeconds)
     const found = await this.#directory.lookUp(names).catch(fault => {
-      allowance.giveBack()
+      if (!(fault instanceof Busy)) allowance.giveBack()
       throw fault
     })
     if (found && !isRevoked(found)) allowance.giveBack()

@@ -75,6 +75,47 @@ export async function writeRedigests(
   }
 }
 
+/** A proof under the current pepper that an imported secret matched `hash`. `digest` in base64. */
+export interface Proof {
+  secretId: string
+  hash: string
+  digest: string
+}
+
+/**
+ * Stores proofs under `pepper`, for secrets that still have the hash that was proven. As with digests, only under the
+ * pepper that the installation record names. Returns the proofs of locked secrets.
+ */
+export async function writeProofs(
+  trx: Handle,
+  { pepper, proofs }: { pepper: NamedKey; proofs: readonly Proof[] },
+): Promise<Proof[]> {
+  if (!(await holdCurrentPepper(trx, pepper))) return []
+  const ids = proofs.map(({ secretId }) => secretId)
+  const there = await trx.selectFrom('api_key_secrets').select('id').where('id', 'in', ids).execute()
+  // FOR KEY SHARE prevents only the deletion of the row.
+  const locked = await trx
+    .selectFrom('api_key_secrets')
+    .select('id')
+    .where('id', 'in', ids)
+    .orderBy('id')
+    .forKeyShare()
+    .skipLocked()
+    .execute()
+  const free = new Set(locked.map(({ id }) => id))
+  await sql`
+    INSERT INTO secret_proofs (secret_id, digest, pepper_id)
+    SELECT s.id, proven.digest, ${pepper.id}
+    FROM unnest(${ids}::text[], ${proofs.map(({ hash }) => hash)}::text[],
+      ${proofs.map(({ digest }) => Buffer.from(digest, 'base64'))}::bytea[]) AS proven (id, hash, digest)
+    JOIN api_key_secrets AS s ON s.id = proven.id AND s.hash = proven.hash AND s.revoked_at IS NULL
+    WHERE s.id = ANY (${[...free]}::text[]) ORDER BY s.id
+    ON CONFLICT (secret_id) DO UPDATE
+      SET digest = excluded.digest, pepper_id = excluded.pepper_id, proven_at = now()`.execute(trx)
+  const held = new Set(there.flatMap(({ id }) => (free.has(id) ? [] : [id])))
+  return proofs.filter(({ secretId }) => held.has(secretId))
+}
+
 async function lockSecrets(trx: Handle, ids: readonly string[]): Promise<string[]> {
   const rows = await trx
     .selectFrom('api_key_secrets')

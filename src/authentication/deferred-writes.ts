@@ -7,9 +7,11 @@ import { WriteBuffer } from '../system/write-buffer.ts'
 import {
   addUsage,
   type LastUse,
+  type Proof,
   type Redigest,
   type UsageCount,
   writeLastUses,
+  writeProofs,
   writeRedigests,
 } from './deferred-repository.ts'
 
@@ -19,8 +21,8 @@ const LONGEST_GOODBYE_MS = 1_000
 const DAY_MS = 86_400_000
 
 /**
- * Writes that an exchange does not wait for: the last use of a secret, counts per key and day, and digests under the
- * current pepper. They are collected in memory, merged, and written every few seconds in bounded batches. A process
+ * Writes that an exchange does not wait for: the last use of a secret, counts per key and day, digests under the
+ * current pepper, and proofs of imported secrets. They are collected in memory, merged, and written every few seconds in bounded batches. A process
  * that crashes loses what it has not written; counts of a batch whose COMMIT was not answered may be added twice.
  */
 export class DeferredWrites {
@@ -28,6 +30,7 @@ export class DeferredWrites {
   readonly #uses: WriteBuffer<LastUse>
   readonly #redigests: WriteBuffer<Redigest>
   readonly #counts: WriteBuffer<UsageCount>
+  readonly #proofs: WriteBuffer<Proof>
   readonly #writes = new Coalescer(() => this.#write())
 
   /** `pepper` is used for new digests; `redigested` is called for each digest that was replaced. */
@@ -55,6 +58,12 @@ export class DeferredWrites {
         return held
       },
     })
+    this.#proofs = new WriteBuffer({
+      room: ROOM,
+      name: proof => proof.secretId,
+      merge: (_older, newer) => newer,
+      write: proofs => database.write(trx => writeProofs(trx, { pepper, proofs })),
+    })
     this.#counts = new WriteBuffer({
       room: ROOM,
       name: ({ keyId, day, outcome }) => `${keyId} ${day} ${outcome}`,
@@ -65,11 +74,11 @@ export class DeferredWrites {
 
   /** Number of writes dropped because the buffer was full. */
   get dropped(): number {
-    return this.#uses.dropped + this.#redigests.dropped + this.#counts.dropped
+    return this.#uses.dropped + this.#redigests.dropped + this.#proofs.dropped + this.#counts.dropped
   }
 
   get waiting(): number {
-    return this.#uses.size + this.#redigests.size + this.#counts.size
+    return this.#uses.size + this.#redigests.size + this.#proofs.size + this.#counts.size
   }
 
   /** Records a successful use of the secret. `at` in epoch milliseconds. */
@@ -85,6 +94,11 @@ export class DeferredWrites {
   /** Schedules the replacement of digest `from` by `to`, its digest under `pepper`. Both in base64. */
   redigest(secretId: string, from: string, to: string): void {
     this.#redigests.add({ secretId, from, to })
+  }
+
+  /** Schedules the storage of a proof. */
+  proven(proof: Proof): void {
+    this.#proofs.add(proof)
   }
 
   /** Writes what is buffered; writes that fail stay in the buffer. @throws {Unavailable} */
@@ -109,6 +123,7 @@ export class DeferredWrites {
   async #write(): Promise<void> {
     await this.#uses.flush()
     await this.#redigests.flush()
+    await this.#proofs.flush()
     await this.#counts.flush()
   }
 }

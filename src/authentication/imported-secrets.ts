@@ -1,13 +1,14 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
-import { availableParallelism } from 'node:os'
-import { LRUCache } from 'lru-cache'
+import { createHmac } from 'node:crypto'
 import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
-import { dummyBcryptHash, matchesBcrypt, matchesSha256 } from '../api-keys/imported-hash.ts'
+import { matchesSha256 } from '../api-keys/imported-hash.ts'
+import type { SecretProof, SecretProofs } from '../api-keys/secret-proof.ts'
 import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
+import { Busy } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { FailureLimit } from '../system/failure-limit.ts'
-import { KeyedQueue } from '../system/keyed-queue.ts'
+import { routedNetworkOf } from '../system/ip-address.ts'
 import type { Random } from '../system/random.ts'
+import type { Attempt, Comparisons, PlaceInLine } from './comparisons.ts'
 
 /** Result of checking an imported client_id and secret. */
 export type CheckedSecret =
@@ -15,127 +16,131 @@ export type CheckedSecret =
   | { kind: 'unknown' }
   | { kind: 'rate_limited'; retryAfterSeconds: number }
 
-const COMPARISONS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
-/** Half of the processors and of the thread pool, which signs as well. */
-const comparisonsAtOnce = () => Math.min(2, Math.max(1, Math.floor(availableParallelism() / 2)))
+/** Called for a secret that matched its imported hash: `proof` replaces the next comparison. */
+export type NoteProof = (found: SecretSnapshot, hash: string, proof: SecretProof) => void
 
 /**
  * Longer than a lookup in Postgres takes; otherwise timing would reveal unknown clients of schemes that are fast to
  * compare.
  */
 const REFUSED_AFTER_MS = 50
-
-const MOST_REMEMBERED = 10_000
+/** Longer than most comparisons take; otherwise an early 503 would reveal that there was nothing to compare. */
+const BUSY_AFTER_MS = 1_000
 
 /**
- * Checks secrets that were imported as hashes. A bcrypt comparison costs 100 ms of CPU, so it runs in a bounded queue,
- * after the failure limit, and equally for unknown clients and wrong secrets of any scheme. A correct secret is
- * remembered as a digest under a key of this process, for as long as the client keeps that hash.
+ * Checks secrets that were imported as hashes. A bcrypt comparison costs 100 ms of CPU or more, so it runs in a bounded
+ * line (comparisons.ts), after the failure limit, and equally for unknown clients and wrong secrets of any scheme. A
+ * correct secret is remembered as a proof, also across restarts, so that it is compared once.
+ * docs/decisions/0017-fair-under-attack.md
  */
 export class ImportedSecrets {
   readonly #directory: Directory
   readonly #failures: FailureLimit
-  readonly #comparisons: KeyedQueue
+  readonly #comparisons: Comparisons
+  readonly #proofs: SecretProofs
+  readonly #noteProof: NoteProof
   readonly #clock: Clock
   readonly #ownKey: Buffer
-  /** By secret id. Least recently presented entries are evicted. */
-  readonly #remembered = new LRUCache<string, { hash: string; digest: Buffer }>({ max: MOST_REMEMBERED })
-  /** Comparisons in progress, by client and digest. */
-  readonly #comparing = new Map<string, Promise<boolean>>()
+  /** Checks in progress, by network, client and digest of the secret: repeated requests share one. */
+  readonly #checking = new Map<string, Promise<CheckedSecret>>()
 
-  constructor(options: { directory: Directory; failures: FailureLimit; clock: Clock; random: Random }) {
+  constructor(options: {
+    directory: Directory
+    failures: FailureLimit
+    comparisons: Comparisons
+    proofs: SecretProofs
+    noteProof: NoteProof
+    clock: Clock
+    random: Random
+  }) {
     this.#directory = options.directory
     this.#failures = options.failures
+    this.#comparisons = options.comparisons
+    this.#proofs = options.proofs
+    this.#noteProof = options.noteProof
     this.#clock = options.clock
-    this.#comparisons = new KeyedQueue({ ...COMPARISONS, atOnce: comparisonsAtOnce(), clock: options.clock })
     this.#ownKey = options.random.bytes(32)
   }
 
-  /** @throws {Unavailable} when the queue is full or the lookup of the client fails. */
+  /**
+   * `source` is the caller's address. Only a correct secret, or a fault of the database, does not count as a failure.
+   * @throws {Busy} when too many secrets are being checked. @throws {Unavailable} when the lookup of the client fails.
+   */
   async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
     if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'unknown' }
     const found = this.#directory.findClient(clientId)
-    if (found && this.#remembers(found, secret)) return { kind: 'right', found }
+    if (found && this.#isProven(clientId, found, secret)) return { kind: 'right', found }
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) return { kind: 'rate_limited', retryAfterSeconds: allowance.retryAfterSeconds }
     const started = this.#clock.monotonicMs()
     try {
-      const checked = await this.#checkUncached(clientId, secret, found)
+      const checked = await this.#shared(clientId, secret, source)
       if (checked.kind === 'right') allowance.giveBack()
-      else await this.#clock.sleep(Math.max(0, started + REFUSED_AFTER_MS - this.#clock.monotonicMs()))
+      else await this.#notBefore(started + REFUSED_AFTER_MS)
       return checked
     } catch (fault) {
-      allowance.giveBack()
+      if (fault instanceof Busy) await this.#notBefore(started + BUSY_AFTER_MS)
+      else allowance.giveBack()
       throw fault
     }
   }
 
-  async #checkUncached(
-    clientId: string,
-    secret: string,
-    found: SecretSnapshot | undefined,
-  ): Promise<CheckedSecret> {
-    const known = found ?? (await this.#lookUp(clientId, secret))
-    if (!known) return { kind: 'unknown' }
-    // An unknown client and a revoked one have both cost one comparison by now; a second one would distinguish them.
-    if (isRevoked(known)) return { kind: 'revoked', found: known }
-    return { kind: (await this.#compare(clientId, known, secret)) ? 'right' : 'wrong', found: known }
-  }
-
-  /** Looks up a client that this replica does not know. Takes as long as a comparison, whatever the result. */
-  async #lookUp(clientId: string, secret: string): Promise<SecretSnapshot | undefined> {
-    const [found] = await Promise.all([
-      this.#directory.lookUpClient(clientId),
-      this.#compareNothing(clientId, secret),
-    ])
-    return found
-  }
-
-  async #compare(clientId: string, found: SecretSnapshot, secret: string): Promise<boolean> {
-    const digest = this.#digest(secret)
-    const right = await this.#isRight(clientId, found, secret, digest)
-    if (right) this.#remember(found, digest)
-    // A bcrypt hash has already been compared.
-    else if (found.imported?.scheme !== 'bcrypt') await this.#compareNothing(clientId, secret)
-    return right
-  }
-
-  async #isRight(clientId: string, found: SecretSnapshot, secret: string, digest: Buffer): Promise<boolean> {
-    if (!found.imported) return false
-    const { scheme, hash } = found.imported
-    if (scheme === 'sha256') return matchesSha256(secret, hash)
-    const name = `${found.secretId} ${hash} ${digest.toString('base64')}`
-    const comparing =
-      this.#comparing.get(name) ?? this.#comparisons.run(clientId, () => matchesBcrypt(secret, hash))
-    this.#comparing.set(name, comparing)
+  async #shared(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
+    const network = source === undefined ? 'unknown' : routedNetworkOf(source)
+    const digest = createHmac('sha256', this.#ownKey).update(secret).digest('base64')
+    const attempt = { network, clientId, secret, digest }
+    const name = `${network} ${clientId} ${digest}`
+    const checking = this.#checking.get(name) ?? this.#checkInLine(attempt)
+    this.#checking.set(name, checking)
     try {
-      return await comparing
+      return await checking
     } finally {
-      this.#comparing.delete(name)
+      this.#checking.delete(name)
     }
   }
 
-  async #compareNothing(clientId: string, secret: string): Promise<void> {
-    const cost = this.#directory.imports?.commonCost
-    if (cost === null || cost === undefined) return
-    await this.#comparisons.run(clientId, () => matchesBcrypt(secret, dummyBcryptHash(cost)))
+  /**
+   * Each attempt takes a place in the line of its network, and no refusal is answered before its turn: so a refusal takes
+   * equally long whether there is such a client or not.
+   */
+  async #checkInLine(attempt: Attempt): Promise<CheckedSecret> {
+    const inMemory = this.#directory.findClient(attempt.clientId)
+    const line = this.#comparisons.join(attempt, this.#directory.imports?.commonCost ?? null, inMemory)
+    try {
+      const found = inMemory ?? (await this.#directory.lookUpClient(attempt.clientId))
+      if (found && !isRevoked(found) && (await this.#isRight(attempt, found, line)))
+        return { kind: 'right', found }
+      await line.turn()
+      if (!found) return { kind: 'unknown' }
+      return { kind: isRevoked(found) ? 'revoked' : 'wrong', found }
+    } finally {
+      line.leave()
+    }
   }
 
-  #remembers({ secretId, imported }: SecretSnapshot, secret: string): boolean {
-    const known = this.#remembered.get(secretId)
-    return (
-      known?.hash === imported?.hash &&
-      known !== undefined &&
-      timingSafeEqual(known.digest, this.#digest(secret))
-    )
+  async #isRight(attempt: Attempt, found: SecretSnapshot, line: PlaceInLine): Promise<boolean> {
+    const { clientId, secret } = attempt
+    if (!found.imported) return false
+    const { scheme, hash } = found.imported
+    if (scheme === 'sha256') return matchesSha256(secret, hash)
+    if (this.#isProven(clientId, found, secret)) return true
+    // A client with a proof presents another secret than before: it is compared, but only in the line.
+    const overtakes = found.proof === undefined || !this.#proofs.knows(found.proof)
+    if (!(await line.compare(hash, { overtakes }))) return false
+    this.#noteProof(found, hash, this.#proofs.of({ clientId, hash, secret }))
+    return true
   }
 
-  #remember({ secretId, imported }: SecretSnapshot, digest: Buffer): void {
-    if (!imported) return
-    this.#remembered.set(secretId, { hash: imported.hash, digest })
+  #isProven(clientId: string, found: SecretSnapshot, secret: string): boolean {
+    const { imported, proof } = found
+    if (!imported || !proof) return false
+    const credential = { clientId, hash: imported.hash, secret }
+    if (!this.#proofs.holds(proof, credential)) return false
+    if (!this.#proofs.isCurrent(proof)) this.#noteProof(found, imported.hash, this.#proofs.of(credential))
+    return true
   }
 
-  #digest(secret: string): Buffer {
-    return createHmac('sha256', this.#ownKey).update(secret).digest()
+  #notBefore(instant: number): Promise<void> {
+    return this.#clock.sleep(Math.max(0, instant - this.#clock.monotonicMs()))
   }
 }

@@ -15,6 +15,7 @@ export interface Schema {
   api_keys: ApiKeyTable
   key_grants: { key_id: string; model: string; position: number }
   api_key_secrets: ApiKeySecretTable
+  secret_proofs: { secret_id: string; digest: Buffer; pepper_id: string; proven_at: Generated<Date> }
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
   replicas: ReplicaTable
@@ -46,6 +47,8 @@ interface InstallationTable {
   publish_lead_seconds: number
   max_key_lifetime_seconds: Generated<number>
   unending_keys_allowed: Generated<boolean>
+  max_live_keys_per_tenant: Generated<number>
+  tenant_writes_per_minute: Generated<number>
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
   created_at: Generated<Date>

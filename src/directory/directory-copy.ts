@@ -1,4 +1,5 @@
 import type { Imports } from '../api-keys/imported-client.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
@@ -100,6 +101,11 @@ export class DirectoryCopy implements ChangeSubscriber {
   /** Replaces the digest of a secret, as happened in the database; such changes are not in the feed. In base64. */
   redigest(from: string, to: string): void {
     this.#index?.redigest(from, to)
+  }
+
+  /** Adds the proof of an imported secret, by its name; such changes are not in the feed. */
+  prove(name: string, hash: string, proof: SecretProof): void {
+    this.#index?.prove(name, hash, proof)
   }
 
   /** Removes keys and secrets that ended by `now`, in epoch milliseconds. */

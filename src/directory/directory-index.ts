@@ -1,6 +1,7 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import { bcryptCost, type ImportedHash } from '../api-keys/imported-hash.ts'
 import { isOver } from '../api-keys/key-state.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
 import { type Catalogue, effectiveTier, type KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
@@ -23,6 +24,8 @@ export interface KnownSecret {
   endsAt: number | null
   /** Absent: a Mintmark secret. */
   imported?: ImportedHash
+  /** Of the imported hash. */
+  proof?: SecretProof
 }
 
 export interface KnownTenant {
@@ -100,7 +103,9 @@ export class DirectoryIndex {
   /** All settings of the key and its tenant as a text to compare; undefined: the key is unknown. */
   settingsOf(keyId: string): string | undefined {
     const key = this.#keys.get(keyId)
-    return key && JSON.stringify([key, this.#tenants.get(key.tenantId)])
+    // A proof is no setting, and changes without the feed.
+    const settings = (name: string, value: unknown) => (name === 'proof' ? undefined : value)
+    return key && JSON.stringify([key, this.#tenants.get(key.tenantId)], settings)
   }
 
   hasTenant(id: string): boolean {
@@ -180,11 +185,19 @@ export class DirectoryIndex {
 
   /** Replaces the digest of a secret. */
   redigest(from: string, to: string): void {
-    const entry = this.#secrets.get(from)
+    this.#change(from, secret => ({ ...secret, digest: to }))
+  }
+
+  /** Adds the proof of an imported secret, by its name, unless its hash is another by now. */
+  prove(name: string, hash: string, proof: SecretProof): void {
+    this.#change(name, secret => (secret.imported?.hash === hash ? { ...secret, proof } : secret))
+  }
+
+  #change(digest: string, changed: (secret: KnownSecret) => KnownSecret): void {
+    const entry = this.#secrets.get(digest)
     if (!entry) return
     const { key, secret } = entry
-    const secrets = key.secrets.map(each => (each === secret ? { ...secret, digest: to } : each))
-    this.put({ ...key, secrets })
+    this.put({ ...key, secrets: key.secrets.map(each => (each === secret ? changed(secret) : each)) })
   }
 
   /** Removes what ended by `now` (epoch milliseconds): only a change can make it usable again. */
@@ -221,6 +234,7 @@ export function snapshotOf(known: {
     secretEndsAt: secret.endsAt,
     secretRevoked: false,
     ...(secret.imported && { imported: secret.imported }),
+    ...(secret.proof && { proof: secret.proof }),
     keyId: key.id,
     keyExpiresAt: key.expiresAt,
     keyDisabled: key.disabled,

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
 import { isUsable } from '../api-keys/key-state-repository.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
@@ -15,6 +16,7 @@ import {
   foundBy,
   type KeyRow,
   listOf,
+  proofOf,
   selectKeys,
   selectTenants,
   type TenantRow,
@@ -160,7 +162,8 @@ export async function lookUpSecrets(
     SELECT (SELECT pepper_checks FROM installation) AS pepper_checks,
       ${catalogueJson} AS catalogue,
       ${listOf(sql`
-        SELECT ${foundBy} AS digest, s.scheme, s.hash, s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
+        SELECT ${foundBy} AS digest, s.scheme, s.hash, ${proofOf} AS proof, s.id AS secret_id,
+          ${epochMs('s.ends_at')} AS ends_at,
           s.revoked_at IS NOT NULL AS secret_revoked, k.revoked_at IS NOT NULL AS key_revoked,
           (SELECT row_to_json(key) FROM (${selectKeys(sql`k.id = s.key_id`)}) AS key) AS key,
           (SELECT row_to_json(tenant) FROM (${selectTenants(sql`t.id = k.tenant_id`)}) AS tenant) AS tenant
@@ -177,6 +180,7 @@ interface LookupRow {
   digest: string
   scheme: ImportedHash['scheme'] | null
   hash: string
+  proof: SecretProof | null
   secret_id: string
   ends_at: number | null
   secret_revoked: boolean
@@ -187,8 +191,8 @@ interface LookupRow {
 
 function toLookedUp(row: LookupRow, catalogue: Catalogue): LookedUp {
   const key = toKey(row.key)
-  const { scheme, hash } = row
-  const imported = scheme === null ? {} : { imported: { scheme, hash } }
+  const { scheme, hash, proof } = row
+  const imported = scheme === null ? {} : { imported: { scheme, hash }, ...(proof !== null && { proof }) }
   const secret = { id: row.secret_id, digest: row.digest, endsAt: row.ends_at, ...imported }
   const known = snapshotOf({ key, secret, tenant: toTenant(row.tenant), catalogue })
   const snapshot = { ...known, secretRevoked: row.secret_revoked, keyRevoked: row.key_revoked }

@@ -1,5 +1,6 @@
 import type { Imports } from '../api-keys/imported-client.ts'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 
@@ -10,6 +11,8 @@ export interface SecretSnapshot {
   secretDigest: string
   /** Absent: a Mintmark secret. */
   imported?: ImportedHash
+  /** Of the imported hash. Absent: no secret was seen to match it. */
+  proof?: SecretProof
   secretEndsAt: number | null
   secretRevoked: boolean
   keyId: string

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { ImportedHash } from '../api-keys/imported-hash.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import { rightsAmong, type Settings } from '../tenants/setting.ts'
@@ -26,6 +27,11 @@ export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(col
 /** The lookup key of a secret `s`: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
 
+/** The proof of an imported secret `s`. Other secrets have none, and cost no lookup. */
+export const proofOf = sql<SecretProof | null>`CASE WHEN s.scheme = 'bcrypt' THEN (
+  SELECT json_build_object('pepperId', p.pepper_id, 'digest', encode(p.digest, 'base64'))
+  FROM secret_proofs AS p WHERE p.secret_id = s.id) END`
+
 /** Keys with their usable secrets. `which` is a condition on `k`, and any clauses after it. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
@@ -33,7 +39,8 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
     json_build_array(${columns('k', KEY_RIGHTS)},
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
-    (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash) ORDER BY s.seq)
+    (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash,
+      ${proofOf}) ORDER BY s.seq)
       FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
 
@@ -68,6 +75,7 @@ export interface KeyRow {
         endsAt: number | null,
         scheme: ImportedHash['scheme'] | null,
         hash: string,
+        proof: SecretProof | null,
       ][]
     | null
 }
@@ -92,11 +100,12 @@ export const toKey = (row: KeyRow): KnownKey => ({
   expiresAt: row.expires_at,
   disabled: row.disabled,
   rights: toRights(row.rights),
-  secrets: (row.secrets ?? []).map(([id, digest, endsAt, scheme, hash]) => ({
+  secrets: (row.secrets ?? []).map(([id, digest, endsAt, scheme, hash, proof]) => ({
     id,
     digest,
     endsAt,
     ...(scheme !== null && { imported: { scheme, hash } }),
+    ...(proof !== null && { proof }),
   })),
 })
 

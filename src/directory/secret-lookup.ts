@@ -1,7 +1,7 @@
 import type { ChangeFollower } from '../database/change-follower.ts'
 import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
-import { Unavailable } from '../errors.ts'
+import { Busy, Unavailable } from '../errors.ts'
 import { checksOf, type SecretChecks } from '../installation/installation-secrets.ts'
 import type { Clock } from '../system/clock.ts'
 import type { NamedKey } from '../system/secret.ts'
@@ -123,8 +123,7 @@ export class SecretLookup {
   }
 
   async #wait(name: string, digests: readonly string[]): Promise<SecretSnapshot | undefined> {
-    if (this.#waiting >= MOST_WAITING)
-      throw new Unavailable('Too many lookups of unknown keys are waiting. Retry.')
+    if (this.#waiting >= MOST_WAITING) throw new Busy('Too many lookups of unknown keys are waiting. Retry.')
     const query = this.#queries.get(name) ?? newQuery(digests)
     this.#queries.set(name, query)
     if (!this.#working) void this.#work()

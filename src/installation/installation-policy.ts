@@ -11,6 +11,8 @@ export const POLICY_COLUMNS = [
   'publish_lead_seconds',
   'max_key_lifetime_seconds',
   'unending_keys_allowed',
+  'max_live_keys_per_tenant',
+  'tenant_writes_per_minute',
   'longest_token_ttl_seconds',
   'longest_staleness_seconds',
 ] as const
@@ -23,6 +25,8 @@ export function policyOf(row: {
   publish_lead_seconds: number
   max_key_lifetime_seconds: number
   unending_keys_allowed: boolean
+  max_live_keys_per_tenant: number
+  tenant_writes_per_minute: number
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
 }): Policy {
@@ -36,6 +40,8 @@ export function policyOf(row: {
     publishLeadSeconds: row.publish_lead_seconds,
     maxKeyLifetimeSeconds: row.max_key_lifetime_seconds,
     unendingKeysAllowed: row.unending_keys_allowed,
+    maxLiveKeysPerTenant: row.max_live_keys_per_tenant,
+    tenantWritesPerMinute: row.tenant_writes_per_minute,
     longestTokenTtlSeconds: row.longest_token_ttl_seconds,
     longestStalenessSeconds: row.longest_staleness_seconds,
   }
@@ -51,6 +57,8 @@ export async function updatePolicy(trx: Handle, policy: Policy): Promise<string>
     publish_lead_seconds: policy.publishLeadSeconds,
     max_key_lifetime_seconds: policy.maxKeyLifetimeSeconds,
     unending_keys_allowed: policy.unendingKeysAllowed,
+    max_live_keys_per_tenant: policy.maxLiveKeysPerTenant,
+    tenant_writes_per_minute: policy.tenantWritesPerMinute,
   }
   const { id } = await trx.updateTable('installation').set(set).returning('id').executeTakeFirstOrThrow()
   return id

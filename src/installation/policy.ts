@@ -12,6 +12,10 @@ export interface Policy extends RotationPolicy {
   audienceSigningAlgs: Readonly<Record<string, SigningAlg>>
   maxKeyLifetimeSeconds: number
   unendingKeysAllowed: boolean
+  /** Keys of one tenant that are neither revoked nor expired. */
+  maxLiveKeysPerTenant: number
+  /** Changes by the administrators of one tenant, per minute and replica. */
+  tenantWritesPerMinute: number
 }
 
 /** Excludes what replicas record automatically at start. */

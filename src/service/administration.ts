@@ -1,4 +1,5 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
+import { WriteLimit } from '../admin/write-limit.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import { countKeys } from '../api-keys/api-key-repository.ts'
@@ -13,6 +14,7 @@ import { AuditTrail } from '../audit/audit-trail.ts'
 import { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Config } from '../config/config.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
 import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
@@ -36,6 +38,7 @@ export interface AdministrationParts {
   trail: AuditTrail
   refusals: AuditedRefusals
   idempotency: IdempotencyKeys
+  writeLimit: WriteLimit
 }
 
 export function buildAdministration(
@@ -43,6 +46,7 @@ export function buildAdministration(
   { random, logger }: System,
   { database }: Storage,
   digests: KeyDigests,
+  policy: CurrentPolicy,
 ): AdministrationParts {
   const adminTokens = new AdminTokens({ database, digests, random, logger })
   const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
@@ -61,6 +65,7 @@ export function buildAdministration(
     trail: new AuditTrail({ database, signer, logger }),
     refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),
+    writeLimit: new WriteLimit({ policy }),
   }
 }
 

@@ -1,7 +1,9 @@
 import type { KeyDigests } from '../api-keys/key-digest.ts'
+import { SecretProofs } from '../api-keys/secret-proof.ts'
 import { Authenticator } from '../authentication/authenticator.ts'
+import { Comparisons } from '../authentication/comparisons.ts'
 import { DeferredWrites } from '../authentication/deferred-writes.ts'
-import { ImportedSecrets } from '../authentication/imported-secrets.ts'
+import { ImportedSecrets, type NoteProof } from '../authentication/imported-secrets.ts'
 import type { Config } from '../config/config.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import type { DirectoryParts } from './directory.ts'
@@ -24,7 +26,19 @@ export function buildAuthentication(
   const redigested = (from: string, to: string) => copy.redigest(from, to)
   const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
   const failures = new FailureLimit({ perMinute: config.failuresPerMinute })
-  const imported = new ImportedSecrets({ directory, failures, clock, random })
+  const noteProof: NoteProof = ({ secretId, secretDigest }, hash, proof) => {
+    copy.prove(secretDigest, hash, proof)
+    deferred.proven({ secretId, hash, digest: proof.digest })
+  }
+  const imported = new ImportedSecrets({
+    directory,
+    failures,
+    comparisons: new Comparisons({ clock }),
+    proofs: new SecretProofs(config.peppers),
+    noteProof,
+    clock,
+    random,
+  })
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
   return { authenticator, deferred }

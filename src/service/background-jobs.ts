@@ -1,3 +1,4 @@
+import { pruneProofs } from '../api-keys/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
@@ -75,6 +76,7 @@ export class BackgroundJobs {
       await database.run(pruneChangeFeed)
       await database.run(pruneIdempotencyKeys)
       await database.run(pruneUsage)
+      await database.run(pruneProofs)
       await signing.replicas.prune()
     })
     this.scheduleRotation()

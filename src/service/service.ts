@@ -107,7 +107,7 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const directory = buildDirectory(config, system, storage, follower)
   const signing = buildSigning(config, system, storage, issuer)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
-  const administration = buildAdministration(config, system, storage, digests)
+  const administration = buildAdministration(config, system, storage, digests, policy)
   const gateway = buildGatewayAuthorizer(config, storage, directory, signing, authentication, issuer)
   const following = { follower, policy, directory, signing }
   return { config, system, storage, issuer, ...following, authentication, administration, gateway }

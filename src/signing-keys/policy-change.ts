@@ -21,6 +21,8 @@ export interface PolicyChange {
   publishLeadSeconds?: number
   maxKeyLifetimeSeconds?: number
   unendingKeysAllowed?: boolean
+  maxLiveKeysPerTenant?: number
+  tenantWritesPerMinute?: number
 }
 
 /**

@@ -52,3 +52,16 @@ export function networkOf(text: string): string {
   const [first = 0, second = 0, third = 0, fourth = 0] = address.parts
   return `${new ipaddr.IPv6([first, second, third, fourth & 0xff00, 0, 0, 0, 0])}/56`
 }
+
+/**
+ * The network that shares one turn in a queue: the /24 of an IPv4 address, the /48 of an IPv6 address, which are the
+ * smallest networks that are routed on the internet, so that many addresses of one owner count once. Coarser than
+ * `networkOf`, because neighbours only share a turn and are not refused. Other text is returned unchanged.
+ */
+export function routedNetworkOf(text: string): string {
+  const address = parseAddress(text)
+  if (address === undefined) return text
+  if (address instanceof ipaddr.IPv4) return `${address.octets.slice(0, 3).join('.')}.0/24`
+  const [first = 0, second = 0, third = 0] = address.parts
+  return `${new ipaddr.IPv6([first, second, third, 0, 0, 0, 0, 0])}/48`
+}

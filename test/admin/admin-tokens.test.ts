@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, parseCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
-import { startReplica } from '../support/replicas.ts'
+import { NO_SERVER, startReplica } from '../support/replicas.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { callerOf, issue } from './admins.ts'
@@ -247,6 +248,39 @@ describe('Failed logins', () => {
       expect([await status(known.secret), await status(mintmark.rootToken)]).toEqual([200, 200])
     } finally {
       await limited.stop()
+    }
+  })
+})
+
+describe('Logins that are answered 503', () => {
+  it('count too: a flood of them could be their cause; a token that was valid before is not limited', async () => {
+    const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
+    const limited = await startReplica(mintmark, {
+      DATABASE_URL: proxy.url,
+      DATABASE_URL_DIRECT: NO_SERVER,
+      MINTMARK_ADMIN_FAILURES_PER_MINUTE: '3',
+    })
+    try {
+      const known = await issue(mintmark, 'auditor')
+      const status = async (secret: string) =>
+        (await callerOf(limited, { id: '', secret }).call('GET', '/tenants')).status
+      expect(await status(known.secret)).toBe(200)
+      await proxy.become('refuse')
+      const guesses: number[] = []
+      for (let count = 0; count < 5; count++)
+        guesses.push(await status(formatCredential('mma', randomId(systemRandom), systemRandom)))
+      expect(guesses).toEqual([503, 503, 503, 429, 429])
+      expect([await status(known.secret), await status(mintmark.rootToken)]).toEqual([503, 503])
+      await proxy.become('none')
+      await until(
+        'it answers again',
+        () => status(known.secret),
+        each => each === 200,
+      )
+    } finally {
+      await proxy.become('none')
+      await limited.stop()
+      await proxy.close()
     }
   })
 })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import bcrypt from 'bcrypt'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { timed } from '../support/until.ts'
 
@@ -11,18 +11,26 @@ let key: string
 beforeAll(async () => {
   mintmark = await startTestService()
   ;({ secret: key } = await mintmark.tenantWithKey({ id: 'acme' }))
-  await importAll(mintmark, 'app', 'burst', 'other')
+  await importAll(mintmark, ['app', 'burst', 'other'])
 })
 afterAll(() => mintmark.stop())
 
-async function importAll(service: TestService, ...ids: string[]): Promise<void> {
-  const hash = await bcrypt.hash(SECRET, COST)
+async function importAll(service: TestService, ids: readonly string[], cost = COST): Promise<void> {
+  const hash = await bcrypt.hash(SECRET, cost)
   const clients = ids.map(client_id => ({ client_id, tenant: 'acme', scheme: 'bcrypt', hash }))
   const { status, text } = await service.admin('POST', '/imported-clients', { clients })
   expect(status, text).toBe(200)
 }
-const exchange = (client_id: string, client_secret: string, service = mintmark): Promise<JsonAnswer> =>
-  service.token({ grant_type: 'client_credentials', client_id, client_secret })
+const exchange = (
+  client_id: string,
+  client_secret: string,
+  service = mintmark,
+  from?: string,
+): Promise<JsonAnswer> =>
+  service.token(
+    { grant_type: 'client_credentials', client_id, client_secret },
+    from === undefined ? {} : { 'x-forwarded-for': from },
+  )
 const median = (list: number[]) => list.sort((one, other) => one - other)[Math.floor(list.length / 2)] ?? 0
 
 describe('a bcrypt comparison', () => {
@@ -100,6 +108,116 @@ describe('a flood of wrong secrets', () => {
     expect((await limited.token({ grant_type: 'client_credentials', client_secret: key })).status).toBe(200)
     await limited.service.stop()
   })
+})
+
+/** The cost of the clients in a flood: few comparisons a second are too many. */
+const HIGH_COST = 11
+const HONEST = '198.51.100.7'
+
+describe('a flood that is more than can be compared', () => {
+  let behindProxy: TestService
+  beforeAll(async () => {
+    behindProxy = await startTestService({ env: { MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8' } })
+    await behindProxy.admin('POST', '/tenants', { id: 'acme' })
+  })
+  afterAll(() => behindProxy.stop())
+
+  /** During `work`: wrong secrets of an existing client, and random ids. Returns the result and the statuses of the flood. */
+  async function flooded<T>(target: string, addressOf: (n: number) => string, work: () => Promise<T>) {
+    const statuses = new Set<number>()
+    let over = false
+    const lane = async (lane: number) => {
+      for (let n = 0; !over; n++) {
+        const id = lane % 3 === 0 ? target : `nobody-${lane}-${n}`
+        statuses.add((await exchange(id, `wrong ${lane} ${n}`, behindProxy, addressOf(lane * 7 + n))).status)
+        await sleep(200)
+      }
+    }
+    const lanes = Array.from({ length: 40 }, (_, number) => lane(number))
+    try {
+      await sleep(500)
+      return { result: await work(), statuses }
+    } finally {
+      over = true
+      await Promise.all(lanes)
+    }
+  }
+  const ofOneNetwork = (n: number) => `203.0.113.${n % 250}`
+  const ofManyNetworks = (n: number) => `203.0.${n % 250}.1`
+
+  it.each([
+    ['from many addresses of one network, with a client that was never proven', 'never', ofOneNetwork],
+    ['from many networks, with a client that was proven', 'proven', ofManyNetworks],
+  ])(
+    'refuses no honest client %s: neither its first exchange nor, after a restart, any',
+    async (_, target, addressOf) => {
+      const clients = Array.from({ length: 6 }, (_, n) => `honest-${target}-${n}`)
+      await importAll(behindProxy, [target, ...clients], HIGH_COST)
+      if (target === 'proven') expect((await exchange(target, SECRET, behindProxy)).status).toBe(200)
+      const honest = (id: string) => exchange(id, SECRET, behindProxy, HONEST)
+      const first = await flooded(target, addressOf, async () => {
+        const statuses: number[] = []
+        for (const id of clients) statuses.push((await honest(id)).status)
+        return statuses
+      })
+      expect(first.result).toEqual(clients.map(() => 200))
+      expect([...first.statuses].sort()).toEqual([401, 503])
+      await behindProxy.service.stop()
+      behindProxy = await startTestService({ database: behindProxy.database, env: behindProxy.environment })
+      const spy = vi.spyOn(bcrypt, 'compare')
+      const again = await flooded(target, addressOf, () => timed(() => Promise.all(clients.map(honest))))
+      const secrets = spy.mock.calls.map(([secret]) => secret)
+      spy.mockRestore()
+      expect(again.result.result.map(({ status }) => status)).toEqual(clients.map(() => 200))
+      expect(secrets).not.toContain(SECRET)
+      expect(again.result.ms).toBeLessThan(1_500)
+    },
+  )
+
+  it('does not make it visible from elsewhere which clients exist', async () => {
+    const rounds = 7
+    await importAll(
+      behindProxy,
+      Array.from({ length: rounds }, (_, n) => `unproven-${n}`),
+      HIGH_COST,
+    )
+    const tookFor = async (id: string) => {
+      const { ms, result } = await timed(() => exchange(id, 'wrong', behindProxy, HONEST))
+      expect(result.status).toBe(401)
+      return ms
+    }
+    const ratios: number[] = []
+    await flooded('target', ofOneNetwork, async () => {
+      for (let n = 0; n < rounds; n++) {
+        // One right after the other, so that whatever else the machine does falls on both.
+        const before = n % 2 ? 0 : await tookFor(`nobody-else-${n}`)
+        const unproven = await tookFor(`unproven-${n}`)
+        ratios.push(unproven / (before || (await tookFor(`nobody-else-${n}`))))
+      }
+    })
+    // Without its turn in the line a wrong secret would be answered in half the time.
+    expect(median(ratios), JSON.stringify(ratios)).toBeGreaterThan(0.6)
+    expect(median(ratios), JSON.stringify(ratios)).toBeLessThan(2)
+  })
+})
+
+describe('an attempt that is refused because too many wait', () => {
+  it('counts as a failure of its address', async () => {
+    const perMinute = 56
+    const env = {
+      ...mintmark.environment,
+      MINTMARK_FAILURES_PER_MINUTE: `${perMinute}`,
+      MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8',
+    }
+    const limited = await startTestService({ database: mintmark.database, env })
+    const answers = await Promise.all(
+      Array.from({ length: perMinute }, (_, n) => exchange(`nobody-${n}`, 'wrong', limited, HONEST)),
+    )
+    expect([...new Set(answers.map(({ status }) => status))].sort()).toEqual([401, 503])
+    expect((await exchange('nobody', 'wrong', limited, HONEST)).status).toBe(429)
+    expect((await exchange('nobody', 'wrong', limited, '203.0.113.1')).status).toBe(401)
+    await limited.service.stop()
+  }, 30_000)
 })
 
 describe('an installation without imported clients', () => {

@@ -22,6 +22,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   api_keys: everyRow,
   key_grants: everyRow,
   api_key_secrets: everyRow,
+  secret_proofs: everyRow,
   replicas: everyRow,
   deleted_tenants: appendOnly,
   change_feed: appendOnly,

@@ -25,7 +25,10 @@ const TABLES = {
     longest_token_ttl_seconds: 'integer',
     longest_staleness_seconds: 'integer',
     created_at: 'timestamptz',
+    max_live_keys_per_tenant: 'integer',
+    tenant_writes_per_minute: 'integer',
   },
+  secret_proofs: { secret_id: 'text', digest: 'bytea', pepper_id: 'text', proven_at: 'timestamptz' },
   tiers: {
     name: 'text',
     seq: 'bigint',

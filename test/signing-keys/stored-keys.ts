@@ -12,6 +12,8 @@ export const policy: Policy = {
   publishLeadSeconds: 7_200,
   maxKeyLifetimeSeconds: 31_536_000,
   unendingKeysAllowed: false,
+  maxLiveKeysPerTenant: 10_000,
+  tenantWritesPerMinute: 300,
   longestTokenTtlSeconds: 300,
   longestStalenessSeconds: 900,
 }

@@ -14,6 +14,12 @@ const policy = z
     publish_lead_seconds: count.describe('How long a new signing key is published before it signs.'),
     max_key_lifetime_seconds: count.describe('Default and longest lifetime of an API key.'),
     unending_keys_allowed: z.boolean().describe('Whether API keys without expiry are allowed.'),
+    max_live_keys_per_tenant: count.describe(
+      'Most live keys of one tenant: neither revoked nor expired. Disabled keys count.',
+    ),
+    tenant_writes_per_minute: count.describe(
+      'Most changes by the administrators of one tenant, per minute and replica.',
+    ),
     longest_token_ttl_seconds: count.describe(
       'Longest token lifetime that any replica was ever configured with. A retired signing key stays published at least this long.',
     ),

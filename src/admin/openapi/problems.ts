@@ -25,7 +25,10 @@ const REASONS = {
   413: ['TooLarge', 'The request body is too large.'],
   415: ['UnsupportedMediaType', 'The request body is not JSON in UTF-8, or it is compressed.'],
   422: ['KeyReused', 'The `Idempotency-Key` was used before, for a request with another body or query.'],
-  429: ['TooManyFailures', 'Too many failed authentications from this address.'],
+  429: [
+    'TooManyFailures',
+    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant. Wait as long as `Retry-After` says.',
+  ],
   503: [
     'Unavailable',
     'The service is temporarily unavailable, in most cases because its database is down. Wait as long as `Retry-After` says, then repeat the request. Repeat a POST under the same `Idempotency-Key`.',

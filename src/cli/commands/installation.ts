@@ -80,6 +80,12 @@ const settings = () => [
   audienceAlgs(),
   wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
   unendingKeys(),
+  wholeNumber('max_live_keys_per_tenant', '--max-live-keys-per-tenant <n>', 'most live keys of one tenant'),
+  wholeNumber(
+    'tenant_writes_per_minute',
+    '--tenant-writes-per-minute <n>',
+    'most changes by the administrators of one tenant, per minute and replica',
+  ),
 ]
 
 function audienceAlgs(): FieldOption {

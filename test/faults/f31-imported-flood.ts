@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto'
+import { request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import bcrypt from 'bcrypt'
+import type { Experiment } from './environment/environment.ts'
+import { exchangeForm, FORM_HEADERS, type Replica } from './environment/replica.ts'
+import { WHY } from './environment/report.ts'
+
+const COST = 12
+const SECRET = 'chosen by a person'
+const HONEST_ADDRESS = '198.51.100.7'
+const TENANT = 'imported'
+/** Clients that exchange for the first time during each flood. */
+const CLIENTS = 11
+/** Longer than the deferred writes of exchanges take. */
+const WRITTEN_AFTER_MS = 7_000
+
+interface Flood {
+  name: string
+  perSecond: number
+  /** The client_id and the address of its nth request. */
+  request: (n: number) => { clientId: string; address: string }
+}
+
+const randomId = () => `unknown-${randomUUID()}`
+/** A client that exists and is never proven: its secret is never presented. */
+const TARGET = 'target'
+
+const FLOODS: readonly Flood[] = [
+  {
+    name: '10 random ids a second from one address',
+    perSecond: 10,
+    request: () => ({ clientId: randomId(), address: '203.0.113.1' }),
+  },
+  {
+    name: '200 random ids a second from one network',
+    perSecond: 200,
+    request: n => ({ clientId: randomId(), address: `203.0.113.${n % 256}` }),
+  },
+  {
+    name: '100 wrong secrets of one client a second from one network',
+    perSecond: 100,
+    request: n => ({ clientId: TARGET, address: `203.0.113.${n % 256}` }),
+  },
+  {
+    name: '200 random ids a second from 250 networks',
+    perSecond: 200,
+    request: n => ({ clientId: randomId(), address: `203.0.${n % 250}.1` }),
+  },
+]
+
+/**
+ * Each flood is sent for as long as honest clients with bcrypt hashes exchange for the first time, and again right after
+ * a restart.
+ */
+export const experiment: Experiment = {
+  id: 'F31',
+  title: 'Floods of wrong imported credentials during honest traffic from another address',
+  run: async environment => {
+    const { report } = environment
+    const postgres = await environment.postgres()
+    const env = { MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8' }
+    let replica = await environment.replica(postgres.applicationUrl(), env)
+    await replica.change('/tenants', { id: TENANT })
+    const hash = await bcrypt.hash(SECRET, COST)
+    const clients = FLOODS.map((_, flood) =>
+      Array.from({ length: CLIENTS }, (_, n) => `honest-${flood}-${n}`),
+    )
+    const rows = [TARGET, ...clients.flat()].map(client_id => ({
+      client_id,
+      tenant: TENANT,
+      scheme: 'bcrypt',
+      hash,
+    }))
+    await replica.change('/imported-clients', { clients: rows })
+    for (const [index, flood] of FLOODS.entries()) {
+      const first: Answered[] = []
+      const seen = await during(replica, flood, async () => {
+        for (const id of clients[index] ?? []) first.push(await exchange(replica, id, SECRET, HONEST_ADDRESS))
+      })
+      report.note(`answers to ${flood.name}`, seen)
+      reportHonest(report, `first exchanges during ${flood.name}`, first)
+    }
+    await sleep(WRITTEN_AFTER_MS)
+    for (const flood of FLOODS) {
+      await replica.process.kill()
+      replica = await environment.replica(postgres.applicationUrl(), env)
+      const again: Answered[] = []
+      await during(replica, flood, async () => {
+        const all = clients.flat().map(id => exchange(replica, id, SECRET, HONEST_ADDRESS))
+        again.push(...(await Promise.all(all)))
+      })
+      reportHonest(report, `exchanges after a restart during ${flood.name}`, again)
+      report.measurement(`exchanges after a restart during ${flood.name}, the slowest`, slowest(again), {
+        atMost: 1_000,
+        unit: 'ms',
+      })
+    }
+  },
+}
+
+type Report = Parameters<Experiment['run']>[0]['report']
+
+function reportHonest(report: Report, name: string, answers: readonly Answered[]): void {
+  const refused = answers.filter(({ status }) => status !== 200).length
+  report.invariant(`${name}, other than 200`, refused, { exactly: 0, why: WHY.knownKeys })
+}
+
+interface Answered {
+  status: number
+  ms: number
+}
+const slowest = (answers: readonly Answered[]) => Math.max(...answers.map(({ ms }) => ms))
+
+/** Sends the flood until the work is done. Returns its statuses with their counts. */
+async function during(replica: Replica, flood: Flood, work: () => Promise<void>): Promise<string> {
+  const counts = new Map<number, number>()
+  const waiting = new Set<Promise<void>>()
+  let sent = 0
+  const send = () => {
+    const { clientId, address } = flood.request(sent++)
+    const answered = exchange(replica, clientId, `wrong ${sent}`, address).then(({ status }) => {
+      counts.set(status, (counts.get(status) ?? 0) + 1)
+      waiting.delete(answered)
+    })
+    waiting.add(answered)
+  }
+  const timer = setInterval(send, 1_000 / flood.perSecond)
+  try {
+    await sleep(1_000)
+    await work()
+  } finally {
+    clearInterval(timer)
+    await Promise.all(waiting)
+  }
+  const listed = [...counts].sort(([one], [other]) => one - other)
+  return listed.map(([status, count]) => `${status}: ${count}`).join(', ')
+}
+
+function exchange(replica: Replica, clientId: string, secret: string, address: string): Promise<Answered> {
+  const begin = performance.now()
+  const headers = { ...FORM_HEADERS, 'x-forwarded-for': address }
+  return new Promise(resolve => {
+    const end = (status: number) => resolve({ status, ms: performance.now() - begin })
+    const sent = request(`${replica.urls.public}/oauth/token`, { method: 'POST', headers }, answer => {
+      answer.resume().once('end', () => end(answer.statusCode ?? 0))
+    })
+    sent.once('error', () => end(0)).end(exchangeForm(secret, { client_id: clientId }))
+  })
+}
