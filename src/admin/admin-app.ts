@@ -31,6 +31,7 @@ import { auditRefusals } from './audit-refusals.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
+import type { Cursors } from './cursor.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRevocationRoutes } from './key-revocation-routes.ts'
@@ -54,22 +55,24 @@ interface Services {
   trail: AuditTrail
   importedClients: ImportedClients
   countOnOtherPeppers: CountOnOtherPeppers
+  cursors: Cursors
 }
 
 /** Every operation of the admin API. */
 export function adminRoutes(services: Services): AdminRoute[] {
-  const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients } = services
+  const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients, cursors } =
+    services
   return [
-    ...tenantRoutes(tenants),
-    ...keyRoutes(keys, tenants),
+    ...tenantRoutes(tenants, cursors),
+    ...keyRoutes(keys, tenants, cursors),
     ...keyRevocationRoutes(keyRevocations),
-    ...tierRoutes(tiers),
-    ...modelRoutes(models),
-    ...adapterRoutes(models),
+    ...tierRoutes(tiers, cursors),
+    ...modelRoutes(models, cursors),
+    ...adapterRoutes(models, cursors),
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
-    ...adminTokenRoutes(adminTokens),
-    ...auditRoutes(trail),
+    ...adminTokenRoutes(adminTokens, cursors),
+    ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
   ]
 }

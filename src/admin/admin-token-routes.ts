@@ -10,6 +10,7 @@ import { requireVersion } from '../database/version.ts'
 import { created, ok } from './answer.ts'
 import { adminTokenBody, issuedAdminTokenBody, revokedAdminTokenBody } from './bodies/admin-token-body.ts'
 import { page } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
@@ -47,7 +48,7 @@ const revocation = z.strictObject({
 const LIST = '/admin-tokens'
 
 /** Admin tokens. A tenant-admin sees and issues tokens of its tenant only. */
-export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
+export function adminTokenRoutes(tokens: AdminTokens, cursors: Cursors): AdminRoute[] {
   const target = {
     what: 'admin token',
     param: 'id',
@@ -87,9 +88,9 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       query: pageQuery,
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
-        const page = await tokens.list(admin.tenantId, pageRequest(list, query))
+        const page = await tokens.list(admin.tenantId, pageRequest(cursors, list, query))
         const now = await tokens.now()
-        return ok(pageBody(list, page, token => toWire(token, now)))
+        return ok(pageBody(cursors, list, page, token => toWire(token, now)))
       },
     }),
     route({

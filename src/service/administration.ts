@@ -1,4 +1,5 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
+import { Cursors } from '../admin/cursor.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import { countKeys } from '../api-keys/api-key-repository.ts'
@@ -33,6 +34,7 @@ export interface AdministrationParts {
   importedClients: ImportedClients
   adminTokens: AdminTokens
   auth: AdminAuth
+  cursors: Cursors
   trail: AuditTrail
   refusals: AuditedRefusals
   idempotency: IdempotencyKeys
@@ -58,6 +60,7 @@ export function buildAdministration(
     importedClients: new ImportedClients({ database, random }),
     adminTokens,
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
+    cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random }),
     trail: new AuditTrail({ database, signer, logger }),
     refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),
