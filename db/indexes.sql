@@ -10,3 +10,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_expiry ON api_keys ((seq >
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_creation ON api_keys ((seq >> 11), created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_span_last_use ON api_keys ((seq >> 11), last_used_on, created_at);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((id >> 11), at);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_created_by ON api_keys (created_by, seq);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_added_by ON api_key_secrets (created_by, seq)
+  WHERE by_rotation AND revoked_at IS NULL;

@@ -1,4 +1,5 @@
 import { Router } from 'express'
+import type { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported-clients.ts'
@@ -50,6 +51,7 @@ interface Services {
   keys: ApiKeys
   keyRevocations: KeyRevocations
   adminTokens: AdminTokens
+  adminTokenRevocations: AdminTokenRevocations
   signingKeys: SigningKeys
   replicas: Replicas
   trail: AuditTrail
@@ -71,7 +73,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...adapterRoutes(models, cursors),
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
-    ...adminTokenRoutes(adminTokens, cursors),
+    ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
   ]
@@ -99,7 +101,11 @@ export function adminApp(
   })
   router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
-  const mounting = { idempotency: options.idempotency, reread: rereader(routes) }
+  const mounting: Mounting = {
+    idempotency: options.idempotency,
+    reread: rereader(routes),
+    hold: (trx, id) => options.adminTokens.hold(trx, id),
+  }
   for (const [path, those] of byPath(routes)) {
     for (const definition of those) mountRoute(router, definition, mounting)
     router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))

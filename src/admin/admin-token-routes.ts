@@ -5,8 +5,12 @@ import {
   adminTokenVersion,
   TOKEN_ROLES,
 } from '../admin-tokens/admin-token.ts'
+import type {
+  AdminTokenRevocations,
+  Cascade,
+  RevocationRehearsal,
+} from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
-import { requireVersion } from '../database/version.ts'
 import { created, ok } from './answer.ts'
 import { adminTokenBody, issuedAdminTokenBody, revokedAdminTokenBody } from './bodies/admin-token-body.ts'
 import { page } from './bodies/wire.ts'
@@ -30,7 +34,7 @@ const tokenCreate = z
       .nullable()
       .optional()
       .describe(
-        'Time of expiry. Default: the longest lifetime that the policy allows. null: never, where the policy allows it.',
+        'Time of expiry. Default: the longest lifetime that the policy allows, or the end of the token of the caller, if that is earlier. null: never, where the policy allows it.',
       ),
   })
   .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
@@ -41,14 +45,22 @@ const tokenCreate = z
 
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
-  cascade: field.flag.default(false).describe('Also revoke all tokens that it created, directly or not.'),
-  dry_run: field.flag.default(false).describe('Only count the tokens that would be revoked.'),
+  cascade: field.flag
+    .default(false)
+    .describe(
+      'Also revoke what it created, directly or through its tokens: admin tokens, keys and key secrets.',
+    ),
+  dry_run: field.flag.default(false).describe('Only show what would be revoked.'),
 })
 
 const LIST = '/admin-tokens'
 
 /** Admin tokens. A tenant-admin sees and issues tokens of its tenant only. */
-export function adminTokenRoutes(tokens: AdminTokens, cursors: Cursors): AdminRoute[] {
+export function adminTokenRoutes(
+  tokens: AdminTokens,
+  revocations: AdminTokenRevocations,
+  cursors: Cursors,
+): AdminRoute[] {
   const target = {
     what: 'admin token',
     param: 'id',
@@ -108,7 +120,7 @@ export function adminTokenRoutes(tokens: AdminTokens, cursors: Cursors): AdminRo
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently, and on every replica at once. With `cascade`, the tokens that it created are revoked too. Idempotent: the first reason is kept.',
+        'Permanently, and on every replica at once. With `cascade`, so is what it created, directly or through admin tokens that it created: first those tokens, then keys, then secrets that were added to other keys by rotation. At most 2,000 objects with each request: repeat it until `left` is 0. Idempotent: the first reason is kept.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',
@@ -119,14 +131,32 @@ export function adminTokenRoutes(tokens: AdminTokens, cursors: Cursors): AdminRo
       body: revocation,
       handle: async ({ actor, params, body: { dry_run, ...options } }) => {
         const id = params.id ?? ''
-        if (!dry_run) return answer(await tokens.revoke(actor, id, options))
-        const token = await tokens.get(id)
-        requireVersion(actor.precondition ?? {}, adminTokenVersion(token))
-        const others = options.cascade ? await tokens.countDescendants(id) : 0
-        return ok({ dry_run: true, would_revoke: others + (token.revokedAt ? 0 : 1) })
+        if (dry_run) return ok(rehearsalToWire(await revocations.rehearse(actor, id, options)))
+        const { token, cascade } = await revocations.revoke(actor, id, options)
+        const body = toWire(token, await tokens.now())
+        return ok(cascade ? { ...body, cascade: cascadeToWire(cascade) } : body, adminTokenVersion(token))
       },
     }),
   ]
+}
+
+const cascadeToWire = ({ adminTokens, keys, secrets, left }: Cascade) => ({
+  admin_tokens: adminTokens,
+  keys,
+  secrets,
+  left,
+})
+
+function rehearsalToWire({ count, tokens, made }: RevocationRehearsal) {
+  return {
+    dry_run: true,
+    would_revoke: count.adminTokens,
+    would_revoke_keys: count.keys,
+    would_revoke_secrets: count.secrets,
+    admin_tokens: tokens.map(({ id, name, role }) => ({ id, name, role })),
+    keys: made.keys.map(({ id, tenantId, name }) => ({ id, tenant: tenantId, name })),
+    secrets: made.secrets.map(({ id, keyId, tenantId }) => ({ id, key: keyId, tenant: tenantId })),
+  }
 }
 
 function toWire(token: AdminToken, now: number) {

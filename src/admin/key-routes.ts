@@ -151,11 +151,13 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     disabled_at: key.disabledAt,
     revoked_at: key.revokedAt,
     revoked_reason: key.revokedReason,
+    created_by: key.createdBy,
     created_at: key.createdAt,
     updated_at: key.updatedAt,
     secrets: key.secrets.map(secret => ({
       id: secret.id,
       state: secretState(secretTerm(secret), term, now),
+      created_by: secret.createdBy,
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,

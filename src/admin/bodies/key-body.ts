@@ -1,7 +1,19 @@
 import { z } from 'zod'
 import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { answeredFields } from '../setting-fields.ts'
-import { count, credential, instant, keyId, names, secretGone, secretId, tenantId } from './wire.ts'
+import {
+  count,
+  credential,
+  instant,
+  keyId,
+  namedKeys,
+  names,
+  secretGone,
+  secretId,
+  tenantId,
+} from './wire.ts'
+
+const maker = z.string().nullable()
 
 const secret = z
   .strictObject({
@@ -9,6 +21,9 @@ const secret = z
     state: z
       .enum(['live', 'ending', 'ended', 'revoked'])
       .describe('`live` and `ending` are accepted; `ending` was rotated and has an end.'),
+    created_by: maker.describe(
+      '`root`, or the id of the admin token that created or rotated the key; null: not known.',
+    ),
     created_at: instant.describe('Time of creation.'),
     ends_at: instant.nullable().describe('Time from which it is rejected; null: the end of the key.'),
     last_used_at: instant
@@ -57,6 +72,7 @@ const fields = {
   disabled_at: instant.nullable().describe('Time since which it is disabled; null: not disabled.'),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
+  created_by: maker.describe('`root`, or the id of the admin token that created it; null: not known.'),
   created_at: instant.describe('Time of creation.'),
   updated_at: instant.describe('Time of the last change.'),
   secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),
@@ -80,12 +96,14 @@ const example = {
   disabled_at: null,
   revoked_at: null,
   revoked_reason: null,
+  created_by: 'adm_2Vb6Nc4RtY8wQk3Z',
   created_at: '2026-11-24T09:00:00.000Z',
   updated_at: '2026-11-24T09:00:00.000Z',
   secrets: [
     {
       id: 'sec_4Rk8Lm2QvT9cXb7N',
       state: 'live',
+      created_by: 'adm_2Vb6Nc4RtY8wQk3Z',
       created_at: '2026-11-24T09:00:00.000Z',
       ends_at: null,
       last_used_at: null,
@@ -167,20 +185,12 @@ export const usageBody = z
     examples: [{ day: '2026-11-24', outcome: 'exchanged', count: 1440 }],
   })
 
-const named = z.array(
-  z.strictObject({
-    id: keyId.describe('Id of the key.'),
-    tenant: tenantId.describe('Id of its tenant.'),
-    name: z.string().describe('Display name.'),
-  }),
-)
-
 export const bulkRevocationBody = z
   .strictObject({
     dry_run: z.literal(false).describe('Always false: the keys were revoked.'),
     revoked: count.describe('Number of keys revoked by this request.'),
     left: count.describe('Number of matching keys that are still live. Repeat the request until it is 0.'),
-    keys: named.describe('The keys revoked by this request.'),
+    keys: namedKeys.describe('The keys revoked by this request.'),
   })
   .meta({ id: 'BulkRevocation', description: 'Result of a revocation by filter.' })
 
@@ -188,6 +198,6 @@ export const bulkRehearsalBody = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
     would_revoke: count.describe('Number of live keys that match, over all requests that it takes.'),
-    keys: named.describe('The first of the matching keys.'),
+    keys: namedKeys.describe('The first of the matching keys.'),
   })
   .meta({ id: 'BulkRevocationRehearsal', description: 'Result of a dry run of a revocation by filter.' })
