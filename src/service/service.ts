@@ -16,7 +16,7 @@ import { subscribeToChanges } from './change-subscriptions.ts'
 import { buildDirectory } from './directory.ts'
 import { drain } from './drain.ts'
 import { buildGatewayAuthorizer } from './gateway-authorizer.ts'
-import { bindListeners } from './listeners.ts'
+import { bindListeners, boundUrls, logListeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
 import { registerServiceMetrics } from './service-metrics.ts'
@@ -57,6 +57,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const storage = openStorage(config, system)
   warnWithoutRoot(config, system)
   const listeners = await bindListeners(config, system.clock)
+  logListeners(listeners, system.logger)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
   const parts = build(config, system, storage, issuer)
 
@@ -79,7 +80,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       if (!readiness.ready) return
       jobs.start()
       changeListener.start()
-      system.logger.info({ issuer, ...urls }, 'ready')
+      system.logger.info({ issuer, ...boundUrls(listeners) }, 'ready')
     })
   const draining = { ...parts, listeners, readiness, changeListener, jobs }
   let stopping: Promise<void> | undefined
