@@ -4,8 +4,8 @@ import { type Kysely, sql } from 'kysely'
 const AUDIT_ROWS = 500
 
 /**
- * Fills in who made the keys and secrets of versions that did not record it, from the audit trail. It continues where
- * the last run ended. Returns true at the end of the trail. Never overwrites a recorded maker.
+ * Fills in who created the keys and secrets of versions that did not record it, from the audit trail. It continues where
+ * the last run ended. Returns true at the end of the trail. Never overwrites a recorded value.
  */
 export async function fillMakers(db: Kysely<unknown>): Promise<boolean> {
   const { rows } = await sql<{ done: boolean }>`

@@ -13,7 +13,7 @@ const LONGEST_WAIT_MS = 1_000
  * Notices that this process did not run for a while: it was stopped, its machine was suspended, or its event loop was
  * blocked. What it knows may then be old although nothing failed, so requests wait until it has caught up. A failed
  * poll is no pause: during a database outage no request waits. The wall clock is compared too, because the monotonic
- * clock may not count a suspension; when somebody sets the wall clock, one needless poll is all that happens.
+ * clock may not count a suspension; when a person sets the wall clock, one needless poll is all that happens.
  */
 export class PauseWatch {
   readonly #clock: Clock
@@ -45,7 +45,7 @@ export class PauseWatch {
   }
 
   /**
-   * Called before a request is answered from memory. Undefined: go on. Otherwise it settles when this process has caught
+   * Called before a request is answered from memory. Undefined: there was no pause. Otherwise it settles when this process has caught
    * up, or could not within a second; it never rejects.
    */
   check(): Promise<void> | undefined {

@@ -3,7 +3,7 @@ import { migrate } from '../../src/database/migrate.ts'
 import { issue } from '../admin/admins.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
-/** "mintmark migrate" fills in who made the keys and secrets of an older version. */
+/** "mintmark migrate" fills in who created the keys and secrets of an older version. */
 
 let mintmark: TestService
 beforeAll(async () => {
