@@ -25,7 +25,7 @@ const MOST_COUNTED = 10_000
 const MOST_SHOWN = 100
 
 /** Numbers of objects: `keys` that the tokens made, and `secrets` that they added to keys of others. */
-export interface MadeCount {
+interface MadeCount {
   adminTokens: number
   keys: number
   secrets: number
