@@ -13,3 +13,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_events_span_at ON audit_events ((i
 -- The live keys of a tenant are counted when one is created.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_tenant_live
   ON api_keys (tenant_id, expires_at) WHERE revoked_at IS NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_created_by ON api_keys (created_by, seq);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_added_by ON api_key_secrets (created_by, seq)
+  WHERE by_rotation AND revoked_at IS NULL;

@@ -6,12 +6,13 @@ umask 077
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
 make() { [ -s "$1" ] || printf '%s' "$2" >"$1"; }
 
+make superuser-password "$(random)"
 make owner-password "$(random)"
 make app-password "$(random)"
 make root-token "$(random)"
 make peppers "p1:$(random)"
 make encryption-keys "e1:$(random)"
-make migrate-database-url "postgres://postgres:$(cat owner-password)@postgres:5432/mintmark"
+make migrate-database-url "postgres://mintmark_owner:$(cat owner-password)@postgres:5432/mintmark"
 make database-url "postgres://mintmark:$(cat app-password)@postgres:5432/mintmark"
 
 # Mintmark runs as 1000 and migrates as 1001, so that the service cannot read the owner's password; Postgres starts as

@@ -27,6 +27,22 @@ const toAdminToken = (row: Row): AdminToken => ({
   lastUsedAt: row.last_used_at,
 })
 
+/**
+ * Keeps a token from being revoked until the end of the transaction, and returns it with the database time in epoch
+ * milliseconds. Several transactions may hold it at once, and its last use may be written meanwhile.
+ */
+export async function holdAdminToken(
+  trx: Handle,
+  id: string,
+): Promise<{ token: AdminToken; now: number } | undefined> {
+  const row = await selectTokens(trx)
+    .select(sql<Date>`clock_timestamp()`.as('now'))
+    .where('id', '=', id)
+    .forKeyShare()
+    .executeTakeFirst()
+  return row && { token: toAdminToken(row), now: row.now.getTime() }
+}
+
 export async function findAdminToken(db: Handle, id: string): Promise<AdminToken | undefined> {
   const row = await selectTokens(db).where('id', '=', id).executeTakeFirst()
   return row && toAdminToken(row)
@@ -118,18 +134,32 @@ export async function setRevoked(trx: Handle, id: string, reason: string | null)
     .execute()
 }
 
-/** Locks and returns the live tokens that this one issued, directly or indirectly. Excludes the token itself. */
-export async function lockDescendants(trx: Handle, id: string): Promise<AdminToken[]> {
-  const rows = await selectTokens(trx)
+/**
+ * At most `most` unrevoked tokens that this one issued, directly or indirectly, oldest first. Excludes the token itself.
+ */
+export async function findDescendants(db: Handle, id: string, most: number): Promise<AdminToken[]> {
+  return (await unrevokedDescendants(db, id, most).execute()).map(toAdminToken)
+}
+
+/** Locks them until the end of the transaction. */
+export async function lockDescendants(trx: Handle, id: string, most: number): Promise<AdminToken[]> {
+  return (await unrevokedDescendants(trx, id, most).forUpdate().execute()).map(toAdminToken)
+}
+
+/** Their ids, in any state. */
+export async function findDescendantIds(db: Handle, id: string): Promise<string[]> {
+  const rows = await db.selectFrom('admin_tokens').select('id').where('id', 'in', descendantsOf(id)).execute()
+  return rows.map(row => row.id)
+}
+
+const unrevokedDescendants = (db: Handle, id: string, most: number) =>
+  selectTokens(db)
     .where('id', 'in', descendantsOf(id))
     .where('revoked_at', 'is', null)
     .orderBy('seq')
-    .forUpdate()
-    .execute()
-  return rows.map(toAdminToken)
-}
+    .limit(most)
 
-/** Number of tokens that `lockDescendants` would lock. */
+/** Number of its unrevoked descendants. */
 export async function countDescendants(db: Handle, id: string): Promise<number> {
   const { count } = await db
     .selectFrom('admin_tokens')

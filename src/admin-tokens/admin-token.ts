@@ -33,6 +33,13 @@ export interface AdminToken {
 /** Independent of the last use. */
 export const adminTokenVersion = ({ lastUsedAt: _use, ...token }: AdminToken): string => versionOf(token)
 
+/** As the target of an audit event. */
+export const adminTokenTarget = ({ id, tenantId }: Pick<AdminToken, 'id' | 'tenantId'>) => ({
+  targetKind: 'admin-token',
+  targetId: id,
+  ...(tenantId !== null && { tenantId }),
+})
+
 export type AdminTokenState = 'active' | 'expired' | 'revoked'
 
 /** `now` in epoch milliseconds. */
@@ -52,24 +59,29 @@ export interface Issuer {
 }
 
 /**
- * A token cannot have more rights than its issuer or outlive the token it was issued with. An issuer bound to a tenant
- * issues tokens of that tenant only.
+ * A token cannot have more rights than its issuer or outlive the token it was issued with, whatever its role. An issuer
+ * bound to a tenant issues tokens of that tenant only.
  * @throws {Forbidden} The message does not depend on whether another tenant exists.
  */
 export function refuseEscalation(
   issuer: Issuer,
   wanted: Pick<AdminToken, 'role' | 'tenantId' | 'expiresAt'>,
 ): void {
-  if (issuer.tenantId === null) return
+  if (issuer.tenantId !== null) refuseOtherTenants(issuer.tenantId, wanted)
+  if (issuer.expiresAt && (wanted.expiresAt === null || wanted.expiresAt > issuer.expiresAt)) {
+    throw new Forbidden(
+      `An admin token cannot create one that outlives it: it expires at ${issuer.expiresAt.toISOString()}, and the ` +
+        `new one would ${wanted.expiresAt ? `expire at ${wanted.expiresAt.toISOString()}` : 'never expire'}. ` +
+        'Omit expires_at for the same end, or set an earlier one.',
+    )
+  }
+}
+
+function refuseOtherTenants(tenantId: string, wanted: Pick<AdminToken, 'role' | 'tenantId'>): void {
   if (wanted.role !== 'tenant-admin') {
     throw new Forbidden('A tenant-admin can only create tokens with the role tenant-admin.')
   }
-  if (wanted.tenantId !== issuer.tenantId) {
+  if (wanted.tenantId !== tenantId) {
     throw new Forbidden('A tenant-admin can only create tokens for its own tenant.')
-  }
-  if (issuer.expiresAt && (wanted.expiresAt === null || wanted.expiresAt > issuer.expiresAt)) {
-    throw new Forbidden(
-      `A tenant-admin cannot create a token that expires later than its own, at ${issuer.expiresAt.toISOString()}.`,
-    )
   }
 }

@@ -14,21 +14,18 @@ import { findTenant } from '../tenants/tenant-repository.ts'
 import {
   type AdminToken,
   adminTokenState,
-  adminTokenVersion,
+  adminTokenTarget,
   type Issuer,
   refuseEscalation,
 } from './admin-token.ts'
 import {
-  countDescendants,
   findAdminToken,
   findByDigest,
+  holdAdminToken,
   insertAdminToken,
   listAdminTokens,
-  lockAdminToken,
-  lockDescendants,
   setDigest,
   setLastUsed,
-  setRevoked,
 } from './admin-token-repository.ts'
 
 /** A new token: its secret is not stored, so it can be shown only once. */
@@ -100,7 +97,6 @@ export class AdminTokens {
   /** @throws {Forbidden} when it would have more rights than its issuer. @throws {Invalid} */
   async create(actor: Actor, issuer: Issuer, request: AdminTokenRequest): Promise<IssuedAdminToken> {
     return mutate(this.#database, actor, async ({ trx, record }) => {
-      await refuseRevoked(trx, actor)
       const { policy } = await readInstallation(trx)
       const now = await databaseNow(trx)
       const longest = longestLifetime(policy, null)
@@ -125,43 +121,19 @@ export class AdminTokens {
         ...this.#digests.forStoring(secret),
       })
       const changes = fieldChanges(undefined, settings)
-      record({ action: 'admin-token.create', ...targetOf({ id, tenantId }), changes })
+      record({ action: 'admin-token.create', ...adminTokenTarget({ id, tenantId }), changes })
       return { token: await getToken(trx, id), secret }
     })
   }
 
   /**
-   * Revokes the token irreversibly, on every replica at once. `cascade` also revokes the tokens that it issued,
-   * directly or indirectly. Idempotent: the first reason is kept. @throws {NotFound}
+   * Keeps the token valid until the end of the transaction. @throws {Forbidden} when it has been revoked or has expired
+   * since the request began.
    */
-  async revoke(
-    actor: Actor,
-    id: string,
-    options: { reason: string | null; cascade: boolean },
-  ): Promise<AdminToken> {
-    return mutate(this.#database, actor, async ({ trx, found, record }) => {
-      const token = await lockAdminToken(trx, id)
-      if (!token) throw new NotFound('admin token', id)
-      found(adminTokenVersion(token))
-      const end = async (each: AdminToken) => {
-        await setRevoked(trx, each.id, options.reason)
-        const changes = fieldChanges({ revokedReason: null }, { revokedReason: options.reason })
-        record({ action: 'admin-token.revoke', ...targetOf(each), changes })
-      }
-      if (!token.revokedAt) await end(token)
-      // Repeated until there is none: one of them may have issued another while this waited for its lock.
-      let descendants = options.cascade ? await lockDescendants(trx, id) : []
-      while (descendants.length > 0) {
-        for (const each of descendants) await end(each)
-        descendants = await lockDescendants(trx, id)
-      }
-      return getToken(trx, id)
-    })
-  }
-
-  /** Number of live tokens that revoking with `cascade` would end in addition to the token itself. */
-  countDescendants(id: string): Promise<number> {
-    return this.#database.run(db => countDescendants(db, id))
+  async hold(trx: Handle, id: string): Promise<void> {
+    const held = await holdAdminToken(trx, id)
+    const state = held ? adminTokenState(held.token, held.now) : 'revoked'
+    if (state !== 'active') throw new Forbidden(`The admin token of this request is ${state}.`)
   }
 
   async #noteUse(
@@ -180,19 +152,8 @@ export class AdminTokens {
   }
 }
 
-const targetOf = ({ id, tenantId }: Pick<AdminToken, 'id' | 'tenantId'>) => ({
-  targetKind: 'admin-token',
-  targetId: id,
-  ...(tenantId !== null && { tenantId }),
-})
-
-/** A token revoked while its request was running must not issue another. @throws {Forbidden} */
-async function refuseRevoked(trx: Handle, actor: Actor): Promise<void> {
-  const own = await lockAdminToken(trx, actor.id)
-  if (own?.revokedAt) throw new Forbidden('The admin token of this request has been revoked.')
-}
-
-async function getToken(db: Handle, id: string): Promise<AdminToken> {
+/** @throws {NotFound} */
+export async function getToken(db: Handle, id: string): Promise<AdminToken> {
   const token = await findAdminToken(db, id)
   if (!token) throw new NotFound('admin token', id)
   return token

@@ -1,4 +1,5 @@
 import { Router } from 'express'
+import type { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported-clients.ts'
@@ -31,6 +32,7 @@ import { auditRefusals } from './audit-refusals.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
+import type { Cursors } from './cursor.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRevocationRoutes } from './key-revocation-routes.ts'
@@ -50,27 +52,30 @@ interface Services {
   keys: ApiKeys
   keyRevocations: KeyRevocations
   adminTokens: AdminTokens
+  adminTokenRevocations: AdminTokenRevocations
   signingKeys: SigningKeys
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
   countOnOtherPeppers: CountOnOtherPeppers
+  cursors: Cursors
 }
 
 /** Every operation of the admin API. */
 export function adminRoutes(services: Services): AdminRoute[] {
-  const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients } = services
+  const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients, cursors } =
+    services
   return [
-    ...tenantRoutes(tenants),
-    ...keyRoutes(keys, tenants),
+    ...tenantRoutes(tenants, cursors),
+    ...keyRoutes(keys, tenants, cursors),
     ...keyRevocationRoutes(keyRevocations),
-    ...tierRoutes(tiers),
-    ...modelRoutes(models),
-    ...adapterRoutes(models),
+    ...tierRoutes(tiers, cursors),
+    ...modelRoutes(models, cursors),
+    ...adapterRoutes(models, cursors),
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
-    ...adminTokenRoutes(adminTokens),
-    ...auditRoutes(trail),
+    ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
+    ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
   ]
 }
@@ -98,8 +103,12 @@ export function adminApp(
   })
   router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
-  const { idempotency, writeLimit } = options
-  const mounting = { idempotency, writeLimit, reread: rereader(routes) }
+  const mounting: Mounting = {
+    idempotency: options.idempotency,
+    writeLimit: options.writeLimit,
+    reread: rereader(routes),
+    hold: (trx, id) => options.adminTokens.hold(trx, id),
+  }
   for (const [path, those] of byPath(routes)) {
     for (const definition of those) mountRoute(router, definition, mounting)
     router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))

@@ -5,11 +5,16 @@ import {
   adminTokenVersion,
   TOKEN_ROLES,
 } from '../admin-tokens/admin-token.ts'
+import type {
+  AdminTokenRevocations,
+  Cascade,
+  RevocationRehearsal,
+} from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
-import { requireVersion } from '../database/version.ts'
 import { created, ok } from './answer.ts'
 import { adminTokenBody, issuedAdminTokenBody, revokedAdminTokenBody } from './bodies/admin-token-body.ts'
 import { page } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { VERSIONED } from './preconditions.ts'
@@ -31,7 +36,7 @@ const tokenCreate = z
       .nullable()
       .optional()
       .describe(
-        'Time of expiry. Default: the longest lifetime that the policy allows. null: never, if the policy allows it.',
+        'Time of expiry. Default: the longest lifetime that the policy allows, or the end of the token of the caller, if that is earlier. null: never, if the policy allows it.',
       ),
   })
   .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
@@ -44,14 +49,20 @@ const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
   cascade: field.flag
     .default(false)
-    .describe('Also revoke all tokens that this token created, and those that they created.'),
-  dry_run: field.flag.default(false).describe('Only count the tokens that would be revoked.'),
+    .describe(
+      'Also revoke what this token created, directly or through tokens that it created: admin tokens, keys and key secrets.',
+    ),
+  dry_run: field.flag.default(false).describe('Only show what would be revoked.'),
 })
 
 const LIST = '/admin-tokens'
 
 /** Admin tokens. A tenant-admin sees and issues tokens of its tenant only. */
-export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
+export function adminTokenRoutes(
+  tokens: AdminTokens,
+  revocations: AdminTokenRevocations,
+  cursors: Cursors,
+): AdminRoute[] {
   const target = {
     what: 'admin token',
     param: 'id',
@@ -91,9 +102,9 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       query: pageQuery,
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
-        const page = await tokens.list(admin.tenantId, pageRequest(list, query))
+        const page = await tokens.list(admin.tenantId, pageRequest(cursors, list, query))
         const now = await tokens.now()
-        return ok(pageBody(list, page, token => toWire(token, now)))
+        return ok(pageBody(cursors, list, page, token => toWire(token, now)))
       },
     }),
     route({
@@ -111,7 +122,7 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, the tokens that it created are revoked too. Idempotent: a second request keeps the reason of the first.',
+        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, what it created is revoked too, directly or through admin tokens that it created: first those tokens, then keys, then secrets that were added to other keys by rotation. Each request revokes at most 2,000 objects: repeat it until `left` is 0. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',
@@ -122,14 +133,32 @@ export function adminTokenRoutes(tokens: AdminTokens): AdminRoute[] {
       body: revocation,
       handle: async ({ actor, params, body: { dry_run, ...options } }) => {
         const id = params.id ?? ''
-        if (!dry_run) return answer(await tokens.revoke(actor, id, options))
-        const token = await tokens.get(id)
-        requireVersion(actor.precondition ?? {}, adminTokenVersion(token))
-        const others = options.cascade ? await tokens.countDescendants(id) : 0
-        return ok({ dry_run: true, would_revoke: others + (token.revokedAt ? 0 : 1) })
+        if (dry_run) return ok(rehearsalToWire(await revocations.rehearse(actor, id, options)))
+        const { token, cascade } = await revocations.revoke(actor, id, options)
+        const body = toWire(token, await tokens.now())
+        return ok(cascade ? { ...body, cascade: cascadeToWire(cascade) } : body, adminTokenVersion(token))
       },
     }),
   ]
+}
+
+const cascadeToWire = ({ adminTokens, keys, secrets, left }: Cascade) => ({
+  admin_tokens: adminTokens,
+  keys,
+  secrets,
+  left,
+})
+
+function rehearsalToWire({ count, tokens, made }: RevocationRehearsal) {
+  return {
+    dry_run: true,
+    would_revoke: count.adminTokens,
+    would_revoke_keys: count.keys,
+    would_revoke_secrets: count.secrets,
+    admin_tokens: tokens.map(({ id, name, role }) => ({ id, name, role })),
+    keys: made.keys.map(({ id, tenantId, name }) => ({ id, tenant: tenantId, name })),
+    secrets: made.secrets.map(({ id, keyId, tenantId }) => ({ id, key: keyId, tenant: tenantId })),
+  }
 }
 
 function toWire(token: AdminToken, now: number) {

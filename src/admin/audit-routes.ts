@@ -3,7 +3,7 @@ import type { AuditTrail } from '../audit/audit-trail.ts'
 import { ok } from './answer.ts'
 import { auditRowBody, checkpointBody } from './bodies/audit-body.ts'
 import { page } from './bodies/wire.ts'
-import { readCursor, writeCursor } from './cursor.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -47,7 +47,7 @@ const exportQuery = z.strictObject({
 })
 
 /** The audit trail: a list for reading, an export for verification, and a checkpoint to store elsewhere. */
-export function auditRoutes(trail: AuditTrail): AdminRoute[] {
+export function auditRoutes(trail: AuditTrail, cursors: Cursors): AdminRoute[] {
   return [
     route({
       operation: 'listAuditEvents',
@@ -61,8 +61,8 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       handle: async ({ query: { limit, cursor, ...given } }) => {
         const filter = filterOf(given)
         const list = { path: LIST, filter }
-        const page = await trail.list(filter, pageRequest(list, { limit, cursor }))
-        return ok(pageBody(list, page, row => row))
+        const page = await trail.list(filter, pageRequest(cursors, list, { limit, cursor }))
+        return ok(pageBody(cursors, list, page, row => row))
       },
     }),
     route({
@@ -78,9 +78,9 @@ export function auditRoutes(trail: AuditTrail): AdminRoute[] {
       query: exportQuery,
       handle: async ({ actor, query: { limit, cursor, ...given } }) => {
         const filter = filterOf(given)
-        const place = exportPlace(filter, cursor)
+        const place = exportPlace(cursors, filter, cursor)
         const { rows, next, upTo } = await trail.export(actor, filter, { ...place, limit })
-        const link = next === null ? undefined : nextLink(filter, limit, { after: next, upTo })
+        const link = next === null ? undefined : nextLink(cursors, filter, limit, { after: next, upTo })
         return { status: 200, ndjson: rows, ...(link !== undefined && { headers: { Link: link } }) }
       },
     }),
@@ -112,19 +112,25 @@ const queryOf = (filter: Filter) =>
 
 /** @throws {Invalid} */
 function exportPlace(
+  cursors: Cursors,
   filter: Filter,
   cursor: string | undefined,
 ): { after: number; upTo: number | undefined } {
   if (cursor === undefined) return { after: 0, upTo: undefined }
-  const place = readCursor({ path: EXPORT, filter }, cursor, /^\d{1,15}-\d{1,15}$/)
+  const place = cursors.read({ path: EXPORT, filter }, cursor, /^\d{1,15}-\d{1,15}$/)
   const [after = 0, upTo = 0] = place.split('-').map(Number)
   return { after, upTo }
 }
 
 /** RFC 8288. Relative to the requested address. */
-function nextLink(filter: Filter, limit: number, place: { after: number; upTo: number }): string {
+function nextLink(
+  cursors: Cursors,
+  filter: Filter,
+  limit: number,
+  place: { after: number; upTo: number },
+): string {
   const query = queryOf(filter)
   query.set('limit', String(limit))
-  query.set('cursor', writeCursor({ path: EXPORT, filter }, `${place.after}-${place.upTo}`))
+  query.set('cursor', cursors.write({ path: EXPORT, filter }, `${place.after}-${place.upTo}`))
   return `<?${query}>; rel="next"`
 }

@@ -9,6 +9,7 @@ import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
 import { adapterBody, modelBody, tierBody } from './bodies/catalogue-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED } from './preconditions.ts'
@@ -64,9 +65,10 @@ const ADAPTER: Kind = {
   conflicts: ['model_in_use'],
 }
 
-export function tierRoutes(tiers: Tiers): AdminRoute[] {
+export function tierRoutes(tiers: Tiers, cursors: Cursors): AdminRoute[] {
   return [
     ...readRoutes(
+      cursors,
       TIER,
       page => tiers.list(page),
       async name => tierAnswer(await tiers.get(name)),
@@ -100,18 +102,24 @@ export function tierRoutes(tiers: Tiers): AdminRoute[] {
   ]
 }
 
-export function modelRoutes(models: Models): AdminRoute[] {
+export function modelRoutes(models: Models, cursors: Cursors): AdminRoute[] {
   const example = { body: { description: 'Eight billion parameters' } }
-  return kindRoutes(models, 'model', { ...MODEL, example }, modelPut, () => null)
+  return kindRoutes({ models, cursors }, 'model', { ...MODEL, example }, modelPut, () => null)
 }
 
-export function adapterRoutes(models: Models): AdminRoute[] {
+export function adapterRoutes(models: Models, cursors: Cursors): AdminRoute[] {
   const example = { body: { base_model: 'llama-3-8b' } }
-  return kindRoutes(models, 'adapter', { ...ADAPTER, example }, adapterPut, body => body.base_model)
+  return kindRoutes(
+    { models, cursors },
+    'adapter',
+    { ...ADAPTER, example },
+    adapterPut,
+    body => body.base_model,
+  )
 }
 
 function kindRoutes<Body extends { description: string }>(
-  models: Models,
+  { models, cursors }: { models: Models; cursors: Cursors },
   kind: Model['kind'],
   described: Kind & { example: Example },
   schema: z.ZodType<Body>,
@@ -120,6 +128,7 @@ function kindRoutes<Body extends { description: string }>(
   const { list, example } = described
   return [
     ...readRoutes(
+      cursors,
       described,
       page => models.list(kind, page),
       async name => modelAnswer(await models.get(kind, name)),
@@ -150,6 +159,7 @@ function kindRoutes<Body extends { description: string }>(
 }
 
 function readRoutes<T>(
+  cursors: Cursors,
   { list, noun, one, body }: Kind,
   page: (request: PageRequest) => Promise<Page<T>>,
   get: (name: string) => Promise<AdminAnswer>,
@@ -165,8 +175,8 @@ function readRoutes<T>(
       right: 'catalogue:read',
       query: pageQuery,
       handle: async ({ query }) => {
-        const found = await page(pageRequest({ path: list }, query))
-        return ok(pageBody({ path: list }, found, toWire))
+        const found = await page(pageRequest(cursors, { path: list }, query))
+        return ok(pageBody(cursors, { path: list }, found, toWire))
       },
     }),
     route({

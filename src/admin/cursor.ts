@@ -1,4 +1,7 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync } from 'node:crypto'
 import { Invalid } from '../errors.ts'
+import type { Random } from '../system/random.ts'
+import type { NamedKey } from '../system/secret.ts'
 
 /** The list that a cursor continues. A cursor of another list, tenant or filter is rejected. */
 export interface List {
@@ -8,38 +11,83 @@ export interface List {
   filter?: object
 }
 
-/** `place` is the position where the next page begins. */
-export function writeCursor(list: List, place: string): string {
-  return Buffer.from(JSON.stringify([...bindings(list), place])).toString('base64url')
-}
+const CIPHER = 'aes-256-gcm'
+/** NIST SP 800-38D §8.2.2: a random nonce of 96 bits. */
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const BINDING_BYTES = 8
+/** Longer than every position: all cursors have the same length. */
+const PLACE_BYTES = 40
 
-/** The position passed to `writeCursor`. @throws {Invalid} naming the list that the cursor belongs to. */
-export function readCursor(list: List, cursor: string, form: RegExp): string {
-  const given = parsed(cursor)
-  const wanted = bindings(list)
-  const place = given[wanted.length]
-  if (place === undefined || !form.test(place))
-    throw refused('is not a next_cursor of this API: send one from the previous page')
-  const other = wanted.findIndex((text, index) => text !== given[index])
-  if (other >= 0) throw refused(`belongs to another ${WHAT[other]}`)
-  return place
+/**
+ * Writes and reads the cursors of all lists. A position counts objects of all tenants, so it is encrypted, with a key
+ * derived from an encryption key (RFC 5869): a cursor is valid on every replica and after a restart.
+ */
+export class Cursors {
+  /** The first one encrypts, all decrypt. */
+  readonly #keys: readonly Buffer[]
+  readonly #random: Random
+
+  constructor({ encryptionKeys, random }: { encryptionKeys: readonly NamedKey[]; random: Random }) {
+    this.#keys = encryptionKeys.map(({ key }) =>
+      Buffer.from(hkdfSync('sha256', key.reveal(), '', 'mintmark list cursor', 32)),
+    )
+    this.#random = random
+  }
+
+  /** `place` is the position where the next page begins, at most 40 ASCII characters. */
+  write(list: List, place: string): string {
+    const [key] = this.#keys
+    if (!key || place.length > PLACE_BYTES) throw new Error('a cursor cannot be written')
+    const nonce = this.#random.bytes(NONCE_BYTES)
+    const cipher = createCipheriv(CIPHER, key, nonce)
+    const text = Buffer.concat([...bindings(list), Buffer.from(place.padEnd(PLACE_BYTES))])
+    return Buffer.concat([nonce, cipher.update(text), cipher.final(), cipher.getAuthTag()]).toString(
+      'base64url',
+    )
+  }
+
+  /** The position passed to `write`. @throws {Invalid} naming what the cursor does not belong to. */
+  read(list: List, cursor: string, form: RegExp): string {
+    const text = this.#decrypted(Buffer.from(cursor, 'base64url'))
+    if (!text) throw refused('is not a next_cursor of this API: send one from the previous page, or none')
+    const wanted = bindings(list)
+    const other = wanted.findIndex((binding, index) => !binding.equals(part(text, index)))
+    if (other >= 0) throw refused(`belongs to another ${WHAT[other]}`)
+    const place = text
+      .subarray(wanted.length * BINDING_BYTES)
+      .toString('latin1')
+      .trimEnd()
+    if (!form.test(place)) throw new Error('a cursor has a position of another form')
+    return place
+  }
+
+  #decrypted(sealed: Buffer): Buffer | undefined {
+    if (sealed.length !== SEALED_BYTES) return undefined
+    for (const key of this.#keys) {
+      const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, NONCE_BYTES))
+      decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
+      const text = decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES))
+      try {
+        return Buffer.concat([text, decipher.final()])
+      } catch {
+        // Encrypted with another key, or not by Mintmark.
+      }
+    }
+    return undefined
+  }
 }
 
 const WHAT = ['list', 'tenant', 'filter: repeat the filter of the first page'] as const
+const SEALED_BYTES = NONCE_BYTES + WHAT.length * BINDING_BYTES + PLACE_BYTES + TAG_BYTES
 
-const bindings = ({ path, tenant, filter }: List): string[] => [
-  path,
-  tenant ?? '',
-  JSON.stringify(filter ?? {}),
-]
+/** In the order of `WHAT`. */
+const bindings = ({ path, tenant, filter }: List): Buffer[] =>
+  [path, tenant ?? '', JSON.stringify(filter ?? {})].map(text =>
+    createHash('sha256').update(text).digest().subarray(0, BINDING_BYTES),
+  )
 
-function parsed(cursor: string): string[] {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
-    return Array.isArray(value) && value.every(each => typeof each === 'string') ? value : []
-  } catch {
-    return []
-  }
-}
+const part = (text: Buffer, index: number) =>
+  text.subarray(index * BINDING_BYTES, (index + 1) * BINDING_BYTES)
 
 const refused = (message: string) => new Invalid([{ pointer: '/cursor', message }])

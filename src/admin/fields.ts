@@ -23,6 +23,9 @@ const labelName = z
     'must have names of at most 63 letters, digits and - . _ /, beginning with a letter or digit',
   )
 export const labels = z.record(labelName, text(200), 'must be an object with text as values')
+export const maker = z
+  .string('must be text')
+  .regex(/^(root|system|adm_[0-9A-Za-z]{16})$/, 'must be root, system, or the id of an admin token')
 /** RFC 7396: null takes a label away. */
 export const labelsPatch = z.record(
   labelName,

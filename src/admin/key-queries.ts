@@ -17,6 +17,9 @@ export const tenantKeyQuery = pageQuery.extend({
   label: field.labelFilter
     .optional()
     .describe('Only keys with this label: `name=value`, or `name` for any value.'),
+  created_by: field.maker
+    .optional()
+    .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
   expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
   unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })
@@ -25,8 +28,14 @@ export const keyQuery = tenantKeyQuery.extend({
 })
 
 export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
-  const { label, expires_before: expiresBefore, unused_since: unusedSince } = query
-  return withoutUndefined({ tenantId, label, expiresBefore, unusedSince })
+  const { label, created_by: maker, expires_before: expiresBefore, unused_since: unusedSince } = query
+  return withoutUndefined({
+    tenantId,
+    label,
+    createdBy: maker === undefined ? undefined : [maker],
+    expiresBefore,
+    unusedSince,
+  })
 }
 
 const inspection = z.strictObject({

@@ -17,6 +17,9 @@ const filter = z
       label: field.labelFilter
         .optional()
         .describe('Only keys with this label: `name=value`, or `name` for any value.'),
+      created_by: field.maker
+        .optional()
+        .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
       created_before: field.instant.optional().describe('Only keys created before this time.'),
       created_after: field.instant.optional().describe('Only keys created after this time.'),
       expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
@@ -26,7 +29,7 @@ const filter = z
   )
   .refine(given => Object.values(given).some(value => value !== undefined), {
     message:
-      'must name at least one of tenant, label, created_before, created_after, expires_before, unused_since',
+      'must name at least one of tenant, label, created_by, created_before, created_after, expires_before, unused_since',
   })
 
 const bulkRevocation = z.strictObject({
@@ -73,6 +76,7 @@ function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
   return withoutUndefined({
     tenantId: admin.tenantId ?? given.tenant,
     label: given.label,
+    createdBy: given.created_by === undefined ? undefined : [given.created_by],
     createdBefore: given.created_before,
     createdAfter: given.created_after,
     expiresBefore: given.expires_before,

@@ -9,6 +9,7 @@ import type { Tenants } from '../tenants/tenants.ts'
 import { created, ok } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
 import { keyActions } from './key-actions.ts'
@@ -32,7 +33,7 @@ const keyPatch = field
   .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
-export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
+export function keyRoutes(keys: ApiKeys, tenants: Tenants, cursors: Cursors): AdminRoute[] {
   const present: Present = async shown => {
     const { rights, now } = await keys.effective(shown)
     return key => toWire(key, now, rights.get(key.id))
@@ -52,8 +53,8 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants): AdminRoute[] {
   const page = async (path: string, tenant: string | undefined, query: z.output<typeof keyQuery>) => {
     const filter = keyFilter(query, tenant)
     const list = { path, tenant, filter }
-    const found = await keys.list(filter, pageRequest(list, query))
-    return ok(pageBody(list, found, await present(found.items)))
+    const found = await keys.list(filter, pageRequest(cursors, list, query))
+    return ok(pageBody(cursors, list, found, await present(found.items)))
   }
   return [
     route({
@@ -154,11 +155,13 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     disabled_at: key.disabledAt,
     revoked_at: key.revokedAt,
     revoked_reason: key.revokedReason,
+    created_by: key.createdBy,
     created_at: key.createdAt,
     updated_at: key.updatedAt,
     secrets: key.secrets.map(secret => ({
       id: secret.id,
       state: secretState(secretTerm(secret), term, now),
+      created_by: secret.createdBy,
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Page, PageRequest } from '../database/page.ts'
-import { type List, readCursor, writeCursor } from './cursor.ts'
+import type { Cursors, List } from './cursor.ts'
 import { shownAs } from './route-docs.ts'
 
 const DEFAULT_LIMIT = 50
@@ -23,12 +23,12 @@ export const pageQuery = z.strictObject({
 type PageQuery = z.infer<typeof pageQuery>
 
 /** @throws {Invalid} for the cursor of another list. */
-export function pageRequest(list: List, { limit, cursor }: PageQuery): PageRequest {
-  return { limit, after: cursor === undefined ? null : readCursor(list, cursor, /^\d{1,18}$/) }
+export function pageRequest(cursors: Cursors, list: List, { limit, cursor }: PageQuery): PageRequest {
+  return { limit, after: cursor === undefined ? null : cursors.read(list, cursor, /^\d{1,19}$/) }
 }
 
 /** The wire form of a page. */
-export function pageBody<T>(list: List, page: Page<T>, map: (item: T) => object) {
-  const cursor = page.next === null ? null : writeCursor(list, page.next)
+export function pageBody<T>(cursors: Cursors, list: List, page: Page<T>, map: (item: T) => object) {
+  const cursor = page.next === null ? null : cursors.write(list, page.next)
   return { data: page.items.map(map), next_cursor: cursor }
 }

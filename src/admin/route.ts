@@ -1,6 +1,7 @@
 import type { Request, Response, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
 import type { Actor, Once } from '../audit/audit-event.ts'
+import type { Handle } from '../database/database.ts'
 import { escapePointer, type Fault, Forbidden, Invalid } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
 import { RequestError } from '../http/request-error.ts'
@@ -68,8 +69,8 @@ export const route = <Query, Body>(definition: AdminRoute<Query, Body>): AdminRo
   definition as unknown as AdminRoute
 
 /**
- * Dependencies of mounting: `reread` returns the current state of the object of a request; undefined: it cannot be
- * shown.
+ * Dependencies of mounting. `reread` returns the current state of the object of a request; undefined: it cannot be
+ * shown. `hold` is `Actor.hold` for an admin token.
  */
 export interface Mounting {
   idempotency: IdempotencyKeys
@@ -79,6 +80,7 @@ export interface Mounting {
     params: Params,
     target: AnsweredOnce['target'],
   ) => Promise<AdminAnswer | undefined>
+  hold: (trx: Handle, tokenId: string) => Promise<void>
 }
 
 /**
@@ -94,7 +96,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     await mounting.writeLimit.count(admin, definition.right)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
-    if (!key) return send(req, res, await perform(definition, req, res))
+    if (!key) return send(req, res, await perform(definition, mounting, req, res))
     if (done) {
       // Preconditions of a replay are not evaluated again, but malformed ones are still rejected.
       preconditionOf(definition, req)
@@ -102,7 +104,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
       const now = () => mounting.reread(definition, req.params as Params, done.target)
       return send(req, res, await repeated(done, definition.issuesSecret ?? false, now))
     }
-    const answer = await perform(definition, req, res, mounting.idempotency.once(key))
+    const answer = await perform(definition, mounting, req, res, mounting.idempotency.once(key))
     await keepAnswer(mounting.idempotency, key, answer)
     send(req, res, answer)
   })
@@ -110,6 +112,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
 
 async function perform(
   definition: AdminRoute,
+  { hold }: Mounting,
   req: Request,
   res: Response,
   once?: Once,
@@ -127,6 +130,7 @@ async function perform(
     requestId: event.requestId,
     ...(event.source !== undefined && { source: event.source }),
     ...(once && { once }),
+    ...(admin.role !== 'root' && { hold: (trx: Handle) => hold(trx, admin.id) }),
     ...(precondition && { precondition }),
   }
   const query = readQuery(definition, req)

@@ -6,6 +6,7 @@ import type { Tenants } from '../tenants/tenants.ts'
 import { created, noContent, ok } from './answer.ts'
 import { tenantBody, tenantDryRunBody } from './bodies/tenant-body.ts'
 import { page } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED, VERSIONED } from './preconditions.ts'
@@ -38,7 +39,7 @@ const deletion = z.strictObject({
 
 const LIST = '/tenants'
 
-export function tenantRoutes(tenants: Tenants): AdminRoute[] {
+export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
   const answer = (tenant: Tenant) => ok(toWire(tenant), tenantVersion(tenant))
   const exists = (params: Record<string, string>) => tenants.get(params.id ?? '')
   return [
@@ -79,8 +80,8 @@ export function tenantRoutes(tenants: Tenants): AdminRoute[] {
       target: 'scoped by the handler',
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
-        const found = await tenants.list(pageRequest(list, query), admin.tenantId)
-        return ok(pageBody(list, found, toWire))
+        const found = await tenants.list(pageRequest(cursors, list, query), admin.tenantId)
+        return ok(pageBody(cursors, list, found, toWire))
       },
     }),
     route({

@@ -7,12 +7,13 @@ import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 import { isUsable } from './key-state-repository.ts'
-import { deleteProof } from './secret-proof-repository.ts'
+import { deleteProofs } from './secret-proof-repository.ts'
 
 const keyId = sql.ref('api_keys.id')
 
 interface SecretRow {
   id: string
+  created_by: string | null
   created_at: string
   ends_at: string | null
   revoked_at: string | null
@@ -26,12 +27,12 @@ export function selectKeys(db: Handle) {
     .selectFrom('api_keys')
     .select(['id', 'seq', 'tenant_id', 'models_limited', 'adapters_limited'])
     .select(columnsOf(KEY_SETTINGS))
-    .select(['disabled_at', 'revoked_at', 'revoked_reason', 'created_at', 'updated_at'])
+    .select(['disabled_at', 'revoked_at', 'revoked_reason', 'created_by', 'created_at', 'updated_at'])
     .select([
       grantedNames('key', keyId, 'model').as('models'),
       grantedNames('key', keyId, 'adapter').as('adapters'),
       sql<SecretRow[]>`coalesce((
-        SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'ends_at', s.ends_at,
+        SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_by', s.created_by, 'created_at', s.created_at, 'ends_at', s.ends_at,
           'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at,
           'client_id', s.client_id, 'scheme', s.scheme) ORDER BY s.seq DESC)
         FROM api_key_secrets AS s WHERE s.key_id = ${keyId}), '[]')`.as('secrets'),
@@ -44,6 +45,7 @@ const date = (text: string | null) => (text === null ? null : new Date(text))
 
 const toSecret = (row: SecretRow): ApiKeySecret => ({
   id: row.id,
+  createdBy: row.created_by,
   createdAt: new Date(row.created_at),
   endsAt: date(row.ends_at),
   revokedAt: date(row.revoked_at),
@@ -61,6 +63,7 @@ export const toApiKey = (row: Row): ApiKey => ({
   disabledAt: row.disabled_at,
   revokedAt: row.revoked_at,
   revokedReason: row.revoked_reason,
+  createdBy: row.created_by,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
   secrets: row.secrets.map(toSecret),
@@ -91,6 +94,18 @@ export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey
   // Read after the lock was granted, so that the secrets are those of the latest commit.
   const key = await findApiKey(trx, id)
   return key && { key, now: await databaseNow(trx) }
+}
+
+/** Locks the rows until the end of the transaction, newest first, as lists are. */
+export async function lockApiKeys(trx: Handle, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  await trx
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', 'in', [...ids])
+    .orderBy('seq', 'desc')
+    .forUpdate()
+    .execute()
 }
 
 /** The key of the secret with one of these digests; not counted as a use. */
@@ -139,20 +154,16 @@ export async function countKeys(db: Handle, tenantId: string): Promise<{ keys: n
   return { keys: Number(keys), liveKeys: Number(live) }
 }
 
-export async function insertApiKey(
-  trx: Handle,
-  id: string,
-  tenantId: string,
-  settings: ApiKeySettings,
-): Promise<void> {
-  await insertApiKeys(trx, [{ id, tenantId, settings }])
-}
-
 export async function insertApiKeys(
   trx: Handle,
-  keys: readonly { id: string; tenantId: string; settings: ApiKeySettings }[],
+  keys: readonly (Pick<ApiKey, 'id' | 'tenantId' | 'createdBy'> & { settings: ApiKeySettings })[],
 ): Promise<void> {
-  const rows = keys.map(({ id, tenantId, settings }) => ({ id, tenant_id: tenantId, ...columns(settings) }))
+  const rows = keys.map(({ id, tenantId, createdBy, settings }) => ({
+    id,
+    tenant_id: tenantId,
+    created_by: createdBy,
+    ...columns(settings),
+  }))
   await trx.insertInto('api_keys').values(rows).execute()
   for (const { id, settings } of keys) {
     const granted = [...(settings.models ?? []), ...(settings.adapters ?? [])]
@@ -179,10 +190,13 @@ async function setColumns(trx: Handle, id: string, set: object): Promise<void> {
 
 export async function insertSecret(
   trx: Handle,
-  secret: KeyDigest & { id: string; keyId: string },
+  secret: KeyDigest & { id: string; keyId: string; createdBy: string; byRotation: boolean },
 ): Promise<void> {
-  const { id, keyId, digest, pepperId } = secret
-  await trx.insertInto('api_key_secrets').values({ id, key_id: keyId, digest, pepper_id: pepperId }).execute()
+  const { id, keyId, createdBy: created_by, byRotation: by_rotation, digest, pepperId: pepper_id } = secret
+  await trx
+    .insertInto('api_key_secrets')
+    .values({ id, key_id: keyId, created_by, by_rotation, digest, pepper_id })
+    .execute()
 }
 
 /** Sets the end of the secret to `endsAt`, unless it ends earlier. */
@@ -191,12 +205,13 @@ export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promi
   await trx.updateTable('api_key_secrets').set({ ends_at: ends }).where('id', '=', id).execute()
 }
 
-export async function setSecretRevoked(trx: Handle, id: string): Promise<void> {
-  await deleteProof(trx, id)
+export async function setSecretsRevoked(trx: Handle, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  await deleteProofs(trx, ids)
   await trx
     .updateTable('api_key_secrets')
     .set({ revoked_at: sql<Date>`clock_timestamp()` })
-    .where('id', '=', id)
+    .where('id', 'in', [...ids])
     .execute()
 }
 

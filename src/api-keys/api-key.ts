@@ -15,6 +15,8 @@ export interface ApiKey extends ApiKeySettings {
   disabledAt: Date | null
   revokedAt: Date | null
   revokedReason: string | null
+  /** `root`, or the id of the admin token that made it; null: not known. */
+  createdBy: string | null
   createdAt: Date
   updatedAt: Date
   /** Newest first. */
@@ -24,6 +26,8 @@ export interface ApiKey extends ApiKeySettings {
 /** One of up to two live secrets of a key. The secret itself is not stored. */
 export interface ApiKeySecret {
   id: string
+  /** As `ApiKey.createdBy`: of a rotation, who rotated. */
+  createdBy: string | null
   createdAt: Date
   endsAt: Date | null
   revokedAt: Date | null
@@ -32,9 +36,12 @@ export interface ApiKeySecret {
   imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
 }
 
-/** Independent of the last use: no update fails because a key was exchanged in between. */
-export function keyVersion(key: ApiKey): string {
-  const secrets = key.secrets.map(({ lastUsedAt: _use, ...secret }) => secret)
+/**
+ * Independent of the last use: no update fails because a key was exchanged in between. Who made it never changes, and may
+ * become known later.
+ */
+export function keyVersion({ createdBy: _maker, ...key }: ApiKey): string {
+  const secrets = key.secrets.map(({ lastUsedAt: _use, createdBy: _by, ...secret }) => secret)
   return versionOf({ ...key, secrets })
 }
 

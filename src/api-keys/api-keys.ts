@@ -18,11 +18,11 @@ import { type ApiKey, formatCredential, parseCredential, randomId } from './api-
 import {
   findApiKey,
   findSecretOwner,
-  insertApiKey,
+  insertApiKeys,
   insertSecret,
   listUsage,
   setDisabled,
-  setSecretRevoked,
+  setSecretsRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
 import { changeKey, getKey, refuseRevoked } from './key-change.ts'
@@ -128,8 +128,8 @@ export class ApiKeys {
       // The tenant must also have the default scope.
       await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
-      await insertApiKey(trx, id, tenantId, settings)
-      const issued = await this.#addSecret(trx, id)
+      await insertApiKeys(trx, [{ id, tenantId, createdBy: actor.id, settings }])
+      const issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: false })
       await refuseTooManyKeys(trx, tenantId, policy)
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
       record(
@@ -168,20 +168,20 @@ export class ApiKeys {
 
   /** Rejects exchanges until `enable`. Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   disable(actor: Actor, id: string): Promise<ApiKey> {
-    return changeKey(this.#database, actor, id, 'key.disable', async ({ trx }, key) => {
-      refuseRevoked(key)
-      if (key.disabledAt) return undefined
-      await setDisabled(trx, id, true)
-      return {}
-    })
+    return this.#setDisabled(actor, id, true)
   }
 
   /** Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
   enable(actor: Actor, id: string): Promise<ApiKey> {
-    return changeKey(this.#database, actor, id, 'key.enable', async ({ trx }, key) => {
+    return this.#setDisabled(actor, id, false)
+  }
+
+  #setDisabled(actor: Actor, id: string, disabled: boolean): Promise<ApiKey> {
+    const action = disabled ? 'key.disable' : 'key.enable'
+    return changeKey(this.#database, actor, id, action, async ({ trx }, key) => {
       refuseRevoked(key)
-      if (!key.disabledAt) return undefined
-      await setDisabled(trx, id, false)
+      if (Boolean(key.disabledAt) === disabled) return undefined
+      await setDisabled(trx, id, disabled)
       return {}
     })
   }
@@ -201,7 +201,7 @@ export class ApiKeys {
       const secret = key.secrets.find(candidate => candidate.id === secretId)
       if (!secret) throw new NotFound('secret of this key', secretId)
       if (secret.revokedAt) return undefined
-      await setSecretRevoked(trx, secretId)
+      await setSecretsRevoked(trx, [secretId])
       return { secretId: { to: secretId } }
     })
   }
@@ -222,18 +222,22 @@ export class ApiKeys {
         throw new Conflict('key_expired', 'The key has expired. Set a later expires_at first, then rotate.')
       }
       const ends = await endOlderSecrets(trx, key, now, options)
-      issued = await this.#addSecret(trx, id)
+      issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: true })
       return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
     if (!issued) throw new Error('the rotation made no secret')
     return issued
   }
 
-  async #addSecret(trx: Handle, keyId: string): Promise<IssuedSecret> {
+  async #addSecret(
+    trx: Handle,
+    keyId: string,
+    made: { createdBy: string; byRotation: boolean },
+  ): Promise<IssuedSecret> {
     const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
     const secretId = `sec_${randomId(this.#random)}`
     await holdPepper(trx, this.#digests.storing)
-    await insertSecret(trx, { id: secretId, keyId, ...this.#digests.forStoring(secret) })
+    await insertSecret(trx, { id: secretId, keyId, ...made, ...this.#digests.forStoring(secret) })
     return { key: await getKey(trx, keyId), secretId, secret }
   }
 }

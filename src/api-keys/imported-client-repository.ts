@@ -29,12 +29,13 @@ export async function findImported(
 
 export async function insertImported(
   trx: Handle,
-  secrets: readonly (ImportedHash & { id: string; keyId: string; clientId: string })[],
+  secrets: readonly (ImportedHash & { id: string; keyId: string; clientId: string; createdBy: string })[],
 ): Promise<void> {
-  const rows = secrets.map(({ id, keyId, clientId, scheme, hash }) => ({
+  const rows = secrets.map(({ id, keyId, clientId, createdBy, scheme, hash }) => ({
     id,
     key_id: keyId,
     client_id: clientId,
+    created_by: createdBy,
     scheme,
     hash,
   }))

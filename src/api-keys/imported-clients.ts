@@ -68,17 +68,21 @@ export class ImportedClients {
         row.faults.map(({ pointer, message }) => ({ pointer: `/clients/${index}${pointer}`, message })),
       )
       if (faults.length > 0) throw new Invalid(faults)
-      return this.#insert(mutation, rows)
+      return this.#insert(mutation, rows, actor.id)
     })
   }
 
-  async #insert({ trx, record }: Mutation, rows: readonly PlannedRow[]): Promise<ImportedRow[]> {
+  async #insert(
+    { trx, record }: Mutation,
+    rows: readonly PlannedRow[],
+    createdBy: string,
+  ): Promise<ImportedRow[]> {
     const made = rows.map(row => ({ row, id: row.existing?.keyId ?? `key_${randomId(this.#random)}` }))
     const fresh = made.flatMap(({ row, id }) => {
       if (row.existing || !row.hash) return []
       const { clientId, tenantId } = row.client
-      const secret = { ...row.hash, id: `sec_${randomId(this.#random)}`, keyId: id, clientId }
-      return [{ id, tenantId, settings: row.settings, secret }]
+      const secret = { ...row.hash, id: `sec_${randomId(this.#random)}`, keyId: id, clientId, createdBy }
+      return [{ id, tenantId, createdBy, settings: row.settings, secret }]
     })
     if (fresh.length > 0) {
       await insertApiKeys(trx, fresh)

@@ -3,6 +3,8 @@ export interface KeyFilter {
   tenantId?: string
   /** A label's name, and its value; without a value any matches. */
   label?: { name: string; value?: string }
+  /** Made by one of these: `root`, or ids of admin tokens. */
+  createdBy?: readonly string[]
   unrevoked?: true
   createdBefore?: Date
   createdAfter?: Date

@@ -7,7 +7,8 @@ import { selectKeys, toApiKey } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 
 /**
- * Newest first. Without a filter, or for one tenant, in the order of an index; otherwise by spans (database/spans.ts).
+ * Newest first. Without a filter, or for one tenant or maker, in the order of an index; otherwise by spans
+ * (database/spans.ts).
  */
 export async function listApiKeys(
   db: Handle,
@@ -25,7 +26,7 @@ export async function listApiKeys(
 
 /** Matches the newest `limit` matching keys after a position, and possibly other matching keys. */
 export function isAmongFirst(filter: KeyFilter, limit: number, after: string | null): RawBuilder<boolean> {
-  const { tenantId, ...rest } = filter
+  const { tenantId, createdBy: _maker, ...rest } = filter
   const bySpans = tenantId === undefined && Object.keys(rest).length > 0
   return bySpans ? sql<boolean>`seq IN (${placesBySpans(filter, limit, after)})` : matches(filter)
 }
@@ -48,7 +49,8 @@ function marked(
 
 /** For queries of api_keys. */
 function matches(filter: KeyFilter): RawBuilder<boolean> {
-  const { tenantId, label, unrevoked, createdBefore, createdAfter, expiresBefore, unusedSince } = filter
+  const { tenantId, label, createdBy, unrevoked, createdBefore, createdAfter, expiresBefore, unusedSince } =
+    filter
   const conditions = [sql`true`]
   if (unrevoked) conditions.push(sql`revoked_at IS NULL`)
   if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
@@ -59,6 +61,10 @@ function matches(filter: KeyFilter): RawBuilder<boolean> {
         ? sql`labels ? ${name}`
         : sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
     )
+  }
+  if (createdBy) {
+    const [only, ...others] = createdBy
+    conditions.push(others.length === 0 ? sql`created_by = ${only}` : sql`created_by = ANY(${createdBy})`)
   }
   if (createdBefore) conditions.push(sql`created_at < ${createdBefore}`)
   if (createdAfter) conditions.push(sql`created_at > ${createdAfter}`)

@@ -7,8 +7,11 @@ export async function deleteProofsOfKeys(trx: Handle, keyIds: readonly string[])
     WHERE s.id = p.secret_id AND s.key_id = ANY (${keyIds}::text[])`.execute(trx)
 }
 
-export async function deleteProof(trx: Handle, secretId: string): Promise<void> {
-  await trx.deleteFrom('secret_proofs').where('secret_id', '=', secretId).execute()
+export async function deleteProofs(trx: Handle, secretIds: readonly string[]): Promise<void> {
+  await trx
+    .deleteFrom('secret_proofs')
+    .where('secret_id', 'in', [...secretIds])
+    .execute()
 }
 
 /** Deletes proofs of secrets that can never be used again: they or their key were revoked, or they ended. */

@@ -10,6 +10,11 @@ export interface Actor {
   source?: string
   /** Set for a request that may be repeated: it is executed once. */
   once?: Once
+  /**
+   * Set for an author whose credential can be revoked: keeps it valid until the end of the transaction. Once a revocation
+   * is committed, nothing commits that was begun with the revoked credential. @throws {Forbidden} when it is not valid.
+   */
+  hold?: (trx: Handle) => Promise<void>
   /** Set for a request that changes a certain version of its target, or nothing. */
   precondition?: Precondition
 }

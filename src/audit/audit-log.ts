@@ -33,6 +33,7 @@ export async function mutate<T>(
     const events: AuditEvent[] = []
     const { precondition } = actor
     let checked = precondition === undefined
+    await actor.hold?.(trx)
     await actor.once?.begin(trx)
     const result = await work({
       trx,

@@ -50,6 +50,11 @@ export class AdminClient {
     this.#changeHeaders = changeHeaders
   }
 
+  /** A client for the repetitions of a change, which are not about the version that the first one named. */
+  get unconditional(): AdminClient {
+    return new AdminClient(this.#settings)
+  }
+
   get<T>(path: string): Promise<T> {
     return this.#call('GET', path)
   }

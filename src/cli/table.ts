@@ -7,6 +7,8 @@ export interface Column<T> {
   of: (item: T) => string
   /** May be shortened where the terminal is too narrow. Text to copy, such as ids, may not. */
   cut?: boolean
+  /** Left out where the terminal is too narrow for all columns. */
+  optional?: boolean
   state?: boolean
 }
 
@@ -14,7 +16,17 @@ const GAP = '  '
 const NARROWEST = 8
 
 /** A header line and one for each item. `width` is the terminal's, Infinity without one. */
-export function table<T>(items: readonly T[], columns: readonly Column<T>[], width: number): string {
+export function table<T>(items: readonly T[], all: readonly Column<T>[], width: number): string {
+  const whole = tableOf(items, all, width)
+  if (textWidth(whole.split('\n')[0] ?? '') <= width) return whole
+  return tableOf(
+    items,
+    all.filter(({ optional }) => !optional),
+    width,
+  )
+}
+
+function tableOf<T>(items: readonly T[], columns: readonly Column<T>[], width: number): string {
   const rows = items.map(item => columns.map(column => printable(column.of(item))))
   const natural = columns.map((column, index) =>
     Math.max(textWidth(column.title), ...rows.map(row => textWidth(row[index] ?? ''))),

@@ -92,7 +92,8 @@ export function readMigrateUrl(env: Env): Secret {
 function readListeners(env: Env) {
   const host = env.text('MINTMARK_HOST', {
     default: '127.0.0.1',
-    description: 'address of the public listener (tokens, JWKS, discovery)',
+    description:
+      'address of the public listener (tokens, JWKS, discovery), and of the gateway, gRPC and ops listeners unless they have their own; `0.0.0.0` opens all of them to other machines',
   })
   const port = (name: string, fallback: number, description: string) =>
     env.integer(name, { default: fallback, min: 0, max: 65535, description })
@@ -109,7 +110,7 @@ function readListeners(env: Env) {
   const opsHost = env.text('MINTMARK_OPS_HOST', {
     default: host,
     fallback: '`MINTMARK_HOST`',
-    description: 'address of the ops listener',
+    description: 'address of the ops listener; `127.0.0.1` keeps it closed whatever `MINTMARK_HOST` is',
   })
   const opsPort = port(
     'MINTMARK_OPS_PORT',

@@ -20,7 +20,8 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
   const host = env.text('MINTMARK_GATEWAY_HOST', {
     default: defaults.host,
     fallback: '`MINTMARK_HOST`',
-    description: 'address of the gateway listener',
+    description:
+      'address of the gateway listener, and of the same check over gRPC; `127.0.0.1` keeps both closed whatever `MINTMARK_HOST` is',
   })
   const port = env.integer('MINTMARK_GATEWAY_PORT', {
     default: 8082,

@@ -62,6 +62,11 @@ export class ChangeFollower {
     return (this.#clock.monotonicMs() - this.#seenUntil) / 1000
   }
 
+  /** The monotonic clock did not count so much time, because the machine was suspended. */
+  addUncounted(ms: number): void {
+    this.#seenUntil -= ms
+  }
+
   /** The number of the last applied change. */
   get position(): string | undefined {
     return this.#state === 'empty' ? undefined : this.#position?.number

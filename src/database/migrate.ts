@@ -7,6 +7,7 @@ import { systemClock } from '../system/clock.ts'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
 import { buildIndexes } from './indexes.ts'
+import { fillMakers } from './makers.ts'
 
 const MIGRATION_TABLE = 'mintmark_migration'
 
@@ -46,8 +47,8 @@ const PAUSE_MS = 200
 const LONGEST_MS = 60_000
 
 /**
- * Brings the schema up to date: each migration in its own transaction, db/roles.sql with the last of them, then the
- * indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash. `url` must
+ * Brings the schema up to date: each migration in its own transaction, db/roles.sql with the last of them, then who made
+ * older keys, then the indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash. `url` must
  * use the owner role; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
  * Returns the names of the migrations applied by this call.
  */
@@ -71,7 +72,10 @@ export async function migrate(url: string, options: { upTo?: string } = {}): Pro
         if (name !== undefined) applied.push(name)
         if (done) break
       }
-      if (options.upTo === undefined) await buildIndexes(db)
+      if (options.upTo === undefined) {
+        while (!(await withLockRetries(() => fillPart(db)))) {}
+        await buildIndexes(db)
+      }
       return applied
     })
   } finally {
@@ -135,6 +139,13 @@ async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
     return { name: results[0]?.migrationName, done }
   })
 }
+
+/** Gives up on rows that others have locked, so that they never wait long for it. */
+const fillPart = (db: Kysely<unknown>): Promise<boolean> =>
+  db.transaction().execute(async trx => {
+    await sql`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
+    return fillMakers(trx)
+  })
 
 /** Migrations that this version needs and the database lacks. A newer schema is accepted (expand, then contract). */
 export async function pendingMigrations(database: Database): Promise<string[]> {

@@ -25,6 +25,7 @@ export interface Schema {
   audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
+  maker_fill: { singleton: Generated<boolean>; audit_id: string }
 }
 
 /** bigint: a decimal string when read; assigned by the database. */
@@ -112,6 +113,7 @@ interface ApiKeyTable {
   created_at: Generated<Date>
   updated_at: Generated<Date>
   last_used_on: Generated<Date>
+  created_by: Nullable<string>
 }
 
 interface ApiKeySecretTable {
@@ -127,6 +129,8 @@ interface ApiKeySecretTable {
   client_id: Nullable<string>
   scheme: Nullable<'bcrypt' | 'sha256'>
   hash: Nullable<string>
+  created_by: Nullable<string>
+  by_rotation: Generated<boolean>
 }
 
 interface SigningKeyTable {

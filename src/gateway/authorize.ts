@@ -42,6 +42,8 @@ export class GatewayAuthorizer {
   /** Never throws: an internal fault is a denial with 503. */
   async decide(request: CheckedRequest): Promise<Decision> {
     try {
+      const waiting = this.#parts.afterPause()
+      if (waiting !== undefined) await waiting
       const identified = await this.#identify(request)
       if (!identified.allowed) return identified
       const { about, claims } = identified.admitted
@@ -142,6 +144,8 @@ export interface GatewayAuthorizerParts {
   exchanged: (caller: Caller) => void
   tokens: TokenReader
   keyStatusOf: (holder: TokenHolder) => Promise<KeyStatus>
+  /** Settles when this replica has caught up after a pause; undefined: there was none. */
+  afterPause: () => Promise<void> | undefined
   /** Database time in epoch milliseconds. */
   now: () => number
 }

@@ -22,6 +22,8 @@ const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as Servic
 
 /** A listener for gRPC in plain text. Until services are added every method is unimplemented. */
 export class GrpcListener {
+  /** The bound address. */
+  readonly host: string
   readonly port: number
   readonly #server: Server
   readonly #sockets: TcpServer
@@ -31,7 +33,9 @@ export class GrpcListener {
   private constructor(server: Server, sockets: TcpServer, clock: Clock, stopDeadlines: () => void) {
     this.#server = server
     this.#sockets = sockets
-    this.port = (sockets.address() as AddressInfo).port
+    const { address, port } = sockets.address() as AddressInfo
+    this.host = address
+    this.port = port
     this.#clock = clock
     this.#stopDeadlines = stopDeadlines
   }

@@ -87,6 +87,11 @@ export class Listener {
     return listener
   }
 
+  /** The bound address. */
+  get host(): string {
+    return (this.#server.address() as AddressInfo).address
+  }
+
   get port(): number {
     return (this.#server.address() as AddressInfo).port
   }

@@ -19,6 +19,7 @@ interface PublicOptions {
   tokenIssuer: TokenIssuer
   readiness: Readiness
   outcomes: ExchangeOutcomes
+  afterPause: () => Promise<void> | undefined
 }
 
 /** The application of the public listener. Errors have the format of RFC 6749. */

@@ -22,10 +22,14 @@ export function tokenEndpoint(options: {
   authenticator: Authenticator
   tokenIssuer: TokenIssuer
   counts: ExchangeCounts
+  /** Settles when this replica has caught up after a pause; undefined: there was none. */
+  afterPause: () => Promise<void> | undefined
 }): Handler {
-  const { authenticator, tokenIssuer, counts } = options
+  const { authenticator, tokenIssuer, counts, afterPause } = options
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
+    const waiting = afterPause()
+    if (waiting !== undefined) await waiting
     const request = parseTokenRequest({ url: req.url ?? '', headers: req.headers, body })
     const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
     const caller = admit(res, request, authentication)

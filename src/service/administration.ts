@@ -1,6 +1,8 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
+import { Cursors } from '../admin/cursor.ts'
 import { WriteLimit } from '../admin/write-limit.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
+import { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import { countKeys } from '../api-keys/api-key-repository.ts'
 import { ApiKeys } from '../api-keys/api-keys.ts'
@@ -34,7 +36,9 @@ export interface AdministrationParts {
   countOnOtherPeppers: CountOnOtherPeppers
   importedClients: ImportedClients
   adminTokens: AdminTokens
+  adminTokenRevocations: AdminTokenRevocations
   auth: AdminAuth
+  cursors: Cursors
   trail: AuditTrail
   refusals: AuditedRefusals
   idempotency: IdempotencyKeys
@@ -61,7 +65,9 @@ export function buildAdministration(
     countOnOtherPeppers: secretsOnOtherPeppers,
     importedClients: new ImportedClients({ database, random }),
     adminTokens,
+    adminTokenRevocations: new AdminTokenRevocations({ database }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
+    cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random }),
     trail: new AuditTrail({ database, signer, logger }),
     refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),

@@ -6,6 +6,7 @@ import { ANNOUNCE_MS } from '../installation/replicas.ts'
 import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
+import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import type { Parts } from './parts.ts'
 
 const FOLLOW_MS = 500
@@ -29,6 +30,7 @@ type JobParts = Pick<
   | 'signing'
   | 'authentication'
   | 'administration'
+  | 'pauses'
 >
 
 /** The background jobs of this process, from when it is ready until it stops. */
@@ -58,6 +60,9 @@ export class BackgroundJobs {
     const { storage, follower, policy, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
+    const { pauses } = this.#parts
+    pauses.tick()
+    this.#every(PAUSE_TICK_MS, 'notice pauses', async () => pauses.tick())
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())

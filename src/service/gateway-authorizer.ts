@@ -16,12 +16,19 @@ export interface GatewayAuthorizerParts {
 /** The ext_authz check for gateways. */
 export function buildGatewayAuthorizer(
   config: Config,
-  { time }: Storage,
-  { keyStatuses }: DirectoryParts,
-  { signingKeys, ring, tokenIssuer }: SigningParts,
-  { authenticator, deferred }: AuthenticationParts,
+  parts: {
+    storage: Storage
+    directory: DirectoryParts
+    signing: SigningParts
+    authentication: AuthenticationParts
+    afterPause: () => Promise<void> | undefined
+  },
   issuer: string,
 ): GatewayAuthorizerParts {
+  const { time } = parts.storage
+  const { keyStatuses } = parts.directory
+  const { signingKeys, ring, tokenIssuer } = parts.signing
+  const { authenticator, deferred } = parts.authentication
   const audience = config.gatewayAudience
   const minted = new MintedTokens({ isPublished: kid => signingKeys.ring.keys.some(key => key.kid === kid) })
   const authorizer = new GatewayAuthorizer({
@@ -34,6 +41,7 @@ export function buildGatewayAuthorizer(
     exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
     tokens: new TokenReader({ ring, issuer, audience, scope: REQUIRED_SCOPE }),
     keyStatusOf: holder => keyStatuses.of(holder),
+    afterPause: parts.afterPause,
     now: () => time.now(),
   })
   return { authorizer, minted }

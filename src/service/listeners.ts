@@ -2,6 +2,8 @@ import type { Config } from '../config/config.ts'
 import { GrpcListener } from '../gateway/grpc-listener.ts'
 import { Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
+import { isLoopback } from '../system/ip-address.ts'
+import type { Logger } from '../system/logger.ts'
 
 /** Binds the ports of all listeners, or of none. @throws {Error} that names the variable to change. */
 export async function bindListeners(config: Config, clock: Clock) {
@@ -36,9 +38,35 @@ export async function bindListeners(config: Config, clock: Clock) {
 
 export type Listeners = Awaited<ReturnType<typeof bindListeners>>
 
+/** The variable with the host of each listener. */
+const HOST_VARIABLES: Record<keyof Listeners, string> = {
+  public: 'MINTMARK_HOST',
+  admin: 'MINTMARK_ADMIN_HOST',
+  gateway: 'MINTMARK_GATEWAY_HOST',
+  gatewayGrpc: 'MINTMARK_GATEWAY_HOST',
+  ops: 'MINTMARK_OPS_HOST',
+}
+
+/** Logs what each listener opened, and to whom: some hosts default to that of the public listener. */
+export function logListeners(listeners: Listeners, logger: Logger): void {
+  for (const name of Object.keys(HOST_VARIABLES) as (keyof Listeners)[]) {
+    const { host, port } = listeners[name]
+    const reachableFrom = isLoopback(host) ? 'this machine only' : 'other machines'
+    const address = `${inUrl(host)}:${port}`
+    logger.info({ listener: name, address, reachableFrom, variable: HOST_VARIABLES[name] }, 'listening')
+  }
+}
+
+/** The bound address of each listener, as a URL. */
+export const boundUrls = (listeners: Listeners): Record<keyof Listeners, string> =>
+  Object.fromEntries(
+    Object.entries(listeners).map(([name, { host, port }]) => [name, `http://${inUrl(host)}:${port}`]),
+  ) as Record<keyof Listeners, string>
+
 /** The listener's base URL on this machine. */
 export function url(host: string, listener: { port: number }): string {
-  const reachable =
-    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
-  return `http://${reachable}:${listener.port}`
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${inUrl(reachable)}:${listener.port}`
 }
+
+const inUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)

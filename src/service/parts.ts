@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
+import type { PauseWatch } from '../system/pause-watch.ts'
 import type { AdministrationParts } from './administration.ts'
 import type { AuthenticationParts } from './authentication.ts'
 import type { DirectoryParts } from './directory.ts'
@@ -21,4 +22,5 @@ export interface Parts {
   authentication: AuthenticationParts
   administration: AdministrationParts
   gateway: GatewayAuthorizerParts
+  pauses: PauseWatch
 }

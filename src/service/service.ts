@@ -7,6 +7,7 @@ import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger } from '../system/logger.ts'
 import { Metrics } from '../system/metrics.ts'
+import { PauseWatch } from '../system/pause-watch.ts'
 import { systemRandom } from '../system/random.ts'
 import { buildAdministration } from './administration.ts'
 import { buildAuthentication } from './authentication.ts'
@@ -15,12 +16,12 @@ import { subscribeToChanges } from './change-subscriptions.ts'
 import { buildDirectory } from './directory.ts'
 import { drain } from './drain.ts'
 import { buildGatewayAuthorizer } from './gateway-authorizer.ts'
-import { bindListeners } from './listeners.ts'
+import { bindListeners, boundUrls, logListeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
 import { registerServiceMetrics } from './service-metrics.ts'
 import { serve, type Urls, urlsOf } from './serving.ts'
-import { buildSigning } from './signing.ts'
+import { buildSigning, type SigningParts } from './signing.ts'
 import { StartupChecks } from './startup-checks.ts'
 import { openStorage, type Storage, type System } from './storage.ts'
 
@@ -56,6 +57,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const storage = openStorage(config, system)
   warnWithoutRoot(config, system)
   const listeners = await bindListeners(config, system.clock)
+  logListeners(listeners, system.logger)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
   const parts = build(config, system, storage, issuer)
 
@@ -78,7 +80,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       if (!readiness.ready) return
       jobs.start()
       changeListener.start()
-      system.logger.info({ issuer, ...urls }, 'ready')
+      system.logger.info({ issuer, ...boundUrls(listeners) }, 'ready')
     })
   const draining = { ...parts, listeners, readiness, changeListener, jobs }
   let stopping: Promise<void> | undefined
@@ -108,9 +110,34 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const signing = buildSigning(config, system, storage, issuer)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
   const administration = buildAdministration(config, system, storage, digests, policy)
-  const gateway = buildGatewayAuthorizer(config, storage, directory, signing, authentication, issuer)
+  const pauses = watchForPauses(system, storage, follower, signing)
+  const afterPause = () => pauses.check()
+  const gateway = buildGatewayAuthorizer(
+    config,
+    { storage, directory, signing, authentication, afterPause },
+    issuer,
+  )
   const following = { follower, policy, directory, signing }
-  return { config, system, storage, issuer, ...following, authentication, administration, gateway }
+  return { config, system, storage, issuer, ...following, authentication, administration, gateway, pauses }
+}
+
+/** More than the resolution of the time since boot. */
+const UNCOUNTED_MS = 100
+
+/** After a pause this replica reads what changed: the feed, the signing keys, and the database time. */
+function watchForPauses(
+  system: System,
+  { database, time }: Storage,
+  follower: ChangeFollower,
+  { signingKeys }: SigningParts,
+): PauseWatch {
+  const catchUp = (uncountedMs: number) => {
+    follower.addUncounted(uncountedMs)
+    // Database time is extrapolated by the monotonic clock.
+    const measured = uncountedMs > UNCOUNTED_MS && time.measure(database)
+    return Promise.all([follower.poll(), signingKeys.refresh(), measured])
+  }
+  return new PauseWatch({ ...system, catchUp })
 }
 
 /** Wakes the follower, which polls in any case: docs/decisions/0007-follower-directory.md */

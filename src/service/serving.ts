@@ -26,6 +26,7 @@ export type Served = Pick<
   | 'authentication'
   | 'administration'
   | 'gateway'
+  | 'pauses'
 > & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
@@ -50,7 +51,8 @@ export function serve(listeners: Listeners, served: Served): void {
   const noteDuration = requestDurations(served.metrics)
   const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
-  const exchange = { authenticator, tokenIssuer, deferred, outcomes }
+  const afterPause = () => served.pauses.check()
+  const exchange = { authenticator, tokenIssuer, deferred, outcomes, afterPause }
   listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)

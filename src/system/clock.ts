@@ -1,3 +1,5 @@
+import { uptime } from 'node:os'
+
 /**
  * system/ is the only source of time, randomness, logging and secrets: nothing else in src reads the clock, draws
  * random bytes or starts a timer, so every rule about them can be tested without sleeping.
@@ -7,6 +9,8 @@
 export interface Clock {
   wallMs(): number
   monotonicMs(): number
+  /** Milliseconds since the machine started. Counts the time of a suspension, which `monotonicMs` may not. */
+  bootMs(): number
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Runs `task` every `ms`, never twice at once, without keeping the process alive. Returns the stop function. */
   every(ms: number, task: () => Promise<void>): () => void
@@ -15,6 +19,7 @@ export interface Clock {
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  bootMs: () => uptime() * 1000,
   sleep: (ms, signal) =>
     new Promise(resolve => {
       if (signal?.aborted) return resolve()

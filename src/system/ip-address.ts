@@ -35,6 +35,9 @@ export function parseNetwork(text: string): Network | undefined {
   return prefix >= 1 && prefix <= longest ? { address, prefix } : undefined
 }
 
+/** Whether only this machine can connect to the address. */
+export const isLoopback = (text: string): boolean => parseAddress(text)?.range() === 'loopback'
+
 /** Whether the network contains the address. An IPv6 network contains no IPv4 address, and vice versa. */
 export function isWithin(address: IpAddress, { address: first, prefix }: Network): boolean {
   if (address instanceof ipaddr.IPv4) return first instanceof ipaddr.IPv4 && address.match(first, prefix)

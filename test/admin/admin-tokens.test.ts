@@ -173,11 +173,11 @@ describe('An admin token', () => {
         await grandchild.call('GET', '/keys'),
       ].map(({ status }) => status)
     const revoke = (body: object) => admin('POST', `/admin-tokens/${owner.id}/revoke`, body)
-    expect((await revoke({ cascade: true, dry_run: true })).body).toEqual({ dry_run: true, would_revoke: 3 })
+    expect((await revoke({ cascade: true, dry_run: true })).body.would_revoke).toBe(3)
     expect(await statuses()).toEqual([200, 200, 200])
     await revoke({})
     expect(await statuses()).toEqual([401, 200, 200])
-    expect((await revoke({ cascade: true, dry_run: true })).body).toEqual({ dry_run: true, would_revoke: 2 })
+    expect((await revoke({ cascade: true, dry_run: true })).body.would_revoke).toBe(2)
     await revoke({ cascade: true })
     expect(await statuses()).toEqual([401, 401, 401])
   })

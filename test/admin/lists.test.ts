@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ZodObject } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { issue } from './admins.ts'
+import { type Caller, issue } from './admins.ts'
 
 let mintmark: TestService
 let admin: TestService['admin']
@@ -105,12 +105,7 @@ describe('A cursor', () => {
     ['of all keys, for those of one tenant', '/keys', '/keys?tenant=one', 'belongs to another tenant'],
     ['of a tenant’s keys without a filter', '/tenants/one/keys', '/tenants/one/keys?label=x', OTHER_FILTER],
     ['of audit events without a filter', '/audit-events', '/audit-events?actor=root', OTHER_FILTER],
-    [
-      'of audit events, for their export',
-      '/audit-events',
-      '/audit-events/export',
-      'is not a next_cursor of this API: send one from the previous page',
-    ],
+    ['of audit events, for their export', '/audit-events', '/audit-events/export', 'belongs to another list'],
   ])('%s is refused by name', async (_, from, to, message) => {
     expect(await ask(to, await cursorOf(from))).toEqual(refused(message))
   })
@@ -128,6 +123,7 @@ describe('A cursor', () => {
     ['nothing', ''],
     ['garbage', '%F0%9F%94%91'],
     ...Object.entries({
+      'of version 0.2': '["/tenants","","{}","1"]',
       'no list': '7',
       'too short': '["/tenants","","{}"]',
       'of numbers': '[1,2,3,4]',
@@ -137,8 +133,40 @@ describe('A cursor', () => {
     }).map(([name, text]) => [name, Buffer.from(text).toString('base64url')]),
   ])('that is %s is refused', async (_, cursor) => {
     expect(await ask('/tenants', cursor ?? '')).toEqual(
-      refused('is not a next_cursor of this API: send one from the previous page'),
+      refused('is not a next_cursor of this API: send one from the previous page, or none'),
     )
+  })
+})
+
+describe('A tenant-admin', () => {
+  /** Everything that a response shows, without what differs from request to request. */
+  const shown = async (path: string, { call }: Caller) => {
+    const { headers, body } = await call('GET', path)
+    return { etag: headers.get('etag'), location: headers.get('location'), names: Object.keys(body), body }
+  }
+
+  it('cannot count the objects of other tenants by what it is shown', async () => {
+    await admin('POST', '/tenants', { id: 'watched' })
+    const watcher = await issue(mintmark, 'tenant-admin', 'watched')
+    const made = await watcher.call('POST', '/tenants/watched/keys', { name: 'first' })
+    await watcher.call('POST', '/tenants/watched/keys', { name: 'second' })
+    await issue(mintmark, 'tenant-admin', 'watched')
+    const paths = ['/keys', '/tenants/watched/keys', '/admin-tokens', '/tenants', `/keys/${made.body.id}`]
+    const look = () =>
+      Promise.all(paths.map(path => shown(path.startsWith('/keys/') ? path : `${path}?limit=1`, watcher)))
+    const before = await look()
+    for (let count = 0; count < 4; count++) {
+      await admin('POST', '/tenants/two/keys', {})
+      await issue(mintmark, 'auditor')
+    }
+    const after = await look()
+    const withoutChance = (views: typeof before) =>
+      views.map(view => ({ ...view, body: { ...view.body, next_cursor: view.body.next_cursor?.length } }))
+    const unused = (views: ReturnType<typeof withoutChance>) =>
+      JSON.parse(JSON.stringify(views).replace(/"last_used_at":"[^"]*"/g, '"last_used_at":null'))
+    expect(unused(withoutChance(after))).toEqual(unused(withoutChance(before)))
+    // Ids are random; no answer has a number that is not a setting.
+    expect(JSON.stringify(after)).not.toMatch(/"(seq|number|position|sequence)"/)
   })
 })
 

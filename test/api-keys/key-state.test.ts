@@ -77,6 +77,7 @@ it('the usable secrets are the live and the ending ones, oldest first', () => {
       id: name,
       revokedAt: at(revoked),
       endsAt: at(ends),
+      createdBy: null,
       createdAt: new Date(NOW),
       lastUsedAt: null,
       imported: null,

@@ -31,6 +31,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   idempotency_keys: everyRow,
   audit_checkpoints: appendOnly,
   change_counter: ['SELECT', 'UPDATE'],
+  maker_fill: [],
   mintmark_migration: ['SELECT'],
   mintmark_migration_lock: [],
 }

@@ -87,6 +87,7 @@ const TABLES = {
     created_at: 'timestamptz',
     updated_at: 'timestamptz',
     last_used_on: 'date',
+    created_by: 'text?',
   },
   key_grants: { key_id: 'text', model: 'text', position: 'smallint' },
   api_key_secrets: {
@@ -102,6 +103,8 @@ const TABLES = {
     client_id: 'text?',
     scheme: 'text?',
     hash: 'text?',
+    created_by: 'text?',
+    by_rotation: 'boolean',
   },
   signing_keys: {
     kid: 'text',
@@ -167,6 +170,7 @@ const TABLES = {
     revoked_reason: 'text?',
     last_used_at: 'timestamptz?',
   },
+  maker_fill: { singleton: 'boolean', audit_id: 'bigint' },
   idempotency_keys: {
     actor: 'text',
     method: 'text',

@@ -57,6 +57,23 @@ describe.skipIf(!docker && !required)('docker compose', () => {
     }
   }, 300_000)
 
+  it('migrates and connects to Postgres with roles that are no superusers and cannot create roles', async () => {
+    const psql = (sql: string) =>
+      `docker compose exec -T postgres psql -d mintmark -U postgres -tAc "${sql}"\n`
+    const roles =
+      "SELECT rolname || ' ' || (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls) FROM pg_roles WHERE rolcanlogin ORDER BY 1"
+    const [, login = '', owners = ''] = await runAll(
+      [
+        'docker compose run --rm -T migrate >&2\n',
+        psql(roles),
+        psql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"),
+      ],
+      { cwd: repository, env, preamble: PREAMBLE },
+    )
+    expect(login.trim().split('\n')).toEqual(['mintmark false', 'mintmark_owner false', 'postgres true'])
+    expect(owners.trim()).toBe('mintmark_owner')
+  }, 300_000)
+
   it.each([
     ['does not run as root', 'id -u', '1000'],
     [

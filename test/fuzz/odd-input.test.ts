@@ -191,7 +191,7 @@ describe('JSON for the admin API is rejected with 400 when it', () => {
   })
 })
 
-/** In the format of src/admin/cursor.ts. */
+/** In the format of version 0.2, which was readable. */
 const cursor = (path: string, place: string) =>
   Buffer.from(JSON.stringify([path, '', '{}', place])).toString('base64url')
 

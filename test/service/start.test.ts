@@ -52,6 +52,46 @@ it('an address that this machine does not have ends the process with 1 and the r
   expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not an address of this machine/)
 })
 
+describe('the start log says what each listener opened, and to whom', () => {
+  const listening = (process: ServiceProcess) =>
+    Object.fromEntries(
+      process
+        .logged('listening')
+        .map(({ listener, address, reachableFrom, variable }) => [
+          listener,
+          [String(address).replace(/\d+$/, ''), reachableFrom, variable],
+        ]),
+    )
+
+  it('nothing to other machines by default', async () => {
+    const process = start({})
+    await process.ready()
+    const closed = (variable: string) => ['127.0.0.1:', 'this machine only', variable]
+    expect(listening(process)).toEqual({
+      public: closed('MINTMARK_HOST'),
+      admin: closed('MINTMARK_ADMIN_HOST'),
+      gateway: closed('MINTMARK_GATEWAY_HOST'),
+      gatewayGrpc: closed('MINTMARK_GATEWAY_HOST'),
+      ops: closed('MINTMARK_OPS_HOST'),
+    })
+  })
+
+  it('all that MINTMARK_HOST opens but the admin listener, and those closed that have their own', async () => {
+    const process = start({ MINTMARK_HOST: '0.0.0.0', MINTMARK_OPS_HOST: '127.0.0.1' })
+    const urls = await process.ready()
+    const open = (variable: string) => ['0.0.0.0:', 'other machines', variable]
+    expect(listening(process)).toMatchObject({
+      public: open('MINTMARK_HOST'),
+      admin: ['127.0.0.1:', 'this machine only', 'MINTMARK_ADMIN_HOST'],
+      gateway: open('MINTMARK_GATEWAY_HOST'),
+      gatewayGrpc: open('MINTMARK_GATEWAY_HOST'),
+      ops: ['127.0.0.1:', 'this machine only', 'MINTMARK_OPS_HOST'],
+    })
+    // The addresses are the bound ones, not those by which this machine reaches them.
+    expect(urls).toMatchObject({ public: expect.stringMatching(/^http:\/\/0\.0\.0\.0:\d+$/) })
+  })
+})
+
 describe('a configuration with faults ends the process with 1, before anything listens', () => {
   it('production rejects all development conveniences at once', async () => {
     const process = startProcess({ NODE_ENV: 'production', MINTMARK_PUBLIC_PORT: takenPort })

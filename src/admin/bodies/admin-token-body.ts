@@ -1,6 +1,16 @@
 import { z } from 'zod'
 import { TOKEN_ROLES } from '../../admin-tokens/admin-token.ts'
-import { adminTokenId, count, credential, instant, secretGone, tenantId } from './wire.ts'
+import {
+  adminTokenId,
+  count,
+  credential,
+  instant,
+  keyId,
+  namedKeys,
+  secretGone,
+  secretId,
+  tenantId,
+} from './wire.ts'
 
 const fields = {
   id: adminTokenId.describe('Id of the admin token.'),
@@ -64,11 +74,53 @@ export const issuedAdminTokenBody = z.union([withSecret, reissuedAdminTokenBody]
 const dryRun = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
-    would_revoke: count.describe('Number of tokens that the request would revoke.'),
+    would_revoke: count.describe('Number of admin tokens that the request would revoke.'),
+    would_revoke_keys: count.describe('Number of keys that they created, at most 10,000.'),
+    would_revoke_secrets: count.describe(
+      'Number of secrets that they added to keys of others by rotation, at most 10,000.',
+    ),
+    admin_tokens: z
+      .array(
+        z.strictObject({
+          id: fields.id,
+          name: fields.name,
+          role: fields.role,
+        }),
+      )
+      .describe('The first 100 of the admin tokens.'),
+    keys: namedKeys.describe('The first 100 of the keys.'),
+    secrets: z
+      .array(
+        z.strictObject({
+          id: secretId.describe('Id of the secret.'),
+          key: keyId.describe('Id of its key, which stays valid.'),
+          tenant: tenantId.describe('Id of the tenant of the key.'),
+        }),
+      )
+      .describe('The first 100 of the secrets.'),
   })
   .meta({
     id: 'AdminTokenRevocationDryRun',
     description: 'Result of a dry run of a revocation of admin tokens.',
   })
 
-export const revokedAdminTokenBody = z.union([adminTokenBody, dryRun])
+const withCascade = z
+  .strictObject({
+    ...fields,
+    cascade: z
+      .strictObject({
+        admin_tokens: count.describe(
+          'Number of admin tokens revoked by this request, without the token itself.',
+        ),
+        keys: count.describe('Number of keys revoked by this request.'),
+        secrets: count.describe('Number of secrets of other keys revoked by this request.'),
+        left: count.describe('Number of objects that are still live. Repeat the request until it is 0.'),
+      })
+      .describe('What was revoked with it.'),
+  })
+  .meta({
+    id: 'AdminTokenCascade',
+    description: 'A revoked admin token, and what was revoked with it.',
+  })
+
+export const revokedAdminTokenBody = z.union([withCascade, adminTokenBody, dryRun])

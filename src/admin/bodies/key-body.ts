@@ -1,7 +1,19 @@
 import { z } from 'zod'
 import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { answeredFields } from '../setting-fields.ts'
-import { count, credential, instant, keyId, names, secretGone, secretId, tenantId } from './wire.ts'
+import {
+  count,
+  credential,
+  instant,
+  keyId,
+  namedKeys,
+  names,
+  secretGone,
+  secretId,
+  tenantId,
+} from './wire.ts'
+
+const maker = z.string().nullable()
 
 const secret = z
   .strictObject({
@@ -11,6 +23,9 @@ const secret = z
       .describe(
         '`live`: can be exchanged until the key ends. `ending`: replaced in a rotation, can be exchanged until `ends_at`. `ended`: its time is over. `revoked`: was revoked.',
       ),
+    created_by: maker.describe(
+      '`root`, or the id of the admin token that created or rotated the key; null: not known.',
+    ),
     created_at: instant.describe('Time of creation.'),
     ends_at: instant
       .nullable()
@@ -65,6 +80,7 @@ const fields = {
   disabled_at: instant.nullable().describe('Time since which the key is disabled; null: not disabled.'),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
+  created_by: maker.describe('`root`, or the id of the admin token that created it; null: not known.'),
   created_at: instant.describe('Time of creation.'),
   updated_at: instant.describe('Time of the last change.'),
   secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),
@@ -88,12 +104,14 @@ const example = {
   disabled_at: null,
   revoked_at: null,
   revoked_reason: null,
+  created_by: 'adm_2Vb6Nc4RtY8wQk3Z',
   created_at: '2026-11-24T09:00:00.000Z',
   updated_at: '2026-11-24T09:00:00.000Z',
   secrets: [
     {
       id: 'sec_4Rk8Lm2QvT9cXb7N',
       state: 'live',
+      created_by: 'adm_2Vb6Nc4RtY8wQk3Z',
       created_at: '2026-11-24T09:00:00.000Z',
       ends_at: null,
       last_used_at: null,
@@ -180,14 +198,6 @@ export const usageBody = z
     examples: [{ day: '2026-11-24', outcome: 'exchanged', count: 1440 }],
   })
 
-const named = z.array(
-  z.strictObject({
-    id: keyId.describe('Id of the key.'),
-    tenant: tenantId.describe('Id of the tenant that the key belongs to.'),
-    name: z.string().describe('Display name.'),
-  }),
-)
-
 export const bulkRevocationBody = z
   .strictObject({
     dry_run: z.literal(false).describe('Always false: the keys were revoked.'),
@@ -195,7 +205,7 @@ export const bulkRevocationBody = z
     left: count.describe(
       'Number of matching keys that are still live (neither expired nor revoked). Repeat the request until `left` is 0.',
     ),
-    keys: named.describe('The keys revoked by this request.'),
+    keys: namedKeys.describe('The keys revoked by this request.'),
   })
   .meta({ id: 'BulkRevocation', description: 'Result of a revocation by filter.' })
 
@@ -205,6 +215,6 @@ export const bulkDryRunBody = z
     would_revoke: count.describe(
       'Number of live keys that match the filter (live: neither expired nor revoked). More than one request may be needed to revoke them.',
     ),
-    keys: named.describe('The first of the matching keys, not always all of them.'),
+    keys: namedKeys.describe('The first of the matching keys, not always all of them.'),
   })
   .meta({ id: 'BulkRevocationDryRun', description: 'Result of a dry run of a revocation by filter.' })

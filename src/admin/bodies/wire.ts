@@ -32,6 +32,15 @@ export const secretGone = {
   secret_advice: z.string().describe('How to get a new secret.'),
 }
 
+/** Keys in a summary. */
+export const namedKeys = z.array(
+  z.strictObject({
+    id: keyId.describe('Id of the key.'),
+    tenant: tenantId.describe('Id of its tenant.'),
+    name: z.string().describe('Display name.'),
+  }),
+)
+
 /** A page of a list, newest first. */
 export const page = <T extends z.ZodType>(item: T) =>
   z.strictObject({

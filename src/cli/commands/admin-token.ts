@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { path } from '../admin-client.ts'
+import { type AdminClient, path } from '../admin-client.ts'
 import { bodyOf, type FieldOption, instantOrNever, text } from '../field-options.ts'
 import { day, moment, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
@@ -11,6 +11,7 @@ interface AdminToken {
   tenant: string | null
   state: string
   expires_at: string | null
+  created_by: string
   last_used_at: string | null
 }
 
@@ -25,6 +26,7 @@ const VIEW: View<AdminToken> = {
     { title: 'STATE', of: token => token.state, state: true },
     { title: 'EXPIRES', of: token => day(token.expires_at, 'never') },
     { title: 'LAST USED', of: token => day(token.last_used_at) },
+    { title: 'CREATED BY', of: token => token.created_by, optional: true },
   ],
   nulls: { expires_at: 'never' },
 }
@@ -104,23 +106,73 @@ function read(parent: Command, environment: NodeJS.ProcessEnv): void {
 function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(parent, 'revoke <token>', {
     summary: 'revoke an admin token permanently, on every replica at once',
-    details: 'With --cascade the tokens that it created are revoked too, directly or not.',
-    examples: ['mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --reason "left the team" --cascade'],
+    details:
+      'With --cascade, what it created is revoked too, directly or through its tokens: admin tokens, keys, and secrets that it ' +
+      'added to other keys by rotation. It continues until none is left; after an interruption, repeat the command.',
+    examples: [
+      'mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --cascade --dry-run',
+      'mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --reason "left the team" --cascade',
+    ],
   })
-    .addOption(text('reason', '--reason <text>', 'reason, stored with the token and in the audit trail'))
-    .option('--cascade', 'also revoke the tokens that it created')
-    .option('--dry-run', 'only count the tokens that would be revoked')
+    .addOption(text('reason', '--reason <text>', 'reason, stored with each object and in the audit trail'))
+    .option('--cascade', 'also revoke what it created: admin tokens, keys and key secrets')
+    .option('--dry-run', 'only show what would be revoked')
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const { cascade = false, dryRun = false } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
       const body = { ...bodyOf(command), cascade, dry_run: dryRun }
       const place = path`/admin-tokens/${id}/revoke`
       if (dryRun) {
-        const json = await admin.post<{ would_revoke: number }>(place, body)
-        return output.either({ text: `Would revoke ${json.would_revoke}.`, json, id })
+        const json = await admin.post<Rehearsal>(place, body)
+        return output.either({ text: rehearsalText(json), json, id })
       }
-      const revoked = await admin.post<AdminToken>(place, body)
-      await output.object(revoked, VIEW, `Revoked ${id}.`)
+      const { revoked, note } = await revokeAll(admin, place, body)
+      await output.object(revoked, VIEW, `Revoked ${id}${note}.`)
     }),
   )
+}
+
+interface Rehearsal {
+  would_revoke: number
+  would_revoke_keys: number
+  would_revoke_secrets: number
+  admin_tokens: { id: string }[]
+  keys: { id: string }[]
+  secrets: { id: string; key: string }[]
+}
+
+interface Cascade {
+  admin_tokens: number
+  keys: number
+  secrets: number
+  left: number
+}
+
+/** One line with the numbers, then one for each object that is named. */
+function rehearsalText(would: Rehearsal): string {
+  const { would_revoke: tokens, would_revoke_keys: keys, would_revoke_secrets: secrets } = would
+  const named = [
+    ...would.admin_tokens.map(({ id }) => id),
+    ...would.keys.map(({ id }) => id),
+    ...would.secrets.map(({ id, key }) => `${id} of ${key}`),
+  ]
+  return [`Would revoke ${counted(tokens, keys, secrets)}.`, ...named].join('\n')
+}
+
+const counted = (tokens: number, keys: number, secrets: number) =>
+  `${tokens} admin tokens, ${keys} keys and ${secrets} secrets of other keys`
+
+/** Repeats the request until nothing is left. */
+async function revokeAll(admin: AdminClient, place: string, body: object) {
+  let part = await admin.post<AdminToken & { cascade?: Cascade }>(place, body)
+  if (!part.cascade) return { revoked: part, note: '' }
+  const done = { ...part.cascade }
+  while ((part.cascade?.left ?? 0) > 0) {
+    part = await admin.unconditional.post<AdminToken & { cascade?: Cascade }>(place, body)
+    done.admin_tokens += part.cascade?.admin_tokens ?? 0
+    done.keys += part.cascade?.keys ?? 0
+    done.secrets += part.cascade?.secrets ?? 0
+  }
+  const revoked = { ...part, cascade: { ...done, left: 0 } }
+  return { revoked, note: `, and ${counted(done.admin_tokens, done.keys, done.secrets)}` }
 }

@@ -24,6 +24,7 @@ export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): v
 /** Options that filter keys. */
 export const keyFilters = (): FieldOption[] => [
   text('label', '--label <name=value>', 'keys with this label; without "=value": any value'),
+  text('created_by', '--created-by <who>', 'keys created by this admin token, or by "root"'),
   text('expires_before', '--expires-before <time>', 'keys that expire before this time'),
   text('unused_since', '--unused-since <time>', 'keys created before this time and not used since'),
 ]

@@ -8,12 +8,14 @@ export interface Key {
   name: string
   state: string
   expires_at: string | null
+  created_by: string | null
   secrets: KeySecret[]
 }
 
 interface KeySecret {
   id: string
   state: string
+  created_by: string | null
   created_at: string
   ends_at: string | null
   last_used_at: string | null
@@ -35,6 +37,7 @@ export const KEY_VIEW: View<Key> = {
     { title: 'STATE', of: key => key.state, state: true },
     { title: 'EXPIRES', of: key => day(key.expires_at, 'never') },
     { title: 'LAST USED', of: key => day(lastUse(key)) },
+    { title: 'CREATED BY', of: key => key.created_by ?? '-', optional: true },
   ],
   nulls: nullTexts(KEY_SETTINGS),
   parts: [
@@ -44,6 +47,7 @@ export const KEY_VIEW: View<Key> = {
       { title: 'CREATED', of: secret => day(secret.created_at) },
       { title: 'ENDS', of: secret => (secret.ends_at === null ? 'with the key' : moment(secret.ends_at)) },
       { title: 'LAST USED', of: secret => day(secret.last_used_at) },
+      { title: 'CREATED BY', of: secret => secret.created_by ?? '-', optional: true },
     ]),
   ],
 }

@@ -1,0 +1,149 @@
+import { countMade, findMade, type MadeKeys, revokeMade } from '../api-keys/made-keys.ts'
+import { type Actor, fieldChanges } from '../audit/audit-event.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import { requireVersion } from '../database/version.ts'
+import { NotFound } from '../errors.ts'
+import { type AdminToken, adminTokenTarget, adminTokenVersion } from './admin-token.ts'
+import {
+  countDescendants,
+  findAdminToken,
+  findDescendantIds,
+  findDescendants,
+  lockAdminToken,
+  lockDescendants,
+  setRevoked,
+} from './admin-token-repository.ts'
+import { getToken } from './admin-tokens.ts'
+
+/** Objects per transaction: it writes an audit row for each, which blocks all other changes. */
+const MOST_AT_ONCE = 500
+/** Transactions per request. */
+const MOST_PARTS = 4
+/** Limit of counting, to bound its time. */
+const MOST_COUNTED = 10_000
+const MOST_SHOWN = 100
+
+/** Numbers of objects: `keys` that the tokens made, and `secrets` that they added to keys of others. */
+interface MadeCount {
+  adminTokens: number
+  keys: number
+  secrets: number
+}
+
+/** What a cascade revoked, and how many objects are left for the next request. */
+export interface Cascade extends MadeCount {
+  left: number
+}
+
+/** What a revocation would end: the first objects, and the numbers of all, each at most MOST_COUNTED. */
+export interface RevocationRehearsal {
+  count: MadeCount
+  tokens: readonly AdminToken[]
+  made: MadeKeys
+}
+
+/**
+ * Revokes admin tokens, irreversibly and on every replica at once. A cascade ends what a token made, directly or through
+ * admin tokens that it issued: first those tokens, so that none of them makes more, then keys and added secrets, in
+ * transactions of bounded size. The caller repeats the request until none is left.
+ */
+export class AdminTokenRevocations {
+  readonly #database: Database
+
+  constructor(options: { database: Database }) {
+    this.#database = options.database
+  }
+
+  /**
+   * Idempotent: the first reason is kept. A token may revoke itself, so the author's own one is not held.
+   * @throws {NotFound} @throws {PreconditionFailed}
+   */
+  async revoke(
+    { hold: _hold, ...actor }: Actor,
+    id: string,
+    options: { reason: string | null; cascade: boolean },
+  ): Promise<{ token: AdminToken; cascade: Cascade | null }> {
+    const { reason } = options
+    const first = await mutate(this.#database, actor, async mutation => {
+      const token = await lockAdminToken(mutation.trx, id)
+      if (!token) throw new NotFound('admin token', id)
+      mutation.found(adminTokenVersion(token))
+      if (!token.revokedAt) await revokeToken(mutation, token, reason)
+      const done = options.cascade ? await revokePart(mutation, id, reason) : NOTHING
+      return { token: await getToken(mutation.trx, id), done }
+    })
+    if (!options.cascade) return { token: first.token, cascade: null }
+    let done = first.done
+    // Neither the precondition nor the Idempotency-Key is about the later parts.
+    const { once: _once, precondition: _precondition, ...author } = actor
+    for (let part = 1; part < MOST_PARTS && total(done) >= part * MOST_AT_ONCE; part++) {
+      done = sum(done, await mutate(this.#database, author, mutation => revokePart(mutation, id, reason)))
+    }
+    const left = await this.#database.run(db => countLeft(db, id))
+    return { token: first.token, cascade: { ...done, left: total(left) } }
+  }
+
+  /** What `revoke` would end now. @throws {NotFound} @throws {PreconditionFailed} */
+  rehearse(actor: Actor, id: string, { cascade }: { cascade: boolean }): Promise<RevocationRehearsal> {
+    return this.#database.readSnapshot(async trx => {
+      const token = await findAdminToken(trx, id)
+      if (!token) throw new NotFound('admin token', id)
+      requireVersion(actor.precondition ?? {}, adminTokenVersion(token))
+      const own = token.revokedAt ? [] : [token]
+      if (!cascade)
+        return {
+          count: { ...NOTHING, adminTokens: own.length },
+          tokens: own,
+          made: { keys: [], secrets: [] },
+        }
+      const count = await countLeft(trx, id)
+      return {
+        count: { ...count, adminTokens: count.adminTokens + own.length },
+        tokens: [...own, ...(await findDescendants(trx, id, MOST_SHOWN))].slice(0, MOST_SHOWN),
+        made: await findMade(trx, await makersOf(trx, id), MOST_SHOWN),
+      }
+    })
+  }
+}
+
+const NOTHING: MadeCount = { adminTokens: 0, keys: 0, secrets: 0 }
+
+const total = ({ adminTokens, keys, secrets }: MadeCount) => adminTokens + keys + secrets
+
+const sum = (a: MadeCount, b: MadeCount): MadeCount => ({
+  adminTokens: a.adminTokens + b.adminTokens,
+  keys: a.keys + b.keys,
+  secrets: a.secrets + b.secrets,
+})
+
+async function revokeToken(mutation: Mutation, token: AdminToken, reason: string | null): Promise<void> {
+  await setRevoked(mutation.trx, token.id, reason)
+  const changes = fieldChanges({ revokedReason: null }, { revokedReason: reason })
+  mutation.record({ action: 'admin-token.revoke', ...adminTokenTarget(token), changes })
+}
+
+/** Revokes at most MOST_AT_ONCE objects; fewer mean that none is left. */
+async function revokePart(mutation: Mutation, id: string, reason: string | null): Promise<MadeCount> {
+  const { trx } = mutation
+  let adminTokens = 0
+  for (;;) {
+    // Repeated until there is none: one of them may have issued another while this waited for its lock.
+    const tokens = await lockDescendants(trx, id, MOST_AT_ONCE - adminTokens)
+    for (const token of tokens) await revokeToken(mutation, token, reason)
+    adminTokens += tokens.length
+    if (adminTokens === MOST_AT_ONCE) return { ...NOTHING, adminTokens }
+    if (tokens.length === 0) break
+  }
+  const options = { reason, most: MOST_AT_ONCE - adminTokens }
+  const { keys, secrets } = await revokeMade(mutation, await makersOf(trx, id), options)
+  return { adminTokens, keys: keys.length, secrets: secrets.length }
+}
+
+/** The token, and those that it issued, directly or indirectly, in any state. */
+const makersOf = async (db: Handle, id: string) => [id, ...(await findDescendantIds(db, id))]
+
+async function countLeft(db: Handle, id: string): Promise<MadeCount> {
+  const adminTokens = await countDescendants(db, id)
+  return { adminTokens, ...(await countMade(db, await makersOf(db, id), MOST_COUNTED)) }
+}

@@ -1,0 +1,74 @@
+import type { Mutation } from '../audit/audit-log.ts'
+import type { Handle } from '../database/database.ts'
+import type { ApiKey } from './api-key.ts'
+import { lockApiKeys, setSecretsRevoked } from './api-key-repository.ts'
+import { countUnrevoked, findUnrevoked, setRevoked } from './key-revocation-repository.ts'
+import { revocationChanges } from './key-revocations.ts'
+import { type AddedSecret, countAddedSecrets, findAddedSecrets } from './made-secret-repository.ts'
+
+/** Unrevoked keys that certain administrators made, and usable secrets that they added to keys of others by rotation. */
+export interface MadeKeys {
+  keys: readonly ApiKey[]
+  secrets: readonly AddedSecret[]
+}
+
+/** At most `most` of each, newest first. `makers` are ids of admin tokens. */
+export async function findMade(db: Handle, makers: readonly string[], most: number): Promise<MadeKeys> {
+  const keys = await findUnrevoked(db, { createdBy: makers }, { limit: most, lock: false })
+  return { keys, secrets: await findAddedSecrets(db, makers, most) }
+}
+
+/** Stops counting at `most`, for each kind. */
+export async function countMade(
+  db: Handle,
+  makers: readonly string[],
+  most: number,
+): Promise<{ keys: number; secrets: number }> {
+  const keys = await countUnrevoked(db, { createdBy: makers }, most)
+  return { keys, secrets: await countAddedSecrets(db, makers, most) }
+}
+
+/** Revokes at most `most` of them, keys first; fewer mean that none is left. */
+export async function revokeMade(
+  { trx, record }: Mutation,
+  makers: readonly string[],
+  { reason, most }: { reason: string | null; most: number },
+): Promise<MadeKeys> {
+  const keys = await findUnrevoked(trx, { createdBy: makers }, { limit: most, lock: true })
+  await setRevoked(
+    trx,
+    keys.map(({ id }) => id),
+    reason,
+  )
+  for (const key of keys) {
+    const { id, tenantId } = key
+    const changes = revocationChanges(key, reason)
+    record({ action: 'key.revoke', targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
+  }
+  const secrets = keys.length < most ? await lockAddedSecrets(trx, makers, most - keys.length) : []
+  await setSecretsRevoked(
+    trx,
+    secrets.map(({ id }) => id),
+  )
+  for (const { id: secretId, keyId: id, tenantId } of secrets) {
+    const changes = { secretId: { to: secretId }, reason: { to: reason } }
+    record(
+      { action: 'key.secret-revoke', targetKind: 'key', targetId: id, tenantId, changes },
+      { kind: 'key', id },
+    )
+  }
+  return { keys, secrets }
+}
+
+/** A secret is changed under the lock of its key. */
+async function lockAddedSecrets(
+  trx: Handle,
+  makers: readonly string[],
+  most: number,
+): Promise<AddedSecret[]> {
+  const found = await findAddedSecrets(trx, makers, most)
+  await lockApiKeys(trx, [...new Set(found.map(({ keyId }) => keyId))])
+  // Read after the locks were granted. Others may have been added since, so only the locked ones count.
+  const locked = new Set(found.map(({ id }) => id))
+  return (await findAddedSecrets(trx, makers, most)).filter(({ id }) => locked.has(id))
+}
