@@ -124,6 +124,8 @@ interface ApiKeySecretTable {
   client_id: Nullable<string>
   scheme: Nullable<'bcrypt' | 'sha256'>
   hash: Nullable<string>
+  sealed_with: Nullable<string>
+  seal: Nullable<Buffer>
 }
 
 interface SigningKeyTable {
@@ -141,6 +143,8 @@ interface SigningKeyTable {
   revoked_at: Nullable<Date>
   revoked_reason: Nullable<string>
   held: Generated<boolean>
+  sealed_with: Nullable<string>
+  seal: Nullable<Buffer>
 }
 
 interface ReplicaTable {

@@ -2,6 +2,7 @@ import type { Imports } from '../api-keys/imported-client.ts'
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { SecretSnapshot } from './directory.ts'
@@ -21,6 +22,7 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
+  readonly #seals: RowSeals
   readonly #staleness: () => number
   /** The index that exchanges are answered from. */
   #index: DirectoryIndex | undefined
@@ -32,15 +34,17 @@ export class DirectoryCopy implements ChangeSubscriber {
     database: Database
     clock: Clock
     logger: Logger
+    seals: RowSeals
     maxKeys: number
     tokenTtlSeconds: number
     stalenessSeconds: number
     staleness: () => number
   }) {
-    const { database, clock, logger, staleness, ...limits } = options
+    const { database, clock, logger, seals, staleness, ...limits } = options
     this.#database = database
     this.#clock = clock
     this.#logger = logger
+    this.#seals = seals
     this.#staleness = staleness
     this.#limits = limits
   }
@@ -102,6 +106,12 @@ export class DirectoryCopy implements ChangeSubscriber {
     this.#index?.redigest(from, to)
   }
 
+  /** Removes the keys of these imported secrets, which are not genuine any more. */
+  removeImported(secretIds: ReadonlySet<string>): void {
+    this.#index?.removeImported(secretIds)
+    this.#load?.index.removeImported(secretIds)
+  }
+
   /** Removes keys and secrets that ended by `now`, in epoch milliseconds. */
   removeEnded(now: number): void {
     this.#index?.removeEnded(now)
@@ -109,7 +119,8 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.load`. The current index stays in use until the new one replaces it. */
   async load(signal: AbortSignal): Promise<Apply> {
-    const load = new DirectoryLoad(this.#database, { ...this.#limits, serving: this.#index !== undefined })
+    const serving = this.#index !== undefined
+    const load = new DirectoryLoad(this.#database, { ...this.#limits, seals: this.#seals, serving })
     this.#load = load
     try {
       await load.run(signal)
@@ -125,7 +136,7 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.read`. */
   async read(trx: Handle, changes: readonly Change[]): Promise<Apply> {
-    const update = await readUpdate(trx, changes, this.#limits.tokenTtlSeconds)
+    const update = await readUpdate(trx, this.#seals, changes, this.#limits.tokenTtlSeconds)
     return () => {
       this.#index?.apply(update)
       this.#load?.apply(update)

@@ -195,6 +195,13 @@ export class DirectoryIndex {
     }
   }
 
+  /** Removes the keys of these imported secrets. */
+  removeImported(secretIds: ReadonlySet<string>): void {
+    if (this.#imported.size === 0) return
+    for (const { key, secret } of this.#secrets.values())
+      if (secret.imported && secretIds.has(secret.id)) this.remove(key.id)
+  }
+
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {
     if (!imported) return
     const cost = bcryptCost(imported)

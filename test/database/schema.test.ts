@@ -99,6 +99,8 @@ const TABLES = {
     client_id: 'text?',
     scheme: 'text?',
     hash: 'text?',
+    sealed_with: 'text?',
+    seal: 'bytea?',
   },
   signing_keys: {
     kid: 'text',
@@ -115,6 +117,8 @@ const TABLES = {
     revoked_at: 'timestamptz?',
     revoked_reason: 'text?',
     held: 'boolean',
+    sealed_with: 'text?',
+    seal: 'bytea?',
   },
   key_usage: { key_id: 'text', day: 'date', outcome: 'text', count: 'bigint' },
   replicas: {
