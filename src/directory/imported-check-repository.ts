@@ -31,8 +31,8 @@ export async function changedImports(
   }>`
     WITH clock AS (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS open_since)
     SELECT clock.open_since::text AS open_since,
-      (SELECT array_agg(id) FROM installation, jsonb_object_keys(encryption_key_checks) AS id) AS encryption_keys,
-      (SELECT array_agg(id) FROM installation, jsonb_object_keys(pepper_checks) AS id) AS peppers,
+      (SELECT array_agg(name) FROM installation, jsonb_object_keys(encryption_key_checks) AS name) AS encryption_keys,
+      (SELECT array_agg(name) FROM installation, jsonb_object_keys(pepper_checks) AS name) AS peppers,
       (SELECT coalesce(json_agg(imported), '[]') FROM (
         SELECT ${importedJson} AS imported FROM api_key_secrets AS s
         WHERE s.client_id IS NOT NULL AND s.id > ${after} AND (s.id = ANY (${[...known]}::text[])

@@ -33,6 +33,7 @@ const FILES = [
   'f27-timing',
   'f28-keyed-writes',
   'f29-log',
+  'f30-forged-rows',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */
