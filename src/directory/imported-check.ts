@@ -49,11 +49,14 @@ export class ImportedCheck {
       )
       // That of the first page: rows written during the later ones are verified again.
       verifiedBefore ??= page.openSince
+      const untrusted = new Set<string>()
       for (const secret of page.secrets) {
         const fault = importedFault(secret, this.#seals, page.recorded)
-        if (fault && faults.size < MOST_KNOWN) faults.set(secret.id, fault)
+        if (!fault) continue
+        untrusted.add(secret.id)
+        if (faults.size < MOST_KNOWN) faults.set(secret.id, fault)
       }
-      this.#copy.removeImported(new Set(faults.keys()))
+      this.#copy.removeImported(untrusted)
       after = page.last
     }
     const added = [...faults.keys()].filter(id => !this.#faults.has(id))

@@ -22,7 +22,7 @@ export function refuseUntrusted(
     )
   if (!starting || rejected.length === 0 || keys.some(({ state }) => state !== 'retiring')) return
   const kids = rejected.map(({ kid, fault }) => `${kid.slice(0, 43)} (${fault})`).slice(0, 10)
-  const unsealed = rejected.every(({ fault }) => fault === 'unsealed')
+  const unsealed = rejected.some(({ fault }) => fault === 'unsealed')
   const cure = unsealed
     ? 'After an upgrade from 0.2 run "mintmark seal" once.'
     : 'Somebody may have written to the database: see docs/guides/troubleshooting.md.'
