@@ -14,8 +14,8 @@ DROP INDEX signing_keys_one_active;
 DROP INDEX signing_keys_one_standby;
 
 -- An older version does not know seals. Its writes are refused, so that it cannot invalidate the seal of a row in use; it
--- exchanges and signs as before. This protects an upgrade and careless SQL. It stops nobody who changes the seal as well:
--- the seal does.
+-- exchanges and signs as before. This protects an upgrade and careless SQL. It does not stop a role that
+-- changes the seal as well: the seal does.
 CREATE FUNCTION require_seal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.seal IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.seal IS DISTINCT FROM OLD.seal) THEN

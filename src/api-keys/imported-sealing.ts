@@ -37,7 +37,7 @@ export async function* surveyImported(database: Database, means: Means): AsyncGe
       if (fault !== 'unsealed')
         return [{ secret, obstacle: `it carries a seal that is not right (${fault})` }]
       const proven = imported.has(secret.keyId) || means.acceptUnproven
-      return [{ secret, obstacle: proven ? undefined : 'the audit trail does not have its import' }]
+      return [{ secret, obstacle: proven ? undefined : 'its import is not in the audit trail' }]
     })
     const last = rows.at(-1)
     if (!last) return

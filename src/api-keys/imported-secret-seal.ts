@@ -3,7 +3,7 @@ import type { ImportedHash } from './imported-hash.ts'
 
 const COLUMNS = ['id', 'key_id', 'client_id', 'scheme', 'hash', 'ends_at', 'revoked_at'] as const
 
-/** An imported hash: whoever writes one chooses the secret of a client. */
+/** An imported hash: to write one is to choose the secret of a client. */
 export const IMPORTED_SECRET: SealedKind<(typeof COLUMNS)[number]> = {
   kind: 'imported_secret',
   table: 'api_key_secrets',

@@ -106,10 +106,11 @@ export class DirectoryCopy implements ChangeSubscriber {
     this.#index?.redigest(from, to)
   }
 
-  /** Removes the keys of these imported secrets, which are not genuine any more. */
-  removeImported(secretIds: ReadonlySet<string>): void {
-    this.#index?.removeImported(secretIds)
-    this.#load?.index.removeImported(secretIds)
+  /** Removes the keys of imported secrets that are not genuine any more, by their ids and their names. */
+  removeImported(idsAndNames: ReadonlySet<string>): void {
+    if (idsAndNames.size === 0) return
+    this.#index?.removeImported(idsAndNames)
+    this.#load?.index.removeImported(idsAndNames)
   }
 
   /** Removes keys and secrets that ended by `now`, in epoch milliseconds. */

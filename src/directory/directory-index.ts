@@ -195,11 +195,12 @@ export class DirectoryIndex {
     }
   }
 
-  /** Removes the keys of these imported secrets. */
-  removeImported(secretIds: ReadonlySet<string>): void {
+  /** Removes the keys of imported secrets with these ids or names. */
+  removeImported(idsAndNames: ReadonlySet<string>): void {
     if (this.#imported.size === 0) return
     for (const { key, secret } of this.#secrets.values())
-      if (secret.imported && secretIds.has(secret.id)) this.remove(key.id)
+      if (secret.imported && (idsAndNames.has(secret.id) || idsAndNames.has(secret.digest)))
+        this.remove(key.id)
   }
 
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {

@@ -1,3 +1,4 @@
+import { clientName } from '../api-keys/imported-client.ts'
 import { importedFault } from '../api-keys/imported-secret-seal.ts'
 import type { Database } from '../database/database.ts'
 import type { RowFault, RowSeals } from '../installation/row-seals.ts'
@@ -53,7 +54,8 @@ export class ImportedCheck {
       for (const secret of page.secrets) {
         const fault = importedFault(secret, this.#seals, page.recorded)
         if (!fault) continue
-        untrusted.add(secret.id)
+        // Either may have been changed.
+        untrusted.add(secret.id).add(clientName(secret.clientId))
         if (faults.size < MOST_KNOWN) faults.set(secret.id, fault)
       }
       this.#copy.removeImported(untrusted)

@@ -7,7 +7,7 @@ import { firstOf } from './installation-secrets.ts'
 export type SealedValue = string | number | boolean | null | Buffer
 
 /**
- * A kind of rows that grant trust: whoever can write one without Mintmark's keys must gain nothing. A new kind declares
+ * A kind of rows that grant trust: a row written without Mintmark's keys must have no effect. A new kind declares
  * its table here, reads rows through `RowSeals.faultOf`, and writes them with `RowSeals.seal`.
  */
 export interface SealedKind<Column extends string = string> {

@@ -20,7 +20,7 @@ const COLUMNS = [
   'held',
 ] as const
 
-/** A signing key: whoever writes one that is published signs tokens for every tenant. */
+/** A signing key: to write one that is published is to sign tokens for every tenant. */
 export const SIGNING_KEY: SealedKind<(typeof COLUMNS)[number]> = {
   kind: 'signing_key',
   table: 'signing_keys',

@@ -25,6 +25,6 @@ export function refuseUntrusted(
   const unsealed = rejected.some(({ fault }) => fault === 'unsealed')
   const cure = unsealed
     ? 'After an upgrade from 0.2 run "mintmark seal" once.'
-    : 'Somebody may have written to the database: see docs/guides/troubleshooting.md.'
+    : 'The rows were changed without the keys of Mintmark: see docs/guides/troubleshooting.md.'
   throw new UntrustedKeys(`No signing key in the database has a right seal: ${kids.join(', ')}. ${cure}`)
 }

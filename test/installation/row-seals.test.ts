@@ -72,7 +72,7 @@ describe('a seal', () => {
     ['a seal without its name', { sealedWith: null, seal: Buffer.alloc(32) }, 'unsealed'],
     ['a name without its seal', { sealedWith: 'v1:e1:p1', seal: null }, 'unsealed'],
     ['a short seal', { sealedWith: 'v1:e1:p1', seal: Buffer.alloc(4) }, 'wrong_seal'],
-    ['a key that nobody has', { sealedWith: 'v1:e9:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
+    ['a key that no replica has', { sealedWith: 'v1:e9:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
     ['a key that other replicas have', { sealedWith: 'v1:e2:p1', seal: Buffer.alloc(32) }, 'lacking_key'],
     ['another version', { sealedWith: 'v2:e1:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
     ['text after the ids', { sealedWith: 'v1:e1:p1:', seal: Buffer.alloc(32) }, 'unknown_key'],

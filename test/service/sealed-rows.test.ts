@@ -109,7 +109,7 @@ describe('a signing key', () => {
     seal: 'seal = NULL, sealed_with = NULL',
   }
 
-  it.each(Object.entries(CHANGES))('whose %s is changed is dropped everywhere', async (_, set) => {
+  it.each(Object.entries(CHANGES))('with a changed %s is dropped everywhere', async (_, set) => {
     const kid = await addRetiringKey(database, one().environment)
     await until(
       'it is published',
@@ -256,7 +256,7 @@ describe('an imported secret', () => {
     seal: () => 'seal = NULL, sealed_with = NULL',
   }
 
-  it.each(Object.entries(CHANGES))('whose %s is changed is not accepted anywhere', async (column, set) => {
+  it.each(Object.entries(CHANGES))('with a changed %s is not accepted anywhere', async (column, set) => {
     await tamper('api_key_secrets', ['id', client.id], set())
     await untilUntrusted('imported_secret', 1)
     const id = column === 'id' ? 'sec_AAAAAAAAAAAAAAAA' : client.id
@@ -315,7 +315,7 @@ describe('an imported secret', () => {
     )
     expect(left?.count).toBe(0)
     expect(await exchange(moved, honest.client_id, honest.secret)).toBe(200)
-    // The others lack the new keys: they refuse nobody, and say that they cannot tell.
+    // The others lack the new keys: they answer 503 and not 401.
     expect(await onEach(replica => exchange(replica, honest.client_id, honest.secret))).toEqual([503, 503])
     expect(await onEach(jwksOf)).toEqual(await Promise.all([moved, moved].map(jwksOf)))
     await moved.stop()

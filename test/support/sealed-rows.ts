@@ -11,14 +11,14 @@ import type { TestDatabase } from './test-database.ts'
 type Environment = Readonly<Record<string, string>>
 type Place = Pick<TestDatabase, 'ownerUrl'>
 
-export function sealsOf(environment: Environment): RowSeals {
+function sealsOf(environment: Environment): RowSeals {
   const { encryptionKeys, peppers } = readConfig(new Env(environment))
   return new RowSeals({ encryptionKeys, peppers })
 }
 
 /**
  * Changes signing keys by SQL as a holder of the keys would: for times that no API sets. All published rows are sealed
- * afterwards. Every replica is told.
+ * afterwards. Replicas are notified.
  */
 export async function rewriteSigningKeys(
   database: Place,
