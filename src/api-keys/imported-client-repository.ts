@@ -78,8 +78,8 @@ export async function insertImported(
 }
 
 /**
- * Sets the end of an imported secret, unless it ends earlier, or revokes it now, and seals the row again. A row that is
- * not genuine stays so, without a seal.
+ * Sets the end of an imported secret, unless it ends earlier, or revokes it now, and seals the row again. One that is not
+ * genuine can only be revoked, and loses its seal.
  */
 export async function restrictImported(
   trx: Handle,
@@ -101,6 +101,7 @@ export async function restrictImported(
       : { endsAt: Math.min(before.endsAt ?? Number.POSITIVE_INFINITY, change.endsAt.getTime()) }),
   }
   const genuine = importedFault(before, seals, recorded) === undefined
+  if (!genuine && change !== 'revoke') return
   const sealed = genuine ? sealColumns(seals, after) : { sealed_with: null, seal: null }
   if (genuine && row.seal?.equals(sealed.seal ?? NO_SEAL)) return
   await trx

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { NO_SERVER, startReplica } from '../support/replicas.ts'
-import { addRetiringKey } from '../support/sealed-rows.ts'
+import { addRetiringKeys } from '../support/sealed-rows.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 
@@ -122,7 +122,7 @@ describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {
   })
 
   it(`publishes another signing key within ${withinMs} ms, with the same bytes`, async () => {
-    const kid = await addRetiringKey(a.database, a.environment)
+    const [kid = ''] = await addRetiringKeys(a.database, a.environment, 1)
     const jwks = (service: TestService) => request(`${service.service.urls.public}/.well-known/jwks.json`)
     const { ms } = await timed(() =>
       until(
