@@ -125,7 +125,7 @@ export async function importedSealedOtherwise(
   page: { sealedWith: string; after: string; limit: number; lock: boolean },
 ): Promise<StoredImportedSecret[]> {
   const rows = await selectSecrets(db)
-    .where('s.sealed_with', 'is distinct from', page.sealedWith)
+    .where(sql<boolean>`s.sealed_with IS DISTINCT FROM ${page.sealedWith}`)
     .where('s.id', '>', page.after)
     .orderBy('s.id')
     .limit(page.limit)

@@ -21,8 +21,11 @@ function sha256(secret: string) {
 beforeAll(async () => {
   old = await startTestService()
   await old.admin('POST', '/tenants', { id: 'acme' })
-  await old.admin('POST', '/imported-clients', { clients: [client] })
+  const importClient = () => old.admin('POST', '/imported-clients', { clients: [client] })
+  await until('the client is imported', importClient, ({ status }) => status === 200)
   kids = await jwksOf(old)
+  // This one knows seals, and would make other keys.
+  await old.service.stop()
   // As the version before wrote them.
   await asOwnerUnchecked(old.database, 'UPDATE signing_keys SET sealed_with = NULL, seal = NULL')
   await asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET sealed_with = NULL, seal = NULL')
@@ -111,11 +114,6 @@ describe('the upgrade', () => {
     expect(await jwksOf(next)).toEqual(kids)
     const form = { grant_type: 'client_credentials', client_id: 'legacy', client_secret: 'chosen' }
     expect((await next.token(form)).status).toBe(200)
-    await until(
-      'the old process trusts them again',
-      () => jwksOf(old),
-      found => found.length === kids.length,
-    )
     await next.stop()
   })
 
