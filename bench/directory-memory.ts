@@ -1,5 +1,6 @@
 import { Database } from '../src/database/database.ts'
 import { DirectoryLoad } from '../src/directory/directory-load.ts'
+import { RowSeals } from '../src/installation/row-seals.ts'
 import { createLogger } from '../src/system/logger.ts'
 
 /**
@@ -20,7 +21,8 @@ const database = new Database({ url, maxConnections: 2, logger: createLogger('wa
 const before = used()
 const begun = performance.now()
 const signal = new AbortController().signal
-const everything = { maxKeys: 5_000_000, tokenTtlSeconds: 300, serving: false }
+const seals = new RowSeals({ encryptionKeys: [], peppers: [] })
+const everything = { seals, maxKeys: 5_000_000, tokenTtlSeconds: 300, serving: false }
 const load = new DirectoryLoad(database, everything)
 await load.run(signal)
 const { index } = load

@@ -15,7 +15,7 @@ import { type Policy, policyVersion, publishedAlgs } from '../installation/polic
 import type { Replica, Replicas } from '../installation/replicas.ts'
 import {
   type CountOnOtherPeppers,
-  privateHalvesOnOtherKeys,
+  rowsOnOtherEncryptionKeys,
   type UseById,
 } from '../installation/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
@@ -99,7 +99,7 @@ export function installationRoutes(options: {
       return {
         installation,
         peppers: await countOnOtherPeppers(trx, installation.currentPepper),
-        encryptionKeys: await privateHalvesOnOtherKeys(trx, installation.currentEncryptionKey),
+        encryptionKeys: await rowsOnOtherEncryptionKeys(trx, installation.currentEncryptionKey),
       }
     })
     const body = toWire(installation, { peppers, encryptionKeys, replicas: await replicas.list() })

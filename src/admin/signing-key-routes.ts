@@ -74,8 +74,8 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       path: '/signing-keys/rewrap',
       right: 'signing-keys:rewrap',
       handle: async ({ actor }) => {
-        const { encryptionKeyId, rewrapped } = await signingKeys.rewrap(actor)
-        return ok({ encryption_key: encryptionKeyId, rewrapped })
+        const { encryptionKeyId, rewrapped, resealed } = await signingKeys.rewrap(actor)
+        return ok({ encryption_key: encryptionKeyId, rewrapped, resealed })
       },
     }),
     route({

@@ -1,9 +1,11 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import { columnsOf, fromColumns, toColumns } from '../tenants/setting-columns.ts'
 import type { ApiKey, ApiKeySecret } from './api-key.ts'
+import { restrictImported } from './imported-client-repository.ts'
 import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 import { isUsable } from './key-state-repository.ts'
@@ -200,14 +202,31 @@ export async function insertSecret(
 }
 
 /** Sets the end of the secret to `endsAt`, unless it ends earlier. */
-export async function setSecretEnd(trx: Handle, id: string, endsAt: Date): Promise<void> {
+export async function setSecretEnd(
+  trx: Handle,
+  seals: RowSeals,
+  { id, imported }: ApiKeySecret,
+  endsAt: Date,
+): Promise<void> {
+  if (imported) return restrictImported(trx, seals, id, { endsAt })
   const ends = sql<Date>`least(ends_at, ${endsAt})`
   await trx.updateTable('api_key_secrets').set({ ends_at: ends }).where('id', '=', id).execute()
 }
 
+/** Revokes a secret; an imported one is sealed again. */
+export async function setSecretRevoked(
+  trx: Handle,
+  seals: RowSeals,
+  { id, imported }: ApiKeySecret,
+): Promise<void> {
+  if (!imported) return setSecretsRevoked(trx, [id])
+  await deleteProofs(trx, [id])
+  await restrictImported(trx, seals, id, 'revoke')
+}
+
+/** Revokes secrets that were not imported. */
 export async function setSecretsRevoked(trx: Handle, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
-  await deleteProofs(trx, ids)
   await trx
     .updateTable('api_key_secrets')
     .set({ revoked_at: sql<Date>`clock_timestamp()` })

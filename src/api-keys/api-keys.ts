@@ -3,14 +3,13 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import type { Page, PageRequest } from '../database/page.ts'
-import { Conflict, Invalid, NotFound } from '../errors.ts'
+import { Conflict, NotFound } from '../errors.ts'
 import { holdPepper, readInstallation } from '../installation/installation.ts'
-import type { Policy } from '../installation/policy.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import { settingsOf } from '../tenants/setting.ts'
-import type { Tenant } from '../tenants/tenant.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import { tierPriorities } from '../tenants/tier-repository.ts'
@@ -22,23 +21,17 @@ import {
   insertSecret,
   listUsage,
   setDisabled,
-  setSecretsRevoked,
+  setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
-import { changeKey, getKey, refuseRevoked } from './key-change.ts'
+import { changeKey, checkSettings, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
-import { keyFaults, latestEnd, longestLifetime } from './key-limits.ts'
+import { latestEnd, longestLifetime } from './key-limits.ts'
 import { listApiKeys } from './key-list-repository.ts'
 import { setRevoked } from './key-revocation-repository.ts'
 import { revocationChanges } from './key-revocations.ts'
-import {
-  type ApiKeySettings,
-  defaultKeySettings,
-  KEY_SETTINGS,
-  type KeyPatch,
-  patchedSettings,
-} from './key-settings.ts'
+import { defaultKeySettings, KEY_SETTINGS, type KeyPatch, patchedSettings } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
 import { isRevived, refuseTooManyKeys } from './live-keys.ts'
 import { refuseWidening } from './restriction.ts'
@@ -55,12 +48,20 @@ export interface IssuedSecret {
 export class ApiKeys {
   readonly #database: Database
   readonly #digests: KeyDigests
+  readonly #seals: RowSeals
   readonly #random: Random
   readonly #tokenTtlSeconds: number
 
-  constructor(options: { database: Database; digests: KeyDigests; random: Random; tokenTtlSeconds: number }) {
+  constructor(options: {
+    database: Database
+    digests: KeyDigests
+    seals: RowSeals
+    random: Random
+    tokenTtlSeconds: number
+  }) {
     this.#database = options.database
     this.#digests = options.digests
+    this.#seals = options.seals
     this.#random = options.random
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }
@@ -126,7 +127,7 @@ export class ApiKeys {
       const end = latestEnd(longestLifetime(policy, tenant), now)
       const settings = patchedSettings(defaultKeySettings(end), given)
       // The tenant must also have the default scope.
-      await check(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
+      await checkSettings(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
       const id = `key_${randomId(this.#random)}`
       await insertApiKeys(trx, [{ id, tenantId, createdBy: actor.id, settings }])
       const issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: false })
@@ -158,7 +159,7 @@ export class ApiKeys {
       if (Object.keys(changes).length === 0) return undefined
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
-      await check(trx, settings, patch, { tenant, policy, now })
+      await checkSettings(trx, settings, patch, { tenant, policy, now })
       if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
       if (isRevived(before, settings, now)) await refuseTooManyKeys(trx, before.tenantId, policy)
@@ -201,7 +202,7 @@ export class ApiKeys {
       const secret = key.secrets.find(candidate => candidate.id === secretId)
       if (!secret) throw new NotFound('secret of this key', secretId)
       if (secret.revokedAt) return undefined
-      await setSecretsRevoked(trx, [secretId])
+      await setSecretRevoked(trx, this.#seals, secret)
       return { secretId: { to: secretId } }
     })
   }
@@ -221,7 +222,7 @@ export class ApiKeys {
       if (keyState(keyTerm(key), now) === 'expired') {
         throw new Conflict('key_expired', 'The key has expired. Set a later expires_at first, then rotate.')
       }
-      const ends = await endOlderSecrets(trx, key, now, options)
+      const ends = await endOlderSecrets(trx, this.#seals, key, now, options)
       issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: true })
       return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
@@ -240,15 +241,4 @@ export class ApiKeys {
     await insertSecret(trx, { id: secretId, keyId, ...made, ...this.#digests.forStoring(secret) })
     return { key: await getKey(trx, keyId), secretId, secret }
   }
-}
-
-async function check(
-  trx: Handle,
-  settings: ApiKeySettings,
-  given: KeyPatch,
-  limits: { tenant: Tenant; policy: Policy; now: number },
-): Promise<void> {
-  const models = limits.tenant.models ?? (await registeredModels(trx))
-  const faults = keyFaults(settings, given, { ...limits, models })
-  if (faults.length > 0) throw new Invalid(faults)
 }

@@ -1,43 +1,149 @@
+import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
+import { readInstallation } from '../installation/installation.ts'
+import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { ImportedHash } from './imported-hash.ts'
+import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
 
 export interface StoredImport extends ImportedHash {
   clientId: string
   keyId: string
   tenantId: string
+  /** The row is not genuine, and not used. */
+  fault: RowFault | undefined
 }
+
+function selectSecrets(db: Handle) {
+  return db
+    .selectFrom('api_key_secrets as s')
+    .select(['s.id', 's.key_id', 's.client_id', 's.scheme', 's.hash'])
+    .select(['s.ends_at', 's.revoked_at', 's.sealed_with', 's.seal'])
+    .where('s.client_id', 'is not', null)
+}
+
+type Row = Awaited<ReturnType<ReturnType<typeof selectSecrets>['executeTakeFirstOrThrow']>>
+
+/** A constraint has all three or none. */
+const toSecret = (row: Row): StoredImportedSecret => ({
+  id: row.id,
+  keyId: row.key_id,
+  clientId: row.client_id ?? '',
+  scheme: row.scheme ?? 'bcrypt',
+  hash: row.hash ?? '',
+  endsAt: epochMs(row.ends_at),
+  revokedAt: epochMs(row.revoked_at),
+  sealedWith: row.sealed_with,
+  seal: row.seal,
+})
+
+/** Of a row that is not genuine, pg returns a number for an infinite instant. */
+const epochMs = (instant: Date | number | null) => (instant === null ? null : Number(instant))
 
 /** The imported clients with these client_ids, including ended and revoked ones. */
 export async function findImported(
   db: Handle,
+  seals: RowSeals,
   clientIds: readonly string[],
 ): Promise<Map<string, StoredImport>> {
-  const rows = await db
-    .selectFrom('api_key_secrets as s')
+  const rows = await selectSecrets(db)
     .innerJoin('api_keys as k', 'k.id', 's.key_id')
-    .select(['s.client_id', 's.key_id', 'k.tenant_id', 's.scheme', 's.hash'])
+    .select('k.tenant_id')
     .where('s.client_id', 'in', [...clientIds])
     .execute()
+  const { recorded } = await readInstallation(db)
   return new Map(
-    rows.flatMap(({ client_id: clientId, key_id: keyId, tenant_id: tenantId, scheme, hash }) =>
-      clientId !== null && scheme !== null && hash !== null
-        ? [[clientId, { clientId, keyId, tenantId, scheme, hash }] as const]
-        : [],
-    ),
+    rows.map(row => {
+      const secret = toSecret(row)
+      const { clientId, keyId, scheme, hash } = secret
+      const fault = importedFault(secret, seals, recorded)
+      return [clientId, { clientId, keyId, tenantId: row.tenant_id, scheme, hash, fault }]
+    }),
   )
 }
 
 export async function insertImported(
   trx: Handle,
+  seals: RowSeals,
   secrets: readonly (ImportedHash & { id: string; keyId: string; clientId: string; createdBy: string })[],
 ): Promise<void> {
-  const rows = secrets.map(({ id, keyId, clientId, createdBy, scheme, hash }) => ({
-    id,
-    key_id: keyId,
-    client_id: clientId,
-    created_by: createdBy,
-    scheme,
-    hash,
+  const rows = secrets.map(secret => ({
+    id: secret.id,
+    key_id: secret.keyId,
+    client_id: secret.clientId,
+    created_by: secret.createdBy,
+    scheme: secret.scheme,
+    hash: secret.hash,
+    ...sealColumns(seals, { ...secret, endsAt: null, revokedAt: null }),
   }))
   await trx.insertInto('api_key_secrets').values(rows).execute()
+}
+
+/**
+ * Sets the end of an imported secret, unless it ends earlier, or revokes it now, and seals the row again. One that is not
+ * genuine can only be revoked, and loses its seal.
+ */
+export async function restrictImported(
+  trx: Handle,
+  seals: RowSeals,
+  id: string,
+  change: { endsAt: Date } | 'revoke',
+): Promise<void> {
+  const row = await selectSecrets(trx).where('s.id', '=', id).forUpdate().executeTakeFirst()
+  if (!row) return
+  const before = toSecret(row)
+  const { recorded } = await readInstallation(trx)
+  const now = await sql<{ now: Date }>`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`.execute(
+    trx,
+  )
+  const after = {
+    ...before,
+    ...(change === 'revoke'
+      ? { revokedAt: epochMs(now.rows[0]?.now ?? null) }
+      : { endsAt: Math.min(before.endsAt ?? Number.POSITIVE_INFINITY, change.endsAt.getTime()) }),
+  }
+  const genuine = importedFault(before, seals, recorded) === undefined
+  if (!genuine && change !== 'revoke') return
+  const sealed = genuine ? sealColumns(seals, after) : { sealed_with: null, seal: null }
+  if (genuine && row.seal?.equals(sealed.seal ?? NO_SEAL)) return
+  await trx
+    .updateTable('api_key_secrets')
+    .set({ ends_at: date(after.endsAt), revoked_at: date(after.revokedAt), ...sealed })
+    .where('id', '=', id)
+    .execute()
+}
+
+const NO_SEAL = Buffer.alloc(0)
+const date = (ms: number | null) => (ms === null ? null : new Date(ms))
+
+const sealColumns = (seals: RowSeals, secret: Parameters<typeof sealImported>[1]) => {
+  const { sealedWith, seal } = sealImported(seals, secret)
+  return { sealed_with: sealedWith, seal }
+}
+
+/** A page of the rows that are sealed with something else than `sealedWith`, or not at all, by id. */
+export async function importedSealedOtherwise(
+  db: Handle,
+  page: { sealedWith: string; after: string; limit: number; lock: boolean },
+): Promise<StoredImportedSecret[]> {
+  const rows = await selectSecrets(db)
+    .where(sql<boolean>`s.sealed_with IS DISTINCT FROM ${page.sealedWith}`)
+    .where('s.id', '>', page.after)
+    .orderBy('s.id')
+    .limit(page.limit)
+    .$if(page.lock, query => query.forUpdate())
+    .execute()
+  return rows.map(toSecret)
+}
+
+/** Seals rows as they are. The caller has checked that they are genuine. */
+export async function sealImportedRows(
+  trx: Handle,
+  seals: RowSeals,
+  secrets: readonly StoredImportedSecret[],
+): Promise<void> {
+  const sealed = secrets.map(secret => sealImported(seals, secret).seal)
+  await sql`
+    UPDATE api_key_secrets AS s SET sealed_with = ${seals.current}, seal = sealed.seal
+    FROM unnest(${secrets.map(({ id }) => id)}::text[], ${sealed}::bytea[]) AS sealed (id, seal)
+    WHERE s.id = sealed.id`.execute(trx)
 }

@@ -4,6 +4,7 @@ import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { type Fault, Invalid } from '../errors.ts'
 import { readInstallation } from '../installation/installation.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Random } from '../system/random.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
@@ -43,15 +44,17 @@ interface PlannedRow {
 export class ImportedClients {
   readonly #database: Database
   readonly #random: Random
+  readonly #seals: RowSeals
 
-  constructor(options: { database: Database; random: Random }) {
+  constructor(options: { database: Database; random: Random; seals: RowSeals }) {
     this.#database = options.database
+    this.#seals = options.seals
     this.#random = options.random
   }
 
   /** The result that `import` would have. */
   async rehearse(clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
-    const rows = await this.#database.run(db => plan(db, clients))
+    const rows = await this.#database.run(db => plan(db, this.#seals, clients))
     return rows.map(row => report(row, row.existing?.keyId ?? null))
   }
 
@@ -63,7 +66,7 @@ export class ImportedClients {
    */
   async import(actor: Actor, clients: readonly ClientToImport[]): Promise<ImportedRow[]> {
     return mutate(this.#database, actor, async mutation => {
-      const rows = await plan(mutation.trx, clients)
+      const rows = await plan(mutation.trx, this.#seals, clients)
       const faults = rows.flatMap((row, index) =>
         row.faults.map(({ pointer, message }) => ({ pointer: `/clients/${index}${pointer}`, message })),
       )
@@ -88,6 +91,7 @@ export class ImportedClients {
       await insertApiKeys(trx, fresh)
       await insertImported(
         trx,
+        this.#seals,
         fresh.map(({ secret }) => secret),
       )
       const { policy } = await readInstallation(trx)
@@ -113,10 +117,11 @@ const report = (row: PlannedRow, keyId: string | null): ImportedRow => {
 }
 
 /** The key of each client, and its faults. */
-async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<PlannedRow[]> {
+async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImport[]): Promise<PlannedRow[]> {
   const tenants = await findTenants(db, [...new Set(clients.map(({ tenantId }) => tenantId))])
   const stored = await findImported(
     db,
+    seals,
     clients.map(({ clientId }) => clientId),
   )
   const models = await registeredModels(db)
@@ -145,7 +150,12 @@ async function plan(db: Handle, clients: readonly ClientToImport[]): Promise<Pla
       faults.push(...keyFaults(settings, { ...given, scopes: settings.scopes }, limits))
     }
     const existing = stored.get(clientId)
-    if (existing && !isSame(existing, client, hash))
+    if (existing?.fault)
+      faults.push({
+        pointer: '/client_id',
+        message: `is that of a stored row without a right seal, of ${existing.keyId}`,
+      })
+    else if (existing && !isSame(existing, client, hash))
       faults.push({
         pointer: '/client_id',
         message: `was imported before with other values, as ${existing.keyId}`,

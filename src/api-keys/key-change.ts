@@ -1,9 +1,14 @@
 import type { Actor, FieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
-import { Conflict, NotFound } from '../errors.ts'
+import { Conflict, Invalid, NotFound } from '../errors.ts'
+import type { Policy } from '../installation/policy.ts'
+import { registeredModels } from '../tenants/model-repository.ts'
+import type { Tenant } from '../tenants/tenant.ts'
 import { type ApiKey, keyVersion } from './api-key.ts'
 import { findApiKey, lockApiKey } from './api-key-repository.ts'
+import { keyFaults } from './key-limits.ts'
+import type { ApiKeySettings, KeyPatch } from './key-settings.ts'
 
 /**
  * Changes one key under its row lock and audits it, unless `work` returns undefined for "nothing changed". `now` is the
@@ -38,4 +43,16 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
 /** @throws {Conflict} */
 export function refuseRevoked(key: ApiKey): void {
   if (key.revokedAt) throw new Conflict('key_revoked', 'The key is revoked permanently. Create a new key.')
+}
+
+/** @throws {Invalid} when the key would exceed its tenant's rights, or the policy. */
+export async function checkSettings(
+  trx: Handle,
+  settings: ApiKeySettings,
+  given: KeyPatch,
+  limits: { tenant: Tenant; policy: Policy; now: number },
+): Promise<void> {
+  const models = limits.tenant.models ?? (await registeredModels(trx))
+  const faults = keyFaults(settings, given, { ...limits, models })
+  if (faults.length > 0) throw new Invalid(faults)
 }

@@ -1,5 +1,6 @@
 import type { Handle } from '../database/database.ts'
 import { Conflict } from '../errors.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import { setSecretEnd } from './api-key-repository.ts'
 import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
@@ -16,6 +17,7 @@ const MAX_LIVE_SECRETS = 2
  */
 export async function endOlderSecrets(
   trx: Handle,
+  seals: RowSeals,
   key: ApiKey,
   now: number,
   { overlapSeconds, replace }: { overlapSeconds: number; replace: Replace },
@@ -33,7 +35,7 @@ export async function endOlderSecrets(
   const ends: { id: string; endsAt: string }[] = []
   for (const secret of live) {
     const endsAt = new Date(now + (secret === replaced ? 0 : overlapSeconds) * 1000)
-    await setSecretEnd(trx, secret.id, endsAt)
+    await setSecretEnd(trx, seals, secret, endsAt)
     ends.push({ id: secret.id, endsAt: endsAt.toISOString() })
   }
   return ends

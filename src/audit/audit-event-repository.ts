@@ -144,3 +144,15 @@ export async function pruneRows(
   if (!row) throw new Error('the pruning function answered nothing')
   return { pruned: Number(row.pruned), cut: { id: Number(row.id), hash: row.hash } }
 }
+
+/** Those of `targetIds` that have an event of this action in the trail. */
+export async function findRecordedTargets(
+  db: Handle,
+  action: string,
+  targetIds: readonly string[],
+): Promise<Set<string>> {
+  const { rows } = await sql<{ target_id: string }>`
+    SELECT DISTINCT target_id FROM audit_events
+    WHERE target_id = ANY (${[...targetIds]}::text[]) AND action = ${action}`.execute(db)
+  return new Set(rows.map(row => row.target_id))
+}

@@ -16,7 +16,7 @@ import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
-import { verb } from './verb.ts'
+import { action, resultVerb, verb } from './verb.ts'
 
 const FOOTER = `
 Administration talks to a running service: MINTMARK_URL says where (otherwise
@@ -100,6 +100,23 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     summary: 'migrate the database schema, with the owner role in MIGRATE_DATABASE_URL',
     examples: ['MIGRATE_DATABASE_URL_FILE=/run/secrets/owner-url mintmark migrate'],
   }).action(async () => (await import('./commands/migrate.ts')).runMigrations(environment))
+
+  const seal = resultVerb(program, 'seal', {
+    summary: 'seal the rows that a version before 0.3 wrote, once, after "migrate"',
+    details:
+      'Signing keys and imported secrets carry a seal, and are not used without one. The command needs the database in ' +
+      'MIGRATE_DATABASE_URL or DATABASE_URL, and the MINTMARK_ENCRYPTION_KEYS and MINTMARK_PEPPERS of the service. It lists ' +
+      'what it would seal, with the thumbprints of public keys; compare them with the published JWKS, then add --yes. A row ' +
+      'that it refuses is named, and stays unused. Exit code 3: it refused some.',
+    examples: ['mintmark seal', 'mintmark seal --yes'],
+  })
+    .option('--yes', 'seal the rows, instead of only listing them')
+    .option('--accept-unproven', 'also seal rows of which the audit trail does not have the creation')
+  seal.action(
+    action(environment, async ({ output }) =>
+      (await import('./commands/seal.ts')).sealRows(environment, seal.opts(), output),
+    ),
+  )
 
   verb(program, 'config', {
     summary: 'print the effective configuration, without secrets',

@@ -131,6 +131,8 @@ interface ApiKeySecretTable {
   hash: Nullable<string>
   created_by: Nullable<string>
   by_rotation: Generated<boolean>
+  sealed_with: Nullable<string>
+  seal: Nullable<Buffer>
 }
 
 interface SigningKeyTable {
@@ -148,6 +150,8 @@ interface SigningKeyTable {
   revoked_at: Nullable<Date>
   revoked_reason: Nullable<string>
   held: Generated<boolean>
+  sealed_with: Nullable<string>
+  seal: Nullable<Buffer>
 }
 
 interface ReplicaTable {

@@ -3,14 +3,16 @@ import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { keyDifferences } from './directory-difference.ts'
-import type { DirectoryIndex, KnownKey } from './directory-index.ts'
+import type { DirectoryIndex } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
+import type { KnownKey } from './known-key.ts'
 
 /**
  * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
@@ -22,6 +24,7 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
+  readonly #seals: RowSeals
   readonly #staleness: () => number
   /** The index that exchanges are answered from. */
   #index: DirectoryIndex | undefined
@@ -33,15 +36,17 @@ export class DirectoryCopy implements ChangeSubscriber {
     database: Database
     clock: Clock
     logger: Logger
+    seals: RowSeals
     maxKeys: number
     tokenTtlSeconds: number
     stalenessSeconds: number
     staleness: () => number
   }) {
-    const { database, clock, logger, staleness, ...limits } = options
+    const { database, clock, logger, seals, staleness, ...limits } = options
     this.#database = database
     this.#clock = clock
     this.#logger = logger
+    this.#seals = seals
     this.#staleness = staleness
     this.#limits = limits
   }
@@ -108,6 +113,13 @@ export class DirectoryCopy implements ChangeSubscriber {
     this.#index?.prove(name, hash, proof)
   }
 
+  /** Removes the keys of imported secrets that are not genuine any more, by their ids and their names. */
+  removeImported(idsAndNames: ReadonlySet<string>): void {
+    if (idsAndNames.size === 0) return
+    this.#index?.removeImported(idsAndNames)
+    this.#load?.index.removeImported(idsAndNames)
+  }
+
   /** Removes keys and secrets that ended by `now`, in epoch milliseconds. */
   removeEnded(now: number): void {
     this.#index?.removeEnded(now)
@@ -115,7 +127,8 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.load`. The current index stays in use until the new one replaces it. */
   async load(signal: AbortSignal): Promise<Apply> {
-    const load = new DirectoryLoad(this.#database, { ...this.#limits, serving: this.#index !== undefined })
+    const serving = this.#index !== undefined
+    const load = new DirectoryLoad(this.#database, { ...this.#limits, seals: this.#seals, serving })
     this.#load = load
     try {
       await load.run(signal)
@@ -131,7 +144,7 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.read`. */
   async read(trx: Handle, changes: readonly Change[]): Promise<Apply> {
-    const update = await readUpdate(trx, changes, this.#limits.tokenTtlSeconds)
+    const update = await readUpdate(trx, this.#seals, changes, this.#limits.tokenTtlSeconds)
     return () => {
       this.#index?.apply(update)
       this.#load?.apply(update)

@@ -1,40 +1,11 @@
 import type { Imports } from '../api-keys/imported-client.ts'
-import { bcryptCost, type ImportedHash } from '../api-keys/imported-hash.ts'
+import { bcryptCost } from '../api-keys/imported-hash.ts'
 import { isOver } from '../api-keys/key-state.ts'
 import type { SecretProof } from '../api-keys/secret-proof.ts'
-import { type Catalogue, effectiveTier, type KeyRights } from '../tenants/rights.ts'
-import type { TenantRights } from '../tenants/tenant-settings.ts'
+import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
-
-/** A key with its usable secrets. Instants are epoch milliseconds. */
-export interface KnownKey {
-  id: string
-  tenantId: string
-  expiresAt: number | null
-  disabled: boolean
-  rights: KeyRights
-  secrets: readonly KnownSecret[]
-}
-
-export interface KnownSecret {
-  id: string
-  /** The lookup key of the index: a digest in base64, or the name of an imported client. */
-  digest: string
-  endsAt: number | null
-  /** Absent: a Mintmark secret. */
-  imported?: ImportedHash
-  /** Of the imported hash. */
-  proof?: SecretProof
-}
-
-export interface KnownTenant {
-  id: string
-  suspended: boolean
-  /** Seconds; null: the policy's limit; 0: each exchange queries Postgres. */
-  stalenessSeconds: number | null
-  rights: TenantRights
-}
+import { type KnownKey, type KnownSecret, type KnownTenant, snapshotOf } from './known-key.ts'
 
 /** Changed objects as read again. A changed object that is missing in `keys` and `tenants` was deleted. */
 export interface DirectoryUpdate {
@@ -208,6 +179,14 @@ export class DirectoryIndex {
     }
   }
 
+  /** Removes the keys of imported secrets with these ids or names. */
+  removeImported(idsAndNames: ReadonlySet<string>): void {
+    if (this.#imported.size === 0) return
+    for (const { key, secret } of this.#secrets.values())
+      if (secret.imported && (idsAndNames.has(secret.id) || idsAndNames.has(secret.digest)))
+        this.remove(key.id)
+  }
+
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {
     if (!imported) return
     const cost = bcryptCost(imported)
@@ -218,31 +197,5 @@ export class DirectoryIndex {
 
   #removeKeysOf(tenantIds: ReadonlySet<string>): void {
     for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
-  }
-}
-
-export function snapshotOf(known: {
-  key: KnownKey
-  secret: KnownSecret
-  tenant: KnownTenant
-  catalogue: Catalogue
-}): SecretSnapshot {
-  const { key, secret, tenant, catalogue } = known
-  return {
-    secretId: secret.id,
-    secretDigest: secret.digest,
-    secretEndsAt: secret.endsAt,
-    secretRevoked: false,
-    ...(secret.imported && { imported: secret.imported }),
-    ...(secret.proof && { proof: secret.proof }),
-    keyId: key.id,
-    keyExpiresAt: key.expiresAt,
-    keyDisabled: key.disabled,
-    keyRevoked: false,
-    keyRights: key.rights,
-    tenantId: tenant.id,
-    tenantSuspended: tenant.suspended,
-    tenantRights: tenant.rights,
-    catalogue,
   }
 }

@@ -1,6 +1,7 @@
 import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
-import { DirectoryIndex, type DirectoryUpdate, type KnownKey, type KnownTenant } from './directory-index.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
+import { DirectoryIndex, type DirectoryUpdate } from './directory-index.ts'
 import {
   hasMoreKeysThan,
   keyPage,
@@ -11,6 +12,7 @@ import {
   recentKeyPage,
   tenantPage,
 } from './directory-repository.ts'
+import type { KnownKey, KnownTenant } from './known-key.ts'
 
 /** Bounds the time of one query. */
 const KEYS_A_PAGE = 1_000
@@ -18,6 +20,13 @@ const KEYS_A_PAGE = 1_000
 const KEYS_A_PAGE_WHILE_SERVING = 250
 const TENANTS_A_PAGE = 1_000
 const INSTANTS_A_PAGE = 20_000
+
+interface LoadOptions {
+  seals: RowSeals
+  maxKeys: number
+  tokenTtlSeconds: number
+  serving: boolean
+}
 
 type ReadFrom<T> = (db: Handle, after: string) => Promise<ReadPage<T>>
 
@@ -28,14 +37,14 @@ type ReadFrom<T> = (db: Handle, after: string) => Promise<ReadPage<T>>
  */
 export class DirectoryLoad {
   readonly #database: Database
-  readonly #options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }
+  readonly #options: LoadOptions
   /** Keys and tenants that changed since the load began. */
   readonly #changed = new Set<string>()
   #catalogueChanged = false
   readonly index: DirectoryIndex
 
   /** `serving`: exchanges are answered during the load and have priority. */
-  constructor(database: Database, options: { maxKeys: number; tokenTtlSeconds: number; serving: boolean }) {
+  constructor(database: Database, options: LoadOptions) {
     this.#database = database
     this.#options = options
     const { maxKeys, tokenTtlSeconds } = options
@@ -91,11 +100,12 @@ export class DirectoryLoad {
     usedSince: number | null,
     signal: AbortSignal,
   ): Promise<void> {
-    const limit = this.#options.serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
+    const { seals, serving } = this.#options
+    const limit = serving ? KEYS_A_PAGE_WHILE_SERVING : KEYS_A_PAGE
     const read: ReadFrom<KnownKey> = (db, after) =>
       usedSince === null
-        ? keyPage(db, { after, upTo, limit })
-        : recentKeyPage(db, { after, upTo, limit, usedSince })
+        ? keyPage(db, seals, { after, upTo, limit })
+        : recentKeyPage(db, seals, { after, upTo, limit, usedSince })
     for await (const page of this.#pages(read, from, signal)) {
       for (const key of page) if (!this.#isOutdated(key)) this.index.put(key)
     }

@@ -1,26 +1,30 @@
 import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
-import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { importedFault } from '../api-keys/imported-secret-seal.ts'
 import { isUsable } from '../api-keys/key-state-repository.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Catalogue } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
-import { type DirectoryUpdate, type KnownKey, type KnownTenant, snapshotOf } from './directory-index.ts'
+import type { DirectoryUpdate } from './directory-index.ts'
+import { type KnownKey, type KnownTenant, snapshotOf } from './known-key.ts'
 import {
   type CatalogueRow,
   catalogueJson,
   epochMs,
   foundBy,
+  type ImportedJson,
+  importedJson,
+  importedParts,
   type KeyRow,
   listOf,
-  proofOf,
   selectKeys,
   selectTenants,
   type TenantRow,
   toCatalogue,
+  toImported,
   toKey,
   toTenant,
 } from './known-repository.ts'
@@ -51,9 +55,9 @@ interface KeyPage {
 }
 
 /** A page of the usable keys. */
-export async function keyPage(db: Handle, page: KeyPage): Promise<ReadPage<KnownKey>> {
+export async function keyPage(db: Handle, seals: RowSeals, page: KeyPage): Promise<ReadPage<KnownKey>> {
   const { rows } = await selectKeys(sql`${within(page)} ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
-  return { items: rows.map(toKey), last: rows.at(-1)?.seq }
+  return { items: rows.map(row => toKey(row, seals)), last: rows.at(-1)?.seq }
 }
 
 /**
@@ -62,6 +66,7 @@ export async function keyPage(db: Handle, page: KeyPage): Promise<ReadPage<Known
  */
 export async function recentKeyPage(
   db: Handle,
+  seals: RowSeals,
   page: KeyPage & { usedSince: number },
 ): Promise<ReadPage<KnownKey>> {
   const passed = await sql<{
@@ -73,7 +78,10 @@ export async function recentKeyPage(
   const { rows } =
     await selectKeys(sql`${within({ ...page, upTo })} AND ${lastUse} >= ${page.usedSince}::float8
     ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
-  return { items: rows.map(toKey), last: rows.length < page.limit ? last : rows.at(-1)?.seq }
+  return {
+    items: rows.map(row => toKey(row, seals)),
+    last: rows.length < page.limit ? last : rows.at(-1)?.seq,
+  }
 }
 
 const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
@@ -119,6 +127,7 @@ export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promis
 /** Reads the current state of the objects that `changes` name, and the catalogue. */
 export async function readUpdate(
   db: Handle,
+  seals: RowSeals,
   changes: readonly Change[],
   tokenTtlSeconds: number,
 ): Promise<DirectoryUpdate> {
@@ -131,7 +140,7 @@ export async function readUpdate(
   const row = onlyRow(rows)
   return {
     keyIds,
-    keys: row.keys.map(toKey),
+    keys: row.keys.map(key => toKey(key, seals)),
     tenantIds,
     tenants: row.tenants.map(toTenant),
     catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
@@ -148,39 +157,55 @@ export interface LookedUp {
   key: KnownKey | undefined
 }
 
-/** Looks secrets up, including revoked and ended ones; also returns the check values of the installation's peppers. */
+/**
+ * Looks secrets up, including revoked and ended ones. Imported ones that are not genuine are not found; `unverifiable`
+ * has the digests of those sealed with a key that the installation has and this process lacks. Also returns the check
+ * values of the installation's peppers.
+ */
 export async function lookUpSecrets(
   db: Handle,
+  seals: RowSeals,
   digests: readonly string[],
   tokenTtlSeconds: number,
-): Promise<{ found: LookedUp[]; pepperChecks: SecretChecks }> {
+): Promise<{ found: LookedUp[]; unverifiable: ReadonlySet<string>; pepperChecks: SecretChecks }> {
   const [clients, wanted] = [
     digests.filter(name => isClientName(name)).map(name => clientIdOf(name)),
     digests.filter(name => !isClientName(name)).map(digest => Buffer.from(digest, 'base64')),
   ]
-  const { rows } = await sql<{ pepper_checks: SecretChecks; catalogue: CatalogueRow; found: LookupRow[] }>`
-    SELECT (SELECT pepper_checks FROM installation) AS pepper_checks,
-      ${catalogueJson} AS catalogue,
+  const { rows } = await sql<{
+    pepper_checks: SecretChecks
+    encryption_key_checks: SecretChecks
+    catalogue: CatalogueRow
+    found: LookupRow[]
+  }>`
+    SELECT pepper_checks, encryption_key_checks, ${catalogueJson} AS catalogue,
       ${listOf(sql`
-        SELECT ${foundBy} AS digest, s.scheme, s.hash, ${proofOf} AS proof, s.id AS secret_id,
-          ${epochMs('s.ends_at')} AS ends_at,
+        SELECT ${foundBy} AS digest, CASE WHEN s.client_id IS NOT NULL THEN ${importedJson} END AS imported,
+          s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
           s.revoked_at IS NOT NULL AS secret_revoked, k.revoked_at IS NOT NULL AS key_revoked,
           (SELECT row_to_json(key) FROM (${selectKeys(sql`k.id = s.key_id`)}) AS key) AS key,
           (SELECT row_to_json(tenant) FROM (${selectTenants(sql`t.id = k.tenant_id`)}) AS tenant) AS tenant
         FROM api_key_secrets AS s JOIN api_keys AS k ON k.id = s.key_id
-        WHERE s.digest = ANY (${wanted}::bytea[]) OR s.client_id = ANY (${clients}::text[])`)} AS found`.execute(
-    db,
-  )
+        WHERE s.digest = ANY (${wanted}::bytea[]) OR s.client_id = ANY (${clients}::text[])`)} AS found
+    FROM (SELECT) AS one LEFT JOIN installation ON true`.execute(db)
   const row = onlyRow(rows)
   const catalogue = toCatalogue(row.catalogue, tokenTtlSeconds)
-  return { found: row.found.map(each => toLookedUp(each, catalogue)), pepperChecks: row.pepper_checks }
+  const recorded = {
+    encryptionKeys: Object.keys(row.encryption_key_checks ?? {}),
+    peppers: Object.keys(row.pepper_checks ?? {}),
+  }
+  const unverifiable = new Set<string>()
+  const found = row.found.flatMap(each => {
+    const fault = each.imported && importedFault(toImported(each.imported), seals, recorded)
+    if (fault === 'lacking_key') unverifiable.add(each.digest)
+    return fault ? [] : [toLookedUp(each, seals, catalogue)]
+  })
+  return { found, unverifiable, pepperChecks: row.pepper_checks }
 }
 
 interface LookupRow {
   digest: string
-  scheme: ImportedHash['scheme'] | null
-  hash: string
-  proof: SecretProof | null
+  imported: ImportedJson | null
   secret_id: string
   ends_at: number | null
   secret_revoked: boolean
@@ -189,10 +214,9 @@ interface LookupRow {
   tenant: TenantRow
 }
 
-function toLookedUp(row: LookupRow, catalogue: Catalogue): LookedUp {
-  const key = toKey(row.key)
-  const { scheme, hash, proof } = row
-  const imported = scheme === null ? {} : { imported: { scheme, hash }, ...(proof !== null && { proof }) }
+function toLookedUp(row: LookupRow, seals: RowSeals, catalogue: Catalogue): LookedUp {
+  const key = toKey(row.key, seals)
+  const imported = row.imported ? importedParts(row.imported) : {}
   const secret = { id: row.secret_id, digest: row.digest, endsAt: row.ends_at, ...imported }
   const known = snapshotOf({ key, secret, tenant: toTenant(row.tenant), catalogue })
   const snapshot = { ...known, secretRevoked: row.secret_revoked, keyRevoked: row.key_revoked }

@@ -1,15 +1,16 @@
 import { type RawBuilder, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import { importedFault, type StoredImportedSecret } from '../api-keys/imported-secret-seal.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
 import type { SecretProof } from '../api-keys/secret-proof.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import { rightsAmong, type Settings } from '../tenants/setting.ts'
 import { type ColumnsRead, columnsOf, fromColumns } from '../tenants/setting-columns.ts'
 import { TENANT_SETTINGS } from '../tenants/tenant-settings.ts'
-import type { KnownKey, KnownTenant } from './directory-index.ts'
+import type { KnownKey, KnownTenant } from './known-key.ts'
 
 /**
  * The SQL fragments of the directory's reads, and the mapping of their rows. Rows are JSON, so that one statement can
@@ -27,10 +28,29 @@ export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(col
 /** The lookup key of a secret `s`: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
 
-/** The proof of an imported secret `s`. Other secrets have none, and cost no lookup. */
-export const proofOf = sql<SecretProof | null>`CASE WHEN s.scheme = 'bcrypt' THEN (
-  SELECT json_build_object('pepperId', p.pepper_id, 'digest', encode(p.digest, 'base64'))
-  FROM secret_proofs AS p WHERE p.secret_id = s.id) END`
+/** An imported secret `s` with its seal and its proof. */
+export const importedJson = sql`json_build_object('id', s.id, 'keyId', s.key_id, 'clientId', s.client_id,
+  'scheme', s.scheme, 'hash', s.hash, 'endsAt', ${epochMs('s.ends_at')}, 'revokedAt', ${epochMs('s.revoked_at')},
+  'sealedWith', s.sealed_with, 'seal', encode(s.seal, 'base64'),
+  'proof', CASE WHEN s.scheme = 'bcrypt' THEN (
+    SELECT json_build_object('pepperId', p.pepper_id, 'digest', encode(p.digest, 'base64'))
+    FROM secret_proofs AS p WHERE p.secret_id = s.id) END)`
+
+export type ImportedJson = Omit<StoredImportedSecret, 'seal'> & {
+  seal: string | null
+  proof: SecretProof | null
+}
+
+export const toImported = ({ proof: _, ...json }: ImportedJson): StoredImportedSecret => ({
+  ...json,
+  seal: json.seal === null ? null : Buffer.from(json.seal, 'base64'),
+})
+
+/** The parts of a genuine imported secret that the directory keeps. */
+export const importedParts = ({ scheme, hash, proof }: ImportedJson) => ({
+  imported: { scheme, hash },
+  ...(proof !== null && { proof }),
+})
 
 /** Keys with their usable secrets. `which` is a condition on `k`, and any clauses after it. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
@@ -39,8 +59,8 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
     json_build_array(${columns('k', KEY_RIGHTS)},
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
-    (SELECT json_agg(json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, s.scheme, s.hash,
-      ${proofOf}) ORDER BY s.seq)
+    (SELECT json_agg(CASE WHEN s.client_id IS NULL THEN json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')})
+        ELSE json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, ${importedJson}) END ORDER BY s.seq)
       FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
   FROM api_keys AS k WHERE ${which}`
 
@@ -68,16 +88,7 @@ export interface KeyRow {
   disabled: boolean
   /** JSON text that many keys share. */
   rights: string
-  secrets:
-    | [
-        id: string,
-        digest: string,
-        endsAt: number | null,
-        scheme: ImportedHash['scheme'] | null,
-        hash: string,
-        proof: SecretProof | null,
-      ][]
-    | null
+  secrets: [id: string, digest: string, endsAt: number | null, imported?: ImportedJson][] | null
 }
 
 export interface TenantRow extends ColumnsRead<typeof TENANT_RIGHTS> {
@@ -94,20 +105,22 @@ export interface CatalogueRow {
   models: string[]
 }
 
-export const toKey = (row: KeyRow): KnownKey => ({
+/** Imported secrets that are not genuine are left out. */
+export const toKey = (row: KeyRow, seals: RowSeals): KnownKey => ({
   id: row.id,
   tenantId: row.tenant_id,
   expiresAt: row.expires_at,
   disabled: row.disabled,
   rights: toRights(row.rights),
-  secrets: (row.secrets ?? []).map(([id, digest, endsAt, scheme, hash, proof]) => ({
-    id,
-    digest,
-    endsAt,
-    ...(scheme !== null && { imported: { scheme, hash } }),
-    ...(proof !== null && { proof }),
-  })),
+  secrets: (row.secrets ?? []).flatMap(([id, digest, endsAt, imported]) => {
+    if (!imported) return [{ id, digest, endsAt }]
+    const genuine = importedFault(toImported(imported), seals, NONE_RECORDED) === undefined
+    return genuine ? [{ id, digest, endsAt, ...importedParts(imported) }] : []
+  }),
 })
+
+/** For reads that use genuine rows only, whatever is wrong with the others. */
+const NONE_RECORDED = { encryptionKeys: [], peppers: [] }
 
 /** The rights of a key by name, in the order of `selectKeys`. */
 interface KeyRightsRow extends ColumnsRead<typeof KEY_RIGHTS> {

@@ -3,6 +3,7 @@ import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import type { Database } from '../database/database.ts'
 import { Busy, Unavailable } from '../errors.ts'
 import { checksOf, type SecretChecks } from '../installation/installation-secrets.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { Clock } from '../system/clock.ts'
 import type { NamedKey } from '../system/secret.ts'
 import { withTimeout } from '../system/timeout.ts'
@@ -52,6 +53,7 @@ export class SecretLookup {
   readonly #copy: DirectoryCopy
   readonly #clock: Clock
   readonly #pepperChecks: SecretChecks
+  readonly #seals: RowSeals
   readonly #tokenTtlSeconds: number
   readonly #stopped = new AbortController()
   /** Queries that have not been sent, by their digests. */
@@ -70,6 +72,7 @@ export class SecretLookup {
     copy: DirectoryCopy
     clock: Clock
     peppers: readonly NamedKey[]
+    seals: RowSeals
     tokenTtlSeconds: number
   }) {
     this.#database = options.database
@@ -78,6 +81,7 @@ export class SecretLookup {
     this.#clock = options.clock
     this.#negatives = new NegativeCache(options.clock)
     this.#pepperChecks = checksOf(options.peppers)
+    this.#seals = options.seals
     this.#tokenTtlSeconds = options.tokenTtlSeconds
   }
 
@@ -167,8 +171,8 @@ export class SecretLookup {
     this.counts.queries++
     const digests = batch.flatMap(query => query.digests)
     try {
-      const { found, pepperChecks } = await this.#database.run(db =>
-        lookUpSecrets(db, digests, this.#tokenTtlSeconds),
+      const { found, unverifiable, pepperChecks } = await this.#database.run(db =>
+        lookUpSecrets(db, this.#seals, digests, this.#tokenTtlSeconds),
       )
       if (this.#clock.monotonicMs() - this.#queriedAt > SLOW_ANSWER_MS) await this.#follower.poll()
       const lacking = Object.keys(pepperChecks).filter(id => this.#pepperChecks[id] !== pepperChecks[id])
@@ -177,7 +181,8 @@ export class SecretLookup {
       for (const query of batch) {
         const digest = query.digests.find(each => byDigest.has(each))
         const hit = digest === undefined ? undefined : byDigest.get(digest)
-        if (!hit) this.#resolveUnknown(query, lacking)
+        const unverified = query.digests.some(each => unverifiable.has(each))
+        if (!hit) this.#resolveUnknown(query, unverified ? ['the key of its seal'] : lacking)
         else if (changed.affect(hit.snapshot)) this.#requeue(query)
         else this.#resolveFound(query, hit)
       }
@@ -205,7 +210,7 @@ export class SecretLookup {
     }
     // A key stored under a pepper that only other replicas have is not unknown: this process is misconfigured.
     const cause = new Error(
-      `MINTMARK_PEPPERS lacks ${lacking.join(', ')}, which the installation record names`,
+      `this process lacks ${lacking.join(', ')}, which the installation record names: see MINTMARK_PEPPERS`,
     )
     query.reject(new Unavailable('This replica cannot check API keys. Retry.', { cause }))
   }

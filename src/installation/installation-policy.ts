@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
+import { rotationFaults } from '../config/rotation-policy.ts'
 import type { SigningAlg } from '../config/signing-alg.ts'
 import type { Handle } from '../database/database.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, publishedAlgs } from './policy.ts'
 
 /** The policy as columns of the installation record. */
 export const POLICY_COLUMNS = [
@@ -80,4 +82,22 @@ export function policyWarnings(
       ([name, environment, recorded]) =>
         `${name} is ${environment} in the environment and ${recorded} in the installation record, which takes precedence`,
     )
+}
+
+/** A longer lifetime or staleness keeps retiring keys published for longer, and their number is limited. */
+export function crowdFaults(
+  before: Policy,
+  input: { tokenTtlSeconds: number; stalenessSeconds: number },
+): string[] {
+  const after = {
+    ...before,
+    longestTokenTtlSeconds: Math.max(before.longestTokenTtlSeconds, input.tokenTtlSeconds),
+    longestStalenessSeconds: Math.max(before.longestStalenessSeconds, input.stalenessSeconds),
+  }
+  if (isDeepStrictEqual(before, after)) return []
+  return rotationFaults(after, publishedAlgs(after).length).map(
+    ({ pointer, message }) =>
+      `With MINTMARK_TOKEN_TTL_SECONDS=${input.tokenTtlSeconds} and MINTMARK_STALENESS_SECONDS=${input.stalenessSeconds}, ` +
+      `${pointer.slice(1)} of the installation record ${message}: change the record first ("mintmark installation update"), or use lower values.`,
+  )
 }

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
-import { rotationFaults } from '../config/rotation-policy.ts'
 import type { SigningAlg } from '../config/signing-alg.ts'
 import type { Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { NamedKey } from '../system/secret.ts'
-import { POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
+import { crowdFaults, POLICY_COLUMNS, policyOf, policyWarnings } from './installation-policy.ts'
 import { checksOf, firstOf, reconcileSecrets, type SecretChecks } from './installation-secrets.ts'
-import { type Policy, publishedAlgs } from './policy.ts'
-import type { IsPepperInUse } from './secret-use.ts'
+import type { Policy } from './policy.ts'
+import type { RecordedIds } from './row-seals.ts'
+import { type IsPepperInUse, isEncryptionKeyInUse } from './secret-use.ts'
 
 export interface Installation {
   id: string
@@ -15,6 +15,8 @@ export interface Installation {
   policy: Policy
   currentPepper: string
   currentEncryptionKey: string
+  /** Ids of all peppers and encryption keys in use. */
+  recorded: RecordedIds
   createdAt: Date
 }
 
@@ -72,7 +74,7 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
     ...issuerFaults(row.issuer, input),
     ...peppers.faults,
     ...keys.faults,
-    ...crowdFaults(row, input),
+    ...crowdFaults(policyOf(row), input),
   ]
   if (faults.length > 0) throw new InstallationMismatch(faults)
 
@@ -98,7 +100,10 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
 
 type InstallationRow = Awaited<ReturnType<typeof lockInstallation>>
 
-/** Required: the current pepper, and those of the others that this process lacks and stored credentials depend on. */
+/**
+ * Required: the current one, and those of the others that this process lacks and stored credentials or seals depend on.
+ * An id that the record does not have is not required: a row that is not genuine may name any.
+ */
 async function checkPeppers(trx: Handle, input: InstallationInput, row: InstallationRow) {
   const lacking = lackingIds(row.pepper_checks, input.peppers)
   const inUse = await Promise.all(lacking.map(async id => ((await input.isPepperInUse(trx, id)) ? [id] : [])))
@@ -107,8 +112,11 @@ async function checkPeppers(trx: Handle, input: InstallationInput, row: Installa
 }
 
 async function checkEncryptionKeys(trx: Handle, { encryptionKeys }: InstallationInput, row: InstallationRow) {
-  const rows = await trx.selectFrom('signing_keys').select('encryption_key_id').distinct().execute()
-  const needed = [row.current_encryption_key, ...rows.flatMap(key => key.encryption_key_id ?? [])]
+  const lacking = lackingIds(row.encryption_key_checks, encryptionKeys)
+  const inUse = await Promise.all(
+    lacking.map(async id => ((await isEncryptionKeyInUse(trx, id)) ? [id] : [])),
+  )
+  const needed = [row.current_encryption_key, ...inUse.flat()]
   return reconcileSecrets('encryption key', encryptionKeys, row.encryption_key_checks, needed)
 }
 
@@ -154,6 +162,10 @@ const toInstallation = (row: InstallationRow): Installation => ({
   policy: policyOf(row),
   currentPepper: row.current_pepper,
   currentEncryptionKey: row.current_encryption_key,
+  recorded: {
+    encryptionKeys: Object.keys(row.encryption_key_checks),
+    peppers: Object.keys(row.pepper_checks),
+  },
   createdAt: row.created_at,
 })
 
@@ -220,22 +232,6 @@ function firstRecord(input: InstallationInput) {
     longest_token_ttl_seconds: input.tokenTtlSeconds,
     longest_staleness_seconds: input.stalenessSeconds,
   }
-}
-
-/** A longer lifetime or staleness keeps retiring keys published for longer, and their number is limited. */
-function crowdFaults(row: InstallationRow, input: InstallationInput): string[] {
-  const before = policyOf(row)
-  const after = {
-    ...before,
-    longestTokenTtlSeconds: Math.max(before.longestTokenTtlSeconds, input.tokenTtlSeconds),
-    longestStalenessSeconds: Math.max(before.longestStalenessSeconds, input.stalenessSeconds),
-  }
-  if (isDeepStrictEqual(before, after)) return []
-  return rotationFaults(after, publishedAlgs(after).length).map(
-    ({ pointer, message }) =>
-      `With MINTMARK_TOKEN_TTL_SECONDS=${input.tokenTtlSeconds} and MINTMARK_STALENESS_SECONDS=${input.stalenessSeconds}, ` +
-      `${pointer.slice(1)} of the installation record ${message}: change the record first ("mintmark installation update"), or use lower values.`,
-  )
 }
 
 function issuerFaults(recorded: string, { issuer, issuerMayMove }: InstallationInput): string[] {

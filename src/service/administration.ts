@@ -10,7 +10,6 @@ import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
 import { ImportedClients } from '../api-keys/imported-clients.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { KeyRevocations } from '../api-keys/key-revocations.ts'
-import { secretsOnOtherPeppers } from '../api-keys/pepper-use-repository.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
 import { AuditedRefusals } from '../audit/audited-refusals.ts'
@@ -23,7 +22,9 @@ import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
+import { countOnOtherPeppers } from './pepper-use.ts'
 import type { Storage, System } from './storage.ts'
+import type { TrustParts } from './trust.ts'
 
 /** The operations of the admin API, its authorization, and the audit trail. */
 export interface AdministrationParts {
@@ -50,7 +51,7 @@ export function buildAdministration(
   { random, logger }: System,
   { database }: Storage,
   digests: KeyDigests,
-  policy: CurrentPolicy,
+  { policy, trust: { seals } }: { policy: CurrentPolicy; trust: TrustParts },
 ): AdministrationParts {
   const adminTokens = new AdminTokens({ database, digests, random, logger })
   const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
@@ -59,11 +60,11 @@ export function buildAdministration(
     tiers: new Tiers({ database }),
     models: new Models({ database }),
     tenants: new Tenants({ database, defaultAudience: config.audience, countDependents }),
-    keys: new ApiKeys({ database, digests, random, tokenTtlSeconds: config.tokenTtlSeconds }),
+    keys: new ApiKeys({ database, digests, seals, random, tokenTtlSeconds: config.tokenTtlSeconds }),
     keyRevocations: new KeyRevocations({ database }),
     expiring: new ExpiringKeys({ database }),
-    countOnOtherPeppers: secretsOnOtherPeppers,
-    importedClients: new ImportedClients({ database, random }),
+    countOnOtherPeppers,
+    importedClients: new ImportedClients({ database, random, seals }),
     adminTokens,
     adminTokenRevocations: new AdminTokenRevocations({ database }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),

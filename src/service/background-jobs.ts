@@ -8,11 +8,14 @@ import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import type { Parts } from './parts.ts'
+import { trustAlarms } from './trust-alarms.ts'
 
 const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
 const LONGEST_ADVANCE_MS = 10_000
 const DEFERRED_MS = 5_000
+/** A row that is not genuine is found, dropped and reported within ten seconds. */
+const TRUST_MS = 5_000
 const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
 const CHECKPOINT_MS = 3_600_000
@@ -25,11 +28,13 @@ type JobParts = Pick<
   | 'system'
   | 'storage'
   | 'follower'
+  | 'trust'
   | 'policy'
   | 'directory'
   | 'signing'
   | 'authentication'
   | 'administration'
+  | 'gateway'
   | 'pauses'
 >
 
@@ -37,6 +42,7 @@ type JobParts = Pick<
 export class BackgroundJobs {
   readonly #parts: JobParts
   readonly #alarms: AlarmLog
+  readonly #trustAlarms: AlarmLog
   readonly #failing = new Set<string>()
   #stops: (() => void)[] = []
   #stopAdvancing = () => {}
@@ -49,6 +55,7 @@ export class BackgroundJobs {
   constructor(parts: JobParts) {
     this.#parts = parts
     this.#alarms = new AlarmLog(parts.system)
+    this.#trustAlarms = new AlarmLog(parts.system)
     parts.signing.signingKeys.observe(ring => {
       void this.#attempt('announce this replica', () => this.#announce(ring))
     })
@@ -70,6 +77,8 @@ export class BackgroundJobs {
       const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
       this.#alarms.log(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
     })
+    this.#every(TRUST_MS, 'verify rows that grant trust', () => this.#verifyRows())
+    void this.#attempt('verify rows that grant trust', () => this.#verifyRows())
     this.#every(DEFERRED_MS, 'store last uses and counts', () => authentication.deferred.flush())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
     this.#every(DEFERRED_MS, 'store audited refusals', () => refusals.flush())
@@ -131,6 +140,18 @@ export class BackgroundJobs {
       this.#signingKeysChanged = true
       throw error
     })
+  }
+
+  /** Verifies rows that may have been written past the change feed, and reports those that are not genuine. */
+  async #verifyRows(): Promise<void> {
+    const { trust, directory, signing, gateway } = this.#parts
+    const results = await Promise.allSettled([directory.importedCheck.run(), signing.signingKeys.refresh()])
+    const [imported] = results
+    if (imported.status === 'fulfilled' && imported.value > 0) gateway.minted.clear()
+    this.#trustAlarms.log(trustAlarms(trust.untrusted))
+    // The key that signed may be among them: its successor must not wait for its turn.
+    if (trust.untrusted.counts.signing_key > 0) await signing.signingKeys.advance()
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   #logStaleness(): void {

@@ -1,16 +1,20 @@
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
+import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
 import type { Storage, System } from './storage.ts'
+import type { TrustParts } from './trust.ts'
 
 export interface DirectoryParts {
   /** The keys in memory. */
   copy: DirectoryCopy
   /** Looks up in Postgres what the copy lacks. */
   fallback: SecretLookup
+  /** Verifies imported secrets that were written past the change feed. */
+  importedCheck: ImportedCheck
   /** The status of the keys of presented tokens. */
   keyStatuses: KeyStatuses
   /** The copy and the lookups combined. */
@@ -22,12 +26,14 @@ export function buildDirectory(
   { clock, logger }: System,
   { directoryDatabase: database }: Storage,
   follower: ChangeFollower,
+  { seals, untrusted }: TrustParts,
 ): DirectoryParts {
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
   const staleness = () => follower.stalenessSeconds
   const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
-  const copy = new DirectoryCopy({ database, clock, logger, ...limits, staleness })
-  const fallback = new SecretLookup({ database, follower, copy, clock, peppers, tokenTtlSeconds })
+  const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness })
+  const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const keyStatuses = new KeyStatuses({ database, copy, clock })
-  return { copy, fallback, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
+  const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
+  return { copy, fallback, importedCheck, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
 }

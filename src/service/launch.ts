@@ -1,11 +1,15 @@
+import { SYSTEM } from '../audit/audit-event.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { developmentSecrets } from '../config/development-secrets.ts'
 import { ConfigError, Env } from '../config/env.ts'
+import { Database } from '../database/database.ts'
 import { migrate } from '../database/migrate.ts'
+import { hasInstallation } from '../installation/own-secrets.ts'
 import { systemClock } from '../system/clock.ts'
 import { createLogger, type Logger } from '../system/logger.ts'
 import { systemRandom } from '../system/random.ts'
 import { Secret } from '../system/secret.ts'
+import { RowSealing } from './row-sealing.ts'
 import { type Service, startService } from './service.ts'
 
 export interface Launched {
@@ -52,11 +56,12 @@ export async function launch(
     ...(onProgress && { onProgress }),
   })
   try {
-    await migrate(embedded.ownerUrl)
+    const applied = await migrate(embedded.ownerUrl)
     const complete = {
       ...readConfig(new Env({ ...environment, ...secrets })),
       databaseUrl: new Secret(embedded.applicationUrl),
     }
+    if (applied.includes(SEALS)) await sealExisting(complete, embedded.ownerUrl, logger)
     const service = await startService(complete, { logger })
     const stop = async () => {
       try {
@@ -69,6 +74,20 @@ export async function launch(
   } catch (error) {
     await embedded.stop()
     throw error
+  }
+}
+
+/** The migration that introduces seals. Rows that are older than it are sealed with it; later ones never are. */
+const SEALS = '0009_sealed_rows'
+
+async function sealExisting(secrets: Config, url: string, logger: Logger): Promise<void> {
+  const database = new Database({ url, maxConnections: 1, logger })
+  try {
+    const sealing = new RowSealing({ database, secrets, acceptUnproven: false })
+    const rows = (await database.run(hasInstallation)) ? await sealing.survey() : []
+    if (rows.length > 0) logger.info({ rows: await sealing.seal(SYSTEM, rows) }, 'sealed the existing rows')
+  } finally {
+    await database.close()
   }
 }
 

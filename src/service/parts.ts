@@ -8,6 +8,7 @@ import type { DirectoryParts } from './directory.ts'
 import type { GatewayAuthorizerParts } from './gateway-authorizer.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
+import type { TrustParts } from './trust.ts'
 
 /** The objects of a running Mintmark in groups. A consumer picks the groups that it needs. */
 export interface Parts {
@@ -16,6 +17,7 @@ export interface Parts {
   storage: Storage
   issuer: string
   follower: ChangeFollower
+  trust: TrustParts
   policy: CurrentPolicy
   directory: DirectoryParts
   signing: SigningParts

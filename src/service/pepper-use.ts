@@ -1,7 +1,20 @@
 import { hasTokensOnPepper } from '../admin-tokens/admin-token-repository.ts'
-import { hasSecretsOnPepper } from '../api-keys/pepper-use-repository.ts'
-import type { IsPepperInUse } from '../installation/secret-use.ts'
+import { hasSecretsOnPepper, secretsOnOtherPeppers } from '../api-keys/pepper-use-repository.ts'
+import {
+  type CountOnOtherPeppers,
+  type IsPepperInUse,
+  isPepperInSeals,
+  sealsOnOtherPeppers,
+} from '../installation/secret-use.ts'
 
-/** Whether a usable secret of a key, or a usable admin token, is stored under this pepper. */
+/** Whether a usable secret of a key, a usable admin token, or a seal depends on this pepper. */
 export const isPepperInUse: IsPepperInUse = async (db, id) =>
-  (await hasSecretsOnPepper(db, id)) || (await hasTokensOnPepper(db, id))
+  (await hasSecretsOnPepper(db, id)) || (await hasTokensOnPepper(db, id)) || (await isPepperInSeals(db, id))
+
+/** Number of usable secrets and of seals that depend on another pepper than this one. */
+export const countOnOtherPeppers: CountOnOtherPeppers = async (db, current) => {
+  const secrets = await secretsOnOtherPeppers(db, current)
+  const seals = await sealsOnOtherPeppers(db, current)
+  const ids = [...new Set([...Object.keys(secrets), ...Object.keys(seals)])].sort()
+  return Object.fromEntries(ids.map(id => [id, (secrets[id] ?? 0) + (seals[id] ?? 0)]))
+}

@@ -3,6 +3,7 @@ import { Unavailable } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
 import { InstallationMismatch } from '../installation/installation.ts'
 import { KeyDecryptionError } from '../signing-keys/key-encryption.ts'
+import { UntrustedKeys } from '../signing-keys/untrusted-keys.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 
@@ -60,7 +61,7 @@ export class ReadinessGate implements Readiness {
   }
 
   #note(error: unknown): void {
-    const foreseen = [NotReady, InstallationMismatch, KeyDecryptionError].some(
+    const foreseen = [NotReady, InstallationMismatch, KeyDecryptionError, UntrustedKeys].some(
       known => error instanceof known,
     )
     const reason = foreseen ? (error as Error).message : databaseFault(error)

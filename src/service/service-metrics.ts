@@ -189,7 +189,8 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
   )
 }
 
-function registerSigningKeys(metrics: Metrics, { storage, signing, policy }: Measured): void {
+function registerSigningKeys(metrics: Metrics, { storage, signing, policy, trust }: Measured): void {
+  const { untrusted } = trust
   const { time } = storage
   const statuses = () => signingKeyStatuses(signing.ring(), time.now())
   metrics.gauge(
@@ -218,5 +219,17 @@ function registerSigningKeys(metrics: Metrics, { storage, signing, policy }: Mea
     'mintmark_signing_key_rotation_interval_seconds',
     'Rotation interval of the policy.',
     () => policy.policy.rotationIntervalSeconds,
+  )
+  metrics.gauge(
+    'mintmark_untrusted_rows',
+    'Rows in the database that would grant trust and have no right seal, by kind. They are not used.',
+    () => by('kind', untrusted.counts),
+    ['kind'],
+  )
+  metrics.counter(
+    'mintmark_untrusted_rows_found_total',
+    'Rows found that would grant trust and have no right seal, by kind.',
+    () => by('kind', untrusted.found),
+    ['kind'],
   )
 }

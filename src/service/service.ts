@@ -24,6 +24,7 @@ import { serve, type Urls, urlsOf } from './serving.ts'
 import { buildSigning, type SigningParts } from './signing.ts'
 import { StartupChecks } from './startup-checks.ts'
 import { openStorage, type Storage, type System } from './storage.ts'
+import { buildTrust } from './trust.ts'
 
 export type Overrides = Partial<System>
 
@@ -106,10 +107,11 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const follower = new ChangeFollower({ ...system, database: storage.directoryDatabase })
   const policy = new CurrentPolicy({ database: storage.database })
   const digests = new KeyDigests(config.peppers)
-  const directory = buildDirectory(config, system, storage, follower)
-  const signing = buildSigning(config, system, storage, issuer)
+  const trust = buildTrust(config)
+  const directory = buildDirectory(config, system, storage, follower, trust)
+  const signing = buildSigning(config, system, storage, issuer, trust)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
-  const administration = buildAdministration(config, system, storage, digests, policy)
+  const administration = buildAdministration(config, system, storage, digests, { policy, trust })
   const pauses = watchForPauses(system, storage, follower, signing)
   const afterPause = () => pauses.check()
   const gateway = buildGatewayAuthorizer(
@@ -117,7 +119,7 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
     { storage, directory, signing, authentication, afterPause },
     issuer,
   )
-  const following = { follower, policy, directory, signing }
+  const following = { follower, trust, policy, directory, signing }
   return { config, system, storage, issuer, ...following, authentication, administration, gateway, pauses }
 }
 

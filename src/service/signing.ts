@@ -1,3 +1,5 @@
+import { resealImported } from '../api-keys/imported-reseal.ts'
+import type { Actor } from '../audit/audit-event.ts'
 import type { Config } from '../config/config.ts'
 import { Replicas } from '../installation/replicas.ts'
 import { KeyEncryption } from '../signing-keys/key-encryption.ts'
@@ -6,6 +8,7 @@ import { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { processName } from '../system/host.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import type { Storage, System } from './storage.ts'
+import type { TrustParts } from './trust.ts'
 
 export interface SigningParts {
   signingKeys: SigningKeys
@@ -21,12 +24,23 @@ export function buildSigning(
   { clock, random }: System,
   { database, time }: Storage,
   issuer: string,
+  { seals, untrusted }: TrustParts,
 ): SigningParts {
   const { stalenessSeconds, shortPublishLeadAllowed } = config
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
   const hostAheadSeconds = () => (time.hostAheadMs ?? 0) / 1000
-  const keeping = { database, encryption, replicas, clock, hostAheadSeconds, shortPublishLeadAllowed }
+  const reseal = (actor: Actor) => resealImported(database, seals, actor)
+  const trust = { seals, untrusted, reseal }
+  const keeping = {
+    ...trust,
+    database,
+    encryption,
+    replicas,
+    clock,
+    hostAheadSeconds,
+    shortPublishLeadAllowed,
+  }
   const signingKeys = new SigningKeys(keeping)
   const ring = () => signingKeys.ring
   return { signingKeys, ring, tokenIssuer: new TokenIssuer({ issuer, ring, random }), replicas }

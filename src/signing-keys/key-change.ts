@@ -3,17 +3,19 @@ import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { requireVersion } from '../database/version.ts'
-import { readInstallation } from '../installation/installation.ts'
 import type { Policy } from '../installation/policy.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { KeyEncryption } from './key-encryption.ts'
 import type { Step } from './rotation.ts'
 import { generateSigningKey } from './signing-key.ts'
-import { lockSigningKeys, publishedKeys, type StoredKey } from './signing-key-repository.ts'
+import { lockSigningKeys, type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
 import { applySteps } from './transitions.ts'
 
 /** The input of a decision: the stored keys, and the database time in epoch milliseconds. */
 export interface RotationState {
   keys: readonly StoredKey[]
+  /** Published rows that are not genuine. */
+  rejected: readonly RejectedKey[]
   now: number
   policy: Policy
 }
@@ -34,13 +36,13 @@ export interface Decision<T> {
  * @throws what `decide` throws. @throws {PreconditionFailed}
  */
 export async function changeKeys<T>(
-  parts: { database: Database; encryption: KeyEncryption },
+  parts: { database: Database; encryption: KeyEncryption; seals: RowSeals },
   actor: Actor,
   decide: (state: RotationState) => Decision<T>,
   versionIn?: (state: RotationState) => string | undefined,
 ): Promise<T> {
-  const { database, encryption } = parts
-  const before = await database.run(async db => readState(db, await databaseNow(db)))
+  const { database, encryption, seals } = parts
+  const before = await database.run(async db => readState(db, seals, await databaseNow(db)))
   const foreseen = decide(before)
   if (foreseen.steps.length === 0 && !foreseen.also) {
     if (actor.precondition) requireVersion(actor.precondition, versionIn?.(before))
@@ -51,15 +53,15 @@ export async function changeKeys<T>(
   )
   return mutate(database, actor, async mutation => {
     const { now } = await lockSigningKeys(mutation.trx)
-    const state = await readState(mutation.trx, now)
+    const state = await readState(mutation.trx, seals, now)
     const { result, steps, also } = decide(state)
     if (versionIn) mutation.found(versionIn(state))
-    await applySteps(mutation, steps, { encryption, spares, now })
+    await applySteps(mutation, steps, { encryption, seals, spares, now })
     await also?.(mutation)
     return result
   })
 }
 
-async function readState(db: Handle, now: number): Promise<RotationState> {
-  return { keys: await publishedKeys(db), policy: (await readInstallation(db)).policy, now }
+async function readState(db: Handle, seals: RowSeals, now: number): Promise<RotationState> {
+  return { ...(await readKeys(db, seals)), now }
 }

@@ -18,7 +18,7 @@ export type Step =
   | { type: 'retire'; kid: string; retiresAt: number; forgetsAt: number }
   | { type: 'forget'; kid: string }
   | { type: 'remove'; kid: string }
-  | { type: 'revoke'; kid: string; reason: string }
+  | { type: 'revoke' | 'discard'; kid: string; reason: string }
   | { type: 'hold' | 'release'; kid: string }
 
 type Keys = readonly SigningKey[]
@@ -68,8 +68,11 @@ function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step
   if (!standby || due) {
     const activatesAt = held ? null : nextTurn({ publishedAt: now }, since, now, policy)
     steps.push({ type: 'create', alg, state: 'standby', activatesAt })
-  } else if (standby.activatesAt === null && !standby.held && !held) {
-    steps.push({ type: 'schedule', kid: standby.kid, activatesAt: nextTurn(standby, since, now, policy) })
+  } else if (!standby.held && !held) {
+    const activatesAt = nextTurn(standby, since, now, policy)
+    // Without an active key, which was lost, the standby takes its turn as soon as verifiers know it.
+    const late = !active && standby.activatesAt !== null && standby.activatesAt > activatesAt
+    if (standby.activatesAt === null || late) steps.push({ type: 'schedule', kid: standby.kid, activatesAt })
   }
   return steps
 }
@@ -188,10 +191,17 @@ export function releasePlan(keys: Keys, kid: string): Step[] {
 }
 
 /**
- * Emergency revocation: the key leaves the JWKS at once, and if it was signing, the standby is activated at once.
+ * Emergency revocation: the key leaves the JWKS at once, and if it was signing, the standby is activated at once. A row
+ * that is not genuine is only removed.
  * @throws {NotFound} @throws {Conflict} when the required standby is held.
  */
-export function revokePlan(keys: Keys, now: number, policy: Policy, kid: string, reason: string): Step[] {
+export function revokePlan(
+  state: { keys: Keys; rejected: readonly { kid: string }[]; now: number; policy: Policy },
+  kid: string,
+  reason: string,
+): Step[] {
+  const { keys, rejected, now, policy } = state
+  if (rejected.some(row => row.kid === kid)) return [{ type: 'discard', kid, reason }]
   const key = getKey(keys, kid)
   const steps: Step[] = [{ type: 'revoke', kid, reason }]
   const { alg } = key

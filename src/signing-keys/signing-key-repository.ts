@@ -1,28 +1,40 @@
 import { sql } from 'kysely'
-import type { SigningAlg } from '../config/signing-alg.ts'
 import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
+import { readInstallation } from '../installation/installation.ts'
+import type { Policy } from '../installation/policy.ts'
+import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { EncryptedKey } from './key-encryption.ts'
 import type { GeneratedKey, SigningKey } from './signing-key.ts'
+import { SIGNING_KEY, type SigningKeyRow, sealedValues, signingKeyFault } from './signing-key-seal.ts'
 
 /** A published key with its encrypted private key. */
 export type StoredKey = SigningKey & { encrypted: EncryptedKey | null }
 
-function selectKeys(db: Handle) {
-  return db
-    .selectFrom('signing_keys')
-    .select(['kid', 'alg', 'state', 'public_jwk', 'private_encrypted', 'encryption_key_id'])
-    .select(['published_at', 'activates_at', 'retires_at', 'forgets_at', 'held'])
-    .where('state', '<>', 'removed')
-    .orderBy('published_at')
-    .orderBy('kid')
+/** A published row that is not genuine. It is not used. */
+export interface RejectedKey {
+  kid: string
+  fault: RowFault
 }
 
-type Row = Awaited<ReturnType<ReturnType<typeof selectKeys>['executeTakeFirstOrThrow']>>
+/** The published keys with a right seal, the other published rows, and the policy. */
+export interface ReadKeys {
+  keys: StoredKey[]
+  rejected: RejectedKey[]
+  policy: Policy
+}
 
-const toStoredKey = (row: Row): StoredKey => ({
+function selectRows(db: Handle) {
+  return db
+    .selectFrom('signing_keys')
+    .select(['kid', 'alg', 'state', 'public_jwk', 'private_encrypted', 'encryption_key_id', 'held'])
+    .select(['published_at', 'activates_at', 'retires_at', 'forgets_at'])
+    .select(['removed_at', 'revoked_at', 'revoked_reason', 'sealed_with', 'seal'])
+}
+
+const toStoredKey = (row: SigningKeyRow): StoredKey => ({
   kid: row.kid,
-  alg: row.alg as SigningAlg,
+  alg: row.alg,
   state: row.state,
   publicJwk: row.public_jwk,
   publishedAt: row.published_at.getTime(),
@@ -36,8 +48,24 @@ const toStoredKey = (row: Row): StoredKey => ({
       : null,
 })
 
-export async function publishedKeys(db: Handle): Promise<StoredKey[]> {
-  return (await selectKeys(db).execute()).map(toStoredKey)
+/** The published rows as they are stored, genuine or not. */
+export async function publishedRows(db: Handle): Promise<SigningKeyRow[]> {
+  const query = selectRows(db).where('state', '<>', 'removed').orderBy('published_at').orderBy('kid')
+  return (await query.execute()) as SigningKeyRow[]
+}
+
+/** The only way to read signing keys: rows without a right seal are named, and never returned as keys. */
+export async function readKeys(db: Handle, seals: RowSeals): Promise<ReadKeys> {
+  const rows = await publishedRows(db)
+  const { policy, recorded } = await readInstallation(db)
+  const keys: StoredKey[] = []
+  const rejected: RejectedKey[] = []
+  for (const row of rows) {
+    const fault = await signingKeyFault(row, seals, recorded)
+    if (fault) rejected.push({ kid: row.kid, fault })
+    else keys.push(toStoredKey(row))
+  }
+  return { keys, rejected, policy }
 }
 
 /** Makes every other process that would change signing keys wait until the end of the transaction. */
@@ -48,6 +76,7 @@ export async function lockSigningKeys(trx: Handle): Promise<{ now: number }> {
 
 export async function insertSigningKey(
   trx: Handle,
+  seals: RowSeals,
   key: GeneratedKey & {
     state: 'active' | 'standby'
     activatesAt: number | null
@@ -55,90 +84,97 @@ export async function insertSigningKey(
     now: number
   },
 ): Promise<void> {
-  const values = {
+  const row = {
     kid: key.kid,
     alg: key.alg,
     state: key.state,
-    public_jwk: JSON.stringify(key.publicJwk),
+    public_jwk: key.publicJwk,
     private_encrypted: key.encrypted.bytes,
     encryption_key_id: key.encrypted.encryptionKeyId,
     published_at: new Date(key.now),
     activates_at: key.activatesAt === null ? null : new Date(key.activatesAt),
+    ...NOT_ENDING,
+    held: false,
   }
+  const values = { ...row, public_jwk: JSON.stringify(row.public_jwk), ...sealColumns(seals, row) }
   await trx.insertInto('signing_keys').values(values).execute()
 }
 
-/** Each transition is conditional on the previous state, so that it happens only once and only forward. */
-export async function activateKey(trx: Handle, kid: string, activatesAt: number): Promise<void> {
-  const set = { state: 'active' as const, activates_at: new Date(activatesAt), held: false }
-  await exactlyOne(update(trx, kid, ['standby']).set(set).executeTakeFirst())
+const NOT_ENDING = {
+  retires_at: null,
+  forgets_at: null,
+  removed_at: null,
+  revoked_at: null,
+  revoked_reason: null,
 }
 
-/** A standby of a removed algorithm retires too: a replica without the database may activate it on schedule. */
-export async function retireKey(
+export type KeyChange = Partial<
+  Pick<
+    SigningKeyRow,
+    | 'state'
+    | 'activates_at'
+    | 'retires_at'
+    | 'forgets_at'
+    | 'removed_at'
+    | 'revoked_at'
+    | 'revoked_reason'
+    | 'held'
+    | 'private_encrypted'
+    | 'encryption_key_id'
+  >
+>
+
+/**
+ * Changes a genuine row in one of the states `from`, and seals it again: a row that is not genuine stays untrusted. The
+ * condition on the state makes each transition happen only once and only forward.
+ *
+ * @throws {Error} when the row is not genuine, or in another state.
+ */
+export async function changeSigningKey(
   trx: Handle,
+  seals: RowSeals,
   kid: string,
-  times: { retiresAt: number; forgetsAt: number },
+  from: readonly SigningKey['state'][],
+  change: KeyChange | ((row: SigningKeyRow) => KeyChange),
 ): Promise<void> {
-  const set = {
-    state: 'retiring' as const,
-    activates_at: sql<Date | null>`CASE WHEN state = 'active' THEN activates_at END`,
-    retires_at: new Date(times.retiresAt),
-    forgets_at: new Date(times.forgetsAt),
-    held: false,
-  }
-  await exactlyOne(update(trx, kid, ['active', 'standby']).set(set).executeTakeFirst())
+  const row = (await selectRows(trx).where('kid', '=', kid).forUpdate().executeTakeFirst()) as
+    | SigningKeyRow
+    | undefined
+  const fault = row && (await signingKeyFault(row, seals, (await readInstallation(trx)).recorded))
+  if (!row || fault || !from.includes(row.state))
+    throw new Error(`the signing key ${kid} is ${fault ?? row?.state ?? 'gone'}: it cannot be changed`)
+  const set = typeof change === 'function' ? change(row) : change
+  const sealed = sealColumns(seals, { ...row, ...set })
+  if (row.seal?.equals(sealed.seal)) return
+  await trx
+    .updateTable('signing_keys')
+    .set({ ...set, ...sealed })
+    .where('kid', '=', kid)
+    .execute()
 }
 
-const WITHOUT_PRIVATE_HALF = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
-
-export async function forgetKey(trx: Handle, kid: string): Promise<void> {
-  await exactlyOne(update(trx, kid, ['retiring']).set(WITHOUT_PRIVATE_HALF).executeTakeFirst())
+/** Seals a row as it is. The caller has checked that it is genuine. */
+export async function sealSigningKey(trx: Handle, seals: RowSeals, row: SigningKeyRow): Promise<void> {
+  await trx.updateTable('signing_keys').set(sealColumns(seals, row)).where('kid', '=', row.kid).execute()
 }
 
-export async function removeKey(trx: Handle, kid: string, now: number): Promise<void> {
-  const set = { state: 'removed' as const, removed_at: new Date(now), ...WITHOUT_PRIVATE_HALF }
-  await exactlyOne(update(trx, kid, ['retiring']).set(set).executeTakeFirst())
+const sealColumns = (seals: RowSeals, row: Parameters<typeof sealedValues>[0]) => {
+  const { sealedWith, seal } = seals.seal(SIGNING_KEY, sealedValues(row))
+  return { sealed_with: sealedWith, seal }
 }
 
-/** From any published state. */
-export async function revokeKey(trx: Handle, kid: string, now: number, reason: string): Promise<void> {
+/** Removes a row that is not genuine, without a seal: a removed row is never used. */
+export async function discardRow(trx: Handle, kid: string, now: number, reason: string): Promise<void> {
   const at = new Date(now)
-  const set = {
-    state: 'removed' as const,
-    removed_at: at,
-    revoked_at: at,
-    revoked_reason: reason,
-    held: false,
-  }
-  const query = update(trx, kid, ['active', 'standby', 'retiring']).set({ ...set, ...WITHOUT_PRIVATE_HALF })
-  await exactlyOne(query.executeTakeFirst())
+  const set = { state: 'removed' as const, removed_at: at, revoked_at: at, revoked_reason: reason }
+  await trx
+    .updateTable('signing_keys')
+    .set({ ...set, ...WITHOUT_PRIVATE_HALF, sealed_with: null, seal: null })
+    .where('kid', '=', kid)
+    .execute()
 }
 
-export async function scheduleActivation(
-  trx: Handle,
-  kid: string,
-  activatesAt: number | null,
-): Promise<void> {
-  const set = { activates_at: activatesAt === null ? null : new Date(activatesAt) }
-  await exactlyOne(update(trx, kid, ['standby']).set(set).executeTakeFirst())
-}
-
-export async function holdKey(trx: Handle, kid: string, held: boolean): Promise<void> {
-  await exactlyOne(update(trx, kid, ['active', 'standby', 'retiring']).set({ held }).executeTakeFirst())
-}
-
-/** Replaces the encrypted private key by one under another encryption key. */
-export async function replaceEncryption(
-  trx: Handle,
-  kid: string,
-  before: EncryptedKey,
-  after: EncryptedKey,
-): Promise<void> {
-  const set = { private_encrypted: after.bytes, encryption_key_id: after.encryptionKeyId }
-  const query = trx.updateTable('signing_keys').set(set).where('kid', '=', kid)
-  await exactlyOne(query.where('encryption_key_id', '=', before.encryptionKeyId).executeTakeFirst())
-}
+export const WITHOUT_PRIVATE_HALF = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
 
 /** When and why the key was revoked; undefined when it was not. */
 export async function findRevocation(
@@ -149,14 +185,7 @@ export async function findRevocation(
     .selectFrom('signing_keys')
     .select(['revoked_at', 'revoked_reason'])
     .where('kid', '=', kid)
+    .where('state', '=', 'removed')
     .executeTakeFirst()
   return row?.revoked_at ? { revokedAt: row.revoked_at, reason: row.revoked_reason ?? '' } : undefined
-}
-
-const update = (trx: Handle, kid: string, from: readonly SigningKey['state'][]) =>
-  trx.updateTable('signing_keys').where('kid', '=', kid).where('state', 'in', from)
-
-async function exactlyOne(changed: Promise<{ numUpdatedRows: bigint } | undefined>): Promise<void> {
-  const count = (await changed)?.numUpdatedRows
-  if (count !== 1n) throw new Error(`a transition of a signing key changed ${count} rows instead of one`)
 }

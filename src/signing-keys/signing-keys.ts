@@ -4,6 +4,8 @@ import type { Database } from '../database/database.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { type Policy, policyVersion } from '../installation/policy.ts'
 import type { Replicas } from '../installation/replicas.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
+import type { UntrustedRows } from '../installation/untrusted-rows.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import { confirmations, type Emergency } from './emergency.ts'
@@ -11,11 +13,12 @@ import { changeKeys, type RotationState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import type { KeyRing } from './key-ring.ts'
 import { decidePolicy, type PolicyChange } from './policy-change.ts'
-import { type Rewrapped, rewrap } from './rewrap.ts'
+import { type Reseal, type Rewrapped, rewrap } from './rewrap.ts'
 import { duePlan, holdPlan, releasePlan, revokePlan, rotatePlan } from './rotation.ts'
 import { type SigningKey, signingKeyVersion } from './signing-key.ts'
-import { findRevocation, publishedKeys } from './signing-key-repository.ts'
+import { findRevocation, readKeys } from './signing-key-repository.ts'
 import { readRing, withoutPrivateHalf } from './stored-ring.ts'
+import { refuseUntrusted } from './untrusted-keys.ts'
 
 /** With clocks that differ by this much one of them is wrong, and it is unknown which: rotation stops. */
 export const LARGEST_CLOCK_DIFFERENCE_SECONDS = 30
@@ -23,6 +26,11 @@ export const LARGEST_CLOCK_DIFFERENCE_SECONDS = 30
 interface Parts {
   database: Database
   encryption: KeyEncryption
+  seals: RowSeals
+  /** The rows that are not genuine are noted here at each refresh. */
+  untrusted: UntrustedRows
+  /** Seals rows of other rooms at a rewrap. */
+  reseal: Reseal
   replicas: Replicas
   clock: Clock
   /** Seconds by which this host's clock is ahead of the database's. */
@@ -46,9 +54,11 @@ export class SigningKeys {
     this.#parts = parts
   }
 
-  /** @throws {Unavailable} until the keys have been loaded. */
+  /** @throws {Unavailable} until the keys have been loaded, and while none of them is genuine. */
   get ring(): KeyRing {
     if (!this.#ring) throw new Unavailable('The signing keys are not loaded yet. Retry.')
+    // An empty set would make every verifier reject all tokens; it keeps its copy when a fetch fails.
+    if (this.#ring.keys.length === 0) throw new Unavailable('No signing key can be used. Retry.')
     return this.#ring
   }
 
@@ -68,9 +78,13 @@ export class SigningKeys {
     return this.#refreshes.run()
   }
 
-  /** Applies the due steps. Any number of processes may call this at any time. */
+  /**
+   * Applies the due steps. Any number of processes may call this at any time.
+   * @throws {UntrustedKeys} when this process must not decide: see `refuseUntrusted`.
+   */
   async advance(): Promise<void> {
     const changed = await this.#change(SYSTEM, state => {
+      refuseUntrusted(state, { starting: this.#ring === undefined })
       const steps =
         this.#clocksAgree || !state.keys.some(inUse) ? duePlan(state.keys, state.now, state.policy) : []
       return { result: steps.length > 0, steps }
@@ -121,10 +135,7 @@ export class SigningKeys {
   async revoke(actor: Actor, kid: string, reason: string): Promise<Emergency> {
     const { database } = this.#parts
     if (!(await database.run(db => findRevocation(db, kid)))) {
-      await this.#change(actor, ({ keys, now, policy }) => ({
-        result: undefined,
-        steps: revokePlan(keys, now, policy, kid, reason),
-      }))
+      await this.#change(actor, state => ({ result: undefined, steps: revokePlan(state, kid, reason) }))
     }
     await this.#refreshAfterChange()
     return confirmations(this.#parts, kid)
@@ -151,7 +162,9 @@ export class SigningKeys {
 
   /** Published keys, newest first. */
   async list(): Promise<SigningKey[]> {
-    return (await this.#parts.database.run(publishedKeys)).map(withoutPrivateHalf).reverse()
+    const { database, seals } = this.#parts
+    const { keys } = await database.run(db => readKeys(db, seals))
+    return keys.map(withoutPrivateHalf).reverse()
   }
 
   /** @throws {NotFound} when no such key is published. */
@@ -191,8 +204,8 @@ export class SigningKeys {
   }
 
   async #read(): Promise<void> {
-    const { database, encryption } = this.#parts
-    const { ring, faults } = await readRing(database, encryption, this.#ring)
+    const { ring, faults, rejected } = await readRing(this.#parts, this.#ring)
+    this.#parts.untrusted.note('signing_key', new Map(rejected.map(({ kid, fault }) => [kid, fault])))
     const gone = (this.#ring?.keys ?? []).map(key => key.kid).filter(kid => ring.pem(kid) === undefined)
     if (ring.etag !== this.#ring?.etag) for (const observer of this.#observers) observer(ring, gone)
     this.#ring = ring

@@ -1,37 +1,46 @@
 import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
-import { readInstallation } from '../installation/installation.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
+import { isKeyPair } from './key-pair.ts'
 import { KeyRing, type RingKey } from './key-ring.ts'
 import { importPrivateKey, type SigningKey } from './signing-key.ts'
-import { publishedKeys, type StoredKey } from './signing-key-repository.ts'
+import { type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
+
+interface StoredRing {
+  ring: KeyRing
+  faults: KeyDecryptionError[]
+  rejected: RejectedKey[]
+}
 
 /**
- * The stored keys, and the policy of the same snapshot, as a ring. Private keys in `before` are not decrypted again, so
- * a running process continues to sign whatever happens to the encryption keys. A private key that does not decrypt is a
- * fault: its key is published but not used to sign.
+ * The genuine stored keys, and the policy of the same snapshot, as a ring. Private keys in `before` are not decrypted
+ * again. A private key that does not decrypt is a fault: its key is published but not used to sign.
+ *
+ * A row that is not genuine is left out, also when it was in `before`. The exception is a row sealed with a key that
+ * other replicas of the installation have and this one lacks: what this process knows of it stays in use, and nothing of
+ * the row is, so a running process continues to sign whatever happens to the encryption keys.
  *
  * @throws {Unavailable} when no key is stored: an empty set would make every verifier reject all tokens.
  */
 export async function readRing(
-  database: Database,
-  encryption: KeyEncryption,
+  { database, encryption, seals }: { database: Database; encryption: KeyEncryption; seals: RowSeals },
   before: KeyRing | undefined,
-): Promise<{ ring: KeyRing; faults: KeyDecryptionError[] }> {
-  const { stored, policy } = await database.readSnapshot(async trx => ({
-    stored: await publishedKeys(trx),
-    policy: (await readInstallation(trx)).policy,
-  }))
-  if (stored.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
+): Promise<StoredRing> {
+  const { keys, rejected, policy } = await database.readSnapshot(trx => readKeys(trx, seals))
+  if (keys.length + rejected.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
-  const opened = stored.map(key =>
+  const opened = keys.map(key =>
     open(key, encryption, before).catch(error => {
       if (!(error instanceof KeyDecryptionError)) throw error
       faults.push(error)
       return { ...withoutPrivateHalf(key), privateKey: undefined }
     }),
   )
-  return { ring: await KeyRing.of(await Promise.all(opened), policy), faults }
+  const lacking = new Set(rejected.flatMap(({ kid, fault }) => (fault === 'lacking_key' ? kid : [])))
+  const remembered = before?.keys.filter(({ kid }) => lacking.has(kid)) ?? []
+  const ring = await KeyRing.of([...(await Promise.all(opened)), ...remembered], policy)
+  return { ring, faults, rejected }
 }
 
 async function open(
@@ -43,8 +52,10 @@ async function open(
   const key = withoutPrivateHalf(stored)
   if (!encrypted) return { ...key, privateKey: undefined }
   const held = before?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
-  const privateKey = held ?? importPrivateKey(await encryption.decrypt(key.kid, encrypted))
-  return { ...key, privateKey }
+  if (held) return { ...key, privateKey: held }
+  const privateKey = importPrivateKey(await encryption.decrypt(key.kid, encrypted))
+  if (isKeyPair(privateKey, key)) return { ...key, privateKey }
+  throw new KeyDecryptionError(`The private key of the signing key ${key.kid} belongs to another public key.`)
 }
 
 export function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {

@@ -10,11 +10,13 @@ import { hasSecretsOnPepper, secretsOnOtherPeppers } from '../../src/api-keys/pe
 import { Database, type Handle } from '../../src/database/database.ts'
 import { keyPage, lookUpSecrets } from '../../src/directory/directory-repository.ts'
 import { readKeyStatuses } from '../../src/directory/key-status-repository.ts'
+import { RowSeals } from '../../src/installation/row-seals.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { insertTenant, setSuspended } from '../../src/tenants/tenant-repository.ts'
 import { defaultTenantSettings } from '../../src/tenants/tenant-settings.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
+const seals = new RowSeals({ encryptionKeys: [], peppers: [] })
 const NOW = 1_800_000_000_000
 const UNENDING = { revoked: false, endsAt: null, disabled: false }
 const endAt = (offset: number | null) => (offset === null ? null : NOW + offset)
@@ -210,7 +212,7 @@ describe('SQL and TypeScript agree on', () => {
 
   it('the keys that the directory loads, and the secrets of each', async () => {
     await withKeys(async (trx, now) => {
-      const { items } = await keyPage(trx, { after: '0', upTo: null, limit: 10_000 })
+      const { items } = await keyPage(trx, seals, { after: '0', upTo: null, limit: 10_000 })
       const loaded = new Map(items.map(key => [key.id, key.secrets.length > 0]))
       const expected = made.filter(each => lasts(each, now)).map(each => [each.id, opens(each, now)] as const)
       expect(loaded).toEqual(new Map(expected))
@@ -222,7 +224,7 @@ describe('SQL and TypeScript agree on', () => {
       const names = new Map(made.map(each => [each.digest.toString('base64'), each]))
       const found = []
       for (const part of inParts([...names.keys()]))
-        found.push(...(await lookUpSecrets(trx, part, 300)).found)
+        found.push(...(await lookUpSecrets(trx, seals, part, 300)).found)
       expect(found).toHaveLength(made.length)
       for (const { digest, snapshot: shown } of found) {
         const each = names.get(digest)

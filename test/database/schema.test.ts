@@ -105,6 +105,8 @@ const TABLES = {
     hash: 'text?',
     created_by: 'text?',
     by_rotation: 'boolean',
+    sealed_with: 'text?',
+    seal: 'bytea?',
   },
   signing_keys: {
     kid: 'text',
@@ -121,6 +123,8 @@ const TABLES = {
     revoked_at: 'timestamptz?',
     revoked_reason: 'text?',
     held: 'boolean',
+    sealed_with: 'text?',
+    seal: 'bytea?',
   },
   key_usage: { key_id: 'text', day: 'date', outcome: 'text', count: 'bigint' },
   replicas: {

@@ -1,10 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import {
-  DirectoryIndex,
-  type DirectoryUpdate,
-  type KnownKey,
-  type KnownTenant,
-} from '../../src/directory/directory-index.ts'
+import { DirectoryIndex, type DirectoryUpdate } from '../../src/directory/directory-index.ts'
+import type { KnownKey, KnownTenant } from '../../src/directory/known-key.ts'
 
 const rights = {
   tier: null,

@@ -7,6 +7,7 @@ import { Database } from '../../src/database/database.ts'
 import { DirectoryCopy } from '../../src/directory/directory-copy.ts'
 import { ReplicaDirectory } from '../../src/directory/replica-directory.ts'
 import { SecretLookup } from '../../src/directory/secret-lookup.ts'
+import { RowSeals } from '../../src/installation/row-seals.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { NamedKey } from '../../src/system/secret.ts'
@@ -39,7 +40,9 @@ export function follow(
   const logger = createLogger('info', { write: line => void logs.push(line) })
   const url = options.url ?? service.database.applicationUrl
   const database = new Database({ url, maxConnections: 2, logger })
-  const common = { database, clock, logger, tokenTtlSeconds: 300 }
+  const { encryptionKeys } = readConfig(new Env(service.environment))
+  const seals = new RowSeals({ encryptionKeys, peppers: own })
+  const common = { seals, database, clock, logger, tokenTtlSeconds: 300 }
   const { maxKeys = 1_000, stalenessSeconds = 900 } = options
   const follower = new ChangeFollower({ database, clock, logger, random: systemRandom })
   const staleness = () => follower.stalenessSeconds

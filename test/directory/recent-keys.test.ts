@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { recentKeyPage } from '../../src/directory/directory-repository.ts'
+import { RowSeals } from '../../src/installation/row-seals.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
@@ -30,12 +31,13 @@ afterAll(async () => {
   await place.drop()
 })
 
+const seals = new RowSeals({ encryptionKeys: [], peppers: [] })
 const read = async (limit: number) => {
   const pages: string[][] = []
   for (let after: string | undefined = '0'; after !== undefined; ) {
     const from: string = after
     const page = { after: from, upTo: null, limit, usedSince: USED_SINCE }
-    const { items, last } = await database.run(db => recentKeyPage(db, page))
+    const { items, last } = await database.run(db => recentKeyPage(db, seals, page))
     pages.push(items.map(({ id }) => id))
     after = last
   }

@@ -33,6 +33,7 @@ const FILES = [
   'f27-timing',
   'f28-keyed-writes',
   'f29-log',
+  'f30-forged-rows',
   'f31-imported-flood',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']

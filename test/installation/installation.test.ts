@@ -132,6 +132,8 @@ describe('changing the pepper: append everywhere, move it to the front, drop the
 
     // Its new secret is stored under the new pepper.
     const rotated = await moved.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 0 })
+    // The seals of the signing keys depend on the old one until then.
+    await moved.admin('POST', '/signing-keys/rewrap')
     const dropped = await replica({ MINTMARK_PEPPERS: P2 })
     expect(await statusOf(dropped, rotated.body.secret)).toBe(200)
     expect(await statusOf(dropped, newKey)).toBe(200)
@@ -157,6 +159,7 @@ describe('changing the pepper: append everywhere, move it to the front, drop the
     const { secret: key, keyId, tenantId } = await before.tenantWithKey()
     const moved = await replica({ MINTMARK_PEPPERS: `${P2},${P1}` })
     await end(moved, keyId, tenantId)
+    await moved.admin('POST', '/signing-keys/rewrap')
     expect(await statusOf(await replica({ MINTMARK_PEPPERS: P2 }), key)).toBe(401)
   })
 })

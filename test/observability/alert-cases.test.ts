@@ -39,6 +39,9 @@ const HEALTHY: Series = {
   nodejs_eventloop_lag_p99_seconds: always(0.02),
   nodejs_eventloop_lag_max_seconds: always(0.2),
   'mintmark_database_waiting_queries{pool="main"}': always(0),
+  'mintmark_untrusted_rows{kind="signing_key"}': always(0),
+  'mintmark_untrusted_rows{kind="imported_secret"}': always(0),
+  'mintmark_untrusted_rows_found_total{kind="signing_key"}': always(0),
   [AGE]: always(1_000_000),
   mintmark_signing_key_rotation_interval_seconds: always(2_592_000),
   [NEXT]: always(7200),
@@ -120,6 +123,11 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   MintmarkDatabasePoolWaiting: {
     fires: { 'mintmark_database_waiting_queries{pool="main"}': always(1) },
     quiet: { 'mintmark_database_waiting_queries{pool="main"}': '0+0x119 1' },
+  },
+  MintmarkUntrustedRows: {
+    // Found, and repaired before the next scrape.
+    fires: { 'mintmark_untrusted_rows_found_total{kind="signing_key"}': '0+0x115 1+0x15' },
+    quiet: { 'mintmark_untrusted_rows_found_total{kind="signing_key"}': '0+0x20 1+0x110' },
   },
   MintmarkSigningKeyOld: {
     fires: { [AGE]: always(2_900_000) },

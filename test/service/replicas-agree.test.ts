@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { exportJWK, generateKeyPair } from 'jose'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
+import { rewriteSigningKeys } from '../support/sealed-rows.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -43,7 +44,9 @@ describe('peppers', () => {
     database = await createTestDatabase()
     const [old, next] = [pepper('k1'), pepper('k2')]
     const behind = await replica(`${old},${next}`)
-    await replica(`${next},${old}`)
+    const moved = await replica(`${next},${old}`)
+    // Nothing is sealed with the old one any more.
+    expect((await moved.admin('POST', '/signing-keys/rewrap')).body).toMatchObject({ resealed: 2 })
     await replica(next)
     await behind.admin('POST', '/tenants', { id: 'acme' })
     expect(await behind.admin('POST', '/tenants/acme/keys', {})).toMatchObject({ status: 503 })
@@ -57,25 +60,24 @@ describe('signing keys', () => {
     const service = await replica(pepper('p1'))
     const { secret } = await service.tenantWithKey()
     const { publicKey } = await generateKeyPair('RS256')
-    const jwk = { ...(await exportJWK(publicKey)), kid: 'foreign', alg: 'RS256', use: 'sig' }
-    await database.asOwner(
-      `WITH made AS (
-         INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id)
-         VALUES ('foreign', 'RS256', 'standby', $1, '\\x00', 'e9')
-       ), next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
-       INSERT INTO change_feed (number, changes)
-       SELECT number, '[{"kind": "signing-keys", "id": "foreign"}]' FROM next`,
-      [JSON.stringify(jwk)],
+    const kid = await calculateJwkThumbprint(await exportJWK(publicKey))
+    const jwk = { ...(await exportJWK(publicKey)), kid, alg: 'RS256', use: 'sig' }
+    await rewriteSigningKeys(
+      database,
+      service.environment,
+      `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id, published_at)
+        VALUES ($1, 'RS256', 'standby', $2, '\\x00', 'e9', date_trunc('second', now()))`,
+      [kid, JSON.stringify(jwk)],
     )
     const published = async () => {
       const { body } = await request(`${service.service.urls.public}/.well-known/jwks.json`)
       return body.keys.map((key: { kid: string }) => key.kid)
     }
-    await until('the key is published', published, kids => kids.includes('foreign'))
+    await until('the key is published', published, kids => kids.includes(kid))
     expect(await published()).toHaveLength(3)
     expect(await exchange(service, secret)).toMatchObject({ status: 200 })
     expect(service.logs.join('')).toContain(
-      'Signing key foreign is encrypted with the encryption key \\"e9\\"',
+      `Signing key ${kid} is encrypted with the encryption key \\"e9\\"`,
     )
   })
 })

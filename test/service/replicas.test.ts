@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { NO_SERVER, startReplica } from '../support/replicas.ts'
+import { addRetiringKeys } from '../support/sealed-rows.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 
@@ -121,18 +122,7 @@ describe.each(HOW)('a replica that %s', (_, replica, withinMs) => {
   })
 
   it(`publishes another signing key within ${withinMs} ms, with the same bytes`, async () => {
-    const kid = `k${Math.random().toString(36).slice(2)}`
-    await a.database.asOwner(
-      `WITH made AS (
-        INSERT INTO signing_keys (kid, alg, state, public_jwk, published_at, retires_at)
-        VALUES ($1::text, 'ES256', 'retiring', (SELECT public_jwk || jsonb_build_object('kid', $1::text)
-          FROM signing_keys LIMIT 1), now(), now() + interval '1 hour')),
-      next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
-      INSERT INTO change_feed (number, changes)
-      SELECT number, jsonb_build_array(jsonb_build_object('kind', 'signing-keys', 'id', $1::text)) FROM next
-      RETURNING pg_notify('mintmark_changes', '')`,
-      [kid],
-    )
+    const [kid = ''] = await addRetiringKeys(a.database, a.environment, 1)
     const jwks = (service: TestService) => request(`${service.service.urls.public}/.well-known/jwks.json`)
     const { ms } = await timed(() =>
       until(

@@ -71,7 +71,7 @@ function stepsOf({ keys, now, policy }: Omit<World, 'happened' | 'steps'>, happe
       case 'release':
         return releasePlan(keys, kid)
       case 'revoke':
-        return revokePlan(keys, now, policy, kid, '')
+        return revokePlan({ keys, rejected: [], now, policy }, kid, '')
       case 'times':
         return [...duePlan(keys, now, policy), ...reschedulePlan(keys, now, policy)]
       case 'advance':

@@ -245,7 +245,8 @@ describe('hold and release', () => {
 })
 
 describe('the emergency', () => {
-  const revoke = (keys: SigningKey[], kid: string) => revokePlan(keys, NOW, policy, kid, 'leaked')
+  const revoke = (keys: SigningKey[], kid: string) =>
+    revokePlan({ keys, rejected: [{ kid: 'forged' }], now: NOW, policy }, kid, 'leaked')
   const gone = (kid: string): Step => ({ type: 'revoke', kid, reason: 'leaked' })
 
   it.each<[string, SigningKey[], string, Step[]]>([
@@ -269,6 +270,12 @@ describe('the emergency', () => {
     ],
     ['a standby is replaced', [a, s], 's', [gone('s'), standby('ES256', turnOf(a))]],
     ['a retiring key leaves', [a, s, key('r', 'retiring')], 'r', [gone('r')]],
+    [
+      'a row that is not genuine is removed, and nothing else happens',
+      [a, s],
+      'forged',
+      [{ type: 'discard', kid: 'forged', reason: 'leaked' }],
+    ],
   ])('%s', (_, keys, kid, steps) => {
     expect(revoke(keys, kid)).toEqual(steps)
   })

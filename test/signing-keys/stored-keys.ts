@@ -55,6 +55,7 @@ export function done(keys: readonly SigningKey[], step: Step, now: number, newKi
       return change(step.kid, { forgetsAt: null })
     case 'remove':
     case 'revoke':
+    case 'discard':
       return keys.filter(stored => stored.kid !== step.kid)
     case 'hold':
     case 'release':

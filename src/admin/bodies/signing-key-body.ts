@@ -52,6 +52,7 @@ export const rewrapBody = z
   .strictObject({
     encryption_key: z.string().describe('Id of the current encryption key.'),
     rewrapped: count.describe('Number of private keys encrypted again.'),
+    resealed: count.describe('Number of signing keys and imported secrets sealed again.'),
   })
   .meta({ id: 'Rewrapped', description: 'Result of re-encrypting the private signing keys.' })
 

@@ -14,6 +14,12 @@ interface SigningKey {
   held: boolean
 }
 
+interface Rewrapped {
+  encryption_key: string
+  rewrapped: number
+  resealed: number
+}
+
 const VIEW: View<SigningKey> = {
   plural: 'signing keys',
   id: key => key.kid,
@@ -108,16 +114,16 @@ function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): vo
 
 function rewrap(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   resultVerb(signingKey, 'rewrap', {
-    summary: 're-encrypt all private keys with the first encryption key',
+    summary: 're-encrypt all private keys with the first encryption key, and seal all rows again',
     details:
       'Then the others can be removed from MINTMARK_ENCRYPTION_KEYS; "mintmark installation get" counts what still depends on them.',
     examples: ['mintmark signing-key rewrap'],
   }).action(
     action(environment, async ({ admin, output }) => {
-      const done = await admin.post<{ encryption_key: string; rewrapped: number }>('/signing-keys/rewrap')
-      const { encryption_key: id, rewrapped } = done
+      const done = await admin.post<Rewrapped>('/signing-keys/rewrap')
+      const { encryption_key: id, rewrapped, resealed } = done
       await output.either({
-        text: `Re-encrypted ${rewrapped} private keys. All are encrypted with "${id}".`,
+        text: `Re-encrypted ${rewrapped} private keys. All are encrypted with "${id}". Sealed ${resealed} rows again.`,
         json: done,
         id,
       })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
+import { rewriteSigningKeys } from '../../support/sealed-rows.ts'
 import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
 import { request, testEnvironment } from '../../support/test-service.ts'
@@ -17,6 +18,7 @@ const missing = library === undefined && process.env.MINTMARK_REQUIRE_GATEWAYS !
 const root = `root-${'r'.repeat(40)}`
 const running: ServiceProcess[] = []
 let database: TestDatabase
+let environment: Record<string, string>
 afterEach(async () => {
   for (const service of running.splice(0)) await service.kill()
   await database.drop()
@@ -24,8 +26,9 @@ afterEach(async () => {
 
 async function start(faketime: Record<string, string>) {
   database = await createTestDatabase()
+  environment = testEnvironment()
   const service = startProcess({
-    ...testEnvironment(),
+    ...environment,
     MINTMARK_ROOT_TOKEN: root,
     MINTMARK_PUBLISH_LEAD_SECONDS: '1',
     MINTMARK_SHORT_PUBLISH_LEAD: 'allowed',
@@ -68,7 +71,11 @@ async function expectNoRotation(
   const asked = await admin('/signing-keys/rotate', {})
   expect([asked.status, asked.body.detail]).toEqual([503, expect.stringMatching(/clocks .* differ by \d+ s/)])
   const before = (await storedKeys(database)).map(key => [key.kid, key.state])
-  await database.asOwner("UPDATE signing_keys SET activates_at = now() WHERE state = 'standby'")
+  await rewriteSigningKeys(
+    database,
+    environment,
+    "UPDATE signing_keys SET activates_at = date_trunc('second', now()) WHERE state = 'standby'",
+  )
   const told = () =>
     service
       .output()

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { generateSigningKey } from '../../../src/signing-keys/signing-key.ts'
+import { rewriteSigningKeys } from '../../support/sealed-rows.ts'
 import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
 import { request, testEnvironment } from '../../support/test-service.ts'
@@ -110,16 +112,33 @@ async function crash(where: Place, moment: Moment, provoke: () => Promise<unknow
   expectSound(await storedKeys(where.database))
 }
 
+/** The standby's time has come. */
+const makeDue = ({ database }: Place) =>
+  rewriteSigningKeys(
+    database,
+    shared,
+    "UPDATE signing_keys SET activates_at = date_trunc('second', now()) WHERE state = 'standby'",
+  )
+
+/** Two retiring keys: the private half of both is due to be forgotten, and one of them to be removed. */
+async function addLeavingKeys({ database }: Place): Promise<void> {
+  const keys = await Promise.all([generateSigningKey('ES256'), generateSigningKey('ES256')])
+  await rewriteSigningKeys(
+    database,
+    shared,
+    `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id, published_at,
+        activates_at, retires_at, forgets_at)
+      SELECT made.kid, alg, 'retiring', made.jwk, private_encrypted, encryption_key_id, published_at,
+        at, CASE made.n WHEN 1 THEN at ELSE at + interval '1 hour' END, at
+      FROM signing_keys, date_trunc('second', now()) AS at,
+        unnest($1::text[], $2::jsonb[]) WITH ORDINALITY AS made (kid, jwk, n) WHERE state = 'standby'`,
+    [keys.map(({ kid }) => kid), keys.map(({ publicJwk }) => JSON.stringify(publicJwk))],
+  )
+}
+
 describe.each([
-  ['a turn-over', STEPS.takeOver, `UPDATE signing_keys SET activates_at = now() WHERE state = 'standby'`],
-  [
-    'a key that leaves',
-    STEPS.leave,
-    `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id, activates_at, retires_at, forgets_at)
-      SELECT 'gone' || n || kid, alg, 'retiring', public_jwk, private_encrypted, encryption_key_id, now(),
-        CASE n WHEN 1 THEN now() ELSE now() + interval '1 hour' END, now()
-      FROM signing_keys, generate_series(1, 2) AS n WHERE state = 'standby'`,
-  ],
+  ['a turn-over', STEPS.takeOver, makeDue],
+  ['a key that leaves', STEPS.leave, addLeavingKeys],
 ])('kill -9 during %s', (_, steps, provoke) => {
   let where: Place
   beforeAll(async () => {
@@ -130,7 +149,7 @@ describe.each([
 
   it.each(Object.entries(steps))('%s', async (name, moment) => {
     for (let run = 0; run < RUNS; run++) {
-      await crash(where, moment, () => where.database.asOwner(provoke))
+      await crash(where, moment, () => provoke(where))
       expect(publishedIn(await storedKeys(where.database))).toBeGreaterThan(0)
       await expectWhole(where)
       await where.database.asOwner("DELETE FROM signing_keys WHERE state IN ('retiring', 'removed')")

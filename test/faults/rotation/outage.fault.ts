@@ -23,7 +23,7 @@ beforeAll(async () => {
     MINTMARK_STALENESS_SECONDS: '300',
   })
   const secret = await replicas.makeKey()
-  await scaleTime(replicas.database, { interval: INTERVAL, lead: LEAD })
+  await scaleTime(replicas, { interval: INTERVAL, lead: LEAD })
   await sleep(2_000)
   load = startLoad(
     replicas.members.map(member => member.urls.public),

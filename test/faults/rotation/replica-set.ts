@@ -1,3 +1,4 @@
+import { rewriteSigningKeys } from '../../support/sealed-rows.ts'
 import { type ServiceProcess, startProcess } from '../../support/service-process.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts'
@@ -27,6 +28,7 @@ interface Member {
 /** Replicas of one installation, each a separate process that reaches Postgres through its own proxy. */
 export interface ReplicaSet {
   database: TestDatabase
+  environment: Readonly<Record<string, string>>
   members: Member[]
   admin(method: string, path: string, body?: object): Promise<JsonAnswer>
   /** A key of a new tenant. */
@@ -59,6 +61,7 @@ export async function startReplicaSet(size: number, env: Record<string, string> 
     })
   return {
     database,
+    environment: shared,
     members,
     admin,
     makeKey: async () => {
@@ -78,17 +81,20 @@ export async function startReplicaSet(size: number, env: Record<string, string> 
  * The next standby is scheduled by it.
  */
 export async function scaleTime(
-  database: TestDatabase,
+  { database, environment }: ReplicaSet,
   times: { interval: number; lead: number },
 ): Promise<void> {
   await database.asOwner(
     `WITH scaled AS (UPDATE installation SET rotation_interval_seconds = $1, publish_lead_seconds = $2),
-      unscheduled AS (UPDATE signing_keys SET activates_at = NULL WHERE state = 'standby'),
       next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
     INSERT INTO change_feed (number, changes)
-      SELECT number, '[{"kind": "installation", "id": ""}, {"kind": "signing-keys", "id": ""}]'::jsonb FROM next
-      RETURNING pg_notify('mintmark_changes', '')`,
+      SELECT number, '[{"kind": "installation", "id": ""}]'::jsonb FROM next`,
     [times.interval, times.lead],
+  )
+  await rewriteSigningKeys(
+    database,
+    environment,
+    "UPDATE signing_keys SET activates_at = NULL WHERE state = 'standby'",
   )
 }
 

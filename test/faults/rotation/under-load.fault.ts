@@ -76,7 +76,7 @@ beforeAll(async () => {
     Boolean,
     PATIENCE_MS,
   )
-  await scaleTime(replicas.database, { interval: INTERVAL, lead: LEAD })
+  await scaleTime(replicas, { interval: INTERVAL, lead: LEAD })
   load = startLoad(urls, secret, PER_SECOND, check)
   throughEnvoyEnds = sendThroughEnvoy()
 })

@@ -1,0 +1,61 @@
+import type { ImportedHash } from '../api-keys/imported-hash.ts'
+import type { SecretProof } from '../api-keys/secret-proof.ts'
+import type { Catalogue, KeyRights } from '../tenants/rights.ts'
+import type { TenantRights } from '../tenants/tenant-settings.ts'
+import type { SecretSnapshot } from './directory.ts'
+
+/** A key with its usable secrets. Instants are epoch milliseconds. */
+export interface KnownKey {
+  id: string
+  tenantId: string
+  expiresAt: number | null
+  disabled: boolean
+  rights: KeyRights
+  secrets: readonly KnownSecret[]
+}
+
+export interface KnownSecret {
+  id: string
+  /** The lookup key of the index: a digest in base64, or the name of an imported client. */
+  digest: string
+  endsAt: number | null
+  /** Absent: a Mintmark secret. */
+  imported?: ImportedHash
+  /** Of the imported hash. */
+  proof?: SecretProof
+}
+
+export interface KnownTenant {
+  id: string
+  suspended: boolean
+  /** Seconds; null: the policy's limit; 0: each exchange queries Postgres. */
+  stalenessSeconds: number | null
+  rights: TenantRights
+}
+
+/** All that an exchange needs, of a usable secret. */
+export function snapshotOf(known: {
+  key: KnownKey
+  secret: KnownSecret
+  tenant: KnownTenant
+  catalogue: Catalogue
+}): SecretSnapshot {
+  const { key, secret, tenant, catalogue } = known
+  return {
+    secretId: secret.id,
+    secretDigest: secret.digest,
+    secretEndsAt: secret.endsAt,
+    secretRevoked: false,
+    ...(secret.imported && { imported: secret.imported }),
+    ...(secret.proof && { proof: secret.proof }),
+    keyId: key.id,
+    keyExpiresAt: key.expiresAt,
+    keyDisabled: key.disabled,
+    keyRevoked: false,
+    keyRights: key.rights,
+    tenantId: tenant.id,
+    tenantSuspended: tenant.suspended,
+    tenantRights: tenant.rights,
+    catalogue,
+  }
+}

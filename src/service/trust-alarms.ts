@@ -1,0 +1,15 @@
+import type { UntrustedRows } from '../installation/untrusted-rows.ts'
+import type { Alarm } from '../signing-keys/alarms.ts'
+
+const MESSAGES = {
+  signing_key: 'a signing key in the database has no right seal: it is neither published nor used',
+  imported_secret: 'an imported secret in the database has no right seal: it is not accepted',
+}
+
+/** One alarm for each of the first rows that are not genuine. */
+export const trustAlarms = ({ listed, counts }: UntrustedRows): Alarm[] =>
+  listed.map(({ kind, id, fault }) => ({
+    id: `untrusted-${kind}-${id}`,
+    message: MESSAGES[kind],
+    fields: { kind, row: id, fault, rows: counts[kind] },
+  }))

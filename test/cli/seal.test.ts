@@ -1,0 +1,128 @@
+import { createHash, randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
+import { startReplica } from '../support/replicas.ts'
+import { asOwnerUnchecked } from '../support/sealed-rows.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { mintmark } from './mintmark.ts'
+
+/** The upgrade from a version without seals: migrate, seal, replace the replicas. */
+let old: TestService
+let kids: string[]
+let forged: Record<'kid' | 'unproven' | 'sealed', string>
+const client = { client_id: 'legacy', tenant: 'acme', scheme: 'sha256', hash: sha256('chosen') }
+
+function sha256(secret: string) {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+beforeAll(async () => {
+  old = await startTestService()
+  await old.admin('POST', '/tenants', { id: 'acme' })
+  const importClient = () => old.admin('POST', '/imported-clients', { clients: [client] })
+  await until('the client is imported', importClient, ({ status }) => status === 200)
+  kids = await jwksOf(old)
+  // This one knows seals, and would make other keys.
+  await old.service.stop()
+  // As the version before wrote them.
+  await asOwnerUnchecked(old.database, 'UPDATE signing_keys SET sealed_with = NULL, seal = NULL')
+  await asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET sealed_with = NULL, seal = NULL')
+  const [one, other] = [await generateSigningKey('ES256'), await generateSigningKey('ES256')]
+  forged = { kid: 'not-a-thumbprint', unproven: one.kid, sealed: other.kid }
+  const insert = (kid: string, jwk: object, seal: Buffer | null) =>
+    asOwnerUnchecked(
+      old.database,
+      `INSERT INTO signing_keys (kid, alg, state, public_jwk, retires_at, sealed_with, seal)
+        VALUES ($1, 'ES256', 'retiring', $2, now() + interval '1 day', $3, $4)`,
+      [kid, JSON.stringify(jwk), seal && 'v1:e1:p1', seal],
+    )
+  await insert(forged.kid, { ...one.publicJwk, kid: forged.kid }, null)
+  await insert(forged.unproven, one.publicJwk, null)
+  await insert(forged.sealed, other.publicJwk, randomBytes(32))
+})
+afterAll(() => old.stop())
+
+const jwksOf = async ({ service }: TestService): Promise<string[]> =>
+  (await request(`${service.urls.public}/.well-known/jwks.json`)).body.keys.map(
+    ({ kid }: { kid: string }) => kid,
+  )
+const seal = (args: string[], env: Record<string, string> = {}) => {
+  const { MINTMARK_ENCRYPTION_KEYS = '', MINTMARK_PEPPERS = '', DATABASE_URL = '' } = old.environment
+  return mintmark(['seal', ...args], {
+    env: { MINTMARK_ENCRYPTION_KEYS, MINTMARK_PEPPERS, DATABASE_URL, ...env },
+  })
+}
+
+describe('the upgrade', () => {
+  it.each([
+    ['a signing key', "UPDATE signing_keys SET held = true WHERE state = 'active'"],
+    ['an imported secret', "UPDATE api_key_secrets SET ends_at = now() WHERE client_id = 'legacy'"],
+  ])('an older version cannot change %s, and is answered as when a lock is held', async (_, statement) => {
+    const role = new pg.Client({ connectionString: old.database.applicationUrl })
+    await role.connect()
+    await expect(role.query(statement)).rejects.toMatchObject({ code: '55P03' })
+    await role.query("UPDATE api_key_secrets SET last_used_at = now() WHERE client_id = 'legacy'")
+    await role.end()
+  })
+
+  it('a new replica makes no key instead of unsealed ones: it is unready, and names the command', async () => {
+    const { database, environment: env } = old
+    const unready = await startTestService({ database, env, awaitReady: false })
+    const reason = async () => (await request(`${unready.service.urls.ops}/readyz`)).body.reason
+    await until('it gives the reason', reason, text =>
+      /No signing key in the database has a right seal/.test(text),
+    )
+    expect((await request(`${unready.service.urls.public}/.well-known/jwks.json`)).status).toBe(503)
+    await unready.stop()
+    const made = await database.asOwner("SELECT FROM audit_events WHERE action = 'signing-key.create'")
+    expect(made).toHaveLength(2)
+  })
+
+  it('seal only lists the rows, with the thumbprints, and names what it refuses', async () => {
+    const { code, stdout, stderr } = await seal([])
+    expect(code).toBe(3)
+    for (const kid of [...kids, ...Object.values(forged)]) expect(stdout).toContain(kid)
+    expect(stdout).toContain('sha256 of legacy')
+    expect(stderr).toContain('Nothing was sealed.')
+    expect(stderr).toContain(`${forged.kid}: its kid is not the RFC 7638 thumbprint of its public key.`)
+    expect(stderr).toContain(`${forged.unproven}: it has no private half, and the audit trail does not have`)
+    expect(stderr).toContain(`${forged.sealed}: it carries a seal that is not right (wrong_seal)`)
+    const sealed = await old.database.asOwner('SELECT FROM signing_keys WHERE seal IS NOT NULL')
+    expect(sealed).toHaveLength(1)
+  })
+
+  it.each([
+    ['another encryption key', 'MINTMARK_ENCRYPTION_KEYS', 'e1'],
+    ['another pepper', 'MINTMARK_PEPPERS', 'p1'],
+  ])('seal refuses to work with %s than the replicas have', async (_, variable, id) => {
+    const other = { [variable]: `${id}:${randomBytes(32).toString('base64url')}` }
+    const { code, stderr } = await seal(['--yes'], other)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(`${variable} must begin with "${id}"`)
+  })
+
+  it('with --yes it seals the genuine rows, each with an audit row, and a new replica serves the same JWKS', async () => {
+    const { code, stderr } = await seal(['--yes'])
+    expect([code, stderr]).toEqual([3, expect.stringContaining('Sealed 3 rows.')])
+    const actions = await old.database.asOwner(
+      'SELECT action, target_id FROM audit_events WHERE action LIKE \'%.seal\' ORDER BY action, target_id COLLATE "C"',
+    )
+    expect(actions.map(({ action }) => action)).toEqual(['key.seal', 'signing-key.seal', 'signing-key.seal'])
+    const next = await startReplica(old)
+    expect(await jwksOf(next)).toEqual(kids)
+    const form = { grant_type: 'client_credentials', client_id: 'legacy', client_secret: 'chosen' }
+    expect((await next.token(form)).status).toBe(200)
+    await next.stop()
+  })
+
+  it('a row without proof is sealed only on demand, the others never', async () => {
+    const { stdout } = await seal(['--yes', '--accept-unproven', '-q'])
+    expect(stdout.split('\n')).toContain(forged.unproven)
+    const left = await old.database.asOwner(
+      'SELECT kid FROM signing_keys WHERE seal IS NULL OR length(seal) <> 32',
+    )
+    expect(left.map(({ kid }) => kid)).toEqual([forged.kid])
+  })
+})

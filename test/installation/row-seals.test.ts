@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { RowSeals, type SealedKind, sealIds } from '../../src/installation/row-seals.ts'
+import { UntrustedRows } from '../../src/installation/untrusted-rows.ts'
+import { Secret } from '../../src/system/secret.ts'
+
+const named = (id: string) => ({ id, key: new Secret(randomBytes(32)) })
+const [e1, e2, p1, p2] = [named('e1'), named('e2'), named('p1'), named('p2')]
+const seals = new RowSeals({ encryptionKeys: [e1], peppers: [p1] })
+const recorded = { encryptionKeys: ['e1', 'e2'], peppers: ['p1', 'p2'] }
+
+const KIND: SealedKind<'a' | 'b'> = {
+  kind: 'signing_key',
+  table: 'signing_keys',
+  columns: ['a', 'b'],
+  harmless: {},
+}
+const row = { a: 'x', b: 'y' }
+const faultOf = (by: RowSeals, changed: Parameters<RowSeals['faultOf']>[1], seal = seals.seal(KIND, row)) =>
+  by.faultOf(KIND, changed as typeof row, seal, recorded)
+
+describe('a seal', () => {
+  it('is right for the row that it was made for', () => {
+    expect(faultOf(seals, row)).toBeUndefined()
+    expect(seals.seal(KIND, row).sealedWith).toBe('v1:e1:p1')
+  })
+
+  it.each<[string, Record<'a' | 'b', string | number | boolean | null | Buffer>]>([
+    ['another value', { a: 'x', b: 'z' }],
+    ['values that were swapped', { a: 'y', b: 'x' }],
+    ['a boundary that moved', { a: 'xy', b: '' }],
+    ['null instead of the text', { a: 'x', b: null }],
+    ['bytes instead of the text', { a: 'x', b: Buffer.from('y') }],
+  ])('is wrong for %s', (_, changed) => {
+    expect(faultOf(seals, changed)).toBe('wrong_seal')
+  })
+
+  it.each([
+    ['null and the text null', null, 'null'],
+    ['a number and its text', 1, '1'],
+    ['true and its text', true, 'true'],
+    ['nothing and no bytes', null, Buffer.alloc(0)],
+    ['no text and no bytes', '', Buffer.alloc(0)],
+  ])('differs for %s', (_, one, other) => {
+    const sealOf = (a: unknown) => seals.seal(KIND, { a: a as string, b: '' }).seal.toString('hex')
+    expect(sealOf(one)).not.toBe(sealOf(other))
+  })
+
+  it('is wrong for the same values in another table, and as another kind', () => {
+    const seal = seals.seal(KIND, row)
+    const table = { ...KIND, table: 'api_key_secrets' as const }
+    const kind = { ...KIND, kind: 'imported_secret' as const }
+    expect(seals.faultOf(table, row, seal, recorded)).toBe('wrong_seal')
+    expect(seals.faultOf(kind, row, seal, recorded)).toBe('wrong_seal')
+  })
+
+  it('needs the encryption key and the pepper: neither alone makes it', () => {
+    const otherPepper = new RowSeals({ encryptionKeys: [e1], peppers: [{ ...p2, id: 'p1' }] })
+    const otherKey = new RowSeals({ encryptionKeys: [{ ...e2, id: 'e1' }], peppers: [p1] })
+    expect(faultOf(otherPepper, row)).toBe('wrong_seal')
+    expect(faultOf(otherKey, row)).toBe('wrong_seal')
+  })
+
+  it('is made with the first of both lists, and accepted under any', () => {
+    const moved = new RowSeals({ encryptionKeys: [e2, e1], peppers: [p2, p1] })
+    expect(moved.seal(KIND, row).sealedWith).toBe('v1:e2:p2')
+    expect(faultOf(moved, row)).toBeUndefined()
+  })
+
+  it.each([
+    ['no seal', { sealedWith: null, seal: null }, 'unsealed'],
+    ['a seal without its name', { sealedWith: null, seal: Buffer.alloc(32) }, 'unsealed'],
+    ['a name without its seal', { sealedWith: 'v1:e1:p1', seal: null }, 'unsealed'],
+    ['a short seal', { sealedWith: 'v1:e1:p1', seal: Buffer.alloc(4) }, 'wrong_seal'],
+    ['a key that no replica has', { sealedWith: 'v1:e9:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
+    ['a key that other replicas have', { sealedWith: 'v1:e2:p1', seal: Buffer.alloc(32) }, 'lacking_key'],
+    ['another version', { sealedWith: 'v2:e1:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
+    ['text after the ids', { sealedWith: 'v1:e1:p1:', seal: Buffer.alloc(32) }, 'unknown_key'],
+    ['an empty name', { sealedWith: '', seal: Buffer.alloc(32) }, 'unknown_key'],
+  ])('%s is a fault', (_, stored, fault) => {
+    expect(seals.faultOf(KIND, row, stored, recorded)).toBe(fault)
+  })
+
+  it('names its keys only in the form that Mintmark writes', () => {
+    expect(sealIds('v1:e1:p1')).toEqual({ encryptionKeyId: 'e1', pepperId: 'p1' })
+    expect(sealIds('v1:e1')).toBeUndefined()
+    expect(sealIds('v1:e1:p1\n')).toBeUndefined()
+  })
+})
+
+describe('the rows that are not trusted', () => {
+  it('are counted while they are, and each time that one is found', () => {
+    const rows = new UntrustedRows()
+    rows.note('signing_key', new Map([['a', 'wrong_seal']]))
+    rows.note(
+      'signing_key',
+      new Map([
+        ['a', 'wrong_seal'],
+        ['b', 'unsealed'],
+      ]),
+    )
+    rows.note('signing_key', new Map([['b', 'unsealed']]))
+    expect([rows.counts, rows.found]).toEqual([
+      { signing_key: 1, imported_secret: 0 },
+      { signing_key: 2, imported_secret: 0 },
+    ])
+  })
+
+  it('are listed up to a limit, with ids that are cut', () => {
+    const rows = new UntrustedRows()
+    rows.note(
+      'imported_secret',
+      new Map(Array.from({ length: 100 }, (_, n) => [`${n}${'x'.repeat(500)}`, 'unsealed'])),
+    )
+    expect(rows.listed).toHaveLength(20)
+    expect(rows.listed.every(({ id }) => id.length === 64)).toBe(true)
+  })
+})

@@ -1,0 +1,360 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { decodeProtectedHeader, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { IMPORTED_SECRET } from '../../src/api-keys/imported-secret-seal.ts'
+import type { SealedKind } from '../../src/installation/row-seals.ts'
+import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
+import { SIGNING_KEY } from '../../src/signing-keys/signing-key-seal.ts'
+import { briskClock } from '../support/adjustable-clock.ts'
+import { startReplica } from '../support/replicas.ts'
+import { addRetiringKeys, rewriteSigningKeys } from '../support/sealed-rows.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/**
+ * Rows that grant trust, written with the application's database role and without a change in the feed: never published
+ * and never honoured on either of two replicas, counted and logged.
+ */
+let database: TestDatabase
+let replicas: TestService[]
+let attacker: pg.Client
+const overrides = { clock: briskClock }
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  const first = await startTestService({ database, overrides })
+  replicas = [first, await startReplica(first, {}, overrides)]
+  attacker = new pg.Client({ connectionString: database.applicationUrl })
+  await attacker.connect()
+  await first.admin('POST', '/tenants', { id: 'acme' })
+})
+afterAll(async () => {
+  await attacker.end()
+  await Promise.all(replicas.map(replica => replica.stop()))
+  await database.drop()
+})
+
+const one = () => replicas[0] as TestService
+const onEach = <T>(probe: (replica: TestService) => Promise<T>) => Promise.all(replicas.map(probe))
+const jwksOf = async ({ service }: TestService) => {
+  const { status, body } = await request(`${service.urls.public}/.well-known/jwks.json`)
+  return status === 200 ? body.keys.map(({ kid }: { kid: string }) => kid) : [status]
+}
+const untrusted = async ({ service }: TestService, kind: string) => {
+  const { text } = await request(`${service.urls.ops}/metrics`)
+  return Number(new RegExp(`^mintmark_untrusted_rows{kind="${kind}"} (\\d+)$`, 'm').exec(text)?.[1])
+}
+const untilUntrusted = (kind: string, count: number) =>
+  until(
+    `${count} untrusted rows of ${kind}`,
+    () => onEach(replica => untrusted(replica, kind)),
+    counts => counts.every(found => found === count),
+  )
+const alarmed = (row: string) =>
+  until('both replicas log the row', () =>
+    replicas.every(({ logs }) => logs.some(line => line.includes(`"row":"${row.slice(0, 64)}"`))),
+  )
+const sql = async (statement: string, values: unknown[] = []) =>
+  (await attacker.query(statement, values)).rows
+
+/** The seal is changed with the row and set back: the triggers against older versions stop no attacker. */
+async function tamper(table: string, id: [string, string], set: string): Promise<void> {
+  const where = `${id[0]} = '${id[1]}'`
+  const [before] = await sql(`SELECT sealed_with, seal FROM ${table} WHERE ${where}`)
+  const seal = set.includes('seal') ? '' : `, seal = '\\x${randomBytes(32).toString('hex')}'`
+  await sql(`UPDATE ${table} SET ${set}${seal} WHERE ${where}`)
+  if (seal) await sql(`UPDATE ${table} SET seal = $1 WHERE ${where}`, [before?.seal])
+}
+
+/** All columns of the table as they are, except those that a role cannot write. */
+async function copyOf(table: string, id: [string, string]) {
+  const [row] = await sql(`SELECT to_jsonb(t) AS row FROM ${table} AS t WHERE ${id[0]} = $1`, [id[1]])
+  return row?.row as Record<string, unknown>
+}
+const columnsOf = async (table: string) =>
+  (
+    await database.asOwner<{ name: string }>(
+      `SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1`,
+      [table],
+    )
+  ).map(({ name }) => name)
+
+describe.each([SIGNING_KEY, IMPORTED_SECRET] as SealedKind[])('the seal of $kind', kind => {
+  it('covers every column of the table, but those that are declared harmless', async () => {
+    const classified = [...kind.columns, ...Object.keys(kind.harmless)]
+    expect(classified.sort()).toEqual((await columnsOf(kind.table)).sort())
+  })
+})
+
+describe('a signing key', () => {
+  /** For each column, SQL that gives it another meaning, the worst that it can. */
+  const CHANGES: Record<(typeof SIGNING_KEY.columns)[number] | 'sealed_with' | 'seal', string> = {
+    kid: "kid = 'x' || substr(kid, 2)",
+    alg: "alg = 'RS256'",
+    state: "state = 'active', activates_at = now(), private_encrypted = '\\x00', encryption_key_id = 'e1'",
+    public_jwk: `public_jwk = public_jwk || '{"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}'`,
+    private_encrypted: "private_encrypted = '\\x00', encryption_key_id = 'e1'",
+    encryption_key_id: "private_encrypted = '\\x00', encryption_key_id = 'e9'",
+    published_at: "published_at = published_at - interval '1 day'",
+    activates_at: "activates_at = 'infinity'",
+    retires_at: "retires_at = 'infinity'",
+    forgets_at: "forgets_at = 'infinity'",
+    removed_at: 'removed_at = now()',
+    revoked_at: 'revoked_at = now()',
+    revoked_reason: "revoked_reason = ''",
+    held: 'held = NOT held',
+    sealed_with: "sealed_with = 'v1:e9:p9'",
+    seal: 'seal = NULL, sealed_with = NULL',
+  }
+
+  describe('of which one column was changed', () => {
+    const kids: Record<string, string> = {}
+    let honest: string[]
+    beforeAll(async () => {
+      honest = await jwksOf(one())
+      const made = await addRetiringKeys(database, one().environment, Object.keys(CHANGES).length)
+      const all = [...honest, ...made].sort()
+      await until(
+        'all are published',
+        () => onEach(jwksOf),
+        found => found.every(published => published.toSorted().join() === all.join()),
+      )
+      for (const [index, [column, set]] of Object.entries(CHANGES).entries()) {
+        const kid = made[index] ?? ''
+        await tamper('signing_keys', ['kid', kid], set)
+        kids[column] = column === 'kid' ? `x${kid.slice(1)}` : kid
+      }
+      await untilUntrusted('signing_key', made.length)
+    })
+    afterAll(async () => {
+      await database.asOwner('DELETE FROM signing_keys WHERE kid = ANY ($1)', [Object.values(kids)])
+      await untilUntrusted('signing_key', 0)
+    })
+
+    it.each(Object.keys(CHANGES))('%s: it is published by neither replica, and both log it', async column => {
+      const published = await onEach(jwksOf)
+      expect(published.flat()).not.toContain(kids[column])
+      await alarmed(kids[column] ?? '')
+    })
+
+    it('the honest ones remain published', async () => {
+      expect(await onEach(jwksOf)).toEqual([honest, honest])
+    })
+  })
+
+  it('that a role made by itself is never published, verifies no token at the gateway, and can be revoked', async () => {
+    const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+    const made = await generateSigningKey('ES256')
+    const jwk: JWK = { ...(await exportJWK(publicKey)), kid: 'forged', alg: 'ES256', use: 'sig' }
+    const [honest] = await sql("SELECT * FROM signing_keys WHERE state = 'active'")
+    const insert = (kid: string, publicJwk: JWK, state: string, seal: Buffer, sealedWith: string) =>
+      sql(
+        `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id, activates_at,
+            retires_at, sealed_with, seal)
+          VALUES ($1, 'ES256', $2, $3, $4, 'e1', now(), now() + interval '1 day', $5, $6)`,
+        [kid, state, JSON.stringify(publicJwk), honest?.private_encrypted, sealedWith, seal],
+      )
+    const before = await jwksOf(one())
+    await insert('forged', jwk, 'retiring', honest?.seal, honest?.sealed_with)
+    await insert(made.kid, made.publicJwk, 'active', randomBytes(32), 'v1:e1:p1')
+    await untilUntrusted('signing_key', 2)
+    expect(await onEach(jwksOf)).toEqual([before, before])
+    const token = await new SignJWT({ tenant: 'acme', scope: 'inference' })
+      .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'forged' })
+      .setIssuer(one().environment.MINTMARK_ISSUER ?? '')
+      .setAudience('vllm')
+      .setExpirationTime('300 days')
+      .sign(privateKey)
+    const checked = await onEach(({ service }) =>
+      request(`${service.urls.gateway}/check/v1/models`, { headers: { authorization: `Bearer ${token}` } }),
+    )
+    expect(checked.map(({ status }) => status)).toEqual([401, 401])
+    for (const kid of ['forged', made.kid]) {
+      const { status } = await one().admin('POST', `/signing-keys/${kid}/revoke`, { reason: 'forged' })
+      expect(status).toBe(200)
+    }
+    await untilUntrusted('signing_key', 0)
+  })
+
+  it('does not block rotation, nor is changed by it, when it is not genuine', async () => {
+    const { kid, publicJwk } = await generateSigningKey('ES256')
+    await sql(
+      `INSERT INTO signing_keys (kid, alg, state, public_jwk, private_encrypted, encryption_key_id, seal, published_at)
+        VALUES ($1, 'ES256', 'standby', $2, '\\x00', 'e1', '\\x00', now() - interval '1 day')`,
+      [kid, JSON.stringify(publicJwk)],
+    )
+    await untilUntrusted('signing_key', 1)
+    const before = await copyOf('signing_keys', ['kid', kid])
+    const [standby] = await sql("SELECT kid FROM signing_keys WHERE state = 'standby' AND kid <> $1", [kid])
+    const { status, body } = await one().admin('POST', '/signing-keys/rotate', {})
+    expect([status, body.kid]).toEqual([200, standby?.kid])
+    for (const path of ['hold', 'release'])
+      expect((await one().admin('POST', `/signing-keys/${kid}/${path}`)).status).toBe(404)
+    expect((await one().admin('POST', '/signing-keys/rewrap')).status).toBe(200)
+    expect(await copyOf('signing_keys', ['kid', kid])).toEqual(before)
+    await one().admin('POST', `/signing-keys/${kid}/revoke`, { reason: 'forged' })
+    await untilUntrusted('signing_key', 0)
+  })
+
+  it('that signs is replaced by its standby when its row is changed, and a seal of another row does not help', async () => {
+    const { secret } = await one().tenantWithKey()
+    const signer = async (replica: TestService) => {
+      const { status, body } = await replica.token({
+        grant_type: 'client_credentials',
+        client_secret: secret,
+      })
+      return status === 200 ? decodeProtectedHeader(body.access_token).kid : status
+    }
+    const active = await signer(one())
+    // Verifiers have had the lead to fetch the standby.
+    await rewriteSigningKeys(
+      database,
+      one().environment,
+      "UPDATE signing_keys SET published_at = date_trunc('second', now()) - interval '1 day' WHERE state = 'standby'",
+    )
+    const [standby] = await sql("SELECT kid, seal, sealed_with FROM signing_keys WHERE state = 'standby'")
+    await sql('UPDATE signing_keys SET seal = $2, sealed_with = $3 WHERE kid = $1', [
+      active,
+      standby?.seal,
+      standby?.sealed_with,
+    ])
+    await untilUntrusted('signing_key', 1)
+    await until(
+      'the standby signs',
+      () => onEach(signer),
+      kids => kids.every(kid => kid === standby?.kid),
+    )
+    expect((await onEach(jwksOf)).some(kids => kids.includes(active))).toBe(false)
+    const [row] = await sql('SELECT state FROM signing_keys WHERE kid = $1', [active])
+    expect(row?.state).toBe('active')
+    await one().admin('POST', `/signing-keys/${active}/revoke`, { reason: 'its row was changed' })
+    await untilUntrusted('signing_key', 0)
+  })
+})
+
+describe('an imported secret', () => {
+  interface Client {
+    client_id: string
+    secret: string
+    id: string
+    key: string
+  }
+  let number = 0
+  let honest: Client
+  const sha256 = (secret: string) => createHash('sha256').update(secret).digest('hex')
+  const exchange = async (replica: TestService, client_id: string, client_secret: string) =>
+    (await replica.token({ grant_type: 'client_credentials', client_id, client_secret })).status
+  const untilAll = (what: string, { client_id, secret }: Client, expected: number) =>
+    until(
+      what,
+      () => onEach(replica => exchange(replica, client_id, secret)),
+      all => all.every(status => status === expected),
+    )
+
+  async function importOne(): Promise<Client> {
+    const client_id = `client-${++number}`
+    const secret = `chosen ${number}`
+    const row = { client_id, tenant: 'acme', scheme: 'sha256', hash: sha256(secret) }
+    const { body, text } = await one().admin('POST', '/imported-clients', { clients: [row] })
+    expect(body.rows, text).toHaveLength(1)
+    const [stored] = await sql('SELECT id FROM api_key_secrets WHERE client_id = $1', [client_id])
+    const client = { client_id, secret, id: stored?.id as string, key: body.rows[0].key as string }
+    await untilAll('both accept it', client, 200)
+    return client
+  }
+  beforeAll(async () => {
+    honest = await importOne()
+  })
+  const remove = async (...ids: string[]) => {
+    await database.asOwner('DELETE FROM api_key_secrets WHERE id = ANY ($1)', [ids])
+    await untilUntrusted('imported_secret', 0)
+  }
+
+  describe('of which one column was changed', () => {
+    const CHANGES: Record<(typeof IMPORTED_SECRET.columns)[number] | 'sealed_with' | 'seal', () => string> = {
+      id: () => "id = 'sec_AAAAAAAAAAAAAAAA'",
+      key_id: () => `key_id = '${honest.key}'`,
+      client_id: () => "client_id = 'taken-over'",
+      scheme: () => "scheme = 'bcrypt'",
+      hash: () => `hash = '${sha256('of the attacker')}'`,
+      ends_at: () => "ends_at = now() + interval '10 years'",
+      revoked_at: () => "revoked_at = '2020-01-01', ends_at = NULL",
+      sealed_with: () => "sealed_with = 'v1:e9:p9'",
+      seal: () => 'seal = NULL, sealed_with = NULL',
+    }
+    const clients: Record<string, Client> = {}
+    beforeAll(async () => {
+      for (const column of Object.keys(CHANGES)) clients[column] = await importOne()
+      for (const [column, set] of Object.entries(CHANGES)) {
+        const client = clients[column] as Client
+        await tamper('api_key_secrets', ['id', client.id], set())
+        if (column === 'id') client.id = 'sec_AAAAAAAAAAAAAAAA'
+      }
+      await untilUntrusted('imported_secret', Object.keys(CHANGES).length)
+    }, 120_000)
+    afterAll(() => remove(...Object.values(clients).map(({ id }) => id)))
+
+    it.each(Object.keys(CHANGES))('%s: it is accepted by neither replica, and both log it', async column => {
+      const client = clients[column] as Client
+      for (const clientId of [client.client_id, 'taken-over'])
+        for (const secret of [client.secret, 'of the attacker'])
+          expect(await onEach(replica => exchange(replica, clientId, secret))).toEqual([401, 401])
+      await alarmed(client.id)
+    })
+
+    it('the honest one remains accepted', async () => {
+      await untilAll('both accept it', honest, 200)
+    })
+  })
+
+  it('that a role made by itself, with the seal of another one, is not accepted', async () => {
+    const client = honest
+    await sql(
+      `INSERT INTO api_key_secrets (id, key_id, client_id, scheme, hash, sealed_with, seal)
+        SELECT 'sec_BBBBBBBBBBBBBBBB', key_id, 'forged', scheme, $2, sealed_with, seal FROM api_key_secrets WHERE id = $1`,
+      [client.id, sha256('of the attacker')],
+    )
+    expect(await onEach(replica => exchange(replica, 'forged', 'of the attacker'))).toEqual([401, 401])
+    await untilUntrusted('imported_secret', 1)
+    await alarmed('sec_BBBBBBBBBBBBBBBB')
+    const row = { client_id: 'forged', tenant: 'acme', scheme: 'sha256', hash: sha256('of the attacker') }
+    expect((await one().admin('POST', '/imported-clients', { clients: [row] })).status).toBe(400)
+    await remove('sec_BBBBBBBBBBBBBBBB')
+  })
+
+  it('is not accepted again when its revocation is undone, nor for longer when its end is', async () => {
+    const client = await importOne()
+    await one().admin('POST', `/keys/${client.key}/rotate`, { overlap_seconds: 60 })
+    expect(await onEach(replica => exchange(replica, client.client_id, client.secret))).toEqual([200, 200])
+    await untilUntrusted('imported_secret', 0)
+    await one().admin('POST', `/keys/${client.key}/secrets/${client.id}/revoke`)
+    await untilAll('it is refused', client, 401)
+    await tamper('api_key_secrets', ['id', client.id], 'revoked_at = NULL, ends_at = NULL')
+    await untilUntrusted('imported_secret', 1)
+    expect(await onEach(replica => exchange(replica, client.client_id, client.secret))).toEqual([401, 401])
+    await remove(client.id)
+  })
+
+  it('is sealed again by a rewrap on a replica with new first keys', async () => {
+    const next = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
+    const { MINTMARK_ENCRYPTION_KEYS: keys, MINTMARK_PEPPERS: peppers } = one().environment
+    const moved = await startReplica(one(), {
+      MINTMARK_ENCRYPTION_KEYS: `${next('e2')},${keys}`,
+      MINTMARK_PEPPERS: `${next('p2')},${peppers}`,
+    })
+    const { body } = await moved.admin('POST', '/signing-keys/rewrap')
+    // Two signing keys at least, and this one.
+    expect(body.resealed).toBeGreaterThanOrEqual(3)
+    const [left] = await sql(
+      "SELECT count(*)::int AS count FROM api_key_secrets WHERE client_id IS NOT NULL AND sealed_with <> 'v1:e2:p2'",
+    )
+    expect(left?.count).toBe(0)
+    expect(await exchange(moved, honest.client_id, honest.secret)).toBe(200)
+    // The others lack the new keys: they answer 503 and not 401.
+    expect(await onEach(replica => exchange(replica, honest.client_id, honest.secret))).toEqual([503, 503])
+    expect(await onEach(jwksOf)).toEqual(await Promise.all([moved, moved].map(jwksOf)))
+    await moved.stop()
+  })
+})

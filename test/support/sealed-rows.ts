@@ -1,0 +1,81 @@
+import pg from 'pg'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { Database } from '../../src/database/database.ts'
+import { RowSeals } from '../../src/installation/row-seals.ts'
+import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
+import { publishedRows, sealSigningKey } from '../../src/signing-keys/signing-key-repository.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import type { TestDatabase } from './test-database.ts'
+import { until } from './until.ts'
+
+type Environment = Readonly<Record<string, string>>
+type Place = Pick<TestDatabase, 'ownerUrl'>
+
+function sealsOf(environment: Environment): RowSeals {
+  const { encryptionKeys, peppers } = readConfig(new Env(environment))
+  return new RowSeals({ encryptionKeys, peppers })
+}
+
+/**
+ * Changes signing keys by SQL as a holder of the keys would: for times that no API sets. All published rows are sealed
+ * afterwards. Replicas are notified.
+ */
+export async function rewriteSigningKeys(
+  database: Place,
+  environment: Environment,
+  statement: string,
+  values: unknown[] = [],
+): Promise<void> {
+  await asOwnerUnchecked(database, statement, values)
+  const owner = new Database({ url: database.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
+  const sealAll = async () => {
+    await owner.run(async db => {
+      for (const row of await publishedRows(db)) await sealSigningKey(db, sealsOf(environment), row)
+    })
+    return true
+  }
+  // It gives up early, as in the service: a busy machine needs more than one attempt.
+  await until('all rows are sealed', sealAll, Boolean, 30_000)
+  await owner.close()
+  await asOwnerUnchecked(
+    database,
+    `WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
+    INSERT INTO change_feed (number, changes)
+      SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next RETURNING pg_notify('mintmark_changes', '')`,
+  )
+}
+
+/** Adds genuine retiring keys, without their private halves; returns their kids. */
+export async function addRetiringKeys(
+  database: Place,
+  environment: Environment,
+  count: number,
+): Promise<string[]> {
+  const made = await Promise.all(Array.from({ length: count }, () => generateSigningKey('ES256')))
+  await rewriteSigningKeys(
+    database,
+    environment,
+    `INSERT INTO signing_keys (kid, alg, state, public_jwk, published_at, retires_at)
+      SELECT kid, 'ES256', 'retiring', jwk, at, at + interval '1 hour'
+      FROM date_trunc('second', now()) AS at, unnest($1::text[], $2::jsonb[]) AS made (kid, jwk)`,
+    [made.map(({ kid }) => kid), made.map(({ publicJwk }) => JSON.stringify(publicJwk))],
+  )
+  return made.map(({ kid }) => kid)
+}
+
+/** As the owner, and past the triggers, which only keep older versions from writing. */
+export async function asOwnerUnchecked(
+  { ownerUrl }: Place,
+  statement: string,
+  values: unknown[] = [],
+): Promise<pg.QueryResultRow[]> {
+  const client = new pg.Client({ connectionString: ownerUrl })
+  await client.connect()
+  try {
+    await client.query('SET session_replication_role = replica')
+    return (await client.query(statement, values)).rows
+  } finally {
+    await client.end()
+  }
+}
