@@ -69,6 +69,7 @@ export default defineConfig({
     // Only against tests that hang: a busy machine is no failure.
     testTimeout: 60_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 15_000 } },
     pool: 'forks',
     projects: [
       {

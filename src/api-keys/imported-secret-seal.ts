@@ -12,6 +12,8 @@ export const IMPORTED_SECRET: SealedKind<(typeof COLUMNS)[number]> = {
     seq: 'the order of creation, for lists',
     digest: 'null in every imported row, by a constraint',
     pepper_id: 'null in every imported row, by a constraint',
+    created_by: 'shown to administrators, and selects keys to revoke',
+    by_rotation: 'false in every imported row: it selects secrets to revoke',
     created_at: 'shown to administrators; the directory loads recent keys first',
     last_used_at: 'shown to administrators; the directory loads recent keys first',
     sealed_with: 'part of the seal: it selects the key, and is covered by its MAC',

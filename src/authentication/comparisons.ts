@@ -144,7 +144,7 @@ export class PlaceInLine {
 }
 
 /** The bcrypt hash of an imported client; undefined for any other. */
-export const bcryptHashOf = (found: SecretSnapshot | undefined): string | undefined =>
+const bcryptHashOf = (found: SecretSnapshot | undefined): string | undefined =>
   found?.imported?.scheme === 'bcrypt' ? found.imported.hash : undefined
 
 /** True as soon as one of them is; false when all are false or rejected. */

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { chown } from 'node:fs/promises'
+import { chown, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { type DatabaseUser, findDatabaseUser } from '../../src/embedded-postgres/user.ts'
 
@@ -9,6 +10,12 @@ export async function ordinaryUser(path: string): Promise<DatabaseUser | undefin
   const user = await findDatabaseUser(path)
   await chown(path, user.uid, user.gid)
   return user
+}
+
+/** Whether any user may enter this folder. Root's home may be closed to all others. */
+export async function isOpenToAll(folder: string): Promise<boolean> {
+  if (((await stat(folder)).mode & 0o001) === 0) return false
+  return folder === dirname(folder) || isOpenToAll(dirname(folder))
 }
 
 /** The URL of a module in src/, quoted, for the text of a program. */
