@@ -26,7 +26,7 @@ const ALONE = new Set(['database', 'embedded-postgres'])
 
 /** The owners of each third-party package. A package that is not listed is imported nowhere in src. */
 const PACKAGES: Record<string, RegExp> = {
-  bcrypt: /^api-keys\/imported-hash/,
+  bcrypt: /^api-keys\/imported\/imported-hash/,
   jose: /^(signing-keys|tokens)\/|^audit\/audit-checkpoint/,
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,

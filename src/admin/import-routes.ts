@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { IMPORTED_CLIENT_ID } from '../api-keys/imported-client.ts'
-import type { ClientToImport, ImportedClients, ImportedRow } from '../api-keys/imported-clients.ts'
+import { IMPORTED_CLIENT_ID } from '../api-keys/imported/imported-client.ts'
+import type { ClientToImport, ImportedClients, ImportedRow } from '../api-keys/imported/imported-clients.ts'
 import { ok } from './answer.ts'
 import { importBody } from './bodies/import-body.ts'
 import * as field from './fields.ts'

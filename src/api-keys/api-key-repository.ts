@@ -5,11 +5,11 @@ import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import { columnsOf, fromColumns, toColumns } from '../tenants/setting-columns.ts'
 import type { ApiKey, ApiKeySecret } from './api-key.ts'
-import { restrictImported } from './imported-client-repository.ts'
+import { restrictImported } from './imported/imported-client-repository.ts'
+import { deleteProofs } from './imported/secret-proof-repository.ts'
 import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 import { isUsable } from './key-state-repository.ts'
-import { deleteProofs } from './secret-proof-repository.ts'
 
 const keyId = sql.ref('api_keys.id')
 

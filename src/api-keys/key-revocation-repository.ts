@@ -3,9 +3,9 @@ import type { Handle } from '../database/database.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
+import { deleteProofsOfKeys } from './imported/secret-proof-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { isAmongFirst } from './key-list-repository.ts'
-import { deleteProofsOfKeys } from './secret-proof-repository.ts'
 
 /** Matching keys that are not revoked, newest first; `lock` locks their rows until the end of the transaction. */
 export async function findUnrevoked(

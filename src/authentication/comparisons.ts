@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { dummyBcryptHash, matchesBcrypt } from '../api-keys/imported-hash.ts'
+import { dummyBcryptHash, matchesBcrypt } from '../api-keys/imported/imported-hash.ts'
 import type { SecretSnapshot } from '../directory/directory.ts'
 import { Busy } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'

@@ -1,5 +1,5 @@
-import type { Imports } from '../api-keys/imported-client.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
+import type { Imports } from '../api-keys/imported/imported-client.ts'
+import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'

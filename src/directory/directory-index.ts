@@ -1,7 +1,7 @@
-import type { Imports } from '../api-keys/imported-client.ts'
-import { bcryptCost } from '../api-keys/imported-hash.ts'
+import type { Imports } from '../api-keys/imported/imported-client.ts'
+import { bcryptCost } from '../api-keys/imported/imported-hash.ts'
+import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { isOver } from '../api-keys/key-state.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
 import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
@@ -34,6 +34,8 @@ export class DirectoryIndex {
   /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
   #catalogue: Catalogue
+  /** An imported secret was left out. Whether its client exists is found in Postgres only. */
+  #incomplete = false
   /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
@@ -57,7 +59,8 @@ export class DirectoryIndex {
 
   /** Undefined when the index has no imported client. */
   get imports(): Imports | undefined {
-    if (this.#imported.size === 0) return this.overflowed ? { commonCost: null } : undefined
+    if (this.#imported.size === 0)
+      return this.overflowed || this.#incomplete ? { commonCost: null } : undefined
     const costs = [...this.#imported].filter(([cost]) => cost !== null)
     const [common] = costs.sort(([, one], [, other]) => other - one)
     return { commonCost: common?.[0] ?? null }
@@ -120,6 +123,7 @@ export class DirectoryIndex {
   /** Adds or replaces the key; drops it when the index is full. */
   put(key: KnownKey): void {
     this.remove(key.id)
+    if (key.incomplete) this.#incomplete = true
     if (key.secrets.length === 0) return
     if (this.#keys.size >= this.#maxKeys) {
       this.overflowed = true
@@ -182,9 +186,11 @@ export class DirectoryIndex {
   /** Removes the keys of imported secrets with these ids or names. */
   removeImported(idsAndNames: ReadonlySet<string>): void {
     if (this.#imported.size === 0) return
-    for (const { key, secret } of this.#secrets.values())
-      if (secret.imported && (idsAndNames.has(secret.id) || idsAndNames.has(secret.digest)))
-        this.remove(key.id)
+    for (const { key, secret } of this.#secrets.values()) {
+      if (!secret.imported || !(idsAndNames.has(secret.id) || idsAndNames.has(secret.digest))) continue
+      this.#incomplete = true
+      this.remove(key.id)
+    }
   }
 
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import { clientIdOf, isClientName } from '../api-keys/imported-client.ts'
-import { importedFault } from '../api-keys/imported-secret-seal.ts'
+import { clientIdOf, isClientName } from '../api-keys/imported/imported-client.ts'
+import { importedFault } from '../api-keys/imported/imported-secret-seal.ts'
 import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'

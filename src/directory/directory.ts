@@ -1,6 +1,6 @@
-import type { Imports } from '../api-keys/imported-client.ts'
-import type { ImportedHash } from '../api-keys/imported-hash.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
+import type { Imports } from '../api-keys/imported/imported-client.ts'
+import type { ImportedHash } from '../api-keys/imported/imported-hash.ts'
+import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 

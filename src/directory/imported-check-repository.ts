@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { StoredImportedSecret } from '../api-keys/imported-secret-seal.ts'
+import type { StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
 import type { Handle } from '../database/database.ts'
 import type { RecordedIds } from '../installation/row-seals.ts'
 import { type ImportedJson, importedJson, toImported } from './known-repository.ts'

@@ -1,5 +1,5 @@
-import { clientName } from '../api-keys/imported-client.ts'
-import { importedFault } from '../api-keys/imported-secret-seal.ts'
+import { clientName } from '../api-keys/imported/imported-client.ts'
+import { importedFault } from '../api-keys/imported/imported-secret-seal.ts'
 import type { Database } from '../database/database.ts'
 import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { UntrustedRows } from '../installation/untrusted-rows.ts'

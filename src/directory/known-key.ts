@@ -1,5 +1,5 @@
-import type { ImportedHash } from '../api-keys/imported-hash.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
+import type { ImportedHash } from '../api-keys/imported/imported-hash.ts'
+import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
@@ -12,6 +12,8 @@ export interface KnownKey {
   disabled: boolean
   rights: KeyRights
   secrets: readonly KnownSecret[]
+  /** An imported secret of the key is not genuine, or cannot be verified here, and is left out. */
+  incomplete?: true
 }
 
 export interface KnownSecret {

@@ -1,9 +1,9 @@
 import { type RawBuilder, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import { importedFault, type StoredImportedSecret } from '../api-keys/imported-secret-seal.ts'
+import { importedFault, type StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
+import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
-import type { SecretProof } from '../api-keys/secret-proof.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
@@ -106,18 +106,23 @@ export interface CatalogueRow {
 }
 
 /** Imported secrets that are not genuine are left out. */
-export const toKey = (row: KeyRow, seals: RowSeals): KnownKey => ({
-  id: row.id,
-  tenantId: row.tenant_id,
-  expiresAt: row.expires_at,
-  disabled: row.disabled,
-  rights: toRights(row.rights),
-  secrets: (row.secrets ?? []).flatMap(([id, digest, endsAt, imported]) => {
+export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
+  const stored = row.secrets ?? []
+  const secrets = stored.flatMap(([id, digest, endsAt, imported]) => {
     if (!imported) return [{ id, digest, endsAt }]
     const genuine = importedFault(toImported(imported), seals, NONE_RECORDED) === undefined
     return genuine ? [{ id, digest, endsAt, ...importedParts(imported) }] : []
-  }),
-})
+  })
+  return {
+    id: row.id,
+    tenantId: row.tenant_id,
+    expiresAt: row.expires_at,
+    disabled: row.disabled,
+    rights: toRights(row.rights),
+    secrets,
+    ...(secrets.length < stored.length && { incomplete: true }),
+  }
+}
 
 /** For reads that use genuine rows only, whatever is wrong with the others. */
 const NONE_RECORDED = { encryptionKeys: [], peppers: [] }

@@ -1,4 +1,4 @@
-import { clientName, type Imports } from '../api-keys/imported-client.ts'
+import { clientName, type Imports } from '../api-keys/imported/imported-client.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import type { SecretLookup } from './secret-lookup.ts'

@@ -1,5 +1,5 @@
+import { SecretProofs } from '../api-keys/imported/secret-proof.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
-import { SecretProofs } from '../api-keys/secret-proof.ts'
 import { Authenticator } from '../authentication/authenticator.ts'
 import { Comparisons } from '../authentication/comparisons.ts'
 import { DeferredWrites } from '../authentication/deferred-writes.ts'

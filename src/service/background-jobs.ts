@@ -1,4 +1,4 @@
-import { pruneProofs } from '../api-keys/secret-proof-repository.ts'
+import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'

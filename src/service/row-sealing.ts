@@ -1,4 +1,4 @@
-import { sealImportedSecrets, surveyImported } from '../api-keys/imported-sealing.ts'
+import { sealImportedSecrets, surveyImported } from '../api-keys/imported/imported-sealing.ts'
 import type { Actor } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'

@@ -1,4 +1,4 @@
-import { resealImported } from '../api-keys/imported-reseal.ts'
+import { resealImported } from '../api-keys/imported/imported-reseal.ts'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Config } from '../config/config.ts'
 import { Replicas } from '../installation/replicas.ts'

@@ -50,12 +50,14 @@ describe('POST /tenants/{id}/keys', () => {
       disabled_at: null,
       revoked_at: null,
       revoked_reason: null,
+      created_by: 'root',
       created_at: TIME,
       updated_at: TIME,
       secrets: [
         {
           id: body.secret_id,
           state: 'live',
+          created_by: 'root',
           created_at: TIME,
           ends_at: null,
           last_used_at: null,

@@ -54,6 +54,8 @@ const SET: Record<string, Record<string, unknown>> = {
     publish_lead_seconds: 7000,
     max_key_lifetime_seconds: 30_000_000,
     unending_keys_allowed: true,
+    max_live_keys_per_tenant: 5_000,
+    tenant_writes_per_minute: 100_000,
   },
 }
 

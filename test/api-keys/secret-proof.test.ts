@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { SecretProofs } from '../../src/api-keys/secret-proof.ts'
+import { SecretProofs } from '../../src/api-keys/imported/secret-proof.ts'
 import { Secret } from '../../src/system/secret.ts'
 
 const pepper = (id: string, key = randomBytes(32)) => ({ id, key: new Secret(key) })

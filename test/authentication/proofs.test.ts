@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { SecretProofs } from '../../src/api-keys/secret-proof.ts'
+import { SecretProofs } from '../../src/api-keys/imported/secret-proof.ts'
 import { Secret } from '../../src/system/secret.ts'
 import { briskClock } from '../support/adjustable-clock.ts'
 import { startReplica } from '../support/replicas.ts'
+import { rewriteImported } from '../support/sealed-rows.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
@@ -126,7 +127,12 @@ describe('a proof ends', () => {
   it('with the hash that it is for', async () => {
     const client = await proven()
     const hash = await bcrypt.hash('another', COST)
-    await sql('UPDATE api_key_secrets SET hash = $1 WHERE client_id = $2', hash, client.client_id)
+    await rewriteImported(
+      mintmark.database,
+      mintmark.environment,
+      'UPDATE api_key_secrets SET hash = $1 WHERE client_id = $2',
+      [hash, client.client_id],
+    )
     await onNewReplica(async replica => {
       expect((await compared(client, replica))[0]).toBe(401)
       expect(await compared({ ...client, secret: 'another' }, replica)).toEqual([200, 1])
@@ -239,6 +245,8 @@ describe('a new first pepper', () => {
           row => row?.pepper === 'p2',
         )
         expect(await compared(client, replica)).toEqual([200, 0])
+        // The seals of rows are under the older pepper until then.
+        expect((await replica.admin('POST', '/signing-keys/rewrap')).status).toBe(200)
       },
       { MINTMARK_PEPPERS: `${newer},${older}` },
     )

@@ -123,7 +123,9 @@ describe('mintmark key', () => {
     const shown = await cli.run('key', 'get', id)
     expect(shown).toMatch(/^tier +inherited from the tenant$/m)
     expect(shown).toMatch(/^effective\.tier +standard$/m)
-    expect(shown).toMatch(new RegExp(`\n\nsecrets\nID +STATE +CREATED +ENDS +LAST USED\n${secret_id} +live `))
+    expect(shown).toMatch(
+      new RegExp(`\n\nsecrets\nID +STATE +CREATED +ENDS +LAST USED +CREATED BY\n${secret_id} +live `),
+    )
     expect(await cli.json('key', 'get', id)).toEqual((await service.admin('GET', `/keys/${id}`)).body)
   })
 
@@ -133,7 +135,7 @@ describe('mintmark key', () => {
     expect(await cli.run('key', 'list', 'other', '-q')).toBe(`${body.id}\n`)
     expect((await cli.run('key', 'list', '-q', '--limit', '2')).split('\n')[0]).toBe(body.id)
     expect(await cli.run('key', 'list', 'other')).toMatch(
-      /^ID +TENANT +NAME +STATE +EXPIRES +LAST USED\nkey_\w+ +other +theirs +active/,
+      /^ID +TENANT +NAME +STATE +EXPIRES +LAST USED +CREATED BY\nkey_\w+ +other +theirs +active/,
     )
     expect(await cli.json('key', 'list', 'other')).toEqual(
       (await service.admin('GET', '/tenants/other/keys')).body.data,

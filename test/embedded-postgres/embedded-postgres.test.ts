@@ -38,6 +38,8 @@ import { systemRandom as random } from '../../src/system/random.ts'
 import { isOpenToAll, ordinaryUser, programAs, runAs, source } from '../support/ordinary-user.ts'
 
 const asRoot = process.getuid?.() === 0
+/** As root, these tests run programs as another user. */
+const unreachable = asRoot && !(await isOpenToAll(import.meta.dirname))
 const SHARED = '/var/lib/mintmark'
 
 const started = new Set<EmbeddedPostgres>()
@@ -380,7 +382,7 @@ describe('fails with the cure for', () => {
   })
 
   // The programs of Postgres are in this folder.
-  it.skipIf(asRoot && !(await isOpenToAll(import.meta.dirname)))('a data directory that this user may not write to', async () => {
+  it.skipIf(unreachable)('a data directory that this user may not write to', async () => {
     const directory = await folder(0o555)
     const user = await ordinaryUser(directory)
     const said = async () => (await startElsewhere(directory, user).outcome()).message

@@ -188,7 +188,7 @@ describe('a replica that lacks a pepper which another adds later', () => {
       await statusOf(ahead, foreign),
       await statusOf(ahead, unknown),
     ]).toEqual([200, 200, 401])
-    expect(old.logs.join('')).toMatch(/MINTMARK_PEPPERS lacks p9/)
+    expect(old.logs.join('')).toMatch(/this process lacks p9/)
   })
 
   async function keyOfDeletedTenant(service: TestService): Promise<string> {

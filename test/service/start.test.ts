@@ -24,8 +24,10 @@ afterAll(async () => {
   await database.drop()
 })
 
+// With one set of secrets: another process on the database needs the same.
+const environment = testEnvironment()
 function start(env: Record<string, string>): ServiceProcess {
-  const process = startProcess({ ...testEnvironment(), DATABASE_URL: database.applicationUrl, ...env })
+  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env })
   processes.push(process)
   return process
 }

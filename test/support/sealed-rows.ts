@@ -1,4 +1,8 @@
 import pg from 'pg'
+import {
+  importedSealedOtherwise,
+  sealImportedRows,
+} from '../../src/api-keys/imported/imported-client-repository.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { Database } from '../../src/database/database.ts'
@@ -44,6 +48,22 @@ export async function rewriteSigningKeys(
     INSERT INTO change_feed (number, changes)
       SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next RETURNING pg_notify('mintmark_changes', '')`,
   )
+}
+
+/** Changes imported secrets by SQL as a holder of the keys would. */
+export async function rewriteImported(
+  database: Place,
+  environment: Environment,
+  statement: string,
+  values: unknown[] = [],
+): Promise<void> {
+  await asOwnerUnchecked(database, statement, values)
+  const owner = new Database({ url: database.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
+  const all = { sealedWith: '', after: '', limit: 1_000, lock: false }
+  await owner.run(async db =>
+    sealImportedRows(db, sealsOf(environment), await importedSealedOtherwise(db, all)),
+  )
+  await owner.close()
 }
 
 /** Adds genuine retiring keys, without their private halves; returns their kids. */

@@ -1,4 +1,4 @@
-import type { RecordedIds, RowFault, RowSeals, Seal, SealedKind } from '../installation/row-seals.ts'
+import type { RecordedIds, RowFault, RowSeals, Seal, SealedKind } from '../../installation/row-seals.ts'
 import type { ImportedHash } from './imported-hash.ts'
 
 const COLUMNS = ['id', 'key_id', 'client_id', 'scheme', 'hash', 'ends_at', 'revoked_at'] as const

@@ -1,8 +1,8 @@
-import type { Actor } from '../audit/audit-event.ts'
-import { mutate } from '../audit/audit-log.ts'
-import type { Database } from '../database/database.ts'
-import { readInstallation } from '../installation/installation.ts'
-import type { RowSeals } from '../installation/row-seals.ts'
+import type { Actor } from '../../audit/audit-event.ts'
+import { mutate } from '../../audit/audit-log.ts'
+import type { Database } from '../../database/database.ts'
+import { readInstallation } from '../../installation/installation.ts'
+import type { RowSeals } from '../../installation/row-seals.ts'
 import { importedSealedOtherwise, sealImportedRows } from './imported-client-repository.ts'
 import { importedFault } from './imported-secret-seal.ts'
 

@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
-import type { NamedKey } from '../system/secret.ts'
+import type { NamedKey } from '../../system/secret.ts'
 
 /** Says that a secret was compared with an imported hash and matched. */
 export interface SecretProof {

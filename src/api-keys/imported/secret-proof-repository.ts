@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Handle } from '../database/database.ts'
+import type { Handle } from '../../database/database.ts'
 
 /** Deletes the proofs of all secrets of these keys. */
 export async function deleteProofsOfKeys(trx: Handle, keyIds: readonly string[]): Promise<void> {

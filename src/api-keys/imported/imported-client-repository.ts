@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import type { Handle } from '../database/database.ts'
-import { readInstallation } from '../installation/installation.ts'
-import type { RowFault, RowSeals } from '../installation/row-seals.ts'
+import type { Handle } from '../../database/database.ts'
+import { readInstallation } from '../../installation/installation.ts'
+import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
 import type { ImportedHash } from './imported-hash.ts'
 import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
 
