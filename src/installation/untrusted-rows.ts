@@ -34,6 +34,11 @@ export class UntrustedRows {
     return { signing_key: count('signing_key'), imported_secret: count('imported_secret') }
   }
 
+  /** The same, only of kinds that were checked. */
+  get checked(): Record<string, number> {
+    return Object.fromEntries([...this.#rows].map(([kind, rows]) => [kind, rows.size]))
+  }
+
   /** Number of rows found since the start, by kind; one that is found again later counts again. */
   get found(): Record<Kind, number> {
     const count = (kind: Kind) => this.#found.get(kind) ?? 0

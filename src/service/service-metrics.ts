@@ -223,7 +223,7 @@ function registerSigningKeys(metrics: Metrics, { storage, signing, policy, trust
   metrics.gauge(
     'mintmark_untrusted_rows',
     'Rows in the database that would grant trust and have no right seal, by kind. They are not used.',
-    () => by('kind', untrusted.counts),
+    () => by('kind', untrusted.checked),
     ['kind'],
   )
   metrics.counter(

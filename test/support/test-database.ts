@@ -22,6 +22,10 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
   await run(postgres.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`)
   const owner = new URL(postgres.ownerUrl)
   owner.pathname = `/${name}`
+  // A connection costs more than a statement.
+  const pool = new pg.Pool({ connectionString: owner.href, max: 2, allowExitOnIdle: true })
+  // Tests stop the server, and terminate sessions.
+  pool.on('error', () => {})
   const application = new URL(owner)
   application.username = postgres.applicationUser
   application.password = postgres.applicationPassword
@@ -29,20 +33,20 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
     name,
     ownerUrl: owner.href,
     applicationUrl: application.href,
-    asOwner: (statement, values) => run(owner.href, statement, values),
-    drop: async () => void (await run(postgres.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+    asOwner: async <Row extends pg.QueryResultRow>(statement: string, values: unknown[] = []) =>
+      (await pool.query<Row>(statement, values)).rows,
+    drop: async () => {
+      await pool.end()
+      await run(postgres.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    },
   }
 }
 
-async function run<Row extends pg.QueryResultRow>(
-  url: string,
-  statement: string,
-  values: unknown[] = [],
-): Promise<Row[]> {
+async function run(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    return (await client.query<Row>(statement, values)).rows
+    await client.query(statement)
   } finally {
     await client.end()
   }
