@@ -111,6 +111,6 @@ export interface StoredKey {
 export function storedKeys(database: TestDatabase): Promise<StoredKey[]> {
   return database.asOwner<StoredKey & { [name: string]: unknown }>(
     `SELECT kid, alg, state, private_encrypted IS NOT NULL AS "hasPrivate", activates_at AS "activatesAt",
-      published_at AS "publishedAt", forgets_at AS "forgetsAt" FROM signing_keys`,
+      published_at AS "publishedAt", forgets_at AS "forgetsAt" FROM signing_keys ORDER BY kid`,
   )
 }
