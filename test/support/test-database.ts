@@ -36,7 +36,7 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
     asOwner: async <Row extends pg.QueryResultRow>(statement: string, values: unknown[] = []) =>
       (await pool.query<Row>(statement, values)).rows,
     drop: async () => {
-      await pool.end()
+      if (!pool.ended) await pool.end()
       await run(postgres.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
     },
   }
