@@ -93,7 +93,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
     eventOf(res).fields.actor = admin.id
     if (!mayDo(admin.role, definition.right))
       throw new Forbidden(`Missing right: ${definition.right}. Use a token with a role that has it.`)
-    await mounting.writeLimit.count(admin, definition.right)
+    await mounting.writeLimit.count(admin, definition)
     const key = idempotencyKeyOf(req, admin)
     const done = key && (await mounting.idempotency.find(key))
     if (!key) return send(req, res, await perform(definition, mounting, req, res))

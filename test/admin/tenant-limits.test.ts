@@ -194,15 +194,19 @@ describe('changes by the administrators of a tenant', () => {
     expect(
       (await callerOf(mintmark, two).call('PATCH', `/keys/${made.body.id}`, { tier: 'none' })).status,
     ).toBe(400)
-    expect((await callerOf(mintmark, two).call('POST', '/keys/key_0000000000000000/revoke', {})).status).toBe(
-      404,
-    )
+    expect((await callerOf(mintmark, two).call('PATCH', '/keys/key_0000000000000000', {})).status).toBe(404)
     const refused = await callerOf(mintmark, one).call('PATCH', `/keys/${made.body.id}`, { name: 'again' })
     expect([refused.status, refused.body.code]).toEqual([429, 'too_many_writes'])
     expect(refused.body.detail).toContain('3 per minute (tenant_writes_per_minute)')
     expect(refused.headers.get('content-type')).toContain('application/problem+json')
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(60)
+    // A stolen token cannot keep the others from revoking it, and what it made.
+    const stolen = callerOf(mintmark, two)
+    expect((await callerOf(mintmark, one).call('POST', `/admin-tokens/${two.id}/revoke`, {})).status).toBe(
+      200,
+    )
+    expect((await stolen.call('GET', `/keys/${made.body.id}`)).status).toBe(401)
     // Reading is not limited, nor is another tenant, nor an administrator of all.
     expect((await callerOf(mintmark, one).call('GET', `/keys/${made.body.id}`)).body.name).not.toBe('again')
     const others = await issue(mintmark, 'tenant-admin', other)

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Handle } from '../../database/database.ts'
+import { Unavailable } from '../../errors.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
 import type { ImportedHash } from './imported-hash.ts'
@@ -101,7 +102,11 @@ export async function restrictImported(
       ? { revokedAt: epochMs(now.rows[0]?.now ?? null) }
       : { endsAt: Math.min(before.endsAt ?? Number.POSITIVE_INFINITY, change.endsAt.getTime()) }),
   }
-  const genuine = importedFault(before, seals, recorded) === undefined
+  const fault = importedFault(before, seals, recorded)
+  // Other replicas accept the secret, so it would not end.
+  if (fault === 'lacking_key' && change !== 'revoke')
+    throw new Unavailable('This replica lacks the key of the seal of this secret. Retry on another replica.')
+  const genuine = fault === undefined
   if (!genuine && change !== 'revoke') return
   const sealed = genuine ? sealColumns(seals, after) : { sealed_with: null, seal: null }
   if (genuine && row.seal?.equals(sealed.seal ?? NO_SEAL)) return
