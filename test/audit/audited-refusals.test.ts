@@ -125,3 +125,26 @@ it('logins from thousands of networks are aggregated, and hide no refusal of an 
   expect(written.at(-1)).toMatchObject({ action: 'authorization.refuse', actor: by.id, target_id: operation })
   expect(written[0]).toMatchObject({ action: 'login.refuse', target_id: 'others' })
 })
+
+it('refusals of an administrator have a row for each operation, failed logins one for each source', async () => {
+  const { applicationUrl: url } = mintmark.database
+  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const refusals = new AuditedRefusals({ database })
+  const operations = ['POST /admin/v1/first', 'POST /admin/v1/second']
+  for (const operation of operations) {
+    const by = { id: 'adm_severalRefusals', source: '192.0.2.7' }
+    const unknown = { id: 'unknown', source: '192.0.2.7' }
+    refusals.note({ action: 'authorization.refuse', by, operation, reason: 'Missing right: x.' })
+    refusals.note({ action: 'login.refuse', by: unknown, operation, reason: 'malformed' })
+  }
+  await refusals.flush()
+  await database.close()
+  const { body } = await mintmark.admin('GET', '/audit-events?limit=100')
+  const of = (action: string) =>
+    body.data.filter(
+      (row: { action: string; target_id: string }) =>
+        row.action === action && operations.includes(row.target_id),
+    )
+  expect(of('authorization.refuse')).toHaveLength(2)
+  expect(of('login.refuse')).toMatchObject([{ changes: { count: { to: 2 } } }])
+})
