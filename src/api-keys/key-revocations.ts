@@ -1,5 +1,5 @@
 import { type Actor, type FieldChanges, fieldChanges } from '../audit/audit-event.ts'
-import { mutate } from '../audit/audit-log.ts'
+import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import type { ApiKey } from './api-key.ts'
@@ -46,22 +46,28 @@ export class KeyRevocations {
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await requireTenant(trx, filter)
       const keys = await findUnrevoked(trx, filter, { limit: MOST_REVOKED_AT_ONCE, lock: true })
-      await setRevoked(
-        trx,
-        keys.map(({ id }) => id),
-        reason,
-      )
-      for (const key of keys) {
-        const { id, tenantId } = key
-        const changes = revocationChanges(key, reason)
-        record(
-          { action: 'key.revoke', targetKind: 'key', targetId: id, tenantId, changes },
-          { kind: 'key', id },
-        )
-      }
+      await revokeLocked({ trx, record }, keys, reason)
       // Always counted: when others revoke the same keys concurrently, few are found here although many remain.
       return { keys, left: await countUnrevoked(trx, filter, MOST_COUNTED) }
     })
+  }
+}
+
+/** Revokes keys that the transaction has locked, each with its own audit row. */
+export async function revokeLocked(
+  { trx, record }: Pick<Mutation, 'trx' | 'record'>,
+  keys: readonly ApiKey[],
+  reason: string | null,
+): Promise<void> {
+  await setRevoked(
+    trx,
+    keys.map(({ id }) => id),
+    reason,
+  )
+  for (const key of keys) {
+    const { id, tenantId } = key
+    const changes = revocationChanges(key, reason)
+    record({ action: 'key.revoke', targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
   }
 }
 

@@ -2,8 +2,8 @@ import type { Mutation } from '../audit/audit-log.ts'
 import type { Handle } from '../database/database.ts'
 import type { ApiKey } from './api-key.ts'
 import { lockApiKeys, setSecretsRevoked } from './api-key-repository.ts'
-import { countUnrevoked, findUnrevoked, setRevoked } from './key-revocation-repository.ts'
-import { revocationChanges } from './key-revocations.ts'
+import { countUnrevoked, findUnrevoked } from './key-revocation-repository.ts'
+import { revokeLocked } from './key-revocations.ts'
 import { type AddedSecret, countAddedSecrets, findAddedSecrets } from './made-secret-repository.ts'
 
 /** Unrevoked keys that certain administrators made, and usable secrets that they added to keys of others by rotation. */
@@ -35,16 +35,7 @@ export async function revokeMade(
   { reason, most }: { reason: string | null; most: number },
 ): Promise<MadeKeys> {
   const keys = await findUnrevoked(trx, { createdBy: makers }, { limit: most, lock: true })
-  await setRevoked(
-    trx,
-    keys.map(({ id }) => id),
-    reason,
-  )
-  for (const key of keys) {
-    const { id, tenantId } = key
-    const changes = revocationChanges(key, reason)
-    record({ action: 'key.revoke', targetKind: 'key', targetId: id, tenantId, changes }, { kind: 'key', id })
-  }
+  await revokeLocked({ trx, record }, keys, reason)
   const secrets = keys.length < most ? await lockAddedSecrets(trx, makers, most - keys.length) : []
   await setSecretsRevoked(
     trx,

@@ -92,17 +92,7 @@ export async function writeProofs(
 ): Promise<Proof[]> {
   if (!(await holdCurrentPepper(trx, pepper))) return []
   const ids = proofs.map(({ secretId }) => secretId)
-  const there = await trx.selectFrom('api_key_secrets').select('id').where('id', 'in', ids).execute()
-  // FOR KEY SHARE prevents only the deletion of the row.
-  const locked = await trx
-    .selectFrom('api_key_secrets')
-    .select('id')
-    .where('id', 'in', ids)
-    .orderBy('id')
-    .forKeyShare()
-    .skipLocked()
-    .execute()
-  const free = new Set(locked.map(({ id }) => id))
+  const { free, held } = await keepFromDeletion(trx, 'api_key_secrets', ids)
   await sql`
     INSERT INTO secret_proofs (secret_id, digest, pepper_id)
     SELECT s.id, proven.digest, ${pepper.id}
@@ -112,8 +102,20 @@ export async function writeProofs(
     WHERE s.id = ANY (${[...free]}::text[]) ORDER BY s.id
     ON CONFLICT (secret_id) DO UPDATE
       SET digest = excluded.digest, pepper_id = excluded.pepper_id, proven_at = now()`.execute(trx)
-  const held = new Set(there.flatMap(({ id }) => (free.has(id) ? [] : [id])))
   return proofs.filter(({ secretId }) => held.has(secretId))
+}
+
+/** Locks rows against deletion only. `held` are those that another transaction has locked. */
+async function keepFromDeletion(
+  trx: Handle,
+  table: 'api_keys' | 'api_key_secrets',
+  ids: readonly string[],
+): Promise<{ free: Set<string>; held: Set<string> }> {
+  const named = sql`SELECT id FROM ${sql.table(table)} WHERE id = ANY (${[...ids]}::text[])`
+  const locked = await sql<{ id: string }>`${named} ORDER BY id FOR KEY SHARE SKIP LOCKED`.execute(trx)
+  const there = await sql<{ id: string }>`${named}`.execute(trx)
+  const free = new Set(locked.rows.map(({ id }) => id))
+  return { free, held: new Set(there.rows.flatMap(({ id }) => (free.has(id) ? [] : [id]))) }
 }
 
 async function lockSecrets(trx: Handle, ids: readonly string[]): Promise<string[]> {
@@ -139,21 +141,10 @@ export interface UsageCount {
 /** Adds the counts. Counts of deleted keys are dropped. */
 export async function addUsage(trx: Handle, counts: readonly UsageCount[]): Promise<UsageCount[]> {
   const ids = [...new Set(counts.map(({ keyId }) => keyId))]
-  // FOR KEY SHARE prevents only the deletion of the row.
-  const free = await trx
-    .selectFrom('api_keys')
-    .select('id')
-    .where('id', 'in', ids)
-    .orderBy('id')
-    .forKeyShare()
-    .skipLocked()
-    .execute()
-  const there = await trx.selectFrom('api_keys').select('id').where('id', 'in', ids).execute()
-  const written = new Set(free.map(({ id }) => id))
-  const held = new Set(there.flatMap(({ id }) => (written.has(id) ? [] : [id])))
+  const { free, held } = await keepFromDeletion(trx, 'api_keys', ids)
   await insertUsage(
     trx,
-    counts.filter(({ keyId }) => written.has(keyId)),
+    counts.filter(({ keyId }) => free.has(keyId)),
   )
   return counts.filter(({ keyId }) => held.has(keyId))
 }

@@ -5,7 +5,7 @@ import {
 } from '../../src/api-keys/imported/imported-client-repository.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
-import { Database } from '../../src/database/database.ts'
+import { Database, type Handle } from '../../src/database/database.ts'
 import { RowSeals } from '../../src/installation/row-seals.ts'
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
 import { publishedRows, sealSigningKey } from '../../src/signing-keys/signing-key-repository.ts'
@@ -32,16 +32,9 @@ export async function rewriteSigningKeys(
   values: unknown[] = [],
 ): Promise<void> {
   await asOwnerUnchecked(database, statement, values)
-  const owner = new Database({ url: database.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
-  const sealAll = async () => {
-    await owner.run(async db => {
-      for (const row of await publishedRows(db)) await sealSigningKey(db, sealsOf(environment), row)
-    })
-    return true
-  }
-  // It gives up early, as in the service: a busy machine needs more than one attempt.
-  await until('all rows are sealed', sealAll, Boolean, 30_000)
-  await owner.close()
+  await sealAll(database, async db => {
+    for (const row of await publishedRows(db)) await sealSigningKey(db, sealsOf(environment), row)
+  })
   await asOwnerUnchecked(
     database,
     `WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
@@ -58,11 +51,20 @@ export async function rewriteImported(
   values: unknown[] = [],
 ): Promise<void> {
   await asOwnerUnchecked(database, statement, values)
-  const owner = new Database({ url: database.ownerUrl, maxConnections: 1, logger: createLogger('silent') })
   const all = { sealedWith: '', after: '', limit: 1_000, lock: false }
-  await owner.run(async db =>
+  await sealAll(database, async db =>
     sealImportedRows(db, sealsOf(environment), await importedSealedOtherwise(db, all)),
   )
+}
+
+async function sealAll({ ownerUrl }: Place, seal: (db: Handle) => Promise<void>): Promise<void> {
+  const owner = new Database({ url: ownerUrl, maxConnections: 1, logger: createLogger('silent') })
+  const attempt = async () => {
+    await owner.run(seal)
+    return true
+  }
+  // It gives up early, as in the service: a busy machine needs more than one attempt.
+  await until('all rows are sealed', attempt, Boolean, 30_000)
   await owner.close()
 }
 
