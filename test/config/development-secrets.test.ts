@@ -52,9 +52,9 @@ describe('secrets of development', () => {
     expect(statSync(join(keys, 'root-token')).mode & 0o777).toBe(0o600)
   })
 
-  it('are closed to other users where they were open', () => {
+  it.each([0o644, 0o640, 0o604])('are closed to other users where they were open: mode %o', mode => {
     make()
-    chmodSync(join(keys, 'peppers'), 0o644)
+    chmodSync(join(keys, 'peppers'), mode)
     make()
     expect(statSync(join(keys, 'peppers')).mode & 0o777).toBe(0o600)
   })
