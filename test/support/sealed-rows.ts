@@ -1,3 +1,4 @@
+import { CompiledQuery, sql } from 'kysely'
 import pg from 'pg'
 import {
   importedSealedOtherwise,
@@ -23,7 +24,8 @@ function sealsOf(environment: Environment): RowSeals {
 
 /**
  * Changes signing keys by SQL as a holder of the keys would: for times that no API sets. All published rows are sealed
- * afterwards. Replicas are notified.
+ * in the same transaction: a replica that reads in between would not believe them, and create keys in their place.
+ * Replicas are notified.
  */
 export async function rewriteSigningKeys(
   database: Place,
@@ -31,16 +33,13 @@ export async function rewriteSigningKeys(
   statement: string,
   values: unknown[] = [],
 ): Promise<void> {
-  await asOwnerUnchecked(database, statement, values)
-  await sealAll(database, async db => {
-    for (const row of await publishedRows(db)) await sealSigningKey(db, sealsOf(environment), row)
+  await rewrite(database, statement, values, async trx => {
+    for (const row of await publishedRows(trx)) await sealSigningKey(trx, sealsOf(environment), row)
+    await sql`WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
+      INSERT INTO change_feed (number, changes)
+        SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next
+        RETURNING pg_notify('mintmark_changes', '')`.execute(trx)
   })
-  await asOwnerUnchecked(
-    database,
-    `WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
-    INSERT INTO change_feed (number, changes)
-      SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next RETURNING pg_notify('mintmark_changes', '')`,
-  )
 }
 
 /** Changes imported secrets by SQL as a holder of the keys would. */
@@ -50,21 +49,31 @@ export async function rewriteImported(
   statement: string,
   values: unknown[] = [],
 ): Promise<void> {
-  await asOwnerUnchecked(database, statement, values)
   const all = { sealedWith: '', after: '', limit: 1_000, lock: false }
-  await sealAll(database, async db =>
-    sealImportedRows(db, sealsOf(environment), await importedSealedOtherwise(db, all)),
+  await rewrite(database, statement, values, async trx =>
+    sealImportedRows(trx, sealsOf(environment), await importedSealedOtherwise(trx, all)),
   )
 }
 
-async function sealAll({ ownerUrl }: Place, seal: (db: Handle) => Promise<void>): Promise<void> {
+/** Past the triggers, and after the lock that the service's own changes take first. */
+async function rewrite(
+  { ownerUrl }: Place,
+  statement: string,
+  values: readonly unknown[],
+  seal: (trx: Handle) => Promise<void>,
+): Promise<void> {
   const owner = new Database({ url: ownerUrl, maxConnections: 1, logger: createLogger('silent') })
   const attempt = async () => {
-    await owner.run(seal)
+    await owner.write(async trx => {
+      await sql`SET LOCAL session_replication_role = replica`.execute(trx)
+      await sql`SELECT FROM installation FOR UPDATE`.execute(trx)
+      await trx.executeQuery(CompiledQuery.raw(statement, [...values]))
+      await seal(trx)
+    })
     return true
   }
   // It gives up early, as in the service: a busy machine needs more than one attempt.
-  await until('all rows are sealed', attempt, Boolean, 30_000)
+  await until('the rows are changed and sealed', attempt, Boolean, 30_000)
   await owner.close()
 }
 
