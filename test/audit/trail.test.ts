@@ -215,24 +215,22 @@ describe('the chain', () => {
   it('is intact after kill -9 during writes', async () => {
     const database = await createTestDatabase()
     const env = { ...mintmark.environment, DATABASE_URL: database.applicationUrl, NODE_ENV: 'test' }
-    for (const round of [0, 1]) {
-      const service = startProcess(env)
-      const urls = await service.ready()
-      const write = async (name: string) => {
-        for (let count = 0; ; count++) {
-          const answer = await request(`${urls.admin}/admin/v1/tenants`, {
-            method: 'POST',
-            headers: { authorization: `Bearer ${mintmark.rootToken}`, 'content-type': 'application/json' },
-            body: JSON.stringify({ id: `${name}-${count}` }),
-          }).catch(() => undefined)
-          if (!answer) return
-          if (count === 8) void service.kill()
-        }
+    const service = startProcess(env)
+    const urls = await service.ready()
+    const write = async (name: string) => {
+      for (let count = 0; ; count++) {
+        const answer = await request(`${urls.admin}/admin/v1/tenants`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${mintmark.rootToken}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ id: `${name}-${count}` }),
+        }).catch(() => undefined)
+        if (!answer) return
+        if (count === 12) void service.kill()
       }
-      await Promise.all(Array.from({ length: 4 }, (_, n) => write(`r${round}-${n}`)))
-      await service.kill()
-      expect(await verify(database.applicationUrl)).toMatchObject({ code: 0 })
     }
+    await Promise.all(Array.from({ length: 4 }, (_, n) => write(`w${n}`)))
+    await service.kill()
+    expect(await verify(database.applicationUrl)).toMatchObject({ code: 0 })
     const [counts] = await database.asOwner(
       "SELECT (SELECT count(*) FROM tenants) AS tenants, (SELECT count(*) FROM audit_events WHERE action = 'tenant.create') AS events",
     )

@@ -73,19 +73,21 @@ async function occupy(port: number): Promise<void> {
   )
 }
 
-describe('a second quickstart in a folder', () => {
-  it('reports in one line that the first is running, and does not mention ports', {
-    timeout: 180_000,
-  }, async () => {
-    const first = quickstart(ANY_PORTS)
-    await serving(first)
-    for (const port of [8080, 8081, 8082, 8083, 8084]) await occupy(port)
-    const second = quickstart()
-    expect(await second.exited).toMatchObject({ code: 1 })
-    expect(second.output()).toBe(
-      `Starting Mintmark on an embedded Postgres …\nmintmark: Mintmark (pid ${first.pid}) already uses ${folder}/data: stop it, or set MINTMARK_DATA_DIR to another directory\n`,
-    )
-  })
+it('a second quickstart in a folder reports in one line that the first is running; the first stops once, however many signals it receives', {
+  timeout: 180_000,
+}, async () => {
+  const first = quickstart(ANY_PORTS)
+  await serving(first)
+  for (const port of [8080, 8081, 8082, 8083, 8084]) await occupy(port)
+  const second = quickstart()
+  expect(await second.exited).toMatchObject({ code: 1 })
+  // Of the ports it says nothing: they are not the reason.
+  expect(second.output()).toBe(
+    `Starting Mintmark on an embedded Postgres …\nmintmark: Mintmark (pid ${first.pid}) already uses ${folder}/data: stop it, or set MINTMARK_DATA_DIR to another directory\n`,
+  )
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGINT'] as const) first.child.kill(signal)
+  expect(await first.exited).toMatchObject({ code: 0 })
+  expect(first.output().match(/Stopped\. The data remains/g)).toHaveLength(1)
 })
 
 describe('a start that fails', () => {
@@ -98,25 +100,16 @@ describe('a start that fails', () => {
     )
   })
 
-  it.each([
-    ['RangeError', 'new RangeError("a fault of ours")'],
-    ['Error', 'new Error("a fault of ours")'],
-    ['TypeError', 'new TypeError("a fault of ours")'],
-  ])(
-    'for a fault of ours (%s) keeps its stack, in the quickstart and in the service',
-    async (name, thrown) => {
-      const broken = `data:text/javascript,${encodeURIComponent(`process.getuid = () => { throw ${thrown} }`)}`
-      const env = { ...ANY_PORTS, ...placesIn(empty), NODE_OPTIONS: `--import=${broken}` }
-      const service = startProcess(env)
-      running.push(service)
-      for (const process of [quickstart(env), service]) {
-        expect(await process.exited).toMatchObject({ code: 1 })
-        expect(process.output()).toMatch(
-          new RegExp(`mintmark: ${name}: a fault of ours\\n +at .*\\n +at .*openHome`, 's'),
-        )
-      }
-    },
-  )
+  it('for a fault of ours keeps its stack, in the quickstart and in the service', async () => {
+    const broken = `data:text/javascript,${encodeURIComponent('process.getuid = () => { throw new Error("a fault of ours") }')}`
+    const env = { ...ANY_PORTS, ...placesIn(empty), NODE_OPTIONS: `--import=${broken}` }
+    const service = startProcess(env)
+    running.push(service)
+    for (const process of [quickstart(env), service]) {
+      expect(await process.exited).toMatchObject({ code: 1 })
+      expect(process.output()).toMatch(/mintmark: Error: a fault of ours\n +at .*\n +at .*openHome/s)
+    }
+  })
 
   it('stops the service after it was ready, and prints the reason', { timeout: 180_000 }, async () => {
     const keyFile = join(folder, 'data', 'quickstart-key')
@@ -161,14 +154,4 @@ describe('a call of its own that is answered 503', () => {
       /\nmintmark: PUT \/admin\/v1\/models\/\S+ is answered 503 \(The database does not answer\.\), .*: run the quickstart again, .*\n$/,
     )
   })
-})
-
-it('stops once, and reports it once, however many signals it receives', { timeout: 180_000 }, async () => {
-  const process = quickstart(ANY_PORTS)
-  await serving(process)
-  process.child.kill('SIGINT')
-  process.child.kill('SIGTERM')
-  process.child.kill('SIGINT')
-  expect(await process.exited).toMatchObject({ code: 0 })
-  expect(process.output().match(/Stopped\. The data remains/g)).toHaveLength(1)
 })

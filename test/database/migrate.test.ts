@@ -34,19 +34,19 @@ describe('migrate', () => {
     expect(await tablesOf(database)).toEqual(tables)
   })
 
-  it('lets five processes migrate one empty database at once: all succeed, one applies', async () => {
+  it('lets three processes migrate one empty database at once: all succeed, one applies', async () => {
     const database = await emptyDatabase()
-    const processes = Array.from({ length: 5 }, () =>
+    const processes = Array.from({ length: 3 }, () =>
       startProcess({ MIGRATE_DATABASE_URL: database.ownerUrl }, 'src/cli/main.ts', 'migrate'),
     )
     const ends = await Promise.all(processes.map(process => process.exited))
     expect(
       ends.map(({ code }) => code),
       processes.map(process => process.output()).join('\n'),
-    ).toEqual([0, 0, 0, 0, 0])
+    ).toEqual([0, 0, 0])
     const said = processes.map(process => process.output())
     expect(said.filter(text => text.includes(`Applied ${FIRST}`))).toHaveLength(1)
-    expect(said.filter(text => text.includes('The schema is up to date.'))).toHaveLength(4)
+    expect(said.filter(text => text.includes('The schema is up to date.'))).toHaveLength(2)
   }, 60_000)
 
   it('leaves nothing of a migration that fails halfway', async () => {

@@ -51,7 +51,7 @@ const REQUIRED: Record<string, () => object> = {
 /** Each text as a value; some also as an entry of a list, and as a member's value and name. */
 const FORMS: string[] = [
   ...Object.values(HOSTILE).map(text => JSON.stringify(text)),
-  ...['bidi', 'a NUL', 'the prototype'].flatMap(name => {
+  ...['a NUL', 'the prototype'].flatMap(name => {
     const text = JSON.stringify(HOSTILE[name])
     return [`[${text}]`, `{"a":${text}}`, `{${text}:"a"}`, `[{${text}:${text}}]`]
   }),

@@ -5,11 +5,11 @@ import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /**
- * 60 keyed writes, each repeated until it is answered, while the service is killed (kill -9) and its sessions are
+ * 40 keyed writes, each repeated until it is answered, while the service is killed (kill -9) and its sessions are
  * terminated on the server at random. Every acknowledged write must exist exactly once, with its audit row.
  */
 
-const WRITES = 60
+const WRITES = 40
 const WORKERS = 4
 const environment = testEnvironment()
 
@@ -75,7 +75,7 @@ it('keeps every acknowledged write exactly once, with its audit row', async () =
     while (acknowledged.size < WRITES) {
       await until('some more are written', () => acknowledged.size >= Math.min(next, WRITES), Boolean, 60_000)
       if (acknowledged.size >= WRITES) return
-      next = acknowledged.size + 8 + Math.floor(Math.random() * 6)
+      next = acknowledged.size + 6 + Math.floor(Math.random() * 4)
       faults++
       if (faults % 2 === 0) await endSessions()
       else {

@@ -1,5 +1,9 @@
 import { createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { bindListeners } from '../../src/service/listeners.ts'
+import { systemClock } from '../../src/system/clock.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { testEnvironment } from '../support/test-service.ts'
@@ -32,18 +36,27 @@ function start(env: Record<string, string>): ServiceProcess {
   return process
 }
 
-describe('a port that is in use ends the process with 1 and names the variable', () => {
+describe('a port that is in use', () => {
+  const message = (variable: string) => `is in use: set ${variable} to a free port (0: any)`
+
   it.each([
     'MINTMARK_PUBLIC_PORT',
     'MINTMARK_ADMIN_PORT',
     'MINTMARK_GATEWAY_PORT',
     'MINTMARK_GATEWAY_GRPC_PORT',
     'MINTMARK_OPS_PORT',
-  ])('%s', async variable => {
-    const process = start({ [variable]: takenPort })
+  ])('names the variable %s, and no other port stays open', async variable => {
+    const config = readConfig(
+      new Env({ ...environment, DATABASE_URL: database.applicationUrl, [variable]: takenPort }),
+    )
+    await expect(bindListeners(config, systemClock)).rejects.toThrow(message(variable))
+  })
+
+  it('ends the process with 1 and that sentence', async () => {
+    const process = start({ MINTMARK_GATEWAY_GRPC_PORT: takenPort })
     expect((await process.exited).code).toBe(1)
     expect(process.output()).toContain(`127.0.0.1:${takenPort}`)
-    expect(process.output()).toMatch(new RegExp(`is in use: set ${variable} to a free port \\(0: any\\)`))
+    expect(process.output()).toContain(message('MINTMARK_GATEWAY_GRPC_PORT'))
     expect(process.output(), 'no stack for what the operator can cure').not.toMatch(/\n\s+at /)
   })
 })
