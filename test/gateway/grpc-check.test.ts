@@ -1,12 +1,12 @@
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from '../../src/gateway/grpc-proto.ts'
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { tokenFor } from './check-client.ts'
+import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from './grpc-proto.ts'
 
 let mintmark: TestService
 let key: string

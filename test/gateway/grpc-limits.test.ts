@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { AUTHORIZATION_SERVICE } from '../../src/gateway/grpc-check.ts'
 import { GrpcListener } from '../../src/gateway/grpc-listener.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
 
@@ -15,7 +14,7 @@ let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
   listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock)
-  listener.serve(AUTHORIZATION_SERVICE, { Check: () => {} }, { ready: true, serving: true, reason: '' })
+  listener.serve({}, { ready: true, serving: true, reason: '' })
   session = connect(`http://127.0.0.1:${listener.port}`)
 })
 afterEach(async () => {
