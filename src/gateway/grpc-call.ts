@@ -37,11 +37,11 @@ export class GrpcCall implements Holder {
   #length = 0
 
   /** `longest`: bytes of the longest message. */
-  constructor(stream: ServerHttp2Stream, options: { held: HeldBytes; longest: number }) {
+  constructor(stream: ServerHttp2Stream, options: { peer: string; held: HeldBytes; longest: number }) {
     this.#stream = stream
     this.#held = options.held
     this.#longest = options.longest
-    this.peer = stream.session?.socket.remoteAddress ?? ''
+    this.peer = options.peer
     // Every error of a stream is followed by its close.
     stream.on('error', () => {})
   }
@@ -51,16 +51,19 @@ export class GrpcCall implements Holder {
     const stream = this.#stream
     if (headers[':method'] !== 'POST' || !headers['content-type']?.startsWith('application/grpc')) {
       stream.respond({ ':status': 415 }, { endStream: true })
-      return this.#endOfBoth()
+      this.#endOfBoth()
+      return
     }
     stream.on('data', (chunk: Buffer) => this.#take(chunk))
     stream.once('close', () => {
       if (!this.received) this.#release()
     })
     stream.once('end', () => {
-      if (this.#stream.destroyed || this.#stream.writableEnded) return
-      if (this.#length < PREFIX_BYTES || this.#length !== this.#announced)
-        return this.refuse(STATUS.invalidArgument, 'The request is not one whole message.')
+      if (this.#gone || this.#stream.writableEnded) return
+      if (this.#length < PREFIX_BYTES || this.#length !== this.#announced) {
+        this.refuse(STATUS.invalidArgument, 'The request is not one whole message.')
+        return
+      }
       this.received = true
       this.#held.arrived(this)
       const pending = handle(this.#bytes.subarray(PREFIX_BYTES, this.#length))
@@ -77,14 +80,16 @@ export class GrpcCall implements Holder {
 
   /** Begins an answer of any number of messages. False when the client has left. */
   begin(): boolean {
-    if (this.#stream.destroyed || this.#stream.headersSent) return false
+    if (this.#gone || this.#stream.headersSent) return false
     this.#stream.respond(CONTENT_TYPE, { waitForTrailers: true })
-    this.#stream.once('wantTrailers', () => this.#stream.sendTrailers({ 'grpc-status': `${STATUS.ok}` }))
+    this.#stream.once('wantTrailers', () => {
+      if (!this.#gone) this.#stream.sendTrailers({ 'grpc-status': `${STATUS.ok}` })
+    })
     return true
   }
 
   write(message: Buffer): void {
-    if (!this.#stream.destroyed) this.#stream.write(framed(message))
+    if (!this.#gone) this.#stream.write(framed(message))
   }
 
   end(): void {
@@ -94,7 +99,7 @@ export class GrpcCall implements Holder {
   /** Ends the call with a status and without a message. `details` is ASCII. */
   refuse(status: Status, details: string): void {
     this.#release()
-    if (this.#stream.destroyed || this.#stream.headersSent) return
+    if (this.#gone || this.#stream.headersSent) return
     this.#stream.respond(
       { ...CONTENT_TYPE, 'grpc-status': `${status}`, 'grpc-message': details },
       { endStream: true },
@@ -118,14 +123,13 @@ export class GrpcCall implements Holder {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#stream.writableEnded || this.#stream.closed) return
+    if (this.#gone || this.#stream.writableEnded) return
     this.#append(chunk)
     if (this.#length < PREFIX_BYTES) return
-    if (this.#bytes[0] !== 0)
-      return this.refuse(STATUS.unimplemented, 'Compressed messages are not supported.')
-    if (this.#announced > this.#longest + PREFIX_BYTES)
-      return this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes.`)
-    if (this.#length > this.#announced)
+    if (this.#bytes[0] !== 0) this.refuse(STATUS.unimplemented, 'Compressed messages are not supported.')
+    else if (this.#announced > this.#longest + PREFIX_BYTES)
+      this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes.`)
+    else if (this.#length > this.#announced)
       this.refuse(STATUS.unimplemented, 'More than one message is not supported.')
   }
 
@@ -137,13 +141,20 @@ export class GrpcCall implements Holder {
   #append(chunk: Buffer): void {
     const needed = this.#length + chunk.length
     if (needed > this.#bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length, SMALLEST_BUFFER))
+      const twice = Math.max(2 * this.#bytes.length, SMALLEST_BUFFER)
+      const wanted = this.#length < PREFIX_BYTES ? twice : Math.min(twice, this.#announced)
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, wanted))
       this.#bytes.copy(grown, 0, 0, this.#length)
       this.#bytes = grown
     }
     chunk.copy(this.#bytes, this.#length)
     this.#length = needed
     this.#held.hold(this, this.#bytes.length)
+  }
+
+  /** Node throws when something is sent on a stream that was reset. */
+  get #gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed
   }
 
   #release(): void {

@@ -29,8 +29,10 @@ export class GrpcHealth {
 
   /** Answers with the status, and again whenever it changes. */
   watch(call: GrpcCall): void {
-    if (this.#watches.size >= MOST_WATCHES)
-      return call.refuse(STATUS.resourceExhausted, `There are more than ${MOST_WATCHES} watches.`)
+    if (this.#watches.size >= MOST_WATCHES) {
+      call.refuse(STATUS.resourceExhausted, `There are ${MOST_WATCHES} watches already.`)
+      return
+    }
     if (!call.begin()) return
     this.#report()
     call.watching = true

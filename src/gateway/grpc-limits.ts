@@ -63,12 +63,18 @@ export class GrpcDeadlines {
 
   addSession(session: ServerHttp2Session): void {
     const now = this.#clock.monotonicMs()
-    this.#sessions.set(session, { opened: now, idleSince: now, calls: 0 })
+    const address = session.socket.remoteAddress ?? ''
+    this.#sessions.set(session, { address, opened: now, idleSince: now, calls: 0 })
     session.once('close', () => this.#sessions.delete(session))
   }
 
-  addCall(call: GrpcCall, session: ServerHttp2Session | undefined): void {
-    const connection = session && this.#sessions.get(session)
+  /** The peer's address; undefined once the session has ended. */
+  addressOf(session: ServerHttp2Session | undefined): string | undefined {
+    return session && this.#sessions.get(session)?.address
+  }
+
+  addCall(call: GrpcCall, session: ServerHttp2Session): void {
+    const connection = this.#sessions.get(session)
     this.#calls.set(call, this.#clock.monotonicMs())
     if (connection) connection.calls++
     call.onClose(() => {
@@ -81,6 +87,7 @@ export class GrpcDeadlines {
 }
 
 interface Connection {
+  address: string
   opened: number
   idleSince: number
   /** Calls in progress. */
@@ -99,10 +106,9 @@ function checkConnection(
   { opened, idleSince, calls }: Connection,
   now: number,
 ): void {
-  if (calls === 0 && now - idleSince >= CONNECTION_IDLE_MS) return session.destroy()
+  const idle = calls === 0 && now - idleSince >= CONNECTION_IDLE_MS
   const over = now - opened - CONNECTION_AGE_MS
-  if (over < 0) return
-  if (over >= 2 * CONNECTION_GRACE_MS) session.destroy()
+  if (idle || over >= 2 * CONNECTION_GRACE_MS) session.destroy()
   else if (over >= CONNECTION_GRACE_MS) session.close()
-  else session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)
+  else if (over >= 0) session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)
 }

@@ -44,8 +44,12 @@ export class GrpcListener {
       this.#deadlines.addSession(session)
     })
     http2.on('stream', (stream: ServerHttp2Stream, headers) => {
-      const call = new GrpcCall(stream, { held, longest })
-      this.#deadlines.addCall(call, stream.session as ServerHttp2Session | undefined)
+      // Node emits streams a little later: the session may have ended since.
+      const session = stream.session as ServerHttp2Session | undefined
+      const peer = this.#deadlines.addressOf(session)
+      if (session === undefined || peer === undefined || stream.destroyed) return
+      const call = new GrpcCall(stream, { peer, held, longest })
+      this.#deadlines.addCall(call, session)
       const handle = this.#methods.get(headers[':path'] ?? '')
       if (!handle) return call.refuse(STATUS.unimplemented, 'The method is not implemented.')
       call.receive(headers, message => handle(call, message))
