@@ -109,5 +109,8 @@ const checkResponse = (status: CheckStatus, httpResponse: Buffer) =>
 const headerOptions = (field: number, headers: Readonly<Record<string, string>>) =>
   Object.entries(headers).map(([key, value]) => {
     const header = Buffer.concat([delimitedField(1, key), delimitedField(2, value)])
-    return delimitedField(field, Buffer.concat([delimitedField(1, header), delimitedField(2, '')]))
+    return delimitedField(
+      field,
+      Buffer.concat([delimitedField(1, header), delimitedField(2, numberField(1, 0))]),
+    )
   })

@@ -51,7 +51,7 @@ export class GrpcCall implements Holder {
     const stream = this.#stream
     if (headers[':method'] !== 'POST' || !headers['content-type']?.startsWith('application/grpc')) {
       stream.respond({ ':status': 415 }, { endStream: true })
-      this.#endOfBoth()
+      this.#discard()
       return
     }
     stream.on('data', (chunk: Buffer) => this.#take(chunk))
@@ -104,7 +104,7 @@ export class GrpcCall implements Holder {
       { ...CONTENT_TYPE, 'grpc-status': `${status}`, 'grpc-message': details },
       { endStream: true },
     )
-    this.#endOfBoth()
+    this.#discard()
   }
 
   /** Resets the stream. Nothing of the call is kept. */
@@ -162,9 +162,9 @@ export class GrpcCall implements Holder {
     this.#bytes = EMPTY
   }
 
-  /** Of a client that has not ended its half, nothing more is received: RFC 9113, section 8.1. */
-  #endOfBoth(): void {
-    this.#stream.close(constants.NGHTTP2_NO_ERROR)
+  /** What the client still sends is thrown away until it ends its half, or the deadline does. */
+  #discard(): void {
+    this.#stream.resume()
   }
 }
 

@@ -16,6 +16,9 @@ import { GrpcHealth } from './grpc-health.ts'
 import { GrpcDeadlines, HTTP2_OPTIONS, longestMessage, MOST_CONNECTIONS } from './grpc-limits.ts'
 import { MOST_HELD_BYTES } from './headers.ts'
 
+/** When a connection is silent for so long, TCP asks whether its peer still exists. */
+const KEEPALIVE_MS = 60_000
+
 /** Answers a call with this message; undefined: it has been answered. */
 export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | undefined
 
@@ -62,7 +65,7 @@ export class GrpcListener {
     readsBody: boolean,
     clock: Clock,
   ): Promise<GrpcListener> {
-    const sockets = createServer({ keepAlive: true })
+    const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
     limitConnections(sockets, MOST_CONNECTIONS)
     await listen(sockets, 'gateway_grpc', address)
     const http2 = createHttp2Server(HTTP2_OPTIONS)

@@ -18,10 +18,6 @@ export class HeldBytes {
     this.#limit = limit
   }
 
-  get total(): number {
-    return this.#total
-  }
-
   /** The holder now holds this many bytes in all. May drop any that is still arriving, this one too. */
   hold(holder: Holder, bytes: number): void {
     this.#total += bytes - (this.#bytes.get(holder) ?? 0)

@@ -114,6 +114,14 @@ describe('envoy.service.auth.v3.Authorization', () => {
     await expect(check({ ...chat, body: 'x'.repeat(5_000_000) })).rejects.toThrow(/RESOURCE_EXHAUSTED/)
   })
 
+  it('reads a thousand headers, and denies a message of 65,000 before it is built', async () => {
+    const headers = (count: number) => Array.from({ length: count }, () => ({ key: 'a', value: 'b' }))
+    const { deniedResponse } = await check({ ...chat, headerMap: { headers: headers(1_000) } })
+    expect(deniedResponse?.status.code).toBe(401)
+    const many = check({ ...chat, headerMap: { headers: Array.from({ length: 65_000 }, () => ({})) } })
+    await expect(many).rejects.toThrow(/INVALID_ARGUMENT.*too many fields/)
+  })
+
   it('answers an empty request', async () => {
     const { deniedResponse } = await call<CheckResponseMessage>(asks, 'Check', {})
     expect(deniedResponse?.status.code).toBe(401)

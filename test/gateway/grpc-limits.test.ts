@@ -42,6 +42,9 @@ function beginCall(
   return stream
 }
 
+/** The server has seen everything that was sent before. */
+const pong = (of: ClientHttp2Session) => new Promise(resolve => of.ping(resolve))
+
 async function statusOf(stream: ClientHttp2Stream): Promise<string> {
   const [headers] = await once(stream, 'response')
   return headers['grpc-status'] as string
@@ -62,13 +65,8 @@ it.each([
   const stream = begin()
   const closed = new Promise(resolve => stream.once('close', resolve))
   stream.on('error', () => {})
-  await once(session, 'remoteSettings')
-  await expect
-    .poll(() => {
-      clock.forward(6)
-      return stream.closed
-    }, BUSY)
-    .toBe(true)
+  await pong(session)
+  clock.forward(6)
   await closed
   expect(stream.rstCode).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   expect(session.destroyed).toBe(false)

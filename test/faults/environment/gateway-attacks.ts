@@ -7,7 +7,7 @@ import { CHECK_PATH, checkMessage, GRPC_HEADERS, prefix, WATCH_PATH } from './ch
 
 /**
  * A process that attacks the gateway listeners until it is killed: `node gateway-attacks.ts <attack> <HTTP URL> <gRPC
- * URL> <a valid key>`.
+ * URL> <a valid key>`. It sends its parent how many streams, requests or batches of frames it has begun.
  */
 
 const CONNECTIONS = 10
@@ -24,6 +24,7 @@ const CONTINUATION = 9
 const HEADERS = 1
 const PRIORITY = 2
 
+let begun = 0
 const [, , attack = '', httpUrl = '', grpcUrl = '', secret = ''] = process.argv
 
 /** Keeps so many streams running over each of so many connections. */
@@ -42,6 +43,7 @@ function streams(
   const run = (session: ClientHttp2Session) => {
     if (session.destroyed || session.closed) return
     const stream = begin(session)
+    begun++
     stream?.on('error', () => {}).resume()
     stream?.once('close', () => setTimeout(run, AGAIN_MS, session))
   }
@@ -54,7 +56,11 @@ function frames(bytes: Buffer) {
     const { hostname, port } = new URL(grpcUrl)
     const socket = connectTcp(Number(port), hostname)
     const send = () => {
-      while (!socket.destroyed && socket.write(bytes));
+      let taken = true
+      while (taken && !socket.destroyed) {
+        taken = socket.write(bytes)
+        begun++
+      }
     }
     socket
       .on('error', () => {})
@@ -102,6 +108,7 @@ function bodies(count: number, body: Buffer, sent: number, headers: Record<strin
   const run = () => {
     const url = `${httpUrl}/check/v1/chat/completions`
     const again = () => setTimeout(run, AGAIN_MS)
+    begun++
     const made = request(url, {
       method: 'POST',
       agent: false,
@@ -170,3 +177,4 @@ const ATTACKS: Record<string, () => void> = {
 const begin = ATTACKS[attack]
 if (!begin) throw new Error(`unknown: ${attack}; known: ${Object.keys(ATTACKS).join(', ')}`)
 begin()
+setInterval(() => process.send?.(begun), 100)
