@@ -33,14 +33,18 @@ export class GrpcListener {
   readonly #methods = new Map<string, GrpcHandler>()
   #health: GrpcHealth | undefined
 
-  private constructor(sockets: TcpServer, http2: Http2Server, clock: Clock, longest: number) {
+  private constructor(
+    sockets: TcpServer,
+    http2: Http2Server,
+    clock: Clock,
+    { held, longest }: { held: HeldBytes; longest: number },
+  ) {
     this.#sockets = sockets
     const { address, port } = sockets.address() as AddressInfo
     this.host = address
     this.port = port
     this.#clock = clock
     this.#deadlines = new GrpcDeadlines(clock)
-    const held = new HeldBytes(MOST_HELD_BYTES)
     http2.on('session', (session: ServerHttp2Session) => {
       // Every error of a session is followed by its close.
       session.on('error', () => {})
@@ -59,11 +63,12 @@ export class GrpcListener {
     })
   }
 
-  /** `readsBody`: whether requests bring a body. @throws {CannotStart} when the port cannot be bound. */
+  /** `readsBody`: whether requests bring a body. `held` bounds what all messages hold together. @throws {CannotStart} when the port cannot be bound. */
   static async bind(
     address: { host: string; port: number },
     readsBody: boolean,
     clock: Clock,
+    held = new HeldBytes(MOST_HELD_BYTES),
   ): Promise<GrpcListener> {
     const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
     limitConnections(sockets, MOST_CONNECTIONS)
@@ -72,7 +77,7 @@ export class GrpcListener {
     sockets.on('connection', socket => {
       if (!socket.destroyed) http2.emit('connection', socket)
     })
-    return new GrpcListener(sockets, http2, clock, longestMessage(readsBody))
+    return new GrpcListener(sockets, http2, clock, { held, longest: longestMessage(readsBody) })
   }
 
   /** Adds methods by their paths, and the health service, which reports `readiness`. */
