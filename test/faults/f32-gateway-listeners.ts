@@ -73,7 +73,6 @@ export const experiment: Experiment = {
       if (attacker.exitCode === null) running++
       attacker.kill('SIGKILL')
       all.push(measured)
-      console.error(attack, summary(measured), begun) // TEMPORARY
       report.note(attack, `${summary(measured)}, ${begun} times`)
     }
     const refused = all.flatMap(({ checks }) => checks).filter(({ ok }) => !ok).length
