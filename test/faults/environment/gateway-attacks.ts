@@ -178,3 +178,4 @@ const begin = ATTACKS[attack]
 if (!begin) throw new Error(`unknown: ${attack}; known: ${Object.keys(ATTACKS).join(', ')}`)
 begin()
 setInterval(() => process.send?.(begun), 100)
+process.once('disconnect', () => process.exit())
