@@ -109,3 +109,6 @@ export const LIST_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'GET'
 
 /** How much of a body a gateway buffers to read the model; longer bodies are 413. */
 export const LONGEST_BODY_BYTES = 4_194_304
+
+/** What all requests to one of our listeners may hold together while they arrive: 30 of the longest bodies. */
+export const MOST_HELD_BYTES = 134_217_728
