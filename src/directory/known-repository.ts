@@ -125,7 +125,7 @@ export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
 }
 
 /** For reads that use genuine rows only, whatever is wrong with the others. */
-const NONE_RECORDED = { encryptionKeys: [], peppers: [] }
+const NONE_RECORDED = { encryptionKeys: [], peppers: [], current: undefined }
 
 /** The rights of a key by name, in the order of `selectKeys`. */
 interface KeyRightsRow extends ColumnsRead<typeof KEY_RIGHTS> {

@@ -140,15 +140,39 @@ export async function importedSealedOtherwise(
   return rows.map(toSecret)
 }
 
-/** Seals rows as they are. The caller has checked that they are genuine. */
+/**
+ * Seals rows as they are, or as revoked at `revokedAt`, in epoch milliseconds, unless they were earlier. The caller has
+ * checked that they are genuine.
+ */
 export async function sealImportedRows(
   trx: Handle,
   seals: RowSeals,
   secrets: readonly StoredImportedSecret[],
+  revokedAt: number | null = null,
 ): Promise<void> {
-  const sealed = secrets.map(secret => sealImported(seals, secret).seal)
+  if (secrets.length === 0) return
+  const at = revokedAt === null ? null : Math.floor(revokedAt)
+  const sealed = secrets.map(
+    secret => sealImported(seals, { ...secret, revokedAt: secret.revokedAt ?? at }).seal,
+  )
   await sql`
-    UPDATE api_key_secrets AS s SET sealed_with = ${seals.current}, seal = sealed.seal
+    UPDATE api_key_secrets AS s SET sealed_with = ${seals.current}, seal = sealed.seal,
+      revoked_at = coalesce(s.revoked_at, ${date(at)}::timestamptz)
     FROM unnest(${secrets.map(({ id }) => id)}::text[], ${sealed}::bytea[]) AS sealed (id, seal)
     WHERE s.id = sealed.id`.execute(trx)
+}
+
+/**
+ * Those of the secrets that were revoked, or whose key was: by the key's row or by the audit trail, to which the
+ * application's role can add rows, and of which it can remove none.
+ */
+export async function revokedAmong(db: Handle, ids: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`
+    SELECT s.id FROM api_key_secrets AS s JOIN api_keys AS k ON k.id = s.key_id
+    WHERE s.id = ANY (${[...ids]}::text[]) AND (s.revoked_at IS NOT NULL OR k.revoked_at IS NOT NULL OR EXISTS (
+      SELECT FROM audit_events AS e WHERE e.target_kind = 'key' AND e.target_id = s.key_id AND e.outcome = 'done'
+        AND (e.action = 'key.revoke' OR e.action = 'key.secret-revoke' AND e.changes -> 'secretId' ->> 'to' = s.id)))`.execute(
+    db,
+  )
+  return new Set(rows.map(({ id }) => id))
 }
