@@ -3,8 +3,12 @@ import type { Handle } from '../../database/database.ts'
 import { Unavailable } from '../../errors.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
+import { boundedHash, boundedSeal, boundedSealedWith } from './imported-columns.ts'
 import type { ImportedHash } from './imported-hash.ts'
 import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
+
+/** Of one revocation: its keys have at most two each. */
+const MOST_OF_KEYS = 2_000
 
 export interface StoredImport extends ImportedHash {
   clientId: string
@@ -17,8 +21,8 @@ export interface StoredImport extends ImportedHash {
 function selectSecrets(db: Handle) {
   return db
     .selectFrom('api_key_secrets as s')
-    .select(['s.id', 's.key_id', 's.client_id', 's.scheme', 's.hash'])
-    .select(['s.ends_at', 's.revoked_at', 's.sealed_with', 's.seal'])
+    .select(['s.id', 's.key_id', 's.client_id', 's.scheme', 's.ends_at', 's.revoked_at'])
+    .select([boundedHash.as('hash'), boundedSealedWith.as('sealed_with'), boundedSeal.as('seal')])
     .where('s.client_id', 'is not', null)
 }
 
@@ -123,6 +127,34 @@ const date = (ms: number | null) => (ms === null ? null : new Date(ms))
 const sealColumns = (seals: RowSeals, secret: Parameters<typeof sealImported>[1]) => {
   const { sealedWith, seal } = sealImported(seals, secret)
   return { sealed_with: sealedWith, seal }
+}
+
+/**
+ * The imported secrets of these keys that are not revoked, the oldest first: a key has two that can be used, and what
+ * was forged is newer.
+ */
+export async function importedOfKeys(
+  trx: Handle,
+  keyIds: readonly string[],
+): Promise<StoredImportedSecret[]> {
+  const rows = await selectSecrets(trx)
+    .where('s.key_id', 'in', [...keyIds])
+    .where('s.revoked_at', 'is', null)
+    .orderBy('s.seq')
+    .limit(MOST_OF_KEYS)
+    .forUpdate()
+    .execute()
+  return rows.map(toSecret)
+}
+
+/** Revokes rows, at `now` in epoch milliseconds, that cannot be sealed here. */
+export async function unsealImported(trx: Handle, ids: readonly string[], now: number): Promise<void> {
+  if (ids.length === 0) return
+  await trx
+    .updateTable('api_key_secrets')
+    .set({ revoked_at: new Date(now), sealed_with: null, seal: null })
+    .where('id', 'in', [...ids])
+    .execute()
 }
 
 /** A page of the rows that are sealed with something else than `sealedWith`, or not at all, by id. */
