@@ -40,7 +40,8 @@ export function selectKeys(db: Handle) {
         SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_by', s.created_by, 'created_at', s.created_at, 'ends_at', s.ends_at,
           'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at,
           'client_id', s.client_id, 'scheme', s.scheme) ORDER BY s.seq DESC)
-        FROM (SELECT * FROM api_key_secrets WHERE key_id = ${keyId} ORDER BY seq LIMIT ${MOST_SECRETS}) AS s), '[]')`.as(
+        FROM (SELECT id, seq, created_by, created_at, ends_at, revoked_at, last_used_at, client_id, scheme
+          FROM api_key_secrets WHERE key_id = ${keyId} ORDER BY seq LIMIT ${MOST_SECRETS}) AS s), '[]')`.as(
         'secrets',
       ),
     ])

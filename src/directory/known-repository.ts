@@ -1,6 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import { boundedHash, boundedSeal, boundedSealedWith } from '../api-keys/imported/imported-columns.ts'
+import {
+  boundedHash,
+  boundedSeal,
+  boundedSealedWith,
+} from '../api-keys/imported/imported-column-repository.ts'
 import { importedFault, type StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
@@ -65,7 +69,8 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
     (SELECT json_agg(CASE WHEN s.client_id IS NULL THEN json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')})
         ELSE json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, ${importedJson}) END ORDER BY s.seq)
-      FROM (SELECT * FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}
+      FROM (SELECT s.id, s.seq, s.key_id, s.digest, s.client_id, s.scheme, s.hash, s.ends_at, s.revoked_at, s.sealed_with, s.seal
+        FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}
         ORDER BY s.seq LIMIT ${MOST_SECRETS}) AS s) AS secrets
   FROM api_keys AS k WHERE ${which}`
 

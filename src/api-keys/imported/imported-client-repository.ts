@@ -3,7 +3,7 @@ import type { Handle } from '../../database/database.ts'
 import { Unavailable } from '../../errors.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
-import { boundedHash, boundedSeal, boundedSealedWith } from './imported-columns.ts'
+import { boundedHash, boundedSeal, boundedSealedWith } from './imported-column-repository.ts'
 import type { ImportedHash } from './imported-hash.ts'
 import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
 
