@@ -34,7 +34,7 @@ interface Means {
 /**
  * The published rows without a right seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
  * its public key, its private half, which only a holder of the encryption keys can write, belongs to it, and the audit
- * trail does not have that it left. The trail is no proof that Mintmark made a key: the application's role can add rows
+ * trail does not have that it left. The trail is no proof that Mintmark created a key: the application's role can add rows
  * to it. It cannot remove any.
  */
 export async function surveySigningKeys(db: Handle, means: Means): Promise<UnsealedKey[]> {
