@@ -342,7 +342,11 @@ export function checkContract(name: string, expected: Expected): void {
         ['a token that cannot be read', 'Authorization: Bearer eyJ.eyJ.x\r\n'],
       ]
       const unknown = formatCredential('mmk', randomId(systemRandom), systemRandom)
-      const others: typeof byForm = [['an unknown key', `Authorization: Bearer ${unknown}\r\n`]]
+      const others: typeof byForm = [
+        ['an unknown key', `Authorization: Bearer ${unknown}\r\n`],
+        ['what only looks like a token', 'Authorization: Bearer eyJhIjoxfQ.eyJhIjoxfQ.eA\r\n'],
+        ['the same in lower case', 'Authorization: bearer eyJhIjoxfQ.eyJhIjoxfQ.eA\r\n'],
+      ]
       it.each(expected.refusesBeforeBody === 'every' ? [...byForm, ...others] : byForm)(
         'answers %s without waiting for it',
         async (_, authorization) => {

@@ -10,7 +10,7 @@ checkContract('deploy/envoy-gateway', {
     startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
   env: { MINTMARK_GATEWAY_MODEL: 'body' },
   credentials: ['key', 'token'],
-  refusesBeforeBody: 'none',
+  refusesBeforeBody: 'every',
   entitles: 'by asking',
   verifiesTokens: false,
   passedOn: ENVOYS_OWN,
