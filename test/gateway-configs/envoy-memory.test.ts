@@ -75,7 +75,7 @@ describe.skipIf(noEnvoy).each([
   it.each(CREDENTIALS)('with %s, while Mintmark does not answer', async (_what, authorization) => {
     const before = await allocated(envoy)
     let most = 0
-    const session = connect(envoy.url).on('error', () => {})
+    const session = connect(envoy.url, { maxSessionMemory: 1_000 }).on('error', () => {})
     const answered = flood(session, authorization)
     let done = false
     void answered.then(() => {
