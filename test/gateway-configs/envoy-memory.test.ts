@@ -119,5 +119,7 @@ function flood(session: ClientHttp2Session, authorization: string | undefined): 
   )
 }
 
-const allocated = async (envoy: Envoy): Promise<number> =>
-  Number((await (await fetch(`${envoy.adminUrl}/memory`)).json()).allocated)
+async function allocated(envoy: Envoy): Promise<number> {
+  const memory = (await (await fetch(`${envoy.adminUrl}/memory`)).json()) as { allocated: string }
+  return Number(memory.allocated)
+}
