@@ -5,7 +5,7 @@ const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
-const LONGEST_TOKEN = 4096
+const LONGEST_TOKEN = 6144
 
 // path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 const ROUTES = {
@@ -25,7 +25,7 @@ const ALGORITHMS = {
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
+ * the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
  * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
@@ -45,13 +45,30 @@ const MOST_NAMES = 1_000
 const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
-/** Strings and brackets of one nested value. More counts as not JSON. */
+/** Strings and brackets in the nested values of one body. More counts as not JSON. */
 const MOST_MARKS = 262_144
+
+/**
+ * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
+ * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ */
+const STEERING_FIELDS = [
+  'kv_transfer_params',
+  'ec_transfer_params',
+  'vllm_xargs',
+  'lora_path',
+  'bootstrap_host',
+  'bootstrap_port',
+  'bootstrap_room',
+  'data_parallel_rank',
+]
+const LONGEST_FIELD = 18
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
   let names = 0
+  const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
@@ -62,12 +79,12 @@ function readModel(body, takesPriority) {
     const written = body.subarray(i + 1, nameEnd)
     if (written.indexOf(BACKSLASH) >= 0)
       return { fault: 'Escaped names in the body. Write them without escapes.' }
-    // A longer one is neither of the two that matter here.
-    const name = written.length <= 'priority'.length ? textOf(written) : ''
+    // A longer one is none of those that matter here.
+    const name = written.length <= LONGEST_FIELD ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
-    const end = valueEnd(body, i)
+    const end = valueEnd(body, i, budget)
     if (end < 0) return { fault: NOT_JSON }
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
@@ -77,6 +94,7 @@ function readModel(body, takesPriority) {
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
+    else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)
@@ -92,9 +110,9 @@ function isPlainJson(contentType) {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-function valueEnd(body, i) {
+function valueEnd(body, i, budget) {
   if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, budget)
   let at = i
   while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
@@ -142,13 +160,13 @@ function stringEnd(body, i) {
 }
 
 /** `i` is at an opening bracket: where the one is that closes it, or -1. */
-function nestedEnd(body, i) {
+function nestedEnd(body, i, budget) {
   const marks = [QUOTE, OBJECT, OBJECT_END, LIST, LIST_END]
   // Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark.
   const next = marks.map(() => -1)
   let depth = 0
   let at = i
-  for (let seen = 0; seen < MOST_MARKS; seen++) {
+  while (budget.marks-- > 0) {
     let nearest = body.length
     for (let k = 0; k < marks.length; k++) {
       if (next[k] < at) {

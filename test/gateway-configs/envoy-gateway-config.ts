@@ -14,8 +14,10 @@ export const envoyGatewayRecord = (): Json =>
  * endpoints, which its own Envoy receives separately, are inlined; ports are this test's.
  */
 export function envoyGatewayConfig(ports: Ports): string {
-  const { listener, routes, clusters, endpoints } = envoyGatewayRecord()
-  const { typedConfig: manager } = listener.defaultFilterChain.filters[0]
+  const { listener, overloadManager, routes, clusters, endpoints } = envoyGatewayRecord()
+  const isManager = ({ typedConfig }: Json) => typedConfig.httpFilters !== undefined
+  const networkFilters: Json[] = listener.defaultFilterChain.filters
+  const { typedConfig: manager } = networkFilters.find(isManager)
   const { rds, accessLog: _log, ...rest } = manager
   const routeConfig = routes.find(({ name }: Json) => name === rds.routeConfigName)
   const address = { socketAddress: { address: '127.0.0.1', portValue: 0 } }
@@ -25,13 +27,14 @@ export function envoyGatewayConfig(ports: Ports): string {
   }
   return JSON.stringify({
     admin: { address },
+    overloadManager,
     staticResources: {
       listeners: [
         {
           name: listener.name,
           address,
           perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes,
-          filterChains: [{ filters: [filter] }],
+          filterChains: [{ filters: networkFilters.map(each => (isManager(each) ? filter : each)) }],
         },
       ],
       clusters: clusters
