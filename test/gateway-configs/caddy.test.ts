@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
+import { until } from '../support/until.ts'
 import { startCaddy } from './caddy.ts'
 import { type Contract, checkContract } from './check-contract.ts'
 import { chat, send } from './client.ts'
@@ -32,9 +33,10 @@ function checkCaddy(contract: Contract): void {
     startCaddy(environment().behind, [['\tservers {', '\tservers {\n\t\tprotocols h1 h2c']]),
   )
 
-  it('writes no credential into the log of its errors', async () => {
+  it('writes no credential into its logs', async () => {
     const { mintmark, ports } = environment().behind
-    const caddy = await startCaddy({ mintmark, ports: { ...ports, gateway: await freePort() } })
+    const away = { mintmark, ports: { ...ports, gateway: await freePort() } }
+    const caddy = await startCaddy(away, [['\theader -Server', '\tlog\n\theader -Server']])
     const { secret } = environment().acme
     try {
       for (const name of ['Authorization', 'X-Api-Key', 'Api-Key', 'X_Api_Key', 'Cookie', 'X-Secret']) {
@@ -43,7 +45,11 @@ function checkCaddy(contract: Contract): void {
         expect((await send(caddy.url, { path, headers })).status).toBe(503)
         expect((await send(caddy.url, { method: 'GET', path: '/v1/models', headers })).status).toBe(503)
       }
-      expect(caddy.output?.()).toContain('/v1/models')
+      await until(
+        'they are written',
+        () => caddy.output?.().match(/handled request/g)?.length,
+        count => count === 12,
+      )
       expect(caddy.output?.()).not.toContain(secret)
     } finally {
       await caddy.stop()

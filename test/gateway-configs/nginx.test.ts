@@ -24,14 +24,18 @@ checkContract('deploy/nginx', {
 
 function checkNginx(contract: Contract): void {
   const { environment } = contract
-  checkHttp2(contract, async () => {
-    const port = await freePort()
-    const listen = 'listen 0.0.0.0:10000;'
-    const nginx = await startNginx(environment().behind, [
-      [listen, `listen 127.0.0.1:${port} http2; ${listen}`],
-    ])
-    return { url: `http://127.0.0.1:${port}`, stop: nginx.stop }
-  })
+  checkHttp2(
+    contract,
+    async () => {
+      const port = await freePort()
+      const listen = 'listen 0.0.0.0:10000;'
+      const nginx = await startNginx(environment().behind, [
+        [listen, `listen 127.0.0.1:${port} http2; ${listen}`],
+      ])
+      return { url: `http://127.0.0.1:${port}`, stop: nginx.stop }
+    },
+    'refused',
+  )
 
   const strings = (count: number) => `[${Array(count).fill('""').join(',')}]`
   it.each([

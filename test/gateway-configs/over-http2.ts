@@ -6,10 +6,14 @@ import { MARK, NAMES, underscored, VALUE } from './forged-headers.ts'
 
 const TRAILERS = { 'x-data-parallel-rank': '3', 'x-session-id': MARK, 'x-vllm-priority': VALUE, user: MARK }
 
-/** What a gateway does with HTTP/2, without TLS. `start` returns the address of a listener for it. */
+/**
+ * What a gateway does with HTTP/2, without TLS. `start` returns the address of a listener for it. Trailers are dropped, or
+ * the connection is closed.
+ */
 export function checkHttp2(
   { environment, expectOnlyOurs }: Contract,
   start: () => Promise<{ url: string; stop(): Promise<void> }>,
+  trailersAre: 'dropped' | 'refused' = 'dropped',
 ): void {
   const body = chat('llama-3-8b')
   const length = { 'content-length': String(Buffer.byteLength(body)) }
@@ -24,7 +28,13 @@ export function checkHttp2(
         for (const trailers of [undefined, TRAILERS]) {
           environment().upstream.forget()
           const authorization = `Bearer ${environment().acme.token}`
-          expect(await ask(gateway.url, { authorization, ...headers }, body, trailers)).toBe(200)
+          const asked = ask(gateway.url, { authorization, ...headers }, body, trailers)
+          if (trailers && trailersAre === 'refused') {
+            await expect(asked).rejects.toThrow()
+            expect(environment().upstream.requests).toHaveLength(0)
+            continue
+          }
+          expect(await asked).toBe(200)
           expectOnlyOurs()
           expect(environment().upstream.theRequest()).toMatchObject({ body, trailers: [] })
         }
