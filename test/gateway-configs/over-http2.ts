@@ -31,7 +31,8 @@ export function checkHttp2(
           const asked = ask(gateway.url, { authorization, ...headers }, body, trailers)
           if (trailers && trailersAre === 'refused') {
             await expect(asked).rejects.toThrow()
-            expect(environment().upstream.requests).toHaveLength(0)
+            // It may have been handed on before the trailers came.
+            for (const request of environment().upstream.requests) expect(request.trailers).toEqual([])
             continue
           }
           expect(await asked).toBe(200)
