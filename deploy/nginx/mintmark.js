@@ -6,6 +6,8 @@ const AUDIENCE = 'vllm'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
 const LONGEST_TOKEN = 6144
+// Headers of one request. vLLM takes 256.
+const MOST_HEADERS = 100
 
 // path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 const ROUTES = {
@@ -133,11 +135,30 @@ function textOf(bytes) {
   return text
 }
 
-// A loop over bytes takes njs a second for some hundred kilobytes, so these three look for the next mark with indexOf, which
-// is native, and bound what they look through one by one.
+// A loop over bytes takes njs a second for some hundred kilobytes, so these look for the next mark with indexOf, which is
+// native. What they look at one by one is counted over the whole body, so that no form of a body takes longer than another.
 
 /** Bytes of white space between two top-level tokens. More counts as not JSON. */
 const MOST_SPACE = 128
+/** Backslashes that are compared one by one. */
+const FEW = 8
+/** Backslashes that are compared at once, the most first. */
+const RUNS = [1024, 64, FEW].map(length => Buffer.alloc(length, BACKSLASH))
+
+/** Strings, brackets and escaped quotes that may still be looked at in this body. */
+let left
+/** Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark. */
+let quote
+let object
+let objectEnd
+let list
+let listEnd
+
+/** Before each body. */
+function beginScan() {
+  left = MOST_MARKS
+  quote = object = objectEnd = list = listEnd = -1
+}
 
 /** The first place at or after `i` that is not JSON white space. */
 function skipSpace(body, i) {
@@ -151,48 +172,71 @@ function skipSpace(body, i) {
 function stringEnd(body, i) {
   let at = body.indexOf(QUOTE, i + 1)
   while (at >= 0) {
-    let before = at - 1
-    while (body[before] === BACKSLASH) before--
-    if ((at - before) % 2 === 1) return at
+    left--
+    const escaped = body[at - 1] === BACKSLASH && backslashesBefore(body, at) % 2 === 1
+    // A count that was broken off says nothing.
+    if (left <= 0) return -1
+    if (!escaped) return at
     at = body.indexOf(QUOTE, at + 1)
   }
   return -1
 }
 
+/** How many stand directly before `at`. The quote that opens the string ends them. */
+function backslashesBefore(body, at) {
+  let first = at
+  while (body[first - 1] === BACKSLASH && at - first < FEW) first--
+  if (at - first < FEW) return at - first
+  left -= FEW
+  for (let k = 0; k < RUNS.length; k++) {
+    const length = RUNS[k].length
+    while (first >= length && left > 0 && RUNS[k].equals(body.subarray(first - length, first))) {
+      first -= length
+      left--
+    }
+  }
+  while (left > 0 && body[first - 1] === BACKSLASH) first--
+  return at - first
+}
+
 /** `i` is at an opening bracket: where the one is that closes it, or -1. */
-function nestedEnd(body, i, budget) {
-  const marks = [QUOTE, OBJECT, OBJECT_END, LIST, LIST_END]
-  // Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark.
-  const next = marks.map(() => -1)
+function nestedEnd(body, i) {
   let depth = 0
   let at = i
-  while (budget.marks-- > 0) {
-    let nearest = body.length
-    for (let k = 0; k < marks.length; k++) {
-      if (next[k] < at) {
-        const found = body.indexOf(marks[k], at)
-        next[k] = found < 0 ? body.length : found
-      }
-      if (next[k] < nearest) nearest = next[k]
+  while (left-- > 0) {
+    if (quote < at) quote = next(body, QUOTE, at)
+    if (object < at) object = next(body, OBJECT, at)
+    if (objectEnd < at) objectEnd = next(body, OBJECT_END, at)
+    if (list < at) list = next(body, LIST, at)
+    if (listEnd < at) listEnd = next(body, LIST_END, at)
+    const begins = object < list ? object : list
+    const ends = objectEnd < listEnd ? objectEnd : listEnd
+    if (quote < begins && quote < ends) {
+      at = stringEnd(body, quote) + 1
+      if (at === 0) return -1
+    } else if (begins < ends) {
+      depth++
+      at = begins + 1
+    } else if (ends === body.length) {
+      return -1
+    } else {
+      depth--
+      if (depth === 0) return ends
+      at = ends + 1
     }
-    if (nearest === body.length) return -1
-    const mark = body[nearest]
-    if (mark === QUOTE) {
-      at = stringEnd(body, nearest)
-      if (at < 0) return -1
-      at++
-      continue
-    }
-    if (mark === OBJECT || mark === LIST) depth++
-    else if (--depth === 0) return nearest
-    at = nearest + 1
   }
   return -1
+}
+
+function next(body, mark, at) {
+  const found = body.indexOf(mark, at)
+  return found < 0 ? body.length : found
 }
 
 // Before anything else, from the headers alone: what is wrong with the credential, or '' if it may be good.
 function refusal(r) {
   const kind = r.variables.mm_kind
+  if (kind === 'excess') return errorBody('invalid_request_error', 'too_many_headers', 'More than ' + MOST_HEADERS + ' headers.')
   if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Missing credential. Send your API key or a token as "Authorization: Bearer <key>".')
   if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'More than one credential. Send one API key or token, once, in one header.')
   if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'Invalid API key. Check that it is complete and neither expired nor revoked, or request a new one.')
@@ -209,6 +253,7 @@ const credentialsOf = r =>
 
 // Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
 function kind(r) {
+  if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
   if (!shown.some(header => header[1].trim() !== '')) return 'missing'
   if (shown.length !== 1) return 'ambiguous'
@@ -278,6 +323,7 @@ function modelOf(r) {
   const types = r.rawHeadersIn.filter(header => header[0].toLowerCase() === 'content-type')
   if (types.length !== 1 || headers['Content-Encoding'] !== undefined || !isPlainJson(headers['Content-Type'] || ''))
     return { status: 415, fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
+  beginScan()
   const read = readModel(r.requestBuffer || Buffer.alloc(0), ROUTES[r.uri])
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }

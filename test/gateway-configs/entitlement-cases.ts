@@ -117,6 +117,8 @@ export const READABLE_BODIES: [what: string, body: string][] = [
   ['1,000 names', `{"model":${MINE}${names(999)}}`],
   ['200,000 brackets', `{"model":${MINE},"x":[${'[],'.repeat(100_000)}1]}`],
   ['1,000,000 escapes', `{${escapes(1_000_000)},"model":${MINE}}`],
+  ['4,000,000 backslashes', `{"model":${MINE},"x":"${'\\'.repeat(4_000_000)}"}`],
+  ['200,000 escaped quotes', `{"model":${MINE},"x":"${'some text \\"'.repeat(200_000)}"}`],
   ['unknown fields', `{"model":${MINE},"ünï":"\\u0041\\ud83d\\ude00","priority_":1}`],
   ['numbers as only Python takes them', `{"model":${MINE},"a":NaN,"b":-Infinity}`],
 ]
