@@ -22,7 +22,7 @@ export interface Scale {
   silent: number
 }
 
-/** One kind of load that must be refused, and cost nobody else anything. */
+/** One kind of load that must be refused, and must cost honest clients nothing. */
 export interface Attack {
   name: string
   needsHttp2?: boolean
@@ -53,7 +53,7 @@ const [NONE, , , UNKNOWN] = CREDENTIALS as [Named, Named, Named, Named]
 type Named = (typeof CREDENTIALS)[number]
 const VALID: Named = ['a valid one and a foreign model', ({ valid }) => `Bearer ${valid}`]
 
-/** Bodies that are slow to read in one way or another. The model that they name belongs to nobody. */
+/** Bodies that are slow to read in one way or another. The model that they name is not the tenant's. */
 const SLOW_TO_READ: readonly string[] = [
   `{"${'a'.repeat(60_000)}":1,"model":"x"}`,
   `{"${'\\u0061'.repeat(600_000)}":1,"model":"x"}`,

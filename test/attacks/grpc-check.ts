@@ -15,8 +15,8 @@ export function grpcCheck(url: string, timeoutMs: number): GrpcCheck {
     new URL(url).host,
     credentials.createInsecure(),
   )
-  return (credential, body, contentType = 'application/json') => {
-    const headers = { authorization: `Bearer ${credential}`, 'content-type': contentType }
+  return (credential, body, more = { 'content-type': 'application/json' }) => {
+    const headers = { authorization: `Bearer ${credential}`, ...more }
     const http = { method: 'POST', path: '/v1/chat/completions', headers, rawBody: Buffer.from(body) }
     return new Promise(resolve => {
       // biome-ignore lint/suspicious/noExplicitAny: methods are made from the descriptor

@@ -1,7 +1,15 @@
 import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { grpcCheck } from './grpc-check.ts'
-import { type FromHonest, HONEST_AGENT, type HonestPlan, type HonestSample, type ToHonest } from './honest.ts'
+import {
+  type FromHonest,
+  HONEST_AGENT,
+  type HonestPlan,
+  type HonestSample,
+  type ToHonest,
+  UNSENT,
+} from './honest.ts'
 import { MODEL } from './installation.ts'
 
 /**
@@ -48,23 +56,28 @@ function overHttp({ url, path }: HonestPlan, credential: string, mayRepeat = tru
   })
 }
 
-function start(plan: HonestPlan): void {
+let ask: (credential: string) => Promise<number>
+let plan: HonestPlan
+let underWay = 0
+
+function use(given: HonestPlan): void {
+  plan = given
   const grpc = plan.over === 'grpc' ? grpcCheck(plan.url, TIMEOUT_MS) : undefined
-  const ask = (credential: string) => grpc?.(credential, BODY) ?? overHttp(plan, credential)
+  ask = credential => grpc?.(credential, BODY) ?? overHttp(plan, credential)
+}
+
+function start(): void {
   const begun = performance.now()
   let sent = 0
-  let underWay = 0
-  samples = []
   timer = setInterval(() => {
     for (; begun + (sent * 1000) / plan.perSecond <= performance.now(); sent++) {
       const due = begun + (sent * 1000) / plan.perSecond
       if (underWay >= MOST_UNDER_WAY) {
-        samples.push({ ms: TIMEOUT_MS, status: 0 })
+        samples.push({ ms: Number.NaN, status: UNSENT })
         continue
       }
       underWay++
-      const credential = plan.credentials[sent % plan.credentials.length] ?? ''
-      void ask(credential).then(status => {
+      void ask(plan.credentials[sent % plan.credentials.length] ?? '').then(status => {
         underWay--
         samples.push({ ms: performance.now() - due, status })
       })
@@ -72,13 +85,18 @@ function start(plan: HonestPlan): void {
   }, TICK_MS)
 }
 
+/** Sends no more, and waits for the answers. */
+async function stop(): Promise<void> {
+  clearInterval(timer)
+  while (underWay > 0) await sleep(TICK_MS)
+  send({ type: 'stopped', samples, strays })
+  samples = []
+  strays = 0
+}
+
 process.on('message', (message: ToHonest) => {
-  if (message.type === 'start') start(message.plan)
-  if (message.type === 'stop') clearInterval(timer)
-  if (message.type === 'collect') {
-    send({ type: 'collected', samples, strays })
-    samples = []
-    strays = 0
-  }
+  if (message.type === 'use') use(message.plan)
+  if (message.type === 'start') start()
+  if (message.type === 'stop') void stop()
 })
 process.once('disconnect', () => process.exit())

@@ -14,16 +14,19 @@ export interface HonestPlan {
   perSecond: number
 }
 
+/** A request that was not sent, because too many were without an answer: no evidence about the gateway. */
+export const UNSENT = -1
+
 /** From the time at which the request was due. Status 0: no answer. */
 export interface HonestSample {
   ms: number
   status: number
 }
 
-export type ToHonest = { type: 'start'; plan: HonestPlan } | { type: 'stop' } | { type: 'collect' }
+export type ToHonest = { type: 'use'; plan: HonestPlan } | { type: 'start' } | { type: 'stop' }
 export type FromHonest =
   | { type: 'engine'; port: number }
-  | { type: 'collected'; samples: HonestSample[]; strays: number }
+  | { type: 'stopped'; samples: HonestSample[]; strays: number }
 
 /** The process with the honest client and the engine behind the gateway. */
 export class Honest {
@@ -42,20 +45,25 @@ export class Honest {
     return new Honest(child, message.port)
   }
 
-  begin(plan: HonestPlan): void {
-    this.#send({ type: 'start', plan })
+  /** The requests of the next call of `during`. */
+  use(plan: HonestPlan): void {
+    this.#send({ type: 'use', plan })
   }
 
-  end(): void {
-    this.#send({ type: 'stop' })
-  }
-
-  /** The answered requests since the last call, and how many others reached the engine. */
-  async collect(): Promise<{ samples: HonestSample[]; strays: number }> {
-    this.#send({ type: 'collect' })
-    const [message] = (await once(this.#child, 'message')) as [FromHonest]
-    if (message.type !== 'collected') throw new Error(`unexpected: ${message.type}`)
-    return message
+  /** Sends its requests during the work. Its answers, and how many other requests reached the engine. */
+  async during<T>(work: () => Promise<T>): Promise<{ samples: HonestSample[]; strays: number; result: T }> {
+    this.#send({ type: 'start' })
+    try {
+      const result = await work()
+      const stopped = once(this.#child, 'message')
+      this.#send({ type: 'stop' })
+      const [message] = (await stopped) as [FromHonest]
+      if (message.type !== 'stopped') throw new Error(`unexpected: ${message.type}`)
+      return { ...message, result }
+    } catch (error) {
+      this.stop()
+      throw error
+    }
   }
 
   stop(): void {

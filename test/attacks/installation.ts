@@ -73,3 +73,9 @@ async function startMintmark(
     },
   }
 }
+
+/** SIGINT and SIGTERM end what the environment has started too. */
+export function endWithSignals(environment: Environment): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void environment.close().then(() => process.exit(1)))
+}

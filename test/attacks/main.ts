@@ -4,13 +4,13 @@ import { median } from '../faults/environment/statistics.ts'
 import { type Attack, HTTP_ATTACKS, type Scale, type Target } from './attacks.ts'
 import { GATEWAY_FILES, startGateway } from './gateways.ts'
 import { GRPC_ATTACKS } from './grpc-attacks.ts'
-import { Honest, type HonestPlan, type HonestSample } from './honest.ts'
-import { type Installation, type Mintmark, startInstallation } from './installation.ts'
+import { Honest, type HonestPlan, type HonestSample, UNSENT } from './honest.ts'
+import { endWithSignals, type Installation, type Mintmark, startInstallation } from './installation.ts'
 import { mostDuring, residentMib, treeOf } from './memory.ts'
 import type { Refusal } from './raw-client.ts'
 
 /**
- * attacks/ sends what nobody may send to every gateway of deploy/ that this machine can run, and to Mintmark's own check
+ * attacks/ sends anonymous and badly authenticated load to every gateway of deploy/ that this machine can run, and to Mintmark's own check
  * over HTTP and gRPC, during 100 honest requests a second from another address:
  *
  *   npm run attacks every kind for a third of a second, as in CI
@@ -18,24 +18,26 @@ import type { Refusal } from './raw-client.ts'
  *   npm run attacks -- --full every kind for four seconds, with more connections
  *
  * Prints a row for each kind: how long until it was refused, what the gateway's processes held in memory for it, and how
- * the honest requests fared. A row fails when an honest request is not answered 200, when something is accepted, or when
- * the memory passes its bound. Milliseconds depend on the machine: they are printed, and marked where they pass their bound.
+ * the honest requests fared. A row fails when something is accepted, when the memory passes its bound, or when an honest
+ * request is not answered 200, and again in a second attempt. Milliseconds depend on the machine: they are printed, and
+ * marked where they pass their bound.
  * Ends with "N passed, N failed", which counts rows.
  */
 const HONEST_PER_SECOND = 100
 /** Much less than each kind offers at once. */
-const MOST_MIB = 64
+const MOST_MIB = 48
 /** For all kinds together: what one has freed the next may use. */
-const MOST_MIB_IN_ALL = 128
+const MOST_MIB_IN_ALL = 96
 const HONEST_P99_MS = 100
 const LOOP_DELAY_MS = 50
 const SCALES: Record<'short' | 'full', Scale> = {
-  short: { ms: 350, holding: 40, silent: 600 },
+  short: { ms: 350, holding: 24, silent: 600 },
   full: { ms: 4_000, holding: 100, silent: 2_000 },
 }
 const WARM_UP_MS = 1_000
 const PAUSE_MS = 100
 const NAME_WIDTH = 92
+const ALL = 'all of them'
 const COLUMNS = ['median', 'worst', 'memory', 'honest p99', 'honest failed', 'loop delay']
 const WIDTHS = COLUMNS.map(({ length }) => Math.max(length, 9))
 const HEADINGS = `${' '.repeat(10 + NAME_WIDTH)}${COLUMNS.map((column, index) => column.padStart(WIDTHS[index] ?? 0)).join('  ')}`
@@ -106,6 +108,7 @@ if (unknown.length > 0)
   throw new Error(`unknown: ${unknown.join(', ')}; known: ${SUBJECTS.map(({ name }) => name).join(', ')}`)
 
 const environment = new Environment({ full: false })
+endWithSignals(environment)
 const counts = { passed: 0, failed: 0 }
 try {
   const installation = await startInstallation(environment)
@@ -125,49 +128,68 @@ process.exit(counts.failed > 0 ? 1 : 0)
 async function examine(subject: Subject, installation: Installation, honest: Honest): Promise<void> {
   const begun = performance.now()
   const running = await subject.start(installation, honest.enginePort)
+  // Also when a signal ends the run; a second time it does nothing.
+  environment.onEnd(running.stop)
   try {
-    honest.begin(running.plan)
-    await sleep(WARM_UP_MS)
-    const { samples } = await honest.collect()
+    honest.use(running.plan)
     console.log(`\n${subject.name}\n${HEADINGS}`)
-    print(subject.name, 'no attack', {
-      refusals: [],
-      samples,
-      strays: 0,
-      mib: 0,
-      loopMs: running.loopDelay?.(),
-    })
+    const nothing = { name: 'no attack', run: () => sleep(WARM_UP_MS, []) }
+    const found = [await attempt(nothing, running, honest)]
+    print(subject.name, nothing.name, found[0] as Found)
     const atFirst = residentMib(running.pids)
-    let most = atFirst
-    const all: HonestSample[] = []
-    for (const { name, run } of subject.attacks) {
-      const before = residentMib(running.pids)
-      const { mib, result: refusals } = await mostDuring(running.pids, async () => {
-        const found = await run(running.target, scale)
-        await sleep(PAUSE_MS)
-        return found
-      })
-      most = Math.max(most, mib)
-      const seen = await honest.collect()
-      all.push(...seen.samples)
-      print(subject.name, name, { refusals, ...seen, mib: mib - before, loopMs: running.loopDelay?.() })
+    for (const attack of subject.attacks) {
+      const first = await attempt(attack, running, honest)
+      // A machine that is busy with something else delays honest requests too; what the attack does happens again.
+      const row = failuresOf(first).length > 0 ? await attemptAgain(attack, running, honest, first) : first
+      found.push(row)
+      print(subject.name, attack.name, row)
     }
-    honest.end()
-    await sleep(PAUSE_MS)
-    const last = await honest.collect()
-    all.push(...last.samples)
-    const found = {
+    const seconds = ((performance.now() - begun) / 1000).toFixed(0)
+    print(subject.name, `${ALL}, in ${seconds} s`, {
       refusals: [],
-      samples: all,
-      strays: last.strays,
-      mib: most - atFirst,
-      most: MOST_MIB_IN_ALL,
-    }
-    print(subject.name, `all of them, in ${((performance.now() - begun) / 1000).toFixed(0)} s`, found)
+      samples: found.flatMap(({ samples }) => samples),
+      strays: 0,
+      mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
+      most: 0,
+      bound: MOST_MIB_IN_ALL,
+      loopMs: running.loopDelay && Math.max(...found.map(({ loopMs }) => loopMs ?? 0)),
+    })
   } finally {
-    honest.end()
     await running.stop()
   }
+}
+
+async function attempt({ run }: Pick<Attack, 'run'>, running: Running, honest: Honest): Promise<Found> {
+  const before = residentMib(running.pids)
+  running.loopDelay?.()
+  const { result, ...seen } = await honest.during(() =>
+    mostDuring(running.pids, async () => {
+      const refusals = await run(running.target, scale)
+      await sleep(PAUSE_MS)
+      return refusals
+    }),
+  )
+  const { mib, result: refusals } = result
+  return { ...seen, refusals, mib: mib - before, most: mib, loopMs: running.loopDelay?.() }
+}
+
+async function attemptAgain(
+  attack: Attack,
+  running: Running,
+  honest: Honest,
+  first: Found,
+): Promise<Found> {
+  const again = await attempt(attack, running, honest)
+  return {
+    ...again,
+    strays: first.strays + again.strays,
+    mib: Math.max(first.mib, again.mib),
+    firstAttempt: statusesOf(failuresOf(first)),
+  }
+}
+
+function failuresOf({ samples }: Pick<Found, 'samples'>): HonestSample[] {
+  return samples.filter(({ status }) => status !== 200 && status !== UNSENT)
 }
 
 interface Found {
@@ -175,25 +197,34 @@ interface Found {
   samples: readonly HonestSample[]
   /** Requests that reached the engine and are not the honest client's. */
   strays: number
+  /** More than before. */
   mib: number
-  /** Its bound. */
-  most?: number
+  /** In all. */
+  most: number
+  /** Of `mib`. */
+  bound?: number
+  /** The honest failures of a first attempt. */
+  firstAttempt?: string
   /** Mintmark's longest event-loop delay. */
   loopMs?: number | undefined
 }
 
 function print(subject: string, kind: string, found: Found): void {
-  const { refusals, samples, strays, mib, most = MOST_MIB, loopMs } = found
+  const { refusals, samples, strays, mib, bound = MOST_MIB, loopMs } = found
   const accepted = refusals.filter(({ status }) => status >= 200 && status < 300).length + strays
-  const failed = samples.filter(({ status }) => status !== 200)
-  const p99 = percentile(samples, 0.99)
+  const failed = failuresOf(found)
+  const unsent = samples.filter(({ status }) => status === UNSENT).length
+  const p99 = percentile(
+    samples.filter(({ status }) => status !== UNSENT),
+    0.99,
+  )
   const faults = [
     accepted > 0 && `${accepted} accepted`,
-    mib > most && `more than ${most} MiB`,
+    mib > bound && `more than ${bound} MiB`,
     failed.length > 0 && `honest: ${statusesOf(failed)}`,
     samples.length === 0 && 'no honest request was answered',
   ].filter(Boolean)
-  const late = p99 > HONEST_P99_MS || (loopMs ?? 0) > LOOP_DELAY_MS
+  const late = unsent > 0 || p99 > HONEST_P99_MS || (loopMs ?? 0) > LOOP_DELAY_MS
   counts[faults.length > 0 ? 'failed' : 'passed']++
   const times = refusals.flatMap(({ ms }) => ms ?? [])
   const cells = [
@@ -201,10 +232,17 @@ function print(subject: string, kind: string, found: Found): void {
     ms(Math.max(...times)),
     `${mib >= 0 ? '+' : ''}${mib.toFixed(0)} MiB`,
     ms(p99),
-    `${failed.length} of ${samples.length}`,
+    `${failed.length} of ${samples.length - unsent}`,
     ...(loopMs === undefined ? [''] : [ms(loopMs)]),
   ]
-  const mark = faults.length > 0 ? 'FAILED' : late ? 'outside' : 'ok'
+  // scripts/ci-summary.js repeats what is outside: once for a gateway is enough.
+  const outside = kind.startsWith(ALL) ? 'outside' : 'late'
+  const notes = [
+    statusesOf(refusals),
+    unsent > 0 && `honest unsent: ${unsent}`,
+    found.firstAttempt && `second attempt, in the first honest: ${found.firstAttempt}`,
+  ].filter(Boolean)
+  const mark = faults.length > 0 ? 'FAILED' : late ? outside : 'ok'
   const row = cells.map((cell, index) => cell.padStart(WIDTHS[index] ?? 0)).join('  ')
   const why = faults.length > 0 ? `  <- ${faults.join('; ')}` : ''
   console.log(
