@@ -13,6 +13,7 @@ export interface Refusal {
   status: number
 }
 const UNANSWERED: Refusal = { status: -1 }
+const MOST_QUEUED_MB = 2_000
 
 export interface Held {
   /** It is closed then, whatever has happened. */
@@ -85,7 +86,8 @@ export async function http2Streams(
 ): Promise<Refusal[]> {
   const socket = await open(url)
   if (!socket) return Array.from({ length: count }, () => ({ status: 0 }))
-  const session = connectHttp2(url, { createConnection: () => socket })
+  // The bodies wait in our memory until the other side takes them.
+  const session = connectHttp2(url, { createConnection: () => socket, maxSessionMemory: MOST_QUEUED_MB })
   session.on('error', () => {})
   const refusals = Array.from({ length: count }, (): Refusal => ({ status: -1 }))
   const begun = performance.now()

@@ -127,7 +127,7 @@ async function compareCheck(
     const credential = index % 2 ? key : token
     const status =
       name === 'mintmark-grpc'
-        ? await overGrpc(credential, each.body, Object.fromEntries(each.headers.map(lower)))
+        ? await overGrpc(credential, each.body, joined(each.headers))
         : await sendBody(url, each, credential, agentOf(index))
     statuses.set(index, status)
   })
@@ -140,8 +140,10 @@ async function compareCheck(
   )
 }
 
-function lower([name, value]: [string, string]): [string, string] {
-  return [name.toLowerCase(), value]
+/** By name in lower case, repeated ones as Envoy joins them. */
+function joined(headers: readonly [string, string][]): Record<string, string> {
+  const byName = Map.groupBy(headers, ([name]) => name.toLowerCase())
+  return Object.fromEntries([...byName].map(([name, all]) => [name, all.map(([, value]) => value).join(',')]))
 }
 
 function judgeBodies(
