@@ -3,7 +3,11 @@ import { fromJSON } from '@grpc/proto-loader'
 import { AUTHORIZATION_PROTO, type CheckResponseMessage } from '../../src/gateway/grpc-proto.ts'
 
 /** One Check call, as Envoy sends it. The status: 200, that of the denial, or 0 without an answer. */
-export type GrpcCheck = (credential: string, body: string | Buffer, contentType?: string) => Promise<number>
+export type GrpcCheck = (
+  credential: string,
+  body: string | Buffer,
+  headers?: Record<string, string>,
+) => Promise<number>
 
 /** A client of the gRPC listener at `url`. It answers within `timeoutMs`. */
 export function grpcCheck(url: string, timeoutMs: number): GrpcCheck {

@@ -1,8 +1,10 @@
 import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BodyCase } from './bodies.ts'
 
 const TIMEOUT_MS = 20_000
 const ATTEMPTS = 3
+const PAUSE_MS = 300
 const kept = new Agent({ keepAlive: true, maxSockets: 64 })
 
 /** Sends these one after another on each lane. */
@@ -35,6 +37,7 @@ export async function sendBody(
       ['User-Agent', agent],
     ])
     if ((status !== 0 && status < 500) || attempt === ATTEMPTS) return status
+    await sleep(PAUSE_MS * attempt)
   }
 }
 
