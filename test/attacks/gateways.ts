@@ -31,6 +31,12 @@ export interface GatewayFile {
 const both: readonly Credential[] = ['key', 'token']
 const anEnvoy = { checksModel: true, http2: true, mintmark: 'plain', absent: noEnvoy } as const
 
+/** The starters of the tests read only this of their Mintmark, which runs in their own process. */
+function behind(ports: Ports): Behind {
+  const urls = { public: `http://127.0.0.1:${ports.public}` }
+  return { mintmark: { service: { urls } }, ports } as Behind
+}
+
 async function istio(ports: Ports, applied: Applied): Promise<Gateway> {
   const inline = await (await fetch(`http://127.0.0.1:${ports.public}/.well-known/jwks.json`)).text()
   return startEnvoy(
@@ -84,7 +90,7 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     http2: false,
     mintmark: 'plain',
     absent: isAbsent('nginx'),
-    start: startNginx,
+    start: ports => startNginx(behind(ports)),
   },
   {
     name: 'haproxy',
@@ -93,7 +99,7 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     http2: true,
     mintmark: 'plain',
     absent: isAbsent('haproxy'),
-    start: startHaproxy,
+    start: ports => startHaproxy(behind(ports)),
   },
   {
     name: 'caddy',
@@ -102,7 +108,7 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     http2: false,
     mintmark: 'plain',
     absent: isAbsent('caddy'),
-    start: startCaddy,
+    start: ports => startCaddy(behind(ports)),
   },
 ]
 

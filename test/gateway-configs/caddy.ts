@@ -5,10 +5,11 @@ import { substitute } from './envoy.ts'
 import { startProgram } from './program.ts'
 
 /** deploy/caddy/Caddyfile itself, with the addresses that a user would change. */
-export function startCaddy(ports: Behind['ports']): Promise<Gateway> {
+export function startCaddy({ ports }: Behind, changes: [string, string][] = []): Promise<Gateway> {
   return startProgram('caddy', async (folder, port) => {
     const file = await readFile(new URL('../../deploy/caddy/Caddyfile', import.meta.url), 'utf8')
     const changed = substitute(file, [
+      ...changes,
       ['mintmark:8082', `127.0.0.1:${ports.gateway}`],
       ['vllm:8000', `127.0.0.1:${ports.upstream}`],
       [':10000 {', `http://127.0.0.1:${port} {\n\tbind 127.0.0.1`],

@@ -12,17 +12,21 @@ const deploy = new URL('../../deploy/', import.meta.url).pathname
  * deploy/haproxy itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
  * them.
  */
-export function startHaproxy(ports: Behind['ports']): Promise<Gateway> {
+export function startHaproxy(
+  { mintmark, ports }: Behind,
+  changes: [string, string][] = [],
+): Promise<Gateway> {
   return startProgram('haproxy', async (folder, port) => {
     await promisify(execFile)('bash', [
       join(deploy, 'fetch-keys.sh'),
-      `http://127.0.0.1:${ports.public}`,
+      mintmark.service.urls.public,
       folder,
       '4',
     ]).catch(({ code, stderr }) => {
       if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}: ${stderr}`)
     })
     const config = substitute(await readFile(join(deploy, 'haproxy/haproxy.cfg'), 'utf8'), [
+      ...changes,
       ['/etc/haproxy/mintmark/', `${folder}/`],
       ['bind 0.0.0.0:10000', `bind 127.0.0.1:${port}`],
       ['vllm:8000', `127.0.0.1:${ports.upstream}`],

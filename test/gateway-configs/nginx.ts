@@ -12,14 +12,14 @@ const deploy = new URL('../../deploy/', import.meta.url).pathname
  * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
  * them.
  */
-export function startNginx(ports: Behind['ports']): Promise<Gateway> {
+export function startNginx({ mintmark, ports }: Behind, changes: [string, string][] = []): Promise<Gateway> {
   return startProgram('nginx', async (folder, port) => {
     const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')
     const gate = await readFile(join(deploy, 'nginx/mintmark.js'), 'utf8')
     await mkdir(join(folder, 'temp'))
     await promisify(execFile)('bash', [
       join(deploy, 'fetch-keys.sh'),
-      `http://127.0.0.1:${ports.public}`,
+      mintmark.service.urls.public,
       join(folder, 'keys'),
     ]).catch(({ code }) => {
       if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}`)
@@ -28,6 +28,7 @@ export function startNginx(ports: Behind['ports']): Promise<Gateway> {
       kind => `${kind}_temp_path ${folder}/temp/${kind};`,
     )
     const changed = substitute(conf, [
+      ...changes,
       ['modules/ngx_http_js_module.so', '/usr/lib/nginx/modules/ngx_http_js_module.so'],
       ['pid /run/nginx.pid;', `pid ${folder}/pid;`],
       ['access_log off;', `access_log off; ${temporary.join(' ')}`],
