@@ -11,7 +11,7 @@ import { isAbsent } from '../gateway-configs/program.ts'
 import type { Installation } from './installation.ts'
 
 type Ports = Behind['ports']
-export type Credential = 'key' | 'token'
+type Credential = 'key' | 'token'
 
 /** A gateway that this machine can run, with the file of deploy/ that it runs. */
 export interface GatewayFile {
@@ -113,7 +113,7 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
 ]
 
 /** A running gateway, with its main process. */
-export interface RunningGateway extends Gateway {
+interface RunningGateway extends Gateway {
   pid: number
 }
 

@@ -3,7 +3,7 @@ import { fromJSON } from '@grpc/proto-loader'
 import { AUTHORIZATION_PROTO, type CheckResponseMessage } from '../../src/gateway/grpc-proto.ts'
 
 /** One Check call, as Envoy sends it. The status: 200, that of the denial, or 0 without an answer. */
-export type GrpcCheck = (
+type GrpcCheck = (
   credential: string,
   body: string | Buffer,
   headers?: Record<string, string>,

@@ -4,7 +4,7 @@ import { rawHttp } from '../../support/raw-http.ts'
 import { MODEL } from '../installation.ts'
 
 /** A valid request that also carries a forged header, in one form. */
-export interface HeaderForm {
+interface HeaderForm {
   how: string
   needsHttp2?: boolean
   send(url: string, credential: string, agent: string): Promise<void>
