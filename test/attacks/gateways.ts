@@ -21,15 +21,13 @@ export interface GatewayFile {
   checksModel: boolean
   /** It speaks HTTP/2 in plain text to a client that begins with the preface. */
   http2: boolean
-  /** The Mintmark that it needs. */
-  mintmark: 'plain' | 'readsBody'
   /** It is not installed, and not required. */
   absent: boolean
   start(ports: Ports): Promise<Gateway>
 }
 
 const both: readonly Credential[] = ['key', 'token']
-const anEnvoy = { checksModel: true, http2: true, mintmark: 'plain', absent: noEnvoy } as const
+const anEnvoy = { checksModel: true, http2: true, absent: noEnvoy } as const
 
 /** The starters of the tests read only this of their Mintmark, which runs in their own process. */
 function behind(ports: Ports): Behind {
@@ -76,7 +74,6 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
   {
     ...anEnvoy,
     name: 'envoy-gateway',
-    mintmark: 'readsBody',
     credentials: both,
     start: ports =>
       startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
@@ -88,7 +85,6 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     credentials: both,
     checksModel: true,
     http2: false,
-    mintmark: 'plain',
     absent: isAbsent('nginx'),
     start: ports => startNginx(behind(ports)),
   },
@@ -97,7 +93,6 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     credentials: ['token'],
     checksModel: true,
     http2: true,
-    mintmark: 'plain',
     absent: isAbsent('haproxy'),
     start: ports => startHaproxy(behind(ports)),
   },
@@ -106,7 +101,6 @@ export const GATEWAY_FILES: readonly GatewayFile[] = [
     credentials: both,
     checksModel: false,
     http2: false,
-    mintmark: 'plain',
     absent: isAbsent('caddy'),
     start: ports => startCaddy(behind(ports)),
   },
@@ -124,7 +118,7 @@ export async function startGateway(
   upstream: number,
 ): Promise<RunningGateway> {
   const before = new Set(childrenOf(process.pid))
-  const gateway = await file.start({ ...installation[file.mintmark].ports, upstream })
+  const gateway = await file.start({ ...installation.plain.ports, upstream })
   const [pid] = childrenOf(process.pid).filter(child => !before.has(child))
   if (pid === undefined) throw new Error(`${file.name} has no process`)
   return { ...gateway, pid }

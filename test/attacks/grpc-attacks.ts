@@ -1,6 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
-import { AUTHORIZATION_PROTO } from '../../src/gateway/grpc-proto.ts'
+import { AUTHORIZATION_PROTO } from '../gateway/grpc-proto.ts'
 import { type Attack, flood, hold, type Target } from './attacks.ts'
 import { http2Streams, rawExchange } from './raw-client.ts'
 

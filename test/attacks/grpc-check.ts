@@ -1,6 +1,6 @@
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
-import { AUTHORIZATION_PROTO, type CheckResponseMessage } from '../../src/gateway/grpc-proto.ts'
+import { AUTHORIZATION_PROTO, type CheckResponseMessage } from '../gateway/grpc-proto.ts'
 
 /** One Check call, as Envoy sends it. The status: 200, that of the denial, or 0 without an answer. */
 type GrpcCheck = (
