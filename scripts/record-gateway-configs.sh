@@ -20,7 +20,7 @@ record_envoy_gateway() {
     (cd "$egctl.source" && nice -n 19 go build -o "$egctl" ./cmd/egctl)
     rm -rf "$egctl.source"
   fi
-  node "$configs/envoy-gateway/record.ts" "$egctl"
+  node "$repository/scripts/require-node.js" "$configs/envoy-gateway/record.ts" "$egctl"
 }
 
 record_istio() {

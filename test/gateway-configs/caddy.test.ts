@@ -48,7 +48,7 @@ function checkCaddy(contract: Contract): void {
       await until(
         'they are written',
         () => caddy.output?.().match(/handled request/g)?.length,
-        count => count === 12,
+        count => count !== undefined && count >= 12,
       )
       expect(caddy.output?.()).not.toContain(secret)
     } finally {

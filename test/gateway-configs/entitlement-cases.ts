@@ -34,7 +34,7 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ['1,001 names', { body: `{"model":${MINE}${names(1_000)}}` }, 400],
   ['300,000 brackets', { body: `{"model":${MINE},"x":[${'[],'.repeat(150_000)}1]}` }, 400],
   ['300,000 brackets in four values', { body: `{"model":${MINE}${brackets(4, 37_500)}}` }, 400],
-  ['2,000,000 escapes before a foreign model', { body: `{${escapes(2_000_000)},"model":${FOREIGN}}` }, 403],
+  ['1,000,000 escapes before a foreign model', { body: `{${escapes(1_000_000)},"model":${FOREIGN}}` }, 403],
   ['no model', { body: '{"messages":[]}' }, 400],
   ...STEERING_FIELDS.map((name): [string, Sent, number] => [
     name,

@@ -6,6 +6,18 @@ type Ports = Record<8000 | 8080 | 8082, number>
 // biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
 type Json = any
 
+/**
+ * Four fifths of the memory limit in envoy-proxy.yaml, which Envoy Gateway adds where it makes the Deployment: egctl makes
+ * none (internal/xds/bootstrap/bootstrap.yaml.tpl).
+ */
+const HEAP = {
+  name: 'envoy.resource_monitors.fixed_heap',
+  typedConfig: {
+    '@type': 'type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig',
+    maxHeapSizeBytes: '1717986918',
+  },
+}
+
 export const envoyGatewayRecord = (): Json =>
   JSON.parse(readFileSync(new URL('envoy-gateway/record.json', import.meta.url), 'utf8'))
 
@@ -27,7 +39,7 @@ export function envoyGatewayConfig(ports: Ports): string {
   }
   return JSON.stringify({
     admin: { address },
-    overloadManager,
+    overloadManager: { ...overloadManager, resourceMonitors: [...overloadManager.resourceMonitors, HEAP] },
     staticResources: {
       listeners: [
         {
