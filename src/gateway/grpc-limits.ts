@@ -30,6 +30,10 @@ const HIGHEST_STREAM = 2 ** 31 - 1
 export const HTTP2_OPTIONS: ServerOptions = {
   settings: { maxConcurrentStreams: 200, maxHeaderListSize: 16_384 },
   maxHeaderListPairs: 64,
+  // A gateway resets a check when its client leaves. By Node's limit of 33 a second, clients that leave would end the
+  // connection on which the gateway has everyone's checks.
+  streamResetBurst: 4_000,
+  streamResetRate: 2_000,
 }
 
 /** `readsBody`: requests bring the body that the model is in. */

@@ -99,7 +99,7 @@ export interface AllowedRoute {
 }
 
 /** All routes that a client of an engine needs. POST bodies name a `model`; every other route is rejected. */
-export const ALLOWED_ROUTES: readonly AllowedRoute[] = [
+const ALLOWED_ROUTES: readonly AllowedRoute[] = [
   { method: 'POST', path: '/v1/chat/completions', priorityFromHeader: true },
   { method: 'POST', path: '/v1/completions', priorityFromHeader: true },
   { method: 'POST', path: '/v1/responses', priorityFromHeader: true },

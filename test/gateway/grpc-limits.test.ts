@@ -74,6 +74,26 @@ it.each([
   expect(session.destroyed).toBe(false)
 })
 
+it('keeps the connection of a gateway whose clients leave by the hundred', async () => {
+  await pong(session)
+  for (let part = 0; part < 15; part++) {
+    const left = Array.from({ length: 100 }, () => beginCall(100, 10))
+    await pong(session)
+    await Promise.all(
+      left.map(stream => {
+        const closed = once(stream, 'close')
+        stream.close(constants.NGHTTP2_CANCEL)
+        return closed
+      }),
+    )
+  }
+  const stream = beginCall(0, 0)
+  const trailers = once(stream, 'trailers')
+  stream.end()
+  expect((await trailers)[0]['grpc-status']).toBe('0')
+  expect(session.destroyed).toBe(false)
+})
+
 it('resets calls whose answers are not read', async () => {
   const blind = connect(`http://127.0.0.1:${listener.port}`, { settings: { initialWindowSize: 0 } })
   const stream = beginCall(0, 0, 5, blind)
