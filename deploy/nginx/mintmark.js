@@ -328,8 +328,11 @@ function modelOf(r) {
   const types = r.rawHeadersIn.filter(header => header[0].toLowerCase() === 'content-type')
   if (types.length !== 1 || headers['Content-Encoding'] !== undefined || !isPlainJson(headers['Content-Type'] || ''))
     return { status: 415, fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
+  const body = r.requestBuffer
+  // In njs an empty buffer throws when it is read.
+  if (!body || body.length === 0) return { status: 400, fault: NOT_JSON }
   beginScan()
-  const read = readModel(r.requestBuffer || Buffer.alloc(0), ROUTES[r.uri])
+  const read = readModel(body, ROUTES[r.uri])
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
   // No caller is granted a name of another format.

@@ -27,7 +27,7 @@ const HONEST_PER_SECOND = 100
 /** Much less than each kind offers at once. */
 const MOST_MIB = 48
 /** For all kinds together: what one has freed the next may use. */
-const MOST_MIB_IN_ALL = 96
+const MOST_MIB_IN_ALL = 128
 const HONEST_P99_MS = 100
 const LOOP_DELAY_MS = 50
 const SCALES: Record<'short' | 'full', Scale> = {

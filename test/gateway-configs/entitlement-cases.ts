@@ -36,6 +36,7 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ['300,000 brackets in four values', { body: `{"model":${MINE}${brackets(4, 37_500)}}` }, 400],
   ['1,000,000 escapes before a foreign model', { body: `{${escapes(1_000_000)},"model":${FOREIGN}}` }, 403],
   ['no model', { body: '{"messages":[]}' }, 400],
+  ['an empty body', { body: '', headers: [['Content-Type', 'application/json']] }, 400],
   ...STEERING_FIELDS.map((name): [string, Sent, number] => [
     name,
     { body: `{"model":${MINE},"${name}":{"remote_host":"10.0.0.9"}}` },
