@@ -7,7 +7,7 @@ const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)
 
-/** Of a chunk beside its bytes. */
+/** What a chunk takes in memory in addition to its bytes. */
 const CHUNK_BYTES = 256
 
 /**

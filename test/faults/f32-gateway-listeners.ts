@@ -124,7 +124,7 @@ interface Measured {
 async function during(replica: Replica, secret: string, ms: number): Promise<Measured> {
   const session = connect(replica.urls.gatewayGrpc)
   session.on('error', () => {})
-  // The metric begins anew when it is read.
+  // The metric is reset when it is read.
   await longestLag(replica)
   const checks: Promise<Check>[] = []
   let mostBytes = residentBytes(replica)
