@@ -45,3 +45,4 @@ case ${1:-both} in
   both) record_envoy_gateway; record_istio ;;
   *) echo "unknown gateway: $1" >&2; exit 2 ;;
 esac
+"$repository/node_modules/.bin/biome" format --write "$configs"/*/record*.json
