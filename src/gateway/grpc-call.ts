@@ -7,8 +7,6 @@ export const STATUS = {
   invalidArgument: 3,
   resourceExhausted: 8,
   unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
 } as const
 type Status = (typeof STATUS)[keyof typeof STATUS]
 
