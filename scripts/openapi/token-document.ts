@@ -33,7 +33,9 @@ const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and pub
 - \`client_secret_post\`: the form parameter \`client_secret\`. No \`client_id\` is needed.
 - \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the API key (\`key_…\`) or of its tenant.
 
-A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways. Only this operation needs authentication.
+A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways.
+
+All other operations of this API need no authentication.
 
 ~~~sh
 curl "$MINTMARK_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key

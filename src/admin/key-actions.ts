@@ -22,7 +22,7 @@ const rotation = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'A key has at most two secrets that are `live` or `ending`. If it has two already, this secret is revoked before the new one is created. null: a rotation of a key with two secrets gets 409.',
+      'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
     ),
 })
 

@@ -51,7 +51,7 @@ export const KEY_SETTINGS = {
     form: { kind: 'instant' },
     whenNull: 'never',
     details:
-      'Time of expiry. Default: the longest lifetime that is allowed. A key without expiry is only accepted if the policy has `unending_keys_allowed`.',
+      'Time of expiry. Default: the longest lifetime that is allowed. A key that never expires is accepted only if the policy has `unending_keys_allowed`.',
     option: {
       flag: '--expires-at <time>',
       help: 'time of expiry, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',

@@ -52,7 +52,9 @@ export const rewrapBody = z
   .strictObject({
     encryption_key: z.string().describe('Id of the current encryption key.'),
     rewrapped: count.describe('Number of private keys encrypted again.'),
-    resealed: count.describe('Number of signing keys and imported secrets sealed again.'),
+    resealed: count.describe(
+      'Number of signing keys and imported secrets whose seal (a MAC over the row) was computed again with the newest encryption key.',
+    ),
   })
   .meta({ id: 'Rewrapped', description: 'Result of re-encrypting the private signing keys.' })
 

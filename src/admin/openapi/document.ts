@@ -31,7 +31,7 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
   'tenant-admin':
-    'Manages API keys and admin tokens of one tenant. Cannot give an API key more rights than it has; a new key has at most those of its tenant.',
+    'Manages API keys and admin tokens of one tenant. Can create keys with at most the rights of the tenant. On an existing key it can only reduce rights.',
 }
 
 const ROLE_TEXTS = Object.entries(ROLES)
