@@ -53,6 +53,7 @@ const THIRD_PARTY = [
   'test/conformance/python.test.ts',
   'test/admin/reference.test.ts',
   'test/docker/**/*.test.ts',
+  'test/deploy/helm*.test.ts',
 ]
 
 const POSTGRES = ['test/support/skipped-suites.ts', 'test/support/global-setup.ts']

@@ -184,7 +184,7 @@ describe('src', () => {
 })
 
 describe('deploy/generate', () => {
-  it('imports from src only lists, messages and limits, and the text of the scanner for nginx', () => {
+  it('imports from src only lists, messages, limits and variables, and the text of the scanner for nginx', () => {
     const folder = new URL('../deploy/generate/', import.meta.url)
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.ts'))
@@ -193,6 +193,8 @@ describe('deploy/generate', () => {
       [...text.matchAll(/'(?:\.\.\/)+(src\/[^']+)'/g)].map(([, path]) => path),
     )
     expect([...new Set(taken)].toSorted()).toEqual([
+      'src/config/config.ts',
+      'src/config/env.ts',
       'src/gateway/denial.ts',
       'src/gateway/headers.ts',
       'src/gateway/model-in-body.ts',
@@ -202,7 +204,7 @@ describe('deploy/generate', () => {
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),
     )
-    expect(imported.filter(name => !/^(node:|\.)/.test(name))).toEqual([])
+    expect(imported.filter(name => !/^(node:|\.)/.test(name))).toEqual(['yaml'])
   })
 })
 

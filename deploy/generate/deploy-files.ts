@@ -2,6 +2,7 @@ import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
 import { haproxyFiles } from './haproxy/haproxy.ts'
+import { helmFiles } from './helm/helm.ts'
 import { istioFiles } from './istio/istio.ts'
 import { nginxFiles } from './nginx/nginx.ts'
 
@@ -17,5 +18,6 @@ export function deployFiles(): Record<string, string> {
     ...nginxFiles(),
     ...haproxyFiles(),
     ...caddyFiles(),
+    ...helmFiles(),
   }
 }

@@ -7,6 +7,9 @@ export interface VariableDescription {
   name: string
   fallback: string
   description: string
+  /** Bounds of a whole number, for the schema of the Helm chart's values. */
+  range?: { minimum: number; maximum: number }
+  choices?: readonly string[]
 }
 
 /** Every fault in the environment, in one message. */
@@ -24,6 +27,7 @@ interface Common {
   fallback?: string
   description: string
 }
+type Bounds = Pick<VariableDescription, 'range' | 'choices'>
 
 /**
  * Reads environment variables, each also as `NAME_FILE` (a path of which the content, without a final newline, is the
@@ -40,8 +44,15 @@ export class Env {
   }
 
   /** `undefined` when the variable is unset or empty. `parse` returns the value, or throws an Error that says "must …". */
-  optional<T>(name: string, options: Common & { parse: (text: string) => T }): T | undefined {
-    this.descriptions.push({ name, fallback: options.fallback ?? 'unset', description: options.description })
+  optional<T>(name: string, options: Common & Bounds & { parse: (text: string) => T }): T | undefined {
+    const { fallback = 'unset', description, range, choices } = options
+    this.descriptions.push({
+      name,
+      fallback,
+      description,
+      ...(range && { range }),
+      ...(choices && { choices }),
+    })
     const text = this.#text(name)
     if (text === undefined) return undefined
     try {
@@ -68,8 +79,12 @@ export class Env {
       return value
     }
     return (
-      this.optional(name, { fallback: `${options.default} (${min} to ${max})`, ...options, parse }) ??
-      options.default
+      this.optional(name, {
+        fallback: `${options.default} (${min} to ${max})`,
+        ...options,
+        range: { minimum: min, maximum: max },
+        parse,
+      }) ?? options.default
     )
   }
 

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { lacksPython } from '../clients/python.ts'
+import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { isAbsent } from '../gateway-configs/program.ts'
 import { lacksPrometheus } from '../observability/prometheus.ts'
@@ -20,6 +21,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
   [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],
+  [lacksHelm, 'the Helm chart', TEST_TOOLS],
   [lacksPgBouncer, 'connections through PgBouncer', TEST_TOOLS],
   [() => isAbsent('redis-server'), '"mintmark aibrix users" in Redis', TEST_TOOLS],
   [

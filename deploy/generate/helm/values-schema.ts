@@ -1,0 +1,240 @@
+import type { VariableDescription } from '../../../src/config/env.ts'
+
+/** JSON Schema of the chart's values: what Helm checks before it renders, and the source of the chart's README. */
+export interface Schema {
+  description?: string
+  type?: string | string[]
+  properties?: Record<string, Schema>
+  additionalProperties?: boolean | Schema
+  [keyword: string]: unknown
+}
+
+const object = (description: string, properties: Record<string, Schema>): Schema => ({
+  type: 'object',
+  description,
+  additionalProperties: false,
+  properties,
+})
+const flag = (description: string): Schema => ({ type: 'boolean', description })
+const text = (description: string, more: Schema = {}): Schema => ({ type: 'string', description, ...more })
+const count = (description: string, minimum: number, maximum?: number): Schema => ({
+  type: 'integer',
+  description,
+  minimum,
+  ...(maximum !== undefined && { maximum }),
+})
+/** Given to Kubernetes as it is. */
+const asInKubernetes = (type: 'object' | 'array', description: string): Schema => ({ type, description })
+const labels = (description: string): Schema => ({
+  type: 'object',
+  description,
+  additionalProperties: { type: 'string' },
+})
+const peers = (listener: string): Schema => ({
+  type: 'array',
+  description: `NetworkPolicy peers that reach ${listener}; empty: no pod`,
+  items: { type: 'object' },
+})
+
+const SECRET_NAME = { pattern: '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$', maxLength: 253 }
+const SECRET_KEY = { pattern: '^[-._a-zA-Z0-9]+$' }
+
+/** Variables that the chart sets from other values, or that a pod cannot use. */
+const SET_BY_CHART = new Set([
+  'NODE_ENV',
+  'DATABASE_URL',
+  'DATABASE_URL_DIRECT',
+  'MIGRATE_DATABASE_URL',
+  'MINTMARK_DATA_DIR',
+  'MINTMARK_KEYS_DIR',
+  'MINTMARK_ISSUER',
+  'MINTMARK_ROOT_TOKEN',
+  'MINTMARK_ENCRYPTION_KEYS',
+  'MINTMARK_PEPPERS',
+  'MINTMARK_PUBLIC_PORT',
+  'MINTMARK_ADMIN_PORT',
+  'MINTMARK_OPS_PORT',
+  'MINTMARK_GATEWAY_PORT',
+  'MINTMARK_GATEWAY_GRPC_PORT',
+])
+
+const setting = ({ description, fallback, range, choices }: VariableDescription): Schema => ({
+  description: `${description}. Default: ${fallback.replaceAll('`', '')}`,
+  ...(range ? { type: 'integer', ...range } : choices ? { enum: [...choices] } : { type: 'string' }),
+})
+
+/** @param variables the environment variables that Mintmark reads */
+export function valuesSchema(variables: readonly VariableDescription[]): Schema {
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'Values of the Mintmark chart',
+    type: 'object',
+    additionalProperties: false,
+    required: ['image', 'issuer', 'database', 'secrets'],
+    properties: {
+      global: { type: 'object' },
+      ...installation(variables),
+      ...pods,
+      ...network,
+      ...observability,
+    },
+    allOf: [
+      {
+        if: { properties: { trialDatabase: { properties: { enabled: { const: false } } } } },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: { properties: { database: { properties: { existingSecret: { minLength: 1 } } } } },
+      },
+      {
+        if: { properties: { secrets: { properties: { generate: { const: false } } } } },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: { properties: { secrets: { properties: { existingSecret: { minLength: 1 } } } } },
+      },
+      {
+        if: { properties: { httpRoute: { properties: { enabled: { const: true } } } } },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: { properties: { httpRoute: { properties: { parentRefs: { minItems: 1 } } } } },
+      },
+    ],
+  }
+}
+
+const installation = (variables: readonly VariableDescription[]): Record<string, Schema> => ({
+  image: {
+    ...object('', {
+      repository: text('**Required.** The image that the release workflow pushed', { minLength: 1 }),
+      tag: text("Tag; empty: `v` and the chart's appVersion"),
+      digest: text('Digest, in place of the tag', { pattern: '^(sha256:[0-9a-f]{64})?$' }),
+      pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'], description: "Kubernetes' pull policy" },
+      pullSecrets: asInKubernetes('array', 'Secrets with credentials of the registry: `[{name: …}]`'),
+    }),
+    required: ['repository'],
+  },
+  nameOverride: text("Replaces the chart's name in labels and names"),
+  fullnameOverride: text('Replaces the whole name of all objects'),
+  issuer: text('**Required.** `iss` of every token, byte for byte', {
+    pattern: '^https://[^/]+(/.*[^/])?$',
+    maxLength: 200,
+  }),
+  replicas: count('Number of replicas; ignored with autoscaling', 1),
+  database: object('', {
+    existingSecret: text(
+      '**Required**, except with the trial database: name of a Secret with the URLs',
+      SECRET_NAME,
+    ),
+    urlKey: text('Its key with the URL of the application role', SECRET_KEY),
+    directUrlKey: text(
+      'Its key with the URL of Postgres itself, if the first one uses a pooler; empty: the first one',
+      {
+        pattern: '^[-._a-zA-Z0-9]*$',
+      },
+    ),
+    migrateUrlKey: text('Its key with the URL of the owner role, for migrations', SECRET_KEY),
+  }),
+  migration: object('', {
+    enabled: flag('Migrates the database before an installation and before an upgrade, in a Job'),
+    timeoutSeconds: count('The Job fails after this time', 1),
+  }),
+  secrets: object('', {
+    existingSecret: text(
+      '**Required**, except with `generate`: name of a Secret with the keys `peppers`, `encryption-keys` and `root-token`',
+      SECRET_NAME,
+    ),
+    generate: flag(
+      'Generates that Secret once, and keeps it through upgrades and an uninstall. Not with tools that render without a cluster (Argo CD): they would generate new secrets each time',
+    ),
+    rootToken: flag('Mintmark accepts the root token. Set it to false once there is an owner token'),
+  }),
+  settings: object(
+    'Environment variables of Mintmark (docs/configuration.md)',
+    Object.fromEntries(
+      variables
+        .filter(({ name }) => !SET_BY_CHART.has(name))
+        .map(variable => [variable.name, setting(variable)]),
+    ),
+  ),
+  trialDatabase: object('', {
+    enabled: flag('One Postgres without backup, to try Mintmark. Never for production'),
+    image: text('Image of Postgres 18', { minLength: 1 }),
+    storage: text('Size of its volume', { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }),
+  }),
+})
+
+const pods: Record<string, Schema> = {
+  serviceAccount: object('', {
+    create: flag('Creates a service account. Mintmark uses no Kubernetes API'),
+    name: text('Name of the service account; empty: the name of all objects'),
+    annotations: labels('Annotations of the service account'),
+  }),
+  podAnnotations: labels('Annotations of the pods, and of the migration'),
+  podLabels: labels('Labels of the pods, and of the migration'),
+  resources: asInKubernetes('object', 'Requests and limits of each pod'),
+  terminationGracePeriodSeconds: count(
+    'Time to end: Mintmark drains for 5 s, then finishes what is in flight',
+    10,
+  ),
+  podDisruptionBudget: object('', {
+    enabled: flag('Creates a PodDisruptionBudget'),
+    maxUnavailable: {
+      type: ['integer', 'string'],
+      description: 'How many replicas may be evicted at a time',
+    },
+  }),
+  autoscaling: object('', {
+    enabled: flag('Creates a HorizontalPodAutoscaler'),
+    minReplicas: count('Fewest replicas', 1),
+    maxReplicas: count('Most replicas', 1),
+    targetCPUUtilizationPercentage: count('Target, as a percentage of the requested CPU', 1, 100),
+  }),
+  nodeSelector: labels('Node selector of the pods'),
+  tolerations: asInKubernetes('array', 'Tolerations of the pods'),
+  affinity: asInKubernetes(
+    'object',
+    'Affinity of the pods. Replicas are spread over zones and nodes without it',
+  ),
+  priorityClassName: text('Priority class of the pods'),
+}
+
+const network: Record<string, Schema> = {
+  services: object('', {
+    annotations: labels('Annotations of all Services'),
+    admin: flag('Opens the admin listener (8081) to other pods, with a Service `…-admin`'),
+    gateway: flag('Opens the check (8082, gRPC 8083) to other pods, with a Service `…-gateway`'),
+  }),
+  networkPolicy: object('', {
+    enabled: flag(
+      'Closes every listener, except to the peers below. Needs a network plugin that enforces it',
+    ),
+    publicFrom: peers('the public listener (8080): clients, and what fetches the JWKS'),
+    gatewayFrom: peers('the check (8082, 8083): your gateways'),
+    adminFrom: peers('the admin listener (8081)'),
+    opsFrom: peers('the ops listener (8084): Prometheus'),
+  }),
+  httpRoute: object('', {
+    enabled: flag('Creates an HTTPRoute for the token endpoint, the JWKS and discovery'),
+    parentRefs: asInKubernetes('array', 'Gateways of the route'),
+    hostnames: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Host names, that of the issuer among them',
+    },
+  }),
+  istio: object('', {
+    enabled: flag(
+      'Creates the RequestAuthentication, the policies and the EnvoyFilter of an Istio ingress gateway (docs/guides/istio.md)',
+    ),
+    namespace: text('Namespace of the gateway', { minLength: 1 }),
+    selector: labels('Labels of the pods of the gateway'),
+  }),
+}
+
+const observability: Record<string, Schema> = {
+  serviceMonitor: object('', {
+    enabled: flag('Creates a ServiceMonitor for the Prometheus operator'),
+    interval: text('Interval of the scrape', { pattern: '^[0-9]+(s|m)$' }),
+    labels: labels('Labels by which your Prometheus selects it'),
+  }),
+  prometheusRule: object('', {
+    enabled: flag('Creates a PrometheusRule with the alerts of deploy/observability'),
+    labels: labels('Labels by which your Prometheus selects it'),
+  }),
+}

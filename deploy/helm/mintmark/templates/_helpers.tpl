@@ -1,0 +1,104 @@
+{{- define "mintmark.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "mintmark.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "mintmark.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "mintmark.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "mintmark.selector" -}}
+app.kubernetes.io/name: {{ include "mintmark.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "mintmark.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "mintmark.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: mintmark
+{{- end }}
+
+{{- define "mintmark.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "mintmark.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "mintmark.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default (printf "v%s" .Chart.AppVersion) .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{- define "mintmark.secretName" -}}
+{{- default (include "mintmark.fullname" .) .Values.secrets.existingSecret }}
+{{- end }}
+
+{{- define "mintmark.databaseSecretName" -}}
+{{- if .Values.trialDatabase.enabled -}}
+{{ include "mintmark.fullname" . }}-trial-database
+{{- else -}}
+{{ .Values.database.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{- define "mintmark.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 1000
+runAsGroup: 1000
+fsGroup: 1000
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "mintmark.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* The environment of the service: what the chart decides, overridden by settings. */}}
+{{- define "mintmark.env" -}}
+{{- $env := dict
+  "MINTMARK_ISSUER" .Values.issuer
+  "MINTMARK_DRAIN_DELAY_SECONDS" "5"
+  "MINTMARK_PEPPERS_FILE" "/etc/mintmark/secrets/peppers"
+  "MINTMARK_ENCRYPTION_KEYS_FILE" "/etc/mintmark/secrets/encryption-keys"
+  "DATABASE_URL_FILE" "/etc/mintmark/database/database-url" }}
+{{- if .Values.secrets.rootToken }}
+{{- $_ := set $env "MINTMARK_ROOT_TOKEN_FILE" "/etc/mintmark/secrets/root-token" }}
+{{- end }}
+{{- if .Values.database.directUrlKey }}
+{{- $_ := set $env "DATABASE_URL_DIRECT_FILE" "/etc/mintmark/database/direct-database-url" }}
+{{- end }}
+{{- if .Values.services.admin }}
+{{- $_ := set $env "MINTMARK_ADMIN_HOST" "0.0.0.0" }}
+{{- end }}
+{{- if not .Values.services.gateway }}
+{{- $_ := set $env "MINTMARK_GATEWAY_HOST" "127.0.0.1" }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+{{- $_ := set $env $name (kindIs "float64" $value | ternary (printf "%.0f" (toString $value | float64)) (toString $value)) }}
+{{- end }}
+{{- range $name := keys $env | sortAlpha }}
+- name: {{ $name }}
+  value: {{ get $env $name | quote }}
+{{- end }}
+{{- end }}
+
+{{/* 256 random bits as base64url without padding. */}}
+{{- define "mintmark.random" -}}
+{{- randBytes 32 | replace "+" "-" | replace "/" "_" | trimSuffix "=" }}
+{{- end }}

@@ -1,0 +1,246 @@
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { childEnvironment } from '../support/child-environment.ts'
+import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { helm, type KubernetesObject, lacksHelm, render } from './helm.ts'
+
+/** The chart, rendered by Helm. What its pods would run is run as processes, with their arguments, environment and probes. */
+
+const PRODUCTION = {
+  image: { repository: 'registry.example.com/mintmark' },
+  issuer: 'https://tokens.example.com',
+  database: { existingSecret: 'mintmark-database' },
+  secrets: { existingSecret: 'mintmark-secrets' },
+}
+const TRIAL = {
+  image: PRODUCTION.image,
+  issuer: PRODUCTION.issuer,
+  trialDatabase: { enabled: true },
+  secrets: { generate: true },
+}
+const EVERYTHING = {
+  ...PRODUCTION,
+  database: { existingSecret: 'mintmark-database', directUrlKey: 'direct-url' },
+  settings: { MINTMARK_FAILURES_PER_MINUTE: 1_000_000, MINTMARK_TRUSTED_PROXIES: '10.0.0.0/8' },
+  autoscaling: { enabled: true },
+  networkPolicy: { enabled: true, gatewayFrom: [{ namespaceSelector: {} }] },
+  httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
+  serviceMonitor: { enabled: true },
+  prometheusRule: { enabled: true },
+  istio: { enabled: true },
+}
+const CLOSED = {
+  ...PRODUCTION,
+  services: { admin: false, gateway: false },
+  secrets: { existingSecret: 's', rootToken: false },
+}
+
+const named = (objects: KubernetesObject[], kind: string) => {
+  const found = objects.filter(object => object.kind === kind)
+  if (found.length === 0) throw new Error(`no ${kind} among ${objects.map(object => object.kind)}`)
+  return found
+}
+const podsOf = (objects: KubernetesObject[]) =>
+  objects.flatMap(object => (object.kind === 'Pod' ? [object.spec] : (object.spec?.template?.spec ?? [])))
+
+describe.skipIf(lacksHelm())('the chart', () => {
+  it.each(Object.entries({ PRODUCTION, TRIAL, EVERYTHING, CLOSED }))('passes lint: %s', (_, values) => {
+    const { ok, output } = helm(['lint', '--strict'], values)
+    expect(output).not.toMatch(/WARNING|ERROR/)
+    expect(ok).toBe(true)
+  })
+
+  it.each(Object.entries({ PRODUCTION, TRIAL, EVERYTHING, CLOSED }))(
+    'each object has a name of its own, the namespace of the release, and the labels: %s',
+    (_, values) => {
+      const objects = render(values)
+      const names = objects.map(({ kind, metadata }) => `${kind}/${metadata.namespace}/${metadata.name}`)
+      expect(new Set(names).size).toBe(names.length)
+      const istio = ['RequestAuthentication', 'AuthorizationPolicy', 'EnvoyFilter']
+      for (const { kind, metadata } of objects) {
+        expect(metadata.namespace, kind).toBe(istio.includes(kind) ? 'istio-system' : 'serving')
+        if (!istio.includes(kind)) expect(metadata.labels['app.kubernetes.io/instance']).toBe('mintmark')
+      }
+    },
+  )
+
+  it.each(Object.entries({ PRODUCTION, TRIAL, EVERYTHING }))(
+    'pods meet the restricted Pod Security Standard, and get no variables of Services: %s',
+    (_, values) => {
+      const pods = podsOf(render(values))
+      expect(pods.length).toBeGreaterThan(1)
+      for (const pod of pods) {
+        expect(pod.securityContext).toMatchObject({
+          runAsNonRoot: true,
+          seccompProfile: { type: 'RuntimeDefault' },
+        })
+        expect(pod).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false })
+        for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
+          expect(container.securityContext).toEqual({
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          })
+        }
+      }
+    },
+  )
+
+  it.each([
+    ['/image/repository', { ...PRODUCTION, image: { repository: '' } }],
+    ['/issuer', { ...PRODUCTION, issuer: 'http://tokens.example.com' }],
+    ['/issuer', { ...PRODUCTION, issuer: 'https://tokens.example.com/' }],
+    ['/database/existingSecret', { ...PRODUCTION, database: {} }],
+    ['/secrets/existingSecret', { ...PRODUCTION, secrets: {} }],
+    ['replica', { ...PRODUCTION, replica: 3 }],
+    ['/replicas', { ...PRODUCTION, replicas: 'three' }],
+    ['MINTMARK_TOKEN_TTL', { ...PRODUCTION, settings: { MINTMARK_TOKEN_TTL: 60 } }],
+    ['MINTMARK_TOKEN_TTL_SECONDS', { ...PRODUCTION, settings: { MINTMARK_TOKEN_TTL_SECONDS: 59 } }],
+    ['MINTMARK_PEPPERS', { ...PRODUCTION, settings: { MINTMARK_PEPPERS: 'p1:secret' } }],
+    ['/settings/LOG_LEVEL', { ...PRODUCTION, settings: { LOG_LEVEL: 'loud' } }],
+    ['/httpRoute/parentRefs', { ...PRODUCTION, httpRoute: { enabled: true } }],
+  ])('rejects a wrong value by name: %s', (name, values) => {
+    const { ok, output } = helm(['template', 'mintmark'], values)
+    expect(ok).toBe(false)
+    expect(output).toContain(name)
+  })
+
+  it('a NetworkPolicy opens nothing that no list names', () => {
+    const [policy] = named(render({ ...PRODUCTION, networkPolicy: { enabled: true } }), 'NetworkPolicy')
+    expect(policy.spec.ingress ?? []).toEqual([])
+    const [opened] = named(render(EVERYTHING), 'NetworkPolicy')
+    expect(opened.spec.ingress).toHaveLength(1)
+  })
+
+  it('opens no listener that has no Service', () => {
+    const objects = render(CLOSED)
+    expect(named(objects, 'Service').map(({ metadata }) => metadata.name)).toEqual([
+      'mintmark',
+      'mintmark-ops',
+    ])
+    const [deployment] = named(objects, 'Deployment')
+    const env = environmentOf(deployment.spec.template.spec.containers[0])
+    expect(env).toMatchObject({ MINTMARK_GATEWAY_HOST: '127.0.0.1' })
+    expect(env).not.toHaveProperty('MINTMARK_ADMIN_HOST')
+    expect(env).not.toHaveProperty('MINTMARK_ROOT_TOKEN_FILE')
+  })
+})
+
+const environmentOf = (container: KubernetesObject): Record<string, string> =>
+  Object.fromEntries(container.env.map(({ name, value }: { name: string; value: string }) => [name, value]))
+
+/** The directory that stands for the file system of a container, and its volumes from these Secrets. */
+function mounted(pod: KubernetesObject, secrets: Record<string, Record<string, string>>) {
+  const root = mkdtempSync(join(tmpdir(), 'mintmark-pod-'))
+  for (const { name, mountPath } of pod.containers[0].volumeMounts) {
+    const { secret } = pod.volumes.find((volume: { name: string }) => volume.name === name)
+    mkdirSync(join(root, mountPath), { recursive: true })
+    for (const { key, path } of secret.items) {
+      const value = secrets[secret.secretName]?.[key]
+      if (value === undefined) throw new Error(`the Secret ${secret.secretName} has no ${key}`)
+      writeFileSync(join(root, mountPath, path), value)
+    }
+  }
+  return root
+}
+
+describe.skipIf(lacksHelm())('what its pods run', () => {
+  const objects = () => render(EVERYTHING)
+  const random = () => randomBytes(32).toString('base64url')
+  const roots: string[] = []
+  let database: TestDatabase | undefined
+  let replica: ServiceProcess | undefined
+
+  afterAll(async () => {
+    await replica?.kill()
+    await database?.drop()
+    for (const root of roots) rmSync(root, { recursive: true })
+  })
+
+  /** As in the image (Dockerfile), with the paths of the volumes below `root`, and any free ports. */
+  const run = (container: KubernetesObject, root: string) => {
+    const inImage = { NODE_ENV: 'production', MINTMARK_HOST: '0.0.0.0' }
+    const env = Object.entries({ ...inImage, ...environmentOf(container) }).map(([name, value]) => [
+      name,
+      name.endsWith('_FILE') ? join(root, value) : value,
+    ])
+    return {
+      args: ['src/cli/main.ts', ...container.args],
+      env: Object.fromEntries(env) as Record<string, string>,
+    }
+  }
+
+  it('the Job migrates, replicas become ready by their probes, and helm test passes', async () => {
+    database = await createTestDatabase({ empty: true })
+    const secrets = {
+      'mintmark-database': {
+        'database-url': database.applicationUrl,
+        'direct-url': database.applicationUrl,
+        'migrate-database-url': database.ownerUrl,
+      },
+      'mintmark-secrets': {
+        peppers: `p1:${random()}`,
+        'encryption-keys': `e1:${random()}`,
+        'root-token': random(),
+      },
+    }
+    const rendered = objects()
+    const [job] = named(rendered, 'Job')
+    const [deployment] = named(rendered, 'Deployment')
+    const [test] = named(rendered, 'Pod')
+
+    const migration = job.spec.template.spec
+    roots.push(mounted(migration, secrets))
+    const { args, env } = run(migration.containers[0], roots[0] as string)
+    const migrated = spawnSync(process.execPath, args, { env: childEnvironment(env), encoding: 'utf8' })
+    expect(migrated.stderr + migrated.stdout).toContain('Applied 0001_initial')
+    expect(migrated.status).toBe(0)
+
+    const pod = deployment.spec.template.spec
+    const [container] = pod.containers
+    roots.push(mounted(pod, secrets))
+    const replicaRun = run(container, roots[1] as string)
+    // Every variable is one that Mintmark reads, and none has a fault.
+    const parsed = new Env(replicaRun.env)
+    readConfig(parsed)
+    expect(parsed.unread('MINTMARK_')).toEqual([])
+
+    const anyPort = Object.fromEntries(
+      ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(name => [`MINTMARK_${name}_PORT`, '0']),
+    )
+    replica = startProcess({ ...replicaRun.env, ...anyPort }, ...replicaRun.args)
+    const urls = await replica.ready(30_000)
+    const listeners = {
+      'http-public': urls.public,
+      'http-admin': urls.admin,
+      'http-gateway': urls.gateway,
+      'http-ops': urls.ops,
+    }
+    for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
+      const { port, path } = probe.httpGet as { port: keyof typeof listeners; path: string }
+      expect((await fetch(reachable(listeners[port]) + path)).status, path).toBe(200)
+    }
+    const expected = { public: 8080, admin: 8081, gateway: 8082, gatewayGrpc: 8083, ops: 8084 }
+    expect(container.ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual(
+      Object.values(expected),
+    )
+
+    const [tester] = test.spec.containers
+    const tested = spawnSync(process.execPath, [...tester.command.slice(1), ...tester.args], {
+      env: childEnvironment({ ...environmentOf(tester), MINTMARK_URL: reachable(urls.public) }),
+      encoding: 'utf8',
+    })
+    expect(tested.stderr).toBe('')
+    expect(tested.status).toBe(0)
+    expect(environmentOf(tester).MINTMARK_URL).toBe('http://mintmark:8080')
+  })
+})
+
+const reachable = (url: string) => url.replace('0.0.0.0', '127.0.0.1').replace(/\/$/, '')
