@@ -3,6 +3,7 @@
 
 const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
+const SCOPE = 'inference'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
 const LONGEST_TOKEN = 6144
@@ -294,7 +295,7 @@ function isWhole(key) {
   return key.slice(-6) === text
 }
 
-// For auth_request: 204 with the token as Mintmark's answer has it, or 401.
+// For auth_request: 204 with the token as Mintmark's answer has it, 401, or 403 for a token with other scopes.
 async function token(r) {
   const jwt = bearerOf(r)
   let claims
@@ -303,9 +304,16 @@ async function token(r) {
   } catch (e) {
     claims = undefined
   }
-  if (claims) r.headersOut['Authorization'] = 'Bearer ' + jwt
-  else r.headersOut['X-Mintmark-Denial'] = errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.')
-  r.return(claims ? 204 : 401)
+  if (!claims) return deny(r, 401, errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.'))
+  if (String(claims.scope).split(' ').indexOf(SCOPE) < 0)
+    return deny(r, 403, errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.'))
+  r.headersOut['Authorization'] = 'Bearer ' + jwt
+  r.return(204)
+}
+
+function deny(r, status, body) {
+  r.headersOut['X-Mintmark-Denial'] = body
+  r.return(status)
 }
 
 // The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.

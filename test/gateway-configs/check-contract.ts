@@ -42,6 +42,8 @@ export interface Expected {
   passedOn: readonly string[]
   /** A client header that is forwarded, where x-harmless is not. */
   passesOn?: string
+  /** What it says about a token without the scope, where it is not an error of type permission_error. */
+  scopeRefusal?: RegExp
   /** The status of a request without a credential, or with an invalid one. */
   unauthorized?: number
   /** Further guarantees, of this gateway only. */
@@ -295,6 +297,47 @@ export function checkContract(name: string, expected: Expected): void {
     })
     return body.access_token
   }
+
+  describe.skipIf(expected.absent)(`${name} and the scope of a token`, () => {
+    const LIKE_IT = ['usage.read', 'inferences', 'x-inference', 'inference:read', 'Inference']
+    const scopes = ['inference', ...LIKE_IT]
+    let secret: string
+    beforeAll(async () => {
+      secret = (await environment.holder({ scopes }, { scopes })).secret
+    })
+    const tokenWith = async (scope: string): Promise<string> => {
+      const { body } = await environment.mintmark.token({
+        grant_type: 'client_credentials',
+        client_secret: secret,
+        scope,
+      })
+      return body.access_token
+    }
+
+    it.each(['inference', LIKE_IT.join(' inference '), 'usage.read inference', 'inference usage.read'])(
+      'admits "%s"',
+      async scope => {
+        expect((await show(await tokenWith(scope))).status).toBe(200)
+        expect(environment.upstream.requests).toHaveLength(1)
+      },
+    )
+
+    it.each([...LIKE_IT, LIKE_IT.join(' ')])('rejects "%s"', async scope => {
+      const { status, text } = await show(await tokenWith(scope))
+      expect({ status, text }).toMatchObject(
+        expected.verifiesTokens
+          ? { status: 403, text: expect.stringMatching(expected.scopeRefusal ?? /"permission_error"/) }
+          : { status: 401, text: expect.stringContaining('"authentication_error"') },
+      )
+      expect(environment.upstream.requests).toHaveLength(0)
+    })
+
+    it('lists no models for a token without it', async () => {
+      const { status } = await show(await tokenWith('usage.read'), { method: 'GET', path: '/v1/models' })
+      expect([401, 403]).toContain(status)
+      expect(environment.upstream.requests).toHaveLength(0)
+    })
+  })
 
   describe.skipIf(expected.absent || withoutPython)(`${name} and OpenAI's client for Python`, () => {
     it('answers it unmodified, streams, lists models, and explains a rejected key', async () => {

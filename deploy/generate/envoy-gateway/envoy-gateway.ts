@@ -1,3 +1,4 @@
+import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LIST_ROUTES,
@@ -48,6 +49,7 @@ export function envoyGatewayFiles(): Record<string, string> {
       AUDIENCE,
       CLAIM_HEADERS,
       MODEL_HEADER,
+      REQUIRED_SCOPE,
       keyHeaders,
     }),
     'deploy/envoy-gateway/traffic-policies.yaml': render('envoy-gateway/traffic-policies.yaml.template', {

@@ -1,3 +1,4 @@
+import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LIST_ROUTES,
@@ -11,7 +12,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
@@ -44,9 +45,11 @@ const envoyYaml = (variant: Values) =>
     LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    REQUIRED_SCOPE,
     STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
     UNVERIFIED_BODY_BYTES,
     ...variant,
   })

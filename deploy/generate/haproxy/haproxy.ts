@@ -1,3 +1,4 @@
+import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LIST_ROUTES,
@@ -31,6 +32,7 @@ export function haproxyFiles(): Record<string, string> {
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       REMOVED_HEADERS,
+      REQUIRED_SCOPE,
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,

@@ -1,3 +1,4 @@
+import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LIST_ROUTES,
@@ -11,7 +12,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
@@ -31,6 +32,7 @@ const tokenFiles = (): Record<string, string> => ({
   'deploy/istio/request-authentication.yaml': requestAuthentication('istio/remove-token.yaml'),
   'deploy/istio/authorization-policy.yaml': render('istio/authorization-policy.yaml.template', {
     ISSUER,
+    REQUIRED_SCOPE,
     listPaths,
     modelPaths,
   }),
@@ -41,9 +43,11 @@ const tokenFiles = (): Record<string, string> => ({
     listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    REQUIRED_SCOPE,
     STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
   }),
 })
 
@@ -67,9 +71,16 @@ const NAMED = [
 const staticFiles = (): Record<string, string> => ({
   'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
     ISSUER,
+    REQUIRED_SCOPE,
     listPaths,
     rules: NAMED.map(named =>
-      render('istio/static/rule.yaml.template', { ISSUER, MODEL_HEADER, modelPaths, ...named }),
+      render('istio/static/rule.yaml.template', {
+        ISSUER,
+        MODEL_HEADER,
+        REQUIRED_SCOPE,
+        modelPaths,
+        ...named,
+      }),
     ),
   }),
   'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
@@ -82,6 +93,7 @@ const staticFiles = (): Record<string, string> => ({
     STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
   }),
 })
 
@@ -103,6 +115,7 @@ const apiKeyFiles = (): Record<string, string> => ({
   'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
     LONGEST_BODY_BYTES,
     LONGEST_TOKEN_BYTES,
+    REQUIRED_SCOPE,
     ...CREDENTIAL_MESSAGES,
   }),
 })

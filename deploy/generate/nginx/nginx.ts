@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
+import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import { type DenialCode, denial } from '../../../src/gateway/denial.ts'
 import {
   CLAIM_HEADERS,
@@ -30,6 +31,7 @@ export function nginxFiles(): Record<string, string> {
       AUDIENCE,
       LONGEST_TOKEN_BYTES,
       MODEL_ROUTES,
+      REQUIRED_SCOPE,
       claims,
       readModel: readModelScript(),
       missingCredential: messageOf('missing_credential'),
