@@ -67,14 +67,8 @@ export class GrpcDeadlines {
 
   addSession(session: ServerHttp2Session): void {
     const now = this.#clock.monotonicMs()
-    const address = session.socket.remoteAddress ?? ''
-    this.#sessions.set(session, { address, opened: now, idleSince: now, calls: 0 })
+    this.#sessions.set(session, { opened: now, idleSince: now, calls: 0 })
     session.once('close', () => this.#sessions.delete(session))
-  }
-
-  /** The peer's address; undefined once the session has ended. */
-  addressOf(session: ServerHttp2Session | undefined): string | undefined {
-    return session && this.#sessions.get(session)?.address
   }
 
   addCall(call: GrpcCall, session: ServerHttp2Session): void {
@@ -91,7 +85,6 @@ export class GrpcDeadlines {
 }
 
 interface Connection {
-  address: string
   opened: number
   idleSince: number
   /** Calls in progress. */

@@ -75,7 +75,7 @@ function serveGateway(listeners: Listeners, services: RequestServices, served: S
   const now = () => storage.time.now()
   listeners.gateway.serve(gatewayApp({ authorizer, readsBody, readiness, now }), services)
   const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
-  listeners.gatewayGrpc.serve(overGrpc, readiness)
+  listeners.gatewayGrpc.serve(overGrpc, readiness, services.logger)
 }
 
 export function urlsOf(config: Config, listeners: Listeners): Urls {
