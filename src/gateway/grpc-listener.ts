@@ -1,6 +1,6 @@
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer, type Socket, type Server as TcpServer } from 'node:net'
-import { limitConnections } from '../http/connection-limits.ts'
+import { ConnectionLimits, type ConnectionPolicy } from '../http/connection-limits.ts'
 import type { Readiness } from '../http/health.ts'
 import { HeldBytes } from '../http/held-bytes.ts'
 import { listen } from '../http/listener.ts'
@@ -9,7 +9,7 @@ import type { Logger } from '../system/logger.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { GrpcCall, STATUS } from './grpc-call.ts'
 import { GrpcHealth } from './grpc-health.ts'
-import { GrpcDeadlines, HTTP2_OPTIONS, longestMessage, MOST_CONNECTIONS } from './grpc-limits.ts'
+import { GrpcDeadlines, HTTP2_OPTIONS, longestMessage } from './grpc-limits.ts'
 import { FrameTurns, PacedSocket } from './grpc-turns.ts'
 import { MOST_HELD_BYTES } from './headers.ts'
 
@@ -22,19 +22,26 @@ export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | u
 
 /** A listener for gRPC in plain text, on node:http2. Until methods are added every method is unimplemented. */
 export class GrpcListener {
+  readonly name = LISTENER
   /** The bound address. */
   readonly host: string
   readonly port: number
   readonly #sockets: TcpServer
   readonly #clock: Clock
   readonly #deadlines: GrpcDeadlines
+  readonly #limits: ConnectionLimits
   readonly #turns = new FrameTurns()
   readonly #calls: { held: HeldBytes; longest: number }
   readonly #methods = new Map<string, GrpcHandler>()
   #health: GrpcHealth | undefined
   #logger: Logger | undefined
 
-  private constructor(sockets: TcpServer, clock: Clock, calls: { held: HeldBytes; longest: number }) {
+  private constructor(
+    sockets: TcpServer,
+    clock: Clock,
+    policy: ConnectionPolicy,
+    calls: { held: HeldBytes; longest: number },
+  ) {
     this.#sockets = sockets
     const { address, port } = sockets.address() as AddressInfo
     this.host = address
@@ -42,6 +49,7 @@ export class GrpcListener {
     this.#clock = clock
     this.#deadlines = new GrpcDeadlines(clock)
     this.#calls = calls
+    this.#limits = new ConnectionLimits(sockets, LISTENER, policy, clock)
     sockets.on('connection', socket => {
       if (!socket.destroyed) this.#accept(socket)
     })
@@ -60,6 +68,7 @@ export class GrpcListener {
       if (session.destroyed || stream.destroyed) return
       const call = new GrpcCall(stream, { peer: paced.peer, ...this.#calls })
       this.#deadlines.addCall(call, session)
+      call.onClose(this.#limits.begin(socket))
       const path = headers[':path'] ?? ''
       const handle = this.#methods.get(path)
       if (!handle) return call.refuse(STATUS.unimplemented, 'The method is not implemented.')
@@ -73,12 +82,17 @@ export class GrpcListener {
     address: { host: string; port: number },
     readsBody: boolean,
     clock: Clock,
+    policy: ConnectionPolicy,
     held = new HeldBytes(MOST_HELD_BYTES),
   ): Promise<GrpcListener> {
     const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
-    limitConnections(sockets, MOST_CONNECTIONS)
     await listen(sockets, LISTENER, address)
-    return new GrpcListener(sockets, clock, { held, longest: longestMessage(readsBody) })
+    return new GrpcListener(sockets, clock, policy, { held, longest: longestMessage(readsBody) })
+  }
+
+  /** Connections that were closed because there were too many. */
+  get closedConnections(): number {
+    return this.#limits.closed
   }
 
   /** Adds methods by their paths, and the health service, which reports `readiness`. Logs errors of methods. */

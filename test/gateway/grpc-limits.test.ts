@@ -4,6 +4,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { GrpcCall } from '../../src/gateway/grpc-call.ts'
 import { GrpcListener } from '../../src/gateway/grpc-listener.ts'
+import type { ConnectionPolicy } from '../../src/http/connection-limits.ts'
 import { HeldBytes } from '../../src/http/held-bytes.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
@@ -15,13 +16,19 @@ const BUSY = { timeout: 15_000, interval: 100 }
 
 const READY = { ready: true, serving: true, reason: '' }
 const SILENT = createLogger('silent')
+const POLICY: ConnectionPolicy = {
+  most: { total: 2_000, ofOneSource: 256 },
+  sourceOf: address => address,
+  isProxy: () => false,
+  logger: SILENT,
+}
 
 let clock: AdjustableClock
 let listener: GrpcListener
 let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
-  listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock)
+  listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock, POLICY)
   listener.serve({}, READY, SILENT)
   session = connect(`http://127.0.0.1:${listener.port}`)
 })
@@ -284,7 +291,7 @@ describe('of more than can be held', () => {
   const dropped: number[] = []
   beforeEach(async () => {
     const held = new HeldBytes(1_000_000)
-    bounded = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock, held)
+    bounded = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock, POLICY, held)
     bounded.serve({ '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
     stalling = connectFrom('127.0.0.2', bounded)
     honest = connectFrom('127.0.0.1', bounded)
