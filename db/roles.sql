@@ -21,7 +21,7 @@ DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', curren
 GRANT USAGE ON SCHEMA public TO mintmark_app;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
 
-GRANT SELECT ON mintmark_migration TO mintmark_app;
+GRANT SELECT ON mintmark_migration, sealed_since TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, secret_proofs, replicas,

@@ -25,6 +25,7 @@ export interface Schema {
   audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
+  sealed_since: { singleton: Generated<boolean>; audit_id: string }
   maker_fill: { singleton: Generated<boolean>; audit_id: string }
 }
 

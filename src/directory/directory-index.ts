@@ -34,8 +34,8 @@ export class DirectoryIndex {
   /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
   #catalogue: Catalogue
-  /** An imported secret was left out. Whether its client exists is found in Postgres only. */
-  #incomplete = false
+  /** Keys of which an imported secret was left out. Whether its client exists is found in Postgres only. */
+  readonly #incomplete = new Set<string>()
   /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
@@ -60,10 +60,9 @@ export class DirectoryIndex {
   /** Undefined when the index has no imported client. */
   get imports(): Imports | undefined {
     if (this.#imported.size === 0)
-      return this.overflowed || this.#incomplete ? { commonCost: null } : undefined
-    const costs = [...this.#imported].filter(([cost]) => cost !== null)
-    const [common] = costs.sort(([, one], [, other]) => other - one)
-    return { commonCost: common?.[0] ?? null }
+      return this.overflowed || this.#incomplete.size > 0 ? { highestCost: null } : undefined
+    const costs = [...this.#imported.keys()].filter(cost => cost !== null)
+    return { highestCost: costs.length === 0 ? null : Math.max(...costs) }
   }
 
   keyIds(): IterableIterator<string> {
@@ -123,7 +122,7 @@ export class DirectoryIndex {
   /** Adds or replaces the key; drops it when the index is full. */
   put(key: KnownKey): void {
     this.remove(key.id)
-    if (key.incomplete) this.#incomplete = true
+    if (key.incomplete) this.#leaveOut(key.id)
     if (key.secrets.length === 0) return
     if (this.#keys.size >= this.#maxKeys) {
       this.overflowed = true
@@ -140,6 +139,7 @@ export class DirectoryIndex {
   }
 
   remove(keyId: string): void {
+    this.#incomplete.delete(keyId)
     const key = this.#keys.get(keyId)
     if (!key) return
     this.#keys.delete(keyId)
@@ -188,9 +188,14 @@ export class DirectoryIndex {
     if (this.#imported.size === 0) return
     for (const { key, secret } of this.#secrets.values()) {
       if (!secret.imported || !(idsAndNames.has(secret.id) || idsAndNames.has(secret.digest))) continue
-      this.#incomplete = true
       this.remove(key.id)
+      this.#leaveOut(key.id)
     }
+  }
+
+  #leaveOut(keyId: string): void {
+    if (this.#incomplete.size < this.#maxKeys) this.#incomplete.add(keyId)
+    else this.overflowed = true
   }
 
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {

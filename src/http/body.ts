@@ -32,7 +32,8 @@ export async function readBody(req: IncomingMessage, limit: number, held?: HeldB
       held?.release(holder)
       reject(error)
     }
-    const holder = { drop: () => end(new Unavailable('too many bodies are arriving')) }
+    const peer = req.socket.remoteAddress ?? ''
+    const holder = { peer, drop: () => end(new Unavailable('too many bodies are arriving')) }
     req.on('data', (chunk: Buffer) => {
       length += chunk.length
       if (over) return

@@ -13,7 +13,7 @@ import type { Random } from '../system/random.ts'
 import { logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
-import { limitConnections, type MostConnections } from './connection-limits.ts'
+import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
@@ -57,14 +57,17 @@ export class Listener {
   readonly name: string
   readonly #server: Server
   readonly #clock: Clock
+  readonly #limits: ConnectionLimits
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
-  private constructor(name: string, server: Server, clock: Clock) {
+  private constructor(name: string, server: Server, clock: Clock, policy: ConnectionPolicy) {
     this.name = name
     this.#server = server
     this.#clock = clock
+    this.#limits = new ConnectionLimits(server, name, policy, clock)
     server.on('request', (req, res) => {
+      res.once('close', this.#limits.begin(req.socket))
       // Node then sends "Connection: close" and closes the connection.
       if (this.#closing) res.shouldKeepAlive = false
       this.#serve(req, res)
@@ -76,7 +79,7 @@ export class Listener {
     name: string,
     address: { host: string; port: number },
     clock: Clock,
-    most?: MostConnections,
+    policy: ConnectionPolicy,
   ): Promise<Listener> {
     const server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -88,8 +91,7 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
-    if (most) limitConnections(server, most)
-    const listener = new Listener(name, server, clock)
+    const listener = new Listener(name, server, clock, policy)
     await listen(server, name, address)
     return listener
   }
@@ -101,6 +103,11 @@ export class Listener {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port
+  }
+
+  /** Connections that were closed because there were too many. */
+  get closedConnections(): number {
+    return this.#limits.closed
   }
 
   serve(application: Application, services: RequestServices): void {

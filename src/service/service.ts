@@ -57,7 +57,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   }
   const storage = openStorage(config, system)
   warnWithoutRoot(config, system)
-  const listeners = await bindListeners(config, system.clock)
+  const listeners = await bindListeners(config, system)
   logListeners(listeners, system.logger)
   const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
   const parts = build(config, system, storage, issuer)

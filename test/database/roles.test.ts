@@ -32,6 +32,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   audit_checkpoints: appendOnly,
   change_counter: ['SELECT', 'UPDATE'],
   maker_fill: [],
+  sealed_since: ['SELECT'],
   mintmark_migration: ['SELECT'],
   mintmark_migration_lock: [],
 }

@@ -175,6 +175,7 @@ const TABLES = {
     last_used_at: 'timestamptz?',
   },
   maker_fill: { singleton: 'boolean', audit_id: 'bigint' },
+  sealed_since: { singleton: 'boolean', audit_id: 'bigint' },
   idempotency_keys: {
     actor: 'text',
     method: 'text',

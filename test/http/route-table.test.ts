@@ -54,7 +54,12 @@ let listener: Listener
 const lines: string[] = []
 const durations: string[] = []
 beforeAll(async () => {
-  listener = await Listener.bind('public', { host: '127.0.0.1', port: 0 }, systemClock)
+  listener = await Listener.bind('public', { host: '127.0.0.1', port: 0 }, systemClock, {
+    most: { total: 100, ofOneSource: 100 },
+    sourceOf: address => address,
+    isProxy: () => false,
+    logger: createLogger('silent'),
+  })
   const table = routeTable({
     routes: ROUTES,
     readiness: { ready: true, serving: true, reason: '' },

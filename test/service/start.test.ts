@@ -4,6 +4,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { bindListeners } from '../../src/service/listeners.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { testEnvironment } from '../support/test-service.ts'
@@ -49,7 +50,9 @@ describe('a port that is in use', () => {
     const config = readConfig(
       new Env({ ...environment, DATABASE_URL: database.applicationUrl, [variable]: takenPort }),
     )
-    await expect(bindListeners(config, systemClock)).rejects.toThrow(message(variable))
+    await expect(
+      bindListeners(config, { clock: systemClock, logger: createLogger('silent') }),
+    ).rejects.toThrow(message(variable))
   })
 
   it('ends the process with 1 and that sentence', async () => {
