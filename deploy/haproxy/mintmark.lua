@@ -122,7 +122,7 @@ core.register_action("mintmark_model", { "http-req" }, function(txn)
   local model, fault = read_model(txn.sf:req_body() or "", ROUTES[txn.sf:path()])
   if fault then
     txn:set_var("txn.fault", fault)
-  elseif #model <= 96 and find(model, "^%w[-%w._:/@]*$") then
+  elseif #model <= 96 and find(model, "^%.?%.?/?%w[-%w._:/@]*$") then
     local payload = txn:get_var("txn.payload") or ""
     if holds(payload, "models", model) or holds(payload, "adapters", model) then txn:set_var("txn.model", model) end
   end

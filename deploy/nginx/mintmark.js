@@ -344,7 +344,7 @@ function modelOf(r) {
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
   // No caller is granted a name of another format.
-  return { model: /^[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
+  return { model: /^(\.{0,2}\/)?[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
 }
 
 // The claims of a valid token of Mintmark for this audience, otherwise undefined. Throws for unreadable input.

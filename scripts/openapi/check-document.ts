@@ -159,12 +159,21 @@ const SCHEMAS = {
   ListedModel: {
     description: 'A model.',
     type: 'object',
-    required: ['id', 'object', 'created', 'owned_by'],
+    required: ['id', 'object', 'created', 'owned_by', 'root', 'parent', 'max_model_len'],
     properties: {
       id: string('Name, for `model` in a request.'),
       object: { const: 'model', description: 'Always `model`.' },
       created: { type: 'integer', description: 'Time of this response, in seconds since 1970.' },
       owned_by: string('`mintmark` for a base model, the id of the tenant for an adapter.'),
+      root: string('The same as `id`. (vLLM has the path of the model here.)'),
+      parent: {
+        type: ['string', 'null'],
+        description: 'Base model of an adapter; null for a base model.',
+      },
+      max_model_len: {
+        type: ['integer', 'null'],
+        description: 'Longest prompt and completion together, in tokens; null if it is not registered.',
+      },
     },
   },
 }
@@ -243,7 +252,17 @@ export const checkDocument = () => ({
                 schema: ref('schemas', 'ModelList'),
                 example: {
                   object: 'list',
-                  data: [{ id: 'llama-3-8b', object: 'model', created: 1795510800, owned_by: 'mintmark' }],
+                  data: [
+                    {
+                      id: 'llama-3-8b',
+                      object: 'model',
+                      created: 1795510800,
+                      owned_by: 'mintmark',
+                      root: 'llama-3-8b',
+                      parent: null,
+                      max_model_len: 131072,
+                    },
+                  ],
                 },
               },
             },

@@ -2,12 +2,12 @@ import { z } from 'zod'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Invalid } from '../errors.ts'
-import { type Model, modelVersion } from '../tenants/model.ts'
+import { MAX_MODEL_LEN_RANGE, type Model, modelVersion } from '../tenants/model.ts'
 import type { Models } from '../tenants/models.ts'
 import { PRIORITY_RANGE, type Tier, tierVersion } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
-import { adapterBody, modelBody, tierBody } from './bodies/catalogue-body.ts'
+import { adapterBody, MAX_MODEL_LEN, modelBody, tierBody } from './bodies/catalogue-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
@@ -25,11 +25,19 @@ const tierPut = z.strictObject({
     .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
   description: freeText,
 })
-const modelPut = z.strictObject({ description: freeText })
+const maxModelLen = field
+  .wholeNumber(MAX_MODEL_LEN_RANGE.min, MAX_MODEL_LEN_RANGE.max)
+  .nullable()
+  .default(null)
+const modelPut = z.strictObject({
+  max_model_len: maxModelLen.describe(MAX_MODEL_LEN.model),
+  description: freeText,
+})
 const adapterPut = z.strictObject({
   base_model: field.modelName.describe(
     'Base model that the adapter was trained for. The base model must be registered.',
   ),
+  max_model_len: maxModelLen.describe(MAX_MODEL_LEN.adapter),
   description: freeText,
 })
 
@@ -103,7 +111,7 @@ export function tierRoutes(tiers: Tiers, cursors: Cursors): AdminRoute[] {
 }
 
 export function modelRoutes(models: Models, cursors: Cursors): AdminRoute[] {
-  const example = { body: { description: 'Eight billion parameters' } }
+  const example = { body: { max_model_len: 131_072, description: 'Eight billion parameters' } }
   return kindRoutes({ models, cursors }, 'model', { ...MODEL, example }, modelPut, () => null)
 }
 
@@ -118,7 +126,7 @@ export function adapterRoutes(models: Models, cursors: Cursors): AdminRoute[] {
   )
 }
 
-function kindRoutes<Body extends { description: string }>(
+function kindRoutes<Body extends { description: string; max_model_len: number | null }>(
   { models, cursors }: { models: Models; cursors: Cursors },
   kind: Model['kind'],
   described: Kind & { example: Example },
@@ -144,8 +152,9 @@ function kindRoutes<Body extends { description: string }>(
       ...REVALIDATED,
       body: schema,
       handle: async ({ actor, params, body }) => {
-        const name = nameOf(field.modelName, params)
-        const settings = { name, kind, baseModel: baseModel(body), description: body.description }
+        const name = nameOf(kind === 'model' ? field.modelName : field.adapterName, params)
+        const { max_model_len: maxModelLen, description } = body
+        const settings = { name, kind, baseModel: baseModel(body), maxModelLen, description }
         const { model, created: isNew } = await models.put(actor, settings)
         return isNew ? created(at(list, name), modelToWire(model), modelVersion(model)) : modelAnswer(model)
       },
@@ -244,7 +253,8 @@ function tierToWire(tier: Tier) {
   return { name, priority, description, created_at: createdAt, updated_at: updatedAt }
 }
 
-function modelToWire({ name, kind, baseModel, description, createdAt, updatedAt }: Model) {
+function modelToWire({ name, kind, baseModel, maxModelLen, description, createdAt, updatedAt }: Model) {
   const base = kind === 'adapter' ? { base_model: baseModel } : {}
-  return { name, ...base, description, created_at: createdAt, updated_at: updatedAt }
+  const times = { created_at: createdAt, updated_at: updatedAt }
+  return { name, ...base, max_model_len: maxModelLen, description, ...times }
 }

@@ -71,6 +71,7 @@ interface ModelTable {
   kind: 'model' | 'adapter'
   base_model: Nullable<string>
   base_kind: GeneratedAlways<string | null>
+  max_model_len: Nullable<number>
   description: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>

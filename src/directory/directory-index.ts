@@ -2,6 +2,7 @@ import type { Imports } from '../api-keys/imported/imported-client.ts'
 import { bcryptCost } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { isOver } from '../api-keys/key-state.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
@@ -14,6 +15,8 @@ export interface DirectoryUpdate {
   tenantIds: readonly string[]
   tenants: readonly KnownTenant[]
   catalogue: Catalogue
+  /** Undefined: no model changed. */
+  modelFacts?: ReadonlyMap<string, ModelFacts>
 }
 
 interface Entry {
@@ -36,6 +39,8 @@ export class DirectoryIndex {
   #catalogue: Catalogue
   /** Keys of which an imported secret was left out. Whether its client exists is found in Postgres only. */
   readonly #incomplete = new Set<string>()
+  /** By name; nothing is known of others. */
+  modelFacts: ReadonlyMap<string, ModelFacts> = new Map()
   /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
@@ -111,6 +116,7 @@ export class DirectoryIndex {
   /** Applies the whole update synchronously, so that no exchange sees a part of it. */
   apply(update: DirectoryUpdate): void {
     this.#catalogue = update.catalogue
+    if (update.modelFacts) this.modelFacts = update.modelFacts
     for (const id of update.keyIds) this.remove(id)
     for (const id of update.tenantIds) this.#tenants.delete(id)
     for (const tenant of update.tenants) this.putTenant(tenant)

@@ -20,6 +20,7 @@ export type Served = Pick<
   | 'config'
   | 'system'
   | 'storage'
+  | 'directory'
   | 'issuer'
   | 'policy'
   | 'signing'
@@ -72,9 +73,11 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
   const { authorizer } = served.gateway
+  const { copy } = served.directory
   const readsBody = config.gatewayModel.from === 'body'
   const now = () => storage.time.now()
-  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, readiness, now }), services)
+  const factsOf = (model: string) => copy.factsOf(model)
+  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, factsOf, readiness, now }), services)
   const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
   listeners.gatewayGrpc.serve(overGrpc, readiness, services.logger)
 }

@@ -43,6 +43,7 @@ const TABLES = {
     kind: 'text',
     base_model: 'text?',
     base_kind: 'text?',
+    max_model_len: 'integer?',
     description: 'text',
     created_at: 'timestamptz',
     updated_at: 'timestamptz',

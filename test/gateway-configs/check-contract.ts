@@ -59,6 +59,8 @@ export interface Contract {
 
 const withoutPython = lacksPython()
 
+const MODELS_OF_ACME = ['llama-3-8b', 'mistralai/Mistral-7B', '/models/Llama-3.1', 'acme-sql', 'acme-chat']
+
 /** Headers of the client that every gateway forwards. */
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
 
@@ -134,7 +136,7 @@ export function checkContract(name: string, expected: Expected): void {
         maxRetries: 0,
       })
       const ids = (await client.models.list()).data.map(({ id }) => id)
-      expect(ids).toEqual(['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+      expect(ids).toEqual(MODELS_OF_ACME)
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
@@ -195,7 +197,7 @@ export function checkContract(name: string, expected: Expected): void {
     it.runIf(expected.entitles !== false)(
       'admits every model and adapter of the tenant, on every route',
       async () => {
-        for (const model of ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+        for (const model of MODELS_OF_ACME)
           for (const { path } of MODEL_ROUTES) {
             environment.upstream.forget()
             expect((await show(acme(kind), { path, body: chat(model) })).status).toBe(200)
@@ -344,8 +346,12 @@ export function checkContract(name: string, expected: Expected): void {
       const credentials = expected.credentials.map(acme)
       const baseURL = `${environment.gateway.url}/v1`
       const { result } = scenario('openai_key.py', 'ask', { baseURL, credentials })
-      const models = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
-      const served = { model: 'llama-3-8b', chunks: 2, models, refused: 'AuthenticationError' }
+      const served = {
+        model: 'llama-3-8b',
+        chunks: 2,
+        models: MODELS_OF_ACME,
+        refused: 'AuthenticationError',
+      }
       expect(await result).toEqual(credentials.map(() => served))
       expect(JSON.stringify(environment.upstream.requests)).not.toMatch(/mmk_|eyJ/)
     })

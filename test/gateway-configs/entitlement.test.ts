@@ -22,6 +22,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
   it.each([
     ['a base model', 'acme', 'llama-3-8b'],
     ['a base model with a slash', 'acme', 'mistralai/Mistral-7B'],
+    ['a base model that is a path', 'acme', '/models/Llama-3.1'],
     ['an adapter', 'acme', 'acme-sql'],
     ['the other adapter', 'acme', 'acme-chat'],
     ['an adapter of its own', 'globex', 'globex-sql'],

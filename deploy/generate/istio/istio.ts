@@ -63,6 +63,7 @@ const requestAuthentication = (forward: string) =>
 const NAMED = [
   { claim: 'models', name: 'llama-3-8b' },
   { claim: 'models', name: 'mistralai/Mistral-7B' },
+  { claim: 'models', name: '/models/Llama-3.1' },
   { claim: 'adapters', name: 'acme-sql' },
   { claim: 'adapters', name: 'acme-chat' },
   { claim: 'adapters', name: 'globex-sql' },

@@ -29,22 +29,35 @@ export const tierBody = z
     examples: [{ name: 'premium', priority: -10, ...example }],
   })
 
+/** What `max_model_len` means, here and in requests. */
+export const MAX_MODEL_LEN = {
+  model:
+    'Longest prompt and completion together, in tokens, as the engine reports it. Clients read it in `GET /v1/models`. null: unknown.',
+  adapter:
+    'Longest prompt and completion together, in tokens. Clients read it in `GET /v1/models`. null: that of the base model.',
+}
+
 export const modelBody = z
-  .strictObject({ name: z.string().describe('Name of the base model.'), ...written })
+  .strictObject({
+    name: z.string().describe('Name of the base model.'),
+    max_model_len: z.int().nullable().describe(MAX_MODEL_LEN.model),
+    ...written,
+  })
   .meta({
     id: 'Model',
     description: 'A base model that the engines serve.',
-    examples: [{ name: 'llama-3-8b', ...example }],
+    examples: [{ name: 'llama-3-8b', max_model_len: 131_072, ...example }],
   })
 
 export const adapterBody = z
   .strictObject({
     name: z.string().describe('Name of the adapter.'),
     base_model: z.string().describe('Base model that the adapter was trained for.'),
+    max_model_len: z.int().nullable().describe(MAX_MODEL_LEN.adapter),
     ...written,
   })
   .meta({
     id: 'Adapter',
     description: 'A LoRA adapter that the engines serve.',
-    examples: [{ name: 'acme-sql', base_model: 'llama-3-8b', ...example }],
+    examples: [{ name: 'acme-sql', base_model: 'llama-3-8b', max_model_len: null, ...example }],
   })
