@@ -7,6 +7,8 @@ local ROUTES = {
   ["/v1/completions"] = true,
   ["/v1/responses"] = true,
   ["/v1/embeddings"] = false,
+  ["/v1/messages"] = true,
+  ["/v1/messages/count_tokens"] = true,
 }
 
 local byte, find, sub = string.byte, string.find, string.sub

@@ -15,6 +15,8 @@ const ROUTES = {
   '/v1/completions': true,
   '/v1/responses': true,
   '/v1/embeddings': false,
+  '/v1/messages': true,
+  '/v1/messages/count_tokens': true,
 }
 
 const ALGORITHMS = {
@@ -256,17 +258,22 @@ function cacheKey(r) {
 const credentialsOf = r =>
   r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
 
-// Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
+// Exactly one credential, in each header once; a key of Mintmark's form with the right checksum, or what may be a token.
 function kind(r) {
   if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
-  if (!shown.some(header => header[1].trim() !== '')) return 'missing'
-  if (shown.length !== 1) return 'ambiguous'
-  if (shown[0][0].toLowerCase() !== 'authorization') return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
-  const credential = bearerOf(r)
-  if (credential.indexOf('eyJ') === 0) return 'token'
-  return isWhole(credential) ? 'key' : 'invalid'
+  const sent = shown.filter(header => header[1].trim() !== '')
+  if (sent.length === 0) return 'missing'
+  const names = shown.map(header => header[0].toLowerCase().replace(/_/g, '-'))
+  // Claude Code sends what its apiKeyHelper prints in two headers.
+  const credentials = sent.map(header => (isAuthorization(header) ? bearerOf(r) : header[1].trim()))
+  const isOne = credentials.every(each => each === credentials[0])
+  if (!isOne || names.some((name, index) => names.indexOf(name) !== index)) return 'ambiguous'
+  if (sent.some(isAuthorization) && credentials[0].indexOf('eyJ') === 0) return 'token'
+  return isWhole(credentials[0]) ? 'key' : 'invalid'
 }
+
+const isAuthorization = header => header[0].toLowerCase() === 'authorization'
 
 // '' where the header has another form.
 function bearerOf(r) {
@@ -369,7 +376,7 @@ function refuse(r, status, type, code, message) {
 }
 
 function errorBody(type, code, message) {
-  return JSON.stringify({ error: { message: message, type: type, code: code, param: null } })
+  return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
 export default { refusal, kind, cacheKey, token, gate }

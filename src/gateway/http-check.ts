@@ -23,6 +23,8 @@ const ADMITTED = headerList({
   'Content-Length': '0',
   'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
 })
+/** As Anthropic's list has it for a model whose date is unknown. */
+const ANTHROPIC = { type: 'model', created_at: '1970-01-01T00:00:00Z' }
 const NO_BODY = Buffer.alloc(0)
 
 /**
@@ -70,7 +72,7 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
   }
 }
 
-/** OpenAI's model list, with exactly the values that the caller may send as `model`. */
+/** OpenAI's model list, which Anthropic's clients read too, with exactly the values that the caller may send as `model`. */
 function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler {
   return async (req, res) => {
     const admitted = await admit(authorizer, req, res, async () => NO_BODY)
@@ -78,9 +80,9 @@ function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
     const listed = (names: readonly string[], owner: string) =>
-      names.map(id => ({ id, object: 'model', created, owned_by: owner }))
+      names.map(id => ({ id, object: 'model', created, owned_by: owner, ...ANTHROPIC, display_name: id }))
     const data = [...listed(models, 'mintmark'), ...listed(adapters, tenant)]
-    answerJson(res, 200, JSON.stringify({ object: 'list', data }))
+    answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
   }
 }
 
