@@ -6,10 +6,11 @@ import type { Gateway } from '../gateway-configs/check-environment.ts'
 import { noEnvoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { Checks } from './checks.ts'
 import { type Engine, installEngine, startEngine } from './engine.ts'
+import { checkFields } from './fields.ts'
 import { type Installation, startInstallation } from './installation.ts'
 import { checkPriorities } from './priorities.ts'
 import { checkRoutes } from './routes.ts'
-import { checkPooling, checkServing, checkTokenize } from './serving.ts'
+import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
 
 /**
  * engine/ runs a real vLLM on the CPU, with a tiny model and two adapters, behind Envoy with the files of deploy/ and
@@ -63,10 +64,12 @@ async function examine(runner: (typeof CONFIGURATIONS)[number], installation: In
     if (runner === 'pooling') await checkPooling(checks, all, installation)
     else {
       await checkRoutes(checks, engine)
+      await checkFields(checks, engine)
       const tokens = await gateway('envoy.yaml')
       await checkServing(checks, 'envoy.yaml, tokens', tokens, installation, 'token')
       const keys = await gateway('envoy-api-keys.yaml')
       await checkServing(checks, 'envoy-api-keys.yaml, keys', keys, installation, 'key')
+      await checkStoredResponses(checks, tokens, installation)
       await checkTokenize(checks, all, installation)
       await checkPriorities(checks, tokens, installation)
     }

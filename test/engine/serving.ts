@@ -158,6 +158,21 @@ async function checkAnthropic(
   })
 }
 
+/** Stored responses, which the engine gives to every tenant that knows their ids, are out of reach. */
+export async function checkStoredResponses(checks: Checks, url: string, { acme }: Installation): Promise<void> {
+  for (const field of ['previous_response_id', 'request_id'])
+    await checks.equal(`responses: ${field} is refused`, 400, () =>
+      statusOf(url, '/v1/responses', acme.token, { model: BASE, input: PROMPT, [field]: 'resp_1' }),
+    )
+  for (const [method, path] of [
+    ['GET', '/v1/responses/resp_1'],
+    ['POST', '/v1/responses/resp_1/cancel'],
+  ] as const)
+    await checks.equal(`${method} ${path} is closed`, 404, async () => {
+      return (await send(url, { method, path, token: acme.token, body: '' })).status
+    })
+}
+
 /** The group tokenize, which an operator opens. */
 export async function checkTokenize(
   checks: Checks,

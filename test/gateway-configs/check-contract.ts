@@ -145,7 +145,7 @@ export function checkContract(name: string, expected: Expected): void {
       expect(path).toBe('/v1/messages')
       expect(headers).toMatchObject({
         'x-tenant-id': 'acme',
-        'anthropic-version': expect.stringMatching(/^2023-/),
+        'anthropic-version': expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
         'anthropic-beta': 'tests-1',
       })
       expect(JSON.stringify(environment.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)

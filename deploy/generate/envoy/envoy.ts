@@ -59,6 +59,8 @@ const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', 
 const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
 
 const GET = '{ name: ":method", string_match: { exact: GET } }'
+const NO_KEY = REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', ')
+const TOKEN = '{ name: authorization, string_match: { prefix: "Bearer eyJ" } }'
 const REMOVED_KEYS = [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })]
 
 const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
@@ -71,7 +73,7 @@ const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
     ),
-    ...LIST_ROUTES.map(({ path }) => render('envoy/token-list-route.yaml.template', { path, headers: GET })),
+    ...LIST_ROUTES.map(({ path }) => render('envoy/token-list-route.yaml.template', { path, headers: GET, perFilter: [] })),
   ],
   clusters: [ENGINE, PUBLIC].map(cluster),
 })
@@ -95,7 +97,14 @@ const forKeys = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, service: string): Va
       render('envoy/check-routes.yaml.template', {
         LONGEST_BODY_BYTES,
         path,
-        noKey: REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', '),
+        noKey: NO_KEY,
+      }),
+    ),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', {
+        path,
+        headers: [GET, TOKEN, NO_KEY].join(', '),
+        perFilter: [render('envoy/without-check.yaml', {})],
       }),
     ),
     ...LIST_ROUTES.map(({ path }) => render('envoy/list-route.yaml.template', { path })),
