@@ -1,3 +1,4 @@
+import { openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
@@ -8,16 +9,17 @@ import { nginxFiles } from './nginx/nginx.ts'
 
 /**
  * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
- * compares.
+ * compares. `groups`: the routes that they open; without them those of the files in deploy/.
  */
-export function deployFiles(): Record<string, string> {
+export function deployFiles(groups?: readonly RouteGroup[]): Record<string, string> {
+  const routes = openRoutes(groups)
   return {
-    ...envoyFiles(),
-    ...envoyGatewayFiles(),
-    ...istioFiles(),
-    ...nginxFiles(),
-    ...haproxyFiles(),
-    ...caddyFiles(),
-    ...helmFiles(),
+    ...envoyFiles(routes),
+    ...envoyGatewayFiles(routes),
+    ...istioFiles(routes),
+    ...nginxFiles(routes),
+    ...haproxyFiles(routes),
+    ...caddyFiles(routes),
+    ...helmFiles(routes),
   }
 }

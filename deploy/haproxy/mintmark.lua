@@ -7,6 +7,8 @@ local ROUTES = {
   ["/v1/completions"] = true,
   ["/v1/responses"] = true,
   ["/v1/embeddings"] = false,
+  ["/v1/messages"] = true,
+  ["/v1/messages/count_tokens"] = true,
 }
 
 local byte, find, sub = string.byte, string.find, string.sub
@@ -18,6 +20,8 @@ local STEERING_FIELDS = {
   ["kv_transfer_params"] = true,
   ["ec_transfer_params"] = true,
   ["vllm_xargs"] = true,
+  ["previous_response_id"] = true,
+  ["request_id"] = true,
   ["lora_path"] = true,
   ["bootstrap_host"] = true,
   ["bootstrap_port"] = true,

@@ -16,6 +16,8 @@ const ROUTES = {
   '/v1/completions': true,
   '/v1/responses': true,
   '/v1/embeddings': false,
+  '/v1/messages': true,
+  '/v1/messages/count_tokens': true,
 }
 
 const ALGORITHMS = {
@@ -53,19 +55,22 @@ const MOST_MARKS = 262_144
 
 /**
  * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
+ * SGLang's stages, rank and path to an adapter.
  */
 const STEERING_FIELDS = [
   'kv_transfer_params',
   'ec_transfer_params',
   'vllm_xargs',
+  'previous_response_id',
+  'request_id',
   'lora_path',
   'bootstrap_host',
   'bootstrap_port',
   'bootstrap_room',
   'data_parallel_rank',
 ]
-const LONGEST_FIELD = 18
+const LONGEST_FIELD = 20
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
@@ -257,17 +262,22 @@ function cacheKey(r) {
 const credentialsOf = r =>
   r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
 
-// Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
+// Exactly one credential, in each header once; a key of Mintmark's form with the right checksum, or what may be a token.
 function kind(r) {
   if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
-  if (!shown.some(header => header[1].trim() !== '')) return 'missing'
-  if (shown.length !== 1) return 'ambiguous'
-  if (shown[0][0].toLowerCase() !== 'authorization') return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
-  const credential = bearerOf(r)
-  if (credential.indexOf('eyJ') === 0) return 'token'
-  return isWhole(credential) ? 'key' : 'invalid'
+  const sent = shown.filter(header => header[1].trim() !== '')
+  if (sent.length === 0) return 'missing'
+  const names = shown.map(header => header[0].toLowerCase().replace(/_/g, '-'))
+  // Claude Code sends what its apiKeyHelper prints in two headers.
+  const credentials = sent.map(header => (isAuthorization(header) ? bearerOf(r) : header[1].trim()))
+  const isOne = credentials.every(each => each === credentials[0])
+  if (!isOne || names.some((name, index) => names.indexOf(name) !== index)) return 'ambiguous'
+  if (sent.some(isAuthorization) && credentials[0].indexOf('eyJ') === 0) return 'token'
+  return isWhole(credentials[0]) ? 'key' : 'invalid'
 }
+
+const isAuthorization = header => header[0].toLowerCase() === 'authorization'
 
 // '' where the header has another form.
 function bearerOf(r) {
@@ -377,7 +387,7 @@ function refuse(r, status, type, code, message) {
 }
 
 function errorBody(type, code, message) {
-  return JSON.stringify({ error: { message: message, type: type, code: code, param: null } })
+  return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
 export default { refusal, kind, cacheKey, token, gate }

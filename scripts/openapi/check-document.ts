@@ -119,10 +119,11 @@ const denials = {
 
 const SCHEMAS = {
   Denial: {
-    description: 'An error in the form of the OpenAI API.',
+    description: 'An error in the form of the OpenAI API, which clients of the Anthropic API read too.',
     type: 'object',
-    required: ['error'],
+    required: ['type', 'error'],
     properties: {
+      type: { const: 'error', description: 'As the Anthropic API has it.' },
       error: {
         type: 'object',
         description: 'The error.',
@@ -144,9 +145,9 @@ const SCHEMAS = {
     },
   },
   ModelList: {
-    description: 'Models in the form of the OpenAI API.',
+    description: 'Models in the form of the OpenAI API, which clients of the Anthropic API read too.',
     type: 'object',
-    required: ['object', 'data'],
+    required: ['object', 'data', 'has_more'],
     properties: {
       object: { const: 'list', description: 'Always `list`.' },
       data: {
@@ -154,12 +155,24 @@ const SCHEMAS = {
         description: 'Base models and LoRA adapters that the credential may use.',
         items: ref('schemas', 'ListedModel'),
       },
+      has_more: { const: false, description: 'Always false: there is one page.' },
     },
   },
   ListedModel: {
     description: 'A model.',
     type: 'object',
-    required: ['id', 'object', 'created', 'owned_by', 'root', 'parent', 'max_model_len'],
+    required: [
+      'id',
+      'object',
+      'created',
+      'owned_by',
+      'root',
+      'parent',
+      'max_model_len',
+      'type',
+      'created_at',
+      'display_name',
+    ],
     properties: {
       id: string('Name, for `model` in a request.'),
       object: { const: 'model', description: 'Always `model`.' },
@@ -174,6 +187,9 @@ const SCHEMAS = {
         type: ['integer', 'null'],
         description: 'Longest prompt and completion together, in tokens; null if it is not registered.',
       },
+      type: { const: 'model', description: 'Always `model`, as the Anthropic API has it.' },
+      created_at: string('Always the epoch: the date of the model is unknown.'),
+      display_name: string('The same as `id`.'),
     },
   },
 }

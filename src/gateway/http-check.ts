@@ -24,6 +24,8 @@ const ADMITTED = headerList({
   'Content-Length': '0',
   'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
 })
+/** As Anthropic's list has it for a model whose date is unknown. */
+const ANTHROPIC = { type: 'model', created_at: '1970-01-01T00:00:00Z' }
 const NO_BODY = Buffer.alloc(0)
 
 /** Undefined: nothing is known of the model. */
@@ -75,7 +77,9 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
   }
 }
 
-/** As vLLM's model list, with exactly the values that the caller may send as `model`. */
+/**
+ * As vLLM's model list, which Anthropic's clients read too, with exactly the values that the caller may send as `model`.
+ */
 function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () => number): Handler {
   return async (req, res) => {
     const admitted = await admit(authorizer, req, res, async () => NO_BODY)
@@ -86,10 +90,10 @@ function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () =
       names.map(id => {
         const { baseModel = null, maxModelLen = null } = factsOf(id) ?? {}
         const about = { root: id, parent: baseModel, max_model_len: maxModelLen }
-        return { id, object: 'model', created, owned_by: owner, ...about }
+        return { id, object: 'model', created, owned_by: owner, ...about, ...ANTHROPIC, display_name: id }
       })
     const data = [...listed(models, 'mintmark'), ...listed(adapters, tenant)]
-    answerJson(res, 200, JSON.stringify({ object: 'list', data }))
+    answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
   }
 }
 

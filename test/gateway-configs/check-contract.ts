@@ -1,3 +1,4 @@
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
@@ -34,6 +35,8 @@ export interface Expected {
   entitles: boolean | 'by asking'
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
+  /** The bodies of its 403 for a model are not ours, or are not JSON. */
+  explains?: false
   /** Every bad credential is refused before the body has come, or none. */
   refusesBeforeBody: 'every' | 'none'
   /** It may close the connection of a body that is too long before its answer is read. */
@@ -60,6 +63,10 @@ export interface Contract {
 const withoutPython = lacksPython()
 
 const MODELS_OF_ACME = ['llama-3-8b', 'mistralai/Mistral-7B', '/models/Llama-3.1', 'acme-sql', 'acme-chat']
+const MESSAGE = {
+  ...{ model: 'llama-3-8b', max_tokens: 16 },
+  messages: [{ role: 'user' as const, content: 'Hello' }],
+}
 
 /** Headers of the client that every gateway forwards. */
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
@@ -76,6 +83,11 @@ export function checkContract(name: string, expected: Expected): void {
   const { unauthorized = 401, passesOn = 'x-harmless' } = expected
   const show = (credential: string | undefined, sent: Sent = {}) =>
     send(environment.gateway.url, { token: credential, ...sent })
+  const anthropic = (authToken: string) =>
+    new Anthropic({
+      ...{ authToken, apiKey: null, baseURL: environment.gateway.url, maxRetries: 0 },
+      defaultHeaders: { 'anthropic-beta': 'tests-1' },
+    })
   const acme = (kind: 'key' | 'token') => (kind === 'key' ? environment.acme.secret : environment.acme.token)
   const set = expected.entitles === true ? { ...ACME_HEADERS, [MODEL_HEADER]: 'llama-3-8b' } : ACME_HEADERS
   const allowed = [...CLIENTS, passesOn, ...expected.passedOn]
@@ -127,6 +139,43 @@ export function checkContract(name: string, expected: Expected): void {
       for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
         chunks.push(chunk)
       expect(chunks.length).toBeGreaterThan(1)
+    })
+
+    it('serves the unmodified anthropic client, and hands on its version and beta headers', async () => {
+      const client = anthropic(acme(kind))
+      await client.messages.create(MESSAGE)
+      const { path, headers } = environment.upstream.theRequest()
+      expect(path).toBe('/v1/messages')
+      expect(headers).toMatchObject({
+        'x-tenant-id': 'acme',
+        'anthropic-version': expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
+        'anthropic-beta': 'tests-1',
+      })
+      expect(JSON.stringify(environment.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)
+      environment.upstream.forget()
+      await client.messages.countTokens({ model: MESSAGE.model, messages: MESSAGE.messages })
+      expect(environment.upstream.theRequest().path).toBe('/v1/messages/count_tokens')
+    })
+
+    it('takes equal credentials in two headers as one, as Claude Code sends its apiKeyHelper', async () => {
+      const { status } = await show(acme(kind), { headers: [['x-api-key', acme(kind)]] })
+      expect(status).toBe(200)
+      expectOnlyOurs()
+    })
+
+    it('explains a refusal to the anthropic client', async () => {
+      const refused = (credential: string, model: string) =>
+        anthropic(credential)
+          .messages.create({ ...MESSAGE, model })
+          .catch((error: unknown) => error)
+      const wrong = await refused('sk-ant-1', 'llama-3-8b')
+      if (unauthorized === 401) expect(wrong).toBeInstanceOf(Anthropic.AuthenticationError)
+      else expect(wrong).toBeInstanceOf(Anthropic.PermissionDeniedError)
+      if (!expected.entitles) return
+      const foreign = await refused(acme(kind), 'globex-sql')
+      expect(foreign).toBeInstanceOf(Anthropic.PermissionDeniedError)
+      if (expected.explains !== false)
+        expect(foreign).toMatchObject({ type: 'permission_error', error: { type: 'error' } })
     })
 
     it('lists the models of the caller, not those of the engine', async () => {

@@ -124,7 +124,7 @@ function fillIn(provider: Record<string, unknown>, jwksSource: object): void {
 }
 
 function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): void {
-  const paths = (routes: AllowedRoute[]) => ({
+  const paths = (routes: readonly AllowedRoute[]) => ({
     or_rules: { rules: routes.map(({ path }) => ({ url_path: { path: { exact: path } } })) },
   })
   for (const { permissions } of Object.values(policies)) {

@@ -173,6 +173,7 @@ describe.skipIf(noEnvoy)('deploy/envoy answers errors in the format of OpenAI cl
     const answer = await send(gateways.gateways['deploy/envoy'].url, await sent())
     expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
       status,
+      type: 'error',
       error: { message: expect.stringMatching(/^[A-Z].+/), type, code, param: null },
     })
     expect(answer.headers['content-type']).toBe('application/json')

@@ -138,7 +138,13 @@ it('with none, the gateway checks the model, and a body is not read', async () =
 })
 
 describe('GET /v1/models on the gateway listener', () => {
-  const LISTED = { object: 'model', parent: null, max_model_len: null }
+  const LISTED = {
+    object: 'model',
+    parent: null,
+    max_model_len: null,
+    type: 'model',
+    created_at: '1970-01-01T00:00:00Z',
+  }
   const ACME_ADAPTER = { owned_by: 'acme', parent: 'llama-3-8b' }
   const list = (authorization: Record<string, string>, method = 'GET') =>
     request(`${byGateway.service.urls.gateway}/v1/models`, { method, headers: authorization })
@@ -153,7 +159,13 @@ describe('GET /v1/models on the gateway listener', () => {
     expect(body.object).toBe('list')
     const ids = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
     expect(body.data.map(({ id }: { id: string }) => id)).toEqual(ids)
-    expect(body.data.map(({ created, ...model }: { created: number }) => created > 0 && model)).toEqual([
+    const stated = body.data.map(
+      ({ created, display_name, ...model }: { created: number; display_name: string; id: string }) => {
+        expect(display_name).toBe(model.id)
+        return created > 0 && model
+      },
+    )
+    expect(stated).toEqual([
       { ...LISTED, id: 'llama-3-8b', owned_by: 'mintmark', root: 'llama-3-8b', max_model_len: 8192 },
       { ...LISTED, id: 'mistralai/Mistral-7B', owned_by: 'mintmark', root: 'mistralai/Mistral-7B' },
       { ...LISTED, ...ACME_ADAPTER, id: 'acme-sql', root: 'acme-sql', max_model_len: 8192 },

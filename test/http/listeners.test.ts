@@ -50,6 +50,7 @@ const ROWS: Row[] = [
     hint: ' Use /check.',
     mediaType: 'application/json; charset=utf-8',
     refusal: (_, message) => ({
+      type: 'error',
       error: { message, type: 'permission_error', code: 'invalid_request', param: null },
     }),
   },

@@ -1,19 +1,18 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { render } from '../template.ts'
 
 /** The client's headers with a dash in their names that are forwarded. */
-const KEPT = [...REMOVED_HEADERS, 'Content-Type', 'User-Agent']
+const KEPT = [...REMOVED_HEADERS, 'Content-Type', 'User-Agent', 'Anthropic-Version', 'Anthropic-Beta']
 
 const alternatives = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join('|')
 
-export function caddyFiles(): Record<string, string> {
+export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/caddy/Caddyfile': render('caddy/Caddyfile.template', {
       LONGEST_BODY_BYTES,

@@ -1,10 +1,9 @@
 import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
@@ -26,10 +25,11 @@ const match = (path: string, headers: [name: string, pattern: string][]) => {
 const TOKEN: [string, string] = ['authorization', 'Bearer eyJ.*']
 
 /** API keys and tokens at a Gateway of Envoy Gateway: five files that belong together. */
-export function envoyGatewayFiles(): Record<string, string> {
+export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/envoy-gateway/envoy-proxy.yaml': render('envoy-gateway/envoy-proxy.yaml.template', {}),
     'deploy/envoy-gateway/extension-policy.yaml': render('envoy-gateway/extension-policy.yaml.template', {
+      LIST_ROUTES,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       MODEL_ROUTES,

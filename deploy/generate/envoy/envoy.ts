@@ -1,10 +1,9 @@
 import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
@@ -17,16 +16,16 @@ import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
-export function envoyFiles(): Record<string, string> {
+export function envoyFiles(routes: OpenRoutes): Record<string, string> {
   return {
-    'deploy/envoy/envoy.yaml': envoyYaml(FOR_TOKENS),
-    'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
-      ...forKeys('envoy/ext-authz-http.yaml'),
+    'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
+    'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
+      ...forKeys(routes, 'envoy/ext-authz-http.yaml'),
       checkAddresses: ['#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys'],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
-    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
-      ...forKeys('envoy/ext-authz-grpc.yaml'),
+    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml(routes, {
+      ...forKeys(routes, 'envoy/ext-authz-grpc.yaml'),
       checkAddresses: [
         '#   mintmark, 8083                   its gRPC listener, which checks API keys',
         '#   mintmark, 8082                   its gateway listener, which lists the models',
@@ -36,7 +35,7 @@ export function envoyFiles(): Record<string, string> {
   }
 }
 
-const envoyYaml = (variant: Values) =>
+const envoyYaml = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, variant: Values) =>
   render('envoy/envoy.yaml.template', {
     ISSUER,
     AUDIENCE,
@@ -62,23 +61,30 @@ const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', 
 
 const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
 
-const FOR_TOKENS: Values = {
+const GET = '{ name: ":method", string_match: { exact: GET } }'
+const NO_KEY = REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', ')
+const TOKEN = '{ name: authorization, string_match: { prefix: "Bearer eyJ" } }'
+const REMOVED_KEYS = [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })]
+
+const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
   about: [],
   checkAddresses: [],
   checkReplies: [],
   extAuthz: [],
-  removedHeaders: [],
+  removedHeaders: REMOVED_KEYS,
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
     ),
-    ...LIST_ROUTES.map(({ path }) => render('envoy/engine-list-route.yaml.template', { path })),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', { path, headers: GET, perFilter: [] }),
+    ),
   ],
   clusters: [ENGINE, PUBLIC].map(cluster),
-}
+})
 
 /** A request with only a token skips the ext_authz check; every other one is checked by Mintmark. */
-const forKeys = (service: string): Values => ({
+const forKeys = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, service: string): Values => ({
   about: ['# This file accepts API keys as well as tokens: Mintmark exchanges the key for a token.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
@@ -90,13 +96,20 @@ const forKeys = (service: string): Values => ({
     }),
     '',
   ],
-  removedHeaders: [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })],
+  removedHeaders: REMOVED_KEYS,
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/check-routes.yaml.template', {
         LONGEST_BODY_BYTES,
         path,
-        noKey: REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', '),
+        noKey: NO_KEY,
+      }),
+    ),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', {
+        path,
+        headers: [GET, TOKEN, NO_KEY].join(', '),
+        perFilter: [render('envoy/without-check.yaml', {})],
       }),
     ),
     ...LIST_ROUTES.map(({ path }) => render('envoy/list-route.yaml.template', { path })),

@@ -1,10 +1,9 @@
 import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
@@ -23,7 +22,7 @@ const HEADER_BYTES = 131_072
 const spelled = (name: string) => name.replaceAll('-', '[-_]')
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(' ')
 
-export function haproxyFiles(): Record<string, string> {
+export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/haproxy/haproxy.cfg': render('haproxy/haproxy.cfg.template', {
       ISSUER,

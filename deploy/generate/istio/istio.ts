@@ -1,10 +1,9 @@
 import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
@@ -17,24 +16,22 @@ import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
-const listPaths = paths(LIST_ROUTES)
-const modelPaths = paths(MODEL_ROUTES)
 
 /**
  * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, and five more for
  * API keys.
  */
-export function istioFiles(): Record<string, string> {
-  return { ...tokenFiles(), ...staticFiles(), ...apiKeyFiles() }
+export function istioFiles(routes: OpenRoutes): Record<string, string> {
+  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes) }
 }
 
-const tokenFiles = (): Record<string, string> => ({
+const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/request-authentication.yaml': requestAuthentication('istio/remove-token.yaml'),
   'deploy/istio/authorization-policy.yaml': render('istio/authorization-policy.yaml.template', {
     ISSUER,
     REQUIRED_SCOPE,
-    listPaths,
-    modelPaths,
+    listPaths: paths(LIST_ROUTES),
+    modelPaths: paths(MODEL_ROUTES),
   }),
   'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
     LIST_ROUTES,
@@ -69,17 +66,17 @@ const NAMED = [
   { claim: 'adapters', name: 'globex-sql' },
 ]
 
-const staticFiles = (): Record<string, string> => ({
+const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
     ISSUER,
     REQUIRED_SCOPE,
-    listPaths,
+    listPaths: paths(LIST_ROUTES),
     rules: NAMED.map(named =>
       render('istio/static/rule.yaml.template', {
         ISSUER,
         MODEL_HEADER,
         REQUIRED_SCOPE,
-        modelPaths,
+        modelPaths: paths(MODEL_ROUTES),
         ...named,
       }),
     ),
@@ -87,6 +84,7 @@ const staticFiles = (): Record<string, string> => ({
   'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
     aboutLimit:
       "Maximum size of a body, which is buffered to read its model; a longer one is 413. (Envoy's default is 1 MiB.)",
+    LIST_ROUTES,
     LONGEST_BODY_BYTES,
     listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
@@ -98,7 +96,7 @@ const staticFiles = (): Record<string, string> => ({
   }),
 })
 
-const apiKeyFiles = (): Record<string, string> => ({
+const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/api-keys/istiod-values.yaml': render('istio/api-keys/istiod-values.yaml.template', {
     keyHeaders: REMOVED_HEADERS.join(', '),
   }),

@@ -6,7 +6,7 @@ import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
@@ -17,7 +17,7 @@ const messageOf = (code: DenialCode) => denial(code).message.replaceAll("'", "\\
 
 const claims = [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))]
 
-export function nginxFiles(): Record<string, string> {
+export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/nginx/nginx.conf': render('nginx/nginx.conf.template', {
       CLAIM_HEADERS,
