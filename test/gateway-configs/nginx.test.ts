@@ -22,6 +22,8 @@ checkContract('deploy/nginx', {
   passedOn: ['accept', 'user-agent', 'x-forwarded-for'],
 })
 
+const SOURCES = 'limit_conn mintmark_sources 256;'
+
 function checkNginx(contract: Contract): void {
   const { environment } = contract
   checkHttp2(
@@ -74,11 +76,16 @@ function checkNginx(contract: Contract): void {
     ['an IPv6 network', ['2001:db8::1', '2001:db8:0:0:ffff::2'], '2001:db8::3', '2001:db8:0:1::1'],
     ['an IPv4 address', ['192.0.2.1', '192.0.2.1'], '192.0.2.1', '192.0.2.2'],
     ['one written as IPv6', ['::ffff:192.0.2.1', '::ffff:192.0.2.1'], '::ffff:192.0.2.1', '::ffff:192.0.2.2'],
-  ])('serves so many requests of %s at a time', async (_, holders, same, other) => {
-    const limit = 'limit_conn mintmark_sources'
-    const nginx = await startNginx(environment().behind, [
-      [`${limit} 256;`, `${limit} 2; set_real_ip_from 127.0.0.1; real_ip_header X-Source;`],
-    ])
+    [
+      'an IPv6 site',
+      ['2001:db8:0:1::1', '2001:db8:0:2::1'],
+      '2001:db8:0:3::1',
+      '2001:db8:1::1',
+      'limit_conn mintmark_sites 1024;',
+    ],
+  ])('serves so many requests of %s at a time', async (_, holders, same, other, limit = SOURCES) => {
+    const realIp = 'set_real_ip_from 127.0.0.1; real_ip_header X-Source;'
+    const nginx = await startNginx(environment().behind, [[limit, `${limit.replace(/\d+/, '2')} ${realIp}`]])
     const { token } = environment().acme
     const from = (source: string) =>
       send(nginx.url, { token, headers: [['X-Source', source]], body: chat('llama-3-8b') })

@@ -54,6 +54,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
     }),
     'deploy/envoy-gateway/traffic-policies.yaml': render('envoy-gateway/traffic-policies.yaml.template', {
       LONGEST_BODY_BYTES,
+      REQUIRED_SCOPE,
       STRIPPED_NAMES,
       STRIPPED_PREFIXES,
       UNVERIFIED_BODY_BYTES,
