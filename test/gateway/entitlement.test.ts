@@ -90,6 +90,7 @@ describe('the denial of a model that is not granted', () => {
     const answer = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers: bearer(key) })
     expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
       status: 403,
+      type: 'error',
       error: {
         message: 'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.',
         type: 'permission_error',
@@ -176,7 +177,7 @@ describe('GET /v1/models on the gateway listener', () => {
   it('denies like the check', async () => {
     expect((await list({})).body.error.code).toBe('missing_credential')
     expect((await list({ authorization: 'Bearer sk-1' })).status).toBe(401)
-    expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)
+    expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': 'sk-1' })).status).toBe(401)
     expect((await list({ authorization: `Bearer ${key}` }, 'POST')).status).toBe(405)
   })
 })
