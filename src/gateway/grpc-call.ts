@@ -59,6 +59,8 @@ export class GrpcCall implements Holder {
     fail: (error: unknown) => void,
   ): void {
     const stream = this.#stream
+    // Dropped already: too much is held.
+    if (this.#gone) return
     if (headers[':method'] !== 'POST' || !IS_GRPC.test(headers['content-type'] ?? '')) {
       stream.respond({ ':status': 415 }, { endStream: true })
       this.#discard()

@@ -100,16 +100,17 @@ export class PacedSocket extends Duplex {
     this.#askForTurn()
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done)
+  /** An error of the socket is followed by its close, which ends this stream without one. */
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#socket.write(chunk, () => done())
   }
 
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
     this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'binary', done)
   }
 
   override _final(done: () => void): void {
-    this.#socket.end(done)
+    this.#socket.end(() => done())
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

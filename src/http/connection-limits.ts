@@ -35,7 +35,7 @@ const LOGGED_EVERY_MS = 60_000
 
 /**
  * Bounds the connections of a listener, in total and of one source. For a new one beyond a bound the source that has most
- * gives one up: the oldest without a request in progress. So silent connections, however many, keep out nobody else.
+ * gives one up: the oldest without a request in progress. So silent connections, however many, keep out no other source.
  */
 export class ConnectionLimits {
   /** Connections that were closed because there were too many. */

@@ -19,7 +19,7 @@ const silent: Socket[] = []
 beforeAll(async () => {
   database = await createTestDatabase()
   process = startProcess({ ...testEnvironment(), DATABASE_URL: database.applicationUrl })
-  urls = await process.ready()
+  urls = await process.ready(60_000)
 })
 afterAll(async () => {
   for (const socket of silent) socket.destroy()
