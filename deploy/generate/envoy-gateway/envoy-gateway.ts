@@ -33,6 +33,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       MODEL_ROUTES,
+      REQUIRED_SCOPE,
       STEERING_FIELDS,
     }),
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
