@@ -12,6 +12,7 @@ checkContract('deploy/envoy-gateway', {
   refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
+  explains: false,
   passedOn: ENVOYS_OWN,
 })
 
