@@ -55,7 +55,11 @@ const THIRD_PARTY = [
   'test/docker/**/*.test.ts',
 ]
 
-const POSTGRES = ['test/support/skipped-suites.ts', 'test/support/global-setup.ts']
+const BEFORE = [
+  'test/support/skipped-suites.ts',
+  'test/support/bundled-source.ts',
+  'test/support/global-setup.ts',
+]
 
 const SIDE_BY_SIDE = {
   // Files of one worker share its modules: to load them for each file is a third of the time.
@@ -87,7 +91,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'side by side',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...UNIT, ...THIRD_PARTY, ...ALONE],
           ...SIDE_BY_SIDE,
@@ -98,7 +102,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'third-party',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: THIRD_PARTY,
           exclude: [...configDefaults.exclude, ...UNIT],
           ...SIDE_BY_SIDE,
@@ -109,7 +113,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'alone',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ALONE,
           maxWorkers: 1,
           sequence: { groupOrder: 3 },
