@@ -56,7 +56,11 @@ const THIRD_PARTY = [
   'test/deploy/helm*.test.ts',
 ]
 
-const POSTGRES = ['test/support/skipped-suites.ts', 'test/support/global-setup.ts']
+const BEFORE = [
+  'test/support/skipped-suites.ts',
+  'test/support/bundled-source.ts',
+  'test/support/global-setup.ts',
+]
 
 const SIDE_BY_SIDE = {
   // Files of one worker share its modules: to load them for each file is a third of the time.
@@ -88,7 +92,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'side by side',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...UNIT, ...THIRD_PARTY, ...ALONE],
           ...SIDE_BY_SIDE,
@@ -99,7 +103,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'third-party',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: THIRD_PARTY,
           exclude: [...configDefaults.exclude, ...UNIT],
           ...SIDE_BY_SIDE,
@@ -110,7 +114,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'alone',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ALONE,
           maxWorkers: 1,
           sequence: { groupOrder: 3 },

@@ -31,8 +31,8 @@ afterAll(async () => {
 
 // With one set of secrets: another process on the database needs the same.
 const environment = testEnvironment()
-function start(env: Record<string, string>): ServiceProcess {
-  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env })
+function start(env: Record<string, string>, ...file: string[]): ServiceProcess {
+  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env }, ...file)
   processes.push(process)
   return process
 }
@@ -64,8 +64,8 @@ describe('a port that is in use', () => {
   })
 })
 
-it('an address that this machine does not have ends the process with 1 and the reason', async () => {
-  const process = start({ MINTMARK_HOST: '192.0.2.1' })
+it('an address that this machine does not have ends the process with 1 and the reason, from the source as it is', async () => {
+  const process = start({ MINTMARK_HOST: '192.0.2.1' }, 'src/main.ts')
   expect((await process.exited).code).toBe(1)
   expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not an address of this machine/)
 })
