@@ -21,6 +21,9 @@ const IDLE_READING = '10s'
 const END = /^(commit|rollback)$/
 /** No transaction may run these. */
 const CONCURRENTLY = /^(CREATE|DROP) (UNIQUE )?INDEX CONCURRENTLY /
+/** `idle_session_timeout`: Postgres ended the session while it waited, and read none of what was sent. */
+export const IDLE_SESSION_ENDED = '57P05'
+const TRIES = 3
 const NOTHING = { command: 'BEGIN', rowCount: null, rows: [] }
 
 /** What a pool gives to the transactions of its connections. */
@@ -58,6 +61,14 @@ class TransactionDriver extends PostgresDriver {
   ): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw(begin(settings)))
   }
+
+  /**
+   * Never hides the error that led to it. A transaction that failed has its settings no more, so the session may have been
+   * ended by its own timeout; a connection that does not roll back is closed.
+   */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {})
+  }
 }
 
 /**
@@ -69,66 +80,92 @@ function transactionClients(pool: pg.Pool, transactions: Transactions): Postgres
     options: pool.options,
     end: () => pool.end(),
     connect: async () => {
-      const client = await pool.connect().catch(cause => {
-        // Any cause (no route, no TLS, a wrong password, too many open files) is a server error.
-        throw databaseUnavailable(cause)
-      })
+      const client = new TransactionClient(await checkout(pool), pool, transactions)
       // Kysely's type also has cursors, which are not used here.
-      return new TransactionClient(client, transactions) as unknown as PostgresPoolClient
+      return client as unknown as PostgresPoolClient
     },
   }
 }
 
-/** One checkout of a client. */
+/** @throws {Unavailable} for any cause: no route, no TLS, a wrong password, too many open files */
+async function checkout(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (cause) {
+    throw databaseUnavailable(cause)
+  }
+}
+
+/** One checkout of a client; of another one when Postgres has ended the session before its first statement. */
 class TransactionClient {
-  readonly #client: pg.PoolClient
+  readonly #pool: pg.Pool
+  #client: pg.PoolClient
+  /** Nothing was executed yet. */
+  #unused = true
+  #released = false
   readonly #transactions: Transactions
   #fault: unknown
   /** The beginning of the open transaction. */
-  #begun: Promise<pg.QueryResult> | undefined
+  #begun: { by: string; done: Promise<pg.QueryResult> } | undefined
 
-  constructor(client: pg.PoolClient, transactions: Transactions) {
+  constructor(client: pg.PoolClient, pool: pg.Pool, transactions: Transactions) {
     this.#client = client
+    this.#pool = pool
     this.#transactions = transactions
     client.on('error', this.#noteFault)
   }
 
   release(discard = false): void {
+    if (this.#released) return
+    this.#released = true
     this.#client.off('error', this.#noteFault)
     this.#client.release(discard || this.#fault !== undefined)
   }
 
   async query(statement: string, parameters: readonly unknown[]): Promise<Partial<pg.QueryResult>> {
-    if (this.#fault) throw this.#fault
     if (BEGIN.test(statement)) {
-      this.#begun = this.#begin(statement)
+      this.#begun = { by: statement, done: this.#begin(statement) }
       return NOTHING
     }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = await this.#execute(statement, parameters)
+        this.#unused = false
+        return result
+      } catch (error) {
+        const { code } = error as { code?: unknown }
+        if (code !== IDLE_SESSION_ENDED || !this.#unused || attempt >= TRIES) throw error
+        await this.#checkoutAnother()
+      }
+    }
+  }
+
+  #execute(statement: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
+    if (this.#fault) return Promise.reject(this.#fault)
     if (CONCURRENTLY.test(statement)) return this.#outsideTransactions(statement)
     const begun = this.#begun
     if (!begun) return this.#alone(statement, parameters)
     if (END.test(statement)) this.#begun = undefined
-    const [, result] = await inOrder([begun, this.#send(statement, parameters)])
-    return result as pg.QueryResult
+    return second(inOrder([begun.done, this.#send(statement, parameters)]))
   }
 
-  async #alone(statement: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
-    const [, result] = await inOrder([
-      this.#begin(begin({})),
-      this.#send(statement, parameters),
-      this.#send('COMMIT'),
-    ])
-    return result as pg.QueryResult
+  async #checkoutAnother(): Promise<void> {
+    this.release(true)
+    this.#client = await checkout(this.#pool)
+    this.#released = false
+    this.#client.on('error', this.#noteFault)
+    this.#fault = undefined
+    if (this.#begun) this.#begun.done = this.#begin(this.#begun.by)
   }
 
-  async #outsideTransactions(statement: string): Promise<pg.QueryResult> {
-    const { schema, limits } = this.#transactions
-    const [, result] = await inOrder([
-      this.#send(sessionSettings(schema, limits)),
-      this.#send(statement),
-      this.#send('RESET ALL'),
-    ])
-    return result as pg.QueryResult
+  #alone(statement: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
+    const sent = [this.#begin(begin({})), this.#send(statement, parameters), this.#send('COMMIT')]
+    return second(inOrder(sent))
+  }
+
+  #outsideTransactions(statement: string): Promise<pg.QueryResult> {
+    const settings = sessionSettings(this.#transactions.schema)
+    return second(inOrder([this.#send(settings), this.#send(statement), this.#send('RESET ALL')]))
   }
 
   #begin(statement: string): Promise<pg.QueryResult> {
@@ -147,7 +184,7 @@ class TransactionClient {
     try {
       return await this.#client.query(statement, [...parameters])
     } catch (error) {
-      if (isConnectionFault(error)) this.#noteFault(error)
+      if (isConnectionFault(error) || statement === 'rollback') this.#noteFault(error)
       noteStatement(error, statement)
       if ((error as Error).message === 'Query read timeout') cancelStatement(this.#client)
       throw error
@@ -158,6 +195,9 @@ class TransactionClient {
     this.#fault ??= error
   }
 }
+
+const second = async (sent: Promise<pg.QueryResult[]>): Promise<pg.QueryResult> =>
+  (await sent)[1] as pg.QueryResult
 
 /** The results of statements that were sent together. @throws the first error in their order: later ones follow from it */
 async function inOrder(sent: readonly Promise<pg.QueryResult>[]): Promise<pg.QueryResult[]> {

@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
 import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
-import { TransactionDialect } from './connection.ts'
+import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
 import { isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
@@ -18,8 +18,6 @@ const IDLE_TIMEOUT_MS = 8_000
 const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
 /** Of a transaction that Postgres rolled back for the sake of another. */
 const TRIES = 3
-/** `idle_session_timeout`: the next use opens another connection. */
-const IDLE_SESSION_ENDED = '57P05'
 
 /**
  * database/ is the access to Postgres: the pool, the tables, migrations, and the change feed with its one follower.

@@ -38,12 +38,15 @@ const MEANING: Readonly<Record<string, string>> = {
   transaction_timeout: '0',
 }
 
-/** Settings that the names in a pooled session would give to others: only for a statement that no transaction may run. */
+/** What BEGIN says otherwise. */
 const SESSION: Readonly<Record<string, string>> = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
 }
+
+/** It waits for all transactions that are older. */
+const UNLIMITED = { lock: '0', statement: '0', idle: '0' }
 
 /** The schema of the tables, as an SQL identifier. */
 export const quoted = (schema: string): string => `"${schema.replaceAll('"', '""')}"`
@@ -57,8 +60,8 @@ export function localSettings(schema: string, limits: Limits, more: Record<strin
 }
 
 /** The same for the session, until `RESET ALL`: CREATE INDEX CONCURRENTLY cannot run in a transaction. */
-export function sessionSettings(schema: string, limits: Limits): string {
-  return statements('SESSION', schema, { ...MEANING, ...timeouts(limits), ...SESSION })
+export function sessionSettings(schema: string): string {
+  return statements('SESSION', schema, { ...MEANING, ...timeouts(UNLIMITED), ...SESSION })
 }
 
 const timeouts = ({ lock, statement, idle }: Limits) => ({
