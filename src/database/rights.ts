@@ -30,7 +30,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'>, string>> = {
   change_counter: 'SELECT, UPDATE',
 }
 
-/** What a migration, a restore or a GRANT of somebody else took from the service, with the cure; undefined: nothing. */
+/** What a migration, a restore or an administrator took from the service, with the cure; undefined: nothing. */
 export async function missingRights(database: Database): Promise<string | undefined> {
   const wanted = Object.entries(NEEDED).flatMap(([table, rights]) =>
     rights.split(', ').map(right => ({ table, right })),

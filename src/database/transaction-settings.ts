@@ -9,7 +9,7 @@ export interface Limits {
 /**
  * Every setting that changes what a statement means, how a value is written, or whether a committed change is durable.
  * `ALTER ROLE`, `ALTER DATABASE` and the server's file may give them any value; here they have one. Left alone: what only
- * changes the plan, the time or the log, and the names of message languages, as errors are told apart by SQLSTATE.
+ * changes the plan, the time or the log, and the names of message languages, as errors are distinguished by SQLSTATE.
  */
 const MEANING: Readonly<Record<string, string>> = {
   DateStyle: 'ISO, MDY',

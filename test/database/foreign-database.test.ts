@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { request, startTestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** A database of somebody else, and a role that is no superuser. */
+/** A database of another owner, and a role that is no superuser. */
 const owner = `mintmark_o_${randomBytes(6).toString('hex')}`
 let database: TestDatabase
 let ownerUrl: string
