@@ -18,7 +18,7 @@ export const HOSTILE_SETTINGS: readonly HostileSetting[] = [
   { name: 'search_path', values: ['nowhere', '', 'pg_temp, nowhere'] },
   { name: 'DateStyle', values: ['SQL, DMY', 'German', 'Postgres, DMY', 'ISO, YMD'] },
   { name: 'IntervalStyle', values: ['iso_8601', 'sql_standard', 'postgres_verbose'] },
-  { name: 'TimeZone', values: ['Pacific/Kiritimati', 'America/St_Johns', '-03:17:09'] },
+  { name: 'TimeZone', values: ['Pacific/Kiritimati', 'America/St_Johns', '-03:17'] },
   { name: 'timezone_abbreviations', values: ['Australia', 'India'] },
   { name: 'client_encoding', values: ['LATIN1', 'SJIS', 'SQL_ASCII'] },
   { name: 'extra_float_digits', values: ['-15', '3'] },
