@@ -13,6 +13,7 @@ import type { Random } from '../system/random.ts'
 import { logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
+import { limitConnections, type MostConnections } from './connection-limits.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
@@ -71,7 +72,12 @@ export class Listener {
   }
 
   /** @throws {Error} that names the variable to change when the port is taken or may not be used. */
-  static async bind(name: string, address: { host: string; port: number }, clock: Clock): Promise<Listener> {
+  static async bind(
+    name: string,
+    address: { host: string; port: number },
+    clock: Clock,
+    most?: MostConnections,
+  ): Promise<Listener> {
     const server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -82,6 +88,7 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
+    if (most) limitConnections(server, most)
     const listener = new Listener(name, server, clock)
     await listen(server, name, address)
     return listener

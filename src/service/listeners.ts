@@ -1,15 +1,19 @@
 import type { Config } from '../config/config.ts'
 import { GrpcListener } from '../gateway/grpc-listener.ts'
+import type { MostConnections } from '../http/connection-limits.ts'
 import { Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { isLoopback } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
 
+/** Of nginx each check may be a connection of its own. */
+const MOST_GATEWAY_CONNECTIONS: MostConnections = { total: 4_000, ofOneAddress: 2_000 }
+
 /** Binds the ports of all listeners, or of none. @throws {Error} that names the variable to change. */
 export async function bindListeners(config: Config, clock: Clock) {
   const bound: (Listener | GrpcListener)[] = []
-  const bind = async (name: string, address: { host: string; port: number }) => {
-    const listener = await Listener.bind(name, address, clock)
+  const bind = async (name: string, address: { host: string; port: number }, most?: MostConnections) => {
+    const listener = await Listener.bind(name, address, clock, most)
     bound.push(listener)
     return listener
   }
@@ -26,7 +30,7 @@ export async function bindListeners(config: Config, clock: Clock) {
     return {
       public: await bind('public', config.publicAddress),
       admin: await bind('admin', config.adminAddress),
-      gateway: await bind('gateway', config.gatewayAddress),
+      gateway: await bind('gateway', config.gatewayAddress, MOST_GATEWAY_CONNECTIONS),
       gatewayGrpc: await bindGrpc(),
       ops: await bind('ops', config.opsAddress),
     }

@@ -130,12 +130,12 @@ function registerDeferredWrites(metrics: Metrics, { authentication }: Measured):
   const { deferred } = authentication
   metrics.gauge(
     'mintmark_deferred_writes_waiting',
-    'Last uses, counts and renewed digests that wait to be stored.',
+    'Writes that wait for Postgres: times of last use, counts of exchanges, and digests of secrets under the current pepper.',
     () => deferred.waiting,
   )
   metrics.counter(
     'mintmark_deferred_writes_dropped_total',
-    'Last uses, counts and renewed digests that were dropped because the buffer was full.',
+    'Writes that were lost because the buffer was full: times of last use, counts of exchanges, and digests of secrets under the current pepper.',
     () => deferred.dropped,
   )
 }
@@ -222,13 +222,13 @@ function registerSigningKeys(metrics: Metrics, { storage, signing, policy, trust
   )
   metrics.gauge(
     'mintmark_untrusted_rows',
-    'Rows in the database that would grant trust and have no right seal, by kind. They are not used.',
+    'Signing keys and imported secrets in the database whose seal is missing or wrong, by kind. They are not used.',
     () => by('kind', untrusted.checked),
     ['kind'],
   )
   metrics.counter(
     'mintmark_untrusted_rows_found_total',
-    'Rows found that would grant trust and have no right seal, by kind.',
+    'Signing keys and imported secrets that were rejected because their seal was missing or wrong, by kind.',
     () => by('kind', untrusted.found),
     ['kind'],
   )

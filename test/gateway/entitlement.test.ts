@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
 import { chat, type Sent } from '../gateway-configs/client.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from '../gateway-configs/entitlement-cases.ts'
+import { rawHttp } from '../support/raw-http.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { ask, bearer, deniedAs, tokenFor } from './check-client.ts'
+
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
 let byBody: TestService
 let byHeader: TestService
@@ -59,6 +64,16 @@ describe.each(['key', 'token'])('with a %s, the model in the body', kind => {
     ['on no path at all', ''],
   ])('must be there %s', async (_, path) => {
     expect(deniedAs(await post({ path, body: '{}' }))).toBe('403 model_missing')
+  })
+
+  it.each([
+    ['/v1/chat/completions?a=1', '200'],
+    ['/v1/embeddings', '403 invalid_body'],
+    ['/v1/embeddings?a=1', '403 invalid_body'],
+    ['', '403 invalid_body'],
+  ])('on %s with a priority in the body: %s', async (path, expected) => {
+    const answer = await post({ path, body: chat('llama-3-8b', { priority: -1000 }) })
+    expect(answer.status === 200 ? '200' : deniedAs(answer)).toBe(expected)
   })
 
   it.each(['/v1/models', '/v1/models?a=1'])('is optional on %s', async path => {
@@ -137,4 +152,15 @@ describe('GET /v1/models on the gateway listener', () => {
     expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)
     expect((await list({ authorization: `Bearer ${key}` }, 'POST')).status).toBe(405)
   })
+})
+
+it.each([
+  ['nothing', ''],
+  ['a malformed key', 'Authorization: Bearer mmk_nonsense\r\n'],
+  ['a well-formed key that does not exist', `Authorization: Bearer ${unknownKey()}\r\n`],
+  ['a malformed token', 'Authorization: Bearer a.b.c\r\n'],
+])('with %s the denial comes before the body', async (_, credential) => {
+  const head = `POST /check/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n`
+  const { status } = await rawHttp(byBody.service.urls.gateway, `${head}${credential}\r\n{`)
+  expect(status).toBe(401)
 })

@@ -6,9 +6,13 @@ import {
   MODEL_ROUTES,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
+  UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
+import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
+import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
@@ -33,8 +37,11 @@ const tokenFiles = (): Record<string, string> => ({
   'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
+    aboutLimit: 'What is held of a body before its token is verified.',
+    listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
@@ -66,9 +73,13 @@ const staticFiles = (): Record<string, string> => ({
     ),
   }),
   'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
+    aboutLimit:
+      "Maximum size of a body, which is buffered to read its model; a longer one is 413. (Envoy's default is 1 MiB.)",
     LONGEST_BODY_BYTES,
+    listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
@@ -91,5 +102,7 @@ const apiKeyFiles = (): Record<string, string> => ({
   }),
   'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
     LONGEST_BODY_BYTES,
+    LONGEST_TOKEN_BYTES,
+    ...CREDENTIAL_MESSAGES,
   }),
 })
