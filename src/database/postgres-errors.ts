@@ -105,10 +105,9 @@ export function toDomainError(error: unknown): unknown {
     }
     return CONSTRAINTS[constraint]()
   }
-  const sqlState = typeof code === 'string' && code.length === 5 ? code : undefined
-  const unavailable = sqlState
-    ? UNAVAILABLE.some(pattern => pattern.test(sqlState))
-    : isConnectionFault(error)
+  const unavailable =
+    isConnectionFault(error) ||
+    (typeof code === 'string' && UNAVAILABLE.some(pattern => pattern.test(code)))
   return unavailable ? databaseUnavailable(error) : error
 }
 

@@ -104,12 +104,16 @@ export async function transcript(called: Called): Promise<string[]> {
   return said
 }
 
-/** As clients do: on a busy machine a statement may take too long. What a setting breaks stays broken. */
-async function retried<T extends { status: number }>(send: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+const PATIENCE_MS = 20_000
+
+/** As clients do: on a busy machine a connection may take too long. @throws {Error} for what a setting breaks */
+async function retried<T extends { status: number; body: unknown }>(send: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + PATIENCE_MS
+  for (;;) {
     const answer = await send()
-    if (answer.status !== 503 || attempt >= 4) return answer
-    await sleep(500)
+    if (answer.status !== 503) return answer
+    if (Date.now() > deadline) throw new Error(`still 503: ${JSON.stringify(answer.body)}`)
+    await sleep(200)
   }
 }
 
