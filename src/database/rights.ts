@@ -7,7 +7,8 @@ const NO_DELETE = 'SELECT, INSERT, UPDATE'
 const APPEND_ONLY = 'SELECT, INSERT'
 
 /** What db/roles.sql grants and the service needs. */
-const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'>, string>> = {
+const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_migration', string>> = {
+  mintmark_migration: 'SELECT',
   installation: NO_DELETE,
   signing_keys: NO_DELETE,
   key_usage: NO_DELETE,
@@ -30,6 +31,8 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'>, string>> = {
   change_counter: 'SELECT, UPDATE',
 }
 
+const FUNCTIONS = ['prune_change_feed(interval)', 'prune_key_usage(interval)']
+
 /** What a migration, a restore or an administrator took from the service, with the cure; undefined: nothing. */
 export async function missingRights(database: Database): Promise<string | undefined> {
   const wanted = Object.entries(NEEDED).flatMap(([table, rights]) =>
@@ -37,15 +40,18 @@ export async function missingRights(database: Database): Promise<string | undefi
   )
   const [tables, rights] = [wanted.map(({ table }) => table), wanted.map(({ right }) => right)]
   const { rows } = await database.run(db =>
-    sql<{ table: string; right: string; exists: boolean }>`
-      SELECT "table", "right", to_regclass("table") IS NOT NULL AS exists
-      FROM unnest(${tables}::text[], ${rights}::text[]) AS wanted ("table", "right")
-      WHERE has_table_privilege(to_regclass("table"), "right") IS NOT TRUE`.execute(db),
+    sql<{ name: string; right: string; exists: boolean }>`
+      SELECT name, "right", to_regclass(name) IS NOT NULL AS exists
+      FROM unnest(${tables}::text[], ${rights}::text[]) AS wanted (name, "right")
+      WHERE has_table_privilege(to_regclass(name), "right") IS NOT TRUE
+      UNION ALL
+      SELECT name, 'EXECUTE', to_regprocedure(name) IS NOT NULL FROM unnest(${FUNCTIONS}::text[]) AS wanted (name)
+      WHERE has_function_privilege(to_regprocedure(name), 'EXECUTE') IS NOT TRUE`.execute(db),
   )
-  const gone = new Set(rows.filter(({ exists }) => !exists).map(({ table }) => table))
-  const refused = rows.filter(({ exists }) => exists).map(({ table, right }) => `${right} on ${table}`)
+  const gone = new Set(rows.filter(({ exists }) => !exists).map(({ name }) => name))
+  const refused = rows.filter(({ exists }) => exists).map(({ name, right }) => `${right} on ${name}`)
   if (gone.size > 0)
-    return `The database lacks the tables ${[...gone].join(', ')}, or the role may not use their schema: run "npm run migrate" with the same MINTMARK_DATABASE_SCHEMA, or restore them from a backup.`
+    return `The database lacks ${[...gone].join(', ')}, or the role may not use the schema: run "npm run migrate" with the same MINTMARK_DATABASE_SCHEMA, or restore them from a backup.`
   if (refused.length > 0)
     return `The role of DATABASE_URL may not ${refused.join(', ')}: GRANT mintmark_app TO it, or run "npm run migrate" again, which grants mintmark_app its rights.`
   return undefined

@@ -1,9 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { briskClock } from '../support/adjustable-clock.ts'
 import { startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
-import { request, startTestService } from '../support/test-service.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /** A database of another owner, and a role that is no superuser. */
@@ -101,40 +105,107 @@ describe('A database in another encoding than UTF8', () => {
   })
 })
 
+/** What db/roles.sql grants to mintmark_app: each right on each table and function, and USAGE of the schema. */
+async function grantedRights(): Promise<{ right: string; on: string }[]> {
+  const text = await readFile('db/roles.sql', 'utf8')
+  const grants = [
+    ...text.replaceAll(/--.*$/gm, '').matchAll(/GRANT ([A-Z, ]+?)\s+ON ([^;']+?) TO mintmark_app;/g),
+  ]
+  const each = grants.flatMap(([, rights = '', objects = '']) =>
+    objects
+      .split(/,\s*/)
+      .flatMap(on => rights.split(', ').map(right => ({ right, on: on.replace('FUNCTION ', '') }))),
+  )
+  return [...each, { right: 'USAGE', on: 'SCHEMA public' }]
+}
+
 describe('A right and a table that vanish while it runs', () => {
-  it('unknown keys get 503 with Retry-After, known ones their token, and readyz names it', async () => {
-    const home = await createTestDatabase()
-    const mintmark = await startTestService({ database: home })
-    const { secret } = await mintmark.tenantWithKey()
-    const exchange = (presented: string) =>
-      mintmark.token({ grant_type: 'client_credentials', client_secret: presented })
-    const unknown = `${secret.slice(0, 5)}${secret.slice(5).split('').reverse().join('')}`
+  let home: TestDatabase
+  let mintmark: TestService
+  let tenantId: string
+  let secret: string
+  beforeAll(async () => {
+    home = await createTestDatabase()
+    mintmark = await startTestService({ database: home, overrides: { clock: briskClock } })
+    const made = await mintmark.tenantWithKey()
+    tenantId = made.tenantId
+    secret = made.secret
+  })
+  afterAll(async () => {
+    await mintmark.stop()
+    await home.drop()
+  })
+  const exchange = (presented: string) =>
+    mintmark.token({ grant_type: 'client_credentials', client_secret: presented })
+  const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
+  const readyz = () => request(`${mintmark.service.urls.ops}/readyz`)
+  const warning = (what: RegExp | undefined) =>
+    until(
+      'readyz says it',
+      readyz,
+      ({ body }) => what?.test(body.warning) ?? body.warning === undefined,
+      30_000,
+    )
+
+  it('is named by readyz, right by right of db/roles.sql; known keys go on, unknown ones get 503 where it is needed', async () => {
+    const rights = await grantedRights()
+    expect(rights.length).toBeGreaterThan(60)
+    const needed: string[] = []
+    for (const { right, on } of rights) {
+      const kind = on.includes('(') ? 'FUNCTION ' : ''
+      await home.asOwner(
+        `REVOKE ${right} ON ${kind}${on} FROM mintmark_app${right === 'USAGE' ? ', PUBLIC' : ''}`,
+      )
+      const named =
+        right === 'USAGE'
+          ? /lacks .*or the role may not use the schema/
+          : new RegExp(`${right} on ${on.replaceAll(/[()]/g, '.')}`)
+      expect((await warning(named)).status).toBe(200)
+      expect((await exchange(secret)).status).toBe(200)
+      const unknown = await exchange(unknownKey())
+      expect([401, 503]).toContain(unknown.status)
+      if (unknown.status === 503) {
+        expect(unknown.headers.get('retry-after')).toMatch(/^\d+$/)
+        needed.push(`${right} ${on}`)
+      }
+      await home.asOwner(`GRANT ${right} ON ${kind}${on} TO mintmark_app`)
+    }
+    // What the lookup of a key reads.
+    const tables = [
+      'tenants',
+      'tenant_tiers',
+      'tenant_grants',
+      'api_keys',
+      'key_grants',
+      'api_key_secrets',
+      'secret_proofs',
+    ]
+    expect(needed).toEqual([...tables.map(table => `SELECT ${table}`), 'USAGE SCHEMA public'])
+    await warning(undefined)
+    expect((await exchange(unknownKey())).status).toBe(401)
+  })
+
+  it.each(['audit_events', 'api_key_secrets'])('the table %s', async table => {
+    await home.asOwner(`ALTER TABLE ${table} RENAME TO elsewhere`)
+    await warning(new RegExp(`lacks ${table}`))
+    expect((await exchange(secret)).status).toBe(200)
+    const change = await mintmark.admin('POST', `/tenants/${tenantId}/keys`, {})
+    expect([change.status, change.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
+    await home.asOwner(`ALTER TABLE elsewhere RENAME TO ${table}`)
+    await warning(undefined)
+    expect((await exchange(unknownKey())).status).toBe(401)
+  })
+
+  it('another replica does not start, and names the right until it is granted again', async () => {
     await home.asOwner('REVOKE SELECT ON api_key_secrets FROM mintmark_app')
     const other = await startTestService({ database: home, env: mintmark.environment, awaitReady: false })
-    const warned = await until(
-      'readyz names the right',
-      () => request(`${mintmark.service.urls.ops}/readyz`),
-      ({ body }) => /may not SELECT on api_key_secrets: GRANT/.test(body.warning ?? ''),
-    )
-    expect(warned.status).toBe(200)
-    expect((await exchange(secret)).status).toBe(200)
-    const answer = await exchange(unknown)
-    expect([answer.status, answer.headers.get('retry-after') !== null]).toEqual(
-      answer.status === 401 ? [401, false] : [503, true],
-    )
     await until(
       'the other does not start, for this reason',
       () => request(`${other.service.urls.ops}/readyz`),
-      ({ body }) => /may not SELECT on api_key_secrets/.test(body.reason),
+      ({ body }) => /may not SELECT on api_key_secrets: GRANT/.test(body.reason),
     )
-    await other.stop()
-    await home.asOwner('ALTER TABLE audit_events RENAME TO elsewhere')
-    await until(
-      'readyz names the table',
-      () => request(`${mintmark.service.urls.ops}/readyz`),
-      ({ body }) => /lacks the tables audit_events/.test(body.warning ?? ''),
-    )
-    await mintmark.stop()
-    await home.drop()
+    await home.asOwner('GRANT SELECT ON api_key_secrets TO mintmark_app')
+    await other.service.ready
+    await other.service.stop()
   })
 })

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
@@ -11,7 +13,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
-import { HOSTILE_SETTINGS, type HostileSetting } from './hostile-settings.ts'
+import { HOSTILE_SETTINGS } from './hostile-settings.ts'
 import { transcript } from './transcript.ts'
 
 /**
@@ -19,13 +21,19 @@ import { transcript } from './transcript.ts'
  *
  *   npm run settings                     all, directly, and through PgBouncer in transaction mode where it is installed
  *   npm run settings -- TimeZone jit     those whose name contains a word
+ *   npm run settings -- --sample 7       a sample of them, drawn by the seed 7, for at most 45 seconds: for CI
  *
  * Each is given to the roles before the migration and the start (ALTER ROLE … IN DATABASE), and to a database while the
  * service runs (ALTER DATABASE, new connections). Then everything that a service does is compared with the same on a
  * database without settings. `TEST_DATABASE_URL` names a server of another version (a superuser's URL). Ends with
  * "N passed, N failed".
  */
-const words = process.argv.slice(2).map(word => word.toLowerCase())
+const SAMPLE_MS = 45_000
+const { values: options, positionals } = parseArgs({
+  options: { sample: { type: 'string' } },
+  allowPositionals: true,
+})
+const words = positionals.map(word => word.toLowerCase())
 const logger = createLogger('silent')
 const server = await startServer()
 const root = new pg.Pool({ connectionString: server.url, max: 2 })
@@ -55,20 +63,28 @@ const wanted = HOSTILE_SETTINGS.filter(
   ({ name, since = 0 }) =>
     version >= since && (words.length === 0 || words.some(word => name.toLowerCase().includes(word))),
 )
-const expected = await onDatabase(async database => run(database, direct))
-for (const setting of wanted) {
-  for (const value of setting.values) {
-    await attempt(setting, value, 'before the start', database =>
-      beforeStart(database, setting, value, direct),
-    )
-    await attempt(setting, value, 'while running', database => whileRunning(database, setting, value, direct))
-    if (pooler)
-      await attempt(setting, value, 'through PgBouncer', database =>
-        whileRunning(database, setting, value, pooler.through),
-      )
-  }
+const expected = await onDatabase(database => run(database, direct))
+const ways: { when: string; way: Way }[] = [
+  { when: 'before the start', way: (database, given) => beforeStart(database, given, direct) },
+  { when: 'while running', way: (database, given) => whileRunning(database, given, direct) },
+]
+if (pooler)
+  ways.push({
+    when: 'through PgBouncer',
+    way: (database, given) => whileRunning(database, given, pooler.through),
+  })
+const values = wanted.flatMap(({ name, values }) => values.map(value => ({ name, value })))
+const all = values.flatMap(given => ways.map(way => ({ given, ...way })))
+const { sample } = options
+const began = systemClock.monotonicMs()
+for (const { given, when, way } of sample === undefined ? all : inRandomOrder(all, sample)) {
+  if (sample !== undefined && systemClock.monotonicMs() - began > SAMPLE_MS) break
+  await attempt(given, when, way)
 }
-console.log(`${wanted.length} settings, ${passed + failed} runs on Postgres ${version}`)
+const drawn = sample === undefined ? '' : `, a sample by seed ${sample}`
+console.log(
+  `${wanted.length} settings, ${values.length} values, ${all.length} runs on Postgres ${version}: made ${passed + failed}${drawn}`,
+)
 await pooler?.stop()
 await root.query(`DROP DATABASE ${TEMPLATE} WITH (FORCE)`)
 await root.query(`DROP ROLE ${APPLICATION}`)
@@ -79,29 +95,39 @@ await server.stop()
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed > 0 ? 1 : 0
 
-async function attempt(
-  { name }: HostileSetting,
-  value: string,
-  when: string,
-  work: (database: string) => Promise<string[]>,
-): Promise<void> {
-  const title = `${name} = '${value}' ${when}`
+interface Given {
+  name: string
+  value: string
+}
+/** Returns the transcript of one life. */
+type Way = (database: string, given: Given) => Promise<string[]>
+
+/** The same order for the same seed. */
+function inRandomOrder<T extends { given: Given; when: string }>(runs: readonly T[], seed: string): T[] {
+  const place = ({ given, when }: T) =>
+    createHash('sha256').update([seed, given.name, given.value, when].join()).digest('hex')
+  return runs
+    .map(run => ({ run, at: place(run) }))
+    .sort((a, b) => (a.at < b.at ? -1 : 1))
+    .map(({ run }) => run)
+}
+
+async function attempt(given: Given, when: string, way: Way): Promise<void> {
   try {
-    const found = await onDatabase(work)
+    const found = await onDatabase(database => way(database, given))
     const index = expected.findIndex((line, place) => line !== found[place])
     if (index >= 0) throw new Error(`expected ${expected[index]}\n  found    ${found[index]}`)
     passed++
   } catch (error) {
     failed++
-    console.log(`failed: ${title}\n  ${(error as Error).message}`)
+    console.log(`failed: ${given.name} = '${given.value}' ${when}\n  ${(error as Error).message}`)
   }
 }
 
 /** Migrates an empty database with the setting, too. */
 async function beforeStart(
   database: string,
-  { name }: HostileSetting,
-  value: string,
+  { name, value }: Given,
   through: (url: string) => string,
 ): Promise<string[]> {
   await root.query(`DROP DATABASE ${database}`)
@@ -115,8 +141,7 @@ async function beforeStart(
 
 async function whileRunning(
   database: string,
-  { name }: HostileSetting,
-  value: string,
+  { name, value }: Given,
   through: (url: string) => string,
 ): Promise<string[]> {
   return run(database, through, async () => {
