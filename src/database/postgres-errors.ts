@@ -106,8 +106,7 @@ export function toDomainError(error: unknown): unknown {
     return CONSTRAINTS[constraint]()
   }
   const unavailable =
-    isConnectionFault(error) ||
-    (typeof code === 'string' && UNAVAILABLE.some(pattern => pattern.test(code)))
+    isConnectionFault(error) || (typeof code === 'string' && UNAVAILABLE.some(pattern => pattern.test(code)))
   return unavailable ? databaseUnavailable(error) : error
 }
 

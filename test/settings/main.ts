@@ -80,6 +80,7 @@ const began = systemClock.monotonicMs()
 for (const { given, when, way } of sample === undefined ? all : inRandomOrder(all, sample)) {
   if (sample !== undefined && systemClock.monotonicMs() - began > SAMPLE_MS) break
   await attempt(given, when, way)
+  if ((passed + failed) % 25 === 0) console.log(`${passed + failed} of ${all.length} runs`)
 }
 const drawn = sample === undefined ? '' : `, a sample by seed ${sample}`
 console.log(
@@ -200,10 +201,10 @@ function called(service: Service, rootToken: string) {
     return { status: response.status, headers: response.headers, body: text ? JSON.parse(text) : undefined }
   }
   return {
-    admin: (method: string, path: string, body?: unknown) =>
+    admin: (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
       send(`${service.urls.admin}/admin/v1${path}`, {
         method,
-        headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
+        headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json', ...headers },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       }),
     token: (parameters: Record<string, string>) =>

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 
@@ -7,6 +8,7 @@ export interface Called {
     method: string,
     path: string,
     body?: unknown,
+    headers?: Record<string, string>,
   ): Promise<{ status: number; body: unknown; headers: Headers }>
   token(parameters: Record<string, string>): Promise<{ status: number; body: unknown }>
 }
@@ -24,7 +26,10 @@ const TEXT = "Zoë's «label» \\ 日本 \u{1f511} ''\\''"
  * with ids, secrets and times of this hour replaced, so that the transcripts of two databases can be compared.
  */
 export async function transcript(called: Called): Promise<string[]> {
-  const admin: Called['admin'] = (...request) => retried(() => called.admin(...request))
+  const admin: Called['admin'] = (method, path, body) => {
+    const headers = method === 'POST' ? { 'idempotency-key': randomUUID() } : {}
+    return retried(() => called.admin(method, path, body, headers))
+  }
   const token: Called['token'] = request => retried(() => called.token(request))
   const said: string[] = []
   const call = async (method: string, path: string, body?: unknown) => {
