@@ -13,7 +13,7 @@ const UNIT = [
   'test/{architecture,documentation,licence}.test.ts',
   'test/api-keys/{api-key,secret-proof}.test.ts',
   'test/cli/{help,retrying-call}.test.ts',
-  'test/config/{config,development-secrets,secrets}.test.ts',
+  'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
   'test/deploy/template.test.ts',
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',

@@ -22,6 +22,8 @@ export interface Config extends GatewayConfig, TokenConfig {
   databaseUrlDirect: Secret | undefined
   migrateDatabaseUrl: Secret | undefined
   databaseMaxConnections: number
+  /** Of the tables. */
+  databaseSchema: string
   dataDir: string
   keysDir: string
   /** Undefined: `http://localhost:<public port>`, known once that port is bound. */
@@ -77,8 +79,8 @@ export function readConfig(env: Env): Config {
 }
 
 /** The owner role's database, for migrations; the rest of the configuration may be missing. @throws {ConfigError} */
-export function readMigrateUrl(env: Env): Secret {
-  const { migrateDatabaseUrl } = readDatabase(env)
+export function readMigrateDatabase(env: Env): { url: string; schema: string } {
+  const { migrateDatabaseUrl, databaseSchema } = readDatabase(env)
   if (!migrateDatabaseUrl) {
     env.fault(
       'MIGRATE_DATABASE_URL',
@@ -86,7 +88,7 @@ export function readMigrateUrl(env: Env): Secret {
     )
   }
   env.throwFaults()
-  return migrateDatabaseUrl as Secret
+  return { url: (migrateDatabaseUrl as Secret).reveal(), schema: databaseSchema }
 }
 
 function readListeners(env: Env) {

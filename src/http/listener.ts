@@ -28,9 +28,9 @@ const REQUEST_TIMEOUT_MS = 9_000
 /** How much later a slow connection may be closed. With a tenth of it Node reset healthy connections under load. */
 const CHECKING_INTERVAL_MS = 1_000
 /**
- * Longer than proxies keep idle connections, so that the proxy closes first and never sends into a closed connection.
+ * Longer than load balancers keep idle connections (Google: 600 s), so that they close first and never send into a closed one.
  */
-const KEEP_ALIVE_TIMEOUT_MS = 75_000
+const KEEP_ALIVE_TIMEOUT_MS = 620_000
 const DRAIN_POLL_MS = 50
 
 /**

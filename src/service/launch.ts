@@ -56,7 +56,8 @@ export async function launch(
     ...(onProgress && { onProgress }),
   })
   try {
-    const applied = await migrate(embedded.ownerUrl)
+    const schema = config.databaseSchema
+    const applied = await migrate(embedded.ownerUrl, { schema })
     const complete = {
       ...readConfig(new Env({ ...environment, ...secrets })),
       databaseUrl: new Secret(embedded.applicationUrl),
@@ -81,7 +82,7 @@ export async function launch(
 const SEALS = '0009_sealed_rows'
 
 async function sealExisting(secrets: Config, url: string, logger: Logger): Promise<void> {
-  const database = new Database({ url, maxConnections: 1, logger })
+  const database = new Database({ url, maxConnections: 1, logger, schema: secrets.databaseSchema })
   try {
     // Only this process and the owner of its directory write to the embedded database, so no proof is needed.
     const sealing = new RowSealing({ database, secrets, acceptUnproven: true })

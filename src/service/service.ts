@@ -63,11 +63,11 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const parts = build(config, system, storage, issuer)
 
   const checks = new StartupChecks(parts)
-  const jobs = new BackgroundJobs(parts)
+  const readiness = new ReadinessGate(system)
+  const jobs = new BackgroundJobs({ ...parts, readiness })
   subscribeToChanges(parts, jobs)
   const changeListener = listenForChanges(parts)
 
-  const readiness = new ReadinessGate(system)
   const outcomes = newExchangeOutcomes()
   const metrics = new Metrics()
   metrics.collectProcessMetrics()

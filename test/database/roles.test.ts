@@ -10,7 +10,7 @@ const everyRow: Verb[] = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 const appendOnly: Verb[] = ['SELECT', 'INSERT']
 
 /** The rights of mintmark_app, table by table. Nothing else, and never TRUNCATE. */
-const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_lock', Verb[]> = {
+const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   installation: ['SELECT', 'INSERT', 'UPDATE'],
   signing_keys: ['SELECT', 'INSERT', 'UPDATE'],
   key_usage: ['SELECT', 'INSERT', 'UPDATE'],
@@ -34,7 +34,6 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   maker_fill: [],
   sealed_since: ['SELECT'],
   mintmark_migration: ['SELECT'],
-  mintmark_migration_lock: [],
 }
 
 let database: TestDatabase
