@@ -268,6 +268,7 @@ export const checkDocument = () => ({
                 schema: ref('schemas', 'ModelList'),
                 example: {
                   object: 'list',
+                  has_more: false,
                   data: [
                     {
                       id: 'llama-3-8b',
@@ -277,6 +278,9 @@ export const checkDocument = () => ({
                       root: 'llama-3-8b',
                       parent: null,
                       max_model_len: 131072,
+                      type: 'model',
+                      created_at: '1970-01-01T00:00:00Z',
+                      display_name: 'llama-3-8b',
                     },
                   ],
                 },
