@@ -9,6 +9,7 @@ const APPEND_ONLY = 'SELECT, INSERT'
 /** What db/roles.sql grants and the service needs. */
 const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_migration', string>> = {
   mintmark_migration: 'SELECT',
+  sealed_since: 'SELECT',
   installation: NO_DELETE,
   signing_keys: NO_DELETE,
   key_usage: NO_DELETE,
