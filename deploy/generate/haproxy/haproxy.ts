@@ -1,10 +1,10 @@
-import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
   MODEL_ROUTES,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
