@@ -1,6 +1,5 @@
-import { REQUIRED_SCOPE } from '../../src/gateway/authorize.ts'
 import { DENIAL_CODES, type DenialCode, denial, denialBody } from '../../src/gateway/denial.ts'
-import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
+import { CLAIM_HEADERS, REQUIRED_SCOPE } from '../../src/gateway/headers.ts'
 import { packageVersion } from '../../src/system/package-version.ts'
 
 // The OpenAPI document of the gateway listener: the check (ext_authz, auth_request) and the list of models.

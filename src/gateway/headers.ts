@@ -27,6 +27,9 @@ export const CLAIM_HEADERS: readonly ClaimHeader[] = [
   { claim: 'adapter_list', header: 'x-lora-adapters', readBy: 'engine middleware' },
 ]
 
+/** The scope that a token must have, at every gateway and at the check. */
+export const REQUIRED_SCOPE = 'inference'
+
 /** Set by the gateway from the request body, for the entitlement rule and for routing by model. */
 export const MODEL_HEADER = 'x-gateway-model-name'
 

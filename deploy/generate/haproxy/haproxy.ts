@@ -1,9 +1,9 @@
-import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
   type OpenRoutes,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'

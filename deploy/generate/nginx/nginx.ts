@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
-import { REQUIRED_SCOPE } from '../../../src/gateway/authorize.ts'
 import { type DenialCode, denial } from '../../../src/gateway/denial.ts'
 import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
   type OpenRoutes,
+  REQUIRED_SCOPE,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
