@@ -127,7 +127,7 @@ export class PacedSocket extends Duplex {
 }
 
 /** Counts the frames of one direction of a connection as its bytes pass. */
-export class FrameCounter {
+class FrameCounter {
   /** Bytes of the current frame that have not passed, without those of its length. */
   #left = PREFACE_BYTES
   #length = 0
