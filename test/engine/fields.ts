@@ -55,8 +55,5 @@ function fieldsOf(document: Json, path: string): string[] {
 function namesIn(document: Json, schema: Json): string[] {
   if (schema.$ref) return namesIn(document, document.components.schemas[schema.$ref.split('/').at(-1)])
   const alternatives = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])]
-  return [
-    ...Object.keys(schema.properties ?? {}),
-    ...alternatives.flatMap(each => namesIn(document, each)),
-  ]
+  return [...Object.keys(schema.properties ?? {}), ...alternatives.flatMap(each => namesIn(document, each))]
 }

@@ -159,7 +159,11 @@ async function checkAnthropic(
 }
 
 /** Stored responses, which the engine gives to every tenant that knows their ids, are out of reach. */
-export async function checkStoredResponses(checks: Checks, url: string, { acme }: Installation): Promise<void> {
+export async function checkStoredResponses(
+  checks: Checks,
+  url: string,
+  { acme }: Installation,
+): Promise<void> {
   for (const field of ['previous_response_id', 'request_id'])
     await checks.equal(`responses: ${field} is refused`, 400, () =>
       statusOf(url, '/v1/responses', acme.token, { model: BASE, input: PROMPT, [field]: 'resp_1' }),

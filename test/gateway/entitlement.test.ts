@@ -144,7 +144,8 @@ describe('GET /v1/models on the gateway listener', () => {
     expect(body.object).toBe('list')
     const ids = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
     expect(body.data.map(({ id }: { id: string }) => id)).toEqual(ids)
-    for (const model of body.data) expect(Object.keys(model)).toEqual([
+    for (const model of body.data)
+      expect(Object.keys(model)).toEqual([
         ...['id', 'object', 'created', 'owned_by'],
         ...['type', 'created_at', 'display_name'],
       ])

@@ -73,7 +73,9 @@ const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
     ),
-    ...LIST_ROUTES.map(({ path }) => render('envoy/token-list-route.yaml.template', { path, headers: GET, perFilter: [] })),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', { path, headers: GET, perFilter: [] }),
+    ),
   ],
   clusters: [ENGINE, PUBLIC].map(cluster),
 })
