@@ -1,13 +1,22 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Invalid } from '../errors.ts'
-import { MAX_MODEL_LEN_RANGE, type Model, modelVersion } from '../tenants/model.ts'
+import { type Model, modelVersion } from '../tenants/model.ts'
 import type { Models } from '../tenants/models.ts'
-import { PRIORITY_RANGE, type Tier, tierVersion } from '../tenants/tier.ts'
+import { type Tier, tierVersion } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
-import { adapterBody, MAX_MODEL_LEN, modelBody, tierBody } from './bodies/catalogue-body.ts'
+import {
+  adapterBody,
+  adapterPut,
+  modelBody,
+  modelPut,
+  modelToWire,
+  tierBody,
+  tierPut,
+  tierToWire,
+} from './bodies/catalogue-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
@@ -17,29 +26,6 @@ import { type AdminRoute, route } from './route.ts'
 import type { Example } from './route-docs.ts'
 
 /** Tiers, base models and adapters: named objects that PUT creates or replaces. */
-
-const freeText = field.description.default('').describe('Free text for operators.')
-const tierPut = z.strictObject({
-  priority: field
-    .wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max)
-    .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
-  description: freeText,
-})
-const maxModelLen = field
-  .wholeNumber(MAX_MODEL_LEN_RANGE.min, MAX_MODEL_LEN_RANGE.max)
-  .nullable()
-  .default(null)
-const modelPut = z.strictObject({
-  max_model_len: maxModelLen.describe(MAX_MODEL_LEN.model),
-  description: freeText,
-})
-const adapterPut = z.strictObject({
-  base_model: field.modelName.describe(
-    'Base model that the adapter was trained for. The base model must be registered.',
-  ),
-  max_model_len: maxModelLen.describe(MAX_MODEL_LEN.adapter),
-  description: freeText,
-})
 
 /** How the three differ. `conflicts`: why one may not be deleted. */
 interface Kind {
@@ -247,14 +233,3 @@ function nameOf(schema: z.ZodType<string>, params: Record<string, string>): stri
 
 const tierAnswer = (tier: Tier) => ok(tierToWire(tier), tierVersion(tier))
 const modelAnswer = (model: Model) => ok(modelToWire(model), modelVersion(model))
-
-function tierToWire(tier: Tier) {
-  const { name, priority, description, createdAt, updatedAt } = tier
-  return { name, priority, description, created_at: createdAt, updated_at: updatedAt }
-}
-
-function modelToWire({ name, kind, baseModel, maxModelLen, description, createdAt, updatedAt }: Model) {
-  const base = kind === 'adapter' ? { base_model: baseModel } : {}
-  const times = { created_at: createdAt, updated_at: updatedAt }
-  return { name, ...base, max_model_len: maxModelLen, description, ...times }
-}

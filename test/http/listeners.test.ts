@@ -216,7 +216,7 @@ describe.each(ROWS)('the listener $listener', row => {
       ...Array(3).fill('keep-alive'),
       'close',
     ])
-    expect(answers[0]?.headers['keep-alive']).toBe('timeout=75')
+    expect(answers[0]?.headers['keep-alive']).toBe('timeout=620')
   })
 
   it('rejects headers of more than 16 kB with 431', async () => {
