@@ -85,7 +85,11 @@ export async function startEngine(options: {
       stdio: ['ignore', output, output],
     },
   )
-  const stop = () => endGroup(child)
+  let stopped: Promise<void> | undefined
+  const stop = () => {
+    stopped ??= endGroup(child)
+    return stopped
+  }
   const url = `http://127.0.0.1:${port}`
   try {
     await healthy(child, url)
