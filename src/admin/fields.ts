@@ -106,12 +106,15 @@ export const labelFilter = z
     return { name, ...(value.length > 0 && { value: value.join('=') }) }
   })
 
+/** RFC 3339 §5.6: T and Z may be in lower case. */
+const DATE_TIME = new RegExp(z.regexes.datetime({ offset: true }).source, 'i')
+
 /**
  * RFC 3339, as a Date whose year in UTC has four digits too: an offset may change the year, and Postgres has no year 0.
  */
-export const instant = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })
-  .transform(value => new Date(value))
+export const instant = z
+  .stringFormat('date-time', DATE_TIME, 'must be a time like 2027-01-31T12:00:00Z')
+  .transform(value => new Date(value.toUpperCase()))
   .refine(
     date => date.getUTCFullYear() >= 1 && date.getUTCFullYear() <= 9999,
     'must be in the years 1 to 9999, in UTC',
