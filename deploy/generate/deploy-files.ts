@@ -1,3 +1,4 @@
+import { CONTRACT_NUMBER } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
@@ -10,7 +11,7 @@ import { nginxFiles } from './nginx/nginx.ts'
  * compares.
  */
 export function deployFiles(): Record<string, string> {
-  return {
+  const files = {
     ...envoyFiles(),
     ...envoyGatewayFiles(),
     ...istioFiles(),
@@ -18,4 +19,12 @@ export function deployFiles(): Record<string, string> {
     ...haproxyFiles(),
     ...caddyFiles(),
   }
+  return Object.fromEntries(Object.entries(files).map(([path, text]) => [path, numbered(path, text)]))
+}
+
+/** The text with the contract number below the line that says where it comes from. */
+function numbered(path: string, text: string): string {
+  const [line, mark] = /^(#|--|\/\/) Generated from deploy\/generate\/ by npm run generate.*$/m.exec(text) ?? []
+  if (line === undefined) throw new Error(`${path} does not say that it is generated`)
+  return text.replace(line, `${line}\n${mark} Contract number: ${CONTRACT_NUMBER}.`)
 }

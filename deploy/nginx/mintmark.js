@@ -1,4 +1,5 @@
 // Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/nginx.md explains it.
+// Contract number: 1.
 // For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
@@ -107,9 +108,9 @@ function readModel(body, takesPriority) {
   return model === undefined ? {} : { model: model }
 }
 
-/** `application/json`, in UTF-8 where it says so. */
+/** `application/json`, in UTF-8 where it says so. Some clients write `utf8`, or a semicolon and nothing after it. */
 function isPlainJson(contentType) {
-  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+  return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
 function valueEnd(body, i, budget) {
@@ -261,12 +262,18 @@ function kind(r) {
   if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
   if (!shown.some(header => header[1].trim() !== '')) return 'missing'
-  if (shown.length !== 1) return 'ambiguous'
-  if (shown[0][0].toLowerCase() !== 'authorization') return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
+  // The same credential in a second header is no other.
+  if (shown.some(header => bareOf(header) !== bareOf(shown[0])) || hasTwice(shown)) return 'ambiguous'
+  if (!r.headersIn.Authorization) return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
   const credential = bearerOf(r)
   if (credential.indexOf('eyJ') === 0) return 'token'
   return isWhole(credential) ? 'key' : 'invalid'
 }
+
+const nameOf = header => header[0].toLowerCase().replace(/_/g, '-')
+const hasTwice = shown => shown.some((header, i) => shown.some((other, k) => k < i && nameOf(other) === nameOf(header)))
+// The credential without the scheme.
+const bareOf = header => nameOf(header) === 'authorization' ? header[1].trim().replace(/^bearer +/i, '') : header[1].trim()
 
 // '' where the header has another form.
 function bearerOf(r) {

@@ -15,7 +15,10 @@ export interface CheckedRequest {
   body: () => Promise<Uint8Array>
 }
 
-/** The credential of a client: exactly one, in one header, once. Anything else is ambiguous. */
+/**
+ * The credential of a client: exactly one, once in a header. The same one in a second header is no other (Claude Code's
+ * apiKeyHelper sends it twice). Anything else is ambiguous.
+ */
 export type Shown =
   | { kind: 'nothing' }
   | { kind: 'ambiguous' }
@@ -30,8 +33,9 @@ export const CREDENTIAL_HEADERS: readonly string[] = ['authorization', 'x-api-ke
 export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string[]): Shown {
   const shown = CREDENTIAL_HEADERS.map(name => ({ name, values: valuesOf(headers, name) }))
   if (shown.some(({ values }) => values.length > 1)) return { kind: 'ambiguous' }
-  const [one, another] = shown.filter(({ values }) => values.some(value => value.trim() !== ''))
-  if (another) return { kind: 'ambiguous' }
+  const found = shown.filter(({ values }) => values.some(value => value.trim() !== ''))
+  if (new Set(found.map(bareOf)).size > 1) return { kind: 'ambiguous' }
+  const one = found.find(({ name }) => name === 'authorization' || keyHeaders.includes(name)) ?? found[0]
   const value = one?.values[0]?.trim() ?? ''
   if (!one || value === '') return { kind: 'nothing' }
   if (one.name !== 'authorization')
@@ -39,6 +43,17 @@ export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string
   const [, credential] = /^bearer +([\x21-\x7e]+)$/i.exec(value) ?? []
   if (credential === undefined) return { kind: 'unreadable' }
   return credential.includes('.') ? { kind: 'token', jwt: credential } : { kind: 'key', secret: credential }
+}
+
+interface Written {
+  name: string
+  values: string[]
+}
+
+/** The credential without the scheme. */
+function bareOf({ name, values }: Written): string {
+  const value = values[0]?.trim() ?? ''
+  return name === 'authorization' ? value.replace(/^bearer +/i, '') : value
 }
 
 /** The model that a request names. */

@@ -94,6 +94,9 @@ describe('an API key is exchanged for a token', () => {
   it.each([
     ['x-api-key, which is configured', () => [['X-Api-Key', key.secret]]],
     ['bearer in lower case', () => [['authorization', `bearer ${key.secret}`]]],
+    ['bearer with two spaces', () => [['authorization', `bearer  ${key.secret}`]]],
+    ['Authorization and x-api-key', () => [...bearer(key.secret), ['x-api-key', key.secret]]],
+    ['api-key, which is not configured, and x-api-key', () => [['api-key', key.secret], ['x-api-key', key.secret]]],
     [
       'Authorization with an empty x-api-key',
       () => [...bearer(key.secret), ['x-api-key', ''], ['api-key', ' ']],
@@ -201,8 +204,8 @@ describe('exactly one credential', () => {
     ['x-api-key twice', () => ({ headers: twice('x-api-key', key.secret) }), '403 invalid_request'],
     ['api-key twice', () => ({ headers: twice('api-key', key.secret) }), '401 ambiguous_credential'],
     [
-      'the key in two headers',
-      () => ({ headers: [...bearer(key.secret), ['x-api-key', key.secret]] }),
+      'two keys in two headers',
+      () => ({ headers: [...bearer(key.secret), ['x-api-key', unknown()]] }),
       '401 ambiguous_credential',
     ],
     [

@@ -9,9 +9,9 @@ import {
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
-import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
@@ -48,12 +48,20 @@ const envoyYaml = (variant: Values) =>
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
     UNVERIFIED_BODY_BYTES,
+    allowedOrigins: ORIGINS.map(origin => `{ exact: "${origin}" }`).join(', '),
+    firstOrigin: ORIGINS[0] ?? '',
+    secondHeaders,
     ...variant,
   })
 
+const notForEngine = NOT_FOR_ENGINE.join(', ')
+const secondHeaders = REMOVED_HEADERS.join('", "')
+
+const UNLIMITED = 4_294_967_295
 // Each idle connection is closed before the other side closes it.
-const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, protocol: 'http', idleTimeout: '4s' }
-const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, protocol: 'http', idleTimeout: '4s' }
+const HTTP = { protocol: 'http', idleTimeout: '4s' }
+const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, connections: UNLIMITED, ...HTTP }
+const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, connections: 1_000, ...HTTP }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
 const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', idleTimeout: '60s' }
 
@@ -64,12 +72,11 @@ const FOR_TOKENS: Values = {
   checkAddresses: [],
   checkReplies: [],
   extAuthz: [],
-  removedHeaders: [],
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
-      render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
+      render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, notForEngine, path }),
     ),
-    ...LIST_ROUTES.map(({ path }) => render('envoy/engine-list-route.yaml.template', { path })),
+    ...LIST_ROUTES.map(({ path }) => render('envoy/engine-list-route.yaml.template', { notForEngine, path })),
   ],
   clusters: [ENGINE, PUBLIC].map(cluster),
 }
@@ -87,11 +94,11 @@ const forKeys = (service: string): Values => ({
     }),
     '',
   ],
-  removedHeaders: [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })],
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/check-routes.yaml.template', {
         LONGEST_BODY_BYTES,
+        notForEngine,
         path,
         noKey: REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', '),
       }),

@@ -11,7 +11,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
@@ -42,6 +42,8 @@ const tokenFiles = (): Record<string, string> => ({
     MODEL_HEADER,
     MODEL_ROUTES,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
@@ -81,6 +83,8 @@ const staticFiles = (): Record<string, string> => ({
     MODEL_HEADER,
     MODEL_ROUTES,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
