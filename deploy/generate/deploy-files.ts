@@ -24,7 +24,8 @@ export function deployFiles(): Record<string, string> {
 
 /** The text with the contract number below the line that says where it comes from. */
 function numbered(path: string, text: string): string {
-  const [line, mark] = /^(#|--|\/\/) Generated from deploy\/generate\/ by npm run generate.*$/m.exec(text) ?? []
+  const [line, mark] =
+    /^(#|--|\/\/) Generated from deploy\/generate\/ by npm run generate.*$/m.exec(text) ?? []
   if (line === undefined) throw new Error(`${path} does not say that it is generated`)
   return text.replace(line, `${line}\n${mark} Contract number: ${CONTRACT_NUMBER}.`)
 }

@@ -47,7 +47,8 @@ const ROWS: readonly Row[] = [
     cell: ({ entitles }) => (entitles === true ? 'yes' : NO_MODEL),
   },
   {
-    guarantee: 'Bodies that could be read in two ways, fields that steer the engine, and bodies over 4 MiB are rejected',
+    guarantee:
+      'Bodies that could be read in two ways, fields that steer the engine, and bodies over 4 MiB are rejected',
     test: 'rejects %s',
     cell: ({ entitles }) => (entitles === true ? 'yes' : 'no: over 4 MiB only'),
     otherwise: 'answers a body that is too long 413: %s',
@@ -131,7 +132,10 @@ const ROWS: readonly Row[] = [
 ]
 
 /** Titles of the tests that the tables name. */
-export const NAMED_TESTS: readonly string[] = ROWS.flatMap(({ test, otherwise }) => [test, ...(otherwise ? [otherwise] : [])])
+export const NAMED_TESTS: readonly string[] = ROWS.flatMap(({ test, otherwise }) => [
+  test,
+  ...(otherwise ? [otherwise] : []),
+])
 
 const HEADING = `## The contract (number ${CONTRACT_NUMBER})`
 
@@ -152,8 +156,14 @@ function tableOf(gateway: Expected): string {
 export function tableInGuide(gateway: Expected, guide: string): { found: string | undefined; made: string } {
   const file = new URL(`../../${guide}`, import.meta.url)
   const made = tableOf(gateway)
-  const pattern = new RegExp(`(^${HEADING.replace(/[()]/g, '\\$&')}\\n\\n[^|]*)(\\|[^]*?)(?=\\n\\n|\\n$)`, 'm')
+  const pattern = new RegExp(
+    `(^${HEADING.replace(/[()]/g, '\\$&')}\\n\\n[^|]*)(\\|[^]*?)(?=\\n\\n|\\n$)`,
+    'm',
+  )
   if (process.env.MINTMARK_WRITE_TABLES === '1')
-    writeFileSync(file, readFileSync(file, 'utf8').replace(pattern, (_, heading: string) => heading + made))
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace(pattern, (_, heading: string) => heading + made),
+    )
   return { found: pattern.exec(readFileSync(file, 'utf8'))?.[2], made }
 }

@@ -35,7 +35,8 @@ export function checkHonestClients(
   expected: Expected,
   environment: () => CheckEnvironment,
 ): void {
-  const acme = (kind: 'key' | 'token') => (kind === 'key' ? environment().acme.secret : environment().acme.token)
+  const acme = (kind: 'key' | 'token') =>
+    kind === 'key' ? environment().acme.secret : environment().acme.token
   const show = (sent: Sent) => send(environment().gateway.url, sent)
   const authorization = (value: string): Sent => ({ headers: [['Authorization', value]] })
   const list = (sent: Sent): Sent => ({ ...sent, method: 'GET', path: '/v1/models' })
@@ -54,47 +55,52 @@ export function checkHonestClients(
   }
   const mintmarkAway = async () => ({ gateway: await freePort(), gatewayGrpc: await freePort() })
 
-  describe.skipIf(expected.absent).each(expected.credentials)(`${name} and honest clients with a %s`, kind => {
-    it.each([...SPELLINGS, MIXED])('takes the scheme as %j', async scheme => {
-      expect((await show(authorization(scheme + acme(kind)))).status).toBe(200)
-      expect((await show(list(authorization(scheme + acme(kind))))).status).toBe(200)
-    })
-
-    it('takes no tab after the scheme', async () => {
-      expect((await show(authorization(`Bearer\t${acme(kind)}`))).status).toBe(401)
-    })
-
-    it('takes the same credential in a second header, and no other one', async () => {
-      const second = (value: string): Sent => ({
-        headers: [
-          ['Authorization', `Bearer ${acme(kind)}`],
-          ['X-Api-Key', value],
-        ],
+  describe.skipIf(expected.absent).each(expected.credentials)(
+    `${name} and honest clients with a %s`,
+    kind => {
+      it.each([...SPELLINGS, MIXED])('takes the scheme as %j', async scheme => {
+        expect((await show(authorization(scheme + acme(kind)))).status).toBe(200)
+        expect((await show(list(authorization(scheme + acme(kind))))).status).toBe(200)
       })
-      expect((await show(second(acme(kind)))).status).toBe(200)
-      expect((await show(list(second(acme(kind))))).status).toBe(200)
-      expect(JSON.stringify(environment().upstream.requests)).not.toMatch(/mmk_|eyJ/)
-    })
 
-    it.runIf(kind === 'key').each(['Authorization', 'X-Api-Key', 'Api-Key'])(
-      'takes it in %s, for the list of models too',
-      async header => {
-        const headers: [string, string][] = [[header, `${header === 'Authorization' ? 'Bearer ' : ''}${acme(kind)}`]]
-        expect((await show({ headers })).status).toBe(200)
-        expect((await show(list({ headers }))).status).toBe(200)
-      },
-    )
+      it('takes no tab after the scheme', async () => {
+        expect((await show(authorization(`Bearer\t${acme(kind)}`))).status).toBe(401)
+      })
 
-    it.each(JSON_TYPES)('takes a body of %s', async contentType => {
-      expect((await show({ token: acme(kind), contentType })).status).toBe(200)
-    })
+      it('takes the same credential in a second header, and no other one', async () => {
+        const second = (value: string): Sent => ({
+          headers: [
+            ['Authorization', `Bearer ${acme(kind)}`],
+            ['X-Api-Key', value],
+          ],
+        })
+        expect((await show(second(acme(kind)))).status).toBe(200)
+        expect((await show(list(second(acme(kind))))).status).toBe(200)
+        expect(JSON.stringify(environment().upstream.requests)).not.toMatch(/mmk_|eyJ/)
+      })
 
-    it("does not hand on the client's X-Request-Id", async () => {
-      const headers: [string, string][] = [['X-Request-Id', 'of-the-client']]
-      expect((await show({ token: acme(kind), headers })).status).toBe(200)
-      expect(JSON.stringify(environment().upstream.requests)).not.toContain('of-the-client')
-    })
-  })
+      it.runIf(kind === 'key').each(['Authorization', 'X-Api-Key', 'Api-Key'])(
+        'takes it in %s, for the list of models too',
+        async header => {
+          const headers: [string, string][] = [
+            [header, `${header === 'Authorization' ? 'Bearer ' : ''}${acme(kind)}`],
+          ]
+          expect((await show({ headers })).status).toBe(200)
+          expect((await show(list({ headers }))).status).toBe(200)
+        },
+      )
+
+      it.each(JSON_TYPES)('takes a body of %s', async contentType => {
+        expect((await show({ token: acme(kind), contentType })).status).toBe(200)
+      })
+
+      it("does not hand on the client's X-Request-Id", async () => {
+        const headers: [string, string][] = [['X-Request-Id', 'of-the-client']]
+        expect((await show({ token: acme(kind), headers })).status).toBe(200)
+        expect(JSON.stringify(environment().upstream.requests)).not.toContain('of-the-client')
+      })
+    },
+  )
 
   describe.skipIf(expected.absent)(`${name} and honest clients`, () => {
     const [origin = ''] = ORIGINS
@@ -137,7 +143,9 @@ export function checkHonestClients(
         const { status, headers } = await show(from(origin, sent))
         expect(statuses).toContain(status)
         expect(headers['access-control-allow-origin']).toBe(origin)
-        expect((await show(from('https://example.com', sent))).headers['access-control-allow-origin']).toBeUndefined()
+        expect(
+          (await show(from('https://example.com', sent))).headers['access-control-allow-origin'],
+        ).toBeUndefined()
       }
       for (const { headers } of environment().upstream.requests) expect(headers.origin).toBeUndefined()
     })
@@ -167,7 +175,9 @@ export function checkHonestClients(
 
     it.runIf(expected.verifiesTokens)('admits tokens in every spelling without Mintmark', async () => {
       const statuses = await using(await mintmarkAway(), async ({ url }) =>
-        Promise.all(SPELLINGS.map(async scheme => (await send(url, authorization(scheme + acme('token')))).status)),
+        Promise.all(
+          SPELLINGS.map(async scheme => (await send(url, authorization(scheme + acme('token')))).status),
+        ),
       )
       expect(statuses).toEqual(SPELLINGS.map(() => 200))
     })
@@ -186,7 +196,9 @@ export function checkHonestClients(
       }
     })
 
-    it(`brings a premium request to the engine at once while ${STREAMS} others run`, { timeout: 180_000 }, async () => {
+    it(`brings a premium request to the engine at once while ${STREAMS} others run`, {
+      timeout: 180_000,
+    }, async () => {
       const engine = await startSlowEngine()
       const batch = await environment().holder({ tier: 'batch', allowed_tiers: ['batch'] })
       const theirs = kind === 'key' ? batch.secret : batch.token
@@ -195,7 +207,9 @@ export function checkHonestClients(
           // Gateways limit what one source may hold.
           const running = []
           for (let i = 0; i < STREAMS; i += 20) {
-            const some = Array.from({ length: 20 }, (_, k) => stream(url, theirs, `127.0.1.${1 + ((i + k) % 50)}`))
+            const some = Array.from({ length: 20 }, (_, k) =>
+              stream(url, theirs, `127.0.1.${1 + ((i + k) % 50)}`),
+            )
             running.push(...some)
             await Promise.all(some.map(({ begun }) => begun))
           }
@@ -205,38 +219,46 @@ export function checkHonestClients(
           await premium.begun
           expect((engine.arrival('acme') ?? 0) - began).toBeLessThan(100 * BUSY)
           for (const { leave } of [...running, premium]) leave()
-          await until('the engine is idle', () => engine.running(), count => count === 0, 60_000)
+          await until(
+            'the engine is idle',
+            () => engine.running(),
+            count => count === 0,
+            60_000,
+          )
         })
       } finally {
         await engine.stop()
       }
     })
 
-    it.each(PARALLEL)('asks Mintmark as seldom as its guide says for %i requests of one credential', async count => {
-      for (const each of expected.credentials) {
-        const fresh = await environment().holder({ adapters: ['acme-sql'] })
-        const credential = each === 'key' ? fresh.secret : fresh.token
-        const burst = (token: string) =>
-          Promise.all(
-            Array.from({ length: count }, (_, i) =>
-              timed(() => show({ token, localAddress: `127.0.2.${1 + (i % 4)}` })),
-            ),
-          )
-        const slowestOf = (answers: { ms: number }[]) => Math.max(...answers.map(({ ms }) => ms))
-        const asked = () =>
-          environment().mintmark.logs.filter(
-            line => /"route":"(\/check|Check)"/.test(line) && line.includes(fresh.keyId),
-          ).length
-        const refused = slowestOf(await burst('sk-1'))
-        const answers = await burst(credential)
-        expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 200))
-        const checks = { none: 0, once: 1, each: count }[expected.checks[each] ?? 'none']
-        await until('the log has them', asked, now => now >= checks)
-        expect({ each, checks: asked() }).toEqual({ each, checks })
-        // None waits for a lock: nginx once let them wait for up to five seconds.
-        expect(slowestOf(answers)).toBeLessThan(5 * refused + 100 * BUSY)
-      }
-    })
+    it.each(PARALLEL)(
+      'asks Mintmark as seldom as its guide says for %i requests of one credential',
+      async count => {
+        for (const each of expected.credentials) {
+          const fresh = await environment().holder({ adapters: ['acme-sql'] })
+          const credential = each === 'key' ? fresh.secret : fresh.token
+          const burst = (token: string) =>
+            Promise.all(
+              Array.from({ length: count }, (_, i) =>
+                timed(() => show({ token, localAddress: `127.0.2.${1 + (i % 4)}` })),
+              ),
+            )
+          const slowestOf = (answers: { ms: number }[]) => Math.max(...answers.map(({ ms }) => ms))
+          const asked = () =>
+            environment().mintmark.logs.filter(
+              line => /"route":"(\/check|Check)"/.test(line) && line.includes(fresh.keyId),
+            ).length
+          const refused = slowestOf(await burst('sk-1'))
+          const answers = await burst(credential)
+          expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 200))
+          const checks = { none: 0, once: 1, each: count }[expected.checks[each] ?? 'none']
+          await until('the log has them', asked, now => now >= checks)
+          expect({ each, checks: asked() }).toEqual({ each, checks })
+          // None waits for a lock: nginx once let them wait for up to five seconds.
+          expect(slowestOf(answers)).toBeLessThan(5 * refused + 100 * BUSY)
+        }
+      },
+    )
   })
 }
 
@@ -260,7 +282,9 @@ function stream(baseUrl: string, credential: string, localAddress: string): Stre
     outgoing.once('error', reject)
     outgoing.once('response', answer => {
       answer.on('error', () => {})
-      answer.once('data', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}`))))
+      answer.once('data', () =>
+        answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}`)),
+      )
     })
   })
   outgoing.on('error', () => {})
