@@ -1,4 +1,4 @@
-import { openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
+import { CONTRACT_NUMBER, openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
@@ -13,13 +13,22 @@ import { nginxFiles } from './nginx/nginx.ts'
  */
 export function deployFiles(groups?: readonly RouteGroup[]): Record<string, string> {
   const routes = openRoutes(groups)
-  return {
+  const gateways = {
     ...envoyFiles(routes),
     ...envoyGatewayFiles(routes),
     ...istioFiles(routes),
     ...nginxFiles(routes),
     ...haproxyFiles(routes),
     ...caddyFiles(routes),
-    ...helmFiles(routes),
   }
+  const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])
+  return { ...Object.fromEntries(files), ...helmFiles(routes) }
+}
+
+/** The text with the contract number below the line that says where it comes from. */
+function numbered(path: string, text: string): string {
+  const [line, mark] =
+    /^(#|--|\/\/) Generated from deploy\/generate\/ by npm run generate.*$/m.exec(text) ?? []
+  if (line === undefined) throw new Error(`${path} does not say that it is generated`)
+  return text.replace(line, `${line}\n${mark} Contract number: ${CONTRACT_NUMBER}.`)
 }

@@ -7,3 +7,6 @@ export const AUDIENCE = 'vllm'
  * is being checked, and a body takes a round trip for each.
  */
 export const STREAM_WINDOW_BYTES = 262_144
+
+/** Web pages of these origins may call the gateway (CORS). */
+export const ORIGINS: readonly string[] = ['https://chat.example.com']

@@ -1,4 +1,5 @@
 -- Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/haproxy.md explains it.
+-- Contract number: 1.
 -- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload.
 
 -- path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.

@@ -1,4 +1,5 @@
 // Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/nginx.md explains it.
+// Contract number: 1.
 // For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
@@ -113,9 +114,9 @@ function readModel(body, takesPriority) {
   return model === undefined ? {} : { model: model }
 }
 
-/** `application/json`, in UTF-8 where it says so. */
+/** `application/json`, in UTF-8 where it says so. Some clients write `utf8`, or a semicolon and nothing after it. */
 function isPlainJson(contentType) {
-  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+  return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
 function valueEnd(body, i, budget) {

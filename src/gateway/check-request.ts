@@ -15,7 +15,10 @@ export interface CheckedRequest {
   body: () => Promise<Uint8Array>
 }
 
-/** The credential of a client: exactly one, in each header once. Anything else is ambiguous. */
+/**
+ * The credential of a client: exactly one, once in a header. The same one in a second header is no other (Claude Code's
+ * apiKeyHelper sends it twice). Anything else is ambiguous.
+ */
 export type Shown =
   | { kind: 'nothing' }
   | { kind: 'ambiguous' }
@@ -35,7 +38,6 @@ export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string
   )
   const [one] = sent
   if (!one) return { kind: 'nothing' }
-  // Claude Code sends what its apiKeyHelper prints in two headers.
   if (new Set(sent.map(credentialIn)).size > 1) return { kind: 'ambiguous' }
   if (one.name !== 'authorization')
     return sent.some(({ name }) => keyHeaders.includes(name))

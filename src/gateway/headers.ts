@@ -5,6 +5,12 @@
  * here is stripped and tested everywhere. Claims: src/tokens/claims.ts.
  */
 
+/**
+ * The number of the contract between the files of gateways, Mintmark and the engine: each file has it in its first lines,
+ * each guide a table of its rows. It rises when a file and a Mintmark of different numbers would not work together.
+ */
+export const CONTRACT_NUMBER = 1
+
 /** The claims that become headers. Strings only: Envoy writes a list as base64 and a negative number as a float. */
 type HeaderClaim = 'tenant' | 'tier' | 'priority' | 'adapter_list'
 

@@ -91,9 +91,9 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
   return model === undefined ? {} : { model: model }
 }
 
-/** `application/json`, in UTF-8 where it says so. */
+/** `application/json`, in UTF-8 where it says so. Some clients write `utf8`, or a semicolon and nothing after it. */
 export function isPlainJson(contentType: string): boolean {
-  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+  return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
 /** The first position at or after `i` that is not JSON white space. */

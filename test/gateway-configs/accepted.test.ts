@@ -44,6 +44,17 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a valid token', name => {
     expect(JSON.stringify(environment.upstream.theRequest())).not.toContain(environment.tokens.acme)
   })
 
+  it.each(['bearer ', 'BEARER  ', 'bEaReR '])('after the scheme %j (RFC 9110, 11.1)', async scheme => {
+    const headers: [string, string][] = [['Authorization', scheme + environment.tokens.acme]]
+    expect(await send(gateway(), { headers })).toMatchObject({ status: 200 })
+  })
+
+  it.runIf(name === 'deploy/envoy')('and hands on no key in another header', async () => {
+    const headers: [string, string][] = [['x-api-key', 'mmk_of_the_client']]
+    await send(gateway(), { token: environment.tokens.acme, headers })
+    expect(JSON.stringify(environment.upstream.theRequest())).not.toContain('mmk_')
+  })
+
   it.each([
     ['POST', '/v1/chat/completions'],
     ['POST', '/v1/completions'],

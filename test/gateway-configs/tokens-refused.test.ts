@@ -30,12 +30,7 @@ const REFUSED: [what: string, sent: () => Promise<Sent>, status: number, inIstio
   ['an empty Authorization', () => authorization(''), 401, 403],
   ['Bearer and nothing', () => authorization('Bearer '), 401, 403],
   ['Basic', () => authorization('Basic a2V5OnNlY3JldA=='), 401, 403],
-  [
-    'bearer in lower case (Envoy compares the prefix byte for byte)',
-    async () => authorization(`bearer ${await mint.sign()}`),
-    401,
-    403,
-  ],
+  ['a tab after the scheme', async () => authorization(`Bearer\t${await mint.sign()}`), 401, 403],
   ['an API key', () => bearer(`mmk_7Hq2kd9XwP3mZt5B_${'x'.repeat(49)}`), 401],
   ['an sk- key of another service', () => bearer('sk-live-123456'), 401],
   ['a token of another issuer', () => bearer(mint.sign({ iss: 'https://tokens.example.org' })), 401],

@@ -102,6 +102,15 @@ describe('an API key is exchanged for a token', () => {
       () => [...bearer(key.secret), ['X-Api-Key', key.secret], ['api-key', key.secret]],
     ],
     ['bearer in lower case', () => [['authorization', `bearer ${key.secret}`]]],
+    ['bearer with two spaces', () => [['authorization', `bearer  ${key.secret}`]]],
+    ['Authorization and x-api-key', () => [...bearer(key.secret), ['x-api-key', key.secret]]],
+    [
+      'api-key, which is not configured, and x-api-key',
+      () => [
+        ['api-key', key.secret],
+        ['x-api-key', key.secret],
+      ],
+    ],
     [
       'Authorization with an empty x-api-key',
       () => [...bearer(key.secret), ['x-api-key', ''], ['api-key', ' ']],

@@ -5,6 +5,8 @@ import {
   STRIPPED_NAMES,
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** The client's headers with a dash in their names that are forwarded. */
@@ -16,7 +18,10 @@ export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<st
   return {
     'deploy/caddy/Caddyfile': render('caddy/Caddyfile.template', {
       LONGEST_BODY_BYTES,
+      ORIGINS,
       REMOVED_HEADERS,
+      engineAway: AWAY.engine,
+      mintmarkAway: AWAY.mintmark,
       claimHeaders: CLAIM_HEADERS.map(({ header }) => header).join(' '),
       longestDigits: String(LONGEST_BODY_BYTES).length,
       kept: KEPT.map(name => ({ name, variable: `kept_${name.toLowerCase().replaceAll('-', '_')}` })),

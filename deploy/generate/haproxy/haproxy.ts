@@ -10,7 +10,8 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** Files that must exist at the start: more than an ordinary rotation publishes at once. */
@@ -32,7 +33,10 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
       MODEL_HEADER,
       REMOVED_HEADERS,
       REQUIRED_SCOPE,
+      allowedOrigins: ORIGINS.join(' '),
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
+      engineAway: `'${AWAY.engine}'`,
+      mintmarkAway: `'${AWAY.mintmark}'`,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,
       longestAuthorization: 'Bearer '.length + LONGEST_TOKEN_BYTES,

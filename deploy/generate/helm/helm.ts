@@ -99,4 +99,12 @@ const REPLACEMENTS: readonly [example: string, value: string][] = [
 ]
 
 const valued = (text: string) =>
-  REPLACEMENTS.reduce((written, [example, value]) => written.replaceAll(example, value), text)
+  REPLACEMENTS.reduce((written, [example, value]) => written.replaceAll(example, value), withOrigins(text))
+
+/** One line of the script for each origin in the values. */
+function withOrigins(text: string): string {
+  return text.replace(
+    /(local ORIGINS = \{\n)(?:( *)\["[^"]+"\] = true,\n)+/,
+    '$1{{- range .Values.istio.origins }}\n$2[{{ quote . }}] = true,\n{{- end }}\n',
+  )
+}

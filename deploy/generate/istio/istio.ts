@@ -11,7 +11,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER, STREAM_WINDOW_BYTES } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
@@ -42,6 +42,8 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     MODEL_ROUTES,
     REQUIRED_SCOPE,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
     STREAM_WINDOW_BYTES,
@@ -91,6 +93,8 @@ const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, 
     MODEL_ROUTES,
     REQUIRED_SCOPE,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
     STREAM_WINDOW_BYTES,

@@ -9,7 +9,8 @@ import {
   REQUIRED_SCOPE,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
@@ -23,7 +24,9 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string>
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
+      ORIGINS,
       claims,
+      engineAway: AWAY.engine,
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
     }),
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
