@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net'
+import { createServer, type Server as TcpServer } from 'node:net'
 import {
   Server,
   ServerCredentials,
@@ -7,7 +7,7 @@ import {
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import type { Readiness } from '../http/health.ts'
-import { listen } from '../http/listener.ts'
+import { type Address, addressOf, listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { ConnectionLimits, grpcServerOptions, messageDeadline } from './grpc-limits.ts'
@@ -22,9 +22,6 @@ const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as Servic
 
 /** A listener for gRPC in plain text. Until services are added every method is unimplemented. */
 export class GrpcListener {
-  /** The bound address. */
-  readonly host: string
-  readonly port: number
   readonly #server: Server
   readonly #sockets: TcpServer
   readonly #clock: Clock
@@ -33,34 +30,33 @@ export class GrpcListener {
   private constructor(server: Server, sockets: TcpServer, clock: Clock, stopDeadlines: () => void) {
     this.#server = server
     this.#sockets = sockets
-    const { address, port } = sockets.address() as AddressInfo
-    this.host = address
-    this.port = port
     this.#clock = clock
     this.#stopDeadlines = stopDeadlines
   }
 
   /**
-   * The port is bound here and its connections are passed to grpc-js, which has no limit on connections.
-   * `readsBody`: whether requests bring a body. @throws {CannotStart} when the port cannot be bound.
+   * Not bound yet. The port's connections are passed to grpc-js, which has no limit on connections. `readsBody`: whether
+   * requests bring a body.
    */
-  static async bind(
-    address: { host: string; port: number },
-    readsBody: boolean,
-    clock: Clock,
-  ): Promise<GrpcListener> {
+  static create(readsBody: boolean, clock: Clock): GrpcListener {
     const sockets = createServer()
     const { interceptor, stop } = messageDeadline(clock, new ConnectionLimits(sockets))
     const server = new Server(grpcServerOptions(readsBody, [interceptor]))
-    await listen(sockets, 'gateway_grpc', address).catch(error => {
-      stop()
-      throw error
-    })
     const grpc = server.createConnectionInjector(ServerCredentials.createInsecure())
     sockets.on('connection', socket => {
       if (!socket.destroyed) grpc.injectConnection(socket)
     })
     return new GrpcListener(server, sockets, clock, stop)
+  }
+
+  /** @throws {CannotStart} when the port cannot be bound. */
+  listen(address: Address): Promise<void> {
+    return listen(this.#sockets, 'gateway_grpc', address)
+  }
+
+  /** Undefined until it listens. */
+  get address(): Address | undefined {
+    return addressOf(this.#sockets)
   }
 
   /** Adds a service, and the health service, which reports `readiness`. */

@@ -51,7 +51,13 @@ export interface RequestServices {
   trusts: Trusts
 }
 
-/** A bound port. Answers 503 until `serve` is called. */
+/** Where a listener is reached. */
+export interface Address {
+  host: string
+  port: number
+}
+
+/** A port. Answers 503 until `serve` is called. */
 export class Listener {
   readonly name: string
   readonly #server: Server
@@ -70,8 +76,8 @@ export class Listener {
     })
   }
 
-  /** @throws {Error} that names the variable to change when the port is taken or may not be used. */
-  static async bind(name: string, address: { host: string; port: number }, clock: Clock): Promise<Listener> {
+  /** Not bound yet. */
+  static create(name: string, clock: Clock): Listener {
     const server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -82,18 +88,23 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
-    const listener = new Listener(name, server, clock)
-    await listen(server, name, address)
+    return new Listener(name, server, clock)
+  }
+
+  static async bind(name: string, address: Address, clock: Clock): Promise<Listener> {
+    const listener = Listener.create(name, clock)
+    await listener.listen(address)
     return listener
   }
 
-  /** The bound address. */
-  get host(): string {
-    return (this.#server.address() as AddressInfo).address
+  /** @throws {CannotStart} that names the variable to change when the port is in use or may not be used. */
+  listen(address: Address): Promise<void> {
+    return listen(this.#server, this.name, address)
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port
+  /** Undefined until it listens. */
+  get address(): Address | undefined {
+    return addressOf(this.#server)
   }
 
   serve(application: Application, services: RequestServices): void {
@@ -134,22 +145,20 @@ export class Listener {
 }
 
 /** Binds a port. @throws {CannotStart} that names the variable to change when it is in use or may not be used. */
-export async function listen(
-  server: TcpServer,
-  name: string,
-  address: { host: string; port: number },
-): Promise<void> {
+export async function listen(server: TcpServer, name: string, address: Address): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', error => reject(bindError(name, address, error)))
     server.listen(address.port, address.host, resolve)
   })
 }
 
-function bindError(
-  name: string,
-  { host, port }: { host: string; port: number },
-  error: NodeJS.ErrnoException,
-): Error {
+/** The bound address of a server; undefined until it listens. */
+export function addressOf(server: TcpServer): Address | undefined {
+  const bound = server.address() as AddressInfo | null
+  return bound ? { host: bound.address, port: bound.port } : undefined
+}
+
+function bindError(name: string, { host, port }: Address, error: NodeJS.ErrnoException): Error {
   const why = {
     EADDRINUSE: `is in use: set MINTMARK_${name.toUpperCase()}_PORT to a free port (0: any)`,
     EACCES: `is not permitted for this user: set MINTMARK_${name.toUpperCase()}_PORT to a port above 1023`,

@@ -1,9 +1,8 @@
 import type { ErrorRequestHandler } from 'express'
-import type { Metrics } from '../system/metrics.ts'
 import { createExpress, expressApplication, onlyMethods } from './express-app.ts'
 import type { Readiness } from './health.ts'
 import type { Application } from './listener.ts'
-import { mountMetrics } from './metrics-page.ts'
+import { type MetricsSource, mountMetrics } from './metrics-page.ts'
 import { RequestError, toRequestError } from './request-error.ts'
 import { eventOf } from './request-event.ts'
 
@@ -11,7 +10,8 @@ import { eventOf } from './request-event.ts'
  * The application of the ops listener. `/livez`: the process responds. `/readyz`: it can exchange keys for tokens, or
  * the reason why not. `/metrics`: for Prometheus.
  */
-export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: Metrics }): Application {
+export function opsApp(options: { readiness: Readiness; metrics: MetricsSource }): Application {
+  const { readiness, metrics } = options
   const app = createExpress()
   mountMetrics(app, metrics)
   app

@@ -14,9 +14,10 @@ let listener: GrpcListener
 let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
-  listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock)
+  listener = GrpcListener.create(false, clock)
+  await listener.listen({ host: '127.0.0.1', port: 0 })
   listener.serve(AUTHORIZATION_SERVICE, { Check: () => {} }, { ready: true, serving: true, reason: '' })
-  session = connect(`http://127.0.0.1:${listener.port}`)
+  session = connect(`http://127.0.0.1:${listener.address?.port}`)
 })
 afterEach(async () => {
   session.destroy()
@@ -50,7 +51,7 @@ it('answers a whole call', async () => {
 })
 
 it('closes the connection of a message that does not come, and of no other', async () => {
-  const other = connect(`http://127.0.0.1:${listener.port}`)
+  const other = connect(`http://127.0.0.1:${listener.address?.port}`)
   const closed = once(session, 'close')
   for (let call = 0; call < 100; call++) beginCall(100_000, 60_000).on('error', () => {})
   await once(other, 'connect')
@@ -72,7 +73,7 @@ it('refuses a message that is longer than the headers of a request, before it ha
 it('closes connections of one address beyond 256, and takes others once some have gone', async () => {
   const sockets: Socket[] = []
   const open = async () => {
-    const socket = connectTcp(listener.port, '127.0.0.1')
+    const socket = connectTcp(listener.address?.port ?? 0, '127.0.0.1')
     socket.on('error', () => {})
     sockets.push(socket)
     await once(socket, 'connect')

@@ -23,8 +23,8 @@ it('writes a histogram as Prometheus reads one: each bucket with those before it
 it('leaves out a gauge without a value, and shows it again once it has one', async () => {
   const metrics = new Metrics()
   let value: number | undefined
-  metrics.gauge('known', 'Known or not.', () => value)
-  metrics.gauge('ready', 'Throws at first.', () => {
+  metrics.gauge('known', 'Known or not.', 'max', () => value)
+  metrics.gauge('ready', 'Throws at first.', 'max', () => {
     if (value === undefined) throw new Unavailable('Not yet.')
     return true
   })
