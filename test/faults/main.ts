@@ -35,6 +35,7 @@ const FILES = [
   'f29-log',
   'f30-forged-rows',
   'f31-imported-flood',
+  'f33-processes',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */

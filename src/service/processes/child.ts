@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import { once } from 'node:events'
 import type { Clock } from '../../system/clock.ts'
 import { countsOf, type Snapshot } from '../../system/merged-metrics.ts'
 import { withTimeout } from '../../system/timeout.ts'
@@ -92,11 +91,12 @@ export class Child {
 
   /** All that it sent has been read by then. */
   async #end(): Promise<Exit> {
-    const [[code, signal]] = await Promise.all([
-      once(this.#worker, 'exit') as Promise<[number | null, string | null]>,
-      once(this.#worker, 'disconnect'),
-    ])
+    const exit = new Promise<Exit>(resolve => {
+      this.#worker.once('exit', (code: number | null, signal: string | null) => resolve({ code, signal }))
+    })
+    const disconnect = new Promise<void>(resolve => this.#worker.once('disconnect', () => resolve()))
+    const [how] = await Promise.all([exit, disconnect])
     this.ready = false
-    return { code, signal }
+    return how
   }
 }
