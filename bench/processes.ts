@@ -1,7 +1,6 @@
 import { TOKEN } from './comparison.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import type { Installation } from './installation.ts'
-import { applyLoad } from './load.ts'
 import { residentBytes, type ServerProcess } from './process.ts'
 import { interleave } from './rounds.ts'
 
