@@ -6,6 +6,7 @@ import type { Addresses } from '../listeners.ts'
 import type { FromMember, ToMember } from './messages.ts'
 
 const LONGEST_ANSWER_MS = 1_000
+const LAST_MESSAGES_MS = 200
 
 /** How a process ended. */
 export interface Exit {
@@ -89,14 +90,18 @@ export class Child {
     if (this.#worker.isConnected()) this.#worker.send(message)
   }
 
-  /** All that it sent has been read by then. */
+  /**
+   * All that it sent has been read by then. After kill -9 the channel does not always report its end; until it does,
+   * node:cluster would hand connections to a process that is gone.
+   */
   async #end(): Promise<Exit> {
-    const exit = new Promise<Exit>(resolve => {
+    const disconnect = new Promise<void>(resolve => this.#worker.once('disconnect', () => resolve()))
+    const exit = await new Promise<Exit>(resolve => {
       this.#worker.once('exit', (code: number | null, signal: string | null) => resolve({ code, signal }))
     })
-    const disconnect = new Promise<void>(resolve => this.#worker.once('disconnect', () => resolve()))
-    const [how] = await Promise.all([exit, disconnect])
+    await withTimeout(this.#clock, LAST_MESSAGES_MS, disconnect)
+    if (this.#worker.isConnected()) this.#worker.process.disconnect()
     this.ready = false
-    return how
+    return exit
   }
 }

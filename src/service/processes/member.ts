@@ -9,7 +9,7 @@ import { type Service, startService } from '../service.ts'
 import type { FromMember, ToMember } from './messages.ts'
 
 const REPORT_MS = 500
-const LAST_WORDS_MS = 500
+const LAST_WORDS_MS = 2_000
 
 /** True in a process that `startProcesses` started. It ends when its parent does. */
 export const isMember = ({ processes }: Config): boolean => processes > 1 && cluster.isWorker
