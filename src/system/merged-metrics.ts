@@ -24,7 +24,7 @@ export async function mergeCounts(snapshots: readonly Snapshot[]): Promise<Snaps
   return (await aggregate(counts).getMetricsAsJSON()) as unknown as Snapshot
 }
 
-/** Counters and histograms, which go on growing when a process is replaced, without those of the process itself. */
+/** Counters and histograms, which continue to grow when a process is replaced, without those of the process itself. */
 export const countsOf = (snapshot: Snapshot): Snapshot =>
   snapshot.filter(only('counter', 'histogram')).filter(metric => !isOfProcess(metric))
 
