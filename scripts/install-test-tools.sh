@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client and Schemathesis in a separate
-# Python environment; PgBouncer, Redis, faketime, Chromium and tools to partition networks, where this user may install
-# packages; and Debian's Prometheus, unpacked only, because installing it would start a server. Idempotent.
+# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client, Schemathesis, and uvicorn with
+# httptools, on which vLLM runs, in a separate Python environment; PgBouncer, Redis, faketime, Chromium and tools to
+# partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
+# would start a server. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 make_python
-if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis' 2>/dev/null; then
-  pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5'
+if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis, pydantic, uvicorn, httptools' 2>/dev/null; then
+  pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5' \
+    'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
 fi
 missing=()
 for program in pgbouncer redis-server redis-cli:redis-tools faketime iptables chromium ip:iproute2 ps:procps script:bsdutils taskset:util-linux; do
@@ -25,4 +27,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib, openai and schemathesis in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+echo "judges: PyJWT, Authlib, openai, schemathesis and uvicorn in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"

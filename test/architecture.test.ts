@@ -184,7 +184,7 @@ describe('src', () => {
 })
 
 describe('deploy/generate', () => {
-  it('imports from src only the lists of headers, routes and messages, and the text of the scanner for nginx', () => {
+  it('imports from src only lists, messages and limits, and the text of the scanner for nginx', () => {
     const folder = new URL('../deploy/generate/', import.meta.url)
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.ts'))
@@ -197,6 +197,7 @@ describe('deploy/generate', () => {
       'src/gateway/headers.ts',
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',
+      'src/tokens/claims.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),

@@ -5,7 +5,9 @@ const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
-const LONGEST_TOKEN = 4096
+const LONGEST_TOKEN = 6144
+// Headers of one request. vLLM takes 256.
+const MOST_HEADERS = 100
 
 // path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 const ROUTES = {
@@ -25,7 +27,7 @@ const ALGORITHMS = {
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
+ * the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
  * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
@@ -45,13 +47,30 @@ const MOST_NAMES = 1_000
 const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
-/** Strings and brackets of one nested value. More counts as not JSON. */
+/** Strings and brackets in the nested values of one body. More counts as not JSON. */
 const MOST_MARKS = 262_144
+
+/**
+ * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
+ * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ */
+const STEERING_FIELDS = [
+  'kv_transfer_params',
+  'ec_transfer_params',
+  'vllm_xargs',
+  'lora_path',
+  'bootstrap_host',
+  'bootstrap_port',
+  'bootstrap_room',
+  'data_parallel_rank',
+]
+const LONGEST_FIELD = 18
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
   let names = 0
+  const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
@@ -62,12 +81,12 @@ function readModel(body, takesPriority) {
     const written = body.subarray(i + 1, nameEnd)
     if (written.indexOf(BACKSLASH) >= 0)
       return { fault: 'Escaped names in the body. Write them without escapes.' }
-    // A longer one is neither of the two that matter here.
-    const name = written.length <= 'priority'.length ? textOf(written) : ''
+    // A longer one is none of those that matter here.
+    const name = written.length <= LONGEST_FIELD ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
-    const end = valueEnd(body, i)
+    const end = valueEnd(body, i, budget)
     if (end < 0) return { fault: NOT_JSON }
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
@@ -77,6 +96,7 @@ function readModel(body, takesPriority) {
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
+    else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)
@@ -92,9 +112,9 @@ function isPlainJson(contentType) {
   return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
 }
 
-function valueEnd(body, i) {
+function valueEnd(body, i, budget) {
   if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, budget)
   let at = i
   while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
@@ -115,11 +135,35 @@ function textOf(bytes) {
   return text
 }
 
-// A loop over bytes takes njs a second for some hundred kilobytes, so these three look for the next mark with indexOf, which
-// is native, and bound what they look through one by one.
+// A loop over bytes takes njs a second for some hundred kilobytes, so these look for the next mark with indexOf, which is
+// native. What they look at one by one is counted over the whole body, so that no form of a body takes longer than another.
 
 /** Bytes of white space between two top-level tokens. More counts as not JSON. */
 const MOST_SPACE = 128
+/** Escaped quotes, and runs of backslashes before a quote, in one body. A million take njs about a second. */
+const MOST_QUOTES = 1048576
+/** Backslashes that are compared one by one. */
+const FEW = 8
+/** Backslashes that are compared at once, the most first. */
+const RUNS = [1024, 64, FEW].map(length => Buffer.alloc(length, BACKSLASH))
+
+/** Strings and brackets that may still be looked at in this body. */
+let left
+/** Escaped quotes that may still be looked at in this body. */
+let quotesLeft
+/** Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark. */
+let quote
+let object
+let objectEnd
+let list
+let listEnd
+
+/** Before each body. */
+function beginScan() {
+  left = MOST_MARKS
+  quotesLeft = MOST_QUOTES
+  quote = object = objectEnd = list = listEnd = -1
+}
 
 /** The first place at or after `i` that is not JSON white space. */
 function skipSpace(body, i) {
@@ -133,48 +177,71 @@ function skipSpace(body, i) {
 function stringEnd(body, i) {
   let at = body.indexOf(QUOTE, i + 1)
   while (at >= 0) {
-    let before = at - 1
-    while (body[before] === BACKSLASH) before--
-    if ((at - before) % 2 === 1) return at
+    if (body[at - 1] !== BACKSLASH) return at
+    const escaped = backslashesBefore(body, at) % 2 === 1
+    // A count that was broken off says nothing.
+    if (quotesLeft-- <= 0) return -1
+    if (!escaped) return at
     at = body.indexOf(QUOTE, at + 1)
   }
   return -1
 }
 
+/** How many stand directly before `at`. The quote that opens the string ends them. */
+function backslashesBefore(body, at) {
+  let first = at
+  while (body[first - 1] === BACKSLASH && at - first < FEW) first--
+  if (at - first < FEW) return at - first
+  quotesLeft -= FEW
+  for (let k = 0; k < RUNS.length; k++) {
+    const length = RUNS[k].length
+    while (first >= length && quotesLeft > 0 && RUNS[k].equals(body.subarray(first - length, first))) {
+      first -= length
+      quotesLeft--
+    }
+  }
+  while (quotesLeft > 0 && body[first - 1] === BACKSLASH) first--
+  return at - first
+}
+
 /** `i` is at an opening bracket: where the one is that closes it, or -1. */
 function nestedEnd(body, i) {
-  const marks = [QUOTE, OBJECT, OBJECT_END, LIST, LIST_END]
-  // Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark.
-  const next = marks.map(() => -1)
   let depth = 0
   let at = i
-  for (let seen = 0; seen < MOST_MARKS; seen++) {
-    let nearest = body.length
-    for (let k = 0; k < marks.length; k++) {
-      if (next[k] < at) {
-        const found = body.indexOf(marks[k], at)
-        next[k] = found < 0 ? body.length : found
-      }
-      if (next[k] < nearest) nearest = next[k]
+  while (left-- > 0) {
+    if (quote < at) quote = next(body, QUOTE, at)
+    if (object < at) object = next(body, OBJECT, at)
+    if (objectEnd < at) objectEnd = next(body, OBJECT_END, at)
+    if (list < at) list = next(body, LIST, at)
+    if (listEnd < at) listEnd = next(body, LIST_END, at)
+    const begins = object < list ? object : list
+    const ends = objectEnd < listEnd ? objectEnd : listEnd
+    if (quote < begins && quote < ends) {
+      at = stringEnd(body, quote) + 1
+      if (at === 0) return -1
+    } else if (begins < ends) {
+      depth++
+      at = begins + 1
+    } else if (ends === body.length) {
+      return -1
+    } else {
+      depth--
+      if (depth === 0) return ends
+      at = ends + 1
     }
-    if (nearest === body.length) return -1
-    const mark = body[nearest]
-    if (mark === QUOTE) {
-      at = stringEnd(body, nearest)
-      if (at < 0) return -1
-      at++
-      continue
-    }
-    if (mark === OBJECT || mark === LIST) depth++
-    else if (--depth === 0) return nearest
-    at = nearest + 1
   }
   return -1
+}
+
+function next(body, mark, at) {
+  const found = body.indexOf(mark, at)
+  return found < 0 ? body.length : found
 }
 
 // Before anything else, from the headers alone: what is wrong with the credential, or '' if it may be good.
 function refusal(r) {
   const kind = r.variables.mm_kind
+  if (kind === 'excess') return errorBody('invalid_request_error', 'too_many_headers', 'More than ' + MOST_HEADERS + ' headers.')
   if (kind === 'missing') return errorBody('authentication_error', 'missing_credential', 'Missing credential. Send your API key or a token as "Authorization: Bearer <key>".')
   if (kind === 'ambiguous') return errorBody('authentication_error', 'ambiguous_credential', 'More than one credential. Send one API key or token, once, in one header.')
   if (kind === 'invalid') return errorBody('authentication_error', 'invalid_api_key', 'Invalid API key. Check that it is complete and neither expired nor revoked, or request a new one.')
@@ -191,6 +258,7 @@ const credentialsOf = r =>
 
 // Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
 function kind(r) {
+  if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
   if (!shown.some(header => header[1].trim() !== '')) return 'missing'
   if (shown.length !== 1) return 'ambiguous'
@@ -260,7 +328,11 @@ function modelOf(r) {
   const types = r.rawHeadersIn.filter(header => header[0].toLowerCase() === 'content-type')
   if (types.length !== 1 || headers['Content-Encoding'] !== undefined || !isPlainJson(headers['Content-Type'] || ''))
     return { status: 415, fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
-  const read = readModel(r.requestBuffer || Buffer.alloc(0), ROUTES[r.uri])
+  const body = r.requestBuffer
+  // In njs an empty buffer throws when it is read.
+  if (!body || body.length === 0) return { status: 400, fault: NOT_JSON }
+  beginScan()
+  const read = readModel(body, ROUTES[r.uri])
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
   // No caller is granted a name of another format.

@@ -4,6 +4,7 @@ import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { requireVersion } from '../database/version.ts'
 import { NotFound } from '../errors.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { type AdminToken, adminTokenTarget, adminTokenVersion } from './admin-token.ts'
 import {
   countDescendants,
@@ -50,9 +51,11 @@ export interface RevocationRehearsal {
  */
 export class AdminTokenRevocations {
   readonly #database: Database
+  readonly #seals: RowSeals
 
-  constructor(options: { database: Database }) {
+  constructor(options: { database: Database; seals: RowSeals }) {
     this.#database = options.database
+    this.#seals = options.seals
   }
 
   /**
@@ -70,7 +73,7 @@ export class AdminTokenRevocations {
       if (!token) throw new NotFound('admin token', id)
       mutation.found(adminTokenVersion(token))
       if (!token.revokedAt) await revokeToken(mutation, token, reason)
-      const done = options.cascade ? await revokePart(mutation, id, reason) : NOTHING
+      const done = options.cascade ? await revokePart(mutation, this.#seals, id, reason) : NOTHING
       return { token: await getToken(mutation.trx, id), done }
     })
     if (!options.cascade) return { token: first.token, cascade: null }
@@ -78,7 +81,10 @@ export class AdminTokenRevocations {
     // Neither the precondition nor the Idempotency-Key is about the later parts.
     const { once: _once, precondition: _precondition, ...author } = actor
     for (let part = 1; part < MOST_PARTS && total(done) >= part * MOST_AT_ONCE; part++) {
-      done = sum(done, await mutate(this.#database, author, mutation => revokePart(mutation, id, reason)))
+      done = sum(
+        done,
+        await mutate(this.#database, author, mutation => revokePart(mutation, this.#seals, id, reason)),
+      )
     }
     const left = await this.#database.run(db => countLeft(db, id))
     return { token: first.token, cascade: { ...done, left: total(left) } }
@@ -124,7 +130,12 @@ async function revokeToken(mutation: Mutation, token: AdminToken, reason: string
 }
 
 /** Revokes at most MOST_AT_ONCE objects; fewer mean that none is left. */
-async function revokePart(mutation: Mutation, id: string, reason: string | null): Promise<MadeCount> {
+async function revokePart(
+  mutation: Mutation,
+  seals: RowSeals,
+  id: string,
+  reason: string | null,
+): Promise<MadeCount> {
   const { trx } = mutation
   let adminTokens = 0
   for (;;) {
@@ -136,7 +147,7 @@ async function revokePart(mutation: Mutation, id: string, reason: string | null)
     if (tokens.length === 0) break
   }
   const options = { reason, most: MOST_AT_ONCE - adminTokens }
-  const { keys, secrets } = await revokeMade(mutation, await makersOf(trx, id), options)
+  const { keys, secrets } = await revokeMade(mutation, seals, await makersOf(trx, id), options)
   return { adminTokens, keys: keys.length, secrets: secrets.length }
 }
 

@@ -122,7 +122,7 @@ export function adminTokenRoutes(
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, what it created is revoked too, directly or through admin tokens that it created: first those tokens, then keys, then secrets that were added to other keys by rotation. Each request revokes at most 2,000 objects: repeat it until `left` is 0. Idempotent: a second request keeps the reason of the first.',
+        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, everything that this token created is revoked too, and everything that tokens created by it created. The order is: admin tokens, keys, secrets that were added to other keys by a rotation. Each request revokes at most 2,000 objects: repeat it until `left` is 0. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',

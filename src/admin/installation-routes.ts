@@ -72,11 +72,11 @@ const policyFields = {
     .describe('Whether API keys without expiry are allowed.'),
   max_live_keys_per_tenant: wholeNumber(1, 10_000_000)
     .optional()
-    .describe('Most live keys of one tenant. Existing keys beyond it keep working.'),
+    .describe('Largest number of live keys of one tenant. If a tenant has more already, they keep working.'),
   tenant_writes_per_minute: wholeNumber(1, 1_000_000)
     .optional()
     .describe(
-      'Most changes by the administrators of one tenant, per minute and replica. Further ones get 429.',
+      'Largest number of changes by the administrators of one tenant, per minute and replica. Further ones get 429.',
     ),
 }
 const patch = z

@@ -22,7 +22,7 @@ const rotation = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Which secret to revoke first if two secrets of the key are `live` or `ending`. null: such a request gets 409.',
+      'A key has at most two secrets that are `live` or `ending`. If it has two already, this secret is revoked before the new one is created. null: a rotation of a key with two secrets gets 409.',
     ),
 })
 

@@ -32,7 +32,7 @@ const tenantPatch = field
   })
 const deletion = z.strictObject({
   cascade: field.queryFlag(
-    'Also revoke the live keys of the tenant (live: neither expired nor revoked). Without `cascade` a tenant with live keys is not deleted.',
+    'Delete the tenant although it has live keys (neither expired nor revoked): they stop working at once. Without `cascade` a tenant with live keys gets 409.',
   ),
   dry_run: field.queryFlag('Only count what would be deleted.'),
 })

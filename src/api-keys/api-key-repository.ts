@@ -11,6 +11,9 @@ import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
 import { isUsable } from './key-state-repository.ts'
 
+/** More rotations than a key has. What is forged is newer. */
+const MOST_SECRETS = 1_000
+
 const keyId = sql.ref('api_keys.id')
 
 interface SecretRow {
@@ -37,7 +40,10 @@ export function selectKeys(db: Handle) {
         SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_by', s.created_by, 'created_at', s.created_at, 'ends_at', s.ends_at,
           'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at,
           'client_id', s.client_id, 'scheme', s.scheme) ORDER BY s.seq DESC)
-        FROM api_key_secrets AS s WHERE s.key_id = ${keyId}), '[]')`.as('secrets'),
+        FROM (SELECT id, seq, created_by, created_at, ends_at, revoked_at, last_used_at, client_id, scheme
+          FROM api_key_secrets WHERE key_id = ${keyId} ORDER BY seq LIMIT ${MOST_SECRETS}) AS s), '[]')`.as(
+        'secrets',
+      ),
     ])
 }
 

@@ -191,7 +191,7 @@ export class ApiKeys {
   revoke(actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.revoke', async ({ trx }, key) => {
       if (key.revokedAt) return undefined
-      await setRevoked(trx, [id], reason)
+      await setRevoked(trx, this.#seals, [id], reason)
       return revocationChanges(key, reason)
     })
   }

@@ -1,8 +1,10 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
+import { revokeImportedOf } from './imported/imported-revocation.ts'
 import { deleteProofsOfKeys } from './imported/secret-proof-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { isAmongFirst } from './key-list-repository.ts'
@@ -33,11 +35,20 @@ export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number
   return Number(count)
 }
 
-/** Grants of a revoked key are deleted, so that it does not prevent the deletion of a model, adapter or tier. */
-export async function setRevoked(trx: Handle, ids: readonly string[], reason: string | null): Promise<void> {
+/**
+ * Grants of a revoked key are deleted, so that it does not prevent the deletion of a model, adapter or tier. Its imported
+ * secrets are revoked with a seal: a key's row has none, and a change of it must not bring them back.
+ */
+export async function setRevoked(
+  trx: Handle,
+  seals: RowSeals,
+  ids: readonly string[],
+  reason: string | null,
+): Promise<void> {
   if (ids.length === 0) return
   await removeGrants(trx, 'key', ids)
   await deleteProofsOfKeys(trx, ids)
+  await revokeImportedOf(trx, seals, ids)
   const now = sql<Date>`clock_timestamp()`
   await trx
     .updateTable('api_keys')

@@ -1,6 +1,7 @@
 import { type Actor, type FieldChanges, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import type { ApiKey } from './api-key.ts'
 import type { KeyFilter } from './key-filter.ts'
@@ -25,9 +26,11 @@ export interface BulkRevocation {
  */
 export class KeyRevocations {
   readonly #database: Database
+  readonly #seals: RowSeals
 
-  constructor(options: { database: Database }) {
+  constructor(options: { database: Database; seals: RowSeals }) {
     this.#database = options.database
+    this.#seals = options.seals
   }
 
   /** The result that `revoke` would have now, and the total. @throws {NotFound} when the tenant does not exist. */
@@ -46,7 +49,7 @@ export class KeyRevocations {
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await requireTenant(trx, filter)
       const keys = await findUnrevoked(trx, filter, { limit: MOST_REVOKED_AT_ONCE, lock: true })
-      await revokeLocked({ trx, record }, keys, reason)
+      await revokeLocked({ trx, record }, this.#seals, keys, reason)
       // Always counted: when others revoke the same keys concurrently, few are found here although many remain.
       return { keys, left: await countUnrevoked(trx, filter, MOST_COUNTED) }
     })
@@ -56,11 +59,13 @@ export class KeyRevocations {
 /** Revokes keys that the transaction has locked, each with its own audit row. */
 export async function revokeLocked(
   { trx, record }: Pick<Mutation, 'trx' | 'record'>,
+  seals: RowSeals,
   keys: readonly ApiKey[],
   reason: string | null,
 ): Promise<void> {
   await setRevoked(
     trx,
+    seals,
     keys.map(({ id }) => id),
     reason,
   )

@@ -1,5 +1,6 @@
 import type { Mutation } from '../audit/audit-log.ts'
 import type { Handle } from '../database/database.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
 import type { ApiKey } from './api-key.ts'
 import { lockApiKeys, setSecretsRevoked } from './api-key-repository.ts'
 import { countUnrevoked, findUnrevoked } from './key-revocation-repository.ts'
@@ -31,11 +32,12 @@ export async function countMade(
 /** Revokes at most `most` of them, keys first; fewer mean that none is left. */
 export async function revokeMade(
   { trx, record }: Mutation,
+  seals: RowSeals,
   makers: readonly string[],
   { reason, most }: { reason: string | null; most: number },
 ): Promise<MadeKeys> {
   const keys = await findUnrevoked(trx, { createdBy: makers }, { limit: most, lock: true })
-  await revokeLocked({ trx, record }, keys, reason)
+  await revokeLocked({ trx, record }, seals, keys, reason)
   const secrets = keys.length < most ? await lockAddedSecrets(trx, makers, most - keys.length) : []
   await setSecretsRevoked(
     trx,

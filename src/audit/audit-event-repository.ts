@@ -145,14 +145,17 @@ export async function pruneRows(
   return { pruned: Number(row.pruned), cut: { id: Number(row.id), hash: row.hash } }
 }
 
-/** Those of `targetIds` that have an event of this action in the trail. */
-export async function findRecordedTargets(
+/** Which of these actions the trail has of each target. */
+export async function findRecordedActions(
   db: Handle,
-  action: string,
+  targetKind: string,
   targetIds: readonly string[],
-): Promise<Set<string>> {
-  const { rows } = await sql<{ target_id: string }>`
-    SELECT DISTINCT target_id FROM audit_events
-    WHERE target_id = ANY (${[...targetIds]}::text[]) AND action = ${action}`.execute(db)
-  return new Set(rows.map(row => row.target_id))
+  actions: readonly string[],
+): Promise<Map<string, string[]>> {
+  const { rows } = await sql<{ target_id: string; actions: string[] }>`
+    SELECT target_id, array_agg(DISTINCT action) AS actions FROM audit_events
+    WHERE target_kind = ${targetKind} AND target_id = ANY (${[...targetIds]}::text[])
+      AND action = ANY (${[...actions]}::text[]) AND outcome = 'done'
+    GROUP BY target_id`.execute(db)
+  return new Map(rows.map(row => [row.target_id, row.actions]))
 }

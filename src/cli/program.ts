@@ -106,12 +106,16 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     details:
       'Signing keys and imported secrets carry a seal, and are not used without one. The command needs the database in ' +
       'MIGRATE_DATABASE_URL or DATABASE_URL, and the MINTMARK_ENCRYPTION_KEYS and MINTMARK_PEPPERS of the service. It lists ' +
-      'what it would seal, with the thumbprints of public keys; compare them with the published JWKS, then add --yes. A row ' +
-      'that it refuses is named, and stays unused. Exit code 3: it refused some.',
+      'what it would seal, with the thumbprints of public keys; compare them with the published JWKS, then add --yes and ' +
+      '--expect with the digest of the list. A row that it refuses is named, and stays unused. Exit code 3: it refused some.',
     examples: ['mintmark seal', 'mintmark seal --yes'],
   })
     .option('--yes', 'seal the rows, instead of only listing them')
-    .option('--accept-unproven', 'also seal rows of which the audit trail does not have the creation')
+    .option('--expect <digest>', 'seal nothing if the list differs from the one with this digest')
+    .option(
+      '--accept-unproven',
+      'also seal signing keys without a private half, and imported secrets that the audit trail does not have',
+    )
   seal.action(
     action(environment, async ({ output }) =>
       (await import('./commands/seal.ts')).sealRows(environment, seal.opts(), output),

@@ -5,7 +5,7 @@ import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
-import type { RowSeals } from '../installation/row-seals.ts'
+import type { RecordedIds, RowSeals } from '../installation/row-seals.ts'
 import type { Catalogue } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import type { DirectoryUpdate } from './directory-index.ts'
@@ -175,10 +175,13 @@ export async function lookUpSecrets(
   const { rows } = await sql<{
     pepper_checks: SecretChecks
     encryption_key_checks: SecretChecks
+    current: RecordedIds['current'] | null
     catalogue: CatalogueRow
     found: LookupRow[]
   }>`
     SELECT pepper_checks, encryption_key_checks, ${catalogueJson} AS catalogue,
+      CASE WHEN current_pepper IS NOT NULL
+        THEN json_build_object('encryptionKey', current_encryption_key, 'pepper', current_pepper) END AS current,
       ${listOf(sql`
         SELECT ${foundBy} AS digest, CASE WHEN s.client_id IS NOT NULL THEN ${importedJson} END AS imported,
           s.id AS secret_id, ${epochMs('s.ends_at')} AS ends_at,
@@ -193,6 +196,7 @@ export async function lookUpSecrets(
   const recorded = {
     encryptionKeys: Object.keys(row.encryption_key_checks ?? {}),
     peppers: Object.keys(row.pepper_checks ?? {}),
+    current: row.current ?? undefined,
   }
   const unverifiable = new Set<string>()
   const found = row.found.flatMap(each => {

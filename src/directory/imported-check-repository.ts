@@ -27,12 +27,14 @@ export async function changedImports(
     open_since: string
     encryption_keys: string[]
     peppers: string[]
+    current: RecordedIds['current'] | null
     secrets: ImportedJson[]
   }>`
     WITH clock AS (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS open_since)
     SELECT clock.open_since::text AS open_since,
       (SELECT array_agg(name) FROM installation, jsonb_object_keys(encryption_key_checks) AS name) AS encryption_keys,
       (SELECT array_agg(name) FROM installation, jsonb_object_keys(pepper_checks) AS name) AS peppers,
+      (SELECT json_build_object('encryptionKey', current_encryption_key, 'pepper', current_pepper) FROM installation) AS current,
       (SELECT coalesce(json_agg(imported), '[]') FROM (
         SELECT ${importedJson} AS imported FROM api_key_secrets AS s
         WHERE s.client_id IS NOT NULL AND s.id > ${after} AND (s.id = ANY (${[...known]}::text[])
@@ -45,7 +47,11 @@ export async function changedImports(
   const secrets = row.secrets.map(toImported)
   return {
     secrets,
-    recorded: { encryptionKeys: row.encryption_keys ?? [], peppers: row.peppers ?? [] },
+    recorded: {
+      encryptionKeys: row.encryption_keys ?? [],
+      peppers: row.peppers ?? [],
+      current: row.current ?? undefined,
+    },
     openSince: row.open_since,
     last: secrets.length < limit ? null : (secrets.at(-1)?.id ?? null),
   }

@@ -10,6 +10,8 @@ import { changedImports, type ImportsPage } from './imported-check-repository.ts
 const ROWS_A_PAGE = 250
 /** Bounds the memory that a flood of forged rows can take. */
 const MOST_KNOWN = 1_000
+/** Bounds the time of a check, so that what it finds is reported. The next one continues. */
+const PAGES_A_RUN = 100
 
 /**
  * Verifies imported secrets that were written since the last check, also past the change feed. A row that is not genuine
@@ -24,6 +26,8 @@ export class ImportedCheck {
   #verifiedBefore: string | null = null
   /** The rows that are not genuine. They are read at each check, because one may be deleted or repaired. */
   #faults = new Map<string, RowFault>()
+  /** A check that one run did not complete: the id of its last row, its start, and the rows found so far. */
+  #unfinished: { after: string; verifiedBefore: string; faults: Map<string, RowFault> } | undefined
 
   constructor(options: {
     database: Database
@@ -39,11 +43,11 @@ export class ImportedCheck {
 
   /** Resolves to the number of rows that turned out not to be genuine since the last check. */
   async run(): Promise<number> {
-    const faults = new Map<string, RowFault>()
+    const faults = this.#unfinished?.faults ?? new Map<string, RowFault>()
     const known = [...this.#faults.keys()]
-    let after: string | null = ''
-    let verifiedBefore: string | null = null
-    while (after !== null) {
+    let after: string | null = this.#unfinished?.after ?? ''
+    let verifiedBefore: string | null = this.#unfinished?.verifiedBefore ?? null
+    for (let pages = 0; after !== null && pages < PAGES_A_RUN; pages++) {
       const from: string = after
       const page: ImportsPage = await this.#database.run(db =>
         changedImports(db, { writtenSince: this.#verifiedBefore, known, after: from, limit: ROWS_A_PAGE }),
@@ -62,9 +66,15 @@ export class ImportedCheck {
       after = page.last
     }
     const added = [...faults.keys()].filter(id => !this.#faults.has(id))
-    this.#faults = faults
-    this.#verifiedBefore = verifiedBefore
-    this.#untrusted.note('imported_secret', faults)
+    if (after !== null && verifiedBefore !== null) {
+      this.#unfinished = { after, verifiedBefore, faults }
+      for (const [id, fault] of faults) if (this.#faults.size < MOST_KNOWN) this.#faults.set(id, fault)
+    } else {
+      this.#unfinished = undefined
+      this.#faults = faults
+      this.#verifiedBefore = verifiedBefore
+    }
+    this.#untrusted.note('imported_secret', new Map(this.#faults))
     return added.length
   }
 }

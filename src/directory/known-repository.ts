@@ -1,5 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import {
+  boundedHash,
+  boundedSeal,
+  boundedSealedWith,
+} from '../api-keys/imported/imported-column-repository.ts'
 import { importedFault, type StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
@@ -30,8 +35,8 @@ export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:
 
 /** An imported secret `s` with its seal and its proof. */
 export const importedJson = sql`json_build_object('id', s.id, 'keyId', s.key_id, 'clientId', s.client_id,
-  'scheme', s.scheme, 'hash', s.hash, 'endsAt', ${epochMs('s.ends_at')}, 'revokedAt', ${epochMs('s.revoked_at')},
-  'sealedWith', s.sealed_with, 'seal', encode(s.seal, 'base64'),
+  'scheme', s.scheme, 'hash', ${boundedHash}, 'endsAt', ${epochMs('s.ends_at')}, 'revokedAt', ${epochMs('s.revoked_at')},
+  'sealedWith', ${boundedSealedWith}, 'seal', encode(${boundedSeal}, 'base64'),
   'proof', CASE WHEN s.scheme = 'bcrypt' THEN (
     SELECT json_build_object('pepperId', p.pepper_id, 'digest', encode(p.digest, 'base64'))
     FROM secret_proofs AS p WHERE p.secret_id = s.id) END)`
@@ -52,6 +57,9 @@ export const importedParts = ({ scheme, hash, proof }: ImportedJson) => ({
   ...(proof !== null && { proof }),
 })
 
+/** A key has two usable secrets. More were not written by Mintmark, and are newer. */
+const MOST_SECRETS = 20
+
 /** Keys with their usable secrets. `which` is a condition on `k`, and any clauses after it. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
@@ -61,7 +69,9 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
     (SELECT json_agg(CASE WHEN s.client_id IS NULL THEN json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')})
         ELSE json_build_array(s.id, ${foundBy}, ${epochMs('s.ends_at')}, ${importedJson}) END ORDER BY s.seq)
-      FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}) AS secrets
+      FROM (SELECT s.id, s.seq, s.key_id, s.digest, s.client_id, s.scheme, s.hash, s.ends_at, s.revoked_at, s.sealed_with, s.seal
+        FROM api_key_secrets AS s WHERE s.key_id = k.id AND ${isUsableSecret('s')}
+        ORDER BY s.seq LIMIT ${MOST_SECRETS}) AS s) AS secrets
   FROM api_keys AS k WHERE ${which}`
 
 /** `which` is a condition on `t`, and any clauses after it. */
@@ -125,7 +135,7 @@ export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
 }
 
 /** For reads that use genuine rows only, whatever is wrong with the others. */
-const NONE_RECORDED = { encryptionKeys: [], peppers: [] }
+const NONE_RECORDED = { encryptionKeys: [], peppers: [], current: undefined }
 
 /** The rights of a key by name, in the order of `selectKeys`. */
 interface KeyRightsRow extends ColumnsRead<typeof KEY_RIGHTS> {

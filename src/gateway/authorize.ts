@@ -2,6 +2,7 @@ import type { Authenticator, Caller } from '../authentication/authenticator.ts'
 import type { GatewayModel } from '../config/gateway-config.ts'
 import type { KeyStatus, TokenHolder } from '../directory/key-status.ts'
 import { Unavailable } from '../errors.ts'
+import { RequestError } from '../http/request-error.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import type { MintedTokens } from '../tokens/minted-tokens.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
@@ -39,7 +40,10 @@ export class GatewayAuthorizer {
     this.#parts = parts
   }
 
-  /** Never throws: an internal fault is a denial with 503. */
+  /**
+   * The credential is checked first: of a request that is denied for it, the body is not read. An internal fault is a
+   * denial with 503. @throws {RequestError} when the body cannot be read
+   */
   async decide(request: CheckedRequest): Promise<Decision> {
     try {
       const waiting = this.#parts.afterPause()
@@ -47,9 +51,10 @@ export class GatewayAuthorizer {
       const identified = await this.#identify(request)
       if (!identified.allowed) return identified
       const { about, claims } = identified.admitted
-      const refusal = this.#modelRefusal(request, claims)
+      const refusal = await this.#modelRefusal(request, claims)
       return refusal ? { allowed: false, denial: refusal, about } : identified
     } catch (cause) {
+      if (cause instanceof RequestError) throw cause
       const retryAfterSeconds = cause instanceof Unavailable ? cause.retryAfterSeconds : 1
       return { allowed: false, denial: denial('unavailable', { retryAfterSeconds, cause }), about: {} }
     }
@@ -112,8 +117,11 @@ export class GatewayAuthorizer {
   }
 
   /** A model that is neither in `models` nor in `adapters` is denied. */
-  #modelRefusal(request: CheckedRequest, { models, adapters }: AccessTokenClaims): Denial | undefined {
-    const named = modelOf(request, this.#parts.model)
+  async #modelRefusal(
+    request: CheckedRequest,
+    { models, adapters }: AccessTokenClaims,
+  ): Promise<Denial | undefined> {
+    const named = await modelOf(request, this.#parts.model)
     switch (named.kind) {
       case 'not_asked':
         return undefined

@@ -10,8 +10,8 @@ export interface CheckedRequest {
   target: string
   /** The client's address as reported by trusted proxies. */
   source: string | undefined
-  /** Empty where the gateway sends none. */
-  body: Uint8Array
+  /** Read only after the credential: empty where the gateway sends none. @throws {RequestError} */
+  body: () => Promise<Uint8Array>
 }
 
 /** The credential of a client: exactly one, in one header, once. Anything else is ambiguous. */
@@ -50,7 +50,8 @@ export type NamedModel =
 /** The one route without a model. Compared exactly: any other spelling that an engine might accept needs a model. */
 const LIST_OF_MODELS = '/v1/models'
 
-export function modelOf(request: CheckedRequest, where: GatewayModel): NamedModel {
+/** Reads the body where the model is in it. @throws {RequestError} when the body cannot be read */
+export async function modelOf(request: CheckedRequest, where: GatewayModel): Promise<NamedModel> {
   if (where.from === 'nowhere' || request.target.replace(/\?.*$/s, '') === LIST_OF_MODELS)
     return { kind: 'not_asked' }
   if (where.from === 'body') return modelOfBody(request)
@@ -71,12 +72,12 @@ function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
   return values
 }
 
-function modelOfBody({ headers, body }: CheckedRequest): NamedModel {
+async function modelOfBody({ headers, body }: CheckedRequest): Promise<NamedModel> {
   const [contentType = '', another] = valuesOf(headers, 'content-type')
   const compressed = valuesOf(headers, 'content-encoding').length > 0
   if (another !== undefined || compressed || !isPlainJson(contentType))
     return { kind: 'unreadable', fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
-  const { model, fault } = readModel(body, true)
+  const { model, fault } = readModel(await body(), true)
   if (fault !== undefined) return { kind: 'unreadable', fault }
   return model === undefined ? { kind: 'missing' } : { kind: 'named', model }
 }

@@ -1,6 +1,3 @@
-import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { status } from '@grpc/grpc-js'
-import { fromJSON } from '@grpc/proto-loader'
 import { logRequest } from '../http/access-log.ts'
 import type { Trusts } from '../http/caller-address.ts'
 import { notReady, type Readiness } from '../http/health.ts'
@@ -8,20 +5,22 @@ import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Decision, GatewayAuthorizer } from './authorize.ts'
+import { type CheckRequestMessage, deniedResponse, okResponse, readCheckRequest } from './check-message.ts'
 import type { CheckedRequest } from './check-request.ts'
 import { denial, denialBody } from './denial.ts'
-import { AUTHORIZATION_PROTO, type CheckRequestMessage, type CheckResponseMessage } from './grpc-proto.ts'
+import { STATUS } from './grpc-call.ts'
+import type { GrpcHandler } from './grpc-listener.ts'
+import { UnreadableMessage } from './protobuf.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
-/** `envoy.service.auth.v3.Authorization`: the same check as over HTTP, in Envoy's messages. */
-export const AUTHORIZATION_SERVICE = fromJSON(AUTHORIZATION_PROTO)[
-  'envoy.service.auth.v3.Authorization'
-] as ServiceDefinition
+const PERMISSION_DENIED = 7
+const UNAUTHENTICATED = 16
 
 /** Label of gRPC checks in logs and metrics, where HTTP requests have a listener and a route. */
 const LISTENER = 'gateway_grpc'
 const ROUTE = 'Check'
 
+/** `envoy.service.auth.v3.Authorization`: the same check as over HTTP, in Envoy's messages. */
 export function authorizationService(parts: {
   authorizer: GatewayAuthorizer
   readiness: Readiness
@@ -30,7 +29,7 @@ export function authorizationService(parts: {
   clock: Clock
   logger: Logger
   noteDuration: NoteDuration
-}): UntypedServiceImplementation {
+}): Record<string, GrpcHandler> {
   const { authorizer, readiness, trusts, clock } = parts
   const log = { listener: LISTENER, ...parts }
   const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
@@ -38,64 +37,51 @@ export function authorizationService(parts: {
     if (!cause) return authorizer.decide(checkedRequest(asked, source))
     return { allowed: false, denial: denial('unavailable', { cause }), about: {} }
   }
-  return {
-    Check: (
-      call: { request: CheckRequestMessage; getPeer(): string },
-      answer: (error: null, response: CheckResponseMessage) => void,
-    ) => {
-      const started = clock.monotonicMs()
-      const peer = call.getPeer().replace(/:\d+$/, '')
-      const reported = call.request.attributes?.source?.address?.socketAddress?.address
-      const source = reported && trusts(peer, 0) ? reported : peer
-      void decide(call.request, source).then(decision => {
-        const made = { method: undefined, status: statusOf(decision), answered: true, started }
-        logRequest(log, eventFor(decision, source), made)
-        answer(null, responseTo(decision))
-      })
-    },
+  const check: GrpcHandler = (call, message) => {
+    const started = clock.monotonicMs()
+    const asked = readOrFault(message)
+    if ('fault' in asked) return void call.refuse(STATUS.invalidArgument, asked.fault)
+    const source = asked.source && trusts(call.peer, 0) ? asked.source : call.peer
+    return decide(asked, source).then(decision => {
+      const made = { method: undefined, status: statusOf(decision), answered: true, started }
+      logRequest(log, eventFor(decision, source), made)
+      call.answer(responseTo(decision))
+    })
+  }
+  return { '/envoy.service.auth.v3.Authorization/Check': check }
+}
+
+function readOrFault(message: Buffer): CheckRequestMessage | { fault: string } {
+  try {
+    return readCheckRequest(message)
+  } catch (error) {
+    if (error instanceof UnreadableMessage) return { fault: error.message }
+    throw error
   }
 }
 
-/** `headers` has repeats joined with a comma, which no credential contains; `header_map` has them separate. */
-function checkedRequest({ attributes }: CheckRequestMessage, source: string): CheckedRequest {
-  const { headers = {}, headerMap, path = '', body, rawBody } = attributes?.request?.http ?? {}
-  const apart = headerMap?.headers ?? []
-  return {
-    headers:
-      apart.length > 0
-        ? apart.map(({ key = '', value, rawValue }) => [key, value || (rawValue?.toString('latin1') ?? '')])
-        : Object.entries(headers),
-    target: path,
-    source,
-    body: rawBody && rawBody.length > 0 ? rawBody : Buffer.from(body ?? ''),
-  }
-}
+/** Repeats that are joined with a comma are one value, which no credential contains. */
+const checkedRequest = ({ headers, path, body }: CheckRequestMessage, source: string): CheckedRequest => ({
+  headers,
+  target: path,
+  source,
+  body: async () => body,
+})
 
 /** A denial is sent as one, even 503: Envoy would replace the body of an error. */
-function responseTo(decision: Decision): CheckResponseMessage {
+function responseTo(decision: Decision): Buffer {
   if (decision.allowed) {
     const { jwt, claims } = decision.admitted
-    const headers = options({ authorization: `Bearer ${jwt}`, ...claimHeaders(claims) })
-    return { status: { code: status.OK }, okResponse: { headers, headersToRemove: [...REMOVED_HEADERS] } }
+    return okResponse({ authorization: `Bearer ${jwt}`, ...claimHeaders(claims) }, REMOVED_HEADERS)
   }
   const refusal = decision.denial
-  const code = refusal.status === 401 ? status.UNAUTHENTICATED : status.PERMISSION_DENIED
-  return {
-    status: { code },
-    deniedResponse: {
-      status: { code: refusal.status },
-      headers: options({ 'content-type': 'application/json', ...refusal.headers }),
-      body: JSON.stringify(denialBody(refusal)),
-    },
-  }
+  return deniedResponse(
+    refusal.status === 401 ? UNAUTHENTICATED : PERMISSION_DENIED,
+    refusal.status,
+    { 'content-type': 'application/json', ...refusal.headers },
+    JSON.stringify(denialBody(refusal)),
+  )
 }
-
-/** Replaces a header of the same name that the client sent. */
-const options = (headers: Record<string, string>) =>
-  Object.entries(headers).map(([key, value]) => ({
-    header: { key, value },
-    append: { value: false as const },
-  }))
 
 /** The status that the gateway's client receives. */
 const statusOf = (decision: Decision) => (decision.allowed ? 200 : decision.denial.status)

@@ -1,6 +1,7 @@
-import type { Socket, Server as TcpServer } from 'node:net'
-import { ServerInterceptingCall, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js'
+import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2'
+import type { MostConnections } from '../http/connection-limits.ts'
 import type { Clock } from '../system/clock.ts'
+import type { GrpcCall } from './grpc-call.ts'
 import { LONGEST_BODY_BYTES } from './headers.ts'
 
 /**
@@ -10,88 +11,108 @@ import { LONGEST_BODY_BYTES } from './headers.ts'
 
 /** Headers alone: Envoy passes on at most 60 KiB of them, once or twice, and at most 100 names. */
 const LONGEST_MESSAGE_BYTES = 131_072
-const STREAMS_PER_CONNECTION = 200
-const MOST_CONNECTIONS = 2_000
-const MOST_CONNECTIONS_OF_ONE_ADDRESS = 256
+export const MOST_CONNECTIONS: MostConnections = { total: 2_000, ofOneAddress: 256 }
 /** A gateway waits a second for an answer, so it is no longer interested in a message that takes longer. */
 const MESSAGE_DEADLINE_MS = 5_000
+/** Of a whole call: a decision may wait for the database, and an answer for a client that does not read. */
+const CALL_DEADLINE_MS = 30_000
+/** After which a reset that the client has not taken ends its connection. */
+const RESET_DEADLINE_MS = 5_000
 /** Longer than `idle_timeout` in deploy/envoy, so that the gateway closes first. */
 const CONNECTION_IDLE_MS = 90_000
-const KEEPALIVE_MS = 60_000
-const KEEPALIVE_TIMEOUT_MS = 10_000
+const CONNECTION_AGE_MS = 3_600_000
+/** Calls that the client began before it knew that the connection ends are still answered. */
+const CONNECTION_GRACE_MS = 10_000
+const CHECKING_MS = 1_000
+const HIGHEST_STREAM = 2 ** 31 - 1
 
-/** Options of grpc-js. `readsBody`: requests bring the body that the model is in. `interceptors` see each call. */
-export function grpcServerOptions(readsBody: boolean, interceptors: ServerInterceptor[]): ServerOptions {
-  const longest = readsBody ? LONGEST_BODY_BYTES + LONGEST_MESSAGE_BYTES : LONGEST_MESSAGE_BYTES
-  return {
-    interceptors,
-    'grpc.max_receive_message_length': longest,
-    'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION,
-    // Also ends connections that never sent the preface of HTTP/2, or nothing after it.
-    'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-  }
+/** Options of node:http2, in addition to its own limits of floods of frames and of what one session holds. */
+export const HTTP2_OPTIONS: ServerOptions = {
+  settings: { maxConcurrentStreams: 200, maxHeaderListSize: 16_384 },
+  maxHeaderListPairs: 64,
+  // A gateway resets a check when its client leaves. By Node's limit of 33 a second, clients that leave would end the
+  // connection on which the gateway has everyone's checks.
+  streamResetBurst: 4_000,
+  streamResetRate: 2_000,
 }
 
-/** Closes connections beyond the limits at once, those of one address first. */
-export class ConnectionLimits {
-  readonly #byAddress = new Map<string, Set<Socket>>()
+/** `readsBody`: requests bring the body that the model is in. */
+export const longestMessage = (readsBody: boolean): number =>
+  readsBody ? LONGEST_BODY_BYTES + LONGEST_MESSAGE_BYTES : LONGEST_MESSAGE_BYTES
 
-  constructor(server: TcpServer) {
-    server.maxConnections = MOST_CONNECTIONS
-    server.on('connection', socket => this.#admit(socket))
+/** Resets calls that take too long, and ends connections that are idle or old. */
+export class GrpcDeadlines {
+  /** With the time at which they began, oldest first. */
+  readonly #calls = new Map<GrpcCall, number>()
+  readonly #sessions = new Map<ServerHttp2Session, Connection>()
+  readonly #clock: Clock
+  /** Ends the checking. */
+  readonly stop: () => void
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.stop = clock.every(CHECKING_MS, async () => {
+      const now = clock.monotonicMs()
+      for (const [call, began] of this.#calls) {
+        if (now - began < MESSAGE_DEADLINE_MS) break
+        checkCall(call, now - began)
+      }
+      for (const [session, connection] of this.#sessions) checkConnection(session, connection, now)
+    })
   }
 
-  /** Closes the connection of a peer, in the form `address:port`. */
-  close(peer: string): void {
-    for (const socket of this.#byAddress.get(peer.replace(/:\d+$/, '')) ?? [])
-      if (peer.endsWith(`:${socket.remotePort}`)) socket.destroy()
+  get sessions(): Iterable<ServerHttp2Session> {
+    return this.#sessions.keys()
   }
 
-  #admit(socket: Socket): void {
-    const address = socket.remoteAddress ?? ''
-    const sockets = this.#byAddress.get(address) ?? new Set()
-    if (sockets.size >= MOST_CONNECTIONS_OF_ONE_ADDRESS) return void socket.destroy()
-    this.#byAddress.set(address, sockets.add(socket))
-    socket.once('close', () => {
-      sockets.delete(socket)
-      if (sockets.size === 0) this.#byAddress.delete(address)
+  addSession(session: ServerHttp2Session): void {
+    const now = this.#clock.monotonicMs()
+    const address = session.socket.remoteAddress ?? ''
+    this.#sessions.set(session, { address, opened: now, idleSince: now, calls: 0 })
+    session.once('close', () => this.#sessions.delete(session))
+  }
+
+  /** The peer's address; undefined once the session has ended. */
+  addressOf(session: ServerHttp2Session | undefined): string | undefined {
+    return session && this.#sessions.get(session)?.address
+  }
+
+  addCall(call: GrpcCall, session: ServerHttp2Session): void {
+    const connection = this.#sessions.get(session)
+    this.#calls.set(call, this.#clock.monotonicMs())
+    if (connection) connection.calls++
+    call.onClose(() => {
+      this.#calls.delete(call)
+      if (!connection) return
+      connection.calls--
+      connection.idleSince = this.#clock.monotonicMs()
     })
   }
 }
 
-/**
- * Closes connections on which a message is not complete in time: a gateway sends one in a piece, and to end the call alone
- * would keep what has come of it. `stop` ends the checking.
- */
-export function messageDeadline(
-  clock: Clock,
-  limits: ConnectionLimits,
-): { interceptor: ServerInterceptor; stop: () => void } {
-  const incomplete = new Map<ServerInterceptingCall, number>()
-  const stop = clock.every(MESSAGE_DEADLINE_MS / 5, async () => {
-    for (const [call, started] of incomplete) {
-      // Calls are in the order in which they came.
-      if (clock.monotonicMs() - started < MESSAGE_DEADLINE_MS) break
-      incomplete.delete(call)
-      limits.close(call.getPeer())
-    }
-  })
-  const interceptor: ServerInterceptor = (_method, next) => {
-    const call = new ServerInterceptingCall(next, {
-      start: begin => {
-        incomplete.set(call, clock.monotonicMs())
-        begin({
-          onReceiveMessage: (message, pass) => {
-            incomplete.delete(call)
-            pass(message)
-          },
-          onCancel: () => incomplete.delete(call),
-        })
-      },
-    })
-    return call
-  }
-  return { interceptor, stop }
+interface Connection {
+  address: string
+  opened: number
+  idleSince: number
+  /** Calls in progress. */
+  calls: number
+}
+
+function checkCall(call: GrpcCall, age: number): void {
+  if (call.received && call.watching) return
+  const deadline = call.received ? CALL_DEADLINE_MS : MESSAGE_DEADLINE_MS
+  if (age >= deadline + RESET_DEADLINE_MS) call.disconnect()
+  else if (age >= deadline) call.drop()
+}
+
+function checkConnection(
+  session: ServerHttp2Session,
+  { opened, idleSince, calls }: Connection,
+  now: number,
+): void {
+  const idle = calls === 0 && now - idleSince >= CONNECTION_IDLE_MS
+  const over = now - opened - CONNECTION_AGE_MS
+  if (idle || over >= 2 * CONNECTION_GRACE_MS) session.destroy()
+  else if (over >= CONNECTION_GRACE_MS) session.close()
+  else if (over >= 0) session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)
 }

@@ -1,52 +1,71 @@
-import { createServer, type Server as TcpServer } from 'node:net'
 import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js'
-import { fromJSON } from '@grpc/proto-loader'
+  createServer as createHttp2Server,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import { createServer, type Server as TcpServer } from 'node:net'
+import { limitConnections } from '../http/connection-limits.ts'
 import type { Readiness } from '../http/health.ts'
+import { HeldBytes } from '../http/held-bytes.ts'
 import { type Address, addressOf, listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { withTimeout } from '../system/timeout.ts'
-import { ConnectionLimits, grpcServerOptions, messageDeadline } from './grpc-limits.ts'
-import { HEALTH_PROTO } from './grpc-proto.ts'
+import { GrpcCall, STATUS } from './grpc-call.ts'
+import { GrpcHealth } from './grpc-health.ts'
+import { GrpcDeadlines, HTTP2_OPTIONS, longestMessage, MOST_CONNECTIONS } from './grpc-limits.ts'
+import { MOST_HELD_BYTES } from './headers.ts'
 
-/** grpc.health.v1.HealthCheckResponse.ServingStatus */
-const SERVING = 1
-const NOT_SERVING = 2
-const WATCH_MS = 500
+/** When a connection is silent for so long, TCP asks whether its peer still exists. */
+const KEEPALIVE_MS = 60_000
 
-const HEALTH_SERVICE = fromJSON(HEALTH_PROTO)['grpc.health.v1.Health'] as ServiceDefinition
+/** Answers a call with this message; undefined: it has been answered. */
+export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | undefined
 
-/** A listener for gRPC in plain text. Until services are added every method is unimplemented. */
+/** A listener for gRPC in plain text, on node:http2. Until methods are added every method is unimplemented. */
 export class GrpcListener {
-  readonly #server: Server
   readonly #sockets: TcpServer
   readonly #clock: Clock
-  readonly #stopDeadlines: () => void
+  readonly #deadlines: GrpcDeadlines
+  readonly #methods = new Map<string, GrpcHandler>()
+  #health: GrpcHealth | undefined
 
-  private constructor(server: Server, sockets: TcpServer, clock: Clock, stopDeadlines: () => void) {
-    this.#server = server
+  private constructor(
+    sockets: TcpServer,
+    http2: Http2Server,
+    clock: Clock,
+    { held, longest }: { held: HeldBytes; longest: number },
+  ) {
     this.#sockets = sockets
     this.#clock = clock
-    this.#stopDeadlines = stopDeadlines
+    this.#deadlines = new GrpcDeadlines(clock)
+    http2.on('session', (session: ServerHttp2Session) => {
+      // Every error of a session is followed by its close.
+      session.on('error', () => {})
+      this.#deadlines.addSession(session)
+    })
+    http2.on('stream', (stream: ServerHttp2Stream, headers) => {
+      // Node emits streams a little later: the session may have ended since.
+      const session = stream.session as ServerHttp2Session | undefined
+      const peer = this.#deadlines.addressOf(session)
+      if (session === undefined || peer === undefined || stream.destroyed) return
+      const call = new GrpcCall(stream, { peer, held, longest })
+      this.#deadlines.addCall(call, session)
+      const handle = this.#methods.get(headers[':path'] ?? '')
+      if (!handle) return call.refuse(STATUS.unimplemented, 'The method is not implemented.')
+      call.receive(headers, message => handle(call, message))
+    })
   }
 
-  /**
-   * Not bound yet. The port's connections are passed to grpc-js, which has no limit on connections. `readsBody`: whether
-   * requests bring a body.
-   */
-  static create(readsBody: boolean, clock: Clock): GrpcListener {
-    const sockets = createServer()
-    const { interceptor, stop } = messageDeadline(clock, new ConnectionLimits(sockets))
-    const server = new Server(grpcServerOptions(readsBody, [interceptor]))
-    const grpc = server.createConnectionInjector(ServerCredentials.createInsecure())
+  /** Not bound yet. `readsBody`: whether requests bring a body. `held` bounds what all messages hold together. */
+  static create(readsBody: boolean, clock: Clock, held = new HeldBytes(MOST_HELD_BYTES)): GrpcListener {
+    const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
+    limitConnections(sockets, MOST_CONNECTIONS)
+    const http2 = createHttp2Server(HTTP2_OPTIONS)
     sockets.on('connection', socket => {
-      if (!socket.destroyed) grpc.injectConnection(socket)
+      if (!socket.destroyed) http2.emit('connection', socket)
     })
-    return new GrpcListener(server, sockets, clock, stop)
+    return new GrpcListener(sockets, http2, clock, { held, longest: longestMessage(readsBody) })
   }
 
   /** @throws {CannotStart} when the port cannot be bound. */
@@ -59,44 +78,22 @@ export class GrpcListener {
     return addressOf(this.#sockets)
   }
 
-  /** Adds a service, and the health service, which reports `readiness`. */
-  serve(definition: ServiceDefinition, service: UntypedServiceImplementation, readiness: Readiness): void {
-    this.#server.addService(definition, service)
-    this.#server.addService(HEALTH_SERVICE, healthService(readiness, this.#clock))
+  /** Adds methods by their paths, and the health service, which reports `readiness`. */
+  serve(methods: Readonly<Record<string, GrpcHandler>>, readiness: Readiness): void {
+    const health = new GrpcHealth(readiness, this.#clock)
+    this.#health = health
+    for (const [path, handle] of Object.entries(methods)) this.#methods.set(path, handle)
+    this.#methods.set('/grpc.health.v1.Health/Check', call => void health.check(call))
+    this.#methods.set('/grpc.health.v1.Health/Watch', call => void health.watch(call))
   }
 
   /** Accepts no new calls; calls in flight after `deadlineMs` are cancelled. */
   async close(deadlineMs: number): Promise<void> {
-    // For connections that were handed to it, grpc-js does not wait: the port's own server knows when all have ended.
     const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
-    this.#server.tryShutdown(() => {})
+    this.#health?.close()
+    for (const session of this.#deadlines.sessions) session.close()
     await withTimeout(this.#clock, deadlineMs, done)
-    this.#server.forceShutdown()
-    this.#stopDeadlines()
-  }
-}
-
-function healthService(readiness: Readiness, clock: Clock): UntypedServiceImplementation {
-  const current = () => ({ status: readiness.ready ? SERVING : NOT_SERVING })
-  return {
-    Check: (_call: unknown, answer: (error: null, response: { status: number }) => void) =>
-      answer(null, current()),
-    Watch: (call: {
-      write(response: { status: number }): void
-      end(): void
-      once(event: string, listener: () => void): void
-    }) => {
-      let sent = current()
-      call.write(sent)
-      const stop = clock.every(WATCH_MS, async () => {
-        if (current().status === sent.status) return
-        sent = current()
-        call.write(sent)
-      })
-      call.once('cancelled', () => {
-        stop()
-        call.end()
-      })
-    },
+    for (const session of this.#deadlines.sessions) session.destroy()
+    this.#deadlines.stop()
   }
 }

@@ -50,6 +50,8 @@ const STEERING_HEADERS: readonly StrippedHeader[] = [
   { name: 'target-pod', why: 'AIBrix: the address that Envoy connects to' },
   { name: 'model', why: 'AIBrix: the route' },
   { name: 'request-id', why: "AIBrix: another request's counters" },
+  { name: 'x-cache-salt', why: 'the prefix cache that the request shares' },
+  { name: 'endpoint-load-metrics-format', why: 'vLLM: its queue length and cache use in the response' },
 ]
 
 /**
@@ -71,6 +73,7 @@ export const STRIPPED_PREFIXES: readonly StrippedHeader[] = [
   },
   { name: 'x-encoder-', why: 'the same for encoders' },
   { name: 'x-data-parallel-', why: 'vLLM: rank; llm-d: host-port' },
+  { name: 'x-amzn-sagemaker-', why: 'vLLM on SageMaker: another adapter on /invocations, sessions' },
 ]
 
 /** Exact names, including those set from claims. */
@@ -96,7 +99,7 @@ export interface AllowedRoute {
 }
 
 /** All routes that a client of an engine needs. POST bodies name a `model`; every other route is rejected. */
-export const ALLOWED_ROUTES: readonly AllowedRoute[] = [
+const ALLOWED_ROUTES: readonly AllowedRoute[] = [
   { method: 'POST', path: '/v1/chat/completions', priorityFromHeader: true },
   { method: 'POST', path: '/v1/completions', priorityFromHeader: true },
   { method: 'POST', path: '/v1/responses', priorityFromHeader: true },
@@ -109,3 +112,9 @@ export const LIST_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'GET'
 
 /** How much of a body a gateway buffers to read the model; longer bodies are 413. */
 export const LONGEST_BODY_BYTES = 4_194_304
+
+/** What all requests to one of our listeners may hold together while they arrive: 30 of the longest bodies. */
+export const MOST_HELD_BYTES = 134_217_728
+
+/** How much of a body Envoy and Istio hold for a request whose credential is not verified yet. */
+export const UNVERIFIED_BODY_BYTES = 65_536

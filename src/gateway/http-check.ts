@@ -3,6 +3,7 @@ import { Unavailable } from '../errors.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import type { Readiness } from '../http/health.ts'
+import { HeldBytes } from '../http/held-bytes.ts'
 import type { Application } from '../http/listener.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
@@ -10,7 +11,7 @@ import { type Handler, routeTable } from '../http/route-table.ts'
 import type { Admitted, GatewayAuthorizer } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
-import { LONGEST_BODY_BYTES } from './headers.ts'
+import { LONGEST_BODY_BYTES, MOST_HELD_BYTES } from './headers.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const CHECK = '/check'
@@ -48,8 +49,9 @@ export function gatewayApp(options: {
 }
 
 function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => number): Handler {
+  const held = new HeldBytes(MOST_HELD_BYTES)
   return async (req, res) => {
-    const body = readsBody ? await readBody(req, LONGEST_BODY_BYTES) : NO_BODY
+    const body = async () => (readsBody ? readBody(req, LONGEST_BODY_BYTES, held) : NO_BODY)
     const admitted = await admit(authorizer, req, res, body)
     if (!admitted) return
     const { jwt, claims } = admitted
@@ -71,7 +73,7 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
 /** OpenAI's model list, with exactly the values that the caller may send as `model`. */
 function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler {
   return async (req, res) => {
-    const admitted = await admit(authorizer, req, res, NO_BODY)
+    const admitted = await admit(authorizer, req, res, async () => NO_BODY)
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
@@ -87,7 +89,7 @@ async function admit(
   authorizer: GatewayAuthorizer,
   req: IncomingMessage,
   res: ServerResponse,
-  body: Uint8Array,
+  body: CheckedRequest['body'],
 ): Promise<Admitted | undefined> {
   const event = eventOf(res)
   const decision = await authorizer.decide(checkedRequest(req, event.source, body))
@@ -100,7 +102,7 @@ async function admit(
 function checkedRequest(
   { rawHeaders, url = '' }: IncomingMessage,
   source: string | undefined,
-  body: Uint8Array,
+  body: CheckedRequest['body'],
 ): CheckedRequest {
   const headers: [string, string][] = []
   for (let index = 0; index < rawHeaders.length; index += 2)

@@ -2,7 +2,7 @@
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua is the same in Lua; deploy/nginx/ carries this
+ * the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
  * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
@@ -28,13 +28,30 @@ const MOST_NAMES = 1_000
 const LONGEST_MODEL = 192
 /** Bytes of a top-level number, true, false or null. */
 const LONGEST_LITERAL = 1_024
-/** Strings and brackets of one nested value. More counts as not JSON. */
+/** Strings and brackets in the nested values of one body. More counts as not JSON. */
 const MOST_MARKS = 262_144
+
+/**
+ * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
+ * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ */
+export const STEERING_FIELDS = [
+  'kv_transfer_params',
+  'ec_transfer_params',
+  'vllm_xargs',
+  'lora_path',
+  'bootstrap_host',
+  'bootstrap_port',
+  'bootstrap_room',
+  'data_parallel_rank',
+]
+const LONGEST_FIELD = 18
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
   let names = 0
+  const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
@@ -45,12 +62,12 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     const written = body.subarray(i + 1, nameEnd)
     if (written.indexOf(BACKSLASH) >= 0)
       return { fault: 'Escaped names in the body. Write them without escapes.' }
-    // A longer one is neither of the two that matter here.
-    const name = written.length <= 'priority'.length ? textOf(written) : ''
+    // A longer one is none of those that matter here.
+    const name = written.length <= LONGEST_FIELD ? textOf(written) : ''
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
-    const end = valueEnd(body, i)
+    const end = valueEnd(body, i, budget)
     if (end < 0) return { fault: NOT_JSON }
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
@@ -60,6 +77,7 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
+    else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)
@@ -92,14 +110,13 @@ function stringEnd(body: Uint8Array, i: number): number {
 }
 
 /** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
-function nestedEnd(body: Uint8Array, i: number): number {
+function nestedEnd(body: Uint8Array, i: number, budget: { marks: number }): number {
   let depth = 0
-  let marks = 0
   for (let at = i; at < body.length; at++) {
     const c = body[at]
     const begins = c === OBJECT || c === LIST
     if (!begins && c !== QUOTE && c !== OBJECT_END && c !== LIST_END) continue
-    if (++marks > MOST_MARKS) return -1
+    if (budget.marks-- <= 0) return -1
     if (begins) depth++
     else if (c === QUOTE) {
       at = stringEnd(body, at)
@@ -109,9 +126,9 @@ function nestedEnd(body: Uint8Array, i: number): number {
   return -1
 }
 
-function valueEnd(body: Uint8Array, i: number): number {
+function valueEnd(body: Uint8Array, i: number, budget: { marks: number }): number {
   if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, budget)
   let at = i
   while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1

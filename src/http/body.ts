@@ -1,31 +1,50 @@
 import type { IncomingMessage } from 'node:http'
-import { escapePointer, Invalid } from '../errors.ts'
+import { escapePointer, Invalid, Unavailable } from '../errors.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)
 
+/** What a chunk takes in memory in addition to its bytes. */
+const CHUNK_BYTES = 256
+
 /**
- * The whole body as bytes, at most `limit`. Compressed bodies are rejected.
- * @throws {RequestError} 413, 415, or 400 when the body ends early
+ * The whole body as bytes, at most `limit`; `held` bounds what all bodies hold while they arrive. Compressed bodies are
+ * rejected. @throws {RequestError} 413, 415, or 400 when the body ends early @throws {Unavailable} dropped by `held`
  */
-export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+export async function readBody(req: IncomingMessage, limit: number, held?: HeldBytes): Promise<Buffer> {
   const encoding = req.headers['content-encoding'] ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
   // Without a body Node emits no body events (`optimizeEmptyRequests`, listener.ts).
   if (req.readableEnded) return NO_BODY
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
+  // The client left before its body was wanted.
+  if (req.destroyed) throw requestError(400)
+  const chunks: Buffer[] = []
+  return new Promise<Buffer>((resolve, reject) => {
     let length = 0
+    let over = false
+    const end = (error: Error) => {
+      over = true
+      chunks.length = 0
+      held?.release(holder)
+      reject(error)
+    }
+    const holder = { drop: () => end(new Unavailable('too many bodies are arriving')) }
     req.on('data', (chunk: Buffer) => {
       length += chunk.length
-      if (length <= limit) chunks.push(chunk)
-      else reject(requestError(413))
+      if (over) return
+      if (length > limit) return end(requestError(413))
+      chunks.push(chunk)
+      held?.hold(holder, length + CHUNK_BYTES * chunks.length)
     })
-    req.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
-    req.on('error', () => reject(requestError(400)))
+    req.on('end', () => {
+      held?.release(holder)
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+    })
+    req.on('error', () => end(requestError(400)))
   })
 }
 

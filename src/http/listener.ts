@@ -13,6 +13,7 @@ import type { Random } from '../system/random.ts'
 import { logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
+import { limitConnections, type MostConnections } from './connection-limits.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
@@ -77,7 +78,7 @@ export class Listener {
   }
 
   /** Not bound yet. */
-  static create(name: string, clock: Clock): Listener {
+  static create(name: string, clock: Clock, most?: MostConnections): Listener {
     const server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -88,6 +89,7 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
+    if (most) limitConnections(server, most)
     return new Listener(name, server, clock)
   }
 

@@ -165,6 +165,7 @@ const toInstallation = (row: InstallationRow): Installation => ({
   recorded: {
     encryptionKeys: Object.keys(row.encryption_key_checks),
     peppers: Object.keys(row.pepper_checks),
+    current: { encryptionKey: row.current_encryption_key, pepper: row.current_pepper },
   },
   createdAt: row.created_at,
 })

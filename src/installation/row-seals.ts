@@ -37,16 +37,25 @@ export interface StoredSeal {
  * Why a row is not trusted.
  * - unsealed: it carries no seal
  * - wrong_seal: it was changed, or sealed for another row
- * - unknown_key: its seal names a key that the installation does not have
- * - lacking_key: it names a key that the installation has and this process lacks
+ * - unknown_key: its seal names a key that the installation does not have, or no longer seals with
+ * - lacking_key: it names a key that the installation has, and this process lacks the ones that replicas seal with
  * - wrong_key_pair: the kid is not the thumbprint of the public key, or the private key is another one's
+ * - superseded: its seal is right, and a newer row of the same algorithm and state exists: it was put back
  */
-export type RowFault = 'unsealed' | 'wrong_seal' | 'unknown_key' | 'lacking_key' | 'wrong_key_pair'
+export type RowFault =
+  | 'unsealed'
+  | 'wrong_seal'
+  | 'unknown_key'
+  | 'lacking_key'
+  | 'wrong_key_pair'
+  | 'superseded'
 
 /** Ids of encryption keys and peppers, as the installation record has them. */
 export interface RecordedIds {
   encryptionKeys: readonly string[]
   peppers: readonly string[]
+  /** What replicas seal with now; undefined: a reader that uses genuine rows only, whatever is wrong with the others. */
+  current: { encryptionKey: string; pepper: string } | undefined
 }
 
 const VERSION = 'v1'
@@ -88,9 +97,20 @@ export class RowSeals {
   ): RowFault | undefined {
     if (sealedWith === null || seal === null) return 'unsealed'
     const key = this.#key(kind, sealedWith)
-    if (!key) return isRecorded(sealedWith, recorded) ? 'lacking_key' : 'unknown_key'
+    if (!key) return this.#lacks(sealedWith, recorded) ? 'lacking_key' : 'unknown_key'
     const right = mac(key, kind, sealedWith, row)
     return seal.length === right.length && timingSafeEqual(seal, right) ? undefined : 'wrong_seal'
+  }
+
+  /**
+   * A process that has the current pair lacks nothing: at its start it had all that genuine rows need. So a forged row
+   * that names a recorded key is untrusted like any other.
+   */
+  #lacks(sealedWith: string, recorded: RecordedIds): boolean {
+    const { current } = recorded
+    if (!current || !isRecorded(sealedWith, recorded)) return false
+    const has = (keys: readonly NamedKey[], id: string) => keys.some(key => key.id === id)
+    return !has(this.#encryptionKeys, current.encryptionKey) || !has(this.#peppers, current.pepper)
   }
 
   #key({ kind }: SealedKind, sealedWith: string): Buffer | undefined {
@@ -108,6 +128,14 @@ export class RowSeals {
     this.#derived.set(name, derived)
     return derived
   }
+}
+
+/** Identifies the row as it is, for a process that compares it with what it read before. No proof of anything. */
+export function rowDigest<Column extends string>(
+  kind: SealedKind<Column>,
+  row: Record<Column, SealedValue>,
+): string {
+  return mac(Buffer.alloc(32), kind, '', row).toString('base64url')
 }
 
 /** The ids that a seal depends on; undefined for text that no version of Mintmark writes. */

@@ -1,16 +1,20 @@
 import type { Config } from '../config/config.ts'
 import { GrpcListener } from '../gateway/grpc-listener.ts'
+import type { MostConnections } from '../http/connection-limits.ts'
 import { type Address, Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { isLoopback } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
+
+/** Of nginx each check may be a connection of its own. */
+const MOST_GATEWAY_CONNECTIONS: MostConnections = { total: 4_000, ofOneAddress: 2_000 }
 
 /** All listeners, none of them bound. */
 export function createListeners(config: Config, clock: Clock) {
   return {
     public: Listener.create('public', clock),
     admin: Listener.create('admin', clock),
-    gateway: Listener.create('gateway', clock),
+    gateway: Listener.create('gateway', clock, MOST_GATEWAY_CONNECTIONS),
     gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock),
     ops: Listener.create('ops', clock),
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { sealImportedSecrets, surveyImported } from '../api-keys/imported/imported-sealing.ts'
 import type { Actor } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
@@ -17,8 +18,17 @@ export interface UnsealedRow {
   id: string
   /** For a person to recognize it. */
   about: string
+  /** Of the whole row, to compare it with what is sealed. */
+  digest: string
   /** Why it is not sealed; undefined: it can be. */
   obstacle: string | undefined
+}
+
+/** Identifies a list of rows, with all that they contain, for a person who compares it with an earlier one. */
+export function listDigest(rows: readonly UnsealedRow[]): string {
+  const hash = createHash('sha256')
+  for (const { kind, id, digest } of rows) hash.update(JSON.stringify([kind, id, digest]))
+  return hash.digest('hex').slice(0, 32)
 }
 
 interface Secrets {
@@ -47,28 +57,30 @@ export class RowSealing {
   /** The rows that carry no right seal. Changes nothing. */
   async survey(): Promise<UnsealedRow[]> {
     const keys = await this.#database.readSnapshot(trx => surveySigningKeys(trx, this.#means))
-    const found: UnsealedRow[] = keys.map(({ row, obstacle }) => ({
+    const found: UnsealedRow[] = keys.map(({ row, digest, obstacle }) => ({
       kind: 'signing_key',
       id: row.kid,
       about: `${row.alg} ${row.state}${row.private_encrypted ? '' : ', no private half'}`,
+      digest,
       obstacle,
     }))
     for await (const page of surveyImported(this.#database, this.#means)) {
-      for (const { secret, obstacle } of page) {
+      for (const { secret, digest, obstacle } of page) {
         const about = `${secret.scheme} of ${secret.clientId}, ${secret.keyId}`
-        found.push({ kind: 'imported_secret', id: secret.id, about, obstacle })
+        found.push({ kind: 'imported_secret', id: secret.id, about, digest, obstacle })
       }
     }
     return found
   }
 
-  /** Seals these rows, as far as they still can be, with an audit row each. Returns their number. */
+  /** Seals these rows, as far as they are unchanged and still can be, with an audit row each. Returns their number. */
   async seal(actor: Actor, rows: readonly UnsealedRow[]): Promise<number> {
-    const ids = (kind: UnsealedRow['kind']) =>
-      rows.filter(row => row.kind === kind && row.obstacle === undefined).map(({ id }) => id)
-    const secretIds = new Set(ids('imported_secret'))
-    const secrets = await sealImportedSecrets(this.#database, this.#means, actor, secretIds)
-    const kids = ids('signing_key')
+    const shown = (kind: UnsealedRow['kind']) => {
+      const sealable = rows.filter(row => row.kind === kind && row.obstacle === undefined)
+      return new Map(sealable.map(({ id, digest }) => [id, digest]))
+    }
+    const secrets = await sealImportedSecrets(this.#database, this.#means, actor, shown('imported_secret'))
+    const kids = shown('signing_key')
     const keys = await mutate(this.#database, actor, mutation => sealSigningKeys(mutation, this.#means, kids))
     return secrets + keys
   }

@@ -150,13 +150,13 @@ function registerDeferredWrites(metrics: Metrics, { authentication }: Measured):
   const { deferred } = authentication
   metrics.gauge(
     'mintmark_deferred_writes_waiting',
-    'Last uses, counts and renewed digests that wait to be stored.',
+    'Writes that wait for Postgres: times of last use, counts of exchanges, and digests of secrets under the current pepper.',
     'sum',
     () => deferred.waiting,
   )
   metrics.counter(
     'mintmark_deferred_writes_dropped_total',
-    'Last uses, counts and renewed digests that were dropped because the buffer was full.',
+    'Writes that were lost because the buffer was full: times of last use, counts of exchanges, and digests of secrets under the current pepper.',
     () => deferred.dropped,
   )
 }

@@ -1,7 +1,7 @@
 import { adminApp } from '../admin/admin-app.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
-import { AUTHORIZATION_SERVICE, authorizationService } from '../gateway/grpc-check.ts'
+import { authorizationService } from '../gateway/grpc-check.ts'
 import { gatewayApp } from '../gateway/http-check.ts'
 import { trusting } from '../http/caller-address.ts'
 import type { RequestServices } from '../http/listener.ts'
@@ -75,7 +75,7 @@ function serveGateway(listeners: Listeners, services: RequestServices, served: S
   const now = () => storage.time.now()
   listeners.gateway.serve(gatewayApp({ authorizer, readsBody, readiness, now }), services)
   const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
-  listeners.gatewayGrpc.serve(AUTHORIZATION_SERVICE, overGrpc, readiness)
+  listeners.gatewayGrpc.serve(overGrpc, readiness)
 }
 
 export function urlsOf(config: Config, listeners: Listeners): Urls {

@@ -6,10 +6,13 @@ const MESSAGES = {
   imported_secret: 'an imported secret in the database has no right seal: it is not accepted',
 }
 
+const SUPERSEDED =
+  'an older row of a signing key was put back into the database: it is neither published nor used'
+
 /** One alarm for each of the first rows that are not genuine. */
 export const trustAlarms = ({ listed, counts }: UntrustedRows): Alarm[] =>
   listed.map(({ kind, id, fault }) => ({
     id: `untrusted-${kind}-${id}`,
-    message: MESSAGES[kind],
+    message: fault === 'superseded' ? SUPERSEDED : MESSAGES[kind],
     fields: { kind, row: id, fault, rows: counts[kind] },
   }))

@@ -16,6 +16,8 @@ export interface RotationState {
   keys: readonly StoredKey[]
   /** Published rows that are not genuine. */
   rejected: readonly RejectedKey[]
+  /** Genuine keys may exist that are not among `keys`. */
+  crowded: boolean
   now: number
   policy: Policy
 }
@@ -36,13 +38,14 @@ export interface Decision<T> {
  * @throws what `decide` throws. @throws {PreconditionFailed}
  */
 export async function changeKeys<T>(
-  parts: { database: Database; encryption: KeyEncryption; seals: RowSeals },
+  parts: { database: Database; encryption: KeyEncryption; seals: RowSeals; known: readonly string[] },
   actor: Actor,
   decide: (state: RotationState) => Decision<T>,
   versionIn?: (state: RotationState) => string | undefined,
 ): Promise<T> {
-  const { database, encryption, seals } = parts
-  const before = await database.run(async db => readState(db, seals, await databaseNow(db)))
+  const { database, encryption, seals, known } = parts
+  const read = async (db: Handle, now: number) => ({ ...(await readKeys(db, seals, known)), now })
+  const before = await database.run(async db => read(db, await databaseNow(db)))
   const foreseen = decide(before)
   if (foreseen.steps.length === 0 && !foreseen.also) {
     if (actor.precondition) requireVersion(actor.precondition, versionIn?.(before))
@@ -53,7 +56,7 @@ export async function changeKeys<T>(
   )
   return mutate(database, actor, async mutation => {
     const { now } = await lockSigningKeys(mutation.trx)
-    const state = await readState(mutation.trx, seals, now)
+    const state = await read(mutation.trx, now)
     const { result, steps, also } = decide(state)
     if (versionIn) mutation.found(versionIn(state))
     await applySteps(mutation, steps, { encryption, seals, spares, now })
@@ -62,6 +65,6 @@ export async function changeKeys<T>(
   })
 }
 
-async function readState(db: Handle, seals: RowSeals, now: number): Promise<RotationState> {
-  return { ...(await readKeys(db, seals)), now }
-}
+/** Of steps that are due: no key is created while another replica may have created it already. */
+export const certain = ({ crowded }: Pick<RotationState, 'crowded'>, steps: readonly Step[]): Step[] =>
+  steps.filter(({ type }) => !crowded || type !== 'create')

@@ -8,7 +8,7 @@ import type { SigningAlg } from '../config/signing-alg.ts'
 import { Conflict, escapePointer, type Fault, Invalid } from '../errors.ts'
 import { updatePolicy } from '../installation/installation-policy.ts'
 import { type Policy, publishedAlgs } from '../installation/policy.ts'
-import type { Decision, RotationState } from './key-change.ts'
+import { certain, type Decision, type RotationState } from './key-change.ts'
 import { duePlan, reschedulePlan } from './rotation.ts'
 
 /** The fields to change. In `audienceSigningAlgs` null removes an entry (RFC 7396); null instead of it removes all. */
@@ -32,7 +32,7 @@ export interface PolicyChange {
  * @throws {Invalid} for inconsistent values. @throws {Conflict} where the chosen algorithm cannot sign yet.
  */
 export function decidePolicy(
-  { keys, now, policy: before }: RotationState,
+  { keys, crowded, now, policy: before }: RotationState,
   change: PolicyChange,
   limits: { shortPublishLeadAllowed: boolean },
 ): Decision<Policy> {
@@ -46,7 +46,7 @@ export function decidePolicy(
   if (Object.keys(changes).length === 0) return { result: before, steps: [] }
   return {
     result: after,
-    steps: [...duePlan(keys, now, after), ...reschedulePlan(keys, now, after)],
+    steps: [...certain({ crowded }, duePlan(keys, now, after)), ...reschedulePlan(keys, now, after)],
     also: async ({ trx, record }) => {
       const id = await updatePolicy(trx, after)
       const event = {

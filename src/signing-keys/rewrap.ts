@@ -5,11 +5,11 @@ import { Conflict } from '../errors.ts'
 import { readInstallation } from '../installation/installation.ts'
 import { type RowSeals, sealIds } from '../installation/row-seals.ts'
 import { type EncryptedKey, KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
+import { publishedRows } from './published-key-repository.ts'
 import {
   changeSigningKey,
   type KeyChange,
   lockSigningKeys,
-  publishedRows,
   readKeys,
   type StoredKey,
 } from './signing-key-repository.ts'
@@ -31,18 +31,24 @@ export type Reseal = (actor: Actor) => Promise<number>
  * @throws {Conflict} when one cannot be decrypted, or another replica was started with another first key or pepper.
  */
 export async function rewrap(
-  parts: { database: Database; encryption: KeyEncryption; seals: RowSeals; reseal: Reseal },
+  parts: {
+    database: Database
+    encryption: KeyEncryption
+    seals: RowSeals
+    reseal: Reseal
+    known: readonly string[]
+  },
   actor: Actor,
 ): Promise<Rewrapped> {
-  const { database, encryption, seals } = parts
+  const { database, encryption, seals, known } = parts
   const done = await mutate(database, actor, async ({ trx, record }) => {
     await lockSigningKeys(trx)
     const encryptionKeyId = encryption.currentId
     const installation = await readInstallation(trx)
     refuseBehind(encryptionKeyId, installation.currentEncryptionKey, 'ENCRYPTION_KEYS')
     refuseBehind(sealIds(seals.current)?.pepperId ?? '', installation.currentPepper, 'PEPPERS')
-    const { keys } = await readKeys(trx, seals)
-    const sealedWith = new Map((await publishedRows(trx)).map(row => [row.kid, row.sealed_with]))
+    const { keys } = await readKeys(trx, seals, known)
+    const sealedWith = new Map((await publishedRows(trx, known)).rows.map(row => [row.kid, row.sealed_with]))
     let rewrapped = 0
     let resealed = 0
     for (const key of keys) {

@@ -1,58 +1,69 @@
-import { findRecordedTargets } from '../audit/audit-event-repository.ts'
+import { findRecordedActions } from '../audit/audit-event-repository.ts'
 import type { Mutation } from '../audit/audit-log.ts'
 import type { Handle } from '../database/database.ts'
 import { readInstallation } from '../installation/installation.ts'
-import type { RowSeals } from '../installation/row-seals.ts'
+import { type RowSeals, rowDigest } from '../installation/row-seals.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { isKeyPair } from './key-pair.ts'
+import { publishedRows } from './published-key-repository.ts'
 import { importPrivateKey } from './signing-key.ts'
-import { lockSigningKeys, publishedRows, sealSigningKey } from './signing-key-repository.ts'
-import { hasRightKid, type SigningKeyRow, signingKeyFault } from './signing-key-seal.ts'
+import { lockSigningKeys, sealSigningKey } from './signing-key-repository.ts'
+import {
+  hasRightKid,
+  SIGNING_KEY,
+  type SigningKeyRow,
+  sealedValues,
+  signingKeyFault,
+} from './signing-key-seal.ts'
 
 /** A published row without a right seal, and why it is not sealed; undefined: it can be. */
 export interface UnsealedKey {
   row: SigningKeyRow
+  /** Of the whole row. */
+  digest: string
   obstacle: string | undefined
 }
 
 interface Means {
   encryption: KeyEncryption
   seals: RowSeals
-  /** Also seal a key without a private half of which the audit trail does not have the creation. */
+  /** Also seal a key without a private half. */
   acceptUnproven: boolean
 }
 
 /**
  * The published rows without a right seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
- * its public key, and its private half, which only a holder of the encryption keys can write, belongs to it.
+ * its public key, its private half, which only a holder of the encryption keys can write, belongs to it, and the audit
+ * trail does not have that it left. The trail is no proof that Mintmark created a key: the application's role can add rows
+ * to it. It cannot remove any.
  */
 export async function surveySigningKeys(db: Handle, means: Means): Promise<UnsealedKey[]> {
-  const rows = await publishedRows(db)
+  const { rows } = await publishedRows(db)
   const { recorded } = await readInstallation(db)
   const kids = rows.map(({ kid }) => kid)
-  const created = await findRecordedTargets(db, 'signing-key.create', kids)
+  const actions = await findRecordedActions(db, 'signing-key', kids, Object.keys(LEFT))
   const unsealed: UnsealedKey[] = []
   for (const row of rows) {
     const fault = await signingKeyFault(row, means.seals, recorded)
     if (!fault) continue
     const obstacle =
       fault === 'unsealed'
-        ? await obstacleOf(row, means, created)
+        ? await obstacleOf(row, means, actions.get(row.kid) ?? [])
         : `it carries a seal that is not right (${fault}): it was changed after it was sealed, or never was`
-    unsealed.push({ row, obstacle })
+    unsealed.push({ row, digest: rowDigest(SIGNING_KEY, sealedValues(row)), obstacle })
   }
   return unsealed
 }
 
-/** Seals those of `kids` that still can be. Returns their number. */
+/** Seals those that still can be, and are as they were `shown`: kids with their digests. Returns their number. */
 export async function sealSigningKeys(
   { trx, record }: Mutation,
   means: Means,
-  kids: readonly string[],
+  shown: ReadonlyMap<string, string>,
 ): Promise<number> {
   await lockSigningKeys(trx)
   const rows = (await surveySigningKeys(trx, means)).filter(
-    ({ row, obstacle }) => obstacle === undefined && kids.includes(row.kid),
+    ({ row, digest, obstacle }) => obstacle === undefined && shown.get(row.kid) === digest,
   )
   for (const { row } of rows) {
     await sealSigningKey(trx, means.seals, row)
@@ -65,16 +76,27 @@ export async function sealSigningKeys(
   return rows.length
 }
 
+const RETIRED = 'signing-key.retiring'
+/** Actions after which a key is not active or standby, or not published. */
+const LEFT: Readonly<Record<string, string>> = {
+  [RETIRED]: 'retired',
+  'signing-key.revoke': 'was revoked',
+  'signing-key.discard': 'was discarded',
+  'signing-key.removed': 'was removed',
+}
+
 async function obstacleOf(
   row: SigningKeyRow,
   { encryption, acceptUnproven }: Means,
-  created: ReadonlySet<string>,
+  actions: readonly string[],
 ): Promise<string | undefined> {
   if (!(await hasRightKid(row))) return 'its kid is not the RFC 7638 thumbprint of its public key'
+  if (row.revoked_at !== null || row.removed_at !== null) return 'it was revoked or removed'
+  const left = actions.find(action => row.state !== 'retiring' || action !== RETIRED)
+  if (left !== undefined) return `the audit trail has that it ${LEFT[left]}: its row was put back`
   const { kid, private_encrypted: bytes, encryption_key_id: encryptionKeyId } = row
   if (!bytes || encryptionKeyId === null) {
-    if (created.has(kid) || acceptUnproven) return undefined
-    return 'it has no private half, and the audit trail does not have its creation'
+    return acceptUnproven ? undefined : 'it has no private half, which would prove that Mintmark made it'
   }
   try {
     const privateKey = importPrivateKey(await encryption.decrypt(kid, { encryptionKeyId, bytes }))

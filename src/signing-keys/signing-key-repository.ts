@@ -5,8 +5,10 @@ import { readInstallation } from '../installation/installation.ts'
 import type { Policy } from '../installation/policy.ts'
 import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { EncryptedKey } from './key-encryption.ts'
+import { hasId, publishedRows, selectRows } from './published-key-repository.ts'
 import type { GeneratedKey, SigningKey } from './signing-key.ts'
 import { SIGNING_KEY, type SigningKeyRow, sealedValues, signingKeyFault } from './signing-key-seal.ts'
+import { supersededKids } from './superseded.ts'
 
 /** A published key with its encrypted private key. */
 export type StoredKey = SigningKey & { encrypted: EncryptedKey | null }
@@ -21,15 +23,9 @@ export interface RejectedKey {
 export interface ReadKeys {
   keys: StoredKey[]
   rejected: RejectedKey[]
+  /** There are more rows than were read, and genuine ones may be among them. */
+  crowded: boolean
   policy: Policy
-}
-
-function selectRows(db: Handle) {
-  return db
-    .selectFrom('signing_keys')
-    .select(['kid', 'alg', 'state', 'public_jwk', 'private_encrypted', 'encryption_key_id', 'held'])
-    .select(['published_at', 'activates_at', 'retires_at', 'forgets_at'])
-    .select(['removed_at', 'revoked_at', 'revoked_reason', 'sealed_with', 'seal'])
 }
 
 const toStoredKey = (row: SigningKeyRow): StoredKey => ({
@@ -48,15 +44,16 @@ const toStoredKey = (row: SigningKeyRow): StoredKey => ({
       : null,
 })
 
-/** The published rows as they are stored, genuine or not. */
-export async function publishedRows(db: Handle): Promise<SigningKeyRow[]> {
-  const query = selectRows(db).where('state', '<>', 'removed').orderBy('published_at').orderBy('kid')
-  return (await query.execute()) as SigningKeyRow[]
-}
-
-/** The only way to read signing keys: rows without a right seal are named, and never returned as keys. */
-export async function readKeys(db: Handle, seals: RowSeals): Promise<ReadKeys> {
-  const rows = await publishedRows(db)
+/**
+ * The only way to read signing keys: rows without a right seal, and older ones that were put back, are named, and never
+ * returned as keys. `known`: the kids that this process has verified before.
+ */
+export async function readKeys(
+  db: Handle,
+  seals: RowSeals,
+  known: readonly string[] = [],
+): Promise<ReadKeys> {
+  const { rows, crowded } = await publishedRows(db, known)
   const { policy, recorded } = await readInstallation(db)
   const keys: StoredKey[] = []
   const rejected: RejectedKey[] = []
@@ -65,7 +62,9 @@ export async function readKeys(db: Handle, seals: RowSeals): Promise<ReadKeys> {
     if (fault) rejected.push({ kid: row.kid, fault })
     else keys.push(toStoredKey(row))
   }
-  return { keys, rejected, policy }
+  const superseded = supersededKids(keys)
+  for (const kid of superseded) rejected.push({ kid, fault: 'superseded' })
+  return { keys: keys.filter(({ kid }) => !superseded.has(kid)), rejected, crowded, policy }
 }
 
 /** Makes every other process that would change signing keys wait until the end of the transaction. */
@@ -170,22 +169,20 @@ export async function discardRow(trx: Handle, kid: string, now: number, reason: 
   await trx
     .updateTable('signing_keys')
     .set({ ...set, ...WITHOUT_PRIVATE_HALF, sealed_with: null, seal: null })
-    .where('kid', '=', kid)
+    .where(hasId(kid))
+    .where('state', '<>', 'removed')
     .execute()
 }
 
 export const WITHOUT_PRIVATE_HALF = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
 
-/** When and why the key was revoked; undefined when it was not. */
-export async function findRevocation(
-  db: Handle,
-  kid: string,
-): Promise<{ revokedAt: Date; reason: string } | undefined> {
+/** Whether the key was removed by a revocation. */
+export async function isRevoked(db: Handle, kid: string): Promise<boolean> {
   const row = await db
     .selectFrom('signing_keys')
-    .select(['revoked_at', 'revoked_reason'])
+    .select('revoked_at')
     .where('kid', '=', kid)
     .where('state', '=', 'removed')
     .executeTakeFirst()
-  return row?.revoked_at ? { revokedAt: row.revoked_at, reason: row.revoked_reason ?? '' } : undefined
+  return row?.revoked_at !== undefined && row.revoked_at !== null
 }

@@ -9,14 +9,14 @@ import type { UntrustedRows } from '../installation/untrusted-rows.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import { confirmations, type Emergency } from './emergency.ts'
-import { changeKeys, type RotationState } from './key-change.ts'
+import { certain, changeKeys, type RotationState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import type { KeyRing } from './key-ring.ts'
 import { decidePolicy, type PolicyChange } from './policy-change.ts'
 import { type Reseal, type Rewrapped, rewrap } from './rewrap.ts'
 import { duePlan, holdPlan, releasePlan, revokePlan, rotatePlan } from './rotation.ts'
 import { type SigningKey, signingKeyVersion } from './signing-key.ts'
-import { findRevocation, readKeys } from './signing-key-repository.ts'
+import { isRevoked, readKeys } from './signing-key-repository.ts'
 import { readRing, withoutPrivateHalf } from './stored-ring.ts'
 import { refuseUntrusted } from './untrusted-keys.ts'
 
@@ -85,8 +85,8 @@ export class SigningKeys {
   async advance(): Promise<void> {
     const changed = await this.#change(SYSTEM, state => {
       refuseUntrusted(state, { starting: this.#ring === undefined })
-      const steps =
-        this.#clocksAgree || !state.keys.some(inUse) ? duePlan(state.keys, state.now, state.policy) : []
+      const mayPlan = this.#clocksAgree || !state.keys.some(inUse)
+      const steps = mayPlan ? certain(state, duePlan(state.keys, state.now, state.policy)) : []
       return { result: steps.length > 0, steps }
     })
     if (changed) await this.#refreshAfterChange()
@@ -134,7 +134,7 @@ export class SigningKeys {
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<Emergency> {
     const { database } = this.#parts
-    if (!(await database.run(db => findRevocation(db, kid)))) {
+    if (!(await database.run(db => isRevoked(db, kid)))) {
       await this.#change(actor, state => ({ result: undefined, steps: revokePlan(state, kid, reason) }))
     }
     await this.#refreshAfterChange()
@@ -143,7 +143,7 @@ export class SigningKeys {
 
   /** Re-encrypts every private key under the first encryption key. @throws {Conflict} */
   async rewrap(actor: Actor): Promise<Rewrapped> {
-    return rewrap(this.#parts, actor)
+    return rewrap({ ...this.#parts, known: this.#known }, actor)
   }
 
   /** @throws {Invalid} @throws {Conflict} @throws {Unavailable} while the clocks differ. */
@@ -163,7 +163,7 @@ export class SigningKeys {
   /** Published keys, newest first. */
   async list(): Promise<SigningKey[]> {
     const { database, seals } = this.#parts
-    const { keys } = await database.run(db => readKeys(db, seals))
+    const { keys } = await database.run(db => readKeys(db, seals, this.#known))
     return keys.map(withoutPrivateHalf).reverse()
   }
 
@@ -179,7 +179,12 @@ export class SigningKeys {
     decide: Parameters<typeof changeKeys<T>>[2],
     versionIn?: Parameters<typeof changeKeys<T>>[3],
   ): Promise<T> {
-    return changeKeys(this.#parts, actor, decide, versionIn)
+    return changeKeys({ ...this.#parts, known: this.#known }, actor, decide, versionIn)
+  }
+
+  /** The kids that this process has verified. */
+  get #known(): string[] {
+    return this.#ring?.keys.map(({ kid }) => kid) ?? []
   }
 
   get #clocksAgree(): boolean {

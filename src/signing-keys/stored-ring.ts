@@ -27,7 +27,8 @@ export async function readRing(
   { database, encryption, seals }: { database: Database; encryption: KeyEncryption; seals: RowSeals },
   before: KeyRing | undefined,
 ): Promise<StoredRing> {
-  const { keys, rejected, policy } = await database.readSnapshot(trx => readKeys(trx, seals))
+  const kids = before?.keys.map(({ kid }) => kid) ?? []
+  const { keys, rejected, policy } = await database.readSnapshot(trx => readKeys(trx, seals, kids))
   if (keys.length + rejected.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
   const opened = keys.map(key =>

@@ -13,12 +13,16 @@ export class UntrustedKeys extends Error {
  * @throws {UntrustedKeys}
  */
 export function refuseUntrusted(
-  { keys, rejected }: RotationState,
+  { keys, rejected, crowded }: RotationState,
   { starting }: { starting: boolean },
 ): void {
   if (rejected.some(({ fault }) => fault === 'lacking_key'))
     throw new UntrustedKeys(
       'Signing keys are sealed with an encryption key or pepper that this replica lacks: add the newest to MINTMARK_ENCRYPTION_KEYS and MINTMARK_PEPPERS. Until then other replicas rotate.',
+    )
+  if (starting && crowded)
+    throw new UntrustedKeys(
+      'The database has so many rows of published signing keys that they cannot all be verified: most were written without the keys of Mintmark. Delete those as the owner of the tables: see docs/guides/troubleshooting.md.',
     )
   if (!starting || rejected.length === 0 || keys.some(({ state }) => state !== 'retiring')) return
   const kids = rejected.map(({ kid, fault }) => `${kid.slice(0, 43)} (${fault})`).slice(0, 10)

@@ -18,7 +18,7 @@ export const RESERVED_NAME = 'none'
 /** RFC 6749 §3.3 scope-token, shorter. */
 export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/
 
-/** Maximum size of lists as JSON, in bytes, so that no token reaches 4096 (test/tokens/token-size.test.ts). */
+/** Maximum size of lists as JSON, in bytes, so that no token reaches LONGEST_TOKEN_BYTES (test/tokens/token-size.test.ts). */
 export const LONGEST_JSON = { models: 800, adapters: 500, audiences: 200, scopes: 130 } as const
 
 export const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))

@@ -27,6 +27,9 @@ export interface AccessTokenClaims {
   adapter_list: string
 }
 
+/** Bytes. No token that we sign has as many (test/tokens/token-size.test.ts), so verifiers do not parse a longer one. */
+export const LONGEST_TOKEN_BYTES = 6_144
+
 /** RFC 9068 §2.1. */
 export const ACCESS_TOKEN_TYPE = 'at+jwt'
 

@@ -1,10 +1,7 @@
 import { errors, type JWTPayload } from 'jose'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
-import type { AccessTokenClaims } from './claims.ts'
+import { type AccessTokenClaims, LONGEST_TOKEN_BYTES } from './claims.ts'
 import { verifyAccessToken } from './token-verifier.ts'
-
-/** Our tokens are shorter (test/tokens/token-size.test.ts): longer input is not parsed. */
-const LONGEST_TOKEN = 4096
 
 /** Verifies tokens of this issuer: for one audience, with one scope, not expired. */
 export class TokenReader {
@@ -17,7 +14,7 @@ export class TokenReader {
   /** `now` in epoch milliseconds. The reason of a failure is for the log; the caller does not see it. */
   async read(jwt: string, now: number): Promise<{ claims: AccessTokenClaims } | { fault: string }> {
     const { ring, issuer, audience, scope } = this.#expected
-    if (jwt.length >= LONGEST_TOKEN) return { fault: 'too_long' }
+    if (jwt.length >= LONGEST_TOKEN_BYTES) return { fault: 'too_long' }
     try {
       const payload = await verifyAccessToken(jwt, { ring: ring(), issuer, audience, now })
       if (!isAccessToken(payload)) return { fault: 'claims' }

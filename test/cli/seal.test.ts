@@ -1,7 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { Env } from '../../src/config/env.ts'
+import { Database } from '../../src/database/database.ts'
+import { RowSealing } from '../../src/service/row-sealing.ts'
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { startReplica } from '../support/replicas.ts'
 import { asOwnerUnchecked } from '../support/sealed-rows.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
@@ -11,8 +16,9 @@ import { mintmark } from './mintmark.ts'
 /** The upgrade from a version without seals: migrate, seal, replace the replicas. */
 let old: TestService
 let kids: string[]
-let forged: Record<'kid' | 'unproven' | 'sealed', string>
+let forged: Record<'kid' | 'unproven' | 'sealed' | 'revoked', string>
 const client = { client_id: 'legacy', tenant: 'acme', scheme: 'sha256', hash: sha256('chosen') }
+const ended = { ...client, client_id: 'ended' }
 
 function sha256(secret: string) {
   return createHash('sha256').update(secret).digest('hex')
@@ -20,9 +26,16 @@ function sha256(secret: string) {
 
 beforeAll(async () => {
   old = await startTestService()
-  await old.admin('POST', '/tenants', { id: 'acme' })
-  const importClient = () => old.admin('POST', '/imported-clients', { clients: [client] })
-  await until('the client is imported', importClient, ({ status }) => status === 200)
+  const addTenant = () => old.admin('POST', '/tenants', { id: 'acme' })
+  await until('the tenant exists', addTenant, ({ status }) => status === 201 || status === 409)
+  const importClient = () => old.admin('POST', '/imported-clients', { clients: [client, ended] })
+  const { body } = await until('the clients are imported', importClient, ({ status }) => status === 200)
+  const endedKey = body.rows[1].key
+  const revokeKey = () => old.admin('POST', `/keys/${endedKey}/revoke`)
+  await until('the key is revoked', revokeKey, ({ status }) => status === 200)
+  const [standby] = await old.database.asOwner("SELECT * FROM signing_keys WHERE state = 'standby'")
+  const revokeStandby = () => old.admin('POST', `/signing-keys/${standby?.kid}/revoke`, { reason: 'leaked' })
+  await until('the standby is revoked', revokeStandby, ({ status }) => status === 200)
   kids = await jwksOf(old)
   // This one knows seals, and would make other keys.
   await old.service.stop()
@@ -30,7 +43,7 @@ beforeAll(async () => {
   await asOwnerUnchecked(old.database, 'UPDATE signing_keys SET sealed_with = NULL, seal = NULL')
   await asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET sealed_with = NULL, seal = NULL')
   const [one, other] = [await generateSigningKey('ES256'), await generateSigningKey('ES256')]
-  forged = { kid: 'not-a-thumbprint', unproven: one.kid, sealed: other.kid }
+  forged = { kid: 'not-a-thumbprint', unproven: one.kid, sealed: other.kid, revoked: standby?.kid }
   const insert = (kid: string, jwk: object, seal: Buffer | null) =>
     asOwnerUnchecked(
       old.database,
@@ -40,6 +53,24 @@ beforeAll(async () => {
     )
   await insert(forged.kid, { ...one.publicJwk, kid: forged.kid }, null)
   await insert(forged.unproven, one.publicJwk, null)
+  // The application's role can add to the audit trail.
+  const trail = new pg.Client({ connectionString: old.database.applicationUrl })
+  await trail.connect()
+  await trail.query(
+    `INSERT INTO audit_events (id, at, actor, action, outcome, target_kind, target_id, changes, previous_hash, hash)
+      SELECT max(id) + 1000000, now(), 'system', 'signing-key.create', 'done', 'signing-key', $1, '{}', $2, $2 FROM audit_events`,
+    [forged.unproven, randomBytes(32)],
+  )
+  await trail.end()
+  // What was revoked is put back as it was.
+  await asOwnerUnchecked(
+    old.database,
+    `UPDATE signing_keys SET state = 'standby', removed_at = NULL, revoked_at = NULL, revoked_reason = NULL,
+      private_encrypted = $2, encryption_key_id = 'e1', activates_at = $3 WHERE kid = $1`,
+    [forged.revoked, standby?.private_encrypted, standby?.activates_at],
+  )
+  await asOwnerUnchecked(old.database, 'UPDATE api_keys SET revoked_at = NULL, revoked_reason = NULL')
+  await asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET revoked_at = NULL')
   await insert(forged.sealed, other.publicJwk, randomBytes(32))
 })
 afterAll(() => old.stop())
@@ -77,7 +108,7 @@ describe('the upgrade', () => {
     expect((await request(`${unready.service.urls.public}/.well-known/jwks.json`)).status).toBe(503)
     await unready.stop()
     const made = await database.asOwner("SELECT FROM audit_events WHERE action = 'signing-key.create'")
-    expect(made).toHaveLength(2)
+    expect(made).toHaveLength(4)
   })
 
   it('seal only lists the rows, with the thumbprints, and names what it refuses', async () => {
@@ -87,7 +118,10 @@ describe('the upgrade', () => {
     expect(stdout).toContain('sha256 of legacy')
     expect(stderr).toContain('Nothing was sealed.')
     expect(stderr).toContain(`${forged.kid}: its kid is not the RFC 7638 thumbprint of its public key.`)
-    expect(stderr).toContain(`${forged.unproven}: it has no private half, and the audit trail does not have`)
+    expect(stderr).toContain(`${forged.unproven}: it has no private half, which would prove that Mintmark`)
+    expect(stderr).toContain(
+      `${forged.revoked}: the audit trail has that it was revoked: its row was put back`,
+    )
     expect(stderr).toContain(`${forged.sealed}: it carries a seal that is not right (wrong_seal)`)
     const sealed = await old.database.asOwner('SELECT FROM signing_keys WHERE seal IS NOT NULL')
     expect(sealed).toHaveLength(1)
@@ -103,17 +137,54 @@ describe('the upgrade', () => {
     expect(stderr).toContain(`${variable} must begin with "${id}"`)
   })
 
+  it('seals no row that changed since it was listed, and with --expect none at all', async () => {
+    const { encryptionKeys, peppers } = readConfig(new Env(old.environment))
+    const database = new Database({
+      url: old.database.ownerUrl,
+      maxConnections: 1,
+      logger: createLogger('silent'),
+    })
+    const secrets = { encryptionKeys, peppers }
+    const sealing = new RowSealing({ database, secrets, acceptUnproven: false })
+    const digest = (stderr: string) => /--expect (\w+)/.exec(stderr)?.[1] ?? ''
+    const expected = digest((await seal([])).stderr)
+    const listed = await sealing.survey()
+    const later = (sign: string) =>
+      asOwnerUnchecked(
+        old.database,
+        `UPDATE signing_keys SET activates_at = activates_at ${sign} interval '1 hour'`,
+      )
+    const hash = (secret: string) =>
+      asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET hash = $1', [sha256(secret)])
+    await later('+')
+    await hash('of the attacker')
+    expect(await sealing.seal({ id: 'owner' }, listed)).toBe(0)
+    await database.close()
+    const { code, stderr } = await seal(['--yes', '--expect', expected])
+    expect([code, stderr]).toEqual([3, expect.stringContaining('Nothing was sealed: the rows differ')])
+    await later('-')
+    await hash('chosen')
+    expect(digest((await seal([])).stderr)).toBe(expected)
+  })
+
   it('with --yes it seals the genuine rows, each with an audit row, and a new replica serves the same JWKS', async () => {
     const { code, stderr } = await seal(['--yes'])
-    expect([code, stderr]).toEqual([3, expect.stringContaining('Sealed 3 rows.')])
+    expect([code, stderr]).toEqual([3, expect.stringContaining('Sealed 4 rows.')])
     const actions = await old.database.asOwner(
       'SELECT action, target_id FROM audit_events WHERE action LIKE \'%.seal\' ORDER BY action, target_id COLLATE "C"',
     )
-    expect(actions.map(({ action }) => action)).toEqual(['key.seal', 'signing-key.seal', 'signing-key.seal'])
+    expect(actions.map(({ action }) => action)).toEqual([
+      'key.seal',
+      'key.seal',
+      'signing-key.seal',
+      'signing-key.seal',
+    ])
     const next = await startReplica(old)
     expect(await jwksOf(next)).toEqual(kids)
     const form = { grant_type: 'client_credentials', client_id: 'legacy', client_secret: 'chosen' }
     expect((await next.token(form)).status).toBe(200)
+    // Its key was revoked, by the audit trail: its end is sealed.
+    expect((await next.token({ ...form, client_id: 'ended' })).status).toBe(401)
     await next.stop()
   })
 
@@ -123,6 +194,6 @@ describe('the upgrade', () => {
     const left = await old.database.asOwner(
       'SELECT kid FROM signing_keys WHERE seal IS NULL OR length(seal) <> 32',
     )
-    expect(left.map(({ kid }) => kid)).toEqual([forged.kid])
+    expect(left.map(({ kid }) => kid).toSorted()).toEqual([forged.kid, forged.revoked].toSorted())
   })
 })

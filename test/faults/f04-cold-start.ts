@@ -21,17 +21,29 @@ export const experiment: Experiment = {
     const load = environment.load(streams.known([first], secrets, { perSecond: 200, connections: 20 }))
     await postgres.kill()
 
-    const ports = { public: await freePort(), admin: await freePort(), ops: await freePort() }
+    const ports = {
+      public: await freePort(),
+      admin: await freePort(),
+      gateway: await freePort(),
+      gatewayGrpc: await freePort(),
+      ops: await freePort(),
+    }
     const process = startReplicaProcess(postgres.applicationUrl(), {
       MINTMARK_PUBLIC_PORT: `${ports.public}`,
       MINTMARK_ADMIN_PORT: `${ports.admin}`,
-      MINTMARK_GATEWAY_PORT: '0',
-      MINTMARK_GATEWAY_GRPC_PORT: '0',
+      MINTMARK_GATEWAY_PORT: `${ports.gateway}`,
+      MINTMARK_GATEWAY_GRPC_PORT: `${ports.gatewayGrpc}`,
       MINTMARK_OPS_PORT: `${ports.ops}`,
     })
     environment.onEnd(() => process.kill())
     const at = (port: number) => `http://127.0.0.1:${port}`
-    const urls = { public: at(ports.public), admin: at(ports.admin), ops: at(ports.ops) }
+    const urls = {
+      public: at(ports.public),
+      admin: at(ports.admin),
+      gateway: at(ports.gateway),
+      gatewayGrpc: at(ports.gatewayGrpc),
+      ops: at(ports.ops),
+    }
     const cold = replicaAt(process, urls)
     // Until its first attempt the reason is "starting".
     await until(

@@ -35,6 +35,7 @@ const FILES = [
   'f29-log',
   'f30-forged-rows',
   'f31-imported-flood',
+  'f32-gateway-listeners',
   'f33-processes',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']

@@ -6,6 +6,8 @@ import { startMintmark } from './environment.ts'
 /** A running gateway in front of the engine. */
 export interface Gateway {
   url: string
+  /** What it wrote to its log so far. */
+  output?(): string
   stop(): Promise<void>
 }
 
@@ -26,6 +28,8 @@ export interface CheckEnvironment {
   mintmark: TestService
   upstream: RecordingUpstream
   gateway: Gateway
+  /** For a second gateway, with changes. */
+  behind: Behind
   acme: Holder
   /** Another tenant with a key, or with special settings. */
   holder(tenant?: Record<string, unknown>, key?: Record<string, unknown>): Promise<Holder>
@@ -58,7 +62,8 @@ export async function startCheckEnvironment(
     gatewayGrpc: portOf(urls.gatewayGrpc),
     upstream: upstream.port,
   }
-  const gateway = await start({ mintmark, ports })
+  const behind = { mintmark, ports }
+  const gateway = await start(behind)
   const holder: CheckEnvironment['holder'] = async (tenant = {}, key = {}) => {
     const made = await mintmark.tenantWithKey({ audiences: ['vllm', 'billing'], ...tenant }, key)
     const answer = await mintmark.token({ grant_type: 'client_credentials', client_secret: made.secret })
@@ -68,6 +73,7 @@ export async function startCheckEnvironment(
     mintmark,
     upstream,
     gateway,
+    behind,
     acme: await holder({
       ...{ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] },
       adapters: ['acme-sql', 'acme-chat'],

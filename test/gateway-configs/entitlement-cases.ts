@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { MODEL_HEADER } from '../../src/gateway/headers.ts'
+import { STEERING_FIELDS } from '../../src/gateway/model-in-body.ts'
 import { chat, type Sent } from './client.ts'
 
 const MINE = '"acme-sql"'
@@ -11,6 +12,10 @@ const padding = (bytes: number) => `"pad":"${'A'.repeat(bytes)}"`
 function names(count: number): string {
   return Array.from({ length: count }, (_, index) => `,"n${index}":1`).join('')
 }
+
+const brackets = (values: number, pairs: number) =>
+  Array.from({ length: values }, (_, index) => `,"x${index}":[${'[],'.repeat(pairs)}1]`).join('')
+const escapes = (count: number) => `"pad":"${'\\"'.repeat(count)}"`
 
 /** Bodies as bytes, and the response. The token allows acme-sql, acme-chat and both base models. */
 export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
@@ -28,7 +33,15 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ['a number of 2,000 digits', { body: `{"model":${MINE},"n":${'1'.repeat(2_000)}}` }, 400],
   ['1,001 names', { body: `{"model":${MINE}${names(1_000)}}` }, 400],
   ['300,000 brackets', { body: `{"model":${MINE},"x":[${'[],'.repeat(150_000)}1]}` }, 400],
+  ['300,000 brackets in four values', { body: `{"model":${MINE}${brackets(4, 37_500)}}` }, 400],
+  ['1,000,000 escapes before a foreign model', { body: `{${escapes(1_000_000)},"model":${FOREIGN}}` }, 403],
   ['no model', { body: '{"messages":[]}' }, 400],
+  ['an empty body', { body: '', headers: [['Content-Type', 'application/json']] }, 400],
+  ...STEERING_FIELDS.map((name): [string, Sent, number] => [
+    name,
+    { body: `{"model":${MINE},"${name}":{"remote_host":"10.0.0.9"}}` },
+    400,
+  ]),
   ['a model that is null', { body: '{"model":null}' }, 400],
   ['a model that is a number', { body: '{"model":1}' }, 400],
   ['a model that is a list', { body: `{"model":[${MINE}]}` }, 400],
@@ -104,6 +117,9 @@ export const READABLE_BODIES: [what: string, body: string][] = [
   ['white space everywhere', `\n\t {\r\n "model" : ${MINE} , "a" : [ ] } \n`],
   ['1,000 names', `{"model":${MINE}${names(999)}}`],
   ['200,000 brackets', `{"model":${MINE},"x":[${'[],'.repeat(100_000)}1]}`],
+  ['1,000,000 escapes', `{${escapes(1_000_000)},"model":${MINE}}`],
+  ['4,000,000 backslashes', `{"model":${MINE},"x":"${'\\'.repeat(4_000_000)}"}`],
+  ['200,000 escaped quotes', `{"model":${MINE},"x":"${'some text \\"'.repeat(200_000)}"}`],
   ['unknown fields', `{"model":${MINE},"ünï":"\\u0041\\ud83d\\ude00","priority_":1}`],
   ['numbers as only Python takes them', `{"model":${MINE},"a":NaN,"b":-Infinity}`],
 ]

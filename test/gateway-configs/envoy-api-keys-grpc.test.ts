@@ -14,7 +14,7 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
       'envoy-api-keys-grpc.yaml',
     ),
   credentials: ['key', 'token'],
-  refusesBeforeBody: 'by form',
+  refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

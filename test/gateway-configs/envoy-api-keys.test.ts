@@ -11,7 +11,7 @@ checkContract('deploy/envoy/envoy-api-keys.yaml', {
       'envoy-api-keys.yaml',
     ),
   credentials: ['key', 'token'],
-  refusesBeforeBody: 'by form',
+  refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

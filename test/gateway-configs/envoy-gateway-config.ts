@@ -6,6 +6,18 @@ type Ports = Record<8000 | 8080 | 8082, number>
 // biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
 type Json = any
 
+/**
+ * Four fifths of the memory limit in envoy-proxy.yaml, which Envoy Gateway adds where it makes the Deployment: egctl makes
+ * none (internal/xds/bootstrap/bootstrap.yaml.tpl).
+ */
+const HEAP = {
+  name: 'envoy.resource_monitors.fixed_heap',
+  typedConfig: {
+    '@type': 'type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig',
+    maxHeapSizeBytes: '1717986918',
+  },
+}
+
 export const envoyGatewayRecord = (): Json =>
   JSON.parse(readFileSync(new URL('envoy-gateway/record.json', import.meta.url), 'utf8'))
 
@@ -14,8 +26,10 @@ export const envoyGatewayRecord = (): Json =>
  * endpoints, which its own Envoy receives separately, are inlined; ports are this test's.
  */
 export function envoyGatewayConfig(ports: Ports): string {
-  const { listener, routes, clusters, endpoints } = envoyGatewayRecord()
-  const { typedConfig: manager } = listener.defaultFilterChain.filters[0]
+  const { listener, overloadManager, routes, clusters, endpoints } = envoyGatewayRecord()
+  const isManager = ({ typedConfig }: Json) => typedConfig.httpFilters !== undefined
+  const networkFilters: Json[] = listener.defaultFilterChain.filters
+  const { typedConfig: manager } = networkFilters.find(isManager)
   const { rds, accessLog: _log, ...rest } = manager
   const routeConfig = routes.find(({ name }: Json) => name === rds.routeConfigName)
   const address = { socketAddress: { address: '127.0.0.1', portValue: 0 } }
@@ -25,13 +39,14 @@ export function envoyGatewayConfig(ports: Ports): string {
   }
   return JSON.stringify({
     admin: { address },
+    overloadManager: { ...overloadManager, resourceMonitors: [...overloadManager.resourceMonitors, HEAP] },
     staticResources: {
       listeners: [
         {
           name: listener.name,
           address,
           perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes,
-          filterChains: [{ filters: [filter] }],
+          filterChains: [{ filters: networkFilters.map(each => (isManager(each) ? filter : each)) }],
         },
       ],
       clusters: clusters

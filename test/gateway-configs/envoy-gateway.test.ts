@@ -8,11 +8,10 @@ checkContract('deploy/envoy-gateway', {
   absent: noEnvoy,
   start: ({ ports }) =>
     startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
-  env: { MINTMARK_GATEWAY_MODEL: 'body' },
   credentials: ['key', 'token'],
-  refusesBeforeBody: 'none',
-  entitles: 'by asking',
-  verifiesTokens: false,
+  refusesBeforeBody: 'every',
+  entitles: true,
+  verifiesTokens: true,
   passedOn: ENVOYS_OWN,
 })
 

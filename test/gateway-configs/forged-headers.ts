@@ -11,6 +11,7 @@ export const NAMES = [
     'x-gateway-destination-endpoint-subset',
   ],
   ...['x-data-parallel-rank', 'x-aibrix-config-profile', 'x-authz-user-id', 'x-prefiller-host-port'],
+  'x-amzn-sagemaker-adapter-identifier',
 ]
 
 export const MARK = 'forged'

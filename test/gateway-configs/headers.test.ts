@@ -64,10 +64,14 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s forwards no client value of this hea
     }
   })
 
-  it('of any of them, all sent at once, over HTTP/2', async () => {
+  // Envoy reads at most 100 headers.
+  it.each([
+    ['half', NAMES.filter((_, index) => index % 2 === 0)],
+    ['the other half', NAMES.filter((_, index) => index % 2 === 1)],
+  ])('of %s of them, sent at once, over HTTP/2', async (_, names) => {
     const session = connectHttp2(environment.gateways[gateway].url)
     const forged = Object.fromEntries(
-      NAMES.flatMap(name => [
+      names.flatMap(name => [
         [name, VALUE],
         [underscored(name), VALUE],
       ]),

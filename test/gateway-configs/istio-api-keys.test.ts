@@ -20,7 +20,7 @@ checkContract('deploy/istio/api-keys', {
   absent: noEnvoy,
   start: startIstio,
   credentials: ['key', 'token'],
-  refusesBeforeBody: 'none',
+  refusesBeforeBody: 'every',
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

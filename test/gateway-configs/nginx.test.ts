@@ -1,50 +1,13 @@
-import { execFile } from 'node:child_process'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { checkContract } from './check-contract.ts'
-import type { Behind, Gateway } from './check-environment.ts'
-import { substitute } from './envoy.ts'
-import { isAbsent, startProgram } from './program.ts'
-
-const deploy = new URL('../../deploy/', import.meta.url).pathname
-
-/**
- * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
- * them.
- */
-function startNginx({ mintmark, ports }: Behind): Promise<Gateway> {
-  return startProgram('nginx', async (folder, port) => {
-    const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')
-    const gate = await readFile(join(deploy, 'nginx/mintmark.js'), 'utf8')
-    await mkdir(join(folder, 'temp'))
-    await promisify(execFile)('bash', [
-      join(deploy, 'fetch-keys.sh'),
-      mintmark.service.urls.public,
-      join(folder, 'keys'),
-    ]).catch(({ code }) => {
-      if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}`)
-    })
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-      kind => `${kind}_temp_path ${folder}/temp/${kind};`,
-    )
-    const changed = substitute(conf, [
-      ['modules/ngx_http_js_module.so', '/usr/lib/nginx/modules/ngx_http_js_module.so'],
-      ['pid /run/nginx.pid;', `pid ${folder}/pid;`],
-      ['access_log off;', `access_log off; ${temporary.join(' ')}`],
-      ['js_path /etc/nginx/mintmark;', `js_path ${folder};`],
-      ['/dev/shm/mintmark', `${folder}/cache`],
-      ['server vllm:8000;', `server 127.0.0.1:${ports.upstream};`],
-      ['server mintmark:8082;', `server 127.0.0.1:${ports.gateway};`],
-      ['listen 0.0.0.0:10000;', `listen 127.0.0.1:${port};`],
-      ['worker_processes auto;', 'worker_processes 1;'],
-    ])
-    await writeFile(join(folder, 'nginx.conf'), changed)
-    const keys = join(folder, 'keys')
-    await writeFile(join(folder, 'mintmark.js'), substitute(gate, [['/etc/nginx/mintmark/keys', keys]]))
-    return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;']
-  })
-}
+import { connect } from 'node:net'
+import { expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
+import { rawHttp } from '../support/raw-http.ts'
+import { BUSY, until } from '../support/until.ts'
+import { type Contract, checkContract } from './check-contract.ts'
+import { chat, send } from './client.ts'
+import { startNginx } from './nginx.ts'
+import { checkHttp2 } from './over-http2.ts'
+import { isAbsent } from './program.ts'
 
 checkContract('deploy/nginx', {
   absent: isAbsent('nginx'),
@@ -55,5 +18,87 @@ checkContract('deploy/nginx', {
   entitles: true,
   verifiesTokens: true,
   passesOn: 'user-agent',
+  more: checkNginx,
   passedOn: ['accept', 'user-agent', 'x-forwarded-for'],
 })
+
+function checkNginx(contract: Contract): void {
+  const { environment } = contract
+  checkHttp2(
+    contract,
+    async () => {
+      const port = await freePort()
+      const listen = 'listen 0.0.0.0:10000;'
+      const nginx = await startNginx(environment().behind, [
+        [listen, `listen 127.0.0.1:${port} http2; ${listen}`],
+      ])
+      return { url: `http://127.0.0.1:${port}`, stop: nginx.stop }
+    },
+    'refused',
+  )
+
+  const strings = (count: number) => `[${Array(count).fill('""').join(',')}]`
+  it.each([
+    ['strings in many lists', Array.from({ length: 999 }, (_, i) => `"a${i}":${strings(1_300)}`).join(',')],
+    [
+      'brackets in many lists',
+      Array.from({ length: 999 }, (_, i) => `"a${i}":[${'[],'.repeat(1_300)}1]`).join(','),
+    ],
+    ['escaped quotes', `"a":"${'\\"'.repeat(2_000_000)}"`],
+    ['short runs of backslashes', `"a":"${`${'\\'.repeat(31)}"`.repeat(130_000)}"`],
+  ])('bounds what it looks at in a whole body: %s', async (_, members) => {
+    const began = Date.now()
+    const body = `{"model":"llama-3-8b",${members}}`
+    expect((await send(environment().gateway.url, { token: environment().acme.token, body })).status).toBe(
+      400,
+    )
+    expect(Date.now() - began).toBeLessThan(2_000 * BUSY)
+  })
+
+  it.each(['POST /v1/chat/completions', 'GET /v1/models'])('takes at most 100 headers: %s', async line => {
+    const head = `${line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n`
+    const answer = await rawHttp(environment().gateway.url, `${head}${'a:\r\n'.repeat(99)}\r\n`)
+    expect(answer.status).toBe(431)
+    expect(answer.text).toContain('too_many_headers')
+    expect((await rawHttp(environment().gateway.url, `${head}${'a:\r\n'.repeat(98)}\r\n`)).status).toBe(401)
+  })
+
+  it('answers another method in JSON, with the allowed one', async () => {
+    const answer = await send(environment().gateway.url, { method: 'PUT' })
+    expect(answer.status).toBe(405)
+    expect(answer.headers.allow).toBe('POST')
+    expect(JSON.parse(answer.text).error.code).toBe('method_not_allowed')
+  })
+
+  it.each([
+    ['an IPv6 network', ['2001:db8::1', '2001:db8:0:0:ffff::2'], '2001:db8::3', '2001:db8:0:1::1'],
+    ['an IPv4 address', ['192.0.2.1', '192.0.2.1'], '192.0.2.1', '192.0.2.2'],
+    ['one written as IPv6', ['::ffff:192.0.2.1', '::ffff:192.0.2.1'], '::ffff:192.0.2.1', '::ffff:192.0.2.2'],
+  ])('serves so many requests of %s at a time', async (_, holders, same, other) => {
+    const limit = 'limit_conn mintmark_sources'
+    const nginx = await startNginx(environment().behind, [
+      [`${limit} 256;`, `${limit} 2; set_real_ip_from 127.0.0.1; real_ip_header X-Source;`],
+    ])
+    const { token } = environment().acme
+    const from = (source: string) =>
+      send(nginx.url, { token, headers: [['X-Source', source]], body: chat('llama-3-8b') })
+    const sockets = holders.map(source => {
+      const socket = connect({ host: '127.0.0.1', port: Number(new URL(nginx.url).port) })
+      const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Source: ${source}\r\nAuthorization: Bearer ${token}\r\n`
+      socket.write(`${head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{`)
+      return socket
+    })
+    try {
+      const refused = await until(
+        'the limit is reached',
+        () => from(same),
+        ({ status }) => status === 429,
+      )
+      expect(JSON.parse(refused.text).error.code).toBe('too_many_requests')
+      expect((await from(other)).status).toBe(200)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      await nginx.stop()
+    }
+  })
+}

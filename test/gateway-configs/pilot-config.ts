@@ -1,12 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import {
-  type AllowedRoute,
-  CLAIM_HEADERS,
-  LIST_ROUTES,
-  LONGEST_BODY_BYTES,
-  MODEL_ROUTES,
-} from '../../src/gateway/headers.ts'
+import { type AllowedRoute, CLAIM_HEADERS, LIST_ROUTES, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 
 /** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
 export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
@@ -55,7 +49,7 @@ static_resources:
   listeners:
     - name: 0.0.0.0_8080
       address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
-      per_connection_buffer_limit_bytes: ${LONGEST_BODY_BYTES}
+      per_connection_buffer_limit_bytes: ${record.per_connection_buffer_limit_bytes}
       filter_chains:
         - filters:
             - name: envoy.filters.network.http_connection_manager
@@ -75,6 +69,7 @@ ${record.routes.map(({ route }) => `    - ${cluster(route.cluster, portOf(route.
 }
 
 interface PilotRecord {
+  per_connection_buffer_limit_bytes: number
   connection_manager: { http_filters: PilotFilter[] }
   remote_jwks: { http_uri: { cluster: string } }
   routes: { route: { cluster: string } }[]

@@ -50,7 +50,7 @@ export async function startProgram(
     await stop()
     throw new Error(`${name} did not start:\n${output.slice(-4000)}`, { cause: error })
   }
-  return { url: `http://127.0.0.1:${port}`, stop }
+  return { url: `http://127.0.0.1:${port}`, output: () => output, stop }
 }
 
 function answers(port: number): Promise<boolean> {

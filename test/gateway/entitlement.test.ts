@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
+import { systemRandom } from '../../src/system/random.ts'
 import { chat, type Sent } from '../gateway-configs/client.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from '../gateway-configs/entitlement-cases.ts'
+import { rawHttp } from '../support/raw-http.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { ask, bearer, deniedAs, tokenFor } from './check-client.ts'
+
+const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
 
 let byBody: TestService
 let byHeader: TestService
@@ -137,4 +142,15 @@ describe('GET /v1/models on the gateway listener', () => {
     expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)
     expect((await list({ authorization: `Bearer ${key}` }, 'POST')).status).toBe(405)
   })
+})
+
+it.each([
+  ['nothing', ''],
+  ['a malformed key', 'Authorization: Bearer mmk_nonsense\r\n'],
+  ['a well-formed key that does not exist', `Authorization: Bearer ${unknownKey()}\r\n`],
+  ['a malformed token', 'Authorization: Bearer a.b.c\r\n'],
+])('with %s the denial comes before the body', async (_, credential) => {
+  const head = `POST /check/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n`
+  const { status } = await rawHttp(byBody.service.urls.gateway, `${head}${credential}\r\n{`)
+  expect(status).toBe(401)
 })

@@ -1,12 +1,12 @@
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from '../../src/gateway/grpc-proto.ts'
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { tokenFor } from './check-client.ts'
+import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from './grpc-proto.ts'
 
 let mintmark: TestService
 let key: string
@@ -112,6 +112,14 @@ describe('envoy.service.auth.v3.Authorization', () => {
 
   it('denies a body that is too long immediately, for gateways that answer 503 or reject it', async () => {
     await expect(check({ ...chat, body: 'x'.repeat(5_000_000) })).rejects.toThrow(/RESOURCE_EXHAUSTED/)
+  })
+
+  it('reads a thousand headers, and denies a message of 65,000 before it is built', async () => {
+    const headers = (count: number) => Array.from({ length: count }, () => ({ key: 'a', value: 'b' }))
+    const { deniedResponse } = await check({ ...chat, headerMap: { headers: headers(1_000) } })
+    expect(deniedResponse?.status.code).toBe(401)
+    const many = check({ ...chat, headerMap: { headers: Array.from({ length: 65_000 }, () => ({})) } })
+    await expect(many).rejects.toThrow(/INVALID_ARGUMENT.*too many fields/)
   })
 
   it('answers an empty request', async () => {

@@ -7,7 +7,11 @@ import { Secret } from '../../src/system/secret.ts'
 const named = (id: string) => ({ id, key: new Secret(randomBytes(32)) })
 const [e1, e2, p1, p2] = [named('e1'), named('e2'), named('p1'), named('p2')]
 const seals = new RowSeals({ encryptionKeys: [e1], peppers: [p1] })
-const recorded = { encryptionKeys: ['e1', 'e2'], peppers: ['p1', 'p2'] }
+const recorded = {
+  encryptionKeys: ['e1', 'e2'],
+  peppers: ['p1', 'p2'],
+  current: { encryptionKey: 'e2', pepper: 'p1' },
+}
 
 const KIND: SealedKind<'a' | 'b'> = {
   kind: 'signing_key',
@@ -79,6 +83,19 @@ describe('a seal', () => {
     ['an empty name', { sealedWith: '', seal: Buffer.alloc(32) }, 'unknown_key'],
   ])('%s is a fault', (_, stored, fault) => {
     expect(seals.faultOf(KIND, row, stored, recorded)).toBe(fault)
+  })
+
+  it.each([
+    [
+      'that has the current pair, and lacks another recorded key, takes the row for forged',
+      'e1',
+      'unknown_key',
+    ],
+    ['that lacks the current pair leaves it to the others', 'e2', 'lacking_key'],
+  ])('a process %s', (_, encryptionKey, fault) => {
+    const stored = { sealedWith: 'v1:e2:p1', seal: Buffer.alloc(32) }
+    const current = { encryptionKey, pepper: 'p1' }
+    expect(seals.faultOf(KIND, row, stored, { ...recorded, current })).toBe(fault)
   })
 
   it('names its keys only in the form that Mintmark writes', () => {

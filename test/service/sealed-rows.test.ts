@@ -198,6 +198,55 @@ describe('a signing key', () => {
     await untilUntrusted('signing_key', 0)
   })
 
+  it.each(['active', 'standby'])(
+    'that was %s, was revoked, and is put back with its seal is neither published nor used',
+    async state => {
+      const [old] = await sql('SELECT kid, to_jsonb(k) AS row FROM signing_keys AS k WHERE state = $1', [
+        state,
+      ])
+      const revoke = () => one().admin('POST', `/signing-keys/${old?.kid}/revoke`, { reason: 'leaked' })
+      expect((await revoke()).status).toBe(200)
+      const without = (all: string[][]) =>
+        all.every(kids => kids.join() === all[0]?.join() && !kids.includes(old?.kid))
+      const honest = (await until('both drop it', () => onEach(jwksOf), without))[0]
+      await sql(
+        `UPDATE signing_keys AS k SET state = o.state, private_encrypted = o.private_encrypted,
+        encryption_key_id = o.encryption_key_id, removed_at = NULL, revoked_at = NULL, revoked_reason = NULL,
+        sealed_with = o.sealed_with, seal = o.seal FROM jsonb_populate_record(NULL::signing_keys, $1) AS o
+        WHERE k.kid = o.kid`,
+        [old?.row],
+      )
+      await untilUntrusted('signing_key', 1)
+      await alarmed(old?.kid)
+      expect(replicas.every(({ logs }) => logs.some(line => line.includes('"fault":"superseded"')))).toBe(
+        true,
+      )
+      const { secret } = await one().tenantWithKey()
+      const { body } = await one().token({ grant_type: 'client_credentials', client_secret: secret })
+      expect(decodeProtectedHeader(body.access_token).kid).not.toBe(old?.kid)
+      expect((await one().admin('GET', `/signing-keys/${old?.kid}`)).status).toBe(404)
+      expect((await one().admin('POST', '/signing-keys/rotate', {})).body.kid).not.toBe(old?.kid)
+      expect(await onEach(jwksOf)).toEqual([honest, honest])
+      expect((await revoke()).status).toBe(200)
+      await untilUntrusted('signing_key', 0)
+    },
+  )
+
+  it('that names a recorded encryption key that no replica has stops no rotation, and can be discarded', async () => {
+    const { kid, publicJwk } = await generateSigningKey('ES256')
+    await sql(`UPDATE installation SET encryption_key_checks = encryption_key_checks || '{"e0": "old"}'`)
+    await sql(
+      `INSERT INTO signing_keys (kid, alg, state, public_jwk, retires_at, sealed_with, seal)
+        VALUES ($1, 'ES256', 'retiring', $2, now() + interval '1 day', 'v1:e0:p1', '\\x00')`,
+      [kid, JSON.stringify(publicJwk)],
+    )
+    await untilUntrusted('signing_key', 1)
+    expect((await one().admin('POST', '/signing-keys/rotate', {})).status).toBe(200)
+    await one().admin('POST', `/signing-keys/${kid}/revoke`, { reason: 'forged' })
+    await untilUntrusted('signing_key', 0)
+    await sql(`UPDATE installation SET encryption_key_checks = encryption_key_checks - 'e0'`)
+  })
+
   it('that signs is replaced by its standby when its row is changed, and a seal of another row does not help', async () => {
     const { secret } = await one().tenantWithKey()
     const signer = async (replica: TestService) => {
@@ -332,6 +381,20 @@ describe('an imported secret', () => {
     await one().admin('POST', `/keys/${client.key}/secrets/${client.id}/revoke`)
     await untilAll('it is refused', client, 401)
     await tamper('api_key_secrets', ['id', client.id], 'revoked_at = NULL, ends_at = NULL')
+    await untilUntrusted('imported_secret', 1)
+    expect(await onEach(replica => exchange(replica, client.client_id, client.secret))).toEqual([401, 401])
+    await remove(client.id)
+  })
+
+  it('is not accepted again when the revocation of its key is undone', async () => {
+    const client = await importOne()
+    await one().admin('POST', `/keys/${client.key}/revoke`, { reason: 'leaked' })
+    await untilAll('it is refused', client, 401)
+    await sql('UPDATE api_keys SET revoked_at = NULL, revoked_reason = NULL WHERE id = $1', [client.key])
+    // What a replica remembers of an unknown secret ends with any change.
+    await one().tenantWithKey()
+    expect(await onEach(replica => exchange(replica, client.client_id, client.secret))).toEqual([401, 401])
+    await tamper('api_key_secrets', ['id', client.id], 'revoked_at = NULL')
     await untilUntrusted('imported_secret', 1)
     expect(await onEach(replica => exchange(replica, client.client_id, client.secret))).toEqual([401, 401])
     await remove(client.id)

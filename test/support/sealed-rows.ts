@@ -8,8 +8,9 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { Database, type Handle } from '../../src/database/database.ts'
 import { RowSeals } from '../../src/installation/row-seals.ts'
+import { publishedRows } from '../../src/signing-keys/published-key-repository.ts'
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
-import { publishedRows, sealSigningKey } from '../../src/signing-keys/signing-key-repository.ts'
+import { sealSigningKey } from '../../src/signing-keys/signing-key-repository.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import type { TestDatabase } from './test-database.ts'
 import { until } from './until.ts'
@@ -34,7 +35,7 @@ export async function rewriteSigningKeys(
   values: unknown[] = [],
 ): Promise<void> {
   await rewrite(database, statement, values, async trx => {
-    for (const row of await publishedRows(trx)) await sealSigningKey(trx, sealsOf(environment), row)
+    for (const row of (await publishedRows(trx)).rows) await sealSigningKey(trx, sealsOf(environment), row)
     await sql`WITH next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
       INSERT INTO change_feed (number, changes)
         SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next

@@ -9,6 +9,15 @@ import { until } from './until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
+/** Base URLs of the listeners. */
+export interface ServiceUrls {
+  public: string
+  admin: string
+  gateway: string
+  gatewayGrpc: string
+  ops: string
+}
+
 /** The service as an operator runs it: a separate process with src/main.ts. */
 export interface ServiceProcess {
   pid: number
@@ -18,7 +27,7 @@ export interface ServiceProcess {
   /** Log lines with this message, parsed. */
   logged(message: string): Record<string, unknown>[]
   /** Base URLs, once it reports that it is ready. */
-  ready(deadlineMs?: number): Promise<{ public: string; admin: string; ops: string }>
+  ready(deadlineMs?: number): Promise<ServiceUrls>
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null; ms: number }>
   /** kill -9, unless it has ended; resolves when it has. */
   kill(): Promise<void>
@@ -93,7 +102,7 @@ export function startProcessTo(
         return logged('ready')[0]
       }
       const line = await until('the process is ready', found, Boolean, deadlineMs)
-      return line as unknown as { public: string; admin: string; ops: string }
+      return line as unknown as ServiceUrls
     },
     exited,
     kill: async () => {

@@ -1,13 +1,9 @@
 import { decodeJwt, type JWTPayload } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jsonBytes, LONGEST_JSON } from '../../src/tenants/name.ts'
+import { LONGEST_TOKEN_BYTES } from '../../src/tokens/claims.ts'
 import { post } from '../oauth/token-post.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-
-/**
- * Gateways, and the servers behind them, limit a request's headers: Node's and nginx's limits begin at 8 KiB in total.
- */
-const LONGEST_TOKEN = 4096
 
 const ISSUER = `https://tokens.example.test/${'i'.repeat(172)}`
 const TENANT = 't'.repeat(63)
@@ -62,8 +58,9 @@ async function fill(
 }
 
 describe('The longest token that the write limits allow', () => {
-  it('is under 4096 bytes', () => {
-    expect(jwt.length).toBeLessThan(LONGEST_TOKEN)
+  // Gateways, and the servers behind them, limit a request's headers: Node's and nginx's limits begin at 8 KiB in total.
+  it('is shorter than what verifiers parse', () => {
+    expect(jwt.length).toBeLessThan(LONGEST_TOKEN_BYTES)
   })
 
   it.each([

@@ -19,6 +19,7 @@ export function caddyFiles(): Record<string, string> {
       LONGEST_BODY_BYTES,
       REMOVED_HEADERS,
       claimHeaders: CLAIM_HEADERS.map(({ header }) => header).join(' '),
+      longestDigits: String(LONGEST_BODY_BYTES).length,
       kept: KEPT.map(name => ({ name, variable: `kept_${name.toLowerCase().replaceAll('-', '_')}` })),
       listPaths: alternatives(LIST_ROUTES),
       modelPaths: alternatives(MODEL_ROUTES),

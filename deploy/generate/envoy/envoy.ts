@@ -1,6 +1,4 @@
-import { type DenialCode, denial } from '../../../src/gateway/denial.ts'
 import {
-  ALLOWED_ROUTES,
   CLAIM_HEADERS,
   LIST_ROUTES,
   LONGEST_BODY_BYTES,
@@ -8,9 +6,13 @@ import {
   MODEL_ROUTES,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
+  UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
+import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
+import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
@@ -33,9 +35,6 @@ export function envoyFiles(): Record<string, string> {
   }
 }
 
-/** As Mintmark says it, for a JSON string. */
-const jsonMessageOf = (code: DenialCode) => JSON.stringify(denial(code).message).slice(1, -1)
-
 const envoyYaml = (variant: Values) =>
   render('envoy/envoy.yaml.template', {
     ISSUER,
@@ -45,8 +44,10 @@ const envoyYaml = (variant: Values) =>
     LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    UNVERIFIED_BODY_BYTES,
     ...variant,
   })
 
@@ -64,9 +65,12 @@ const FOR_TOKENS: Values = {
   checkReplies: [],
   extAuthz: [],
   removedHeaders: [],
-  routes: ALLOWED_ROUTES.map(({ method, path }) =>
-    render('envoy/token-route.yaml.template', { method, path }),
-  ),
+  routes: [
+    ...MODEL_ROUTES.map(({ path }) =>
+      render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
+    ),
+    ...LIST_ROUTES.map(({ path }) => render('envoy/engine-list-route.yaml.template', { path })),
+  ],
   clusters: [ENGINE, PUBLIC].map(cluster),
 }
 
@@ -76,12 +80,10 @@ const forKeys = (service: string): Values => ({
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
     render('envoy/ext-authz.yaml.template', {
-      LONGEST_BODY_BYTES,
+      LONGEST_TOKEN_BYTES,
       keyHeaders: REMOVED_HEADERS.map(name => `{ exact: ${name} }`).join(', '),
       service: render(service, {}),
-      missingCredential: jsonMessageOf('missing_credential'),
-      ambiguousCredential: jsonMessageOf('ambiguous_credential'),
-      invalidApiKey: jsonMessageOf('invalid_api_key'),
+      ...CREDENTIAL_MESSAGES,
     }),
     '',
   ],

@@ -7,6 +7,7 @@ import {
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
+import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render } from '../template.ts'
@@ -38,6 +39,9 @@ export function haproxyFiles(): Record<string, string> {
       strippedNames: STRIPPED_NAMES.map(spelled),
       strippedPrefixes: STRIPPED_PREFIXES.map(({ name }) => spelled(name)),
     }),
-    'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', { MODEL_ROUTES }),
+    'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
+      MODEL_ROUTES,
+      STEERING_FIELDS,
+    }),
   }
 }

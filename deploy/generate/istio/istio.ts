@@ -6,9 +6,13 @@ import {
   MODEL_ROUTES,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
+  UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
+import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
+import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
@@ -35,6 +39,7 @@ const tokenFiles = (): Record<string, string> => ({
     LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
@@ -69,6 +74,7 @@ const staticFiles = (): Record<string, string> => ({
     LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
   }),
@@ -91,5 +97,8 @@ const apiKeyFiles = (): Record<string, string> => ({
   }),
   'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
     LONGEST_BODY_BYTES,
+    LONGEST_TOKEN_BYTES,
+    UNVERIFIED_BODY_BYTES,
+    ...CREDENTIAL_MESSAGES,
   }),
 })

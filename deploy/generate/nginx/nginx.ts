@@ -7,6 +7,7 @@ import {
   MODEL_HEADER,
   MODEL_ROUTES,
 } from '../../../src/gateway/headers.ts'
+import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render } from '../template.ts'
 
@@ -27,6 +28,7 @@ export function nginxFiles(): Record<string, string> {
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
       ISSUER,
       AUDIENCE,
+      LONGEST_TOKEN_BYTES,
       MODEL_ROUTES,
       claims,
       readModel: readModelScript(),

@@ -75,7 +75,7 @@ const dryRun = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
     would_revoke: count.describe('Number of admin tokens that the request would revoke.'),
-    would_revoke_keys: count.describe('Number of keys that they created, at most 10,000.'),
+    would_revoke_keys: count.describe('Number of keys that these tokens created; the count stops at 10,000.'),
     would_revoke_secrets: count.describe(
       'Number of secrets that they added to keys of others by rotation, at most 10,000.',
     ),

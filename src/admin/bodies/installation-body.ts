@@ -15,13 +15,13 @@ const policy = z
     max_key_lifetime_seconds: count.describe('Default and longest lifetime of an API key.'),
     unending_keys_allowed: z.boolean().describe('Whether API keys without expiry are allowed.'),
     max_live_keys_per_tenant: count.describe(
-      'Most live keys of one tenant: neither revoked nor expired. Disabled keys count.',
+      'Largest number of live keys (neither revoked nor expired) of one tenant. Disabled keys count.',
     ),
     tenant_writes_per_minute: count.describe(
-      'Most changes by the administrators of one tenant, per minute and replica.',
+      'Largest number of changes by the administrators of one tenant, per minute and replica.',
     ),
     longest_token_ttl_seconds: count.describe(
-      'Longest token lifetime that any replica was ever configured with. A retired signing key stays published at least this long.',
+      'Longest token lifetime that any replica was ever configured with. A signing key stays published at least this long after it stopped signing.',
     ),
     longest_staleness_seconds: count.describe(
       'Longest `MINTMARK_STALENESS_SECONDS` that any replica was ever configured with. It is part of `published_keys.retention_seconds`.',
@@ -69,7 +69,7 @@ export const installationBody = z
         total: count.describe('Largest number of published keys of all algorithms together.'),
         limit: count.describe('Upper limit of `total`, because some verifiers accept no larger JWKS.'),
       })
-      .describe('Number of published signing keys that result from the policy.'),
+      .describe('How many signing keys are published under the current policy, and for how long.'),
     peppers: inUse.describe('Peppers: the HMAC keys under which API keys are stored.'),
     encryption_keys: inUse.describe('Keys that encrypt the private signing keys.'),
     replicas: z.array(replica).describe('Running replicas.'),

@@ -141,7 +141,7 @@ const keyWithSecret = z
     ...fields,
     secret_id: secretId.describe('Id of the new secret.'),
     secret: credential('mmk').describe(
-      'The API key itself, for the client. Store it now: it is not returned again.',
+      'The text that the client sends, `mmk_…`. Store it now: it is not returned again.',
     ),
   })
   .meta({
@@ -215,6 +215,6 @@ export const bulkDryRunBody = z
     would_revoke: count.describe(
       'Number of live keys that match the filter (live: neither expired nor revoked). More than one request may be needed to revoke them.',
     ),
-    keys: namedKeys.describe('The first of the matching keys, not always all of them.'),
+    keys: namedKeys.describe('The newest matching keys, at most 500.'),
   })
   .meta({ id: 'BulkRevocationDryRun', description: 'Result of a dry run of a revocation by filter.' })

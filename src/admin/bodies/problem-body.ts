@@ -8,7 +8,7 @@ export const faults = z.array(
     message: z
       .string()
       .describe(
-        'What is wrong. The text completes a sentence that begins with the name of the field, like `must be one of allowed_tiers, which has standard`.',
+        'What is wrong. The text completes a sentence that begins with the name of the field, like `must be one of allowed_tiers: standard`.',
       ),
   }),
 )
@@ -42,7 +42,7 @@ export const problemBody = z
         detail: 'The request is invalid: see errors.',
         code: 'invalid',
         request_id: '01966c3e-7a1b-4c7e-8a25-5f0d5e6b7c11',
-        errors: [{ pointer: '/tier', message: 'must be one of allowed_tiers, which has standard' }],
+        errors: [{ pointer: '/tier', message: 'must be one of allowed_tiers: standard' }],
       },
     ],
   })

@@ -31,7 +31,7 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
   'tenant-admin':
-    'Manages API keys and admin tokens of one tenant. Can only restrict the rights of API keys.',
+    'Manages API keys and admin tokens of one tenant. Cannot give an API key more rights than it has; a new key has at most those of its tenant.',
 }
 
 const ROLE_TEXTS = Object.entries(ROLES)
@@ -80,7 +80,7 @@ curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
   are seconds, and their names end in \`_seconds\`.
 - **Lists** are returned in pages, newest objects first. For the next page, send \`next_cursor\` as \`cursor\` with the same
   filters. On the last page \`next_cursor\` is null.
-- **Retries**: a POST with an \`Idempotency-Key\` is executed once in 24 hours. A repeated request gets the first response.
+- **Retries**: if you repeat a POST with the same \`Idempotency-Key\` within 24 hours, it is not executed again. You get the first response, without its secret.
 - **Secrets** are returned once, in the first response. Only their HMAC is stored.`
 
 const SCHEME = `A root token of the service, or an admin token (\`mma_…\`) with a role. A missing or invalid token gets 401. A

@@ -3,8 +3,12 @@ import type { Handle } from '../../database/database.ts'
 import { Unavailable } from '../../errors.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
+import { boundedHash, boundedSeal, boundedSealedWith } from './imported-column-repository.ts'
 import type { ImportedHash } from './imported-hash.ts'
 import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
+
+/** Of one revocation: its keys have at most two each. */
+const MOST_OF_KEYS = 2_000
 
 export interface StoredImport extends ImportedHash {
   clientId: string
@@ -17,8 +21,8 @@ export interface StoredImport extends ImportedHash {
 function selectSecrets(db: Handle) {
   return db
     .selectFrom('api_key_secrets as s')
-    .select(['s.id', 's.key_id', 's.client_id', 's.scheme', 's.hash'])
-    .select(['s.ends_at', 's.revoked_at', 's.sealed_with', 's.seal'])
+    .select(['s.id', 's.key_id', 's.client_id', 's.scheme', 's.ends_at', 's.revoked_at'])
+    .select([boundedHash.as('hash'), boundedSealedWith.as('sealed_with'), boundedSeal.as('seal')])
     .where('s.client_id', 'is not', null)
 }
 
@@ -125,6 +129,34 @@ const sealColumns = (seals: RowSeals, secret: Parameters<typeof sealImported>[1]
   return { sealed_with: sealedWith, seal }
 }
 
+/**
+ * The imported secrets of these keys that are not revoked, the oldest first: a key has two that can be used, and what
+ * was forged is newer.
+ */
+export async function importedOfKeys(
+  trx: Handle,
+  keyIds: readonly string[],
+): Promise<StoredImportedSecret[]> {
+  const rows = await selectSecrets(trx)
+    .where('s.key_id', 'in', [...keyIds])
+    .where('s.revoked_at', 'is', null)
+    .orderBy('s.seq')
+    .limit(MOST_OF_KEYS)
+    .forUpdate()
+    .execute()
+  return rows.map(toSecret)
+}
+
+/** Revokes rows, at `now` in epoch milliseconds, that cannot be sealed here. */
+export async function unsealImported(trx: Handle, ids: readonly string[], now: number): Promise<void> {
+  if (ids.length === 0) return
+  await trx
+    .updateTable('api_key_secrets')
+    .set({ revoked_at: new Date(now), sealed_with: null, seal: null })
+    .where('id', 'in', [...ids])
+    .execute()
+}
+
 /** A page of the rows that are sealed with something else than `sealedWith`, or not at all, by id. */
 export async function importedSealedOtherwise(
   db: Handle,
@@ -140,15 +172,39 @@ export async function importedSealedOtherwise(
   return rows.map(toSecret)
 }
 
-/** Seals rows as they are. The caller has checked that they are genuine. */
+/**
+ * Seals rows as they are, or as revoked at `revokedAt`, in epoch milliseconds, unless they were earlier. The caller has
+ * checked that they are genuine.
+ */
 export async function sealImportedRows(
   trx: Handle,
   seals: RowSeals,
   secrets: readonly StoredImportedSecret[],
+  revokedAt: number | null = null,
 ): Promise<void> {
-  const sealed = secrets.map(secret => sealImported(seals, secret).seal)
+  if (secrets.length === 0) return
+  const at = revokedAt === null ? null : Math.floor(revokedAt)
+  const sealed = secrets.map(
+    secret => sealImported(seals, { ...secret, revokedAt: secret.revokedAt ?? at }).seal,
+  )
   await sql`
-    UPDATE api_key_secrets AS s SET sealed_with = ${seals.current}, seal = sealed.seal
+    UPDATE api_key_secrets AS s SET sealed_with = ${seals.current}, seal = sealed.seal,
+      revoked_at = coalesce(s.revoked_at, ${date(at)}::timestamptz)
     FROM unnest(${secrets.map(({ id }) => id)}::text[], ${sealed}::bytea[]) AS sealed (id, seal)
     WHERE s.id = sealed.id`.execute(trx)
+}
+
+/**
+ * Those of the secrets that were revoked, or whose key was: by the key's row or by the audit trail, to which the
+ * application's role can add rows, and of which it can remove none.
+ */
+export async function revokedAmong(db: Handle, ids: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`
+    SELECT s.id FROM api_key_secrets AS s JOIN api_keys AS k ON k.id = s.key_id
+    WHERE s.id = ANY (${[...ids]}::text[]) AND (s.revoked_at IS NOT NULL OR k.revoked_at IS NOT NULL OR EXISTS (
+      SELECT FROM audit_events AS e WHERE e.target_kind = 'key' AND e.target_id = s.key_id AND e.outcome = 'done'
+        AND (e.action = 'key.revoke' OR e.action = 'key.secret-revoke' AND e.changes -> 'secretId' ->> 'to' = s.id)))`.execute(
+    db,
+  )
+  return new Set(rows.map(({ id }) => id))
 }

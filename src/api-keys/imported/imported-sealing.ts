@@ -1,13 +1,20 @@
 import type { Actor } from '../../audit/audit-event.ts'
-import { findRecordedTargets } from '../../audit/audit-event-repository.ts'
+import { findRecordedActions } from '../../audit/audit-event-repository.ts'
 import { mutate } from '../../audit/audit-log.ts'
 import type { Database } from '../../database/database.ts'
+import { databaseNow } from '../../database/database-time.ts'
 import { readInstallation } from '../../installation/installation.ts'
-import type { RowSeals } from '../../installation/row-seals.ts'
-import { importedSealedOtherwise, sealImportedRows } from './imported-client-repository.ts'
-import { importedFault, type StoredImportedSecret } from './imported-secret-seal.ts'
+import { type RowSeals, rowDigest } from '../../installation/row-seals.ts'
+import { importedSealedOtherwise, revokedAmong, sealImportedRows } from './imported-client-repository.ts'
+import {
+  IMPORTED_SECRET,
+  importedFault,
+  type StoredImportedSecret,
+  sealedValues,
+} from './imported-secret-seal.ts'
 
 const ROWS_A_PAGE = 500
+const IMPORTED = 'key.import'
 
 interface Means {
   seals: RowSeals
@@ -18,6 +25,8 @@ interface Means {
 /** An imported secret without a right seal, and why it is not sealed; undefined: it can be. */
 export interface UnsealedSecret {
   secret: StoredImportedSecret
+  /** Of the parts of the row that the seal covers. */
+  digest: string
   obstacle: string | undefined
 }
 
@@ -25,19 +34,20 @@ export interface UnsealedSecret {
 export async function* surveyImported(database: Database, means: Means): AsyncGenerator<UnsealedSecret[]> {
   for (let after = ''; ; ) {
     const page = { sealedWith: means.seals.current, after, limit: ROWS_A_PAGE, lock: false }
-    const { rows, recorded, imported } = await database.run(async db => {
+    const { rows, recorded, actions } = await database.run(async db => {
       const rows = await importedSealedOtherwise(db, page)
       const keyIds = rows.map(({ keyId }) => keyId)
-      const imported = await findRecordedTargets(db, 'key.import', keyIds)
-      return { rows, imported, recorded: (await readInstallation(db)).recorded }
+      const actions = await findRecordedActions(db, 'key', keyIds, [IMPORTED])
+      return { rows, actions, recorded: (await readInstallation(db)).recorded }
     })
     yield rows.flatMap(secret => {
       const fault = importedFault(secret, means.seals, recorded)
       if (!fault) return []
+      const digest = rowDigest(IMPORTED_SECRET, sealedValues(secret))
       if (fault !== 'unsealed')
-        return [{ secret, obstacle: `it carries a seal that is not right (${fault})` }]
-      const proven = imported.has(secret.keyId) || means.acceptUnproven
-      return [{ secret, obstacle: proven ? undefined : 'its import is not in the audit trail' }]
+        return [{ secret, digest, obstacle: `it carries a seal that is not right (${fault})` }]
+      const proven = actions.has(secret.keyId) || means.acceptUnproven
+      return [{ secret, digest, obstacle: proven ? undefined : 'its import is not in the audit trail' }]
     })
     const last = rows.at(-1)
     if (!last) return
@@ -45,19 +55,20 @@ export async function* surveyImported(database: Database, means: Means): AsyncGe
   }
 }
 
-/** Seals the secrets of `secretIds` that still can be, in short transactions. Returns their number. */
+/**
+ * Seals the secrets that still can be, and are as they were `shown`: ids with their digests. In short transactions. Returns
+ * their number.
+ */
 export async function sealImportedSecrets(
   database: Database,
   means: Means,
   actor: Actor,
-  secretIds: ReadonlySet<string>,
+  shown: ReadonlyMap<string, string>,
 ): Promise<number> {
   let total = 0
   for await (const page of surveyImported(database, means)) {
-    const ids = new Set(
-      page.flatMap(({ secret, obstacle }) => (!obstacle && secretIds.has(secret.id) ? secret.id : [])),
-    )
-    if (ids.size > 0) total += await sealPage(database, means.seals, actor, ids)
+    const ids = new Set(page.flatMap(({ secret, obstacle }) => (obstacle ? [] : secret.id)))
+    if (ids.size > 0) total += await sealPage(database, means.seals, actor, ids, shown)
   }
   return total
 }
@@ -67,16 +78,36 @@ function sealPage(
   seals: RowSeals,
   actor: Actor,
   ids: ReadonlySet<string>,
+  shown: ReadonlyMap<string, string>,
 ): Promise<number> {
   const [first = ''] = ids
   return mutate(database, actor, async ({ trx, record }) => {
     // From just before the first: `after` is exclusive.
     const page = { sealedWith: seals.current, after: first.slice(0, -1), limit: 2 * ROWS_A_PAGE, lock: true }
     const rows = (await importedSealedOtherwise(trx, page)).filter(
-      ({ id, seal, sealedWith }) => ids.has(id) && seal === null && sealedWith === null,
+      row =>
+        ids.has(row.id) &&
+        row.seal === null &&
+        row.sealedWith === null &&
+        shown.get(row.id) === rowDigest(IMPORTED_SECRET, sealedValues(row)),
     )
     if (rows.length === 0) return 0
-    await sealImportedRows(trx, seals, rows)
+    // It or its key was revoked, and the row may have been changed since: its end is sealed.
+    const revoked = await revokedAmong(
+      trx,
+      rows.map(({ id }) => id),
+    )
+    await sealImportedRows(
+      trx,
+      seals,
+      rows.filter(({ id }) => !revoked.has(id)),
+    )
+    await sealImportedRows(
+      trx,
+      seals,
+      rows.filter(({ id }) => revoked.has(id)),
+      await databaseNow(trx),
+    )
     for (const { id, keyId, clientId } of rows) {
       const changes = { secretId: { to: id }, clientId: { to: clientId }, sealedWith: { to: seals.current } }
       record({ action: 'key.seal', targetKind: 'key', targetId: keyId, changes }, { kind: 'key', id: keyId })

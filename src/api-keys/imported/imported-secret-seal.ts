@@ -47,7 +47,7 @@ export const importedFault = (
 ): RowFault | undefined => seals.faultOf(IMPORTED_SECRET, sealedValues(secret), secret, recorded)
 
 /** Instants are sealed in whole milliseconds, as every reader has them. */
-const sealedValues = (secret: Meaning) => ({
+export const sealedValues = (secret: Meaning) => ({
   id: secret.id,
   key_id: secret.keyId,
   client_id: secret.clientId,

@@ -3,7 +3,7 @@ import { Env } from '../../config/env.ts'
 import { namedKeys } from '../../config/formats.ts'
 import { Database } from '../../database/database.ts'
 import { databaseFault } from '../../database/database-fault.ts'
-import { RowSealing, type UnsealedRow } from '../../service/row-sealing.ts'
+import { listDigest, RowSealing, type UnsealedRow } from '../../service/row-sealing.ts'
 import { createLogger } from '../../system/logger.ts'
 import type { NamedKey } from '../../system/secret.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
@@ -20,10 +20,17 @@ const VIEW: View<UnsealedRow> = {
   ],
 }
 
-/** Lists the rows without a right seal, and with `yes` seals those that can be. @throws {CliError} */
+/**
+ * Lists the rows without a right seal, and with `yes` seals those that can be. `expect`: the digest of an earlier list;
+ * with another one nothing is sealed. @throws {CliError}
+ */
 export async function sealRows(
   environment: NodeJS.ProcessEnv,
-  { yes = false, acceptUnproven = false }: { yes?: boolean; acceptUnproven?: boolean },
+  {
+    yes = false,
+    acceptUnproven = false,
+    expect,
+  }: { yes?: boolean; acceptUnproven?: boolean; expect?: string },
   output: Output,
 ): Promise<void> {
   const env = new Env(environment)
@@ -38,6 +45,11 @@ export async function sealRows(
     await sealing.requireSecretsOfInstallation()
     const rows = await sealing.survey()
     await output.list(rows, VIEW)
+    if (expect !== undefined && expect !== listDigest(rows))
+      throw new CliError(
+        EXIT.refused,
+        'Nothing was sealed: the rows differ from those of the list with that digest. Look at the list again.',
+      )
     await finish(rows, yes ? await sealing.seal({ id: 'owner' }, rows) : undefined, output)
   } catch (error) {
     const fault = databaseFault(error)
@@ -56,7 +68,7 @@ async function finish(
   if (sealed !== undefined) output.note(`Sealed ${sealed} rows.`)
   else if (refused.length < rows.length)
     output.note(
-      'Nothing was sealed. Compare the kids with the published JWKS, and repeat with --yes. After the upgrade every row has a seal: one without was written past Mintmark.',
+      `Nothing was sealed. Compare the kids with the published JWKS, and repeat with --yes --expect ${listDigest(rows)}, which seals nothing if a row was changed meanwhile. After the upgrade every row has a seal: one without was written past Mintmark.`,
     )
   if (refused.length === 0) return
   throw new CliError(

@@ -3,7 +3,12 @@ import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { formatCredential, randomId } from '../../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../../src/system/random.ts'
-import { fileOutput, type ServiceProcess, startProcessTo } from '../../support/service-process.ts'
+import {
+  fileOutput,
+  type ServiceProcess,
+  type ServiceUrls,
+  startProcessTo,
+} from '../../support/service-process.ts'
 import { until } from '../../support/until.ts'
 
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
@@ -40,7 +45,7 @@ export interface Answer {
 /** A Mintmark process, with requests over kept connections. */
 export interface Replica {
   process: ServiceProcess
-  urls: { public: string; admin: string; ops: string }
+  urls: ServiceUrls
   admin(method: string, path: string, body?: object): Promise<Answer>
   /** A POST that is repeated under one Idempotency-Key until it is answered, as the API recommends. */
   change(path: string, body: object): Promise<Answer>

@@ -6,11 +6,8 @@ import { appliedFiles, digestOf } from './applied.ts'
 
 /**
  * Records the output of Envoy Gateway 1.9.0 for deploy/envoy-gateway: record.json, from which envoy-gateway-config.ts
- * builds a configuration under test. It first checks the objects against their CRDs. Needs Go 1.26 and some minutes:
- *
- *   go mod download github.com/envoyproxy/gateway@v1.9.0 and in a copy of that folder:
- *   go build -o egctl ./cmd/egctl
- *   node test/gateway-configs/envoy-gateway/record.ts <egctl>
+ * builds a configuration under test. It first checks the objects against their CRDs. scripts/record-gateway-configs.sh
+ * builds egctl and runs it: node test/gateway-configs/envoy-gateway/record.ts <egctl>
  */
 const [, , egctl = 'egctl'] = process.argv
 const here = (name: string) => new URL(name, import.meta.url)
@@ -32,6 +29,7 @@ const part = (key: string): any[] => configs.flatMap((config: any) => config[key
 const record = {
   envoyGateway: 'v1.9.0',
   madeFrom: digestOf(applied),
+  overloadManager: part('bootstrap')[0].overloadManager,
   // The other one is for probes.
   listener: part('dynamicListeners').find(({ activeState }) => activeState.listener.defaultFilterChain)
     .activeState.listener,

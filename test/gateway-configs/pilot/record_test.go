@@ -1,9 +1,6 @@
 // Records what Istio's own pilot makes of deploy/istio for an ingress gateway, for tokens, for API keys too, and with a
-// static policy: the files from which pilot-config.ts builds configurations under test. Needs Go 1.26 and some minutes, and only when deploy/istio changes in kind:
-// the lists of headers and routes are filled in anew from src/gateway/headers.ts. In a copy of this folder:
-//
-//	go mod init record && go get istio.io/istio@v0.0.0-20260827124520-eed52ebb66ad && go mod tidy
-//	DEPLOY=<checkout>/deploy/istio go test -run TestRecord .
+// static policy: the files from which pilot-config.ts builds configurations under test. Only needed when deploy/istio changes
+// in kind: the lists of headers and routes are filled in from src/gateway/headers.ts. scripts/record-gateway-configs.sh runs it.
 package record
 
 import (

@@ -1,6 +1,6 @@
 /**
- * The protobuf descriptors of our gRPC services in JSON, so that no .proto file has to be shipped. They hold only the
- * fields that are read or written here, under their numbers; other fields that Envoy sends are skipped.
+ * The protobuf descriptors of our gRPC services in JSON, for grpc-js as the client of the tests. They hold only the
+ * fields that Mintmark reads or writes, under their numbers.
  *
  * Extracted from Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto, attribute_context.proto,
  * envoy/config/core/v3/base.proto; Copyright Envoy Project Authors, Apache License 2.0) and gRPC's health checking
@@ -75,22 +75,7 @@ const within = (path: string, nested: object) =>
 export const AUTHORIZATION_PROTO = within('envoy.service.auth.v3', authorization)
 export const HEALTH_PROTO = within('grpc.health.v1', health)
 
-/** The messages as the loader returns them: fields that were not sent are undefined. */
-export interface CheckRequestMessage {
-  attributes?: {
-    source?: { address?: { socketAddress?: { address?: string } } }
-    request?: {
-      http?: {
-        headers?: Record<string, string>
-        path?: string
-        body?: string
-        rawBody?: Buffer
-        headerMap?: { headers?: { key?: string; value?: string; rawValue?: Buffer }[] }
-      }
-    }
-  }
-}
-
+/** The message as the loader returns it: fields that were not sent are undefined. */
 interface HeaderOption {
   header: { key: string; value: string }
   append: { value: false }

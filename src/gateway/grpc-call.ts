@@ -1,0 +1,175 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { HeldBytes, Holder } from '../http/held-bytes.ts'
+
+/** The statuses of gRPC that calls end with. */
+export const STATUS = {
+  ok: 0,
+  invalidArgument: 3,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+} as const
+type Status = (typeof STATUS)[keyof typeof STATUS]
+
+/** A flag for compression, and the length of the message. */
+const PREFIX_BYTES = 5
+const SMALLEST_BUFFER = 1_024
+const EMPTY = Buffer.alloc(0)
+const CONTENT_TYPE = { ':status': 200, 'content-type': 'application/grpc' }
+
+/**
+ * One call of gRPC over HTTP/2 whose request is one message, not compressed
+ * (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+ */
+export class GrpcCall implements Holder {
+  /** The peer's address. */
+  readonly peer: string
+  /** True once the whole request has arrived. */
+  received = false
+  /** True for a call that stays open until its client ends it. */
+  watching = false
+  readonly #stream: ServerHttp2Stream
+  readonly #held: HeldBytes
+  readonly #longest: number
+  /** What has arrived, in a buffer that grows: chunks of a few bytes cost no object each. */
+  #bytes = EMPTY
+  #length = 0
+
+  /** `longest`: bytes of the longest message. */
+  constructor(stream: ServerHttp2Stream, options: { peer: string; held: HeldBytes; longest: number }) {
+    this.#stream = stream
+    this.#held = options.held
+    this.#longest = options.longest
+    this.peer = options.peer
+    // Every error of a stream is followed by its close.
+    stream.on('error', () => {})
+  }
+
+  /** Calls `handle` with the message once the client has ended its half. Anything else is refused here. */
+  receive(headers: IncomingHttpHeaders, handle: (message: Buffer) => Promise<void> | undefined): void {
+    const stream = this.#stream
+    if (headers[':method'] !== 'POST' || !headers['content-type']?.startsWith('application/grpc')) {
+      stream.respond({ ':status': 415 }, { endStream: true })
+      this.#discard()
+      return
+    }
+    stream.on('data', (chunk: Buffer) => this.#take(chunk))
+    stream.once('close', () => {
+      if (!this.received) this.#release()
+    })
+    stream.once('end', () => {
+      if (this.#gone || this.#stream.writableEnded) return
+      if (this.#length < PREFIX_BYTES || this.#length !== this.#announced) {
+        this.refuse(STATUS.invalidArgument, 'The request is not one whole message.')
+        return
+      }
+      this.received = true
+      this.#held.arrived(this)
+      const pending = handle(this.#bytes.subarray(PREFIX_BYTES, this.#length))
+      if (pending === undefined) this.#release()
+      else void pending.finally(() => this.#release())
+    })
+  }
+
+  /** Answers with one message. */
+  answer(message: Buffer): void {
+    if (!this.begin()) return
+    this.#stream.end(framed(message))
+  }
+
+  /** Begins an answer of any number of messages. False when the client has left. */
+  begin(): boolean {
+    if (this.#gone || this.#stream.headersSent) return false
+    this.#stream.respond(CONTENT_TYPE, { waitForTrailers: true })
+    this.#stream.once('wantTrailers', () => {
+      if (!this.#gone) this.#stream.sendTrailers({ 'grpc-status': `${STATUS.ok}` })
+    })
+    return true
+  }
+
+  write(message: Buffer): void {
+    if (!this.#gone) this.#stream.write(framed(message))
+  }
+
+  end(): void {
+    this.#stream.end()
+  }
+
+  /** Ends the call with a status and without a message. `details` is ASCII. */
+  refuse(status: Status, details: string): void {
+    this.#release()
+    if (this.#gone || this.#stream.headersSent) return
+    this.#stream.respond(
+      { ...CONTENT_TYPE, 'grpc-status': `${status}`, 'grpc-message': details },
+      { endStream: true },
+    )
+    this.#discard()
+  }
+
+  /** Resets the stream. Nothing of the call is kept. */
+  drop(): void {
+    this.#release()
+    this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  }
+
+  /** Ends the connection, where a reset does not reach the client. */
+  disconnect(): void {
+    this.#stream.session?.destroy()
+  }
+
+  onClose(listener: () => void): void {
+    this.#stream.once('close', listener)
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#gone || this.#stream.writableEnded) return
+    this.#append(chunk)
+    if (this.#length < PREFIX_BYTES) return
+    if (this.#bytes[0] !== 0) this.refuse(STATUS.unimplemented, 'Compressed messages are not supported.')
+    else if (this.#announced > this.#longest + PREFIX_BYTES)
+      this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes.`)
+    else if (this.#length > this.#announced)
+      this.refuse(STATUS.unimplemented, 'More than one message is not supported.')
+  }
+
+  /** Bytes of the request, by its prefix. */
+  get #announced(): number {
+    return this.#bytes.readUInt32BE(1) + PREFIX_BYTES
+  }
+
+  #append(chunk: Buffer): void {
+    const needed = this.#length + chunk.length
+    if (needed > this.#bytes.length) {
+      const twice = Math.max(2 * this.#bytes.length, SMALLEST_BUFFER)
+      const wanted = this.#length < PREFIX_BYTES ? twice : Math.min(twice, this.#announced)
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, wanted))
+      this.#bytes.copy(grown, 0, 0, this.#length)
+      this.#bytes = grown
+    }
+    chunk.copy(this.#bytes, this.#length)
+    this.#length = needed
+    this.#held.hold(this, this.#bytes.length)
+  }
+
+  /** Node throws when something is sent on a stream that was reset. */
+  get #gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed
+  }
+
+  #release(): void {
+    this.#held.release(this)
+    this.#bytes = EMPTY
+  }
+
+  /** What the client still sends is thrown away until it ends its half, or the deadline does. */
+  #discard(): void {
+    this.#stream.resume()
+  }
+}
+
+function framed(message: Buffer): Buffer {
+  const prefix = Buffer.alloc(PREFIX_BYTES)
+  prefix.writeUInt32BE(message.length, 1)
+  return Buffer.concat([prefix, message])
+}

@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Behind, Gateway } from './check-environment.ts'
+import { substitute } from './envoy.ts'
+import { startProgram } from './program.ts'
+
+const deploy = new URL('../../deploy/', import.meta.url).pathname
+
+/**
+ * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
+ * them.
+ */
+export function startNginx({ mintmark, ports }: Behind, changes: [string, string][] = []): Promise<Gateway> {
+  return startProgram('nginx', async (folder, port) => {
+    const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')
+    const gate = await readFile(join(deploy, 'nginx/mintmark.js'), 'utf8')
+    await mkdir(join(folder, 'temp'))
+    await promisify(execFile)('bash', [
+      join(deploy, 'fetch-keys.sh'),
+      mintmark.service.urls.public,
+      join(folder, 'keys'),
+    ]).catch(({ code }) => {
+      if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}`)
+    })
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+      kind => `${kind}_temp_path ${folder}/temp/${kind};`,
+    )
+    const changed = substitute(conf, [
+      ...changes,
+      ['modules/ngx_http_js_module.so', '/usr/lib/nginx/modules/ngx_http_js_module.so'],
+      ['pid /run/nginx.pid;', `pid ${folder}/pid;`],
+      ['access_log off;', `access_log off; ${temporary.join(' ')}`],
+      ['js_path /etc/nginx/mintmark;', `js_path ${folder};`],
+      ['/dev/shm/mintmark', `${folder}/cache`],
+      ['server vllm:8000;', `server 127.0.0.1:${ports.upstream};`],
+      ['server mintmark:8082;', `server 127.0.0.1:${ports.gateway};`],
+      ['listen 0.0.0.0:10000;', `listen 127.0.0.1:${port};`],
+      ['worker_processes auto;', 'worker_processes 1;'],
+    ])
+    await writeFile(join(folder, 'nginx.conf'), changed)
+    const keys = join(folder, 'keys')
+    await writeFile(join(folder, 'mintmark.js'), substitute(gate, [['/etc/nginx/mintmark/keys', keys]]))
+    return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;']
+  })
+}
