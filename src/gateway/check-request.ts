@@ -1,4 +1,5 @@
 import type { GatewayModel } from '../config/gateway-config.ts'
+import { MODEL_ROUTES } from './headers.ts'
 import { isPlainJson, readModel } from './model-in-body.ts'
 
 /**
@@ -50,10 +51,11 @@ export type NamedModel =
 /** The one route without a model. Compared exactly: any other spelling that an engine might accept needs a model. */
 const LIST_OF_MODELS = '/v1/models'
 
+const pathOf = (target: string) => target.replace(/\?.*$/s, '')
+
 /** Reads the body where the model is in it. @throws {RequestError} when the body cannot be read */
 export async function modelOf(request: CheckedRequest, where: GatewayModel): Promise<NamedModel> {
-  if (where.from === 'nowhere' || request.target.replace(/\?.*$/s, '') === LIST_OF_MODELS)
-    return { kind: 'not_asked' }
+  if (where.from === 'nowhere' || pathOf(request.target) === LIST_OF_MODELS) return { kind: 'not_asked' }
   if (where.from === 'body') return modelOfBody(request)
   const [value, another] = valuesOf(request.headers, where.name)
   if (another !== undefined)
@@ -72,12 +74,16 @@ function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
   return values
 }
 
-async function modelOfBody({ headers, body }: CheckedRequest): Promise<NamedModel> {
+/** Whether the engine takes the priority from the header there, so that one in the body counts for nothing. */
+const takesPriority = (target: string) =>
+  MODEL_ROUTES.some(({ path, priorityFromHeader }) => priorityFromHeader && path === pathOf(target))
+
+async function modelOfBody({ headers, body, target }: CheckedRequest): Promise<NamedModel> {
   const [contentType = '', another] = valuesOf(headers, 'content-type')
   const compressed = valuesOf(headers, 'content-encoding').length > 0
   if (another !== undefined || compressed || !isPlainJson(contentType))
     return { kind: 'unreadable', fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
-  const { model, fault } = readModel(await body(), true)
+  const { model, fault } = readModel(await body(), takesPriority(target))
   if (fault !== undefined) return { kind: 'unreadable', fault }
   return model === undefined ? { kind: 'missing' } : { kind: 'named', model }
 }

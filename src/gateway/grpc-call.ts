@@ -7,8 +7,6 @@ export const STATUS = {
   invalidArgument: 3,
   resourceExhausted: 8,
   unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
 } as const
 type Status = (typeof STATUS)[keyof typeof STATUS]
 
@@ -16,6 +14,8 @@ type Status = (typeof STATUS)[keyof typeof STATUS]
 const PREFIX_BYTES = 5
 const SMALLEST_BUFFER = 1_024
 const EMPTY = Buffer.alloc(0)
+/** Not application/grpc-web, which is another protocol. */
+const IS_GRPC = /^application\/grpc([+;]|$)/i
 const CONTENT_TYPE = { ':status': 200, 'content-type': 'application/grpc' }
 
 /**
@@ -42,14 +42,12 @@ export class GrpcCall implements Holder {
     this.#held = options.held
     this.#longest = options.longest
     this.peer = options.peer
-    // Every error of a stream is followed by its close.
-    stream.on('error', () => {})
   }
 
   /** Calls `handle` with the message once the client has ended its half. Anything else is refused here. */
   receive(headers: IncomingHttpHeaders, handle: (message: Buffer) => Promise<void> | undefined): void {
     const stream = this.#stream
-    if (headers[':method'] !== 'POST' || !headers['content-type']?.startsWith('application/grpc')) {
+    if (headers[':method'] !== 'POST' || !IS_GRPC.test(headers['content-type'] ?? '')) {
       stream.respond({ ':status': 415 }, { endStream: true })
       this.#discard()
       return

@@ -45,6 +45,8 @@ export class GrpcListener {
       this.#deadlines.addSession(session)
     })
     http2.on('stream', (stream: ServerHttp2Stream, headers) => {
+      // Every error of a stream is followed by its close.
+      stream.on('error', () => {})
       // Node emits streams a little later: the session may have ended since.
       const session = stream.session as ServerHttp2Session | undefined
       const peer = this.#deadlines.addressOf(session)

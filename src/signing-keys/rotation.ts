@@ -72,10 +72,15 @@ function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step
     const activatesAt = nextTurn(standby, since, now, policy)
     // Without an active key, which was lost, the standby takes its turn as soon as verifiers know it.
     const late = !active && standby.activatesAt !== null && standby.activatesAt > activatesAt
-    if (standby.activatesAt === null || late) steps.push({ type: 'schedule', kid: standby.kid, activatesAt })
+    if (standby.activatesAt !== null && !late) return steps
+    // Released after its turn has come, it takes over at once.
+    if (past(activatesAt, now)) return planFor(alg, replaced(keys, { ...standby, activatesAt }), now, policy)
+    steps.push({ type: 'schedule', kid: standby.kid, activatesAt })
   }
   return steps
 }
+
+const replaced = (keys: Keys, key: SigningKey) => keys.map(other => (other.kid === key.kid ? key : other))
 
 /** The signing key retires, and the standby is activated. */
 function takeOver(

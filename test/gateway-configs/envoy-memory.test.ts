@@ -38,7 +38,7 @@ const checkedBy = (port: number): [string, string] => [
   `address: 127.0.0.1, port_value: ${ports.silent}`,
 ]
 
-const istio = async (applied: 'record-api-keys' | 'record-static') => {
+const istio = async (applied: 'record' | 'record-api-keys' | 'record-static') => {
   const inline = await (await fetch(`${mint.url}/.well-known/jwks.json`)).text()
   return startEnvoy(
     pilotConfig({ upstreamPort: ports.silent, jwks: { inline }, applied, gatewayPort: ports.silent }),
@@ -59,6 +59,7 @@ describe.skipIf(noEnvoy).each([
     'deploy/envoy/envoy-api-keys-grpc.yaml',
     () => plain([checkedBy(8082), checkedBy(8083)], 'envoy-api-keys-grpc.yaml'),
   ],
+  ['deploy/istio', () => istio('record')],
   ['deploy/istio/api-keys', () => istio('record-api-keys')],
   ['deploy/istio/static', () => istio('record-static')],
   [

@@ -66,6 +66,16 @@ describe.each(['key', 'token'])('with a %s, the model in the body', kind => {
     expect(deniedAs(await post({ path, body: '{}' }))).toBe('403 model_missing')
   })
 
+  it.each([
+    ['/v1/chat/completions?a=1', '200'],
+    ['/v1/embeddings', '403 invalid_body'],
+    ['/v1/embeddings?a=1', '403 invalid_body'],
+    ['', '403 invalid_body'],
+  ])('on %s with a priority in the body: %s', async (path, expected) => {
+    const answer = await post({ path, body: chat('llama-3-8b', { priority: -1000 }) })
+    expect(answer.status === 200 ? '200' : deniedAs(answer)).toBe(expected)
+  })
+
   it.each(['/v1/models', '/v1/models?a=1'])('is optional on %s', async path => {
     expect((await post({ path, method: 'GET', body: '' })).status).toBe(200)
   })

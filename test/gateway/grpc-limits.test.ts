@@ -175,6 +175,12 @@ it('answers an unknown method, and a request that is not of gRPC', async () => {
   expect(await statusOf(unknown)).toBe('12')
   const other = session.request({ ':method': 'GET', ':path': HEALTH_CHECK })
   expect((await once(other, 'response'))[0][':status']).toBe(415)
+  const web = session.request({
+    ':method': 'POST',
+    ':path': HEALTH_CHECK,
+    'content-type': 'application/grpc-web',
+  })
+  expect((await once(web, 'response'))[0][':status']).toBe(415)
 })
 
 it('of more than can be held drops the oldest, and answers others meanwhile', async () => {

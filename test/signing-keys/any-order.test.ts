@@ -51,6 +51,15 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   },
 )
 
+/** The standby is released after its turn has come. */
+const RELEASED_LATE: Event[] = [
+  { type: 'wait', seconds: 16_000 },
+  { type: 'hold', index: 1 },
+  { type: 'wait', seconds: 80_000 },
+  { type: 'release', index: 1 },
+  { type: 'advance' },
+]
+
 interface World {
   keys: SigningKey[]
   now: number
@@ -112,7 +121,7 @@ function drive(check: (world: World) => void, reset = () => {}): void {
         check({ keys, now, policy: current, happened, steps })
       }
     }),
-    { numRuns: 400 },
+    { numRuns: 400, examples: [[RELEASED_LATE]] },
   )
 }
 

@@ -234,7 +234,9 @@ describe('hold and release', () => {
     const waiting = key('s', 'standby', { activatesAt: null })
     expect(releasePlan([held, waiting], 'a')).toEqual([{ type: 'release', kid: 'a' }])
     expect(duePlan([{ ...held, held: false }, waiting], NOW, policy)).toEqual([
-      { type: 'schedule', kid: 's', activatesAt: NOW },
+      retire('a'),
+      { type: 'activate', kid: 's', activatesAt: NOW },
+      standby('ES256', NOW + INTERVAL_MS),
     ])
   })
 

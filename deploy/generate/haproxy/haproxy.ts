@@ -9,6 +9,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { render } from '../template.ts'
 
@@ -33,6 +34,7 @@ export function haproxyFiles(): Record<string, string> {
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,
+      longestAuthorization: 'Bearer '.length + LONGEST_TOKEN_BYTES,
       listPaths: paths(LIST_ROUTES),
       modelPaths: paths(MODEL_ROUTES),
       removedHeaders: REMOVED_HEADERS.map(spelled),

@@ -37,6 +37,8 @@ const tokenFiles = (): Record<string, string> => ({
   'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
+    aboutLimit: 'What is held of a body before its token is verified.',
+    listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
     STEERING_FIELDS,
@@ -71,7 +73,10 @@ const staticFiles = (): Record<string, string> => ({
     ),
   }),
   'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
+    aboutLimit:
+      "Maximum size of a body, which is buffered to read its model; a longer one is 413. (Envoy's default is 1 MiB.)",
     LONGEST_BODY_BYTES,
+    listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
     STEERING_FIELDS,
@@ -98,7 +103,6 @@ const apiKeyFiles = (): Record<string, string> => ({
   'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
     LONGEST_BODY_BYTES,
     LONGEST_TOKEN_BYTES,
-    UNVERIFIED_BODY_BYTES,
     ...CREDENTIAL_MESSAGES,
   }),
 })
