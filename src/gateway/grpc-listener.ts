@@ -8,7 +8,7 @@ import { createServer, type Server as TcpServer } from 'node:net'
 import { limitConnections } from '../http/connection-limits.ts'
 import type { Readiness } from '../http/health.ts'
 import { HeldBytes } from '../http/held-bytes.ts'
-import { type Address, addressOf, listen } from '../http/listener.ts'
+import { type Address, addressOf, FIRST_REQUEST_MS, listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { GrpcCall, STATUS } from './grpc-call.ts'
@@ -89,12 +89,21 @@ export class GrpcListener {
     this.#methods.set('/grpc.health.v1.Health/Watch', call => void health.watch(call))
   }
 
-  /** Accepts no new calls; calls in flight after `deadlineMs` are cancelled. */
-  async close(deadlineMs: number): Promise<void> {
-    const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
+  /**
+   * For `acceptMs` it still accepts connections. Then it asks clients to begin no more calls, and gives them until
+   * `delayMs`, at least a second, to read that: calls that they began by then are answered. Calls in flight after
+   * `deadlineMs` are cancelled.
+   */
+  async close(deadlineMs: number, delayMs: number, acceptMs = delayMs): Promise<void> {
+    const begin = this.#clock.monotonicMs()
+    const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#health?.close()
+    await this.#clock.sleep(leftMs(acceptMs))
+    const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
+    this.#deadlines.announceEnd()
+    await withTimeout(this.#clock, leftMs(Math.max(delayMs, acceptMs + FIRST_REQUEST_MS)), done)
     for (const session of this.#deadlines.sessions) session.close()
-    await withTimeout(this.#clock, deadlineMs, done)
+    await withTimeout(this.#clock, leftMs(deadlineMs), done)
     for (const session of this.#deadlines.sessions) session.destroy()
     this.#deadlines.stop()
   }

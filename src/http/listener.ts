@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo, Server as TcpServer } from 'node:net'
+import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
 import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -32,6 +32,8 @@ const CHECKING_INTERVAL_MS = 1_000
  */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const DRAIN_POLL_MS = 50
+/** How long the connections that were accepted last have for their first request. */
+export const FIRST_REQUEST_MS = 1_000
 
 /**
  * Answers requests with the fixed headers and the request id (answer.ts), and with an error where the event has a
@@ -63,6 +65,7 @@ export class Listener {
   readonly name: string
   readonly #server: Server
   readonly #clock: Clock
+  readonly #connections = new Set<Socket>()
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
@@ -70,6 +73,10 @@ export class Listener {
     this.name = name
     this.#server = server
     this.#clock = clock
+    server.on('connection', socket => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+    })
     server.on('request', (req, res) => {
       // Node then sends "Connection: close" and closes the connection.
       if (this.#closing) res.shouldKeepAlive = false
@@ -122,23 +129,34 @@ export class Listener {
   }
 
   /**
-   * Drains, then closes. For `delayMs` it still accepts connections, because load balancers need that long to see that
-   * this process is unready, and every response closes its connection, so that no client reuses one that is about to
-   * close. Then it accepts no more; requests in flight after `deadlineMs` are cut.
+   * Drains, then closes. For `acceptMs` it still accepts connections, because load balancers need that long to see that
+   * this process is unready. For `delayMs` every response closes its connection, so that no client reuses one that is
+   * about to close. Then idle connections are closed; requests in flight after `deadlineMs` are cut.
    */
-  async close(deadlineMs: number, delayMs: number): Promise<void> {
+  async close(deadlineMs: number, delayMs: number, acceptMs = delayMs): Promise<void> {
     const begin = this.#clock.monotonicMs()
+    const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#closing = true
-    if (delayMs > 0) await this.#clock.sleep(Math.min(delayMs, deadlineMs))
+    await this.#clock.sleep(leftMs(acceptMs))
     let closed = false
-    this.#server.close(() => {
+    this.#server.once('close', () => {
       closed = true
     })
+    // close() of node:http would also close connections whose first request was not read yet.
+    TcpServer.prototype.close.call(this.#server)
+    const lastAccepted = this.#clock.monotonicMs()
+    await this.#clock.sleep(leftMs(delayMs))
     await this.#poll(begin + deadlineMs, () => {
-      this.#server.closeIdleConnections()
+      const isLate = this.#clock.monotonicMs() - lastAccepted >= FIRST_REQUEST_MS
+      if (isLate || !this.#hasUnread) this.#server.closeIdleConnections()
       return closed
     })
     this.#server.closeAllConnections()
+    this.#server.close()
+  }
+
+  get #hasUnread(): boolean {
+    return [...this.#connections].some(({ bytesRead }) => bytesRead === 0)
   }
 
   async #poll(deadline: number, done: () => boolean): Promise<void> {

@@ -14,7 +14,7 @@ import { buildAuthentication } from './authentication.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { subscribeToChanges } from './change-subscriptions.ts'
 import { buildDirectory } from './directory.ts'
-import { drain } from './drain.ts'
+import { drain, type Stopping } from './drain.ts'
 import { buildGatewayAuthorizer } from './gateway-authorizer.ts'
 import {
   type Addresses,
@@ -54,7 +54,7 @@ export interface Service {
   /** The number of the last applied change, and the seconds since this replica last saw all changes. */
   changes: { readonly position: string | undefined; readonly stalenessSeconds: number }
   /** Becomes unready at once, finishes requests in flight, closes everything. Idempotent. */
-  stop(): Promise<void>
+  stop(how?: Stopping): Promise<void>
 }
 
 /**
@@ -94,11 +94,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   registerServiceMetrics(metrics, { ...parts, readiness, outcomes, changeListener })
   serve(listeners, { ...parts, readiness, outcomes, metrics })
 
+  let isListening = !isMember
   const ready = readiness
     .until(() => checks.run())
     .then(async () => {
       if (!readiness.ready) return
       if (isMember) await listenOn(listeners, config, SHARED)
+      isListening = true
       jobs.start()
       changeListener.start()
       if (!isMember) system.logger.info({ issuer, ...urlsAt(addressesOf(listeners)) }, 'ready')
@@ -117,13 +119,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     },
     changes: parts.follower,
     get isReady() {
-      return readiness.ready && listeners.public.address !== undefined
+      return readiness.ready && isListening
     },
     get reason() {
       return readiness.reason
     },
-    stop: () => {
-      stopping ??= drain(draining, ready)
+    stop: (how = {}) => {
+      stopping ??= drain(draining, ready, how)
       return stopping
     },
   }

@@ -6,6 +6,7 @@ import { fillKeys } from './environment/known-keys.ts'
 import { Ledger } from './environment/ledger.ts'
 import { type Samples, streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
+import { isThere } from './environment/processes.ts'
 import type { Replica } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
@@ -40,7 +41,7 @@ export const experiment: Experiment = {
     const counting = watchCounter(replica)
     await sleep(2_000)
     const kills: number[] = []
-    const count = environment.full ? 10 : 3
+    const count = environment.full ? 10 : 1
     for (let killed = 0; killed < count; killed++) {
       kills.push(now())
       // The oldest of the two that live.
@@ -48,10 +49,19 @@ export const experiment: Experiment = {
       await begun(3 + killed)
       await sleep(EDGE_MS)
     }
+    const fresh = environment.load({
+      ...streams.known(
+        [replica],
+        keys.map(({ secret }) => secret),
+        { perSecond: environment.rate(500), connections: CONNECTIONS, newConnections: true },
+      ),
+    })
+    await sleep(EDGE_MS)
     const from = now()
     replica.process.child.kill('SIGHUP')
     await begun(4 + count)
     await sleep(EDGE_MS)
+    const overNew = (await fresh.stop())('known')
     const written = await ledger.stop()
     const answered = await load.stop()
     const known = answered('known')
@@ -84,11 +94,21 @@ export const experiment: Experiment = {
         why: WHY.said,
       },
     )
+    report.invariant('exchanges over new connections while all are replaced', overNew.count, {
+      atLeast: 50,
+      why: WHY.carriedOut,
+    })
+    report.invariant('those that failed', overNew.failing(200).count, { exactly: 0, why: WHY.knownKeys })
     report.note('administrative writes', written.count)
     report.invariant('acknowledged writes that were lost', (await ledger.lost(replica)).length, {
       exactly: 0,
       why: WHY.nothingLost,
     })
+    const living = pids().slice(-2)
+    await replica.process.kill()
+    const left = () => living.filter(isThere).length
+    await until('they end', () => left() === 0, Boolean, PATIENCE_MS).catch(() => {})
+    report.invariant('processes that outlive their parent', left(), { exactly: 0, why: WHY.bounded })
     reportExchanges(report, known.between(from, Number.POSITIVE_INFINITY), { atLeast: 100, p99: 50 })
   },
 }

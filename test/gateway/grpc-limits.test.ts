@@ -23,7 +23,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   session.destroy()
-  await listener.close(0)
+  await listener.close(0, 0)
 })
 
 const requestTo = (of: ClientHttp2Session, path = HEALTH_CHECK): ClientHttp2Stream =>
@@ -205,7 +205,7 @@ it('of more than can be held drops the oldest, and answers others meanwhile', as
   } finally {
     stalling.destroy()
     honest.destroy()
-    await bounded.close(0)
+    await bounded.close(0, 0)
   }
 })
 

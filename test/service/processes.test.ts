@@ -1,9 +1,11 @@
 import { Agent, request as httpRequest } from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type MetricsPage, scrape } from '../observability/metrics-text.ts'
 import { freePort } from '../support/free-port.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, testEnvironment } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -12,6 +14,8 @@ const START_MS = 60_000
 /** A connection that is being handed to a process when that is killed is answered never: its client gives up. */
 const GIVE_UP_MS = 3_000
 const CLIENTS = 8
+/** Between a connection and its first request, as when a process has no time to read it. */
+const LATE_MS = 100
 
 const environment: Record<string, string> = {
   ...testEnvironment(),
@@ -54,7 +58,12 @@ describe('two processes', () => {
   let urls: { public: string; admin: string; ops: string }
   let form: string
   beforeAll(async () => {
-    parent = start()
+    const proxy = await TcpProxy.before(database.applicationUrl)
+    await proxy.become('refuse')
+    const opsPort = await freePort()
+    parent = start({ DATABASE_URL: proxy.url, MINTMARK_OPS_PORT: String(opsPort) })
+    await withoutDatabase(parent, `http://127.0.0.1:${opsPort}`)
+    await proxy.become('none')
     urls = await parent.ready(START_MS)
     await until('both are ready', () => readied(parent).length === 2, Boolean, START_MS)
     const headers = {
@@ -66,42 +75,45 @@ describe('two processes', () => {
     await post('/tenants', { id: 'acme' })
     const { body } = await post('/tenants/acme/keys', {})
     form = new URLSearchParams({ grant_type: 'client_credentials', client_secret: body.secret }).toString()
+    return () => proxy.close()
   })
 
-  /** The status of one exchange over this agent; 0 without an answer. */
-  const exchange = (agent: Agent): Promise<number> =>
+  /** The status of one exchange over this agent or connection; 0 without an answer. */
+  const exchange = (over: { agent: Agent } | { createConnection: () => Socket }): Promise<number> =>
     new Promise(resolve => {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
       const sent = httpRequest(`${urls.public}/oauth/token`, {
         method: 'POST',
-        agent,
         headers,
         timeout: GIVE_UP_MS,
+        ...over,
       })
       sent.once('response', answer => answer.resume().once('end', () => resolve(answer.statusCode ?? 0)))
       sent.once('timeout', () => sent.destroy())
       sent.once('error', () => resolve(0)).end(form)
     })
 
-  /** Clients with one kept connection each, until stopped: the statuses that each of them received. */
-  function load(): { count: () => number; stop: () => Promise<number[][]> } {
-    let [stopped, count] = [false, 0]
-    const client = async () => {
-      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-      const statuses: number[] = []
-      while (!stopped) {
-        statuses.push(await exchange(agent))
-        count++
-      }
-      agent.destroy()
-      return statuses
+  /** An exchange over a new connection, some time after that was accepted. */
+  const lateExchange = async (): Promise<number> => {
+    const socket = connect(Number(new URL(urls.public).port), '127.0.0.1').on('error', () => {})
+    await sleep(LATE_MS)
+    const status = await exchange({ createConnection: () => socket })
+    socket.destroy()
+    return status
+  }
+
+  /** Clients at work until stopped, each with one kept connection: the statuses that each of them received. */
+  function load(clients = CLIENTS): { count: () => number; stop: () => Promise<number[][]> } {
+    const agents = Array.from({ length: clients }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+    const { count, stop } = repeat(agents.map(agent => () => exchange({ agent })))
+    return {
+      count,
+      stop: async () => {
+        const statuses = await stop()
+        for (const agent of agents) agent.destroy()
+        return statuses
+      },
     }
-    const clients = Array.from({ length: CLIENTS }, client)
-    const stop = () => {
-      stopped = true
-      return Promise.all(clients)
-    }
-    return { count: () => count, stop }
   }
 
   it('both serve, and /metrics of the parent has the sums of what was sent, each series once', async () => {
@@ -170,17 +182,18 @@ describe('two processes', () => {
   it('SIGHUP replaces one after another: no request fails, and what was counted stays counted', async () => {
     const old = readied(parent).slice(-2)
     const before = okExchanges(await scrape(urls.ops))
-    const work = load()
-    await until('they are at work', () => work.count() > 100, Boolean, START_MS)
+    const work = load(1)
+    const late = repeat(Array.from({ length: CLIENTS }, () => lateExchange))
+    await until('they are at work', () => work.count() > 100 && late.count() > CLIENTS, Boolean, START_MS)
     parent.child.kill('SIGHUP')
     await until('both are new', () => readied(parent).length === 5, Boolean, START_MS)
     await until('the old ones ended', () => !old.some(({ pid }) => isAlive(pid)), Boolean, START_MS)
-    const statuses = (await work.stop()).flat()
+    const statuses = [...(await work.stop()), ...(await late.stop())].flat()
     expect(statuses.filter(status => status !== 200)).toEqual([])
     expect(okExchanges(await scrape(urls.ops))).toBe(before + statuses.length)
     expect(readied(parent).slice(3)).toMatchObject([{ number: 1 }, { number: 2 }])
     expect(parent.logged('process ended unexpectedly')).toHaveLength(1)
-  })
+  }, 3 * START_MS)
 
   it('SIGTERM drains both, and the parent ends with 0', async () => {
     const pids = readied(parent)
@@ -198,34 +211,6 @@ describe('two processes', () => {
   })
 })
 
-it('processes end when their parent is killed', async () => {
-  const parent = start()
-  await until('both are ready', () => readied(parent).length === 2, Boolean, START_MS)
-  await parent.kill()
-  const left = () => readied(parent).filter(({ pid }) => isAlive(pid))
-  await until('they ended', left, ({ length }) => length === 0)
-})
-
-it('processes that are not ready say why, and nothing listens but the ops listener', async () => {
-  const opsPort = await freePort()
-  const parent = start({
-    DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
-    MINTMARK_OPS_PORT: String(opsPort),
-  })
-  const ops = `http://127.0.0.1:${opsPort}`
-  const { body } = await until(
-    'both say why',
-    () => request(`${ops}/readyz`),
-    ({ text }) => text.includes('processes 1, 2: ') && !text.includes('starting'),
-    START_MS,
-  )
-  expect(body).toEqual({ status: 'unready', reason: expect.stringMatching(/^processes 1, 2: .+/) })
-  expect((await request(`${ops}/livez`)).status).toBe(200)
-  expect(parent.logged('listening')).toEqual([])
-  parent.child.kill('SIGTERM')
-  expect((await parent.exited).code).toBe(0)
-})
-
 it('a port that is in use ends the parent with 1 and one sentence, before any process starts', async () => {
   const taken = createServer()
   const port = await new Promise<number>(resolve => {
@@ -238,8 +223,32 @@ it('a port that is in use ends the parent with 1 and one sentence, before any pr
   await new Promise(resolve => taken.close(resolve))
 })
 
-it('a fault of the configuration is printed once', async () => {
-  const parent = start({ MINTMARK_PEPPERS: 'p1:short' })
-  expect((await parent.exited).code).toBe(1)
-  expect(parent.output().match(/MINTMARK_PEPPERS/g)).toHaveLength(1)
-})
+/** Both processes say why they are not ready, and nothing but the ops listener listens. */
+async function withoutDatabase(parent: ServiceProcess, ops: string): Promise<void> {
+  const { body } = await until(
+    'both say why',
+    () => request(`${ops}/readyz`),
+    ({ text }) => text.includes('processes 1, 2: ') && !text.includes('starting'),
+    START_MS,
+  )
+  expect(body).toEqual({ status: 'unready', reason: expect.stringMatching(/^processes 1, 2: .+/) })
+  expect((await request(`${ops}/livez`)).status).toBe(200)
+  expect(parent.logged('listening')).toEqual([])
+}
+
+/** Repeats each of these until stopped; returns what each of them returned. */
+function repeat(tasks: readonly (() => Promise<number>)[]) {
+  let [stopped, count] = [false, 0]
+  const running = tasks.map(async task => {
+    const statuses: number[] = []
+    for (; !stopped; count++) statuses.push(await task())
+    return statuses
+  })
+  return {
+    count: () => count,
+    stop: () => {
+      stopped = true
+      return Promise.all(running)
+    },
+  }
+}

@@ -60,10 +60,16 @@ export class Child {
     return this.#worker.process.pid
   }
 
-  /** It drains and ends. */
-  leave(): void {
+  /** It drains and ends, as the whole service does. */
+  stop(): void {
     this.isLeaving = true
     this.#worker.process.kill('SIGTERM')
+  }
+
+  /** It drains and ends, because its successor is ready. */
+  leave(): void {
+    this.isLeaving = true
+    this.#send({ type: 'leave' })
   }
 
   kill(): void {

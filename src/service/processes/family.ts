@@ -115,7 +115,7 @@ export class Family implements Readiness {
   async stop(): Promise<void> {
     this.#stopped.abort()
     const children = [...this.#children]
-    for (const child of children) child.leave()
+    for (const child of children) child.stop()
     const ended = Promise.all(children.map(child => child.ended))
     const result = await withTimeout(this.#clock, LONGEST_DRAIN_MS, ended)
     if (result === 'timed_out') for (const child of children) child.kill()

@@ -27,8 +27,12 @@ export async function startMember(config: Config, logger: Logger): Promise<Membe
   const number = await numberOfThisProcess()
   const service = await startService(config, { logger: logger.child({ process: number }), isMember: true })
   const reportState = () => send(stateOf(service))
+  let isReplaced = false
   process.on('message', (message: ToMember) => {
     if (message.type === 'measure') void sendMetrics(service, message.id)
+    if (message.type !== 'leave') return
+    isReplaced = true
+    process.kill(process.pid, 'SIGTERM')
   })
   reportState()
   const ready = service.ready.then(reportState)
@@ -36,7 +40,7 @@ export async function startMember(config: Config, logger: Logger): Promise<Membe
   return {
     ready,
     stop: async () => {
-      const stopping = service.stop()
+      const stopping = service.stop({ isReplaced })
       reportState()
       await stopping
       stopReports()

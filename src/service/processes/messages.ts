@@ -6,6 +6,8 @@ export type ToMember =
   /** The first message: its number, which its successor has too. */
   | { type: 'begin'; process: number }
   | { type: 'measure'; id: number }
+  /** Its successor is ready: it drains and ends, and accepts no more connections. */
+  | { type: 'leave' }
   /** Everything that the process sent has arrived. */
   | { type: 'end' }
 
