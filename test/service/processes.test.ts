@@ -54,7 +54,7 @@ const isAlive = (pid: number) => {
 
 const okExchanges = ({ series }: MetricsPage) => series.get('mintmark_exchanges_total{outcome="ok"}') ?? 0
 
-describe('two processes', { timeout: 3 * START_MS }, () => {
+describe('two processes', { timeout: 4 * START_MS }, () => {
   let parent: ServiceProcess
   let urls: { public: string; admin: string; ops: string }
   let form: string
@@ -187,7 +187,7 @@ describe('two processes', { timeout: 3 * START_MS }, () => {
     const late = repeat(Array.from({ length: CLIENTS }, () => lateExchange))
     await until('they are at work', () => work.count() > 100 && late.count() > CLIENTS, Boolean, START_MS)
     parent.child.kill('SIGHUP')
-    await until('both are new', () => readied(parent).length === 5, Boolean, START_MS)
+    await until('both are new', () => readied(parent).length === 5, Boolean, 2 * START_MS)
     await until('the old ones ended', () => !old.some(({ pid }) => isAlive(pid)), Boolean, START_MS)
     const statuses = [...(await work.stop()), ...(await late.stop())].flat()
     expect(statuses.filter(status => status !== 200)).toEqual([])
@@ -222,7 +222,7 @@ it('a port that is in use ends the parent with 1 and one sentence, before any pr
   const sentences = parent.output().match(/is in use: set \w+ to a free port/g)
   expect(sentences).toEqual(['is in use: set MINTMARK_GATEWAY_GRPC_PORT to a free port'])
   await new Promise(resolve => taken.close(resolve))
-})
+}, START_MS)
 
 /** Both processes say why they are not ready, and nothing but the ops listener listens. */
 async function withoutDatabase(parent: ServiceProcess, ops: string): Promise<void> {
