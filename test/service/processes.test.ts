@@ -213,17 +213,21 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
   })
 })
 
-it('a port that is in use ends the parent with 1 and one sentence, before any process starts', async () => {
-  const taken = createServer()
-  const port = await new Promise<number>(resolve => {
-    taken.listen(0, '127.0.0.1', () => resolve((taken.address() as AddressInfo).port))
-  })
-  const parent = start({ MINTMARK_GATEWAY_GRPC_PORT: String(port) })
-  expect((await parent.exited).code).toBe(1)
-  const sentences = parent.output().match(/is in use: set \w+ to a free port/g)
-  expect(sentences).toEqual(['is in use: set MINTMARK_GATEWAY_GRPC_PORT to a free port'])
-  await new Promise(resolve => taken.close(resolve))
-}, START_MS)
+it(
+  'a port that is in use ends the parent with 1 and one sentence, before any process starts',
+  async () => {
+    const taken = createServer()
+    const port = await new Promise<number>(resolve => {
+      taken.listen(0, '127.0.0.1', () => resolve((taken.address() as AddressInfo).port))
+    })
+    const parent = start({ MINTMARK_GATEWAY_GRPC_PORT: String(port) })
+    expect((await parent.exited).code).toBe(1)
+    const sentences = parent.output().match(/is in use: set \w+ to a free port/g)
+    expect(sentences).toEqual(['is in use: set MINTMARK_GATEWAY_GRPC_PORT to a free port'])
+    await new Promise(resolve => taken.close(resolve))
+  },
+  START_MS,
+)
 
 /** Both processes say why they are not ready, and nothing but the ops listener listens. */
 async function withoutDatabase(parent: ServiceProcess, ops: string): Promise<void> {
