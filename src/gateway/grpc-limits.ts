@@ -63,6 +63,11 @@ export class GrpcDeadlines {
     return this.#sessions.keys()
   }
 
+  /** Clients begin no more calls on these connections once they have read it. */
+  announceEnd(): void {
+    for (const session of this.#sessions.keys()) if (!session.destroyed) announceEnd(session)
+  }
+
   addSession(session: ServerHttp2Session): void {
     const now = this.#clock.monotonicMs()
     this.#sessions.set(session, { opened: now, idleSince: now, calls: 0 })
@@ -105,5 +110,8 @@ function checkConnection(
   const over = now - opened - CONNECTION_AGE_MS
   if (idle || over >= 2 * CONNECTION_GRACE_MS) session.destroy()
   else if (over >= CONNECTION_GRACE_MS) session.close()
-  else if (over >= 0) session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)
+  else if (over >= 0) announceEnd(session)
 }
+
+const announceEnd = (session: ServerHttp2Session) =>
+  session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)

@@ -1,9 +1,9 @@
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
-import { type AddressInfo, createServer, type Socket, type Server as TcpServer } from 'node:net'
+import { createServer, type Socket, type Server as TcpServer } from 'node:net'
 import { ConnectionLimits, type ConnectionPolicy } from '../http/connection-limits.ts'
 import type { Readiness } from '../http/health.ts'
 import { HeldBytes } from '../http/held-bytes.ts'
-import { listen } from '../http/listener.ts'
+import { type Address, addressOf, FIRST_REQUEST_MS, listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { withTimeout } from '../system/timeout.ts'
@@ -23,9 +23,6 @@ export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | u
 /** A listener for gRPC in plain text, on node:http2. Until methods are added every method is unimplemented. */
 export class GrpcListener {
   readonly name = LISTENER
-  /** The bound address. */
-  readonly host: string
-  readonly port: number
   readonly #sockets: TcpServer
   readonly #clock: Clock
   readonly #deadlines: GrpcDeadlines
@@ -43,9 +40,6 @@ export class GrpcListener {
     calls: { held: HeldBytes; longest: number },
   ) {
     this.#sockets = sockets
-    const { address, port } = sockets.address() as AddressInfo
-    this.host = address
-    this.port = port
     this.#clock = clock
     this.#deadlines = new GrpcDeadlines(clock)
     this.#calls = calls
@@ -77,17 +71,25 @@ export class GrpcListener {
     })
   }
 
-  /** `readsBody`: whether requests bring a body. `held` bounds what all messages hold together. @throws {CannotStart} when the port cannot be bound. */
-  static async bind(
-    address: { host: string; port: number },
+  /** Not bound yet. `readsBody`: whether requests bring a body. `held` bounds what all messages hold together. */
+  static create(
     readsBody: boolean,
     clock: Clock,
     policy: ConnectionPolicy,
     held = new HeldBytes(MOST_HELD_BYTES),
-  ): Promise<GrpcListener> {
+  ): GrpcListener {
     const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
-    await listen(sockets, LISTENER, address)
     return new GrpcListener(sockets, clock, policy, { held, longest: longestMessage(readsBody) })
+  }
+
+  /** @throws {CannotStart} when the port cannot be bound. */
+  listen(address: Address): Promise<void> {
+    return listen(this.#sockets, LISTENER, address)
+  }
+
+  /** Undefined until it listens. */
+  get address(): Address | undefined {
+    return addressOf(this.#sockets)
   }
 
   /** Connections that were closed because there were too many. */
@@ -105,12 +107,21 @@ export class GrpcListener {
     this.#methods.set('/grpc.health.v1.Health/Watch', call => void health.watch(call))
   }
 
-  /** Accepts no new calls; calls in flight after `deadlineMs` are cancelled. */
-  async close(deadlineMs: number): Promise<void> {
-    const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
+  /**
+   * For `acceptMs` it still accepts connections. Then it asks clients to begin no more calls, and gives them until
+   * `delayMs`, at least a second, to read that: calls that they began by then are answered. Calls in flight after
+   * `deadlineMs` are cancelled.
+   */
+  async close(deadlineMs: number, delayMs: number, acceptMs = delayMs): Promise<void> {
+    const begin = this.#clock.monotonicMs()
+    const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#health?.close()
+    await this.#clock.sleep(leftMs(acceptMs))
+    const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
+    this.#deadlines.announceEnd()
+    await withTimeout(this.#clock, leftMs(Math.max(delayMs, acceptMs + FIRST_REQUEST_MS)), done)
     for (const session of this.#deadlines.sessions) session.close()
-    await withTimeout(this.#clock, deadlineMs, done)
+    await withTimeout(this.#clock, leftMs(deadlineMs), done)
     for (const session of this.#deadlines.sessions) session.destroy()
     this.#deadlines.stop()
   }

@@ -1,9 +1,8 @@
 import type { ErrorRequestHandler } from 'express'
-import type { Metrics } from '../system/metrics.ts'
 import { createExpress, expressApplication, onlyMethods } from './express-app.ts'
 import type { Readiness } from './health.ts'
 import type { Application } from './listener.ts'
-import { mountMetrics } from './metrics-page.ts'
+import { type MetricsSource, mountMetrics } from './metrics-page.ts'
 import { RequestError, toRequestError } from './request-error.ts'
 import { eventOf } from './request-event.ts'
 
@@ -17,7 +16,7 @@ export function opsApp({
 }: {
   /** `warning`: why it can only exchange the keys that it has in memory; '': nothing. */
   readiness: Readiness & { readonly warning: string }
-  metrics: Metrics
+  metrics: MetricsSource
 }): Application {
   const app = createExpress()
   mountMetrics(app, metrics)

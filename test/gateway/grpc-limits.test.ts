@@ -23,18 +23,21 @@ const POLICY: ConnectionPolicy = {
   logger: SILENT,
 }
 
+const portOf = ({ address }: GrpcListener) => address?.port ?? 0
+
 let clock: AdjustableClock
 let listener: GrpcListener
 let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
-  listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock, POLICY)
+  listener = GrpcListener.create(false, clock, POLICY)
+  await listener.listen({ host: '127.0.0.1', port: 0 })
   listener.serve({}, READY, SILENT)
-  session = connect(`http://127.0.0.1:${listener.port}`).on('error', () => {})
+  session = connect(`http://127.0.0.1:${portOf(listener)}`).on('error', () => {})
 })
 afterEach(async () => {
   session.destroy()
-  await listener.close(0)
+  await listener.close(0, 0)
 })
 
 const requestTo = (of: ClientHttp2Session, path = HEALTH_CHECK): ClientHttp2Stream =>
@@ -59,11 +62,13 @@ function beginCall(
 const pong = (of: ClientHttp2Session) => new Promise(resolve => of.ping(resolve))
 
 /** As from another machine. */
-const connectFrom = (localAddress: string, { port }: GrpcListener, settings = {}): ClientHttp2Session =>
-  connect(`http://127.0.0.1:${port}`, {
+function connectFrom(localAddress: string, to: GrpcListener, settings = {}): ClientHttp2Session {
+  const port = portOf(to)
+  return connect(`http://127.0.0.1:${port}`, {
     settings,
     createConnection: () => connectTcp({ port, host: '127.0.0.1', localAddress }),
   }).on('error', () => {})
+}
 
 /** The bytes of a connection that begins with so many whole calls. */
 function callsAtOnce(path: string, count: number): Buffer {
@@ -147,7 +152,7 @@ it('keeps the connection of a gateway whose clients leave by the hundred', async
 })
 
 it('resets calls whose answers are not read', async () => {
-  const blind = connect(`http://127.0.0.1:${listener.port}`, { settings: { initialWindowSize: 0 } })
+  const blind = connect(`http://127.0.0.1:${portOf(listener)}`, { settings: { initialWindowSize: 0 } })
   const stream = beginCall(0, 0, 5, blind)
   stream.on('error', () => {})
   stream.end()
@@ -171,7 +176,7 @@ it('ends connections that are idle, and after an hour all', async () => {
     }, BUSY)
     .toBe(true)
   await idle
-  session = connect(`http://127.0.0.1:${listener.port}`)
+  session = connect(`http://127.0.0.1:${portOf(listener)}`)
   const watch = beginCall(0, 0, 5, session, '/grpc.health.v1.Health/Watch')
   watch.on('error', () => {})
   watch.end()
@@ -218,7 +223,7 @@ it('reads a few calls in each turn of the event loop, of however many that have 
     inTurn = 0
     turn = setImmediate(next)
   })
-  const sockets = Array.from({ length: 10 }, () => connectTcp(listener.port, '127.0.0.1'))
+  const sockets = Array.from({ length: 10 }, () => connectTcp(portOf(listener), '127.0.0.1'))
   try {
     await Promise.all(sockets.map(socket => once(socket, 'connect')))
     for (const socket of sockets) socket.resume().write(callsAtOnce(path, 50))
@@ -291,7 +296,8 @@ describe('of more than can be held', () => {
   const dropped: number[] = []
   beforeEach(async () => {
     const held = new HeldBytes(1_000_000)
-    bounded = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock, POLICY, held)
+    bounded = GrpcListener.create(false, clock, POLICY, held)
+    await bounded.listen({ host: '127.0.0.1', port: 0 })
     bounded.serve({ '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
     stalling = connectFrom('127.0.0.2', bounded)
     honest = connectFrom('127.0.0.1', bounded)
@@ -300,7 +306,7 @@ describe('of more than can be held', () => {
   afterEach(async () => {
     stalling.destroy()
     honest.destroy()
-    await bounded.close(0)
+    await bounded.close(0, 0)
   })
   const stall = (calls: number, begin: () => ClientHttp2Stream) => {
     for (let call = 0; call < calls; call++) {
@@ -348,7 +354,7 @@ it('refuses a message that is longer than the headers of a request, before it ha
 it('closes connections of one address beyond 256, and takes others once some have gone', async () => {
   const sockets: Socket[] = []
   const open = async () => {
-    const socket = connectTcp(listener.port, '127.0.0.1')
+    const socket = connectTcp(portOf(listener), '127.0.0.1')
     socket.on('error', () => {}).resume()
     sockets.push(socket)
     await once(socket, 'connect')

@@ -80,7 +80,7 @@ afterAll(() => listener.close(0, 0))
 
 async function ask(method: string, path: string) {
   const bytes = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
-  const { status, text: latin1 } = await rawHttp(`http://127.0.0.1:${listener.port}`, bytes)
+  const { status, text: latin1 } = await rawHttp(`http://127.0.0.1:${listener.address?.port}`, bytes)
   const text = Buffer.from(latin1, 'latin1').toString('utf8')
   const body = text.slice(text.indexOf('\r\n\r\n') + 4)
   return { status, body: body.startsWith('{') ? JSON.parse(body) : body }
