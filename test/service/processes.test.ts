@@ -163,7 +163,7 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
       expect(series.get(`mintmark_connections_closed_total{listener="${listener}"}`)).toBe(0)
   })
 
-  it('kill -9 of one fails at most one request of each connection, and it is replaced', async () => {
+  it('kill -9 of one fails the requests in flight, and it is replaced', async () => {
     const before = okExchanges(await scrape(urls.ops))
     const work = load()
     await until('they are at work', () => work.count() > 100, Boolean, START_MS)
@@ -179,7 +179,8 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     await until('it is replaced', isReplaced, Boolean, START_MS)
     const statuses = await work.stop()
     const failures = statuses.map(seen => seen.filter(status => status !== 200).length)
-    expect(Math.max(...failures)).toBeLessThanOrEqual(1)
+    // A client's next connection may still be handed to the process that is ending (docs/decisions/0019-several-processes.md).
+    expect(Math.max(...failures)).toBeLessThanOrEqual(2)
     expect(failures, 'the other process went on').toContain(0)
     expect(new Set(states)).toEqual(new Set([200]))
     expect([before, ...counted], 'no counter went back').toEqual(
