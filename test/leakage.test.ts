@@ -207,7 +207,7 @@ async function signingKeys(): Promise<void> {
   }
 }
 
-/** Faults of ours: dropped tables, an unexpected error, a rejected password. */
+/** Our faults: dropped tables, an unexpected error, a rejected password. */
 async function serverFaults(): Promise<void> {
   const {
     MINTMARK_ROOT_TOKEN = '',

@@ -146,17 +146,21 @@ function checkHaproxy(contract: Contract): void {
     const head = (source: string) =>
       `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Source: ${source}\r\nAuthorization: Bearer ${token}\r\n` +
       'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{'
-    // One more than are needed: the question below may take the place of one.
-    const sockets = ['2001:db8:0:1::1', '2001:db8:0:2::1', '2001:db8:0:4::1'].map(source => {
+    const sockets: Socket[] = []
+    const hold = () => {
       const socket = connect({ host: '127.0.0.1', port: Number(new URL(haproxy.url).port) })
-      socket.on('error', () => {}).write(head(source))
-      return socket
-    })
+      socket.on('error', () => {}).write(head(`2001:db8:0:${sockets.length}::1`))
+      sockets.push(socket)
+    }
     const from = (source: string) => send(haproxy.url, { token, headers: [['X-Source', source]] })
     try {
       const refused = await until(
         'the limit is reached',
-        () => from('2001:db8:0:3::1'),
+        () => {
+          // Another one each time: while a question is answered, it takes the place of one, which is then refused.
+          hold()
+          return from('2001:db8:0:ffff::1')
+        },
         ({ status }) => status === 429,
       )
       expect(refused.headers['retry-after']).toBe('1')

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
@@ -91,16 +91,23 @@ function checkNginx(contract: Contract): void {
     const { token } = environment().acme
     const from = (source: string) =>
       send(nginx.url, { token, headers: [['X-Source', source]], body: chat('llama-3-8b') })
-    const sockets = holders.map(source => {
+    const sockets: Socket[] = []
+    const hold = () => {
+      const source = holders[sockets.length % holders.length]
       const socket = connect({ host: '127.0.0.1', port: Number(new URL(nginx.url).port) })
       const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Source: ${source}\r\nAuthorization: Bearer ${token}\r\n`
+      socket.on('error', () => {})
       socket.write(`${head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{`)
-      return socket
-    })
+      sockets.push(socket)
+    }
     try {
       const refused = await until(
         'the limit is reached',
-        () => from(same),
+        () => {
+          // Another one each time: while a question is answered, it takes the place of one, which is then refused.
+          hold()
+          return from(same)
+        },
         ({ status }) => status === 429,
       )
       expect(JSON.parse(refused.text).error.code).toBe('too_many_requests')
