@@ -30,6 +30,7 @@ export function postgresUrl(text: string): Secret {
   if (/[\s\p{Cc}]/u.test(text)) throw new Error(encoded('a space', '%20'))
   if (!/^postgres(ql)?:\/\//i.test(text)) throw new Error(FORM)
   if (text.includes('#')) throw new Error(encoded('a #', '%23'))
+  checkUser(text)
   const url = parsed(text)
   const host = checkedParts(url)
   if (host.includes(',')) throw new Error(SEVERAL_HOSTS)
@@ -43,6 +44,13 @@ export function postgresUrl(text: string): Secret {
 }
 
 const encoded = (what: string, as: string) => `must not contain ${what}: write ${as}`
+
+/** `u@secret@host`, with an @ in place of the colon: the user would be shown, and would name the database. */
+function checkUser(text: string): void {
+  const [, authority = ''] = /^\w+:\/\/([^/?]*)/.exec(text) ?? []
+  const credentials = authority.slice(0, Math.max(0, authority.lastIndexOf('@')))
+  if (/^[^:]*@[^:]*:?$/.test(credentials)) throw new Error(encoded('an @ in the user', '%40'))
+}
 
 /** pg reads a URL without a host in the same way. */
 function parsed(text: string): URL {
@@ -73,6 +81,8 @@ function checkParameters(parameters: URLSearchParams, search: string): void {
   const names = [...parameters.keys()].filter(name => name !== 'channel_binding')
   if (names.some(name => !PARAMETERS.includes(name)))
     throw new Error(`must have no other parameters after the ? than ${PARAMETERS.join(', ')}`)
+  if (search.includes('@'))
+    throw new Error(encoded('a ? in the user or the password, or an @ after it', '%3F or %40'))
   if (new Set(names).size < names.length) throw new Error('must not have a parameter twice')
   if (!/^\d{0,5}$/.test(value('port') ?? '')) throw new Error('must have a number as port')
   checkTls(value)

@@ -1,3 +1,5 @@
+import fc from 'fast-check'
+import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { postgresUrl } from '../../src/config/postgres-url.ts'
 
@@ -57,4 +59,58 @@ describe('A database URL', () => {
       expect(message).not.toMatch(/5ecret|12|ecret/)
     },
   )
+})
+
+describe('The password of a URL', () => {
+  const SECRET = 'hunter2'
+  /** What a person writes without percent-encoding, or with it. */
+  const part = fc
+    .array(
+      fc.constantFrom(...'@:/?#%&=+,[] \\\n\t', '%40', '%2F', '%zz', '%FF', 'é', 'a', '1', 'host=', '//'),
+      {
+        maxLength: 5,
+      },
+    )
+    .map(pieces => pieces.join(''))
+  const mangled = fc
+    .tuple(
+      fc.constantFrom(
+        'postgres://',
+        'postgresql://',
+        'POSTGRES://',
+        'postgres:/',
+        'postgres:',
+        'mysql://',
+        '',
+      ),
+      fc.constantFrom('u:', 'u@', ':', ''),
+      part,
+      part,
+      fc.constantFrom('@db.example', '@db.example:5432', '@'),
+      fc.constantFrom('/mintmark', '/', '', '/mintmark?sslmode=require', '?host=/run/postgresql'),
+      part,
+    )
+    .map(([scheme, user, before, after, host, database, tail]) =>
+      [scheme, user, before, SECRET, after, host, database, tail].join(''),
+    )
+
+  it('is in no message, and pg reads it as nothing else that Postgres and Node show', () => {
+    let accepted = 0
+    const check = (url: string) => {
+      try {
+        postgresUrl(url)
+      } catch (error) {
+        expect((error as Error).message).not.toContain(SECRET)
+        return
+      }
+      // Written where the user is, it is the user.
+      if (!/^\w+:\/\/[^:@/?]*:.*hunter2/.test(url)) return
+      const { host, port, user, database } = new pg.Client({ connectionString: url })
+      if (url.includes(`:${SECRET}`)) accepted++
+      expect(JSON.stringify([host, port, database])).not.toContain(SECRET)
+      if (/^\w+:\/\/u:/.test(url)) expect(user).not.toContain(SECRET)
+    }
+    fc.assert(fc.property(mangled, check), { numRuns: 5_000 })
+    expect(accepted).toBeGreaterThan(0)
+  })
 })
