@@ -55,6 +55,11 @@ export class ConnectionLimits {
     server.prependListener('connection', (socket: Socket) => this.#add(socket))
   }
 
+  /** The open connections. */
+  get sockets(): Iterable<Socket> {
+    return this.#connections.keys()
+  }
+
   /** A request has begun on the connection. Call the result when it is over. */
   begin(socket: Socket): () => void {
     const connection = this.#connections.get(socket)

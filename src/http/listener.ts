@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
+import { type AddressInfo, Server as TcpServer } from 'node:net'
 import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -66,7 +66,6 @@ export class Listener {
   readonly #server: Server
   readonly #clock: Clock
   readonly #limits: ConnectionLimits
-  readonly #connections = new Set<Socket>()
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
@@ -75,10 +74,6 @@ export class Listener {
     this.#server = server
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
-    server.on('connection', socket => {
-      this.#connections.add(socket)
-      socket.once('close', () => this.#connections.delete(socket))
-    })
     server.on('request', (req, res) => {
       res.once('close', this.#limits.begin(req.socket))
       // Node then sends "Connection: close" and closes the connection.
@@ -168,7 +163,7 @@ export class Listener {
   }
 
   get #hasUnread(): boolean {
-    return [...this.#connections].some(({ bytesRead }) => bytesRead === 0)
+    return [...this.#limits.sockets].some(({ bytesRead }) => bytesRead === 0)
   }
 
   async #poll(deadline: number, done: () => boolean): Promise<void> {
