@@ -244,8 +244,8 @@ describe('6, unavailable:', () => {
     expect(write.stderr).toContain('It is unknown whether the change was made: check before you retry.')
   })
 
-  it('the connection breaks off', async () => {
-    const ended = await against((req, _res) => void req.socket.destroy(), ['tenant', 'suspend', 'acme'])
+  it.each(['destroy', 'resetAndDestroy'] as const)('the connection breaks off: %s', async end => {
+    const ended = await against((req, _res) => void req.socket[end](), ['tenant', 'suspend', 'acme'])
     expect(ended).toMatchObject({
       code: 6,
       stderr: expect.stringContaining('It is unknown whether the change was made'),
