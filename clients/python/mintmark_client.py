@@ -270,8 +270,8 @@ def _base_url(issuer: str) -> str:
 
 
 def _trimmed(key: object) -> str:
-    """A key from a file ends with a newline."""
-    return key.strip() if isinstance(key, str) else ""
+    """A key from a file ends with a newline, and may begin with a byte order mark (PowerShell writes one)."""
+    return key.strip("\ufeff \t\r\n") if isinstance(key, str) else ""
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

@@ -105,7 +105,7 @@ export class GatewayAuthorizer {
   async #admitToken(jwt: string): Promise<Decision> {
     const { tokens, now, keyStatusOf } = this.#parts
     const read = await tokens.read(jwt, now())
-    if ('fault' in read) return denied('invalid_token', { reason: read.fault })
+    if ('fault' in read) return refusedToken(read.fault)
     const { claims } = read
     const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
     const status = await keyStatusOf({ keyId: claims.sub, tenantId: claims.tenant })
@@ -158,4 +158,11 @@ export interface GatewayAuthorizerParts {
 
 function denied(code: Parameters<typeof denial>[0], about: About = {}): Decision {
   return { allowed: false, denial: denial(code), about }
+}
+
+/** A valid token with other scopes: 403 as at the gateways that verify tokens (RFC 6750 section 3.1, insufficient_scope). */
+function refusedToken(fault: string): Decision {
+  if (fault !== 'scope') return denied('invalid_token', { reason: fault })
+  const detail = `The token does not have the scope \`${REQUIRED_SCOPE}\`.`
+  return { allowed: false, denial: denial('scope_not_granted', { detail }), about: { reason: fault } }
 }

@@ -100,7 +100,7 @@ describe('a token provider', () => {
 
   it('reads the key again at each exchange, as after a rotation', async () => {
     const made = await mintmark.tenantWithKey()
-    let key = `${made.secret}\n`
+    let key = `\u{feff}${made.secret}\r\n`
     const token = provider({ apiKey: () => key })
     const first = await token()
     const rotated = await mintmark.admin('POST', `/keys/${made.keyId}/rotate`, { overlap_seconds: 0 })

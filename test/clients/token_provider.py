@@ -108,7 +108,7 @@ def forked():
 
 
 def reads_key():
-    keys = iter([given["key"] + "\n", given["other"]])
+    keys = iter(["\ufeff" + given["key"] + "\r\n", given["other"]])
     token = provider(api_key=lambda: next(keys))
     first = token()
     at(286)

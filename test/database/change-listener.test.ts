@@ -136,7 +136,7 @@ describe('where LISTEN cannot work', () => {
       const pooled = open(pooler.through(testDatabase.applicationUrl))
       try {
         listen(pooler.through(testDatabase.applicationUrl), pooled)
-        await until('it has tried three times', () => attempts === 3)
+        await until('it has tried three times', () => attempts >= 3)
         expect(warnings()).toHaveLength(1)
         expect(warnings()[0]?.err?.message).toContain('set DATABASE_URL_DIRECT')
         expect(listener.listening).toBe(false)

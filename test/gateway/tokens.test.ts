@@ -57,7 +57,7 @@ describe('a token of this issuer', () => {
   it('is rejected without the scope', async () => {
     const { secret } = await made()
     const token = await tokenFor(mintmark, secret, { scope: 'more' })
-    expect(deniedAs(await show(token))).toBe('401 invalid_token')
+    expect(deniedAs(await show(token))).toBe('403 scope_not_granted')
   })
 })
 
