@@ -47,16 +47,16 @@ async function server(certificate: Certificate, authority = AUTHORITY): Promise<
     ssl_cert_file: await postgres.file('server.pem', certificate.certificate),
     ssl_key_file: await postgres.file('server.key', certificate.key),
     ssl_ca_file: await postgres.file('clients.pem', authority.certificate),
-    application_name: `as of ${Math.random()}`,
   })
 }
-/** New connections have it. */
-async function configure(settings: Record<string, string>): Promise<void> {
+/** New connections have it: the prefix shows that this reload is done, as files may have new content under the same name. */
+async function configure(changes: Record<string, string>): Promise<void> {
+  const settings: Record<string, string> = { ...changes, log_line_prefix: `${performance.now()}` }
   for (const [name, value] of Object.entries(settings))
     await postgres.sql(`ALTER SYSTEM SET ${name} = '${value}'`, [], 'postgres')
   await postgres.sql('SELECT pg_reload_conf()', [], 'postgres')
-  const names = Object.keys(settings).filter(name => name !== 'application_name')
-  const current = () => postgres.sql(`SELECT name, setting FROM pg_settings WHERE name = ANY($1)`, [names])
+  const names = Object.keys(settings)
+  const current = () => postgres.sql('SELECT name, setting FROM pg_settings WHERE name = ANY($1)', [names])
   await until('Postgres has read it', current, rows => rows.every(row => row.setting === settings[row.name]))
 }
 
@@ -101,7 +101,7 @@ beforeAll(async () => {
   await place('text.pem', 'not a certificate\n')
   for (const [name, { certificate, key }] of Object.entries({
     client: of('mintmark_cert', AUTHORITY),
-    other: of('somebody', AUTHORITY),
+    other: of('another_role', AUTHORITY),
     foreign: of('mintmark_cert', STRANGER, 'another authority'),
   })) {
     await place(`${name}.pem`, certificate)
