@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { ChangingSecret, type Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 import { postgresUrl } from './postgres-url.ts'
 
@@ -8,7 +9,7 @@ export function readDatabase(env: Env) {
     fallback: 'embedded Postgres',
     description:
       'URL of Postgres 15 to 18 with the application role; unset: an embedded Postgres in the data directory, for development',
-    parse: postgresUrl,
+    parse: changingUrl,
   })
   return {
     databaseUrl,
@@ -17,7 +18,7 @@ export function readDatabase(env: Env) {
       fallback: '`DATABASE_URL`',
       description:
         'URL of Postgres itself if `DATABASE_URL` uses a pooler in transaction mode; for LISTEN, one connection',
-      parse: postgresUrl,
+      parse: changingUrl,
     }),
     migrateDatabaseUrl:
       env.optional('MIGRATE_DATABASE_URL', {
@@ -47,6 +48,23 @@ export function readDatabase(env: Env) {
         description: 'directory of the root token, pepper and encryption key generated for embedded Postgres',
       }),
     ),
+  }
+}
+
+/** A URL in a file is read again at each connection: its password may be rotated while the service runs. */
+function changingUrl(text: string, again: (() => string) | undefined): Secret {
+  const url = postgresUrl(text)
+  return again ? new ChangingSecret(() => currentUrl(again())) : url
+}
+
+/** @throws {Error} with a code, so that it counts as a fault of the database */
+function currentUrl(text: string): string {
+  try {
+    return postgresUrl(text).reveal()
+  } catch (error) {
+    throw Object.assign(new Error(`the file with the URL ${(error as Error).message}`), {
+      code: 'INVALID_URL',
+    })
   }
 }
 

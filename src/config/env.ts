@@ -43,8 +43,14 @@ export class Env {
     this.#values = values
   }
 
-  /** `undefined` when the variable is unset or empty. `parse` returns the value, or throws an Error that says "must …". */
-  optional<T>(name: string, options: Common & Bounds & { parse: (text: string) => T }): T | undefined {
+  /**
+   * `undefined` when the variable is unset or empty. `parse` returns the value, or throws an Error that says "must …".
+   * `again` reads the file of `NAME_FILE`, which may have changed.
+   */
+  optional<T>(
+    name: string,
+    options: Common & Bounds & { parse: (text: string, again: (() => string) | undefined) => T },
+  ): T | undefined {
     const { fallback = 'unset', description, range, choices } = options
     this.descriptions.push({
       name,
@@ -55,8 +61,9 @@ export class Env {
     })
     const text = this.#text(name)
     if (text === undefined) return undefined
+    const file = this.#values[`${name}_FILE`]
     try {
-      return options.parse(text)
+      return options.parse(text, file ? () => contentOf(file) : undefined)
     } catch (error) {
       // A subclass of Error is a bug, not a fault of the value.
       if ((error as Error).constructor !== Error) throw error
@@ -123,7 +130,7 @@ export class Env {
       return undefined
     }
     try {
-      return readFileSync(file, 'utf8').replace(/\r?\n$/, '') || undefined
+      return contentOf(file) || undefined
     } catch (error) {
       const why = fileFault(error)
       if (why === undefined) throw error
@@ -132,3 +139,5 @@ export class Env {
     }
   }
 }
+
+const contentOf = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')

@@ -1,10 +1,11 @@
-import pg from 'pg'
+import type pg from 'pg'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
 import { closePromptly } from './close-promptly.ts'
+import { CurrentClient } from './current-client.ts'
 import type { Database } from './database.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
@@ -22,7 +23,7 @@ const NOT_DELIVERED_PAUSE_MS = 60_000
  * pass the test, because it may assign the same server connection again.)
  */
 export class ChangeListener {
-  readonly #url: string
+  readonly #url: () => string
   readonly #database: Database
   readonly #clock: Clock
   readonly #random: Random
@@ -35,9 +36,9 @@ export class ChangeListener {
   /** True while notifications arrive; otherwise replicas are as fast as their polls. */
   listening = false
 
-  /** `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
+  /** Read for each connection, `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
   constructor(options: {
-    url: string
+    url: () => string
     database: Database
     clock: Clock
     random: Random
@@ -83,8 +84,7 @@ export class ChangeListener {
   /** Returns the reason why it ended. */
   async #listen(): Promise<unknown> {
     const lost = new AbortController()
-    const client = new pg.Client({
-      connectionString: this.#url,
+    const client = new CurrentClient(this.#url, {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: PROBE_TIMEOUT_MS,
       keepAlive: true,

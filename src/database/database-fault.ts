@@ -5,7 +5,7 @@ const PRIVATE_CA =
 const CURES: Record<string, string> = {
   '28P01': 'check the user and the password in the database URL',
   '28000':
-    'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL',
+    'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL; where it requires a client certificate for this user, add sslcert and sslkey',
   '3D000': 'create the database that the URL names, then run "npm run migrate"',
   '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "npm run migrate" filled',
   '42501':
@@ -24,6 +24,12 @@ const CURES: Record<string, string> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: PRIVATE_CA,
   ERR_TLS_CERT_ALTNAME_INVALID:
     'the certificate of the server is for another name: use the name that it was issued for in the database URL',
+  CERT_SIGNATURE_FAILURE:
+    'the certificate of the server is from an authority with the same name and another key: put its current certificate into the file in sslrootcert',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA:
+    'the server does not know the authority of the client certificate: use one in sslcert that is from an authority in its ssl_ca_file',
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH:
+    'sslkey must be the file with the private key of the certificate in sslcert',
   CERT_HAS_EXPIRED: 'renew the certificate of the server',
   SETTING_REFUSED:
     'ALTER ROLE or ALTER DATABASE … RESET this setting: with it, Postgres does not run the triggers and foreign keys of Mintmark, and only a superuser may set it back',

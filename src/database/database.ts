@@ -4,6 +4,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
+import { currentClient } from './current-client.ts'
 import { isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
@@ -33,11 +34,17 @@ export class Database {
   readonly #logger: Logger
   #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
-  /** `schema` has the tables. */
-  constructor(options: { url: string; maxConnections: number; logger: Logger; schema?: string }) {
+  /** A function as `url` is called for each connection. `schema` has the tables. */
+  constructor(options: {
+    url: string | (() => string)
+    maxConnections: number
+    logger: Logger
+    schema?: string
+  }) {
     this.#logger = options.logger
+    const { url } = options
     this.#pool = new pg.Pool({
-      connectionString: options.url,
+      Client: currentClient(typeof url === 'string' ? () => url : url),
       max: options.maxConnections,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,

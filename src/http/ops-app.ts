@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler } from 'express'
+import { packageVersion } from '../system/package-version.ts'
 import { createExpress, expressApplication, onlyMethods } from './express-app.ts'
 import type { Readiness } from './health.ts'
 import type { Application } from './listener.ts'
@@ -8,7 +9,7 @@ import { eventOf } from './request-event.ts'
 
 /**
  * The application of the ops listener. `/livez`: the process responds. `/readyz`: it can exchange keys for tokens, or
- * the reason why not. A warning says what fails although it is ready. `/metrics`: for Prometheus.
+ * the reason why not, and its version. A warning says what fails although it is ready. `/metrics`: for Prometheus.
  */
 export function opsApp({
   readiness,
@@ -19,6 +20,7 @@ export function opsApp({
   metrics: MetricsSource
 }): Application {
   const app = createExpress()
+  const version = packageVersion()
   mountMetrics(app, metrics)
   app
     .route('/livez')
@@ -28,8 +30,9 @@ export function opsApp({
     .route('/readyz')
     .get((_req, res) => {
       const { ready, warning } = readiness
-      if (ready) res.json({ status: 'ready', ...(warning !== '' && { warning }) })
-      else res.status(503).set('Retry-After', '1').json({ status: 'unready', reason: readiness.reason })
+      if (ready) res.json({ status: 'ready', version, ...(warning !== '' && { warning }) })
+      else
+        res.status(503).set('Retry-After', '1').json({ status: 'unready', version, reason: readiness.reason })
     })
     .all(onlyMethods('GET'))
   return expressApplication(app, errorHandler)

@@ -23,19 +23,20 @@ export interface Storage {
   /** Database time. */
   time: DatabaseTime
   /** For LISTEN, which does not work through a pooler. */
-  directUrl: string
+  directUrl: () => string
 }
 
 /** Connects lazily. */
 export function openStorage(config: Config, { clock, logger }: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
-  const url = config.databaseUrl.reveal()
+  const { databaseUrl, databaseUrlDirect = databaseUrl } = config
+  const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
     new Database({ url, maxConnections, logger, schema: config.databaseSchema })
   return {
     database: openPool(config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS),
     directoryDatabase: openPool(DIRECTORY_CONNECTIONS),
     time: new DatabaseTime(clock),
-    directUrl: config.databaseUrlDirect?.reveal() ?? url,
+    directUrl: () => databaseUrlDirect.reveal(),
   }
 }

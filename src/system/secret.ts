@@ -30,6 +30,21 @@ export class Secret<T = string> {
   }
 }
 
+/** A secret that is read again at each use, so that it may change while the process runs. */
+export class ChangingSecret extends Secret {
+  readonly #read: () => string
+
+  /** @throws what `read` throws, as `reveal` does. */
+  constructor(read: () => string) {
+    super('')
+    this.#read = read
+  }
+
+  override reveal(): string {
+    return this.#read()
+  }
+}
+
 /** One of a list of secrets for the same use: the first is used for new values, all are accepted. */
 export interface NamedKey {
   id: string

@@ -60,7 +60,14 @@ function listen(url: string, prober = database): void {
   const wake = () => {
     woken++
   }
-  listener = new ChangeListener({ url, database: prober, clock, random: systemRandom, logger, wake })
+  listener = new ChangeListener({
+    url: () => url,
+    database: prober,
+    clock,
+    random: systemRandom,
+    logger,
+    wake,
+  })
   listener.start()
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LONGEST_BODY_BYTES } from '../../src/gateway/headers.ts'
+import { packageVersion } from '../../src/system/package-version.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -275,6 +276,14 @@ describe('before the process is ready', () => {
     const [answer] = await send(listener, bytes, starting)
     expect(answer?.status).toBe(503)
     expect(answer?.headers).toMatchObject({ ...FIXED, 'retry-after': '1' })
+  })
+
+  it('/readyz shows its version, as it does afterwards', async () => {
+    const bytes = 'GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    for (const service of [starting, mintmark]) {
+      const [answer] = await send('ops', bytes, service)
+      expect(JSON.parse(answer?.body ?? '').version).toBe(packageVersion())
+    }
   })
 
   it.each(ROWS)('the listener $listener answers 404 as usual', async row => {

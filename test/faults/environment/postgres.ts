@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
-import { appendFile, chmod, cp, mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { appendFile, chmod, cp, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,7 +7,12 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { migrate } from '../../../src/database/migrate.ts'
 import { type Home, openHome } from '../../../src/embedded-postgres/home.ts'
-import { findPackage, type Programs, preparePrograms } from '../../../src/embedded-postgres/programs.ts'
+import {
+  findPackage,
+  type Programs,
+  type ProgramsPackage,
+  preparePrograms,
+} from '../../../src/embedded-postgres/programs.ts'
 import { asUser } from '../../../src/embedded-postgres/user.ts'
 import { systemRandom } from '../../../src/system/random.ts'
 import { freePort } from '../../support/free-port.ts'
@@ -44,7 +49,19 @@ export class Postgres {
 
   /** Migrated, with the application's login role, and started. */
   static async create(place: Place = { hosts: ['127.0.0.1'] }): Promise<Postgres> {
-    const postgres = await Postgres.#prepare(place)
+    const postgres = await Postgres.empty(place)
+    try {
+      await postgres.#fill()
+      return postgres
+    } catch (error) {
+      await postgres.remove()
+      throw error
+    }
+  }
+
+  /** Started, without a database of Mintmark; of another version if `from` is its package. */
+  static async empty(place: Place = { hosts: ['127.0.0.1'] }, from?: ProgramsPackage): Promise<Postgres> {
+    const postgres = await Postgres.#prepare(place, from)
     try {
       await postgres.#make()
       return postgres
@@ -68,18 +85,21 @@ export class Postgres {
       'host all all 10.77.0.0/16 trust\nhost replication all 127.0.0.1/32 trust\n',
     )
     await this.start()
+  }
+
+  async #fill(): Promise<void> {
     await this.sql(`CREATE DATABASE ${DATABASE}`, [], 'postgres')
     await migrate(this.ownerUrl)
     await this.sql('CREATE ROLE mintmark LOGIN IN ROLE mintmark_app')
     await this.sql('CREATE EXTENSION pg_stat_statements')
   }
 
-  static async #prepare(place: Place): Promise<Postgres> {
+  static async #prepare(place: Place, from?: ProgramsPackage): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), 'mintmark-fault-'))
     // As root Postgres runs as another user, which needs access.
     await chmod(folder, 0o755)
     const home = await openHome(folder, systemRandom)
-    const programs = await preparePrograms(await findPackage(), home, systemRandom, () => {})
+    const programs = await preparePrograms(from ?? (await findPackage()), home, systemRandom, () => {})
     await chmod(home.directory, 0o755)
     if (home.user) await promisify(execFile)('chown', [`${home.user.uid}`, home.directory])
     const port = await freePort(place.namespace ? '127.0.0.1' : place.hosts[0])
@@ -120,6 +140,15 @@ export class Postgres {
     } finally {
       await client.end()
     }
+  }
+
+  /** Writes a file that only the server may read, as it demands of a private key, and returns its path. */
+  async file(name: string, content: string): Promise<string> {
+    const path = join(this.#home.directory, name)
+    await writeFile(path, content, { mode: 0o600 })
+    const { user } = this.#home
+    if (user) await promisify(execFile)('chown', [`${user.uid}:${user.gid}`, path])
+    return path
   }
 
   /** Starts the server and returns once it answers. */
