@@ -31,10 +31,10 @@ export interface ServerProcess {
 }
 
 /**
- * Starts `script` with Node on `core`, or on a list of cores such as `0,1`. Its stdout is a file in `directory`; a JSON line there with the message "ready"
- * and the base URL in `public` means that it listens.
+ * Starts `script` with Node on `core`, or on a list of cores such as `0,1`. A JSON line of its stdout with the message
+ * "ready" and the base URL in `public` means that it listens.
  */
-export async function startServer(options: {
+export function startServer(options: {
   core: number | string
   script: string[]
   env?: Record<string, string>
@@ -42,11 +42,29 @@ export async function startServer(options: {
   /** The checkout to run from; absent: this one. */
   checkout?: string
 }): Promise<ServerProcess> {
+  const { script, checkout, ...rest } = options
+  return startProgram({
+    ...rest,
+    command: [process.execPath, ...script],
+    ...(checkout !== undefined && { cwd: checkout }),
+    ready: said => readyLine(said),
+  })
+}
+
+/** Starts a program, with its stdout in a file of `directory`. `ready` returns its base URLs once it listens. */
+export async function startProgram(options: {
+  core: number | string
+  command: string[]
+  env?: Record<string, string>
+  directory: string
+  cwd?: string
+  ready: (said: string) => Urls | undefined | Promise<Urls | undefined>
+}): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
   const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
-  const child = spawn('taskset', ['-c', String(options.core), process.execPath, ...options.script], {
-    cwd: options.checkout ?? ROOT,
+  const child = spawn('taskset', ['-c', String(options.core), ...options.command], {
+    cwd: options.cwd ?? ROOT,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', stdout, stderr],
   })
@@ -54,11 +72,12 @@ export async function startServer(options: {
   closeSync(stderr)
   const complaints = () => readFileSync(`${file}.err`, 'utf8')
   const said = () => readFileSync(`${file}.out`, 'utf8')
-  const what = options.script.join(' ')
-  const over = () => child.exitCode !== null
-  await until(`${what} is ready`, () => over() || readyLine(said()), Boolean, LONGEST_START_MS)
-  if (over()) throw new Error(`${what} ended: ${said()}${complaints()}`)
-  const ready = readyLine(said())
+  const what = options.command.join(' ')
+  const listening = async () => {
+    if (child.exitCode !== null) throw new Error(`${what} ended: ${said()}${complaints()}`)
+    return options.ready(said())
+  }
+  const ready = await until(`${what} is ready`, listening, Boolean, LONGEST_START_MS)
   const pid = child.pid ?? 0
   return {
     pid,
@@ -77,7 +96,12 @@ export async function startServer(options: {
   }
 }
 
-function readyLine(output: string): { public: string; gateway?: string } | undefined {
+interface Urls {
+  public: string
+  gateway?: string
+}
+
+function readyLine(output: string): Urls | undefined {
   const line = output
     .split('\n')
     .find(text => text.startsWith('{') && text.endsWith('}') && text.includes('"msg":"ready"'))

@@ -6,6 +6,8 @@ import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
+import { logLine } from './log-line.ts'
+import { comparePeers } from './peers.ts'
 import { bars } from './plot.ts'
 import { processes } from './processes.ts'
 import { profile } from './profile.ts'
@@ -14,6 +16,8 @@ import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
 
 export interface Bench {
+  /** A superuser's URL. */
+  postgres: string
   /** For files that are deleted after the run. */
   directory: string
   pace: { rounds: number; seconds: number }
@@ -47,6 +51,20 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ])
     const columns = ['', ...MEASURED, 'of bare node:http', 'of oidc-provider', 'of one key']
     return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
+  },
+  peers: async bench => {
+    const installation = await bench.installation(1)
+    const results = await comparePeers(bench.postgres, installation, bench.directory, bench.pace)
+    const mintmark = results.at(-1)?.perSecond ?? Number.NaN
+    const ceiling = results[0]?.perSecond ?? Number.NaN
+    const rows = results.map(result => [
+      result.name,
+      ...measured(result),
+      result.perSecond / ceiling,
+      mintmark / result.perSecond,
+    ])
+    const columns = ['', ...MEASURED, 'of bare node:http', 'Mintmark, times this']
+    return { columns, rows, plot: bars('Tokens a second, one core', plotted(results)) }
   },
   checks: async bench => {
     const { flatOut, steadyLoad } = await checks(await manyKeys(bench), bench.directory, bench.pace)
@@ -113,6 +131,12 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
       'resident MiB of each',
     ]
     return { columns, rows }
+  },
+  'log-line': async bench => {
+    const results = await logLine(await manyKeys(bench), bench.directory, bench.pace)
+    const without = results[0]?.cpuMicros ?? Number.NaN
+    const rows = results.map(result => [result.name, ...measured(result), result.cpuMicros - without])
+    return { columns: ['the line of an exchange', ...MEASURED, 'CPU µs of the line'], rows }
   },
   memory: async bench => {
     const installation = await manyKeys(bench)

@@ -99,7 +99,11 @@ async function measure(
       why: WHY.said,
     },
   )
-  const reported = reports().reduce((sum, line) => sum + Number(line.lines), 0)
+  const reportedSoFar = () => reports().reduce((sum, line) => sum + Number(line.lines), 0)
+  const isAll = (lines: number) => lines >= lost
+  const reported = await until('all of it is reported', reportedSoFar, isAll, PATIENCE_MS).catch(
+    reportedSoFar,
+  )
   report.invariant('lines dropped that no line reports', lost - reported, { exactly: 0, why: WHY.said })
   report.promise('memory that it took', (most - before) / MIB, {
     usually: 50,
@@ -114,7 +118,9 @@ async function measure(
 async function dropLines(replica: Replica): Promise<number> {
   const nothing = `${replica.urls.public}/nothing`
   let sent = 0
+  const deadline = now() + PATIENCE_MS
   while ((await dropped(replica)) === 0) {
+    if (now() > deadline) throw new Error('no line was dropped')
     await Promise.all(Array.from({ length: AT_A_TIME }, () => replica.get(nothing)))
     sent += AT_A_TIME
   }

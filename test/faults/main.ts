@@ -37,6 +37,13 @@ const FILES = [
   'f31-imported-flood',
   'f32-gateway-listeners',
   'f33-processes',
+  'f34-idle-peers',
+  'f35-dns',
+  'f36-descriptors',
+  'f37-memory',
+  'f38-pause',
+  'f39-full-disk',
+  'f40-clock-jump',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */

@@ -119,7 +119,10 @@ let [tickedAt, stalledAt] = [now(), Number.NEGATIVE_INFINITY]
 const ticking = setInterval(() => {
   if (now() - tickedAt > STALL_MS) stalledAt = now()
   tickedAt = now()
-  for (const stream of streams.values()) stream.sendWhatIsDue()
+  // After what has arrived: no request is sent over a connection of which the end was not read yet.
+  setImmediate(() => {
+    for (const stream of streams.values()) stream.sendWhatIsDue()
+  })
 }, TICK_MS)
 
 process.on('message', async (message: ToWorker) => {
