@@ -1,41 +1,52 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CONNECTIONS, TOKEN } from './comparison.ts'
-import { LOAD_CORE, startMintmark } from './contestants.ts'
+import { jwksOf, TOKEN } from './comparison.ts'
+import { LOAD_CORE, startCeiling, startMintmark } from './contestants.ts'
 import type { Installation } from './installation.ts'
+import type { ServerProcess } from './process.ts'
 import { interleave, type Result } from './rounds.ts'
 
+const CONNECTIONS = [32, 64, 256]
+
 /**
- * What the line of an exchange in the access log costs: the same exchanges without it (LOG_LEVEL=warn), and with it, to a
- * file in memory and to one on a disk.
+ * What the access log costs: exchanges at the bare server, which has none, and at Mintmark without the lines of requests
+ * (LOG_LEVEL=warn) and with them, to a file on a disk and to a pipe that another process reads.
  */
 export async function logLine(
   installation: Installation,
   directory: string,
   pace: { rounds: number; seconds: number },
-): Promise<Result[]> {
+): Promise<(Result & { connections: number })[]> {
   const disk = await mkdtemp(join(tmpdir(), 'mintmark-bench-'))
-  const servers = await Promise.all([
-    startMintmark(installation, directory, { env: { LOG_LEVEL: 'warn' } }),
-    startMintmark(installation, directory),
-    startMintmark(installation, disk),
-  ])
-  const names = ['without it', 'to a file in memory', 'to a file on a disk']
+  const servers = new Map<string, ServerProcess>()
   const load = {
     path: TOKEN,
     credentials: installation.first,
-    connections: CONNECTIONS,
     seconds: pace.seconds,
     core: LOAD_CORE,
   }
   try {
-    return await interleave(
-      servers.map((server, index) => ({ name: names[index] ?? '', server, load })),
-      pace.rounds,
+    const silent = await startMintmark(installation, directory, { env: { LOG_LEVEL: 'warn' } })
+    servers.set('without an access log', silent)
+    servers.set('to a file on a disk', await startMintmark(installation, disk))
+    servers.set('to a pipe', await startMintmark(installation, directory, { log: 'pipe' }))
+    const ceiling = await startCeiling(installation, await jwksOf(silent), directory)
+    const contestants = CONNECTIONS.flatMap(connections =>
+      [...([['bare node:http', ceiling]] as const), ...servers].map(([name, server]) => ({
+        name,
+        server,
+        load: { ...load, connections },
+      })),
     )
+    servers.set('bare node:http', ceiling)
+    const results = await interleave(contestants, pace.rounds)
+    return results.map((result, index) => ({
+      ...result,
+      connections: contestants[index]?.load.connections ?? Number.NaN,
+    }))
   } finally {
-    await Promise.all(servers.map(server => server.stop()))
+    await Promise.all([...servers.values()].map(server => server.stop()))
     await rm(disk, { recursive: true })
   }
 }

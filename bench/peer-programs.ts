@@ -10,6 +10,9 @@ import { join } from 'node:path'
  */
 const KEYCLOAK = '26.7.3'
 const HYDRA = 'v2.3.0'
+/** Of Hydra's go.mod: only a main module's replacements count. */
+const HYDRA_REPLACES =
+  'github.com/gobuffalo/pop/v6=github.com/ory/pop/v6@v6.2.1-0.20241121111754-e5dfc0f3344b'
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'mintmark', 'bench')
 
 /** The folder of Keycloak's distribution. */
@@ -30,8 +33,9 @@ export function hydraProgram(): string {
   const program = join(folder, 'hydra')
   if (existsSync(program)) return program
   mkdirSync(folder, { recursive: true })
-  // Its module has replacements, with which `go install` of a version refuses to build it.
+  // `go install` of a version refuses to build a module with replacements.
   if (!existsSync(join(folder, 'go.mod'))) runIn(folder, 'go', 'mod', 'init', 'mintmark.bench/hydra')
+  runIn(folder, 'go', 'mod', 'edit', `-replace=${HYDRA_REPLACES}`)
   runIn(folder, 'go', 'get', '-tool', `github.com/ory/hydra/v2@${HYDRA}`)
   runIn(folder, 'go', 'build', '-o', 'hydra', 'github.com/ory/hydra/v2')
   return program

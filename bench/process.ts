@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { until } from '../test/support/until.ts'
+import { type LogOutput, stdoutTo } from './log-output.ts'
 
+/** Servers run on one core, the load generator on another. */
+export const SERVER_CORE = 0
+export const LOAD_CORE = 1
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Clock ticks in /proc: USER_HZ, which Linux fixes for all programs. */
 const TICKS_PER_SECOND = 100
@@ -16,6 +20,8 @@ export interface ServerProcess {
   url: string
   /** URL of the gateway listener, if any. */
   gatewayUrl: string
+  /** URL of the ops listener, if any. */
+  opsUrl: string
   /** Milliseconds from the start of the process until it logged that it is ready. */
   startMs: number
   /** CPU time used so far by all threads, those of its processes included, in microseconds. */
@@ -41,6 +47,8 @@ export function startServer(options: {
   directory: string
   /** The checkout to run from; absent: this one. */
   checkout?: string
+  /** Absent: a file. */
+  log?: LogOutput
 }): Promise<ServerProcess> {
   const { script, checkout, ...rest } = options
   return startProgram({
@@ -51,18 +59,20 @@ export function startServer(options: {
   })
 }
 
-/** Starts a program, with its stdout in a file of `directory`. `ready` returns its base URLs once it listens. */
+/** Starts a program, with its stdout in a file of `directory`, or a pipe. `ready` returns its base URLs once it listens. */
 export async function startProgram(options: {
   core: number | string
   command: string[]
   env?: Record<string, string>
   directory: string
   cwd?: string
+  log?: LogOutput
   ready: (said: string) => Urls | undefined | Promise<Urls | undefined>
 }): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
-  const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
+  const output = stdoutTo(options.log ?? 'file', `${file}.out`, LOAD_CORE)
+  const [stdout, stderr] = [output.open(), openSync(`${file}.err`, 'a')]
   const child = spawn('taskset', ['-c', String(options.core), ...options.command], {
     cwd: options.cwd ?? ROOT,
     env: { PATH: process.env.PATH ?? '', ...options.env },
@@ -71,11 +81,10 @@ export async function startProgram(options: {
   closeSync(stdout)
   closeSync(stderr)
   const complaints = () => readFileSync(`${file}.err`, 'utf8')
-  const said = () => readFileSync(`${file}.out`, 'utf8')
   const what = options.command.join(' ')
   const listening = async () => {
-    if (child.exitCode !== null) throw new Error(`${what} ended: ${said()}${complaints()}`)
-    return options.ready(said())
+    if (child.exitCode !== null) throw new Error(`${what} ended: ${output.said()}${complaints()}`)
+    return options.ready(output.said())
   }
   const ready = await until(`${what} is ready`, listening, Boolean, LONGEST_START_MS)
   const pid = child.pid ?? 0
@@ -83,15 +92,16 @@ export async function startProgram(options: {
     pid,
     url: ready?.public ?? '',
     gatewayUrl: ready?.gateway ?? '',
+    opsUrl: ready?.ops ?? '',
     startMs: performance.now() - begin,
     cpuMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMicros(each), 0),
     children: () => childrenOf(pid),
     residentBytes: () => residentBytes(pid),
     complaints,
-    truncateLog: () => truncateSync(`${file}.out`),
+    truncateLog: () => output.truncate(),
     stop: async () => {
       await ended(child)
-      await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
+      await Promise.all([output.remove(), rm(`${file}.err`)])
     },
   }
 }
@@ -99,6 +109,7 @@ export async function startProgram(options: {
 interface Urls {
   public: string
   gateway?: string
+  ops?: string
 }
 
 function readyLine(output: string): Urls | undefined {

@@ -4,6 +4,7 @@ import { scrape } from '../observability/metrics-text.ts'
 import { timed } from '../support/until.ts'
 import type { Environment, Experiment } from './environment/environment.ts'
 import { streams } from './environment/load.ts'
+import type { Postgres } from './environment/postgres.ts'
 import { ADMIN_HEADERS, type Replica, residentBytes } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 import { clientsAt } from './environment/sockets.ts'
@@ -11,9 +12,11 @@ import { underLoad } from './environment/under-load.ts'
 
 const MIB = 1_048_576
 const SHORT_MS = 1_500
-/** More than the kernel buffers of a connection take. */
-const UNREAD = 200
+/** Scrapes over one connection, one after the other. */
+const SCRAPES = 100
 const READERS = 10
+/** Rows of an export: more than the kernel buffers of a connection take. */
+const ROWS = 5_000
 const OPENED_AT_ONCE = 100
 
 /** Peers that do not read what they asked for, and thousands that ask once and then stay. */
@@ -23,15 +26,21 @@ export const experiment: Experiment = {
   run: async environment => {
     const { report } = environment
     const rate = { perSecond: 5, connections: 5 }
+    const postgres = await environment.postgres()
+    await fillAuditTrail(postgres)
     const answered = await underLoad(
       environment,
-      { usually: { p99: 50 }, more: replica => [streams.adminReads([replica], rate)] },
+      { postgres, usually: { p99: 50 }, more: replica => [streams.adminReads([replica], rate)] },
       async ({ replica, changes }) => {
         const before = residentBytes(replica)
         const { authorization } = ADMIN_HEADERS
         const exports = `GET /admin/v1/audit-events/export HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n\r\n`
         const unread = [
-          ...unreadAnswers(environment, replica.urls.ops, 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'),
+          ...unreadAnswers(
+            environment,
+            replica.urls.ops,
+            'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(SCRAPES),
+          ),
           ...unreadAnswers(environment, replica.urls.admin, exports),
         ]
         await sleep(environment.full ? environment.outageMs : SHORT_MS)
@@ -79,11 +88,22 @@ export const experiment: Experiment = {
   },
 }
 
-/** Connections that ask again and again, and read nothing. */
+/** Rows as of past changes. The export does not verify their hashes. */
+async function fillAuditTrail(postgres: Postgres): Promise<void> {
+  await postgres.sql(`
+    INSERT INTO audit_events (id, at, actor, action, outcome, target_kind, target_id, changes, previous_hash, hash)
+      SELECT n, now(), 'root', 'key.update', 'done', 'key', 'key_' || n,
+        jsonb_build_object('description', jsonb_build_object('from', null, 'to', repeat('x', 500))),
+        sha256((n - 1)::text::bytea), sha256(n::text::bytea)
+      FROM generate_series(1, ${ROWS}) AS n;
+    UPDATE change_counter SET audit_id = ${ROWS}, audit_hash = sha256('${ROWS}'::bytea)`)
+}
+
+/** Connections that send a request, or several, and read nothing. */
 function unreadAnswers(environment: Environment, url: string, request: string): Socket[] {
   return Array.from({ length: READERS }, () => {
     const socket = open(url).pause()
-    socket.write(request.repeat(UNREAD))
+    socket.write(request)
     environment.onEnd(() => socket.destroy())
     return socket
   })

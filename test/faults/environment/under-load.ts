@@ -45,8 +45,12 @@ export async function underLoad(
   const start = setting.start ?? (() => environment.replica(postgres.applicationUrl()))
   const replica = await start(postgres)
   const load = environment.load(
-    streams.known([replica], secrets, { perSecond: environment.rate(500), connections: 50 }),
-    streams.ready([replica], { perSecond: 5, connections: 5 }),
+    streams.known([replica], secrets, {
+      perSecond: environment.rate(500),
+      connections: 50,
+      connected: true,
+    }),
+    streams.ready([replica], { perSecond: 5, connections: 5, connected: true }),
     ...(setting.more?.(replica) ?? []),
   )
   const ledger = new Ledger(replica, { perSecond: 10 })
