@@ -67,7 +67,7 @@ function mountDisk(environment: Environment): Disk {
   const path = mkdtempSync(join(tmpdir(), 'mintmark-disk-'))
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512m', 'mintmark', path])
   environment.onEnd(() => {
-    execFileSync('umount', [path])
+    execFileSync('umount', ['--lazy', path])
     rmSync(path, { recursive: true })
   })
   return { path, resize: size => void execFileSync('mount', ['-o', `remount,size=${size}`, path]) }

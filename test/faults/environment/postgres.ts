@@ -196,7 +196,7 @@ export class Postgres {
   }
 
   /** Signals the server and all its children, each by its pid. */
-  signal(signal: NodeJS.Signals): void {
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
     const pid = this.#pid
     if (pid === undefined) return
     // Stopped first, it starts no child that would be missed.
