@@ -7,7 +7,7 @@ import { underLoad } from './environment/under-load.ts'
 
 const MIB = 1_048_576
 /** The heap of a replica with 1,000 keys is about half of it at rest. */
-const HEAP_MIB = 64
+const HEAP_MIB = 96
 const SHORT_MS = 3_000
 
 /** The heap may have little more than it needs at rest: garbage must be collected in time, under every kind of load. */
