@@ -71,6 +71,7 @@ export const experiment: Experiment = {
         })
       },
     )
+    report.note('answers to unknown keys', answered('unknown').statuses)
     report.invariant('JWKS fetches that failed', answered('jwks').failing(200).count, {
       exactly: 0,
       why: WHY.knownKeys,
