@@ -25,7 +25,7 @@ export const experiment: Experiment = {
   title: 'Unread scrapes and audit exports, and thousands of idle peers',
   run: async environment => {
     const { report } = environment
-    const rate = { perSecond: 5, connections: 5 }
+    const rate = { perSecond: 5, connections: 5, connected: true }
     const postgres = await environment.postgres()
     await fillAuditTrail(postgres)
     const answered = await underLoad(

@@ -21,7 +21,7 @@ export const experiment: Experiment = {
     const { report } = environment
     const names = await NameServer.start()
     environment.onEnd(() => names.close())
-    const rate = { perSecond: 10, connections: 10 }
+    const rate = { perSecond: 10, connections: 10, connected: true }
     const answered = await underLoad(
       environment,
       {
@@ -34,7 +34,11 @@ export const experiment: Experiment = {
         usually: { p99: 50 },
         more: replica => [
           streams.jwks([replica], rate),
-          streams.unknown([replica], { perSecond: environment.rate(100), connections: 50 }),
+          streams.unknown([replica], {
+            perSecond: environment.rate(100),
+            connections: 50,
+            connected: true,
+          }),
         ],
       },
       async ({ replica, postgres }) => {

@@ -17,7 +17,11 @@ export const experiment: Experiment = {
   run: async environment => {
     const { report } = environment
     let [heap, limit] = [0, 0]
-    const rate = (perSecond: number) => ({ perSecond: environment.rate(perSecond), connections: 20 })
+    const rate = (perSecond: number) => ({
+      perSecond: environment.rate(perSecond),
+      connections: 20,
+      connected: true,
+    })
     const answered = await underLoad(
       environment,
       {

@@ -22,7 +22,10 @@ export interface StreamPlan {
   mostUnderWay?: number
   /** Each request has a connection of its own. */
   newConnections?: boolean
-  /** All its connections are opened at the start, with a request each, so that none has to be opened later. */
+  /**
+   * All its connections are opened at the start, with a request each, so that none has to be opened later. A process
+   * that gets no CPU for five seconds answers 408 to the first request of a new connection.
+   */
   connected?: boolean
   /** As a flood: over bare sockets, never more than the connections accept. */
   floods?: boolean
