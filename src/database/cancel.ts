@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { PoolClient } from 'pg'
+import { sharedLookup } from './host-lookup.ts'
 
 /** Fields of a pg connection that its types lack. */
 interface Backend {
@@ -24,7 +25,9 @@ export function cancelStatement(client: PoolClient): void {
   for (const [index, word] of [request.length, CANCEL_REQUEST, processID, secretKey].entries()) {
     request.writeInt32BE(word, index * 4)
   }
-  const place = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }
+  const place = host.startsWith('/')
+    ? { path: `${host}/.s.PGSQL.${port}` }
+    : { host, port, lookup: sharedLookup }
   const socket = connect({ ...place, timeout: TIMEOUT_MS })
   socket.on('error', () => {}).on('timeout', () => socket.destroy())
   socket.once('connect', () => socket.end(request))

@@ -7,6 +7,7 @@ import { CHANGE_CHANNEL, notify } from './change-feed.ts'
 import { closePromptly } from './close-promptly.ts'
 import { CurrentClient } from './current-client.ts'
 import type { Database } from './database.ts'
+import { databaseSocket } from './host-lookup.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const PROBE_TIMEOUT_MS = 2_000
@@ -89,6 +90,7 @@ export class ChangeListener {
       query_timeout: PROBE_TIMEOUT_MS,
       keepAlive: true,
       application_name: 'mintmark-listener',
+      stream: databaseSocket,
     })
     client.on('error', err => lost.abort(err)).on('end', () => lost.abort(new Error('the connection ended')))
     const stop = () => lost.abort()

@@ -5,6 +5,7 @@ import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
 import { currentClient } from './current-client.ts'
+import { databaseSocket } from './host-lookup.ts'
 import { isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
@@ -52,6 +53,7 @@ export class Database {
       keepAlive: true,
       pipeline: true,
       application_name: 'mintmark',
+      stream: databaseSocket,
     })
     // pg-pool emits this for a connection that dies while idle; without a listener it would end the process.
     this.#pool.on('error', (err: Error & { code?: unknown }) => {

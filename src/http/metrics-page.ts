@@ -5,10 +5,20 @@ import { onlyMethods } from './express-app.ts'
 /** The metrics of this process, or of several. */
 export type MetricsSource = Pick<Metrics, 'contentType' | 'render'>
 
-/** `/metrics` for Prometheus. Available before the process is ready; makes no requests to others. */
+/**
+ * `/metrics` for Prometheus. Available before the process is ready; makes no requests to others. Scrapes at the same time
+ * share one page, because rendering one takes milliseconds.
+ */
 export function mountMetrics(app: Express, metrics: MetricsSource): void {
+  let rendering: Promise<string> | undefined
+  const page = () => {
+    rendering ??= metrics.render().finally(() => {
+      rendering = undefined
+    })
+    return rendering
+  }
   app
     .route('/metrics')
-    .get(async (_req, res) => void res.set('Content-Type', metrics.contentType).send(await metrics.render()))
+    .get(async (_req, res) => void res.set('Content-Type', metrics.contentType).send(await page()))
     .all(onlyMethods('GET'))
 }

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { startPgBouncer } from '../support/pgbouncer.ts'
-import type { Experiment } from './environment/environment.ts'
+import { until } from '../support/until.ts'
+import { type Experiment, PATIENCE_MS } from './environment/environment.ts'
 import { fillKeys } from './environment/known-keys.ts'
 import { Ledger } from './environment/ledger.ts'
 import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
-import { reportRevocations, revokeAll } from './environment/revocation.ts'
+import { allListen, reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /**
  * All queries pass through PgBouncer in transaction mode; one replica has a direct connection for LISTEN, one does not.
@@ -36,8 +36,7 @@ export const experiment: Experiment = {
       streams.unknown([direct, polling], { perSecond: 20, connections: 20 }),
     )
     ledger.start()
-    // All replicas listen by then.
-    await sleep(1_000)
+    await allListen([direct])
     reportRevocations(
       report,
       'seen by LISTEN past the pooler',
@@ -74,8 +73,10 @@ export const experiment: Experiment = {
       exactly: 0,
       why: WHY.nothingLost,
     })
-    const warnings = polling.process.logged('LISTEN does not deliver notifications; polling every 500 ms')
-    report.invariant('warnings of the replica that is not notified', warnings.length, {
+    const warnings = () =>
+      polling.process.logged('LISTEN does not deliver notifications; polling every 500 ms').length
+    const warned = await until('it warns', warnings, Boolean, PATIENCE_MS).catch(warnings)
+    report.invariant('warnings of the replica that is not notified', warned, {
       atLeast: 1,
       why: WHY.said,
     })

@@ -5,7 +5,7 @@ import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
 import type { Postgres } from './environment/postgres.ts'
 import { WHY } from './environment/report.ts'
-import { reportRevocations, revokeAll } from './environment/revocation.ts'
+import { allListen, reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /**
  * Three replicas under load; keys are revoked at one of them, first with LISTEN, then with all listeners killed
@@ -33,8 +33,7 @@ export const experiment: Experiment = {
         { perSecond: environment.rate(300), connections: 30 },
       ),
     )
-    // All replicas listen by then.
-    await sleep(1_000)
+    await allListen(replicas)
     reportRevocations(report, 'with LISTEN', await revokeAll(first, replicas[0], replicas), {
       p99: 250,
       enforced: 1_000,

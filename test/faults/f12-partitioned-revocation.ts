@@ -6,7 +6,7 @@ import { streams } from './environment/load.ts'
 import { partitionable } from './environment/network.ts'
 import { reportExchanges } from './environment/outage.ts'
 import { WHY } from './environment/report.ts'
-import { reportRevocations, revokeAll } from './environment/revocation.ts'
+import { allListen, reportRevocations, revokeAll } from './environment/revocation.ts'
 
 /** One of three replicas loses its connection to Postgres; keys are revoked at another; then the partition heals. */
 export const experiment: Experiment = {
@@ -27,7 +27,7 @@ export const experiment: Experiment = {
         { perSecond: environment.rate(300), connections: 30 },
       ),
     )
-    await sleep(1_000)
+    await allListen(connected)
     await cut()
     const cutAt = now()
     reportRevocations(

@@ -5,13 +5,14 @@ import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
-import type { Experiment } from './environment/environment.ts'
+import { type Experiment, PATIENCE_MS } from './environment/environment.ts'
 import type { Postgres } from './environment/postgres.ts'
 import { ADMIN_HEADERS } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
 const WRITES = 200
 const WORKERS = 4
+const ENOUGH = 20
 
 /** The acknowledged writes: id by name. */
 interface Written {
@@ -102,12 +103,13 @@ async function disturb(
   let kills = 0
   for (;;) {
     const next = acknowledged.size + 5 + Math.floor(Math.random() * 30)
-    if (next >= WRITES) return kills
-    await until('some more are written', () => acknowledged.size >= next, Boolean, 60_000)
+    // Enough are left then that one of them makes the COMMIT that is waited for.
+    if (next >= WRITES - ENOUGH) return kills
+    await until('some more are written', () => acknowledged.size >= next, Boolean, PATIENCE_MS)
     if (kills % 2 === 0) {
       // As Kysely spells it.
       await proxy.holdAnswerTo('commit')
-      await until('it is committed', () => proxy.holding > 0)
+      await until('it is committed', () => proxy.holding > 0, Boolean, PATIENCE_MS)
     } else await sleep(Math.random() * 30)
     await postgres.kill()
     kills++

@@ -91,15 +91,15 @@ async function measure(
   const asked = answered('jwks').failing(200).count + answered('ready').failing(200).count
   report.invariant('JWKS fetches and /readyz that failed', asked, { exactly: 0, why: WHY.knownKeys })
   report.invariant('lines dropped', lost, { atLeast: 1, why: WHY.carriedOut })
-  report.invariant(
-    'lines of requests that were neither written nor counted as dropped',
-    sent - written() - lost,
-    {
-      exactly: 0,
-      why: WHY.said,
-    },
+  // On a busy machine there are lines of other things too, as of a pause; among those dropped they are counted here.
+  const missing = 'lines of requests that were neither written nor counted as dropped'
+  report.invariant(missing, sent - written() - lost, { atMost: 0, why: WHY.said })
+  report.measurement(missing, sent - written() - lost, { exactly: 0 })
+  const reportedSoFar = () => reports().reduce((sum, line) => sum + Number(line.lines), 0)
+  const isAll = (lines: number) => lines >= lost
+  const reported = await until('all of it is reported', reportedSoFar, isAll, PATIENCE_MS).catch(
+    reportedSoFar,
   )
-  const reported = reports().reduce((sum, line) => sum + Number(line.lines), 0)
   report.invariant('lines dropped that no line reports', lost - reported, { exactly: 0, why: WHY.said })
   report.promise('memory that it took', (most - before) / MIB, {
     usually: 50,
@@ -114,7 +114,9 @@ async function measure(
 async function dropLines(replica: Replica): Promise<number> {
   const nothing = `${replica.urls.public}/nothing`
   let sent = 0
+  const deadline = now() + PATIENCE_MS
   while ((await dropped(replica)) === 0) {
+    if (now() > deadline) throw new Error('no line was dropped')
     await Promise.all(Array.from({ length: AT_A_TIME }, () => replica.get(nothing)))
     sent += AT_A_TIME
   }

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import bcrypt from 'bcrypt'
-import type { Experiment } from './environment/environment.ts'
+import { until } from '../support/until.ts'
+import { type Experiment, PATIENCE_MS } from './environment/environment.ts'
 import { exchangeForm, FORM_HEADERS, type Replica } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
 
@@ -12,8 +13,6 @@ const HONEST_ADDRESS = '198.51.100.7'
 const TENANT = 'imported'
 /** Clients that exchange for the first time during each flood. */
 const CLIENTS = 11
-/** Longer than the deferred writes of exchanges take. */
-const WRITTEN_AFTER_MS = 7_000
 
 interface Flood {
   name: string
@@ -91,7 +90,9 @@ export const experiment: Experiment = {
       report.note(`answers to ${flood.name}`, seen)
       reportHonest(report, `first exchanges during ${flood.name}`, first)
     }
-    await sleep(WRITTEN_AFTER_MS)
+    const proofs = () => postgres.sql('SELECT FROM secret_proofs')
+    const isStored = (rows: unknown[]) => rows.length >= clients.flat().length
+    await until('their proofs are stored', proofs, isStored, PATIENCE_MS)
     for (const flood of FLOODS) {
       await replica.process.kill()
       replica = await environment.replica(postgres.applicationUrl(), env)

@@ -1,5 +1,6 @@
 import { availableParallelism, loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import bundleSource from '../support/bundled-source.ts'
 import { Environment, type Experiment } from './environment/environment.ts'
 import { asLines, asRows, checkRows, type Figure, hasFailed, WHY } from './environment/report.ts'
 
@@ -37,6 +38,13 @@ const FILES = [
   'f31-imported-flood',
   'f32-gateway-listeners',
   'f33-processes',
+  'f34-idle-peers',
+  'f35-dns',
+  'f36-descriptors',
+  'f37-memory',
+  'f38-pause',
+  'f39-full-disk',
+  'f40-clock-jump',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */
@@ -54,6 +62,7 @@ const unknownIds = [...wanted].filter(id => !experiments.some(experiment => expe
 if (unknownIds.length > 0)
   throw new Error(`unknown: ${unknownIds.join(', ')}; known: ${experiments.map(({ id }) => id).join(', ')}`)
 
+await bundleSource()
 const open = new Set<Environment>()
 const waiting = experiments.filter(({ id }) => wanted.size === 0 || wanted.has(id))
 const closeAll = () => {

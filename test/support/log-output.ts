@@ -69,7 +69,7 @@ export function diskOutput(): FailingOutput {
     fail: () => void resize(`${usedKiB() + ROOM_KIB}k`),
     recover: () => void resize('64m'),
     remove: () => {
-      execFileSync('umount', [disk])
+      execFileSync('umount', ['--lazy', disk])
       rmSync(folder, { recursive: true })
     },
   }

@@ -59,8 +59,15 @@ export class Environment {
     return load
   }
 
+  /** One end that fails, as of a folder that is still in use, keeps none of the others from running. */
   async close(): Promise<void> {
-    for (const end of this.#ends.splice(0).reverse()) await end()
+    for (const end of this.#ends.splice(0).reverse()) {
+      try {
+        await end()
+      } catch (error) {
+        console.error('at the end:', error)
+      }
+    }
   }
 }
 

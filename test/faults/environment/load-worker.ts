@@ -45,6 +45,12 @@ class Stream {
     }
   }
 
+  /** Sends the first requests of a plan that is `connected`. */
+  begin(): void {
+    if (!this.#plan.connected) return
+    for (let opened = 0; opened < this.#plan.connections; opened++) this.#send(this.#begun)
+  }
+
   sendWhatIsDue(): void {
     if (this.#stopped) return
     const interval = 1000 / this.#plan.perSecond
@@ -119,11 +125,17 @@ let [tickedAt, stalledAt] = [now(), Number.NEGATIVE_INFINITY]
 const ticking = setInterval(() => {
   if (now() - tickedAt > STALL_MS) stalledAt = now()
   tickedAt = now()
-  for (const stream of streams.values()) stream.sendWhatIsDue()
+  // After what has arrived: no request is sent over a connection of which the end was not read yet.
+  setImmediate(() => {
+    for (const stream of streams.values()) stream.sendWhatIsDue()
+  })
 }, TICK_MS)
 
 process.on('message', async (message: ToWorker) => {
-  if (message.type === 'start') for (const plan of message.streams) streams.set(plan.name, new Stream(plan))
+  if (message.type === 'start') {
+    for (const plan of message.streams) streams.set(plan.name, new Stream(plan))
+    for (const stream of streams.values()) stream.begin()
+  }
   if (message.type === 'stop') {
     const results = await Promise.all(
       [...streams].map(async ([name, stream]) => [name, await stream.finish()] as const),

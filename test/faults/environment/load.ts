@@ -22,6 +22,11 @@ export interface StreamPlan {
   mostUnderWay?: number
   /** Each request has a connection of its own. */
   newConnections?: boolean
+  /**
+   * All its connections are opened at the start, with a request each, so that none has to be opened later. A process
+   * that gets no CPU for five seconds answers 408 to the first request of a new connection.
+   */
+  connected?: boolean
   /** As a flood: over bare sockets, never more than the connections accept. */
   floods?: boolean
 }
@@ -38,7 +43,10 @@ export interface FromWorker {
  */
 export const UNSENT = -1
 
-type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods' | 'newConnections'>
+type Rate = Pick<
+  StreamPlan,
+  'perSecond' | 'connections' | 'localAddress' | 'floods' | 'newConnections' | 'connected'
+>
 
 /** The available streams. */
 export const streams = {

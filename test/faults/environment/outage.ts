@@ -60,7 +60,7 @@ export async function measureOutage(
     streams.adminReads([replica], few),
   )
   ledger.start()
-  await until('some changes are acknowledged', () => ledger.acknowledged >= CHANGES, Boolean, PATIENCE_MS)
+  await until('some changes are acknowledged', () => ledger.acknowledged >= CHANGES, Boolean, 3 * PATIENCE_MS)
   const usual = await trafficOf(postgres, USUAL_MS)
   const wentAt = now()
   const before = socketsTo(replica.process.pid, port)

@@ -23,10 +23,11 @@ const DATABASE = 'mintmark'
 /** Its connection limit. */
 export const MAX_CONNECTIONS = 100
 
-/** Its addresses, and its network namespace (undefined: ours). */
+/** Its addresses, its network namespace (undefined: ours), and the folder of its data (undefined: a temporary one). */
 export interface Place {
   hosts: readonly [string, ...string[]]
   namespace?: string
+  folder?: string
 }
 
 /** A separate Postgres, from the embedded binaries, for fault injection. */
@@ -95,7 +96,7 @@ export class Postgres {
   }
 
   static async #prepare(place: Place, from?: ProgramsPackage): Promise<Postgres> {
-    const folder = await mkdtemp(join(tmpdir(), 'mintmark-fault-'))
+    const folder = await mkdtemp(join(place.folder ?? tmpdir(), 'mintmark-fault-'))
     // As root Postgres runs as another user, which needs access.
     await chmod(folder, 0o755)
     const home = await openHome(folder, systemRandom)
@@ -224,19 +225,17 @@ export class Postgres {
   }
 
   /** Signals the server and all its children, each by its pid. */
-  signal(signal: NodeJS.Signals): void {
-    if (this.#pid === undefined) return
-    for (const pid of [this.#pid, ...childrenOf(this.#pid)]) {
-      try {
-        process.kill(pid, signal)
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-      }
-    }
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
+    const pid = this.#pid
+    if (pid === undefined) return
+    // Stopped first, it starts no child that would be missed.
+    if (signal !== 'SIGCONT') send(pid, 'SIGSTOP')
+    for (const each of [pid, ...childrenOf(pid)]) send(each, signal)
   }
 
   /** kill -9 of the server and all its children. */
   async kill(): Promise<void> {
+    this.signal('SIGSTOP')
     const pids = this.#pid === undefined ? [] : childrenOf(this.#pid)
     this.signal('SIGKILL')
     await this.#exited
@@ -270,5 +269,13 @@ export class Postgres {
 
   async #run(program: string, ...words: string[]): Promise<void> {
     await promisify(execFile)(program, words, asUser(this.#home.user, this.#home.directory))
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

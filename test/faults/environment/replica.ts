@@ -69,6 +69,14 @@ export function residentBytes(replica: Replica): number {
   return Number(kilobytes) * 1024
 }
 
+/** CPU time that the process has used so far, in milliseconds. */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // After the name in brackets, in ticks of 10 ms: utime and stime (proc(5)).
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
 export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Replica {
   return {
     process,

@@ -16,6 +16,7 @@ export const WHY = {
   unreadable: 'a refusal says nothing about the key',
   audited: 'every change has its audit row, and the chain verifies',
   genuine: 'a row without a right seal is not used, and is reported within 10 s',
+  dated: 'dates are those of the database',
   said: 'the log says what an operator must know',
   carriedOut: 'otherwise the experiment shows nothing',
 } as const

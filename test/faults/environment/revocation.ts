@@ -1,4 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { scrape } from '../../observability/metrics-text.ts'
+import { until } from '../../support/until.ts'
+import { PATIENCE_MS } from './environment.ts'
 import type { Key } from './known-keys.ts'
 import type { Replica } from './replica.ts'
 import { type Report, WHY } from './report.ts'
@@ -12,6 +15,15 @@ interface Revocation {
   refusedMs: number
   /** When the last successful exchange was sent; 0: none succeeded. */
   exchangedMs: number
+}
+
+/** Returns once each of them receives notifications of changes. */
+export async function allListen(replicas: readonly Replica[]): Promise<void> {
+  const listens = async ({ urls }: Replica) =>
+    (await scrape(urls.ops)).series.get('mintmark_feed_listening') === 1
+  await Promise.all(
+    replicas.map(replica => until('it is notified', () => listens(replica), Boolean, PATIENCE_MS)),
+  )
 }
 
 export async function revokeAll(
