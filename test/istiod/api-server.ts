@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
 import { KubernetesApi, type KubernetesObject } from '../../src/cli/sync/kubernetes-api.ts'
@@ -17,6 +18,10 @@ export interface ApiServer {
   kubeconfig: string
   /** A kubeconfig of a service account, with a token that the API server issued. */
   kubeconfigOf(namespace: string, account: string): Promise<string>
+  /** A kubeconfig of the administrator with a client certificate. */
+  certificateKubeconfig: string
+  /** A folder as pods have it, of a service account; the token is another text until `write` is called. */
+  podFolder(namespace: string, account: string): Promise<{ path: string; write: () => void }>
   /** Applies an object by server-side apply. `manager` is its field manager. */
   apply(object: KubernetesObject, manager?: string): Promise<KubernetesObject>
   program: Program
@@ -43,6 +48,7 @@ export async function startApiServer(
     `--secure-port=${port}`,
     `--cert-dir=${folder}`,
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
+    `--client-ca-file=${join(folder, 'clients.crt')}`,
     '--authorization-mode=RBAC',
     '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
     `--service-account-signing-key-file=${accountKeys.private}`,
@@ -72,13 +78,19 @@ export async function startApiServer(
     Boolean,
     PATIENCE_MS,
   )
-  const kubeconfig = (name: string, credential: string) => {
+  const issueToken = async (namespace: string, account: string): Promise<string> => {
+    const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`
+    const spec = { expirationSeconds: 3_600 }
+    const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec }
+    return (await api.call('POST', path, request)).status.token
+  }
+  const kubeconfig = (name: string, user: object) => {
     const file = join(folder, `kubeconfig-${name}`)
     const config = {
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'suite', cluster: { server: url, 'certificate-authority': authority } }],
-      users: [{ name, user: { token: credential } }],
+      users: [{ name, user }],
       contexts: [{ name: 'suite', context: { cluster: 'suite', user: name, namespace: 'mintmark' } }],
       'current-context': 'suite',
     }
@@ -90,17 +102,24 @@ export async function startApiServer(
   return {
     url,
     admin: api,
-    kubeconfig: kubeconfig('admin', token),
+    kubeconfig: kubeconfig('admin', { token }),
+    certificateKubeconfig: kubeconfig('certificate', {
+      'client-certificate': 'client.crt',
+      'client-key': 'client.key',
+    }),
     program,
     apply: (object, manager = 'suite') =>
       api.call('PATCH', `${pathOf(object)}?fieldManager=${manager}&force=true`, object),
-    kubeconfigOf: async (namespace, account) => {
-      const { status } = await api.call(
-        'POST',
-        `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
-        { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3_600 } },
-      )
-      return kubeconfig(`account-${account}`, status.token)
+    kubeconfigOf: async (namespace, account) =>
+      kubeconfig(`account-${account}`, { token: await issueToken(namespace, account) }),
+    podFolder: async (namespace, account) => {
+      const path = join(folder, `pod-${account}`)
+      mkdirSync(path, { recursive: true })
+      writeFileSync(join(path, 'namespace'), namespace)
+      writeFileSync(join(path, 'ca.crt'), readFileSync(authority))
+      writeFileSync(join(path, 'token'), 'expired')
+      const issued = await issueToken(namespace, account)
+      return { path, write: () => writeFileSync(join(path, 'token'), `${issued}\n`) }
     },
   }
 }
@@ -140,7 +159,19 @@ async function createDefinitions(api: KubernetesApi): Promise<void> {
   )
 }
 
+/** An authority for client certificates, and one of the administrator. */
+function writeCertificates(folder: string): void {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' })
+  const key = ['-newkey', 'rsa:2048', '-nodes']
+  openssl('req', '-x509', ...key, '-keyout', 'clients.key', '-out', 'clients.crt', '-subj', '/CN=clients')
+  const subject = ['-subj', '/O=system:masters/CN=admin']
+  openssl('req', ...key, '-keyout', 'client.key', '-out', 'client.csr', ...subject)
+  const authority = ['-CA', 'clients.crt', '-CAkey', 'clients.key', '-CAcreateserial']
+  openssl('x509', '-req', '-in', 'client.csr', ...authority, '-out', 'client.crt', '-days', '1')
+}
+
 function writeCredentials(folder: string) {
+  writeCertificates(folder)
   const token = randomBytes(24).toString('hex')
   writeFileSync(join(folder, 'tokens.csv'), `${token},admin,admin,"system:masters"\n`)
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ISSUER } from '../../deploy/generate/example.ts'
-import type { KubernetesObject } from '../../src/cli/sync/kubernetes-api.ts'
+import { kubeconfigAccess, podAccess } from '../../src/cli/sync/kubernetes-access.ts'
+import { KubernetesApi, type KubernetesObject } from '../../src/cli/sync/kubernetes-api.ts'
 import { mintmark, type Outcome } from '../cli/mintmark.ts'
 import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
@@ -172,6 +173,8 @@ export class Suite {
       },
     )
 
+    await this.#credentials()
+
     await this.#stopMintmark()
     await this.#istiod?.stop()
     await this.#gateway?.program.stop()
@@ -195,6 +198,27 @@ export class Suite {
       async () => [(await this.#sync('--once')).code, await this.#status(token)],
     )
     await this.#startMintmark()
+  }
+
+  async #credentials(): Promise<void> {
+    const pod = await this.#api.podFolder('mintmark', 'mintmark-sync')
+    const [, host = '', port = ''] = /\/\/(.*):(\d+)/.exec(this.#api.url) ?? []
+    const variables = { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }
+    const inPod = new KubernetesApi(await podAccess(variables, pod.path))
+    await this.#checks.equal(
+      'a pod reads its token again when the old one is no longer valid',
+      true,
+      async () => {
+        const fault = await inPod.find(OBJECT).catch(({ message }) => message)
+        pod.write()
+        const object = await inPod.find(OBJECT)
+        return fault.includes('does not accept the credentials') && object.metadata.name === 'mintmark'
+      },
+    )
+    await this.#checks.equal('a kubeconfig with a client certificate', 'mintmark', async () => {
+      const api = new KubernetesApi(await kubeconfigAccess(this.#api.certificateKubeconfig))
+      return (await api.find(OBJECT)).metadata.name
+    })
   }
 
   async whileItRuns(): Promise<void> {

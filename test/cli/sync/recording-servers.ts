@@ -18,8 +18,8 @@ export interface Recorded {
   body: Json
 }
 
-/** A server that records requests, and answers them as `answer` says; text is sent as it is. */
-export async function recordingServer(answer: (request: Recorded) => Answer | undefined) {
+/** A server that records requests, and answers them as `answer` says; text is sent as it is. Lost: the connection is closed. */
+export async function recordingServer(answer: (request: Recorded) => Answer | 'lost') {
   const requests: Recorded[] = []
   const server: Server = createServer(async (req: IncomingMessage, res: ServerResponse) => {
     let text = ''
@@ -32,7 +32,7 @@ export async function recordingServer(answer: (request: Recorded) => Answer | un
     }
     requests.push(request)
     const given = answer(request)
-    if (given === undefined) return void res.destroy()
+    if (given === 'lost') return void res.destroy()
     res.writeHead(given.status, { 'content-type': 'application/json', ...given.headers })
     res.end(typeof given.body === 'string' ? given.body : JSON.stringify(given.body))
   })

@@ -24,7 +24,7 @@ let api: RecordingServer
 let issuer: RecordingServer
 let objects: Objects
 /** What the API server answers instead of doing what it should. */
-let refuse: (request: Recorded) => Answer | undefined
+let refuse: (request: Recorded) => Answer | 'lost' | undefined
 let jwks: Answer
 let istioFile: string
 let kubeconfigFile: string
@@ -149,7 +149,7 @@ describe('mintmark sync --once', () => {
     expect(writes()).toHaveLength(1)
   })
 
-  it('writes nothing that is older than what the object has, unless it is told to', async () => {
+  it('writes nothing that is older than what the object has, without --allow-older', async () => {
     await sync()
     jwks = published([key], 'Sun, 29 Nov 2026 09:59:59 GMT')
     const older = await sync()
@@ -181,7 +181,7 @@ describe('mintmark sync --once', () => {
     expect((await sync('--force-conflicts')).code).toBe(0)
   })
 
-  it.each<[string, () => Answer | undefined, number, RegExp]>([
+  it.each<[string, () => Answer | 'lost', number, RegExp]>([
     [
       '401',
       () => status(401, 'Unauthorized', 'Unauthorized'),
@@ -199,7 +199,7 @@ describe('mintmark sync --once', () => {
     ['500', () => status(500, 'InternalError', 'etcd'), 6, /answers 500 .*etcd/],
     ['no JSON', () => ({ status: 200, body: '<html>' }), 1, /not a Kubernetes API server/],
     ['JSON that is no object', () => ({ status: 200, body: '[]' }), 1, /not a Kubernetes API server/],
-    ['a lost connection', () => undefined, 6, /is not reachable \(ECONNRESET\)/],
+    ['a lost connection', () => 'lost', 6, /is not reachable \(ECONNRESET\)/],
   ])('names the fault of the API server: %s', async (_, answer, code, message) => {
     refuse = answer
     const outcome = await sync()
