@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ISSUER } from '../../deploy/generate/example.ts'
 import { kubeconfigAccess, podAccess } from '../../src/cli/sync/kubernetes-access.ts'
 import { KubernetesApi, type KubernetesObject } from '../../src/cli/sync/kubernetes-api.ts'
-import { mintmark, type Outcome } from '../cli/mintmark.ts'
 import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
 import type { Replica } from '../faults/environment/replica.ts'
@@ -22,7 +21,7 @@ import {
   startIstiod,
 } from './mesh.ts'
 import type { Program } from './programs.ts'
-import { startSync } from './sync-process.ts'
+import { type Outcome, runMintmark, startSync } from './sync-process.ts'
 
 /** Longer than istiod and Envoy take to pass a change on, on a busy machine. */
 const PUSHED_MS = 30_000
@@ -240,7 +239,7 @@ export class Suite {
     await this.#checks.equal('one of two processes writes', 1, async () =>
       (await leading()).reduce((a, b) => a + b),
     )
-    const [leader, other] = (await leading())[0] === 1 ? [one, two] : [two, one]
+    const leader = (await leading())[0] === 1 ? one : two
 
     await this.#rotation()
 
@@ -284,10 +283,11 @@ export class Suite {
     this.#api.program.resume()
     await until('it is ready again', unready, ({ status }) => status === 200, PUSHED_MS)
 
-    await leader.program.stop('SIGKILL')
+    const [holder, heir] = (await leading())[0] === 1 ? [one, two] : [two, one]
+    await holder.program.stop('SIGKILL')
     await until(
       'the other has the lease',
-      () => other.metric('mintmark_sync_leading'),
+      () => heir.metric('mintmark_sync_leading'),
       value => value === 1,
       PUSHED_MS,
     )
@@ -300,6 +300,7 @@ export class Suite {
     await this.#checks.equal('no configuration was rejected by a gateway (NACK)', 0, () =>
       istiodMetric(this.#ports, 'pilot_total_xds_rejects'),
     )
+    await this.#checks.equal('the gateway rejected nothing either', [true, 0], () => this.#rejected())
   }
 
   /** Tokens of every moment of two rotations pass at once. */
@@ -418,12 +419,22 @@ export class Suite {
   /** As the service account of deploy/istio/sync/sync.yaml. */
   async #syncFile(file: string, ...options: string[]): Promise<Outcome> {
     const kubeconfig = await this.#api.kubeconfigOf('mintmark', 'mintmark-sync')
-    return mintmark(['sync', '--issuer', ISSUER, '--istio', file, '--kubeconfig', kubeconfig, ...options])
+    return runMintmark(['sync', '--issuer', ISSUER, '--istio', file, '--kubeconfig', kubeconfig, ...options])
   }
 
   async #doctor(): Promise<Outcome> {
     const dump = await (await fetch(`${this.#gateway?.adminUrl}/config_dump`)).text()
-    return mintmark(['doctor', '--issuer', ISSUER, '--envoy', this.#file('config-dump.json', dump)])
+    return runMintmark(['doctor', '--issuer', ISSUER, '--envoy', this.#file('config-dump.json', dump)])
+  }
+
+  /** Whether the gateway counts updates that it rejected, and how many. */
+  async #rejected(): Promise<[boolean, number]> {
+    const text = await (await fetch(`${this.#gateway?.adminUrl}/stats?filter=update_rejected`)).text()
+    const counts = text
+      .trim()
+      .split('\n')
+      .map(line => Number(line.split(': ')[1]))
+    return [counts.length >= 2, counts.reduce((sum, count) => sum + count, 0)]
   }
 
   async #startMintmark(): Promise<Replica> {

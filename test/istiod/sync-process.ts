@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { bundled } from '../support/bundled-source.ts'
 import { freePort } from '../support/free-port.ts'
 import { type Program, startProgram } from './programs.ts'
@@ -31,4 +32,22 @@ export async function startSync(
     return Number(line?.split(' ').at(-1))
   }
   return { program, get, metric }
+}
+
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs `mintmark …` until it ends. */
+export async function runMintmark(args: string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [bundled('cli'), ...args], { env: { PATH: process.env.PATH } })
+  const texts = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].on('data', chunk => {
+      texts[name] += chunk
+    })
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { code, ...texts }
 }
