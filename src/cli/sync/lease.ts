@@ -16,7 +16,7 @@ export interface LeaseOptions {
 
 /**
  * The lease of one installation, so that one of several processes writes. A second writer would do no harm: each write is
- * compared with what is there.
+ * compared with the current object.
  */
 export class Lease {
   readonly #options: LeaseOptions
