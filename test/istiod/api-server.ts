@@ -7,24 +7,62 @@ import { KubernetesApi, type KubernetesObject } from '../../src/cli/sync/kuberne
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import { PROGRAMS, type Program, startProgram } from './programs.ts'
+import { SmallApiServer } from './small-api-server.ts'
 
 /** How long a program may take to start on a busy machine. */
 export const PATIENCE_MS = 120_000
 
 export interface ApiServer {
-  url: string
   /** As its administrator. */
   admin: KubernetesApi
   kubeconfig: string
   /** A kubeconfig of a service account, with a token that the API server issued. */
   kubeconfigOf(namespace: string, account: string): Promise<string>
-  /** A kubeconfig of the administrator with a client certificate. */
-  certificateKubeconfig: string
-  /** A folder as pods have it, of a service account; the token is another text until `write` is called. */
-  podFolder(namespace: string, account: string): Promise<{ path: string; write: () => void }>
   /** Applies an object by server-side apply. `manager` is its field manager. */
   apply(object: KubernetesObject, manager?: string): Promise<KubernetesObject>
-  program: Program
+  /** For istiod: where its configuration is. */
+  istiodOptions: readonly string[]
+  /** What a real API server has; undefined for the small one. */
+  real:
+    | {
+        url: string
+        program: Program
+        certificateKubeconfig: string
+        podFolder: (namespace: string, account: string) => Promise<PodFolder>
+      }
+    | undefined
+}
+
+/** A folder as pods have it, of a service account; the token is another text until `write` is called. */
+export interface PodFolder {
+  path: string
+  write: () => void
+}
+
+/** The small API server: without rights, field managers and definitions. */
+export async function startSmallApiServer(
+  folder: string,
+  onEnd: (end: () => unknown) => void,
+): Promise<ApiServer> {
+  const configDir = join(folder, 'config')
+  const { url, stop } = await new SmallApiServer(configDir).start()
+  onEnd(stop)
+  const admin = new KubernetesApi({
+    server: url,
+    origin: 'the suite',
+    namespace: 'default',
+    tls: {},
+    token: async () => undefined,
+  })
+  const kubeconfig = writeKubeconfig(folder, 'admin', { server: url }, {})
+  return {
+    admin,
+    kubeconfig,
+    kubeconfigOf: async () => kubeconfig,
+    apply: object => admin.call('PATCH', pathOf(object), object),
+    istiodOptions: [`--configDir=${configDir}`],
+    real: undefined,
+  }
 }
 
 /** etcd and kube-apiserver with Istio's definitions, on free ports. */
@@ -84,44 +122,50 @@ export async function startApiServer(
     const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec }
     return (await api.call('POST', path, request)).status.token
   }
-  const kubeconfig = (name: string, user: object) => {
-    const file = join(folder, `kubeconfig-${name}`)
-    const config = {
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [{ name: 'suite', cluster: { server: url, 'certificate-authority': authority } }],
-      users: [{ name, user }],
-      contexts: [{ name: 'suite', context: { cluster: 'suite', user: name, namespace: 'mintmark' } }],
-      'current-context': 'suite',
-    }
-    // JSON is YAML.
-    writeFileSync(file, JSON.stringify(config))
-    return file
-  }
+  const cluster = { server: url, 'certificate-authority': authority }
+  const kubeconfig = (name: string, user: object) => writeKubeconfig(folder, name, cluster, user)
   await createDefinitions(api)
   return {
-    url,
     admin: api,
     kubeconfig: kubeconfig('admin', { token }),
-    certificateKubeconfig: kubeconfig('certificate', {
-      'client-certificate': 'client.crt',
-      'client-key': 'client.key',
-    }),
-    program,
     apply: (object, manager = 'suite') =>
       api.call('PATCH', `${pathOf(object)}?fieldManager=${manager}&force=true`, object),
     kubeconfigOf: async (namespace, account) =>
       kubeconfig(`account-${account}`, { token: await issueToken(namespace, account) }),
-    podFolder: async (namespace, account) => {
-      const path = join(folder, `pod-${account}`)
-      mkdirSync(path, { recursive: true })
-      writeFileSync(join(path, 'namespace'), namespace)
-      writeFileSync(join(path, 'ca.crt'), readFileSync(authority))
-      writeFileSync(join(path, 'token'), 'expired')
-      const issued = await issueToken(namespace, account)
-      return { path, write: () => writeFileSync(join(path, 'token'), `${issued}\n`) }
+    istiodOptions: [],
+    real: {
+      url,
+      program,
+      certificateKubeconfig: kubeconfig('certificate', {
+        'client-certificate': 'client.crt',
+        'client-key': 'client.key',
+      }),
+      podFolder: async (namespace, account) => {
+        const path = join(folder, `pod-${account}`)
+        mkdirSync(path, { recursive: true })
+        writeFileSync(join(path, 'namespace'), namespace)
+        writeFileSync(join(path, 'ca.crt'), readFileSync(authority))
+        writeFileSync(join(path, 'token'), 'expired')
+        const issued = await issueToken(namespace, account)
+        return { path, write: () => writeFileSync(join(path, 'token'), `${issued}\n`) }
+      },
     },
   }
+}
+
+function writeKubeconfig(folder: string, name: string, cluster: object, user: object): string {
+  const file = join(folder, `kubeconfig-${name}`)
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'suite', cluster }],
+    users: [{ name, user }],
+    contexts: [{ name: 'suite', context: { cluster: 'suite', user: name, namespace: 'mintmark' } }],
+    'current-context': 'suite',
+  }
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify(config))
+  return file
 }
 
 /** The objects of a file with several documents. */

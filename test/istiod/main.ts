@@ -1,10 +1,10 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
-import { missingPrograms } from './programs.ts'
+import { missingApiServer, missingPrograms } from './programs.ts'
 import { Suite } from './suite.ts'
 
 /**
- * istiod/ runs a real kube-apiserver, istiod and Envoy with the files of deploy/istio, and shows what docs/guides/istio.md says
+ * istiod/ runs a real istiod and Envoy, and where it is installed a real kube-apiserver, with the files of deploy/istio, and shows what docs/guides/istio.md says
  * of outages: with a jwksUri that istiod fetches, and with `mintmark sync`, the default.
  *
  *   npm run istiod
@@ -17,13 +17,16 @@ if (reason) {
   process.exit(0)
 }
 
+const small = missingApiServer()
+if (small) console.log(`without a real API server, so without field managers and rights: ${small}`)
+
 const checks = new Checks()
 const environment = new Environment({ full: false })
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void environment.close().then(() => process.exit(1)))
 const began = performance.now()
 try {
-  const suite = await Suite.start(environment, checks)
+  const suite = await Suite.start(environment, checks, small === undefined)
   await suite.fetchedByIstiod()
   await suite.inline()
   await suite.whileItRuns()

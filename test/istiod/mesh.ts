@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
-import { PATIENCE_MS } from './api-server.ts'
+import { type ApiServer, PATIENCE_MS } from './api-server.ts'
 import { PROGRAMS, type Program, startProgram } from './programs.ts'
 
 /** Where istiod listens: the same ports for each start, as a Service would have. */
@@ -23,7 +23,11 @@ export const istiodPorts = async (): Promise<IstiodPorts> => ({
 /** How often istiod fetches a jwksUri: 20 minutes by default. */
 export const REFRESH_SECONDS = 20
 
-export async function startIstiod(folder: string, ports: IstiodPorts, kubeconfig: string): Promise<Program> {
+export async function startIstiod(
+  folder: string,
+  ports: IstiodPorts,
+  { kubeconfig, istiodOptions }: Pick<ApiServer, 'kubeconfig' | 'istiodOptions'>,
+): Promise<Program> {
   const mesh = join(folder, 'mesh.yaml')
   writeFileSync(
     mesh,
@@ -44,6 +48,7 @@ export async function startIstiod(folder: string, ports: IstiodPorts, kubeconfig
       `--monitoringAddr=127.0.0.1:${ports.monitoring}`,
       `--ctrlz_port=${ports.ctrlz}`,
       '--log_output_level=default:info',
+      ...istiodOptions,
     ],
     {
       // Filters that only Istio's own Envoy has.

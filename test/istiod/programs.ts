@@ -21,11 +21,19 @@ export const PROGRAMS = {
 }
 
 /** Why the suite cannot run; undefined when it can. */
-export function missingPrograms(): string | undefined {
-  const missing = Object.values(PROGRAMS).filter(file => !existsSync(file))
-  return missing.length > 0
-    ? `not installed: ${missing.join(', ')}; run scripts/install-cluster-tools.sh, scripts/install-istiod.sh and scripts/install-gateways.sh`
-    : undefined
+export const missingPrograms = (): string | undefined =>
+  missing(['istiod', 'envoy'], 'scripts/install-istiod.sh and scripts/install-gateways.sh')
+
+/** Why there is no real API server; undefined when there is one. */
+export const missingApiServer = (): string | undefined =>
+  missing(
+    ['etcd', 'apiServer', 'definitions'],
+    'scripts/install-cluster-tools.sh and scripts/install-istiod.sh',
+  )
+
+function missing(names: (keyof typeof PROGRAMS)[], scripts: string): string | undefined {
+  const files = names.map(name => PROGRAMS[name]).filter(file => !existsSync(file))
+  return files.length > 0 ? `not installed: ${files.join(', ')}; run ${scripts}` : undefined
 }
 
 export interface Program {

@@ -11,7 +11,7 @@ import type { Replica } from '../faults/environment/replica.ts'
 import { freePort } from '../support/free-port.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
-import { type ApiServer, objectsIn, startApiServer } from './api-server.ts'
+import { type ApiServer, objectsIn, startApiServer, startSmallApiServer } from './api-server.ts'
 import {
   type Gateway,
   istiodMetric,
@@ -21,7 +21,9 @@ import {
   startIstiod,
 } from './mesh.ts'
 import type { Program } from './programs.ts'
-import { type Outcome, runMintmark, startSync } from './sync-process.ts'
+import { type Outcome, runMintmark, type SyncProcess, startSync } from './sync-process.ts'
+
+type RealApiServer = NonNullable<ApiServer['real']>
 
 /** Longer than istiod and Envoy take to pass a change on, on a busy machine. */
 const PUSHED_MS = 30_000
@@ -70,11 +72,11 @@ export class Suite {
   }
 
   /** A control plane with the objects of deploy/istio, an engine, and Mintmark with a key; istiod is not running yet. */
-  static async start(environment: Environment, checks: Checks): Promise<Suite> {
+  static async start(environment: Environment, checks: Checks, real: boolean): Promise<Suite> {
     const folder = mkdtempSync(join(tmpdir(), 'mintmark-istiod-'))
     environment.onEnd(() => rmSync(folder, { recursive: true, force: true }))
     const [api, postgres, engine] = await Promise.all([
-      startApiServer(folder, end => environment.onEnd(end)),
+      (real ? startApiServer : startSmallApiServer)(folder, end => environment.onEnd(end)),
       environment.postgres(),
       startRecordingUpstream(),
     ])
@@ -133,6 +135,36 @@ export class Suite {
   async inline(): Promise<void> {
     console.log('\nthe default: inline, kept by mintmark sync')
     const token = await this.#token()
+    if (this.#api.real) await this.#ownership(this.#api.real)
+    else await this.#firstWrite()
+
+    await this.#stopMintmark()
+    await this.#istiod?.stop()
+    await this.#gateway?.program.stop()
+    await this.#startIstiod()
+    await this.#startGateway()
+    await this.#statusBecomes(
+      'Mintmark is stopped when istiod and the gateway start: the token is accepted',
+      token,
+      200,
+    )
+    await this.#restartIstiod()
+    await this.#checks.equal('istiod restarts: the token is accepted all the time', [200], () =>
+      this.#statuses(token, RECONNECTED_MS),
+    )
+    await this.#gateway?.program.stop()
+    await this.#startGateway()
+    await this.#statusBecomes('another gateway starts: the token is accepted', token, 200)
+    await this.#checks.equal(
+      'sync --once says that Mintmark is unavailable, and changes nothing',
+      [6, 200],
+      async () => [(await this.#sync('--once')).code, await this.#status(token)],
+    )
+    await this.#startMintmark()
+  }
+
+  /** Field managers and rights, as a real API server has them. */
+  async #ownership(real: RealApiServer): Promise<void> {
     const conflict = await this.#sync('--once')
     await this.#checks.equal(
       'sync does not overwrite what another manager applied, and names it',
@@ -172,36 +204,30 @@ export class Suite {
       },
     )
 
-    await this.#credentials()
-
-    await this.#stopMintmark()
-    await this.#istiod?.stop()
-    await this.#gateway?.program.stop()
-    await this.#startIstiod()
-    await this.#startGateway()
-    await this.#statusBecomes(
-      'Mintmark is stopped when istiod and the gateway start: the token is accepted',
-      token,
-      200,
-    )
-    await this.#restartIstiod()
-    await this.#checks.equal('istiod restarts: the token is accepted all the time', [200], () =>
-      this.#statuses(token, RECONNECTED_MS),
-    )
-    await this.#gateway?.program.stop()
-    await this.#startGateway()
-    await this.#statusBecomes('another gateway starts: the token is accepted', token, 200)
-    await this.#checks.equal(
-      'sync --once says that Mintmark is unavailable, and changes nothing',
-      [6, 200],
-      async () => [(await this.#sync('--once')).code, await this.#status(token)],
-    )
-    await this.#startMintmark()
+    await this.#credentials(real)
   }
 
-  async #credentials(): Promise<void> {
-    const pod = await this.#api.podFolder('mintmark', 'mintmark-sync')
-    const [, host = '', port = ''] = /\/\/(.*):(\d+)/.exec(this.#api.url) ?? []
+  /** The small API server has no field managers. */
+  async #firstWrite(): Promise<void> {
+    await this.#api.admin.call('DELETE', OBJECT)
+    await this.#checks.equal(
+      'sync writes the JWKS in place of jwksUri, and then nothing',
+      ['written', 'unchanged'],
+      async () => {
+        const results = [await this.#sync('--once'), await this.#sync('--once')]
+        return results.map(({ stdout }) => stdout.trim().split(' ').at(-1))
+      },
+    )
+    const [rule] = (await this.#api.admin.call('GET', OBJECT)).spec.jwtRules
+    await this.#checks.equal('the rule has the keys', [2, undefined], () => [
+      JSON.parse(rule.jwks).keys.length,
+      rule.jwksUri,
+    ])
+  }
+
+  async #credentials(real: RealApiServer): Promise<void> {
+    const pod = await real.podFolder('mintmark', 'mintmark-sync')
+    const [, host = '', port = ''] = /\/\/(.*):(\d+)/.exec(real.url) ?? []
     const variables = { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }
     const inPod = new KubernetesApi(await podAccess(variables, pod.path))
     await this.#checks.equal(
@@ -215,7 +241,7 @@ export class Suite {
       },
     )
     await this.#checks.equal('a kubeconfig with a client certificate', 'mintmark', async () => {
-      const api = new KubernetesApi(await kubeconfigAccess(this.#api.certificateKubeconfig))
+      const api = new KubernetesApi(await kubeconfigAccess(real.certificateKubeconfig))
       return (await api.find(OBJECT)).metadata.name
     })
   }
@@ -243,6 +269,30 @@ export class Suite {
 
     await this.#rotation()
 
+    if (this.#api.real) await this.#disturbances(this.#api.real, leader)
+    const token = await this.#token()
+    const [holder, heir] = (await leading())[0] === 1 ? [one, two] : [two, one]
+    await holder.program.stop('SIGKILL')
+    await until(
+      'the other has the lease',
+      () => heir.metric('mintmark_sync_leading'),
+      value => value === 1,
+      PUSHED_MS,
+    )
+    await this.#checks.equal(
+      'the one with the lease is killed: the other takes over, tokens are accepted',
+      200,
+      () => this.#status(token),
+    )
+    await this.#revocation(token)
+    await this.#checks.equal('no configuration was rejected by a gateway (NACK)', 0, () =>
+      istiodMetric(this.#ports, 'pilot_total_xds_rejects'),
+    )
+    await this.#checks.equal('the gateway rejected nothing either', [true, 0], () => this.#rejected())
+  }
+
+  /** Its rights are taken away, another manager writes, the API server hangs. */
+  async #disturbances({ program }: RealApiServer, leader: SyncProcess): Promise<void> {
     await this.#api.admin.call('DELETE', `${ROLE_BINDING}/mintmark-sync`)
     const unready = () => leader.get('/readyz')
     await until('it is unready', unready, ({ status }) => status === 503, PUSHED_MS)
@@ -270,7 +320,7 @@ export class Suite {
     await this.#sync('--once', '--force-conflicts')
     await until('it is ready again', unready, ({ status }) => status === 200, PUSHED_MS)
 
-    this.#api.program.pause()
+    program.pause()
     await until('it is unready', unready, ({ status }) => status === 503, PUSHED_MS)
     await this.#checks.equal(
       'the API server hangs: sync gives up after 10 s, tokens are accepted',
@@ -280,27 +330,8 @@ export class Suite {
         await this.#status(token),
       ],
     )
-    this.#api.program.resume()
+    program.resume()
     await until('it is ready again', unready, ({ status }) => status === 200, PUSHED_MS)
-
-    const [holder, heir] = (await leading())[0] === 1 ? [one, two] : [two, one]
-    await holder.program.stop('SIGKILL')
-    await until(
-      'the other has the lease',
-      () => heir.metric('mintmark_sync_leading'),
-      value => value === 1,
-      PUSHED_MS,
-    )
-    await this.#checks.equal(
-      'the one with the lease is killed: the other takes over, tokens are accepted',
-      200,
-      () => this.#status(token),
-    )
-    await this.#revocation(token)
-    await this.#checks.equal('no configuration was rejected by a gateway (NACK)', 0, () =>
-      istiodMetric(this.#ports, 'pilot_total_xds_rejects'),
-    )
-    await this.#checks.equal('the gateway rejected nothing either', [true, 0], () => this.#rejected())
   }
 
   /** Tokens of every moment of two rotations pass at once. */
@@ -451,7 +482,7 @@ export class Suite {
   }
 
   async #startIstiod(): Promise<void> {
-    this.#istiod = await startIstiod(this.#folder, this.#ports, this.#api.kubeconfig)
+    this.#istiod = await startIstiod(this.#folder, this.#ports, this.#api)
     const { stop } = this.#istiod
     this.#environment.onEnd(() => stop())
   }
