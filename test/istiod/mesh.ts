@@ -94,6 +94,9 @@ export async function startGateway(folder: string, name: string, istiod: IstiodP
   return { adminUrl: `http://127.0.0.1:${admin}`, program }
 }
 
+/** Not that of the engine: istiod would take the labels of the gateway from the engine's ServiceEntry. */
+const GATEWAY_ADDRESS = '127.0.0.2'
+
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 
 function bootstrap(name: string, istiod: number, admin: number): object {
@@ -116,7 +119,7 @@ function bootstrap(name: string, istiod: number, admin: number): object {
   }
   return {
     node: {
-      id: `router~127.0.0.1~${name}.istio-system~istio-system.svc.cluster.local`,
+      id: `router~${GATEWAY_ADDRESS}~${name}.istio-system~istio-system.svc.cluster.local`,
       cluster: 'istio-ingressgateway.istio-system',
       metadata: {
         ISTIO_VERSION: '1.31.0',
@@ -127,7 +130,7 @@ function bootstrap(name: string, istiod: number, admin: number): object {
         MESH_ID: 'cluster.local',
         SERVICE_ACCOUNT: 'istio-ingressgateway',
         LABELS: { istio: 'ingressgateway', app: 'istio-ingressgateway' },
-        INSTANCE_IPS: '127.0.0.1',
+        INSTANCE_IPS: GATEWAY_ADDRESS,
       },
     },
     dynamic_resources: {
