@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -504,15 +505,27 @@ export class Suite {
     return answer.body.access_token
   }
 
-  /** What the gateway answers to a call with the token; 0: nothing. */
-  async #status(token: string): Promise<number> {
-    const answer = await fetch(`http://127.0.0.1:${this.#gatewayPort}/v1/chat/completions`, {
+  /**
+   * What the gateway answers to a call with the token; 0: nothing. On a connection of its own: Envoy drains connections that are
+   * open when it receives other keys, and checks their requests with the old ones until then.
+   */
+  #status(token: string): Promise<number> {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const options = {
+      port: this.#gatewayPort,
+      path: '/v1/chat/completions',
       method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: '{"model":"llama-3-8b","messages":[]}',
-    }).catch(() => undefined)
-    await answer?.text()
-    return answer?.status ?? 0
+      agent: false,
+      headers,
+    }
+    return new Promise(resolve => {
+      const sent = request({ host: '127.0.0.1', ...options }, answer => {
+        answer.resume()
+        answer.once('close', () => resolve(answer.statusCode ?? 0))
+      })
+      sent.once('error', () => resolve(0))
+      sent.end('{"model":"llama-3-8b","messages":[]}')
+    })
   }
 
   /** All statuses of a time. */
