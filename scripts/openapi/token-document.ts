@@ -93,6 +93,12 @@ const HEADERS = {
     required: true,
     schema: text,
   },
+  LastModified: {
+    name: 'Last-Modified',
+    description:
+      'When the set of keys was last changed. An answer with an earlier time than another one is from a replica that lags behind.',
+    schema: text,
+  },
   RetryAfter: {
     name: 'Retry-After',
     description: 'Seconds to wait before the next attempt.',
@@ -165,7 +171,7 @@ const RESPONSES = {
   ),
   NotModified: {
     description: 'The document still has the version named in `If-None-Match`.',
-    headers: headers('RequestId', 'Public', 'AnyOrigin', 'ETag'),
+    headers: headers('RequestId', 'Public', 'AnyOrigin', 'ETag', 'LastModified'),
   },
 }
 
@@ -348,7 +354,7 @@ export const tokenDocument = () => ({
           },
         ],
         responses: {
-          200: published('The JWK Set.', ref('schemas', 'JWKSet'), 'ETag'),
+          200: published('The JWK Set.', ref('schemas', 'JWKSet'), 'ETag', 'LastModified'),
           304: ref('responses', 'NotModified'),
           400: ref('responses', 'TokenBadRequest'),
           503: ref('responses', 'TokenUnavailable'),

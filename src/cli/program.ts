@@ -11,6 +11,7 @@ import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
 import { signingKeyCommands } from './commands/signing-key.ts'
+import { syncCommand } from './commands/sync.ts'
 import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
@@ -74,6 +75,8 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   program.commandsGroup('Tokens:')
   tokenCommands(program, environment)
   doctorCommand(program, environment)
+  program.commandsGroup('Kubernetes:')
+  syncCommand(program, environment)
   program.commandsGroup('Help:').helpCommand('help [command]', 'show help for a command')
   pointToHelp(program, 'mintmark')
   return program

@@ -40,13 +40,16 @@ export function metadata(issuer: string, ring: () => KeyRing): Handler {
 
 /** The JWK Set. `maxAgeSeconds` is how long a verifier may cache it: well under the publish lead. */
 export function jwks(ring: () => KeyRing, maxAgeSeconds: () => number): Handler {
-  let last = { etag: '', maxAge: 0, headers: headerList() }
+  let last: { ring?: KeyRing; maxAge: number; headers: HeaderList } = { maxAge: 0, headers: headerList() }
   return (req, res) => {
-    const { jwks, etag } = ring()
+    const current = ring()
     const maxAge = maxAgeSeconds()
-    if (last.etag !== etag || last.maxAge !== maxAge)
-      last = { etag, maxAge, headers: publicHeaders(maxAge, { ETag: etag }) }
-    publish(req, res, { type: JSON_TYPE, text: jwks, headers: last.headers, etag })
+    if (last.ring !== current || last.maxAge !== maxAge) {
+      const { etag, lastModified } = current
+      const versions = { ETag: etag, ...(lastModified !== undefined && { 'Last-Modified': lastModified }) }
+      last = { ring: current, maxAge, headers: publicHeaders(maxAge, versions) }
+    }
+    publish(req, res, { type: JSON_TYPE, text: current.jwks, headers: last.headers, etag: current.etag })
   }
 }
 

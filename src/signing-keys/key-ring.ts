@@ -26,20 +26,29 @@ export class KeyRing {
   readonly jwks: string
   /** Strong entity tag of `jwks` (RFC 9110 §8.8.3). */
   readonly etag: string
+  /** When the set was last changed, in the form of RFC 9110 §5.6.7: replicas that lag behind have an earlier one. */
+  readonly lastModified: string | undefined
   readonly #pems: ReadonlyMap<string, string>
 
-  private constructor(keys: readonly RingKey[], policy: AlgPolicy, pems: ReadonlyMap<string, string>) {
+  private constructor(
+    keys: readonly RingKey[],
+    policy: AlgPolicy,
+    pems: ReadonlyMap<string, string>,
+    modifiedAt: number | undefined,
+  ) {
     this.keys = keys
     this.#policy = policy
     this.jwks = JSON.stringify({ keys: keys.map(key => key.publicJwk) })
     this.etag = `"${createHash('sha256').update(this.jwks).digest('base64url')}"`
+    this.lastModified = modifiedAt === undefined ? undefined : new Date(modifiedAt).toUTCString()
     this.#pems = pems
   }
 
-  static async of(keys: readonly RingKey[], policy: AlgPolicy): Promise<KeyRing> {
+  /** `modifiedAt`: when the set was last changed, as epoch milliseconds. */
+  static async of(keys: readonly RingKey[], policy: AlgPolicy, modifiedAt?: number): Promise<KeyRing> {
     const sorted = [...keys].sort((a, b) => (a.kid < b.kid ? -1 : 1))
     const pems = await Promise.all(sorted.map(async key => [key.kid, await spki(key.publicJwk)] as const))
-    return new KeyRing(sorted, policy, new Map(pems))
+    return new KeyRing(sorted, policy, new Map(pems), modifiedAt)
   }
 
   /** The algorithms with keys, the default first. */

@@ -50,3 +50,17 @@ export async function publishedRows(db: Handle, known: readonly string[] = []): 
   const rows = await selectRows(db).where(which).orderBy('published_at').orderBy('kid').execute()
   return { rows: rows as SigningKeyRow[], crowded: rows.length > MOST_ROWS }
 }
+
+/**
+ * When the set of published keys was last changed, as epoch milliseconds, by the database's clock. Times in the future are
+ * left out: Mintmark did not write them.
+ */
+export async function publishedSetModifiedAt(db: Handle): Promise<number | undefined> {
+  const changed = sql<Date | null>`greatest(published_at, removed_at)`
+  const row = await db
+    .selectFrom('signing_keys')
+    .select(sql<Date | null>`max(${changed})`.as('modified_at'))
+    .where(sql<boolean>`${changed} <= now()`)
+    .executeTakeFirst()
+  return row?.modified_at?.getTime()
+}

@@ -4,6 +4,7 @@ import type { RowSeals } from '../installation/row-seals.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { isKeyPair } from './key-pair.ts'
 import { KeyRing, type RingKey } from './key-ring.ts'
+import { publishedSetModifiedAt } from './published-key-repository.ts'
 import { importPrivateKey, type SigningKey } from './signing-key.ts'
 import { type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
 
@@ -28,7 +29,10 @@ export async function readRing(
   before: KeyRing | undefined,
 ): Promise<StoredRing> {
   const kids = before?.keys.map(({ kid }) => kid) ?? []
-  const { keys, rejected, policy } = await database.readSnapshot(trx => readKeys(trx, seals, kids))
+  const { keys, rejected, policy, modifiedAt } = await database.readSnapshot(async trx => ({
+    ...(await readKeys(trx, seals, kids)),
+    modifiedAt: await publishedSetModifiedAt(trx),
+  }))
   if (keys.length + rejected.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
   const opened = keys.map(key =>
@@ -40,7 +44,7 @@ export async function readRing(
   )
   const lacking = new Set(rejected.flatMap(({ kid, fault }) => (fault === 'lacking_key' ? kid : [])))
   const remembered = before?.keys.filter(({ kid }) => lacking.has(kid)) ?? []
-  const ring = await KeyRing.of([...(await Promise.all(opened)), ...remembered], policy)
+  const ring = await KeyRing.of([...(await Promise.all(opened)), ...remembered], policy, modifiedAt)
   return { ring, faults, rejected }
 }
 

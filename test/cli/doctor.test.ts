@@ -102,6 +102,44 @@ describe('mintmark doctor', () => {
     expect(stdout).toMatch(new RegExp(`WRONG +${expected.source}`))
   })
 
+  it.each<[string, (keys: object[]) => object[], number, RegExp]>([
+    ['all keys', keys => keys, 0, /ok +gateway keys .*has all published keys/],
+    ['not all keys', keys => keys.slice(1), 5, /WRONG +gateway keys .*lacks published keys: [\w-]{43}\./],
+    // pilot/pkg/model/jwks_resolver.go: PublicOnlyJwks
+    [
+      'the placeholder of istiod',
+      () => [{ kty: 'RSA', e: 'AQAB', n: 'AA' }],
+      5,
+      /WRONG +gateway keys .*placeholder key of istiod/,
+    ],
+    ['no keys', () => [], 5, /WRONG +gateway keys .*has no keys/],
+  ])('compares the keys of a gateway, and of an object: %s', async (_, change, code, expected) => {
+    const { keys } = (await (await fetch(`${issuer}/.well-known/jwks.json`)).json()) as { keys: object[] }
+    const jwks = JSON.stringify({ keys: change(keys) })
+    const dump = join(folder, 'config-dump.json')
+    const provider = { issuer, local_jwks: { inline_string: jwks } }
+    await writeFile(
+      dump,
+      JSON.stringify({ configs: [{ filters: [{ providers: { 'origins-0': provider } }] }] }),
+    )
+    const inGateway = await doctor('--envoy', dump)
+    expect(inGateway).toMatchObject({ code, stdout: expect.stringMatching(expected) })
+    const inline = (text: string) => text.replace(/jwksUri: .*/, `jwks: '${jwks}'`)
+    const inObject = await doctor(...(await istioFiles(inline)))
+    expect(inObject).toMatchObject({ code, stdout: expect.stringMatching(expected) })
+  })
+
+  it('reports that a gateway has no provider of the issuer, and what a dump is', async () => {
+    const dump = join(folder, 'config-dump.json')
+    await writeFile(dump, '{"configs":[]}')
+    expect((await doctor('--envoy', dump)).stdout).toMatch(/WRONG +gateway keys .*no provider of jwt_authn/)
+    await writeFile(dump, 'text')
+    expect(await doctor('--envoy', dump)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('/config_dump'),
+    })
+  })
+
   it('reports why a token does not verify', async () => {
     const bad = join(folder, 'bad')
     const text = await readFile(token, 'utf8')

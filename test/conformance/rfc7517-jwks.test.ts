@@ -79,6 +79,14 @@ describe.each(ALGS)('RFC 7517: the JWK Set of an installation that signs with %s
     expect(again).toMatchObject({ status: 304, text: '' })
   })
 
+  it('says when the set was last changed, by the clock of the database (RFC 9110 §8.8.2)', async () => {
+    const { headers } = await get('/.well-known/jwks.json')
+    const [row] = await mintmark.database.asOwner<{ at: Date }>(
+      'SELECT max(published_at) AS at FROM signing_keys',
+    )
+    expect(headers.get('last-modified')).toBe(row?.at.toUTCString())
+  })
+
   it('may be cached as long as no key can become active unseen, and read from any origin', async () => {
     const { headers } = await get('/.well-known/jwks.json')
     expect(headers.get('cache-control')).toBe('public, max-age=300')

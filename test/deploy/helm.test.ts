@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { childEnvironment } from '../support/child-environment.ts'
@@ -65,6 +66,7 @@ describe.skipIf(lacksHelm())('the chart', () => {
       expect(new Set(names).size).toBe(names.length)
       const istio = ['RequestAuthentication', 'AuthorizationPolicy', 'EnvoyFilter']
       for (const { kind, metadata } of objects) {
+        if (isRightAtGateway(kind, metadata)) continue
         expect(metadata.namespace, kind).toBe(istio.includes(kind) ? 'istio-system' : 'serving')
         if (!istio.includes(kind)) expect(metadata.labels['app.kubernetes.io/instance']).toBe('mintmark')
       }
@@ -81,7 +83,9 @@ describe.skipIf(lacksHelm())('the chart', () => {
           runAsNonRoot: true,
           seccompProfile: { type: 'RuntimeDefault' },
         })
-        expect(pod).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false })
+        // Only sync calls the API server.
+        const automountServiceAccountToken = pod.containers[0].name === 'sync'
+        expect(pod).toMatchObject({ automountServiceAccountToken, enableServiceLinks: false })
         for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
           expect(container.securityContext).toEqual({
             allowPrivilegeEscalation: false,
@@ -121,6 +125,38 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(JSON.stringify(none)).toContain(String.raw`local ORIGINS = {\n}`)
   })
 
+  it('the rules of the RequestAuthentication are in the file of sync, and where sync is off in the object', () => {
+    const objects = render(EVERYTHING)
+    const [object] = named(objects, 'RequestAuthentication')
+    const config = named(objects, 'ConfigMap').find(({ metadata }) => metadata.name === 'mintmark-sync')
+    const file = parse(config.data['request-authentication.yaml'])
+    expect(object.spec).toEqual({ selector: { matchLabels: { istio: 'ingressgateway' } } })
+    expect(Object.keys(file.spec)).toEqual(['jwtRules'])
+    expect(file.metadata).toEqual(object.metadata)
+    const off = { ...EVERYTHING, istio: { ...EVERYTHING.istio, sync: { enabled: false } } }
+    const [whole] = named(render(off), 'RequestAuthentication')
+    expect(whole.spec).toEqual({ ...object.spec, ...file.spec })
+    expect(named(render(off), 'Deployment')).toHaveLength(1)
+  })
+
+  it('sync may get and patch one object, and get and update one Lease', () => {
+    const rules = named(render(EVERYTHING), 'Role').flatMap(({ rules }) => rules)
+    expect(rules).toEqual([
+      {
+        apiGroups: ['security.istio.io'],
+        resources: ['requestauthentications'],
+        resourceNames: ['mintmark'],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: ['mintmark-sync'],
+        verbs: ['get', 'update'],
+      },
+    ])
+  })
+
   it('a NetworkPolicy opens nothing that no list names', () => {
     const [policy] = named(render({ ...PRODUCTION, networkPolicy: { enabled: true } }), 'NetworkPolicy')
     expect(policy.spec.ingress ?? []).toEqual([])
@@ -141,6 +177,10 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(env).not.toHaveProperty('MINTMARK_ROOT_TOKEN_FILE')
   })
 })
+
+/** What lets sync write into the namespace of the gateway. */
+const isRightAtGateway = (kind: string, { name, namespace }: KubernetesObject) =>
+  ['Role', 'RoleBinding'].includes(kind) && name === 'mintmark-sync' && namespace === 'istio-system'
 
 const environmentOf = (container: KubernetesObject): Record<string, string> =>
   Object.fromEntries(container.env.map(({ name, value }: { name: string; value: string }) => [name, value]))

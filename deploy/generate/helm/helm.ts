@@ -78,8 +78,35 @@ function istioTemplate(routes: OpenRoutes): string {
     if (text.includes('{{')) throw new Error(`${name}.yaml has a text that Helm would read as its own`)
     return valued(text.replace(/^#.*\n(#.*\n)*/, ''))
   })
-  return `{{- if .Values.istio.enabled }}\n${objects.join('---\n')}{{- end }}\n`
+  const [authentication = '', ...others] = objects
+  return `${authenticationOfSync(authentication)}{{- if .Values.istio.enabled }}\n${[AUTHENTICATION, ...others].join('---\n')}{{- end }}\n`
 }
+
+/** The object with its rules: a file for `mintmark sync`, or what Helm applies where sync is off. Helm owns the selector. */
+const authenticationOfSync = (text: string) => {
+  const selector = / {2}selector:\n.*\n/
+  if (!selector.test(text)) throw new Error('request-authentication.yaml has no selector')
+  const conditional = text.replace(
+    selector,
+    lines => `{{- if not .Values.istio.sync.enabled }}\n${lines}{{- end }}\n`,
+  )
+  return `{{- define "mintmark.requestAuthentication" }}\n${conditional}{{- end }}\n`
+}
+
+/** With sync, Helm creates and deletes the object, and sync applies its rules. Until then the policies reject every request. */
+const AUTHENTICATION = `{{- if .Values.istio.sync.enabled }}
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata:
+  name: {{ include "mintmark.fullname" . }}
+  namespace: {{ .Values.istio.namespace }}
+spec:
+  selector:
+    matchLabels: {{ toJson .Values.istio.selector }}
+{{- else }}
+{{- include "mintmark.requestAuthentication" . }}
+{{- end }}
+`
 
 const REPLACEMENTS: readonly [example: string, value: string][] = [
   [ISSUER, '{{ .Values.issuer }}'],

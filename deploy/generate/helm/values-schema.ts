@@ -229,6 +229,13 @@ const network: Record<string, Schema> = {
       description: 'Origins of web pages that may call the gateway (CORS), like `https://chat.example.com`',
       items: { type: 'string', pattern: '^https?://[-.:\\[\\]a-z0-9]+$' },
     },
+    sync: object('', {
+      enabled: flag(
+        'Runs `mintmark sync`, which keeps the JWKS in the RequestAuthentication: tokens are accepted while Mintmark is down',
+      ),
+      replicas: count('Replicas of it; one of them writes', 1, 10),
+      intervalSeconds: count('Seconds between two rounds of it', 5, 1_200),
+    }),
   }),
 }
 

@@ -18,11 +18,11 @@ import { render } from '../template.ts'
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
 
 /**
- * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, and five more for
- * API keys.
+ * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, five more for
+ * API keys, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
-  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes) }
+  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes), ...syncFiles }
 }
 
 const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
@@ -123,3 +123,12 @@ const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
     ...CREDENTIAL_MESSAGES,
   }),
 })
+
+/** As `mintmark sync` has them without options. */
+const syncFiles: Record<string, string> = {
+  'deploy/istio/sync/sync.yaml': render('istio/sync/sync.yaml.template', {
+    ISSUER,
+    intervalSeconds: 60,
+    port: 8085,
+  }),
+}

@@ -15,6 +15,7 @@ interface Options {
   issuer: string
   token?: string
   istio?: string[]
+  envoy?: string[]
 }
 
 const VIEW: View<Finding> = {
@@ -44,6 +45,7 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
     .requiredOption('--issuer <url>', 'issuer URL: the "iss" of tokens')
     .option('--token <file>', 'verify this token, and show its headers at the engine; "-" is standard input')
     .option('--istio <file>', 'file with Istio resources to check (repeatable)', collect)
+    .option('--envoy <file>', '/config_dump of a gateway: does it have the keys? (repeatable)', collect)
   command.action(
     action(environment, async invocation => {
       const options = command.opts<Options>()
@@ -62,7 +64,7 @@ async function examine(
   invocation: Invocation,
   environment: NodeJS.ProcessEnv,
 ): Promise<Finding[]> {
-  const { findings, jwksUrl } = await issuerFindings(options.issuer)
+  const { findings, jwks, jwksUrl } = await issuerFindings(options.issuer)
   if (environment.MINTMARK_TOKEN || environment.MINTMARK_TOKEN_FILE)
     findings.push(...(await ageFindings(invocation.admin)))
   else
@@ -77,9 +79,14 @@ async function examine(
     else findings.push(...(await tokenFindings(jwt, { issuer: options.issuer, jwksUrl })))
   }
   if (options.istio) {
-    const files = await Promise.all(options.istio.map(readYaml))
+    const files = await Promise.all(options.istio.map(readText))
     const { istioFindings } = await import('../doctor/istio-checks.ts')
-    findings.push(...istioFindings(files, options.issuer))
+    findings.push(...istioFindings(files, options.issuer, jwks))
+  }
+  if (options.envoy) {
+    const { envoyFindings } = await import('../doctor/gateway-key-checks.ts')
+    for (const name of options.envoy)
+      findings.push(...envoyFindings(await readText(name), options.issuer, jwks))
   }
   return findings
 }
@@ -90,7 +97,7 @@ function checkIssuer(issuer: string): void {
     throw new CliError(EXIT.usage, '--issuer must be an http or https URL.')
 }
 
-async function readYaml(name: string): Promise<{ name: string; text: string }> {
+async function readText(name: string): Promise<{ name: string; text: string }> {
   try {
     return { name, text: await readFile(name, 'utf8') }
   } catch (error) {

@@ -2,6 +2,8 @@ import { parseAllDocuments } from 'yaml'
 import { CLAIM_HEADERS, STRIPPED_NAMES, STRIPPED_PREFIXES } from '../../gateway/headers.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { type Finding, ok, wrong } from './finding.ts'
+import { keyFinding } from './gateway-key-checks.ts'
+import type { Jwks } from './jwks-checks.ts'
 
 type Json = Record<string, unknown>
 
@@ -15,7 +17,11 @@ interface Resource {
 /**
  * Problems of Istio's resources, considered together, for tokens of this issuer. @throws {CliError} for invalid YAML.
  */
-export function istioFindings(files: readonly { name: string; text: string }[], issuer: string): Finding[] {
+export function istioFindings(
+  files: readonly { name: string; text: string }[],
+  issuer: string,
+  published?: Jwks,
+): Finding[] {
   const resources = files.flatMap(readResources)
   const authentications = resources.filter(({ kind }) => kind === 'RequestAuthentication')
   if (authentications.length === 0)
@@ -30,6 +36,7 @@ export function istioFindings(files: readonly { name: string; text: string }[], 
     ]
   return ours.flatMap(resource => [
     ...ruleFindings(resource, issuer),
+    ...inlineFindings(resource, issuer, published),
     ...policyFindings(resource, resources),
     ...stripFindings(resource, resources),
   ])
@@ -89,6 +96,12 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
     ? findings
     : [ok('rule', `${shown(resource)} has audiences and sets all headers`)]
 }
+
+/** The JWKS that `mintmark sync` wrote into it. */
+const inlineFindings = (resource: Resource, issuer: string, published: Jwks | undefined): Finding[] =>
+  rulesOf(resource)
+    .filter(rule => rule.issuer === issuer && typeof rule.jwks === 'string')
+    .map(rule => keyFinding(shown(resource), String(rule.jwks), published))
 
 /** A RequestAuthentication lets requests without a token through: a policy on the same workloads must reject them. */
 function policyFindings(resource: Resource, all: readonly Resource[]): Finding[] {

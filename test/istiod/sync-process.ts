@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process'
+import { bundled } from '../support/bundled-source.ts'
+import { freePort } from '../support/free-port.ts'
+import { type Program, startProgram } from './programs.ts'
+
+export interface SyncProcess {
+  program: Program
+  /** The status and the text of a path of its port; status 0: no answer. */
+  get(path: string): Promise<{ status: number; text: string }>
+  /** The value of one of its metrics. */
+  metric(name: string): Promise<number>
+}
+
+/** `mintmark sync` as its Deployment runs it. */
+export async function startSync(
+  folder: string,
+  options: { istio: string; kubeconfig: string; intervalSeconds: number; issuer: string },
+): Promise<SyncProcess> {
+  const port = await freePort()
+  const program = startProgram(folder, process.execPath, [
+    bundled('cli'),
+    ...['sync', '--issuer', options.issuer, '--istio', options.istio, '--kubeconfig', options.kubeconfig],
+    ...['--interval', String(options.intervalSeconds), '--host', '127.0.0.1', '--port', String(port)],
+  ])
+  const get = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
+    return { status: answer?.status ?? 0, text: (await answer?.text()) ?? '' }
+  }
+  const metric = async (name: string) => {
+    const { text } = await get('/metrics')
+    const line = text.split('\n').find(each => each.startsWith(`${name} `))
+    return Number(line?.split(' ').at(-1))
+  }
+  return { program, get, metric }
+}
+
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs `mintmark …` until it ends. */
+export async function runMintmark(args: string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [bundled('cli'), ...args], { env: { PATH: process.env.PATH } })
+  const texts = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].on('data', chunk => {
+      texts[name] += chunk
+    })
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { code, ...texts }
+}
