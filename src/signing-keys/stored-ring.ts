@@ -5,7 +5,7 @@ import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import { isKeyPair } from './key-pair.ts'
 import { KeyRing, type RingKey } from './key-ring.ts'
 import { importPrivateKey, type SigningKey } from './signing-key.ts'
-import { type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
+import { type ReadKeys, type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
 
 interface StoredRing {
   ring: KeyRing
@@ -28,7 +28,15 @@ export async function readRing(
   before: KeyRing | undefined,
 ): Promise<StoredRing> {
   const kids = before?.keys.map(({ kid }) => kid) ?? []
-  const { keys, rejected, policy } = await database.readSnapshot(trx => readKeys(trx, seals, kids))
+  return ringOf(await database.readSnapshot(trx => readKeys(trx, seals, kids)), encryption, before)
+}
+
+/** The ring of keys that were read, as `readRing`. */
+export async function ringOf(
+  { keys, rejected, policy }: Pick<ReadKeys, 'keys' | 'rejected' | 'policy'>,
+  encryption: KeyEncryption,
+  before: KeyRing | undefined,
+): Promise<StoredRing> {
   if (keys.length + rejected.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
   const opened = keys.map(key =>
