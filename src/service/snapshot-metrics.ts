@@ -2,7 +2,7 @@ import type { Metrics } from '../system/metrics.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-/** Registers the metrics of snapshots. Ages and sizes are absent without MINTMARK_SNAPSHOT_DIR. */
+/** Registers the metrics of snapshots. Ages and sizes are 0 without MINTMARK_SNAPSHOT_DIR. */
 export function registerSnapshots(
   metrics: Metrics,
   {
@@ -23,19 +23,19 @@ export function registerSnapshots(
     'mintmark_snapshot_age_seconds',
     'Time since this process last wrote its snapshot, or since its start. About a minute in normal operation.',
     'max',
-    () => snapshots && (system.clock.monotonicMs() - (statistics.writtenAt ?? registeredAt)) / 1000,
+    () => (snapshots ? (system.clock.monotonicMs() - (statistics.writtenAt ?? registeredAt)) / 1000 : 0),
   )
   metrics.gauge(
     'mintmark_snapshot_bytes',
     'Size of the last snapshot that this process wrote.',
     'sum',
-    () => statistics.bytes,
+    () => statistics.bytes ?? 0,
   )
   metrics.gauge(
     'mintmark_snapshot_write_seconds',
-    'Time that the last write of a snapshot took, beside serving.',
+    'Time that the last write of a snapshot took, while it serves.',
     'max',
-    () => statistics.seconds,
+    () => statistics.seconds ?? 0,
   )
   metrics.counter('mintmark_snapshots_written_total', 'Snapshots written.', () => statistics.written)
   metrics.counter(

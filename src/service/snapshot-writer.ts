@@ -9,7 +9,7 @@ type WriterParts = Pick<Parts, 'system' | 'storage' | 'follower' | 'directory' |
 const INTERVAL_MS = 60_000
 /** After a change, for example a revocation. */
 const SHORTEST_INTERVAL_MS = 2_000
-/** Bounds the cost beside serving, while something changes all the time. */
+/** Bounds the cost while something changes all the time. */
 const PAUSE_FACTOR = 20
 const LONGEST_PAUSE_MS = 10_000
 

@@ -7,8 +7,8 @@ import type { SnapshotHeader } from './snapshot.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
 /**
- * An operator's decision, while Postgres is away, that what is known stays in use beyond the staleness window. A sealed
- * file beside the snapshots, so that every process on the volume follows it, also after a restart.
+ * An operator's decision, while Postgres is down, that what is known stays in use beyond the staleness window. A sealed
+ * file next to the snapshots, so that every process on the volume follows it, also after a restart.
  */
 export interface EmergencyExtension {
   id: string

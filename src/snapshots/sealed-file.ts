@@ -85,9 +85,7 @@ export async function readSealed<Header>(
   path: string,
   encryptionKeys: readonly NamedKey[],
 ): Promise<SealedFile<Header>> {
-  const bytes = await readFile(path).catch(error => {
-    throw new SnapshotFault('unreadable', `It cannot be read: ${fileFault(error) ?? 'unknown error'}.`)
-  })
+  const bytes = await readFile(path).catch(unreadable)
   const header = headerIn<Header>(bytes)
   const named = keyOf(header, encryptionKeys)
   const end = headerEnd(bytes)
@@ -96,16 +94,19 @@ export async function readSealed<Header>(
 
 /** Only the header, which nothing proves. @throws {SnapshotFault} */
 export async function readHeader<Header>(path: string): Promise<Header & SealedWith> {
-  const file = await open(path, 'r').catch(error => {
-    throw new SnapshotFault('unreadable', `It cannot be read: ${fileFault(error) ?? 'unknown error'}.`)
-  })
+  const file = await open(path, 'r').catch(unreadable)
   try {
     const start = Buffer.alloc(FORM.length + LENGTH_BYTES + LONGEST_HEADER_BYTES)
-    const { bytesRead } = await file.read(start, 0, start.length, 0)
+    const { bytesRead } = await file.read(start, 0, start.length, 0).catch(unreadable)
     return headerIn<Header>(start.subarray(0, bytesRead))
   } finally {
     await file.close()
   }
+}
+
+/** @throws {SnapshotFault} for an error of the file system */
+export function unreadable(error: unknown): never {
+  throw new SnapshotFault('unreadable', `It cannot be read: ${fileFault(error) ?? 'unknown error'}.`)
 }
 
 /** The encryption key that a file was sealed with. @throws {SnapshotFault} */
@@ -231,7 +232,7 @@ async function append(file: FileHandle, bytes: Buffer): Promise<number> {
   return bytes.length
 }
 
-/** So that the new name is there after a power failure. Not every file system can. */
+/** So that the new name exists after a power failure. Not every file system can. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch(() => undefined)
   await folder?.sync().catch(() => {})

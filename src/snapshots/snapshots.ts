@@ -12,6 +12,7 @@ import {
   readSealed,
   type SealedFile,
   type SealedWith,
+  unreadable,
   writeSealed,
 } from './sealed-file.ts'
 import {
@@ -81,7 +82,7 @@ export class Snapshots {
     this.#logger = options.logger
   }
 
-  /** Replaces this process's file, and removes files that nobody needs. Resolves to its size in bytes. */
+  /** Replaces this process's file, and removes files that are not needed. Resolves to its size in bytes. */
   async write(
     about: Pick<SnapshotHeader, 'position' | 'seenAt' | 'writer' | 'writerVersion'>,
     content: SnapshotContent,
@@ -111,8 +112,10 @@ export class Snapshots {
       try {
         if (fault) throw fault
         if (!header) continue
-        const ageMs = this.#check(header, validity)
-        return { name, header, content: await this.#open(name), ageMs }
+        this.#check(header, validity)
+        const opened = await this.#open(name)
+        // The file may have been replaced: only this header is proven.
+        return { name, ...opened, ageMs: this.#check(opened.header, validity) }
       } catch (error) {
         if (!(error instanceof SnapshotFault)) throw error
         this.#note(name, error)
@@ -199,15 +202,15 @@ export class Snapshots {
       )
   }
 
-  async #open(name: string): Promise<SnapshotContent> {
+  async #open(name: string): Promise<{ header: SnapshotHeader & SealedWith; content: SnapshotContent }> {
     const path = join(this.folder, name)
-    const { size, mtimeMs } = await stat(path)
+    const { size, mtimeMs } = await stat(path).catch(unreadable)
     const version = `${name} ${size} ${mtimeMs}`
     const refused = this.#refused.get(version)
     if (refused) throw refused
     try {
       const file: SealedFile<SnapshotHeader> = await readSealed(path, this.#encryptionKeys)
-      return decodeSnapshot(file.parts())
+      return { header: file.header, content: decodeSnapshot(file.parts()) }
     } catch (error) {
       if (error instanceof SnapshotFault) this.#refused.set(version, error)
       throw error

@@ -24,7 +24,7 @@ function snapshotClock() {
     wallMs: () => systemClock.wallMs() + offsetMs,
     monotonicMs: () => systemClock.monotonicMs() + offsetMs,
     every: (ms: number, task: () => Promise<void>) =>
-      systemClock.every(ms === 1_000 || ms === 5_000 ? 50 : ms, task),
+      systemClock.every(ms === 1_000 || ms === 5_000 ? 250 : ms, task),
     forward: (seconds: number) => {
       offsetMs += seconds * 1000
     },

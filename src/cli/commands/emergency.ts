@@ -27,7 +27,7 @@ const VIEW: View<Extended> = { plural: 'extensions', id: ({ id }) => id, columns
 /** The work is done in the folder of the snapshots, not by a running service: a replica that is not ready has no admin API. */
 export function emergencyCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const emergency = noun(program, 'emergency', {
-    summary: 'decisions while the database is away',
+    summary: 'decisions while the database is down',
     examples: ['mintmark emergency extend --until 2026-12-01T18:00:00Z --reason "rebuilding the database"'],
   })
   const extend = resultVerb(emergency, 'extend', {
