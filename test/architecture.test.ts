@@ -13,7 +13,7 @@ const ROWS: string[][] = [
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens'],
   ['directory'],
-  ['authentication', 'tokens'],
+  ['authentication', 'tokens', 'snapshots'],
   ['http'],
   ['oauth', 'admin', 'gateway'],
   ['service'],

@@ -6,6 +6,7 @@ import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { emergencyCommands } from './commands/emergency.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
@@ -124,6 +125,8 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
       (await import('./commands/seal.ts')).sealRows(environment, seal.opts(), output),
     ),
   )
+
+  emergencyCommands(program, environment)
 
   verb(program, 'config', {
     summary: 'print the effective configuration, without secrets',

@@ -24,6 +24,8 @@ export interface Config extends GatewayConfig, TokenConfig {
   databaseMaxConnections: number
   /** Of the tables. */
   databaseSchema: string
+  /** Undefined: no snapshots. */
+  snapshotDir: string | undefined
   dataDir: string
   keysDir: string
   /** Undefined: `http://localhost:<public port>`, known once that port is bound. */

@@ -39,6 +39,12 @@ export function readDatabase(env: Env) {
         'schema with the tables; `npm run migrate` creates it where the owner role may. The same for all commands and replicas',
       parse: schemaName,
     }),
+    snapshotDir: env.optional('MINTMARK_SNAPSHOT_DIR', {
+      fallback: 'no snapshots',
+      description:
+        'folder on a volume that outlives the process, for sealed snapshots: with one, a replica starts and serves without Postgres for `MINTMARK_STALENESS_SECONDS`; replicas may share it',
+      parse: text => resolve(text),
+    }),
     dataDir: resolve(
       env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'directory of embedded Postgres' }),
     ),

@@ -40,6 +40,8 @@ export class ChangeFollower {
   #losses = 0
   /** Monotonic milliseconds: everything committed before this instant has been applied. */
   #seenUntil = Number.NEGATIVE_INFINITY
+  /** The state is from a snapshot, and the database was not checked yet: it may be another one. */
+  #adopted = false
   /** The end of the feed at the last poll. */
   #end: FeedPosition | undefined
   /** Number of reloads. */
@@ -67,6 +69,27 @@ export class ChangeFollower {
     this.#seenUntil -= ms
   }
 
+  /** The last applied change, once everything is loaded and while nothing is being reloaded. */
+  get place(): FeedPosition | undefined {
+    return this.#state === 'complete' ? this.#position : undefined
+  }
+
+  /** Whether changes can be read: not while the state is from a snapshot and `load` was not called. */
+  get following(): boolean {
+    return !this.#adopted
+  }
+
+  /**
+   * The subscribers hold the state of a snapshot, which has seen everything until `ageMs` ago. Nothing is polled before
+   * `load`, which catches up from here.
+   */
+  adopt(position: FeedPosition, ageMs: number): void {
+    this.#position = position
+    this.#state = 'complete'
+    this.#seenUntil = this.#clock.monotonicMs() - ageMs
+    this.#adopted = true
+  }
+
   /** The number of the last applied change. */
   get position(): string | undefined {
     return this.#state === 'empty' ? undefined : this.#position?.number
@@ -79,6 +102,7 @@ export class ChangeFollower {
 
   /** The first full load. @throws {Unavailable} */
   async load(): Promise<void> {
+    this.#adopted = false
     if (this.#state === 'empty') {
       this.#position = await this.#database.run(feedEnd)
       this.#loaded = await this.#loadAll()
@@ -116,6 +140,7 @@ export class ChangeFollower {
   }
 
   async #poll(): Promise<void> {
+    if (this.#adopted) throw new Unavailable('The database was not checked yet. Retry.')
     if (!this.#position) return
     const begun = this.#clock.monotonicMs()
     const loaded = this.#loaded

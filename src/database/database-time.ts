@@ -12,6 +12,8 @@ export class DatabaseTime {
   readonly #clock: Clock
   /** Database epoch milliseconds minus monotonic milliseconds. */
   #offset: number | undefined
+  /** It was not measured: it is the host's. */
+  #assumed = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -27,13 +29,20 @@ export class DatabaseTime {
     return this.#offset === undefined ? undefined : this.#clock.wallMs() - this.now()
   }
 
+  /** Takes the host's time for the database's, carried by the monotonic clock, until the first measurement. */
+  assumeHost(): void {
+    this.#offset = this.#clock.wallMs() - this.#clock.monotonicMs()
+    this.#assumed = true
+  }
+
   /** Queries the database time and takes the middle of the round trip as its instant. */
   async measure(database: Database): Promise<void> {
     const sent = this.#clock.monotonicMs()
     const answered = await database.run(databaseNow)
     const received = this.#clock.monotonicMs()
     // A slow query may have waited for a connection first: after the first measurement slow ones are ignored.
-    if (this.#offset !== undefined && received - sent > SLOW_MS) return
+    if (this.#offset !== undefined && !this.#assumed && received - sent > SLOW_MS) return
+    this.#assumed = false
     this.#offset = answered - (sent + received) / 2
   }
 }

@@ -7,13 +7,14 @@ import type { RowSeals } from '../installation/row-seals.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ModelFacts } from '../tenants/model.ts'
+import { adoptedIndex } from './adopted-index.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { keyDifferences } from './directory-difference.ts'
 import type { DirectoryIndex } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
-import type { KnownKey } from './known-key.ts'
+import type { KnownContents, KnownKey } from './known-key.ts'
 
 /**
  * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
@@ -27,12 +28,16 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
   readonly #seals: RowSeals
   readonly #staleness: () => number
+  readonly #isExtended: () => boolean
   /** The index that exchanges are answered from. */
   #index: DirectoryIndex | undefined
   /** A full load that is in progress or not applied yet. */
   #load: DirectoryLoad | undefined
 
-  /** `staleness`: seconds since this copy was last known to be up to date. */
+  /**
+   * `staleness`: seconds since this copy was last known to be up to date. `isExtended`: an operator extended the time for
+   * which it may be used. A limit of the tenant's own stays.
+   */
   constructor(options: {
     database: Database
     clock: Clock
@@ -42,13 +47,15 @@ export class DirectoryCopy implements ChangeSubscriber {
     tokenTtlSeconds: number
     stalenessSeconds: number
     staleness: () => number
+    isExtended: () => boolean
   }) {
-    const { database, clock, logger, seals, staleness, ...limits } = options
+    const { database, clock, logger, seals, staleness, isExtended, ...limits } = options
     this.#database = database
     this.#clock = clock
     this.#logger = logger
     this.#seals = seals
     this.#staleness = staleness
+    this.#isExtended = isExtended
     this.#limits = limits
   }
 
@@ -71,11 +78,21 @@ export class DirectoryCopy implements ChangeSubscriber {
     for (const digest of digests) {
       const known = this.#index?.find(digest)
       if (!known) continue
-      const policy = this.#limits.stalenessSeconds
+      const policy = this.#isExtended() ? Number.POSITIVE_INFINITY : this.#limits.stalenessSeconds
       const limit = Math.min(policy, known.stalenessSeconds ?? policy)
       return this.#staleness() < limit ? known.snapshot : undefined
     }
     return undefined
+  }
+
+  /** All that it holds; undefined until it is loaded. */
+  get contents(): KnownContents | undefined {
+    return this.#index?.contents
+  }
+
+  /** Serves these contents, before the first load. */
+  adopt(contents: KnownContents): void {
+    this.#index = adoptedIndex(contents, this.#limits)
   }
 
   /** Whether the secret is in memory, however stale. */

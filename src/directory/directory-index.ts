@@ -6,7 +6,13 @@ import type { ModelFacts } from '../tenants/model.ts'
 import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
-import { type KnownKey, type KnownSecret, type KnownTenant, snapshotOf } from './known-key.ts'
+import {
+  type KnownContents,
+  type KnownKey,
+  type KnownSecret,
+  type KnownTenant,
+  snapshotOf,
+} from './known-key.ts'
 
 /** Changed objects as read again. A changed object that is missing in `keys` and `tenants` was deleted. */
 export interface DirectoryUpdate {
@@ -47,6 +53,20 @@ export class DirectoryIndex {
   constructor(options: { catalogue: Catalogue; maxKeys: number }) {
     this.#catalogue = options.catalogue
     this.#maxKeys = options.maxKeys
+  }
+
+  /** As of this moment: later changes do not affect it. */
+  get contents(): KnownContents {
+    const { priorities, models } = this.#catalogue
+    return {
+      priorities: [...priorities],
+      models,
+      modelFacts: [...this.modelFacts],
+      overflowed: this.overflowed,
+      incomplete: [...this.#incomplete],
+      tenants: [...this.#tenants.values()],
+      keys: [...this.#keys.values()],
+    }
   }
 
   get size(): number {
@@ -128,7 +148,7 @@ export class DirectoryIndex {
   /** Adds or replaces the key; drops it when the index is full. */
   put(key: KnownKey): void {
     this.remove(key.id)
-    if (key.incomplete) this.#leaveOut(key.id)
+    if (key.incomplete) this.leaveOut(key.id)
     if (key.secrets.length === 0) return
     if (this.#keys.size >= this.#maxKeys) {
       this.overflowed = true
@@ -195,11 +215,12 @@ export class DirectoryIndex {
     for (const { key, secret } of this.#secrets.values()) {
       if (!secret.imported || !(idsAndNames.has(secret.id) || idsAndNames.has(secret.digest))) continue
       this.remove(key.id)
-      this.#leaveOut(key.id)
+      this.leaveOut(key.id)
     }
   }
 
-  #leaveOut(keyId: string): void {
+  /** An imported secret of the key is unknown here: whether its client exists is found in Postgres only. */
+  leaveOut(keyId: string): void {
     if (this.#incomplete.size < this.#maxKeys) this.#incomplete.add(keyId)
     else this.overflowed = true
   }

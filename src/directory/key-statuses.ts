@@ -65,6 +65,16 @@ export class KeyStatuses {
     }
   }
 
+  /** Keys and tenants that were removed, as `key <id>` and `tenant <id>`, for `adopt`. */
+  get gone(): string[] {
+    return [...this.#gone.keys()]
+  }
+
+  /** Another process of this installation saw them being removed. */
+  adopt(gone: readonly string[]): void {
+    for (const name of gone) this.#gone.set(name, true)
+  }
+
   #withoutDatabase({ keyId, tenantId }: TokenHolder): KeyStatus {
     return this.#gone.get(`key ${keyId}`) || this.#gone.get(`tenant ${tenantId}`) ? 'revoked' : 'good'
   }

@@ -1,5 +1,6 @@
 import type { ImportedHash } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
 import type { SecretSnapshot } from './directory.ts'
@@ -33,6 +34,18 @@ export interface KnownTenant {
   /** Seconds; null: the policy's limit; 0: each exchange queries Postgres. */
   stalenessSeconds: number | null
   rights: TenantRights
+}
+
+/** All that a directory holds, as values. Keys and tenants are immutable. */
+export interface KnownContents {
+  priorities: readonly (readonly [tier: string, priority: number])[]
+  models: readonly string[]
+  modelFacts: readonly (readonly [name: string, facts: ModelFacts])[]
+  overflowed: boolean
+  /** Ids of keys of which an imported secret was left out. */
+  incomplete: readonly string[]
+  tenants: readonly KnownTenant[]
+  keys: readonly KnownKey[]
 }
 
 /** All that an exchange needs, of a usable secret. */

@@ -104,6 +104,7 @@ export class SecretLookup {
       return negative.snapshot
     }
     try {
+      if (!this.#follower.following) throw new Unavailable('The database does not answer. Retry.')
       return await this.#wait(name, digests)
     } catch (error) {
       this.counts.failed++

@@ -11,6 +11,10 @@ const selectSecrets = (db: Handle) =>
 export const hasInstallation = async (db: Handle): Promise<boolean> =>
   (await selectSecrets(db).executeTakeFirst()) !== undefined
 
+/** The id of the installation; undefined: no service was started on this database yet. */
+export const installationId = async (db: Handle): Promise<string | undefined> =>
+  (await db.selectFrom('installation').select('id').executeTakeFirst())?.id
+
 /** Why a process with these secrets must not write for this installation: its replicas have other first ones. */
 export async function secretFaults(
   db: Handle,

@@ -10,6 +10,7 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
 
 const FOLLOW_MS = 500
@@ -33,6 +34,7 @@ type JobParts = Pick<
   | 'storage'
   | 'follower'
   | 'trust'
+  | 'snapshots'
   | 'policy'
   | 'directory'
   | 'signing'
@@ -65,10 +67,19 @@ export class BackgroundJobs {
     })
   }
 
+  /** While this process serves from a snapshot: nothing that reads or writes the database. */
+  startWithoutDatabase(): void {
+    if (this.#state !== 'before') return
+    this.#every(FOLLOW_MS, 'report staleness', async () => this.#logStaleness())
+    this.#watchSigningKeys()
+    this.#watchExtension()
+  }
+
   start(): void {
     if (this.#state !== 'before') return
+    this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, policy, directory, signing, authentication, administration } = this.#parts
+    const { storage, follower, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
     const { pauses, readiness } = this.#parts
@@ -80,10 +91,9 @@ export class BackgroundJobs {
       readiness.watch(() => missingRights(storage.directoryDatabase)),
     )
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
-    this.#every(REFRESH_MS, 'watch signing keys', async () => {
-      const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000
-      this.#alarms.log(keyAlarms(signing.ring(), policy.policy, time.now(), hostAheadSeconds))
-    })
+    this.#watchSigningKeys()
+    this.#watchExtension()
+    this.#writeSnapshots()
     this.#every(TRUST_MS, 'verify rows that grant trust', () => this.#verifyRows())
     void this.#attempt('verify rows that grant trust', () => this.#verifyRows())
     this.#every(DEFERRED_MS, 'store last uses and counts', () => authentication.deferred.flush())
@@ -130,9 +140,34 @@ export class BackgroundJobs {
 
   stop(): void {
     this.#state = 'stopped'
-    for (const stop of this.#stops) stop()
+    this.#stopAll()
     this.#stopAdvancing()
+  }
+
+  #stopAll(): void {
+    for (const stop of this.#stops) stop()
     this.#stops = []
+  }
+
+  #watchSigningKeys(): void {
+    const { policy, signing, storage } = this.#parts
+    this.#every(REFRESH_MS, 'watch signing keys', async () => {
+      const hostAheadSeconds = (storage.time.hostAheadMs ?? 0) / 1000
+      this.#alarms.log(keyAlarms(signing.ring(), policy.policy, storage.time.now(), hostAheadSeconds))
+    })
+  }
+
+  #watchExtension(): void {
+    const { extension } = this.#parts.snapshots
+    if (extension) this.#every(REFRESH_MS, 'read the emergency extension', () => extension.refresh())
+  }
+
+  #writeSnapshots(): void {
+    const { snapshots } = this.#parts.snapshots
+    if (!snapshots) return
+    const writer = new SnapshotWriter(this.#parts, snapshots)
+    this.#every(REFRESH_MS, 'write snapshots', () => writer.tick())
+    this.#every(TRUST_MS, 'audit the emergency extension', () => auditExtension(this.#parts))
   }
 
   /** Records that this replica is running, and the signing keys it publishes. */

@@ -5,6 +5,7 @@ import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
+import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
 
@@ -27,11 +28,13 @@ export function buildDirectory(
   { directoryDatabase: database }: Storage,
   follower: ChangeFollower,
   { seals, untrusted }: TrustParts,
+  { extension }: SnapshotParts,
 ): DirectoryParts {
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
   const staleness = () => follower.stalenessSeconds
+  const isExtended = () => extension?.current !== undefined
   const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
-  const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness })
+  const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })

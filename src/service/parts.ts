@@ -7,6 +7,7 @@ import type { AuthenticationParts } from './authentication.ts'
 import type { DirectoryParts } from './directory.ts'
 import type { GatewayAuthorizerParts } from './gateway-authorizer.ts'
 import type { SigningParts } from './signing.ts'
+import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
 
@@ -18,6 +19,7 @@ export interface Parts {
   issuer: string
   follower: ChangeFollower
   trust: TrustParts
+  snapshots: SnapshotParts
   policy: CurrentPolicy
   directory: DirectoryParts
   signing: SigningParts

@@ -7,6 +7,7 @@ import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
+import { registerSnapshots } from './snapshot-metrics.ts'
 
 /** The measured objects: they hold plain numbers and do not depend on metrics. */
 type Measured = Parts & {
@@ -33,6 +34,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerExpiringKeys(metrics, measured)
   registerDatabase(metrics, measured)
   registerSigningKeys(metrics, measured)
+  registerSnapshots(metrics, measured)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

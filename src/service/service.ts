@@ -30,6 +30,8 @@ import { ReadinessGate } from './readiness.ts'
 import { registerServiceMetrics } from './service-metrics.ts'
 import { serve, type Urls, urlsOf } from './serving.ts'
 import { buildSigning, type SigningParts } from './signing.ts'
+import { SnapshotStart } from './snapshot-start.ts'
+import { buildSnapshots } from './snapshots.ts'
 import { StartupChecks } from './startup-checks.ts'
 import { openStorage, type Storage, type System } from './storage.ts'
 import { buildTrust } from './trust.ts'
@@ -96,15 +98,23 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   registerServiceMetrics(metrics, { ...parts, readiness, outcomes, changeListener })
   serve(listeners, { ...parts, readiness, outcomes, metrics })
 
+  const follow = (isPrepared: boolean) => {
+    if (!isPrepared) return
+    jobs.start()
+    changeListener.start()
+  }
   let isListening = !isMember
+  const snapshotStart = new SnapshotStart(parts, checks)
   const ready = readiness
-    .until(() => checks.run())
-    .then(async () => {
-      if (!readiness.ready) return
+    .until(() => checks.run(), snapshotStart.isPossible ? () => snapshotStart.run() : undefined)
+    .then(async started => {
+      if (started === 'stopped') return
       if (isMember) await listenOn(listeners, config, SHARED)
       isListening = true
-      jobs.start()
-      changeListener.start()
+      if (started === 'fallback') {
+        jobs.startWithoutDatabase()
+        void readiness.recover(() => checks.run()).then(follow)
+      } else follow(true)
       if (!isMember) system.logger.info({ issuer, ...urlsAt(addressesOf(listeners)) }, 'ready')
     })
   const draining = { ...parts, listeners, readiness, changeListener, jobs }
@@ -141,7 +151,8 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const policy = new CurrentPolicy({ database: storage.database })
   const digests = new KeyDigests(config.peppers)
   const trust = buildTrust(config)
-  const directory = buildDirectory(config, system, storage, follower, trust)
+  const snapshots = buildSnapshots(config, system, storage, issuer)
+  const directory = buildDirectory(config, system, storage, follower, trust, snapshots)
   const signing = buildSigning(config, system, storage, issuer, trust)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
   const administration = buildAdministration(config, system, storage, digests, { policy, trust })
@@ -152,7 +163,7 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
     { storage, directory, signing, authentication, afterPause },
     issuer,
   )
-  const following = { follower, trust, policy, directory, signing }
+  const following = { follower, trust, snapshots, policy, directory, signing }
   return { config, system, storage, issuer, ...following, authentication, administration, gateway, pauses }
 }
 

@@ -65,7 +65,13 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
   const { administration, readiness } = served
   const { signingKeys, replicas } = served.signing
   const { database } = served.storage
-  const app = adminApp({ ...administration, signingKeys, replicas, database, readiness })
+  const app = adminApp({
+    ...administration,
+    signingKeys,
+    replicas,
+    database,
+    readiness: readiness.withDatabase,
+  })
   listeners.admin.serve(app, services)
 }
 

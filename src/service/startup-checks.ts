@@ -7,6 +7,7 @@ import { pendingMigrations } from '../database/migrations.ts'
 import { missingRights } from '../database/rights.ts'
 import { databaseMisfit } from '../database/suitability.ts'
 import { openInstallation } from '../installation/installation.ts'
+import { installationId } from '../installation/own-secrets.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
 import type { Parts } from './parts.ts'
@@ -19,9 +20,16 @@ type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'followe
 export class StartupChecks {
   readonly #parts: Checked
   readonly #warned = new Set<string>()
+  /** The installation of the snapshot that this process serves from. */
+  #expected: string | undefined
 
   constructor(parts: Checked) {
     this.#parts = parts
+  }
+
+  /** From now on only the database of this installation is used. */
+  expect(installation: string): void {
+    this.#expected = installation
   }
 
   /** Can be retried until it succeeds. @throws the first check that fails */
@@ -33,12 +41,13 @@ export class StartupChecks {
     await this.#checkRole()
     const refused = await missingRights(database)
     if (refused !== undefined) throw new NotReady(refused)
+    await this.#checkInstallation()
     await this.#openInstallation()
     await time.measure(database)
     await signingKeys.advance()
     await signingKeys.refresh()
     await follower.load()
-    await this.#probe()
+    await this.probe()
   }
 
   async #checkSchema(): Promise<void> {
@@ -65,6 +74,17 @@ export class StartupChecks {
     this.#warnOnce(advice)
   }
 
+  /** Before the record is opened, because that would create it in an empty database. */
+  async #checkInstallation(): Promise<void> {
+    if (this.#expected === undefined) return
+    const found = await this.#parts.storage.database.run(installationId)
+    if (found === this.#expected) return
+    const other = found === undefined ? 'no installation' : `the installation ${found}`
+    throw new NotReady(
+      `The database has ${other}, and this replica serves ${this.#expected} from a snapshot: set DATABASE_URL to the database of that one, or restore its backup. To begin with another database, set MINTMARK_SNAPSHOT_DIR to an empty folder and restart.`,
+    )
+  }
+
   async #openInstallation(): Promise<void> {
     const { config, issuer, storage, policy } = this.#parts
     const issuerMayMove = config.embedded && config.issuer === undefined
@@ -79,7 +99,7 @@ export class StartupChecks {
   }
 
   /** Signs a token and verifies it against the JWKS that will be published. */
-  async #probe(): Promise<void> {
+  async probe(): Promise<void> {
     const { issuer, storage, signing, system } = this.#parts
     const ring = signing.ring()
     const prober = new TokenIssuer({ issuer, ring: () => ring, random: system.random })

@@ -3,7 +3,7 @@ import type { Handle } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
 import { readInstallation } from '../installation/installation.ts'
 import type { Policy } from '../installation/policy.ts'
-import type { RowFault, RowSeals } from '../installation/row-seals.ts'
+import type { RecordedIds, RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { EncryptedKey } from './key-encryption.ts'
 import { hasId, publishedRows, selectRows } from './published-key-repository.ts'
 import type { GeneratedKey, SigningKey } from './signing-key.ts'
@@ -55,6 +55,15 @@ export async function readKeys(
 ): Promise<ReadKeys> {
   const { rows, crowded } = await publishedRows(db, known)
   const { policy, recorded } = await readInstallation(db)
+  return { ...(await genuineKeys(rows, seals, recorded)), crowded, policy }
+}
+
+/** The genuine ones of these rows, and the others by name. */
+export async function genuineKeys(
+  rows: readonly SigningKeyRow[],
+  seals: RowSeals,
+  recorded: RecordedIds,
+): Promise<Pick<ReadKeys, 'keys' | 'rejected'>> {
   const keys: StoredKey[] = []
   const rejected: RejectedKey[] = []
   for (const row of rows) {
@@ -64,7 +73,7 @@ export async function readKeys(
   }
   const superseded = supersededKids(keys)
   for (const kid of superseded) rejected.push({ kid, fault: 'superseded' })
-  return { keys: keys.filter(({ kid }) => !superseded.has(kid)), rejected, crowded, policy }
+  return { keys: keys.filter(({ kid }) => !superseded.has(kid)), rejected }
 }
 
 /** Makes every other process that would change signing keys wait until the end of the transaction. */

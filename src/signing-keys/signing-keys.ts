@@ -9,6 +9,7 @@ import type { UntrustedRows } from '../installation/untrusted-rows.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import { confirmations, type Emergency } from './emergency.ts'
+import { type ExportedKeys, exportedRing, exportKeys } from './exported-keys.ts'
 import { certain, changeKeys, type RotationState } from './key-change.ts'
 import { KeyDecryptionError, type KeyEncryption } from './key-encryption.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -76,6 +77,20 @@ export class SigningKeys {
    */
   refresh(): Promise<void> {
     return this.#refreshes.run()
+  }
+
+  /** The genuine rows as they are stored, and the installation that they are of, for `adopt`. */
+  async export(): Promise<ExportedKeys> {
+    const { database, seals } = this.#parts
+    return database.readSnapshot(trx => exportKeys(trx, seals, this.#known))
+  }
+
+  /**
+   * Publishes and signs with exported keys, until `refresh` reads the stored ones. @throws {KeyDecryptionError}
+   * @throws {Unavailable} when none is genuine.
+   */
+  async adopt(exported: ExportedKeys): Promise<void> {
+    this.#ring = await exportedRing(exported, this.#parts)
   }
 
   /**

@@ -6,7 +6,7 @@ import { isKeyPair } from './key-pair.ts'
 import { KeyRing, type RingKey } from './key-ring.ts'
 import { publishedSetModifiedAt } from './published-key-repository.ts'
 import { importPrivateKey, type SigningKey } from './signing-key.ts'
-import { type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
+import { type ReadKeys, type RejectedKey, readKeys, type StoredKey } from './signing-key-repository.ts'
 
 interface StoredRing {
   ring: KeyRing
@@ -29,10 +29,22 @@ export async function readRing(
   before: KeyRing | undefined,
 ): Promise<StoredRing> {
   const kids = before?.keys.map(({ kid }) => kid) ?? []
-  const { keys, rejected, policy, modifiedAt } = await database.readSnapshot(async trx => ({
+  const read = await database.readSnapshot(async trx => ({
     ...(await readKeys(trx, seals, kids)),
     modifiedAt: await publishedSetModifiedAt(trx),
   }))
+  return ringOf(read, encryption, before)
+}
+
+/** What a ring is made of; `modifiedAt` is when the set was last changed, as epoch milliseconds. */
+type Read = Pick<ReadKeys, 'keys' | 'rejected' | 'policy'> & { modifiedAt: number | undefined }
+
+/** The ring of keys that were read, as `readRing`. */
+export async function ringOf(
+  { keys, rejected, policy, modifiedAt }: Read,
+  encryption: KeyEncryption,
+  before: KeyRing | undefined,
+): Promise<StoredRing> {
   if (keys.length + rejected.length === 0) throw new Unavailable('No signing key is stored yet. Retry.')
   const faults: KeyDecryptionError[] = []
   const opened = keys.map(key =>

@@ -25,6 +25,9 @@ const HEALTHY: Series = {
   mintmark_directory_staleness_seconds: always(0.5),
   mintmark_directory_staleness_limit_seconds: always(900),
   mintmark_directory_overflowed: always(0),
+  mintmark_snapshot_serving: always(0),
+  mintmark_snapshot_age_seconds: always(60),
+  mintmark_staleness_extended_seconds: always(0),
   'mintmark_fallback_lookups_total{outcome="failed"}': always(0),
   mintmark_deferred_writes_dropped_total: always(0),
   mintmark_log_lines_dropped_total: always(0),
@@ -76,6 +79,18 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
       mintmark_directory_staleness_limit_seconds: always(0),
       mintmark_directory_staleness_seconds: always(1),
     },
+  },
+  MintmarkServingFromSnapshot: {
+    fires: { mintmark_snapshot_serving: always(1) },
+    quiet: { mintmark_snapshot_serving: always(0) },
+  },
+  MintmarkSnapshotOld: {
+    fires: { mintmark_snapshot_age_seconds: always(601) },
+    quiet: { mintmark_snapshot_age_seconds: always(599) },
+  },
+  MintmarkStalenessExtended: {
+    fires: { mintmark_staleness_extended_seconds: always(1) },
+    quiet: { mintmark_staleness_extended_seconds: always(0) },
   },
   MintmarkDirectoryOverflow: {
     fires: { mintmark_directory_overflowed: always(1) },

@@ -1,0 +1,66 @@
+import { SnapshotFault } from '../snapshots/snapshot-fault.ts'
+import type { Parts } from './parts.ts'
+import type { StartupChecks } from './startup-checks.ts'
+
+type Started = Pick<
+  Parts,
+  'config' | 'system' | 'storage' | 'follower' | 'policy' | 'directory' | 'signing' | 'snapshots'
+>
+
+/**
+ * Starts this process from the newest snapshot, while the database does not answer. It is as stale as the snapshot, under
+ * the same rules as a replica that lost the database: docs/decisions/0020-sealed-snapshots.md
+ */
+export class SnapshotStart {
+  readonly #parts: Started
+  readonly #checks: StartupChecks
+
+  constructor(parts: Started, checks: StartupChecks) {
+    this.#parts = parts
+    this.#checks = checks
+  }
+
+  get isPossible(): boolean {
+    return this.#parts.snapshots.snapshots !== undefined
+  }
+
+  /** @throws {SnapshotFault} when no snapshot can be used */
+  async run(): Promise<void> {
+    const { config, system, storage, follower, policy, directory, signing, snapshots } = this.#parts
+    if (!snapshots.snapshots) throw new SnapshotFault('unreadable', 'MINTMARK_SNAPSHOT_DIR is not set.')
+    await snapshots.extension?.refresh()
+    storage.time.assumeHost()
+    const { name, header, content, ageMs } = await snapshots.snapshots.newest({
+      now: storage.time.now(),
+      longestAgeMs: config.stalenessSeconds * 1000,
+      extendedFrom: snapshots.extension?.current?.from.seenAt,
+    })
+    await signing.signingKeys.adopt(content.signingKeys)
+    policy.set(content.signingKeys.installation.policy)
+    directory.copy.adopt(content.directory)
+    directory.keyStatuses.adopt(content.gone)
+    follower.adopt(header.position, ageMs)
+    this.#checks.expect(content.signingKeys.installation.id)
+    await this.#checks.probe()
+    system.logger.warn(
+      {
+        file: name,
+        ageSeconds: Math.round(ageMs / 1000),
+        validUntil: this.#validUntil(header.seenAt),
+        position: header.position.number,
+        keys: directory.copy.size,
+        writer: header.writer,
+      },
+      'started from a snapshot: the database does not answer',
+    )
+  }
+
+  #validUntil(seenAt: number): string {
+    const { config, snapshots } = this.#parts
+    const until = Math.max(
+      seenAt + config.stalenessSeconds * 1000,
+      snapshots.extension?.current?.until ?? Number.NEGATIVE_INFINITY,
+    )
+    return new Date(until).toISOString()
+  }
+}

@@ -1,0 +1,154 @@
+import type { FeedPosition } from '../database/change-feed.ts'
+import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
+import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
+import type { SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
+import type { KeyRights } from '../tenants/rights.ts'
+import { SnapshotFault } from './snapshot-fault.ts'
+
+/** What is known of a snapshot before it is decrypted. */
+export interface SnapshotHeader {
+  kind: 'snapshot'
+  /** The version of the content. */
+  content: number
+  issuer: string
+  /** Everything up to this change is in it. */
+  position: FeedPosition
+  /** The replica that wrote it had seen every change before this instant. Epoch milliseconds, database time. */
+  seenAt: number
+  /** The host and process that wrote it, and the version of Mintmark. */
+  writer: string
+  writerVersion: string
+  /** The pepper of new API keys, and a value that identifies it without revealing it. */
+  pepper: { id: string; check: string }
+}
+
+/** What a replica needs to serve without Postgres. */
+export interface SnapshotContent {
+  signingKeys: ExportedKeys
+  /** Keys and tenants that this replica saw revoked or deleted: `key key_…`, `tenant acme`. */
+  gone: readonly string[]
+  directory: KnownContents
+}
+
+/** The version of the content that this version of Mintmark writes and reads. */
+export const CONTENT_VERSION = 1
+
+/** Bounds how long encoding a part delays exchanges, to a few milliseconds. */
+const OBJECTS_A_PART = 250
+
+/** The content as parts of a sealed file, each encoded when it is taken. */
+export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
+  const { directory, gone } = content
+  const { rows, ...ofKeys } = content.signingKeys
+  const { tenants, keys, ...small } = directory
+  const counts = { tenants: tenants.length, keys: keys.length }
+  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
+  for (const part of chunks(tenants)) yield json({ tenants: part })
+  const places = new Map<KeyRights, number>()
+  for (const part of chunks(keys)) {
+    // Many keys share one object with their rights: it is written once, before its first key.
+    const rights: KeyRights[] = []
+    const encoded = part.map(key => {
+      let place = places.get(key.rights)
+      if (place === undefined) {
+        place = places.size
+        places.set(key.rights, place)
+        rights.push(key.rights)
+      }
+      return encodeKey(key, place)
+    })
+    yield json({ rights, keys: encoded })
+  }
+}
+
+/** @throws {SnapshotFault} when the parts are of another version, or are not all there. */
+export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
+  const tenants: KnownTenant[] = []
+  const keys: KnownKey[] = []
+  const rights: KeyRights[] = []
+  // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
+  let first: any
+  for (const part of parts) {
+    const read = JSON.parse(part.toString())
+    first ??= read
+    for (const tenant of read.tenants ?? []) tenants.push(tenant)
+    for (const each of read.rights ?? []) rights.push(each)
+    for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
+  }
+  const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
+  if (counts.tenants !== tenants.length || counts.keys !== keys.length)
+    throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
+  return {
+    signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
+    gone,
+    directory: { ...directory, tenants, keys },
+  }
+}
+
+const json = (value: object) => Buffer.from(JSON.stringify(value))
+
+function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += OBJECTS_A_PART)
+    yield items.slice(from, from + OBJECTS_A_PART)
+}
+
+type EncodedKey = [
+  id: string,
+  tenantId: string,
+  expiresAt: number | null,
+  flags: number,
+  rights: number,
+  secrets: [id: string, digest: string, endsAt: number | null, more?: Partial<KnownSecret>][],
+]
+
+const DISABLED = 1
+const INCOMPLETE = 2
+
+const encodeKey = (key: KnownKey, rights: number): EncodedKey => [
+  key.id,
+  key.tenantId,
+  key.expiresAt,
+  (key.disabled ? DISABLED : 0) + (key.incomplete ? INCOMPLETE : 0),
+  rights,
+  key.secrets.map(({ id, digest, endsAt, ...more }) =>
+    more.imported ? [id, digest, endsAt, more] : [id, digest, endsAt],
+  ),
+]
+
+const decodeKey = (
+  [id, tenantId, expiresAt, flags, place, secrets]: EncodedKey,
+  rights: readonly KeyRights[],
+): KnownKey => ({
+  id,
+  tenantId,
+  expiresAt,
+  disabled: (flags & DISABLED) > 0,
+  rights: rights[place] as KeyRights,
+  secrets: secrets.map(([secretId, digest, endsAt, more]) => ({ id: secretId, digest, endsAt, ...more })),
+  ...((flags & INCOMPLETE) > 0 && { incomplete: true }),
+})
+
+const INSTANTS = [
+  'published_at',
+  'activates_at',
+  'retires_at',
+  'forgets_at',
+  'removed_at',
+  'revoked_at',
+] as const
+const BYTES = ['private_encrypted', 'seal'] as const
+
+function encodeRow(row: SigningKeyRow): Record<string, unknown> {
+  const instants = INSTANTS.map(name => [name, row[name] === null ? null : Number(row[name])])
+  const bytes = BYTES.map(name => [name, row[name]?.toString('base64') ?? null])
+  return { ...row, ...Object.fromEntries([...instants, ...bytes]) }
+}
+
+function decodeRow(row: Record<string, unknown>): SigningKeyRow {
+  const instants = INSTANTS.map(name => [name, row[name] === null ? null : new Date(row[name] as number)])
+  const bytes = BYTES.map(name => [
+    name,
+    row[name] === null ? null : Buffer.from(row[name] as string, 'base64'),
+  ])
+  return { ...row, ...Object.fromEntries([...instants, ...bytes]) }
+}
