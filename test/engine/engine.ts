@@ -30,6 +30,8 @@ const ENVIRONMENT = {
   OMP_NUM_THREADS: '1',
   VLLM_CPU_OMP_THREADS_BIND: 'nobind',
   CUDA_VISIBLE_DEVICES: '',
+  // Off by default, and what the gateway must keep apart.
+  VLLM_ENABLE_RESPONSES_API_STORE: '1',
 }
 
 const LORA = [
