@@ -68,12 +68,12 @@ local function value_end(text, i, c, budget)
   if last and last - i < LONGEST_LITERAL then return last end
 end
 
--- Returns the model, or nil and the fault.
+-- Returns the model, or nil and the fault; and where the value of `cache_salt` is, if the body has one.
 local function read_model(written, priority_from_header)
   local not_json = "Invalid body. Send a JSON object in UTF-8."
   -- One native pass blanks the second byte of each escape: after it a quote is always the end of a string. Positions are kept.
   local text = find(written, "\\", 1, true) and string.gsub(written, "\\.", "\\_") or written
-  local model, found, last
+  local model, found, last, salt
   local names, budget = 0, { marks = MOST_MARKS }
   local i, c = skip_space(text, 1)
   if c ~= OBJECT then return nil, not_json end
@@ -98,6 +98,9 @@ local function read_model(written, priority_from_header)
       found = true
       -- Some encoders write / as \/. Any other escape has no place in a model's name.
       model = string.gsub(sub(written, i + 1, last - 1), "\\/", "/")
+    elseif name == "cache_salt" then
+      if salt then return nil, "Duplicate `cache_salt` in the body. Send it once." end
+      salt = { first = i, last = last }
     elseif name == "priority" and not priority_from_header then
       return nil, "`priority` is not supported on this route. Remove it."
     elseif STEERING_FIELDS[name] then
@@ -114,7 +117,7 @@ local function read_model(written, priority_from_header)
   i, c = skip_space(text, i + 1)
   if c ~= nil then return nil, not_json end
   if not found then return nil, "The body names no `model`." end
-  return model
+  return model, nil, salt
 end
 
 -- Names consist of letters, digits and -._:/@, so a quoted name matches only a whole member of the list.

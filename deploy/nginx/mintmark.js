@@ -76,6 +76,7 @@ const LONGEST_FIELD = 20
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
+  let salted = false
   let names = 0
   const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
@@ -101,6 +102,9 @@ function readModel(body, takesPriority) {
       if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
+    } else if (name === 'cache_salt') {
+      if (salted) return { fault: 'Duplicate `cache_salt` in the body. Send it once.' }
+      salted = true
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
     else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }

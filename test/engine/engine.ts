@@ -18,8 +18,9 @@ export const ADAPTERS = ['acme-sql', 'blue-chat'] as const
 const START_MS = 20 * 60_000
 const STOP_MS = 30_000
 
-/** No request to the internet, one thread, a small cache. */
+/** No request to the internet, one thread, a small cache; without compiled modules every start takes minutes. */
 const ENVIRONMENT = {
+  PYTHONDONTWRITEBYTECODE: '',
   HF_HUB_OFFLINE: '1',
   TRANSFORMERS_OFFLINE: '1',
   VLLM_NO_USAGE_STATS: '1',
@@ -29,6 +30,8 @@ const ENVIRONMENT = {
   OMP_NUM_THREADS: '1',
   VLLM_CPU_OMP_THREADS_BIND: 'nobind',
   CUDA_VISIBLE_DEVICES: '',
+  // Off by default, and what the gateway must keep apart.
+  VLLM_ENABLE_RESPONSES_API_STORE: '1',
 }
 
 const LORA = [
@@ -54,7 +57,7 @@ export function installEngine(): string | undefined {
 
 /**
  * Starts vLLM with priority scheduling and one request at a time, so that a queue forms. `pooling`: for embeddings, without
- * adapters.
+ * adapters. MINTMARK_ENGINE_URL names one that runs already, and goes on running: a start takes minutes.
  * @throws {Error} when it does not start, with the end of its log
  */
 export async function startEngine(options: {
@@ -63,6 +66,8 @@ export async function startEngine(options: {
   env?: Record<string, string>
 }): Promise<Engine> {
   const { runner, flags = [], env = {} } = options
+  const running = process.env.MINTMARK_ENGINE_URL
+  if (running) return { port: Number(new URL(running).port), url: running, stop: async () => {} }
   const port = await freePort()
   // Python looks for modules in the working directory first.
   const folder = join(HOME, 'home')

@@ -15,6 +15,10 @@ export interface Installation {
   acme: Tenant
   /** batch, with blue-chat. */
   blue: Tenant
+  /** standard, without an adapter. */
+  plain: Omit<Tenant, 'adapter'>
+  /** Mintmark's public listener. */
+  issuer: string
 }
 
 /** A Mintmark process with the engine's models, and two tenants. @throws {Error} when a key cannot be exchanged */
@@ -30,17 +34,23 @@ export async function startInstallation(environment: Environment): Promise<Insta
   const portOf = (name: string) => Number(new URL(urls[name] ?? '').port)
   await replica.admin('PUT', `/models/${BASE}`, {})
   for (const adapter of ADAPTERS) await replica.admin('PUT', `/adapters/${adapter}`, { base_model: BASE })
-  const tenant = async (id: string, tier: string, adapter: string): Promise<Tenant> => {
-    const settings = { id, tier, allowed_tiers: [tier], adapters: [adapter], audiences: ['vllm'] }
+  const tenant = async (id: string, tier: string, adapters: string[]) => {
+    const settings = { id, tier, allowed_tiers: [tier], adapters, audiences: ['vllm'] }
     await replica.change('/tenants', settings)
     const { body: made } = await replica.change(`/tenants/${id}/keys`, {})
     const { body: exchanged } = await replica.exchange(made.secret)
     if (!exchanged?.access_token) throw new Error(`the key of ${id} was not exchanged`)
-    return { key: made.secret, token: exchanged.access_token, adapter }
+    return { key: made.secret as string, token: exchanged.access_token as string }
   }
+  const withAdapter = async (id: string, tier: string, adapter: string): Promise<Tenant> => ({
+    ...(await tenant(id, tier, [adapter])),
+    adapter,
+  })
   return {
     ports: { public: portOf('public'), gateway: portOf('gateway'), gatewayGrpc: portOf('gatewayGrpc') },
-    acme: await tenant('acme', 'premium', 'acme-sql'),
-    blue: await tenant('blue', 'batch', 'blue-chat'),
+    issuer: urls.public ?? '',
+    acme: await withAdapter('acme', 'premium', 'acme-sql'),
+    blue: await withAdapter('blue', 'batch', 'blue-chat'),
+    plain: await tenant('plain', 'standard', []),
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import { ROUTE_GROUPS, type RouteGroup } from '../../src/gateway/headers.ts'
 import { Environment } from '../faults/environment/environment.ts'
@@ -8,7 +8,8 @@ import { Checks } from './checks.ts'
 import { type Engine, installEngine, startEngine } from './engine.ts'
 import { checkFields } from './fields.ts'
 import { type Installation, startInstallation } from './installation.ts'
-import { checkPriorities } from './priorities.ts'
+import { checkPrefixCache } from './prefix-cache.ts'
+import { checkPriorities, measurePriorities } from './priorities.ts'
 import { checkRoutes } from './routes.ts'
 import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
 
@@ -17,15 +18,19 @@ import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from 
  * Mintmark, and checks what docs/guides/vllm.md says of it:
  *
  *   npm run engine
- *   npm run engine -- generate one of the engine's two configurations: generate or pooling
+ *   npm run engine -- generate    one of the engine's two configurations: generate or pooling
+ *   npm run engine -- saturation  the table and docs/images/priorities.svg of docs/guides/vllm.md
  *
  * The first time it installs vLLM (scripts/install-engine.sh). Ends with "N passed, N failed".
  */
 const CONFIGURATIONS = ['generate', 'pooling'] as const
+const SATURATION = 'saturation'
+const PLOT = new URL('../../docs/images/priorities.svg', import.meta.url)
 
 const wanted = process.argv.slice(2)
-const unknown = wanted.filter(name => !CONFIGURATIONS.some(each => each === name))
-if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${CONFIGURATIONS.join(', ')}`)
+const known: readonly string[] = [...CONFIGURATIONS, SATURATION]
+const unknown = wanted.filter(name => !known.includes(name))
+if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${known.join(', ')}`)
 
 const reason = noEnvoy ? 'Envoy is not installed' : installEngine()
 if (reason) {
@@ -41,13 +46,18 @@ try {
   const installation = await startInstallation(environment)
   for (const runner of CONFIGURATIONS)
     if (wanted.length === 0 || wanted.includes(runner)) await examine(runner, installation)
+  if (wanted.includes(SATURATION)) await examine('generate', installation, SATURATION)
 } finally {
   await environment.close()
 }
 checks.end()
 
 /** One engine at a time: each takes gigabytes. */
-async function examine(runner: (typeof CONFIGURATIONS)[number], installation: Installation): Promise<void> {
+async function examine(
+  runner: (typeof CONFIGURATIONS)[number],
+  installation: Installation,
+  only?: typeof SATURATION,
+): Promise<void> {
   const begun = performance.now()
   const engine = await startEngine({ runner })
   environment.onEnd(engine.stop)
@@ -60,6 +70,10 @@ async function examine(runner: (typeof CONFIGURATIONS)[number], installation: In
     return started.url
   }
   try {
+    if (only === SATURATION) {
+      writeFileSync(PLOT, await measurePriorities(await gateway('envoy.yaml'), installation))
+      return
+    }
     const all = await gateway('envoy.yaml', ROUTE_GROUPS)
     if (runner === 'pooling') await checkPooling(checks, all, installation)
     else {
@@ -69,7 +83,9 @@ async function examine(runner: (typeof CONFIGURATIONS)[number], installation: In
       await checkServing(checks, 'envoy.yaml, tokens', tokens, installation, 'token')
       const keys = await gateway('envoy-api-keys.yaml')
       await checkServing(checks, 'envoy-api-keys.yaml, keys', keys, installation, 'key')
-      await checkStoredResponses(checks, tokens, installation)
+      await checkStoredResponses(checks, engine, tokens, installation)
+      await checkPrefixCache(checks, engine, 'envoy.yaml, tokens', tokens, installation)
+      await checkPrefixCache(checks, engine, 'envoy-api-keys.yaml, tokens', keys, installation)
       await checkTokenize(checks, all, installation)
       await checkPriorities(checks, tokens, installation)
     }

@@ -1,9 +1,11 @@
+import { bars } from '../../bench/plot.ts'
 import type { Checks } from './checks.ts'
 import { BASE } from './engine.ts'
 import type { Installation } from './installation.ts'
 
 /** The engine runs one request at a time: the first of these runs, and the others wait. */
 const BATCH = 6
+const PAIRS = 3
 const PREMIUM = 2
 const LONG_TOKENS = 96
 const SHORT_TOKENS = 4
@@ -37,8 +39,9 @@ const ROUTES: readonly Route[] = [
   },
   {
     path: '/v1/messages',
-    body: max_tokens => ({ messages: MESSAGES, max_tokens }),
-    token: 'content_block_delta',
+    // Its protocol has no ignore_eos, so that a random choice may end it at once.
+    body: max_tokens => ({ messages: MESSAGES, max_tokens, top_k: 1 }),
+    token: 'message_start',
   },
 ]
 
@@ -51,38 +54,88 @@ export async function checkPriorities(
   url: string,
   installation: Installation,
 ): Promise<void> {
-  for (const route of ROUTES)
-    for (const forged of [false, true]) {
-      const how = forged ? ', although batch sends priority -999 in its body and headers' : ''
-      const name = `${route.path}: premium runs before what waits of batch${how}`
-      await checks.equal(name, true, async () => {
-        const { premium, batch } = await saturate(url, installation, route, forged)
-        const passed = batch.filter(at => at < Math.max(...premium)).length
-        const seconds = (times: readonly number[]) => times.map(at => (at / 1000).toFixed(1)).join(' ')
-        console.log(`          first token after: premium ${seconds(premium)} s, batch ${seconds(batch)} s`)
-        // The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way.
-        return passed <= 3 || `${passed} of ${BATCH} batch requests ran before premium`
-      })
-    }
+  for (const route of ROUTES) {
+    const name = `${route.path}: premium runs before what waits of batch, although batch sends priority -999 in its body and headers`
+    await checks.equal(name, true, async () => {
+      const { premium, batch } = await saturate(url, route, withPriorities(installation), FORGED)
+      const passed = batch.filter(at => at < Math.max(...premium)).length
+      const all = (times: readonly number[]) => times.map(seconds).join(' ')
+      console.log(`          first token after: premium ${all(premium)} s, batch ${all(batch)} s`)
+      // The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way.
+      return passed <= 3 || `${passed} of ${BATCH} batch requests ran before premium`
+    })
+  }
 }
 
-async function saturate(
-  url: string,
-  { acme, blue }: Installation,
-  route: Route,
-  forged: boolean,
-): Promise<{ premium: number[]; batch: number[] }> {
+/**
+ * Prints the table of docs/guides/vllm.md: the same load with the tiers' priorities, and of one tenant with one priority, in
+ * three alternating pairs. Returns its plot.
+ */
+export async function measurePriorities(url: string, installation: Installation): Promise<string> {
+  const entries: { name: string; value: number }[] = []
+  console.log('| route | requests | first token with priorities, s | without, s |')
+  console.log('|---|---|---|---|')
+  for (const route of ROUTES) {
+    const [given, none]: [Run[], Run[]] = [[], []]
+    for (let pair = 0; pair < PAIRS; pair++) {
+      given.push(await saturate(url, route, withPriorities(installation), FORGED))
+      none.push(await saturate(url, route, withoutPriorities(installation), NOTHING_FORGED))
+    }
+    for (const kind of ['premium', 'batch'] as const) {
+      const times = [given, none].map(runs => runs.flatMap(run => waits(run)[kind]).toSorted((a, b) => a - b))
+      const cells = times.map(
+        each => `${seconds(median(each))} (${seconds(each[0])} to ${seconds(each.at(-1))})`,
+      )
+      console.log(`| \`${route.path}\` | ${kind} | ${cells.join(' | ')} |`)
+      times.forEach((each, index) => {
+        entries.push({ name: `${route.path}, ${kind}, ${index ? 'without' : 'with'}`, value: median(each) })
+      })
+    }
+  }
+  return bars('Time to first token at a saturated engine, with and without priorities, ms (median)', entries)
+}
+
+const median = (sorted: readonly number[]) => sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+const seconds = (ms = Number.NaN) => (ms / 1000).toFixed(2)
+
+interface Callers {
+  premium: string
+  batch: string
+}
+const withPriorities = ({ acme, blue }: Installation): Callers => ({ premium: acme.token, batch: blue.token })
+const withoutPriorities = ({ plain }: Installation): Callers => ({ premium: plain.token, batch: plain.token })
+
+/** What a client of the batch tier may send to jump the queue. */
+interface Forged {
+  body: object
+  headers: Record<string, string>
+}
+const NOTHING_FORGED: Forged = { body: {}, headers: {} }
+const FORGED: Forged = {
+  body: { priority: -999 },
+  headers: { 'x-vllm-priority': '-999', 'x-priority': '-999' },
+}
+
+/** Milliseconds from the start of all to the first token of each, and to the start of the premium requests. */
+interface Run {
+  premium: number[]
+  batch: number[]
+  premiumBegun: number
+}
+
+/** Milliseconds that each request waited for its first token. */
+const waits = ({ premium, batch, premiumBegun }: Run) => ({
+  premium: premium.map(at => at - premiumBegun),
+  batch,
+})
+
+async function saturate(url: string, route: Route, callers: Callers, forged: Forged): Promise<Run> {
   const begun = performance.now()
-  const firstToken = async (
-    token: string,
-    tokens: number,
-    extra: object,
-    headers: Record<string, string>,
-  ) => {
+  const firstToken = async (token: string, tokens: number, { body, headers }: Forged) => {
     const answer = await fetch(url + route.path, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
-      body: JSON.stringify({ model: BASE, stream: true, ...route.body(tokens), ...extra }),
+      body: JSON.stringify({ model: BASE, stream: true, ...route.body(tokens), ...body }),
     })
     if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`)
     let text = ''
@@ -94,11 +147,12 @@ async function saturate(
     if (at === undefined) throw new Error(`no token: ${text.slice(0, 500)}`)
     return at
   }
-  const extra = forged ? { priority: -999 } : {}
-  const headers: Record<string, string> = forged ? { 'x-vllm-priority': '-999', 'x-priority': '-999' } : {}
-  const batch = Array.from({ length: BATCH }, () => firstToken(blue.token, LONG_TOKENS, extra, headers))
+  const batch = Array.from({ length: BATCH }, () => firstToken(callers.batch, LONG_TOKENS, forged))
   // One has ended, one runs, and the others wait.
   await Promise.race(batch)
-  const premium = Array.from({ length: PREMIUM }, () => firstToken(acme.token, SHORT_TOKENS, {}, {}))
-  return { premium: await Promise.all(premium), batch: await Promise.all(batch) }
+  const premiumBegun = performance.now() - begun
+  const premium = Array.from({ length: PREMIUM }, () =>
+    firstToken(callers.premium, SHORT_TOKENS, NOTHING_FORGED),
+  )
+  return { premium: await Promise.all(premium), batch: await Promise.all(batch), premiumBegun }
 }

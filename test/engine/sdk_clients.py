@@ -1,16 +1,24 @@
 """OpenAI's and Anthropic's clients for Python, unmodified, at a gateway; what came of it is printed as JSON.
 
-usage: sdk_clients.py < {"url", "credential", "base", "own", "other", "prompt"}
+usage: sdk_clients.py < {"url", "credential", "base", "own", "other", "prompt", "issuer", "key"}
 """
 
+import asyncio
 import json
+import pathlib
 import sys
 
 import anthropic
 import openai
+from anthropic.lib.credentials import AccessToken
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "clients/python"))
+from mintmark_client import TokenProvider  # noqa: E402
 
 given = json.load(sys.stdin)
 SHORT = {"max_tokens": 8, "temperature": 0}
+# anthropic 2.14 has no parameter for the temperature.
+SHORT_MESSAGE = {"max_tokens": 8, "extra_body": {"temperature": 0}}
 MESSAGES = [{"role": "user", "content": given["prompt"]}]
 
 
@@ -59,11 +67,11 @@ def with_anthropic():
     good = client(given["credential"])
 
     def text(model, by=good):
-        answer = by.messages.create(model=model, messages=MESSAGES, **SHORT)
+        answer = by.messages.create(model=model, messages=MESSAGES, **SHORT_MESSAGE)
         return "".join(block.text for block in answer.content if block.type == "text")
 
     def streamed():
-        with good.messages.stream(model=given["base"], messages=MESSAGES, **SHORT) as stream:
+        with good.messages.stream(model=given["base"], messages=MESSAGES, **SHORT_MESSAGE) as stream:
             return "".join(stream.text_stream)
 
     base = text(given["base"])
@@ -80,4 +88,22 @@ def with_anthropic():
     }
 
 
-print(json.dumps({"openai": with_openai(), "anthropic": with_anthropic()}))
+def with_token_provider():
+    """docs/guides/clients.md: expires_at 0 means that the provider keeps the token itself."""
+    provider = TokenProvider(issuer=given["issuer"], api_key=given["key"])
+
+    def credentials(*, force_refresh=False):
+        return AccessToken(provider(), expires_at=0)
+
+    async def async_credentials(*, force_refresh=False):
+        return AccessToken(await provider.async_token(), expires_at=0)
+
+    asked = {"model": given["own"], "messages": MESSAGES, **SHORT_MESSAGE}
+    client = anthropic.Anthropic(credentials=credentials, base_url=given["url"], max_retries=0)
+    async_client = anthropic.AsyncAnthropic(credentials=async_credentials, base_url=given["url"], max_retries=0)
+    return [client.messages.create(**asked).type, asyncio.run(async_client.messages.create(**asked)).type]
+
+
+print(
+    json.dumps({"openai": with_openai(), "anthropic": with_anthropic(), "token_provider": with_token_provider()})
+)

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
+import { tokenProvider } from '../../clients/typescript/src/token-provider.ts'
 import { send } from '../gateway-configs/client.ts'
 import type { Checks } from './checks.ts'
-import { BASE, ENGINE_PYTHON } from './engine.ts'
+import { BASE, ENGINE_PYTHON, type Engine } from './engine.ts'
 import type { Installation, Tenant } from './installation.ts'
 
 /** Greedy and short: the same request has the same answer. */
@@ -16,14 +17,29 @@ export async function checkServing(
   checks: Checks,
   where: string,
   url: string,
-  { acme, blue }: Installation,
+  { acme, blue, issuer }: Installation,
   kind: 'key' | 'token',
 ): Promise<void> {
   const credential = acme[kind]
   await checkOpenai(checks, `${where}: openai`, url, credential, { own: acme, other: blue })
   await checkAnthropic(checks, `${where}: anthropic`, url, credential, { own: acme, other: blue })
   const given = { url, credential, base: BASE, own: acme.adapter, other: blue.adapter, prompt: PROMPT }
-  await checks.equal(`${where}: openai and anthropic for Python`, PYTHON, () => inPython(given))
+  const provided = { issuer, key: acme.key }
+  await checks.equal(`${where}: openai and anthropic for Python`, PYTHON, () =>
+    inPython({ ...given, ...provided }),
+  )
+  await checks.equal(
+    `${where}: anthropic with clients/typescript as its credentials`,
+    'message',
+    async () => {
+      const token = tokenProvider({ issuer, apiKey: acme.key })
+      // 0: the provider keeps the token itself.
+      const credentials = async () => ({ token: await token(), expiresAt: 0 })
+      const client = new Anthropic({ credentials, baseURL: url, maxRetries: 0 })
+      return (await client.messages.create({ model: acme.adapter, messages: MESSAGES, ...SHORT })).type
+    },
+  )
+
   for (const path of [
     '/v1/load_lora_adapter',
     '/tokenize',
@@ -31,7 +47,13 @@ export async function checkServing(
     '/invocations',
     '/v1/chat/completions/batch',
   ])
-    await checks.equal(`${where}: ${path} is closed`, 404, () => statusOf(url, path, credential))
+    await checks.equal(`${where}: ${path} is closed`, 403, () => statusOf(url, path, credential))
+  for (const path of ['/v1/audio/transcriptions', '/v1/audio/translations'])
+    await checks.equal(`${where}: ${path}, whose model is in a multipart form, is closed`, 403, async () => {
+      const body = `--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n${blue.adapter}\r\n--x--\r\n`
+      const contentType = 'multipart/form-data; boundary=x'
+      return (await send(url, { path, token: credential, body, contentType })).status
+    })
 }
 
 /** What sdk_clients.py prints. */
@@ -46,6 +68,7 @@ const PYTHON = {
     foreign: 'PermissionDeniedError',
     wrong: 'AuthenticationError',
   },
+  token_provider: ['message', 'message'],
 }
 
 interface Tenants {
@@ -153,7 +176,10 @@ async function checkAnthropic(
     },
   )
   await checks.equal(`${where}: the credential in two headers, as of an apiKeyHelper`, 'string', async () => {
-    const both = new Anthropic({ authToken, apiKey: authToken, baseURL: url, maxRetries: 0 })
+    const both = new Anthropic({
+      ...{ authToken, apiKey: null, baseURL: url, maxRetries: 0 },
+      defaultHeaders: { 'x-api-key': authToken },
+    })
     return typeof (await text(BASE, both))
   })
 }
@@ -161,18 +187,30 @@ async function checkAnthropic(
 /** Stored responses, which the engine gives to every tenant that knows their ids, are out of reach. */
 export async function checkStoredResponses(
   checks: Checks,
+  engine: Engine,
   url: string,
   { acme }: Installation,
 ): Promise<void> {
+  const asked = { model: BASE, input: PROMPT, max_output_tokens: 8 }
+  const stored = JSON.parse(
+    (await send(engine.url, { path: '/v1/responses', body: JSON.stringify(asked) })).text,
+  )
+  await checks.equal(
+    'control: without the gateway the engine gives a stored response to everyone',
+    200,
+    async () => {
+      return (await send(engine.url, { method: 'GET', path: `/v1/responses/${stored.id}` })).status
+    },
+  )
   for (const field of ['previous_response_id', 'request_id'])
     await checks.equal(`responses: ${field} is refused`, 400, () =>
-      statusOf(url, '/v1/responses', acme.token, { model: BASE, input: PROMPT, [field]: 'resp_1' }),
+      statusOf(url, '/v1/responses', acme.token, { ...asked, [field]: stored.id }),
     )
   for (const [method, path] of [
-    ['GET', '/v1/responses/resp_1'],
-    ['POST', '/v1/responses/resp_1/cancel'],
+    ['GET', `/v1/responses/${stored.id}`],
+    ['POST', `/v1/responses/${stored.id}/cancel`],
   ] as const)
-    await checks.equal(`${method} ${path} is closed`, 404, async () => {
+    await checks.equal(`${method} ${path} is closed`, 403, async () => {
       return (await send(url, { method, path, token: acme.token, body: '' })).status
     })
 }
@@ -214,7 +252,8 @@ export async function checkPooling(checks: Checks, url: string, { acme, blue }: 
   const bodies: [path: string, body: object][] = [
     ['/v1/embeddings', { input: PROMPT }],
     ['/pooling', { input: PROMPT, task: 'embed' }],
-    ['/v2/embed', { texts: [PROMPT], input_type: 'search_query', embedding_types: ['float'] }],
+    // Without input_type, because this model has no instructions for one.
+    ['/v2/embed', { texts: [PROMPT], embedding_types: ['float'] }],
     ...['/score', '/v1/score'].map((path): [string, object] => [path, { text_1: PROMPT, text_2: 'hello' }]),
     ...['/rerank', '/v1/rerank', '/v2/rerank'].map((path): [string, object] => [
       path,

@@ -17,7 +17,7 @@ import {
 import { chat, type Sent, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
 import { tableInGuide } from './contract-table.ts'
-import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
+import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { startSlowEngine } from './slow-engine.ts'
@@ -35,6 +35,8 @@ export interface Expected {
    * it, which answers every denial with 403, and does not send it.
    */
   entitles: boolean | 'by asking'
+  /** It sets `cache_salt` in the body from the tenant. Others hand on the body as it is. */
+  salts?: true
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
@@ -95,6 +97,10 @@ export function checkContract(name: string, expected: Expected): void {
     })
   const acme = (kind: 'key' | 'token') => (kind === 'key' ? environment.acme.secret : environment.acme.token)
   const set = expected.entitles === true ? { ...ACME_HEADERS, [MODEL_HEADER]: 'llama-3-8b' } : ACME_HEADERS
+  const bodyAtEngine = () => {
+    const { body } = environment.upstream.theRequest()
+    return expected.salts ? withoutSalt(body) : body
+  }
   const allowed = [...CLIENTS, passesOn, ...expected.passedOn]
 
   function expectOnlyOurs(): void {
@@ -264,9 +270,9 @@ export function checkContract(name: string, expected: Expected): void {
           for (const { path } of MODEL_ROUTES) {
             environment.upstream.forget()
             expect((await show(acme(kind), { path, body: chat(model) })).status).toBe(200)
+            expect(bodyAtEngine()).toBe(chat(model))
             expect(environment.upstream.theRequest()).toMatchObject({
               path,
-              body: chat(model),
               headers: expected.entitles === true ? { [MODEL_HEADER]: model } : {},
             })
           }
@@ -274,8 +280,17 @@ export function checkContract(name: string, expected: Expected): void {
     )
     it.runIf(expected.entitles !== false).each(READABLE_BODIES)('reads %s', async (_, body) => {
       expect((await show(acme(kind), { body })).status).toBe(200)
-      expect(environment.upstream.theRequest().body).toBe(body)
+      expect(bodyAtEngine()).toBe(body)
     })
+    it.runIf(expected.salts).each(SALTS)(
+      'sets the cache salt from the tenant, where the client sends %s',
+      async (written, salt) => {
+        const salted = written === undefined ? '' : `,"cache_salt": ${written} `
+        const body = `{"model":"acme-sql","messages":[]${salted}}`
+        expect((await show(acme(kind), { body })).status).toBe(200)
+        expect(JSON.parse(environment.upstream.theRequest().body)).toMatchObject({ cache_salt: salt })
+      },
+    )
     it.runIf(expected.entitles !== false).each(REFUSED_BODIES)('rejects %s', async (_, sent, status) => {
       const answer = await show(acme(kind), sent).catch(error => {
         // HAProxy answers and closes while the body is still arriving, which may truncate the response.

@@ -54,6 +54,11 @@ const ROWS: readonly Row[] = [
     otherwise: 'answers a body that is too long 413: %s',
   },
   {
+    guarantee: "The engine's prefix cache is not shared between tenants: `cache_salt` is set from the token",
+    test: 'sets the cache salt from the tenant, where the client sends %s',
+    cell: ({ salts }) => (salts ? 'yes' : 'no: it does not change bodies'),
+  },
+  {
     guarantee: 'API keys are accepted',
     test: '%s: %i',
     cell: ({ credentials }) => (credentials.includes('key') ? 'yes' : 'no: tokens only'),

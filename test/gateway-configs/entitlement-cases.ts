@@ -42,6 +42,7 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
     { body: `{"model":${MINE},"${name}":{"remote_host":"10.0.0.9"}}` },
     400,
   ]),
+  ['cache_salt twice', { body: `{"model":${MINE},"cache_salt":"acme","cache_salt":"globex"}` }, 400],
   ['a model that is null', { body: '{"model":null}' }, 400],
   ['a model that is a number', { body: '{"model":1}' }, 400],
   ['a model that is a list', { body: `{"model":[${MINE}]}` }, 400],
@@ -138,3 +139,17 @@ export const READABLE_BODIES: [what: string, body: string][] = [
   ['unknown fields', `{"model":${MINE},"ünï":"\\u0041\\ud83d\\ude00","priority_":1}`],
   ['numbers as only Python takes them', `{"model":${MINE},"a":NaN,"b":-Infinity}`],
 ]
+
+/** What a body has for `cache_salt`, and what the engine gets where the gateway sets it; acme is the tenant. */
+export const SALTS: [written: string | undefined, salt: string][] = [
+  [undefined, 'acme'],
+  ['"of one user \\" of mine"', 'acme:of one user " of mine'],
+  ['"globex"', 'acme:globex'],
+  ['""', 'acme:'],
+  ['null', 'acme'],
+  ['7', 'acme'],
+  ['{"cache_salt":"globex"}', 'acme'],
+]
+
+/** The body as the client sent it, of one to which the gateway has added the tenant's salt. */
+export const withoutSalt = (body: string): string => body.replace(/\{"cache_salt":"[a-z0-9-]+",/, '{')

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
-import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
+import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitlement-cases.ts'
 import { type Environment, GATEWAYS, startEnvironment, tokenOf } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
@@ -41,7 +41,16 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s', name => {
 
   it.each(READABLE_BODIES)('lets through %s', async (_, body) => {
     expect(await send(gateway(), { token: environment.tokens.acme, body })).toMatchObject({ status: 200 })
-    expect(environment.upstream.theRequest().body).toBe(body)
+    expect(withoutSalt(environment.upstream.theRequest().body)).toBe(body)
+  })
+
+  it.each(SALTS)('sets the cache salt from the tenant where the body has %s', async (written, salt) => {
+    const salted = written === undefined ? '' : `,"cache_salt": ${written} `
+    const body = `{"model":"acme-sql","messages":[]${salted}}`
+    expect(await send(gateway(), { token: environment.tokens.acme, body })).toMatchObject({ status: 200 })
+    expect(JSON.parse(environment.upstream.theRequest().body)).toEqual({
+      ...{ model: 'acme-sql', messages: [], cache_salt: salt },
+    })
   })
 
   it('lets through an offer of HTTP/2, as Java clients make it', async () => {

@@ -17,6 +17,7 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
   entitles: true,
+  salts: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
 })

@@ -15,6 +15,7 @@ checkContract('deploy/envoy/envoy-api-keys.yaml', {
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
   entitles: true,
+  salts: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
 })

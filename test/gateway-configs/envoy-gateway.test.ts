@@ -13,6 +13,7 @@ checkContract('deploy/envoy-gateway', {
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
   entitles: true,
+  salts: true,
   verifiesTokens: true,
   explains: false,
   passedOn: ENVOYS_OWN,

@@ -24,6 +24,7 @@ checkContract('deploy/istio/api-keys', {
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
   entitles: true,
+  salts: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
 })
