@@ -9,9 +9,9 @@ interface Struct {
 
 /**
  * What rate limits of Envoy read after the check, from the namespace `envoy.filters.http.ext_authz`. `tenant` and `sub`
- * name the buckets. `limits` is the claim. Envoy Gateway's `limit.fromMetadata` has one key and no path, so each limit is
- * also there by itself: `tenant_requests`, `key_tokens_daily` and so on. `total_limit` is Envoy AI Gateway's name for the
- * LLM tokens of a request's owner in one minute.
+ * name the buckets. `limits` is the claim. Envoy Gateway's `limit.fromMetadata` has one key and no path, so each limit
+ * also has a name: `tenant_requests`, `key_tokens_daily` and so on. `total_limit` is Envoy AI Gateway's name for LLM
+ * tokens in a minute, here of the tenant.
  */
 export function dynamicMetadata({ tenant, sub, limits = {} }: AccessTokenClaims): Struct {
   const buckets = Object.entries(limits) as [string, Struct][]

@@ -128,7 +128,7 @@ describe('limits', () => {
       undefined,
     ],
     [
-      "the key's own beside them, at most the tenant's",
+      "the key's own as a second bucket, at most the tenant's",
       { limits: { requests_per_minute: 600, tokens_per_day: 10 } },
       { limits: { requests_per_minute: 60, tokens_per_day: 11, requests_per_day: 12 } },
       {
