@@ -1,7 +1,7 @@
 import type { EffectiveLimits, LimitName, Limits } from '../tenants/limits.ts'
 
 /** What Envoy reads as a limit of its own: the number a number, the unit in upper case. It ignores anything else. */
-export interface Allowance {
+interface Allowance {
   readonly requests_per_unit: number
   readonly unit: 'MINUTE' | 'DAY'
 }
@@ -14,7 +14,7 @@ const ALLOWANCES = {
   tokens_daily: { limit: 'tokens_per_day', unit: 'DAY' },
 } as const satisfies Record<string, { limit: LimitName; unit: Allowance['unit'] }>
 
-export type Bucket = { readonly [Name in keyof typeof ALLOWANCES]?: Allowance }
+type Bucket = { readonly [Name in keyof typeof ALLOWANCES]?: Allowance }
 
 /** The claim `limits`. A bucket or a limit that is not set is absent: 0 would reject every request. */
 export interface LimitsClaim {

@@ -93,7 +93,7 @@ interface HeaderOption {
 }
 
 /** `google.protobuf.Struct`. */
-export interface StructMessage {
+interface StructMessage {
   fields: Record<string, { numberValue?: number; stringValue?: string; structValue?: StructMessage }>
 }
 
