@@ -22,6 +22,8 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   models: 'Base models that the key may use.',
   adapters: 'LoRA adapters that the key may use.',
   adapter_list: 'The adapters separated by spaces, or `none`.',
+  limits:
+    'Limits for the rate limits of gateways, as an object: `tenant` (all keys of the tenant together) and `key`, each with `requests`, `requests_daily`, `tokens` and `tokens_daily` of the form `{"requests_per_unit":600,"unit":"MINUTE"}` (or `DAY`). Only what is set; without limits the claim is absent.',
 }
 
 const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and publishes the public keys that verify tokens.

@@ -3,6 +3,7 @@ import { type ApiKey, keyVersion } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import { KEY_SETTINGS, type KeyPatch } from '../api-keys/key-settings.ts'
 import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
+import { allLimits } from '../tenants/limits.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
 import type { Tenants } from '../tenants/tenants.ts'
@@ -143,7 +144,7 @@ export const toPatch = (given: WirePatch<typeof KEY_SETTINGS>): KeyPatch => from
 
 function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
   const term = keyTerm(key)
-  const { name, description, labels, ...rest } = inSnakeCase(settingsOf(KEY_SETTINGS, key))
+  const { name, description, labels, limits, ...rest } = inSnakeCase(settingsOf(KEY_SETTINGS, key))
   return {
     id: key.id,
     tenant: key.tenantId,
@@ -152,6 +153,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
     labels,
     state: keyState(term, now),
     ...rest,
+    limits: allLimits(limits),
     disabled_at: key.disabledAt,
     revoked_at: key.revokedAt,
     revoked_reason: key.revokedReason,
@@ -170,6 +172,11 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
         scheme: secret.imported.scheme,
       },
     })),
-    effective: rights && inSnakeCase(rights),
+    effective: rights && effectiveToWire(rights),
   }
 }
+
+const effectiveToWire = ({ limits, ...rights }: EffectiveRights) => ({
+  ...inSnakeCase(rights),
+  limits: { tenant: allLimits(limits.tenant), key: allLimits(limits.key) },
+})

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { LimitName } from '../tenants/limits.ts'
 import {
   entriesOf,
   type Form,
@@ -14,8 +15,12 @@ import * as field from './fields.ts'
 /** The request and response fields of settings of a tenant or a key (tenants/setting.ts). */
 
 type Fields<T extends Settings> = {
-  [Name in keyof T & string as SnakeCase<Name>]: z.ZodType<Value<T[Name]>>
+  [Name in keyof T & string as SnakeCase<Name>]: z.ZodType<OnWire<T[Name]>>
 }
+
+type OnWire<S extends Setting> = S['form'] extends { kind: 'limits' }
+  ? { readonly [Name in LimitName]?: number | null | undefined }
+  : Value<S>
 
 /** The schemas for requests, with all fields. */
 export const sentFields = <T extends Settings>(settings: T): Fields<T> => fields(settings, sent)
@@ -49,6 +54,8 @@ function sent(form: Form): z.ZodType {
       return field.instant
     case 'labels':
       return field.labels
+    case 'limits':
+      return field.limits(form.whenUnset)
   }
 }
 
@@ -66,5 +73,7 @@ function shown(form: Form): z.ZodType {
       return answered.instant
     case 'labels':
       return answered.labels
+    case 'limits':
+      return field.answeredLimits(form.whenUnset)
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { allLimits } from '../tenants/limits.ts'
 import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
 import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import { TENANT_SETTINGS, type TenantPatch } from '../tenants/tenant-settings.ts'
@@ -168,7 +169,7 @@ export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
 const toPatch = (given: WirePatch<typeof TENANT_SETTINGS>): TenantPatch => fromWire(TENANT_SETTINGS, given)
 
 function toWire(tenant: Tenant) {
-  const { name, description, labels, ...rest } = inSnakeCase(settingsOf(TENANT_SETTINGS, tenant))
+  const { name, description, labels, limits, ...rest } = inSnakeCase(settingsOf(TENANT_SETTINGS, tenant))
   return {
     id: tenant.id,
     name,
@@ -176,6 +177,7 @@ function toWire(tenant: Tenant) {
     labels,
     state: tenantState(tenant),
     ...rest,
+    limits: allLimits(limits),
     suspended_at: tenant.suspendedAt,
     created_at: tenant.createdAt,
     updated_at: tenant.updatedAt,

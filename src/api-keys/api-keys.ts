@@ -12,7 +12,7 @@ import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import { settingsOf } from '../tenants/setting.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
-import { tierPriorities } from '../tenants/tier-repository.ts'
+import { tierLimits, tierPriorities } from '../tenants/tier-repository.ts'
 import { type ApiKey, formatCredential, parseCredential, randomId } from './api-key.ts'
 import {
   findApiKey,
@@ -102,6 +102,7 @@ export class ApiKeys {
     return this.#database.readSnapshot(async db => {
       const catalogue = {
         priorities: await tierPriorities(db),
+        tierLimits: await tierLimits(db),
         models: await registeredModels(db),
         tokenTtlSeconds: this.#tokenTtlSeconds,
       }

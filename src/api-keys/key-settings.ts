@@ -47,6 +47,13 @@ export const KEY_SETTINGS = {
     right: true,
     option: { flag: '--token-ttl-seconds <n>', help: 'longest lifetime of its tokens' },
   },
+  limits: {
+    form: { kind: 'limits', whenUnset: 'no limit of its own' },
+    details:
+      "The key's own limits inside those of the tenant, in its tokens for the rate limits of gateways.",
+    right: true,
+    option: { flag: '<n>', help: "of this key, inside its tenant's limit" },
+  },
   expiresAt: {
     form: { kind: 'instant' },
     whenNull: 'never',
@@ -71,6 +78,7 @@ export const defaultKeySettings = (expiresAt: Date | null): ApiKeySettings => ({
   name: '',
   description: '',
   labels: {},
+  limits: {},
   scopes: ['inference'],
   expiresAt,
 })

@@ -1,4 +1,5 @@
 import { Forbidden } from '../errors.ts'
+import { LIMIT_NAMES, type Limits } from '../tenants/limits.ts'
 import { effectiveTier } from '../tenants/rights.ts'
 import { entriesOf, snakeCase } from '../tenants/setting.ts'
 import type { Tenant } from '../tenants/tenant.ts'
@@ -20,12 +21,16 @@ export function refuseWidening(
     if (form.kind === 'text' || form.kind === 'labels') return false
     // vLLM's scale: a lower value is served sooner.
     if (name === 'tier') return after.tier !== before.tier && priority(after) < priority(before)
+    if (form.kind === 'limits') return hasWiderLimit(before.limits, after.limits)
     return isWider(before[name], after[name])
   })
   if (wider.length === 0) return
   const names = wider.map(([name]) => snakeCase(name)).join(', ')
   throw new Forbidden(`A tenant-admin can only restrict a key. The request would extend: ${names}.`)
 }
+
+const hasWiderLimit = (before: Limits, after: Limits) =>
+  LIMIT_NAMES.some(name => isWider(before[name] ?? null, after[name] ?? null))
 
 /** null: unrestricted. A value of an unknown kind counts as wider when it differs. */
 function isWider(before: unknown, after: unknown): boolean {

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { LIMIT_NAMES, type LimitName } from '../tenants/limits.ts'
 import type { FieldFault } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 
@@ -67,6 +68,23 @@ export function labels(flags: string, description: string): FieldOption {
   return option.argParser(collect)
 }
 
+const LIMITED: Record<LimitName, string> = {
+  requests_per_minute: 'requests in a minute',
+  requests_per_day: 'requests in a day (UTC)',
+  tokens_per_minute: 'LLM tokens in a minute',
+  tokens_per_day: 'LLM tokens in a day (UTC)',
+}
+
+/** An option for each limit: `flag` is what follows its name, `help` completes its description. */
+export const limitOptions = ({ flag, help }: { flag: string; help: string }): FieldOption[] =>
+  LIMIT_NAMES.map(name => {
+    const flags = `--${name.replaceAll('_', '-')} ${flag}`
+    const toFields = (value: number) => ({ limits: { [name]: value } })
+    return new FieldOption(flags, `${LIMITED[name]}, ${help}`, [name], toFields).argParser(parseWholeNumber)
+  })
+
+const isLimit = (field: string) => LIMIT_NAMES.some(name => name === field)
+
 export function removedLabels(): FieldOption {
   const description = 'remove a label (repeatable)'
   const option = new FieldOption('--remove-label <name>', description, ['labels'], (removed: string[]) => ({
@@ -75,13 +93,19 @@ export function removedLabels(): FieldOption {
   return option.argParser(collect)
 }
 
-/** `--unset models`: resets a field to its default. */
+/** `--unset models`: resets a field, or a limit, to its default. */
 export function unset(fields: readonly string[], description: string): FieldOption {
   const option = new FieldOption(
     '--unset <setting>',
     `${description} (repeatable)`,
     fields,
-    (chosen: string[]) => Object.fromEntries(chosen.map(name => [name.replaceAll('-', '_'), null])),
+    (chosen: string[]) => {
+      const names = chosen.map(name => name.replaceAll('-', '_'))
+      const nulls = (of: string[]) => Object.fromEntries(of.map(name => [name, null]))
+      const limits = names.filter(isLimit)
+      const others = nulls(names.filter(name => !isLimit(name)))
+      return limits.length === 0 ? others : { ...others, limits: nulls(limits) }
+    },
   )
   const choices = fields.map(field => field.replaceAll('_', '-'))
   // choices() would replace argParser(), so both are set here.
@@ -97,7 +121,10 @@ export function bodyOf(command: Command): Record<string, unknown> {
   const body: Record<string, unknown> = {}
   for (const option of fieldOptions(command)) {
     for (const [field, value] of Object.entries(option.contribution(command) ?? {})) {
-      if (field === 'labels') body.labels = { ...(body.labels as object), ...(value as object) }
+      const before = (body[field] ?? {}) as object
+      const members = field === 'limits' ? Object.keys(value as object) : []
+      if (field === 'labels' || (field === 'limits' && !members.some(name => name in before)))
+        body[field] = { ...before, ...(value as object) }
       else if (field in body)
         throw new CliError(EXIT.usage, `${option.long} conflicts with another option for the same setting.`)
       else body[field] = value
@@ -127,7 +154,7 @@ export function faultLine(command: Command, { pointer, message }: FieldFault): s
 }
 
 /** Fields with subfields that are options. */
-const NESTED = new Set(['policy', 'filter'])
+const NESTED = new Set(['policy', 'filter', 'limits'])
 
 /** For `argParser`: collects every value. */
 export const collect = (value: string, before: unknown): string[] => [

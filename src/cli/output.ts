@@ -10,7 +10,7 @@ export interface View<T> {
   /** What `-q` prints. */
   id: (item: T) => string
   columns: readonly Column<T>[]
-  /** The text for null, by field. */
+  /** The text for null, by field, or by member like `limits.requests_per_day`. */
   nulls?: Readonly<Record<string, string>>
   /** Fields that are lists of objects, each shown as a table below the record. */
   parts?: readonly Part<T>[]
@@ -142,7 +142,7 @@ function entriesOf(
   if (typeof value === 'object') {
     const members = Object.entries(value)
     if (members.length === 0) return [[name, 'none']]
-    return members.flatMap(([member, inner]) => entriesOf(`${name}.${member}`, inner, {}))
+    return members.flatMap(([member, inner]) => entriesOf(`${name}.${member}`, inner, nulls))
   }
   return [[name, value === '' ? '-' : moment(String(value))]]
 }

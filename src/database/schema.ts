@@ -32,6 +32,7 @@ export interface Schema {
 /** bigint: a decimal string when read; assigned by the database. */
 type Sequence = GeneratedAlways<string>
 type Labels = ColumnType<Record<string, string>, string | undefined, string>
+type Limits = ColumnType<Record<string, number>, string | undefined, string>
 type Nullable<T> = ColumnType<T | null, T | null | undefined, T | null>
 
 interface InstallationTable {
@@ -61,6 +62,7 @@ interface TierTable {
   seq: Sequence
   priority: number
   description: Generated<string>
+  limits: Limits
   created_at: Generated<Date>
   updated_at: Generated<Date>
 }
@@ -91,6 +93,7 @@ interface TenantTable {
   token_ttl_seconds: Nullable<number>
   staleness_seconds: Nullable<number>
   max_key_lifetime_seconds: Nullable<number>
+  limits: Limits
   created_at: Generated<Date>
   updated_at: Generated<Date>
 }
@@ -108,6 +111,7 @@ interface ApiKeyTable {
   adapters_limited: Generated<boolean>
   audiences: Nullable<string[]>
   token_ttl_seconds: Nullable<number>
+  limits: Limits
   expires_at: Nullable<Date>
   disabled_at: Nullable<Date>
   revoked_at: Nullable<Date>

@@ -50,7 +50,7 @@ export class DirectoryLoad {
     this.#options = options
     const { maxKeys, tokenTtlSeconds } = options
     this.index = new DirectoryIndex({
-      catalogue: { priorities: new Map(), models: [], tokenTtlSeconds },
+      catalogue: { priorities: new Map(), tierLimits: new Map(), models: [], tokenTtlSeconds },
       maxKeys,
     })
   }

@@ -11,6 +11,7 @@ import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
+import type { Limits } from '../tenants/limits.ts'
 import type { ModelFacts } from '../tenants/model.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import { rightsAmong, type Settings } from '../tenants/setting.ts'
@@ -85,6 +86,7 @@ export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`
 
 export const catalogueJson = sql<CatalogueRow>`json_build_object(
   'priorities', (SELECT coalesce(json_object_agg(name, priority), '{}') FROM tiers),
+  'limits', (SELECT coalesce(json_object_agg(name, limits), '{}') FROM tiers WHERE limits <> '{}'),
   'models', (SELECT coalesce(json_agg(name ORDER BY seq), '[]') FROM models WHERE kind = 'model'))`
 
 /** Of base models without a length there is nothing to say. */
@@ -119,6 +121,7 @@ export interface TenantRow extends ColumnsRead<typeof TENANT_RIGHTS> {
 
 export interface CatalogueRow {
   priorities: Record<string, number>
+  limits: Record<string, Limits>
   models: string[]
 }
 
@@ -183,6 +186,7 @@ export const toTenant = (row: TenantRow): KnownTenant => ({
 
 export const toCatalogue = (row: CatalogueRow, tokenTtlSeconds: number): Catalogue => ({
   priorities: new Map(Object.entries(row.priorities)),
+  tierLimits: new Map(Object.entries(row.limits)),
   models: row.models,
   tokenTtlSeconds,
 })

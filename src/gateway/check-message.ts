@@ -76,15 +76,17 @@ function headerOf(message: Buffer, left: FieldsLeft): readonly [string, string] 
 /** Statuses of gRPC that a `CheckResponse` has. */
 type CheckStatus = 0 | 7 | 16
 
-/** Each header replaces one of the same name that the client sent. */
-export function okResponse(headers: Readonly<Record<string, string>>, toRemove: readonly string[]): Buffer {
-  return checkResponse(
-    0,
-    delimitedField(
-      3,
-      Buffer.concat([...headerOptions(2, headers), ...toRemove.map(name => delimitedField(5, name))]),
-    ),
-  )
+/** Each header replaces one of the same name that the client sent. `metadata`: a `google.protobuf.Struct`. */
+export function okResponse(
+  headers: Readonly<Record<string, string>>,
+  toRemove: readonly string[],
+  metadata: Buffer,
+): Buffer {
+  const fields = [...headerOptions(2, headers), ...toRemove.map(name => delimitedField(5, name))]
+  return Buffer.concat([
+    checkResponse(0, delimitedField(3, Buffer.concat(fields))),
+    delimitedField(4, metadata),
+  ])
 }
 
 /** `httpStatus`: what the gateway's client receives. */

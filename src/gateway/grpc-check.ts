@@ -8,6 +8,7 @@ import type { Decision, GatewayAuthorizer } from './authorize.ts'
 import { type CheckRequestMessage, deniedResponse, okResponse, readCheckRequest } from './check-message.ts'
 import type { CheckedRequest } from './check-request.ts'
 import { denial, denialBody } from './denial.ts'
+import { dynamicMetadata, structMessage } from './dynamic-metadata.ts'
 import { STATUS } from './grpc-call.ts'
 import type { GrpcHandler } from './grpc-listener.ts'
 import { UnreadableMessage } from './protobuf.ts'
@@ -72,7 +73,8 @@ const checkedRequest = ({ headers, path, body }: CheckRequestMessage, source: st
 function responseTo(decision: Decision): Buffer {
   if (decision.allowed) {
     const { jwt, claims } = decision.admitted
-    return okResponse({ authorization: `Bearer ${jwt}`, ...claimHeaders(claims) }, REMOVED_HEADERS)
+    const headers = { authorization: `Bearer ${jwt}`, ...claimHeaders(claims) }
+    return okResponse(headers, REMOVED_HEADERS, structMessage(dynamicMetadata(claims)))
   }
   const refusal = decision.denial
   return deniedResponse(

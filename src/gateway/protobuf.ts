@@ -63,6 +63,13 @@ export function numberField(field: number, value: number): Buffer {
   return Buffer.concat([varintBytes(field * 8 + VARINT), varintBytes(value)])
 }
 
+/** A field with a double. */
+export function doubleField(field: number, value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeDoubleLE(value)
+  return Buffer.concat([varintBytes(field * 8 + EIGHT_BYTES), bytes])
+}
+
 function varintBytes(value: number): Buffer {
   const bytes: number[] = []
   let rest = value

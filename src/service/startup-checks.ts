@@ -136,6 +136,7 @@ const probeCaller = (at: number): Caller => ({
     adapters: [],
     audiences: ['mintmark-probe'],
     tokenTtlSeconds: 60,
+    limits: { tenant: {}, key: {} },
   },
   endsAt: null,
   at,

@@ -1,3 +1,4 @@
+import { type EffectiveLimits, effectiveLimits, type Limits } from './limits.ts'
 import type { TenantRights } from './tenant-settings.ts'
 
 /** The rights of a key: each list restricts its tenant's; null inherits it. */
@@ -8,11 +9,14 @@ export interface KeyRights {
   adapters: readonly string[] | null
   audiences: readonly string[] | null
   tokenTtlSeconds: number | null
+  limits: Limits
 }
 
-/** Values of the installation: priorities by tier, registered base models, the longest lifetime. */
+/** Values of the installation: priorities and limits by tier, registered base models, the longest lifetime. */
 export interface Catalogue {
   priorities: ReadonlyMap<string, number>
+  /** A tier without limits may be missing. */
+  tierLimits: ReadonlyMap<string, Limits>
   models: readonly string[]
   tokenTtlSeconds: number
 }
@@ -27,6 +31,7 @@ export interface EffectiveRights {
   /** The first is the default. Empty: nothing may be issued. */
   readonly audiences: readonly string[]
   readonly tokenTtlSeconds: number
+  readonly limits: EffectiveLimits
 }
 
 /**
@@ -50,6 +55,7 @@ export function effectiveRights(tenant: TenantRights, key: KeyRights, catalogue:
       tenant.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
       key.tokenTtlSeconds ?? Number.POSITIVE_INFINITY,
     ),
+    limits: effectiveLimits(catalogue.tierLimits.get(tenant.tier) ?? {}, tenant.limits, key.limits),
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Limits, toLimits } from './limits.ts'
 import {
   entriesOf,
   type Form,
@@ -23,11 +24,14 @@ export type ColumnsRead<T extends Settings> = {
   [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Value<T[Name]>
 }
 
-type Written<V> = V extends readonly string[] ? string[] : V extends Record<string, string> ? string : V
+type Written<S extends Setting> = S['form'] extends { kind: 'labels' | 'limits' }
+  ? string
+  : Writable<Value<S>>
+type Writable<V> = V extends readonly string[] ? string[] : V
 
 /** Column types for writing a row. Dates are objects too, and are passed unchanged. */
 type ColumnsWritten<T extends Settings> = {
-  [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Written<Value<T[Name]>>
+  [Name in keyof InColumns<T> & string as SnakeCase<Name>]: Written<T[Name]>
 }
 
 const inColumns = <T extends Settings>(settings: T) =>
@@ -46,10 +50,17 @@ export function toColumns<T extends Settings>(settings: T, values: Values<T>): C
 
 export function fromColumns<T extends Settings>(settings: T, row: ColumnsRead<T>): Values<InColumns<T>> {
   const byColumn = new Map<string, unknown>(Object.entries(row))
-  const entries = inColumns(settings).map(([name]) => [name, byColumn.get(snakeCase(name))])
+  const entries = inColumns(settings).map(([name, { form }]) => [
+    name,
+    read(form, byColumn.get(snakeCase(name))),
+  ])
   return Object.fromEntries(entries) as Values<InColumns<T>>
 }
 
 /** jsonb is sent as text, because the driver would send an array as a Postgres array. */
 const written = (form: Form, value: unknown): unknown =>
-  form.kind === 'labels' ? JSON.stringify(value) : value
+  form.kind === 'labels' || form.kind === 'limits' ? JSON.stringify(value) : value
+
+/** jsonb has an order of names of its own. */
+const read = (form: Form, value: unknown): unknown =>
+  form.kind === 'limits' ? toLimits(value as Limits) : value

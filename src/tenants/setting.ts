@@ -1,4 +1,5 @@
 import { type Labels, type LabelsPatch, mergedLabels } from './labels.ts'
+import { type Limits, type LimitsPatch, mergedLimits } from './limits.ts'
 
 /**
  * A setting of a tenant (tenant-settings.ts) or of a key (api-keys/key-settings.ts), described once. Types, columns
@@ -28,8 +29,11 @@ export type Form =
   | { kind: 'whole-number'; min: number; max: number; orZero?: true }
   | { kind: 'instant' }
   | { kind: 'labels' }
+  /** Four numbers under one name, each with an option of its own. `whenUnset`: the meaning of one that is not set. */
+  | { kind: 'limits'; whenUnset: string }
 
 interface Option {
+  /** Of limits: what follows the name of each. */
   flag: string
   help: string
 }
@@ -48,14 +52,20 @@ type Plain<F extends Form> = F extends { kind: 'text' | 'name' }
       ? number
       : F extends { kind: 'instant' }
         ? Date
-        : Labels
+        : F extends { kind: 'limits' }
+          ? Limits
+          : Labels
 
 export type Value<S extends Setting> = Plain<S['form']> | (S extends { whenNull: string } ? null : never)
 export type Values<T extends Settings> = { [Name in keyof T]: Value<T[Name]> }
 
-/** A change (RFC 7396): absent settings are kept, null resets one to its default; labels change one by one. */
+/** A change (RFC 7396): absent settings are kept, null resets one to its default; labels and limits change one by one. */
 export type Patch<T extends Settings> = { readonly [Name in keyof T]?: PatchValue<T[Name]> }
-type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' } ? LabelsPatch : Value<S> | null
+type PatchValue<S extends Setting> = S['form'] extends { kind: 'labels' }
+  ? LabelsPatch
+  : S['form'] extends { kind: 'limits' }
+    ? LimitsPatch
+    : Value<S> | null
 
 export function patched<T extends Settings>(
   settings: T,
@@ -67,6 +77,7 @@ export function patched<T extends Settings>(
     const given = patch[name]
     if (given === undefined) return [name, before[name]]
     if (form.kind === 'labels') return [name, mergedLabels(before[name] as Labels, given as LabelsPatch)]
+    if (form.kind === 'limits') return [name, mergedLimits(before[name] as Limits, given as LimitsPatch)]
     return [name, given === null ? defaults[name] : given]
   })
   return Object.fromEntries(after) as Values<T>

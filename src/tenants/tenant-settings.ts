@@ -89,6 +89,12 @@ export const TENANT_SETTINGS = {
     whenNull: 'max_key_lifetime_seconds of the policy',
     option: { flag: '--max-key-lifetime-seconds <n>', help: 'longest lifetime of a new key' },
   },
+  limits: {
+    form: { kind: 'limits', whenUnset: "the limit of the tenant's tier" },
+    details: "Limits of all the tenant's keys together, in their tokens for the rate limits of gateways.",
+    right: true,
+    option: { flag: '<n>', help: 'of all its keys together' },
+  },
   ...LABELLING,
 } as const satisfies Settings
 
@@ -102,6 +108,7 @@ export const defaultTenantSettings = (id: string, audience: string): TenantSetti
   name: id,
   description: '',
   labels: {},
+  limits: {},
   tier: 'standard',
   allowedTiers: [],
   scopes: ['inference'],

@@ -1,14 +1,16 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
-import type { Tier } from './tier.ts'
+import { type Limits, toLimits } from './limits.ts'
+import type { Tier, TierSettings } from './tier.ts'
 
-const COLUMNS = ['name', 'seq', 'priority', 'description', 'created_at', 'updated_at'] as const
+const COLUMNS = ['name', 'seq', 'priority', 'description', 'limits', 'created_at', 'updated_at'] as const
 
 interface Row {
   name: string
   priority: number
   description: string
+  limits: Limits
   created_at: Date
   updated_at: Date
 }
@@ -17,6 +19,7 @@ const toTier = (row: Row): Tier => ({
   name: row.name,
   priority: row.priority,
   description: row.description,
+  limits: toLimits(row.limits),
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 })
@@ -48,19 +51,20 @@ export async function listTiers(db: Handle, { limit, after }: PageRequest): Prom
   return toPage(rows, limit, toTier)
 }
 
-export async function insertTier(
-  trx: Handle,
-  tier: Pick<Tier, 'name' | 'priority' | 'description'>,
-): Promise<Tier> {
-  return toTier(await trx.insertInto('tiers').values(tier).returning(COLUMNS).executeTakeFirstOrThrow())
+const columns = ({ priority, description, limits }: TierSettings) => ({
+  priority,
+  description,
+  limits: JSON.stringify(limits),
+})
+
+export async function insertTier(trx: Handle, tier: TierSettings): Promise<Tier> {
+  const values = { name: tier.name, ...columns(tier) }
+  return toTier(await trx.insertInto('tiers').values(values).returning(COLUMNS).executeTakeFirstOrThrow())
 }
 
-export async function updateTier(
-  trx: Handle,
-  tier: Pick<Tier, 'name' | 'priority' | 'description'>,
-): Promise<Tier> {
-  const { name, priority, description } = tier
-  const set = { priority, description, updated_at: sql<Date>`now()` }
+export async function updateTier(trx: Handle, tier: TierSettings): Promise<Tier> {
+  const { name } = tier
+  const set = { ...columns(tier), updated_at: sql<Date>`now()` }
   return toTier(
     await trx
       .updateTable('tiers')
@@ -80,4 +84,10 @@ export async function deleteTier(trx: Handle, name: string): Promise<void> {
 export async function tierPriorities(db: Handle): Promise<Map<string, number>> {
   const rows = await db.selectFrom('tiers').select(['name', 'priority']).execute()
   return new Map(rows.map(row => [row.name, row.priority]))
+}
+
+/** Limits by tier name, for rights. */
+export async function tierLimits(db: Handle): Promise<Map<string, Limits>> {
+  const rows = await db.selectFrom('tiers').select(['name', 'limits']).execute()
+  return new Map(rows.map(row => [row.name, toLimits(row.limits)]))
 }

@@ -4,12 +4,10 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound } from '../errors.ts'
-import { type Tier, tierVersion } from './tier.ts'
+import { type Tier, type TierSettings, tierVersion } from './tier.ts'
 import { deleteTier, findTier, insertTier, listTiers, lockTier, updateTier } from './tier-repository.ts'
 
-type TierSettings = Pick<Tier, 'name' | 'priority' | 'description'>
-
-/** Operations on tiers. A change of priority applies from the next exchange on. */
+/** Operations on tiers. A change applies from the next exchange on. */
 export class Tiers {
   readonly #database: Database
 
@@ -58,4 +56,9 @@ export class Tiers {
   }
 }
 
-const editable = ({ name, priority, description }: Tier): TierSettings => ({ name, priority, description })
+const editable = ({ name, priority, description, limits }: Tier): TierSettings => ({
+  name,
+  priority,
+  description,
+  limits,
+})

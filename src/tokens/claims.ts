@@ -1,11 +1,12 @@
 import type { Caller } from '../authentication/authenticator.ts'
 import { RESERVED_NAME } from '../tenants/name.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
+import { type LimitsClaim, limitsClaim } from './limits-claim.ts'
 
 /**
  * tokens/ issues and verifies the JWTs. This file is the contract with every gateway: flat claims of strings and string
- * lists only, because Envoy renders a negative number as a float and a list as base64, and Istio matches neither
- * (docs/decisions/0004-flat-string-claims.md). RFC 9068 §2.2 defines the registered ones.
+ * lists, because Envoy renders a negative number as a float and a list as base64, and Istio matches neither
+ * (docs/decisions/0004-flat-string-claims.md); `limits` alone is an object. RFC 9068 §2.2 defines the registered ones.
  */
 export interface AccessTokenClaims {
   iss: string
@@ -25,6 +26,8 @@ export interface AccessTokenClaims {
   adapters: readonly string[]
   /** The same names as `adapters`, in a form that survives claim-to-header mapping. */
   adapter_list: string
+  /** Read by rate limits as metadata, never made a header. Absent: nothing is limited. */
+  limits?: LimitsClaim
 }
 
 /** Bytes. No token that we sign has as many (test/tokens/token-size.test.ts), so verifiers do not parse a longer one. */
@@ -42,18 +45,23 @@ export interface Issuance {
 }
 
 /** The claims that depend on the rights only, with their JSON text: shared by all tokens of the same rights. */
-type RightsClaims = Pick<AccessTokenClaims, 'tier' | 'priority' | 'models' | 'adapters' | 'adapter_list'>
+type RightsClaims = Pick<
+  AccessTokenClaims,
+  'tier' | 'priority' | 'models' | 'adapters' | 'adapter_list' | 'limits'
+>
 const byRights = new WeakMap<EffectiveRights, { claims: RightsClaims; json: string }>()
 
 function rightsClaims(rights: EffectiveRights): { claims: RightsClaims; json: string } {
   const known = byRights.get(rights)
   if (known) return known
+  const limits = limitsClaim(rights.limits)
   const claims = {
     tier: rights.tier,
     priority: String(rights.priority),
     models: rights.models,
     adapters: rights.adapters,
     adapter_list: rights.adapters.join(' ') || RESERVED_NAME,
+    ...(limits && { limits }),
   }
   const made = { claims, json: JSON.stringify(claims) }
   byRights.set(rights, made)

@@ -125,20 +125,26 @@ describe('A change writes one audit row and one feed row, in its own transaction
   })
 
   it('has the previous and the new value of each field', async () => {
-    const { body } = await admin('POST', '/tenants', { id: 'fields', labels: { a: '1' } })
+    const limits = { tokens_per_day: 9, requests_per_minute: 600 }
+    const { body } = await admin('POST', '/tenants', { id: 'fields', labels: { a: '1' }, limits })
     const { audit } = await written(() =>
-      admin('PATCH', '/tenants/fields', { token_ttl_seconds: 60, labels: { a: null }, tier: body.tier }),
+      admin('PATCH', '/tenants/fields', {
+        ...{ token_ttl_seconds: 60, labels: { a: null }, tier: body.tier },
+        limits: { requests_per_minute: 300, requests_per_day: null },
+      }),
     )
     expect(audit[0]?.changes).toEqual({
       tokenTtlSeconds: { from: null, to: 60 },
       labels: { from: { a: '1' }, to: {} },
+      limits: { from: limits, to: { tokens_per_day: 9, requests_per_minute: 300 } },
     })
   })
 })
 
 describe('An operation without effect writes no rows', () => {
   beforeAll(async () => {
-    await admin('POST', '/tenants', { id: 'still', labels: { a: '1' } })
+    const limits = { requests_per_minute: 600, tokens_per_day: 9 }
+    await admin('POST', '/tenants', { id: 'still', labels: { a: '1' }, limits })
     await admin('POST', '/tenants', { id: 'blocked' })
     await admin('POST', '/tenants/blocked/suspend')
   })
@@ -146,7 +152,11 @@ describe('An operation without effect writes no rows', () => {
   it.each<[string, () => Promise<JsonAnswer>, number]>([
     [
       'PATCH to what it is already',
-      () => admin('PATCH', '/tenants/still', { labels: { a: '1' }, name: 'still' }),
+      () =>
+        admin('PATCH', '/tenants/still', {
+          ...{ labels: { a: '1' }, name: 'still' },
+          limits: { tokens_per_day: 9, tokens_per_minute: null },
+        }),
       200,
     ],
     ['PATCH of nothing', () => admin('PATCH', '/tenants/still', {}), 200],

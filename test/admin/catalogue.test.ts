@@ -10,8 +10,18 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
+const limits = (requests_per_minute: number | null) => ({
+  requests_per_minute,
+  requests_per_day: null,
+  tokens_per_minute: 4_294_967_295,
+  tokens_per_day: null,
+})
 const KINDS = [
-  ['tiers', { priority: -7, description: 'one' }, { priority: 7, description: 'two' }],
+  [
+    'tiers',
+    { priority: -7, description: 'one', limits: limits(600) },
+    { priority: 7, description: 'two', limits: limits(null) },
+  ],
   ['models', { description: 'one' }, { description: 'two' }],
   ['adapters', { base_model: 'base', description: 'one' }, { base_model: 'base', description: 'two' }],
 ] as const

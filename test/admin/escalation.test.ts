@@ -42,6 +42,7 @@ const restrictedKey = async (): Promise<string> => {
     adapters: ['sql'],
     audiences: ['vllm'],
     token_ttl_seconds: 120,
+    limits: { requests_per_minute: 10, tokens_per_day: 1000 },
     expires_at: inSeconds(3600),
   })
   return body.id
@@ -84,6 +85,8 @@ describe('A tenant-admin', () => {
 
 describe('A tenant-admin cannot change its tenant:', () => {
   it.each<[string, string, string, object?]>([
+    ['raise its limits', 'PATCH', '/tenants/acme', { limits: { requests_per_minute: 100_000 } }],
+    ['raise the limits of its tier', 'PUT', '/tiers/standard', { priority: 0, limits: {} }],
     ['raise its tier', 'PATCH', '/tenants/acme', { tier: 'premium' }],
     ['allow itself a tier', 'PATCH', '/tenants/acme', { allowed_tiers: ['standard', 'premium'] }],
     ['grant itself an adapter', 'PATCH', '/tenants/acme', { adapters: ['theirs'] }],
@@ -139,6 +142,10 @@ describe('A tenant-admin cannot extend a key, within its tenant’s rights or be
     ['the tenant’s tier', { tier: null }, 'tier'],
     ['a longer token', { token_ttl_seconds: 121 }, 'token_ttl_seconds'],
     ['the tenant’s token lifetime', { token_ttl_seconds: null }, 'token_ttl_seconds'],
+    ['more requests', { limits: { requests_per_minute: 11 } }, 'limits'],
+    ['requests without a limit', { limits: { requests_per_minute: null } }, 'limits'],
+    ['no limits', { limits: null }, 'limits'],
+    ['one limit less and one more', { limits: { requests_per_minute: 1, tokens_per_day: 1001 } }, 'limits'],
     ['a later end', { expires_at: inSeconds(7200) }, 'expires_at'],
     ['one thing less and one more', { scopes: [], adapters: ['chat'] }, 'adapters'],
   ])('%s', async (_, patch, field) => {

@@ -24,6 +24,13 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
+const NO_LIMITS = {
+  requests_per_minute: null,
+  requests_per_day: null,
+  tokens_per_minute: null,
+  tokens_per_day: null,
+}
+
 const create = (settings?: object) => admin('POST', '/tenants/acme/keys', settings)
 const fromNow = (ms: number) => new Date(Date.now() + ms).toISOString()
 
@@ -46,6 +53,7 @@ describe('POST /tenants/{id}/keys', () => {
       adapters: null,
       audiences: null,
       token_ttl_seconds: null,
+      limits: NO_LIMITS,
       expires_at: TIME,
       disabled_at: null,
       revoked_at: null,
@@ -72,6 +80,7 @@ describe('POST /tenants/{id}/keys', () => {
         adapters: ['a1'],
         audiences: ['vllm', 'eu'],
         token_ttl_seconds: 200,
+        limits: { tenant: NO_LIMITS, key: NO_LIMITS },
       },
       secret_id: expect.stringMatching(/^sec_[0-9A-Za-z]{16}$/),
       secret: expect.stringMatching(/^mmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$/),
@@ -91,6 +100,7 @@ describe('POST /tenants/{id}/keys', () => {
       adapters: ['a1'],
       audiences: ['eu'],
       token_ttl_seconds: 100,
+      limits: { ...NO_LIMITS, requests_per_minute: 5 },
       expires_at: fromNow(DAY_MS),
     }
     const { status, body } = await create(fields)
@@ -122,6 +132,7 @@ describe('A key is rejected, with a pointer to the fault:', () => {
     ['an audience that the tenant has not', { audiences: ['us'] }, '/audiences/0'],
     ['an entry twice', { scopes: ['embed', 'embed'] }, '/scopes'],
     ['a lifetime out of bounds', { token_ttl_seconds: 59 }, '/token_ttl_seconds'],
+    ['a limit of 0', { limits: { requests_per_minute: 0 } }, '/limits/requests_per_minute'],
     ['an end in the past', { expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],
     ['no end, which the policy does not allow', { expires_at: null }, '/expires_at'],
     ['an end beyond the policy', { expires_at: fromNow(366 * DAY_MS) }, '/expires_at'],

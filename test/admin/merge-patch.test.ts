@@ -18,6 +18,13 @@ afterAll(() => mintmark.stop())
 
 const LATER = new Date(Date.now() + 86_400_000).toISOString()
 
+const LIMITS = {
+  requests_per_minute: 600,
+  requests_per_day: null,
+  tokens_per_minute: 1,
+  tokens_per_day: null,
+}
+
 /** A value for each field that is not its default. A missing field fails its test. */
 const SET: Record<string, Record<string, unknown>> = {
   '/tenants/:id': {
@@ -33,6 +40,7 @@ const SET: Record<string, Record<string, unknown>> = {
     token_ttl_seconds: 60,
     staleness_seconds: 0,
     max_key_lifetime_seconds: 86_400_000,
+    limits: LIMITS,
   },
   '/keys/:id': {
     name: 'set',
@@ -44,6 +52,7 @@ const SET: Record<string, Record<string, unknown>> = {
     adapters: ['sql'],
     audiences: ['eu'],
     token_ttl_seconds: 60,
+    limits: LIMITS,
     expires_at: LATER,
   },
   '/installation': {
@@ -106,6 +115,12 @@ describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $pa
   it('null for a label removes it', async () => {
     const place = await make(path, { labels: { a: '1', b: '2' } })
     expect((await admin('PATCH', place, { labels: { a: null } })).body.labels).toEqual({ b: '2' })
+  })
+
+  it('null for a limit removes it, and the others are kept', async () => {
+    const place = await make(path, { limits: LIMITS })
+    const { body } = await admin('PATCH', place, { limits: { requests_per_minute: null, tokens_per_day: 9 } })
+    expect(body.limits).toEqual({ ...LIMITS, requests_per_minute: null, tokens_per_day: 9 })
   })
 })
 

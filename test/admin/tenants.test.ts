@@ -34,6 +34,12 @@ describe('POST /tenants', () => {
       token_ttl_seconds: null,
       staleness_seconds: null,
       max_key_lifetime_seconds: null,
+      limits: {
+        requests_per_minute: null,
+        requests_per_day: null,
+        tokens_per_minute: null,
+        tokens_per_day: null,
+      },
       suspended_at: null,
       created_at: TIME,
       updated_at: TIME,
@@ -55,6 +61,12 @@ describe('POST /tenants', () => {
       audiences: ['vllm', 'https://eu.example.test'],
       token_ttl_seconds: 60,
       staleness_seconds: 0,
+      limits: {
+        requests_per_minute: 1,
+        requests_per_day: 4_294_967_295,
+        tokens_per_minute: 2,
+        tokens_per_day: null,
+      },
     }
     expect(await admin('POST', '/tenants', fields)).toMatchObject({ status: 201, body: fields })
     expect((await admin('GET', '/tenants/full')).body).toMatchObject(fields)
@@ -108,6 +120,13 @@ describe('A tenant is rejected, with a pointer to the fault:', () => {
     ['a lifetime under a minute', { token_ttl_seconds: 59 }, '/token_ttl_seconds'],
     ['a lifetime over an hour', { token_ttl_seconds: 3601 }, '/token_ttl_seconds'],
     ['a lifetime as text', { token_ttl_seconds: '60' }, '/token_ttl_seconds'],
+    ['a limit of 0', { limits: { requests_per_minute: 0 } }, '/limits/requests_per_minute'],
+    ['a limit over 32 bits', { limits: { tokens_per_day: 4_294_967_296 } }, '/limits/tokens_per_day'],
+    ['half a request', { limits: { requests_per_day: 1.5 } }, '/limits/requests_per_day'],
+    ['a limit as text', { limits: { tokens_per_minute: '5' } }, '/limits/tokens_per_minute'],
+    ['a limit that is not known', { limits: { requests_per_hour: 5 } }, '/limits/requests_per_hour'],
+    ['limits that are no object', { limits: 600 }, '/limits'],
+    ['limits that are a list', { limits: [600] }, '/limits'],
     ['a staleness between 0 and 5', { staleness_seconds: 4 }, '/staleness_seconds'],
   ])('%s', async (_, fields, pointer) => {
     const { status, body } = await admin('POST', '/tenants', { id: 'refused', ...fields })

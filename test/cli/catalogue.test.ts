@@ -16,8 +16,17 @@ describe.each([
   [
     'tier',
     'interactive',
-    ['--priority', '-5', '--description', 'people'],
-    { priority: -5, description: 'people' },
+    ['--priority', '-5', '--description', 'people', '--requests-per-minute', '600', '--tokens-per-day', '9'],
+    {
+      priority: -5,
+      description: 'people',
+      limits: {
+        requests_per_minute: 600,
+        requests_per_day: null,
+        tokens_per_minute: null,
+        tokens_per_day: 9,
+      },
+    },
   ],
   [
     'model',

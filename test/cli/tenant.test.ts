@@ -29,6 +29,7 @@ describe('mintmark tenant', () => {
         'llama-3-8b',
       ],
       ...['--adapter', 'acme-sql', '--audience', 'vllm', '--audience', 'other', '--token-ttl-seconds', '120'],
+      ...['--requests-per-minute', '600', '--tokens-per-day', '1000000'],
       ...['--staleness-seconds', '0', '--label', 'team=core', '--label', 'note=a=b'],
     ])
     expect({ code, stderr }).toEqual({
@@ -38,6 +39,8 @@ describe('mintmark tenant', () => {
     expect(stdout).toMatch(/^id +acme$/m)
     expect(stdout).toMatch(/^allowed_tiers +premium, batch$/m)
     expect(stdout).toMatch(/^labels\.team +core$/m)
+    expect(stdout).toMatch(/^limits\.requests_per_minute +600$/m)
+    expect(stdout).toMatch(/^limits\.requests_per_day +the limit of the tenant's tier$/m)
     expect((await service.admin('GET', '/tenants/acme')).body).toMatchObject({
       name: 'Acme',
       description: 'first',
@@ -49,6 +52,7 @@ describe('mintmark tenant', () => {
       audiences: ['vllm', 'other'],
       token_ttl_seconds: 120,
       staleness_seconds: 0,
+      limits: { requests_per_minute: 600, requests_per_day: null, tokens_per_day: 1_000_000 },
       labels: { team: 'core', note: 'a=b' },
     })
   })
@@ -73,6 +77,10 @@ describe('mintmark tenant', () => {
       'models',
       '--unset',
       'token-ttl-seconds',
+      '--unset',
+      'tokens-per-day',
+      '--requests-per-day',
+      '7',
       '--remove-label',
       'note',
     ]
@@ -81,8 +89,18 @@ describe('mintmark tenant', () => {
       models: null,
       token_ttl_seconds: null,
       staleness_seconds: 0,
+      limits: { requests_per_minute: 600, requests_per_day: 7, tokens_per_day: null },
       labels: { team: 'edge' },
     })
+  })
+
+  it('a limit that is both set and unset, or out of range, is an error of its option', async () => {
+    const both = ['--requests-per-day', '5', '--unset', 'requests-per-day']
+    expect(await cli.attempt(['tenant', 'update', 'acme', ...both])).toMatchObject({ code: 2 })
+    const { stderr } = await cli.attempt(['tenant', 'update', 'acme', '--tokens-per-minute', '0'])
+    expect(stderr).toContain(
+      '--tokens-per-minute (/limits/tokens_per_minute) must be a whole number from 1 to',
+    )
   })
 
   it('suspend and resume print the new state', async () => {

@@ -34,6 +34,7 @@ const TABLES = {
     seq: 'bigint',
     priority: 'integer',
     description: 'text',
+    limits: 'jsonb',
     created_at: 'timestamptz',
     updated_at: 'timestamptz',
   },
@@ -64,6 +65,7 @@ const TABLES = {
     created_at: 'timestamptz',
     updated_at: 'timestamptz',
     max_key_lifetime_seconds: 'integer?',
+    limits: 'jsonb',
   },
   tenant_tiers: { tenant_id: 'text', tier: 'text', position: 'smallint' },
   tenant_grants: { tenant_id: 'text', model: 'text', position: 'smallint' },
@@ -81,6 +83,7 @@ const TABLES = {
     adapters_limited: 'boolean',
     audiences: 'text[]?',
     token_ttl_seconds: 'integer?',
+    limits: 'jsonb',
     expires_at: 'timestamptz?',
     disabled_at: 'timestamptz?',
     revoked_at: 'timestamptz?',
@@ -235,4 +238,29 @@ describe('the interface Schema', () => {
       expect(found[table]).toEqual(TABLES[table as keyof typeof TABLES])
     },
   )
+})
+
+describe('limits in a row', () => {
+  const write = (limits: string) =>
+    database.asOwner("UPDATE tiers SET limits = $1 WHERE name = 'standard' RETURNING limits", [limits])
+
+  it.each(['{}', '{"requests_per_minute": 1, "tokens_per_day": 4294967295}'])('may be %s', async limits => {
+    expect(await write(limits)).toEqual([{ limits: JSON.parse(limits) }])
+  })
+
+  it.each([
+    ...['[]', 'null', '1', '{"requests_per_hour": 1}', '{"requests_per_minute": null}'],
+    ...['0', '-1', '1.5', '4294967296', '1e400', '"5"', 'true', '[5]', '{}'].map(
+      value => `{"tokens_per_day": ${value}}`,
+    ),
+  ])('may not be %s', async limits => {
+    await expect(write(limits)).rejects.toThrow('tiers_limits_check')
+  })
+
+  it('are checked alike in each table', async () => {
+    const checks = await database.asOwner<{ text: string; tables: number }>(`
+      SELECT pg_get_constraintdef(oid) AS text, count(*)::int AS tables FROM pg_constraint
+      WHERE conname IN ('tiers_limits_check', 'tenants_limits_check', 'api_keys_limits_check') GROUP BY 1`)
+    expect(checks.map(({ tables }) => tables)).toEqual([3])
+  })
 })

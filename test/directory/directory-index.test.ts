@@ -9,6 +9,7 @@ const rights = {
   adapters: null,
   audiences: null,
   tokenTtlSeconds: null,
+  limits: {},
 }
 const key = (name: string, more: Partial<KnownKey> = {}): KnownKey => ({
   id: `key_${name}`,
@@ -31,10 +32,16 @@ const tenant = (id: string, more: Partial<KnownTenant> = {}): KnownTenant => ({
     adapters: [],
     audiences: ['vllm'],
     tokenTtlSeconds: null,
+    limits: {},
   },
   ...more,
 })
-const catalogue = { priorities: new Map([['standard', 0]]), models: ['llama'], tokenTtlSeconds: 300 }
+const catalogue = {
+  priorities: new Map([['standard', 0]]),
+  tierLimits: new Map(),
+  models: ['llama'],
+  tokenTtlSeconds: 300,
+}
 const update = (more: Partial<DirectoryUpdate>): DirectoryUpdate => ({
   keyIds: [],
   keys: [],

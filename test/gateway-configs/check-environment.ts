@@ -74,10 +74,14 @@ export async function startCheckEnvironment(
     upstream,
     gateway,
     behind,
-    acme: await holder({
-      ...{ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] },
-      adapters: ['acme-sql', 'acme-chat'],
-    }),
+    acme: await holder(
+      {
+        ...{ id: 'acme', tier: 'premium', allowed_tiers: ['premium'] },
+        adapters: ['acme-sql', 'acme-chat'],
+        limits: { requests_per_minute: 600, tokens_per_day: 4_294_967_295 },
+      },
+      { limits: { requests_per_minute: 60 } },
+    ),
     holder,
     stop: async () => {
       await gateway.stop()

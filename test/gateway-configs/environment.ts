@@ -80,6 +80,7 @@ export async function startEnvironment(): Promise<Environment> {
         tier: 'premium',
         allowed_tiers: ['premium'],
         adapters: ['acme-sql', 'acme-chat'],
+        limits: { requests_per_minute: 600, tokens_per_day: 4_294_967_295 },
       }),
       globex: await tokenOf(mintmark, {
         id: 'globex',

@@ -1,18 +1,37 @@
+import { expect, it } from 'vitest'
+import { until } from '../support/until.ts'
 import { checkContract } from './check-contract.ts'
+import { send } from './client.ts'
 import { deployedEnvoy } from './environment.ts'
 import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
 
+/** What rate limits can read of a request, in its line of the log. */
+const ACCESS_LOG = `stat_prefix: inference
+                access_log:
+                  - name: envoy.access_loggers.stdout
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+                      log_format:
+                        json_format:
+                          checked: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%"
+                          verified: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload)%"
+                          one: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:limits:tenant:requests:requests_per_unit)%"
+`
+
 checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
   absent: noEnvoy,
-  start: ({ ports }) =>
-    deployedEnvoy(
+  start: async ({ ports }) => {
+    const envoy = await deployedEnvoy(
       { jwks: ports.public, upstream: ports.upstream },
       [
         ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
         ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
+        ['stat_prefix: inference\n', ACCESS_LOG],
       ],
       'envoy-api-keys-grpc.yaml',
-    ),
+    )
+    return { ...envoy, output: envoy.log }
+  },
   credentials: ['key', 'token'],
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
@@ -20,4 +39,37 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
   salts: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
+  more: ({ environment }) => {
+    const requests = { requests_per_unit: 600, unit: 'MINUTE' }
+    const tokens_daily = { requests_per_unit: 4_294_967_295, unit: 'DAY' }
+    const own = { requests_per_unit: 60, unit: 'MINUTE' }
+    const limits = { tenant: { requests, tokens_daily }, key: { requests: own } }
+    const logged = async (credential: 'secret' | 'token') => {
+      const { gateway, acme } = environment()
+      const before = gateway.output?.().length ?? 0
+      expect((await send(gateway.url, { token: acme[credential] })).status).toBe(200)
+      const lines = () =>
+        gateway
+          .output?.()
+          .slice(before)
+          .match(/^\{.*\}\n/m)?.[0]
+      return JSON.parse((await until('a line in the access log', lines)) ?? '')
+    }
+
+    it('rate limits find the limits of an API key in the metadata of the check', async () => {
+      const { tenantId, keyId } = environment().acme
+      expect(await logged('secret')).toMatchObject({
+        checked: {
+          ...{ tenant: tenantId, sub: keyId, limits },
+          ...{ tenant_requests: requests, tenant_tokens_daily: tokens_daily, key_requests: own },
+        },
+        one: 600,
+      })
+    })
+
+    it('rate limits find the limits of a token in its verified payload', async () => {
+      const { tenantId, keyId } = environment().acme
+      expect(await logged('token')).toMatchObject({ verified: { tenant: tenantId, sub: keyId, limits } })
+    })
+  },
 })

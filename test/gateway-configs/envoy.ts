@@ -52,6 +52,8 @@ export async function startEnvoy(config: string): Promise<Envoy> {
     '--disable-hot-restart',
     '--log-level',
     'warning',
+    '--file-flush-interval-msec',
+    '50',
     '--admin-address-path',
     adminFile,
   ]

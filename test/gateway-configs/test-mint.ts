@@ -51,6 +51,15 @@ export async function startTestMint(port = 0): Promise<TestMint> {
   }
 }
 
+/** The one claim that is an object: no gateway may stumble over it, or take its members for claims. */
+const LIMITS_CLAIM = {
+  tenant: {
+    requests: { requests_per_unit: 600, unit: 'MINUTE' },
+    tokens_daily: { requests_per_unit: 4_294_967_295, unit: 'DAY' },
+  },
+  key: { requests: { requests_per_unit: 60, unit: 'MINUTE' } },
+}
+
 export const now = (): number => Math.floor(Date.now() / 1000)
 
 function claimsNow(changes: Record<string, unknown> = {}): JWTPayload {
@@ -65,6 +74,7 @@ function claimsNow(changes: Record<string, unknown> = {}): JWTPayload {
       adapters: ['acme-sql'],
       adapter_list: 'acme-sql',
     },
+    limits: LIMITS_CLAIM,
     ...changes,
   }
   return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined))

@@ -6,7 +6,7 @@ import { scrape } from '../observability/metrics-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { tokenFor } from './check-client.ts'
-import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO } from './grpc-proto.ts'
+import { AUTHORIZATION_PROTO, type CheckResponseMessage, HEALTH_PROTO, plain } from './grpc-proto.ts'
 
 let mintmark: TestService
 let key: string
@@ -70,6 +70,32 @@ describe('envoy.service.auth.v3.Authorization', () => {
     const { okResponse } = await check({ ...chat, headers: { authorization: `Bearer ${token}`, ...json } })
     const set = okResponse?.headers.find(({ header }) => header.key === 'authorization')
     expect(set?.header.value).toBe(`Bearer ${token}`)
+  })
+
+  it('returns limits and the names of their buckets as metadata, for a key as for a token', async () => {
+    const { tenantId, keyId, secret } = await mintmark.tenantWithKey(
+      { limits: { requests_per_minute: 600, tokens_per_minute: 90_000, tokens_per_day: 4_294_967_295 } },
+      { limits: { requests_per_day: 7 } },
+    )
+    const requests = { requests_per_unit: 600, unit: 'MINUTE' }
+    const tokens = { requests_per_unit: 90_000, unit: 'MINUTE' }
+    const tokens_daily = { requests_per_unit: 4_294_967_295, unit: 'DAY' }
+    const requests_daily = { requests_per_unit: 7, unit: 'DAY' }
+    for (const credential of [secret, await tokenFor(mintmark, secret)]) {
+      const headers = { authorization: `Bearer ${credential}`, ...json }
+      const { dynamicMetadata } = await check({ ...chat, headers })
+      expect(plain(dynamicMetadata)).toEqual({
+        ...{ tenant: tenantId, sub: keyId },
+        limits: { tenant: { requests, tokens, tokens_daily }, key: { requests_daily } },
+        ...{ tenant_requests: requests, tenant_tokens: tokens, tenant_tokens_daily: tokens_daily },
+        ...{ key_requests_daily: requests_daily, total_limit: tokens },
+      })
+    }
+  })
+
+  it('without limits the metadata names only the buckets', async () => {
+    const { dynamicMetadata } = await check({ ...chat, headers: { authorization: `Bearer ${key}`, ...json } })
+    expect(plain(dynamicMetadata)).toEqual({ tenant: 'acme', sub: expect.stringMatching(/^key_/) })
   })
 
   it.each([

@@ -4,7 +4,8 @@
  *
  * Extracted from Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto, attribute_context.proto,
  * envoy/config/core/v3/base.proto; Copyright Envoy Project Authors, Apache License 2.0) and gRPC's health checking
- * protocol (grpc/health/v1/health.proto; Copyright The gRPC Authors, Apache License 2.0).
+ * protocol (grpc/health/v1/health.proto; Copyright The gRPC Authors, Apache License 2.0); Struct and Value are those of
+ * google/protobuf/struct.proto (Copyright Google Inc., BSD 3-Clause License).
  */
 
 const field = (id: number, type: string) => ({ id, type })
@@ -39,6 +40,16 @@ const authorization = {
       status: field(1, 'Status'),
       deniedResponse: field(2, 'DeniedHttpResponse'),
       okResponse: field(3, 'OkHttpResponse'),
+      dynamicMetadata: field(4, 'Struct'),
+    },
+  },
+  Struct: message({ fields: { id: 1, type: 'Value', keyType: 'string' } }),
+  Value: {
+    oneofs: { kind: { oneof: ['numberValue', 'stringValue', 'structValue'] } },
+    fields: {
+      numberValue: field(2, 'double'),
+      stringValue: field(3, 'string'),
+      structValue: field(5, 'Struct'),
     },
   },
   Status: message({ code: field(1, 'int32') }),
@@ -81,8 +92,23 @@ interface HeaderOption {
   append: { value: false }
 }
 
+/** `google.protobuf.Struct`. */
+interface StructMessage {
+  fields: Record<string, { numberValue?: number; stringValue?: string; structValue?: StructMessage }>
+}
+
 export interface CheckResponseMessage {
   status: { code: number }
   okResponse?: { headers: HeaderOption[]; headersToRemove: string[] }
+  dynamicMetadata?: StructMessage
   deniedResponse?: { status: { code: number }; headers: HeaderOption[]; body: string }
 }
+
+/** The struct as an object. */
+export const plain = ({ fields = {} }: Partial<StructMessage> = {}): object =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, { numberValue, stringValue, structValue }]) => [
+      name,
+      structValue ? plain(structValue) : (numberValue ?? stringValue),
+    ]),
+  )

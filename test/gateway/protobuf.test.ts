@@ -2,8 +2,9 @@ import { fromJSON } from '@grpc/proto-loader'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { okResponse, readCheckRequest } from '../../src/gateway/check-message.ts'
+import { structMessage } from '../../src/gateway/dynamic-metadata.ts'
 import { UnreadableMessage } from '../../src/gateway/protobuf.ts'
-import { AUTHORIZATION_PROTO } from './grpc-proto.ts'
+import { AUTHORIZATION_PROTO, plain } from './grpc-proto.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: the loader's definition by name
 const { Check } = fromJSON(AUTHORIZATION_PROTO)['envoy.service.auth.v3.Authorization'] as any
@@ -33,12 +34,29 @@ it('reads what protobufjs writes', () => {
 it('writes what protobufjs reads', () => {
   fc.assert(
     fc.property(fc.dictionary(text(), text(), { noNullPrototype: true }), headers => {
-      const read = Check.responseDeserialize(okResponse(headers, ['x-api-key']))
+      const read = Check.responseDeserialize(okResponse(headers, ['x-api-key'], Buffer.alloc(0)))
       const options = read.okResponse.headers ?? []
       // biome-ignore lint/suspicious/noExplicitAny: the loader's message
       const entries = options.map((option: any) => [option.header.key ?? '', option.header.value ?? ''])
       expect(entries).toEqual(Object.entries(headers))
       expect(read.okResponse.headersToRemove).toEqual(['x-api-key'])
+    }),
+  )
+})
+
+it('writes metadata that protobufjs reads', () => {
+  const leaf = fc.oneof(text(), fc.double({ noNaN: true }))
+  const structs = fc.dictionary(
+    text(),
+    fc.oneof(leaf, fc.dictionary(text(), leaf, { noNullPrototype: true })),
+    {
+      noNullPrototype: true,
+    },
+  )
+  fc.assert(
+    fc.property(structs, struct => {
+      const read = Check.responseDeserialize(okResponse({}, [], structMessage(struct)))
+      expect(plain(read.dynamicMetadata)).toEqual(struct)
     }),
   )
 })

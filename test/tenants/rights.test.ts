@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { LIMIT_NAMES, type LimitName, type Limits } from '../../src/tenants/limits.ts'
 import { type Catalogue, effectiveRights, type KeyRights, knownRights } from '../../src/tenants/rights.ts'
 import type { TenantRights } from '../../src/tenants/tenant-settings.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -15,6 +16,12 @@ const some = (names: string[], minLength = 0) =>
   fc.subarray(names, { minLength }).chain(list => fc.shuffledSubarray(list, { minLength: list.length }))
 const orNull = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 3 })
 const ttl = orNull(fc.integer({ min: 60, max: 3600 }))
+/** Few numbers, so that tenants, tiers and keys often have the same. */
+const limit = fc.constantFrom(1, 2, 3, 4_294_967_295)
+const limitsOf = <T>(number: fc.Arbitrary<T>) =>
+  fc.record(Object.fromEntries(LIMIT_NAMES.map(name => [name, number])) as Record<LimitName, typeof number>, {
+    requiredKeys: [],
+  })
 
 describe('effective rights', () => {
   const tenantRights: fc.Arbitrary<TenantRights> = fc
@@ -25,6 +32,7 @@ describe('effective rights', () => {
       adapters: some(ADAPTERS),
       audiences: some(AUDIENCES, 1),
       tokenTtlSeconds: ttl,
+      limits: limitsOf(limit),
       index: fc.nat(),
     })
     .map(({ index, ...rest }) => ({
@@ -38,11 +46,17 @@ describe('effective rights', () => {
     adapters: orNull(some(ADAPTERS)),
     audiences: orNull(some(AUDIENCES)),
     tokenTtlSeconds: ttl,
+    limits: limitsOf(limit),
   })
   const catalogue: fc.Arbitrary<Catalogue> = fc
-    .record({ models: some(MODELS), tokenTtlSeconds: fc.integer({ min: 60, max: 3600 }) })
-    .map(rest => ({
+    .record({
+      models: some(MODELS),
+      tokenTtlSeconds: fc.integer({ min: 60, max: 3600 }),
+      limits: fc.array(limitsOf(limit), { maxLength: TIERS.length }),
+    })
+    .map(({ limits, ...rest }) => ({
       ...rest,
+      tierLimits: new Map(limits.map((each, index) => [TIERS[index] ?? '', each])),
       priorities: new Map(TIERS.map((tier, index) => [tier, index * 10 - 10])),
     }))
   const LISTS = ['scopes', 'adapters', 'audiences'] as const
@@ -81,6 +95,25 @@ describe('effective rights', () => {
         limit => limit !== null,
       )
       expect(effectiveRights(tenant, key, known).tokenTtlSeconds).toBe(Math.min(...limits))
+    })
+  })
+
+  it("have in the tenant's bucket the tenant's numbers, else those of its tier, whichever tier the key has", () => {
+    property((tenant, key, known) => {
+      const { limits } = effectiveRights(tenant, key, known)
+      for (const name of LIMIT_NAMES)
+        expect(limits.tenant[name]).toBe(tenant.limits[name] ?? known.tierLimits.get(tenant.tier)?.[name])
+    })
+  })
+
+  it("have in the key's bucket its own numbers only, none above the tenant's", () => {
+    property((tenant, key, known) => {
+      const { limits } = effectiveRights(tenant, key, known)
+      expect(Object.keys(limits.key).sort()).toEqual(Object.keys(key.limits).sort())
+      for (const name of LIMIT_NAMES) {
+        const own = key.limits[name]
+        if (own !== undefined) expect(limits.key[name]).toBe(Math.min(own, limits.tenant[name] ?? own))
+      }
     })
   })
 
@@ -139,6 +172,7 @@ describe('over HTTP, after any sequence of writes', () => {
       adapters: some(ADAPTERS),
       audiences: some(AUDIENCES),
       token_ttl_seconds: ttl,
+      limits: orNull(limitsOf(orNull(limit))),
     },
     { requiredKeys: [] },
   )
@@ -150,6 +184,7 @@ describe('over HTTP, after any sequence of writes', () => {
       adapters: orNull(some(ADAPTERS)),
       audiences: orNull(some(AUDIENCES)),
       token_ttl_seconds: ttl,
+      limits: orNull(limitsOf(orNull(limit))),
     },
     { requiredKeys: [] },
   )
@@ -168,8 +203,15 @@ describe('over HTTP, after any sequence of writes', () => {
       .constantFrom('disable', 'enable')
       .map((action): Command => [action, 'POST', (_, key) => `/keys/${key}/${action}`]),
     fc
-      .tuple(fc.constantFrom(...TIERS), fc.integer({ min: -50, max: 50 }))
-      .map(([tier, priority]): Command => ['set a tier', 'PUT', () => `/tiers/${tier}`, { priority }]),
+      .tuple(fc.constantFrom(...TIERS), fc.integer({ min: -50, max: 50 }), limitsOf(orNull(limit)))
+      .map(
+        ([tier, priority, limits]): Command => [
+          'set a tier',
+          'PUT',
+          () => `/tiers/${tier}`,
+          { priority, limits },
+        ],
+      ),
     fc
       .constantFrom(
         ...MODELS.slice(1).map(name => `/models/${name}`),
@@ -183,6 +225,33 @@ describe('over HTTP, after any sequence of writes', () => {
 
   const both = (tenant: string[], key: string[] | null) =>
     (key ?? tenant).filter(entry => tenant.includes(entry))
+
+  /** The claim, computed here from the responses of GET; undefined: no claim. */
+  function expectedLimits(
+    tenant: { tier: string; limits: Limits },
+    key: { limits: Limits },
+    tiers: { name: string; limits: Limits }[],
+  ) {
+    const shared = tiers.find(({ name }) => name === tenant.tier)?.limits
+    const claim: Record<string, Record<string, object>> = {}
+    for (const name of LIMIT_NAMES) {
+      const [what = '', , per] = name.split('_')
+      const most = tenant.limits[name] ?? shared?.[name] ?? null
+      const own = key.limits[name] && Math.min(key.limits[name], most ?? key.limits[name])
+      for (const [bucket, number] of [
+        ['tenant', most],
+        ['key', own],
+      ] as const)
+        if (number) {
+          claim[bucket] ??= {}
+          claim[bucket][per === 'day' ? `${what}_daily` : what] = {
+            requests_per_unit: number,
+            unit: per === 'day' ? 'DAY' : 'MINUTE',
+          }
+        }
+    }
+    return Object.keys(claim).length === 0 ? undefined : claim
+  }
 
   /** The expected result of an exchange, computed here from the responses of GET and not by our code. */
   async function expected(tenantId: string, keyId: string) {
@@ -202,6 +271,7 @@ describe('over HTTP, after any sequence of writes', () => {
       adapters: both(tenant.adapters, key.adapters).sort(),
       scopes: both(tenant.scopes, key.scopes),
       audiences: both(tenant.audiences, key.audiences),
+      limits: expectedLimits(tenant, key, tiers.data),
       lifetime: Math.min(300, tenant.token_ttl_seconds ?? 3600, key.token_ttl_seconds ?? 3600),
     }
     return { rights, blocked: tenant.state === 'suspended' || key.state === 'disabled' }
@@ -232,6 +302,7 @@ describe('over HTTP, after any sequence of writes', () => {
               const { models, adapters, ...claims } = decodeJwt<{ models: string[]; adapters: string[] }>(
                 answer.body.access_token,
               )
+              expect(claims.limits).toEqual(rights.limits)
               expect(models.sort()).toEqual(rights.models)
               expect(adapters.sort()).toEqual(rights.adapters)
               expect(claims).toMatchObject({

@@ -77,13 +77,77 @@ it('the payload has these claims, of these JSON types, and no other: no nbf', ()
   })
 })
 
-it('names are flat, and no claim is an object, a boolean or a number other than a time', () => {
+it('names are flat, and no claim but limits is an object, a boolean or a number other than a time', () => {
   for (const [name, value] of Object.entries(claims)) {
     expect(name).toMatch(/^[a-z_]+$/)
     const isText =
       typeof value === 'string' || (Array.isArray(value) && value.every(entry => typeof entry === 'string'))
     expect([name, isText]).toEqual([name, !['iat', 'exp'].includes(name)])
   }
+})
+
+describe('limits', () => {
+  const minute = (requests_per_unit: number) => ({ requests_per_unit, unit: 'MINUTE' })
+  const daily = (requests_per_unit: number) => ({ requests_per_unit, unit: 'DAY' })
+  const ALL = {
+    requests_per_minute: 600,
+    requests_per_day: 100_000,
+    tokens_per_minute: 90_000,
+    tokens_per_day: 4_294_967_295,
+  }
+  beforeAll(() =>
+    mintmark.admin('PUT', '/tiers/limited', { priority: 0, limits: { requests_per_minute: 5 } }),
+  )
+
+  it.each([
+    ['absent when nothing is limited', {}, {}, undefined],
+    [
+      'each limit that is set, as a number with a unit',
+      { limits: ALL },
+      {},
+      {
+        tenant: {
+          requests: minute(600),
+          requests_daily: daily(100_000),
+          tokens: minute(90_000),
+          tokens_daily: daily(4_294_967_295),
+        },
+      },
+    ],
+    ["the tier's where the tenant has none", { tier: 'limited' }, {}, { tenant: { requests: minute(5) } }],
+    [
+      "the tenant's instead of its tier's, higher or lower",
+      { tier: 'limited', limits: { requests_per_minute: 7 } },
+      {},
+      { tenant: { requests: minute(7) } },
+    ],
+    [
+      "not the tier's of the key: all keys share the tenant's bucket",
+      { allowed_tiers: ['standard', 'limited'] },
+      { tier: 'limited' },
+      undefined,
+    ],
+    [
+      "the key's own as a second bucket, at most the tenant's",
+      { limits: { requests_per_minute: 600, tokens_per_day: 10 } },
+      { limits: { requests_per_minute: 60, tokens_per_day: 11, requests_per_day: 12 } },
+      {
+        tenant: { requests: minute(600), tokens_daily: daily(10) },
+        key: { requests: minute(60), requests_daily: daily(12), tokens_daily: daily(10) },
+      },
+    ],
+    ["the key's alone", {}, { limits: { tokens_per_minute: 1 } }, { key: { tokens: minute(1) } }],
+  ])('are %s', async (_, tenant, settings, limits) => {
+    expect((await claimsOf(tenant, settings)).limits).toEqual(limits)
+  })
+
+  it('of a changed tier are in the next token', async () => {
+    await mintmark.admin('PUT', '/tiers/changing', { priority: 0, limits: { tokens_per_minute: 5 } })
+    const { secret } = await mintmark.tenantWithKey({ tier: 'changing' })
+    expect((await claimsFor(secret)).limits).toEqual({ tenant: { tokens: minute(5) } })
+    await mintmark.admin('PUT', '/tiers/changing', { priority: 0 })
+    expect((await claimsFor(secret)).limits).toBeUndefined()
+  })
 })
 
 it('sub has the form of a key id, without a slash', () => {

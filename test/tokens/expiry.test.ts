@@ -25,6 +25,7 @@ const snapshot = (
     adapters: null,
     audiences: null,
     tokenTtlSeconds: null,
+    limits: {},
   },
   tenantId: 'acme',
   tenantSuspended: false,
@@ -36,8 +37,9 @@ const snapshot = (
     adapters: [],
     audiences: ['vllm'],
     tokenTtlSeconds: null,
+    limits: {},
   },
-  catalogue: { priorities: new Map([['standard', 0]]), models: [], tokenTtlSeconds },
+  catalogue: { priorities: new Map([['standard', 0]]), tierLimits: new Map(), models: [], tokenTtlSeconds },
 })
 
 /** The lifetime of a token issued for this secret at `now`; otherwise why there is none. */

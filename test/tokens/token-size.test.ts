@@ -1,5 +1,6 @@
 import { decodeJwt, type JWTPayload } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { LIMIT_NAMES, LIMIT_RANGE } from '../../src/tenants/limits.ts'
 import { jsonBytes, LONGEST_JSON } from '../../src/tenants/name.ts'
 import { LONGEST_TOKEN_BYTES } from '../../src/tokens/claims.ts'
 import { post } from '../oauth/token-post.ts'
@@ -8,6 +9,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 const ISSUER = `https://tokens.example.test/${'i'.repeat(172)}`
 const TENANT = 't'.repeat(63)
 const TIER = 'T'.repeat(96)
+const LONGEST_LIMITS = Object.fromEntries(LIMIT_NAMES.map(name => [name, LIMIT_RANGE.max]))
 
 let mintmark: TestService
 let jwt: string
@@ -24,7 +26,7 @@ beforeAll(async () => {
   const letter = (first: string) => (index: number) => String.fromCharCode(first.charCodeAt(0) + index)
   await fill(96, letter('a'), list => accepted('PUT', `/models/${list.at(-1)}`, {}))
   await admin('PUT', `/tiers/${TIER}`, { priority: -1_000_000_000 })
-  await admin('POST', '/tenants', { id: TENANT, tier: TIER })
+  await admin('POST', '/tenants', { id: TENANT, tier: TIER, limits: LONGEST_LIMITS })
   const [base] = (await admin('GET', '/models')).body.data
   await fill(96, letter('A'), async list => {
     await admin('PUT', `/adapters/${list.at(-1)}`, { base_model: base.name })
@@ -32,7 +34,7 @@ beforeAll(async () => {
   })
   const audiences = await fill(100, index => `urn:${index}`, widen('audiences'))
   const scopes = await fill(64, letter('a'), widen('scopes'))
-  const key = await admin('POST', `/tenants/${TENANT}/keys`, { scopes })
+  const key = await admin('POST', `/tenants/${TENANT}/keys`, { scopes, limits: LONGEST_LIMITS })
 
   const form = new URLSearchParams({ grant_type: 'client_credentials', client_secret: key.body.secret })
   for (const audience of audiences) form.append('resource', audience)
@@ -71,6 +73,8 @@ describe('The longest token that the write limits allow', () => {
     ['issuer', () => String(claims.iss).length, 200],
     ['tenant', () => String(claims.tenant).length, 63],
     ['tier', () => String(claims.tier).length, 96],
+    // Two buckets of four limits: {"requests_per_unit":4294967295,"unit":"MINUTE"}.
+    ['limits', () => jsonBytes(claims.limits), 504],
     ['priority', () => String(claims.priority).length, '-1000000000'.length],
   ])('is at the limit of each part: %s', (_, length, limit) => {
     expect(length()).toBe(limit)

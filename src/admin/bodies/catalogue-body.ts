@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { allLimits, toLimits } from '../../tenants/limits.ts'
 import { MAX_MODEL_LEN_RANGE, type Model } from '../../tenants/model.ts'
 
 import { PRIORITY_RANGE, type Tier } from '../../tenants/tier.ts'
@@ -16,6 +17,12 @@ const example = {
   updated_at: '2026-11-24T09:00:00.000Z',
 }
 
+const tierLimits = {
+  details:
+    'Limits of each tenant of this tier that has none of its own, in tokens for the rate limits of gateways.',
+  whenUnset: 'no limit',
+}
+
 export const tierBody = z
   .strictObject({
     name: z.string().describe('Name of the tier.'),
@@ -24,12 +31,15 @@ export const tierBody = z
       .min(PRIORITY_RANGE.min)
       .max(PRIORITY_RANGE.max)
       .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
+    limits: field.answeredLimits(tierLimits.whenUnset).describe(tierLimits.details),
     ...written,
   })
   .meta({
     id: 'Tier',
-    description: 'A service level: it sets the priority of requests.',
-    examples: [{ name: 'premium', priority: -10, ...example }],
+    description: 'A service level: it sets the priority of requests, and limits of its tenants.',
+    examples: [
+      { name: 'premium', priority: -10, limits: allLimits({ requests_per_minute: 600 }), ...example },
+    ],
   })
 
 /** What `max_model_len` means, here and in requests. */
@@ -72,6 +82,7 @@ export const tierPut = z.strictObject({
     .wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max)
     .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
   description: freeText,
+  limits: field.limits(tierLimits.whenUnset).transform(toLimits).default({}).describe(tierLimits.details),
 })
 const maxModelLen = field
   .wholeNumber(MAX_MODEL_LEN_RANGE.min, MAX_MODEL_LEN_RANGE.max)
@@ -90,8 +101,9 @@ export const adapterPut = z.strictObject({
 })
 
 export function tierToWire(tier: Tier) {
-  const { name, priority, description, createdAt, updatedAt } = tier
-  return { name, priority, description, created_at: createdAt, updated_at: updatedAt }
+  const { name, priority, description, limits, createdAt, updatedAt } = tier
+  const times = { created_at: createdAt, updated_at: updatedAt }
+  return { name, priority, limits: allLimits(limits), description, ...times }
 }
 
 export function modelToWire({

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
+import { allLimits } from '../../tenants/limits.ts'
+import * as field from '../fields.ts'
 import { answeredFields } from '../setting-fields.ts'
 import {
   count,
@@ -58,6 +60,16 @@ const effective = z
     adapters: names.describe('LoRA adapters.'),
     audiences: names.describe('Audiences that can be requested; the first is the default.'),
     token_ttl_seconds: z.int().describe('Lifetime of a token.'),
+    limits: z
+      .strictObject({
+        tenant: field
+          .answeredLimits('no limit')
+          .describe('Limits of all keys of the tenant together: its own, otherwise those of its tier.'),
+        key: field
+          .answeredLimits('no limit of its own')
+          .describe("The key's own limits, at most those of the tenant."),
+      })
+      .describe('Limits in its tokens, for the rate limits of gateways.'),
   })
   .meta({
     id: 'EffectiveRights',
@@ -100,6 +112,7 @@ const example = {
   adapters: null,
   audiences: null,
   token_ttl_seconds: null,
+  limits: allLimits({ requests_per_minute: 100 }),
   expires_at: '2027-11-24T09:00:00.000Z',
   disabled_at: null,
   revoked_at: null,
@@ -126,6 +139,10 @@ const example = {
     adapters: ['acme-sql'],
     audiences: ['vllm'],
     token_ttl_seconds: 300,
+    limits: {
+      tenant: allLimits({ requests_per_minute: 600, tokens_per_minute: 90_000 }),
+      key: allLimits({ requests_per_minute: 100 }),
+    },
   },
 } as const
 

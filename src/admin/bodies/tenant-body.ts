@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { allLimits } from '../../tenants/limits.ts'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { answeredFields } from '../setting-fields.ts'
 import { count, instant, tenantId } from './wire.ts'
@@ -36,6 +37,7 @@ export const tenantBody = z
         token_ttl_seconds: null,
         staleness_seconds: null,
         max_key_lifetime_seconds: null,
+        limits: allLimits({ requests_per_minute: 600, tokens_per_minute: 90_000 }),
         suspended_at: null,
         created_at: '2026-11-24T09:00:00.000Z',
         updated_at: '2026-11-24T09:00:00.000Z',

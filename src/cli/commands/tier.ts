@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { text, wholeNumber } from '../field-options.ts'
+import { limitOptions, text, wholeNumber } from '../field-options.ts'
 import { day } from '../output.ts'
 import { catalogueCommands } from './catalogue.ts'
 
@@ -14,7 +14,7 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
   catalogueCommands<Tier>(program, environment, {
     noun: 'tier',
     path: '/tiers',
-    summary: 'service classes, each with a priority',
+    summary: 'service classes, each with a priority and limits',
     settings: () => [
       {
         option: wholeNumber(
@@ -25,6 +25,9 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
         required: true,
       },
       { option: text('description', '--description <text>', 'free text for operators') },
+      ...limitOptions({ flag: '<n>', help: 'of each tenant of this tier that has no limit of its own' }).map(
+        option => ({ option }),
+      ),
     ],
     view: {
       plural: 'tiers',
@@ -37,7 +40,7 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
       ],
     },
     example: { name: 'interactive', set: 'interactive --priority -5 --description "interactive users"' },
-    setDetails: 'Tokens of its keys have the new priority from their next exchange.',
+    setDetails: 'Tokens of its keys have the new priority and limits from their next exchange.',
     deleteDetails: 'Rejected while a tenant allows it or a key has it.',
   })
 }
