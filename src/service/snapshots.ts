@@ -4,7 +4,7 @@ import { Snapshots } from '../snapshots/snapshots.ts'
 import type { Storage, System } from './storage.ts'
 
 /** What happened to snapshots since the start. */
-export interface SnapshotStatistics {
+interface SnapshotStatistics {
   written: number
   failed: number
   /** Of the last one that this process wrote. */
