@@ -1,11 +1,10 @@
 import { Checks } from '../engine/checks.ts'
-import { Environment } from '../faults/environment/environment.ts'
-import { missingApiServer, missingPrograms } from './programs.ts'
+import { missingPrograms } from './programs.ts'
 import { Suite } from './suite.ts'
 
 /**
- * istiod/ runs a real istiod and Envoy, and where it is installed a real kube-apiserver, with the files of deploy/istio, and shows what docs/guides/istio.md says
- * of outages: with a jwksUri that istiod fetches, and with `mintmark sync`, the default.
+ * istiod/ runs a real istiod and a stock Envoy with the files of deploy/istio, and shows what docs/guides/istio.md says of outages:
+ * with a jwksUri that istiod fetches, and with `mintmark sync`, the default. The API server is a small one (small-api-server.ts).
  *
  *   npm run istiod
  *
@@ -17,25 +16,22 @@ if (reason) {
   process.exit(0)
 }
 
-const small = missingApiServer()
-if (small) console.log(`without a real API server, so without field managers and rights: ${small}`)
-
 const checks = new Checks()
-const environment = new Environment({ full: false })
+const ends: (() => unknown)[] = []
+const close = async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+}
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void environment.close().then(() => process.exit(1)))
+  process.once(signal, () => void close().then(() => process.exit(1)))
 const began = performance.now()
 try {
-  const suite = await Suite.start(environment, checks, small === undefined)
-  await suite.fetchedByIstiod()
-  await suite.inline()
-  await suite.whileItRuns()
+  await new Suite(checks, end => ends.push(end)).run()
 } catch (error) {
   await checks.equal('the suite ran to its end', undefined, () => {
     throw error
   })
 } finally {
-  await environment.close()
+  await close()
 }
 console.log(`\n${((performance.now() - began) / 1_000).toFixed(0)} s`)
 checks.end()

@@ -11,38 +11,21 @@ const newest = (prefix: string, file: string): string => {
   return join(CACHE, folders.findLast(name => existsSync(join(CACHE, name, file))) ?? prefix, file)
 }
 
-/** What scripts/install-istiod.sh, install-cluster-tools.sh and install-gateways.sh leave. */
-export const PROGRAMS = {
-  etcd: '/usr/bin/etcd',
-  apiServer: newest('kubernetes-', 'kube-apiserver'),
-  istiod: newest('istiod-', 'pilot-discovery'),
-  definitions: newest('istiod-', 'crds.yaml'),
-  envoy: findEnvoy() ?? 'envoy',
-}
+/** What scripts/install-istiod.sh and install-gateways.sh leave. */
+export const PROGRAMS = { istiod: newest('istiod-', 'pilot-discovery'), envoy: findEnvoy() ?? 'envoy' }
 
 /** Why the suite cannot run; undefined when it can. */
-export const missingPrograms = (): string | undefined =>
-  missing(['istiod', 'envoy'], 'scripts/install-istiod.sh and scripts/install-gateways.sh')
-
-/** Why there is no real API server; undefined when there is one. */
-export const missingApiServer = (): string | undefined =>
-  missing(
-    ['etcd', 'apiServer', 'definitions'],
-    'scripts/install-cluster-tools.sh and scripts/install-istiod.sh',
-  )
-
-function missing(names: (keyof typeof PROGRAMS)[], scripts: string): string | undefined {
-  const files = names.map(name => PROGRAMS[name]).filter(file => !existsSync(file))
-  return files.length > 0 ? `not installed: ${files.join(', ')}; run ${scripts}` : undefined
+export function missingPrograms(): string | undefined {
+  const missing = Object.values(PROGRAMS).filter(file => !existsSync(file))
+  return missing.length > 0
+    ? `not installed: ${missing.join(', ')}; run scripts/install-istiod.sh and scripts/install-gateways.sh`
+    : undefined
 }
 
 export interface Program {
   pid: number
   /** Everything that it has printed. */
   log(): string
-  /** Suspends it, so that it is slow without end. */
-  pause(): void
-  resume(): void
   /** `kill -9`, or an orderly end; resolves when it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
@@ -70,8 +53,6 @@ export function startProgram(
   return {
     pid: child.pid ?? 0,
     log: () => readFileSync(path, 'utf8'),
-    pause: () => void child.kill('SIGSTOP'),
-    resume: () => void child.kill('SIGCONT'),
     stop: async (signal = 'SIGKILL') => {
       child.kill(signal)
       await ended

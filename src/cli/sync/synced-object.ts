@@ -7,7 +7,7 @@ import { SyncFault } from './sync-fault.ts'
 /** The field manager of server-side apply. */
 const MANAGER = 'mintmark-sync'
 /** When Mintmark last changed the JWKS that the object has: an older one is not written over it. */
-export const MODIFIED = 'mintmark/jwks-modified'
+const MODIFIED = 'mintmark/jwks-modified'
 /** How often an object that changes between reading and writing is tried in one round. */
 const TRIES = 3
 
@@ -48,7 +48,7 @@ export async function applyJwks(
   }
 }
 
-export const pathOf = ({ apiVersion, namespace, name }: Target) =>
+const pathOf = ({ apiVersion, namespace, name }: Target) =>
   `/apis/${apiVersion}/namespaces/${namespace}/requestauthentications/${name}`
 
 function wantedOf(
