@@ -57,7 +57,7 @@ export function installEngine(): string | undefined {
 
 /**
  * Starts vLLM with priority scheduling and one request at a time, so that a queue forms. `pooling`: for embeddings, without
- * adapters. MINTMARK_ENGINE_URL names one that runs already, and goes on running: a start takes minutes.
+ * adapters. MINTMARK_ENGINE_URL names one that runs already, and is not stopped: a start takes minutes.
  * @throws {Error} when it does not start, with the end of its log
  */
 export async function startEngine(options: {

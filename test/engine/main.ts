@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import { ROUTE_GROUPS, type RouteGroup } from '../../src/gateway/headers.ts'
 import { Environment } from '../faults/environment/environment.ts'
@@ -9,7 +9,7 @@ import { type Engine, installEngine, startEngine } from './engine.ts'
 import { checkFields } from './fields.ts'
 import { type Installation, startInstallation } from './installation.ts'
 import { checkPrefixCache } from './prefix-cache.ts'
-import { checkPriorities, measurePriorities } from './priorities.ts'
+import { checkPriorities } from './priorities.ts'
 import { checkRoutes } from './routes.ts'
 import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
 
@@ -18,19 +18,15 @@ import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from 
  * Mintmark, and checks what docs/guides/vllm.md says of it:
  *
  *   npm run engine
- *   npm run engine -- generate    one of the engine's two configurations: generate or pooling
- *   npm run engine -- saturation  the table and docs/images/priorities.svg of docs/guides/vllm.md
+ *   npm run engine -- generate one of the engine's two configurations: generate or pooling
  *
  * The first time it installs vLLM (scripts/install-engine.sh). Ends with "N passed, N failed".
  */
 const CONFIGURATIONS = ['generate', 'pooling'] as const
-const SATURATION = 'saturation'
-const PLOT = new URL('../../docs/images/priorities.svg', import.meta.url)
 
 const wanted = process.argv.slice(2)
-const known: readonly string[] = [...CONFIGURATIONS, SATURATION]
-const unknown = wanted.filter(name => !known.includes(name))
-if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${known.join(', ')}`)
+const unknown = wanted.filter(name => !CONFIGURATIONS.some(each => each === name))
+if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${CONFIGURATIONS.join(', ')}`)
 
 const reason = noEnvoy ? 'Envoy is not installed' : installEngine()
 if (reason) {
@@ -46,18 +42,13 @@ try {
   const installation = await startInstallation(environment)
   for (const runner of CONFIGURATIONS)
     if (wanted.length === 0 || wanted.includes(runner)) await examine(runner, installation)
-  if (wanted.includes(SATURATION)) await examine('generate', installation, SATURATION)
 } finally {
   await environment.close()
 }
 checks.end()
 
 /** One engine at a time: each takes gigabytes. */
-async function examine(
-  runner: (typeof CONFIGURATIONS)[number],
-  installation: Installation,
-  only?: typeof SATURATION,
-): Promise<void> {
+async function examine(runner: (typeof CONFIGURATIONS)[number], installation: Installation): Promise<void> {
   const begun = performance.now()
   const engine = await startEngine({ runner })
   environment.onEnd(engine.stop)
@@ -70,10 +61,6 @@ async function examine(
     return started.url
   }
   try {
-    if (only === SATURATION) {
-      writeFileSync(PLOT, await measurePriorities(await gateway('envoy.yaml'), installation))
-      return
-    }
     const all = await gateway('envoy.yaml', ROUTE_GROUPS)
     if (runner === 'pooling') await checkPooling(checks, all, installation)
     else {

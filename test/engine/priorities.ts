@@ -1,11 +1,9 @@
-import { bars } from '../../bench/plot.ts'
 import type { Checks } from './checks.ts'
 import { BASE } from './engine.ts'
 import type { Installation } from './installation.ts'
 
 /** The engine runs one request at a time: the first of these runs, and the others wait. */
 const BATCH = 6
-const PAIRS = 3
 const PREMIUM = 2
 const LONG_TOKENS = 96
 const SHORT_TOKENS = 4
@@ -57,7 +55,7 @@ export async function checkPriorities(
   for (const route of ROUTES) {
     const name = `${route.path}: premium runs before what waits of batch, although batch sends priority -999 in its body and headers`
     await checks.equal(name, true, async () => {
-      const { premium, batch } = await saturate(url, route, withPriorities(installation), FORGED)
+      const { premium, batch } = await saturate(url, route, installation)
       const passed = batch.filter(at => at < Math.max(...premium)).length
       const all = (times: readonly number[]) => times.map(seconds).join(' ')
       console.log(`          first token after: premium ${all(premium)} s, batch ${all(batch)} s`)
@@ -67,43 +65,7 @@ export async function checkPriorities(
   }
 }
 
-/**
- * Prints the table of docs/guides/vllm.md: the same load with the tiers' priorities, and of one tenant with one priority, in
- * three alternating pairs. Returns its plot.
- */
-export async function measurePriorities(url: string, installation: Installation): Promise<string> {
-  const entries: { name: string; value: number }[] = []
-  console.log('| route | requests | first token with priorities, s | without, s |')
-  console.log('|---|---|---|---|')
-  for (const route of ROUTES) {
-    const [given, none]: [Run[], Run[]] = [[], []]
-    for (let pair = 0; pair < PAIRS; pair++) {
-      given.push(await saturate(url, route, withPriorities(installation), FORGED))
-      none.push(await saturate(url, route, withoutPriorities(installation), NOTHING_FORGED))
-    }
-    for (const kind of ['premium', 'batch'] as const) {
-      const times = [given, none].map(runs => runs.flatMap(run => waits(run)[kind]).toSorted((a, b) => a - b))
-      const cells = times.map(
-        each => `${seconds(median(each))} (${seconds(each[0])} to ${seconds(each.at(-1))})`,
-      )
-      console.log(`| \`${route.path}\` | ${kind} | ${cells.join(' | ')} |`)
-      times.forEach((each, index) => {
-        entries.push({ name: `${route.path}, ${kind}, ${index ? 'without' : 'with'}`, value: median(each) })
-      })
-    }
-  }
-  return bars('Time to first token at a saturated engine, with and without priorities, ms (median)', entries)
-}
-
-const median = (sorted: readonly number[]) => sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-const seconds = (ms = Number.NaN) => (ms / 1000).toFixed(2)
-
-interface Callers {
-  premium: string
-  batch: string
-}
-const withPriorities = ({ acme, blue }: Installation): Callers => ({ premium: acme.token, batch: blue.token })
-const withoutPriorities = ({ plain }: Installation): Callers => ({ premium: plain.token, batch: plain.token })
+const seconds = (ms: number) => (ms / 1000).toFixed(2)
 
 /** What a client of the batch tier may send to jump the queue. */
 interface Forged {
@@ -116,20 +78,13 @@ const FORGED: Forged = {
   headers: { 'x-vllm-priority': '-999', 'x-priority': '-999' },
 }
 
-/** Milliseconds from the start of all to the first token of each, and to the start of the premium requests. */
+/** Milliseconds from the start of all to the first token of each. */
 interface Run {
   premium: number[]
   batch: number[]
-  premiumBegun: number
 }
 
-/** Milliseconds that each request waited for its first token. */
-const waits = ({ premium, batch, premiumBegun }: Run) => ({
-  premium: premium.map(at => at - premiumBegun),
-  batch,
-})
-
-async function saturate(url: string, route: Route, callers: Callers, forged: Forged): Promise<Run> {
+async function saturate(url: string, route: Route, { acme, blue }: Installation): Promise<Run> {
   const begun = performance.now()
   const firstToken = async (token: string, tokens: number, { body, headers }: Forged) => {
     const answer = await fetch(url + route.path, {
@@ -147,12 +102,9 @@ async function saturate(url: string, route: Route, callers: Callers, forged: For
     if (at === undefined) throw new Error(`no token: ${text.slice(0, 500)}`)
     return at
   }
-  const batch = Array.from({ length: BATCH }, () => firstToken(callers.batch, LONG_TOKENS, forged))
+  const batch = Array.from({ length: BATCH }, () => firstToken(blue.token, LONG_TOKENS, FORGED))
   // One has ended, one runs, and the others wait.
   await Promise.race(batch)
-  const premiumBegun = performance.now() - begun
-  const premium = Array.from({ length: PREMIUM }, () =>
-    firstToken(callers.premium, SHORT_TOKENS, NOTHING_FORGED),
-  )
-  return { premium: await Promise.all(premium), batch: await Promise.all(batch), premiumBegun }
+  const premium = Array.from({ length: PREMIUM }, () => firstToken(acme.token, SHORT_TOKENS, NOTHING_FORGED))
+  return { premium: await Promise.all(premium), batch: await Promise.all(batch) }
 }
