@@ -31,7 +31,7 @@ export const experiment: Experiment = {
       async ({ replica }) => {
         const { pid } = replica.process
         const usual = await cpuShare(pid)
-        // Over a connection that is there already.
+        // Over a connection that stays open.
         await replica.exchange(unknownKey())
         const allowed = softLimit(pid)
         const limit = descriptorsOf(pid) + LEFT
