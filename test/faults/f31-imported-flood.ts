@@ -13,6 +13,7 @@ const HONEST_ADDRESS = '198.51.100.7'
 const TENANT = 'imported'
 /** Clients that exchange for the first time during each flood. */
 const CLIENTS = 11
+const RETRY_MS = 500
 
 interface Flood {
   name: string
@@ -82,13 +83,15 @@ export const experiment: Experiment = {
       hash,
     }))
     await replica.change('/imported-clients', { clients: rows })
+    const answered: Honest[] = []
     for (const [index, flood] of FLOODS.entries()) {
-      const first: Answered[] = []
+      const first: Honest[] = []
       const seen = await during(replica, flood, async () => {
-        for (const id of clients[index] ?? []) first.push(await exchange(replica, id, SECRET, HONEST_ADDRESS))
+        for (const id of clients[index] ?? []) first.push(await exchangeHonestly(replica, id))
       })
       report.note(`answers to ${flood.name}`, seen)
       reportHonest(report, `first exchanges during ${flood.name}`, first)
+      answered.push(...first)
     }
     const proofs = () => postgres.sql('SELECT FROM secret_proofs')
     const isStored = (rows: unknown[]) => rows.length >= clients.flat().length
@@ -96,9 +99,9 @@ export const experiment: Experiment = {
     for (const flood of FLOODS) {
       await replica.process.kill()
       replica = await environment.replica(postgres.applicationUrl(), env)
-      const again: Answered[] = []
+      const again: Honest[] = []
       await during(replica, flood, async () => {
-        const all = clients.flat().map(id => exchange(replica, id, SECRET, HONEST_ADDRESS))
+        const all = clients.flat().map(id => exchangeHonestly(replica, id))
         again.push(...(await Promise.all(all)))
       })
       reportHonest(report, `exchanges after a restart during ${flood.name}`, again)
@@ -106,7 +109,13 @@ export const experiment: Experiment = {
         atMost: 1_000,
         unit: 'ms',
       })
+      answered.push(...again)
     }
+    report.measurement(
+      'honest exchanges that were 503 at first',
+      answered.filter(({ wasBusy }) => wasBusy).length,
+      { exactly: 0 },
+    )
   },
 }
 
@@ -120,6 +129,9 @@ function reportHonest(report: Report, name: string, answers: readonly Answered[]
 interface Answered {
   status: number
   ms: number
+}
+interface Honest extends Answered {
+  wasBusy: boolean
 }
 const slowest = (answers: readonly Answered[]) => Math.max(...answers.map(({ ms }) => ms))
 
@@ -146,6 +158,19 @@ async function during(replica: Replica, flood: Flood, work: () => Promise<void>)
   }
   const listed = [...counts].sort(([one], [other]) => one - other)
   return listed.map(([status, count]) => `${status}: ${count}`).join(', ')
+}
+
+/** Repeated while it is 503, as clients do: on a busy machine a secret may wait for its comparison for too long. */
+async function exchangeHonestly(replica: Replica, clientId: string): Promise<Honest> {
+  const begin = performance.now()
+  let wasBusy = false
+  for (;;) {
+    const { status } = await exchange(replica, clientId, SECRET, HONEST_ADDRESS)
+    const ms = performance.now() - begin
+    if (status !== 503 || ms > PATIENCE_MS) return { status, ms, wasBusy }
+    wasBusy = true
+    await sleep(RETRY_MS)
+  }
 }
 
 function exchange(replica: Replica, clientId: string, secret: string, address: string): Promise<Answered> {

@@ -15,7 +15,7 @@ const PEERS = 200
 const AGAIN_MS = 250
 const SHORT_MS = 2_000
 
-/** The limit of file descriptors is reached by idle peers; those who are connected go on. */
+/** The limit of file descriptors is reached by idle peers; peers that are connected are still served. */
 export const experiment: Experiment = {
   id: 'F36',
   title: 'No file descriptor is left (EMFILE)',
@@ -31,7 +31,7 @@ export const experiment: Experiment = {
       async ({ replica }) => {
         const { pid } = replica.process
         const usual = await cpuShare(pid)
-        // Over a connection that is there already.
+        // Over a connection that stays open.
         await replica.exchange(unknownKey())
         const allowed = softLimit(pid)
         const limit = descriptorsOf(pid) + LEFT

@@ -35,7 +35,7 @@ export class NameServer {
 
   static async start(): Promise<NameServer> {
     const socket = createSocket('udp4')
-    // Any address of 127.0.0.0/8 is this machine's: this one is in nobody's way.
+    // All of 127.0.0.0/8 is this machine: a random address is free.
     socket.bind(PORT, `127.77.${randomInt(256)}.${randomInt(1, 255)}`)
     await once(socket, 'listening')
     return new NameServer(socket)

@@ -47,12 +47,12 @@ export async function measureOutage(
   const replica = await environment.replica(url)
   const port = Number(new URL(url).port)
   const ledger = new Ledger(replica, { perSecond: 5 })
-  const few = { perSecond: 5, connections: 20 }
+  const few = { perSecond: 5, connections: 20, connected: true }
   const load = environment.load(
     streams.known(
       [replica],
       keys.map(({ secret }) => secret),
-      { perSecond: environment.rate(EXCHANGES_PER_SECOND), connections: 50 },
+      { perSecond: environment.rate(EXCHANGES_PER_SECOND), connections: 50, connected: true },
     ),
     streams.unknown([replica], few),
     streams.jwks([replica], few),
