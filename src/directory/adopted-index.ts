@@ -3,10 +3,15 @@ import type { KnownContents } from './known-key.ts'
 
 /** An index with the contents of another process's. `tokenTtlSeconds` and `maxKeys` are those of this process. */
 export function adoptedIndex(
-  { priorities, models, modelFacts, overflowed, incomplete, tenants, keys }: KnownContents,
+  { priorities, tierLimits, models, modelFacts, overflowed, incomplete, tenants, keys }: KnownContents,
   { tokenTtlSeconds, maxKeys }: { tokenTtlSeconds: number; maxKeys: number },
 ): DirectoryIndex {
-  const catalogue = { priorities: new Map(priorities), models, tokenTtlSeconds }
+  const catalogue = {
+    priorities: new Map(priorities),
+    tierLimits: new Map(tierLimits),
+    models,
+    tokenTtlSeconds,
+  }
   const index = new DirectoryIndex({ catalogue, maxKeys })
   index.modelFacts = new Map(modelFacts)
   index.overflowed = overflowed

@@ -57,9 +57,10 @@ export class DirectoryIndex {
 
   /** As of this moment: later changes do not affect it. */
   get contents(): KnownContents {
-    const { priorities, models } = this.#catalogue
+    const { priorities, tierLimits, models } = this.#catalogue
     return {
       priorities: [...priorities],
+      tierLimits: [...tierLimits],
       models,
       modelFacts: [...this.modelFacts],
       overflowed: this.overflowed,

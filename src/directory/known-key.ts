@@ -1,5 +1,6 @@
 import type { ImportedHash } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
+import type { Limits } from '../tenants/limits.ts'
 import type { ModelFacts } from '../tenants/model.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import type { TenantRights } from '../tenants/tenant-settings.ts'
@@ -39,6 +40,7 @@ export interface KnownTenant {
 /** All that a directory holds, as values. Keys and tenants are immutable. */
 export interface KnownContents {
   priorities: readonly (readonly [tier: string, priority: number])[]
+  tierLimits: readonly (readonly [tier: string, limits: Limits])[]
   models: readonly string[]
   modelFacts: readonly (readonly [name: string, facts: ModelFacts])[]
   overflowed: boolean
