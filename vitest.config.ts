@@ -13,7 +13,7 @@ const UNIT = [
   'test/{architecture,documentation,licence}.test.ts',
   'test/api-keys/{api-key,secret-proof}.test.ts',
   'test/cli/{help,retrying-call}.test.ts',
-  'test/config/{config,development-secrets,secrets}.test.ts',
+  'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
   'test/deploy/template.test.ts',
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',
@@ -56,7 +56,11 @@ const THIRD_PARTY = [
   'test/deploy/helm*.test.ts',
 ]
 
-const POSTGRES = ['test/support/skipped-suites.ts', 'test/support/global-setup.ts']
+const BEFORE = [
+  'test/support/skipped-suites.ts',
+  'test/support/bundled-source.ts',
+  'test/support/global-setup.ts',
+]
 
 const SIDE_BY_SIDE = {
   // Files of one worker share its modules: to load them for each file is a third of the time.
@@ -88,7 +92,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'side by side',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...UNIT, ...THIRD_PARTY, ...ALONE],
           ...SIDE_BY_SIDE,
@@ -99,7 +103,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'third-party',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: THIRD_PARTY,
           exclude: [...configDefaults.exclude, ...UNIT],
           ...SIDE_BY_SIDE,
@@ -110,7 +114,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'alone',
-          globalSetup: POSTGRES,
+          globalSetup: BEFORE,
           include: ALONE,
           maxWorkers: 1,
           sequence: { groupOrder: 3 },

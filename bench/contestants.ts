@@ -9,7 +9,7 @@ export const LOAD_CORE = 1
 export function startMintmark(
   installation: Installation,
   directory: string,
-  options: { core?: number; env?: Record<string, string>; checkout?: string } = {},
+  options: { core?: number | string; env?: Record<string, string>; checkout?: string } = {},
 ): Promise<ServerProcess> {
   const { checkout } = options
   return startServer({

@@ -18,8 +18,10 @@ export interface ServerProcess {
   gatewayUrl: string
   /** Milliseconds from the start of the process until it logged that it is ready. */
   startMs: number
-  /** CPU time used so far by all threads, in microseconds. */
+  /** CPU time used so far by all threads, those of its processes included, in microseconds. */
   cpuMicros(): number
+  /** The processes that it started. */
+  children(): number[]
   residentBytes(): number
   /** Its stderr. */
   complaints(): string
@@ -29,11 +31,11 @@ export interface ServerProcess {
 }
 
 /**
- * Starts `script` with Node on `core`. Its stdout is a file in `directory`; a JSON line there with the message "ready"
+ * Starts `script` with Node on `core`, or on a list of cores such as `0,1`. Its stdout is a file in `directory`; a JSON line there with the message "ready"
  * and the base URL in `public` means that it listens.
  */
 export async function startServer(options: {
-  core: number
+  core: number | string
   script: string[]
   env?: Record<string, string>
   directory: string
@@ -63,7 +65,8 @@ export async function startServer(options: {
     url: ready?.public ?? '',
     gatewayUrl: ready?.gateway ?? '',
     startMs: performance.now() - begin,
-    cpuMicros: () => cpuMicros(pid),
+    cpuMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMicros(each), 0),
+    children: () => childrenOf(pid),
     residentBytes: () => residentBytes(pid),
     complaints,
     truncateLog: () => truncateSync(`${file}.out`),
@@ -87,7 +90,12 @@ function cpuMicros(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6
 }
 
-function residentBytes(pid: number): number {
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return text === '' ? [] : text.split(' ').map(Number)
+}
+
+export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }
 

@@ -7,6 +7,7 @@ import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
 import { bars } from './plot.ts'
+import { processes } from './processes.ts'
 import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
 import type { Table } from './report.ts'
@@ -101,6 +102,17 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
   replicas: async bench => {
     const rows = await replicas(await manyKeys(bench), bench.directory, bench.pace)
     return { columns: ['replicas', 'a second, together', 'server CPU µs each'], rows }
+  },
+  processes: async bench => {
+    const rows = await processes(await manyKeys(bench), bench.directory, bench.pace)
+    const columns = [
+      'processes',
+      'a second, together',
+      'server CPU µs each',
+      'of one process',
+      'resident MiB of each',
+    ]
+    return { columns, rows }
   },
   memory: async bench => {
     const installation = await manyKeys(bench)

@@ -16,12 +16,19 @@ EXCEPTION
 END
 $$;
 
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
-GRANT USAGE ON SCHEMA public TO mintmark_app;
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM mintmark_app;
+-- In the schema of the tables, which "npm run migrate" searches first.
+DO $$
+BEGIN
+  EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
+  EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+  EXECUTE format('GRANT USAGE ON SCHEMA %I TO mintmark_app', current_schema());
+  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM mintmark_app', current_schema());
+  EXECUTE format('ALTER FUNCTION prune_change_feed(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
+  EXECUTE format('ALTER FUNCTION prune_key_usage(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
+END
+$$;
 
-GRANT SELECT ON mintmark_migration TO mintmark_app;
+GRANT SELECT ON mintmark_migration, sealed_since TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, secret_proofs, replicas,

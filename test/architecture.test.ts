@@ -38,7 +38,7 @@ const PACKAGES: Record<string, RegExp> = {
     /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/minute-limit/,
   pino: /^system\/logger/,
-  'prom-client': /^system\/metrics/,
+  'prom-client': /^system\/(merged-)?metrics/,
   zod: /^admin\//,
   commander: /^cli\//,
   yaml: /^cli\//,

@@ -1,3 +1,4 @@
+import { CONTRACT_NUMBER, openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
@@ -8,16 +9,26 @@ import { nginxFiles } from './nginx/nginx.ts'
 
 /**
  * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
- * compares.
+ * compares. `groups`: the routes that they open; without them those of the files in deploy/.
  */
-export function deployFiles(): Record<string, string> {
-  return {
-    ...envoyFiles(),
-    ...envoyGatewayFiles(),
-    ...istioFiles(),
-    ...nginxFiles(),
-    ...haproxyFiles(),
-    ...caddyFiles(),
-    ...helmFiles(),
+export function deployFiles(groups?: readonly RouteGroup[]): Record<string, string> {
+  const routes = openRoutes(groups)
+  const gateways = {
+    ...envoyFiles(routes),
+    ...envoyGatewayFiles(routes),
+    ...istioFiles(routes),
+    ...nginxFiles(routes),
+    ...haproxyFiles(routes),
+    ...caddyFiles(routes),
   }
+  const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])
+  return { ...Object.fromEntries(files), ...helmFiles(routes) }
+}
+
+/** The text with the contract number below the line that says where it comes from. */
+function numbered(path: string, text: string): string {
+  const [line, mark] =
+    /^(#|--|\/\/) Generated from deploy\/generate\/ by npm run generate.*$/m.exec(text) ?? []
+  if (line === undefined) throw new Error(`${path} does not say that it is generated`)
+  return text.replace(line, `${line}\n${mark} Contract number: ${CONTRACT_NUMBER}.`)
 }

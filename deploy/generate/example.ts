@@ -1,3 +1,12 @@
 /** The values of the examples in deploy/. Operators replace them. */
 export const ISSUER = 'https://tokens.example.com'
 export const AUDIENCE = 'vllm'
+
+/**
+ * What an HTTP/2 client of Envoy may send of a body before Envoy has read it. Envoy holds it for each stream whose credential
+ * is being checked, and a body takes a round trip for each.
+ */
+export const STREAM_WINDOW_BYTES = 262_144
+
+/** Web pages of these origins may call the gateway (CORS). */
+export const ORIGINS: readonly string[] = ['https://chat.example.com']

@@ -1,4 +1,5 @@
 -- Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/haproxy.md explains it.
+-- Contract number: 1.
 -- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload.
 
 -- path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
@@ -7,6 +8,8 @@ local ROUTES = {
   ["/v1/completions"] = true,
   ["/v1/responses"] = true,
   ["/v1/embeddings"] = false,
+  ["/v1/messages"] = true,
+  ["/v1/messages/count_tokens"] = true,
 }
 
 local byte, find, sub = string.byte, string.find, string.sub
@@ -18,6 +21,8 @@ local STEERING_FIELDS = {
   ["kv_transfer_params"] = true,
   ["ec_transfer_params"] = true,
   ["vllm_xargs"] = true,
+  ["previous_response_id"] = true,
+  ["request_id"] = true,
   ["lora_path"] = true,
   ["bootstrap_host"] = true,
   ["bootstrap_port"] = true,
@@ -122,7 +127,7 @@ core.register_action("mintmark_model", { "http-req" }, function(txn)
   local model, fault = read_model(txn.sf:req_body() or "", ROUTES[txn.sf:path()])
   if fault then
     txn:set_var("txn.fault", fault)
-  elseif #model <= 96 and find(model, "^%w[-%w._:/@]*$") then
+  elseif #model <= 96 and find(model, "^%.?%.?/?%w[-%w._:/@]*$") then
     local payload = txn:get_var("txn.payload") or ""
     if holds(payload, "models", model) or holds(payload, "adapters", model) then txn:set_var("txn.model", model) end
   end

@@ -1,8 +1,10 @@
 // Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/nginx.md explains it.
+// Contract number: 1.
 // For njs 0.7.9 and later. nginx.conf in the same folder calls it.
 
 const ISSUER = 'https://tokens.example.com'
 const AUDIENCE = 'vllm'
+const SCOPE = 'inference'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
 const LONGEST_TOKEN = 6144
@@ -15,6 +17,8 @@ const ROUTES = {
   '/v1/completions': true,
   '/v1/responses': true,
   '/v1/embeddings': false,
+  '/v1/messages': true,
+  '/v1/messages/count_tokens': true,
 }
 
 const ALGORITHMS = {
@@ -52,19 +56,22 @@ const MOST_MARKS = 262_144
 
 /**
  * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
+ * SGLang's stages, rank and path to an adapter.
  */
 const STEERING_FIELDS = [
   'kv_transfer_params',
   'ec_transfer_params',
   'vllm_xargs',
+  'previous_response_id',
+  'request_id',
   'lora_path',
   'bootstrap_host',
   'bootstrap_port',
   'bootstrap_room',
   'data_parallel_rank',
 ]
-const LONGEST_FIELD = 18
+const LONGEST_FIELD = 20
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
@@ -107,9 +114,9 @@ function readModel(body, takesPriority) {
   return model === undefined ? {} : { model: model }
 }
 
-/** `application/json`, in UTF-8 where it says so. */
+/** `application/json`, in UTF-8 where it says so. Some clients write `utf8`, or a semicolon and nothing after it. */
 function isPlainJson(contentType) {
-  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+  return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
 function valueEnd(body, i, budget) {
@@ -256,17 +263,22 @@ function cacheKey(r) {
 const credentialsOf = r =>
   r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
 
-// Exactly one credential, in one header, once; a key of Mintmark's form with the right checksum, or what may be a token.
+// Exactly one credential, in each header once; a key of Mintmark's form with the right checksum, or what may be a token.
 function kind(r) {
   if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
-  if (!shown.some(header => header[1].trim() !== '')) return 'missing'
-  if (shown.length !== 1) return 'ambiguous'
-  if (shown[0][0].toLowerCase() !== 'authorization') return isWhole(shown[0][1].trim()) ? 'key' : 'invalid'
-  const credential = bearerOf(r)
-  if (credential.indexOf('eyJ') === 0) return 'token'
-  return isWhole(credential) ? 'key' : 'invalid'
+  const sent = shown.filter(header => header[1].trim() !== '')
+  if (sent.length === 0) return 'missing'
+  const names = shown.map(header => header[0].toLowerCase().replace(/_/g, '-'))
+  // Claude Code sends what its apiKeyHelper prints in two headers.
+  const credentials = sent.map(header => (isAuthorization(header) ? bearerOf(r) : header[1].trim()))
+  const isOne = credentials.every(each => each === credentials[0])
+  if (!isOne || names.some((name, index) => names.indexOf(name) !== index)) return 'ambiguous'
+  if (sent.some(isAuthorization) && credentials[0].indexOf('eyJ') === 0) return 'token'
+  return isWhole(credentials[0]) ? 'key' : 'invalid'
 }
+
+const isAuthorization = header => header[0].toLowerCase() === 'authorization'
 
 // '' where the header has another form.
 function bearerOf(r) {
@@ -294,7 +306,7 @@ function isWhole(key) {
   return key.slice(-6) === text
 }
 
-// For auth_request: 204 with the token as Mintmark's answer has it, or 401.
+// For auth_request: 204 with the token as Mintmark's answer has it, 401, or 403 for a token with other scopes.
 async function token(r) {
   const jwt = bearerOf(r)
   let claims
@@ -303,9 +315,16 @@ async function token(r) {
   } catch (e) {
     claims = undefined
   }
-  if (claims) r.headersOut['Authorization'] = 'Bearer ' + jwt
-  else r.headersOut['X-Mintmark-Denial'] = errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.')
-  r.return(claims ? 204 : 401)
+  if (!claims) return deny(r, 401, errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.'))
+  if (String(claims.scope).split(' ').indexOf(SCOPE) < 0)
+    return deny(r, 403, errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.'))
+  r.headersOut['Authorization'] = 'Bearer ' + jwt
+  r.return(204)
+}
+
+function deny(r, status, body) {
+  r.headersOut['X-Mintmark-Denial'] = body
+  r.return(status)
 }
 
 // The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.
@@ -336,7 +355,7 @@ function modelOf(r) {
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
   // No caller is granted a name of another format.
-  return { model: /^[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
+  return { model: /^(\.{0,2}\/)?[A-Za-z0-9][-A-Za-z0-9._:\/@]{0,95}$/.test(read.model) ? read.model : '-' }
 }
 
 // The claims of a valid token of Mintmark for this audience, otherwise undefined. Throws for unreadable input.
@@ -369,7 +388,7 @@ function refuse(r, status, type, code, message) {
 }
 
 function errorBody(type, code, message) {
-  return JSON.stringify({ error: { message: message, type: type, code: code, param: null } })
+  return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
 export default { refusal, kind, cacheKey, token, gate }

@@ -1,6 +1,5 @@
-import { REQUIRED_SCOPE } from '../../src/gateway/authorize.ts'
 import { DENIAL_CODES, type DenialCode, denial, denialBody } from '../../src/gateway/denial.ts'
-import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
+import { CLAIM_HEADERS, REQUIRED_SCOPE } from '../../src/gateway/headers.ts'
 import { packageVersion } from '../../src/system/package-version.ts'
 
 // The OpenAPI document of the gateway listener: the check (ext_authz, auth_request) and the list of models.
@@ -119,10 +118,11 @@ const denials = {
 
 const SCHEMAS = {
   Denial: {
-    description: 'An error in the form of the OpenAI API.',
+    description: 'An error in the form of the OpenAI API, which clients of the Anthropic API read too.',
     type: 'object',
-    required: ['error'],
+    required: ['type', 'error'],
     properties: {
+      type: { const: 'error', description: 'As the Anthropic API has it.' },
       error: {
         type: 'object',
         description: 'The error.',
@@ -144,9 +144,9 @@ const SCHEMAS = {
     },
   },
   ModelList: {
-    description: 'Models in the form of the OpenAI API.',
+    description: 'Models in the form of the OpenAI API, which clients of the Anthropic API read too.',
     type: 'object',
-    required: ['object', 'data'],
+    required: ['object', 'data', 'has_more'],
     properties: {
       object: { const: 'list', description: 'Always `list`.' },
       data: {
@@ -154,17 +154,41 @@ const SCHEMAS = {
         description: 'Base models and LoRA adapters that the credential may use.',
         items: ref('schemas', 'ListedModel'),
       },
+      has_more: { const: false, description: 'Always false: there is one page.' },
     },
   },
   ListedModel: {
     description: 'A model.',
     type: 'object',
-    required: ['id', 'object', 'created', 'owned_by'],
+    required: [
+      'id',
+      'object',
+      'created',
+      'owned_by',
+      'root',
+      'parent',
+      'max_model_len',
+      'type',
+      'created_at',
+      'display_name',
+    ],
     properties: {
       id: string('Name, for `model` in a request.'),
       object: { const: 'model', description: 'Always `model`.' },
       created: { type: 'integer', description: 'Time of this response, in seconds since 1970.' },
       owned_by: string('`mintmark` for a base model, the id of the tenant for an adapter.'),
+      root: string('The same as `id`. (vLLM has the path of the model here.)'),
+      parent: {
+        type: ['string', 'null'],
+        description: 'Base model of an adapter; null for a base model.',
+      },
+      max_model_len: {
+        type: ['integer', 'null'],
+        description: 'Longest prompt and completion together, in tokens; null if it is not registered.',
+      },
+      type: { const: 'model', description: 'Always `model`, as the Anthropic API has it.' },
+      created_at: string('Always the epoch: the date of the model is unknown.'),
+      display_name: string('The same as `id`.'),
     },
   },
 }
@@ -243,7 +267,21 @@ export const checkDocument = () => ({
                 schema: ref('schemas', 'ModelList'),
                 example: {
                   object: 'list',
-                  data: [{ id: 'llama-3-8b', object: 'model', created: 1795510800, owned_by: 'mintmark' }],
+                  has_more: false,
+                  data: [
+                    {
+                      id: 'llama-3-8b',
+                      object: 'model',
+                      created: 1795510800,
+                      owned_by: 'mintmark',
+                      root: 'llama-3-8b',
+                      parent: null,
+                      max_model_len: 131072,
+                      type: 'model',
+                      created_at: '1970-01-01T00:00:00Z',
+                      display_name: 'llama-3-8b',
+                    },
+                  ],
                 },
               },
             },

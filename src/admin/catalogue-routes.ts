@@ -1,13 +1,22 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { Invalid } from '../errors.ts'
 import { type Model, modelVersion } from '../tenants/model.ts'
 import type { Models } from '../tenants/models.ts'
-import { PRIORITY_RANGE, type Tier, tierVersion } from '../tenants/tier.ts'
+import { type Tier, tierVersion } from '../tenants/tier.ts'
 import type { Tiers } from '../tenants/tiers.ts'
 import { type AdminAnswer, created, noContent, ok } from './answer.ts'
-import { adapterBody, modelBody, tierBody } from './bodies/catalogue-body.ts'
+import {
+  adapterBody,
+  adapterPut,
+  modelBody,
+  modelPut,
+  modelToWire,
+  tierBody,
+  tierPut,
+  tierToWire,
+} from './bodies/catalogue-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
@@ -17,21 +26,6 @@ import { type AdminRoute, route } from './route.ts'
 import type { Example } from './route-docs.ts'
 
 /** Tiers, base models and adapters: named objects that PUT creates or replaces. */
-
-const freeText = field.description.default('').describe('Free text for operators.')
-const tierPut = z.strictObject({
-  priority: field
-    .wholeNumber(PRIORITY_RANGE.min, PRIORITY_RANGE.max)
-    .describe('Priority of requests in vLLM: a lower number is scheduled sooner.'),
-  description: freeText,
-})
-const modelPut = z.strictObject({ description: freeText })
-const adapterPut = z.strictObject({
-  base_model: field.modelName.describe(
-    'Base model that the adapter was trained for. The base model must be registered.',
-  ),
-  description: freeText,
-})
 
 /** How the three differ. `conflicts`: why one may not be deleted. */
 interface Kind {
@@ -103,7 +97,7 @@ export function tierRoutes(tiers: Tiers, cursors: Cursors): AdminRoute[] {
 }
 
 export function modelRoutes(models: Models, cursors: Cursors): AdminRoute[] {
-  const example = { body: { description: 'Eight billion parameters' } }
+  const example = { body: { max_model_len: 131_072, description: 'Eight billion parameters' } }
   return kindRoutes({ models, cursors }, 'model', { ...MODEL, example }, modelPut, () => null)
 }
 
@@ -118,7 +112,7 @@ export function adapterRoutes(models: Models, cursors: Cursors): AdminRoute[] {
   )
 }
 
-function kindRoutes<Body extends { description: string }>(
+function kindRoutes<Body extends { description: string; max_model_len: number | null }>(
   { models, cursors }: { models: Models; cursors: Cursors },
   kind: Model['kind'],
   described: Kind & { example: Example },
@@ -144,8 +138,9 @@ function kindRoutes<Body extends { description: string }>(
       ...REVALIDATED,
       body: schema,
       handle: async ({ actor, params, body }) => {
-        const name = nameOf(field.modelName, params)
-        const settings = { name, kind, baseModel: baseModel(body), description: body.description }
+        const name = nameOf(kind === 'model' ? field.modelName : field.adapterName, params)
+        const { max_model_len: maxModelLen, description } = body
+        const settings = { name, kind, baseModel: baseModel(body), maxModelLen, description }
         const { model, created: isNew } = await models.put(actor, settings)
         return isNew ? created(at(list, name), modelToWire(model), modelVersion(model)) : modelAnswer(model)
       },
@@ -238,13 +233,3 @@ function nameOf(schema: z.ZodType<string>, params: Record<string, string>): stri
 
 const tierAnswer = (tier: Tier) => ok(tierToWire(tier), tierVersion(tier))
 const modelAnswer = (model: Model) => ok(modelToWire(model), modelVersion(model))
-
-function tierToWire(tier: Tier) {
-  const { name, priority, description, createdAt, updatedAt } = tier
-  return { name, priority, description, created_at: createdAt, updated_at: updatedAt }
-}
-
-function modelToWire({ name, kind, baseModel, description, createdAt, updatedAt }: Model) {
-  const base = kind === 'adapter' ? { base_model: baseModel } : {}
-  return { name, ...base, description, created_at: createdAt, updated_at: updatedAt }
-}

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AUDIENCE } from '../config/formats.ts'
-import { ENGINE_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
+import { ENGINE_NAME, LONGEST_NAME, MODEL_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
 import { shownAs } from './route-docs.ts'
 
 /** The formats of fields that several resources share. Messages complete the sentence "<field> …". */
@@ -44,10 +44,19 @@ const engineName = z
   .string('must be text')
   .regex(ENGINE_NAME, 'must be 1 to 96 letters, digits and - . _ : / @, beginning with a letter or digit')
 
+const notReserved = (schema: z.ZodString) =>
+  schema.refine(name => name !== RESERVED_NAME, `must not be "${RESERVED_NAME}", which is reserved`)
+
 export const tierName = engineName
-export const modelName = engineName.refine(
-  name => name !== RESERVED_NAME,
-  `must not be "${RESERVED_NAME}", which is reserved`,
+export const adapterName = notReserved(engineName)
+export const modelName = notReserved(
+  z
+    .string('must be text')
+    .max(LONGEST_NAME, `must be at most ${LONGEST_NAME} characters`)
+    .regex(
+      MODEL_NAME,
+      'must be letters, digits and - . _ : / @, beginning with a letter or digit, or with / or ./ or ../ before it',
+    ),
 )
 
 const list = <T extends z.ZodType>(entry: T) =>
@@ -56,6 +65,7 @@ const list = <T extends z.ZodType>(entry: T) =>
 
 export const tierNames = list(tierName)
 export const modelNames = list(modelName)
+export const adapterNames = list(adapterName)
 export const scopes = list(
   z
     .string('must be text')
@@ -96,12 +106,15 @@ export const labelFilter = z
     return { name, ...(value.length > 0 && { value: value.join('=') }) }
   })
 
+/** RFC 3339 §5.6: T and Z may be in lower case. */
+const DATE_TIME = new RegExp(z.regexes.datetime({ offset: true }).source, 'i')
+
 /**
  * RFC 3339, as a Date whose year in UTC has four digits too: an offset may change the year, and Postgres has no year 0.
  */
-export const instant = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2027-01-31T12:00:00Z' })
-  .transform(value => new Date(value))
+export const instant = z
+  .stringFormat('date-time', DATE_TIME, 'must be a time like 2027-01-31T12:00:00Z')
+  .transform(value => new Date(value.toUpperCase()))
   .refine(
     date => date.getUTCFullYear() >= 1 && date.getUTCFullYear() <= 9999,
     'must be in the years 1 to 9999, in UTC',

@@ -42,7 +42,7 @@ function sent(form: Form): z.ZodType {
     case 'list':
       return form.of === 'scope' ? field.scopes : field.audiences
     case 'registered':
-      return form.of === 'tier' ? field.tierNames : field.modelNames
+      return { tier: field.tierNames, model: field.modelNames, adapter: field.adapterNames }[form.of]
     case 'whole-number':
       return form.orZero ? field.wholeNumberOrZero(form.min, form.max) : field.wholeNumber(form.min, form.max)
     case 'instant':

@@ -159,3 +159,21 @@ export async function findRecordedActions(
     GROUP BY target_id`.execute(db)
   return new Map(rows.map(row => [row.target_id, row.actions]))
 }
+
+/**
+ * Of these targets, those that the trail has as sealed: by one of the actions `always`, or by one of `since`, which seal since
+ * rows that grant trust have seals. The application's role can add rows to the trail, and remove none.
+ */
+export async function findSealed(
+  db: Handle,
+  targetKind: string,
+  targetIds: readonly string[],
+  actions: { always: readonly string[]; since: readonly string[] },
+): Promise<Set<string>> {
+  const { rows } = await sql<{ target_id: string }>`
+    SELECT DISTINCT e.target_id FROM audit_events AS e, sealed_since AS since
+    WHERE e.target_kind = ${targetKind} AND e.target_id = ANY (${[...targetIds]}::text[]) AND e.outcome = 'done'
+      AND (e.action = ANY (${[...actions.always]}::text[])
+        OR e.action = ANY (${[...actions.since]}::text[]) AND e.id > since.audit_id)`.execute(db)
+  return new Set(rows.map(row => row.target_id))
+}

@@ -28,8 +28,8 @@ export async function mutate<T>(
   actor: Actor,
   work: (mutation: Mutation) => Promise<T>,
 ): Promise<T> {
-  const changes: Change[] = []
-  const done = await database.write(async trx => {
+  const { done, changes } = await database.write(async trx => {
+    const changes: Change[] = []
     const events: AuditEvent[] = []
     const { precondition } = actor
     let checked = precondition === undefined
@@ -50,7 +50,7 @@ export async function mutate<T>(
     await actor.once?.end(trx, events[0])
     if (changes.length > 0) await appendChanges(trx, changes)
     if (events.length > 0) await appendEvents(trx, actor, events)
-    return result
+    return { done: result, changes }
   })
   if (changes.length > 0) await database.committed(changes)
   return done

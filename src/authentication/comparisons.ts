@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { dummyBcryptHash, matchesBcrypt } from '../api-keys/imported/imported-hash.ts'
+import { bcryptCost, dummyBcryptHash, matchesBcrypt } from '../api-keys/imported/imported-hash.ts'
 import type { SecretSnapshot } from '../directory/directory.ts'
 import { Busy } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
@@ -23,7 +23,7 @@ const LIMITS = { mostWaiting: 50, mostWaitingOfOne: 3, longestWaitMs: 3_000 }
  * The line is for every attempt, one comparison at a time, with a dummy hash where there is nothing to compare. The fast
  * lane, with a thread of its own, is for clients that exist and were never proven: the line delays none of them, however
  * long it is. The wrong secret of such a client still waits for its turn in the line, where it costs a dummy comparison
- * as an unknown client does.
+ * as an unknown client does. A turn that refuses takes as long as the highest cost, whatever the client's own cost is.
  */
 export class Comparisons {
   readonly #line: FairQueue
@@ -39,13 +39,13 @@ export class Comparisons {
   }
 
   /**
-   * Joins the line. `commonCost` is that of a dummy comparison; null: refusals cost none, so nothing waits for a turn.
+   * Joins the line. `highestCost` is that of a dummy comparison; null: refusals cost none, so nothing waits for a turn.
    * `found` is the client as far as memory knows it.
    */
-  join(attempt: Attempt, commonCost: number | null, found: SecretSnapshot | undefined): PlaceInLine {
+  join(attempt: Attempt, highestCost: number | null, found: SecretSnapshot | undefined): PlaceInLine {
     const queues = { line: this.#line, fastLane: this.#fastLane }
     const isRight = (hash: string) => this.#isRight(attempt, hash)
-    return new PlaceInLine({ ...queues, attempt, commonCost, hash: bcryptHashOf(found), isRight })
+    return new PlaceInLine({ ...queues, attempt, highestCost, hash: bcryptHashOf(found), isRight })
   }
 
   async #isRight({ secret, digest }: Attempt, hash: string): Promise<boolean> {
@@ -64,7 +64,7 @@ export class Comparisons {
 export class PlaceInLine {
   readonly #turn: { group: string; name: string }
   readonly #secret: string
-  readonly #commonCost: number | null
+  readonly #highestCost: number | null
   readonly #isRight: (hash: string) => Promise<boolean>
   readonly #fastLane: FairQueue
   readonly #place: Place<boolean> | undefined
@@ -77,19 +77,19 @@ export class PlaceInLine {
     line: FairQueue
     fastLane: FairQueue
     attempt: Attempt
-    commonCost: number | null
+    highestCost: number | null
     hash: string | undefined
     isRight: (hash: string) => Promise<boolean>
   }) {
     const { network, clientId, secret } = options.attempt
     this.#turn = { group: network, name: clientId }
     this.#secret = secret
-    this.#commonCost = options.commonCost
+    this.#highestCost = options.highestCost
     this.#hash = options.hash
     this.#isRight = options.isRight
     this.#fastLane = options.fastLane
     try {
-      if (this.#commonCost !== null) this.#place = options.line.join(this.#turn, () => this.#takeTurn())
+      if (this.#highestCost !== null) this.#place = options.line.join(this.#turn, () => this.#takeTurn())
     } catch (fault) {
       if (!(fault instanceof Busy)) throw fault
       this.#refused = fault
@@ -104,7 +104,7 @@ export class PlaceInLine {
     this.#hash = hash
     // A turn that has passed was used for a dummy: the client was still being looked up.
     const passed = this.#place?.begun === true && !this.#comparedInTurn
-    const withoutLine = this.#commonCost === null
+    const withoutLine = this.#highestCost === null
     if ((overtakes && !this.#comparedInTurn) || passed || withoutLine) this.#overtake(hash)
     const results = [this.#place?.result, this.#overtaking?.result].filter(result => result !== undefined)
     return anyTrue(results)
@@ -115,7 +115,7 @@ export class PlaceInLine {
     if (this.#refused) throw this.#refused
     await this.#place?.result
     // Without a line only the fast lane can be full.
-    if (this.#commonCost === null) await this.#overtaking?.result
+    if (this.#highestCost === null) await this.#overtaking?.result
   }
 
   leave(): void {
@@ -136,10 +136,16 @@ export class PlaceInLine {
   async #takeTurn(): Promise<boolean> {
     if (this.#hash !== undefined && this.#overtaking?.leave() !== false) {
       this.#comparedInTurn = true
-      return this.#isRight(this.#hash)
-    }
-    await matchesBcrypt(this.#secret, dummyBcryptHash(this.#commonCost ?? 0))
+      if (await this.#isRight(this.#hash)) return true
+      await this.#addUpTo(bcryptCost({ scheme: 'bcrypt', hash: this.#hash }) ?? 0)
+    } else await matchesBcrypt(this.#secret, dummyBcryptHash(this.#highestCost ?? 0))
     return false
+  }
+
+  /** A comparison of this cost is over. With one of each cost from it up, the time is that of one of the highest cost. */
+  async #addUpTo(cost: number): Promise<void> {
+    for (let next = cost; next < (this.#highestCost ?? 0); next++)
+      await matchesBcrypt(this.#secret, dummyBcryptHash(next))
   }
 }
 

@@ -105,7 +105,7 @@ export class ImportedSecrets {
    */
   async #checkInLine(attempt: Attempt): Promise<CheckedSecret> {
     const inMemory = this.#directory.findClient(attempt.clientId)
-    const line = this.#comparisons.join(attempt, this.#directory.imports?.commonCost ?? null, inMemory)
+    const line = this.#comparisons.join(attempt, this.#directory.imports?.highestCost ?? null, inMemory)
     try {
       const found = inMemory ?? (await this.#directory.lookUpClient(attempt.clientId))
       if (found && !isRevoked(found) && (await this.#isRight(attempt, found, line)))

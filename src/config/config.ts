@@ -22,6 +22,8 @@ export interface Config extends GatewayConfig, TokenConfig {
   databaseUrlDirect: Secret | undefined
   migrateDatabaseUrl: Secret | undefined
   databaseMaxConnections: number
+  /** Of the tables. */
+  databaseSchema: string
   dataDir: string
   keysDir: string
   /** Undefined: `http://localhost:<public port>`, known once that port is bound. */
@@ -32,6 +34,8 @@ export interface Config extends GatewayConfig, TokenConfig {
   trustedProxies: readonly string[]
   /** How long a stopping process still accepts connections. */
   drainDelaySeconds: number
+  /** Processes that share the listeners. 1: this one, without any other. */
+  processes: number
   rootTokens: readonly Secret[]
   encryptionKeys: readonly NamedKey[]
   peppers: readonly NamedKey[]
@@ -77,8 +81,8 @@ export function readConfig(env: Env): Config {
 }
 
 /** The owner role's database, for migrations; the rest of the configuration may be missing. @throws {ConfigError} */
-export function readMigrateUrl(env: Env): Secret {
-  const { migrateDatabaseUrl } = readDatabase(env)
+export function readMigrateDatabase(env: Env): { url: string; schema: string } {
+  const { migrateDatabaseUrl, databaseSchema } = readDatabase(env)
   if (!migrateDatabaseUrl) {
     env.fault(
       'MIGRATE_DATABASE_URL',
@@ -86,7 +90,7 @@ export function readMigrateUrl(env: Env): Secret {
     )
   }
   env.throwFaults()
-  return migrateDatabaseUrl as Secret
+  return { url: (migrateDatabaseUrl as Secret).reveal(), schema: databaseSchema }
 }
 
 function readListeners(env: Env) {
@@ -139,6 +143,13 @@ function readListeners(env: Env) {
       description:
         'how long a stopping process still accepts connections, so that load balancers see `/readyz` 503 first',
     }),
+    processes: env.integer('MINTMARK_PROCESSES', {
+      default: 1,
+      min: 1,
+      max: 64,
+      description:
+        'processes that share the listeners, at most one for each CPU core; each has its own directory and its own database connections; needs `DATABASE_URL`',
+    }),
   }
 }
 
@@ -182,6 +193,7 @@ function checkTogether(env: Env, config: Config): void {
       'must be at least 3600, because istiod fetches the JWKS only that often after a failure; if none of your verifiers does, set MINTMARK_SHORT_PUBLISH_LEAD=allowed',
     )
   }
+  checkProcesses(env, config)
   if (config.databaseUrl) {
     if (config.peppers.length === 0)
       env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)
@@ -193,6 +205,16 @@ function checkTogether(env: Env, config: Config): void {
   }
   if (config.production && !config.issuer?.startsWith('https://')) {
     env.fault('MINTMARK_ISSUER', 'is required in production and must begin with https://')
+  }
+}
+
+function checkProcesses(env: Env, { processes, databaseUrl, issuer, publicAddress }: Config): void {
+  if (processes === 1) return
+  if (!databaseUrl) {
+    env.fault('MINTMARK_PROCESSES', 'must be 1 without DATABASE_URL: embedded Postgres serves one process')
+  }
+  if (issuer === undefined && publicAddress.port === 0) {
+    env.fault('MINTMARK_PUBLIC_PORT', 'must not be 0 with several processes, unless MINTMARK_ISSUER is set')
   }
 }
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Env } from './env.ts'
-import { postgresUrl } from './formats.ts'
+import { postgresUrl } from './postgres-url.ts'
 
 /** The database, and where the embedded one stores its files. */
 export function readDatabase(env: Env) {
@@ -32,6 +32,12 @@ export function readDatabase(env: Env) {
       description:
         'most database connections of one process: one listens for notifications, two follow changes and look up API keys',
     }),
+    databaseSchema: env.text('MINTMARK_DATABASE_SCHEMA', {
+      default: 'public',
+      description:
+        'schema with the tables; `npm run migrate` creates it where the owner role may. The same for all commands and replicas',
+      parse: schemaName,
+    }),
     dataDir: resolve(
       env.text('MINTMARK_DATA_DIR', { default: '.mintmark', description: 'directory of embedded Postgres' }),
     ),
@@ -42,4 +48,13 @@ export function readDatabase(env: Env) {
       }),
     ),
   }
+}
+
+/** Always quoted, so upper case and hyphens are kept. */
+function schemaName(text: string): string {
+  if (!/^(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(text))
+    throw new Error(
+      'must be a name of at most 63 letters, digits, underscores and hyphens that begins with a letter and not with pg_',
+    )
+  return text
 }

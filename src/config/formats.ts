@@ -3,14 +3,6 @@ import { type NamedKey, Secret } from '../system/secret.ts'
 
 /** The formats of values: each returns the value, or throws an Error with a message that completes "<variable> …". */
 
-export function postgresUrl(text: string): Secret {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (!url || !['postgres:', 'postgresql:'].includes(url.protocol)) {
-    throw new Error('must be a URL like postgres://user:password@host:5432/database')
-  }
-  return new Secret(text)
-}
-
 /** RFC 8414 §2: no query, no fragment; and no trailing slash, because gateways compare it byte for byte. */
 export function issuerUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined

@@ -120,7 +120,11 @@ export class ChangeListener {
       const answer = await withTimeout(this.#clock, PROBE_TIMEOUT_MS, arrived)
       if (lost.aborted) return
       if (answer === 'timed_out') throw new NotDelivered(NOT_DELIVERED)
-      if (!this.listening) this.#began()
+      if (!this.listening) {
+        // Only here is it a session of its own: this statement must not reach one that a pooler shares.
+        await client.query('SET idle_session_timeout = 0')
+        this.#began()
+      }
       await this.#clock.sleep(PROBE_INTERVAL_MS, lost)
     }
   }

@@ -1,12 +1,46 @@
-/** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs and Node's codes. */
+const PRIVATE_CA =
+  'the certificate of the server is not from an authority that Node knows: name the file of its authority in the database URL, &sslrootcert=/path/ca.pem (docs/guides/postgres.md)'
+
+/** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs, and the codes of Node and Mintmark. */
 const CURES: Record<string, string> = {
   '28P01': 'check the user and the password in the database URL',
-  '28000': 'allow the user in the database URL to connect from this host (pg_hba.conf)',
+  '28000':
+    'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL',
   '3D000': 'create the database that the URL names, then run "npm run migrate"',
-  '42501': 'the role lacks rights: GRANT mintmark_app TO it (db/README.md)',
+  '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "npm run migrate" filled',
+  '42501':
+    'the role lacks a right: GRANT mintmark_app TO it, or run "npm run migrate" again, which grants mintmark_app its rights (db/README.md)',
+  '42P01':
+    'a table is missing: run "npm run migrate", with the same MINTMARK_DATABASE_SCHEMA, or restore it from a backup',
+  '57014': 'a statement took too long',
   ECONNREFUSED: 'no server listens at the address in the database URL',
   ENOTFOUND: 'the host name in the database URL is unknown',
+  ENOENT: 'the socket or the file that the database URL names does not exist',
+  EACCES: 'this process may not use the socket or read the file that the database URL names',
+  SELF_SIGNED_CERT_IN_CHAIN: PRIVATE_CA,
+  DEPTH_ZERO_SELF_SIGNED_CERT: PRIVATE_CA,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: PRIVATE_CA,
+  UNABLE_TO_GET_ISSUER_CERT: PRIVATE_CA,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: PRIVATE_CA,
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'the certificate of the server is for another name: use the name that it was issued for in the database URL',
+  CERT_HAS_EXPIRED: 'renew the certificate of the server',
+  SETTING_REFUSED:
+    'ALTER ROLE or ALTER DATABASE … RESET this setting: with it, Postgres does not run the triggers and foreign keys of Mintmark, and only a superuser may set it back',
 }
+
+/** Messages of pg that have no code. */
+const MESSAGES: readonly [RegExp, string][] = [
+  [
+    /does not support SSL connections/,
+    'set up TLS at the server, or use sslmode=disable in the URL where the network is private',
+  ],
+  [/password must be a (non-empty )?string/, 'the server asks for a password, and the database URL has none'],
+  [
+    /timeout e(xceeded|xpired)|due to connection timeout/,
+    'the server did not answer in time: check the address in the database URL, and the firewall',
+  ],
+]
 
 /**
  * Why the database cannot be used, for an operator: its own message, and what to do about it. `undefined` when the
@@ -14,11 +48,11 @@ const CURES: Record<string, string> = {
  */
 export function databaseFault(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const { code } = cause as Error & { code?: unknown }
-    if (typeof code !== 'string') continue
-    const said = cause.message || code
-    const cure = CURES[code]
-    return `The database cannot be used: ${said}${cure ? ` (${cure})` : ''}.`
+    const { code, message } = cause as Error & { code?: unknown }
+    const known = typeof code === 'string'
+    const cure = known ? CURES[code] : MESSAGES.find(([pattern]) => pattern.test(message))?.[1]
+    if (!known && cure === undefined) continue
+    return `The database cannot be used: ${message || code}${cure ? ` (${cure})` : ''}.`
   }
   return undefined
 }

@@ -1,10 +1,10 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
+import { Kysely } from 'kysely'
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
-import { cancelStatement } from './cancel.ts'
 import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
-import { databaseUnavailable, isConnectionFault, toDomainError } from './postgres-errors.ts'
+import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
+import { isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories accept either. */
@@ -14,11 +14,15 @@ const CONNECT_TIMEOUT_MS = 500
 const QUERY_TIMEOUT_MS = 800
 /** An idle connection may have died silently. */
 const IDLE_TIMEOUT_MS = 8_000
+/** A transaction ends early rather than block others with its locks. */
+const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
+/** Of a transaction that Postgres rolled back for the sake of another. */
+const TRIES = 3
 
 /**
  * database/ is the access to Postgres: the pool, the tables, migrations, and the change feed with its one follower.
  * Everything here works through a transaction-mode pooler: no session state, no named statements, no `SET` but `SET
- * LOCAL`.
+ * LOCAL`. Nothing depends on the settings of the role, the database or the server: connection.ts.
  *
  * `run` and `write` throw domain errors only: Conflict and Invalid for a violated constraint, Unavailable when the
  * database cannot be reached or does not answer in time.
@@ -29,7 +33,8 @@ export class Database {
   readonly #logger: Logger
   #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
-  constructor(options: { url: string; maxConnections: number; logger: Logger }) {
+  /** `schema` has the tables. */
+  constructor(options: { url: string; maxConnections: number; logger: Logger; schema?: string }) {
     this.#logger = options.logger
     this.#pool = new pg.Pool({
       connectionString: options.url,
@@ -38,15 +43,18 @@ export class Database {
       query_timeout: QUERY_TIMEOUT_MS,
       idleTimeoutMillis: IDLE_TIMEOUT_MS,
       keepAlive: true,
+      pipeline: true,
       application_name: 'mintmark',
     })
     // pg-pool emits this for a connection that dies while idle; without a listener it would end the process.
-    this.#pool.on('error', err => options.logger.warn({ err }, 'database connection lost'))
+    this.#pool.on('error', (err: Error & { code?: unknown }) => {
+      if (err.code !== IDLE_SESSION_ENDED) options.logger.warn({ err }, 'database connection lost')
+    })
     // Covers the moment between the pool's own listener, removed on checkout, and ours.
     this.#pool.on('connect', client => void client.on('error', () => {}))
     this.#pool.on('connect', closePromptly)
     this.#kysely = new Kysely<Schema>({
-      dialect: new PostgresDialect({ pool: withoutBrokenClients(this.#pool) }),
+      dialect: new TransactionDialect(this.#pool, { schema: options.schema ?? 'public', limits: LIMITS }),
     })
   }
 
@@ -56,7 +64,7 @@ export class Database {
     return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
   }
 
-  /** One or more statements outside a transaction. */
+  /** One or more statements, each in a transaction of its own. */
   async run<T>(work: (db: Handle) => Promise<T>): Promise<T> {
     try {
       return await work(this.#kysely)
@@ -74,16 +82,17 @@ export class Database {
     return this.run(() => transaction.execute(work))
   }
 
-  /** Runs one short transaction. It times out rather than block others with its locks. */
+  /**
+   * Runs one short transaction. Repeats the work when Postgres rolled it back for the sake of another transaction
+   * (PostgreSQL manual, "Serialization Failure Handling"), so the work must change nothing but rows.
+   */
   async write<T>(work: (trx: Handle) => Promise<T>): Promise<T> {
-    try {
-      return await this.#kysely.transaction().execute(async trx => {
-        await sql`SELECT set_config('lock_timeout', '600ms', true), set_config('statement_timeout', '2s', true),
-          set_config('idle_in_transaction_session_timeout', '400ms', true)`.execute(trx)
-        return await work(trx)
-      })
-    } catch (error) {
-      throw toDomainError(error)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#kysely.transaction().execute(work)
+      } catch (error) {
+        if (attempt >= TRIES || !isTransient(error)) throw toDomainError(error)
+      }
     }
   }
 
@@ -101,43 +110,5 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#kysely.destroy()
-  }
-}
-
-/**
- * pg-pool reuses a client after a query on it timed out, although its connection still waits for the result. Here a
- * client with a connection fault rejects further statements and is removed from the pool on release.
- */
-function withoutBrokenClients(pool: pg.Pool): PostgresPool {
-  return {
-    options: pool.options,
-    end: () => pool.end(),
-    connect: async () => {
-      const client = await pool.connect().catch(cause => {
-        // Any cause (no route, no TLS, a wrong password, too many open files) is a server error.
-        throw databaseUnavailable(cause)
-      })
-      let fault: unknown
-      const noteFault = (error: unknown) => {
-        fault ??= error
-      }
-      client.on('error', noteFault)
-      const query = async (statement: string, parameters: readonly unknown[]) => {
-        if (fault) throw fault
-        try {
-          return await client.query(statement, [...parameters])
-        } catch (error) {
-          if (isConnectionFault(error)) noteFault(error)
-          if ((error as Error).message === 'Query read timeout') cancelStatement(client)
-          throw error
-        }
-      }
-      const release = (discard = false) => {
-        client.off('error', noteFault)
-        client.release(discard || fault !== undefined)
-      }
-      // Kysely's type also has cursors, which are not used here.
-      return { query, release } as unknown as PostgresPoolClient
-    },
   }
 }

@@ -1,78 +1,58 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { Kysely, PostgresAdapter, PostgresDialect, sql } from 'kysely'
-import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
+import { readFile } from 'node:fs/promises'
+import { Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { CannotStart } from '../errors.ts'
 import { systemClock } from '../system/clock.ts'
+import { TransactionDialect } from './connection.ts'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
 import { buildIndexes } from './indexes.ts'
 import { fillMakers } from './makers.ts'
-
-const MIGRATION_TABLE = 'mintmark_migration'
-
-/** The SQL files of db/migrations in the order of their names, each one migration. */
-const provider: MigrationProvider = {
-  getMigrations: async () => {
-    const names = await migrationNames()
-    const entries = names.map(async (name): Promise<[string, Migration]> => {
-      const text = await readFile(new URL(`migrations/${name}.sql`, DB_FOLDER), 'utf8')
-      return [name, { up: async db => void (await sql.raw(text).execute(db)) }]
-    })
-    return Object.fromEntries(await Promise.all(entries))
-  },
-}
-
-async function migrationNames(): Promise<string[]> {
-  const files = await readdir(new URL('migrations/', DB_FOLDER))
-  return files
-    .filter(file => file.endsWith('.sql'))
-    .map(file => file.slice(0, -'.sql'.length))
-    .sort()
-}
-
-/** Without Kysely's own lock: it belongs to a session, which a transaction-mode pooler does not keep. */
-class MigrationDialect extends PostgresDialect {
-  override createAdapter(): PostgresAdapter {
-    return Object.assign(new PostgresAdapter(), {
-      acquireMigrationLock: async () => {},
-      releaseMigrationLock: async () => {},
-    })
-  }
-}
+import { appliedMigrations, applyMigration, migrationNames } from './migrations.ts'
+import { prepareForMigration } from './suitability.ts'
 
 /** A migration that waits longer for a table lock is retried, because other statements queue behind it. */
-const LOCK_TIMEOUT = '300ms'
+const LIMITS = { lock: '300ms', statement: '0', idle: '0' }
+/** Functions that name their schema get it from db/roles.sql, with the last migration. */
+const SETTINGS = { check_function_bodies: 'off' }
 const PAUSE_MS = 200
 const LONGEST_MS = 60_000
 
 /**
  * Brings the schema up to date: each migration in its own transaction, db/roles.sql with the last of them, then who made
  * older keys, then the indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash. `url` must
- * use the owner role; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
+ * use the owner role; `schema` gets the tables; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
  * Returns the names of the migrations applied by this call.
  */
-export async function migrate(url: string, options: { upTo?: string } = {}): Promise<string[]> {
+export async function migrate(
+  url: string,
+  options: { upTo?: string; schema?: string } = {},
+): Promise<string[]> {
+  const { upTo, schema = 'public' } = options
   const pool = new pg.Pool({
     connectionString: url,
     // One connection holds the lock, the other migrates.
     max: 2,
     connectionTimeoutMillis: 5000,
     keepAlive: true,
+    pipeline: true,
     application_name: 'mintmark-migrate',
   })
   // A lost connection fails the current statement; the event must not also end the process.
   pool.on('error', () => {}).on('connect', client => void client.on('error', () => {}))
-  const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
+  const db = new Kysely<unknown>({
+    dialect: new TransactionDialect(pool, { schema, limits: LIMITS, settings: SETTINGS }),
+  })
   try {
     return await underLock(db, async () => {
+      await withLockRetries(() => db.transaction().execute(trx => prepareForMigration(trx, schema)))
       const applied: string[] = []
       for (;;) {
-        const { name, done } = await withLockRetries(() => applyNext(db, options.upTo))
+        const { name, done } = await withLockRetries(() => applyNext(db, upTo))
         if (name !== undefined) applied.push(name)
         if (done) break
       }
-      if (options.upTo === undefined) {
+      if (upTo === undefined) {
         while (!(await withLockRetries(() => fillPart(db)))) {}
         await buildIndexes(db)
       }
@@ -92,8 +72,7 @@ async function underLock<T>(db: Kysely<unknown>, work: () => Promise<T>): Promis
   for (;;) {
     const worked = await db.transaction().execute(async trx => {
       const { rows } = await sql<{ mine: boolean }>`
-        SELECT pg_try_advisory_xact_lock(hashtext(${sql.lit(MIGRATION_TABLE)})) AS mine,
-          set_config('idle_in_transaction_session_timeout', '0', true)`.execute(trx)
+        SELECT pg_try_advisory_xact_lock(hashtext('mintmark_migration')) AS mine`.execute(trx)
       return rows[0]?.mine ? { result: await work() } : undefined
     })
     if (worked) return worked.result
@@ -122,44 +101,29 @@ const HELD =
 /** Applies one migration, and the roles with the last; `done` when no further one is pending. */
 async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
   return db.transaction().execute(async trx => {
-    await sql`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
-    const migrator = new Migrator({
-      db: trx,
-      provider,
-      migrationTableName: MIGRATION_TABLE,
-      migrationLockTableName: `${MIGRATION_TABLE}_lock`,
-    })
-    const left = (await migrator.getMigrations()).filter(({ executedAt }) => !executedAt)
-    const wanted = left.filter(({ name }) => upTo === undefined || name <= upTo)
-    const { error, results = [] } = wanted.length > 0 ? await migrator.migrateUp() : {}
-    if (error) throw error
-    const done = wanted.length <= 1
+    const names = await migrationNames()
+    const applied = await appliedMigrations(trx)
+    const newer = applied.filter(name => !names.includes(name))
+    if (newer.length > 0)
+      throw new CannotStart(
+        `The schema has migrations of a newer version: ${newer.join(', ')}. Migrate with that version.`,
+      )
+    const [next, ...later] = names.filter(
+      name => !applied.includes(name) && (upTo === undefined || name <= upTo),
+    )
+    if (next !== undefined) await applyMigration(trx, next, new Date(systemClock.wallMs()).toISOString())
+    const done = later.length === 0
     if (done && upTo === undefined)
       await sql.raw(await readFile(new URL('roles.sql', DB_FOLDER), 'utf8')).execute(trx)
-    return { name: results[0]?.migrationName, done }
+    return { name: next, done }
   })
 }
 
 /** Gives up on rows that others have locked, so that they never wait long for it. */
 const fillPart = (db: Kysely<unknown>): Promise<boolean> =>
   db.transaction().execute(async trx => {
-    await sql`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
     return fillMakers(trx)
   })
-
-/** Migrations that this version needs and the database lacks. A newer schema is accepted (expand, then contract). */
-export async function pendingMigrations(database: Database): Promise<string[]> {
-  const needed = await migrationNames()
-  const applied = await database.run(async db => {
-    const { rows } = await sql<{
-      exists: boolean
-    }>`SELECT to_regclass(${MIGRATION_TABLE}) IS NOT NULL AS exists`.execute(db)
-    if (!rows[0]?.exists) return []
-    const done = await sql<{ name: string }>`SELECT name FROM ${sql.table(MIGRATION_TABLE)}`.execute(db)
-    return done.rows.map(row => row.name)
-  })
-  return needed.filter(name => !applied.includes(name))
-}
 
 /** True when the role that `database` connects as owns the tables: allowed in development, rejected in production. */
 export async function connectsAsOwner(database: Database): Promise<boolean> {

@@ -12,8 +12,10 @@ const UNAVAILABLE = [
   /^57014$/, // statement timeout
   /^XX00/, // internal error, corruption
   /^58/, // I/O error
-  /^28/, // // our role or password is rejected
-  /^3D000$/, // // our database does not exist
+  /^28/, // our role or password is rejected
+  /^3D000$/, // our database does not exist
+  /^42501$/, // our rights were taken
+  /^(3F000|42P01|42703|42883)$/, // our schema, a table, a column or a function was dropped
 ]
 
 const NETWORK = new Set([
@@ -62,7 +64,18 @@ const DOMAIN_ERRORS = [Conflict, Forbidden, Invalid, NotFound, PreconditionFaile
 interface PostgresError {
   code?: unknown
   constraint?: unknown
-  detail?: unknown
+  deleting?: boolean
+}
+
+const FOREIGN_KEY = '23503'
+
+/**
+ * A foreign key fails when the object that a row names is gone, and when an object is deleted that a row names. Postgres
+ * says which only in its message, in the language of `lc_messages`.
+ */
+export function noteStatement(error: unknown, statement: string): void {
+  const failed = error as PostgresError
+  if (failed.code === FOREIGN_KEY) failed.deleting = /^\s*delete\s/i.test(statement)
 }
 
 /** True when the connection is unusable: it broke, or a result may still be pending on it. */
@@ -79,9 +92,9 @@ export function isConnectionFault(error: unknown): boolean {
  */
 export function toDomainError(error: unknown): unknown {
   if (DOMAIN_ERRORS.some(known => error instanceof known)) return error
-  const { code, constraint, detail } = (error ?? {}) as PostgresError
+  const { code, constraint, deleting } = (error ?? {}) as PostgresError
   if (typeof constraint === 'string' && CONSTRAINTS[constraint]) {
-    if (typeof detail === 'string' && detail.includes('is not present in table')) {
+    if (code === FOREIGN_KEY && !deleting) {
       return new Conflict(
         'gone',
         'A referenced object was deleted concurrently. Get it again, then decide.',
@@ -92,11 +105,25 @@ export function toDomainError(error: unknown): unknown {
     }
     return CONSTRAINTS[constraint]()
   }
-  const sqlState = typeof code === 'string' && code.length === 5 ? code : undefined
-  const unavailable = sqlState
-    ? UNAVAILABLE.some(pattern => pattern.test(sqlState))
-    : isConnectionFault(error)
+  const unavailable =
+    isConnectionFault(error) || (typeof code === 'string' && UNAVAILABLE.some(pattern => pattern.test(code)))
   return unavailable ? databaseUnavailable(error) : error
+}
+
+/** Serialization failures and deadlocks: the same transaction may succeed when it is repeated. */
+export const isTransient = (error: unknown): boolean => {
+  const { code } = (error ?? {}) as PostgresError
+  return code === '40001' || code === '40P01'
+}
+
+/** A setting that would change the meaning of statements, and that our role may not set. `code` is for databaseFault. */
+export class SettingRefused extends Error {
+  override readonly name = 'SettingRefused'
+  readonly code = 'SETTING_REFUSED'
+
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
 }
 
 export function databaseUnavailable(cause: unknown): Unavailable {

@@ -25,6 +25,7 @@ export interface Schema {
   audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
+  sealed_since: { singleton: Generated<boolean>; audit_id: string }
   maker_fill: { singleton: Generated<boolean>; audit_id: string }
 }
 
@@ -70,6 +71,7 @@ interface ModelTable {
   kind: 'model' | 'adapter'
   base_model: Nullable<string>
   base_kind: GeneratedAlways<string | null>
+  max_model_len: Nullable<number>
   description: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>

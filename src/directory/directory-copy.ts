@@ -6,6 +6,7 @@ import type { Database, Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { keyDifferences } from './directory-difference.ts'
 import type { DirectoryIndex } from './directory-index.ts'
@@ -89,6 +90,11 @@ export class DirectoryCopy implements ChangeSubscriber {
   /** The status of a key in memory, however stale; undefined: unknown. */
   keyStatus(keyId: string): KeyStatus | undefined {
     return this.#index?.keyStatus(keyId)
+  }
+
+  /** What is known of a model or adapter; undefined: nothing. */
+  factsOf(model: string): ModelFacts | undefined {
+    return this.#index?.modelFacts.get(model)
   }
 
   /** True when the directory is complete and does not contain the object. */

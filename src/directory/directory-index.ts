@@ -2,6 +2,7 @@ import type { Imports } from '../api-keys/imported/imported-client.ts'
 import { bcryptCost } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { isOver } from '../api-keys/key-state.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { type KeyStatus, keyStatusOf } from './key-status.ts'
@@ -14,6 +15,8 @@ export interface DirectoryUpdate {
   tenantIds: readonly string[]
   tenants: readonly KnownTenant[]
   catalogue: Catalogue
+  /** Undefined: no model changed. */
+  modelFacts?: ReadonlyMap<string, ModelFacts>
 }
 
 interface Entry {
@@ -34,8 +37,10 @@ export class DirectoryIndex {
   /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
   #catalogue: Catalogue
-  /** An imported secret was left out. Whether its client exists is found in Postgres only. */
-  #incomplete = false
+  /** Keys of which an imported secret was left out. Whether its client exists is found in Postgres only. */
+  readonly #incomplete = new Set<string>()
+  /** By name; nothing is known of others. */
+  modelFacts: ReadonlyMap<string, ModelFacts> = new Map()
   /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
@@ -60,10 +65,9 @@ export class DirectoryIndex {
   /** Undefined when the index has no imported client. */
   get imports(): Imports | undefined {
     if (this.#imported.size === 0)
-      return this.overflowed || this.#incomplete ? { commonCost: null } : undefined
-    const costs = [...this.#imported].filter(([cost]) => cost !== null)
-    const [common] = costs.sort(([, one], [, other]) => other - one)
-    return { commonCost: common?.[0] ?? null }
+      return this.overflowed || this.#incomplete.size > 0 ? { highestCost: null } : undefined
+    const costs = [...this.#imported.keys()].filter(cost => cost !== null)
+    return { highestCost: costs.length === 0 ? null : Math.max(...costs) }
   }
 
   keyIds(): IterableIterator<string> {
@@ -112,6 +116,7 @@ export class DirectoryIndex {
   /** Applies the whole update synchronously, so that no exchange sees a part of it. */
   apply(update: DirectoryUpdate): void {
     this.#catalogue = update.catalogue
+    if (update.modelFacts) this.modelFacts = update.modelFacts
     for (const id of update.keyIds) this.remove(id)
     for (const id of update.tenantIds) this.#tenants.delete(id)
     for (const tenant of update.tenants) this.putTenant(tenant)
@@ -123,7 +128,7 @@ export class DirectoryIndex {
   /** Adds or replaces the key; drops it when the index is full. */
   put(key: KnownKey): void {
     this.remove(key.id)
-    if (key.incomplete) this.#incomplete = true
+    if (key.incomplete) this.#leaveOut(key.id)
     if (key.secrets.length === 0) return
     if (this.#keys.size >= this.#maxKeys) {
       this.overflowed = true
@@ -140,6 +145,7 @@ export class DirectoryIndex {
   }
 
   remove(keyId: string): void {
+    this.#incomplete.delete(keyId)
     const key = this.#keys.get(keyId)
     if (!key) return
     this.#keys.delete(keyId)
@@ -188,9 +194,14 @@ export class DirectoryIndex {
     if (this.#imported.size === 0) return
     for (const { key, secret } of this.#secrets.values()) {
       if (!secret.imported || !(idsAndNames.has(secret.id) || idsAndNames.has(secret.digest))) continue
-      this.#incomplete = true
       this.remove(key.id)
+      this.#leaveOut(key.id)
     }
+  }
+
+  #leaveOut(keyId: string): void {
+    if (this.#incomplete.size < this.#maxKeys) this.#incomplete.add(keyId)
+    else this.overflowed = true
   }
 
   #countImported({ imported }: KnownSecret, more: 1 | -1): void {

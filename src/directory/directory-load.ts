@@ -41,6 +41,7 @@ export class DirectoryLoad {
   /** Keys and tenants that changed since the load began. */
   readonly #changed = new Set<string>()
   #catalogueChanged = false
+  #modelsChanged = false
   readonly index: DirectoryIndex
 
   /** `serving`: exchanges are answered during the load and have priority. */
@@ -57,8 +58,9 @@ export class DirectoryLoad {
   /** @throws {Unavailable} when the database does not answer, or `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { maxKeys, tokenTtlSeconds, serving } = this.#options
-    const catalogue = await this.#database.run(db => readCatalogue(db, tokenTtlSeconds))
+    const { catalogue, modelFacts } = await this.#database.run(db => readCatalogue(db, tokenTtlSeconds))
     if (!this.#catalogueChanged) this.index.setCatalogue(catalogue)
+    if (!this.#modelsChanged) this.index.modelFacts = modelFacts
     const tenants: ReadFrom<KnownTenant> = (db, after) => tenantPage(db, { after, limit: TENANTS_A_PAGE })
     for await (const page of this.#pages(tenants, '', signal)) this.#putTenants(page)
     const more = await this.#database.run(db => hasMoreKeysThan(db, maxKeys))
@@ -83,6 +85,7 @@ export class DirectoryLoad {
   /** Applies a change that was committed after the load began. */
   apply(update: DirectoryUpdate): void {
     this.#catalogueChanged = true
+    if (update.modelFacts) this.#modelsChanged = true
     for (const id of update.keyIds) this.#changed.add(`key ${id}`)
     for (const id of update.tenantIds) this.#changed.add(`tenant ${id}`)
     this.index.apply(update)

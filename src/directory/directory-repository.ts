@@ -6,6 +6,7 @@ import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
 import type { RecordedIds, RowSeals } from '../installation/row-seals.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import type { Catalogue } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
 import type { DirectoryUpdate } from './directory-index.ts'
@@ -20,12 +21,15 @@ import {
   importedParts,
   type KeyRow,
   listOf,
+  type ModelFactsRow,
+  modelFactsJson,
   selectKeys,
   selectTenants,
   type TenantRow,
   toCatalogue,
   toImported,
   toKey,
+  toModelFacts,
   toTenant,
 } from './known-repository.ts'
 
@@ -119,12 +123,17 @@ export async function tenantPage(
   return { items: rows.map(toTenant), last: rows.at(-1)?.id }
 }
 
-export async function readCatalogue(db: Handle, tokenTtlSeconds: number): Promise<Catalogue> {
-  const { rows } = await sql<{ catalogue: CatalogueRow }>`SELECT ${catalogueJson} AS catalogue`.execute(db)
-  return toCatalogue(onlyRow(rows).catalogue, tokenTtlSeconds)
+export async function readCatalogue(
+  db: Handle,
+  tokenTtlSeconds: number,
+): Promise<{ catalogue: Catalogue; modelFacts: ReadonlyMap<string, ModelFacts> }> {
+  const { rows } = await sql<{ catalogue: CatalogueRow; facts: ModelFactsRow }>`
+    SELECT ${catalogueJson} AS catalogue, ${modelFactsJson} AS facts`.execute(db)
+  const { catalogue, facts } = onlyRow(rows)
+  return { catalogue: toCatalogue(catalogue, tokenTtlSeconds), modelFacts: toModelFacts(facts) }
 }
 
-/** Reads the current state of the objects that `changes` name, and the catalogue. */
+/** Reads the current state of the objects that `changes` name, the catalogue, and after a change of a model what is listed. */
 export async function readUpdate(
   db: Handle,
   seals: RowSeals,
@@ -133,10 +142,16 @@ export async function readUpdate(
 ): Promise<DirectoryUpdate> {
   const ids = (kind: Change['kind']) => changes.flatMap(change => (change.kind === kind ? change.id : []))
   const [keyIds, tenantIds] = [ids('key'), ids('tenant')]
-  const { rows } = await sql<{ keys: KeyRow[]; tenants: TenantRow[]; catalogue: CatalogueRow }>`
+  const modelsChanged = changes.some(({ kind }) => kind === 'model')
+  const { rows } = await sql<{
+    keys: KeyRow[]
+    tenants: TenantRow[]
+    catalogue: CatalogueRow
+    facts: ModelFactsRow | null
+  }>`
     SELECT ${listOf(selectKeys(sql`${isUsable('k')} AND k.id = ANY (${keyIds}::text[])`))} AS keys,
       ${listOf(selectTenants(sql`t.id = ANY (${tenantIds}::text[])`))} AS tenants,
-      ${catalogueJson} AS catalogue`.execute(db)
+      ${catalogueJson} AS catalogue, ${modelsChanged ? modelFactsJson : sql`NULL`} AS facts`.execute(db)
   const row = onlyRow(rows)
   return {
     keyIds,
@@ -144,6 +159,7 @@ export async function readUpdate(
     tenantIds,
     tenants: row.tenants.map(toTenant),
     catalogue: toCatalogue(row.catalogue, tokenTtlSeconds),
+    ...(row.facts && { modelFacts: toModelFacts(row.facts) }),
   }
 }
 

@@ -11,6 +11,7 @@ import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { grantedNames } from '../tenants/grant-repository.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import { rightsAmong, type Settings } from '../tenants/setting.ts'
 import { type ColumnsRead, columnsOf, fromColumns } from '../tenants/setting-columns.ts'
@@ -86,6 +87,12 @@ export const catalogueJson = sql<CatalogueRow>`json_build_object(
   'priorities', (SELECT coalesce(json_object_agg(name, priority), '{}') FROM tiers),
   'models', (SELECT coalesce(json_agg(name ORDER BY seq), '[]') FROM models WHERE kind = 'model'))`
 
+/** Of base models without a length there is nothing to say. */
+export const modelFactsJson = sql<ModelFactsRow>`(
+  SELECT coalesce(json_agg(json_build_array(m.name, m.base_model, coalesce(m.max_model_len, b.max_model_len))), '[]')
+  FROM models AS m LEFT JOIN models AS b ON b.name = m.base_model
+  WHERE m.kind = 'adapter' OR m.max_model_len IS NOT NULL)`
+
 /** A subquery: all rows as one JSON array. */
 export const listOf = (rows: RawBuilder<unknown>) =>
   sql`(SELECT coalesce(json_agg(listed), '[]') FROM (${rows}) AS listed)`
@@ -114,6 +121,8 @@ export interface CatalogueRow {
   priorities: Record<string, number>
   models: string[]
 }
+
+export type ModelFactsRow = [name: string, baseModel: string | null, maxModelLen: number | null][]
 
 /** Imported secrets that are not genuine are left out. */
 export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
@@ -177,3 +186,6 @@ export const toCatalogue = (row: CatalogueRow, tokenTtlSeconds: number): Catalog
   models: row.models,
   tokenTtlSeconds,
 })
+
+export const toModelFacts = (row: ModelFactsRow): ReadonlyMap<string, ModelFacts> =>
+  new Map(row.map(([name, baseModel, maxModelLen]) => [name, { baseModel, maxModelLen }]))

@@ -9,9 +9,7 @@ import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import type { TokenReader } from '../tokens/token-reader.ts'
 import { type CheckedRequest, modelOf, shownBy } from './check-request.ts'
 import { type Denial, denial } from './denial.ts'
-
-/** The scope that a token must have to pass the check. */
-export const REQUIRED_SCOPE = 'inference'
+import { REQUIRED_SCOPE } from './headers.ts'
 
 /** Ids and reasons for the log. */
 type About = Record<string, string | undefined>

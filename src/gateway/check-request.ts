@@ -1,5 +1,5 @@
 import type { GatewayModel } from '../config/gateway-config.ts'
-import { MODEL_ROUTES } from './headers.ts'
+import { ROUTES } from './headers.ts'
 import { isPlainJson, readModel } from './model-in-body.ts'
 
 /**
@@ -15,7 +15,10 @@ export interface CheckedRequest {
   body: () => Promise<Uint8Array>
 }
 
-/** The credential of a client: exactly one, in one header, once. Anything else is ambiguous. */
+/**
+ * The credential of a client: exactly one, once in a header. The same one in a second header is no other (Claude Code's
+ * apiKeyHelper sends it twice). Anything else is ambiguous.
+ */
 export type Shown =
   | { kind: 'nothing' }
   | { kind: 'ambiguous' }
@@ -30,15 +33,25 @@ export const CREDENTIAL_HEADERS: readonly string[] = ['authorization', 'x-api-ke
 export function shownBy({ headers }: CheckedRequest, keyHeaders: readonly string[]): Shown {
   const shown = CREDENTIAL_HEADERS.map(name => ({ name, values: valuesOf(headers, name) }))
   if (shown.some(({ values }) => values.length > 1)) return { kind: 'ambiguous' }
-  const [one, another] = shown.filter(({ values }) => values.some(value => value.trim() !== ''))
-  if (another) return { kind: 'ambiguous' }
-  const value = one?.values[0]?.trim() ?? ''
-  if (!one || value === '') return { kind: 'nothing' }
+  const sent = shown.flatMap(({ name, values: [value = ''] }) =>
+    value.trim() === '' ? [] : [{ name, value: value.trim() }],
+  )
+  const [one] = sent
+  if (!one) return { kind: 'nothing' }
+  if (new Set(sent.map(credentialIn)).size > 1) return { kind: 'ambiguous' }
   if (one.name !== 'authorization')
-    return keyHeaders.includes(one.name) ? { kind: 'key', secret: value } : { kind: 'nothing' }
-  const [, credential] = /^bearer +([\x21-\x7e]+)$/i.exec(value) ?? []
+    return sent.some(({ name }) => keyHeaders.includes(name))
+      ? { kind: 'key', secret: one.value }
+      : { kind: 'nothing' }
+  const [, credential] = BEARER.exec(one.value) ?? []
   if (credential === undefined) return { kind: 'unreadable' }
   return credential.includes('.') ? { kind: 'token', jwt: credential } : { kind: 'key', secret: credential }
+}
+
+const BEARER = /^bearer +([\x21-\x7e]+)$/i
+
+function credentialIn({ name, value }: { name: string; value: string }): string {
+  return name === 'authorization' ? (BEARER.exec(value)?.[1] ?? value) : value
 }
 
 /** The model that a request names. */
@@ -76,7 +89,7 @@ function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
 
 /** Whether the engine takes the priority from the header there, so that one in the body counts for nothing. */
 const takesPriority = (target: string) =>
-  MODEL_ROUTES.some(({ path, priorityFromHeader }) => priorityFromHeader && path === pathOf(target))
+  ROUTES.some(({ path, priorityFromHeader }) => priorityFromHeader && path === pathOf(target))
 
 async function modelOfBody({ headers, body, target }: CheckedRequest): Promise<NamedModel> {
   const [contentType = '', another] = valuesOf(headers, 'content-type')

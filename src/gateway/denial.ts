@@ -80,9 +80,9 @@ function challenge(code: DenialCode, status: 401 | 403): string {
   return `Bearer realm="mintmark", error="${status === 401 ? 'invalid_token' : 'insufficient_scope'}"`
 }
 
-/** In the error format of OpenAI clients. */
+/** In the error format of OpenAI's clients, which Anthropic's read too, by its `type` outside. */
 export function denialBody({ status, code, message }: Denial): object {
   const type = status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'server_error'
   const param = code === 'model_missing' || code === 'model_not_allowed' ? 'model' : null
-  return { error: { message, type, code, param } }
+  return { type: 'error', error: { message, type, code, param } }
 }

@@ -7,13 +7,15 @@ import { numberField } from './protobuf.ts'
 const SERVING = numberField(1, 1)
 const NOT_SERVING = numberField(1, 2)
 const WATCH_MS = 500
-/** Load balancers have one each. */
-const MOST_WATCHES = 100
+/** Of one peer. Load balancers have one each. */
+const MOST_WATCHES = 10
 
 /** grpc.health.v1.Health: reports readiness, whatever the service asked about. */
 export class GrpcHealth {
   readonly #readiness: Readiness
   readonly #watches = new Set<GrpcCall>()
+  /** Their number by the peer's address. */
+  readonly #watchesOf = new Map<string, number>()
   readonly #stop: () => void
   #sent: Buffer
 
@@ -29,16 +31,25 @@ export class GrpcHealth {
 
   /** Answers with the status, and again whenever it changes. */
   watch(call: GrpcCall): void {
-    if (this.#watches.size >= MOST_WATCHES) {
-      call.refuse(STATUS.resourceExhausted, `There are ${MOST_WATCHES} watches already.`)
+    const ofPeer = this.#watchesOf.get(call.peer) ?? 0
+    if (ofPeer >= MOST_WATCHES) {
+      call.refuse(STATUS.resourceExhausted, `This address has ${MOST_WATCHES} watches already.`)
       return
     }
     if (!call.begin()) return
     this.#report()
     call.watching = true
     this.#watches.add(call)
-    call.onClose(() => this.#watches.delete(call))
+    this.#watchesOf.set(call.peer, ofPeer + 1)
+    call.onClose(() => this.#forget(call))
     call.write(this.#sent)
+  }
+
+  #forget(call: GrpcCall): void {
+    this.#watches.delete(call)
+    const left = (this.#watchesOf.get(call.peer) ?? 1) - 1
+    if (left > 0) this.#watchesOf.set(call.peer, left)
+    else this.#watchesOf.delete(call.peer)
   }
 
   /** Reports a last time, and ends all watches. */

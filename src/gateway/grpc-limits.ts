@@ -1,17 +1,15 @@
 import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2'
-import type { MostConnections } from '../http/connection-limits.ts'
 import type { Clock } from '../system/clock.ts'
 import type { GrpcCall } from './grpc-call.ts'
 import { LONGEST_BODY_BYTES } from './headers.ts'
 
 /**
  * The bounds on what a peer of the gRPC listener can hold, whether or not it ever sends a whole request. Gateways need far
- * less: Envoy opens one connection per worker thread.
+ * less.
  */
 
 /** Headers alone: Envoy passes on at most 60 KiB of them, once or twice, and at most 100 names. */
 const LONGEST_MESSAGE_BYTES = 131_072
-export const MOST_CONNECTIONS: MostConnections = { total: 2_000, ofOneAddress: 256 }
 /** A gateway waits a second for an answer, so it is no longer interested in a message that takes longer. */
 const MESSAGE_DEADLINE_MS = 5_000
 /** Of a whole call: a decision may wait for the database, and an answer for a client that does not read. */
@@ -65,16 +63,15 @@ export class GrpcDeadlines {
     return this.#sessions.keys()
   }
 
-  addSession(session: ServerHttp2Session): void {
-    const now = this.#clock.monotonicMs()
-    const address = session.socket.remoteAddress ?? ''
-    this.#sessions.set(session, { address, opened: now, idleSince: now, calls: 0 })
-    session.once('close', () => this.#sessions.delete(session))
+  /** Clients begin no more calls on these connections once they have read it. */
+  announceEnd(): void {
+    for (const session of this.#sessions.keys()) if (!session.destroyed) announceEnd(session)
   }
 
-  /** The peer's address; undefined once the session has ended. */
-  addressOf(session: ServerHttp2Session | undefined): string | undefined {
-    return session && this.#sessions.get(session)?.address
+  addSession(session: ServerHttp2Session): void {
+    const now = this.#clock.monotonicMs()
+    this.#sessions.set(session, { opened: now, idleSince: now, calls: 0 })
+    session.once('close', () => this.#sessions.delete(session))
   }
 
   addCall(call: GrpcCall, session: ServerHttp2Session): void {
@@ -91,7 +88,6 @@ export class GrpcDeadlines {
 }
 
 interface Connection {
-  address: string
   opened: number
   idleSince: number
   /** Calls in progress. */
@@ -114,5 +110,8 @@ function checkConnection(
   const over = now - opened - CONNECTION_AGE_MS
   if (idle || over >= 2 * CONNECTION_GRACE_MS) session.destroy()
   else if (over >= CONNECTION_GRACE_MS) session.close()
-  else if (over >= 0) session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)
+  else if (over >= 0) announceEnd(session)
 }
+
+const announceEnd = (session: ServerHttp2Session) =>
+  session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM)

@@ -5,6 +5,12 @@
  * here is stripped and tested everywhere. Claims: src/tokens/claims.ts.
  */
 
+/**
+ * The number of the contract between the files of gateways, Mintmark and the engine: each file has it in its first lines,
+ * each guide a table of its rows. It rises when a file and a Mintmark of different numbers would not work together.
+ */
+export const CONTRACT_NUMBER = 1
+
 /** The claims that become headers. Strings only: Envoy writes a list as base64 and a negative number as a float. */
 type HeaderClaim = 'tenant' | 'tier' | 'priority' | 'adapter_list'
 
@@ -26,6 +32,9 @@ export const CLAIM_HEADERS: readonly ClaimHeader[] = [
   { claim: 'tier', header: 'x-gateway-inference-objective', readBy: 'Gateway API Inference Extension' },
   { claim: 'adapter_list', header: 'x-lora-adapters', readBy: 'engine middleware' },
 ]
+
+/** The scope that a token must have, at every gateway and at the check. */
+export const REQUIRED_SCOPE = 'inference'
 
 /** Set by the gateway from the request body, for the entitlement rule and for routing by model. */
 export const MODEL_HEADER = 'x-gateway-model-name'
@@ -91,24 +100,62 @@ export function isStripped(name: string): boolean {
   return STRIPPED_NAMES.includes(read) || STRIPPED_PREFIXES.some(prefix => read.startsWith(prefix.name))
 }
 
+/**
+ * Routes that an operator opens or closes together (`npm run generate -- --routes openai,anthropic`). openai: OpenAI's
+ * clients. anthropic: Anthropic's clients and Claude Code. pooling: embeddings in other formats, scores and classes.
+ * tokenize: token ids of a text, and back.
+ */
+export const ROUTE_GROUPS = ['openai', 'anthropic', 'pooling', 'tokenize'] as const
+export type RouteGroup = (typeof ROUTE_GROUPS)[number]
+
+/** Open in the files of deploy/. */
+const OPEN_GROUPS: readonly RouteGroup[] = ['openai', 'anthropic']
+
 export interface AllowedRoute {
   method: 'GET' | 'POST'
   path: string
+  group: RouteGroup
   /** The engine takes the priority from the header on this route; elsewhere a `priority` in the body is rejected. */
   priorityFromHeader: boolean
 }
 
-/** All routes that a client of an engine needs. POST bodies name a `model`; every other route is rejected. */
-const ALLOWED_ROUTES: readonly AllowedRoute[] = [
-  { method: 'POST', path: '/v1/chat/completions', priorityFromHeader: true },
-  { method: 'POST', path: '/v1/completions', priorityFromHeader: true },
-  { method: 'POST', path: '/v1/responses', priorityFromHeader: true },
-  { method: 'POST', path: '/v1/embeddings', priorityFromHeader: false },
-  { method: 'GET', path: '/v1/models', priorityFromHeader: false },
+const post = (group: RouteGroup, path: string, priorityFromHeader = false): AllowedRoute => ({
+  ...{ method: 'POST', path, group, priorityFromHeader },
+})
+
+/**
+ * All routes that clients of an engine need; test/engine/ compares them with the routes of a real vLLM. The body of a POST
+ * is JSON and names a `model`. Every other route of the engine stays closed.
+ */
+export const ROUTES: readonly AllowedRoute[] = [
+  post('openai', '/v1/chat/completions', true),
+  post('openai', '/v1/completions', true),
+  post('openai', '/v1/responses', true),
+  post('openai', '/v1/embeddings'),
+  { method: 'GET', path: '/v1/models', group: 'openai', priorityFromHeader: false },
+  // vLLM turns these into chat requests, and takes only the header's priority.
+  post('anthropic', '/v1/messages', true),
+  post('anthropic', '/v1/messages/count_tokens', true),
+  ...['/rerank', '/v1/rerank', '/v2/rerank', '/score', '/v1/score'].map(path => post('pooling', path)),
+  ...['/pooling', '/classify', '/v2/embed'].map(path => post('pooling', path)),
+  ...['/tokenize', '/detokenize'].map(path => post('tokenize', path)),
 ]
 
-export const MODEL_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'POST')
-export const LIST_ROUTES = ALLOWED_ROUTES.filter(route => route.method === 'GET')
+/** The routes of some groups: `MODEL_ROUTES` are those whose body names a model. */
+export interface OpenRoutes {
+  MODEL_ROUTES: readonly AllowedRoute[]
+  LIST_ROUTES: readonly AllowedRoute[]
+}
+
+/** `GET /v1/models` is always open: every client lists models. */
+export function openRoutes(groups: readonly RouteGroup[] = OPEN_GROUPS): OpenRoutes {
+  return {
+    MODEL_ROUTES: ROUTES.filter(({ method, group }) => method === 'POST' && groups.includes(group)),
+    LIST_ROUTES: ROUTES.filter(({ method }) => method === 'GET'),
+  }
+}
+
+export const { MODEL_ROUTES, LIST_ROUTES } = openRoutes()
 
 /** How much of a body a gateway buffers to read the model; longer bodies are 413. */
 export const LONGEST_BODY_BYTES = 4_194_304

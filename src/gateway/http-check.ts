@@ -8,6 +8,7 @@ import type { Application } from '../http/listener.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import { type Handler, routeTable } from '../http/route-table.ts'
+import type { ModelFacts } from '../tenants/model.ts'
 import type { Admitted, GatewayAuthorizer } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
 import { type Denial, denial, denialBody } from './denial.ts'
@@ -23,7 +24,12 @@ const ADMITTED = headerList({
   'Content-Length': '0',
   'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
 })
+/** As Anthropic's list has it for a model whose date is unknown. */
+const ANTHROPIC = { type: 'model', created_at: '1970-01-01T00:00:00Z' }
 const NO_BODY = Buffer.alloc(0)
+
+/** Undefined: nothing is known of the model. */
+type FactsOf = (model: string) => ModelFacts | undefined
 
 /**
  * The check for gateways over HTTP. Any method on any path below /check (Envoy appends the client's path, nginx and
@@ -33,14 +39,15 @@ const NO_BODY = Buffer.alloc(0)
 export function gatewayApp(options: {
   authorizer: GatewayAuthorizer
   readsBody: boolean
+  factsOf: FactsOf
   readiness: Readiness
   now: () => number
 }): Application {
-  const { authorizer, readsBody, readiness, now } = options
+  const { authorizer, readsBody, factsOf, readiness, now } = options
   return routeTable({
     routes: [
       { path: `${CHECK}{/*}`, handle: check(authorizer, readsBody, now), refuse: refuseCheck },
-      { methods: ['GET'], path: '/v1/models', handle: listOfModels(authorizer, now) },
+      { methods: ['GET'], path: '/v1/models', handle: listOfModels(authorizer, factsOf, now) },
     ],
     readiness,
     refuse,
@@ -70,17 +77,23 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
   }
 }
 
-/** OpenAI's model list, with exactly the values that the caller may send as `model`. */
-function listOfModels(authorizer: GatewayAuthorizer, now: () => number): Handler {
+/**
+ * As vLLM's model list, which Anthropic's clients read too, with exactly the values that the caller may send as `model`.
+ */
+function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () => number): Handler {
   return async (req, res) => {
     const admitted = await admit(authorizer, req, res, async () => NO_BODY)
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
     const listed = (names: readonly string[], owner: string) =>
-      names.map(id => ({ id, object: 'model', created, owned_by: owner }))
+      names.map(id => {
+        const { baseModel = null, maxModelLen = null } = factsOf(id) ?? {}
+        const about = { root: id, parent: baseModel, max_model_len: maxModelLen }
+        return { id, object: 'model', created, owned_by: owner, ...about, ...ANTHROPIC, display_name: id }
+      })
     const data = [...listed(models, 'mintmark'), ...listed(adapters, tenant)]
-    answerJson(res, 200, JSON.stringify({ object: 'list', data }))
+    answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
   }
 }
 

@@ -33,19 +33,22 @@ const MOST_MARKS = 262_144
 
 /**
  * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, and SGLang's stages, rank and path to an adapter.
+ * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
+ * SGLang's stages, rank and path to an adapter.
  */
 export const STEERING_FIELDS = [
   'kv_transfer_params',
   'ec_transfer_params',
   'vllm_xargs',
+  'previous_response_id',
+  'request_id',
   'lora_path',
   'bootstrap_host',
   'bootstrap_port',
   'bootstrap_room',
   'data_parallel_rank',
 ]
-const LONGEST_FIELD = 18
+const LONGEST_FIELD = 20
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
@@ -88,9 +91,9 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
   return model === undefined ? {} : { model: model }
 }
 
-/** `application/json`, in UTF-8 where it says so. */
+/** `application/json`, in UTF-8 where it says so. Some clients write `utf8`, or a semicolon and nothing after it. */
 export function isPlainJson(contentType: string): boolean {
-  return /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)
+  return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
 /** The first position at or after `i` that is not JSON white space. */

@@ -12,6 +12,9 @@ export function claimHeaders(claims: AccessTokenClaims): Record<string, string> 
 /** Headers that may carry a key, except the one that the token replaces. */
 export const REMOVED_HEADERS = CREDENTIAL_HEADERS.filter(name => name !== 'authorization')
 
+/** What the engine does not get in addition to the token: it would answer browsers by rules of its own. */
+export const NOT_FOR_ENGINE: readonly string[] = [...REMOVED_HEADERS, 'origin']
+
 /** The same names in all spellings with `_` and `-`, for proxies that distinguish them. */
 export const KEY_HEADER_SPELLINGS: readonly string[] = REMOVED_HEADERS.flatMap(name =>
   name

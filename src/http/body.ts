@@ -32,7 +32,8 @@ export async function readBody(req: IncomingMessage, limit: number, held?: HeldB
       held?.release(holder)
       reject(error)
     }
-    const holder = { drop: () => end(new Unavailable('too many bodies are arriving')) }
+    const peer = req.socket.remoteAddress ?? ''
+    const holder = { peer, drop: () => end(new Unavailable('too many bodies are arriving')) }
     req.on('data', (chunk: Buffer) => {
       length += chunk.length
       if (over) return
@@ -48,11 +49,14 @@ export async function readBody(req: IncomingMessage, limit: number, held?: HeldB
   })
 }
 
+const UTF_8 = /^utf-?8$/
+
 /** The media type of a Content-Type header in lower case; '' when it is missing or its charset is not UTF-8. */
-export function mediaType(contentType: string | undefined): string {
+export function mediaType(contentType: string | undefined, charset: RegExp = UTF_8): string {
   if (!contentType?.includes(';')) return (contentType ?? '').trim().toLowerCase()
   const [type = '', ...parameters] = contentType.split(';').map(part => part.trim().toLowerCase())
-  const foreign = parameters.some(part => part.startsWith('charset=') && !/^charset="?utf-8"?$/.test(part))
+  const charsets = parameters.filter(part => part.startsWith('charset='))
+  const foreign = charsets.some(part => !charset.test(part.slice('charset='.length).replaceAll('"', '')))
   return foreign ? '' : type
 }
 

@@ -1,43 +1,72 @@
 /** Something that holds bytes of a request. `drop` gives them up at once. */
 export interface Holder {
+  /** The peer that sends the request: bounds are shared fairly between peers. */
+  readonly peer: string
   drop(): void
 }
 
+interface Peer {
+  bytes: number
+  /** Those that may be dropped, oldest first. */
+  readonly droppable: Set<Holder>
+}
+
 /**
- * Bounds the bytes that all requests of a listener hold together. Beyond the bound the oldest request that has not
- * arrived whole is dropped: an honest one arrives within milliseconds, so the oldest are those that stall.
+ * Bounds the bytes that all requests of a listener hold together. A peer never holds more than it leaves free: one peer
+ * at most half, each of two a third. Beyond that, requests of the peer that holds most are dropped, the oldest first: an
+ * honest one arrives within milliseconds, so the oldest are those that stall. So what a peer needs is not taken by
+ * another one that wants everything.
  */
 export class HeldBytes {
   readonly #limit: number
   readonly #bytes = new Map<Holder, number>()
-  /** Those that have not arrived whole, oldest first. */
-  readonly #arriving = new Set<Holder>()
+  readonly #peers = new Map<string, Peer>()
   #total = 0
 
   constructor(limit: number) {
     this.#limit = limit
   }
 
-  /** The holder now holds this many bytes in all. May drop any that is still arriving, this one too. */
+  /** The holder now holds this many bytes in all. May drop any that can be dropped, this one too. */
   hold(holder: Holder, bytes: number): void {
-    this.#total += bytes - (this.#bytes.get(holder) ?? 0)
+    const peer = this.#peers.get(holder.peer) ?? { bytes: 0, droppable: new Set() }
+    this.#peers.set(holder.peer, peer)
+    const more = bytes - (this.#bytes.get(holder) ?? 0)
     this.#bytes.set(holder, bytes)
-    this.#arriving.add(holder)
-    for (const oldest of this.#arriving) {
-      if (this.#total <= this.#limit) return
+    this.#total += more
+    peer.bytes += more
+    peer.droppable.add(holder)
+    while (more > 0 && peer.bytes > this.#limit - this.#total) {
+      const oldest = this.#oldestOfLargest()
+      if (!oldest) return
       this.release(oldest)
       oldest.drop()
     }
   }
 
-  /** It has arrived whole: it is no longer dropped, and its bytes count until `release`. */
+  /** It has arrived whole: it is not dropped until it holds more, and its bytes count until `release`. */
   arrived(holder: Holder): void {
-    this.#arriving.delete(holder)
+    this.#peers.get(holder.peer)?.droppable.delete(holder)
   }
 
   release(holder: Holder): void {
-    this.#total -= this.#bytes.get(holder) ?? 0
+    const bytes = this.#bytes.get(holder)
+    const peer = this.#peers.get(holder.peer)
+    if (bytes === undefined || !peer) return
+    this.#total -= bytes
+    peer.bytes -= bytes
     this.#bytes.delete(holder)
-    this.#arriving.delete(holder)
+    peer.droppable.delete(holder)
+    if (peer.bytes === 0 && peer.droppable.size === 0) this.#peers.delete(holder.peer)
+  }
+
+  /** Of the peer that holds most, of those with any that can be dropped. */
+  #oldestOfLargest(): Holder | undefined {
+    let largest: Peer | undefined
+    for (const peer of this.#peers.values()) {
+      if (peer.droppable.size > 0 && peer.bytes > (largest?.bytes ?? -1)) largest = peer
+    }
+    const [oldest] = largest?.droppable ?? []
+    return oldest
   }
 }

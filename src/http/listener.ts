@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo, Server as TcpServer } from 'node:net'
+import { type AddressInfo, Server as TcpServer } from 'node:net'
 import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -13,7 +13,7 @@ import type { Random } from '../system/random.ts'
 import { logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
-import { limitConnections, type MostConnections } from './connection-limits.ts'
+import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
@@ -28,10 +28,12 @@ const REQUEST_TIMEOUT_MS = 9_000
 /** How much later a slow connection may be closed. With a tenth of it Node reset healthy connections under load. */
 const CHECKING_INTERVAL_MS = 1_000
 /**
- * Longer than proxies keep idle connections, so that the proxy closes first and never sends into a closed connection.
+ * Longer than load balancers keep idle connections (Google: 600 s), so that they close first and never send into a closed one.
  */
-const KEEP_ALIVE_TIMEOUT_MS = 75_000
+const KEEP_ALIVE_TIMEOUT_MS = 620_000
 const DRAIN_POLL_MS = 50
+/** How long the connections that were accepted last have for their first request. */
+export const FIRST_REQUEST_MS = 1_000
 
 /**
  * Answers requests with the fixed headers and the request id (answer.ts), and with an error where the event has a
@@ -52,32 +54,36 @@ export interface RequestServices {
   trusts: Trusts
 }
 
-/** A bound port. Answers 503 until `serve` is called. */
+/** Where a listener is reached. */
+export interface Address {
+  host: string
+  port: number
+}
+
+/** A port. Answers 503 until `serve` is called. */
 export class Listener {
   readonly name: string
   readonly #server: Server
   readonly #clock: Clock
+  readonly #limits: ConnectionLimits
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
-  private constructor(name: string, server: Server, clock: Clock) {
+  private constructor(name: string, server: Server, clock: Clock, policy: ConnectionPolicy) {
     this.name = name
     this.#server = server
     this.#clock = clock
+    this.#limits = new ConnectionLimits(server, name, policy, clock)
     server.on('request', (req, res) => {
+      res.once('close', this.#limits.begin(req.socket))
       // Node then sends "Connection: close" and closes the connection.
       if (this.#closing) res.shouldKeepAlive = false
       this.#serve(req, res)
     })
   }
 
-  /** @throws {Error} that names the variable to change when the port is taken or may not be used. */
-  static async bind(
-    name: string,
-    address: { host: string; port: number },
-    clock: Clock,
-    most?: MostConnections,
-  ): Promise<Listener> {
+  /** Not bound yet. */
+  static create(name: string, clock: Clock, policy: ConnectionPolicy): Listener {
     const server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -88,19 +94,33 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
-    if (most) limitConnections(server, most)
-    const listener = new Listener(name, server, clock)
-    await listen(server, name, address)
+    return new Listener(name, server, clock, policy)
+  }
+
+  static async bind(
+    name: string,
+    address: Address,
+    clock: Clock,
+    policy: ConnectionPolicy,
+  ): Promise<Listener> {
+    const listener = Listener.create(name, clock, policy)
+    await listener.listen(address)
     return listener
   }
 
-  /** The bound address. */
-  get host(): string {
-    return (this.#server.address() as AddressInfo).address
+  /** @throws {CannotStart} that names the variable to change when the port is in use or may not be used. */
+  listen(address: Address): Promise<void> {
+    return listen(this.#server, this.name, address)
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port
+  /** Undefined until it listens. */
+  get address(): Address | undefined {
+    return addressOf(this.#server)
+  }
+
+  /** Connections that were closed because there were too many. */
+  get closedConnections(): number {
+    return this.#limits.closed
   }
 
   serve(application: Application, services: RequestServices): void {
@@ -116,23 +136,34 @@ export class Listener {
   }
 
   /**
-   * Drains, then closes. For `delayMs` it still accepts connections, because load balancers need that long to see that
-   * this process is unready, and every response closes its connection, so that no client reuses one that is about to
-   * close. Then it accepts no more; requests in flight after `deadlineMs` are cut.
+   * Drains, then closes. For `acceptMs` it still accepts connections, because load balancers need that long to see that
+   * this process is unready. For `delayMs` every response closes its connection, so that no client reuses one that is
+   * about to close. Then idle connections are closed; requests in flight after `deadlineMs` are cut.
    */
-  async close(deadlineMs: number, delayMs: number): Promise<void> {
+  async close(deadlineMs: number, delayMs: number, acceptMs = delayMs): Promise<void> {
     const begin = this.#clock.monotonicMs()
+    const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#closing = true
-    if (delayMs > 0) await this.#clock.sleep(Math.min(delayMs, deadlineMs))
+    await this.#clock.sleep(leftMs(acceptMs))
     let closed = false
-    this.#server.close(() => {
+    this.#server.once('close', () => {
       closed = true
     })
+    // close() of node:http would also close connections whose first request was not read yet.
+    TcpServer.prototype.close.call(this.#server)
+    const lastAccepted = this.#clock.monotonicMs()
+    await this.#clock.sleep(leftMs(delayMs))
     await this.#poll(begin + deadlineMs, () => {
-      this.#server.closeIdleConnections()
+      const isLate = this.#clock.monotonicMs() - lastAccepted >= FIRST_REQUEST_MS
+      if (isLate || !this.#hasUnread) this.#server.closeIdleConnections()
       return closed
     })
     this.#server.closeAllConnections()
+    this.#server.close()
+  }
+
+  get #hasUnread(): boolean {
+    return [...this.#limits.sockets].some(({ bytesRead }) => bytesRead === 0)
   }
 
   async #poll(deadline: number, done: () => boolean): Promise<void> {
@@ -141,22 +172,20 @@ export class Listener {
 }
 
 /** Binds a port. @throws {CannotStart} that names the variable to change when it is in use or may not be used. */
-export async function listen(
-  server: TcpServer,
-  name: string,
-  address: { host: string; port: number },
-): Promise<void> {
+export async function listen(server: TcpServer, name: string, address: Address): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', error => reject(bindError(name, address, error)))
     server.listen(address.port, address.host, resolve)
   })
 }
 
-function bindError(
-  name: string,
-  { host, port }: { host: string; port: number },
-  error: NodeJS.ErrnoException,
-): Error {
+/** The bound address of a server; undefined until it listens. */
+export function addressOf(server: TcpServer): Address | undefined {
+  const bound = server.address() as AddressInfo | null
+  return bound ? { host: bound.address, port: bound.port } : undefined
+}
+
+function bindError(name: string, { host, port }: Address, error: NodeJS.ErrnoException): Error {
   const why = {
     EADDRINUSE: `is in use: set MINTMARK_${name.toUpperCase()}_PORT to a free port (0: any)`,
     EACCES: `is not permitted for this user: set MINTMARK_${name.toUpperCase()}_PORT to a port above 1023`,

@@ -1,17 +1,23 @@
 import type { ErrorRequestHandler } from 'express'
-import type { Metrics } from '../system/metrics.ts'
 import { createExpress, expressApplication, onlyMethods } from './express-app.ts'
 import type { Readiness } from './health.ts'
 import type { Application } from './listener.ts'
-import { mountMetrics } from './metrics-page.ts'
+import { type MetricsSource, mountMetrics } from './metrics-page.ts'
 import { RequestError, toRequestError } from './request-error.ts'
 import { eventOf } from './request-event.ts'
 
 /**
  * The application of the ops listener. `/livez`: the process responds. `/readyz`: it can exchange keys for tokens, or
- * the reason why not. `/metrics`: for Prometheus.
+ * the reason why not. A warning says what fails although it is ready. `/metrics`: for Prometheus.
  */
-export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: Metrics }): Application {
+export function opsApp({
+  readiness,
+  metrics,
+}: {
+  /** `warning`: why it can only exchange the keys that it has in memory; '': nothing. */
+  readiness: Readiness & { readonly warning: string }
+  metrics: MetricsSource
+}): Application {
   const app = createExpress()
   mountMetrics(app, metrics)
   app
@@ -21,7 +27,8 @@ export function opsApp({ readiness, metrics }: { readiness: Readiness; metrics: 
   app
     .route('/readyz')
     .get((_req, res) => {
-      if (readiness.ready) res.json({ status: 'ready' })
+      const { ready, warning } = readiness
+      if (ready) res.json({ status: 'ready', ...(warning !== '' && { warning }) })
       else res.status(503).set('Retry-After', '1').json({ status: 'unready', reason: readiness.reason })
     })
     .all(onlyMethods('GET'))

@@ -95,7 +95,8 @@ export class RowSeals {
     { sealedWith, seal }: StoredSeal,
     recorded: RecordedIds,
   ): RowFault | undefined {
-    if (sealedWith === null || seal === null) return 'unsealed'
+    if (sealedWith === null && seal === null) return 'unsealed'
+    if (sealedWith === null || seal === null) return 'wrong_seal'
     const key = this.#key(kind, sealedWith)
     if (!key) return this.#lacks(sealedWith, recorded) ? 'lacking_key' : 'unknown_key'
     const right = mac(key, kind, sealedWith, row)

@@ -31,6 +31,8 @@ const PARAMETERS: readonly string[] = ['grant_type', 'client_id', 'client_secret
 type Form = ReadonlyMap<string, string | undefined>
 
 const FORM = 'application/x-www-form-urlencoded'
+/** Of a percent-encoded body, which is ASCII, all of these are the same. What is not encoded must be UTF-8. */
+const FORM_CHARSET = /^(utf-?8|us-ascii|iso-8859-1)$/
 /** RFC 6749 Appendix A.4. */
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/
 
@@ -44,7 +46,7 @@ export function parseTokenRequest(req: {
     // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
     throw new OAuthError('invalid_request', 'Parameters in the request URI. Send them in the body.')
   }
-  if (mediaType(req.headers['content-type']) !== FORM) {
+  if (mediaType(req.headers['content-type'], FORM_CHARSET) !== FORM) {
     throw new OAuthError('invalid_request', `Unsupported Content-Type. Send ${FORM}, in UTF-8.`)
   }
   const { form, resources } = singleValues(parseForm(req.body))
@@ -103,7 +105,9 @@ function parseCredential(
     )
   }
   if (authorization !== undefined) {
-    const credential = parseBasic(authorization)
+    const basic = parseBasic(authorization)
+    // As in the body, the client_id may be missing.
+    const credential = basic.clientId === '' ? { ...basic, clientId } : basic
     if (clientId !== undefined && clientId !== credential.clientId) {
       throw new OAuthError(
         'invalid_request',

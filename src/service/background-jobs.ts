@@ -1,6 +1,7 @@
 import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
+import { missingRights } from '../database/rights.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
 import { AlarmLog } from '../signing-keys/alarm-log.ts'
@@ -8,6 +9,7 @@ import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import type { Parts } from './parts.ts'
+import type { ReadinessGate } from './readiness.ts'
 import { trustAlarms } from './trust-alarms.ts'
 
 const FOLLOW_MS = 500
@@ -16,6 +18,8 @@ const LONGEST_ADVANCE_MS = 10_000
 const DEFERRED_MS = 5_000
 /** A row that is not genuine is found, dropped and reported within ten seconds. */
 const TRUST_MS = 5_000
+/** /readyz names a right or a table that is gone within five seconds. */
+const RIGHTS_MS = 5_000
 const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
 const CHECKPOINT_MS = 3_600_000
@@ -36,7 +40,7 @@ type JobParts = Pick<
   | 'administration'
   | 'gateway'
   | 'pauses'
->
+> & { readiness: ReadinessGate }
 
 /** The background jobs of this process, from when it is ready until it stops. */
 export class BackgroundJobs {
@@ -67,11 +71,14 @@ export class BackgroundJobs {
     const { storage, follower, policy, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
-    const { pauses } = this.#parts
+    const { pauses, readiness } = this.#parts
     pauses.tick()
     this.#every(PAUSE_TICK_MS, 'notice pauses', async () => pauses.tick())
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
+    this.#every(RIGHTS_MS, 'check rights', () =>
+      readiness.watch(() => missingRights(storage.directoryDatabase)),
+    )
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#every(REFRESH_MS, 'watch signing keys', async () => {
       const hostAheadSeconds = (time.hostAheadMs ?? 0) / 1000

@@ -21,25 +21,36 @@ export type Drained = Pick<
   jobs: BackgroundJobs
 }
 
+/** How a process stops. */
+export interface Stopping {
+  /** Others accept the connections already, so this process stops accepting at once. */
+  isReplaced?: boolean
+}
+
 /**
  * Becomes unready at once; requests in flight finish, buffered writes are written, and everything closes. `ready`
  * settles once the service is ready or never will be.
  */
-export async function drain(drained: Drained, ready: Promise<void>): Promise<void> {
+export async function drain(
+  drained: Drained,
+  ready: Promise<void>,
+  { isReplaced = false }: Stopping,
+): Promise<void> {
   const { config, system, storage, listeners, readiness, follower, changeListener, jobs } = drained
   const { directory, signing, authentication, administration } = drained
   const { clock, logger } = system
   const delayMs = config.drainDelaySeconds * 1000
+  const acceptMs = isReplaced ? 0 : delayMs
   readiness.drain()
   logger.info('draining')
   if (!readiness.serving) follower.stop()
   await ready
   // The ops listener closes last, so that a prober sees "draining" and not a closed port.
   await Promise.all([
-    listeners.public.close(DRAIN_DEADLINE_MS, delayMs),
-    listeners.admin.close(DRAIN_DEADLINE_MS, delayMs),
-    listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs),
-    listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS),
+    listeners.public.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.admin.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     changeListener.stop(),
   ])
   jobs.stop()

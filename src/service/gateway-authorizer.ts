@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
-import { GatewayAuthorizer, REQUIRED_SCOPE } from '../gateway/authorize.ts'
+import { GatewayAuthorizer } from '../gateway/authorize.ts'
+import { REQUIRED_SCOPE } from '../gateway/headers.ts'
 import { MintedTokens } from '../tokens/minted-tokens.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import type { AuthenticationParts } from './authentication.ts'

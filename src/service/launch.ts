@@ -9,6 +9,7 @@ import { systemClock } from '../system/clock.ts'
 import { createLogger, type Logger } from '../system/logger.ts'
 import { systemRandom } from '../system/random.ts'
 import { Secret } from '../system/secret.ts'
+import { isMember } from './processes/member.ts'
 import { RowSealing } from './row-sealing.ts'
 import { type Service, startService } from './service.ts'
 
@@ -23,6 +24,25 @@ export interface Launched {
 const CLIENT_VARIABLES =
   /^MINTMARK_(URL|TOKEN|PUBLIC_URL|API_KEY)(_FILE)?$|^MINTMARK_(CACHE|ENVOY|PYTHON|REQUIRE_\w+|DOCKER_\w+)$/
 
+/** What a start needs of the environment. */
+export interface Prepared {
+  environment: NodeJS.ProcessEnv
+  config: Config
+  logger: Logger
+}
+
+/** Reads the configuration, and warns of variables that are probably misspelt. @throws {ConfigError} listing every fault. */
+export function prepare(environment: NodeJS.ProcessEnv, options: { logger?: Logger } = {}): Prepared {
+  const env = new Env(environment)
+  const config = readConfig(env)
+  const logger = options.logger ?? createLogger(config.logLevel)
+  // One of several processes leaves the warning to their parent.
+  for (const name of isMember(config) ? [] : env.unread('MINTMARK_')) {
+    if (!CLIENT_VARIABLES.test(name)) logger.warn(`unknown variable ${name}: check its spelling`)
+  }
+  return { environment, config, logger }
+}
+
 /**
  * Starts a service from the environment: reads the configuration and, when it names no database, first starts the
  * embedded one, with generated secrets and the current schema.
@@ -34,12 +54,14 @@ export async function launch(
   environment: NodeJS.ProcessEnv,
   options: { logger?: Logger; onProgress?: (message: string) => void } = {},
 ): Promise<Launched> {
-  const env = new Env(environment)
-  const config = readConfig(env)
-  const logger = options.logger ?? createLogger(config.logLevel)
-  for (const name of env.unread('MINTMARK_')) {
-    if (!CLIENT_VARIABLES.test(name)) logger.warn(`unknown variable ${name}: check its spelling`)
-  }
+  return launchPrepared(prepare(environment, options), options)
+}
+
+/** The same, with a configuration that was read before. */
+export async function launchPrepared(
+  { environment, config, logger }: Prepared,
+  options: { onProgress?: (message: string) => void } = {},
+): Promise<Launched> {
   if (config.databaseUrl) {
     const service = await startService(config, { logger })
     return { config, service, stop: () => service.stop() }
@@ -56,7 +78,8 @@ export async function launch(
     ...(onProgress && { onProgress }),
   })
   try {
-    const applied = await migrate(embedded.ownerUrl)
+    const schema = config.databaseSchema
+    const applied = await migrate(embedded.ownerUrl, { schema })
     const complete = {
       ...readConfig(new Env({ ...environment, ...secrets })),
       databaseUrl: new Secret(embedded.applicationUrl),
@@ -81,7 +104,7 @@ export async function launch(
 const SEALS = '0009_sealed_rows'
 
 async function sealExisting(secrets: Config, url: string, logger: Logger): Promise<void> {
-  const database = new Database({ url, maxConnections: 1, logger })
+  const database = new Database({ url, maxConnections: 1, logger, schema: secrets.databaseSchema })
   try {
     // Only this process and the owner of its directory write to the embedded database, so no proof is needed.
     const sealing = new RowSealing({ database, secrets, acceptUnproven: true })

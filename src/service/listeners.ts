@@ -1,49 +1,85 @@
 import type { Config } from '../config/config.ts'
 import { GrpcListener } from '../gateway/grpc-listener.ts'
-import type { MostConnections } from '../http/connection-limits.ts'
-import { Listener } from '../http/listener.ts'
+import { trusting } from '../http/caller-address.ts'
+import type { ConnectionPolicy, MostConnections } from '../http/connection-limits.ts'
+import { type Address, Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
-import { isLoopback } from '../system/ip-address.ts'
+import { isLoopback, networkOf } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
+import type { Metrics } from '../system/metrics.ts'
 
-/** Of nginx each check may be a connection of its own. */
-const MOST_GATEWAY_CONNECTIONS: MostConnections = { total: 4_000, ofOneAddress: 2_000 }
+/** The public listener counts IPv6 connections by network, in which one client can change addresses. */
+const MOST_CONNECTIONS = {
+  public: { total: 8_000, ofOneSource: 4_000 },
+  admin: { total: 2_000, ofOneSource: 1_000 },
+  // Of nginx each check may be a connection of its own.
+  gateway: { total: 4_000, ofOneSource: 2_000 },
+  // Envoy opens one connection per worker thread.
+  gatewayGrpc: { total: 2_000, ofOneSource: 256 },
+  ops: { total: 500, ofOneSource: 250 },
+} satisfies Record<string, MostConnections>
 
-/** Binds the ports of all listeners, or of none. @throws {Error} that names the variable to change. */
-export async function bindListeners(config: Config, clock: Clock) {
-  const bound: (Listener | GrpcListener)[] = []
-  const bind = async (name: string, address: { host: string; port: number }, most?: MostConnections) => {
-    const listener = await Listener.bind(name, address, clock, most)
-    bound.push(listener)
-    return listener
+/** All listeners, none of them bound. Each process limits the connections that it accepts itself. */
+export function createListeners(config: Config, { clock, logger }: { clock: Clock; logger: Logger }) {
+  const trusts = trusting(config.trustedProxies)
+  const policyOf = (name: keyof typeof MOST_CONNECTIONS): ConnectionPolicy => ({
+    most: MOST_CONNECTIONS[name],
+    sourceOf: name === 'public' ? networkOf : address => address,
+    isProxy: address => trusts(address, 0),
+    logger,
+  })
+  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc'>) =>
+    Listener.create(name, clock, policyOf(name))
+  return {
+    public: create('public'),
+    admin: create('admin'),
+    gateway: create('gateway'),
+    gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock, policyOf('gatewayGrpc')),
+    ops: create('ops'),
   }
-  const bindGrpc = async () => {
-    const listener = await GrpcListener.bind(
-      config.gatewayGrpcAddress,
-      config.gatewayModel.from === 'body',
-      clock,
-    )
-    bound.push(listener)
-    return listener
+}
+
+export type Listeners = ReturnType<typeof createListeners>
+export type ListenerName = keyof Listeners
+export type Addresses = Partial<Record<ListenerName, Address>>
+
+const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'ops']
+/** Those that several processes share: the ops listener belongs to their parent (processes/). */
+export const SHARED = NAMES.filter(name => name !== 'ops')
+
+/** Binds the ports of all listeners, or of none. @throws {CannotStart} that names the variable to change. */
+export async function bindListeners(
+  config: Config,
+  system: { clock: Clock; logger: Logger },
+): Promise<Listeners> {
+  const listeners = createListeners(config, system)
+  await listenOn(listeners, config)
+  return listeners
+}
+
+/** Binds the ports of these listeners one after another, or of none. @throws {CannotStart} */
+export async function listenOn(
+  listeners: Listeners,
+  config: Config,
+  names: readonly ListenerName[] = NAMES,
+): Promise<void> {
+  const addresses: Record<ListenerName, Address> = {
+    public: config.publicAddress,
+    admin: config.adminAddress,
+    gateway: config.gatewayAddress,
+    gatewayGrpc: config.gatewayGrpcAddress,
+    ops: config.opsAddress,
   }
   try {
-    return {
-      public: await bind('public', config.publicAddress),
-      admin: await bind('admin', config.adminAddress),
-      gateway: await bind('gateway', config.gatewayAddress, MOST_GATEWAY_CONNECTIONS),
-      gatewayGrpc: await bindGrpc(),
-      ops: await bind('ops', config.opsAddress),
-    }
+    for (const name of names) await listeners[name].listen(addresses[name])
   } catch (error) {
-    await Promise.all(bound.map(listener => listener.close(0, 0)))
+    await Promise.all(NAMES.map(name => listeners[name].close(0, 0)))
     throw error
   }
 }
 
-export type Listeners = Awaited<ReturnType<typeof bindListeners>>
-
 /** The variable with the host of each listener. */
-const HOST_VARIABLES: Record<keyof Listeners, string> = {
+const HOST_VARIABLES: Record<ListenerName, string> = {
   public: 'MINTMARK_HOST',
   admin: 'MINTMARK_ADMIN_HOST',
   gateway: 'MINTMARK_GATEWAY_HOST',
@@ -51,26 +87,43 @@ const HOST_VARIABLES: Record<keyof Listeners, string> = {
   ops: 'MINTMARK_OPS_HOST',
 }
 
+/** The bound address of each listener that listens. */
+export const addressesOf = (listeners: Listeners): Addresses =>
+  Object.fromEntries(NAMES.map(name => [name, listeners[name].address]).filter(([, address]) => address))
+
 /** Logs what each listener opened, and to whom: some hosts default to that of the public listener. */
-export function logListeners(listeners: Listeners, logger: Logger): void {
-  for (const name of Object.keys(HOST_VARIABLES) as (keyof Listeners)[]) {
-    const { host, port } = listeners[name]
+export function logListeners(addresses: Addresses, logger: Logger): void {
+  for (const [name, { host, port }] of Object.entries(addresses) as [ListenerName, Address][]) {
     const reachableFrom = isLoopback(host) ? 'this machine only' : 'other machines'
     const address = `${inUrl(host)}:${port}`
     logger.info({ listener: name, address, reachableFrom, variable: HOST_VARIABLES[name] }, 'listening')
   }
 }
 
-/** The bound address of each listener, as a URL. */
-export const boundUrls = (listeners: Listeners): Record<keyof Listeners, string> =>
+/** Registers the metric of the connections that each listener closed because there were too many. */
+export function countClosedConnections(listeners: Listeners, metrics: Metrics): void {
+  metrics.counter(
+    'mintmark_connections_closed_total',
+    'Connections that were closed because the listener, or one source, had too many, by listener.',
+    () =>
+      Object.values(listeners).map(({ name, closedConnections }) => ({
+        labels: { listener: name },
+        value: closedConnections,
+      })),
+    ['listener'],
+  )
+}
+
+/** These addresses as URLs. */
+export const urlsAt = (addresses: Addresses): Partial<Record<ListenerName, string>> =>
   Object.fromEntries(
-    Object.entries(listeners).map(([name, { host, port }]) => [name, `http://${inUrl(host)}:${port}`]),
-  ) as Record<keyof Listeners, string>
+    Object.entries(addresses).map(([name, { host, port }]) => [name, `http://${inUrl(host)}:${port}`]),
+  )
 
 /** The listener's base URL on this machine. */
-export function url(host: string, listener: { port: number }): string {
+export function url(host: string, { address }: { address: Address | undefined }): string {
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return `http://${inUrl(reachable)}:${listener.port}`
+  return `http://${inUrl(reachable)}:${address?.port}`
 }
 
 const inUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)

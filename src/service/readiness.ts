@@ -13,6 +13,7 @@ export class NotReady extends Error {
 }
 
 const RETRY_MS = 1_000
+const NO_ANSWER = 'The database does not answer.'
 
 /**
  * Ready once `prepare` has succeeded, and from then on until draining: a later database outage must not make the JWKS
@@ -25,6 +26,7 @@ export class ReadinessGate implements Readiness {
   ready = false
   serving = false
   reason = 'starting'
+  warning = ''
 
   constructor(options: { clock: Clock; logger: Logger }) {
     this.#clock = options.clock
@@ -51,6 +53,15 @@ export class ReadinessGate implements Readiness {
         await this.#clock.sleep(RETRY_MS, this.#stopped.signal)
       }
     }
+  }
+
+  /** Runs `check`, which returns a reason or throws, and logs when the warning changes. */
+  async watch(check: () => Promise<string | undefined>): Promise<void> {
+    const warning = (await check().catch(error => databaseFault(error) ?? NO_ANSWER)) ?? ''
+    if (warning === this.warning) return
+    this.warning = warning
+    if (warning === '') this.#logger.info('nothing fails any more')
+    else this.#logger.error({ reason: warning }, 'ready only for API keys in memory')
   }
 
   /** Becomes unready for load balancers; requests are served until the listeners close. */

@@ -1,18 +1,27 @@
 import type { ChangeListener } from '../database/change-listener.ts'
 import type { Database } from '../database/database.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
-import { signingKeyStatuses } from '../signing-keys/signing-key-status.ts'
 import { standardOutput } from '../system/log-destination.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { registerSigningKeys } from './signing-key-metrics.ts'
 
 /** The measured objects: they hold plain numbers and do not depend on metrics. */
 type Measured = Parts & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
   changeListener: ChangeListener
+}
+
+/** Registers the counter of lost log lines of this process. */
+export function registerLog(metrics: Metrics): void {
+  metrics.counter(
+    'mintmark_log_lines_dropped_total',
+    'Log lines that were lost because standard output did not take them in time.',
+    () => standardOutput().dropped,
+  )
 }
 
 /** Registers all metrics of the service, except those of requests (http/) and of the process (system/). */
@@ -31,22 +40,24 @@ function registerService(metrics: Metrics, { readiness, outcomes }: Measured): v
   metrics.gauge(
     'mintmark_build_info',
     'Always 1. The labels have the versions of Mintmark and Node.',
+    'max',
     () => build,
     ['version', 'node'],
   )
-  metrics.gauge('mintmark_ready', '1 if /readyz answers 200, else 0.', () => readiness.ready)
-  metrics.gauge('mintmark_draining', '1 while draining before a stop, else 0.', () => readiness.draining)
+  metrics.gauge('mintmark_ready', '1 if /readyz answers 200, else 0.', 'max', () => readiness.ready)
+  metrics.gauge(
+    'mintmark_draining',
+    '1 while draining before a stop, else 0.',
+    'min',
+    () => readiness.draining,
+  )
   metrics.counter(
     'mintmark_exchanges_total',
     'Requests to the token endpoint by outcome: ok, the reason of a rejection, or an error code.',
     () => by('outcome', outcomes),
     ['outcome'],
   )
-  metrics.counter(
-    'mintmark_log_lines_dropped_total',
-    'Log lines that were lost because standard output did not take them in time.',
-    () => standardOutput().dropped,
-  )
+  registerLog(metrics)
 }
 
 function registerDirectory(
@@ -57,16 +68,19 @@ function registerDirectory(
   metrics.gauge(
     'mintmark_directory_keys',
     'API keys in memory, which are exchanged without a query.',
+    'max',
     () => copy.size,
   )
   metrics.gauge(
     'mintmark_directory_max_keys',
     'Limit of API keys in memory (MINTMARK_DIRECTORY_MAX_KEYS).',
+    'max',
     () => config.directoryMaxKeys,
   )
   metrics.gauge(
     'mintmark_directory_overflowed',
     '1 if there are more API keys than the limit, so that some need a query at each exchange, else 0.',
+    'max',
     () => copy.overflowed,
   )
   metrics.counter(
@@ -77,16 +91,19 @@ function registerDirectory(
   metrics.gauge(
     'mintmark_directory_staleness_seconds',
     'Time since this replica last applied all changes. About 0.5 s in normal operation.',
+    'max',
     () => follower.stalenessSeconds,
   )
   metrics.gauge(
     'mintmark_directory_staleness_limit_seconds',
     'Limit of the staleness (MINTMARK_STALENESS_SECONDS). Beyond it exchanges are answered 503.',
+    'max',
     () => config.stalenessSeconds,
   )
   metrics.gauge(
     'mintmark_feed_position',
     'Position in the change feed: number of the last applied change.',
+    'min',
     () => {
       return follower.position === undefined ? undefined : Number(follower.position)
     },
@@ -94,11 +111,13 @@ function registerDirectory(
   metrics.gauge(
     'mintmark_feed_lag_changes',
     'Changes in Postgres, as of the last poll, that are not applied yet.',
+    'max',
     () => follower.behind,
   )
   metrics.gauge(
     'mintmark_feed_listening',
     '1 if Postgres notifies this replica of changes, 0 if it polls every 500 ms.',
+    'min',
     () => changeListener.listening,
   )
 }
@@ -122,6 +141,7 @@ function registerFallback(metrics: Metrics, { directory }: Measured): void {
   metrics.gauge(
     'mintmark_fallback_waiting_requests',
     'Requests that wait for a lookup of an API key.',
+    'sum',
     () => fallback.waiting,
   )
 }
@@ -131,6 +151,7 @@ function registerDeferredWrites(metrics: Metrics, { authentication }: Measured):
   metrics.gauge(
     'mintmark_deferred_writes_waiting',
     'Writes that wait for Postgres: times of last use, counts of exchanges, and digests of secrets under the current pepper.',
+    'sum',
     () => deferred.waiting,
   )
   metrics.counter(
@@ -145,12 +166,14 @@ function registerExpiringKeys(metrics: Metrics, { administration }: Measured): v
   metrics.gauge(
     'mintmark_keys_expiring',
     'API keys of the installation that expire within this time, updated every few minutes. 30d includes 7d.',
+    'max',
     () => expiring.counts && by('within', { '7d': expiring.counts.in7Days, '30d': expiring.counts.in30Days }),
     ['within'],
   )
   metrics.gauge(
     'mintmark_used_keys_expiring',
     'API keys that expire within 7 days and were used in the last 7 days.',
+    'max',
     () => expiring.counts?.used,
   )
 }
@@ -163,6 +186,7 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
   metrics.gauge(
     'mintmark_database_connections',
     'Open database connections, by pool and state.',
+    'sum',
     () =>
       Object.entries(pools).flatMap(([pool, { connections }]) => [
         { labels: { pool, state: 'idle' }, value: connections.idle },
@@ -173,63 +197,21 @@ function registerDatabase(metrics: Metrics, { storage }: Measured): void {
   metrics.gauge(
     'mintmark_database_max_connections',
     'Limit of open database connections, by pool.',
+    'sum',
     everyPool(({ connections }) => connections.max),
     ['pool'],
   )
   metrics.gauge(
     'mintmark_database_waiting_queries',
     'Queries that wait for a database connection, by pool.',
+    'sum',
     everyPool(({ connections }) => connections.waiting),
     ['pool'],
   )
   metrics.gauge(
     'mintmark_clock_offset_seconds',
     'Host clock minus database clock. Tokens use the database clock.',
+    'max',
     () => (time.hostAheadMs === undefined ? undefined : time.hostAheadMs / 1000),
-  )
-}
-
-function registerSigningKeys(metrics: Metrics, { storage, signing, policy, trust }: Measured): void {
-  const { untrusted } = trust
-  const { time } = storage
-  const statuses = () => signingKeyStatuses(signing.ring(), time.now())
-  metrics.gauge(
-    'mintmark_signing_keys',
-    'Published signing keys, by algorithm and state.',
-    () =>
-      statuses().flatMap(({ alg, published }) =>
-        Object.entries(published).map(([state, value]) => ({ labels: { alg, state }, value })),
-      ),
-    ['alg', 'state'],
-  )
-  metrics.gauge(
-    'mintmark_signing_key_age_seconds',
-    'Time since the active signing key started to sign, by algorithm.',
-    () => statuses().map(({ alg, signerAgeSeconds }) => ({ labels: { alg }, value: signerAgeSeconds })),
-    ['alg'],
-  )
-  metrics.gauge(
-    'mintmark_signing_key_next_activation_seconds',
-    'Time until the standby key becomes active, by algorithm; negative if overdue. Absent while not scheduled.',
-    () =>
-      statuses().map(({ alg, nextActivationSeconds }) => ({ labels: { alg }, value: nextActivationSeconds })),
-    ['alg'],
-  )
-  metrics.gauge(
-    'mintmark_signing_key_rotation_interval_seconds',
-    'Rotation interval of the policy.',
-    () => policy.policy.rotationIntervalSeconds,
-  )
-  metrics.gauge(
-    'mintmark_untrusted_rows',
-    'Signing keys and imported secrets in the database whose seal is missing or wrong, by kind. They are not used.',
-    () => by('kind', untrusted.checked),
-    ['kind'],
-  )
-  metrics.counter(
-    'mintmark_untrusted_rows_found_total',
-    'Signing keys and imported secrets that were rejected because their seal was missing or wrong, by kind.',
-    () => by('kind', untrusted.found),
-    ['kind'],
   )
 }

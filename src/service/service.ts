@@ -5,7 +5,7 @@ import { ChangeListener } from '../database/change-listener.ts'
 import { CurrentPolicy } from '../installation/current-policy.ts'
 import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
-import { createLogger } from '../system/logger.ts'
+import { createLogger, type Logger } from '../system/logger.ts'
 import { Metrics } from '../system/metrics.ts'
 import { PauseWatch } from '../system/pause-watch.ts'
 import { systemRandom } from '../system/random.ts'
@@ -14,9 +14,17 @@ import { buildAuthentication } from './authentication.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { subscribeToChanges } from './change-subscriptions.ts'
 import { buildDirectory } from './directory.ts'
-import { drain } from './drain.ts'
+import { drain, type Stopping } from './drain.ts'
 import { buildGatewayAuthorizer } from './gateway-authorizer.ts'
-import { bindListeners, boundUrls, logListeners } from './listeners.ts'
+import {
+  type Addresses,
+  addressesOf,
+  createListeners,
+  listenOn,
+  logListeners,
+  SHARED,
+  urlsAt,
+} from './listeners.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
 import { registerServiceMetrics } from './service-metrics.ts'
@@ -26,26 +34,35 @@ import { StartupChecks } from './startup-checks.ts'
 import { openStorage, type Storage, type System } from './storage.ts'
 import { buildTrust } from './trust.ts'
 
-export type Overrides = Partial<System>
+export interface Overrides extends Partial<System> {
+  /** One of several processes (processes/): it has no ops listener, and listens once it is ready. */
+  isMember?: boolean
+}
 
 /** A running Mintmark. */
 export interface Service {
   issuer: string
-  urls: Urls
-  /** Settles once the service is ready, or was stopped first. */
+  readonly urls: Urls
+  /** The bound address of each listener that listens. */
+  readonly addresses: Addresses
+  metrics: Metrics
+  /** Settles once the service is ready, or was stopped first. Rejects when it listens only then, and cannot. */
   ready: Promise<void>
   readonly isReady: boolean
   /** Why it is not ready, for an operator. */
   readonly reason: string
+  /** What fails although it is ready; '': nothing. */
+  readonly warning: string
   /** The number of the last applied change, and the seconds since this replica last saw all changes. */
   changes: { readonly position: string | undefined; readonly stalenessSeconds: number }
   /** Becomes unready at once, finishes requests in flight, closes everything. Idempotent. */
-  stop(): Promise<void>
+  stop(how?: Stopping): Promise<void>
 }
 
 /**
  * The composition root: builds every object once, in the order of their dependencies, and nothing else. Listeners are
- * bound first, because the default issuer names the public port; they answer 503 until everything is built.
+ * bound first, because the default issuer names the public port; they answer 503 until everything is built. One of several
+ * processes binds them last: until it is ready, the others answer.
  *
  * @throws {Error} when a port cannot be used.
  */
@@ -56,48 +73,64 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     logger: overrides.logger ?? createLogger(config.logLevel),
   }
   const storage = openStorage(config, system)
-  warnWithoutRoot(config, system)
-  const listeners = await bindListeners(config, system.clock)
-  logListeners(listeners, system.logger)
-  const issuer = config.issuer ?? `http://localhost:${listeners.public.port}`
+  const { isMember = false } = overrides
+  const listeners = createListeners(config, system)
+  if (!isMember) {
+    warnWithoutRoot(config, system.logger)
+    await listenOn(listeners, config)
+    logListeners(addressesOf(listeners), system.logger)
+  }
+  const { port } = listeners.public.address ?? config.publicAddress
+  const issuer = config.issuer ?? `http://localhost:${port}`
   const parts = build(config, system, storage, issuer)
 
   const checks = new StartupChecks(parts)
-  const jobs = new BackgroundJobs(parts)
+  const readiness = new ReadinessGate(system)
+  const jobs = new BackgroundJobs({ ...parts, readiness })
   subscribeToChanges(parts, jobs)
   const changeListener = listenForChanges(parts)
 
-  const readiness = new ReadinessGate(system)
   const outcomes = newExchangeOutcomes()
   const metrics = new Metrics()
   metrics.collectProcessMetrics()
   registerServiceMetrics(metrics, { ...parts, readiness, outcomes, changeListener })
   serve(listeners, { ...parts, readiness, outcomes, metrics })
 
-  const urls = urlsOf(config, listeners)
+  let isListening = !isMember
   const ready = readiness
     .until(() => checks.run())
-    .then(() => {
+    .then(async () => {
       if (!readiness.ready) return
+      if (isMember) await listenOn(listeners, config, SHARED)
+      isListening = true
       jobs.start()
       changeListener.start()
-      system.logger.info({ issuer, ...boundUrls(listeners) }, 'ready')
+      if (!isMember) system.logger.info({ issuer, ...urlsAt(addressesOf(listeners)) }, 'ready')
     })
   const draining = { ...parts, listeners, readiness, changeListener, jobs }
   let stopping: Promise<void> | undefined
   return {
     issuer,
-    urls,
+    metrics,
     ready,
+    get urls() {
+      return urlsOf(config, listeners)
+    },
+    get addresses() {
+      return addressesOf(listeners)
+    },
     changes: parts.follower,
     get isReady() {
-      return readiness.ready
+      return readiness.ready && isListening
     },
     get reason() {
       return readiness.reason
     },
-    stop: () => {
-      stopping ??= drain(draining, ready)
+    get warning() {
+      return readiness.warning
+    },
+    stop: (how = {}) => {
+      stopping ??= drain(draining, ready, how)
       return stopping
     },
   }
@@ -148,7 +181,7 @@ function listenForChanges({ system, storage, follower }: Parts): ChangeListener 
   return new ChangeListener({ ...system, database, url, wake: () => follower.wake() })
 }
 
-function warnWithoutRoot({ rootTokens }: Config, { logger }: System): void {
+export function warnWithoutRoot({ rootTokens }: Config, logger: Logger): void {
   if (rootTokens.length > 0) return
   logger.warn('MINTMARK_ROOT_TOKEN is not set: the admin API accepts admin tokens only')
 }

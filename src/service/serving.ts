@@ -10,7 +10,7 @@ import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
-import { type Listeners, url } from './listeners.ts'
+import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
@@ -20,6 +20,7 @@ export type Served = Pick<
   | 'config'
   | 'system'
   | 'storage'
+  | 'directory'
   | 'issuer'
   | 'policy'
   | 'signing'
@@ -49,6 +50,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const { ring, tokenIssuer } = served.signing
   const { authenticator, deferred } = served.authentication
   const noteDuration = requestDurations(served.metrics)
+  countClosedConnections(listeners, served.metrics)
   const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
@@ -71,11 +73,13 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
   const { authorizer } = served.gateway
+  const { copy } = served.directory
   const readsBody = config.gatewayModel.from === 'body'
   const now = () => storage.time.now()
-  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, readiness, now }), services)
+  const factsOf = (model: string) => copy.factsOf(model)
+  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, factsOf, readiness, now }), services)
   const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
-  listeners.gatewayGrpc.serve(overGrpc, readiness)
+  listeners.gatewayGrpc.serve(overGrpc, readiness, services.logger)
 }
 
 export function urlsOf(config: Config, listeners: Listeners): Urls {

@@ -2,7 +2,10 @@ import { type AuditEvent, fieldChanges, SYSTEM } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Caller } from '../authentication/authenticator.ts'
 import { missingIndexes } from '../database/indexes.ts'
-import { connectsAsOwner, pendingMigrations } from '../database/migrate.ts'
+import { connectsAsOwner } from '../database/migrate.ts'
+import { pendingMigrations } from '../database/migrations.ts'
+import { missingRights } from '../database/rights.ts'
+import { databaseMisfit } from '../database/suitability.ts'
 import { openInstallation } from '../installation/installation.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
@@ -28,6 +31,8 @@ export class StartupChecks {
     const { signingKeys } = signing
     await this.#checkSchema()
     await this.#checkRole()
+    const refused = await missingRights(database)
+    if (refused !== undefined) throw new NotReady(refused)
     await this.#openInstallation()
     await time.measure(database)
     await signingKeys.advance()
@@ -37,8 +42,12 @@ export class StartupChecks {
   }
 
   async #checkSchema(): Promise<void> {
+    const misfit = await databaseMisfit(this.#parts.storage.database)
+    if (misfit !== undefined) throw new NotReady(misfit)
     const pending = await pendingMigrations(this.#parts.storage.database)
-    const cure = 'run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role'
+    const { databaseSchema } = this.#parts.config
+    const inSchema = databaseSchema === 'public' ? '' : ` and MINTMARK_DATABASE_SCHEMA=${databaseSchema}`
+    const cure = `run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role${inSchema}`
     if (pending.length > 0)
       throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: ${cure}.`)
     const missing = await missingIndexes(this.#parts.storage.database)

@@ -30,7 +30,8 @@ export interface Storage {
 export function openStorage(config: Config, { clock, logger }: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
   const url = config.databaseUrl.reveal()
-  const openPool = (maxConnections: number) => new Database({ url, maxConnections, logger })
+  const openPool = (maxConnections: number) =>
+    new Database({ url, maxConnections, logger, schema: config.databaseSchema })
   return {
     database: openPool(config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS),
     directoryDatabase: openPool(DIRECTORY_CONNECTIONS),

@@ -1,4 +1,4 @@
-import { findRecordedActions } from '../audit/audit-event-repository.ts'
+import { findRecordedActions, findSealed } from '../audit/audit-event-repository.ts'
 import type { Mutation } from '../audit/audit-log.ts'
 import type { Handle } from '../database/database.ts'
 import { readInstallation } from '../installation/installation.ts'
@@ -34,7 +34,7 @@ interface Means {
 /**
  * The published rows without a right seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
  * its public key, its private half, which only a holder of the encryption keys can write, belongs to it, and the audit
- * trail does not have that it left. The trail is no proof that Mintmark created a key: the application's role can add rows
+ * trail has neither that it left nor that it was sealed. The trail is no proof that Mintmark created a key: the application's role can add rows
  * to it. It cannot remove any.
  */
 export async function surveySigningKeys(db: Handle, means: Means): Promise<UnsealedKey[]> {
@@ -42,13 +42,15 @@ export async function surveySigningKeys(db: Handle, means: Means): Promise<Unsea
   const { recorded } = await readInstallation(db)
   const kids = rows.map(({ kid }) => kid)
   const actions = await findRecordedActions(db, 'signing-key', kids, Object.keys(LEFT))
+  const sealed = await findSealed(db, 'signing-key', kids, SEALED)
   const unsealed: UnsealedKey[] = []
   for (const row of rows) {
     const fault = await signingKeyFault(row, means.seals, recorded)
     if (!fault) continue
     const obstacle =
       fault === 'unsealed'
-        ? await obstacleOf(row, means, actions.get(row.kid) ?? [])
+        ? ((await obstacleOf(row, means, actions.get(row.kid) ?? [])) ??
+          (sealed.has(row.kid) ? WAS_SEALED : undefined))
         : `it carries a seal that is not right (${fault}): it was changed after it was sealed, or never was`
     unsealed.push({ row, digest: rowDigest(SIGNING_KEY, sealedValues(row)), obstacle })
   }
@@ -75,6 +77,14 @@ export async function sealSigningKeys(
   }
   return rows.length
 }
+
+/** Actions that seal the row. */
+const SEALED = {
+  always: ['signing-key.seal'],
+  since: ['signing-key.create', 'signing-key.rewrap'],
+}
+const WAS_SEALED =
+  'the audit trail has that it was sealed, and its seal was removed: replace it with "mintmark signing-key revoke"'
 
 const RETIRED = 'signing-key.retiring'
 /** Actions after which a key is not active or standby, or not published. */

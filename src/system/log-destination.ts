@@ -6,6 +6,8 @@ const MOST_WAITING_BYTES = 1_048_576
 /** So much, or what has waited for so long, is written at once: a write costs more than a line. */
 const BATCH_BYTES = 16_384
 const BATCH_MS = 50
+/** PIPE_BUF of Linux: a pipe takes so much at once, whole or not at all, whatever other processes write to it. */
+const SHARED_BATCH_BYTES = 4_096
 /** A pipe takes 64 KiB at a time, so 3 MB a second. */
 const RETRY_MS = 20
 /** What is left of the ten seconds that a supervisor may give (service/drain.ts). */
@@ -43,6 +45,7 @@ export class LogDestination {
   /** What it was when lines were dropped that are not reported yet. */
   #lossCode: string | undefined
   #timer: NodeJS.Timeout | undefined
+  #isShared = false
 
   /** A pipe has to be non-blocking: otherwise a stalled one holds a thread of libuv, and with it the exit. */
   constructor(fd: number) {
@@ -52,6 +55,11 @@ export class LogDestination {
   /** Lines that were dropped since the process began. */
   get dropped(): number {
     return this.#dropped
+  }
+
+  /** Other processes write to it too: from now on batches are whole lines that no other line can get into. */
+  share(): void {
+    this.#isShared = true
   }
 
   /** `line` ends in a newline. */
@@ -65,8 +73,12 @@ export class LogDestination {
     this.#waitingBytes += bytes
     this.#lines.push(line)
     if (this.#underWay || this.#fault !== undefined) return
-    if (this.#waitingBytes >= BATCH_BYTES) this.#writeBatch()
+    if (this.#waitingBytes >= this.#enoughBytes) this.#writeBatch()
     else this.#writeIn(BATCH_MS)
+  }
+
+  get #enoughBytes(): number {
+    return this.#isShared ? SHARED_BATCH_BYTES : BATCH_BYTES
   }
 
   /** Resolves once all is written, or after 300 ms: for an orderly end. */
@@ -113,10 +125,22 @@ export class LogDestination {
 
   #nextBatch(): Buffer {
     if (this.#batch.length === 0) {
-      this.#batch = Buffer.from(this.#lines.join(''))
-      this.#lines = []
+      this.#batch = Buffer.from(this.#takeLines().join(''))
     }
     return this.#batch
+  }
+
+  #takeLines(): string[] {
+    let count = this.#lines.length
+    if (this.#isShared) {
+      let bytes = 0
+      count = this.#lines.findIndex((line, index) => {
+        bytes += Buffer.byteLength(line)
+        return index > 0 && bytes > SHARED_BATCH_BYTES
+      })
+      if (count < 0) count = this.#lines.length
+    }
+    return this.#lines.splice(0, count)
   }
 
   #advance(written: number): void {
@@ -126,7 +150,7 @@ export class LogDestination {
 
   #continue(): void {
     if (this.#fault !== undefined) this.#writeIn(RETRY_MS)
-    else if (this.#batch.length > 0 || this.#waitingBytes >= BATCH_BYTES) this.#writeBatch()
+    else if (this.#batch.length > 0 || this.#waitingBytes >= this.#enoughBytes) this.#writeBatch()
     else {
       if (this.#waitingBytes > 0) this.#writeIn(BATCH_MS)
       this.#reportLoss()

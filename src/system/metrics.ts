@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { Unavailable } from '../errors.ts'
+import type { Snapshot } from './merged-metrics.ts'
 
 /** One sample of a metric with labels. Label values come from a fixed list, never from client input. */
 interface Sample {
@@ -10,6 +11,9 @@ interface Sample {
 
 /** Counts one value under labels from a fixed list. */
 export type Observe = (labels: Readonly<Record<string, string>>, value: number) => void
+
+/** What a gauge of several processes is that share the listeners of one: merged-metrics.ts */
+export type Across = 'sum' | 'max' | 'min'
 
 type Reading = number | boolean | undefined | readonly Sample[]
 
@@ -22,10 +26,17 @@ export class Metrics {
   readonly contentType = this.#registry.contentType
 
   /** `read` may throw Unavailable while there is no value. */
-  gauge(name: string, help: string, read: () => Reading, labels: readonly string[] = []): void {
+  gauge(
+    name: string,
+    help: string,
+    across: Across,
+    read: () => Reading,
+    labels: readonly string[] = [],
+  ): void {
     const gauge: Gauge = new Gauge({
       name,
       help,
+      aggregator: across,
       labelNames: [...labels],
       registers: [this.#registry],
       collect: () => {
@@ -73,6 +84,12 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry })
   }
 
+  /** The current values, for merged-metrics.ts. */
+  async snapshot(): Promise<Snapshot> {
+    const metrics = (await this.#registry.getMetricsAsJSON()) as unknown as Snapshot
+    return metrics.map(metric => ({ ...metric, values: metric.values.filter(hasValue) }))
+  }
+
   /** All metrics in the text format of Prometheus. */
   render(): Promise<string> {
     return this.#registry.metrics()
@@ -83,6 +100,8 @@ export class Metrics {
 export function by(label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }))
 }
+
+const hasValue = ({ value }: { value: number }) => Number.isFinite(value)
 
 type FiniteSample = Sample & { value: number }
 

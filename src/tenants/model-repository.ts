@@ -3,12 +3,22 @@ import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import type { Model } from './model.ts'
 
-const COLUMNS = ['name', 'seq', 'kind', 'base_model', 'description', 'created_at', 'updated_at'] as const
+const COLUMNS = [
+  'name',
+  'seq',
+  'kind',
+  'base_model',
+  'max_model_len',
+  'description',
+  'created_at',
+  'updated_at',
+] as const
 
 interface Row {
   name: string
   kind: 'model' | 'adapter'
   base_model: string | null
+  max_model_len: number | null
   description: string
   created_at: Date
   updated_at: Date
@@ -18,12 +28,13 @@ const toModel = (row: Row): Model => ({
   name: row.name,
   kind: row.kind,
   baseModel: row.base_model,
+  maxModelLen: row.max_model_len,
   description: row.description,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 })
 
-export type ModelSettings = Pick<Model, 'name' | 'kind' | 'baseModel' | 'description'>
+export type ModelSettings = Pick<Model, 'name' | 'kind' | 'baseModel' | 'maxModelLen' | 'description'>
 
 export async function findModel(db: Handle, name: string): Promise<Model | undefined> {
   const row = await db.selectFrom('models').select(COLUMNS).where('name', '=', name).executeTakeFirst()
@@ -82,13 +93,14 @@ export async function knownModels(
 }
 
 export async function insertModel(trx: Handle, model: ModelSettings): Promise<Model> {
-  const { name, kind, baseModel, description } = model
-  const values = { name, kind, base_model: baseModel, description }
+  const { name, kind, baseModel, maxModelLen, description } = model
+  const values = { name, kind, base_model: baseModel, max_model_len: maxModelLen, description }
   return toModel(await trx.insertInto('models').values(values).returning(COLUMNS).executeTakeFirstOrThrow())
 }
 
 export async function updateModel(trx: Handle, model: ModelSettings): Promise<Model> {
-  const set = { base_model: model.baseModel, description: model.description, updated_at: sql<Date>`now()` }
+  const { baseModel, maxModelLen, description } = model
+  const set = { base_model: baseModel, max_model_len: maxModelLen, description, updated_at: sql<Date>`now()` }
   const query = trx.updateTable('models').set(set).where('name', '=', model.name).returning(COLUMNS)
   return toModel(await query.executeTakeFirstOrThrow())
 }

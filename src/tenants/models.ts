@@ -111,9 +111,10 @@ async function checkRoom(trx: Handle, settings: ModelSettings): Promise<void> {
 
 const a = (kind: Model['kind']) => (kind === 'adapter' ? 'an adapter' : 'a base model')
 
-const editable = ({ name, kind, baseModel, description }: Model): ModelSettings => ({
+const editable = ({ name, kind, baseModel, maxModelLen, description }: Model): ModelSettings => ({
   name,
   kind,
   baseModel,
+  maxModelLen,
   description,
 })

@@ -9,8 +9,12 @@
 /** A tenant's id: a DNS label, safe in headers, Redis keys and metric labels. */
 export const TENANT_ID = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
-/** A tier, base model or adapter. */
+/** A tier or adapter. */
 export const ENGINE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$/
+
+/** A base model: vLLM serves a local model under its path, so it may begin with `/`, `./` or `../`. */
+export const MODEL_NAME = /^(\.{0,2}\/)?[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$/
+export const LONGEST_NAME = 96
 
 /** The value of `adapter_list` without adapters, so no adapter may have this name. */
 export const RESERVED_NAME = 'none'

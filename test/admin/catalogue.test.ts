@@ -54,11 +54,46 @@ describe.each(KINDS)('/%s', (kind, one, two) => {
     },
   )
 
-  it.each(['-a', 'a b', 'a,b', 'ä', 'x'.repeat(97), 'a%b', 'a"b'])('a name may not be %s', async name => {
+  it.each([
+    ...['-a', 'a b', 'a,b', 'ä', 'x'.repeat(97), 'a%b', 'a"b', '/', '//a', '.a', './.a', '~/a'],
+    `/${'x'.repeat(96)}`,
+    ...(kind === 'models' ? [] : ['/a', './a', '../a']),
+  ])('a name may not be %s', async name => {
     expect(await admin('PUT', `/${kind}/${encodeURIComponent(name)}`, one)).toMatchObject({
       status: 400,
       body: { code: 'invalid' },
     })
+  })
+})
+
+it.each(['/models/Llama-3.1', './Llama', '../Llama/8b', `/${'x'.repeat(95)}`])(
+  'a base model may be the path that the engine serves it under: %s',
+  async name => {
+    const path = `/models/${encodeURIComponent(name)}`
+    expect((await admin('PUT', path, {})).status).toBe(201)
+    expect((await admin('PUT', '/adapters/of-a-path', { base_model: name })).body.base_model).toBe(name)
+    const { tenantId } = await mintmark.tenantWithKey({ models: [name] })
+    expect((await admin('GET', `/tenants/${tenantId}`)).body.models).toEqual([name])
+  },
+)
+
+describe.each([
+  ['models', {}],
+  ['adapters', { base_model: 'base' }],
+])('max_model_len of /%s', (kind, others) => {
+  const path = `/${kind}/long-${kind}`
+  it('is a number or null, which is its default, and is audited', async () => {
+    const put = async (more: object) => (await admin('PUT', path, { ...others, ...more })).body.max_model_len
+    expect(await put({ max_model_len: 131_072 })).toBe(131_072)
+    expect(await put({})).toBeNull()
+    expect(await put({ max_model_len: null })).toBeNull()
+    const { body } = await admin('GET', `/audit-events?target=long-${kind}`)
+    expect(body.data[0].changes).toEqual({ maxModelLen: { from: 131_072, to: null } })
+  })
+
+  it.each([0, -1, 1.5, 2_147_483_648, '8192'])('is not %j', async max_model_len => {
+    const { status, body } = await admin('PUT', path, { ...others, max_model_len })
+    expect({ status, pointer: body.errors[0].pointer }).toEqual({ status: 400, pointer: '/max_model_len' })
   })
 })
 

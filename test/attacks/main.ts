@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Environment } from '../faults/environment/environment.ts'
 import { median } from '../faults/environment/statistics.ts'
+import { Attacker } from './attacker.ts'
 import { type Attack, HTTP_ATTACKS, type Scale, type Target } from './attacks.ts'
 import { GATEWAY_FILES, startGateway } from './gateways.ts'
 import { GRPC_ATTACKS } from './grpc-attacks.ts'
@@ -18,7 +19,8 @@ import type { Refusal } from './raw-client.ts'
  *   npm run attacks -- --full every kind for four seconds, with more connections
  *
  * Prints a row for each kind: how long until it was refused, what the gateway's processes held in memory for it, and how
- * the honest requests fared. A row fails when something is accepted, when the memory passes its bound, or when an honest
+ * the honest requests fared, with their 99th percentile before the attacks. The attacker is a process of a lower priority,
+ * as if it had a machine of its own. A row fails when something is accepted, when the memory passes its bound, or when an honest
  * request is not answered 200, and again in a second attempt, while all are without an attack in between. Milliseconds depend on the machine: they are printed, and
  * marked where they pass their bound.
  * Ends with "N passed, N failed", which counts rows.
@@ -39,9 +41,9 @@ const SCALES: Record<'short' | 'full', Scale> = {
 const WARM_UP_MS = 1_000
 const PAUSE_MS = 100
 const NAME_WIDTH = 92
-const NO_ATTACK = { run: () => sleep(WARM_UP_MS, []) }
+const NO_ATTACK = 'no attack'
 const ALL = 'all of them'
-const COLUMNS = ['median', 'worst', 'memory', 'honest p99', 'honest failed', 'loop delay']
+const COLUMNS = ['median', 'worst', 'memory', 'honest p99', 'without', 'honest failed', 'loop delay']
 const WIDTHS = COLUMNS.map(({ length }) => Math.max(length, 9))
 const HEADINGS = `${' '.repeat(10 + NAME_WIDTH)}${COLUMNS.map((column, index) => column.padStart(WIDTHS[index] ?? 0)).join('  ')}`
 
@@ -117,10 +119,12 @@ try {
   const installation = await startInstallation(environment)
   const honest = await Honest.start()
   environment.onEnd(() => honest.stop())
+  const attacker = await Attacker.start()
+  environment.onEnd(() => attacker.stop())
   for (const subject of SUBJECTS) {
     if (wanted.length > 0 && !wanted.includes(subject.name)) continue
     if (subject.absent) console.log(`\n${subject.name}: skipped, it is not installed`)
-    else await examine(subject, installation, honest)
+    else await examine(subject, installation, { honest, attacker })
   }
 } finally {
   await environment.close()
@@ -128,7 +132,13 @@ try {
 console.log(`\n${counts.passed} passed, ${counts.failed} failed`)
 process.exit(counts.failed > 0 ? 1 : 0)
 
-async function examine(subject: Subject, installation: Installation, honest: Honest): Promise<void> {
+interface Clients {
+  honest: Honest
+  attacker: Attacker
+}
+
+async function examine(subject: Subject, installation: Installation, clients: Clients): Promise<void> {
+  const { honest } = clients
   const begun = performance.now()
   const running = await subject.start(installation, honest.enginePort)
   // Also when a signal ends the run; a second time it does nothing.
@@ -136,19 +146,21 @@ async function examine(subject: Subject, installation: Installation, honest: Hon
   try {
     honest.use(running.plan)
     console.log(`\n${subject.name}\n${HEADINGS}`)
-    const control = await attempt(NO_ATTACK, running, honest)
+    const control = await attempt(NO_ATTACK, running, clients)
+    const without = percentile(answeredOf(control), 0.99)
     const found = [{ ...control, busy: failuresOf(control).length > 0 }]
-    print(subject.name, 'no attack', found[0] as Found)
+    print(subject.name, NO_ATTACK, found[0] as Found)
     const atFirst = residentMib(running.pids)
     for (const attack of subject.attacks) {
-      const first = await attempt(attack, running, honest)
+      const first = await attempt(attack.name, running, clients)
       const row =
         failuresOf(first).length > 0
-          ? await attemptAgain(attack, running, honest, first)
+          ? await attemptAgain(attack.name, running, clients, first)
           : { ...first, busy: false }
       found.push(row)
       print(subject.name, attack.name, {
         ...row,
+        without,
         bound: attack.needsModelCheck || running.loopDelay ? MOST_MIB_OF_MORE : MOST_MIB,
       })
     }
@@ -157,6 +169,7 @@ async function examine(subject: Subject, installation: Installation, honest: Hon
       refusals: [],
       samples: found.filter(({ busy }) => !busy).flatMap(({ samples }) => samples),
       strays: 0,
+      without,
       mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
       most: 0,
       bound: MOST_MIB_IN_ALL,
@@ -167,12 +180,15 @@ async function examine(subject: Subject, installation: Installation, honest: Hon
   }
 }
 
-async function attempt({ run }: Pick<Attack, 'run'>, running: Running, honest: Honest): Promise<Found> {
+/** The attack of this name, or none, during honest requests. */
+async function attempt(name: string, running: Running, { honest, attacker }: Clients): Promise<Found> {
+  const { target, plan } = running
   const before = residentMib(running.pids)
   running.loopDelay?.()
   const { mib, result: seen } = await mostDuring(running.pids, () =>
     honest.during(async () => {
-      const refusals = await run(running.target, scale)
+      if (name === NO_ATTACK) return await sleep(WARM_UP_MS, [])
+      const refusals = await attacker.run({ over: plan.over, name, target, scale })
       await sleep(PAUSE_MS)
       return refusals
     }),
@@ -183,13 +199,13 @@ async function attempt({ run }: Pick<Attack, 'run'>, running: Running, honest: H
 
 /** An honest request failed: again without an attack, which shows whether the machine is too busy, and again with it. */
 async function attemptAgain(
-  attack: Attack,
+  name: string,
   running: Running,
-  honest: Honest,
+  clients: Clients,
   first: Found,
 ): Promise<Found & { busy: boolean }> {
-  const control = await attempt(NO_ATTACK, running, honest)
-  const again = await attempt(attack, running, honest)
+  const control = await attempt(NO_ATTACK, running, clients)
+  const again = await attempt(name, running, clients)
   return {
     ...again,
     strays: first.strays + again.strays,
@@ -203,6 +219,10 @@ function failuresOf({ samples }: Pick<Found, 'samples'>): HonestSample[] {
   return samples.filter(({ status }) => status !== 200 && status !== UNSENT)
 }
 
+function answeredOf({ samples }: Pick<Found, 'samples'>): HonestSample[] {
+  return samples.filter(({ status }) => status !== UNSENT)
+}
+
 interface Found {
   refusals: readonly Refusal[]
   samples: readonly HonestSample[]
@@ -214,6 +234,8 @@ interface Found {
   most: number
   /** Of `mib`. */
   bound?: number
+  /** The 99th percentile of honest requests before the attacks, in milliseconds. */
+  without?: number
   /** Honest requests failed without an attack too: what failed is no evidence. */
   busy?: boolean
   /** The honest failures of a first attempt. */
@@ -223,14 +245,11 @@ interface Found {
 }
 
 function print(subject: string, kind: string, found: Found): void {
-  const { refusals, samples, strays, mib, bound = MOST_MIB, loopMs } = found
+  const { refusals, samples, strays, mib, bound = MOST_MIB, without = Number.NaN, loopMs } = found
   const accepted = refusals.filter(({ status }) => status >= 200 && status < 300).length + strays
   const failed = failuresOf(found)
   const unsent = samples.filter(({ status }) => status === UNSENT).length
-  const p99 = percentile(
-    samples.filter(({ status }) => status !== UNSENT),
-    0.99,
-  )
+  const p99 = percentile(answeredOf(found), 0.99)
   const faults = [
     accepted > 0 && `${accepted} accepted`,
     mib > bound && `more than ${bound} MiB`,
@@ -245,6 +264,7 @@ function print(subject: string, kind: string, found: Found): void {
     ms(Math.max(...times)),
     `${mib >= 0 ? '+' : ''}${mib.toFixed(0)} MiB`,
     ms(p99),
+    ms(without),
     `${failed.length} of ${samples.length - unsent}`,
     ...(loopMs === undefined ? [''] : [ms(loopMs)]),
   ]

@@ -20,7 +20,7 @@ export interface Held {
   until: number
   /** It sends on after the answer, and stays open. */
   staysOpen?: boolean
-  /** It never reads. */
+  /** It never reads; over HTTP/2 no bodies. */
   readsNothing?: boolean
 }
 
@@ -87,7 +87,11 @@ export async function http2Streams(
   const socket = await open(url)
   if (!socket) return Array.from({ length: count }, () => ({ status: 0 }))
   // The bodies wait in our memory until the other side takes them.
-  const session = connectHttp2(url, { createConnection: () => socket, maxSessionMemory: MOST_QUEUED_MB })
+  const session = connectHttp2(url, {
+    createConnection: () => socket,
+    maxSessionMemory: MOST_QUEUED_MB,
+    ...(held.readsNothing && { settings: { initialWindowSize: 0 } }),
+  })
   session.on('error', () => {})
   const refusals = Array.from({ length: count }, (): Refusal => ({ status: -1 }))
   const begun = performance.now()

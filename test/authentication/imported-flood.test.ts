@@ -46,6 +46,20 @@ describe('a bcrypt comparison', () => {
     expect(ratio, JSON.stringify(spans)).toBeLessThan(1.7)
   })
 
+  it('of a refusal costs the same for a client with a cheaper hash, one with the dearest, and an unknown one', async () => {
+    await importAll(mintmark, ['cheap'], COST - 4)
+    for (const id of ['cheap', 'app']) expect((await exchange(id, SECRET)).status).toBe(200)
+    const work: Record<string, number> = {}
+    for (const id of ['cheap', 'app', 'nobody-at-all']) {
+      const spy = vi.spyOn(bcrypt, 'compare')
+      expect((await exchange(id, 'wrong')).status).toBe(401)
+      // Each cost is twice the work of the one before.
+      work[id] = spy.mock.calls.reduce((sum, [, hash]) => sum + 2 ** Number(hash.slice(4, 6)), 0)
+      spy.mockRestore()
+    }
+    expect(work).toEqual({ cheap: 2 ** COST, app: 2 ** COST, 'nobody-at-all': 2 ** COST })
+  })
+
   it('runs once for a correct secret, however many concurrent requests', async () => {
     const begin = performance.now()
     const answers = await Promise.all(Array.from({ length: 40 }, () => exchange('burst', SECRET)))

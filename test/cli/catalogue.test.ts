@@ -19,8 +19,18 @@ describe.each([
     ['--priority', '-5', '--description', 'people'],
     { priority: -5, description: 'people' },
   ],
-  ['model', 'meta-llama/Llama-3.1-8B', ['--description', 'chat'], { description: 'chat' }],
-  ['adapter', 'org/sql@2', ['--base-model', 'llama-3-8b'], { base_model: 'llama-3-8b', description: '' }],
+  [
+    'model',
+    '/models/Llama-3.1-8B',
+    ['--max-model-len', '8192', '--description', 'chat'],
+    { max_model_len: 8192, description: 'chat' },
+  ],
+  [
+    'adapter',
+    'org/sql@2',
+    ['--base-model', 'llama-3-8b'],
+    { base_model: 'llama-3-8b', max_model_len: null, description: '' },
+  ],
 ])('mintmark %s', (noun, name, options, fields) => {
   const inApi = () => service.admin('GET', `/${noun}s/${encodeURIComponent(name)}`)
 

@@ -197,7 +197,7 @@ describe('5, conflict or invalid:', () => {
     const ended = await cli.attempt(['model', 'set', 'two words'])
     expect(ended).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('Invalid name in the path: it must be 1 to 96'),
+      stderr: expect.stringContaining('Invalid name in the path: it must be letters, digits'),
     })
   })
 })

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { run } from '../../src/cli/run.ts'
 import { withStreams } from '../../src/cli/streams.ts'
+import { bundled } from '../support/bundled-source.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import type { TestService } from '../support/test-service.ts'
 
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+export const MAIN = bundled('cli')
 
 /** The result of a command. */
 export interface Outcome {

@@ -4,10 +4,10 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bundled } from '../support/bundled-source.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { until } from '../support/until.ts'
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const ANY_PORTS = Object.fromEntries(
   ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(name => [`MINTMARK_${name}_PORT`, '0']),
 )
@@ -51,7 +51,7 @@ const placesIn = (path: string) => ({
 
 function quickstart(env: Record<string, string> = {}, ...options: string[]): ServiceProcess {
   const quick = { ...placesIn(folder), MINTMARK_DRAIN_DELAY_SECONDS: '0' }
-  const process = startProcess({ ...quick, ...env }, MAIN, 'quickstart', ...options)
+  const process = startProcess({ ...quick, ...env }, bundled('cli'), 'quickstart', ...options)
   running.push(process)
   return process
 }

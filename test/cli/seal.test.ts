@@ -72,6 +72,7 @@ beforeAll(async () => {
   await asOwnerUnchecked(old.database, 'UPDATE api_keys SET revoked_at = NULL, revoked_reason = NULL')
   await asOwnerUnchecked(old.database, 'UPDATE api_key_secrets SET revoked_at = NULL')
   await insert(forged.sealed, other.publicJwk, randomBytes(32))
+  await old.database.asOwner('UPDATE sealed_since SET audit_id = (SELECT max(id) FROM audit_events)')
 })
 afterAll(() => old.stop())
 
@@ -195,5 +196,50 @@ describe('the upgrade', () => {
       'SELECT kid FROM signing_keys WHERE seal IS NULL OR length(seal) <> 32',
     )
     expect(left.map(({ kid }) => kid).toSorted()).toEqual([forged.kid, forged.revoked].toSorted())
+  })
+})
+
+describe('a row that was sealed', () => {
+  it.each([
+    ['a signing key', "UPDATE signing_keys SET seal = NULL, sealed_with = NULL WHERE state = 'active'"],
+    ['a signing key, in part', "UPDATE signing_keys SET sealed_with = NULL WHERE state = 'active'"],
+    [
+      'an imported secret',
+      "UPDATE api_key_secrets SET seal = NULL, sealed_with = NULL WHERE client_id = 'legacy'",
+    ],
+    ['an imported secret, in part', "UPDATE api_key_secrets SET seal = NULL WHERE client_id = 'legacy'"],
+  ])('keeps its seal from the role of the application: %s', async (_, statement) => {
+    const role = new pg.Client({ connectionString: old.database.applicationUrl })
+    await role.connect()
+    await expect(role.query(statement)).rejects.toThrow(/^the seal of a row of \w+ cannot be removed$/)
+    await role.end()
+  })
+
+  it('is not sealed again once its seal was removed, and is refused with the way out', async () => {
+    const [kid = ''] = kids
+    await asOwnerUnchecked(
+      old.database,
+      'UPDATE signing_keys SET seal = NULL, sealed_with = NULL WHERE kid = $1',
+      [kid],
+    )
+    const [secret] = await asOwnerUnchecked(
+      old.database,
+      `UPDATE api_key_secrets SET seal = NULL, sealed_with = NULL, hash = $1 WHERE client_id = 'legacy' RETURNING id`,
+      [sha256('of the attacker')],
+    )
+    const { code, stderr } = await seal(['--yes', '--accept-unproven'])
+    expect(code).toBe(3)
+    expect(stderr).toContain(`${kid}: the audit trail has that it was sealed, and its seal was removed: `)
+    expect(stderr).toContain('replace it with "mintmark signing-key revoke".')
+    expect(stderr).toContain(
+      `${secret?.id}: the audit trail has that it was sealed, and its seal was removed: `,
+    )
+    expect(stderr).toContain('revoke its key, and import the client again.')
+    const left = await old.database.asOwner(
+      `SELECT kid AS id FROM signing_keys WHERE seal IS NULL AND kid = $1
+        UNION ALL SELECT id FROM api_key_secrets WHERE seal IS NULL AND client_id = 'legacy'`,
+      [kid],
+    )
+    expect(left).toHaveLength(2)
   })
 })

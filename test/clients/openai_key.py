@@ -18,7 +18,7 @@ def ask(credential):
     chunks = list(client.chat.completions.create(**QUESTION, stream=True))
     models = [model.id for model in client.models.list()]
     try:
-        openai.OpenAI(api_key=credential + "x", base_url=given["baseURL"], max_retries=0).models.list()
+        openai.OpenAI(api_key=credential[:-8] + "xxxxxxxx", base_url=given["baseURL"], max_retries=0).models.list()
         refused = None
     except openai.APIStatusError as error:
         refused = type(error).__name__

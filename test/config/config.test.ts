@@ -273,3 +273,21 @@ describe('numbers are bounded, whole and without units', () => {
     }
   })
 })
+
+describe('several processes', () => {
+  it('are one, unless MINTMARK_PROCESSES is set', () => {
+    expect(read(DATABASE).processes).toBe(1)
+    expect(read({ ...DATABASE, MINTMARK_PROCESSES: '4' }).processes).toBe(4)
+  })
+
+  it.each([
+    ['embedded Postgres', {}, 'MINTMARK_PROCESSES must be 1 without DATABASE_URL'],
+    [
+      'a port that is known later than the issuer',
+      { ...DATABASE, MINTMARK_PUBLIC_PORT: '0' },
+      'MINTMARK_PUBLIC_PORT must not be 0 with several processes, unless MINTMARK_ISSUER is set',
+    ],
+  ])('do not go with %s', (_, values, fault) => {
+    expect(faults({ MINTMARK_PROCESSES: '2', ...values })).toEqual([expect.stringContaining(fault)])
+  })
+})

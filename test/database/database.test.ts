@@ -41,6 +41,19 @@ describe('a database that becomes unavailable', () => {
 
 describe('an error', () => {
   it.each([
+    // As long as an SQLSTATE: the server has ended the session while a statement was sent.
+    ['a write into a closed connection', 'EPIPE'],
+    ['a reset connection', 'ECONNRESET'],
+    ['a host that has no route', 'EHOSTUNREACH'],
+    ['an SQLSTATE of the server', '57P05'],
+  ])('of the connection is 503 and not 500: %s', (_, code) => {
+    server = createServer()
+    expect(toDomainError(Object.assign(new Error('write EPIPE'), { code }))).toMatchObject({
+      name: 'Unavailable',
+    })
+  })
+
+  it.each([
     [
       'a mismatch of the installation, whatever its text',
       new InstallationMismatch(['it belongs to https://extended.example.com']),

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
+import { bundled } from '../support/bundled-source.ts'
 import { lacksPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -37,7 +38,7 @@ describe('migrate', () => {
   it('lets three processes migrate one empty database at once: all succeed, one applies', async () => {
     const database = await emptyDatabase()
     const processes = Array.from({ length: 3 }, () =>
-      startProcess({ MIGRATE_DATABASE_URL: database.ownerUrl }, 'src/cli/main.ts', 'migrate'),
+      startProcess({ MIGRATE_DATABASE_URL: database.ownerUrl }, bundled('cli'), 'migrate'),
     )
     const ends = await Promise.all(processes.map(process => process.exited))
     expect(

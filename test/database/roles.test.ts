@@ -10,7 +10,7 @@ const everyRow: Verb[] = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 const appendOnly: Verb[] = ['SELECT', 'INSERT']
 
 /** The rights of mintmark_app, table by table. Nothing else, and never TRUNCATE. */
-const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_lock', Verb[]> = {
+const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   installation: ['SELECT', 'INSERT', 'UPDATE'],
   signing_keys: ['SELECT', 'INSERT', 'UPDATE'],
   key_usage: ['SELECT', 'INSERT', 'UPDATE'],
@@ -32,8 +32,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration' | 'mintmark_migration_l
   audit_checkpoints: appendOnly,
   change_counter: ['SELECT', 'UPDATE'],
   maker_fill: [],
+  sealed_since: ['SELECT'],
   mintmark_migration: ['SELECT'],
-  mintmark_migration_lock: [],
 }
 
 let database: TestDatabase

@@ -43,6 +43,7 @@ const TABLES = {
     kind: 'text',
     base_model: 'text?',
     base_kind: 'text?',
+    max_model_len: 'integer?',
     description: 'text',
     created_at: 'timestamptz',
     updated_at: 'timestamptz',
@@ -175,6 +176,7 @@ const TABLES = {
     last_used_at: 'timestamptz?',
   },
   maker_fill: { singleton: 'boolean', audit_id: 'bigint' },
+  sealed_since: { singleton: 'boolean', audit_id: 'bigint' },
   idempotency_keys: {
     actor: 'text',
     method: 'text',

@@ -34,7 +34,7 @@ const EVERYTHING = {
   httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
   serviceMonitor: { enabled: true },
   prometheusRule: { enabled: true },
-  istio: { enabled: true },
+  istio: { enabled: true, origins: ['https://chat.example.org', 'http://localhost:3000'] },
 }
 const CLOSED = {
   ...PRODUCTION,
@@ -105,11 +105,20 @@ describe.skipIf(lacksHelm())('the chart', () => {
     ['MINTMARK_TOKEN_TTL_SECONDS', { ...PRODUCTION, settings: { MINTMARK_TOKEN_TTL_SECONDS: 59 } }],
     ['MINTMARK_PEPPERS', { ...PRODUCTION, settings: { MINTMARK_PEPPERS: 'p1:secret' } }],
     ['/settings/LOG_LEVEL', { ...PRODUCTION, settings: { LOG_LEVEL: 'loud' } }],
+    ['/istio/origins/0', { ...PRODUCTION, istio: { origins: ['*'] } }],
     ['/httpRoute/parentRefs', { ...PRODUCTION, httpRoute: { enabled: true } }],
   ])('rejects a wrong value by name: %s', (name, values) => {
     const { ok, output } = helm(['template', 'mintmark'], values)
     expect(ok).toBe(false)
     expect(output).toContain(name)
+  })
+
+  it('the script of the Istio gateway has the origins of the values, by default none', () => {
+    const [listed] = named(render(EVERYTHING), 'EnvoyFilter')
+    for (const origin of EVERYTHING.istio.origins)
+      expect(JSON.stringify(listed)).toContain(JSON.stringify(`["${origin}"] = true`).slice(1, -1))
+    const [none] = named(render({ ...PRODUCTION, istio: { enabled: true } }), 'EnvoyFilter')
+    expect(JSON.stringify(none)).toContain(String.raw`local ORIGINS = {\n}`)
   })
 
   it('a NetworkPolicy opens nothing that no list names', () => {

@@ -54,6 +54,17 @@ beforeEach(() => {
 const stateOf = (digest: string) => index.find(digest)?.snapshot
 
 describe('the directory in memory', () => {
+  it('expects imported clients in Postgres while it has left one out, and no longer', () => {
+    expect(index.imports).toBeUndefined()
+    index.put(key('b', { incomplete: true }))
+    expect(index.imports).toEqual({ highestCost: null })
+    index.put(key('b'))
+    expect(index.imports).toBeUndefined()
+    index.put(key('b', { secrets: [], incomplete: true }))
+    index.remove('key_b')
+    expect(index.imports).toBeUndefined()
+  })
+
   it('finds a secret with its key, tenant and catalogue', () => {
     expect(stateOf('a')).toEqual({
       secretId: 'sec_a',

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../support/until.ts'
@@ -7,7 +8,7 @@ import { streams } from './environment/load.ts'
 import { reportExchanges } from './environment/outage.ts'
 import { type Replica, residentBytes } from './environment/replica.ts'
 import { WHY } from './environment/report.ts'
-import { connectionsAt } from './environment/sockets.ts'
+import { clientsAt } from './environment/sockets.ts'
 
 const SOCKETS = 2_000
 const TRICKLE_MS = 500
@@ -82,18 +83,29 @@ export const experiment: Experiment = {
 /** They request the JWKS repeatedly and never read a response, nor the end of their connection. */
 async function slowReaders(environment: Environment, replica: Replica): Promise<void> {
   const { hostname, port } = new URL(replica.urls.public)
-  const others = connectionsAt(replica.process.pid, Number(port))
-  for (let count = 0; count < READERS; count++) {
-    const socket = connect(Number(port), hostname)
-      .pause()
-      .on('error', () => {})
-    environment.onEnd(() => socket.destroy())
-    socket.write('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(REQUESTS_OF_A_READER))
+  const readers = await Promise.all(
+    Array.from({ length: READERS }, async () => {
+      const socket = connect(Number(port), hostname).pause()
+      environment.onEnd(() => socket.destroy())
+      await once(socket, 'connect')
+      socket.on('error', () => {})
+      socket.write('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(REQUESTS_OF_A_READER))
+      return socket.localPort ?? 0
+    }),
+  )
+  // By their own ports: connections of the exchanges before may be closing still.
+  const accepted = new Set<number>()
+  const held = () => {
+    const clients = clientsAt(replica.process.pid, Number(port))
+    return readers.filter(reader => clients.has(reader))
   }
-  const held = () => connectionsAt(replica.process.pid, Number(port)) - others
-  await until('they are connected', held, count => count === READERS, GIVEN_UP_MS)
+  const acceptedSoFar = () => {
+    for (const reader of held()) accepted.add(reader)
+    return accepted.size
+  }
+  await until('each was accepted', acceptedSoFar, count => count === READERS, GIVEN_UP_MS)
   const begun = now()
-  await until('they are gone', held, count => count <= 0, 2 * GIVEN_UP_MS)
+  await until('they are gone', held, readers => readers.length === 0, 2 * GIVEN_UP_MS)
   // The kernel buffers responses for them for a while.
   environment.report.promise(
     `the last of ${READERS} that never read was closed after`,

@@ -47,6 +47,16 @@ const FLOODS: readonly Flood[] = [
     perSecond: 200,
     request: n => ({ clientId: randomId(), address: `203.0.${n % 250}.1` }),
   },
+  {
+    name: '200 random ids a second from one IPv6 network',
+    perSecond: 200,
+    request: n => ({ clientId: randomId(), address: `2001:db8:1:${(n % 65_536).toString(16)}::1` }),
+  },
+  {
+    name: '200 random ids a second from 250 IPv6 networks',
+    perSecond: 200,
+    request: n => ({ clientId: randomId(), address: `2001:db8:${(n % 250).toString(16)}::1` }),
+  },
 ]
 
 /**

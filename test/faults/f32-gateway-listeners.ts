@@ -17,6 +17,7 @@ const ATTACKS = [
   'half a prefix',
   'answers that are not read',
   'streams that are reset',
+  'calls over many connections',
   'watches',
   '65,000 empty headers in a message',
   'compressed messages',

@@ -36,6 +36,7 @@ const FILES = [
   'f30-forged-rows',
   'f31-imported-flood',
   'f32-gateway-listeners',
+  'f33-processes',
 ]
 const OPTIONS = ['--full', '--strict', '--checks']
 /** Mostly they wait for an outage. On a machine that is busy already only one runs. */

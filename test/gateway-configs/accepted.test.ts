@@ -1,3 +1,5 @@
+import Anthropic from '@anthropic-ai/sdk'
+import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { BUSY } from '../support/until.ts'
 import { chat, send } from './client.ts'
@@ -42,18 +44,41 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a valid token', name => {
     expect(JSON.stringify(environment.upstream.theRequest())).not.toContain(environment.tokens.acme)
   })
 
+  it.each(['bearer ', 'BEARER  ', 'bEaReR '])('after the scheme %j (RFC 9110, 11.1)', async scheme => {
+    const headers: [string, string][] = [['Authorization', scheme + environment.tokens.acme]]
+    expect(await send(gateway(), { headers })).toMatchObject({ status: 200 })
+  })
+
+  it.runIf(name === 'deploy/envoy')('and hands on no key in another header', async () => {
+    const headers: [string, string][] = [['x-api-key', 'mmk_of_the_client']]
+    await send(gateway(), { token: environment.tokens.acme, headers })
+    expect(JSON.stringify(environment.upstream.theRequest())).not.toContain('mmk_')
+  })
+
   it.each([
     ['POST', '/v1/chat/completions'],
     ['POST', '/v1/completions'],
     ['POST', '/v1/responses'],
     ['POST', '/v1/embeddings'],
-    ['GET', '/v1/models'],
+    ['POST', '/v1/messages'],
+    ['POST', '/v1/messages/count_tokens'],
   ])('on %s %s, with the body untouched', async (method, path) => {
     const body = method === 'POST' ? ` ${chat('llama-3-8b', { note: 'ü 😀 \u0007' })}\n` : ''
     expect(await send(gateway(), { token: environment.tokens.acme, method, path, body })).toMatchObject({
       status: 200,
     })
     expect(environment.upstream.theRequest()).toMatchObject({ method, path, body })
+  })
+
+  it('and answers the list of models from it, for OpenAI’s and Anthropic’s clients, without the engine', async () => {
+    const baseURL = gateway()
+    const apiKey = environment.tokens.acme
+    const openai = new OpenAI({ apiKey, baseURL: `${baseURL}/v1`, maxRetries: 0 })
+    const anthropic = new Anthropic({ authToken: apiKey, apiKey: null, baseURL, maxRetries: 0 })
+    const models = ['llama-3-8b', 'mistralai/Mistral-7B', '/models/Llama-3.1', 'acme-sql', 'acme-chat']
+    expect((await openai.models.list()).data.map(({ id }) => id)).toEqual(models)
+    expect((await anthropic.models.list()).data.map(({ id }) => id)).toEqual(models)
+    expect(environment.upstream.requests).toHaveLength(0)
   })
 
   it('and passes a stream on without delay', async () => {

@@ -1,3 +1,4 @@
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
@@ -15,8 +16,10 @@ import {
 } from './check-environment.ts'
 import { chat, type Sent, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
+import { tableInGuide } from './contract-table.ts'
 import { READABLE_BODIES, REFUSED_BODIES } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
+import { checkHonestClients } from './honest-clients.ts'
 import { startSlowEngine } from './slow-engine.ts'
 
 /** The expected behaviour of one gateway's configuration. */
@@ -34,16 +37,22 @@ export interface Expected {
   entitles: boolean | 'by asking'
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
+  /** The bodies of its 403 for a model are not ours, or are not JSON. */
+  explains?: false
   /** Every bad credential is refused before the body has come, or none. */
   refusesBeforeBody: 'every' | 'none'
   /** It may close the connection of a body that is too long before its answer is read. */
   cutsOff?: boolean
+  /** How often Mintmark is asked about the requests of one credential: about each, once in five seconds, or never. */
+  checks: Partial<Record<'key' | 'token', 'each' | 'once' | 'none'>>
   /** Further names that may reach the engine, in addition to ours and the client's. */
   passedOn: readonly string[]
   /** A client header that is forwarded, where x-harmless is not. */
   passesOn?: string
   /** The status of a request without a credential, or with an invalid one. */
   unauthorized?: number
+  /** The guide that has its table. */
+  guide?: string
   /** Further guarantees, of this gateway only. */
   more?: (contract: Contract) => void
 }
@@ -57,6 +66,12 @@ export interface Contract {
 
 const withoutPython = lacksPython()
 
+const MODELS_OF_ACME = ['llama-3-8b', 'mistralai/Mistral-7B', '/models/Llama-3.1', 'acme-sql', 'acme-chat']
+const MESSAGE = {
+  ...{ model: 'llama-3-8b', max_tokens: 16 },
+  messages: [{ role: 'user' as const, content: 'Hello' }],
+}
+
 /** Headers of the client that every gateway forwards. */
 const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'connection']
 
@@ -64,7 +79,8 @@ const CLIENTS = ['host', 'content-length', 'content-type', 'transfer-encoding', 
 export function checkContract(name: string, expected: Expected): void {
   let environment: CheckEnvironment
   beforeAll(async () => {
-    if (!expected.absent) environment = await startCheckEnvironment(expected.start, expected.env)
+    const env = { MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key,api-key', ...expected.env }
+    if (!expected.absent) environment = await startCheckEnvironment(expected.start, env)
   })
   afterAll(() => environment?.stop())
   beforeEach(() => environment?.upstream.forget())
@@ -72,6 +88,11 @@ export function checkContract(name: string, expected: Expected): void {
   const { unauthorized = 401, passesOn = 'x-harmless' } = expected
   const show = (credential: string | undefined, sent: Sent = {}) =>
     send(environment.gateway.url, { token: credential, ...sent })
+  const anthropic = (authToken: string) =>
+    new Anthropic({
+      ...{ authToken, apiKey: null, baseURL: environment.gateway.url, maxRetries: 0 },
+      defaultHeaders: { 'anthropic-beta': 'tests-1' },
+    })
   const acme = (kind: 'key' | 'token') => (kind === 'key' ? environment.acme.secret : environment.acme.token)
   const set = expected.entitles === true ? { ...ACME_HEADERS, [MODEL_HEADER]: 'llama-3-8b' } : ACME_HEADERS
   const allowed = [...CLIENTS, passesOn, ...expected.passedOn]
@@ -86,6 +107,14 @@ export function checkContract(name: string, expected: Expected): void {
     expect(request.headers).toMatchObject(set)
   }
 
+  const { guide } = expected
+  if (guide)
+    it(`${name} has the table of its contract in its guide`, () => {
+      const { found, made } = tableInGuide(expected, guide)
+      expect(found).toBe(made)
+    })
+
+  checkHonestClients(name, expected, () => environment)
   if (!expected.absent) expected.more?.({ environment: () => environment, expectOnlyOurs })
 
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {
@@ -125,6 +154,43 @@ export function checkContract(name: string, expected: Expected): void {
       expect(chunks.length).toBeGreaterThan(1)
     })
 
+    it('serves the unmodified anthropic client, and hands on its version and beta headers', async () => {
+      const client = anthropic(acme(kind))
+      await client.messages.create(MESSAGE)
+      const { path, headers } = environment.upstream.theRequest()
+      expect(path).toBe('/v1/messages')
+      expect(headers).toMatchObject({
+        'x-tenant-id': 'acme',
+        'anthropic-version': expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
+        'anthropic-beta': 'tests-1',
+      })
+      expect(JSON.stringify(environment.upstream.theRequest())).not.toMatch(/mmk_|eyJ/)
+      environment.upstream.forget()
+      await client.messages.countTokens({ model: MESSAGE.model, messages: MESSAGE.messages })
+      expect(environment.upstream.theRequest().path).toBe('/v1/messages/count_tokens')
+    })
+
+    it('takes equal credentials in two headers as one, as Claude Code sends its apiKeyHelper', async () => {
+      const { status } = await show(acme(kind), { headers: [['x-api-key', acme(kind)]] })
+      expect(status).toBe(200)
+      expectOnlyOurs()
+    })
+
+    it('explains a refusal to the anthropic client', async () => {
+      const refused = (credential: string, model: string) =>
+        anthropic(credential)
+          .messages.create({ ...MESSAGE, model })
+          .catch((error: unknown) => error)
+      const wrong = await refused('sk-ant-1', 'llama-3-8b')
+      if (unauthorized === 401) expect(wrong).toBeInstanceOf(Anthropic.AuthenticationError)
+      else expect(wrong).toBeInstanceOf(Anthropic.PermissionDeniedError)
+      if (!expected.entitles) return
+      const foreign = await refused(acme(kind), 'globex-sql')
+      expect(foreign).toBeInstanceOf(Anthropic.PermissionDeniedError)
+      if (expected.explains !== false)
+        expect(foreign).toMatchObject({ type: 'permission_error', error: { type: 'error' } })
+    })
+
     it('lists the models of the caller, not those of the engine', async () => {
       const client = new OpenAI({
         apiKey: acme(kind),
@@ -132,7 +198,7 @@ export function checkContract(name: string, expected: Expected): void {
         maxRetries: 0,
       })
       const ids = (await client.models.list()).data.map(({ id }) => id)
-      expect(ids).toEqual(['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+      expect(ids).toEqual(MODELS_OF_ACME)
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
@@ -160,7 +226,8 @@ export function checkContract(name: string, expected: Expected): void {
       )
       // An offer to upgrade may be ignored: the list of models is then not a websocket.
       const passedOver = /^upgrade/i.test(header) && (line.startsWith('GET') || !expected.entitles)
-      if (!passedOver) expect(status).toBeGreaterThanOrEqual(400)
+      // A preflight may be answered, without the headers that allow anything (honest-clients.ts).
+      if (!passedOver && !header.startsWith('Origin')) expect(status).toBeGreaterThanOrEqual(400)
       const reached = environment.upstream.requests
       if (!passedOver) expect(reached).toHaveLength(0)
       for (const { headers, path } of reached) {
@@ -193,7 +260,7 @@ export function checkContract(name: string, expected: Expected): void {
     it.runIf(expected.entitles !== false)(
       'admits every model and adapter of the tenant, on every route',
       async () => {
-        for (const model of ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat'])
+        for (const model of MODELS_OF_ACME)
           for (const { path } of MODEL_ROUTES) {
             environment.upstream.forget()
             expect((await show(acme(kind), { path, body: chat(model) })).status).toBe(200)
@@ -296,13 +363,58 @@ export function checkContract(name: string, expected: Expected): void {
     return body.access_token
   }
 
+  describe.skipIf(expected.absent)(`${name} and the scope of a token`, () => {
+    const LIKE_IT = ['usage.read', 'inferences', 'x-inference', 'inference:read', 'Inference']
+    const scopes = ['inference', ...LIKE_IT]
+    let secret: string
+    beforeAll(async () => {
+      secret = (await environment.holder({ scopes }, { scopes })).secret
+    })
+    const tokenWith = async (scope: string): Promise<string> => {
+      const { body } = await environment.mintmark.token({
+        grant_type: 'client_credentials',
+        client_secret: secret,
+        scope,
+      })
+      return body.access_token
+    }
+
+    it.each(['inference', LIKE_IT.join(' inference '), 'usage.read inference', 'inference usage.read'])(
+      'admits "%s"',
+      async scope => {
+        expect((await show(await tokenWith(scope))).status).toBe(200)
+        expect(environment.upstream.requests).toHaveLength(1)
+      },
+    )
+
+    it.each([...LIKE_IT, LIKE_IT.join(' ')])('rejects "%s"', async scope => {
+      const { status, text } = await show(await tokenWith(scope))
+      expect({ status, text }).toMatchObject(
+        expected.verifiesTokens
+          ? { status: 403, text: expect.stringContaining('"permission_error"') }
+          : { status: 401, text: expect.stringContaining('"authentication_error"') },
+      )
+      expect(environment.upstream.requests).toHaveLength(0)
+    })
+
+    it('lists no models for a token without it', async () => {
+      const { status } = await show(await tokenWith('usage.read'), { method: 'GET', path: '/v1/models' })
+      expect([401, 403]).toContain(status)
+      expect(environment.upstream.requests).toHaveLength(0)
+    })
+  })
+
   describe.skipIf(expected.absent || withoutPython)(`${name} and OpenAI's client for Python`, () => {
     it('answers it unmodified, streams, lists models, and explains a rejected key', async () => {
       const credentials = expected.credentials.map(acme)
       const baseURL = `${environment.gateway.url}/v1`
       const { result } = scenario('openai_key.py', 'ask', { baseURL, credentials })
-      const models = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
-      const served = { model: 'llama-3-8b', chunks: 2, models, refused: 'AuthenticationError' }
+      const served = {
+        model: 'llama-3-8b',
+        chunks: 2,
+        models: MODELS_OF_ACME,
+        refused: 'AuthenticationError',
+      }
       expect(await result).toEqual(credentials.map(() => served))
       expect(JSON.stringify(environment.upstream.requests)).not.toMatch(/mmk_|eyJ/)
     })
@@ -430,7 +542,7 @@ export function checkContract(name: string, expected: Expected): void {
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
-    it(`${expected.verifiesTokens ? 'continues to admit' : 'lets through no'} tokens`, async () => {
+    it(expected.verifiesTokens ? 'continues to admit tokens' : 'lets through no tokens', async () => {
       const { status } = await show(environment.acme.token)
       expect(status).toBe(expected.verifiesTokens ? 200 : 503)
       if (expected.verifiesTokens) expectOnlyOurs()

@@ -14,6 +14,8 @@ export interface Sent {
   headers?: [name: string, value: string][]
   body?: string | Buffer
   contentType?: string | null
+  /** Of the client; on Linux all of 127.0.0.0/8 are its own. */
+  localAddress?: string
 }
 
 /** One HTTP/1.1 request with its path and its headers exactly as given: no URL is normalized on the way. */
@@ -36,7 +38,8 @@ export function send(baseUrl: string, sent: Sent = {}): Promise<Answer> {
   all.push(...headers)
   return new Promise((resolve, reject) => {
     let answered = false
-    const options = { hostname, port, method, path, headers: all.flat(), agent: false }
+    const { localAddress } = sent
+    const options = { hostname, port, method, path, headers: all.flat(), agent: false, localAddress }
     const outgoing = request(options, async incoming => {
       answered = true
       const chunks = await incoming.toArray().catch(reject)

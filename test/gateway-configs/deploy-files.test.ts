@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect, it } from 'vitest'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
+import { CONTRACT_NUMBER } from '../../src/gateway/headers.ts'
+import { NAMED_TESTS } from './contract-table.ts'
 
 const root = new URL('../../', import.meta.url)
 const generated = deployFiles()
@@ -26,6 +28,21 @@ it.each([
       .filter(path => path.startsWith(`${folder}/`))
       .toSorted(),
   )
+})
+
+it('every file of a gateway has the contract number in its first lines', () => {
+  for (const [path, text] of Object.entries(generated)) {
+    if (path.startsWith('deploy/helm/')) continue
+    const place = text.split('\n').findIndex(line => line.endsWith(`Contract number: ${CONTRACT_NUMBER}.`))
+    expect({ path, place: place >= 0 && place < 6 }).toEqual({ path, place: true })
+  }
+})
+
+it.each(NAMED_TESTS)('a test has the title that the tables of the guides name: %s', title => {
+  const tests = ['check-contract.ts', 'honest-clients.ts', 'caddy.test.ts'].map(name =>
+    readFileSync(new URL(name, import.meta.url), 'utf8'),
+  )
+  expect(tests.some(text => ["'", '`', '"'].some(quote => text.includes(quote + title + quote)))).toBe(true)
 })
 
 it('every template is used', () => {

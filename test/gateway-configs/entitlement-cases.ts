@@ -87,6 +87,21 @@ export const REFUSED_BODIES: [what: string, sent: Sent, status: number][] = [
   ['nesting without end', { body: `{"model":${MINE},"a":${'['.repeat(1_000_000)}` }, 400],
   ['multipart', { body: multipart, contentType: 'multipart/form-data; boundary=x' }, 415],
   ['a form', { body: 'model=acme-sql', contentType: 'application/x-www-form-urlencoded' }, 415],
+  [
+    'JSON in Latin 1, declared',
+    { body: chat('acme-sql'), contentType: 'application/json; charset=iso-8859-1' },
+    415,
+  ],
+  [
+    'JSON with another parameter',
+    { body: chat('acme-sql'), contentType: 'application/json; version=1' },
+    415,
+  ],
+  [
+    'JSON with a longer name',
+    { body: chat('acme-sql'), contentType: 'application/jsonx; charset=utf-8' },
+    415,
+  ],
   ['no media type', { body: chat('acme-sql'), contentType: null }, 415],
   [
     'JSON in UTF-16, declared',

@@ -96,13 +96,15 @@ export async function startEnvironment(): Promise<Environment> {
   }
 }
 
-/** Two base models, three adapters, tokens that are valid for an hour. */
+/** Three base models, three adapters, tokens that are valid for an hour. */
 export async function startMintmark(env: Record<string, string> = {}): Promise<TestService> {
   const mintmark = await startTestService({
     env: { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600', ...env },
   })
   await put(mintmark, '/models/llama-3-8b', {})
   await put(mintmark, '/models/mistralai/Mistral-7B', {})
+  // As vLLM names a model that it serves from a folder.
+  await put(mintmark, '/models//models/Llama-3.1', { max_model_len: 8192 })
   for (const adapter of ['acme-sql', 'acme-chat', 'globex-sql']) {
     await put(mintmark, `/adapters/${adapter}`, { base_model: 'llama-3-8b' })
   }

@@ -15,6 +15,7 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
     ),
   credentials: ['key', 'token'],
   refusesBeforeBody: 'every',
+  checks: { key: 'each', token: 'none' },
   entitles: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,

@@ -9,9 +9,12 @@ checkContract('deploy/envoy-gateway', {
   start: ({ ports }) =>
     startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
   credentials: ['key', 'token'],
+  guide: 'docs/guides/envoy-gateway.md',
   refusesBeforeBody: 'every',
+  checks: { key: 'each', token: 'none' },
   entitles: true,
   verifiesTokens: true,
+  explains: false,
   passedOn: ENVOYS_OWN,
 })
 

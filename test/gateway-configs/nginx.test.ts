@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
@@ -14,13 +14,17 @@ checkContract('deploy/nginx', {
   start: startNginx,
   env: {},
   credentials: ['key', 'token'],
+  guide: 'docs/guides/nginx.md',
   refusesBeforeBody: 'every',
+  checks: { key: 'once', token: 'none' },
   entitles: true,
   verifiesTokens: true,
   passesOn: 'user-agent',
   more: checkNginx,
   passedOn: ['accept', 'user-agent', 'x-forwarded-for'],
 })
+
+const SOURCES = 'limit_conn mintmark_sources 256;'
 
 function checkNginx(contract: Contract): void {
   const { environment } = contract
@@ -74,24 +78,36 @@ function checkNginx(contract: Contract): void {
     ['an IPv6 network', ['2001:db8::1', '2001:db8:0:0:ffff::2'], '2001:db8::3', '2001:db8:0:1::1'],
     ['an IPv4 address', ['192.0.2.1', '192.0.2.1'], '192.0.2.1', '192.0.2.2'],
     ['one written as IPv6', ['::ffff:192.0.2.1', '::ffff:192.0.2.1'], '::ffff:192.0.2.1', '::ffff:192.0.2.2'],
-  ])('serves so many requests of %s at a time', async (_, holders, same, other) => {
-    const limit = 'limit_conn mintmark_sources'
-    const nginx = await startNginx(environment().behind, [
-      [`${limit} 256;`, `${limit} 2; set_real_ip_from 127.0.0.1; real_ip_header X-Source;`],
-    ])
+    [
+      'an IPv6 site',
+      ['2001:db8:0:1::1', '2001:db8:0:2::1'],
+      '2001:db8:0:3::1',
+      '2001:db8:1::1',
+      'limit_conn mintmark_sites 1024;',
+    ],
+  ])('serves so many requests of %s at a time', async (_, holders, same, other, limit = SOURCES) => {
+    const realIp = 'set_real_ip_from 127.0.0.1; real_ip_header X-Source;'
+    const nginx = await startNginx(environment().behind, [[limit, `${limit.replace(/\d+/, '2')} ${realIp}`]])
     const { token } = environment().acme
     const from = (source: string) =>
       send(nginx.url, { token, headers: [['X-Source', source]], body: chat('llama-3-8b') })
-    const sockets = holders.map(source => {
+    const sockets: Socket[] = []
+    const hold = () => {
+      const source = holders[sockets.length % holders.length]
       const socket = connect({ host: '127.0.0.1', port: Number(new URL(nginx.url).port) })
       const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Source: ${source}\r\nAuthorization: Bearer ${token}\r\n`
+      socket.on('error', () => {})
       socket.write(`${head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{`)
-      return socket
-    })
+      sockets.push(socket)
+    }
     try {
       const refused = await until(
         'the limit is reached',
-        () => from(same),
+        () => {
+          // Another one each time: while a question is answered, it takes the place of one, which is then refused.
+          hold()
+          return from(same)
+        },
         ({ status }) => status === 429,
       )
       expect(JSON.parse(refused.text).error.code).toBe('too_many_requests')

@@ -124,7 +124,7 @@ function fillIn(provider: Record<string, unknown>, jwksSource: object): void {
 }
 
 function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): void {
-  const paths = (routes: AllowedRoute[]) => ({
+  const paths = (routes: readonly AllowedRoute[]) => ({
     or_rules: { rules: routes.map(({ path }) => ({ url_path: { path: { exact: path } } })) },
   })
   for (const { permissions } of Object.values(policies)) {
@@ -134,10 +134,20 @@ function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): vo
   }
 }
 
+const NO_LIMIT = 4_294_967_295
+const UNLIMITED = {
+  max_connections: NO_LIMIT,
+  max_pending_requests: NO_LIMIT,
+  max_requests: NO_LIMIT,
+  max_retries: NO_LIMIT,
+}
+
 const cluster = (name: string, port: number): string =>
   JSON.stringify({
     name,
     connect_timeout: '10s',
+    // pilot/pkg/networking/core/cluster_traffic_policy.go, getDefaultCircuitBreakerThresholds
+    circuit_breakers: { thresholds: [UNLIMITED] },
     load_assignment: {
       cluster_name: name,
       endpoints: [

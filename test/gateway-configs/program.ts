@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
+import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 import type { Gateway } from './check-environment.ts'
 
@@ -20,11 +20,12 @@ export const isAbsent = (name: string): boolean =>
 
 /**
  * Runs a gateway until it answers. `prepare` writes its files into a temporary folder, for a free port, and returns the
- * arguments.
+ * arguments. `before` precedes the request that finds out.
  */
 export async function startProgram(
   name: string,
   prepare: (folder: string, port: number) => Promise<string[]>,
+  before = '',
 ): Promise<Gateway> {
   const binary = findProgram(name)
   if (!binary) throw new Error(`there is no ${name}: run \`bash scripts/install-gateways.sh\``)
@@ -45,7 +46,7 @@ export async function startProgram(
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    await until(`${name} answers`, () => answers(port), Boolean, 10_000)
+    await until(`${name} answers`, () => answers(port, before), Boolean, 10_000)
   } catch (error) {
     await stop()
     throw new Error(`${name} did not start:\n${output.slice(-4000)}`, { cause: error })
@@ -53,12 +54,8 @@ export async function startProgram(
   return { url: `http://127.0.0.1:${port}`, output: () => output, stop }
 }
 
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port, path: '/', agent: false }, answer => {
-      answer.resume()
-      resolve(true)
-    })
-    asked.once('error', reject).end()
-  })
+async function answers(port: number, before: string): Promise<boolean> {
+  const request = `${before}GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`
+  const { status } = await rawHttp(`http://127.0.0.1:${port}`, request)
+  return status > 0
 }

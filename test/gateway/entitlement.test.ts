@@ -6,6 +6,7 @@ import { READABLE_BODIES, REFUSED_BODIES } from '../gateway-configs/entitlement-
 import { rawHttp } from '../support/raw-http.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { ask, bearer, deniedAs, tokenFor } from './check-client.ts'
 
 const unknownKey = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
@@ -20,10 +21,13 @@ beforeAll(async () => {
   byBody = await startTestService({ env: { MINTMARK_GATEWAY_MODEL: 'body' } })
   byHeader = await startReplica(byBody, { MINTMARK_GATEWAY_MODEL: 'header:X-Gateway-Model-Name' })
   byGateway = await startReplica(byBody, { MINTMARK_GATEWAY_MODEL: 'none' })
-  for (const model of ['llama-3-8b', 'mistralai%2FMistral-7B'])
-    await byBody.admin('PUT', `/models/${model}`, {})
+  await byBody.admin('PUT', '/models/llama-3-8b', { max_model_len: 8192 })
+  await byBody.admin('PUT', '/models/mistralai%2FMistral-7B', {})
   for (const adapter of ['acme-sql', 'acme-chat', 'globex-sql'])
-    await byBody.admin('PUT', `/adapters/${adapter}`, { base_model: 'llama-3-8b' })
+    await byBody.admin('PUT', `/adapters/${adapter}`, {
+      base_model: 'llama-3-8b',
+      max_model_len: adapter === 'acme-chat' ? 4096 : null,
+    })
   key = (await byBody.tenantWithKey({ id: 'acme', adapters: ['acme-sql', 'acme-chat'] })).secret
   credentials.key = key
   credentials.token = await tokenFor(byBody, key)
@@ -86,6 +90,7 @@ describe('the denial of a model that is not granted', () => {
     const answer = await ask(byBody, { method: 'POST', body: chat('globex-sql'), headers: bearer(key) })
     expect({ status: answer.status, ...JSON.parse(answer.text) }).toEqual({
       status: 403,
+      type: 'error',
       error: {
         message: 'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.',
         type: 'permission_error',
@@ -134,22 +139,45 @@ it('with none, the gateway checks the model, and a body is not read', async () =
 })
 
 describe('GET /v1/models on the gateway listener', () => {
+  const LISTED = {
+    object: 'model',
+    parent: null,
+    max_model_len: null,
+    type: 'model',
+    created_at: '1970-01-01T00:00:00Z',
+  }
+  const ACME_ADAPTER = { owned_by: 'acme', parent: 'llama-3-8b' }
   const list = (authorization: Record<string, string>, method = 'GET') =>
     request(`${byGateway.service.urls.gateway}/v1/models`, { method, headers: authorization })
 
   it.each(['key', 'token'])('lists what the holder of a %s may use, and nothing else', async kind => {
-    const { status, body } = await list({ authorization: `Bearer ${credentials[kind]}` })
+    const { status, body } = await until(
+      'the replica knows the last change',
+      () => list({ authorization: `Bearer ${credentials[kind]}` }),
+      ({ body }) => body.data[3].max_model_len !== null,
+    )
     expect(status).toBe(200)
     expect(body.object).toBe('list')
     const ids = ['llama-3-8b', 'mistralai/Mistral-7B', 'acme-sql', 'acme-chat']
     expect(body.data.map(({ id }: { id: string }) => id)).toEqual(ids)
-    for (const model of body.data) expect(Object.keys(model)).toEqual(['id', 'object', 'created', 'owned_by'])
+    const stated = body.data.map(
+      ({ created, display_name, ...model }: { created: number; display_name: string; id: string }) => {
+        expect(display_name).toBe(model.id)
+        return created > 0 && model
+      },
+    )
+    expect(stated).toEqual([
+      { ...LISTED, id: 'llama-3-8b', owned_by: 'mintmark', root: 'llama-3-8b', max_model_len: 8192 },
+      { ...LISTED, id: 'mistralai/Mistral-7B', owned_by: 'mintmark', root: 'mistralai/Mistral-7B' },
+      { ...LISTED, ...ACME_ADAPTER, id: 'acme-sql', root: 'acme-sql', max_model_len: 8192 },
+      { ...LISTED, ...ACME_ADAPTER, id: 'acme-chat', root: 'acme-chat', max_model_len: 4096 },
+    ])
   })
 
   it('denies like the check', async () => {
     expect((await list({})).body.error.code).toBe('missing_credential')
     expect((await list({ authorization: 'Bearer sk-1' })).status).toBe(401)
-    expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': key })).status).toBe(401)
+    expect((await list({ authorization: `Bearer ${key}`, 'x-api-key': 'sk-1' })).status).toBe(401)
     expect((await list({ authorization: `Bearer ${key}` }, 'POST')).status).toBe(405)
   })
 })

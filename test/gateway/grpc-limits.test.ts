@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { GrpcCall } from '../../src/gateway/grpc-call.ts'
 import { GrpcListener } from '../../src/gateway/grpc-listener.ts'
+import type { ConnectionPolicy } from '../../src/http/connection-limits.ts'
 import { HeldBytes } from '../../src/http/held-bytes.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
 
 const HEALTH_CHECK = '/grpc.health.v1.Health/Check'
@@ -11,18 +14,30 @@ const RESOURCE_EXHAUSTED = '8'
 /** For a machine that does much else. */
 const BUSY = { timeout: 15_000, interval: 100 }
 
+const READY = { ready: true, serving: true, reason: '' }
+const SILENT = createLogger('silent')
+const POLICY: ConnectionPolicy = {
+  most: { total: 2_000, ofOneSource: 256 },
+  sourceOf: address => address,
+  isProxy: () => false,
+  logger: SILENT,
+}
+
+const portOf = ({ address }: GrpcListener) => address?.port ?? 0
+
 let clock: AdjustableClock
 let listener: GrpcListener
 let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
-  listener = await GrpcListener.bind({ host: '127.0.0.1', port: 0 }, false, clock)
-  listener.serve({}, { ready: true, serving: true, reason: '' })
-  session = connect(`http://127.0.0.1:${listener.port}`)
+  listener = GrpcListener.create(false, clock, POLICY)
+  await listener.listen({ host: '127.0.0.1', port: 0 })
+  listener.serve({}, READY, SILENT)
+  session = connect(`http://127.0.0.1:${portOf(listener)}`).on('error', () => {})
 })
 afterEach(async () => {
   session.destroy()
-  await listener.close(0)
+  await listener.close(0, 0)
 })
 
 const requestTo = (of: ClientHttp2Session, path = HEALTH_CHECK): ClientHttp2Stream =>
@@ -46,16 +61,61 @@ function beginCall(
 /** The server has seen everything that was sent before. */
 const pong = (of: ClientHttp2Session) => new Promise(resolve => of.ping(resolve))
 
+/** As from another machine. */
+function connectFrom(localAddress: string, to: GrpcListener, settings = {}): ClientHttp2Session {
+  const port = portOf(to)
+  return connect(`http://127.0.0.1:${port}`, {
+    settings,
+    createConnection: () => connectTcp({ port, host: '127.0.0.1', localAddress }),
+  }).on('error', () => {})
+}
+
+/** The bytes of a connection that begins with so many whole calls. */
+function callsAtOnce(path: string, count: number): Buffer {
+  const frame = (type: number, flags: number, stream: number, payload: Buffer) => {
+    const head = Buffer.alloc(9)
+    head.writeUIntBE(payload.length, 0, 3)
+    head.writeUInt8(type, 3)
+    head.writeUInt8(flags, 4)
+    head.writeUInt32BE(stream, 5)
+    return Buffer.concat([head, payload])
+  }
+  // Literal fields with new names, RFC 7541, section 6.2.2; POST and http are in its table.
+  const field = (name: string, value: string) =>
+    Buffer.concat([
+      Buffer.from([0, name.length]),
+      Buffer.from(name),
+      Buffer.from([value.length]),
+      Buffer.from(value),
+    ])
+  const headers = Buffer.concat([
+    Buffer.from([0x83, 0x86]),
+    field(':path', path),
+    field(':authority', 'localhost'),
+    field('content-type', 'application/grpc'),
+  ])
+  const call = (stream: number) =>
+    Buffer.concat([frame(1, 4, stream, headers), frame(0, 1, stream, Buffer.alloc(5))])
+  return Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+    frame(4, 0, 0, Buffer.alloc(0)),
+    ...Array.from({ length: count }, (_, n) => call(2 * n + 1)),
+  ])
+}
+
+async function trailersOf(stream: ClientHttp2Stream) {
+  const trailers = once(stream.resume(), 'trailers')
+  stream.end()
+  return (await trailers)[0]
+}
+
 async function statusOf(stream: ClientHttp2Stream): Promise<string> {
   const [headers] = await once(stream, 'response')
   return headers['grpc-status'] as string
 }
 
 it('answers a whole call', async () => {
-  const stream = beginCall(0, 0)
-  const trailers = once(stream, 'trailers')
-  stream.end()
-  expect((await trailers)[0]['grpc-status']).toBe('0')
+  expect(await trailersOf(beginCall(0, 0))).toMatchObject({ 'grpc-status': '0' })
 })
 
 it.each([
@@ -87,15 +147,12 @@ it('keeps the connection of a gateway whose clients leave by the hundred', async
       }),
     )
   }
-  const stream = beginCall(0, 0)
-  const trailers = once(stream, 'trailers')
-  stream.end()
-  expect((await trailers)[0]['grpc-status']).toBe('0')
+  expect(await trailersOf(beginCall(0, 0))).toMatchObject({ 'grpc-status': '0' })
   expect(session.destroyed).toBe(false)
 })
 
 it('resets calls whose answers are not read', async () => {
-  const blind = connect(`http://127.0.0.1:${listener.port}`, { settings: { initialWindowSize: 0 } })
+  const blind = connect(`http://127.0.0.1:${portOf(listener)}`, { settings: { initialWindowSize: 0 } })
   const stream = beginCall(0, 0, 5, blind)
   stream.on('error', () => {})
   stream.end()
@@ -119,7 +176,7 @@ it('ends connections that are idle, and after an hour all', async () => {
     }, BUSY)
     .toBe(true)
   await idle
-  session = connect(`http://127.0.0.1:${listener.port}`)
+  session = connect(`http://127.0.0.1:${portOf(listener)}`)
   const watch = beginCall(0, 0, 5, session, '/grpc.health.v1.Health/Watch')
   watch.on('error', () => {})
   watch.end()
@@ -136,16 +193,66 @@ it('ends connections that are idle, and after an hour all', async () => {
     .toBe(true)
 })
 
-it('has at most 100 watches', async () => {
-  const watch = () => {
-    const stream = beginCall(0, 0, 5, session, '/grpc.health.v1.Health/Watch')
+it('has at most 10 watches of one address, and others beside them', async () => {
+  const watch = (of: ClientHttp2Session) => {
+    const stream = beginCall(0, 0, 5, of, '/grpc.health.v1.Health/Watch')
     stream.on('error', () => {})
     stream.end()
     return once(stream, 'response').then(([headers]) => headers['grpc-status'] as string | undefined)
   }
-  const statuses = await Promise.all(Array.from({ length: 110 }, watch))
-  expect(statuses.filter(status => status === undefined)).toHaveLength(100)
-  expect(statuses.filter(status => status === RESOURCE_EXHAUSTED)).toHaveLength(10)
+  const statuses = await Promise.all(Array.from({ length: 15 }, () => watch(session)))
+  expect(statuses.filter(status => status === undefined)).toHaveLength(10)
+  expect(statuses.filter(status => status === RESOURCE_EXHAUSTED)).toHaveLength(5)
+  const other = connectFrom('127.0.0.2', listener)
+  expect(await watch(other)).toBeUndefined()
+  other.destroy()
+})
+
+it('reads a few calls in each turn of the event loop, of however many that have arrived', async () => {
+  let calls = 0
+  let inTurn = 0
+  let mostInTurn = 0
+  const path = '/a.b/Count'
+  const count = async (call: GrpcCall) => {
+    calls++
+    mostInTurn = Math.max(mostInTurn, ++inTurn)
+    call.answer(Buffer.alloc(0))
+  }
+  listener.serve({ [path]: count }, READY, SILENT)
+  let turn = setImmediate(function next() {
+    inTurn = 0
+    turn = setImmediate(next)
+  })
+  const sockets = Array.from({ length: 10 }, () => connectTcp(portOf(listener), '127.0.0.1'))
+  try {
+    await Promise.all(sockets.map(socket => once(socket, 'connect')))
+    for (const socket of sockets) socket.resume().write(callsAtOnce(path, 50))
+    await expect.poll(() => calls, BUSY).toBe(500)
+    expect(mostInTurn).toBeLessThanOrEqual(32)
+  } finally {
+    clearImmediate(turn)
+    for (const socket of sockets) socket.destroy()
+  }
+})
+
+it.each([
+  [
+    'throws',
+    () => {
+      throw new Error('broken')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('broken'))],
+])('answers INTERNAL when a method %s, logs it once, and goes on', async (_, method) => {
+  const lines: string[] = []
+  const logger = createLogger('info', { write: line => lines.push(line) })
+  listener.serve({ '/a.b/C': method }, READY, logger)
+  const stream = beginCall(10, 10, 5, session, '/a.b/C')
+  stream.end()
+  expect(await statusOf(stream)).toBe('13')
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ path: '/a.b/C', err: { message: 'broken' } })
+  expect(await trailersOf(beginCall(0, 0))).toMatchObject({ 'grpc-status': '0' })
 })
 
 it.each([
@@ -182,34 +289,62 @@ it('answers an unknown method, and a request that is not of gRPC', async () => {
   expect((await once(web, 'response'))[0][':status']).toBe(415)
 })
 
-it('of more than can be held drops the oldest, and answers others meanwhile', async () => {
-  const bounded = await GrpcListener.bind(
-    { host: '127.0.0.1', port: 0 },
-    false,
-    clock,
-    new HeldBytes(1_000_000),
-  )
-  bounded.serve({}, { ready: true, serving: true, reason: '' })
-  const stalling = connect(`http://127.0.0.1:${bounded.port}`)
-  const honest = connect(`http://127.0.0.1:${bounded.port}`)
+describe('of more than can be held', () => {
+  let bounded: GrpcListener
+  let stalling: ClientHttp2Session
+  let honest: ClientHttp2Session
   const dropped: number[] = []
-  try {
-    for (let call = 0; call < 20; call++) {
-      const stream = beginCall(131_072, 131_000, 5, stalling)
-      stream.on('error', () => {}).once('close', () => dropped.push(call))
-    }
-    await expect.poll(() => dropped.length, BUSY).toBeGreaterThanOrEqual(10)
-    expect(stalling.destroyed).toBe(false)
-    const stream = beginCall(0, 0, 5, honest)
-    const trailers = once(stream.resume(), 'trailers')
-    stream.end()
-    expect((await trailers)[0]['grpc-status']).toBe('0')
-    expect(dropped.length).toBeLessThan(20)
-  } finally {
+  beforeEach(async () => {
+    const held = new HeldBytes(1_000_000)
+    bounded = GrpcListener.create(false, clock, POLICY, held)
+    await bounded.listen({ host: '127.0.0.1', port: 0 })
+    bounded.serve({ '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
+    stalling = connectFrom('127.0.0.2', bounded)
+    honest = connectFrom('127.0.0.1', bounded)
+    dropped.length = 0
+  })
+  afterEach(async () => {
     stalling.destroy()
     honest.destroy()
-    await bounded.close(0)
+    await bounded.close(0, 0)
+  })
+  const stall = (calls: number, begin: () => ClientHttp2Stream) => {
+    for (let call = 0; call < calls; call++) {
+      const stream = begin()
+      stream.on('error', () => {}).once('close', () => dropped.push(call))
+    }
   }
+
+  it('drops the oldest, and answers others meanwhile', async () => {
+    stall(20, () => beginCall(131_072, 131_000, 5, stalling))
+    await expect.poll(() => dropped.length, BUSY).toBeGreaterThanOrEqual(10)
+    expect(stalling.destroyed).toBe(false)
+    expect(await trailersOf(beginCall(0, 0, 5, honest))).toMatchObject({ 'grpc-status': '0' })
+    expect(dropped.length).toBeLessThan(20)
+  })
+
+  it('counts calls without a message', async () => {
+    stall(100, () => beginCall(0, 0, 0, stalling))
+    await expect.poll(() => dropped.length, BUSY).toBeGreaterThanOrEqual(50)
+  })
+
+  it('counts answers that are not read', async () => {
+    stalling.destroy()
+    stalling = connectFrom('127.0.0.2', bounded, { initialWindowSize: 0 })
+    stall(100, () => beginCall(0, 0, 5, stalling).end())
+    await expect.poll(() => dropped.length, BUSY).toBeGreaterThanOrEqual(50)
+  })
+
+  it('does not take what another peer needs, also when all messages have arrived', async () => {
+    stall(20, () => beginCall(131_072, 131_072, 5, stalling, '/a.b/Slow').end())
+    await expect.poll(() => dropped.length, BUSY).toBeGreaterThanOrEqual(10)
+    // Dropped before it is read: there is nothing older to drop.
+    const before = dropped.length
+    stall(1, () => stalling.request({ ':method': 'GET', ':path': '/a.b/Slow' }))
+    await expect.poll(() => dropped.length, BUSY).toBeGreaterThan(before)
+    const answered = beginCall(131_000, 131_000, 5, honest)
+    expect(await trailersOf(answered)).toMatchObject({ 'grpc-status': '0' })
+  })
 })
 
 it('refuses a message that is longer than the headers of a request, before it has come', async () => {
@@ -219,8 +354,8 @@ it('refuses a message that is longer than the headers of a request, before it ha
 it('closes connections of one address beyond 256, and takes others once some have gone', async () => {
   const sockets: Socket[] = []
   const open = async () => {
-    const socket = connectTcp(listener.port, '127.0.0.1')
-    socket.on('error', () => {})
+    const socket = connectTcp(portOf(listener), '127.0.0.1')
+    socket.on('error', () => {}).resume()
     sockets.push(socket)
     await once(socket, 'connect')
     return socket

@@ -93,7 +93,24 @@ describe('an API key is exchanged for a token', () => {
 
   it.each([
     ['x-api-key, which is configured', () => [['X-Api-Key', key.secret]]],
+    [
+      'Authorization and the same in x-api-key, as Claude Code sends its apiKeyHelper',
+      () => [...bearer(key.secret), ['X-Api-Key', key.secret]],
+    ],
+    [
+      'the same in all three',
+      () => [...bearer(key.secret), ['X-Api-Key', key.secret], ['api-key', key.secret]],
+    ],
     ['bearer in lower case', () => [['authorization', `bearer ${key.secret}`]]],
+    ['bearer with two spaces', () => [['authorization', `bearer  ${key.secret}`]]],
+    ['Authorization and x-api-key', () => [...bearer(key.secret), ['x-api-key', key.secret]]],
+    [
+      'api-key, which is not configured, and x-api-key',
+      () => [
+        ['api-key', key.secret],
+        ['x-api-key', key.secret],
+      ],
+    ],
     [
       'Authorization with an empty x-api-key',
       () => [...bearer(key.secret), ['x-api-key', ''], ['api-key', ' ']],
@@ -201,9 +218,19 @@ describe('exactly one credential', () => {
     ['x-api-key twice', () => ({ headers: twice('x-api-key', key.secret) }), '403 invalid_request'],
     ['api-key twice', () => ({ headers: twice('api-key', key.secret) }), '401 ambiguous_credential'],
     [
-      'the key in two headers',
-      () => ({ headers: [...bearer(key.secret), ['x-api-key', key.secret]] }),
+      'another key in a second header',
+      () => ({ headers: [...bearer(key.secret), ['x-api-key', key.secret.replace(/.$/, '')]] }),
       '401 ambiguous_credential',
+    ],
+    [
+      'the key twice, once without Bearer',
+      () => ({
+        headers: [
+          ['Authorization', key.secret],
+          ['x-api-key', key.secret],
+        ],
+      }),
+      '401 invalid_api_key',
     ],
     [
       'a key, and another value where no key is taken',

@@ -50,6 +50,7 @@ const ROWS: Row[] = [
     hint: ' Use /check.',
     mediaType: 'application/json; charset=utf-8',
     refusal: (_, message) => ({
+      type: 'error',
       error: { message, type: 'permission_error', code: 'invalid_request', param: null },
     }),
   },
@@ -215,7 +216,7 @@ describe.each(ROWS)('the listener $listener', row => {
       ...Array(3).fill('keep-alive'),
       'close',
     ])
-    expect(answers[0]?.headers['keep-alive']).toBe('timeout=75')
+    expect(answers[0]?.headers['keep-alive']).toBe('timeout=620')
   })
 
   it('rejects headers of more than 16 kB with 431', async () => {

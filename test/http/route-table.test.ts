@@ -54,7 +54,12 @@ let listener: Listener
 const lines: string[] = []
 const durations: string[] = []
 beforeAll(async () => {
-  listener = await Listener.bind('public', { host: '127.0.0.1', port: 0 }, systemClock)
+  listener = await Listener.bind('public', { host: '127.0.0.1', port: 0 }, systemClock, {
+    most: { total: 100, ofOneSource: 100 },
+    sourceOf: address => address,
+    isProxy: () => false,
+    logger: createLogger('silent'),
+  })
   const table = routeTable({
     routes: ROUTES,
     readiness: { ready: true, serving: true, reason: '' },
@@ -75,7 +80,7 @@ afterAll(() => listener.close(0, 0))
 
 async function ask(method: string, path: string) {
   const bytes = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
-  const { status, text: latin1 } = await rawHttp(`http://127.0.0.1:${listener.port}`, bytes)
+  const { status, text: latin1 } = await rawHttp(`http://127.0.0.1:${listener.address?.port}`, bytes)
   const text = Buffer.from(latin1, 'latin1').toString('utf8')
   const body = text.slice(text.indexOf('\r\n\r\n') + 4)
   return { status, body: body.startsWith('{') ? JSON.parse(body) : body }

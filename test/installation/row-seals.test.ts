@@ -73,8 +73,8 @@ describe('a seal', () => {
 
   it.each([
     ['no seal', { sealedWith: null, seal: null }, 'unsealed'],
-    ['a seal without its name', { sealedWith: null, seal: Buffer.alloc(32) }, 'unsealed'],
-    ['a name without its seal', { sealedWith: 'v1:e1:p1', seal: null }, 'unsealed'],
+    ['a seal without its name', { sealedWith: null, seal: Buffer.alloc(32) }, 'wrong_seal'],
+    ['a name without its seal', { sealedWith: 'v1:e1:p1', seal: null }, 'wrong_seal'],
     ['a short seal', { sealedWith: 'v1:e1:p1', seal: Buffer.alloc(4) }, 'wrong_seal'],
     ['a key that no replica has', { sealedWith: 'v1:e9:p1', seal: Buffer.alloc(32) }, 'unknown_key'],
     ['a key that other replicas have', { sealedWith: 'v1:e2:p1', seal: Buffer.alloc(32) }, 'lacking_key'],

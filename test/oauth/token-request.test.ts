@@ -98,3 +98,24 @@ it('reads scope once, and every resource (RFC 8707 §2)', () => {
   )
   expect({ scopes, resources }).toEqual({ scopes: ['a', 'b'], resources: ['https://x.test/1', 'urn:y'] })
 })
+
+describe('What other clients send', () => {
+  it.each(['utf-8', '"UTF-8"', 'utf8', 'us-ascii', 'ISO-8859-1'])(
+    'charset=%s: a percent-encoded body means the same',
+    charset => {
+      const headers = { 'content-type': `${FORM}; charset=${charset}` }
+      const { credential } = read(`${GRANT}&client_secret=z%C3%BCrich`, headers)
+      expect(credential).toEqual({ clientId: undefined, secret: 'zürich' })
+    },
+  )
+
+  it('charset=utf-16 is rejected', () => {
+    expect(() => read(GRANT, { 'content-type': `${FORM}; charset=utf-16` })).toThrow(/Content-Type/)
+  })
+
+  it('an empty user in Basic is no client_id, as in the body', () => {
+    expect(withBasic(':secret')).toEqual({ clientId: undefined, secret: 'secret' })
+    const { credential } = read(`${GRANT}&client_id=acme`, { authorization: basicOf(':secret') })
+    expect(credential).toEqual({ clientId: 'acme', secret: 'secret' })
+  })
+})

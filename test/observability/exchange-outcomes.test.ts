@@ -58,9 +58,13 @@ describe('an exchange is counted once, as', () => {
 
   it('server_error, for an unexpected error', async () => {
     const before = await outcomes()
-    await mintmark.database.asOwner('ALTER TABLE api_key_secrets RENAME TO gone')
+    // A division by zero is no fault that passes by itself, unlike rights or tables that are missing.
+    await mintmark.database.asOwner(`ALTER TABLE api_key_secrets RENAME TO hidden`)
+    await mintmark.database.asOwner(`CREATE VIEW api_key_secrets AS SELECT * FROM hidden WHERE 1 / 0 = 1`)
+    await mintmark.database.asOwner(`GRANT SELECT ON api_key_secrets TO mintmark_app`)
     await exchange(formatCredential('mmk', 'A'.repeat(16), systemRandom))
-    await mintmark.database.asOwner('ALTER TABLE gone RENAME TO api_key_secrets')
+    await mintmark.database.asOwner(`DROP VIEW api_key_secrets`)
+    await mintmark.database.asOwner(`ALTER TABLE hidden RENAME TO api_key_secrets`)
     expect(await outcomes()).toEqual({ ...before, server_error: (before.server_error ?? 0) + 1 })
   })
 

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
-import { connect } from 'node:net'
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -127,6 +129,51 @@ describe.concurrent('a service that is to end', () => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
+  it('a connection that was accepted before others are refused may still send its first request', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill('SIGTERM')
+    await until('draining', () => process.logged('draining').length)
+    const accepted = await open(urls.public)
+    // By then the process has accepted it: it answers on a connection that was made later.
+    expect((await exchange(new Agent(), urls.public, form)).status).toBe(200)
+    const isRefused = () =>
+      open(urls.public).then(
+        socket => !socket.destroy(),
+        () => true,
+      )
+    await until('others are refused', isRefused)
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
+    const sent = httpRequest(`${urls.public}/oauth/token`, {
+      method: 'POST',
+      headers,
+      createConnection: () => accepted,
+    })
+    const [answer] = (await once(sent.end(form), 'response')) as [IncomingMessage]
+    expect(answer.statusCode).toBe(200)
+    answer.resume()
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
+  it('gRPC calls, on connections that exist and on new ones, are answered until connections are refused', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const client = grpcClient(urls.gatewayGrpc)
+    expect(await client.check()).toBe(200)
+    process.child.kill('SIGTERM')
+    const signalled = performance.now()
+    const statuses: unknown[] = []
+    await until(
+      'connections are refused',
+      async () => statuses.push(await client.check()),
+      () => statuses.at(-1) === 'ECONNREFUSED',
+    )
+    expect(performance.now() - signalled).toBeGreaterThan(500)
+    expect(new Set(statuses)).toEqual(new Set([200, 'ECONNREFUSED']))
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
   it('while it waits for a missing database, the process ends with 0', async () => {
     const process = start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
     await until('it tries', () => process.logged('not ready').length)
@@ -162,6 +209,42 @@ async function ended(process: ServiceProcess) {
   )
   const { code, signal } = await Promise.race([process.exited, late])
   return { code, signal }
+}
+
+async function open(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  return socket.on('error', () => {})
+}
+
+/** Makes a new connection once the service says that the current one ends. */
+function grpcClient(url: string): { check(): Promise<unknown> } {
+  let session: ClientHttp2Session | undefined
+  const connected = () => {
+    if (session) return session
+    const made = connectHttp2(url.replace('grpc:', 'http:')).on('error', () => {})
+    const end = () => {
+      if (session === made) session = undefined
+      made.close()
+    }
+    session = made.once('goaway', end).once('close', end)
+    return session
+  }
+  return {
+    check: () =>
+      new Promise(resolve => {
+        const path = '/grpc.health.v1.Health/Check'
+        const used = connected()
+        const call = used.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' })
+        call.once('response', headers => call.resume().once('end', () => resolve(headers[':status'])))
+        call.once('error', (error: NodeJS.ErrnoException) =>
+          resolve((error.cause as NodeJS.ErrnoException)?.code ?? error.code),
+        )
+        used.once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+        call.end(Buffer.alloc(5))
+      }),
+  }
 }
 
 /** Opens a request and holds back the last byte of its body. */

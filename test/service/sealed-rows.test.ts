@@ -8,7 +8,7 @@ import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
 import { SIGNING_KEY } from '../../src/signing-keys/signing-key-seal.ts'
 import { briskClock } from '../support/adjustable-clock.ts'
 import { startReplica } from '../support/replicas.ts'
-import { addRetiringKeys, rewriteSigningKeys } from '../support/sealed-rows.ts'
+import { addRetiringKeys, asOwnerUnchecked, rewriteSigningKeys } from '../support/sealed-rows.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -59,9 +59,16 @@ const alarmed = (row: string) =>
 const sql = async (statement: string, values: unknown[] = []) =>
   (await attacker.query(statement, values)).rows
 
+const NO_SEAL = 'seal = NULL, sealed_with = NULL'
+
 /** The seal is changed with the row and set back: the triggers against older versions stop no attacker. */
 async function tamper(table: string, id: [string, string], set: string): Promise<void> {
   const where = `${id[0]} = '${id[1]}'`
+  if (set === NO_SEAL) {
+    await expect(sql(`UPDATE ${table} SET ${set} WHERE ${where}`)).rejects.toThrow(/cannot be removed/)
+    await asOwnerUnchecked(database, `UPDATE ${table} SET ${set} WHERE ${where}`)
+    return
+  }
   const [before] = await sql(`SELECT sealed_with, seal FROM ${table} WHERE ${where}`)
   const seal = set.includes('seal') ? '' : `, seal = '\\x${randomBytes(32).toString('hex')}'`
   await sql(`UPDATE ${table} SET ${set}${seal} WHERE ${where}`)
@@ -81,10 +88,21 @@ const columnsOf = async (table: string) =>
     )
   ).map(({ name }) => name)
 
-describe.each([SIGNING_KEY, IMPORTED_SECRET] as SealedKind[])('the seal of $kind', kind => {
+const KINDS: SealedKind[] = [SIGNING_KEY, IMPORTED_SECRET]
+
+it('every table with a seal is one whose columns are changed here', async () => {
+  const found = await database.asOwner<{ name: string }>(
+    "SELECT DISTINCT table_name AS name FROM information_schema.columns WHERE column_name IN ('seal', 'sealed_with')",
+  )
+  expect(found.map(({ name }) => name).sort()).toEqual(KINDS.map(({ table }) => table).sort())
+})
+
+describe.each(KINDS)('the seal of $kind', kind => {
   it('covers every column of the table, but those that are declared harmless', async () => {
     const classified = [...kind.columns, ...Object.keys(kind.harmless)]
-    expect(classified.sort()).toEqual((await columnsOf(kind.table)).sort())
+    const columns = await columnsOf(kind.table)
+    expect(columns.filter(name => !classified.includes(name))).toEqual([])
+    expect(classified.sort()).toEqual(columns.sort())
   })
 })
 
@@ -106,7 +124,7 @@ describe('a signing key', () => {
     revoked_reason: "revoked_reason = ''",
     held: 'held = NOT held',
     sealed_with: "sealed_with = 'v1:e9:p9'",
-    seal: 'seal = NULL, sealed_with = NULL',
+    seal: NO_SEAL,
   }
 
   describe('of which one column was changed', () => {
@@ -331,7 +349,7 @@ describe('an imported secret', () => {
       ends_at: () => "ends_at = now() + interval '10 years'",
       revoked_at: () => "revoked_at = '2020-01-01', ends_at = NULL",
       sealed_with: () => "sealed_with = 'v1:e9:p9'",
-      seal: () => 'seal = NULL, sealed_with = NULL',
+      seal: () => NO_SEAL,
     }
     const clients: Record<string, Client> = {}
     beforeAll(async () => {

@@ -4,6 +4,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { bindListeners } from '../../src/service/listeners.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { testEnvironment } from '../support/test-service.ts'
@@ -30,8 +31,8 @@ afterAll(async () => {
 
 // With one set of secrets: another process on the database needs the same.
 const environment = testEnvironment()
-function start(env: Record<string, string>): ServiceProcess {
-  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env })
+function start(env: Record<string, string>, ...file: string[]): ServiceProcess {
+  const process = startProcess({ ...environment, DATABASE_URL: database.applicationUrl, ...env }, ...file)
   processes.push(process)
   return process
 }
@@ -49,7 +50,9 @@ describe('a port that is in use', () => {
     const config = readConfig(
       new Env({ ...environment, DATABASE_URL: database.applicationUrl, [variable]: takenPort }),
     )
-    await expect(bindListeners(config, systemClock)).rejects.toThrow(message(variable))
+    await expect(
+      bindListeners(config, { clock: systemClock, logger: createLogger('silent') }),
+    ).rejects.toThrow(message(variable))
   })
 
   it('ends the process with 1 and that sentence', async () => {
@@ -61,8 +64,8 @@ describe('a port that is in use', () => {
   })
 })
 
-it('an address that this machine does not have ends the process with 1 and the reason', async () => {
-  const process = start({ MINTMARK_HOST: '192.0.2.1' })
+it('an address that this machine does not have ends the process with 1 and the reason, from the source as it is', async () => {
+  const process = start({ MINTMARK_HOST: '192.0.2.1' }, 'src/main.ts')
   expect((await process.exited).code).toBe(1)
   expect(process.output()).toMatch(/192\.0\.2\.1:0.*is not an address of this machine/)
 })

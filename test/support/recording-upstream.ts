@@ -29,8 +29,12 @@ export interface RecordingUpstream {
 
 /**
  * Where vLLM 0.28 reads X-Vllm-Priority (vllm-project/vllm#51089); on other routes only the body's `priority` counts.
+ * Anthropic's requests become chat requests.
  */
-const PRIORITY_HEADER_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/responses']
+const PRIORITY_HEADER_ROUTES = [
+  ...['/v1/chat/completions', '/v1/completions', '/v1/responses'],
+  ...['/v1/messages', '/v1/messages/count_tokens'],
+]
 
 /** Replaces vLLM: records requests, follows its documented rule for priorities, answers JSON or an event stream. */
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundled } from './bundled-source.ts'
 import { childEnvironment } from './child-environment.ts'
 import { until } from './until.ts'
 
@@ -18,7 +19,7 @@ export interface ServiceUrls {
   ops: string
 }
 
-/** The service as an operator runs it: a separate process with src/main.ts. */
+/** The service as an operator runs it: a separate process with src/main.ts, bundled (bundled-source.ts). */
 export interface ServiceProcess {
   pid: number
   child: ChildProcess
@@ -58,7 +59,7 @@ export function fileOutput(): Output {
   }
 }
 
-/** Starts `src/main.ts`, or another file with arguments, in its own environment (child-environment.ts). */
+/** Starts the service, or a file with arguments, in its own environment (child-environment.ts). */
 export function startProcess(env: Record<string, string>, ...file: string[]): ServiceProcess {
   return startProcessTo(fileOutput(), env, ...file)
 }
@@ -71,7 +72,7 @@ export function startProcessTo(
 ): ServiceProcess {
   const { text } = output
   const descriptor = output.open()
-  const child = spawn(process.execPath, file.length > 0 ? file : ['src/main.ts'], {
+  const child = spawn(process.execPath, file.length > 0 ? file : [bundled('main')], {
     cwd: ROOT,
     env: childEnvironment(env),
     stdio: ['ignore', descriptor, descriptor],

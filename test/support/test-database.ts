@@ -19,7 +19,7 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
   const postgres = inject('postgres')
   const name = `mintmark_t_${randomBytes(6).toString('hex')}`
   const template = options.empty ? 'template0' : postgres.template
-  await run(postgres.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  await run(postgres.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
   const owner = new URL(postgres.ownerUrl)
   owner.pathname = `/${name}`
   // A connection costs more than a statement.

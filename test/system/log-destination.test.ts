@@ -82,6 +82,17 @@ describe.each([
   })
 })
 
+it('shared with other processes, writes whole lines that a pipe takes at once', async () => {
+  const output = create(pipeOutput('stalled'))
+  const destinations = [destinationAt(output), destinationAt(output)].map(({ destination }) => destination)
+  for (const destination of destinations) destination.share()
+  for (let number = 0; number < 2_000; number++) destinations[number % 2]?.write(lineOf(number))
+  await until('all is written', () => output.text().split('\n').length === 2_001)
+  expect(numbersIn(output.text()).toSorted((a, b) => a - b)).toEqual(
+    Array.from({ length: 2_000 }, (_, n) => n),
+  )
+})
+
 describe('at its end', () => {
   const script = (end: string) => `
     const { createLogger } = await import('./src/system/logger.ts')

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { Unavailable } from '../../src/errors.ts'
+import { mergeCounts, ofProcess, renderMerged } from '../../src/system/merged-metrics.ts'
 import { Metrics } from '../../src/system/metrics.ts'
 
 const lines = async (metrics: Metrics) => (await metrics.render()).trim().split('\n')
@@ -23,8 +24,8 @@ it('writes a histogram as Prometheus reads one: each bucket with those before it
 it('leaves out a gauge without a value, and shows it again once it has one', async () => {
   const metrics = new Metrics()
   let value: number | undefined
-  metrics.gauge('known', 'Known or not.', () => value)
-  metrics.gauge('ready', 'Throws at first.', () => {
+  metrics.gauge('known', 'Known or not.', 'max', () => value)
+  metrics.gauge('ready', 'Throws at first.', 'max', () => {
     if (value === undefined) throw new Unavailable('Not yet.')
     return true
   })
@@ -51,4 +52,34 @@ it('has the metrics of Node.js dashboards: processor, memory, files, event loop,
   ])
     expect(text).toMatch(new RegExp(`^${name} [\\d.e+-]+$`, 'm'))
   expect(text).toContain('# TYPE nodejs_gc_duration_seconds histogram')
+})
+
+it('merges processes: counters and histograms are sums, gauges what they were declared to be, each series once', async () => {
+  const process = (number: number) => {
+    const metrics = new Metrics()
+    metrics.counter('done_total', 'Done.', () => number)
+    metrics.gauge('waiting', 'Waiting.', 'sum', () => number)
+    metrics.gauge('staleness', 'Staleness.', 'max', () => number)
+    metrics.gauge('position', 'Position.', 'min', () => (number === 9 ? undefined : number))
+    metrics.gauge('process_memory', 'Of the process.', 'max', () => number)
+    metrics.histogram('seconds', 'How long.', [1, 5], [])({}, number)
+    return metrics.snapshot()
+  }
+  const [first, second, ended] = await Promise.all([process(2), process(3), process(9)])
+  const past = await mergeCounts([ended])
+  const text = await renderMerged([ofProcess(first, '1'), ofProcess(second, '2'), past])
+  const samples = text.split('\n').filter(line => !line.startsWith('#') && line !== '')
+  expect(samples.sort()).toEqual([
+    'done_total 14',
+    'position 2',
+    'process_memory{process="1"} 2',
+    'process_memory{process="2"} 3',
+    'seconds_bucket{le="+Inf"} 3',
+    'seconds_bucket{le="1"} 0',
+    'seconds_bucket{le="5"} 2',
+    'seconds_count 3',
+    'seconds_sum 14',
+    'staleness 3',
+    'waiting 5',
+  ])
 })

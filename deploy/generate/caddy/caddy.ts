@@ -1,23 +1,27 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
-  MODEL_ROUTES,
+  type OpenRoutes,
   STRIPPED_NAMES,
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** The client's headers with a dash in their names that are forwarded. */
-const KEPT = [...REMOVED_HEADERS, 'Content-Type', 'User-Agent']
+const KEPT = [...REMOVED_HEADERS, 'Content-Type', 'User-Agent', 'Anthropic-Version', 'Anthropic-Beta']
 
 const alternatives = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join('|')
 
-export function caddyFiles(): Record<string, string> {
+export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/caddy/Caddyfile': render('caddy/Caddyfile.template', {
       LONGEST_BODY_BYTES,
+      ORIGINS,
       REMOVED_HEADERS,
+      engineAway: AWAY.engine,
+      mintmarkAway: AWAY.mintmark,
       claimHeaders: CLAIM_HEADERS.map(({ header }) => header).join(' '),
       longestDigits: String(LONGEST_BODY_BYTES).length,
       kept: KEPT.map(name => ({ name, variable: `kept_${name.toLowerCase().replaceAll('-', '_')}` })),

@@ -1,43 +1,63 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
-import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
 /** One match of a route: this method and path, and headers with values of these patterns. */
-const match = (path: string, headers: [name: string, pattern: string][]) => {
+const match = (path: string, headers: [name: string, pattern: string][], method = 'POST') => {
   const patterns = headers.map(
     ([name, pattern]) => `{ type: RegularExpression, name: ${name}, value: "${pattern}" }`,
   )
-  return `- { path: { type: Exact, value: ${path} }, method: POST, headers: [${patterns.join(', ')}] }`
+  return `- { path: { type: Exact, value: ${path} }, method: ${method}, headers: [${patterns.join(', ')}] }`
 }
-const TOKEN: [string, string] = ['authorization', 'Bearer eyJ.*']
+/** Headers that pages send: those of OpenAI's and Anthropic's clients for browsers. */
+const STAINLESS = 'Arch Helper-Method Lang OS Package-Version Retry-Count Runtime Runtime-Version Timeout'
+const PAGE_HEADERS = [
+  ...['Authorization', 'Content-Type', 'X-Api-Key', 'Api-Key', 'X-Request-Id'],
+  ...['OpenAI-Beta', 'OpenAI-Organization', 'OpenAI-Project'],
+  ...['Anthropic-Beta', 'Anthropic-Dangerous-Direct-Browser-Access', 'Anthropic-Version'],
+  ...STAINLESS.split(' ').map(name => `X-Stainless-${name}`),
+]
+
+const PREFLIGHT: [string, string][] = [
+  ['origin', '.+'],
+  ['access-control-request-method', '.+'],
+]
+
+/** Spellings of the scheme that clients use. What is spelled in another way, Mintmark checks. */
+const SCHEMES = ['Bearer', 'bearer', 'BEARER']
+const TOKEN: [string, string] = ['authorization', `(${SCHEMES.join('|')}) +eyJ.*`]
 
 /** API keys and tokens at a Gateway of Envoy Gateway: five files that belong together. */
-export function envoyGatewayFiles(): Record<string, string> {
+export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/envoy-gateway/envoy-proxy.yaml': render('envoy-gateway/envoy-proxy.yaml.template', {}),
     'deploy/envoy-gateway/extension-policy.yaml': render('envoy-gateway/extension-policy.yaml.template', {
+      LIST_ROUTES,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       MODEL_ROUTES,
+      REQUIRED_SCOPE,
       STEERING_FIELDS,
     }),
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
       LIST_ROUTES,
       MODEL_ROUTES,
-      keyHeaders,
+      preflights: [...MODEL_ROUTES, ...LIST_ROUTES].map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
+      notForEngine: NOT_FOR_ENGINE.join(', '),
       tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN])),
       twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
         REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),
@@ -48,13 +68,20 @@ export function envoyGatewayFiles(): Record<string, string> {
       AUDIENCE,
       CLAIM_HEADERS,
       MODEL_HEADER,
+      REQUIRED_SCOPE,
+      allowedOrigins: ORIGINS.map(origin => `"${origin}"`).join(', '),
       keyHeaders,
+      pageHeaders: PAGE_HEADERS.join(', '),
+      prefixes: SCHEMES.map(scheme => `{ name: Authorization, valuePrefix: "${scheme} " }`).join(', '),
     }),
     'deploy/envoy-gateway/traffic-policies.yaml': render('envoy-gateway/traffic-policies.yaml.template', {
       LONGEST_BODY_BYTES,
+      REQUIRED_SCOPE,
       STRIPPED_NAMES,
       STRIPPED_PREFIXES,
       UNVERIFIED_BODY_BYTES,
+      engineAway: AWAY.engine,
+      mintmarkAway: AWAY.mintmark,
     }),
   }
 }

@@ -1,31 +1,31 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
-import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
-export function envoyFiles(): Record<string, string> {
+export function envoyFiles(routes: OpenRoutes): Record<string, string> {
   return {
-    'deploy/envoy/envoy.yaml': envoyYaml(FOR_TOKENS),
-    'deploy/envoy/envoy-api-keys.yaml': envoyYaml({
-      ...forKeys('envoy/ext-authz-http.yaml'),
+    'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
+    'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
+      ...forKeys(routes, 'envoy/ext-authz-http.yaml'),
       checkAddresses: ['#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys'],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
-    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml({
-      ...forKeys('envoy/ext-authz-grpc.yaml'),
+    'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml(routes, {
+      ...forKeys(routes, 'envoy/ext-authz-grpc.yaml'),
       checkAddresses: [
         '#   mintmark, 8083                   its gRPC listener, which checks API keys',
         '#   mintmark, 8082                   its gateway listener, which lists the models',
@@ -35,7 +35,7 @@ export function envoyFiles(): Record<string, string> {
   }
 }
 
-const envoyYaml = (variant: Values) =>
+const envoyYaml = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, variant: Values) =>
   render('envoy/envoy.yaml.template', {
     ISSUER,
     AUDIENCE,
@@ -44,38 +44,59 @@ const envoyYaml = (variant: Values) =>
     LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    REQUIRED_SCOPE,
     STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
     UNVERIFIED_BODY_BYTES,
+    allowedOrigins: ORIGINS.map(origin => `{ exact: "${origin}" }`).join(', '),
+    firstOrigin: ORIGINS[0] ?? '',
+    secondHeaders,
     ...variant,
   })
 
+const notForEngine = NOT_FOR_ENGINE.join(', ')
+const secondHeaders = REMOVED_HEADERS.join('", "')
+
+const UNLIMITED = 4_294_967_295
 // Each idle connection is closed before the other side closes it.
-const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, protocol: 'http', idleTimeout: '4s' }
-const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, protocol: 'http', idleTimeout: '4s' }
+const HTTP = { protocol: 'http', idleTimeout: '4s' }
+const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, connections: UNLIMITED, ...HTTP }
+const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, connections: 1_000, ...HTTP }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
 const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', idleTimeout: '60s' }
 
 const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
 
-const FOR_TOKENS: Values = {
+const GET = '{ name: ":method", string_match: { exact: GET } }'
+const NO_KEY = REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', ')
+const TOKEN = '{ name: authorization, string_match: { safe_regex: { regex: "(?i)bearer +eyJ.*" } } }'
+
+const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
   about: [],
   checkAddresses: [],
   checkReplies: [],
   extAuthz: [],
-  removedHeaders: [],
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
-      render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, path }),
+      render('envoy/model-route.yaml.template', { LONGEST_BODY_BYTES, notForEngine, path }),
     ),
-    ...LIST_ROUTES.map(({ path }) => render('envoy/engine-list-route.yaml.template', { path })),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', {
+        about: [],
+        cluster: 'mintmark',
+        path,
+        headers: GET,
+        perFilter: [],
+      }),
+    ),
   ],
   clusters: [ENGINE, PUBLIC].map(cluster),
-}
+})
 
 /** A request with only a token skips the ext_authz check; every other one is checked by Mintmark. */
-const forKeys = (service: string): Values => ({
+const forKeys = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, service: string): Values => ({
   about: ['# This file accepts API keys as well as tokens: Mintmark exchanges the key for a token.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
@@ -87,13 +108,24 @@ const forKeys = (service: string): Values => ({
     }),
     '',
   ],
-  removedHeaders: [render('envoy/removed-headers.yaml.template', { names: REMOVED_HEADERS.join(', ') })],
   routes: [
     ...MODEL_ROUTES.map(({ path }) =>
       render('envoy/check-routes.yaml.template', {
         LONGEST_BODY_BYTES,
+        notForEngine,
         path,
-        noKey: REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', '),
+        noKey: NO_KEY,
+      }),
+    ),
+    ...LIST_ROUTES.map(({ path }) =>
+      render('envoy/token-list-route.yaml.template', {
+        about: [
+          '# A token in two headers is one once the filters of the next route are chosen, without that script: Mintmark answers.',
+        ],
+        cluster: 'mintmark_gateway',
+        path,
+        headers: [GET, TOKEN, NO_KEY].join(', '),
+        perFilter: [render('envoy/without-check.yaml', {})],
       }),
     ),
     ...LIST_ROUTES.map(({ path }) => render('envoy/list-route.yaml.template', { path })),

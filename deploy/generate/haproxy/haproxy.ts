@@ -1,16 +1,17 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** Files that must exist at the start: more than an ordinary rotation publishes at once. */
@@ -22,7 +23,7 @@ const HEADER_BYTES = 131_072
 const spelled = (name: string) => name.replaceAll('-', '[-_]')
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(' ')
 
-export function haproxyFiles(): Record<string, string> {
+export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/haproxy/haproxy.cfg': render('haproxy/haproxy.cfg.template', {
       ISSUER,
@@ -31,7 +32,11 @@ export function haproxyFiles(): Record<string, string> {
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       REMOVED_HEADERS,
+      REQUIRED_SCOPE,
+      allowedOrigins: ORIGINS.join(' '),
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
+      engineAway: `'${AWAY.engine}'`,
+      mintmarkAway: `'${AWAY.mintmark}'`,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,
       longestAuthorization: 'Bearer '.length + LONGEST_TOKEN_BYTES,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { readConfig } from '../../../src/config/config.ts'
 import { Env } from '../../../src/config/env.ts'
+import type { OpenRoutes } from '../../../src/gateway/headers.ts'
 import { AUDIENCE, ISSUER } from '../example.ts'
 import { istioFiles } from '../istio/istio.ts'
 import { type Schema, valuesSchema } from './values-schema.ts'
@@ -13,14 +14,14 @@ const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.m
  * What the chart does not say itself: the schema of its values and its README, the alerts, the roles of the trial
  * database, and the objects of an Istio gateway, made from the files that the tests run.
  */
-export function helmFiles(): Record<string, string> {
+export function helmFiles(routes: OpenRoutes): Record<string, string> {
   const schema = valuesSchema(variables())
   return {
     [`${CHART}/values.schema.json`]: `${JSON.stringify(schema, null, 2)}\n`,
     [`${CHART}/README.md`]: readme(schema, parse(read(`${CHART}/values.yaml`))),
     [`${CHART}/files/alerts.yaml`]: read('deploy/observability/mintmark-alerts.yaml'),
     [`${CHART}/files/create-roles.sh`]: read('deploy/compose/create-roles.sh'),
-    [`${CHART}/templates/istio.yaml`]: istioTemplate(),
+    [`${CHART}/templates/istio.yaml`]: istioTemplate(routes),
   }
 }
 
@@ -70,8 +71,8 @@ function readme(schema: Schema, defaults: Record<string, unknown>): string {
 }
 
 /** deploy/istio/ as one template: the tested files with the chart's values in place of the example's. */
-function istioTemplate(): string {
-  const files = istioFiles()
+function istioTemplate(routes: OpenRoutes): string {
+  const files = istioFiles(routes)
   const objects = ['request-authentication', 'authorization-policy', 'envoy-filter'].map(name => {
     const text = files[`deploy/istio/${name}.yaml`] as string
     if (text.includes('{{')) throw new Error(`${name}.yaml has a text that Helm would read as its own`)
@@ -98,4 +99,12 @@ const REPLACEMENTS: readonly [example: string, value: string][] = [
 ]
 
 const valued = (text: string) =>
-  REPLACEMENTS.reduce((written, [example, value]) => written.replaceAll(example, value), text)
+  REPLACEMENTS.reduce((written, [example, value]) => written.replaceAll(example, value), withOrigins(text))
+
+/** One line of the script for each origin in the values. */
+function withOrigins(text: string): string {
+  return text.replace(
+    /(local ORIGINS = \{\n)(?:( *)\["[^"]+"\] = true,\n)+/,
+    '$1{{- range .Values.istio.origins }}\n$2[{{ quote . }}] = true,\n{{- end }}\n',
+  )
+}

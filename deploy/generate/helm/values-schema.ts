@@ -224,6 +224,11 @@ const network: Record<string, Schema> = {
     ),
     namespace: text('Namespace of the gateway', { minLength: 1 }),
     selector: labels('Labels of the pods of the gateway'),
+    origins: {
+      type: 'array',
+      description: 'Origins of web pages that may call the gateway (CORS), like `https://chat.example.com`',
+      items: { type: 'string', pattern: '^https?://[-.:\\[\\]a-z0-9]+$' },
+    },
   }),
 }
 

@@ -1,9 +1,9 @@
 import {
   CLAIM_HEADERS,
-  LIST_ROUTES,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
+  REQUIRED_SCOPE,
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
@@ -11,28 +11,27 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
 
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
-const listPaths = paths(LIST_ROUTES)
-const modelPaths = paths(MODEL_ROUTES)
 
 /**
  * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, and five more for
  * API keys.
  */
-export function istioFiles(): Record<string, string> {
-  return { ...tokenFiles(), ...staticFiles(), ...apiKeyFiles() }
+export function istioFiles(routes: OpenRoutes): Record<string, string> {
+  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes) }
 }
 
-const tokenFiles = (): Record<string, string> => ({
+const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/request-authentication.yaml': requestAuthentication('istio/remove-token.yaml'),
   'deploy/istio/authorization-policy.yaml': render('istio/authorization-policy.yaml.template', {
     ISSUER,
-    listPaths,
-    modelPaths,
+    REQUIRED_SCOPE,
+    listPaths: paths(LIST_ROUTES),
+    modelPaths: paths(MODEL_ROUTES),
   }),
   'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
     LIST_ROUTES,
@@ -41,9 +40,13 @@ const tokenFiles = (): Record<string, string> => ({
     listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    REQUIRED_SCOPE,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
   }),
 })
 
@@ -59,33 +62,46 @@ const requestAuthentication = (forward: string) =>
 const NAMED = [
   { claim: 'models', name: 'llama-3-8b' },
   { claim: 'models', name: 'mistralai/Mistral-7B' },
+  { claim: 'models', name: '/models/Llama-3.1' },
   { claim: 'adapters', name: 'acme-sql' },
   { claim: 'adapters', name: 'acme-chat' },
   { claim: 'adapters', name: 'globex-sql' },
 ]
 
-const staticFiles = (): Record<string, string> => ({
+const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
     ISSUER,
-    listPaths,
+    REQUIRED_SCOPE,
+    listPaths: paths(LIST_ROUTES),
     rules: NAMED.map(named =>
-      render('istio/static/rule.yaml.template', { ISSUER, MODEL_HEADER, modelPaths, ...named }),
+      render('istio/static/rule.yaml.template', {
+        ISSUER,
+        MODEL_HEADER,
+        REQUIRED_SCOPE,
+        modelPaths: paths(MODEL_ROUTES),
+        ...named,
+      }),
     ),
   }),
   'deploy/istio/static/envoy-filter.yaml': render('istio/static/envoy-filter.yaml.template', {
     aboutLimit:
       "Maximum size of a body, which is buffered to read its model; a longer one is 413. (Envoy's default is 1 MiB.)",
+    LIST_ROUTES,
     LONGEST_BODY_BYTES,
     listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,
+    REQUIRED_SCOPE,
     STEERING_FIELDS,
+    ORIGINS,
+    secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
+    STREAM_WINDOW_BYTES,
   }),
 })
 
-const apiKeyFiles = (): Record<string, string> => ({
+const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/api-keys/istiod-values.yaml': render('istio/api-keys/istiod-values.yaml.template', {
     keyHeaders: REMOVED_HEADERS.join(', '),
   }),
@@ -103,6 +119,7 @@ const apiKeyFiles = (): Record<string, string> => ({
   'deploy/istio/api-keys/envoy-filter.yaml': render('istio/api-keys/envoy-filter.yaml.template', {
     LONGEST_BODY_BYTES,
     LONGEST_TOKEN_BYTES,
+    REQUIRED_SCOPE,
     ...CREDENTIAL_MESSAGES,
   }),
 })

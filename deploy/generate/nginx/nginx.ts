@@ -5,10 +5,12 @@ import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
   MODEL_HEADER,
-  MODEL_ROUTES,
+  type OpenRoutes,
+  REQUIRED_SCOPE,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER } from '../example.ts'
+import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
@@ -16,13 +18,15 @@ const messageOf = (code: DenialCode) => denial(code).message.replaceAll("'", "\\
 
 const claims = [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))]
 
-export function nginxFiles(): Record<string, string> {
+export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/nginx/nginx.conf': render('nginx/nginx.conf.template', {
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
+      ORIGINS,
       claims,
+      engineAway: AWAY.engine,
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
     }),
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
@@ -30,6 +34,7 @@ export function nginxFiles(): Record<string, string> {
       AUDIENCE,
       LONGEST_TOKEN_BYTES,
       MODEL_ROUTES,
+      REQUIRED_SCOPE,
       claims,
       readModel: readModelScript(),
       missingCredential: messageOf('missing_credential'),

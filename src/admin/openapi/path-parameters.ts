@@ -43,7 +43,7 @@ const PARAMETERS: Record<string, PathParameter> = {
   },
   '/adapters/:name': {
     description: 'Name of the adapter. Percent-encode a `/`.',
-    schema: field.modelName,
+    schema: field.adapterName,
     example: 'acme-sql',
   },
 }

@@ -5,8 +5,8 @@
 
 /** Summary of the imported clients. */
 export interface Imports {
-  /** The most frequent cost of the bcrypt hashes; null when there are none. */
-  commonCost: number | null
+  /** The highest cost of the bcrypt hashes; null when there are none. */
+  highestCost: number | null
 }
 
 /** RFC 6749 Appendix A.1, without the space. */

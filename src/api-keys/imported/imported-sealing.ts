@@ -1,5 +1,5 @@
 import type { Actor } from '../../audit/audit-event.ts'
-import { findRecordedActions } from '../../audit/audit-event-repository.ts'
+import { findRecordedActions, findSealed } from '../../audit/audit-event-repository.ts'
 import { mutate } from '../../audit/audit-log.ts'
 import type { Database } from '../../database/database.ts'
 import { databaseNow } from '../../database/database-time.ts'
@@ -15,6 +15,9 @@ import {
 
 const ROWS_A_PAGE = 500
 const IMPORTED = 'key.import'
+const SEALED = { always: ['key.seal'], since: [IMPORTED] }
+const WAS_SEALED =
+  'the audit trail has that it was sealed, and its seal was removed: revoke its key, and import the client again'
 
 interface Means {
   seals: RowSeals
@@ -34,11 +37,12 @@ export interface UnsealedSecret {
 export async function* surveyImported(database: Database, means: Means): AsyncGenerator<UnsealedSecret[]> {
   for (let after = ''; ; ) {
     const page = { sealedWith: means.seals.current, after, limit: ROWS_A_PAGE, lock: false }
-    const { rows, recorded, actions } = await database.run(async db => {
+    const { rows, recorded, actions, sealed } = await database.run(async db => {
       const rows = await importedSealedOtherwise(db, page)
       const keyIds = rows.map(({ keyId }) => keyId)
       const actions = await findRecordedActions(db, 'key', keyIds, [IMPORTED])
-      return { rows, actions, recorded: (await readInstallation(db)).recorded }
+      const sealed = await findSealed(db, 'key', keyIds, SEALED)
+      return { rows, actions, sealed, recorded: (await readInstallation(db)).recorded }
     })
     yield rows.flatMap(secret => {
       const fault = importedFault(secret, means.seals, recorded)
@@ -46,6 +50,7 @@ export async function* surveyImported(database: Database, means: Means): AsyncGe
       const digest = rowDigest(IMPORTED_SECRET, sealedValues(secret))
       if (fault !== 'unsealed')
         return [{ secret, digest, obstacle: `it carries a seal that is not right (${fault})` }]
+      if (sealed.has(secret.keyId)) return [{ secret, digest, obstacle: WAS_SEALED }]
       const proven = actions.has(secret.keyId) || means.acceptUnproven
       return [{ secret, digest, obstacle: proven ? undefined : 'its import is not in the audit trail' }]
     })

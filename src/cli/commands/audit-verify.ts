@@ -6,7 +6,7 @@ import { type Checkpoint, CheckpointSigner, openCheckpoint } from '../../audit/a
 import { SHORTEST_RETENTION_DAYS } from '../../audit/audit-retention.ts'
 import { keptCheckpoints, pruneTrail, verifyDatabase } from '../../audit/audit-upkeep.ts'
 import { type Verification, verifyTrail } from '../../audit/audit-verification.ts'
-import { readMigrateUrl } from '../../config/config.ts'
+import { readMigrateDatabase } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
 import { namedKeys } from '../../config/formats.ts'
 import { Database } from '../../database/database.ts'
@@ -72,8 +72,8 @@ async function onDatabase<T>(
   environment: NodeJS.ProcessEnv,
   work: (database: Database) => Promise<T>,
 ): Promise<T> {
-  const url = readMigrateUrl(new Env(environment)).reveal()
-  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const owner = readMigrateDatabase(new Env(environment))
+  const database = new Database({ ...owner, maxConnections: 1, logger: createLogger('silent') })
   try {
     return await work(database)
   } catch (error) {

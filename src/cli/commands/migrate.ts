@@ -1,4 +1,4 @@
-import { readMigrateUrl } from '../../config/config.ts'
+import { readMigrateDatabase } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
 import { databaseFault } from '../../database/database-fault.ts'
 import { migrate } from '../../database/migrate.ts'
@@ -7,8 +7,8 @@ import { streams } from '../streams.ts'
 
 /** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} with the cure */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
-  const url = readMigrateUrl(new Env(environment)).reveal()
-  const applied = await migrate(url).catch(error => {
+  const { url, schema } = readMigrateDatabase(new Env(environment))
+  const applied = await migrate(url, { schema }).catch(error => {
     if (error instanceof CannotStart) throw error
     const fault = databaseFault(error)
     throw fault === undefined ? error : new CannotStart(fault, { cause: error })

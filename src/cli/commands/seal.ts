@@ -1,4 +1,4 @@
-import { readMigrateUrl } from '../../config/config.ts'
+import { readMigrateDatabase } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
 import { namedKeys } from '../../config/formats.ts'
 import { Database } from '../../database/database.ts'
@@ -38,8 +38,11 @@ export async function sealRows(
     encryptionKeys: requiredKeys(env, 'MINTMARK_ENCRYPTION_KEYS'),
     peppers: requiredKeys(env, 'MINTMARK_PEPPERS'),
   }
-  const url = readMigrateUrl(env).reveal()
-  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const database = new Database({
+    ...readMigrateDatabase(env),
+    maxConnections: 1,
+    logger: createLogger('silent'),
+  })
   try {
     const sealing = new RowSealing({ database, secrets, acceptUnproven })
     await sealing.requireSecretsOfInstallation()

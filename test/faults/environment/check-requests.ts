@@ -1,6 +1,7 @@
 import { delimitedField } from '../../../src/gateway/protobuf.ts'
 
 export const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check'
+export const HEALTH_PATH = '/grpc.health.v1.Health/Check'
 export const WATCH_PATH = '/grpc.health.v1.Health/Watch'
 
 export const GRPC_HEADERS = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' }

@@ -3,14 +3,18 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import { connect as connectTcp } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { delimitedField } from '../../../src/gateway/protobuf.ts'
-import { CHECK_PATH, checkMessage, GRPC_HEADERS, prefix, WATCH_PATH } from './check-requests.ts'
+import { CHECK_PATH, checkMessage, GRPC_HEADERS, HEALTH_PATH, prefix, WATCH_PATH } from './check-requests.ts'
 
 /**
  * A process that attacks the gateway listeners until it is killed: `node gateway-attacks.ts <attack> <HTTP URL> <gRPC
  * URL> <a valid key>`. It sends its parent how many streams, requests or batches of frames it has begun.
  */
 
+/** An address of its own, as another machine has. */
+const ADDRESS = '127.0.0.2'
 const CONNECTIONS = 10
+/** Fewer than one address may have. */
+const MANY_CONNECTIONS = 240
 const STREAMS = 120
 const MEBIBYTE = 1024 * 1024
 const LARGE = 4 * MEBIBYTE
@@ -32,9 +36,12 @@ function streams(
   begin: (session: ClientHttp2Session) => ClientHttp2Stream | undefined,
   of = STREAMS,
   settings = {},
+  connections = CONNECTIONS,
 ) {
+  const { hostname: host, port } = new URL(grpcUrl)
+  const createConnection = () => connectTcp({ host, port: Number(port), localAddress: ADDRESS })
   const open = () => {
-    const session = connect(grpcUrl, { settings })
+    const session = connect(grpcUrl, { settings, createConnection })
     session.on('error', () => {}).once('close', () => setTimeout(open, AGAIN_MS))
     session.once('remoteSettings', () => {
       for (let n = 0; n < of; n++) run(session)
@@ -47,14 +54,14 @@ function streams(
     stream?.on('error', () => {}).resume()
     stream?.once('close', () => setTimeout(run, AGAIN_MS, session))
   }
-  for (let n = 0; n < CONNECTIONS; n++) open()
+  for (let n = 0; n < connections; n++) open()
 }
 
 /** Sends the same frames as fast as they are taken, over connections without a library. */
 function frames(bytes: Buffer) {
   const open = () => {
     const { hostname, port } = new URL(grpcUrl)
-    const socket = connectTcp(Number(port), hostname)
+    const socket = connectTcp({ host: hostname, port: Number(port), localAddress: ADDRESS })
     const send = () => {
       let taken = true
       while (taken && !socket.destroyed) {
@@ -112,6 +119,7 @@ function bodies(count: number, body: Buffer, sent: number, headers: Record<strin
     const made = request(url, {
       method: 'POST',
       agent: false,
+      localAddress: ADDRESS,
       headers: { 'content-type': 'application/json', 'content-length': body.length, ...headers },
     })
     made.on('response', answer => answer.resume()).on('error', () => {})
@@ -144,6 +152,7 @@ const ATTACKS: Record<string, () => void> = {
       setImmediate(() => stream.close(constants.NGHTTP2_CANCEL))
       return stream
     }),
+  'calls over many connections': () => streams(asking(prefix(0), HEALTH_PATH), STREAMS, {}, MANY_CONNECTIONS),
   watches: () => streams(asking(prefix(0), WATCH_PATH)),
   '65,000 empty headers in a message': () => streams(asking(checkMessage(emptyHeaders)), 10),
   'compressed messages': () =>

@@ -35,7 +35,7 @@ class Stream {
     this.#secrets = plan.secrets ?? []
     const { connections, localAddress } = plan
     this.#agent = new Agent({
-      keepAlive: true,
+      keepAlive: !plan.newConnections,
       maxSockets: connections,
       scheduling: 'fifo',
       ...(localAddress && { localAddress }),

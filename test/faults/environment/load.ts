@@ -20,6 +20,8 @@ export interface StreamPlan {
   localAddress?: string
   /** While this many requests wait for a response, no more are sent. */
   mostUnderWay?: number
+  /** Each request has a connection of its own. */
+  newConnections?: boolean
   /** As a flood: over bare sockets, never more than the connections accept. */
   floods?: boolean
 }
@@ -36,7 +38,7 @@ export interface FromWorker {
  */
 export const UNSENT = -1
 
-type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods'>
+type Rate = Pick<StreamPlan, 'perSecond' | 'connections' | 'localAddress' | 'floods' | 'newConnections'>
 
 /** The available streams. */
 export const streams = {

@@ -5,9 +5,11 @@ export function socketsTo(pid: number, port: number): Set<number> {
   return new Set(socketsOf(pid).flatMap(({ local, remote }) => (remote === port ? [local] : [])))
 }
 
-/** Number of a process's connections that were made to its own port. */
-export function connectionsAt(pid: number, port: number): number {
-  return socketsOf(pid).filter(({ local, remote }) => local === port && remote !== 0).length
+/** The connections that a process has at its own port, by the port of their client. */
+export function clientsAt(pid: number, port: number): Set<number> {
+  return new Set(
+    socketsOf(pid).flatMap(({ local, remote }) => (local === port && remote !== 0 ? [remote] : [])),
+  )
 }
 
 /** The TCP sockets of a process, by the ports of their two ends. */

@@ -16,7 +16,7 @@ import { FULL, PATIENCE_MS, type StoredKey, storedKeys } from './replica-set.ts'
 const COMMIT: Moment = { text: 'commit', after: 'UPDATE change_counter' }
 const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string, Moment>> = {
   takeOver: {
-    'BEGIN sent': { text: 'begin' },
+    'BEGIN sent': { text: 'BEGIN ISOLATION LEVEL' },
     'row lock asked for': { text: 'SELECT FROM installation FOR UPDATE' },
     'the active key retires': { text: '"retires_at" = ' },
     'the standby becomes active': { text: 'update "signing_keys" set "state" = $1, "activates_at" = ' },

@@ -31,7 +31,7 @@ export async function startKillTrap(databaseUrl: string): Promise<{
         trap = undefined
       }
       // Texts of an earlier transaction do not count.
-      said = /\bbegin\b/.test(text) ? text : said + text
+      said = /\bBEGIN\b/.test(text) ? text : said + text
       upstream.write(chunk)
     })
     upstream.on('data', chunk => void (silent || client.write(chunk)))

@@ -7,6 +7,5 @@ psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'S
 CREATE ROLE mintmark_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE mintmark_app NOLOGIN;
 CREATE ROLE mintmark LOGIN PASSWORD :'app_password' IN ROLE mintmark_app;
-ALTER ROLE mintmark SET statement_timeout = '5s';
 ALTER DATABASE mintmark OWNER TO mintmark_owner;
 SQL

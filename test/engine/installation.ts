@@ -1,0 +1,46 @@
+import { ISSUER } from '../../deploy/generate/example.ts'
+import type { Environment } from '../faults/environment/environment.ts'
+import { ADAPTERS, BASE } from './engine.ts'
+
+/** A tenant with one adapter, its key, and a token of an hour. */
+export interface Tenant {
+  key: string
+  token: string
+  adapter: string
+}
+
+export interface Installation {
+  ports: { public: number; gateway: number; gatewayGrpc: number }
+  /** premium, with acme-sql. */
+  acme: Tenant
+  /** batch, with blue-chat. */
+  blue: Tenant
+}
+
+/** A Mintmark process with the engine's models, and two tenants. @throws {Error} when a key cannot be exchanged */
+export async function startInstallation(environment: Environment): Promise<Installation> {
+  const postgres = await environment.postgres()
+  const replica = await environment.replica(postgres.applicationUrl(), {
+    MINTMARK_ISSUER: ISSUER,
+    MINTMARK_SIGNING_ALG: 'RS256',
+    MINTMARK_TOKEN_TTL_SECONDS: '3600',
+    MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key',
+  })
+  const [urls] = replica.process.logged('ready') as [Record<string, string>]
+  const portOf = (name: string) => Number(new URL(urls[name] ?? '').port)
+  await replica.admin('PUT', `/models/${BASE}`, {})
+  for (const adapter of ADAPTERS) await replica.admin('PUT', `/adapters/${adapter}`, { base_model: BASE })
+  const tenant = async (id: string, tier: string, adapter: string): Promise<Tenant> => {
+    const settings = { id, tier, allowed_tiers: [tier], adapters: [adapter], audiences: ['vllm'] }
+    await replica.change('/tenants', settings)
+    const { body: made } = await replica.change(`/tenants/${id}/keys`, {})
+    const { body: exchanged } = await replica.exchange(made.secret)
+    if (!exchanged?.access_token) throw new Error(`the key of ${id} was not exchanged`)
+    return { key: made.secret, token: exchanged.access_token, adapter }
+  }
+  return {
+    ports: { public: portOf('public'), gateway: portOf('gateway'), gatewayGrpc: portOf('gatewayGrpc') },
+    acme: await tenant('acme', 'premium', 'acme-sql'),
+    blue: await tenant('blue', 'batch', 'blue-chat'),
+  }
+}

@@ -1,0 +1,264 @@
+import { spawn } from 'node:child_process'
+import Anthropic from '@anthropic-ai/sdk'
+import OpenAI from 'openai'
+import { send } from '../gateway-configs/client.ts'
+import type { Checks } from './checks.ts'
+import { BASE, ENGINE_PYTHON } from './engine.ts'
+import type { Installation, Tenant } from './installation.ts'
+
+/** Greedy and short: the same request has the same answer. */
+const SHORT = { max_tokens: 8, temperature: 0 }
+const PROMPT = 'select name from tenants where tier is premium'
+const MESSAGES = [{ role: 'user' as const, content: PROMPT }]
+
+/** OpenAI's and Anthropic's clients, in TypeScript and Python, unmodified, with one kind of credential. */
+export async function checkServing(
+  checks: Checks,
+  where: string,
+  url: string,
+  { acme, blue }: Installation,
+  kind: 'key' | 'token',
+): Promise<void> {
+  const credential = acme[kind]
+  await checkOpenai(checks, `${where}: openai`, url, credential, { own: acme, other: blue })
+  await checkAnthropic(checks, `${where}: anthropic`, url, credential, { own: acme, other: blue })
+  const given = { url, credential, base: BASE, own: acme.adapter, other: blue.adapter, prompt: PROMPT }
+  await checks.equal(`${where}: openai and anthropic for Python`, PYTHON, () => inPython(given))
+  for (const path of [
+    '/v1/load_lora_adapter',
+    '/tokenize',
+    '/pooling',
+    '/invocations',
+    '/v1/chat/completions/batch',
+  ])
+    await checks.equal(`${where}: ${path} is closed`, 404, () => statusOf(url, path, credential))
+}
+
+/** What sdk_clients.py prints. */
+const PYTHON = {
+  openai: {
+    served: { chat: true, stream: true, completions: true, responses: true, adapter: true },
+    foreign: 'PermissionDeniedError',
+    wrong: 'AuthenticationError',
+  },
+  anthropic: {
+    served: { messages: true, stream: true, count_tokens: true, adapter: true },
+    foreign: 'PermissionDeniedError',
+    wrong: 'AuthenticationError',
+  },
+}
+
+interface Tenants {
+  own: Tenant
+  other: Tenant
+}
+
+async function checkOpenai(
+  checks: Checks,
+  where: string,
+  url: string,
+  apiKey: string,
+  { own, other }: Tenants,
+): Promise<void> {
+  const client = new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 })
+  const chat = async (model: string) =>
+    (await client.chat.completions.create({ model, messages: MESSAGES, ...SHORT })).choices[0]?.message
+      .content
+  await checks.equal(`${where}: chat`, 'string', async () => typeof (await chat(BASE)))
+  await checks.equal(
+    `${where}: the tenant's adapter answers otherwise than the base model`,
+    true,
+    async () => {
+      return (await chat(own.adapter)) !== (await chat(BASE))
+    },
+  )
+  await checks.equal(`${where}: chat streams the same text`, true, async () => {
+    const parts: string[] = []
+    const asked = { model: BASE, messages: MESSAGES, ...SHORT, stream: true as const }
+    for await (const { choices } of await client.chat.completions.create(asked))
+      parts.push(choices[0]?.delta.content ?? '')
+    return parts.length > 1 && parts.join('') === (await chat(BASE))
+  })
+  await checks.equal(`${where}: completions`, 'string', async () => {
+    const { choices } = await client.completions.create({ model: own.adapter, prompt: PROMPT, ...SHORT })
+    return typeof choices[0]?.text
+  })
+  await checks.equal(`${where}: responses`, 'completed or incomplete', async () => {
+    const { status } = await client.responses.create({ model: BASE, input: PROMPT, max_output_tokens: 8 })
+    return status === 'completed' || status === 'incomplete' ? 'completed or incomplete' : status
+  })
+  await checks.equal(`${where}: responses stream to their end`, true, async () => {
+    const types: string[] = []
+    const asked = { model: BASE, input: PROMPT, max_output_tokens: 8, stream: true as const }
+    for await (const { type } of await client.responses.create(asked)) types.push(type)
+    return (
+      types.at(0) === 'response.created' &&
+      ['response.completed', 'response.incomplete'].includes(types.at(-1) ?? '')
+    )
+  })
+  await checks.equal(`${where}: embeddings reach the engine, which has none here`, 'NotFoundError', () =>
+    classOf(client.embeddings.create({ model: BASE, input: PROMPT })),
+  )
+  for (const model of [other.adapter, 'gpt-4'])
+    await checks.equal(`${where}: ${model} is refused`, 'PermissionDeniedError', () => classOf(chat(model)))
+  await checks.equal(`${where}: a wrong key is refused`, 'AuthenticationError', () => {
+    const wrong = new OpenAI({ apiKey: `${apiKey}x`, baseURL: `${url}/v1`, maxRetries: 0 })
+    return classOf(wrong.chat.completions.create({ model: BASE, messages: MESSAGES }))
+  })
+}
+
+async function checkAnthropic(
+  checks: Checks,
+  where: string,
+  url: string,
+  authToken: string,
+  { own, other }: Tenants,
+): Promise<void> {
+  const client = new Anthropic({ authToken, apiKey: null, baseURL: url, maxRetries: 0 })
+  const text = async (model: string, from = client) => {
+    const { content } = await from.messages.create({ model, messages: MESSAGES, ...SHORT })
+    return content.map(block => (block.type === 'text' ? block.text : '')).join('')
+  }
+  await checks.equal(`${where}: messages`, 'string', async () => typeof (await text(BASE)))
+  await checks.equal(
+    `${where}: the tenant's adapter answers otherwise than the base model`,
+    true,
+    async () => {
+      return (await text(own.adapter)) !== (await text(BASE))
+    },
+  )
+  await checks.equal(`${where}: messages stream the same text`, true, async () => {
+    const stream = client.messages.stream({ model: BASE, messages: MESSAGES, ...SHORT })
+    return (await stream.finalText()) === (await text(BASE))
+  })
+  await checks.equal(`${where}: count_tokens`, true, async () => {
+    const counted = await client.messages.countTokens({ model: BASE, messages: MESSAGES })
+    return counted.input_tokens > 0
+  })
+  await checks.equal(
+    `${where}: ${other.adapter} is refused`,
+    'PermissionDeniedError permission_error',
+    async () => {
+      const refusal = await text(other.adapter).catch(error => error)
+      return `${refusal.constructor.name} ${refusal.type}`
+    },
+  )
+  await checks.equal(
+    `${where}: a wrong key is refused`,
+    'AuthenticationError authentication_error',
+    async () => {
+      const wrong = new Anthropic({ authToken: `${authToken}x`, apiKey: null, baseURL: url, maxRetries: 0 })
+      const refusal = await text(BASE, wrong).catch(error => error)
+      return `${refusal.constructor.name} ${refusal.type}`
+    },
+  )
+  await checks.equal(`${where}: the credential in two headers, as of an apiKeyHelper`, 'string', async () => {
+    const both = new Anthropic({ authToken, apiKey: authToken, baseURL: url, maxRetries: 0 })
+    return typeof (await text(BASE, both))
+  })
+}
+
+/** Stored responses, which the engine gives to every tenant that knows their ids, are out of reach. */
+export async function checkStoredResponses(
+  checks: Checks,
+  url: string,
+  { acme }: Installation,
+): Promise<void> {
+  for (const field of ['previous_response_id', 'request_id'])
+    await checks.equal(`responses: ${field} is refused`, 400, () =>
+      statusOf(url, '/v1/responses', acme.token, { model: BASE, input: PROMPT, [field]: 'resp_1' }),
+    )
+  for (const [method, path] of [
+    ['GET', '/v1/responses/resp_1'],
+    ['POST', '/v1/responses/resp_1/cancel'],
+  ] as const)
+    await checks.equal(`${method} ${path} is closed`, 404, async () => {
+      return (await send(url, { method, path, token: acme.token, body: '' })).status
+    })
+}
+
+/** The group tokenize, which an operator opens. */
+export async function checkTokenize(
+  checks: Checks,
+  url: string,
+  { acme, blue }: Installation,
+): Promise<void> {
+  const tokenize = (model: string, more: object = {}) =>
+    send(url, {
+      path: '/tokenize',
+      token: acme.token,
+      body: JSON.stringify({ model, prompt: PROMPT, ...more }),
+    })
+  await checks.equal('tokenize and detokenize give the text back', PROMPT, async () => {
+    const { tokens } = JSON.parse((await tokenize(acme.adapter, { add_special_tokens: false })).text)
+    const body = JSON.stringify({ model: BASE, tokens })
+    return JSON.parse((await send(url, { path: '/detokenize', token: acme.token, body })).text).prompt
+  })
+  await checks.equal(
+    `tokenize: ${blue.adapter} is refused`,
+    403,
+    async () => (await tokenize(blue.adapter)).status,
+  )
+}
+
+/** The groups openai and pooling at an engine for embeddings. */
+export async function checkPooling(checks: Checks, url: string, { acme, blue }: Installation): Promise<void> {
+  const client = new OpenAI({ apiKey: acme.token, baseURL: `${url}/v1`, maxRetries: 0 })
+  await checks.equal('embeddings', true, async () => {
+    const { data } = await client.embeddings.create({ model: BASE, input: PROMPT })
+    return (data[0]?.embedding.length ?? 0) > 0
+  })
+  await checks.equal(`embeddings: ${blue.adapter} is refused`, 'PermissionDeniedError', () =>
+    classOf(client.embeddings.create({ model: blue.adapter, input: PROMPT })),
+  )
+  const bodies: [path: string, body: object][] = [
+    ['/v1/embeddings', { input: PROMPT }],
+    ['/pooling', { input: PROMPT, task: 'embed' }],
+    ['/v2/embed', { texts: [PROMPT], input_type: 'search_query', embedding_types: ['float'] }],
+    ...['/score', '/v1/score'].map((path): [string, object] => [path, { text_1: PROMPT, text_2: 'hello' }]),
+    ...['/rerank', '/v1/rerank', '/v2/rerank'].map((path): [string, object] => [
+      path,
+      { query: PROMPT, documents: ['hello', 'the quick brown fox'] },
+    ]),
+  ]
+  for (const [path, body] of bodies) {
+    const status = (more: object) => statusOf(url, path, acme.token, { model: BASE, ...body, ...more })
+    await checks.equal(`${path}`, 200, () => status({}))
+    await checks.equal(`${path}: a priority in the body is refused`, 400, () => status({ priority: -999 }))
+    await checks.equal(`${path}: ${blue.adapter} is refused`, 403, () => status({ model: blue.adapter }))
+  }
+}
+
+async function statusOf(
+  url: string,
+  path: string,
+  token: string,
+  body: object = { model: BASE },
+): Promise<number> {
+  return (await send(url, { path, token, body: JSON.stringify(body) })).status
+}
+
+async function classOf(answer: Promise<unknown>): Promise<string> {
+  try {
+    await answer
+    return 'no error'
+  } catch (error) {
+    return (error as Error).constructor.name
+  }
+}
+
+/** Runs sdk_clients.py; its input, which has a credential, goes by stdin. @throws {Error} with Python's message */
+function inPython(given: object): Promise<unknown> {
+  const script = new URL('sdk_clients.py', import.meta.url).pathname
+  const child = spawn(ENGINE_PYTHON, [script], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const [output, errors]: [string[], string[]] = [[], []]
+  child.stdout.on('data', chunk => output.push(String(chunk)))
+  child.stderr.on('data', chunk => errors.push(String(chunk)))
+  child.stdin.end(JSON.stringify(given))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', status =>
+      status === 0 ? resolve(JSON.parse(output.join(''))) : reject(new Error(errors.join('').slice(-2_000))),
+    )
+  })
+}
