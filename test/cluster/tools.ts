@@ -8,7 +8,7 @@ export interface Ran {
   output: string
 }
 
-/** Runs kubectl against the suite's API server, while pods go on running. */
+/** Runs kubectl against the suite's API server, while pods keep running. */
 export const kubectl = (plane: ControlPlane, args: string[], input = ''): Promise<Ran> =>
   run(KUBECTL, plane, args, input)
 
