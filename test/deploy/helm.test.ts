@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -14,6 +14,9 @@ import { helm, type KubernetesObject, lacksHelm, render } from './helm.ts'
 
 /** The chart, rendered by Helm. What its pods would run is run as processes, with their arguments, environment and probes. */
 
+const SCHEMA = JSON.parse(
+  readFileSync(new URL('../../deploy/helm/mintmark/values.schema.json', import.meta.url), 'utf8'),
+)
 const PRODUCTION = {
   image: { repository: 'registry.example.com/mintmark' },
   issuer: 'https://tokens.example.com',
@@ -35,6 +38,7 @@ const EVERYTHING = {
   httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
   serviceMonitor: { enabled: true },
   prometheusRule: { enabled: true },
+  dashboard: { enabled: true },
   istio: { enabled: true, origins: ['https://chat.example.org', 'http://localhost:3000'] },
 }
 const CLOSED = {
@@ -115,6 +119,24 @@ describe.skipIf(lacksHelm())('the chart', () => {
     const { ok, output } = helm(['template', 'mintmark'], values)
     expect(ok).toBe(false)
     expect(output).toContain(name)
+  })
+
+  it('a values file with each field wrong is rejected, and each field is named', () => {
+    const fields: string[] = []
+    const wrong = (schema: KubernetesObject, path: string): unknown => {
+      if (schema.properties) {
+        const entries = Object.entries(schema.properties as Record<string, KubernetesObject>)
+        return Object.fromEntries(entries.map(([name, each]) => [name, wrong(each, `${path}/${name}`)]))
+      }
+      fields.push(path)
+      return schema.type === 'array' ? { wrong: true } : [1]
+    }
+    // Helm itself sets "global".
+    const { global: _, ...properties } = SCHEMA.properties
+    const { ok, output } = helm(['template', 'mintmark'], wrong({ properties }, '') as object)
+    expect(ok).toBe(false)
+    expect(fields.length).toBeGreaterThan(60)
+    expect(fields.filter(path => !output.includes(`'${path}'`))).toEqual([])
   })
 
   it('the script of the Istio gateway has the origins of the values, by default none', () => {

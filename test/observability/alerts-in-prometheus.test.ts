@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
@@ -11,9 +12,15 @@ import { alertNames, alertsText } from './alert-rules.ts'
 import { lacksPrometheus, type Prometheus, startPrometheus } from './prometheus.ts'
 
 /**
- * The rules in a real Prometheus that scrapes real processes: one healthy, one with as many faults as possible at once,
- * one not ready, and one not running.
+ * The rules and the queries of the dashboard in a real Prometheus that scrapes real processes: one healthy, one with as many
+ * faults as possible at once, one not ready, and one not running.
  */
+
+const dashboard = JSON.parse(
+  readFileSync(new URL('../../deploy/observability/mintmark-dashboard.json', import.meta.url), 'utf8'),
+) as {
+  panels: { targets?: { expr: string }[]; gridPos: { x: number; y: number; w: number; h: number } }[]
+}
 
 interface Rule {
   name: string
@@ -31,6 +38,16 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
   let unready: TestService
   const instance = (service: TestService) => new URL(service.service.urls.ops).host
   const query = async (expr: string) => (await prometheus.get('query', { query: expr })).result as unknown[]
+  /** A scrape that takes longer than its 200 ms takes all series away until the next one. */
+  const hasResult = (expr: string) =>
+    until(
+      expr,
+      () => query(expr),
+      ({ length }) => length > 0,
+    ).then(
+      () => true,
+      () => false,
+    )
 
   beforeAll(async () => {
     well = await startTestService()
@@ -91,7 +108,7 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     const selectors = new Set((await rules()).flatMap(rule => selectorsOf(rule.query)))
     expect(selectors.size).toBeGreaterThan(20)
     const missing: string[] = []
-    for (const selector of selectors) if ((await query(selector)).length === 0) missing.push(selector)
+    for (const selector of selectors) if (!(await hasResult(selector))) missing.push(selector)
     expect(missing).toEqual([])
   })
 
@@ -117,6 +134,21 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     await until('they fire', firing, now => expected.every(alert => now.includes(alert)))
     const concernsTheWell = (await firing()).filter(alert => alert.endsWith(instance(well)))
     expect(concernsTheWell).toEqual([])
+  })
+
+  it('every query of the dashboard has a result, and no two panels cover each other', async () => {
+    const queries = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
+    expect(queries.length).toBeGreaterThan(25)
+    const empty: string[] = []
+    for (const expr of queries) {
+      const given = expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '1m')
+      if (!(await hasResult(given))) empty.push(expr)
+    }
+    expect(empty).toEqual([])
+    const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, at) => `${x + (at % w)},${y + Math.floor(at / w)}`),
+    )
+    expect(new Set(cells).size).toBe(cells.length)
   })
 })
 

@@ -11,7 +11,7 @@ const CHART = 'deploy/helm/mintmark'
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
 
 /**
- * What the chart does not say itself: the schema of its values and its README, the alerts, the roles of the trial
+ * What the chart does not say itself: the schema of its values and its README, the alerts, the dashboard, the roles of the trial
  * database, and the objects of an Istio gateway, made from the files that the tests run.
  */
 export function helmFiles(routes: OpenRoutes): Record<string, string> {
@@ -20,6 +20,7 @@ export function helmFiles(routes: OpenRoutes): Record<string, string> {
     [`${CHART}/values.schema.json`]: `${JSON.stringify(schema, null, 2)}\n`,
     [`${CHART}/README.md`]: readme(schema, parse(read(`${CHART}/values.yaml`))),
     [`${CHART}/files/alerts.yaml`]: read('deploy/observability/mintmark-alerts.yaml'),
+    [`${CHART}/files/dashboard.json`]: read('deploy/observability/mintmark-dashboard.json'),
     [`${CHART}/files/create-roles.sh`]: read('deploy/compose/create-roles.sh'),
     [`${CHART}/templates/istio.yaml`]: istioTemplate(routes),
   }

@@ -249,4 +249,8 @@ const observability: Record<string, Schema> = {
     enabled: flag('Creates a PrometheusRule with the alerts of deploy/observability'),
     labels: labels('Labels by which your Prometheus selects it'),
   }),
+  dashboard: object('', {
+    enabled: flag('Creates a ConfigMap with the Grafana dashboard of deploy/observability'),
+    labels: labels("Labels by which Grafana's sidecar selects it"),
+  }),
 }
