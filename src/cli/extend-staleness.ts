@@ -22,12 +22,14 @@ interface Extended {
 
 const VIEW: View<Extended> = { plural: 'extensions', id: ({ id }) => id, columns: [] }
 
-/** Writes an extension into the folder of the snapshots. `until` in epoch milliseconds. @throws {CliError} */
+/** Writes an extension into the folder of the snapshots. @throws {CliError} */
 export async function extendStaleness(
   environment: NodeJS.ProcessEnv,
-  { until, reason }: { until: number; reason: string },
+  { until: end, reason }: { until: string; reason: string },
   output: Output,
 ): Promise<void> {
+  const until = epochMs(end)
+  if (Number.isNaN(until)) throw new CliError(EXIT.usage, '--until must be a time like 2026-12-01T18:00:00Z.')
   const config = readConfig(new Env(environment))
   const { snapshotDir: folder, encryptionKeys, peppers, publicAddress } = config
   if (folder === undefined)
@@ -44,10 +46,19 @@ export async function extendStaleness(
     const id = `ext_${systemRandom.uuid()}`
     const madeOn = processName()
     await writeExtension(means, { id, until, madeAt, reason, madeOn, issuer, from: { position, seenAt } })
-    const [end, seen] = [until, seenAt].map(ms => new Date(ms).toISOString()) as [string, string]
-    const done = { id, until: end, reason, folder, seen_at: seen, position: position.number }
-    await output.object(done, VIEW, `Known API keys are exchanged without the database until ${end}.`)
+    const [ends, seen] = [until, seenAt].map(ms => new Date(ms).toISOString()) as [string, string]
+    const done = { id, until: ends, reason, folder, seen_at: seen, position: position.number }
+    await output.object(done, VIEW, `Known API keys are exchanged without the database until ${ends}.`)
   } catch (error) {
     throw error instanceof SnapshotFault ? new CliError(EXIT.conflict, error.message) : error
   }
+}
+
+const RFC3339 = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
+
+/** NaN for what is not a time. `Date.parse` takes the 31st of November for the 1st of December. */
+function epochMs(text: string): number {
+  const day = RFC3339.exec(text)?.[1]
+  const isDay = day !== undefined && new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day)
+  return isDay ? Date.parse(text.toUpperCase()) : Number.NaN
 }
