@@ -24,7 +24,7 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
   await call('POST', `/keys/${key?.id}/enable`, {}, '/keys/…/enable')
   await call('POST', `/keys/${key?.id}/rotate`, { overlap_seconds: 600 }, '/keys/…/rotate')
   const sha256 = randomBytes(32).toString('hex')
-  await call('POST', '/imported-clients', { clients: [{ client_id: id, tenant: id, sha256 }] })
+  await call('POST', '/imported-clients', { clients: [{ client_id: `client-${id}`, tenant: id, sha256 }] })
   await call('POST', `/keys/${key?.id}/revoke`, {}, '/keys/…/revoke')
   await call('POST', `/tenants/${id}/suspend`, {}, '/tenants/…/suspend')
   await call('POST', `/tenants/${id}/resume`, {}, '/tenants/…/resume')
