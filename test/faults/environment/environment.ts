@@ -46,9 +46,14 @@ export class Environment {
     return postgres
   }
 
-  /** Ready; it writes to a file unless `output` is something else. */
-  async replica(databaseUrl: string, env: Record<string, string> = {}, output?: Output): Promise<Replica> {
-    const process = startReplicaProcess(databaseUrl, env, output)
+  /** Ready; it writes to a file unless `output` is something else. `file` is the program of another build. */
+  async replica(
+    databaseUrl: string,
+    env: Record<string, string> = {},
+    output?: Output,
+    ...file: string[]
+  ): Promise<Replica> {
+    const process = startReplicaProcess(databaseUrl, env, output, ...file)
     this.onEnd(() => process.kill())
     return replicaAt(process, await process.ready(PATIENCE_MS))
   }

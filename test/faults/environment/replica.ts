@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts'
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
 export const PEPPERS = `p1:${randomBytes(32).toString('base64url')}`
 /** The configuration shared by all replicas of one run, as in production. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   NODE_ENV: 'production',
   MINTMARK_ISSUER: 'https://tokens.example.test',
   MINTMARK_PUBLIC_PORT: '0',
@@ -55,12 +55,14 @@ export interface Replica {
 
 const agent = new Agent({ keepAlive: true })
 
+/** Of this build, unless `file` is another's. */
 export function startReplicaProcess(
   databaseUrl: string,
   env: Record<string, string> = {},
   output = fileOutput(),
+  ...file: string[]
 ): ServiceProcess {
-  return startProcessTo(output, { ...ENVIRONMENT, DATABASE_URL: databaseUrl, ...env })
+  return startProcessTo(output, { ...ENVIRONMENT, DATABASE_URL: databaseUrl, ...env }, ...file)
 }
 
 export function residentBytes(replica: Replica): number {

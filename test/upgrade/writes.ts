@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto'
+import type { Replica } from '../faults/environment/replica.ts'
+
+/**
+ * Every kind of change on one replica, each on objects of its own. Returns those that were refused, as
+ * `POST /signing-keys/rotate: 503`.
+ */
+export async function refusedWrites(replica: Replica): Promise<string[]> {
+  const id = `w-${randomBytes(5).toString('hex')}`
+  const refused: string[] = []
+  const call = async (method: string, path: string, body?: object, named = path) => {
+    const answer = await replica.admin(method, path, body)
+    if (answer.status < 200 || answer.status > 299) refused.push(`${method} ${named}: ${answer.status}`)
+    return answer.body
+  }
+  await call('PUT', `/tiers/${id}`, { priority: 3 }, '/tiers/…')
+  await call('PUT', `/models/${id}`, {}, '/models/…')
+  await call('PUT', `/adapters/${id}-sql`, { base_model: id }, '/adapters/…')
+  await call('POST', '/tenants', { id, name: id, tier: id, adapters: [`${id}-sql`] })
+  await call('PATCH', `/tenants/${id}`, { description: 'changed' }, '/tenants/…')
+  const key = await call('POST', `/tenants/${id}/keys`, { models: [id] }, '/tenants/…/keys')
+  await call('PATCH', `/keys/${key?.id}`, { name: 'changed' }, '/keys/…')
+  await call('POST', `/keys/${key?.id}/disable`, {}, '/keys/…/disable')
+  await call('POST', `/keys/${key?.id}/enable`, {}, '/keys/…/enable')
+  await call('POST', `/keys/${key?.id}/rotate`, { overlap_seconds: 600 }, '/keys/…/rotate')
+  const sha256 = randomBytes(32).toString('hex')
+  await call('POST', '/imported-clients', { clients: [{ client_id: `client-${id}`, tenant: id, sha256 }] })
+  await call('POST', `/keys/${key?.id}/revoke`, {}, '/keys/…/revoke')
+  await call('POST', `/tenants/${id}/suspend`, {}, '/tenants/…/suspend')
+  await call('POST', `/tenants/${id}/resume`, {}, '/tenants/…/resume')
+  const token = await call('POST', '/admin-tokens', { name: id, role: 'auditor' })
+  await call('POST', `/admin-tokens/${token?.id}/revoke`, {}, '/admin-tokens/…/revoke')
+  const { policy } = await call('GET', '/installation')
+  await call('PATCH', '/installation', {
+    policy: { max_key_lifetime_seconds: policy?.max_key_lifetime_seconds },
+  })
+  await call('POST', '/signing-keys/rotate', {})
+  await call('DELETE', `/tenants/${id}?cascade=true`, undefined, '/tenants/…')
+  return refused
+}
