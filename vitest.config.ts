@@ -45,6 +45,11 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
+/** These kill, pause and flood processes of the service, which takes minutes: `npm run test:load`. */
+const LOAD = [
+  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,silent-connections}.test.ts',
+]
+
 /** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */
 const THIRD_PARTY = [
   'test/gateway-configs/**/*.test.ts',
@@ -94,9 +99,19 @@ export default defineConfig({
           name: 'side by side',
           globalSetup: BEFORE,
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...UNIT, ...THIRD_PARTY, ...ALONE],
+          exclude: [...configDefaults.exclude, ...UNIT, ...LOAD, ...THIRD_PARTY, ...ALONE],
           ...SIDE_BY_SIDE,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'load',
+          globalSetup: BEFORE,
+          include: LOAD,
+          ...SIDE_BY_SIDE,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -107,7 +122,7 @@ export default defineConfig({
           include: THIRD_PARTY,
           exclude: [...configDefaults.exclude, ...UNIT],
           ...SIDE_BY_SIDE,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -117,7 +132,7 @@ export default defineConfig({
           globalSetup: BEFORE,
           include: ALONE,
           maxWorkers: 1,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { withDashedKids } from './dashed-kids.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { explain } from './explain.ts'
 import { printError } from './output.ts'
@@ -22,7 +23,8 @@ export async function runHere(): Promise<void> {
 export async function run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
   try {
     refuseSecrets(args)
-    await createProgram(environment).parseAsync(args, { from: 'user' })
+    const program = createProgram(environment)
+    await program.parseAsync(withDashedKids(program, args), { from: 'user' })
     return EXIT.ok
   } catch (error) {
     return report(error, environment)

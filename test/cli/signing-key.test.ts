@@ -50,6 +50,18 @@ describe('mintmark signing-key', () => {
     expect(await cli.json('signing-key', 'revoke', kid)).toMatchObject({ kid, state: 'revoked' })
   })
 
+  it.each([
+    ['get', (kid: string) => [kid, '-o', 'json']],
+    ['hold', (kid: string) => ['-o', 'json', kid]],
+    ['release', (kid: string) => ['--', kid]],
+    ['revoke', (kid: string) => [kid, '--reason', 'lost laptop']],
+  ])('%s takes a kid that begins with "-", as one in 64 does', async (verb, operands) => {
+    // Its first letters are options of every command.
+    const kid = `-qo${'x'.repeat(40)}`
+    const { code, stderr } = await cli.attempt(['signing-key', verb, ...operands(kid)])
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining(kid) })
+  })
+
   it('rewrap prints how many it encrypted under which key', async () => {
     expect(await cli.run('signing-key', 'rewrap')).toBe(
       'Re-encrypted 0 private keys. All are encrypted with "e1". Sealed 0 rows again.\n',
