@@ -23,8 +23,9 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
   await call('POST', `/keys/${key?.id}/disable`, {}, '/keys/…/disable')
   await call('POST', `/keys/${key?.id}/enable`, {}, '/keys/…/enable')
   await call('POST', `/keys/${key?.id}/rotate`, { overlap_seconds: 600 }, '/keys/…/rotate')
-  const sha256 = randomBytes(32).toString('hex')
-  await call('POST', '/imported-clients', { clients: [{ client_id: `client-${id}`, tenant: id, sha256 }] })
+  const hash = randomBytes(32).toString('hex')
+  const client = { client_id: `client-${id}`, tenant: id, scheme: 'sha256', hash }
+  await call('POST', '/imported-clients', { clients: [client] })
   await call('POST', `/keys/${key?.id}/revoke`, {}, '/keys/…/revoke')
   await call('POST', `/tenants/${id}/suspend`, {}, '/tenants/…/suspend')
   await call('POST', `/tenants/${id}/resume`, {}, '/tenants/…/resume')
@@ -35,6 +36,10 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
     policy: { max_key_lifetime_seconds: policy?.max_key_lifetime_seconds },
   })
   await call('POST', '/signing-keys/rotate', {})
+  const { data } = await call('GET', '/signing-keys')
+  const { kid } = data.find(({ state }: { state: string }) => state === 'standby')
+  await call('POST', `/signing-keys/${kid}/hold`, {}, '/signing-keys/…/hold')
+  await call('POST', `/signing-keys/${kid}/release`, {}, '/signing-keys/…/release')
   await call('DELETE', `/tenants/${id}?cascade=true`, undefined, '/tenants/…')
   return refused
 }
