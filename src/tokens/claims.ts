@@ -18,6 +18,8 @@ export interface AccessTokenClaims {
   jti: string
   scope: string
   tenant: string
+  /** Tells the workloads of one key apart, such as pods. */
+  workload?: string
   tier: string
   /** A decimal integer on vLLM's scale: a lower value is served sooner. */
   priority: string
@@ -78,6 +80,7 @@ function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): Ow
     jti: tokenId,
     scope: scopes.join(' '),
     tenant: caller.tenantId,
+    ...(caller.workload !== undefined && { workload: caller.workload }),
   }
 }
 
