@@ -21,7 +21,7 @@ export interface PresentedAssertion {
   expected?: { credentialId?: string; keyId?: string; tenantId?: string }
 }
 
-export type ClientFault =
+type ClientFault =
   | 'client_unknown'
   | 'client_assertion_claims'
   | 'client_assertion_lives_too_long'

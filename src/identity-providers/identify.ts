@@ -12,14 +12,14 @@ import { hasSignatureOf, keyFor, type SignatureFault, type VerificationKey } fro
 /** Whom an assertion is for; or why it is refused. */
 export type Identification = Identified | Unidentified
 
-export interface Identified {
+interface Identified {
   ok: true
   assertion: Assertion
   provider: FederatedProvider
   credential: FederatedCredential
 }
 
-export interface Unidentified extends Refusal<IdentityFault> {
+interface Unidentified extends Refusal<IdentityFault> {
   providerId?: string
   /** What was signed by the issuer; of an assertion whose signature was not right, nothing. */
   subject?: string

@@ -5,17 +5,17 @@ import * as field from '../fields.ts'
 
 /** Request fields of identity providers and credentials. Their rules are checked by identity-providers/. */
 
-export const jwks = z
+const jwks = z
   .record(z.string(), z.unknown(), 'must be a JWK Set')
   .describe('Public keys as a JWK Set (RFC 7517 §5). Private and symmetric keys are rejected.')
 
 const value = field.text(512)
-export const claims = z.record(
+const claims = z.record(
   field.text(300),
   z.union([value, z.array(value).max(32, 'must have at most 32 values')], 'must be text, or a list of texts'),
   'must be an object',
 )
-export const subject = field.text(512).nullable()
+const subject = field.text(512).nullable()
 
 export const providerSettings = {
   name: field.displayName.default('').describe('Display name.'),
