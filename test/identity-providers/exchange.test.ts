@@ -233,7 +233,7 @@ describe('A refusal', () => {
   it('of a request that is not one names the parameter', async () => {
     expect(await mintmark.token({ grant_type: TOKEN_EXCHANGE })).toMatchObject({
       status: 400,
-      body: { error_description: 'Missing parameter: subject_token_type.' },
+      body: { error_description: 'Missing parameter: subject_token.' },
     })
     expect(await exchange(assertion(), { actor_token: 'x' })).toMatchObject({
       body: { error: 'invalid_request' },
@@ -318,6 +318,8 @@ describe('An exchange', () => {
     await mintmark.admin('POST', `/keys/${body.key}/enable`)
     expect((await get()).status).toBe(400)
     expect((await exchange(assertion())).status).toBe(200)
+    const alarm = 'a credential of a key in the database has no right seal: it is not accepted'
+    await expect.poll(() => mintmark.logs.some(line => line.includes(alarm))).toBe(true)
   })
 
   it('needs no database', async () => {
