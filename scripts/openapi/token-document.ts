@@ -18,7 +18,7 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   jti: 'Id of the token.',
   scope: 'Granted scopes, separated by spaces.',
   tenant: 'Id of the tenant.',
-  workload: 'Tells the workloads of one key apart, such as pods. Only in tokens of workload identities.',
+  workload: 'Distinguishes the workloads of one key, such as pods. Only in tokens of workload identities.',
   tier: 'Tier of the key.',
   priority: 'Priority of the tier as a decimal integer in a string. vLLM schedules lower numbers sooner.',
   models: 'Base models that the key may use.',

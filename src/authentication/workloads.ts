@@ -130,7 +130,7 @@ export class Workloads {
       return { ok: false, reason: 'assertion_signature', keyId }
     const id = keys.find(key => key === choice.key)?.credentialId ?? ''
     const answer = await this.#admit(assertion, { id, keyId }, { keyId, credentialIds: [id] })
-    // Only what would be accepted is remembered: nobody else can fill the memory, and a retry after a 503 is not a replay.
+    // Only what would be accepted is remembered: no one else can fill the memory, and a retry after a 503 is not a replay.
     if (answer.ok && !this.#used.use(keyId, jti, exp * 1000, now))
       return { ok: false, reason: 'client_assertion_used', keyId, credentialIds: [id] }
     return answer

@@ -207,7 +207,7 @@ async function clientKeysOf({ credentials }: IdentityKey): Promise<ClientKey[]> 
   return Promise.all(own.map(async ({ id, jwks }) => ({ credentialId: id, keys: await parseKeySet(jwks) })))
 }
 
-/** Whoever holds the private half of a shared key can sign as either issuer. */
+/** The holder of the private half of a shared key can sign as either issuer. */
 function sharing(providers: Iterable<Provider>): Set<string> {
   const owners = new Map<string, string>()
   const stopped = new Set<string>()

@@ -84,8 +84,8 @@ export async function identify(
 const LONGEST_WORKLOAD = 128
 
 /**
- * Tells the workloads of one key apart: the pod, or the subject. At most 128 printable ASCII characters; undefined: there
- * is none that fits.
+ * Distinguishes the workloads of one key: the pod, or the subject. At most 128 printable ASCII characters; undefined: none
+ * fits.
  */
 export function workloadOf({ sub, claims }: Assertion): string | undefined {
   const kubernetes = claims['kubernetes.io'] as { pod?: { name?: unknown } } | null | undefined

@@ -115,7 +115,7 @@ async function check(settings: ProviderSettings): Promise<void> {
   if (faults.length > 0) throw new Invalid(faults)
 }
 
-/** Faults of a JWK Set that somebody sent. */
+/** Faults of a JWK Set in a request. */
 export async function keySetFaults(jwks: unknown): Promise<Fault[]> {
   try {
     await parseKeySet(jwks)

@@ -18,7 +18,7 @@ export interface AccessTokenClaims {
   jti: string
   scope: string
   tenant: string
-  /** Tells the workloads of one key apart, such as pods. */
+  /** Distinguishes the workloads of one key, such as pods. */
   workload?: string
   tier: string
   /** A decimal integer on vLLM's scale: a lower value is served sooner. */

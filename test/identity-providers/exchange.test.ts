@@ -283,7 +283,7 @@ describe('An exchange', () => {
     await mintmark.admin('PATCH', '/tenants/acme', { staleness_seconds: null })
   })
 
-  it('stops at both providers that share a key, and goes on when one is deleted', async () => {
+  it('stops at both providers that share a key, and works again when one is deleted', async () => {
     const settings = {
       kind: 'oidc',
       issuer: 'https://other.example.com',
