@@ -53,10 +53,12 @@ export const parseBearerAssertion = (form: Form): PresentedAssertion => ({
 export function parseClientAssertion(form: Form): PresentedAssertion {
   const assertion = required(form, 'client_assertion')
   const use = ASSERTION_TYPES[required(form, 'client_assertion_type')]
+  // RFC 6749 §5.2: an unsupported authentication method.
   if (!use)
     throw new OAuthError(
-      'invalid_request',
+      'invalid_client',
       `Unsupported client_assertion_type. Send ${Object.keys(ASSERTION_TYPES).join(' or ')}.`,
+      { status: 401 },
     )
   return { assertion, use, clientId: form.get('client_id') }
 }
