@@ -1,6 +1,7 @@
 import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tokenProvider } from '../../clients/typescript/src/token-provider.ts'
 import type { JsonAnswer, TestService } from '../support/test-service.ts'
 import { request, startTestService } from '../support/test-service.ts'
 import { externalVerifier } from '../tokens/external-verifier.ts'
@@ -106,6 +107,17 @@ describe('An assertion of a pod becomes a token of its tenant', () => {
         status: 400,
         body: { error: 'invalid_grant', error_description: 'Invalid assertion.' },
       })
+  })
+
+  it('by clients/typescript, which reads the assertion at each exchange', async () => {
+    const token = await tokenProvider({ issuer, identityToken: async () => `${assertion()}\n` })()
+    expect((await externalVerifier(mintmark)(token)).payload).toMatchObject({ sub: keyId })
+    const refused = tokenProvider({ issuer, identityToken: assertion({ exp: now() - 10 }) })()
+    await expect(refused).rejects.toThrow(
+      'refuses the identity token (invalid_request): Invalid subject_token.',
+    )
+    expect(() => tokenProvider({ issuer })).toThrow(TypeError)
+    expect(() => tokenProvider({ issuer, apiKey: 'x', identityToken: 'y' })).toThrow('give only one')
   })
 
   it('that never outlives the assertion', async () => {
