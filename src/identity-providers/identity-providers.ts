@@ -25,7 +25,7 @@ import {
   updateProvider,
 } from './identity-provider-repository.ts'
 import { credentialsUnder } from './key-credential-repository.ts'
-import { isWithinBounds } from './provider-bounds.ts'
+import { areDisjoint, isWithinBounds } from './provider-bounds.ts'
 import { parseKeySet, UnusableKeys } from './verification-key.ts'
 
 /** Kind and issuer say what the credentials of a provider mean, so they never change. */
@@ -148,10 +148,12 @@ async function refuseOutside(trx: Handle, id: string, { bounds }: ProviderSettin
     const { settings } = credential
     if (settings.type !== 'federated') continue
     const own = bounds.filter(each => each.tenantId === tenantId)
-    if (own.length > 0 && !own.some(each => isWithinBounds(settings, each)))
+    const isOutside = own.length > 0 && !own.some(each => isWithinBounds(settings, each))
+    const isForeign = bounds.some(each => each.tenantId !== tenantId && !areDisjoint(each, settings))
+    if (isOutside || isForeign)
       throw new Conflict(
         'credential_outside_bounds',
-        `${credential.id} of ${credential.keyId} would be outside the bounds of its tenant. Delete it first.`,
+        `${credential.id} of ${credential.keyId} would be ${isOutside ? 'outside the bounds of its tenant' : 'within the bounds of another tenant'}. Delete it first.`,
       )
   }
 }

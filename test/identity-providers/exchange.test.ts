@@ -269,6 +269,12 @@ describe('A tenant-admin', () => {
     })
     expect((await add({ type: 'public_key', jwks: { keys: [newPair('x').jwk] } })).status).toBe(201)
     expect((await mintmark.admin('POST', '/identity-providers', {}, headers)).status).toBe(403)
+    const taken = [{ tenant: 'globex', subject: 'system:serviceaccount:acme:*' }]
+    for (const bounds of [taken, [{ tenant: 'acme', subject: 'system:serviceaccount:other:*' }]])
+      expect(await mintmark.admin('PATCH', `/identity-providers/${providerId}`, { bounds })).toMatchObject({
+        status: 409,
+        body: { code: 'credential_outside_bounds' },
+      })
   })
 })
 
