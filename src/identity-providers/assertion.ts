@@ -40,7 +40,7 @@ export type AssertionFault =
 export type Refusal<Reason extends string> = { ok: false; reason: Reason }
 export type Parsed = { ok: true; assertion: Assertion } | Refusal<AssertionFault>
 
-export const LONGEST_ASSERTION_CHARACTERS = 16_384
+const LONGEST_ASSERTION_CHARACTERS = 16_384
 const LONGEST_NAME = 1_024
 const MOST_AUDIENCES = 32
 /** Tolerance for a clock of the issuer that is ahead. The end has none: a token never outlives its assertion. */

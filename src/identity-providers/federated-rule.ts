@@ -31,7 +31,7 @@ export const matchesRule = (rule: PreparedRule, { sub, claims }: Assertion): boo
   (rule.subject === null || matchesSubject(rule.subject, sub)) && matchesClaims(rule.claims, claims)
 
 /** A pull request runs code that its author has written, with the identity of the repository. */
-export const UNTRUSTED_EVENTS = ['pull_request', 'pull_request_target', 'workflow_run', 'issue_comment']
+const UNTRUSTED_EVENTS = ['pull_request', 'pull_request_target', 'workflow_run', 'issue_comment']
 /** Claims that each assertion of the provider has alike, or that say nothing about who it is. */
 const NAME_NOBODY = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 const LONGEST_VALUE = 512

@@ -10,16 +10,16 @@ import { sendsIdTokens } from './provider-kind.ts'
 import { hasSignatureOf, keyFor, type SignatureFault, type VerificationKey } from './verification-key.ts'
 
 /** Whom an assertion is for; or why it is refused. */
-export type Identification = Identified | Unidentified
+type Identification = Identified | Unidentified
 
-export interface Identified {
+interface Identified {
   ok: true
   assertion: Assertion
   provider: FederatedProvider
   credential: FederatedCredential
 }
 
-export interface Unidentified extends Refusal<IdentityFault> {
+interface Unidentified extends Refusal<IdentityFault> {
   providerId?: string
   /** What was signed by the issuer; of an assertion whose signature was not right, nothing. */
   subject?: string
@@ -27,7 +27,7 @@ export interface Unidentified extends Refusal<IdentityFault> {
   credentialIds?: readonly string[]
 }
 
-export type IdentityFault =
+type IdentityFault =
   | AssertionFault
   | SignatureFault
   | MatchFault
@@ -79,17 +79,4 @@ export async function identify(
   if (match.ok) return { ok: true, assertion, provider, credential: match.credential }
   const credentialIds = match.credentials.map(({ id }) => id)
   return { ok: false, reason: match.reason, providerId, subject: assertion.sub, credentialIds }
-}
-
-const LONGEST_WORKLOAD = 128
-
-/**
- * Tells the workloads of one key apart: the pod, or the subject. At most 128 printable ASCII characters; undefined: there
- * is none that fits.
- */
-export function workloadOf({ sub, claims }: Assertion): string | undefined {
-  const kubernetes = claims['kubernetes.io'] as { pod?: { name?: unknown } } | null | undefined
-  const pod = typeof kubernetes === 'object' ? kubernetes?.pod?.name : undefined
-  const name = typeof pod === 'string' ? pod : sub
-  return /^[\x21-\x7e]+$/.test(name) && name.length <= LONGEST_WORKLOAD ? name : undefined
 }

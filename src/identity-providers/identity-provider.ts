@@ -1,4 +1,3 @@
-import { versionOf } from '../database/version.ts'
 import { escapePointer, type Fault } from '../errors.ts'
 import { claimFaults } from './federated-rule.ts'
 import { overlapping, type ProviderBounds } from './provider-bounds.ts'
@@ -6,7 +5,7 @@ import type { AssertionAlg, ProviderKind } from './provider-kind.ts'
 import { parseSubject } from './subject-pattern.ts'
 
 /** A JWK Set as it was given. */
-export type KeySet = Readonly<Record<string, unknown>>
+type KeySet = Readonly<Record<string, unknown>>
 
 /** What an operator says of an outside issuer. */
 export interface ProviderSettings {
@@ -21,17 +20,6 @@ export interface ProviderSettings {
   algorithms: readonly AssertionAlg[]
   bounds: readonly ProviderBounds[]
 }
-
-export interface IdentityProvider extends ProviderSettings {
-  /** `idp_` and 16 characters. */
-  id: string
-  /** `root`, or the id of an admin token. */
-  createdBy: string | null
-  createdAt: Date
-  updatedAt: Date
-}
-
-export const providerVersion = (provider: IdentityProvider): string => versionOf(provider)
 
 /** More would make a rule hard to read, and a check slow. */
 const MOST_BOUNDS = 1_000
@@ -87,7 +75,3 @@ function boundsFaults(bounds: readonly ProviderBounds[]): Fault[] {
       ]
     : []
 }
-
-/** Whether an assertion could be from either: a provider is chosen by issuer and audience. */
-export const areConfusable = (a: ProviderSettings, b: ProviderSettings): boolean =>
-  a.issuer === b.issuer && a.audiences.some(audience => b.audiences.includes(audience))

@@ -1,9 +1,9 @@
 /** What issues the assertions. It decides what a rule must name, and which fields an assertion may have. */
-export const PROVIDER_KINDS = ['kubernetes', 'github-actions', 'gitlab-ci', 'spiffe', 'oidc'] as const
+const PROVIDER_KINDS = ['kubernetes', 'github-actions', 'gitlab-ci', 'spiffe', 'oidc'] as const
 export type ProviderKind = (typeof PROVIDER_KINDS)[number]
 
 /** Asymmetric signature algorithms of RFC 7518 and RFC 8037. A list of HMAC algorithms would make a public key a secret. */
-export const ASSERTION_ALGS = [
+const ASSERTION_ALGS = [
   'ES256',
   'ES384',
   'ES512',
