@@ -33,7 +33,7 @@ export const matchesRule = (rule: PreparedRule, { sub, claims }: Assertion): boo
 /** A pull request runs code that its author has written, with the identity of the repository. */
 const UNTRUSTED_EVENTS = ['pull_request', 'pull_request_target', 'workflow_run', 'issue_comment']
 /** Claims that each assertion of the provider has alike, or that say nothing about who it is. */
-const NAME_NOBODY = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
+const NAME_NO_ONE = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 const LONGEST_VALUE = 512
 const MOST_VALUES = 32
 const MOST_CLAIMS = 16
@@ -68,7 +68,7 @@ export function claimFaults(claims: ClaimValues): Fault[] {
     const isPointer = /^(\/([^~/]|~[01])+){2,}$/.test(name)
     if (!PRINTABLE.test(name) || (name.startsWith('/') && !isPointer))
       return { pointer, message: 'must be a top-level claim, or a JSON Pointer of at least two segments' }
-    if (NAME_NOBODY.has(name))
+    if (NAME_NO_ONE.has(name))
       return { pointer, message: 'cannot be named here: it does not say who the assertion is about' }
     if (values.length === 0 || values.length > MOST_VALUES)
       return { pointer, message: `must have 1 to ${MOST_VALUES} values` }
@@ -80,7 +80,7 @@ export function claimFaults(claims: ClaimValues): Fault[] {
   })
 }
 
-/** What a rule must name, so that nobody but the one who is meant can have it. */
+/** What a rule must name, so that no one else can have such an assertion. */
 const KIND_FAULTS: Record<ProviderKind, (rule: FederatedRule) => Fault[]> = {
   kubernetes: ({ subject }) =>
     /^system:serviceaccount:[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?:[^:/]+$/.test(subject ?? '')
@@ -116,7 +116,7 @@ const KIND_FAULTS: Record<ProviderKind, (rule: FederatedRule) => Fault[]> = {
     const isExact = subject !== null && parseSubject(subject)?.hasWildcard === false
     return isExact || Object.keys(claims).length > 0
       ? []
-      : [{ pointer: '/subject', message: 'must be exact, or an exact claim must be named beside it' }]
+      : [{ pointer: '/subject', message: 'must be exact, or an exact claim must be named' }]
   },
 }
 

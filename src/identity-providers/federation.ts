@@ -49,7 +49,7 @@ export class Federation {
 
   /**
    * The provider that the assertion says it is from. Every audience must be one of the provider's: issuers that share a
-   * name have disjoint ones, and an assertion that is also for somebody else can be replayed by them.
+   * name have disjoint ones, and an assertion that is also for another service can be replayed by it.
    */
   providerOf(assertion: Assertion): { ok: true; provider: FederatedProvider } | Refusal<MatchFault> {
     const issuer = assertion.iss ?? trustDomainOf(assertion.sub)

@@ -1,6 +1,6 @@
 /**
- * The subjects that a rule accepts. `*` is one whole segment between `:` or `/`, and never `default`, which is the name of
- * what nobody has named: a Kubernetes namespace has a service account `default` without anybody making it.
+ * The subjects that a rule accepts. `*` is one whole segment between `:` or `/`, and never `default`, which is
+ * what exists without being named: each Kubernetes namespace has a service account `default`.
  */
 export interface SubjectPattern {
   /** Segments and the separators between them, alternating. `*` is a wildcard. */
