@@ -121,9 +121,13 @@ export class DirectoryIndex {
   /** The secret, and how stale its tenant allows it to be. */
   find(digest: string): { snapshot: SecretSnapshot; stalenessSeconds: number | null } | undefined {
     const entry = this.#secrets.get(digest)
-    const tenant = entry && this.#tenants.get(entry.key.tenantId)
+    return entry && this.complete(entry.key, entry.secret)
+  }
+
+  /** The same of a key that is kept elsewhere. */
+  complete(key: KnownKey, secret: KnownSecret): ReturnType<DirectoryIndex['find']> {
+    const tenant = this.#tenants.get(key.tenantId)
     if (!tenant) return undefined
-    const { key, secret } = entry
     // While many changes are applied in chunks, a tenant may still have a deleted tier.
     if (!this.#catalogue.priorities.has(effectiveTier(tenant.rights, key.rights))) return undefined
     const snapshot = snapshotOf({ key, secret, tenant, catalogue: this.#catalogue })

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
+import { Identities } from '../directory/identities.ts'
 import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
@@ -18,6 +19,8 @@ export interface DirectoryParts {
   importedCheck: ImportedCheck
   /** The status of the keys of presented tokens. */
   keyStatuses: KeyStatuses
+  /** Identity providers, and keys whose holders prove themselves by an assertion. */
+  identities: Identities
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -38,5 +41,13 @@ export function buildDirectory(
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  return { copy, fallback, importedCheck, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
+  const identities = new Identities({ database, seals, untrusted, copy, tokenTtlSeconds })
+  return {
+    copy,
+    fallback,
+    importedCheck,
+    keyStatuses,
+    identities,
+    directory: new ReplicaDirectory({ copy, fallback }),
+  }
 }

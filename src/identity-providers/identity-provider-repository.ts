@@ -1,0 +1,118 @@
+import { sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import type { RowSeals } from '../installation/row-seals.ts'
+import type { IdentityProvider, ProviderSettings } from './identity-provider.ts'
+import { IDENTITY_PROVIDER } from './identity-seals.ts'
+
+const COLUMNS = [
+  'id',
+  'seq',
+  'definition',
+  'created_by',
+  'created_at',
+  'updated_at',
+  'sealed_with',
+  'seal',
+] as const
+
+export interface ProviderRow {
+  id: string
+  definition: string
+  created_by: string | null
+  created_at: Date
+  updated_at: Date
+  sealed_with: string
+  seal: Buffer
+}
+
+export const toProvider = (row: ProviderRow): IdentityProvider => ({
+  ...(JSON.parse(row.definition) as ProviderSettings),
+  id: row.id,
+  createdBy: row.created_by,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
+
+export async function findProvider(db: Handle, id: string): Promise<IdentityProvider | undefined> {
+  const row = await db
+    .selectFrom('identity_providers')
+    .select(COLUMNS)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return row && toProvider(row)
+}
+
+/** Until the end of the transaction no other one changes the row, or inserts a credential that names it. */
+export async function lockProvider(trx: Handle, id: string): Promise<IdentityProvider | undefined> {
+  const query = trx.selectFrom('identity_providers').select(COLUMNS).where('id', '=', id)
+  const row = await query.forUpdate().executeTakeFirst()
+  return row && toProvider(row)
+}
+
+/** Until the end of the transaction no other one inserts or changes a provider: each is compared with all others. */
+export async function lockProviders(trx: Handle): Promise<void> {
+  await sql`LOCK TABLE identity_providers IN SHARE ROW EXCLUSIVE MODE`.execute(trx)
+}
+
+/** In any order. `ids`: only these. */
+export async function providerRows(db: Handle, ids?: readonly string[]): Promise<ProviderRow[]> {
+  return db
+    .selectFrom('identity_providers')
+    .select(COLUMNS)
+    .$if(ids !== undefined, query => query.where('id', 'in', [...(ids ?? []), '']))
+    .execute()
+}
+
+export async function listProviders(
+  db: Handle,
+  { limit, after }: PageRequest,
+): Promise<Page<IdentityProvider>> {
+  const rows = await db
+    .selectFrom('identity_providers')
+    .select(COLUMNS)
+    .$if(after !== null, query => query.where('seq', '<', after))
+    .orderBy('seq', 'desc')
+    .limit(limit + 1)
+    .execute()
+  return toPage(rows, limit, toProvider)
+}
+
+const sealed = (seals: RowSeals, id: string, settings: ProviderSettings) => {
+  const definition = JSON.stringify(settings)
+  const { sealedWith: sealed_with, seal } = seals.seal(IDENTITY_PROVIDER, { id, definition })
+  return { definition, sealed_with, seal }
+}
+
+export async function insertProvider(
+  trx: Handle,
+  seals: RowSeals,
+  { id, createdBy, settings }: { id: string; createdBy: string; settings: ProviderSettings },
+): Promise<IdentityProvider> {
+  const values = { id, created_by: createdBy, ...sealed(seals, id, settings) }
+  const row = await trx
+    .insertInto('identity_providers')
+    .values(values)
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow()
+  return toProvider(row)
+}
+
+export async function updateProvider(
+  trx: Handle,
+  seals: RowSeals,
+  id: string,
+  settings: ProviderSettings,
+): Promise<IdentityProvider> {
+  const row = await trx
+    .updateTable('identity_providers')
+    .set({ ...sealed(seals, id, settings), updated_at: sql<Date>`now()` })
+    .where('id', '=', id)
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow()
+  return toProvider(row)
+}
+
+export async function deleteProvider(trx: Handle, id: string): Promise<void> {
+  await trx.deleteFrom('identity_providers').where('id', '=', id).execute()
+}
