@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AUDIENCE } from '../config/formats.ts'
-import { LIMIT_NAMES, LIMIT_RANGE, type LimitName } from '../tenants/limits.ts'
+import { LIMIT_NAMES, LIMIT_RANGE, LIMITS, type LimitName } from '../tenants/limits.ts'
 import { ENGINE_NAME, LONGEST_NAME, MODEL_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
 import { shownAs } from './route-docs.ts'
 
@@ -86,18 +86,10 @@ export const wholeNumber = (min: number, max: number) => {
 export const wholeNumberOrZero = (min: number, max: number) =>
   z.union([z.literal(0), wholeNumber(min, max)], `must be 0, or a whole number from ${min} to ${max}`)
 
-/** What each limit counts. */
-const LIMITED: Record<LimitName, string> = {
-  requests_per_minute: 'Requests in a minute.',
-  requests_per_day: 'Requests in a day (UTC).',
-  tokens_per_minute: 'LLM tokens of prompts and completions in a minute.',
-  tokens_per_day: 'LLM tokens of prompts and completions in a day (UTC).',
-}
-
 /** Four members with the same schema, described. `whenUnset`: the meaning of null. */
 const eachLimit = <T extends z.ZodType>(schema: T, whenUnset: string) =>
   Object.fromEntries(
-    LIMIT_NAMES.map(name => [name, schema.describe(`${LIMITED[name]} null: ${whenUnset}.`)]),
+    LIMIT_NAMES.map(name => [name, schema.describe(`Number of ${LIMITS[name]}. null: ${whenUnset}.`)]),
   ) as Record<LimitName, T>
 
 export const limits = (whenUnset: string) =>

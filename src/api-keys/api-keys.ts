@@ -12,7 +12,7 @@ import { type EffectiveRights, effectiveRights } from '../tenants/rights.ts'
 import { settingsOf } from '../tenants/setting.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
-import { tierLimits, tierPriorities } from '../tenants/tier-repository.ts'
+import { tierPriorities, tierRights } from '../tenants/tier-repository.ts'
 import { type ApiKey, formatCredential, parseCredential, randomId } from './api-key.ts'
 import {
   findApiKey,
@@ -100,8 +100,7 @@ export class ApiKeys {
   effective(keys: readonly ApiKey[]): Promise<{ rights: Map<string, EffectiveRights>; now: number }> {
     return this.#database.readSnapshot(async db => {
       const catalogue = {
-        priorities: await tierPriorities(db),
-        tierLimits: await tierLimits(db),
+        ...(await tierRights(db)),
         models: await registeredModels(db),
         tokenTtlSeconds: this.#tokenTtlSeconds,
       }

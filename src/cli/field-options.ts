@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { LIMIT_NAMES, type LimitName } from '../tenants/limits.ts'
+import { LIMIT_NAMES, LIMITS } from '../tenants/limits.ts'
 import type { FieldFault } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 
@@ -68,19 +68,12 @@ export function labels(flags: string, description: string): FieldOption {
   return option.argParser(collect)
 }
 
-const LIMITED: Record<LimitName, string> = {
-  requests_per_minute: 'requests in a minute',
-  requests_per_day: 'requests in a day (UTC)',
-  tokens_per_minute: 'LLM tokens in a minute',
-  tokens_per_day: 'LLM tokens in a day (UTC)',
-}
-
 /** An option for each limit: `flag` is what follows its name, `help` completes its description. */
 export const limitOptions = ({ flag, help }: { flag: string; help: string }): FieldOption[] =>
   LIMIT_NAMES.map(name => {
     const flags = `--${name.replaceAll('_', '-')} ${flag}`
     const toFields = (value: number) => ({ limits: { [name]: value } })
-    return new FieldOption(flags, `${LIMITED[name]}, ${help}`, [name], toFields).argParser(parseWholeNumber)
+    return new FieldOption(flags, `${LIMITS[name]}, ${help}`, [name], toFields).argParser(parseWholeNumber)
   })
 
 const isLimit = (field: string) => LIMIT_NAMES.some(name => name === field)

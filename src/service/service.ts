@@ -104,9 +104,10 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     changeListener.start()
   }
   let isListening = !isMember
-  const snapshotStart = new SnapshotStart(parts, checks)
+  const { snapshots } = parts.snapshots
+  const fromSnapshot = snapshots && new SnapshotStart(parts, snapshots, checks)
   const ready = readiness
-    .until(() => checks.run(), snapshotStart.isPossible ? () => snapshotStart.run() : undefined)
+    .until(() => checks.run(), fromSnapshot && (() => fromSnapshot.run()))
     .then(async started => {
       if (started === 'stopped') return
       if (isMember) await listenOn(listeners, config, SHARED)

@@ -1,4 +1,4 @@
-import { SnapshotFault } from '../snapshots/snapshot-fault.ts'
+import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { Parts } from './parts.ts'
 import type { StartupChecks } from './startup-checks.ts'
 
@@ -13,24 +13,21 @@ type Started = Pick<
  */
 export class SnapshotStart {
   readonly #parts: Started
+  readonly #snapshots: Snapshots
   readonly #checks: StartupChecks
 
-  constructor(parts: Started, checks: StartupChecks) {
+  constructor(parts: Started, snapshots: Snapshots, checks: StartupChecks) {
     this.#parts = parts
+    this.#snapshots = snapshots
     this.#checks = checks
-  }
-
-  get isPossible(): boolean {
-    return this.#parts.snapshots.snapshots !== undefined
   }
 
   /** @throws {SnapshotFault} when no snapshot can be used */
   async run(): Promise<void> {
     const { config, system, storage, follower, policy, directory, signing, snapshots } = this.#parts
-    if (!snapshots.snapshots) throw new SnapshotFault('unreadable', 'MINTMARK_SNAPSHOT_DIR is not set.')
     await snapshots.extension?.refresh()
     storage.time.assumeHost()
-    const { name, header, content, ageMs } = await snapshots.snapshots.newest({
+    const { name, header, content, ageMs } = await this.#snapshots.newest({
       now: storage.time.now(),
       longestAgeMs: config.stalenessSeconds * 1000,
       extendedFrom: snapshots.extension?.current?.from.seenAt,

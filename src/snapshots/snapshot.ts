@@ -1,7 +1,7 @@
 import type { FeedPosition } from '../database/change-feed.ts'
 import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
-import type { SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
+import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
@@ -128,14 +128,10 @@ const decodeKey = (
   ...((flags & INCOMPLETE) > 0 && { incomplete: true }),
 })
 
-const INSTANTS = [
-  'published_at',
-  'activates_at',
-  'retires_at',
-  'forgets_at',
-  'removed_at',
-  'revoked_at',
-] as const
+const INSTANTS = SIGNING_KEY.columns.filter(name => name.endsWith('_at')) as Extract<
+  keyof SigningKeyRow,
+  `${string}_at`
+>[]
 const BYTES = ['private_encrypted', 'seal'] as const
 
 function encodeRow(row: SigningKeyRow): Record<string, unknown> {

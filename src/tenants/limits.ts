@@ -2,15 +2,16 @@
  * Limits of requests and of LLM tokens: of a tier, a tenant or a key. They travel in the token (tokens/limits-claim.ts), for
  * the rate limits of gateways: nothing is counted here. The names are those of the API and of the stored JSON.
  */
-export const LIMIT_NAMES = [
-  'requests_per_minute',
-  'requests_per_day',
-  'tokens_per_minute',
-  'tokens_per_day',
-] as const
-export type LimitName = (typeof LIMIT_NAMES)[number]
+export const LIMITS = {
+  requests_per_minute: 'requests in a minute',
+  requests_per_day: 'requests in a day (UTC)',
+  tokens_per_minute: 'LLM tokens of prompts and completions in a minute',
+  tokens_per_day: 'LLM tokens of prompts and completions in a day (UTC)',
+} as const
+export type LimitName = keyof typeof LIMITS
+export const LIMIT_NAMES = Object.keys(LIMITS) as LimitName[]
 
-/** The limits that are set, in the order of LIMIT_NAMES. */
+/** The limits that are set, in the order of LIMITS. */
 export type Limits = { readonly [Name in LimitName]?: number }
 
 /** A change to limits; null removes one, or all. */

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import { type Limits, toLimits } from './limits.ts'
+import type { Catalogue } from './rights.ts'
 import type { Tier, TierSettings } from './tier.ts'
 
 const COLUMNS = ['name', 'seq', 'priority', 'description', 'limits', 'created_at', 'updated_at'] as const
@@ -86,8 +87,11 @@ export async function tierPriorities(db: Handle): Promise<Map<string, number>> {
   return new Map(rows.map(row => [row.name, row.priority]))
 }
 
-/** Limits by tier name, for rights. */
-export async function tierLimits(db: Handle): Promise<Map<string, Limits>> {
-  const rows = await db.selectFrom('tiers').select(['name', 'limits']).execute()
-  return new Map(rows.map(row => [row.name, toLimits(row.limits)]))
+/** Priorities and limits by tier name, for rights. */
+export async function tierRights(db: Handle): Promise<Pick<Catalogue, 'priorities' | 'tierLimits'>> {
+  const rows = await db.selectFrom('tiers').select(['name', 'priority', 'limits']).execute()
+  return {
+    priorities: new Map(rows.map(row => [row.name, row.priority])),
+    tierLimits: new Map(rows.map(row => [row.name, toLimits(row.limits)])),
+  }
 }

@@ -59,6 +59,11 @@ describe('2, usage:', () => {
       'conflicts with',
     ],
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
+    [
+      'a day that the month does not have',
+      ['emergency', 'extend', '--until', '2026-11-31T00:00:00Z', '--reason', 'x'],
+      '--until must be a time like',
+    ],
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
     ['a missing key file', ['token', 'get', '--key-file', '/nowhere'], '/nowhere cannot be read (ENOENT)'],

@@ -62,12 +62,13 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a valid token', name => {
     ['POST', '/v1/embeddings'],
     ['POST', '/v1/messages'],
     ['POST', '/v1/messages/count_tokens'],
-  ])('on %s %s, with the body untouched', async (method, path) => {
+  ])('on %s %s, with the body untouched, but for the cache salt', async (method, path) => {
     const body = method === 'POST' ? ` ${chat('llama-3-8b', { note: 'ü 😀 \u0007' })}\n` : ''
     expect(await send(gateway(), { token: environment.tokens.acme, method, path, body })).toMatchObject({
       status: 200,
     })
-    expect(environment.upstream.theRequest()).toMatchObject({ method, path, body })
+    const salted = body.replace('{', `{"cache_salt":"acme",`)
+    expect(environment.upstream.theRequest()).toMatchObject({ method, path, body: salted })
   })
 
   it('and answers the list of models from it, for OpenAI’s and Anthropic’s clients, without the engine', async () => {

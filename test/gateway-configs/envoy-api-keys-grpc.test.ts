@@ -13,6 +13,7 @@ const ACCESS_LOG = `stat_prefix: inference
                       "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
                       log_format:
                         json_format:
+                          agent: "%REQ(USER-AGENT)%"
                           checked: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%"
                           verified: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload)%"
                           one: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:limits:tenant:requests:requests_per_unit)%"
@@ -46,14 +47,16 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
     const limits = { tenant: { requests, tokens_daily }, key: { requests: own } }
     const logged = async (credential: 'secret' | 'token') => {
       const { gateway, acme } = environment()
-      const before = gateway.output?.().length ?? 0
-      expect((await send(gateway.url, { token: acme[credential] })).status).toBe(200)
-      const lines = () =>
+      // Lines of earlier requests may be written later.
+      const agent = `reader-of-the-${credential}`
+      const headers: [string, string][] = [['User-Agent', agent]]
+      expect((await send(gateway.url, { token: acme[credential], headers })).status).toBe(200)
+      const line = () =>
         gateway
           .output?.()
-          .slice(before)
-          .match(/^\{.*\}\n/m)?.[0]
-      return JSON.parse((await until('a line in the access log', lines)) ?? '')
+          .match(/^\{.*\}\n/gm)
+          ?.find(each => each.includes(agent))
+      return JSON.parse((await until('its line in the access log', line)) ?? '')
     }
 
     it('rate limits find the limits of an API key in the metadata of the check', async () => {

@@ -39,6 +39,11 @@ function checkHaproxy(contract: Contract): void {
     expectOnlyOurs()
   })
 
+  it('sends into no connection that the engine may be closing', async () => {
+    await send(environment().gateway.url, { token: environment().acme.token })
+    expect(environment().upstream.theRequest().headers.connection).toBe('close')
+  })
+
   it('takes headers of at most 65,536 bytes', async () => {
     const headers = Array.from({ length: 70 }, (_, i): [string, string] => [`x-${i}`, 'a'.repeat(1_000)])
     expect((await send(environment().gateway.url, { token: environment().acme.token, headers })).status).toBe(

@@ -81,7 +81,7 @@ describe.concurrent('a service that is to end', () => {
         ({ status }) => status === 503,
         2_000,
       )
-      expect(draining.body).toEqual({ status: 'unready', reason: 'draining' })
+      expect(draining.body).toMatchObject({ status: 'unready', reason: 'draining' })
       expect(await half.finish()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"access_token"/)
       expect(await ended(process)).toEqual({ code: 0, signal: null })
       expect(process.logged('stopped')).toHaveLength(1)

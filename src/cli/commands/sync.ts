@@ -8,7 +8,7 @@ export function syncCommand(program: Command, environment: NodeJS.ProcessEnv): v
   const command = verb(program, 'sync', {
     summary: "keep the JWKS in Istio's RequestAuthentications",
     details:
-      'istiod never repeats a first fetch of a jwksUri that failed. This command fetches the JWKS from the jwksUri in the files, and ' +
+      'istiod gives up a first fetch of a jwksUri that fails, and gateways then reject every token. This command fetches the JWKS from the jwksUri in the files, and ' +
       'applies the RequestAuthentications of the files with the JWKS inline, by server-side apply. While Mintmark is ' +
       'unavailable, the last JWKS stays. In a pod it uses its service account. One process of several writes. ' +
       'Guide: docs/guides/istio.md.',
