@@ -1,11 +1,13 @@
 import type { Identities } from '../directory/identities.ts'
 import { Unavailable } from '../errors.ts'
 import { type Assertion, assertionFault, parseAssertion } from '../identity-providers/assertion.ts'
+import type { Expected } from '../identity-providers/federation.ts'
 import { type IdentityFault, identify, workloadOf } from '../identity-providers/identify.ts'
 import { ASSERTION_ALGS } from '../identity-providers/provider-kind.ts'
 import { hasSignatureOf, keyFor } from '../identity-providers/verification-key.ts'
 import { type AuthFailure, type Caller, evaluate } from './authenticator.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
+import { TenantConflicts } from './tenant-conflicts.ts'
 import { UsedAssertions } from './used-assertions.ts'
 
 /** How an assertion was presented. */
@@ -17,8 +19,8 @@ export interface PresentedAssertion {
   use: AssertionUse
   /** A key or a tenant; undefined: exactly one key must match. */
   clientId: string | undefined
-  /** The client names whom it expects to be. Nothing else is accepted. */
-  expected?: { credentialId?: string; keyId?: string; tenantId?: string }
+  /** The client names what it expects to be. Nothing else is accepted. */
+  expected?: Omit<Expected, 'client'>
 }
 
 type ClientFault =
@@ -27,7 +29,6 @@ type ClientFault =
   | 'client_assertion_lives_too_long'
   | 'client_assertion_used'
   | 'not_a_spiffe_provider'
-  | 'not_as_expected'
 
 /** All look alike to the caller. */
 export interface WorkloadRefusal {
@@ -44,6 +45,14 @@ export type WorkloadAuthentication =
   | { ok: true; caller: Caller; providerId: string | undefined; subject: string }
   | WorkloadRefusal
 
+/** Reasons that say that something does not exist. */
+const NOT_FOUND: ReadonlySet<WorkloadRefusal['reason']> = new Set([
+  'assertion_unknown_issuer',
+  'assertion_audience',
+  'no_credential_matches',
+  'not_as_expected',
+  'client_unknown',
+] as const)
 const LONGEST_CLIENT_ASSERTION_SECONDS = 300
 /** For clients whose clock is ahead. */
 const SKEW_SECONDS = 60
@@ -55,6 +64,8 @@ export class Workloads {
   readonly #issuer: string
   readonly #now: () => number
   readonly #used = new UsedAssertions()
+  /** Assertions that the rules of two tenants matched. */
+  readonly conflicts = new TenantConflicts()
 
   /** `now` is the database time in epoch milliseconds. */
   constructor(options: {
@@ -86,22 +97,19 @@ export class Workloads {
     expected = {},
   }: PresentedAssertion): Promise<WorkloadAuthentication> {
     const { federation } = this.#identities
-    const options = { now: this.#now(), client, asIdToken: use === 'id_token' }
+    const options = { now: this.#now(), expected: { ...expected, client }, asIdToken: use === 'id_token' }
     const identified = await identify(text, { federation, keys: this.#identities }, options)
     if (!identified.ok) {
       if (identified.reason === 'provider_unavailable')
         throw new Unavailable('The keys of the identity provider are not available. Retry.')
-      return identified
+      if (identified.reason === 'credentials_of_two_tenants_match')
+        this.conflicts.note(identified.credentialIds ?? [], options.now)
+      return this.#refused(identified)
     }
     const { assertion, provider, credential } = identified
     const about = { providerId: provider.id, subject: assertion.sub, credentialIds: [credential.id] }
     if (use === 'spiffe_jwt' && provider.kind !== 'spiffe')
       return { ok: false, reason: 'not_a_spiffe_provider', ...about }
-    const isExpected =
-      (expected.credentialId ?? credential.id) === credential.id &&
-      (expected.keyId ?? credential.keyId) === credential.keyId &&
-      (expected.tenantId ?? credential.tenantId) === credential.tenantId
-    if (!isExpected) return { ok: false, reason: 'not_as_expected', ...about }
     return this.#admit(assertion, credential, about)
   }
 
@@ -123,7 +131,7 @@ export class Workloads {
       return { ok: false, reason: 'client_assertion_lives_too_long' }
     const known = this.#identities.clientKeys(keyId)
     const keys = known.flatMap(each => each.keys.map(key => ({ ...key, credentialId: each.credentialId })))
-    if (keys.length === 0) return { ok: false, reason: 'client_unknown' }
+    if (keys.length === 0) return this.#refused({ ok: false, reason: 'client_unknown' })
     const choice = keyFor(assertion, keys, ASSERTION_ALGS)
     if (!choice.ok) return { ...choice, keyId }
     if (!(await hasSignatureOf(assertion, choice.key)))
@@ -131,9 +139,16 @@ export class Workloads {
     const id = keys.find(key => key === choice.key)?.credentialId ?? ''
     const answer = await this.#admit(assertion, { id, keyId }, { keyId, credentialIds: [id] })
     // Only what would be accepted is remembered: no one else can fill the memory, and a retry after a 503 is not a replay.
-    if (answer.ok && !this.#used.use(keyId, jti, exp * 1000, now))
+    if (answer.ok && !this.#used.use(answer.caller, jti, exp * 1000, now))
       return { ok: false, reason: 'client_assertion_used', keyId, credentialIds: [id] }
     return answer
+  }
+
+  /** @throws {Unavailable} when this process cannot verify all rows: what was not found may be among them. */
+  #refused(refusal: WorkloadRefusal): WorkloadRefusal {
+    if (this.#identities.incomplete && NOT_FOUND.has(refusal.reason))
+      throw new Unavailable('Some credentials cannot be verified by this process. Retry.')
+    return refusal
   }
 
   async #admit(

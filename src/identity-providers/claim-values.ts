@@ -22,11 +22,16 @@ export function claimAt(claims: Claims, name: string): unknown {
   return value
 }
 
-/** The texts that a value is compared as: each member of a list; of anything but a string its JSON text. */
+/**
+ * The texts that a value is compared as: each member of a list; of anything but a string its JSON text. Integers beyond
+ * 2^53 have none: two of them can be the same number here.
+ */
 export const textsOf = (value: unknown): string[] =>
-  (Array.isArray(value) ? value : [value]).map(each =>
-    typeof each === 'string' ? each : JSON.stringify(each),
-  )
+  (Array.isArray(value) ? value : [value])
+    .filter(isExact)
+    .map(each => (typeof each === 'string' ? each : JSON.stringify(each)))
+
+const isExact = (value: unknown) => typeof value !== 'number' || Math.abs(value) <= Number.MAX_SAFE_INTEGER
 
 /** Whether each claim is present and has an accepted value. */
 export const matchesClaims = (accepted: ClaimValues, claims: Claims): boolean =>

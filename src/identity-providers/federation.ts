@@ -31,7 +31,17 @@ export type MatchFault =
   | 'no_credential_matches'
   | 'credentials_of_two_tenants_match'
   | 'credentials_of_two_keys_match'
+  | 'not_as_expected'
   | 'outside_bounds'
+
+/** What a request says about its key. No other is accepted. */
+export interface Expected {
+  /** The id of the key, or its tenant. */
+  client?: string | undefined
+  credentialId?: string | undefined
+  keyId?: string | undefined
+  tenantId?: string | undefined
+}
 
 /** Providers and credentials in memory. Finds the ones that an assertion is for, without looking at every rule. */
 export class Federation {
@@ -60,19 +70,19 @@ export class Federation {
     if (!provider) return { ok: false, reason: 'assertion_audience' }
     if (assertion.iss === undefined && provider.kind !== 'spiffe')
       return { ok: false, reason: 'assertion_unknown_issuer' }
-    if (provider.kind === 'spiffe' && trustDomainOf(assertion.sub) === undefined)
+    if (provider.kind === 'spiffe' && !isOfTrustDomain(assertion.sub, provider.issuer))
       return { ok: false, reason: 'assertion_subject' }
     return { ok: true, provider }
   }
 
   /**
-   * The credential that a verified assertion is for. `client` restricts it to a key or a tenant. Another tenant's match
-   * is a refusal whatever `client` says: one of the two rules is wrong.
+   * The credential that a verified assertion is for, among the expected ones. Another tenant's match is a refusal
+   * whatever is expected: one of the two rules is wrong.
    */
   match(
     assertion: Assertion,
     provider: FederatedProvider,
-    client: string | undefined,
+    expected: Expected,
   ):
     | { ok: true; credential: FederatedCredential }
     | (Refusal<MatchFault> & { credentials: readonly FederatedCredential[] }) {
@@ -81,11 +91,10 @@ export class Federation {
     const all = this.#rules.get(provider.id)?.matching(assertion) ?? []
     if (new Set(all.map(({ tenantId }) => tenantId)).size > 1)
       return refused('credentials_of_two_tenants_match', all)
-    const named = all.filter(
-      ({ keyId, tenantId }) => client === undefined || client === keyId || client === tenantId,
-    )
+    if (all.length === 0) return refused('no_credential_matches', all)
+    const named = all.filter(each => isExpected(each, expected))
     const [credential] = named
-    if (!credential) return refused('no_credential_matches', all)
+    if (!credential) return refused('not_as_expected', all)
     if (new Set(named.map(({ keyId }) => keyId)).size > 1)
       return refused('credentials_of_two_keys_match', named)
     const bounds = provider.bounds.filter(({ tenantId }) => tenantId === credential.tenantId)
@@ -101,6 +110,21 @@ export class Federation {
 /** `spiffe://example.org` of `spiffe://example.org/ns/a`. */
 const trustDomainOf = (subject: string): string | undefined =>
   /^(spiffe:\/\/[a-z0-9._-]{1,255})\/./.exec(subject)?.[1]
+
+/** The keys of a trust domain vouch for its own identities only. Other issuers have a URL. */
+function isOfTrustDomain(subject: string, issuer: string): boolean {
+  const domain = trustDomainOf(subject)
+  return domain !== undefined && (!issuer.startsWith('spiffe://') || domain === issuer)
+}
+
+const isExpected = (
+  { id, keyId, tenantId }: FederatedCredential,
+  { client, credentialId = id, keyId: key = keyId, tenantId: tenant = tenantId }: Expected,
+): boolean =>
+  (client === undefined || client === keyId || client === tenantId) &&
+  credentialId === id &&
+  key === keyId &&
+  tenant === tenantId
 
 /** Rules by their subject's shape (which segments are wildcards), or by one of their claims. */
 class RuleIndex {

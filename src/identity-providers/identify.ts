@@ -5,7 +5,13 @@ import {
   parseAssertion,
   type Refusal,
 } from './assertion.ts'
-import type { FederatedCredential, FederatedProvider, Federation, MatchFault } from './federation.ts'
+import type {
+  Expected,
+  FederatedCredential,
+  FederatedProvider,
+  Federation,
+  MatchFault,
+} from './federation.ts'
 import { sendsIdTokens } from './provider-kind.ts'
 import { hasSignatureOf, keyFor, type SignatureFault, type VerificationKey } from './verification-key.ts'
 
@@ -52,7 +58,7 @@ export interface ProviderKeys {
 export async function identify(
   text: string,
   { federation, keys }: { federation: Federation; keys: ProviderKeys },
-  options: { now: number; client: string | undefined; asIdToken: boolean },
+  options: { now: number; expected: Expected; asIdToken: boolean },
 ): Promise<Identification> {
   const parsed = parseAssertion(text)
   if (!parsed.ok) return parsed
@@ -75,7 +81,7 @@ export async function identify(
   }
   if (!(await hasSignatureOf(assertion, choice.key)))
     return { ok: false, reason: 'assertion_signature', providerId }
-  const match = federation.match(assertion, provider, options.client)
+  const match = federation.match(assertion, provider, options.expected)
   if (match.ok) return { ok: true, assertion, provider, credential: match.credential }
   const credentialIds = match.credentials.map(({ id }) => id)
   return { ok: false, reason: match.reason, providerId, subject: assertion.sub, credentialIds }

@@ -1,9 +1,10 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import { Conflict } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { IdentityProvider, ProviderSettings } from './identity-provider.ts'
-import { IDENTITY_PROVIDER } from './identity-seals.ts'
+import { IDENTITY_PROVIDER, providerFault } from './identity-seals.ts'
 
 const COLUMNS = [
   'id',
@@ -45,9 +46,31 @@ export async function findProvider(db: Handle, id: string): Promise<IdentityProv
 
 /** Until the end of the transaction no other one changes the row, or inserts a credential that names it. */
 export async function lockProvider(trx: Handle, id: string): Promise<IdentityProvider | undefined> {
-  const query = trx.selectFrom('identity_providers').select(COLUMNS).where('id', '=', id)
-  const row = await query.forUpdate().executeTakeFirst()
+  const row = await lockRow(trx, id)
   return row && toProvider(row)
+}
+
+/**
+ * The same, of a row that Mintmark wrote: a change would seal what else is in it.
+ * @throws {Conflict} for a row that is not genuine.
+ */
+export async function lockGenuineProvider(
+  trx: Handle,
+  seals: RowSeals,
+  id: string,
+): Promise<IdentityProvider | undefined> {
+  const row = await lockRow(trx, id)
+  if (row && providerFault(seals, row))
+    throw new Conflict(
+      'identity_provider_not_genuine',
+      'This identity provider was changed in the database, and not by Mintmark. Delete it and create it again.',
+    )
+  return row && toProvider(row)
+}
+
+async function lockRow(trx: Handle, id: string): Promise<ProviderRow | undefined> {
+  const query = trx.selectFrom('identity_providers').select(COLUMNS).where('id', '=', id)
+  return query.forUpdate().executeTakeFirst()
 }
 
 /** Until the end of the transaction no other one inserts or changes a provider: each is compared with all others. */
@@ -55,13 +78,29 @@ export async function lockProviders(trx: Handle): Promise<void> {
   await sql`LOCK TABLE identity_providers IN SHARE ROW EXCLUSIVE MODE`.execute(trx)
 }
 
-/** In any order. `ids`: only these. */
-export async function providerRows(db: Handle, ids?: readonly string[]): Promise<ProviderRow[]> {
-  return db
+/** Those of an issuer, in any order, at most `limit`. */
+export async function providersOfIssuer(
+  db: Handle,
+  issuer: string,
+  limit: number,
+): Promise<IdentityProvider[]> {
+  const rows = await db
     .selectFrom('identity_providers')
     .select(COLUMNS)
-    .$if(ids !== undefined, query => query.where('id', 'in', [...(ids ?? []), '']))
+    .where(sql<boolean>`definition::jsonb ->> 'issuer' = ${issuer}`)
+    .limit(limit)
     .execute()
+  return rows.map(toProvider)
+}
+
+/** The number of providers, counted up to `limit`. */
+export async function countProviders(db: Handle, limit: number): Promise<number> {
+  const some = db.selectFrom('identity_providers').select('id').limit(limit)
+  const { count } = await db
+    .selectFrom(some.as('some'))
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
 }
 
 export async function listProviders(

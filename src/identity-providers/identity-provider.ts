@@ -33,6 +33,8 @@ export interface IdentityProvider extends ProviderSettings {
 
 export const providerVersion = (provider: IdentityProvider): string => versionOf(provider)
 
+/** The names of an API server within its cluster. */
+const API_SERVER = /^(https:\/\/)?kubernetes(\.default(\.svc(\.[-a-z0-9.]+)?)?)?(:[0-9]+)?\/?$/i
 /** More would make a rule hard to read, and a check slow. */
 const MOST_BOUNDS = 1_000
 
@@ -45,11 +47,7 @@ export function providerFaults({ kind, issuer, audiences, bounds }: ProviderSett
     faults.push({ pointer: '/issuer', message: `must be an https URL without query and fragment${also}` })
   }
   // An API server accepts its own audience: the assertion would be a credential for the cluster.
-  if (
-    audiences.some(
-      audience => audience === issuer || /^(https:\/\/)?kubernetes\.default(\.svc|$)/.test(audience),
-    )
-  )
+  if (audiences.some(audience => audience === issuer || API_SERVER.test(audience)))
     faults.push({
       pointer: '/audiences',
       message: 'must not have the audience of the issuer itself: choose one that serves nothing but Mintmark',

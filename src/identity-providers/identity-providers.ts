@@ -14,16 +14,18 @@ import {
   providerVersion,
 } from './identity-provider.ts'
 import {
+  countProviders,
   deleteProvider,
   findProvider,
   insertProvider,
   listProviders,
+  lockGenuineProvider,
   lockProvider,
   lockProviders,
-  providerRows,
-  toProvider,
+  providersOfIssuer,
   updateProvider,
 } from './identity-provider-repository.ts'
+import type { KeyCredential } from './key-credential.ts'
 import { credentialsUnder } from './key-credential-repository.ts'
 import { areDisjoint, isWithinBounds } from './provider-bounds.ts'
 import { parseKeySet, UnusableKeys } from './verification-key.ts'
@@ -32,6 +34,10 @@ import { parseKeySet, UnusableKeys } from './verification-key.ts'
 export type ProviderPatch = Partial<Omit<ProviderSettings, 'kind' | 'issuer'>>
 
 const MOST_PROVIDERS = 200
+const CREDENTIALS_A_PAGE = 500
+/** As its column in the database. */
+const LONGEST_DEFINITION = 131_072
+const LONGEST_KEY_SET = 30_000
 
 /** Operations on identity providers. */
 export class IdentityProviders {
@@ -70,11 +76,11 @@ export class IdentityProviders {
     })
   }
 
-  /** @throws {NotFound} @throws {Invalid} @throws {Conflict} */
+  /** @throws {NotFound} @throws {Invalid} @throws {Conflict} also for a row that is not genuine. */
   async update(actor: Actor, id: string, patch: ProviderPatch): Promise<IdentityProvider> {
     return mutate(this.#database, actor, async ({ trx, record, found: foundVersion }) => {
       await lockProviders(trx)
-      const before = found(await lockProvider(trx, id), id)
+      const before = found(await lockGenuineProvider(trx, this.#seals, id), id)
       foundVersion(providerVersion(before))
       const { id: _id, createdBy: _by, createdAt: _at, updatedAt: _on, ...settings } = { ...before, ...patch }
       await check(settings)
@@ -112,6 +118,11 @@ function found(provider: IdentityProvider | undefined, id: string): IdentityProv
 
 async function check(settings: ProviderSettings): Promise<void> {
   const faults = [...providerFaults(settings), ...(await keySetFaults(settings.jwks))]
+  if (faults.length === 0 && JSON.stringify(settings).length > LONGEST_DEFINITION)
+    faults.push({
+      pointer: '/bounds',
+      message: `must be shorter: a provider has ${LONGEST_DEFINITION} characters`,
+    })
   if (faults.length > 0) throw new Invalid(faults)
 }
 
@@ -119,7 +130,8 @@ async function check(settings: ProviderSettings): Promise<void> {
 export async function keySetFaults(jwks: unknown): Promise<Fault[]> {
   try {
     await parseKeySet(jwks)
-    return []
+    if (JSON.stringify(jwks).length <= LONGEST_KEY_SET) return []
+    return [{ pointer: '/jwks', message: `must have at most ${LONGEST_KEY_SET} characters` }]
   } catch (error) {
     if (!(error instanceof UnusableKeys)) throw error
     return [{ pointer: '/jwks', message: error.message }]
@@ -128,12 +140,14 @@ export async function keySetFaults(jwks: unknown): Promise<Fault[]> {
 
 async function refuseConfusable(trx: Handle, settings: ProviderSettings, id?: string): Promise<void> {
   await lockProviders(trx)
-  const others = (await providerRows(trx)).map(toProvider).filter(other => other.id !== id)
-  if (id === undefined && others.length >= MOST_PROVIDERS)
+  if (id === undefined && (await countProviders(trx, MOST_PROVIDERS)) >= MOST_PROVIDERS)
     throw new Conflict(
       'too_many_identity_providers',
       `There are ${MOST_PROVIDERS} identity providers, which is the limit.`,
     )
+  const others = (await providersOfIssuer(trx, settings.issuer, MOST_PROVIDERS + 1)).filter(
+    other => other.id !== id,
+  )
   const same = others.find(other => areConfusable(settings, other))
   if (same)
     throw new Conflict(
@@ -143,17 +157,28 @@ async function refuseConfusable(trx: Handle, settings: ProviderSettings, id?: st
 }
 
 /** @throws {Conflict} when a credential that exists would be outside the bounds of its tenant, or inside another's. */
-async function refuseOutside(trx: Handle, id: string, { bounds }: ProviderSettings): Promise<void> {
-  for (const { credential, tenantId } of await credentialsUnder(trx, id)) {
-    const { settings } = credential
-    if (settings.type !== 'federated') continue
-    const own = bounds.filter(each => each.tenantId === tenantId)
-    const isOutside = own.length > 0 && !own.some(each => isWithinBounds(settings, each))
-    const isForeign = bounds.some(each => each.tenantId !== tenantId && !areDisjoint(each, settings))
-    if (isOutside || isForeign)
-      throw new Conflict(
-        'credential_outside_bounds',
-        `${credential.id} of ${credential.keyId} would be ${isOutside ? 'outside the bounds of its tenant' : 'within the bounds of another tenant'}. Delete it first.`,
-      )
+async function refuseOutside(trx: Handle, id: string, settings: ProviderSettings): Promise<void> {
+  for (let after = ''; ; ) {
+    const page = await credentialsUnder(trx, id, { after, limit: CREDENTIALS_A_PAGE })
+    for (const each of page) checkBounds(each, settings)
+    const last = page.at(-1)
+    if (!last || page.length < CREDENTIALS_A_PAGE) return
+    after = last.credential.id
   }
+}
+
+function checkBounds(
+  { credential, tenantId }: { credential: KeyCredential; tenantId: string },
+  { bounds }: ProviderSettings,
+): void {
+  const { settings } = credential
+  if (settings.type !== 'federated') return
+  const own = bounds.filter(each => each.tenantId === tenantId)
+  const isOutside = own.length > 0 && !own.some(each => isWithinBounds(settings, each))
+  const isForeign = bounds.some(each => each.tenantId !== tenantId && !areDisjoint(each, settings))
+  if (isOutside || isForeign)
+    throw new Conflict(
+      'credential_outside_bounds',
+      `${credential.id} of ${credential.keyId} would be ${isOutside ? 'outside the bounds of its tenant' : 'within the bounds of another tenant'}. Delete it first.`,
+    )
 }

@@ -1,7 +1,7 @@
 import type { Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { KEY_CREDENTIAL } from './identity-seals.ts'
-import type { CredentialSettings, KeyCredential } from './key-credential.ts'
+import { type CredentialSettings, type KeyCredential, MOST_CREDENTIALS } from './key-credential.ts'
 
 const COLUMNS = [
   'id',
@@ -36,6 +36,9 @@ export const toCredential = (row: CredentialRow): KeyCredential => ({
   lastUsedAt: row.last_used_at,
 })
 
+/** More than a key has. */
+const MOST_READ = 2 * MOST_CREDENTIALS
+
 /** Of one key, newest first. */
 export async function credentialsOf(db: Handle, keyId: string): Promise<KeyCredential[]> {
   const rows = await db
@@ -43,14 +46,16 @@ export async function credentialsOf(db: Handle, keyId: string): Promise<KeyCrede
     .select(COLUMNS)
     .where('key_id', '=', keyId)
     .orderBy('seq', 'desc')
+    .limit(MOST_READ)
     .execute()
   return rows.map(toCredential)
 }
 
-/** Those of a provider, with the tenants of their keys, in any order. */
+/** A page of those of a provider, with the tenants of their keys, ordered by id. */
 export async function credentialsUnder(
   db: Handle,
   providerId: string,
+  { after, limit }: { after: string; limit: number },
 ): Promise<{ credential: KeyCredential; tenantId: string }[]> {
   const rows = await db
     .selectFrom('key_credentials')
@@ -58,6 +63,9 @@ export async function credentialsUnder(
     .select(COLUMNS.map(column => `key_credentials.${column}` as const))
     .select('api_keys.tenant_id')
     .where('provider_id', '=', providerId)
+    .where('key_credentials.id', '>', after)
+    .orderBy('key_credentials.id')
+    .limit(limit)
     .execute()
   return rows.map(row => ({ credential: toCredential(row), tenantId: row.tenant_id }))
 }

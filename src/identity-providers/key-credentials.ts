@@ -9,7 +9,7 @@ import { Conflict, Forbidden, Invalid, NotFound } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { Random } from '../system/random.ts'
 import { ruleFaults } from './federated-rule.ts'
-import { lockProvider } from './identity-provider-repository.ts'
+import { lockGenuineProvider } from './identity-provider-repository.ts'
 import { keySetFaults } from './identity-providers.ts'
 import { type CredentialSettings, type KeyCredential, MOST_CREDENTIALS } from './key-credential.ts'
 import { credentialsOf, deleteCredential, insertCredential } from './key-credential-repository.ts'
@@ -19,6 +19,9 @@ import { areDisjoint, isWithinBounds } from './provider-bounds.ts'
 export interface CredentialLimits {
   withinBounds: boolean
 }
+
+/** As its column in the database. */
+const LONGEST_DEFINITION = 32_768
 
 /** Operations on the credentials of keys that are not secrets. */
 export class KeyCredentials {
@@ -106,7 +109,11 @@ export class KeyCredentials {
     settings: CredentialSettings,
     limits: CredentialLimits,
   ): Promise<KeyCredential> {
-    if (settings.type === 'federated') await checkRule(trx, key.tenantId, settings, limits)
+    if (settings.type === 'federated') await checkRule(trx, this.#seals, key.tenantId, settings, limits)
+    if (JSON.stringify(settings).length > LONGEST_DEFINITION)
+      throw new Invalid([
+        { pointer: '/claims', message: `must be shorter: a rule has ${LONGEST_DEFINITION} characters` },
+      ])
     const id = `crd_${randomId(this.#random)}`
     return insertCredential(trx, this.#seals, { id, keyId: key.keyId, createdBy: actor.id, settings })
   }
@@ -119,11 +126,12 @@ async function checkKeys(settings: CredentialSettings): Promise<void> {
 
 async function checkRule(
   trx: Handle,
+  seals: RowSeals,
   tenantId: string,
   rule: CredentialSettings & { type: 'federated' },
   { withinBounds }: CredentialLimits,
 ): Promise<void> {
-  const provider = await lockProvider(trx, rule.providerId)
+  const provider = await lockGenuineProvider(trx, seals, rule.providerId)
   if (!provider) throw new Invalid([{ pointer: '/provider', message: 'is not an identity provider' }])
   const faults = ruleFaults(provider.kind, rule)
   if (faults.length > 0) throw new Invalid(faults)

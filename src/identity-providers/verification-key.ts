@@ -21,6 +21,9 @@ export type SignatureFault =
 
 const MOST_KEYS = 100
 const SHORTEST_RSA_BITS = 2048
+/** Bounds the time of a verification: a client chooses its own key. */
+const LONGEST_RSA_BITS = 8192
+const LARGEST_RSA_EXPONENT = 0xffff_ffffn
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 const RSA_ALGS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const
 const CURVES: Readonly<Record<string, AssertionAlg>> = {
@@ -47,7 +50,7 @@ export async function parseKeySet(value: unknown): Promise<VerificationKey[]> {
   const parsed = await Promise.all(keys.map(parseKey))
   const usable = parsed.filter(key => key !== undefined)
   if (usable.length === 0)
-    throw new UnusableKeys('must have a public key for signatures: EC, Ed25519, or RSA of at least 2048 bits')
+    throw new UnusableKeys('must have a public key for signatures: EC, Ed25519, or RSA of 2048 to 8192 bits')
   return usable
 }
 
@@ -65,12 +68,21 @@ async function parseKey(value: unknown): Promise<VerificationKey | undefined> {
   if (algs.length === 0) return undefined
   try {
     const key = createPublicKey({ key: jwk as JsonWebKeyInput['key'], format: 'jwk' })
-    const bits = key.asymmetricKeyDetails?.modulusLength
-    if (jwk.kty === 'RSA' && (bits === undefined || bits < SHORTEST_RSA_BITS)) return undefined
+    if (jwk.kty === 'RSA' && !isUsableRsa(key)) return undefined
     return { kid, algs, thumbprint: await calculateJwkThumbprint(jwk), key }
   } catch {
     return undefined
   }
+}
+
+function isUsableRsa({ asymmetricKeyDetails: details }: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n } = details ?? {}
+  return (
+    modulusLength >= SHORTEST_RSA_BITS &&
+    modulusLength <= LONGEST_RSA_BITS &&
+    publicExponent >= 3n &&
+    publicExponent <= LARGEST_RSA_EXPONENT
+  )
 }
 
 function algsOf({ kty, crv, alg }: JWK): readonly AssertionAlg[] {

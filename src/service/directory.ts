@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
 import { Identities } from '../directory/identities.ts'
+import { IdentityCheck } from '../directory/identity-check.ts'
 import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
@@ -21,6 +22,8 @@ export interface DirectoryParts {
   keyStatuses: KeyStatuses
   /** Identity providers, and keys whose holders prove themselves by an assertion. */
   identities: Identities
+  /** Verifies them, also when they are written past the change feed. */
+  identityCheck: IdentityCheck
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -41,13 +44,15 @@ export function buildDirectory(
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  const identities = new Identities({ database, seals, untrusted, copy, tokenTtlSeconds })
+  const identities = new Identities({ database, seals, copy, tokenTtlSeconds })
+  const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   return {
     copy,
     fallback,
     importedCheck,
     keyStatuses,
     identities,
+    identityCheck,
     directory: new ReplicaDirectory({ copy, fallback }),
   }
 }

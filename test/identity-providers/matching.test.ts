@@ -104,6 +104,7 @@ describe('the claims of a rule', () => {
     'https://example.com/team': 'ml',
     'kubernetes.io': { namespace: 'ml', 'a/b': { '~': 'tilde' } },
     nothing: null,
+    large: 9_007_199_254_740_992,
   }
 
   it.each<[string, ClaimValues, boolean]>([
@@ -125,6 +126,7 @@ describe('the claims of a rule', () => {
     ['a name of every object', { constructor: 'x', toString: 'x' }, false],
     ['one of two claims that is wrong', { text: 'a', number: '8' }, false],
     ['a star, literally', { text: '*' }, false],
+    ['an integer beyond 2^53, of which another one is the same number', { large: '9007199254740992' }, false],
   ])('match %s', (_, accepted, expected) => {
     expect(matchesClaims(accepted, claims)).toBe(expected)
   })
@@ -206,7 +208,7 @@ describe('any set of rules', () => {
           each => asked === undefined || asked === each.keyId || asked === each.tenantId,
         )
         const keys = new Set(wanted.map(({ keyId }) => keyId))
-        const found = new Federation([provider], listed).match(assertion, provider, asked)
+        const found = new Federation([provider], listed).match(assertion, provider, { client: asked })
         const allowed = tenants.size === 1 && keys.size === 1
         expect(found.ok).toBe(allowed)
         if (found.ok) expect([...keys]).toEqual([found.credential.keyId])

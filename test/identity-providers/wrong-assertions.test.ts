@@ -105,7 +105,7 @@ const SVID = { aud: [AUDIENCE], sub: 'spiffe://example.org/ns/ml/sa/api', exp: N
 const OIDC = { iss: 'https://issuer.example.com', aud: AUDIENCE, ...times }
 
 const found = (text: string, client?: string, asIdToken = false) =>
-  identify(text, { federation, keys }, { now: NOW * 1000, client, asIdToken })
+  identify(text, { federation, keys }, { now: NOW * 1000, expected: { client }, asIdToken })
 const without = (claims: object, name: string) =>
   Object.fromEntries(Object.entries(claims).filter(([each]) => each !== name))
 const pod = (changed: object) => jws(one, HEADER, { ...POD, ...changed })
@@ -284,6 +284,16 @@ describe('an assertion is refused', () => {
       'assertion_unknown_issuer',
     ],
     [
+      'of another trust domain, in the name of this one',
+      jws(one, HEADER, { ...SVID, iss: 'spiffe://example.org', sub: 'spiffe://example.com/ns/ml/sa/api' }),
+      'assertion_subject',
+    ],
+    [
+      'of a SPIFFE issuer, without a SPIFFE subject',
+      jws(one, HEADER, { ...SVID, iss: 'spiffe://example.org', sub: 'api' }),
+      'assertion_subject',
+    ],
+    [
       'that the rules of two tenants match',
       jws(one, HEADER, { ...OIDC, sub: 'shared', team: 'x' }),
       'credentials_of_two_tenants_match',
@@ -315,7 +325,7 @@ describe('an assertion is refused', () => {
   })
 
   it.each(['key_build', 'globex', 'key_nobody', ''])('for the client %j', async client => {
-    expect(await found(pod({}), client)).toMatchObject({ ok: false, reason: 'no_credential_matches' })
+    expect(await found(pod({}), client)).toMatchObject({ ok: false, reason: 'not_as_expected' })
   })
 
   it('of two tenants, also when the client names one', async () => {
@@ -463,7 +473,18 @@ describe('a provider is refused', () => {
     ['with a password', { issuer: 'https://a:b@issuer.example.com' }, '/issuer'],
     ['with a trust domain, of another kind', { issuer: 'spiffe://example.org' }, '/issuer'],
     ['with the audience of its issuer', { audiences: ['https://issuer.example.com'] }, '/audiences'],
-    ['with the audience of an API server', { audiences: ['https://kubernetes.default.svc'] }, '/audiences'],
+    ...[
+      'https://kubernetes.default.svc',
+      'https://kubernetes.default.svc.cluster.local',
+      'kubernetes.default.svc:443',
+      'https://kubernetes.default/',
+      'https://KUBERNETES.default',
+      'kubernetes',
+    ].map<[string, Partial<ProviderSettings>, string]>(audience => [
+      `with the audience ${audience} of an API server`,
+      { audiences: [audience] },
+      '/audiences',
+    ]),
     ['with bounds that name nothing', { bounds: [bounds('acme', {})] }, '/bounds/0'],
     [
       'with bounds that overlap',
@@ -492,6 +513,14 @@ describe('a provider is refused', () => {
     [
       'of RSA with 1024 bits',
       { keys: [{ kty: 'RSA', e: 'AQAB', n: Buffer.alloc(128, 0xff).toString('base64url') }] },
+    ],
+    [
+      'of RSA with 16384 bits',
+      { keys: [{ kty: 'RSA', e: 'AQAB', n: Buffer.alloc(2048, 0xff).toString('base64url') }] },
+    ],
+    [
+      'of RSA with an exponent of 64 bits',
+      { keys: [{ kty: 'RSA', e: '_________w', n: Buffer.alloc(256, 0xff).toString('base64url') }] },
     ],
     ['that are too many', { keys: Array(101).fill(one.jwk) }],
   ])('with keys %s', async (_, set) => {
