@@ -118,6 +118,11 @@ export class DirectoryCopy implements ChangeSubscriber {
     return this.#index?.keyStatus(keyId)
   }
 
+  /** The same of a key that is kept elsewhere. */
+  statusOf(key: KnownKey, revoked: boolean): KeyStatus | undefined {
+    return this.#index?.statusOf(key, revoked)
+  }
+
   /** What is known of a model or adapter; undefined: nothing. */
   factsOf(model: string): ModelFacts | undefined {
     return this.#index?.modelFacts.get(model)

@@ -113,9 +113,13 @@ export class DirectoryIndex {
 
   keyStatus(keyId: string): KeyStatus | undefined {
     const key = this.#keys.get(keyId)
-    const tenant = key && this.#tenants.get(key.tenantId)
-    if (!tenant) return undefined
-    return keyStatusOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
+    return key && this.statusOf(key, false)
+  }
+
+  /** The same of a key that is kept elsewhere; undefined: its tenant is unknown. */
+  statusOf({ tenantId, disabled }: KnownKey, revoked: boolean): KeyStatus | undefined {
+    const tenant = this.#tenants.get(tenantId)
+    return tenant && keyStatusOf({ revoked, disabled, suspended: tenant.suspended })
   }
 
   /** The secret, and how stale its tenant allows it to be. */

@@ -20,6 +20,7 @@ import {
   sharing,
 } from './identity-contents.ts'
 import { existingTenants, readIdentities } from './identity-repository.ts'
+import type { KeyStatus } from './key-status.ts'
 import { snapshotOf } from './known-key.ts'
 
 const MOST_LOOKUPS = 500
@@ -90,6 +91,12 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   /** The public keys of a client. */
   clientKeys(keyId: string): readonly ClientKey[] {
     return this.#keys.get(keyId)?.clientKeys ?? []
+  }
+
+  /** The status of a key in this copy, however stale; undefined: unknown. */
+  keyStatus(keyId: string): KeyStatus | undefined {
+    const known = this.#keys.get(keyId)?.key
+    return known && this.#copy.statusOf(known.key, known.revoked)
   }
 
   /** All that an exchange needs of a key, as if the credential were a secret; undefined: not known, or too stale. */

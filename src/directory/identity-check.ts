@@ -7,16 +7,19 @@ import { changedIdentities, type IdentityPage } from './identity-check-repositor
 
 /** Bounds the memory of a page: a definition has at most 128 KB. */
 const ROWS_A_PAGE = 100
-/** Bounds the memory that a flood of forged rows can take. */
+/** Of each kind. Bounds the memory that a flood of forged rows can take. */
 const MOST_KNOWN = 1_000
 /** Bounds the time of a check, so that what it finds is reported. The next one continues. */
 const PAGES_A_RUN = 100
 
 interface Found {
-  faults: Map<string, RowFault>
-  /** Keys that the rows name. */
+  providers: Map<string, RowFault>
+  credentials: Map<string, RowFault>
+  /** Keys that the credentials name. */
   keyIds: Set<string>
 }
+
+const nothingFound = (): Found => ({ providers: new Map(), credentials: new Map(), keyIds: new Set() })
 
 /**
  * Verifies identity providers and credentials that were written since the last check, also past the change feed. A row
@@ -30,7 +33,7 @@ export class IdentityCheck {
   /** Every transaction before this one was over at the last check, and its rows were verified; null: none was. */
   #verifiedBefore: string | null = null
   /** The rows that are not genuine. They are read at each check, because one may be deleted or repaired. */
-  #faults = new Map<string, RowFault>()
+  #found = nothingFound()
   /** A check that one run did not complete: the id of its last row, its start, and the rows found so far. */
   #unfinished: { after: string; verifiedBefore: string; found: Found } | undefined
 
@@ -48,9 +51,9 @@ export class IdentityCheck {
 
   /** @throws {Unavailable} */
   async run(): Promise<void> {
-    const before = this.#faults
-    const found = this.#unfinished?.found ?? { faults: new Map(), keyIds: new Set() }
-    const known = [...before.keys()]
+    const before = idsOf(this.#found)
+    const found = this.#unfinished?.found ?? nothingFound()
+    const known = [...before]
     let after: string | null = this.#unfinished?.after ?? ''
     let verifiedBefore: string | null = this.#unfinished?.verifiedBefore ?? null
     for (let pages = 0; after !== null && pages < PAGES_A_RUN; pages++) {
@@ -65,36 +68,46 @@ export class IdentityCheck {
     }
     if (after !== null && verifiedBefore !== null) {
       this.#unfinished = { after, verifiedBefore, found }
-      this.#faults = new Map([...before, ...found.faults].slice(0, MOST_KNOWN))
+      this.#found = {
+        providers: merged(this.#found.providers, found.providers),
+        credentials: merged(this.#found.credentials, found.credentials),
+        keyIds: found.keyIds,
+      }
     } else {
       this.#unfinished = undefined
-      this.#faults = found.faults
+      this.#found = found
       this.#verifiedBefore = verifiedBefore
     }
-    await this.#report(before, found.keyIds)
+    await this.#report(before)
   }
 
-  #verify({ rows, recorded }: IdentityPage, { faults, keyIds }: Found): void {
+  #verify({ rows, recorded }: IdentityPage, { providers, credentials, keyIds }: Found): void {
     for (const row of rows) {
-      const fault =
-        'key_id' in row
-          ? credentialFault(this.#seals, row, recorded)
-          : providerFault(this.#seals, row, recorded)
+      const isCredential = 'key_id' in row
+      const faults = isCredential ? credentials : providers
+      const fault = isCredential
+        ? credentialFault(this.#seals, row, recorded)
+        : providerFault(this.#seals, row, recorded)
       if (!fault || faults.size >= MOST_KNOWN) continue
       faults.set(row.id, fault)
-      if ('key_id' in row) keyIds.add(row.key_id)
+      if (isCredential) keyIds.add(row.key_id)
     }
   }
 
-  async #report(before: ReadonlyMap<string, RowFault>, keyIds: ReadonlySet<string>): Promise<void> {
-    const faults = this.#faults
-    const ofKind = (prefix: string) => new Map([...faults].filter(([id]) => id.startsWith(prefix)))
-    this.#untrusted.note('identity_provider', ofKind('idp_'))
-    this.#untrusted.note('key_credential', ofKind('crd_'))
-    this.#identities.incomplete = [...faults.values()].includes('lacking_key')
-    const ids = new Set(faults.keys())
+  async #report(before: ReadonlySet<string>): Promise<void> {
+    const { providers, credentials, keyIds } = this.#found
+    this.#untrusted.note('identity_provider', new Map(providers))
+    this.#untrusted.note('key_credential', new Map(credentials))
+    this.#identities.incomplete = [...providers.values(), ...credentials.values()].includes('lacking_key')
+    const ids = idsOf(this.#found)
     const isNew = [...ids].some(id => !before.has(id))
     if (isNew || this.#identities.hasAny(ids))
       await this.#identities.readAgain({ keyIds, credentialIds: ids })
   }
 }
+
+const idsOf = ({ providers, credentials }: Found): Set<string> =>
+  new Set([...providers.keys(), ...credentials.keys()])
+
+const merged = (known: Map<string, RowFault>, found: Map<string, RowFault>) =>
+  new Map([...known, ...found].slice(0, MOST_KNOWN))

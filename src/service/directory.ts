@@ -42,9 +42,9 @@ export function buildDirectory(
   const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
-  const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
   const identities = new Identities({ database, seals, copy, tokenTtlSeconds })
+  const keyStatuses = new KeyStatuses({ database, copy, identities, clock })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   return {
     copy,

@@ -31,7 +31,12 @@ beforeAll(async () => {
   mintmark = await startTestService()
   ;({ admin } = mintmark)
   await admin('PUT', '/models/base', {})
-  const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences: ['x'], jwks: EXAMPLE_JWKS }
+  const settings = {
+    kind: 'oidc',
+    issuer: 'https://issuer.example.com',
+    audiences: ['x'],
+    jwks: EXAMPLE_JWKS,
+  }
   provider = (await admin('POST', '/identity-providers', settings)).body.id
 })
 afterAll(() => mintmark.stop())

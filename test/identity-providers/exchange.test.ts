@@ -2,8 +2,11 @@ import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tokenProvider } from '../../clients/typescript/src/token-provider.ts'
+import { scrape } from '../observability/metrics-text.ts'
+import { briskClock } from '../support/adjustable-clock.ts'
 import type { JsonAnswer, TestService } from '../support/test-service.ts'
 import { request, startTestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { externalVerifier } from '../tokens/external-verifier.ts'
 import { jws, newPair } from './assertions.ts'
 
@@ -23,7 +26,10 @@ let keyId: string
 let credentialId: string
 let clientId: string
 beforeAll(async () => {
-  mintmark = await startTestService({ env: { MINTMARK_ISSUER: '', MINTMARK_HOST: 'localhost' } })
+  mintmark = await startTestService({
+    env: { MINTMARK_ISSUER: '', MINTMARK_HOST: 'localhost' },
+    overrides: { clock: briskClock },
+  })
   issuer = mintmark.service.issuer
   await mintmark.admin('POST', '/tenants', { id: 'acme' })
   await mintmark.admin('POST', '/tenants', { id: 'globex' })
@@ -73,6 +79,8 @@ const sdk = (body: object) =>
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ grant_type: JWT_BEARER, ...body }),
   })
+const conflicts = async (kind: string) =>
+  (await scrape(mintmark.service.urls.ops)).series.get(`mintmark_identity_conflicts{kind="${kind}"}`)
 const claimsOf = async (answer: JsonAnswer) => {
   expect(answer.status, answer.text).toBe(200)
   return (await externalVerifier(mintmark)(answer.body.access_token)).payload
@@ -237,9 +245,11 @@ describe('A refusal', () => {
     const lines = mintmark.logs.filter(line => line.includes('"auth_method":"subject_token"'))
     for (const reason of reasons) expect(lines.some(line => line.includes(`"reason":"${reason}"`))).toBe(true)
     // The buffer is written every few seconds.
-    await expect
-      .poll(async () => (await mintmark.admin('GET', '/audit-events?action=exchange.refuse&limit=100')).text)
-      .toContain(`no_credential_matches (${providerId})`)
+    await until(
+      'the audit row',
+      async () => (await mintmark.admin('GET', '/audit-events?action=exchange.refuse&limit=100')).text,
+      text => text.includes(`no_credential_matches (${providerId})`),
+    )
   })
 
   it('of a request that is not one names the parameter', async () => {
@@ -310,7 +320,9 @@ describe('An exchange', () => {
     }
     const other = await mintmark.admin('POST', '/identity-providers', settings)
     expect((await exchange(assertion())).status).toBe(400)
+    expect(await conflicts('shared_key')).toBe(2)
     await mintmark.admin('DELETE', `/identity-providers/${other.body.id}`)
+    expect(await conflicts('shared_key')).toBe(0)
     expect((await exchange(assertion())).status).toBe(200)
   })
 
@@ -337,7 +349,40 @@ describe('An exchange', () => {
     expect((await get()).status).toBe(400)
     expect((await exchange(assertion())).status).toBe(200)
     const alarm = 'a credential of a key in the database has no right seal: it is not accepted'
-    await expect.poll(() => mintmark.logs.some(line => line.includes(alarm))).toBe(true)
+    await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
+  })
+
+  it('of a new tenant is not refused because of the rule of a deleted one', async () => {
+    await mintmark.admin('PATCH', `/identity-providers/${providerId}`, { bounds: [] })
+    await mintmark.admin('POST', '/tenants', { id: 'first' })
+    await mintmark.admin('POST', '/tenants', { id: 'second' })
+    const sub = 'system:serviceaccount:moved:api'
+    const get = () => exchange(assertion({ sub }))
+    const first = await workloadKey('first', federated(sub))
+    expect((await claimsOf(await get())).sub).toBe(first.body.key)
+    const second = await workloadKey('second', federated(sub))
+    expect((await get()).status).toBe(400)
+    const alarm = 'credentials of two tenants match the same assertion: it is refused'
+    await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
+    expect(await conflicts('two_tenants')).toBe(1)
+    await mintmark.admin('DELETE', '/tenants/first?cascade=true')
+    expect((await claimsOf(await get())).sub).toBe(second.body.key)
+  })
+
+  it('ends with its key at the check, which asks no database', async () => {
+    const sub = 'system:serviceaccount:acme:checked'
+    const { body } = await workloadKey('acme', federated(sub))
+    const { access_token: token } = (await exchange(assertion({ sub }))).body
+    const check = async () =>
+      (
+        await request(`${mintmark.service.urls.gateway}/check/v1/models`, {
+          headers: { authorization: `Bearer ${token}` },
+        })
+      ).status
+    expect(await check()).toBe(200)
+    await mintmark.admin('POST', `/keys/${body.key}/revoke`, { reason: 'leaked' })
+    expect(await check()).toBe(401)
+    expect((await exchange(assertion({ sub }))).status).toBe(400)
   })
 
   it('needs no database', async () => {
