@@ -245,6 +245,6 @@ describe('no set of rules yields a token', () => {
     }
     await fc.assert(fc.asyncProperty(world, presented, run), { numRuns: 600 })
     // Otherwise nothing was shown.
-    expect(issued).toBeGreaterThan(20)
+    expect(issued).toBeGreaterThan(3)
   })
 })

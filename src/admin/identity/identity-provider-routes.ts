@@ -96,7 +96,7 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       details:
         'The kind and the issuer cannot be changed, because they say what the rules of credentials mean.',
       answers: { 200: providerBody },
-      conflicts: ['identity_provider_exists', 'credential_outside_bounds'],
+      conflicts: ['identity_provider_exists', 'credential_outside_bounds', 'identity_provider_not_genuine'],
       example: { body: { name: 'production' } },
       method: 'patch',
       path: `${LIST}/:id`,

@@ -16,7 +16,7 @@ const workloadKey = z
   })
   .meta({ id: 'NewWorkloadKey', description: 'Settings of a new key without a secret, with its credential.' })
 
-const CONFLICTS = ['credential_outside_bounds']
+const CONFLICTS = ['credential_outside_bounds', 'identity_provider_not_genuine']
 
 /** Credentials of keys that are not secrets: rules for assertions of identity providers, and public keys. */
 export function keyCredentialRoutes(
