@@ -10,7 +10,7 @@ export interface KnownProvider extends FederatedProvider {
   jwks: KeySet
 }
 
-export type KnownCredential = Pick<KeyCredential, 'id' | 'keyId' | 'settings'>
+type KnownCredential = Pick<KeyCredential, 'id' | 'keyId' | 'settings'>
 
 /** A key with credentials that are not secrets, in whatever state it is. */
 export interface IdentityKey {
