@@ -18,6 +18,7 @@ const UNIT = [
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',
   'test/gateway/model-in-body.test.ts',
+  'test/identity-providers/{any-rules,matching,wrong-assertions}.test.ts',
   'test/oauth/token-request.test.ts',
   'test/scripts/lockfile.test.ts',
   'test/signing-keys/{alarms,any-order,key-encryption,key-ring,rotation,signing-key-status}.test.ts',

@@ -11,7 +11,7 @@ const ROWS: string[][] = [
   ['config', 'database', 'embedded-postgres'],
   ['installation', 'audit', 'idempotency'],
   ['tenants'],
-  ['api-keys', 'signing-keys', 'admin-tokens'],
+  ['api-keys', 'signing-keys', 'admin-tokens', 'identity-providers'],
   ['directory'],
   ['authentication', 'tokens', 'snapshots'],
   ['http'],
@@ -27,13 +27,13 @@ const ALONE = new Set(['database', 'embedded-postgres'])
 /** The owners of each third-party package. A package that is not listed is imported nowhere in src. */
 const PACKAGES: Record<string, RegExp> = {
   bcrypt: /^api-keys\/imported\/imported-hash/,
-  jose: /^(signing-keys|tokens)\/|^audit\/audit-checkpoint/,
+  jose: /^(signing-keys|tokens|identity-providers)\/|^audit\/audit-checkpoint/,
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
-    /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+    /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
-  'ipaddr.js': /^system\/ip-address/,
+  'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':
     /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/minute-limit/,

@@ -1,8 +1,9 @@
-"""Exchanges a Mintmark API key for tokens and keeps a fresh one available.
+"""Exchanges a Mintmark API key, or a token of an identity provider, for tokens and keeps a fresh one available.
 
     provider = TokenProvider(issuer="https://tokens.example.com", api_key=key)
     OpenAI(api_key=provider, base_url=gateway)
     AsyncOpenAI(api_key=provider.async_token, base_url=gateway)
+    TokenProvider(issuer=..., identity_token=lambda: open(path).read())  # a pod, without a stored secret
     httpx.Client(auth=httpx_auth(provider, httpx))
 
 It needs only the standard library. Threads and event loops may share a provider.
@@ -36,7 +37,8 @@ LONGEST_ANSWER = 65_536
 class TokenError(Exception):
     """Why there is no token. It contains neither the key nor a token.
 
-    code: the service's error code (RFC 6749 section 5.2), or unavailable, unexpected_answer or api_key_unreadable.
+    code: the service's error code (RFC 6749 section 5.2), or unavailable, unexpected_answer,
+        api_key_unreadable or identity_token_unreadable.
     temporary: the same call may succeed later. Otherwise a person must change something.
     """
 
@@ -53,6 +55,35 @@ class TokenError(Exception):
         error = TokenError(str(self), self.code, self.temporary, self.retry_after)
         error.__cause__ = self.__cause__
         return error
+
+
+class _Kind(NamedTuple):
+    """What is exchanged."""
+
+    noun: str
+    option: str
+    required: str
+    parameter: str
+    form: dict[str, str]
+
+
+_API_KEY = _Kind(
+    "API key",
+    "api_key",
+    "api_key must be a Mintmark API key (mmk_...), or a function that returns one",
+    "client_secret",
+    {"grant_type": "client_credentials"},
+)
+_IDENTITY_TOKEN = _Kind(
+    "identity token",
+    "identity_token",
+    "identity_token must be a token of an identity provider (a JWT), or a function that returns one",
+    "subject_token",
+    {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    },
+)
 
 
 class _Held(NamedTuple):
@@ -74,7 +105,8 @@ class TokenProvider:
         self,
         *,
         issuer: str,
-        api_key: Union[str, Callable[[], str]],
+        api_key: Union[str, Callable[[], str], None] = None,
+        identity_token: Union[str, Callable[[], str], None] = None,
         audience: Optional[str] = None,
         scope: Optional[str] = None,
         retry_for_seconds: float = 30.0,
@@ -82,15 +114,21 @@ class TokenProvider:
     ) -> None:
         """issuer: base URL of Mintmark's public listener, as in the tokens' `iss`.
         api_key: `mmk_...`, or a function that is called at each exchange, for a key that is rotated in a file.
+        identity_token: instead of api_key: a token of an identity provider, or a function that is called at each
+            exchange, which reads the file of a pod again or requests one from a CI service.
         audience, scope: to request; default: the key's audience, and all its scopes.
         retry_for_seconds: how long a call without a usable token retries while the service is unavailable.
         clock: for tests. The wall clock advances while a machine sleeps, as the age of tokens does.
         Raises ValueError for an invalid issuer or key.
         """
         self._url = _base_url(issuer) + "/oauth/token"
-        if not callable(api_key) and not _trimmed(api_key):
-            raise ValueError("api_key must be a Mintmark API key (mmk_...), or a function that returns one")
-        self._api_key = api_key
+        if api_key is not None and identity_token is not None:
+            raise ValueError("api_key and identity_token are both set: give only one")
+        self._kind = _API_KEY if identity_token is None else _IDENTITY_TOKEN
+        credential = api_key if identity_token is None else identity_token
+        if not callable(credential) and not _trimmed(credential):
+            raise ValueError(self._kind.required)
+        self._credential = credential
         wishes = {"audience": audience, "scope": scope}
         self._wishes = {name: value for name, value in wishes.items() if value is not None}
         self._retry_for_seconds = retry_for_seconds
@@ -180,8 +218,8 @@ class TokenProvider:
 
     def _exchange(self) -> tuple[str, float]:
         """POST /oauth/token (RFC 6749 section 4.4), one request. Every expected failure is a TokenError."""
-        key = self._read_key()
-        form = {"grant_type": "client_credentials", "client_secret": key, **self._wishes}
+        key = self._read_credential()
+        form = {**self._kind.form, self._kind.parameter: key, **self._wishes}
         request = urllib.request.Request(
             self._url, urllib.parse.urlencode(form).encode(), {"Accept": "application/json"}, method="POST"
         )
@@ -214,19 +252,20 @@ class TokenProvider:
             text = f"What answers at {self._url} ({status}) is not Mintmark's token endpoint. Check the issuer."
             raise TokenError(text, "unexpected_answer")
         advice = " It is mistyped, expired or revoked: ask for a new one." if code == "invalid_client" else ""
-        text = f"The token service at {self._url} refuses the API key ({code}): {said}{advice}"
+        text = f"The token service at {self._url} refuses the {self._kind.noun} ({code}): {said}{advice}"
         raise TokenError(text.replace(key, "[redacted]"), code.replace(key, "[redacted]"))
 
-    def _read_key(self) -> str:
-        if not callable(self._api_key):
-            return _trimmed(self._api_key)
+    def _read_credential(self) -> str:
+        if not callable(self._credential):
+            return _trimmed(self._credential)
+        noun, option = self._kind.noun, self._kind.option
         try:
-            key = _trimmed(self._api_key())
+            text = _trimmed(self._credential())
         except Exception as error:
-            raise TokenError("The API key cannot be read: api_key() failed.", "api_key_unreadable") from error
-        if not key:
-            raise TokenError("The API key cannot be read: api_key() returned nothing.", "api_key_unreadable")
-        return key
+            raise TokenError(f"The {noun} cannot be read: {option}() failed.", f"{option}_unreadable") from error
+        if not text:
+            raise TokenError(f"The {noun} cannot be read: {option}() returned nothing.", f"{option}_unreadable")
+        return text
 
 
 def httpx_auth(provider: TokenProvider, httpx: Any) -> Any:

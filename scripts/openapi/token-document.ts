@@ -1,3 +1,4 @@
+import { JWT_BEARER } from '../../src/oauth/assertion-request.ts'
 import { PATHS } from '../../src/oauth/metadata.ts'
 import type { OAuthErrorCode } from '../../src/oauth/oauth-error.ts'
 import { GRANT_TYPES } from '../../src/oauth/token-request.ts'
@@ -17,6 +18,7 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   jti: 'Id of the token.',
   scope: 'Granted scopes, separated by spaces.',
   tenant: 'Id of the tenant.',
+  workload: 'Distinguishes the workloads of one key, such as pods. Only in tokens of workload identities.',
   tier: 'Tier of the key.',
   priority: 'Priority of the tier as a decimal integer in a string. vLLM schedules lower numbers sooner.',
   models: 'Base models that the key may use.',
@@ -135,7 +137,14 @@ const RESPONSES = {
   ),
   TokenInvalid: error(
     'The request is invalid, the API key does not have the requested rights, or the tenant or key is not active.',
-    ['invalid_request', 'unsupported_grant_type', 'invalid_scope', 'invalid_target', 'unauthorized_client'],
+    [
+      'invalid_request',
+      'invalid_grant',
+      'unsupported_grant_type',
+      'invalid_scope',
+      'invalid_target',
+      'unauthorized_client',
+    ],
     'Duplicate parameter: scope. Send it once.',
   ),
   TokenUnauthenticated: error(
@@ -183,16 +192,43 @@ const SCHEMAS = {
     type: 'object',
     required: ['grant_type'],
     properties: {
-      grant_type: { enum: GRANT_TYPES, description: 'Always `client_credentials`.' },
+      grant_type: {
+        enum: GRANT_TYPES,
+        description:
+          '`client_credentials` for an API key or a client assertion; the others for a token of an identity provider (RFC 8693, RFC 7523).',
+      },
+      subject_token: string('With token exchange: the token of the identity provider.'),
+      subject_token_type: string(
+        'With token exchange: `urn:ietf:params:oauth:token-type:jwt`, or `urn:ietf:params:oauth:token-type:id_token` for CI jobs.',
+      ),
+      assertion: string('With jwt-bearer: the token of the identity provider.'),
+      client_assertion: string(
+        'With client_credentials: a JWT that the client signed, or a SPIFFE identity.',
+      ),
+      client_assertion_type: string(
+        '`urn:ietf:params:oauth:client-assertion-type:jwt-bearer` (private_key_jwt), or `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`.',
+      ),
       client_secret: string('The API key, if it is not sent in the `Authorization` header.'),
       client_id: string(
-        'Id of the API key or of its tenant. Optional, except for an imported client, which sends its own client id.',
+        'Id of the API key or of its tenant. Optional, except for an imported client, which sends its own client id, and for an assertion that several keys accept.',
       ),
       scope: string('Requested scopes, separated by spaces. Default: all scopes of the API key.'),
       audience: string('Requested audience. Default: the first audience of the API key.'),
       resource: names(
         'Requested audiences that are absolute URIs (RFC 8707). To request several audiences, repeat the parameter.',
       ),
+    },
+  },
+  SdkTokenRequest: {
+    description: 'An exchange as SDKs of Anthropic send it.',
+    type: 'object',
+    required: ['grant_type', 'assertion'],
+    properties: {
+      grant_type: { const: JWT_BEARER, description: 'Always the grant of RFC 7523.' },
+      assertion: string('The token of the identity provider.'),
+      federation_rule_id: string('Id of the credential (`crd_…`).'),
+      service_account_id: string('Id of the API key (`key_…`).'),
+      organization_id: string('Id of the tenant.'),
     },
   },
   TokenResponse: {
@@ -206,6 +242,7 @@ const SCHEMAS = {
       token_type: { const: 'Bearer', description: 'Always `Bearer`.' },
       expires_in: integer('Lifetime in seconds.'),
       scope: string('Granted scopes, separated by spaces.'),
+      issued_token_type: string('With token exchange: `urn:ietf:params:oauth:token-type:access_token`.'),
     },
   },
   TokenError: {
@@ -256,7 +293,8 @@ const SCHEMAS = {
       token_endpoint: string('Address of the token endpoint.'),
       jwks_uri: string('Address of the JWK Set.'),
       grant_types_supported: names('Supported grant types.'),
-      token_endpoint_auth_methods_supported: names('Supported ways to send the API key.'),
+      token_endpoint_auth_methods_supported: names('Supported ways to authenticate.'),
+      token_endpoint_auth_signing_alg_values_supported: names('Signing algorithms of client assertions.'),
       response_types_supported: names('Always `none`: there is no authorization endpoint.'),
       subject_types_supported: names('Always `public`: `sub` is the same for every audience.'),
       id_token_signing_alg_values_supported: names('Signing algorithms of tokens.'),
@@ -334,6 +372,41 @@ export const tokenDocument = () => ({
           413: ref('responses', 'TokenTooLarge'),
           415: ref('responses', 'TokenCompressed'),
           429: ref('responses', 'TokenRateLimited'),
+          500: ref('responses', 'TokenFailed'),
+          503: ref('responses', 'TokenUnavailable'),
+        },
+      },
+    },
+    [PATHS.sdkToken]: {
+      post: {
+        operationId: 'exchangeAssertion',
+        tags: ['token'],
+        summary: 'Exchange a token of an identity provider, in JSON',
+        description:
+          'The same exchange as at the token endpoint. Ids that are sent must be those that are found.',
+        security: [],
+        requestBody: {
+          required: true,
+          content: {
+            [JSON_TYPE]: {
+              schema: ref('schemas', 'SdkTokenRequest'),
+              example: {
+                grant_type: JWT_BEARER,
+                assertion: 'eyJhbGciOiJSUzI1NiJ9.e30.c2ln',
+                organization_id: 'acme',
+              },
+            },
+          },
+        },
+        responses: {
+          200: {
+            description: 'The token.',
+            headers: headers('RequestId', 'NoStore'),
+            content: { [JSON_TYPE]: { schema: ref('schemas', 'TokenResponse'), example: EXCHANGED } },
+          },
+          400: ref('responses', 'TokenInvalid'),
+          413: ref('responses', 'TokenTooLarge'),
+          415: ref('responses', 'TokenCompressed'),
           500: ref('responses', 'TokenFailed'),
           503: ref('responses', 'TokenUnavailable'),
         },

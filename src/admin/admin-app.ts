@@ -20,6 +20,8 @@ import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import type { IdentityProviders } from '../identity-providers/identity-providers.ts'
+import type { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { Replicas } from '../installation/replicas.ts'
 import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
@@ -33,6 +35,8 @@ import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
+import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
+import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
 import { keyRevocationRoutes } from './key-revocation-routes.ts'
@@ -57,6 +61,8 @@ interface Services {
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
+  identityProviders: IdentityProviders
+  keyCredentials: KeyCredentials
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
 }
@@ -77,6 +83,8 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
+    ...identityProviderRoutes(services.identityProviders, cursors),
+    ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
   ]
 }
 

@@ -25,6 +25,8 @@ const INSTALLATION_RIGHTS = [
   'audit:read',
   'audit:export',
   'clients:import',
+  'identity-providers:read',
+  'identity-providers:write',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

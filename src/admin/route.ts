@@ -169,8 +169,11 @@ async function findTarget(route: AdminRoute, admin: Admin, params: Params): Prom
  * Ids in the path are logged once their object is known to exist. Before that they are client-chosen text, and may be a
  * secret in the wrong place.
  */
-const namedTarget = ({ secret, ...known }: Params) =>
-  secret !== undefined && /^sec_[0-9A-Za-z]{16}$/.test(secret) ? { ...known, secret } : known
+const namedTarget = ({ secret, credential, ...known }: Params) => ({
+  ...known,
+  ...(/^sec_[0-9A-Za-z]{16}$/.test(secret ?? '') && { secret }),
+  ...(/^crd_[0-9A-Za-z]{16}$/.test(credential ?? '') && { credential }),
+})
 
 function readQuery(definition: AdminRoute, req: Request): unknown {
   const query = { ...(req.query as Record<string, unknown>) }

@@ -17,7 +17,6 @@ import { type ApiKey, formatCredential, parseCredential, randomId } from './api-
 import {
   findApiKey,
   findSecretOwner,
-  insertApiKeys,
   insertSecret,
   listUsage,
   setDisabled,
@@ -27,13 +26,13 @@ import {
 import { changeKey, checkSettings, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
-import { latestEnd, longestLifetime } from './key-limits.ts'
 import { listApiKeys } from './key-list-repository.ts'
 import { setRevoked } from './key-revocation-repository.ts'
 import { revocationChanges } from './key-revocations.ts'
-import { defaultKeySettings, KEY_SETTINGS, type KeyPatch, patchedSettings } from './key-settings.ts'
+import { KEY_SETTINGS, type KeyPatch, patchedSettings } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
 import { isRevived, refuseTooManyKeys } from './live-keys.ts'
+import { insertKey } from './new-key.ts'
 import { refuseWidening } from './restriction.ts'
 import { endOlderSecrets, type Replace } from './secret-rotation.ts'
 
@@ -121,17 +120,8 @@ export class ApiKeys {
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
-      const tenant = await getTenant(trx, tenantId)
-      const now = await databaseNow(trx)
-      const { policy } = await readInstallation(trx)
-      const end = latestEnd(longestLifetime(policy, tenant), now)
-      const settings = patchedSettings(defaultKeySettings(end), given)
-      // The tenant must also have the default scope.
-      await checkSettings(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
-      const id = `key_${randomId(this.#random)}`
-      await insertApiKeys(trx, [{ id, tenantId, createdBy: actor.id, settings }])
+      const { id, settings } = await insertKey(trx, this.#random, { tenantId, createdBy: actor.id, given })
       const issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: false })
-      await refuseTooManyKeys(trx, tenantId, policy)
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
       record(
         { action: 'key.create', targetKind: 'key', targetId: id, tenantId, changes },

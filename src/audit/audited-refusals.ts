@@ -5,9 +5,9 @@ import { WriteBuffer } from '../system/write-buffer.ts'
 import type { Actor, AuditEvent } from './audit-event.ts'
 import { mutate } from './audit-log.ts'
 
-/** A refused request: the administrator lacks a right, or the credential is not valid. */
+/** A refused request: the administrator lacks a right, the credential is not valid, or an assertion was refused. */
 export interface Refused {
-  action: 'authorization.refuse' | 'login.refuse'
+  action: 'authorization.refuse' | 'login.refuse' | 'exchange.refuse'
   by: Actor
   /** `POST /admin/v1/tenants`: the pattern of the route. */
   operation: string
@@ -25,30 +25,37 @@ const MOST_ROWS = 20
 
 /**
  * Buffers refusals for the audit trail. Repeated ones become one row with a count, written a few seconds later, so a
- * flood of a thousand per second neither fills the trail nor holds its lock. Failed logins and missing rights have
+ * flood of a thousand per second neither fills the trail nor holds its lock. Failed logins, missing rights and assertions have
  * separate buffers, so that anonymous callers cannot evict refusals of administrators.
  */
 export class AuditedRefusals {
   readonly #logins: WriteBuffer<Counted>
   readonly #authorizations: WriteBuffer<Counted>
+  readonly #exchanges: WriteBuffer<Counted>
   readonly #writes = new Coalescer(async () => {
     await this.#authorizations.flush()
     await this.#logins.flush()
+    await this.#exchanges.flush()
   })
 
   constructor({ database }: { database: Database }) {
     this.#logins = buffer(database)
     this.#authorizations = buffer(database)
+    this.#exchanges = buffer(database)
   }
 
   note(refused: Refused): void {
-    const waiting = refused.action === 'login.refuse' ? this.#logins : this.#authorizations
-    waiting.add({ ...refused, count: 1 })
+    this.#bufferOf(refused).add({ ...refused, count: 1 })
+  }
+
+  #bufferOf({ action }: Refused): WriteBuffer<Counted> {
+    if (action === 'exchange.refuse') return this.#exchanges
+    return action === 'login.refuse' ? this.#logins : this.#authorizations
   }
 
   /** Writes what is buffered; writes that fail stay in the buffer. @throws {Unavailable} */
   async flush(): Promise<void> {
-    if (this.#authorizations.size + this.#logins.size > 0) await this.#writes.run()
+    if (this.#authorizations.size + this.#logins.size + this.#exchanges.size > 0) await this.#writes.run()
   }
 }
 

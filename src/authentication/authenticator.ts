@@ -27,6 +27,8 @@ export interface Caller {
    * time.
    */
   at: number
+  /** The workload among those that share the key, for its tokens. */
+  workload?: string
 }
 
 /** The caller gets the same response for all of these; the log has the reason. */

@@ -25,9 +25,27 @@ export async function writeLastUses(trx: Handle, uses: readonly LastUse[]): Prom
       AND (s.last_used_at IS NULL OR s.last_used_at < to_timestamp(used.ms / 1000) - interval '1 minute')`.execute(
     trx,
   )
+  await writeCredentialUses(trx, uses)
   await writeDaysOfUse(trx, uses)
   // The next use of the secret writes the same.
   return []
+}
+
+/** Credentials that are not secrets have ids of their own. */
+async function writeCredentialUses(trx: Handle, uses: readonly LastUse[]): Promise<void> {
+  const those = uses.filter(({ secretId }) => secretId.startsWith('crd_'))
+  if (those.length === 0) return
+  await sql`
+    WITH used AS (
+      SELECT id, ms FROM unnest(${those.map(({ secretId }) => secretId)}::text[], ${those.map(({ at }) => at)}::float8[]) AS used (id, ms)
+    ), free AS (
+      SELECT c.id, used.ms FROM key_credentials AS c JOIN used ON used.id = c.id
+      WHERE c.last_used_at IS NULL OR c.last_used_at < to_timestamp(used.ms / 1000) - interval '1 minute'
+      ORDER BY c.id FOR NO KEY UPDATE OF c SKIP LOCKED
+    )
+    UPDATE key_credentials AS c SET last_used_at = to_timestamp(free.ms / 1000) FROM free WHERE c.id = free.id`.execute(
+    trx,
+  )
 }
 
 /** At most one write per key and day, for lists of unused keys. */
@@ -36,7 +54,8 @@ async function writeDaysOfUse(trx: Handle, uses: readonly LastUse[]): Promise<vo
     WITH used AS (
       SELECT s.key_id, max((to_timestamp(ms / 1000) AT TIME ZONE 'UTC')::date) AS day
       FROM unnest(${uses.map(({ secretId }) => secretId)}::text[], ${uses.map(({ at }) => at)}::float8[]) AS used (id, ms)
-      JOIN api_key_secrets AS s ON s.id = used.id GROUP BY s.key_id
+      JOIN (SELECT id, key_id FROM api_key_secrets UNION ALL SELECT id, key_id FROM key_credentials) AS s
+        ON s.id = used.id GROUP BY s.key_id
     ), free AS (
       SELECT k.id, used.day FROM api_keys AS k JOIN used ON used.key_id = k.id WHERE k.last_used_on < used.day
       ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED

@@ -56,6 +56,11 @@ const CONSTRAINTS: Record<string, () => Error> = {
     new Conflict('model_in_use', 'A key lists this model or adapter. Remove it there first.'),
   api_key_secrets_client_id: () =>
     new Conflict('client_id_taken', 'A client with this client_id was imported concurrently. Retry.'),
+  key_credentials_provider_id_fkey: () =>
+    new Conflict(
+      'identity_provider_in_use',
+      'A credential of a key names this provider. Delete it there first.',
+    ),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
 }
 

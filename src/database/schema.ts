@@ -15,6 +15,8 @@ export interface Schema {
   api_keys: ApiKeyTable
   key_grants: { key_id: string; model: string; position: number }
   api_key_secrets: ApiKeySecretTable
+  identity_providers: SealedDefinition & { updated_at: Generated<Date> }
+  key_credentials: KeyCredentialTable
   secret_proofs: { secret_id: string; digest: Buffer; pepper_id: string; proven_at: Generated<Date> }
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
@@ -139,6 +141,22 @@ interface ApiKeySecretTable {
   by_rotation: Generated<boolean>
   sealed_with: Nullable<string>
   seal: Nullable<Buffer>
+}
+
+interface SealedDefinition {
+  id: string
+  seq: Sequence
+  definition: string
+  created_by: Nullable<string>
+  created_at: Generated<Date>
+  sealed_with: string
+  seal: Buffer
+}
+
+interface KeyCredentialTable extends SealedDefinition {
+  key_id: string
+  provider_id: Nullable<string>
+  last_used_at: Nullable<Date>
 }
 
 interface SigningKeyTable {

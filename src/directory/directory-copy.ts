@@ -14,7 +14,7 @@ import type { DirectoryIndex } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
-import type { KnownContents, KnownKey } from './known-key.ts'
+import type { KnownContents, KnownKey, KnownSecret } from './known-key.ts'
 
 /**
  * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
@@ -78,9 +78,7 @@ export class DirectoryCopy implements ChangeSubscriber {
     for (const digest of digests) {
       const known = this.#index?.find(digest)
       if (!known) continue
-      const policy = this.#isExtended() ? Number.POSITIVE_INFINITY : this.#limits.stalenessSeconds
-      const limit = Math.min(policy, known.stalenessSeconds ?? policy)
-      return this.#staleness() < limit ? known.snapshot : undefined
+      return this.#isFresh(known.stalenessSeconds) ? known.snapshot : undefined
     }
     return undefined
   }
@@ -95,6 +93,17 @@ export class DirectoryCopy implements ChangeSubscriber {
     this.#index = adoptedIndex(contents, this.#limits)
   }
 
+  /** All that an exchange needs of a key that is kept elsewhere; undefined: staler than its tenant allows. */
+  complete(key: KnownKey, secret: KnownSecret): SecretSnapshot | undefined {
+    const known = this.#index?.complete(key, secret)
+    return known && this.#isFresh(known.stalenessSeconds) ? known.snapshot : undefined
+  }
+
+  #isFresh(stalenessSeconds: number | null): boolean {
+    const policy = this.#isExtended() ? Number.POSITIVE_INFINITY : this.#limits.stalenessSeconds
+    return this.#staleness() < Math.min(policy, stalenessSeconds ?? policy)
+  }
+
   /** Whether the secret is in memory, however stale. */
   knows(digests: readonly string[]): boolean {
     return digests.some(digest => this.#index?.knows(digest) === true)
@@ -107,6 +116,11 @@ export class DirectoryCopy implements ChangeSubscriber {
   /** The status of a key in memory, however stale; undefined: unknown. */
   keyStatus(keyId: string): KeyStatus | undefined {
     return this.#index?.keyStatus(keyId)
+  }
+
+  /** The same of a key that is kept elsewhere. */
+  statusOf(key: KnownKey, revoked: boolean): KeyStatus | undefined {
+    return this.#index?.statusOf(key, revoked)
   }
 
   /** What is known of a model or adapter; undefined: nothing. */

@@ -113,17 +113,25 @@ export class DirectoryIndex {
 
   keyStatus(keyId: string): KeyStatus | undefined {
     const key = this.#keys.get(keyId)
-    const tenant = key && this.#tenants.get(key.tenantId)
-    if (!tenant) return undefined
-    return keyStatusOf({ revoked: false, disabled: key.disabled, suspended: tenant.suspended })
+    return key && this.statusOf(key, false)
+  }
+
+  /** The same of a key that is kept elsewhere; undefined: its tenant is unknown. */
+  statusOf({ tenantId, disabled }: KnownKey, revoked: boolean): KeyStatus | undefined {
+    const tenant = this.#tenants.get(tenantId)
+    return tenant && keyStatusOf({ revoked, disabled, suspended: tenant.suspended })
   }
 
   /** The secret, and how stale its tenant allows it to be. */
   find(digest: string): { snapshot: SecretSnapshot; stalenessSeconds: number | null } | undefined {
     const entry = this.#secrets.get(digest)
-    const tenant = entry && this.#tenants.get(entry.key.tenantId)
+    return entry && this.complete(entry.key, entry.secret)
+  }
+
+  /** The same of a key that is kept elsewhere. */
+  complete(key: KnownKey, secret: KnownSecret): ReturnType<DirectoryIndex['find']> {
+    const tenant = this.#tenants.get(key.tenantId)
     if (!tenant) return undefined
-    const { key, secret } = entry
     // While many changes are applied in chunks, a tenant may still have a deleted tier.
     if (!this.#catalogue.priorities.has(effectiveTier(tenant.rights, key.rights))) return undefined
     const snapshot = snapshotOf({ key, secret, tenant, catalogue: this.#catalogue })

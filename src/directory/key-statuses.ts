@@ -5,6 +5,7 @@ import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
+import type { Identities } from './identities.ts'
 import type { KeyStatus, TokenHolder } from './key-status.ts'
 import { readKeyStatuses } from './key-status-repository.ts'
 
@@ -22,6 +23,7 @@ const LOOKUP_PAUSE_MS = 1_000
 export class KeyStatuses {
   readonly #database: Database
   readonly #copy: DirectoryCopy
+  readonly #identities: Identities
   readonly #clock: Clock
   readonly #queued = new Map<string, PromiseWithResolvers<KeyStatus>>()
   readonly #lookups = new Coalescer(() => this.#lookUp())
@@ -30,9 +32,15 @@ export class KeyStatuses {
   readonly #gone = new LRUCache<string, true>({ max: MOST_REMEMBERED })
   #notBefore = Number.NEGATIVE_INFINITY
 
-  constructor(options: { database: Database; copy: DirectoryCopy; clock: Clock }) {
+  constructor(options: {
+    database: Database
+    copy: DirectoryCopy
+    identities: Identities
+    clock: Clock
+  }) {
     this.#database = options.database
     this.#copy = options.copy
+    this.#identities = options.identities
     this.#clock = options.clock
     const perf = { now: () => this.#clock.monotonicMs() }
     this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: CACHED_MS, ttlResolution: 0, perf })
@@ -40,7 +48,7 @@ export class KeyStatuses {
 
   /** @throws {Unavailable} when the queue is full. */
   async of(holder: TokenHolder): Promise<KeyStatus> {
-    const known = this.#copy.keyStatus(holder.keyId)
+    const known = this.#copy.keyStatus(holder.keyId) ?? this.#identities.keyStatus(holder.keyId)
     if (known) return known
     const answer = this.#answers.get(holder.keyId)
     if (answer) return answer
@@ -61,6 +69,8 @@ export class KeyStatuses {
       if (kind !== 'key' && kind !== 'tenant') continue
       const name = `${kind} ${id}`
       this.#gone.delete(name)
+      // The directory has no keys without a secret.
+      if (kind === 'key' && this.#identities.keyStatus(id)) continue
       if (this.#copy.lacks(kind, id)) this.#gone.set(name, true)
     }
   }

@@ -12,7 +12,7 @@ export type SealedValue = string | number | boolean | null | Buffer
  */
 export interface SealedKind<Column extends string = string> {
   /** The label of metrics. */
-  kind: 'signing_key' | 'imported_secret'
+  kind: 'signing_key' | 'imported_secret' | 'identity_provider' | 'key_credential'
   table: keyof Schema
   /** The columns that the seal covers, in the order of the encoding, which never changes within a version. */
   columns: readonly Column[]

@@ -18,7 +18,11 @@ const sealedRows = sql`(
   SELECT kid AS row_id, sealed_with FROM signing_keys WHERE state <> 'removed' AND sealed_with IS NOT NULL
   UNION ALL
   SELECT id, sealed_with FROM api_key_secrets
-  WHERE client_id IS NOT NULL AND revoked_at IS NULL AND sealed_with IS NOT NULL)`
+  WHERE client_id IS NOT NULL AND revoked_at IS NULL AND sealed_with IS NOT NULL
+  UNION ALL
+  SELECT id, sealed_with FROM identity_providers
+  UNION ALL
+  SELECT id, sealed_with FROM key_credentials)`
 const encryptionKeyOfSeal = sql`split_part(sealed_with, ':', 2)`
 const pepperOfSeal = sql`split_part(sealed_with, ':', 3)`
 

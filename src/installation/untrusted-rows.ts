@@ -8,6 +8,13 @@ export interface UntrustedRow {
   fault: RowFault
 }
 
+const byKind = (count: (kind: Kind) => number): Record<Kind, number> => ({
+  signing_key: count('signing_key'),
+  imported_secret: count('imported_secret'),
+  identity_provider: count('identity_provider'),
+  key_credential: count('key_credential'),
+})
+
 /** Bounds the memory and the log that a flood of forged rows can take. */
 const MOST_LISTED = 20
 const LONGEST_ID = 64
@@ -31,7 +38,7 @@ export class UntrustedRows {
   /** Number of rows by kind, as of the last check. */
   get counts(): Record<Kind, number> {
     const count = (kind: Kind) => this.#rows.get(kind)?.size ?? 0
-    return { signing_key: count('signing_key'), imported_secret: count('imported_secret') }
+    return byKind(count)
   }
 
   /** The same, only of kinds that were checked. */
@@ -42,7 +49,7 @@ export class UntrustedRows {
   /** Number of rows found since the start, by kind; one that is found again later counts again. */
   get found(): Record<Kind, number> {
     const count = (kind: Kind) => this.#found.get(kind) ?? 0
-    return { signing_key: count('signing_key'), imported_secret: count('imported_secret') }
+    return byKind(count)
   }
 
   /** The first rows of each kind. Ids come from the database and are cut. */

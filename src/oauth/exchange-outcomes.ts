@@ -2,11 +2,12 @@ import type { ServerResponse } from 'node:http'
 import type { AuthFailure, Caller } from '../authentication/authenticator.ts'
 import type { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { eventOf } from '../http/request-event.ts'
+import { AssertionRefused } from './assertion-refusal.ts'
 import { NotGranted } from './client-credentials.ts'
 import { type OAuthErrorCode, toOAuthError } from './oauth-error.ts'
 
 /** How an exchange ended: `ok`, or the reason of the failure as logged, which may be more exact than the response. */
-type Outcome = 'ok' | AuthFailure['reason'] | OAuthErrorCode
+type Outcome = 'ok' | 'assertion_refused' | AuthFailure['reason'] | OAuthErrorCode
 
 /** Number of exchanges by outcome since the start. Every outcome is present from the start, with 0. */
 export type ExchangeOutcomes = Record<Outcome, number>
@@ -24,8 +25,10 @@ export const newExchangeOutcomes = (): ExchangeOutcomes => ({
   tenant_suspended: 0,
   key_disabled: 0,
   too_many_failures: 0,
+  assertion_refused: 0,
   invalid_request: 0,
   invalid_client: 0,
+  invalid_grant: 0,
   unauthorized_client: 0,
   unsupported_grant_type: 0,
   invalid_scope: 0,
@@ -56,6 +59,10 @@ export class ExchangeCounts {
 
   /** An error was thrown on the token endpoint's route, before or after its handler was called. */
   refused(thrown: unknown, res: ServerResponse): void {
+    if (thrown instanceof AssertionRefused) {
+      this.#outcomes.assertion_refused++
+      return
+    }
     const { reason } = eventOf(res).fields
     if (thrown instanceof NotGranted) this.#deferred.count(thrown.caller.keyId, thrown.code, thrown.caller.at)
     this.#outcomes[isOutcome(reason, this.#outcomes) ? reason : toOAuthError(thrown).code]++

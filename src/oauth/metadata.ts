@@ -2,11 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { answerNotModified, answerText, type HeaderList, headerList, namesEtag } from '../http/answer.ts'
 import { RequestError } from '../http/request-error.ts'
 import type { Handler } from '../http/route-table.ts'
+import { ASSERTION_ALGS } from '../identity-providers/provider-kind.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { GRANT_TYPES } from './token-request.ts'
 
 export const PATHS = {
   token: '/oauth/token',
+  /** JSON, as Anthropic's SDK sends it. */
+  sdkToken: '/v1/oauth/token',
   jwks: '/.well-known/jwks.json',
   pem: '/.well-known/jwks/{kid}.pem',
   openid: '/.well-known/openid-configuration',
@@ -29,7 +32,13 @@ export function metadata(issuer: string, ring: () => KeyRing): Handler {
       token_endpoint: issuer + PATHS.token,
       jwks_uri: issuer + PATHS.jwks,
       grant_types_supported: GRANT_TYPES,
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+      token_endpoint_auth_methods_supported: [
+        'client_secret_basic',
+        'client_secret_post',
+        'private_key_jwt',
+        'spiffe_jwt',
+      ],
+      token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGS,
       response_types_supported: ['none'],
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ring().algs,

@@ -9,6 +9,7 @@ import { AudiencesDisagree } from '../tokens/token-issuer.ts'
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
+  | 'invalid_grant'
   | 'unauthorized_client'
   | 'unsupported_grant_type'
   | 'invalid_scope'

@@ -1,5 +1,7 @@
+import type { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Authenticator } from '../authentication/authenticator.ts'
 import type { DeferredWrites } from '../authentication/deferred-writes.ts'
+import type { Workloads } from '../authentication/workloads.ts'
 import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
 import { type Route, routeTable } from '../http/route-table.ts'
@@ -8,13 +10,17 @@ import type { TokenIssuer } from '../tokens/token-issuer.ts'
 import { ExchangeCounts, type ExchangeOutcomes } from './exchange-outcomes.ts'
 import { jwks, metadata, PATHS, pem } from './metadata.ts'
 import { refuse } from './oauth-error.ts'
-import { tokenEndpoint } from './token-endpoint.ts'
+import { parseSdkRequest } from './sdk-request.ts'
+import { type ParseRequest, tokenEndpoint } from './token-endpoint.ts'
+import { parseTokenRequest } from './token-request.ts'
 
 interface PublicOptions {
   issuer: string
   jwksMaxAgeSeconds: () => number
   ring: () => KeyRing
   authenticator: Authenticator
+  workloads: Workloads
+  refusals: AuditedRefusals
   deferred: DeferredWrites
   tokenIssuer: TokenIssuer
   readiness: Readiness
@@ -35,7 +41,8 @@ function publicRoutes(options: PublicOptions): Route[] {
   const { issuer, jwksMaxAgeSeconds, ring } = options
   const document = { methods: ['GET'], handle: metadata(issuer, ring) }
   const routes: Route[] = [
-    exchangeRoute(options),
+    exchangeRoute(options, PATHS.token, parseTokenRequest),
+    exchangeRoute(options, PATHS.sdkToken, parseSdkRequest),
     { methods: ['GET'], path: PATHS.jwks, handle: jwks(ring, jwksMaxAgeSeconds), polled: true },
     { methods: ['GET'], path: PATHS.pem, handle: pem(ring, jwksMaxAgeSeconds) },
     { ...document, path: PATHS.openid },
@@ -46,12 +53,12 @@ function publicRoutes(options: PublicOptions): Route[] {
   return [...routes, ...below, ...places.map(path => ({ ...document, path }))]
 }
 
-function exchangeRoute(options: PublicOptions): Route {
+function exchangeRoute(options: PublicOptions, path: string, parse: ParseRequest): Route {
   const counts = new ExchangeCounts(options)
   return {
     methods: ['POST'],
-    path: PATHS.token,
-    handle: tokenEndpoint({ ...options, counts }),
+    path,
+    handle: tokenEndpoint({ ...options, counts, parse }),
     refuse: (thrown, res) => {
       counts.refused(thrown, res)
       refuse(thrown, res)

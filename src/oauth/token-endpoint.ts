@@ -1,18 +1,25 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Authentication, Authenticator, AuthFailure, Caller } from '../authentication/authenticator.ts'
+import type { Workloads } from '../authentication/workloads.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { Handler } from '../http/route-table.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
+import { admitWorkload } from './assertion-refusal.ts'
+import { ACCESS_TOKEN, JWT_BEARER, TOKEN_EXCHANGE } from './assertion-request.ts'
 import { authorizeClientCredentials, type Grant } from './client-credentials.ts'
 import type { ExchangeCounts } from './exchange-outcomes.ts'
 import { OAuthError } from './oauth-error.ts'
-import { type AuthenticationMethod, parseTokenRequest, type TokenRequest } from './token-request.ts'
+import type { AuthenticationMethod, TokenRequest } from './token-request.ts'
 
 const LONGEST_FORM_BYTES = 16_384
 /** RFC 6749 §5.1, in addition to `Cache-Control: no-store`. */
 const HEADERS = headerList({ Pragma: 'no-cache' })
+
+/** Parses a request once; nothing else reads it. */
+export type ParseRequest = (req: { url: string; headers: IncomingHttpHeaders; body: Buffer }) => TokenRequest
 
 /**
  * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
@@ -20,22 +27,28 @@ const HEADERS = headerList({ Pragma: 'no-cache' })
  */
 export function tokenEndpoint(options: {
   authenticator: Authenticator
+  workloads: Workloads
+  refusals: AuditedRefusals
   tokenIssuer: TokenIssuer
+  parse: ParseRequest
   counts: ExchangeCounts
   /** Settles when this replica has caught up after a pause; undefined: there was none. */
   afterPause: () => Promise<void> | undefined
 }): Handler {
-  const { authenticator, tokenIssuer, counts, afterPause } = options
+  const { authenticator, tokenIssuer, counts, afterPause, parse } = options
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
     const waiting = afterPause()
     if (waiting !== undefined) await waiting
-    const request = parseTokenRequest({ url: req.url ?? '', headers: req.headers, body })
-    const authentication = await authenticator.authenticate(request.credential, eventOf(res).source)
-    const caller = admit(res, request, authentication)
+    const request = parse({ url: req.url ?? '', headers: req.headers, body })
+    const { credential } = request
+    const caller =
+      'assertion' in credential
+        ? admitWorkload(res, credential, await options.workloads.authenticate(credential), options.refusals)
+        : admit(res, request, await authenticator.authenticate(credential, eventOf(res).source))
     const grant = authorize(caller, request)
     const token = await tokenIssuer.issue(caller, grant)
-    respond(res, token)
+    respond(res, token, request)
     counts.issued(caller)
   }
 }
@@ -56,10 +69,11 @@ function admit(res: ServerResponse, request: TokenRequest, authentication: Authe
 }
 
 /** The authorization function of each grant type. */
-const GRANTS = { client_credentials: authorizeClientCredentials } satisfies Record<
-  TokenRequest['grantType'],
-  (caller: Caller, request: TokenRequest) => Grant
->
+const GRANTS = {
+  client_credentials: authorizeClientCredentials,
+  [TOKEN_EXCHANGE]: authorizeClientCredentials,
+  [JWT_BEARER]: authorizeClientCredentials,
+} satisfies Record<TokenRequest['grantType'], (caller: Caller, request: TokenRequest) => Grant>
 
 /** @throws {NotGranted} when the caller requests more than it is granted. */
 const authorize = (caller: Caller, request: TokenRequest): Grant => GRANTS[request.grantType](caller, request)
@@ -101,11 +115,17 @@ function rateLimited(retryAfterSeconds: number): OAuthError {
 }
 
 /** RFC 6749 §5.1. */
-function respond(res: ServerResponse, token: AccessToken): void {
+function respond(res: ServerResponse, token: AccessToken, { grantType }: TokenRequest): void {
   const { fields } = eventOf(res)
   fields.token_id = token.tokenId
   fields.kid = token.kid
   // A compact JWS needs no escaping, and JSON.stringify's scan for it takes as long as the lookup of the caller.
-  const rest = JSON.stringify({ token_type: 'Bearer', expires_in: token.expiresIn, scope: token.scope })
+  const rest = JSON.stringify({
+    // RFC 8693 §2.2.1.
+    ...(grantType === TOKEN_EXCHANGE && { issued_token_type: ACCESS_TOKEN }),
+    token_type: 'Bearer',
+    expires_in: token.expiresIn,
+    scope: token.scope,
+  })
   answerJson(res, 200, `{"access_token":"${token.jwt}",${rest.slice(1)}`, HEADERS)
 }

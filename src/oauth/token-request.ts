@@ -1,20 +1,28 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../authentication/authenticator.ts'
+import type { AssertionUse, PresentedAssertion } from '../authentication/workloads.ts'
 import { formDecode, mediaType, parseForm } from '../http/body.ts'
+import {
+  JWT_BEARER,
+  parseBearerAssertion,
+  parseClientAssertion,
+  parseSubjectToken,
+  TOKEN_EXCHANGE,
+} from './assertion-request.ts'
 import { OAuthError } from './oauth-error.ts'
 
-/** RFC 6749 §2.3.1: how the client sent its credential. */
-export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post'
+/** RFC 6749 §2.3.1: how the client sent its credential; or how its assertion is used. */
+export type AuthenticationMethod = 'client_secret_basic' | 'client_secret_post' | AssertionUse
 
-export const GRANT_TYPES = ['client_credentials'] as const
+export const GRANT_TYPES = ['client_credentials', TOKEN_EXCHANGE, JWT_BEARER] as const
 type GrantType = (typeof GRANT_TYPES)[number]
 
 /** A parsed request to the token endpoint: no other code reads the form. */
 export interface TokenRequest {
   grantType: GrantType
   method: AuthenticationMethod
-  credential: Credential
+  credential: Credential | PresentedAssertion
   /** Undefined when no scope was requested. */
   scopes: string[] | undefined
   audience: string | undefined
@@ -25,7 +33,18 @@ export interface TokenRequest {
 /** May be repeated (RFC 8707 §2); other parameters may not (RFC 6749 §3.2). */
 const REPEATABLE = 'resource'
 /** Those that are read here and may be given once. */
-const PARAMETERS: readonly string[] = ['grant_type', 'client_id', 'client_secret', 'scope', 'audience']
+const PARAMETERS: readonly string[] = [
+  'grant_type',
+  'client_id',
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+  'subject_token',
+  'subject_token_type',
+  'assertion',
+  'scope',
+  'audience',
+]
 
 /** Parameters with their values, never ''. */
 type Form = ReadonlyMap<string, string | undefined>
@@ -53,7 +72,7 @@ export function parseTokenRequest(req: {
   const grantType = parseGrantType(form.get('grant_type'))
   return {
     grantType,
-    ...parseCredential(req.headers.authorization, form),
+    ...parsePresented(grantType, req.headers.authorization, form),
     scopes: parseScope(form.get('scope')),
     audience: form.get('audience'),
     resources: resources.map(parseResource),
@@ -88,10 +107,29 @@ function parseGrantType(given: string | undefined): GrantType {
   throw new OAuthError('unsupported_grant_type', `Unsupported grant_type. Send ${GRANT_TYPES.join(' or ')}.`)
 }
 
+function parsePresented(
+  grantType: GrantType,
+  authorization: string | undefined,
+  form: Form,
+): { method: AuthenticationMethod; credential: Credential | PresentedAssertion } {
+  if (grantType === 'client_credentials') return parseCredential(authorization, form)
+  // The assertion is the only credential: a second one would be a client whose rights are not looked at.
+  const others = ['client_secret', 'client_assertion', 'client_assertion_type'].some(
+    name => form.get(name) !== undefined,
+  )
+  if (authorization !== undefined || others)
+    throw new OAuthError(
+      'invalid_request',
+      'More than one credential. With this grant_type, send the assertion only, and client_id if it is ambiguous.',
+    )
+  const credential = grantType === TOKEN_EXCHANGE ? parseSubjectToken(form) : parseBearerAssertion(form)
+  return { method: credential.use, credential }
+}
+
 function parseCredential(
   authorization: string | undefined,
   form: Form,
-): { method: AuthenticationMethod; credential: Credential } {
+): { method: AuthenticationMethod; credential: Credential | PresentedAssertion } {
   const clientId = form.get('client_id')
   // Keys are often read from files that end with a newline; no key contains one.
   const secret = form.get('client_secret')?.replace(/\r?\n$/, '')
@@ -115,6 +153,10 @@ function parseCredential(
       )
     }
     return { method: 'client_secret_basic', credential }
+  }
+  if (assertion !== undefined) {
+    const credential = parseClientAssertion(form)
+    return { method: credential.use, credential }
   }
   if (secret !== undefined) return { method: 'client_secret_post', credential: { clientId, secret } }
   throw new OAuthError(

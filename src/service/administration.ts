@@ -15,6 +15,8 @@ import { AuditTrail } from '../audit/audit-trail.ts'
 import { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Config } from '../config/config.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import { IdentityProviders } from '../identity-providers/identity-providers.ts'
+import { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
 import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
@@ -36,6 +38,8 @@ export interface AdministrationParts {
   expiring: ExpiringKeys
   countOnOtherPeppers: CountOnOtherPeppers
   importedClients: ImportedClients
+  identityProviders: IdentityProviders
+  keyCredentials: KeyCredentials
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
   auth: AdminAuth
@@ -65,6 +69,8 @@ export function buildAdministration(
     expiring: new ExpiringKeys({ database }),
     countOnOtherPeppers,
     importedClients: new ImportedClients({ database, random, seals }),
+    identityProviders: new IdentityProviders({ database, random, seals }),
+    keyCredentials: new KeyCredentials({ database, random, seals }),
     adminTokens,
     adminTokenRevocations: new AdminTokenRevocations({ database, seals }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),

@@ -4,6 +4,7 @@ import { Authenticator } from '../authentication/authenticator.ts'
 import { Comparisons } from '../authentication/comparisons.ts'
 import { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { ImportedSecrets, type NoteProof } from '../authentication/imported-secrets.ts'
+import { Workloads } from '../authentication/workloads.ts'
 import type { Config } from '../config/config.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import type { DirectoryParts } from './directory.ts'
@@ -12,6 +13,8 @@ import type { Storage, System } from './storage.ts'
 export interface AuthenticationParts {
   /** Checks presented credentials. */
   authenticator: Authenticator
+  /** Checks presented assertions. */
+  workloads: Workloads
   /** Writes that exchanges defer. */
   deferred: DeferredWrites
 }
@@ -20,8 +23,9 @@ export function buildAuthentication(
   config: Config,
   { clock, random }: System,
   { database, time }: Storage,
-  { directory, copy }: DirectoryParts,
+  { directory, copy, identities }: DirectoryParts,
   digests: KeyDigests,
+  issuer: string,
 ): AuthenticationParts {
   const redigested = (from: string, to: string) => copy.redigest(from, to)
   const deferred = new DeferredWrites({ database, clock, pepper: digests.storing, redigested })
@@ -41,5 +45,6 @@ export function buildAuthentication(
   })
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
-  return { authenticator, deferred }
+  const workloads = new Workloads({ identities, deferred, issuer, now })
+  return { authenticator, workloads, deferred }
 }

@@ -8,6 +8,7 @@ import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
+import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
@@ -186,11 +187,18 @@ export class BackgroundJobs {
 
   /** Verifies rows that may have been written past the change feed, and reports those that are not genuine. */
   async #verifyRows(): Promise<void> {
-    const { trust, directory, signing, gateway } = this.#parts
-    const results = await Promise.allSettled([directory.importedCheck.run(), signing.signingKeys.refresh()])
+    const { trust, directory, signing, gateway, storage } = this.#parts
+    const results = await Promise.allSettled([
+      directory.importedCheck.run(),
+      directory.identityCheck.run(),
+      signing.signingKeys.refresh(),
+    ])
     const [imported] = results
     if (imported.status === 'fulfilled' && imported.value > 0) gateway.minted.clear()
-    this.#trustAlarms.log(trustAlarms(trust.untrusted))
+    this.#trustAlarms.log([
+      ...trustAlarms(trust.untrusted),
+      ...identityAlarms(this.#parts, storage.time.now()),
+    ])
     // The key that signed may be among them: its successor must not wait for its turn.
     if (trust.untrusted.counts.signing_key > 0) await signing.signingKeys.advance()
     for (const result of results) if (result.status === 'rejected') throw result.reason

@@ -1,6 +1,8 @@
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
+import { Identities } from '../directory/identities.ts'
+import { IdentityCheck } from '../directory/identity-check.ts'
 import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
@@ -18,6 +20,10 @@ export interface DirectoryParts {
   importedCheck: ImportedCheck
   /** The status of the keys of presented tokens. */
   keyStatuses: KeyStatuses
+  /** Identity providers, and keys whose holders prove themselves by an assertion. */
+  identities: Identities
+  /** Verifies them, also when they are written past the change feed. */
+  identityCheck: IdentityCheck
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -36,7 +42,17 @@ export function buildDirectory(
   const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
-  const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  return { copy, fallback, importedCheck, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
+  const identities = new Identities({ database, seals, copy, tokenTtlSeconds })
+  const keyStatuses = new KeyStatuses({ database, copy, identities, clock })
+  const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
+  return {
+    copy,
+    fallback,
+    importedCheck,
+    keyStatuses,
+    identities,
+    identityCheck,
+    directory: new ReplicaDirectory({ copy, fallback }),
+  }
 }

@@ -4,6 +4,7 @@ import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { standardOutput } from '../system/log-destination.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
+import { registerIdentities } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
@@ -35,6 +36,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerDatabase(metrics, measured)
   registerSigningKeys(metrics, measured)
   registerSnapshots(metrics, measured)
+  registerIdentities(metrics, measured)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

@@ -48,13 +48,14 @@ export function serve(listeners: Listeners, served: Served): void {
   const { config, policy, readiness, outcomes } = served
   const { random, logger } = served.system
   const { ring, tokenIssuer } = served.signing
-  const { authenticator, deferred } = served.authentication
+  const { authenticator, workloads, deferred } = served.authentication
+  const { refusals } = served.administration
   const noteDuration = requestDurations(served.metrics)
   countClosedConnections(listeners, served.metrics)
   const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
-  const exchange = { authenticator, tokenIssuer, deferred, outcomes, afterPause }
+  const exchange = { authenticator, workloads, refusals, tokenIssuer, deferred, outcomes, afterPause }
   listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)

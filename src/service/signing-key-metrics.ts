@@ -43,14 +43,14 @@ export function registerSigningKeys(
   )
   metrics.gauge(
     'mintmark_untrusted_rows',
-    'Signing keys and imported secrets in the database whose seal is missing or wrong, by kind. They are not used.',
+    'Rows in the database that grant trust and whose seal is missing or wrong, by kind. They are not used.',
     'max',
     () => by('kind', untrusted.checked),
     ['kind'],
   )
   metrics.counter(
     'mintmark_untrusted_rows_found_total',
-    'Signing keys and imported secrets that were rejected because their seal was missing or wrong, by kind.',
+    'Rows that would grant trust and were rejected because their seal was missing or wrong, by kind.',
     () => by('kind', untrusted.found),
     ['kind'],
   )

@@ -1,6 +1,7 @@
 import { resealImported } from '../api-keys/imported/imported-reseal.ts'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Config } from '../config/config.ts'
+import { resealIdentities } from '../identity-providers/identity-reseal.ts'
 import { Replicas } from '../installation/replicas.ts'
 import { KeyEncryption } from '../signing-keys/key-encryption.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
@@ -30,7 +31,8 @@ export function buildSigning(
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
   const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
   const hostAheadSeconds = () => (time.hostAheadMs ?? 0) / 1000
-  const reseal = (actor: Actor) => resealImported(database, seals, actor)
+  const reseal = async (actor: Actor) =>
+    (await resealImported(database, seals, actor)) + (await resealIdentities(database, seals, actor))
   const trust = { seals, untrusted, reseal }
   const keeping = {
     ...trust,

@@ -33,6 +33,7 @@ export class SnapshotStart {
       extendedFrom: snapshots.extension?.current?.from.seenAt,
     })
     await signing.signingKeys.adopt(content.signingKeys)
+    await directory.identities.adopt(content.identities)
     policy.set(content.signingKeys.installation.policy)
     directory.copy.adopt(content.directory)
     directory.keyStatuses.adopt(content.gone)

@@ -3,6 +3,8 @@ import type { Alarm } from '../signing-keys/alarms.ts'
 
 const MESSAGES = {
   signing_key: 'a signing key in the database has no right seal: it is neither published nor used',
+  identity_provider: 'an identity provider in the database has no right seal: its assertions are refused',
+  key_credential: 'a credential of a key in the database has no right seal: it is not accepted',
   imported_secret: 'an imported secret in the database has no right seal: it is not accepted',
 }
 

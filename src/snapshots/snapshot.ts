@@ -1,4 +1,5 @@
 import type { FeedPosition } from '../database/change-feed.ts'
+import type { IdentityContents, IdentityKey, KnownProvider } from '../directory/identity-contents.ts'
 import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
@@ -28,22 +29,32 @@ export interface SnapshotContent {
   /** Keys and tenants that this replica saw revoked or deleted: `key key_…`, `tenant acme`. */
   gone: readonly string[]
   directory: KnownContents
+  identities: IdentityContents
 }
 
 /** The version of the content that this version of Mintmark writes and reads. */
-export const CONTENT_VERSION = 1
+export const CONTENT_VERSION = 2
 
 /** Bounds how long encoding a part delays exchanges, to a few milliseconds. */
 const OBJECTS_A_PART = 250
+/** Those with JWK Sets and rules can be larger. */
+const LARGE_OBJECTS_A_PART = 25
 
 /** The content as parts of a sealed file, each encoded when it is taken. */
 export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
-  const { directory, gone } = content
+  const { directory, gone, identities } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
-  const counts = { tenants: tenants.length, keys: keys.length }
+  const counts = {
+    tenants: tenants.length,
+    keys: keys.length,
+    providers: identities.providers.length,
+    identityKeys: identities.keys.length,
+  }
   yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
   for (const part of chunks(tenants)) yield json({ tenants: part })
+  for (const part of chunks(identities.providers, LARGE_OBJECTS_A_PART)) yield json({ providers: part })
+  for (const part of chunks(identities.keys, LARGE_OBJECTS_A_PART)) yield json({ identityKeys: part })
   const places = new Map<KeyRights, number>()
   for (const part of chunks(keys)) {
     // Many keys share one object with their rights: it is written once, before its first key.
@@ -66,30 +77,35 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const tenants: KnownTenant[] = []
   const keys: KnownKey[] = []
   const rights: KeyRights[] = []
+  const providers: KnownProvider[] = []
+  const identityKeys: IdentityKey[] = []
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
   let first: any
   for (const part of parts) {
     const read = JSON.parse(part.toString())
     first ??= read
     for (const tenant of read.tenants ?? []) tenants.push(tenant)
+    for (const provider of read.providers ?? []) providers.push(provider)
+    for (const key of read.identityKeys ?? []) identityKeys.push(key)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
   }
   const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
-  if (counts.tenants !== tenants.length || counts.keys !== keys.length)
+  const whole = { tenants, keys, providers, identityKeys }
+  if (Object.entries(whole).some(([name, list]) => counts[name] !== list.length))
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
     directory: { ...directory, tenants, keys },
+    identities: { providers, keys: identityKeys },
   }
 }
 
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 
-function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < items.length; from += OBJECTS_A_PART)
-    yield items.slice(from, from + OBJECTS_A_PART)
+function* chunks<T>(items: readonly T[], size = OBJECTS_A_PART): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size)
 }
 
 type EncodedKey = [

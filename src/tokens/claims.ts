@@ -19,6 +19,8 @@ export interface AccessTokenClaims {
   jti: string
   scope: string
   tenant: string
+  /** Distinguishes the workloads of one key, such as pods. */
+  workload?: string
   tier: string
   /** A decimal integer on vLLM's scale: a lower value is served sooner. */
   priority: string
@@ -86,6 +88,7 @@ function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): Ow
     jti: tokenId,
     scope: scopes.join(' '),
     tenant: caller.tenantId,
+    ...(caller.workload !== undefined && { workload: caller.workload }),
   }
 }
 

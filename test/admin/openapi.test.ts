@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import { openApiDocument } from '../../src/admin/openapi/document.ts'
 import { OpenApiDocument } from '../support/openapi-document.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
@@ -82,7 +83,17 @@ describe('An operation, called with its example', () => {
     const { admin } = mintmark
     if (path.includes('/keys/key_')) {
       const { body } = await admin('POST', '/tenants/acme/keys', {})
-      return path.replace(/key_\w+/, body.id).replace(/sec_\w+/, body.secret_id)
+      const placed = path.replace(/key_\w+/, body.id).replace(/sec_\w+/, body.secret_id)
+      if (!path.includes('/crd_')) return placed
+      const credential = { type: 'public_key', jwks: EXAMPLE_JWKS }
+      const made = await admin('POST', `/keys/${body.id}/credentials`, credential)
+      return placed.replace(/crd_\w+/, made.body.id)
+    }
+    if (path.includes('/idp_')) {
+      const audiences = [`https://tokens.example.com/${crypto.randomUUID()}`]
+      const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences, jwks: EXAMPLE_JWKS }
+      const { body } = await admin('POST', '/identity-providers', settings)
+      return path.replace(/idp_\w+/, body.id)
     }
     if (path.includes('/adm_')) {
       const { body } = await admin('POST', '/admin-tokens', { role: 'auditor' })

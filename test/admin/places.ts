@@ -1,3 +1,4 @@
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import type { AdminRoute } from '../../src/admin/route.ts'
 import type { TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
@@ -9,7 +10,15 @@ export async function placed(mintmark: TestService, { path }: AdminRoute, tenant
   if (path.startsWith('/tenants/')) return path.replace(/:id|:tenant/, tenant)
   if (path.startsWith('/keys/:id')) {
     const { id, secret_id } = await key()
-    return path.replace(':id', id).replace(':secret', secret_id)
+    const place = path.replace(':id', id).replace(':secret', secret_id)
+    if (!path.endsWith('/:credential')) return place
+    const made = await admin('POST', `/keys/${id}/credentials`, { type: 'public_key', jwks: EXAMPLE_JWKS })
+    return place.replace(':credential', made.body.id)
+  }
+  if (path.startsWith('/identity-providers/:id')) {
+    const audiences = [`https://tokens.example.com/${crypto.randomUUID()}`]
+    const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences, jwks: EXAMPLE_JWKS }
+    return path.replace(':id', (await admin('POST', '/identity-providers', settings)).body.id)
   }
   if (path.startsWith('/admin-tokens/:id')) {
     const { id } = await issue(mintmark, 'tenant-admin', tenant)

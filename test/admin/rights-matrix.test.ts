@@ -25,6 +25,8 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'installation:read': ['owner', 'operator', 'auditor'],
   'installation:write': ['owner'],
   'clients:import': ['owner', 'operator'],
+  'identity-providers:read': ['owner', 'operator', 'auditor'],
+  'identity-providers:write': ['owner', 'operator'],
   'audit:read': ['owner', 'operator', 'auditor'],
   'audit:export': ['owner', 'operator', 'auditor'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],

@@ -24,6 +24,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   api_key_secrets: everyRow,
   secret_proofs: everyRow,
   replicas: everyRow,
+  identity_providers: everyRow,
+  key_credentials: everyRow,
   deleted_tenants: appendOnly,
   change_feed: appendOnly,
   audit_events: appendOnly,

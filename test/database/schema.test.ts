@@ -192,6 +192,28 @@ const TABLES = {
     created_at: 'timestamptz',
   },
   audit_checkpoints: { id: 'bigint', jws: 'text', at: 'timestamptz' },
+  identity_providers: {
+    id: 'text',
+    seq: 'bigint',
+    definition: 'text',
+    created_by: 'text?',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+    sealed_with: 'text',
+    seal: 'bytea',
+  },
+  key_credentials: {
+    id: 'text',
+    seq: 'bigint',
+    key_id: 'text',
+    provider_id: 'text?',
+    definition: 'text',
+    created_by: 'text?',
+    created_at: 'timestamptz',
+    last_used_at: 'timestamptz?',
+    sealed_with: 'text',
+    seal: 'bytea',
+  },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
 /** The column types that pg reads as each TypeScript type, with `?` exactly where it has null. */

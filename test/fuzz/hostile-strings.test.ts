@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ZodObject } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import type { AdminRoute } from '../../src/admin/route.ts'
 import { placed } from '../admin/places.ts'
 import { expectNoFault, faultsIn } from '../support/hostile-input.ts'
@@ -25,16 +26,28 @@ const HOSTILE: Record<string, string> = {
 
 let mintmark: TestService
 let admin: TestService['admin']
+let provider: string
 beforeAll(async () => {
   mintmark = await startTestService()
   ;({ admin } = mintmark)
   await admin('PUT', '/models/base', {})
+  const settings = {
+    kind: 'oidc',
+    issuer: 'https://issuer.example.com',
+    audiences: ['x'],
+    jwks: EXAMPLE_JWKS,
+  }
+  provider = (await admin('POST', '/identity-providers', settings)).body.id
 })
 afterAll(() => mintmark.stop())
 
 const routes = adminRoutes({} as never)
 const nameOf = ({ method, path }: AdminRoute) => `${method.toUpperCase()} ${path}`
-const shapeOf = (schema: unknown): string[] => Object.keys((schema as ZodObject | undefined)?.shape ?? {})
+/** The fields of an object, or of all objects of a union. */
+function shapeOf(schema: unknown): string[] {
+  const { shape = {}, options = [] } = (schema ?? {}) as Partial<ZodObject> & { options?: unknown[] }
+  return [...new Set([...Object.keys(shape), ...options.flatMap(shapeOf)])]
+}
 
 /** One that was not used for another field. */
 const tenant = async () => (await mintmark.tenantWithKey()).tenantId
@@ -45,6 +58,14 @@ const REQUIRED: Record<string, () => object> = {
   'POST /tenants': () => ({ id: `made-${++count}` }),
   'POST /admin-tokens': () => ({ role: 'auditor' }),
   'POST /keys/revoke': () => ({ filter: { label: 'nobody=has-this' } }),
+  'POST /identity-providers': () => ({
+    kind: 'oidc',
+    issuer: 'https://issuer.example.com',
+    audiences: [`https://tokens.example.com/${++count}`],
+    jwks: EXAMPLE_JWKS,
+  }),
+  'POST /keys/:id/credentials': () => ({ type: 'federated', provider, subject: 'robot' }),
+  'POST /tenants/:tenant/workload-keys': () => ({ credential: { type: 'public_key', jwks: EXAMPLE_JWKS } }),
   'PUT /tiers/:name': () => ({ priority: 1 }),
   'PUT /adapters/:name': () => ({ base_model: 'base' }),
 }

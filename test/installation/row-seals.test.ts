@@ -118,8 +118,8 @@ describe('the rows that are not trusted', () => {
     )
     rows.note('signing_key', new Map([['b', 'unsealed']]))
     expect([rows.counts, rows.found]).toEqual([
-      { signing_key: 1, imported_secret: 0 },
-      { signing_key: 2, imported_secret: 0 },
+      { signing_key: 1, imported_secret: 0, identity_provider: 0, key_credential: 0 },
+      { signing_key: 2, imported_secret: 0, identity_provider: 0, key_credential: 0 },
     ])
   })
 

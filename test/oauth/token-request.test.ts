@@ -59,7 +59,7 @@ describe('RFC 6749 §2.3.1: client_id and secret are unchanged by form encoding'
   })
   it.each(['\n', '\r\n'])('a key read from a file, without its final newline', end => {
     const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: `mmk_key${end}` })
-    expect(read(body.toString()).credential.secret).toBe('mmk_key')
+    expect(read(body.toString()).credential).toMatchObject({ secret: 'mmk_key' })
   })
 })
 

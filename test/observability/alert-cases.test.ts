@@ -45,6 +45,8 @@ const HEALTHY: Series = {
   'mintmark_untrusted_rows{kind="signing_key"}': always(0),
   'mintmark_untrusted_rows{kind="imported_secret"}': always(0),
   'mintmark_untrusted_rows_found_total{kind="signing_key"}': always(0),
+  'mintmark_identity_conflicts{kind="shared_key"}': always(0),
+  'mintmark_identity_conflicts{kind="two_tenants"}': always(0),
   [AGE]: always(1_000_000),
   mintmark_signing_key_rotation_interval_seconds: always(2_592_000),
   [NEXT]: always(7200),
@@ -143,6 +145,10 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     // Found, and repaired before the next scrape.
     fires: { 'mintmark_untrusted_rows_found_total{kind="signing_key"}': '0+0x115 1+0x15' },
     quiet: { 'mintmark_untrusted_rows_found_total{kind="signing_key"}': '0+0x20 1+0x110' },
+  },
+  MintmarkIdentityConflict: {
+    fires: { 'mintmark_identity_conflicts{kind="two_tenants"}': always(1) },
+    quiet: { 'mintmark_identity_conflicts{kind="two_tenants"}': '1+0x100 0+0x20' },
   },
   MintmarkSigningKeyOld: {
     fires: { [AGE]: always(2_900_000) },

@@ -1,12 +1,15 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { briskClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /** The security review had 1,000,000. */
 const ROWS = Number(process.env.MINTMARK_TEST_FORGED_ROWS ?? 30_000)
 const BYTES = 100_000_000
+/** Of identity providers and of credentials, whose size the database bounds. More than are remembered. */
+const IDENTITY_ROWS = 5_000
 const BUSY = { timeout: 240_000 }
 
 /** The application's role writes very many rows that would grant trust, and very large ones. */
@@ -16,7 +19,7 @@ let loop: ReturnType<typeof monitorEventLoopDelay>
 let residentBefore: number
 
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock: briskClock } })
   const { keyId, secret } = await mintmark.tenantWithKey()
   honest = { keyId, secret, jwks: await jwks() }
   const role = new pg.Client({ connectionString: mintmark.database.applicationUrl })
@@ -47,6 +50,22 @@ beforeAll(async () => {
       VALUES ('sec_AAAAAAAAAAAAAAAA', $2, 'large', 'sha256', repeat('0', $1), repeat('y', $1), '\\x00')`,
     [BYTES, keyId],
   )
+  await role.query(
+    `INSERT INTO identity_providers (id, definition, sealed_with, seal)
+      SELECT 'idp_' || lpad(n::text, 16, '0'), '{}', 'v1:e1:p1', '\\x00' FROM generate_series(1, $1::int) AS n`,
+    [IDENTITY_ROWS],
+  )
+  await role.query(
+    `INSERT INTO key_credentials (id, key_id, definition, sealed_with, seal)
+      SELECT 'crd_' || lpad(n::text, 16, '0'), $2, '{"type": "public_key"}', 'v1:e1:p1', '\\x00'
+      FROM generate_series(1, $1::int) AS n`,
+    [IDENTITY_ROWS, keyId],
+  )
+  for (const column of ['definition', 'created_by', 'sealed_with'])
+    for (const table of ['identity_providers', 'key_credentials'])
+      await expect(
+        role.query(`UPDATE ${table} SET ${column} = repeat('y', 200000) WHERE id LIKE '%00001'`),
+      ).rejects.toThrow(/check constraint/)
   await role.end()
 }, BUSY.timeout)
 afterAll(() => mintmark.stop())
@@ -60,9 +79,9 @@ const exchange = () => mintmark.token({ grant_type: 'client_credentials', client
 
 describe('a flood of forged rows', BUSY, () => {
   it('is alarmed, and takes neither memory nor the event loop', async () => {
-    await until('both kinds are counted', untrusted, counts => counts.every(count => count >= 100), 120_000)
-    await until('both kinds are logged', () =>
-      ['signing_key', 'imported_secret'].every(kind =>
+    await until('all kinds are counted', untrusted, counts => counts.every(count => count >= 100), 120_000)
+    await until('all kinds are logged', () =>
+      ['signing_key', 'imported_secret', 'identity_provider', 'key_credential'].every(kind =>
         mintmark.logs.some(line => line.includes(`"alarm":"untrusted-${kind}`)),
       ),
     )

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { decodeProtectedHeader, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { IMPORTED_SECRET } from '../../src/api-keys/imported/imported-secret-seal.ts'
+import { IDENTITY_PROVIDER, KEY_CREDENTIAL } from '../../src/identity-providers/identity-seals.ts'
 import type { SealedKind } from '../../src/installation/row-seals.ts'
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
 import { SIGNING_KEY } from '../../src/signing-keys/signing-key-seal.ts'
+import { jws, newPair } from '../identity-providers/assertions.ts'
 import { briskClock } from '../support/adjustable-clock.ts'
 import { startReplica } from '../support/replicas.ts'
 import { addRetiringKeys, asOwnerUnchecked, rewriteSigningKeys } from '../support/sealed-rows.ts'
@@ -88,7 +90,7 @@ const columnsOf = async (table: string) =>
     )
   ).map(({ name }) => name)
 
-const KINDS: SealedKind[] = [SIGNING_KEY, IMPORTED_SECRET]
+const KINDS: SealedKind[] = [SIGNING_KEY, IMPORTED_SECRET, IDENTITY_PROVIDER, KEY_CREDENTIAL]
 
 it('every table with a seal is one whose columns are changed here', async () => {
   const found = await database.asOwner<{ name: string }>(
@@ -301,6 +303,168 @@ describe('a signing key', () => {
   })
 })
 
+const AUDIENCE = 'https://tokens.example.com'
+const attackers = newPair('one')
+interface Workload {
+  pair: ReturnType<typeof newPair>
+  issuer: string
+  provider: string
+  key: string
+  credential: string
+}
+let workloads = 0
+let honestWorkload: Workload
+
+const assertionOf = ({ issuer, pair }: Workload, sub = 'robot', by = pair) => {
+  const exp = Math.floor(Date.now() / 1000) + 3_600
+  return jws(by, { alg: 'ES256', kid: 'one' }, { iss: issuer, aud: AUDIENCE, sub, exp })
+}
+const exchangeAssertion = async (replica: TestService, assertion: string) => {
+  const { status, body } = await replica.token({
+    grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    assertion,
+  })
+  return status === 200 ? decodeJwt(body.access_token).sub : status
+}
+const untilAnswered = (workload: Workload, expected: unknown) =>
+  until(
+    `both answer ${expected}`,
+    () => onEach(replica => exchangeAssertion(replica, assertionOf(workload))),
+    all => all.every(answer => answer === expected),
+  )
+
+async function makeWorkload(): Promise<Workload> {
+  const pair = newPair('one')
+  const issuer = `https://issuer-${++workloads}.example.com`
+  const settings = { kind: 'oidc', issuer, audiences: [AUDIENCE], jwks: { keys: [pair.jwk] } }
+  const { body: provider } = await one().admin('POST', '/identity-providers', settings)
+  const credential = { type: 'federated', provider: provider.id, subject: 'robot' }
+  const { body, text } = await one().admin('POST', '/tenants/acme/workload-keys', { credential })
+  expect(body.key, text).toBeDefined()
+  const workload = { pair, issuer, provider: provider.id, key: body.key, credential: body.credential.id }
+  await untilAnswered(workload, workload.key)
+  return workload
+}
+
+describe('workload identity', () => {
+  beforeAll(async () => {
+    honestWorkload = await makeWorkload()
+  })
+
+  type Columns = (typeof KEY_CREDENTIAL.columns)[number] | 'sealed_with' | 'seal'
+  const CREDENTIAL_CHANGES: Record<Columns, () => string> = {
+    id: () => "id = 'crd_AAAAAAAAAAAAAAAA'",
+    key_id: () => `key_id = '${honestWorkload.key}'`,
+    provider_id: () => `provider_id = '${honestWorkload.provider}'`,
+    definition: () => `definition = replace(definition, '"robot"', '"attacker"')`,
+    sealed_with: () => "sealed_with = 'v1:e9:p9'",
+    seal: () => "seal = '\\x00'",
+  }
+  const PROVIDER_CHANGES: Record<
+    (typeof IDENTITY_PROVIDER.columns)[number] | 'sealed_with' | 'seal',
+    () => string
+  > = {
+    id: () => "id = 'idp_AAAAAAAAAAAAAAAA'",
+    definition: () =>
+      `definition = jsonb_set(definition::jsonb, '{jwks}', '${JSON.stringify({ keys: [attackers.jwk] })}')::text`,
+    sealed_with: () => "sealed_with = 'v1:e9:p9'",
+    seal: () => "seal = '\\x00'",
+  }
+
+  describe.each([
+    {
+      kind: 'key_credential',
+      table: 'key_credentials',
+      changes: CREDENTIAL_CHANGES,
+      idOf: (of: Workload) => of.credential,
+    },
+    {
+      kind: 'identity_provider',
+      table: 'identity_providers',
+      changes: PROVIDER_CHANGES,
+      idOf: (of: Workload) => of.provider,
+    },
+  ])('a $kind of which one column was changed', ({ kind, table, changes, idOf }) => {
+    const rows: Record<string, { workload: Workload; id: string }> = {}
+    beforeAll(async () => {
+      for (const column of Object.keys(changes)) {
+        const workload = await makeWorkload()
+        rows[column] = { workload, id: idOf(workload) }
+      }
+      for (const [column, set] of Object.entries(changes)) {
+        const { id, workload } = rows[column] as { workload: Workload; id: string }
+        // A foreign key keeps the id of a provider that is in use.
+        if (table === 'identity_providers' && column === 'id')
+          await sql('DELETE FROM key_credentials WHERE id = $1', [workload.credential])
+        await tamper(table, ['id', id], set())
+        if (column === 'id') rows[column] = { workload, id: /'(.*)'/.exec(set())?.[1] ?? '' }
+      }
+      await untilUntrusted(kind, Object.keys(changes).length)
+    })
+    afterAll(async () => {
+      const ids = Object.values(rows).map(({ id }) => id)
+      await sql('DELETE FROM key_credentials WHERE id = ANY ($1) OR provider_id = ANY ($1)', [ids])
+      await sql(`DELETE FROM ${table} WHERE id = ANY ($1)`, [ids])
+      await untilUntrusted(kind, 0)
+    })
+
+    it.each(Object.keys(changes))(
+      '%s: nothing is accepted by either replica, and both log it',
+      async column => {
+        const { workload, id } = rows[column] as { workload: Workload; id: string }
+        await untilAnswered(workload, 400)
+        for (const assertion of [
+          assertionOf(workload, 'attacker'),
+          assertionOf(workload, 'robot', attackers),
+        ])
+          expect(await onEach(replica => exchangeAssertion(replica, assertion))).toEqual([400, 400])
+        await alarmed(id)
+      },
+    )
+
+    it('the honest one remains accepted', async () => {
+      await untilAnswered(honestWorkload, honestWorkload.key)
+    })
+  })
+
+  it('that a role made by itself, with the seal of another row, is not accepted', async () => {
+    const COPY = 'SELECT $1, definition, sealed_with, seal FROM'
+    await sql(
+      `INSERT INTO key_credentials (id, definition, sealed_with, seal, key_id, provider_id)
+        ${COPY.replace('FROM', ', key_id, provider_id FROM')} key_credentials WHERE id = $2`,
+      ['crd_BBBBBBBBBBBBBBBB', honestWorkload.credential],
+    )
+    await sql(
+      `INSERT INTO identity_providers (id, definition, sealed_with, seal) ${COPY} identity_providers WHERE id = $2`,
+      ['idp_BBBBBBBBBBBBBBBB', honestWorkload.provider],
+    )
+    await untilUntrusted('key_credential', 1)
+    await untilUntrusted('identity_provider', 1)
+    await untilAnswered(honestWorkload, honestWorkload.key)
+    await sql("DELETE FROM key_credentials WHERE id = 'crd_BBBBBBBBBBBBBBBB'")
+    await sql("DELETE FROM identity_providers WHERE id = 'idp_BBBBBBBBBBBBBBBB'")
+    await untilUntrusted('identity_provider', 0)
+  })
+
+  it('is not sealed by the change of an administrator when it is not genuine', async () => {
+    const { provider } = await makeWorkload()
+    await tamper('identity_providers', ['id', provider], PROVIDER_CHANGES.definition())
+    const refused = { status: 409, body: { code: 'identity_provider_not_genuine' } }
+    expect(await one().admin('PATCH', `/identity-providers/${provider}`, { name: 'x' })).toMatchObject(
+      refused,
+    )
+    const credential = { type: 'federated', provider, subject: 'attacker' }
+    expect(await one().admin('POST', `/keys/${honestWorkload.key}/credentials`, credential)).toMatchObject(
+      refused,
+    )
+    expect((await one().admin('POST', '/signing-keys/rewrap')).status).toBe(200)
+    await untilUntrusted('identity_provider', 1)
+    await sql('DELETE FROM key_credentials WHERE provider_id = $1', [provider])
+    expect((await one().admin('DELETE', `/identity-providers/${provider}`)).status).toBe(204)
+    await untilUntrusted('identity_provider', 0)
+  })
+})
+
 describe('an imported secret', () => {
   interface Client {
     client_id: string
@@ -418,7 +582,7 @@ describe('an imported secret', () => {
     await remove(client.id)
   })
 
-  it('is sealed again by a rewrap on a replica with new first keys', async () => {
+  it('is sealed again by a rewrap on a replica with new first keys, as are identity providers and credentials', async () => {
     const next = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
     const { MINTMARK_ENCRYPTION_KEYS: keys, MINTMARK_PEPPERS: peppers } = one().environment
     const moved = await startReplica(one(), {
@@ -435,6 +599,10 @@ describe('an imported secret', () => {
     expect(await exchange(moved, honest.client_id, honest.secret)).toBe(200)
     // The others lack the new keys: they answer 503 and not 401.
     expect(await onEach(replica => exchange(replica, honest.client_id, honest.secret))).toEqual([503, 503])
+    for (const table of ['identity_providers', 'key_credentials'])
+      expect(await sql(`SELECT id FROM ${table} WHERE sealed_with <> 'v1:e2:p2'`)).toEqual([])
+    expect(await exchangeAssertion(moved, assertionOf(honestWorkload))).toBe(honestWorkload.key)
+    await untilAnswered(honestWorkload, 503)
     expect(await onEach(jwksOf)).toEqual(await Promise.all([moved, moved].map(jwksOf)))
     await moved.stop()
   })

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLocalJWKSet, jwtVerify } from 'jose'
+import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
@@ -10,6 +10,7 @@ import { readHeader } from '../../src/snapshots/sealed-file.ts'
 import type { SnapshotHeader } from '../../src/snapshots/snapshot.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { jws, newPair } from '../identity-providers/assertions.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -44,6 +45,10 @@ const keys: Record<'live' | 'revoked' | 'suspended' | 'impatient' | 'later', str
   later: '',
 }
 let laterId: string
+/** A pod whose tokens are exchanged, and a client with a key pair. */
+const workload = { pair: newPair('one'), keyId: '', token: '' }
+const clientPair = newPair('own')
+let clientKeyId: string
 /** A token that was issued for the revoked key before. */
 let revokedToken: string
 let started: TestService[] = []
@@ -61,6 +66,7 @@ beforeAll(async () => {
   revokedToken = (await exchange(writer, keys.revoked)).body.access_token
   await writer.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'test' })
   await writer.admin('POST', '/tenants/suspended/suspend')
+  await addWorkloads()
   await writer.admin('POST', '/signing-keys/rotate')
   await written()
   proxy = await TcpProxy.before(writer.database.applicationUrl)
@@ -74,6 +80,42 @@ afterAll(async () => {
   await proxy.close()
   for (const path of [folder, copies]) rmSync(path, { recursive: true })
 })
+
+const CLUSTER = 'https://kubernetes.default.svc.cluster.local'
+const SUBJECT = 'system:serviceaccount:live:trainer'
+
+async function addWorkloads(): Promise<void> {
+  const settings = {
+    kind: 'kubernetes',
+    issuer: CLUSTER,
+    audiences: ['https://tokens.example.com'],
+    jwks: { keys: [workload.pair.jwk] },
+  }
+  const provider = (await writer.admin('POST', '/identity-providers', settings)).body.id
+  const add = async (credential: object) =>
+    (await writer.admin('POST', '/tenants/live/workload-keys', { credential })).body.key
+  workload.keyId = await add({ type: 'federated', provider, subject: SUBJECT })
+  clientKeyId = await add({ type: 'public_key', jwks: { keys: [clientPair.jwk] } })
+  workload.token = (await exchangeAssertion(writer)).body.access_token
+}
+
+const exchangeAssertion = (service: TestService, sub = SUBJECT) => {
+  const claims = { iss: CLUSTER, aud: 'https://tokens.example.com', sub, exp: nowSeconds() + 600 }
+  return service.token({
+    grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    assertion: jws(workload.pair, { alg: 'ES256', kid: 'one' }, claims),
+  })
+}
+const presentClientAssertion = (service: TestService) => {
+  const aud = writer.service.issuer
+  const claims = { iss: clientKeyId, sub: clientKeyId, aud, jti: 'once', exp: nowSeconds() + 60 }
+  return service.token({
+    grant_type: 'client_credentials',
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: jws(clientPair, { alg: 'ES256', kid: 'own' }, claims),
+  })
+}
+const nowSeconds = () => Math.floor(clock.wallMs() / 1000)
 
 const snapshotNames = (path = folder) => readdirSync(path).filter(name => name.endsWith('.snapshot'))
 const headers = (path = folder) =>
@@ -154,6 +196,21 @@ describe('a replica that starts without Postgres and with a snapshot', () => {
       .map(text => JSON.parse(text))
       .find(({ msg }) => /^started from a snapshot/.test(msg))
     expect(line).toMatchObject({ keys: 4, position: writer.service.changes.position })
+  })
+
+  it('exchanges assertions and client assertions, and knows the status of their keys at the check', async () => {
+    const replica = await withoutPostgres()
+    await replica.service.ready
+    const { status, body, text } = await exchangeAssertion(replica)
+    expect(status, text).toBe(200)
+    expect(decodeJwt(body.access_token)).toMatchObject({ sub: workload.keyId, tenant: 'live' })
+    expect((await exchangeAssertion(replica, 'system:serviceaccount:live:other')).status).toBe(400)
+    expect((await presentClientAssertion(replica)).status).toBe(200)
+    expect((await presentClientAssertion(replica)).status).toBe(401)
+    const check = await request(`${replica.service.urls.gateway}/check/v1/models`, {
+      headers: { authorization: `Bearer ${workload.token}` },
+    })
+    expect(check.status).toBe(200)
   })
 
   it('answers its administrators 503, and rejects the token of a revoked key at the check', async () => {

@@ -45,6 +45,12 @@ export function expectNoFault({ status, text }: { status: number; text: string }
   expect(status).toBeLessThan(500)
 }
 
+/** Providers of these tests have the keys of an example. */
+const ALARM = '"alarm":"identity-providers-share-a-key"'
+
 /** Log lines that report an internal error. */
 export const faultsIn = (logs: readonly string[]): string[] =>
-  logs.filter(line => /"level":"(error|fatal)"/.test(line) && !line.includes('"type":"Unavailable"'))
+  logs.filter(
+    line =>
+      /"level":"(error|fatal)"/.test(line) && !line.includes('"type":"Unavailable"') && !line.includes(ALARM),
+  )

@@ -1,15 +1,18 @@
 import { TokenError } from './token-error.ts'
 
-/** `POST /oauth/token` (RFC 6749 §4.4): one request, and the meaning of each response. */
+/** `POST /oauth/token` (RFC 6749 §4.4, RFC 8693 §2.1): one request, and the meaning of each response. */
 
 export interface Token {
   value: string
   lifetimeMs: number
 }
 
+type Credential = string | (() => string | Promise<string>)
+
 interface ExchangeOptions {
   issuer: string
-  apiKey: string | (() => string | Promise<string>)
+  apiKey?: Credential
+  identityToken?: Credential
   audience?: string
   scope?: string
   fetch: typeof fetch
@@ -17,20 +20,51 @@ interface ExchangeOptions {
 
 const ATTEMPT_MS = 10_000
 
+/** What is exchanged. */
+interface Kind {
+  noun: string
+  option: string
+  unreadable: string
+  required: string
+  form: (credential: string) => URLSearchParams
+}
+
+const API_KEY: Kind = {
+  noun: 'API key',
+  option: 'apiKey',
+  unreadable: 'api_key_unreadable',
+  required: 'apiKey must be a Mintmark API key ("mmk_…"), or a function that returns one',
+  form: key => new URLSearchParams({ grant_type: 'client_credentials', client_secret: key }),
+}
+const IDENTITY_TOKEN: Kind = {
+  noun: 'identity token',
+  option: 'identityToken',
+  unreadable: 'identity_token_unreadable',
+  required: 'identityToken must be a token of an identity provider (a JWT), or a function that returns one',
+  form: token =>
+    new URLSearchParams({
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      subject_token: token,
+    }),
+}
+
 /** A function that sends one request. It throws only {TokenError}. @throws {TypeError} for an invalid issuer or key. */
 export function exchanger(options: ExchangeOptions): () => Promise<Token> {
   const base = baseUrl(options.issuer)
-  const { apiKey } = options
-  if (typeof apiKey !== 'function' && !trimmed(apiKey)) {
-    throw new TypeError('apiKey must be a Mintmark API key ("mmk_…"), or a function that returns one')
-  }
+  const { apiKey, identityToken } = options
+  if (apiKey !== undefined && identityToken !== undefined)
+    throw new TypeError('apiKey and identityToken are both set: give only one')
+  const kind = identityToken === undefined ? API_KEY : IDENTITY_TOKEN
+  const credential = identityToken ?? apiKey
+  if (typeof credential !== 'function' && !trimmed(credential)) throw new TypeError(kind.required)
   return async () => {
-    const key = await readKey(apiKey)
-    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: key })
+    const key = await readCredential(kind, credential)
+    const body = kind.form(key)
     if (options.audience !== undefined) body.set('audience', options.audience)
     if (options.scope !== undefined) body.set('scope', options.scope)
     const { response, answer } = await post(options.fetch, base, body, key)
-    return tokenIn(answer) ?? fail(base, response, answer, key)
+    return tokenIn(answer) ?? fail(base, response, answer, key, kind)
   }
 }
 
@@ -64,7 +98,13 @@ const ADVICE: Record<string, string> = {
   invalid_client: ' It is mistyped, expired or revoked: ask for a new one.',
 }
 
-function fail(base: string, response: Response, answer: Record<string, unknown>, key: string): never {
+function fail(
+  base: string,
+  response: Response,
+  answer: Record<string, unknown>,
+  key: string,
+  kind: Kind,
+): never {
   const { status } = response
   const { error: code, error_description: description } = answer
   const said = typeof description === 'string' ? description : 'No reason given.'
@@ -79,7 +119,7 @@ function fail(base: string, response: Response, answer: Record<string, unknown>,
       { code: 'unexpected_answer' },
     )
   }
-  const text = `The token service at ${base} refuses the API key (${code}): ${said}${ADVICE[code] ?? ''}`
+  const text = `The token service at ${base} refuses the ${kind.noun} (${code}): ${said}${ADVICE[code] ?? ''}`
   throw new TokenError(without(key, text), { code: without(key, code) })
 }
 
@@ -93,20 +133,18 @@ function waitOf(header: string | null): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(ms, 0)
 }
 
-async function readKey(apiKey: ExchangeOptions['apiKey']): Promise<string> {
-  if (typeof apiKey !== 'function') return trimmed(apiKey)
+async function readCredential(
+  { noun, option, unreadable: code }: Kind,
+  credential: Credential | undefined,
+): Promise<string> {
+  if (typeof credential !== 'function') return trimmed(credential)
   try {
-    const key = trimmed(await apiKey())
-    if (key) return key
+    const text = trimmed(await credential())
+    if (text) return text
   } catch (cause) {
-    throw new TokenError('The API key cannot be read: apiKey() failed.', {
-      code: 'api_key_unreadable',
-      cause,
-    })
+    throw new TokenError(`The ${noun} cannot be read: ${option}() failed.`, { code, cause })
   }
-  throw new TokenError('The API key cannot be read: apiKey() returned nothing.', {
-    code: 'api_key_unreadable',
-  })
+  throw new TokenError(`The ${noun} cannot be read: ${option}() returned nothing.`, { code })
 }
 
 function baseUrl(issuer: string): string {

@@ -4,7 +4,7 @@ import { type Clock, systemClock, TokenKeeper } from './token-keeper.ts'
 export { TokenError } from './token-error.ts'
 
 /**
- * Exchanges a Mintmark API key for tokens and keeps a fresh one available: for OpenAI clients, and for fetch. It needs
+ * Exchanges a Mintmark API key, or a token of an identity provider, for tokens and keeps a fresh one available: for OpenAI clients, and for fetch. It needs
  * only fetch and timers of the runtime. token-keeper.ts decides when to request, token-exchange.ts sends the request.
  */
 
@@ -12,7 +12,12 @@ export interface TokenProviderOptions {
   /** Base URL of Mintmark's public listener, as in the tokens' `iss`: `https://tokens.example.com`. */
   issuer: string
   /** `mmk_…`, or a function that is called at each exchange, for a key that is rotated in a file. */
-  apiKey: string | (() => string | Promise<string>)
+  apiKey?: string | (() => string | Promise<string>)
+  /**
+   * Instead of an API key: a token of an identity provider, or a function that is called at each exchange, which reads the
+   * file of a pod again or requests one from a CI service.
+   */
+  identityToken?: string | (() => string | Promise<string>)
   /** The audience to request; default: the key's. */
   audience?: string
   /** The scopes to request, space-delimited; default: all scopes of the key. */

@@ -1,4 +1,5 @@
 import { type ZodType, z } from 'zod'
+import { credentialId, providerId } from '../bodies/identity-body.ts'
 import { adminTokenId, keyId, secretId } from '../bodies/wire.ts'
 import * as field from '../fields.ts'
 
@@ -20,6 +21,16 @@ const PARAMETERS: Record<string, PathParameter> = {
     description: 'Id of the secret.',
     schema: secretId,
     example: 'sec_4Rk8Lm2QvT9cXb7N',
+  },
+  '/keys/:id/credentials/:credential': {
+    description: 'Id of the credential.',
+    schema: credentialId,
+    example: 'crd_8Wd2Nc6Ry4Bk9Qv1',
+  },
+  '/identity-providers/:id': {
+    description: 'Id of the identity provider.',
+    schema: providerId,
+    example: 'idp_3Fh7Kd9Qx2Lm5Zt8',
   },
   '/admin-tokens/:id': {
     description: 'Id of the admin token.',

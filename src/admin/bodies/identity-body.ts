@@ -1,0 +1,126 @@
+import { z } from 'zod'
+import { ASSERTION_ALGS, PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
+import { instant, keyId, tenantId } from './wire.ts'
+
+export const providerId = z.string().regex(/^idp_[0-9A-Za-z]{16}$/)
+export const credentialId = z.string().regex(/^crd_[0-9A-Za-z]{16}$/)
+
+/** RFC 7517, Appendix A.1. */
+export const EXAMPLE_JWKS = {
+  keys: [
+    {
+      kty: 'EC',
+      crv: 'P-256',
+      x: 'MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4',
+      y: '4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM',
+      use: 'sig',
+      kid: '1',
+    },
+  ],
+}
+
+const jwks = z.record(z.string(), z.unknown())
+const claims = z.record(z.string(), z.union([z.string(), z.array(z.string())]))
+const subject = z.string().nullable()
+const maker = z.string().nullable()
+
+export const providerBody = z
+  .strictObject({
+    id: providerId.describe('Id of the provider.'),
+    name: z.string().describe('Display name.'),
+    kind: z.enum(PROVIDER_KINDS).describe('What issues the assertions.'),
+    issuer: z.string().describe('Issuer: the exact `iss` of its assertions.'),
+    jwks: jwks.describe('Public keys of the issuer, as a JWK Set.'),
+    audiences: z.array(z.string()).describe('Accepted audiences.'),
+    algorithms: z.array(z.enum(ASSERTION_ALGS)).describe('Accepted signature algorithms.'),
+    bounds: z
+      .array(
+        z.strictObject({
+          tenant: tenantId.describe('Tenant that the provider is open to.'),
+          subject: subject.describe('Subjects that its credentials may name; null: any.'),
+          claims: claims.describe('Claims that its credentials must name, with the values they may have.'),
+        }),
+      )
+      .describe('Identities that are reserved for tenants.'),
+    created_by: maker.describe('`root`, or the id of the admin token that created it.'),
+    created_at: instant.describe('Time of creation.'),
+    updated_at: instant.describe('Time of the last change.'),
+  })
+  .meta({
+    id: 'IdentityProvider',
+    description: 'An outside issuer whose tokens are exchanged for tokens of a tenant.',
+    examples: [
+      {
+        id: 'idp_3Fh7Kd9Qx2Lm5Zt8',
+        name: 'production cluster',
+        kind: 'kubernetes',
+        issuer: 'https://kubernetes.default.svc.cluster.local',
+        jwks: EXAMPLE_JWKS,
+        audiences: ['https://tokens.example.com'],
+        algorithms: ['RS256'],
+        bounds: [{ tenant: 'acme', subject: 'system:serviceaccount:acme:*', claims: {} }],
+        created_by: 'root',
+        created_at: '2026-11-24T09:00:00.000Z',
+        updated_at: '2026-11-24T09:00:00.000Z',
+      },
+    ],
+  })
+
+const common = {
+  id: credentialId.describe('Id of the credential.'),
+  key: keyId.describe('Key that the credential is for.'),
+  created_by: maker.describe('`root`, or the id of the admin token that created it.'),
+  created_at: instant.describe('Time of creation.'),
+  last_used_at: instant
+    .nullable()
+    .describe('Time of the last exchange, updated every few seconds; null: never used.'),
+}
+
+export const credentialBody = z
+  .union([
+    z.strictObject({
+      ...common,
+      type: z.literal('federated').describe('Assertions of an identity provider.'),
+      provider: providerId.describe('Id of the identity provider.'),
+      subject: subject.describe('Accepted subjects; null: any.'),
+      claims: claims.describe('Accepted values of claims.'),
+      allow_untrusted_events: z.boolean().describe('Whether jobs that a stranger can cause are accepted.'),
+    }),
+    z.strictObject({
+      ...common,
+      type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),
+      jwks: jwks.describe('Public keys of the client, as a JWK Set.'),
+    }),
+  ])
+  .meta({
+    id: 'KeyCredential',
+    description: 'How the holder of a key proves itself without a secret.',
+    examples: [
+      {
+        id: 'crd_8Wd2Nc6Ry4Bk9Qv1',
+        key: 'key_7Hq2kd9XwP3mZt5B',
+        type: 'federated',
+        provider: 'idp_3Fh7Kd9Qx2Lm5Zt8',
+        subject: 'system:serviceaccount:acme:trainer',
+        claims: {},
+        allow_untrusted_events: false,
+        created_by: 'root',
+        created_at: '2026-11-24T09:00:00.000Z',
+        last_used_at: null,
+      },
+    ],
+  })
+
+export const credentialsBody = z
+  .strictObject({
+    data: z.array(credentialBody).describe('All credentials of the key, newest first.'),
+    next_cursor: z.null().describe('Always null: this list has one page.'),
+  })
+  .meta({ id: 'KeyCredentials', description: 'The credentials of a key.' })
+
+export const workloadKeyBody = z
+  .strictObject({
+    key: keyId.describe('Id of the new key, which has no secret.'),
+    credential: credentialBody.describe('Its credential.'),
+  })
+  .meta({ id: 'WorkloadKey', description: 'A new key without a secret, and its credential.' })

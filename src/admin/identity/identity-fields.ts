@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import type { CredentialSettings, KeyCredential } from '../../identity-providers/key-credential.ts'
+import { ASSERTION_ALGS } from '../../identity-providers/provider-kind.ts'
+import * as field from '../fields.ts'
+
+/** Request fields of identity providers and credentials. Their rules are checked by identity-providers/. */
+
+const jwks = z
+  .record(z.string(), z.unknown(), 'must be a JWK Set')
+  .describe('Public keys as a JWK Set (RFC 7517 §5). Private and symmetric keys are rejected.')
+
+const value = field.text(512)
+const claims = z.record(
+  field.text(300),
+  z.union([value, z.array(value).max(32, 'must have at most 32 values')], 'must be text, or a list of texts'),
+  'must be an object',
+)
+const subject = field.text(512).nullable()
+
+export const providerSettings = {
+  name: field.displayName.default('').describe('Display name.'),
+  jwks,
+  audiences: field.audiences
+    .min(1, 'must not be empty')
+    .describe(
+      'Audiences that serve nothing but Mintmark. Every audience of an assertion must be one of them.',
+    ),
+  algorithms: z
+    .array(z.enum(ASSERTION_ALGS, `must be one of ${ASSERTION_ALGS.join(', ')}`), 'must be a list')
+    .min(1, 'must not be empty')
+    .max(ASSERTION_ALGS.length, 'must not have duplicates')
+    .default(['RS256', 'ES256'])
+    .describe('Accepted signature algorithms.'),
+  bounds: z
+    .array(
+      z.strictObject({
+        tenant: field.tenantId.describe('Tenant that the provider is opened to.'),
+        subject: subject
+          .default(null)
+          .describe('Subjects that its credentials may name; `*` is one whole segment. null: any.'),
+        claims: claims
+          .default({})
+          .describe('Claims that its credentials must name, each with some of these values.'),
+      }),
+      'must be a list',
+    )
+    .default([])
+    .describe('Identities that are reserved for tenants. Those of different tenants must be disjoint.'),
+}
+
+const federated = z.strictObject({
+  type: z.literal('federated').describe('Assertions of an identity provider.'),
+  provider: z
+    .string('must be text')
+    .regex(/^idp_[0-9A-Za-z]{16}$/, 'must be the id of an identity provider')
+    .describe('Id of the identity provider.'),
+  subject: subject
+    .default(null)
+    .describe(
+      'Accepted subject; `*` is one whole segment between `:` or `/`, and never `default`. null: any.',
+    ),
+  claims: claims
+    .default({})
+    .describe(
+      'Accepted values of claims, each by a top-level name or a JSON Pointer. A list has alternatives. All claims must match.',
+    ),
+  allow_untrusted_events: field.flag
+    .default(false)
+    .describe('`github-actions`: accept events that a stranger can cause, such as `pull_request`.'),
+})
+const publicKey = z.strictObject({
+  type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),
+  jwks,
+})
+
+export const newCredential = z
+  .discriminatedUnion('type', [federated, publicKey], 'must have the type federated or public_key')
+  .meta({ id: 'NewKeyCredential', description: 'How the holder of a key proves itself without a secret.' })
+
+export function toCredentialSettings(given: z.output<typeof newCredential>): CredentialSettings {
+  if (given.type === 'public_key') return given
+  const { type, provider: providerId, subject, claims, allow_untrusted_events: allowUntrustedEvents } = given
+  return { type, providerId, subject, claims, allowUntrustedEvents }
+}
+
+export function credentialToWire({ id, keyId, settings, createdBy, createdAt, lastUsedAt }: KeyCredential) {
+  const own =
+    settings.type === 'public_key'
+      ? { type: settings.type, jwks: settings.jwks }
+      : {
+          type: settings.type,
+          provider: settings.providerId,
+          subject: settings.subject,
+          claims: settings.claims,
+          allow_untrusted_events: settings.allowUntrustedEvents,
+        }
+  return { id, key: keyId, ...own, created_by: createdBy, created_at: createdAt, last_used_at: lastUsedAt }
+}

@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+import { Busy } from '../errors.ts'
+
+const MOST = 200_000
+/** So that the clients of one tenant cannot take the room of all others. */
+const MOST_OF_A_TENANT = 50_000
+
+/** The ids of client assertions that were used on this replica and have not expired: each is accepted once. */
+export class UsedAssertions {
+  /** By tenant: when each expires, in epoch milliseconds, by a digest, because a client chooses its length. */
+  readonly #expiry = new Map<string, Map<string, number>>()
+  #size = 0
+  #prunedAt = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  /**
+   * False: it was used before. Instants in epoch milliseconds.
+   * @throws {Busy} when too many are remembered to remember one more: it must not be forgotten before it expires.
+   */
+  use(
+    { keyId, tenantId }: { keyId: string; tenantId: string },
+    jti: string,
+    expiresAt: number,
+    now: number,
+  ): boolean {
+    const digest = createHash('sha256').update(`${keyId} ${jti}`).digest('base64url')
+    const until = this.#expiry.get(tenantId)?.get(digest)
+    if (until !== undefined && until > now) return false
+    if (this.#isFull(tenantId) && this.#prunedAt < now - 1_000) this.#prune(now)
+    if (this.#isFull(tenantId)) throw new Busy('Too many client assertions are in use. Retry.')
+    const own = this.#expiry.get(tenantId) ?? new Map<string, number>()
+    this.#expiry.set(tenantId, own)
+    if (!own.has(digest)) this.#size++
+    own.set(digest, expiresAt)
+    return true
+  }
+
+  #isFull(tenantId: string): boolean {
+    return this.#size >= MOST || (this.#expiry.get(tenantId)?.size ?? 0) >= MOST_OF_A_TENANT
+  }
+
+  #prune(now: number): void {
+    this.#prunedAt = now
+    for (const [tenantId, own] of this.#expiry) {
+      for (const [digest, until] of own) if (until <= now && own.delete(digest)) this.#size--
+      if (own.size === 0) this.#expiry.delete(tenantId)
+    }
+  }
+}

@@ -1,0 +1,183 @@
+import { type Assertion, audiencesOf, type Refusal } from './assertion.ts'
+import { claimAt, textsOf } from './claim-values.ts'
+import { matchesRule, type PreparedRule } from './federated-rule.ts'
+import { admits, type ProviderBounds } from './provider-bounds.ts'
+import type { AssertionAlg, ProviderKind } from './provider-kind.ts'
+
+/** What an exchange needs of a provider. Its keys are elsewhere, because they change without it. */
+export interface FederatedProvider {
+  id: string
+  kind: ProviderKind
+  /** Byte-equal to `iss`; `spiffe://<trust domain>` for SPIFFE identities without one. */
+  issuer: string
+  audiences: readonly string[]
+  algorithms: readonly AssertionAlg[]
+  bounds: readonly ProviderBounds[]
+}
+
+/** A rule of a key, in whatever state the key is. */
+export interface FederatedCredential {
+  id: string
+  keyId: string
+  tenantId: string
+  providerId: string
+  rule: PreparedRule
+}
+
+export type MatchFault =
+  | 'assertion_unknown_issuer'
+  | 'assertion_audience'
+  | 'assertion_subject'
+  | 'no_credential_matches'
+  | 'credentials_of_two_tenants_match'
+  | 'credentials_of_two_keys_match'
+  | 'not_as_expected'
+  | 'outside_bounds'
+
+/** What a request says about its key. No other is accepted. */
+export interface Expected {
+  /** The id of the key, or its tenant. */
+  client?: string | undefined
+  credentialId?: string | undefined
+  keyId?: string | undefined
+  tenantId?: string | undefined
+}
+
+/** Providers and credentials in memory. Finds the ones that an assertion is for, without looking at every rule. */
+export class Federation {
+  readonly #byIssuer: ReadonlyMap<string, readonly FederatedProvider[]>
+  readonly #rules = new Map<string, RuleIndex>()
+
+  constructor(providers: Iterable<FederatedProvider>, credentials: Iterable<FederatedCredential>) {
+    this.#byIssuer = Map.groupBy(providers, ({ issuer }) => issuer)
+    for (const credential of credentials) {
+      const index = this.#rules.get(credential.providerId) ?? new RuleIndex()
+      this.#rules.set(credential.providerId, index)
+      index.add(credential)
+    }
+  }
+
+  /**
+   * The provider that the assertion says it is from. Every audience must be one of the provider's: issuers that share a
+   * name have disjoint ones, and an assertion that is also for another service can be replayed by it.
+   */
+  providerOf(assertion: Assertion): { ok: true; provider: FederatedProvider } | Refusal<MatchFault> {
+    const issuer = assertion.iss ?? trustDomainOf(assertion.sub)
+    const providers = (issuer !== undefined && this.#byIssuer.get(issuer)) || []
+    if (providers.length === 0) return { ok: false, reason: 'assertion_unknown_issuer' }
+    const audiences = audiencesOf(assertion)
+    const provider = providers.find(each => audiences.every(audience => each.audiences.includes(audience)))
+    if (!provider) return { ok: false, reason: 'assertion_audience' }
+    if (assertion.iss === undefined && provider.kind !== 'spiffe')
+      return { ok: false, reason: 'assertion_unknown_issuer' }
+    if (provider.kind === 'spiffe' && !isOfTrustDomain(assertion.sub, provider.issuer))
+      return { ok: false, reason: 'assertion_subject' }
+    return { ok: true, provider }
+  }
+
+  /**
+   * The credential that a verified assertion is for, among the expected ones. Another tenant's match is a refusal
+   * whatever is expected: one of the two rules is wrong.
+   */
+  match(
+    assertion: Assertion,
+    provider: FederatedProvider,
+    expected: Expected,
+  ):
+    | { ok: true; credential: FederatedCredential }
+    | (Refusal<MatchFault> & { credentials: readonly FederatedCredential[] }) {
+    const refused = (reason: MatchFault, credentials: readonly FederatedCredential[]) =>
+      ({ ok: false, reason, credentials }) as const
+    const all = this.#rules.get(provider.id)?.matching(assertion) ?? []
+    if (new Set(all.map(({ tenantId }) => tenantId)).size > 1)
+      return refused('credentials_of_two_tenants_match', all)
+    if (all.length === 0) return refused('no_credential_matches', all)
+    const named = all.filter(each => isExpected(each, expected))
+    const [credential] = named
+    if (!credential) return refused('not_as_expected', all)
+    if (new Set(named.map(({ keyId }) => keyId)).size > 1)
+      return refused('credentials_of_two_keys_match', named)
+    const bounds = provider.bounds.filter(({ tenantId }) => tenantId === credential.tenantId)
+    const foreign = provider.bounds.some(
+      each => each.tenantId !== credential.tenantId && admits(each, assertion),
+    )
+    if (foreign || (bounds.length > 0 && !bounds.some(each => admits(each, assertion))))
+      return refused('outside_bounds', named)
+    return { ok: true, credential }
+  }
+}
+
+/** `spiffe://example.org` of `spiffe://example.org/ns/a`. */
+const trustDomainOf = (subject: string): string | undefined =>
+  /^(spiffe:\/\/[a-z0-9._-]{1,255})\/./.exec(subject)?.[1]
+
+/** The keys of a trust domain vouch for its own identities only. Other issuers have a URL. */
+function isOfTrustDomain(subject: string, issuer: string): boolean {
+  const domain = trustDomainOf(subject)
+  return domain !== undefined && (!issuer.startsWith('spiffe://') || domain === issuer)
+}
+
+const isExpected = (
+  { id, keyId, tenantId }: FederatedCredential,
+  { client, credentialId = id, keyId: key = keyId, tenantId: tenant = tenantId }: Expected,
+): boolean =>
+  (client === undefined || client === keyId || client === tenantId) &&
+  credentialId === id &&
+  key === keyId &&
+  tenant === tenantId
+
+/** Rules by their subject's shape (which segments are wildcards), or by one of their claims. */
+class RuleIndex {
+  /** By the number of parts and the places of the wildcards, then by the pattern as text. */
+  readonly #shapes = new Map<string, { length: number; wild: readonly number[]; rules: Listed }>()
+  /** By the name of a claim, then by its value. */
+  readonly #claims = new Map<string, Listed>()
+
+  add(credential: FederatedCredential): void {
+    const { subject, claims } = credential.rule
+    if (subject) {
+      const wild = subject.parts.flatMap((part, place) => (part === '*' ? place : []))
+      const name = `${subject.parts.length} ${wild}`
+      const shape = this.#shapes.get(name) ?? { length: subject.parts.length, wild, rules: new Map() }
+      this.#shapes.set(name, shape)
+      append(shape.rules, subject.parts.join(''), credential)
+      return
+    }
+    const [name, values = []] = selective(claims)
+    const rules = this.#claims.get(name) ?? new Map()
+    this.#claims.set(name, rules)
+    for (const value of typeof values === 'string' ? [values] : values) append(rules, value, credential)
+  }
+
+  matching(assertion: Assertion): FederatedCredential[] {
+    const found = new Set<FederatedCredential>()
+    const parts = assertion.sub.split(/([:/])/)
+    for (const { length, wild, rules } of this.#shapes.values()) {
+      if (length !== parts.length) continue
+      const pattern = parts.map((part, place) => (wild.includes(place) ? '*' : part)).join('')
+      for (const credential of rules.get(pattern) ?? []) found.add(credential)
+    }
+    for (const [name, rules] of this.#claims) {
+      const value = claimAt(assertion.claims, name)
+      if (value === undefined) continue
+      for (const text of textsOf(value)) for (const credential of rules.get(text) ?? []) found.add(credential)
+    }
+    return [...found].filter(({ rule }) => matchesRule(rule, assertion))
+  }
+}
+
+type Listed = Map<string, FederatedCredential[]>
+
+function append(rules: Listed, name: string, credential: FederatedCredential): void {
+  const those = rules.get(name)
+  if (those) those.push(credential)
+  else rules.set(name, [credential])
+}
+
+/** Claims by which few rules are alike. */
+const SELECTIVE = ['repository_id', 'project_id']
+
+function selective(claims: PreparedRule['claims']): readonly [string, string | readonly string[]] {
+  const entries = Object.entries(claims)
+  return entries.find(([name]) => SELECTIVE.includes(name)) ?? entries[0] ?? ['', []]
+}

@@ -1,0 +1,21 @@
+import type { FederatedRule } from './federated-rule.ts'
+import type { KeySet } from './identity-provider.ts'
+
+/** How the holder of a key proves itself without a secret. */
+export type CredentialSettings =
+  | ({ type: 'federated'; providerId: string } & FederatedRule)
+  | { type: 'public_key'; jwks: KeySet }
+
+export interface KeyCredential {
+  /** `crd_` and 16 characters. */
+  id: string
+  keyId: string
+  settings: CredentialSettings
+  /** `root`, or the id of an admin token. */
+  createdBy: string | null
+  createdAt: Date
+  lastUsedAt: Date | null
+}
+
+/** A key has a few: one for each environment. */
+export const MOST_CREDENTIALS = 20
