@@ -10,6 +10,7 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { restoreWarning } from './restores.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
 
@@ -79,7 +80,7 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, directory, signing, authentication, administration } = this.#parts
+    const { storage, follower, trust, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
     const { pauses, readiness } = this.#parts
@@ -88,8 +89,11 @@ export class BackgroundJobs {
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
     this.#every(RIGHTS_MS, 'check rights', () =>
-      readiness.watch(() => missingRights(storage.directoryDatabase)),
+      readiness.watch(
+        async () => (await missingRights(storage.directoryDatabase)) ?? restoreWarning(trust.tombstones),
+      ),
     )
+    this.#every(REFRESH_MS, 'store a restore of the database', () => trust.tombstones.store())
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#watchSigningKeys()
     this.#watchExtension()

@@ -27,7 +27,7 @@ export function buildDirectory(
   { clock, logger }: System,
   { directoryDatabase: database }: Storage,
   follower: ChangeFollower,
-  { seals, untrusted }: TrustParts,
+  { seals, untrusted, tombstones }: TrustParts,
   { extension }: SnapshotParts,
 ): DirectoryParts {
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
@@ -36,7 +36,8 @@ export function buildDirectory(
   const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
-  const keyStatuses = new KeyStatuses({ database, copy, clock })
+  const keyStatuses = new KeyStatuses({ database, copy, clock, tombstones })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  return { copy, fallback, importedCheck, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
+  const directory = new ReplicaDirectory({ copy, fallback, tombstones })
+  return { copy, fallback, importedCheck, keyStatuses, directory }
 }

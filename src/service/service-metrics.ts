@@ -6,6 +6,7 @@ import { by, type Metrics } from '../system/metrics.ts'
 import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { registerRestores } from './restores.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
 
@@ -35,6 +36,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerDatabase(metrics, measured)
   registerSigningKeys(metrics, measured)
   registerSnapshots(metrics, measured)
+  registerRestores(metrics, measured.trust.tombstones)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

@@ -3,6 +3,7 @@ import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../direc
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
+import type { Memory, Tombstone } from '../tombstones/tombstone.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
 /** What is known of a snapshot before it is decrypted. */
@@ -28,7 +29,11 @@ export interface SnapshotContent {
   /** Keys and tenants that this replica saw revoked or deleted: `key key_…`, `tenant acme`. */
   gone: readonly string[]
   directory: KnownContents
+  /** What ended, and in which state of the database; undefined: an older version of Mintmark wrote the snapshot. */
+  tombstones: SnapshotTombstones | undefined
 }
+
+type SnapshotTombstones = Pick<Memory, 'mark' | 'ended' | 'pending'>
 
 /** The version of the content that this version of Mintmark writes and reads. */
 export const CONTENT_VERSION = 1
@@ -41,8 +46,11 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
   const { directory, gone } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
-  const counts = { tenants: tenants.length, keys: keys.length }
-  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
+  const { ended = [], pending = [], mark } = content.tombstones ?? {}
+  const counts = { tenants: tenants.length, keys: keys.length, ended: ended.length, pending: pending.length }
+  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, mark, counts })
+  for (const part of chunks(ended)) yield json({ ended: part })
+  for (const part of chunks(pending)) yield json({ pending: part })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   const places = new Map<KeyRights, number>()
   for (const part of chunks(keys)) {
@@ -66,6 +74,8 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const tenants: KnownTenant[] = []
   const keys: KnownKey[] = []
   const rights: KeyRights[] = []
+  const ended: Tombstone[] = []
+  const pending: Tombstone[] = []
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
   let first: any
   for (const part of parts) {
@@ -74,16 +84,45 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     for (const tenant of read.tenants ?? []) tenants.push(tenant)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
+    for (const tombstone of read.ended ?? []) ended.push(tombstone)
+    for (const tombstone of read.pending ?? []) pending.push(tombstone)
   }
-  const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
-  if (counts.tenants !== tenants.length || counts.keys !== keys.length)
+  const { installation, modifiedAt, signingKeys, gone, directory, mark, counts } = first
+  if (counts.tenants !== tenants.length || counts.keys !== keys.length || !addUp(counts, ended, pending))
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
     directory: { ...directory, tenants, keys },
+    tombstones: mark && { mark, ended, pending },
   }
 }
+
+/** Only the tombstones, and the id of the installation: a tenth of the file. @throws {SnapshotFault} */
+export function decodeTombstones(
+  parts: Iterable<Buffer>,
+): (SnapshotTombstones & { installation: string }) | undefined {
+  const ended: Tombstone[] = []
+  const pending: Tombstone[] = []
+  // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
+  let first: any
+  for (const part of parts) {
+    const read = JSON.parse(part.toString())
+    first ??= read
+    if (first.mark === undefined) return undefined
+    for (const tombstone of read.ended ?? []) ended.push(tombstone)
+    for (const tombstone of read.pending ?? []) pending.push(tombstone)
+    if (!addUp(first.counts, ended, pending)) continue
+    return { mark: first.mark, ended, pending, installation: first.installation.id }
+  }
+  throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
+}
+
+const addUp = (
+  counts: { ended?: number; pending?: number },
+  ended: readonly Tombstone[],
+  pending: readonly Tombstone[],
+) => (counts.ended ?? 0) === ended.length && (counts.pending ?? 0) === pending.length
 
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 
