@@ -2,7 +2,7 @@ import { readRestores } from '../../tombstones/restore-repository.ts'
 import type { Tombstone } from '../../tombstones/tombstone.ts'
 import { readState, writtenAt } from '../../tombstones/tombstone-repository.ts'
 import { moment, type Output } from '../output.ts'
-import { PLAN, planned } from './plan.ts'
+import { planned } from './plan.ts'
 import { type RestoredDatabase, withRestoredDatabase } from './restored-database.ts'
 
 const MOST_RESTORES = 10
@@ -32,10 +32,6 @@ export async function showRestore(environment: NodeJS.ProcessEnv, output: Output
     json: { ...status, pending, unknown },
     id: status.state,
   })
-  if (pending.length > 0) {
-    await output.note('')
-    await output.list(planned(pending), PLAN)
-  }
 }
 
 type Found = Awaited<ReturnType<typeof survey>>
@@ -99,6 +95,8 @@ function linesOf({ state, last_row, last_row_at, restores, not_stored, snapshots
       'No memory of a later state was found. If this database was restored, it cannot be known what happened after that row:',
     )
   else lines.push(`${pending.length} objects are refused although the database has them as usable.`)
+  for (const { id, ended_at, action } of planned(pending))
+    lines.push(`- ${id}, ended at ${moment(ended_at)}: ${action}`)
   if (state === 'unreconciled') lines.push('What cannot be known of the time after the backup:')
   if (state !== 'in order') lines.push(...unknown.map(line => `- ${line}`))
   if (state === 'unknown')

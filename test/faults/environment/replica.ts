@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts'
 const ROOT_TOKEN = `root-${randomBytes(24).toString('hex')}`
 export const PEPPERS = `p1:${randomBytes(32).toString('base64url')}`
 /** The configuration shared by all replicas of one run, as in production. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   NODE_ENV: 'production',
   MINTMARK_ISSUER: 'https://tokens.example.test',
   MINTMARK_PUBLIC_PORT: '0',
