@@ -1,6 +1,7 @@
 import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
+import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import { missingRights } from '../database/rights.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
@@ -137,9 +138,14 @@ export class BackgroundJobs {
   }
 
   /** The change feed named the signing keys or the policy: reads the keys, with retries. */
-  readSigningKeys(): void {
+  readSigningKeys(update: ChangeUpdate): void {
     this.#signingKeysChanged = true
-    void this.#attempt('read signing keys', () => this.#readChangedSigningKeys())
+    void this.#attempt('read signing keys', async () => {
+      // A restored database may have a revoked key as the active one: first its successor.
+      if (update === 'everything' && this.#state === 'running')
+        await this.#parts.signing.signingKeys.advance()
+      await this.#readChangedSigningKeys()
+    })
   }
 
   stop(): void {

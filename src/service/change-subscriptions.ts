@@ -20,7 +20,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
     reaction(() => gateway.minted.clear()),
     policy,
     reaction(() => jobs.scheduleRotation(), ['installation']),
-    reaction(() => jobs.readSigningKeys(), ['signing-keys', 'installation']),
+    reaction(update => jobs.readSigningKeys(update), ['signing-keys', 'installation']),
   ])
   storage.database.onCommit(changes => follower.settle(changes))
 }

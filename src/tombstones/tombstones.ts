@@ -5,7 +5,8 @@ import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Logger } from '../system/logger.ts'
-import { insertRestore, readOpen, readUnstored } from './restore-repository.ts'
+import { byName, compare, type Noticed } from './comparison.ts'
+import { insertRestore, readOpen } from './restore-repository.ts'
 import {
   isReversible,
   type Mark,
@@ -14,23 +15,7 @@ import {
   type Tombstone,
   type TombstoneKind,
 } from './tombstone.ts'
-import {
-  continues,
-  MOST_TOMBSTONES,
-  readEnded,
-  readEndedOf,
-  readState,
-  readUsable,
-} from './tombstone-repository.ts'
-
-/** A restore that this process noticed. */
-export interface Noticed {
-  /** The newest memory that the database does not continue. */
-  memory: Pick<Memory, 'mark' | 'seenAt' | 'writer'>
-  found: Mark
-  /** What the memories have as ended, and the database as usable. */
-  tombstones: readonly Tombstone[]
-}
+import { continues, MOST_TOMBSTONES, readEndedOf, readState } from './tombstone-repository.ts'
 
 interface Known {
   mark: Mark
@@ -117,8 +102,12 @@ export class Tombstones implements ChangeSubscriber {
     return { ...this.#known, writer: this.#writer, ended, pending }
   }
 
-  /** Memories of other processes, before the first load: what cannot be taken back in them is refused at once. */
+  /**
+   * Memories of other processes, before the first load: what cannot be taken back in them is refused at once. A process that
+   * started as one of them needs no other.
+   */
   remember(memories: readonly Memory[]): void {
+    if (this.#known) return
     this.#remembered = memories
     const all = memories.flatMap(({ ended, pending }) => [...ended, ...pending])
     this.#early = new Set(all.filter(({ kind }) => !isReversible(kind)).map(nameOf))
@@ -129,6 +118,7 @@ export class Tombstones implements ChangeSubscriber {
     this.#known = { mark, installation, seenAt }
     this.#ended = byName(ended)
     this.#pending = byName(pending)
+    this.#open = pending.length > 0 ? 1 : 0
   }
 
   /** `ChangeSubscriber.load`. Compares the database with what is known. */
@@ -228,29 +218,4 @@ export class Tombstones implements ChangeSubscriber {
       'the database was restored to an older state: what it brought back is refused until "mintmark restore reconcile"',
     )
   }
-}
-
-const byName = (tombstones: readonly Tombstone[]) =>
-  new Map(tombstones.map(tombstone => [nameOf(tombstone), tombstone]))
-
-/** The state of the database, and what memories know that it does not. */
-async function compare(trx: Handle, memories: readonly Memory[]) {
-  const state = await readState(trx)
-  const ended = (await readEnded(trx)).reverse()
-  const open = await readOpen(trx)
-  const lost: Memory[] = []
-  for (const memory of memories) {
-    if (memory.installation !== state.installation) continue
-    if (!(await continues(trx, memory.mark))) lost.push(memory)
-  }
-  const remembered = [...byName(lost.flatMap(memory => [...memory.ended, ...memory.pending])).values()]
-  const usable = await readUnstored(trx, await readUsable(trx, remembered))
-  // A file from before the last restore says nothing new, unless it has what no other memory had.
-  const isNew = ({ seenAt }: Memory) => open.noticedAt === null || seenAt > open.noticedAt
-  const [newest] = lost.toSorted((one, other) => other.mark.id - one.mark.id)
-  const noticed: Noticed | undefined =
-    newest && (usable.length > 0 || lost.some(isNew))
-      ? { memory: newest, found: state.mark, tombstones: usable }
-      : undefined
-  return { state, ended, open, noticed }
 }
