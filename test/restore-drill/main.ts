@@ -170,8 +170,8 @@ async function written(postgres: Postgres, count: number): Promise<void> {
   await until('the snapshots have the last change', headers, all => have(all) >= count, PATIENCE_MS)
 }
 
-const noticed = ({ urls }: Replica) =>
-  until(
+async function noticed({ urls }: Replica): Promise<void> {
+  await until(
     'the restore is noticed',
     async () => (await scrape(urls.ops)).series,
     series =>
@@ -179,6 +179,7 @@ const noticed = ({ urls }: Replica) =>
       series.get('mintmark_tombstones_pending') === PENDING,
     PATIENCE_MS,
   )
+}
 
 async function watched(name: string, replicas: readonly Replica[], dead: Dead, live: Key): Promise<void> {
   const probe = new Probe(replicas, dead, live)

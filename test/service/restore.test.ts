@@ -296,10 +296,11 @@ describe('a database that is restored while no replica runs', () => {
     await started.stop()
     await backup.restore()
     const { stdout } = await mintmark(['restore', 'status'], {
-      env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: empty },
+      env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: join(empty, 'none') },
     })
     expect(stdout).toContain('it cannot be known what happened after that row')
     expect(stdout).toContain('- API keys that were revoked or disabled')
     expect(stdout).toContain('- signing keys that were created')
+    expect(stdout).toContain('No snapshot was compared')
   })
 })
