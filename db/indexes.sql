@@ -16,3 +16,8 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_tenant_live
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_created_by ON api_keys (created_by, seq);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_added_by ON api_key_secrets (created_by, seq)
   WHERE by_rotation AND revoked_at IS NULL;
+-- What ended last: src/tombstones/.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_revoked ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_disabled ON api_keys (disabled_at) WHERE disabled_at IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_ended ON api_key_secrets ((least(revoked_at, ends_at)))
+  WHERE revoked_at IS NOT NULL OR ends_at IS NOT NULL;

@@ -29,7 +29,7 @@ END
 $$;
 
 GRANT SELECT ON mintmark_migration, sealed_since TO mintmark_app;
-GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens TO mintmark_app;
+GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens, restores, tombstones TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, secret_proofs, replicas,
   idempotency_keys, identity_providers, key_credentials TO mintmark_app;

@@ -126,7 +126,8 @@ const sum = (a: MadeCount, b: MadeCount): MadeCount => ({
 async function revokeToken(mutation: Mutation, token: AdminToken, reason: string | null): Promise<void> {
   await setRevoked(mutation.trx, token.id, reason)
   const changes = fieldChanges({ revokedReason: null }, { revokedReason: reason })
-  mutation.record({ action: 'admin-token.revoke', ...adminTokenTarget(token), changes })
+  const event = { action: 'admin-token.revoke', ...adminTokenTarget(token), changes } as const
+  mutation.record(event, { kind: 'admin-token', id: token.id })
 }
 
 /** Revokes at most MOST_AT_ONCE objects; fewer mean that none is left. */

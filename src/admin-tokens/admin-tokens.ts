@@ -52,12 +52,21 @@ export class AdminTokens {
   readonly #digests: KeyDigests
   readonly #random: Random
   readonly #logger: Logger
+  readonly #isEnded: (token: AdminToken) => boolean
 
-  constructor(options: { database: Database; digests: KeyDigests; random: Random; logger: Logger }) {
+  /** `isEnded`: it was revoked before the database was restored to an older state. */
+  constructor(options: {
+    database: Database
+    digests: KeyDigests
+    random: Random
+    logger: Logger
+    isEnded: (token: AdminToken) => boolean
+  }) {
     this.#database = options.database
     this.#digests = options.digests
     this.#random = options.random
     this.#logger = options.logger
+    this.#isEnded = options.isEnded
   }
 
   /**
@@ -71,7 +80,7 @@ export class AdminTokens {
     const found = await this.#database.run(db => findByDigest(db, digests))
     if (!found) return { ok: false, reason: 'unknown' }
     const { token, pepperId, now } = found
-    const state = adminTokenState(token, now)
+    const state = this.#isEnded(token) ? 'revoked' : adminTokenState(token, now)
     if (state !== 'active') return { ok: false, reason: state, tokenId: token.id }
     this.#noteUse(presented, token, { pepperId, now }).catch(err =>
       this.#logger.warn({ err, admin_token: token.id }, 'last use of an admin token not stored'),

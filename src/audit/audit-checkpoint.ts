@@ -14,8 +14,24 @@ export interface Checkpoint extends ChainHead {
   at: string
 }
 
+/**
+ * A signed statement that the database was restored, and which signed heads it lost by that. They contradict the trail
+ * from then on, and this explains it. The database cannot make one: it does not hold the key.
+ */
+export interface Continuation {
+  issuer: string
+  installation: string
+  /** RFC 3339. */
+  at: string
+  reason: string
+  /** The last row that a checkpoint confirms; position 0: none. */
+  from: ChainHead
+  lost: readonly ChainHead[]
+}
+
 /** RFC 7515 §4.1.9. Not an access token: no verifier that checks `typ` or `aud` accepts it as one. */
 const TYPE = 'mintmark-audit-checkpoint+json'
+const CONTINUATION_TYPE = 'mintmark-audit-continuation+json'
 const ALG = 'EdDSA'
 /** RFC 8410 §7: the prefix of the 32 bytes of an Ed25519 private key in PKCS #8. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -31,10 +47,19 @@ export class CheckpointSigner {
   }
 
   /** A compact JWS that contains its own public key. */
-  async sign(checkpoint: Checkpoint): Promise<string> {
+  sign(checkpoint: Checkpoint): Promise<string> {
+    return this.#sign(TYPE, checkpoint)
+  }
+
+  /** As `sign`. */
+  signContinuation(continuation: Continuation): Promise<string> {
+    return this.#sign(CONTINUATION_TYPE, continuation)
+  }
+
+  async #sign(typ: string, statement: object): Promise<string> {
     const jwk = await this.#publicJwk()
-    return new CompactSign(new TextEncoder().encode(JSON.stringify(checkpoint)))
-      .setProtectedHeader({ alg: ALG, typ: TYPE, kid: await calculateJwkThumbprint(jwk), jwk })
+    return new CompactSign(new TextEncoder().encode(JSON.stringify(statement)))
+      .setProtectedHeader({ alg: ALG, typ, kid: await calculateJwkThumbprint(jwk), jwk })
       .sign(this.#privateKey)
   }
 
@@ -49,11 +74,35 @@ export class CheckpointSigner {
   }
 }
 
-/** The content of a checkpoint, and the RFC 7638 thumbprint of its key. @throws {Error} with the reason. */
-export async function openCheckpoint(jws: string): Promise<Checkpoint & { thumbprint: string }> {
+/** What a line of a file of checkpoints states. */
+export type Statement =
+  | { kind: 'checkpoint'; content: Checkpoint }
+  | { kind: 'continuation'; content: Continuation }
+
+/** A signed statement, and the RFC 7638 thumbprint of its key. @throws {Error} with the reason. */
+export async function openStatement(jws: string): Promise<Statement & { thumbprint: string }> {
   const { payload, protectedHeader } = await compactVerify(jws, EmbeddedJWK, { algorithms: [ALG] })
   const { typ, jwk } = protectedHeader
-  if (typ !== TYPE || jwk === undefined) throw new Error('it is signed, but is not a checkpoint')
-  const checkpoint = JSON.parse(new TextDecoder().decode(payload)) as Checkpoint
-  return { ...checkpoint, thumbprint: await calculateJwkThumbprint(jwk) }
+  if ((typ !== TYPE && typ !== CONTINUATION_TYPE) || jwk === undefined)
+    throw new Error('it is signed, but is not a checkpoint')
+  const thumbprint = await calculateJwkThumbprint(jwk)
+  const content = JSON.parse(new TextDecoder().decode(payload))
+  return { kind: typ === TYPE ? 'checkpoint' : 'continuation', content, thumbprint }
+}
+
+/** The content of a checkpoint, and the RFC 7638 thumbprint of its key. @throws {Error} with the reason. */
+export async function openCheckpoint(jws: string): Promise<Checkpoint & { thumbprint: string }> {
+  const { kind, content, thumbprint } = await openStatement(jws)
+  if (kind !== 'checkpoint') throw new Error('it is signed, but is not a checkpoint')
+  return { ...content, thumbprint }
+}
+
+/** The heads that a restore of the database did not lose. */
+export function withoutLost<Head extends ChainHead>(
+  heads: readonly Head[],
+  continuations: readonly Pick<Continuation, 'lost'>[],
+): Head[] {
+  const nameOf = ({ id, hash }: ChainHead) => `${id} ${hash}`
+  const lost = new Set(continuations.flatMap(continuation => continuation.lost.map(nameOf)))
+  return heads.filter(head => !lost.has(nameOf(head)))
 }

@@ -11,6 +11,7 @@ import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key.ts'
 import { modelCommands } from './commands/model.ts'
+import { restoreCommands } from './commands/restore.ts'
 import { signingKeyCommands } from './commands/signing-key.ts'
 import { syncCommand } from './commands/sync.ts'
 import { tenantCommands } from './commands/tenant.ts'
@@ -127,6 +128,7 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
   )
 
   emergencyCommands(program, environment)
+  restoreCommands(program, environment)
 
   verb(program, 'config', {
     summary: 'print the effective configuration, without secrets',

@@ -1,5 +1,14 @@
 /** One object that replicas must read again, by its kind and id. */
 export interface Change {
-  kind: 'tier' | 'model' | 'tenant' | 'key' | 'signing-keys' | 'installation' | 'identity-provider'
+  kind:
+    | 'tier'
+    | 'model'
+    | 'tenant'
+    | 'key'
+    | 'signing-keys'
+    | 'installation'
+    | 'identity-provider'
+    | 'admin-token'
+    | 'restore'
   id: string
 }

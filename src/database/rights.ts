@@ -14,6 +14,8 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   signing_keys: NO_DELETE,
   key_usage: NO_DELETE,
   admin_tokens: NO_DELETE,
+  restores: NO_DELETE,
+  tombstones: NO_DELETE,
   tiers: EVERY_ROW,
   models: EVERY_ROW,
   tenants: EVERY_ROW,

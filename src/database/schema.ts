@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
+import type { RestoreTable, TombstoneTable } from './restore-tables.ts'
 
 /**
  * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only
@@ -28,6 +29,8 @@ export interface Schema {
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
   sealed_since: { singleton: Generated<boolean>; audit_id: string }
+  restores: RestoreTable
+  tombstones: TombstoneTable
   maker_fill: { singleton: Generated<boolean>; audit_id: string }
 }
 

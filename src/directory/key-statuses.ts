@@ -4,10 +4,12 @@ import type { Database } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import { Coalescer } from '../system/coalescer.ts'
+import type { Tombstones } from '../tombstones/tombstones.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import type { Identities } from './identities.ts'
 import type { KeyStatus, TokenHolder } from './key-status.ts'
 import { readKeyStatuses } from './key-status-repository.ts'
+import { statusByTombstones } from './with-tombstones.ts'
 
 const MOST_A_QUERY = 500
 const MOST_WAITING = 2_000
@@ -25,6 +27,7 @@ export class KeyStatuses {
   readonly #copy: DirectoryCopy
   readonly #identities: Identities
   readonly #clock: Clock
+  readonly #tombstones: Tombstones
   readonly #queued = new Map<string, PromiseWithResolvers<KeyStatus>>()
   readonly #lookups = new Coalescer(() => this.#lookUp())
   readonly #answers: LRUCache<string, KeyStatus>
@@ -37,17 +40,21 @@ export class KeyStatuses {
     copy: DirectoryCopy
     identities: Identities
     clock: Clock
+    tombstones: Tombstones
   }) {
     this.#database = options.database
     this.#copy = options.copy
     this.#identities = options.identities
     this.#clock = options.clock
+    this.#tombstones = options.tombstones
     const perf = { now: () => this.#clock.monotonicMs() }
     this.#answers = new LRUCache({ max: MOST_REMEMBERED, ttl: CACHED_MS, ttlResolution: 0, perf })
   }
 
   /** @throws {Unavailable} when the queue is full. */
   async of(holder: TokenHolder): Promise<KeyStatus> {
+    const ended = statusByTombstones(holder, this.#tombstones)
+    if (ended !== 'good') return ended
     const known = this.#copy.keyStatus(holder.keyId) ?? this.#identities.keyStatus(holder.keyId)
     if (known) return known
     const answer = this.#answers.get(holder.keyId)

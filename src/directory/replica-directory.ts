@@ -1,7 +1,9 @@
 import { clientName, type Imports } from '../api-keys/imported/imported-client.ts'
+import type { Tombstones } from '../tombstones/tombstones.ts'
 import type { Directory, SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import type { SecretLookup } from './secret-lookup.ts'
+import { withTombstones } from './with-tombstones.ts'
 
 /**
  * This replica's directory. A known key is answered from memory, without I/O; one that is unknown or too stale for its
@@ -11,13 +13,20 @@ export class ReplicaDirectory implements Directory {
   readonly #copy: DirectoryCopy
   readonly #fallback: SecretLookup
 
-  constructor(options: { copy: DirectoryCopy; fallback: SecretLookup }) {
+  readonly #tombstones: Pick<Tombstones, 'has' | 'endOf'>
+
+  constructor(options: {
+    copy: DirectoryCopy
+    fallback: SecretLookup
+    tombstones: Pick<Tombstones, 'has' | 'endOf'>
+  }) {
     this.#copy = options.copy
     this.#fallback = options.fallback
+    this.#tombstones = options.tombstones
   }
 
   find(names: readonly string[]): SecretSnapshot | undefined {
-    return this.#copy.find(names)
+    return withTombstones(this.#copy.find(names), this.#tombstones)
   }
 
   knows(names: readonly string[]): boolean {
@@ -33,7 +42,7 @@ export class ReplicaDirectory implements Directory {
   }
 
   findClient(clientId: string): SecretSnapshot | undefined {
-    return this.#copy.find([clientName(clientId)])
+    return this.find([clientName(clientId)])
   }
 
   knowsClient(clientId: string): boolean {
@@ -41,10 +50,10 @@ export class ReplicaDirectory implements Directory {
   }
 
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined> {
-    return this.#fallback.find([clientName(clientId)])
+    return this.lookUp([clientName(clientId)])
   }
 
-  lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined> {
-    return this.#fallback.find(names)
+  async lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined> {
+    return withTombstones(await this.#fallback.find(names), this.#tombstones)
   }
 }

@@ -41,6 +41,7 @@ export interface StoredSeal {
  * - lacking_key: it names a key that the installation has, and this process lacks the ones that replicas seal with
  * - wrong_key_pair: the kid is not the thumbprint of the public key, or the private key is another one's
  * - superseded: its seal is right, and a newer row of the same algorithm and state exists: it was put back
+ * - revoked: its seal is right, and it was revoked before the database was restored to an older state
  */
 export type RowFault =
   | 'unsealed'
@@ -49,6 +50,7 @@ export type RowFault =
   | 'lacking_key'
   | 'wrong_key_pair'
   | 'superseded'
+  | 'revoked'
 
 /** Ids of encryption keys and peppers, as the installation record has them. */
 export interface RecordedIds {
@@ -70,10 +72,17 @@ export class RowSeals {
   readonly #encryptionKeys: readonly NamedKey[]
   readonly #peppers: readonly NamedKey[]
   readonly #derived = new Map<string, Buffer>()
+  /** Whether a signing key was revoked, whatever its row says: a restore of the database brings back genuine rows. */
+  readonly isRevokedKid: (kid: string) => boolean
 
-  constructor(options: { encryptionKeys: readonly NamedKey[]; peppers: readonly NamedKey[] }) {
+  constructor(options: {
+    encryptionKeys: readonly NamedKey[]
+    peppers: readonly NamedKey[]
+    isRevokedKid?: (kid: string) => boolean
+  }) {
     this.#encryptionKeys = options.encryptionKeys
     this.#peppers = options.peppers
+    this.isRevokedKid = options.isRevokedKid ?? (() => false)
   }
 
   /** The `sealedWith` of new seals. */

@@ -1,6 +1,7 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
 import { Cursors } from '../admin/cursor.ts'
 import { WriteLimit } from '../admin/write-limit.ts'
+import type { AdminToken } from '../admin-tokens/admin-token.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
 import { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
@@ -55,9 +56,12 @@ export function buildAdministration(
   { random, logger }: System,
   { database }: Storage,
   digests: KeyDigests,
-  { policy, trust: { seals } }: { policy: CurrentPolicy; trust: TrustParts },
+  { policy, trust: { seals, tombstones } }: { policy: CurrentPolicy; trust: TrustParts },
 ): AdministrationParts {
-  const adminTokens = new AdminTokens({ database, digests, random, logger })
+  const isEnded = ({ id, tenantId }: AdminToken) =>
+    tombstones.has('admin_token_revoked', id) ||
+    (tenantId !== null && tombstones.has('tenant_deleted', tenantId))
+  const adminTokens = new AdminTokens({ database, digests, random, logger, isEnded })
   const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
   const signer = new CheckpointSigner(firstOf(config.encryptionKeys))
   return {

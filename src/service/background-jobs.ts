@@ -1,6 +1,7 @@
 import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
+import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import { missingRights } from '../database/rights.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
@@ -11,6 +12,7 @@ import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { restoreWarning } from './restores.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
 
@@ -80,7 +82,7 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, directory, signing, authentication, administration } = this.#parts
+    const { storage, follower, trust, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
     const { pauses, readiness } = this.#parts
@@ -89,8 +91,11 @@ export class BackgroundJobs {
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
     this.#every(RIGHTS_MS, 'check rights', () =>
-      readiness.watch(() => missingRights(storage.directoryDatabase)),
+      readiness.watch(
+        async () => (await missingRights(storage.directoryDatabase)) ?? restoreWarning(trust.tombstones),
+      ),
     )
+    this.#every(REFRESH_MS, 'store a restore of the database', () => trust.tombstones.store())
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#watchSigningKeys()
     this.#watchExtension()
@@ -134,9 +139,14 @@ export class BackgroundJobs {
   }
 
   /** The change feed named the signing keys or the policy: reads the keys, with retries. */
-  readSigningKeys(): void {
+  readSigningKeys(update: ChangeUpdate): void {
     this.#signingKeysChanged = true
-    void this.#attempt('read signing keys', () => this.#readChangedSigningKeys())
+    void this.#attempt('read signing keys', async () => {
+      // A restored database may have a revoked key as the active one: first its successor.
+      if (update === 'everything' && this.#state === 'running')
+        await this.#parts.signing.signingKeys.advance()
+      await this.#readChangedSigningKeys()
+    })
   }
 
   stop(): void {

@@ -3,16 +3,17 @@ import type { BackgroundJobs } from './background-jobs.ts'
 import type { Parts } from './parts.ts'
 
 /**
- * Everything in this process that follows the change feed, in the order in which changes are applied. The directory is
- * first, because key statuses query it; then the caches derived from it; the policy comes before the rotation and the
+ * Everything in this process that follows the change feed, in the order in which changes are applied. The directory comes
+ * before key statuses, which query it; then the caches derived from it; the policy comes before the rotation and the
  * signing keys, which depend on it. All but the signing keys are updated at the same instant: private keys take a
  * moment to decrypt, so they are read right after.
  *
  * What this process commits is applied before the request is answered.
  */
 export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
-  const { storage, follower, policy, directory, gateway } = parts
+  const { storage, follower, trust, policy, directory, gateway } = parts
   follower.subscribe([
+    trust.tombstones,
     directory.copy,
     directory.identities,
     reaction(update => directory.fallback.note(update)),
@@ -20,7 +21,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
     reaction(() => gateway.minted.clear()),
     policy,
     reaction(() => jobs.scheduleRotation(), ['installation']),
-    reaction(() => jobs.readSigningKeys(), ['signing-keys', 'installation']),
+    reaction(update => jobs.readSigningKeys(update), ['signing-keys', 'installation']),
   ])
   storage.database.onCommit(changes => follower.settle(changes))
 }

@@ -33,7 +33,7 @@ export function buildDirectory(
   { clock, logger }: System,
   { directoryDatabase: database }: Storage,
   follower: ChangeFollower,
-  { seals, untrusted }: TrustParts,
+  { seals, untrusted, tombstones }: TrustParts,
   { extension }: SnapshotParts,
 ): DirectoryParts {
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
@@ -44,15 +44,8 @@ export function buildDirectory(
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
   const identities = new Identities({ database, seals, copy, tokenTtlSeconds })
-  const keyStatuses = new KeyStatuses({ database, copy, identities, clock })
+  const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
-  return {
-    copy,
-    fallback,
-    importedCheck,
-    keyStatuses,
-    identities,
-    identityCheck,
-    directory: new ReplicaDirectory({ copy, fallback }),
-  }
+  const directory = new ReplicaDirectory({ copy, fallback, tombstones })
+  return { copy, fallback, importedCheck, keyStatuses, identities, identityCheck, directory }
 }

@@ -126,7 +126,7 @@ export class ReadinessGate implements Readiness {
     if (warning === this.warning) return
     this.warning = warning
     if (warning === '') this.#logger.info('nothing fails any more')
-    else this.#logger.error({ reason: warning }, 'ready only for API keys in memory')
+    else this.#logger.error({ reason: warning }, 'ready, but not in order')
   }
 
   /** Becomes unready for load balancers; requests are served until the listeners close. */

@@ -7,6 +7,7 @@ import { packageVersion } from '../system/package-version.ts'
 import { registerIdentities } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { registerRestores } from './restores.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
 
@@ -37,6 +38,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerSigningKeys(metrics, measured)
   registerSnapshots(metrics, measured)
   registerIdentities(metrics, measured)
+  registerRestores(metrics, measured.trust.tombstones)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

@@ -4,7 +4,7 @@ import type { StartupChecks } from './startup-checks.ts'
 
 type Started = Pick<
   Parts,
-  'config' | 'system' | 'storage' | 'follower' | 'policy' | 'directory' | 'signing' | 'snapshots'
+  'config' | 'system' | 'storage' | 'follower' | 'trust' | 'policy' | 'directory' | 'signing' | 'snapshots'
 >
 
 /**
@@ -24,7 +24,7 @@ export class SnapshotStart {
 
   /** @throws {SnapshotFault} when no snapshot can be used */
   async run(): Promise<void> {
-    const { config, system, storage, follower, policy, directory, signing, snapshots } = this.#parts
+    const { config, system, storage, follower, trust, policy, directory, signing, snapshots } = this.#parts
     await snapshots.extension?.refresh()
     storage.time.assumeHost()
     const { name, header, content, ageMs } = await this.#snapshots.newest({
@@ -32,13 +32,21 @@ export class SnapshotStart {
       longestAgeMs: config.stalenessSeconds * 1000,
       extendedFrom: snapshots.extension?.current?.from.seenAt,
     })
+    const { id: installation } = content.signingKeys.installation
+    if (content.tombstones)
+      trust.tombstones.adopt({
+        ...content.tombstones,
+        installation,
+        seenAt: header.seenAt,
+        writer: header.writer,
+      })
     await signing.signingKeys.adopt(content.signingKeys)
     await directory.identities.adopt(content.identities)
     policy.set(content.signingKeys.installation.policy)
     directory.copy.adopt(content.directory)
     directory.keyStatuses.adopt(content.gone)
     follower.adopt(header.position, ageMs)
-    this.#checks.expect(content.signingKeys.installation.id)
+    this.#checks.expect(installation)
     await this.#checks.probe()
     system.logger.warn(
       {

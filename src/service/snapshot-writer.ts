@@ -4,7 +4,10 @@ import { processName } from '../system/host.ts'
 import { packageVersion } from '../system/package-version.ts'
 import type { Parts } from './parts.ts'
 
-type WriterParts = Pick<Parts, 'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'snapshots'>
+type WriterParts = Pick<
+  Parts,
+  'system' | 'storage' | 'follower' | 'trust' | 'directory' | 'signing' | 'snapshots'
+>
 
 const INTERVAL_MS = 60_000
 /** After a change, for example a revocation. */
@@ -58,15 +61,17 @@ export class SnapshotWriter {
   }
 
   async #write(position: { number: string; id: string }, seenAt: number): Promise<number> {
-    const { directory, signing } = this.#parts
+    const { trust, directory, signing } = this.#parts
     // All taken at the same moment: no change is applied in between.
     const contents = directory.copy.contents
     if (!contents) throw new Error('a position without a directory')
     const gone = directory.keyStatuses.gone
     const identities = directory.identities.contents
+    const tombstones = trust.tombstones.memory
     const signingKeys = await signing.signingKeys.export()
     const about = { position, seenAt, writer: processName(), writerVersion: packageVersion() }
-    return this.#snapshots.write(about, { signingKeys, gone, directory: contents, identities })
+    const content = { signingKeys, gone, directory: contents, identities, tombstones }
+    return this.#snapshots.write(about, content)
   }
 }
 

@@ -8,13 +8,17 @@ import { missingRights } from '../database/rights.ts'
 import { databaseMisfit } from '../database/suitability.ts'
 import { openInstallation } from '../installation/installation.ts'
 import { installationId } from '../installation/own-secrets.ts'
+import { readMemories } from '../snapshots/memories.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
 import type { Parts } from './parts.ts'
 import { isPepperInUse } from './pepper-use.ts'
 import { NotReady } from './readiness.ts'
 
-type Checked = Pick<Parts, 'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'policy' | 'signing'>
+type Checked = Pick<
+  Parts,
+  'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'trust' | 'policy' | 'signing'
+>
 
 /** What must hold before serving: schema, role, installation record, directory, signing keys, a probe token. */
 export class StartupChecks {
@@ -22,6 +26,7 @@ export class StartupChecks {
   readonly #warned = new Set<string>()
   /** The installation of the snapshot that this process serves from. */
   #expected: string | undefined
+  #hasRemembered = false
 
   constructor(parts: Checked) {
     this.#parts = parts
@@ -44,6 +49,7 @@ export class StartupChecks {
     await this.#checkInstallation()
     await this.#openInstallation()
     await time.measure(database)
+    await this.#remember()
     await signingKeys.advance()
     await signingKeys.refresh()
     await follower.load()
@@ -96,6 +102,16 @@ export class StartupChecks {
       return opened.installation
     })
     policy.set(installation.policy)
+  }
+
+  /** Before the signing keys are read: a restored database may have a revoked one. */
+  async #remember(): Promise<void> {
+    const { config, issuer, system, trust } = this.#parts
+    if (config.snapshotDir === undefined || this.#hasRemembered) return
+    const { encryptionKeys } = config
+    const { logger } = system
+    trust.tombstones.remember(await readMemories(config.snapshotDir, { issuer, encryptionKeys, logger }))
+    this.#hasRemembered = true
   }
 
   /** Signs a token and verifies it against the JWKS that will be published. */

@@ -37,9 +37,15 @@ export function earliestActivation(
 
 /**
  * The steps that are due at `now`, in order. Pure: the same keys and time give the same steps on every replica, and
- * none when nothing is due.
+ * none when nothing is due. `activeIsRevoked`: an active key that is not among `keys` was revoked, so its successor does not
+ * wait until verifiers know it.
  */
-export function duePlan(keys: Keys, now: number, policy: Policy): Step[] {
+export function duePlan(
+  keys: Keys,
+  now: number,
+  policy: Policy,
+  { activeIsRevoked = false }: { activeIsRevoked?: boolean } = {},
+): Step[] {
   const removed = keys.filter(key => key.state === 'retiring' && !key.held && past(key.retiresAt, now))
   const steps: Step[] = removed.map(({ kid }) => ({ type: 'remove', kid }))
   for (const key of keys) {
@@ -47,14 +53,14 @@ export function duePlan(keys: Keys, now: number, policy: Policy): Step[] {
   }
   const wanted = publishedAlgs(policy)
   for (const key of keys) if (inUse(key) && !wanted.includes(key.alg)) steps.push(retire(key, now, policy))
-  for (const alg of wanted) steps.push(...planFor(alg, keys, now, policy))
+  for (const alg of wanted) steps.push(...planFor(alg, keys, now, policy, activeIsRevoked))
   return withinTheLimit(steps, keys.length - removed.length)
 }
 
 const past = (instant: number | null, now: number) => instant !== null && instant <= now
 const inUse = (key: SigningKey) => key.state === 'active' || key.state === 'standby'
 
-function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step[] {
+function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy, activeIsRevoked: boolean): Step[] {
   const { active, standby } = pairOf(alg, keys)
   const due = standby && past(standby.activatesAt, now) ? standby : undefined
   const steps: Step[] = []
@@ -69,12 +75,14 @@ function planFor(alg: SigningAlg, keys: Keys, now: number, policy: Policy): Step
     const activatesAt = held ? null : nextTurn({ publishedAt: now }, since, now, policy)
     steps.push({ type: 'create', alg, state: 'standby', activatesAt })
   } else if (!standby.held && !held) {
-    const activatesAt = nextTurn(standby, since, now, policy)
+    const isUrgent = activeIsRevoked && !active
+    const activatesAt = isUrgent ? now : nextTurn(standby, since, now, policy)
     // Without an active key, which was lost, the standby takes its turn as soon as verifiers know it.
     const late = !active && standby.activatesAt !== null && standby.activatesAt > activatesAt
     if (standby.activatesAt !== null && !late) return steps
     // Released after its turn has come, it takes over at once.
-    if (past(activatesAt, now)) return planFor(alg, replaced(keys, { ...standby, activatesAt }), now, policy)
+    if (past(activatesAt, now))
+      return planFor(alg, replaced(keys, { ...standby, activatesAt }), now, policy, activeIsRevoked)
     steps.push({ type: 'schedule', kid: standby.kid, activatesAt })
   }
   return steps

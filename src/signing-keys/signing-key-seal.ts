@@ -79,7 +79,9 @@ export async function signingKeyFault(
 ): Promise<RowFault | undefined> {
   const stored = { sealedWith: row.sealed_with, seal: row.seal }
   const fault = seals.faultOf(SIGNING_KEY, sealedValues(row), stored, recorded)
-  return fault ?? ((await hasRightKid(row)) ? undefined : 'wrong_key_pair')
+  if (fault) return fault
+  if (!(await hasRightKid(row))) return 'wrong_key_pair'
+  return seals.isRevokedKid(row.kid) ? 'revoked' : undefined
 }
 
 /** Whether the kid is the RFC 7638 thumbprint of the public key, which has the members of a public key and no other. */

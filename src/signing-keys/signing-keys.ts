@@ -101,7 +101,9 @@ export class SigningKeys {
     const changed = await this.#change(SYSTEM, state => {
       refuseUntrusted(state, { starting: this.#ring === undefined })
       const mayPlan = this.#clocksAgree || !state.keys.some(inUse)
-      const steps = mayPlan ? certain(state, duePlan(state.keys, state.now, state.policy)) : []
+      const activeIsRevoked = state.rejected.some(({ fault }) => fault === 'revoked')
+      const due = () => duePlan(state.keys, state.now, state.policy, { activeIsRevoked })
+      const steps = mayPlan ? certain(state, due()) : []
       return { result: steps.length > 0, steps }
     })
     if (changed) await this.#refreshAfterChange()

@@ -24,9 +24,11 @@ export function refuseUntrusted(
     throw new UntrustedKeys(
       'The database has so many rows of published signing keys that they cannot all be verified: most were written without the keys of Mintmark. Delete those as the owner of the tables: see docs/guides/troubleshooting.md.',
     )
-  if (!starting || rejected.length === 0 || keys.some(({ state }) => state !== 'retiring')) return
-  const kids = rejected.map(({ kid, fault }) => `${kid.slice(0, 43)} (${fault})`).slice(0, 10)
-  const unsealed = rejected.some(({ fault }) => fault === 'unsealed')
+  // No verifier should know a key that was revoked: another one takes its place.
+  const untrusted = rejected.filter(({ fault }) => fault !== 'revoked')
+  if (!starting || untrusted.length === 0 || keys.some(({ state }) => state !== 'retiring')) return
+  const kids = untrusted.map(({ kid, fault }) => `${kid.slice(0, 43)} (${fault})`).slice(0, 10)
+  const unsealed = untrusted.some(({ fault }) => fault === 'unsealed')
   const cure = unsealed
     ? 'After an upgrade from 0.2 run "mintmark seal" once.'
     : 'The rows were changed without the keys of Mintmark: see docs/guides/troubleshooting.md.'

@@ -4,6 +4,7 @@ import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../direc
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
+import type { Memory, Tombstone } from '../tombstones/tombstone.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
 /** What is known of a snapshot before it is decrypted. */
@@ -30,7 +31,11 @@ export interface SnapshotContent {
   gone: readonly string[]
   directory: KnownContents
   identities: IdentityContents
+  /** What ended, and in which state of the database; undefined: an older version of Mintmark wrote the snapshot. */
+  tombstones: SnapshotTombstones | undefined
 }
+
+type SnapshotTombstones = Pick<Memory, 'mark' | 'ended' | 'pending'>
 
 /** The version of the content that this version of Mintmark writes and reads. */
 export const CONTENT_VERSION = 2
@@ -45,13 +50,18 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
   const { directory, gone, identities } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
+  const { ended = [], pending = [], mark } = content.tombstones ?? {}
   const counts = {
     tenants: tenants.length,
     keys: keys.length,
     providers: identities.providers.length,
     identityKeys: identities.keys.length,
+    ended: ended.length,
+    pending: pending.length,
   }
-  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
+  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, mark, counts })
+  for (const part of chunks(ended)) yield json({ ended: part })
+  for (const part of chunks(pending)) yield json({ pending: part })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   for (const part of chunks(identities.providers, LARGE_OBJECTS_A_PART)) yield json({ providers: part })
   for (const part of chunks(identities.keys, LARGE_OBJECTS_A_PART)) yield json({ identityKeys: part })
@@ -79,6 +89,8 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const rights: KeyRights[] = []
   const providers: KnownProvider[] = []
   const identityKeys: IdentityKey[] = []
+  const ended: Tombstone[] = []
+  const pending: Tombstone[] = []
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
   let first: any
   for (const part of parts) {
@@ -89,9 +101,11 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     for (const key of read.identityKeys ?? []) identityKeys.push(key)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
+    for (const tombstone of read.ended ?? []) ended.push(tombstone)
+    for (const tombstone of read.pending ?? []) pending.push(tombstone)
   }
-  const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
-  const whole = { tenants, keys, providers, identityKeys }
+  const { installation, modifiedAt, signingKeys, gone, directory, mark, counts } = first
+  const whole = { tenants, keys, providers, identityKeys, ended, pending }
   if (Object.entries(whole).some(([name, list]) => counts[name] !== list.length))
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
@@ -99,8 +113,35 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     gone,
     directory: { ...directory, tenants, keys },
     identities: { providers, keys: identityKeys },
+    tombstones: mark && { mark, ended, pending },
   }
 }
+
+/** Only the tombstones, and the id of the installation: a tenth of the file. @throws {SnapshotFault} */
+export function decodeTombstones(
+  parts: Iterable<Buffer>,
+): (SnapshotTombstones & { installation: string }) | undefined {
+  const ended: Tombstone[] = []
+  const pending: Tombstone[] = []
+  // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
+  let first: any
+  for (const part of parts) {
+    const read = JSON.parse(part.toString())
+    first ??= read
+    if (first.mark === undefined) return undefined
+    for (const tombstone of read.ended ?? []) ended.push(tombstone)
+    for (const tombstone of read.pending ?? []) pending.push(tombstone)
+    if (!addUp(first.counts, ended, pending)) continue
+    return { mark: first.mark, ended, pending, installation: first.installation.id }
+  }
+  throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
+}
+
+const addUp = (
+  counts: { ended?: number; pending?: number },
+  ended: readonly Tombstone[],
+  pending: readonly Tombstone[],
+) => (counts.ended ?? 0) === ended.length && (counts.pending ?? 0) === pending.length
 
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 

@@ -32,6 +32,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],
   idempotency_keys: everyRow,
   audit_checkpoints: appendOnly,
+  restores: ['SELECT', 'INSERT', 'UPDATE'],
+  tombstones: ['SELECT', 'INSERT', 'UPDATE'],
   change_counter: ['SELECT', 'UPDATE'],
   maker_fill: [],
   sealed_since: ['SELECT'],

@@ -214,6 +214,27 @@ const TABLES = {
     sealed_with: 'text',
     seal: 'bytea',
   },
+  restores: {
+    id: 'uuid',
+    noticed_at: 'timestamptz',
+    noticed_by: 'text',
+    known_id: 'bigint',
+    known_hash: 'bytea',
+    known_at: 'timestamptz',
+    found_id: 'bigint',
+    found_hash: 'bytea',
+    reconciled_at: 'timestamptz?',
+    reconciled_by: 'text?',
+  },
+  tombstones: {
+    kind: 'text',
+    id: 'text',
+    ended_at: 'timestamptz',
+    owner: 'text?',
+    restore_id: 'uuid',
+    state: 'text',
+    reason: 'text?',
+  },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
 /** The column types that pg reads as each TypeScript type, with `?` exactly where it has null. */

@@ -33,6 +33,7 @@ const EVERYTHING = {
   ...PRODUCTION,
   database: { existingSecret: 'mintmark-database', directUrlKey: 'direct-url' },
   settings: { MINTMARK_FAILURES_PER_MINUTE: 1_000_000, MINTMARK_TRUSTED_PROXIES: '10.0.0.0/8' },
+  snapshots: { enabled: true },
   autoscaling: { enabled: true },
   networkPolicy: { enabled: true, gatewayFrom: [{ namespaceSelector: {} }] },
   httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
@@ -177,6 +178,23 @@ describe.skipIf(lacksHelm())('the chart', () => {
         verbs: ['get', 'update'],
       },
     ])
+  })
+
+  it('replicas share one volume for snapshots, which is kept, or one that exists', () => {
+    const objects = render(EVERYTHING)
+    const [claim] = named(objects, 'PersistentVolumeClaim')
+    expect(claim.spec.accessModes).toEqual(['ReadWriteMany'])
+    expect(claim.metadata.annotations['helm.sh/resource-policy']).toBe('keep')
+    const [pod] = podsOf(named(objects, 'Deployment').filter(({ metadata }) => metadata.name === 'mintmark'))
+    const [container] = pod.containers
+    const mount = container.volumeMounts.find(({ name }: { name: string }) => name === 'snapshots')
+    expect(environmentOf(container).MINTMARK_SNAPSHOT_DIR).toMatch(new RegExp(`^${mount.mountPath}/`))
+    const volume = pod.volumes.find(({ name }: { name: string }) => name === 'snapshots')
+    expect(volume.persistentVolumeClaim.claimName).toBe(claim.metadata.name)
+    const own = render({ ...EVERYTHING, snapshots: { enabled: true, existingClaim: 'mine' } })
+    expect(own.some(({ kind }) => kind === 'PersistentVolumeClaim')).toBe(false)
+    expect(JSON.stringify(own)).toContain('{"claimName":"mine"}')
+    expect(JSON.stringify(render(PRODUCTION))).not.toContain('MINTMARK_SNAPSHOT_DIR')
   })
 
   it('a NetworkPolicy opens nothing that no list names', () => {

@@ -50,7 +50,11 @@ export function follow(
   const peppers = options.peppers ?? own
   const fallback = new SecretLookup({ ...common, follower, copy, peppers })
   follower.subscribe([copy, reaction(update => fallback.note(update))])
-  const directory = new ReplicaDirectory({ copy, fallback })
+  const directory = new ReplicaDirectory({
+    copy,
+    fallback,
+    tombstones: { has: () => false, endOf: () => undefined },
+  })
   return {
     follower,
     copy,

@@ -28,6 +28,7 @@ const HEALTHY: Series = {
   mintmark_snapshot_serving: always(0),
   mintmark_snapshot_age_seconds: always(60),
   mintmark_staleness_extended_seconds: always(0),
+  mintmark_restore_unreconciled: always(0),
   'mintmark_fallback_lookups_total{outcome="failed"}': always(0),
   mintmark_deferred_writes_dropped_total: always(0),
   mintmark_log_lines_dropped_total: always(0),
@@ -89,6 +90,11 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   MintmarkSnapshotOld: {
     fires: { mintmark_snapshot_age_seconds: always(601) },
     quiet: { mintmark_snapshot_age_seconds: always(599) },
+  },
+  MintmarkRestoreUnreconciled: {
+    fires: { mintmark_restore_unreconciled: always(1) },
+    // It has been reconciled.
+    quiet: { mintmark_restore_unreconciled: '1+0x110 0+0x20' },
   },
   MintmarkStalenessExtended: {
     fires: { mintmark_staleness_extended_seconds: always(1) },

@@ -135,6 +135,18 @@ describe('what is due', () => {
   })
 })
 
+it('the successor of an active key that was revoked does not wait until verifiers know it', () => {
+  const unknown = key('s', 'standby', { publishedAt: NOW, activatesAt: NOW + INTERVAL_MS })
+  expect(duePlan([unknown], NOW, policy)).toEqual([
+    { type: 'schedule', kid: 's', activatesAt: NOW + LEAD_MS },
+  ])
+  expect(duePlan([unknown], NOW, policy, { activeIsRevoked: true })).toEqual([
+    { type: 'activate', kid: 's', activatesAt: NOW },
+    standby('ES256', NOW + INTERVAL_MS),
+  ])
+  expect(duePlan([a, unknown], NOW, policy, { activeIsRevoked: true })).toEqual([])
+})
+
 describe('the earliest activation', () => {
   it.each([
     ['a standby that is published for long enough: now', NOW - LEAD_MS - 1, NOW],

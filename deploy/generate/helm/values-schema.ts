@@ -37,6 +37,7 @@ const peers = (listener: string): Schema => ({
 })
 
 const SECRET_NAME = { pattern: '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$', maxLength: 253 }
+const STORAGE = { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }
 const SECRET_KEY = { pattern: '^[-._a-zA-Z0-9]+$' }
 
 /** Variables that the chart sets from other values, or that a pod cannot use. */
@@ -47,6 +48,7 @@ const SET_BY_CHART = new Set([
   'MIGRATE_DATABASE_URL',
   'MINTMARK_DATA_DIR',
   'MINTMARK_KEYS_DIR',
+  'MINTMARK_SNAPSHOT_DIR',
   'MINTMARK_ISSUER',
   'MINTMARK_ROOT_TOKEN',
   'MINTMARK_ENCRYPTION_KEYS',
@@ -152,10 +154,26 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
         .map(variable => [variable.name, setting(variable)]),
     ),
   ),
+  snapshots: object('', {
+    enabled: flag(
+      'Keeps sealed snapshots on a volume that all replicas share: they start and serve while Postgres is down, and refuse what a restore of the database brings back (docs/guides/postgres-outage.md)',
+    ),
+    existingClaim: text(
+      'Name of a PersistentVolumeClaim; empty: the chart creates one, and keeps it through an uninstall',
+      SECRET_NAME,
+    ),
+    accessMode: {
+      enum: ['ReadWriteMany', 'ReadWriteOnce'],
+      description:
+        'Access mode of that claim. ReadWriteOnce only where all replicas run on one node: others would not start',
+    },
+    storageClassName: text('Its storage class; empty: the default one of the cluster'),
+    storage: text('Its size: 15 MB for 100,000 API keys and replica, with room for twice as many', STORAGE),
+  }),
   trialDatabase: object('', {
     enabled: flag('One Postgres without backup, to try Mintmark. Never for production'),
     image: text('Image of Postgres 18', { minLength: 1 }),
-    storage: text('Size of its volume', { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }),
+    storage: text('Size of its volume', STORAGE),
   }),
 })
 

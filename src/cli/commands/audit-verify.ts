@@ -1,21 +1,19 @@
 import { createReadStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { AuditRow } from '../../audit/audit-chain.ts'
-import { type Checkpoint, CheckpointSigner, openCheckpoint } from '../../audit/audit-checkpoint.ts'
+import { type Checkpoint, withoutLost } from '../../audit/audit-checkpoint.ts'
 import { SHORTEST_RETENTION_DAYS } from '../../audit/audit-retention.ts'
 import { keptCheckpoints, pruneTrail, verifyDatabase } from '../../audit/audit-upkeep.ts'
 import { type Verification, verifyTrail } from '../../audit/audit-verification.ts'
 import { readMigrateDatabase } from '../../config/config.ts'
 import { Env } from '../../config/env.ts'
-import { namedKeys } from '../../config/formats.ts'
 import { Database } from '../../database/database.ts'
-import { readInstallation } from '../../installation/installation.ts'
 import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
 import { streams } from '../streams.ts'
+import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from './checkpoint-files.ts'
 
 interface VerifyOptions {
   file?: string
@@ -30,13 +28,17 @@ export async function verifyAudit(
   output: Output,
 ): Promise<void> {
   const trusted = await trustedKeys(environment, options.key ?? [])
-  const files = await Promise.all((options.checkpoint ?? []).map(readCheckpointFile))
-  const given = await opened(files.flat(), trusted)
+  const { checkpoints, continuations } = await readStatements(options.checkpoint ?? [], trusted)
+  const given = withoutLost(checkpoints, continuations)
   const result =
     options.file === undefined
       ? await verifyStored(environment, given, trusted)
       : await verifyTrail(rowsOfFile(options.file), { checkpoints: given, now: systemClock.wallMs() })
   await report(result, given, output)
+  for (const { from, lost, at, reason } of continuations)
+    output.note(
+      `The rows after ${from.id} that ${lost.length} other checkpoints confirm were lost in a restore, as stated at ${at}: ${reason}`,
+    )
 }
 
 /** Deletes old rows. @throws {CliError} */
@@ -54,21 +56,13 @@ async function verifyStored(
 ): Promise<Verification> {
   return onDatabase(environment, async database => {
     if (given.length > 0) await refuseForeign(database, given)
-    const kept = await opened(await keptCheckpoints(database), trusted)
+    const kept = await openedCheckpoints(await keptCheckpoints(database), trusted)
     return verifyDatabase(database, [...kept, ...given], systemClock)
   })
 }
 
 /** @throws {CliError} */
-async function refuseForeign(database: Database, checkpoints: readonly Checkpoint[]): Promise<void> {
-  const { id } = await database.run(readInstallation)
-  const foreign = checkpoints.find(({ installation }) => installation !== id)
-  if (!foreign) return
-  const message = `a checkpoint belongs to another installation (${foreign.issuer}) than the database.`
-  throw new CliError(EXIT.usage, message)
-}
-
-async function onDatabase<T>(
+export async function onDatabase<T>(
   environment: NodeJS.ProcessEnv,
   work: (database: Database) => Promise<T>,
 ): Promise<T> {
@@ -85,43 +79,6 @@ async function onDatabase<T>(
 }
 
 const causes = ({ cause }: Error) => (cause instanceof Error ? [cause.message] : [])
-
-/** RFC 7638 thumbprints. Empty: any key is trusted. */
-async function trustedKeys(environment: NodeJS.ProcessEnv, named: readonly string[]): Promise<Set<string>> {
-  const env = new Env(environment)
-  const description = 'as of the service'
-  const keys = env.optional('MINTMARK_ENCRYPTION_KEYS', { description, parse: namedKeys }) ?? []
-  env.throwFaults()
-  const own = await Promise.all(keys.map(key => new CheckpointSigner(key).thumbprint()))
-  return new Set([...own, ...named])
-}
-
-/** @throws {CliError} for a checkpoint with an invalid signature. */
-async function opened(
-  texts: readonly string[],
-  trusted: ReadonlySet<string>,
-): Promise<(Checkpoint & { thumbprint: string })[]> {
-  return Promise.all(
-    texts.map(async jws => {
-      const checkpoint = await openCheckpoint(jws).catch(error => {
-        throw new CliError(EXIT.refused, `a checkpoint does not verify: ${(error as Error).message}.`)
-      })
-      if (trusted.size === 0 || trusted.has(checkpoint.thumbprint)) return checkpoint
-      throw new CliError(
-        EXIT.refused,
-        `the checkpoint of row ${checkpoint.id} is signed with the key ${checkpoint.thumbprint}, which is not trusted.`,
-      )
-    }),
-  )
-}
-
-/** One JWS per line. @throws {CliError} */
-async function readCheckpointFile(file: string): Promise<string[]> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${error.code}).`)
-  })
-  return text.split(/\s+/).filter(line => line !== '')
-}
 
 async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
   const input = file === '-' ? streams().stdin : createReadStream(file)

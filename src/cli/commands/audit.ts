@@ -48,6 +48,7 @@ export function auditCommands(program: Command, environment: NodeJS.ProcessEnv):
   read(audit, environment)
   checkpoint(audit, environment)
   verify(audit, environment)
+  continueAfterRestore(audit, environment)
   prune(audit, environment)
 }
 
@@ -120,6 +121,28 @@ function verify(audit: Command, environment: NodeJS.ProcessEnv): void {
   command.action(
     action(environment, async ({ output }) => {
       await (await import('./audit-verify.ts')).verifyAudit(environment, command.opts(), output)
+    }),
+  )
+}
+
+function continueAfterRestore(audit: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(audit, 'continue', {
+    summary: 'after a restore of the database: sign which checkpoints it made void',
+    details:
+      'Checkpoints of rows that a restore lost contradict the trail. The command compares them with the database in ' +
+      'MIGRATE_DATABASE_URL or DATABASE_URL, verifies the trail without them, and prints a line signed with a key derived from ' +
+      'MINTMARK_ENCRYPTION_KEYS, which the database does not have. Append it to the file of checkpoints: "audit verify" then ' +
+      'goes on. Use it only for a restore that you know of: a trail that somebody cut looks the same.',
+    examples: [
+      'mintmark audit continue --checkpoint /mnt/elsewhere/checkpoints --reason "restored the dump of 03:00" >> /mnt/elsewhere/checkpoints',
+    ],
+    quiet: 'print only the JWS',
+  })
+    .requiredOption('--checkpoint <file>', 'file with checkpoints, one per line (repeatable)', collect)
+    .requiredOption('--reason <text>', 'which restore, and why')
+  command.action(
+    action(environment, async ({ output }) => {
+      await (await import('./audit-continue.ts')).continueAudit(environment, command.opts(), output)
     }),
   )
 }

@@ -49,8 +49,8 @@ export class Postgres {
   }
 
   /** Migrated, with the application's login role, and started. */
-  static async create(place: Place = { hosts: ['127.0.0.1'] }): Promise<Postgres> {
-    const postgres = await Postgres.empty(place)
+  static async create(place: Place = { hosts: ['127.0.0.1'] }, from?: ProgramsPackage): Promise<Postgres> {
+    const postgres = await Postgres.empty(place, from)
     try {
       await postgres.#fill()
       return postgres

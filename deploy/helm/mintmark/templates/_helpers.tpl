@@ -83,6 +83,9 @@ capabilities:
 {{- if .Values.database.directUrlKey }}
 {{- $_ := set $env "DATABASE_URL_DIRECT_FILE" "/etc/mintmark/database/direct-database-url" }}
 {{- end }}
+{{- if .Values.snapshots.enabled }}
+{{- $_ := set $env "MINTMARK_SNAPSHOT_DIR" "/var/lib/mintmark/snapshots" }}
+{{- end }}
 {{- if .Values.services.admin }}
 {{- $_ := set $env "MINTMARK_ADMIN_HOST" "0.0.0.0" }}
 {{- end }}

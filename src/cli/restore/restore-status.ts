@@ -1,0 +1,111 @@
+import { readRestores } from '../../tombstones/restore-repository.ts'
+import type { Tombstone } from '../../tombstones/tombstone.ts'
+import { readState, writtenAt } from '../../tombstones/tombstone-repository.ts'
+import { moment, type Output } from '../output.ts'
+import { planned } from './plan.ts'
+import { type RestoredDatabase, withRestoredDatabase } from './restored-database.ts'
+
+const MOST_RESTORES = 10
+
+/** What no tombstone has, because it is not an end. */
+const NOT_COVERED = [
+  'rights, limits and expiry dates of API keys and tenants that were lowered: they are as in the backup',
+  'the policy, tiers, models and adapters that were changed or deleted: they are as in the backup',
+  'tenants, API keys, secrets and admin tokens that were created: they are gone, and refused as unknown',
+  'signing keys that were created: they left the JWKS',
+]
+/** What tombstones have. */
+const COVERED = [
+  'API keys that were revoked or disabled',
+  'secrets that ended by a rotation or were revoked',
+  'tenants that were suspended or deleted',
+  'admin tokens that were revoked',
+  'signing keys that were revoked',
+]
+
+/** Prints whether the database was restored, what is refused since, and what cannot be known. */
+export async function showRestore(environment: NodeJS.ProcessEnv, output: Output): Promise<void> {
+  const found = await withRestoredDatabase(environment, survey)
+  const { pending, unknown, ...status } = found
+  await output.either({
+    text: linesOf(found).join('\n'),
+    json: { ...status, pending, unknown },
+    id: status.state,
+  })
+}
+
+type Found = Awaited<ReturnType<typeof survey>>
+
+async function survey({ storage, tombstones, memories }: RestoredDatabase) {
+  const { database } = storage
+  const { mark } = await database.run(readState)
+  const lastRowAt = await database.run(db => writtenAt(db, mark.id))
+  const restores = await database.run(db => readRestores(db, MOST_RESTORES))
+  const { noticed, pendingTombstones: pending, isUnreconciled } = tombstones
+  const isCompared = memories.length > 0 || restores.length > 0
+  return {
+    state: isUnreconciled ? 'unreconciled' : isCompared ? 'in order' : 'unknown',
+    last_row: mark.id,
+    last_row_at: lastRowAt,
+    restores: restores.map(({ id, noticedAt, noticedBy, known, knownAt, found, reconciledAt }) => ({
+      id,
+      noticed_at: noticedAt.toISOString(),
+      noticed_by: noticedBy,
+      known_row: known.id,
+      known_at: knownAt.toISOString(),
+      found_row: found.id,
+      reconciled_at: reconciledAt?.toISOString() ?? null,
+    })),
+    /** By the snapshots alone: no replica has stored it yet. */
+    not_stored: noticed
+      ? {
+          known_row: noticed.memory.mark.id,
+          known_at: new Date(noticed.memory.seenAt).toISOString(),
+          known_by: noticed.memory.writer,
+          found_row: noticed.found.id,
+        }
+      : null,
+    snapshots: memories.map(({ writer, mark, seenAt }) => ({
+      writer,
+      row: mark.id,
+      seen_at: new Date(seenAt).toISOString(),
+    })),
+    pending: pending as readonly Tombstone[],
+    unknown: isCompared ? NOT_COVERED : [...COVERED, ...NOT_COVERED],
+  }
+}
+
+function linesOf({ state, last_row, last_row_at, restores, not_stored, snapshots, pending, unknown }: Found) {
+  const lines = [`The last change in the database is audit row ${last_row} of ${moment(last_row_at ?? '-')}.`]
+  for (const { noticed_at, noticed_by, known_row, known_at, found_row, reconciled_at } of restores)
+    lines.push(
+      `Restored to row ${found_row}, noticed at ${moment(noticed_at)} by ${noticed_by}, which knew row ${known_row} and everything until ${moment(known_at)}. ${reconciled_at === null ? 'Not reconciled.' : `Reconciled at ${moment(reconciled_at)}.`}`,
+    )
+  if (not_stored)
+    lines.push(
+      `Restored to row ${not_stored.found_row} or before: ${not_stored.known_by} knew row ${not_stored.known_row} and everything until ${moment(not_stored.known_at)}. No replica has noticed it yet.`,
+    )
+  lines.push(
+    snapshots.length === 0
+      ? 'No snapshot was compared: MINTMARK_SNAPSHOT_DIR is not set, or has none of this installation.'
+      : `Compared with ${snapshots.length} snapshots, the newest of ${moment(newest(snapshots))}.`,
+  )
+  if (state === 'unknown')
+    lines.push(
+      'No memory of a later state was found. If this database was restored, it cannot be known what happened after that row:',
+    )
+  else lines.push(`${pending.length} objects are refused although the database has them as usable.`)
+  for (const { id, ended_at, action } of planned(pending))
+    lines.push(`- ${id}, ended at ${moment(ended_at)}: ${action}`)
+  if (state === 'unreconciled') lines.push('What cannot be known of the time after the backup:')
+  if (state !== 'in order') lines.push(...unknown.map(line => `- ${line}`))
+  if (state === 'unknown')
+    lines.push('An exported audit trail and the log of each replica have it: docs/guides/restore.md.')
+  return lines
+}
+
+const newest = (snapshots: Found['snapshots']) =>
+  snapshots
+    .map(({ seen_at }) => seen_at)
+    .toSorted()
+    .at(-1) ?? '-'

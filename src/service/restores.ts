@@ -1,0 +1,28 @@
+import type { Metrics } from '../system/metrics.ts'
+import type { Tombstones } from '../tombstones/tombstones.ts'
+
+/** Why an operator has to act although the service is ready; undefined: nothing. */
+export function restoreWarning(tombstones: Tombstones): string | undefined {
+  if (!tombstones.isUnreconciled) return undefined
+  const { pending } = tombstones
+  const refused =
+    pending === 0
+      ? 'Nothing that ended after the backup is usable again as far as replicas know'
+      : `${pending} objects that ended after the backup are refused here although the database has them as usable`
+  return `The database was restored to an older state. ${refused}. Run "mintmark restore reconcile" (docs/guides/restore.md).`
+}
+
+export function registerRestores(metrics: Metrics, tombstones: Tombstones): void {
+  metrics.gauge(
+    'mintmark_restore_unreconciled',
+    '1 after a restore of the database to an older state, until "mintmark restore reconcile --apply", else 0.',
+    'max',
+    () => tombstones.isUnreconciled,
+  )
+  metrics.gauge(
+    'mintmark_tombstones_pending',
+    'Objects that are refused although a restored database has them as usable.',
+    'max',
+    () => tombstones.pending,
+  )
+}

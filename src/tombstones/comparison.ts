@@ -1,0 +1,38 @@
+import type { Handle } from '../database/database.ts'
+import { readOpen, readUnstored } from './restore-repository.ts'
+import { type Mark, type Memory, nameOf, type Tombstone } from './tombstone.ts'
+import { continues, readEnded, readState, readUsable } from './tombstone-repository.ts'
+
+/** A restore that this process noticed. */
+export interface Noticed {
+  /** The newest memory that the database does not continue. */
+  memory: Pick<Memory, 'mark' | 'seenAt' | 'writer'>
+  found: Mark
+  /** What the memories have as ended, and the database as usable. */
+  tombstones: readonly Tombstone[]
+}
+
+export const byName = (tombstones: readonly Tombstone[]) =>
+  new Map(tombstones.map(tombstone => [nameOf(tombstone), tombstone]))
+
+/** The state of the database, and what memories know that it does not. */
+export async function compare(trx: Handle, memories: readonly Memory[]) {
+  const state = await readState(trx)
+  const ended = (await readEnded(trx)).reverse()
+  const open = await readOpen(trx)
+  const lost: Memory[] = []
+  for (const memory of memories) {
+    if (memory.installation !== state.installation) continue
+    if (!(await continues(trx, memory.mark))) lost.push(memory)
+  }
+  const remembered = [...byName(lost.flatMap(memory => [...memory.ended, ...memory.pending])).values()]
+  const usable = await readUnstored(trx, await readUsable(trx, remembered))
+  // A file from before the last restore says nothing new, unless it has what no other memory had.
+  const isNew = ({ seenAt }: Memory) => open.noticedAt === null || seenAt > open.noticedAt
+  const [newest] = lost.toSorted((one, other) => other.mark.id - one.mark.id)
+  const noticed: Noticed | undefined =
+    newest && (usable.length > 0 || lost.some(isNew))
+      ? { memory: newest, found: state.mark, tombstones: usable }
+      : undefined
+  return { state, ended, open, noticed }
+}

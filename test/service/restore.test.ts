@@ -1,0 +1,306 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/system/clock.ts'
+import { mintmark } from '../cli/mintmark.ts'
+import { scrape } from '../observability/metrics-text.ts'
+import { backUp, type DatabaseBackup } from '../support/database-backup.ts'
+import { startReplica } from '../support/replicas.ts'
+import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/** Jobs that run each second or each five seconds run often. */
+const clock = {
+  ...systemClock,
+  every: (ms: number, task: () => Promise<void>) =>
+    systemClock.every(ms === 1_000 || ms === 5_000 ? 250 : ms, task),
+}
+const snapshots = mkdtempSync(join(tmpdir(), 'mintmark-restore-'))
+const empty = mkdtempSync(join(tmpdir(), 'mintmark-restore-'))
+
+/** What ends after the backup, by its name. */
+const NAMES = ['revoked', 'disabled', 'rotated', 'secret', 'suspended', 'deleted'] as const
+type Name = (typeof NAMES)[number]
+
+let mintmarkService: TestService
+let backup: DatabaseBackup
+let live: { keyId: string; secret: string; tenantId: string }
+let dead: Record<Name, { keyId: string; secret: string; secretId: string; tenantId: string }>
+let adminToken: { id: string; secret: string }
+let revokedKid: string
+let deadToken: string
+let checkpoint: string
+let others: TestService[] = []
+
+const exchange = (service: TestService, client_secret: string) =>
+  service.token({ grant_type: 'client_credentials', client_secret })
+const warning = async (service: TestService) =>
+  (await request(`${service.service.urls.ops}/readyz`)).body.warning as string | undefined
+const kids = async (service: TestService) => {
+  const { body } = await request(`${service.service.urls.public}/.well-known/jwks.json`)
+  return (body.keys as { kid: string }[]).map(({ kid }) => kid)
+}
+const asAdmin = (service: TestService) =>
+  request(`${service.service.urls.admin}/admin/v1/tenants`, {
+    headers: { authorization: `Bearer ${adminToken.secret}` },
+  })
+const unreconciled = async (service: TestService) =>
+  (await scrape(service.service.urls.ops)).series.get('mintmark_restore_unreconciled')
+
+/** Statuses of what ended, in the order of NAMES; a revoked one looks like an unknown one. */
+const answers = async (service: TestService) =>
+  Promise.all(NAMES.map(async name => (await exchange(service, dead[name].secret)).status))
+const REFUSED = [401, 400, 401, 401, 400, 401]
+
+const command = (...args: string[]) =>
+  mintmark(args, { env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: snapshots } })
+const replica = async (env: Record<string, string>) => {
+  const started = await startReplica(mintmarkService, env, { clock })
+  others.push(started)
+  return started
+}
+
+beforeAll(async () => {
+  mintmarkService = await startTestService({
+    env: { MINTMARK_SNAPSHOT_DIR: snapshots },
+    overrides: { clock },
+  })
+  live = await mintmarkService.tenantWithKey({ id: 'live' })
+  const made = await Promise.all(
+    NAMES.map(async name => [name, await mintmarkService.tenantWithKey({ id: `t-${name}` })] as const),
+  )
+  dead = Object.fromEntries(made) as typeof dead
+  const issued = await mintmarkService.admin('POST', '/admin-tokens', { name: 'ci', role: 'operator' })
+  adminToken = issued.body
+  const published = await mintmarkService.admin('GET', '/signing-keys')
+  revokedKid = published.body.data.find(({ state }: { state: string }) => state === 'active').kid
+  await mintmarkService.admin('POST', `/keys/${dead.secret.keyId}/rotate`, { overlap_seconds: 86_400 })
+  backup = await backUp(mintmarkService.database)
+  await settled()
+  deadToken = (await exchange(mintmarkService, dead.revoked.secret)).body.access_token
+  await end()
+  checkpoint = (await mintmarkService.admin('GET', '/audit-checkpoint')).body.jws
+})
+afterEach(async () => {
+  await Promise.all(others.map(service => service.stop()))
+  others = []
+})
+afterAll(async () => {
+  await mintmarkService.stop()
+  await backup.drop()
+  for (const folder of [snapshots, empty]) rmSync(folder, { recursive: true })
+})
+
+/** Until the service has connected again. */
+const settled = () =>
+  until(
+    'the service writes again',
+    () => mintmarkService.admin('PATCH', '/tenants/live', { description: 'x' }),
+    ({ status }) => status === 200,
+  )
+
+async function end(): Promise<void> {
+  const { admin } = mintmarkService
+  const done = [
+    await admin('POST', `/keys/${dead.revoked.keyId}/revoke`, { reason: 'leaked' }),
+    await admin('POST', `/keys/${dead.disabled.keyId}/disable`),
+    await admin('POST', `/keys/${dead.rotated.keyId}/rotate`, { overlap_seconds: 0 }),
+    await admin('POST', `/keys/${dead.secret.keyId}/secrets/${dead.secret.secretId}/revoke`),
+    await admin('POST', '/tenants/t-suspended/suspend'),
+    await admin('DELETE', '/tenants/t-deleted?cascade=true'),
+    await admin('POST', `/admin-tokens/${adminToken.id}/revoke`),
+    await admin('POST', `/signing-keys/${revokedKid}/revoke`, { reason: 'leaked' }),
+  ]
+  expect(done.map(({ status }) => status)).toEqual([200, 200, 201, 200, 200, 204, 200, 200])
+  expect(await answers(mintmarkService)).toEqual(REFUSED)
+}
+
+describe('a database that is restored under a running replica', () => {
+  it('brings nothing back: exchanges, /check, the admin API and the JWKS refuse what ended', async () => {
+    await backup.restore()
+    // From the first moment on, also while the replica reloads.
+    for (let count = 0; count < 40; count++) {
+      expect(await answers(mintmarkService)).toEqual(REFUSED)
+      expect(await kids(mintmarkService)).not.toContain(revokedKid)
+    }
+    await until(
+      'noticed',
+      () => unreconciled(mintmarkService),
+      value => value === 1,
+    )
+    expect(await answers(mintmarkService)).toEqual(REFUSED)
+    expect(await kids(mintmarkService)).not.toContain(revokedKid)
+    expect((await exchange(mintmarkService, live.secret)).status).toBe(200)
+    expect((await asAdmin(mintmarkService)).status).toBe(401)
+    const check = await request(`${mintmarkService.service.urls.gateway}/check/v1/chat/completions`, {
+      headers: { authorization: `Bearer ${deadToken}` },
+    })
+    expect(check.status).toBe(401)
+  })
+
+  it('says so in /readyz, the log, the metrics and the audit trail', async () => {
+    const said = await until('a warning', () => warning(mintmarkService), Boolean)
+    expect(said).toMatch(
+      /^The database was restored to an older state\. 8 objects .* "mintmark restore reconcile"/,
+    )
+    const { series } = await scrape(mintmarkService.service.urls.ops)
+    expect(series.get('mintmark_tombstones_pending')).toBe(8)
+    expect(
+      mintmarkService.logs.some(line => line.includes('the database was restored to an older state')),
+    ).toBe(true)
+    const events = await mintmarkService.admin('GET', '/audit-events?action=restore.notice')
+    expect(events.body.data).toHaveLength(1)
+    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 8 } } })
+  })
+
+  it('is known to a replica that starts later without a snapshot', async () => {
+    const other = await replica({ MINTMARK_SNAPSHOT_DIR: empty })
+    expect(await answers(other)).toEqual(REFUSED)
+    expect(await kids(other)).not.toContain(revokedKid)
+    expect((await asAdmin(other)).status).toBe(401)
+    expect((await exchange(other, live.secret)).status).toBe(200)
+    expect(await unreconciled(other)).toBe(1)
+  })
+
+  it('is planned, changes nothing without --apply, and waives by name with a reason only', async () => {
+    const status = await command('restore', 'status', '-o', 'json')
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      state: 'unreconciled',
+      restores: [{ reconciled_at: null }],
+      pending: expect.arrayContaining([
+        expect.objectContaining({ kind: 'tenant_suspended', id: 't-suspended' }),
+      ]),
+    })
+    const plan = await command('restore', 'reconcile', '-o', 'json')
+    const steps = JSON.parse(plan.stdout).map(({ kind, id }: { kind: string; id: string }) => `${kind} ${id}`)
+    expect(steps.toSorted()).toEqual(
+      [
+        `key_revoked ${dead.revoked.keyId}`,
+        `key_disabled ${dead.disabled.keyId}`,
+        `secret_ended ${dead.rotated.secretId}`,
+        `secret_ended ${dead.secret.secretId}`,
+        'tenant_suspended t-suspended',
+        'tenant_deleted t-deleted',
+        `admin_token_revoked ${adminToken.id}`,
+        `signing_key_revoked ${revokedKid}`,
+      ].toSorted(),
+    )
+    expect((await mintmarkService.admin('GET', `/keys/${dead.revoked.keyId}`)).body.state).toBe('active')
+    expect((await command('restore', 'reconcile', '--waive', 't-suspended')).code).toBe(2)
+    expect((await command('restore', 'reconcile', '--waive', 'key_unknown', '--reason', 'x')).code).toBe(4)
+    expect(await unreconciled(mintmarkService)).toBe(1)
+  })
+
+  it('agrees again after --apply: by ordinary changes with audit rows, and the warning ends', async () => {
+    const reason = 'resumed after the backup, ticket 4711'
+    const done = await command(
+      'restore',
+      'reconcile',
+      '--apply',
+      '--waive',
+      't-suspended',
+      '--reason',
+      reason,
+    )
+    expect([done.code, done.stderr]).toEqual([0, expect.stringContaining('Ended 7 objects again, waived 1.')])
+    await until(
+      'reconciled',
+      () => unreconciled(mintmarkService),
+      value => value === 0,
+    )
+    await until(
+      'no warning',
+      () => warning(mintmarkService),
+      value => value === undefined,
+    )
+    const expected = [...REFUSED]
+    expected[NAMES.indexOf('suspended')] = 200
+    expect(await answers(mintmarkService)).toEqual(expected)
+    const fresh = await replica({ MINTMARK_SNAPSHOT_DIR: empty })
+    expect(await answers(fresh)).toEqual(expected)
+    expect((await asAdmin(fresh)).status).toBe(401)
+    expect(await kids(fresh)).not.toContain(revokedKid)
+    const { data } = (await mintmarkService.admin('GET', '/audit-events?limit=40')).body
+    const actions = data.map(({ action }: { action: string }) => action)
+    for (const action of [
+      'key.revoke',
+      'key.disable',
+      'tenant.delete',
+      'admin-token.revoke',
+      'restore.waive',
+    ])
+      expect(actions).toContain(action)
+    expect(actions).toContain('restore.reconcile')
+    expect((await command('restore', 'reconcile')).stderr).toContain('Nothing to reconcile')
+  })
+
+  it('leaves checkpoints that contradict the trail, until "audit continue" has signed which', async () => {
+    const file = join(empty, 'checkpoints')
+    writeFileSync(file, `${checkpoint}\n`)
+    const env = { ...mintmarkService.environment, MIGRATE_DATABASE_URL: mintmarkService.database.ownerUrl }
+    const verify = () => mintmark(['audit', 'verify', '--checkpoint', file], { env })
+    expect((await verify()).code).toBe(3)
+    const continued = await mintmark(
+      ['audit', 'continue', '--checkpoint', file, '--reason', 'restored the dump of 03:00'],
+      { env },
+    )
+    expect(continued.code, continued.stderr).toBe(0)
+    writeFileSync(file, `${checkpoint}\n${continued.stdout}`)
+    const verified = await verify()
+    expect([verified.code, verified.stderr]).toEqual([
+      0,
+      expect.stringContaining('restored the dump of 03:00'),
+    ])
+    const again = await mintmark(['audit', 'continue', '--checkpoint', file, '--reason', 'x'], { env })
+    expect([again.code, again.stderr]).toEqual([5, expect.stringContaining('needs no continuation')])
+    // Without the keys of the installation nothing explains a cut.
+    const forged = await mintmark(['audit', 'continue', '--checkpoint', file, '--reason', 'x'], {
+      env: { ...env, MINTMARK_ENCRYPTION_KEYS: `e1:${'A'.repeat(43)}` },
+    })
+    expect(forged.code).toBe(3)
+  })
+})
+
+describe('a database that is restored while no replica runs', () => {
+  it('is noticed by the next start with a snapshot, before anything is served', async () => {
+    await mintmarkService.service.stop()
+    expect(readdirSync(snapshots).length).toBeGreaterThan(0)
+    await backup.restore()
+    const before = await command('restore', 'status')
+    expect(before.stdout).toContain('No replica has noticed it yet.')
+    const started = await replica({ MINTMARK_SNAPSHOT_DIR: snapshots })
+    const expected = [...REFUSED]
+    // It was waived before: the restore that the waiver was for is not in this database.
+    expected[NAMES.indexOf('suspended')] = 200
+    expect(await answers(started)).toEqual(expected)
+    expect(await kids(started)).not.toContain(revokedKid)
+    expect((await asAdmin(started)).status).toBe(401)
+    expect((await exchange(started, live.secret)).status).toBe(200)
+    await until('a warning', () => warning(started), Boolean)
+    const done = await command('restore', 'reconcile', '--apply')
+    expect(done.code, done.stderr).toBe(0)
+    await until(
+      'reconciled',
+      () => unreconciled(started),
+      value => value === 0,
+    )
+    expect(await answers(started)).toEqual(expected)
+  })
+
+  it('is not a restore when the snapshot is older than the database, and unknown without a snapshot', async () => {
+    const started = await replica({ MINTMARK_SNAPSHOT_DIR: snapshots })
+    expect(await unreconciled(started)).toBe(0)
+    const status = await command('restore', 'status', '-q')
+    expect(status.stdout.trim()).toBe('in order')
+    await started.stop()
+    await backup.restore()
+    const { stdout } = await mintmark(['restore', 'status'], {
+      env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: join(empty, 'none') },
+    })
+    expect(stdout).toContain('it cannot be known what happened after that row')
+    expect(stdout).toContain('- API keys that were revoked or disabled')
+    expect(stdout).toContain('- signing keys that were created')
+    expect(stdout).toContain('No snapshot was compared')
+  })
+})

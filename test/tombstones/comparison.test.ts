@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { type Memory, nameOf, type Tombstone } from '../../src/tombstones/tombstone.ts'
+import { readState } from '../../src/tombstones/tombstone-repository.ts'
+import { Tombstones } from '../../src/tombstones/tombstones.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+
+/** What memories of other states of the database say of a database that serves. */
+let mintmark: TestService
+let database: Database
+let [one, other]: { keyId: string; tenantId: string }[] = []
+let state: Awaited<ReturnType<typeof readState>>
+
+beforeAll(async () => {
+  mintmark = await startTestService()
+  one = await mintmark.tenantWithKey({ id: 'one' })
+  other = await mintmark.tenantWithKey({ id: 'other' })
+  await mintmark.admin('POST', '/tenants/other/suspend')
+  const url = mintmark.database.applicationUrl
+  database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+  state = await database.run(readState)
+})
+afterAll(async () => {
+  await database.close()
+  await mintmark.stop()
+})
+
+const ENDED_AT = 1_790_000_000_000
+const tombstone = (kind: Tombstone['kind'], id: string, at = ENDED_AT): Tombstone => ({
+  kind,
+  id,
+  owner: null,
+  at,
+})
+const memory = (change: Partial<Memory>): Memory => ({
+  mark: state.mark,
+  installation: state.installation ?? '',
+  seenAt: state.now,
+  writer: 'test',
+  ended: [],
+  pending: [],
+  ...change,
+})
+/** Beyond the head, or at the same position with another hash. */
+const ahead = () => ({ id: state.mark.id + 5, hash: 'a'.repeat(64) })
+const rewritten = () => ({ id: state.mark.id - 1, hash: 'b'.repeat(64) })
+
+async function compared(...memories: Memory[]): Promise<Tombstones> {
+  const options = { reading: database, writing: database, logger: createLogger('silent'), writer: 'test' }
+  const tombstones = new Tombstones(options)
+  tombstones.remember(memories)
+  const apply = await tombstones.load()
+  apply()
+  return tombstones
+}
+const names = (tombstones: Tombstones) => tombstones.pendingTombstones.map(nameOf).toSorted()
+
+describe('a database compared with memories', () => {
+  it('continues one that it has: whatever that says is older than the database', async () => {
+    const past = { id: state.mark.id - 1, hash: await hashOf(state.mark.id - 1) }
+    const tombstones = await compared(memory({ mark: past, ended: [tombstone('tenant_suspended', 'one')] }))
+    expect([tombstones.isUnreconciled, names(tombstones)]).toEqual([false, []])
+    expect(tombstones.has('tenant_suspended', 'other')).toBe(true)
+  })
+
+  it.each([
+    ['the memory knows more rows', ahead],
+    ['a row was written again with other content', rewritten],
+  ])('was restored: %s', async (_, mark) => {
+    const ended = [tombstone('key_revoked', one?.keyId ?? ''), tombstone('tenant_suspended', 'other')]
+    const tombstones = await compared(memory({ mark: mark(), ended }))
+    expect(tombstones.isUnreconciled).toBe(true)
+    // The other tenant is suspended in the database as well.
+    expect(names(tombstones)).toEqual([`key_revoked ${one?.keyId}`])
+  })
+
+  it('takes what two memories of different moments know together, and what neither database has is left out', async () => {
+    const tombstones = await compared(
+      memory({ mark: ahead(), ended: [tombstone('key_revoked', one?.keyId ?? '')] }),
+      memory({
+        mark: { ...ahead(), id: ahead().id + 3 },
+        ended: [
+          tombstone('key_disabled', other?.keyId ?? ''),
+          tombstone('key_revoked', 'key_0000000000000000'),
+        ],
+        pending: [tombstone('tenant_suspended', 'one')],
+      }),
+    )
+    expect(names(tombstones)).toEqual([
+      `key_disabled ${other?.keyId}`,
+      `key_revoked ${one?.keyId}`,
+      'tenant_suspended one',
+    ])
+    expect(tombstones.noticed?.memory.mark.id).toBe(ahead().id + 3)
+  })
+
+  it('is nothing to one of another installation', async () => {
+    const ended = [tombstone('key_revoked', one?.keyId ?? '')]
+    const tombstones = await compared(memory({ mark: ahead(), installation: 'another', ended }))
+    expect(tombstones.isUnreconciled).toBe(false)
+  })
+
+  it('refuses at once what cannot be taken back, before the database was read', () => {
+    const tombstones = new Tombstones({
+      reading: database,
+      writing: database,
+      logger: createLogger('silent'),
+      writer: 'test',
+    })
+    const ended = [tombstone('signing_key_revoked', 'kid'), tombstone('tenant_suspended', 'one')]
+    tombstones.remember([memory({ mark: ahead(), ended })])
+    expect(tombstones.has('signing_key_revoked', 'kid')).toBe(true)
+    expect(tombstones.has('tenant_suspended', 'one')).toBe(false)
+  })
+
+  it('keeps a waiver: an old memory brings up the same end no more, and a later end of the same object is another', async () => {
+    const first = await compared(memory({ mark: ahead(), ended: [tombstone('tenant_suspended', 'one')] }))
+    await first.store()
+    await mintmark.database.asOwner(
+      "UPDATE tombstones SET state = 'waived' WHERE id = 'one'; UPDATE restores SET reconciled_at = now()",
+    )
+    const old = memory({
+      mark: ahead(),
+      seenAt: state.now - 1,
+      ended: [tombstone('tenant_suspended', 'one')],
+    })
+    const again = await compared(old)
+    expect([again.isUnreconciled, names(again)]).toEqual([false, []])
+    const later = await compared({ ...old, ended: [tombstone('tenant_suspended', 'one', ENDED_AT + 1)] })
+    expect([later.isUnreconciled, names(later)]).toEqual([true, ['tenant_suspended one']])
+  })
+})
+
+async function hashOf(id: number): Promise<string> {
+  const [row] = await mintmark.database.asOwner<{ hash: string }>(
+    "SELECT encode(hash, 'hex') AS hash FROM audit_events WHERE id = $1",
+    [id],
+  )
+  return row?.hash ?? ''
+}
