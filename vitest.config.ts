@@ -46,9 +46,9 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
-/** These kill, pause and flood processes of the service, which takes minutes: `npm run test:load`. */
+/** These kill, pause and flood processes of the service, and restore its database, which takes minutes: `npm run test:load`. */
 const LOAD = [
-  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,silent-connections}.test.ts',
+  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections}.test.ts',
 ]
 
 /** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */

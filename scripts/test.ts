@@ -9,7 +9,9 @@ const given = process.argv.slice(2)
 const chosen = given.some(argument => existsSync(argument) || argument.startsWith('--project'))
 if (!chosen) {
   console.log('skipped: gateways and independent clients; to run it: npm run test:third-party')
-  console.log('skipped: processes killed, paused and flooded; to run it: npm run test:load')
+  console.log(
+    'skipped: processes killed, paused and flooded, databases restored; to run it: npm run test:load',
+  )
   console.log('skipped: what measures time; to run it: npm run test:timing')
 }
 const projects = chosen ? [] : ['--project', 'unit', '--project', 'side by side']

@@ -30,6 +30,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   identity_providers: EVERY_ROW,
   key_credentials: EVERY_ROW,
   deleted_tenants: APPEND_ONLY,
+  deleted_identities: APPEND_ONLY,
   change_feed: APPEND_ONLY,
   audit_events: APPEND_ONLY,
   audit_checkpoints: APPEND_ONLY,

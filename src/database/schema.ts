@@ -18,6 +18,7 @@ export interface Schema {
   api_key_secrets: ApiKeySecretTable
   identity_providers: SealedDefinition & { updated_at: Generated<Date> }
   key_credentials: KeyCredentialTable
+  deleted_identities: { id: string; owner: string | null; deleted_at: Generated<Date> }
   secret_proofs: { secret_id: string; digest: Buffer; pepper_id: string; proven_at: Generated<Date> }
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable

@@ -6,6 +6,7 @@ import { Federation } from '../identity-providers/federation.ts'
 import type { ProviderKeys } from '../identity-providers/identify.ts'
 import type { VerificationKey } from '../identity-providers/verification-key.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
+import type { Tombstones } from '../tombstones/tombstones.ts'
 import type { SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
 import { readUpdate } from './directory-repository.ts'
@@ -22,6 +23,7 @@ import {
 import { existingTenants, readIdentities } from './identity-repository.ts'
 import type { KeyStatus } from './key-status.ts'
 import { snapshotOf } from './known-key.ts'
+import { credentialWithTombstones } from './with-tombstones.ts'
 
 const MOST_LOOKUPS = 500
 
@@ -35,6 +37,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   readonly #seals: RowSeals
   readonly #copy: DirectoryCopy
   readonly #tokenTtlSeconds: number
+  readonly #tombstones: Pick<Tombstones, 'has' | 'endOf'>
   #providers = new Map<string, ParsedProvider>()
   #keys = new Map<string, ParsedKey>()
   /** Made at the first use after a change. */
@@ -54,11 +57,13 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     seals: RowSeals
     copy: DirectoryCopy
     tokenTtlSeconds: number
+    tombstones: Pick<Tombstones, 'has' | 'endOf'>
   }) {
     this.#database = options.database
     this.#seals = options.seals
     this.#copy = options.copy
     this.#tokenTtlSeconds = options.tokenTtlSeconds
+    this.#tombstones = options.tombstones
   }
 
   get federation(): Federation {
@@ -76,7 +81,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   }
 
   isStopped(providerId: string): boolean {
-    return this.stopped.has(providerId)
+    return this.stopped.has(providerId) || this.#tombstones.has('provider_deleted', providerId)
   }
 
   /** Given keys do not change by themselves. */
@@ -105,7 +110,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     if (!known) return undefined
     const secret = { id: credentialId, digest: '', endsAt: null }
     const snapshot = this.#copy.complete(known.key, secret)
-    return snapshot && { ...snapshot, keyRevoked: known.revoked }
+    return credentialWithTombstones(snapshot && { ...snapshot, keyRevoked: known.revoked }, this.#tombstones)
   }
 
   /**
@@ -133,7 +138,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     if (!known?.credentials.some(({ id }) => id === credentialId) || !tenant) return undefined
     const secret = { id: credentialId, digest: '', endsAt: null }
     const snapshot = snapshotOf({ key: known.key, secret, tenant, catalogue: update.catalogue })
-    return { ...snapshot, keyRevoked: known.revoked }
+    return credentialWithTombstones({ ...snapshot, keyRevoked: known.revoked }, this.#tombstones)
   }
 
   /** All that it holds. */

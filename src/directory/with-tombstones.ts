@@ -21,6 +21,15 @@ export function withTombstones(
   }
 }
 
+/** The same for a credential. One that was deleted is unknown. */
+export const credentialWithTombstones = (
+  snapshot: SecretSnapshot | undefined,
+  tombstones: Pick<Tombstones, 'has' | 'endOf'>,
+): SecretSnapshot | undefined =>
+  snapshot && tombstones.has('credential_deleted', snapshot.secretId)
+    ? undefined
+    : withTombstones(snapshot, tombstones)
+
 /** The status that a token's key has by tombstones alone. */
 export const statusByTombstones = (holder: TokenHolder, tombstones: Pick<Tombstones, 'has'>): KeyStatus =>
   keyStatusOf(endsOf(holder, tombstones))

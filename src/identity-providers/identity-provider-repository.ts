@@ -154,4 +154,5 @@ export async function updateProvider(
 
 export async function deleteProvider(trx: Handle, id: string): Promise<void> {
   await trx.deleteFrom('identity_providers').where('id', '=', id).execute()
+  await trx.insertInto('deleted_identities').values({ id, owner: null }).execute()
 }

@@ -92,6 +92,8 @@ export async function insertCredential(
   return toCredential(row)
 }
 
-export async function deleteCredential(trx: Handle, id: string): Promise<void> {
+/** Remembers that it existed: a database that is restored to an older state does not bring it back. */
+export async function deleteCredential(trx: Handle, keyId: string, id: string): Promise<void> {
   await trx.deleteFrom('key_credentials').where('id', '=', id).execute()
+  await trx.insertInto('deleted_identities').values({ id, owner: keyId }).execute()
 }

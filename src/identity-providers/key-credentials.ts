@@ -97,7 +97,7 @@ export class KeyCredentials {
     await changeKey(this.#database, actor, keyId, 'key.credential-delete', async ({ trx }) => {
       const credential = (await credentialsOf(trx, keyId)).find(each => each.id === id)
       if (!credential) throw new NotFound('credential of this key', id)
-      await deleteCredential(trx, id)
+      await deleteCredential(trx, keyId, id)
       return { credentialId: { from: id } }
     })
   }

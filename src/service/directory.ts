@@ -43,7 +43,7 @@ export function buildDirectory(
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  const identities = new Identities({ database, seals, copy, tokenTtlSeconds })
+  const identities = new Identities({ database, seals, copy, tokenTtlSeconds, tombstones })
   const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   const directory = new ReplicaDirectory({ copy, fallback, tombstones })

@@ -7,7 +7,10 @@ import type { Tombstone } from '../tombstones/tombstone.ts'
 import type { AdministrationParts } from './administration.ts'
 import type { SigningParts } from './signing.ts'
 
-type Operations = Pick<AdministrationParts, 'keys' | 'tenants' | 'adminTokenRevocations'> &
+type Operations = Pick<
+  AdministrationParts,
+  'keys' | 'tenants' | 'adminTokenRevocations' | 'keyCredentials' | 'identityProviders'
+> &
   Pick<SigningParts, 'signingKeys'>
 
 /** The reason of revocations that are repeated. */
@@ -22,6 +25,8 @@ export const OPERATIONS: Record<Tombstone['kind'], string> = {
   tenant_deleted: 'delete the tenant and its API keys',
   signing_key_revoked: 'revoke the signing key',
   admin_token_revoked: 'revoke the admin token',
+  credential_deleted: 'delete the credential',
+  provider_deleted: 'delete the identity provider',
 }
 
 /**
@@ -86,7 +91,8 @@ export class Reconciliation {
   }
 
   async #end(actor: Actor, { kind, id, owner }: Tombstone): Promise<unknown> {
-    const { keys, tenants, adminTokenRevocations, signingKeys } = this.#operations
+    const { keys, tenants, adminTokenRevocations, signingKeys, keyCredentials, identityProviders } =
+      this.#operations
     switch (kind) {
       case 'key_revoked':
         return keys.revoke(actor, id, REASON)
@@ -102,6 +108,10 @@ export class Reconciliation {
         return signingKeys.revoke(actor, id, REASON)
       case 'admin_token_revoked':
         return adminTokenRevocations.revoke(actor, id, { reason: REASON, cascade: false })
+      case 'credential_deleted':
+        return keyCredentials.delete(actor, owner ?? '', id)
+      case 'provider_deleted':
+        return identityProviders.delete(actor, id)
       default:
         return kind satisfies never
     }

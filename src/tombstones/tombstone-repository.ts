@@ -74,6 +74,22 @@ const SOURCES: readonly Source[] = [
     at: sql`revoked_at`,
     ended: sql`revoked_at IS NOT NULL`,
   },
+  {
+    kind: 'credential_deleted',
+    table: 'deleted_identities',
+    id: 'id',
+    owner: 'owner',
+    at: sql`deleted_at`,
+    ended: sql`starts_with(id, 'crd_')`,
+  },
+  {
+    kind: 'provider_deleted',
+    table: 'deleted_identities',
+    id: 'id',
+    owner: null,
+    at: sql`deleted_at`,
+    ended: sql`starts_with(id, 'idp_')`,
+  },
 ]
 
 const milliseconds = (instant: RawBuilder<unknown>) =>
@@ -95,11 +111,15 @@ export async function readEnded(db: Handle): Promise<Tombstone[]> {
   return rows
 }
 
-/** The objects with these ids that ended, and the secrets of keys with these ids. */
+/** The objects with these ids that ended, and the secrets and credentials of keys with these ids. */
 export async function readEndedOf(db: Handle, ids: readonly string[]): Promise<Tombstone[]> {
   const named = sql`ANY (${[...ids]}::text[])`
   const found = SOURCES.map(source => {
-    const column = source.kind === 'secret_ended' ? 'key_id' : source.id
+    const ofKey: Partial<Record<Source['kind'], string>> = {
+      secret_ended: 'key_id',
+      credential_deleted: 'owner',
+    }
+    const column = ofKey[source.kind] ?? source.id
     return selected(source, sql`${sql.ref(column)} = ${named}`)
   })
   const { rows } = await sql<Tombstone>`${sql.join(found, sql` UNION ALL `)}`.execute(db)
@@ -123,6 +143,9 @@ export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promi
       WHEN 'tenant_deleted' THEN EXISTS (SELECT FROM tenants AS n WHERE n.id = t.id)
       WHEN 'signing_key_revoked' THEN EXISTS (SELECT FROM signing_keys AS s WHERE s.kid = t.id AND s.state <> 'removed')
       WHEN 'admin_token_revoked' THEN EXISTS (SELECT FROM admin_tokens AS a WHERE a.id = t.id AND a.revoked_at IS NULL)
+      WHEN 'credential_deleted' THEN EXISTS (SELECT FROM key_credentials AS c JOIN api_keys AS k ON k.id = c.key_id
+        WHERE c.id = t.id AND k.revoked_at IS NULL)
+      WHEN 'provider_deleted' THEN EXISTS (SELECT FROM identity_providers AS p WHERE p.id = t.id)
     END ORDER BY t.at`.execute(db)
   return rows
 }

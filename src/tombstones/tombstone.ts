@@ -7,6 +7,8 @@ export const TOMBSTONE_KINDS = [
   'tenant_deleted',
   'signing_key_revoked',
   'admin_token_revoked',
+  'credential_deleted',
+  'provider_deleted',
 ] as const
 
 export type TombstoneKind = (typeof TOMBSTONE_KINDS)[number]
@@ -15,7 +17,7 @@ export type TombstoneKind = (typeof TOMBSTONE_KINDS)[number]
 export interface Tombstone {
   kind: TombstoneKind
   id: string
-  /** The key of a secret, the tenant of a key; null: none. */
+  /** The key of a secret or credential, the tenant of a key; null: none. */
   owner: string | null
   /** Epoch milliseconds. */
   at: number

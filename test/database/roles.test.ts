@@ -27,6 +27,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   identity_providers: everyRow,
   key_credentials: everyRow,
   deleted_tenants: appendOnly,
+  deleted_identities: appendOnly,
   change_feed: appendOnly,
   audit_events: appendOnly,
   admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],

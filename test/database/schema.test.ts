@@ -214,6 +214,7 @@ const TABLES = {
     sealed_with: 'text',
     seal: 'bytea',
   },
+  deleted_identities: { id: 'text', owner: 'text?', deleted_at: 'timestamptz' },
   restores: {
     id: 'uuid',
     noticed_at: 'timestamptz',

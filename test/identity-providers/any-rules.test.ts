@@ -168,6 +168,7 @@ describe('no set of rules yields a token', () => {
         keys: [],
       })
       const identities = new Identities({
+        tombstones: { has: () => false, endOf: () => undefined },
         database: undefined as never,
         seals: undefined as never,
         copy,

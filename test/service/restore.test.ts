@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/system/clock.ts'
 import { mintmark } from '../cli/mintmark.ts'
+import { jws, newPair } from '../identity-providers/assertions.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { backUp, type DatabaseBackup } from '../support/database-backup.ts'
 import { startReplica } from '../support/replicas.ts'
@@ -30,6 +31,14 @@ let dead: Record<Name, { keyId: string; secret: string; secretId: string; tenant
 let adminToken: { id: string; secret: string }
 let revokedKid: string
 let deadToken: string
+/** Two providers with a credential: of the first one the credential is deleted, of the second one both. */
+const pods = ['one', 'two'].map(name => ({
+  pair: newPair(name),
+  iss: `https://${name}.example.test`,
+  provider: '',
+  credential: '',
+  key: '',
+}))
 let checkpoint: string
 let others: TestService[] = []
 
@@ -47,6 +56,41 @@ const asAdmin = (service: TestService) =>
   })
 const unreconciled = async (service: TestService) =>
   (await scrape(service.service.urls.ops)).series.get('mintmark_restore_unreconciled')
+
+async function openProviders(): Promise<void> {
+  const { admin } = mintmarkService
+  for (const pod of pods) {
+    const made = await admin('POST', '/identity-providers', {
+      kind: 'kubernetes',
+      issuer: pod.iss,
+      audiences: ['mintmark'],
+      algorithms: ['ES256'],
+      jwks: { keys: [pod.pair.jwk] },
+    })
+    pod.provider = made.body.id
+    const credential = {
+      type: 'federated',
+      provider: pod.provider,
+      subject: 'system:serviceaccount:live:pod',
+    }
+    const { body } = await admin('POST', '/tenants/live/workload-keys', { name: 'pod', credential })
+    Object.assign(pod, { key: body.key, credential: body.credential.id })
+  }
+}
+
+/** Statuses of an exchange of an assertion for each of `pods`. */
+const assertions = (service: TestService) =>
+  Promise.all(
+    pods.map(async ({ pair, iss }) => {
+      const now = Math.floor(Date.now() / 1000)
+      const claims = { iss, aud: 'mintmark', sub: 'system:serviceaccount:live:pod', iat: now, exp: now + 600 }
+      const answer = await service.token({
+        grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+        assertion: jws(pair, { alg: 'ES256', kid: pair.kid }, claims),
+      })
+      return answer.status
+    }),
+  )
 
 /** Statuses of what ended, in the order of NAMES; a revoked one looks like an unknown one. */
 const answers = async (service: TestService) =>
@@ -76,6 +120,8 @@ beforeAll(async () => {
   const published = await mintmarkService.admin('GET', '/signing-keys')
   revokedKid = published.body.data.find(({ state }: { state: string }) => state === 'active').kid
   await mintmarkService.admin('POST', `/keys/${dead.secret.keyId}/rotate`, { overlap_seconds: 86_400 })
+  await openProviders()
+  expect(await assertions(mintmarkService)).toEqual([200, 200])
   backup = await backUp(mintmarkService.database)
   await settled()
   deadToken = (await exchange(mintmarkService, dead.revoked.secret)).body.access_token
@@ -111,8 +157,13 @@ async function end(): Promise<void> {
     await admin('DELETE', '/tenants/t-deleted?cascade=true'),
     await admin('POST', `/admin-tokens/${adminToken.id}/revoke`),
     await admin('POST', `/signing-keys/${revokedKid}/revoke`, { reason: 'leaked' }),
+    ...(await Promise.all(
+      pods.map(({ key, credential }) => admin('DELETE', `/keys/${key}/credentials/${credential}`)),
+    )),
+    await admin('DELETE', `/identity-providers/${pods[1]?.provider}`),
   ]
-  expect(done.map(({ status }) => status)).toEqual([200, 200, 201, 200, 200, 204, 200, 200])
+  expect(done.map(({ status }) => status)).toEqual([200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204])
+  expect(await assertions(mintmarkService)).toEqual([400, 400])
   expect(await answers(mintmarkService)).toEqual(REFUSED)
 }
 
@@ -122,6 +173,7 @@ describe('a database that is restored under a running replica', () => {
     // From the first moment on, also while the replica reloads.
     for (let count = 0; count < 40; count++) {
       expect(await answers(mintmarkService)).toEqual(REFUSED)
+      expect(await assertions(mintmarkService)).toEqual([400, 400])
       expect(await kids(mintmarkService)).not.toContain(revokedKid)
     }
     await until(
@@ -142,22 +194,23 @@ describe('a database that is restored under a running replica', () => {
   it('says so in /readyz, the log, the metrics and the audit trail', async () => {
     const said = await until('a warning', () => warning(mintmarkService), Boolean)
     expect(said).toMatch(
-      /^The database was restored to an older state\. 8 objects .* "mintmark restore reconcile"/,
+      /^The database was restored to an older state\. 11 objects .* "mintmark restore reconcile"/,
     )
     const { series } = await scrape(mintmarkService.service.urls.ops)
-    expect(series.get('mintmark_tombstones_pending')).toBe(8)
+    expect(series.get('mintmark_tombstones_pending')).toBe(11)
     expect(
       mintmarkService.logs.some(line => line.includes('the database was restored to an older state')),
     ).toBe(true)
     const events = await mintmarkService.admin('GET', '/audit-events?action=restore.notice')
     expect(events.body.data).toHaveLength(1)
-    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 8 } } })
+    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 11 } } })
   })
 
   it('is known to a replica that starts later without a snapshot', async () => {
     const other = await replica({ MINTMARK_SNAPSHOT_DIR: empty })
     expect(await answers(other)).toEqual(REFUSED)
     expect(await kids(other)).not.toContain(revokedKid)
+    expect(await assertions(other)).toEqual([400, 400])
     expect((await asAdmin(other)).status).toBe(401)
     expect((await exchange(other, live.secret)).status).toBe(200)
     expect(await unreconciled(other)).toBe(1)
@@ -184,6 +237,8 @@ describe('a database that is restored under a running replica', () => {
         'tenant_deleted t-deleted',
         `admin_token_revoked ${adminToken.id}`,
         `signing_key_revoked ${revokedKid}`,
+        ...pods.map(({ credential }) => `credential_deleted ${credential}`),
+        `provider_deleted ${pods[1]?.provider}`,
       ].toSorted(),
     )
     expect((await mintmarkService.admin('GET', `/keys/${dead.revoked.keyId}`)).body.state).toBe('active')
@@ -203,7 +258,10 @@ describe('a database that is restored under a running replica', () => {
       '--reason',
       reason,
     )
-    expect([done.code, done.stderr]).toEqual([0, expect.stringContaining('Ended 7 objects again, waived 1.')])
+    expect([done.code, done.stderr]).toEqual([
+      0,
+      expect.stringContaining('Ended 10 objects again, waived 1.'),
+    ])
     await until(
       'reconciled',
       () => unreconciled(mintmarkService),
@@ -219,6 +277,7 @@ describe('a database that is restored under a running replica', () => {
     expect(await answers(mintmarkService)).toEqual(expected)
     const fresh = await replica({ MINTMARK_SNAPSHOT_DIR: empty })
     expect(await answers(fresh)).toEqual(expected)
+    expect(await assertions(fresh)).toEqual([400, 400])
     expect((await asAdmin(fresh)).status).toBe(401)
     expect(await kids(fresh)).not.toContain(revokedKid)
     const { data } = (await mintmarkService.admin('GET', '/audit-events?limit=40')).body
@@ -275,6 +334,7 @@ describe('a database that is restored while no replica runs', () => {
     expected[NAMES.indexOf('suspended')] = 200
     expect(await answers(started)).toEqual(expected)
     expect(await kids(started)).not.toContain(revokedKid)
+    expect(await assertions(started)).toEqual([400, 400])
     expect((await asAdmin(started)).status).toBe(401)
     expect((await exchange(started, live.secret)).status).toBe(200)
     await until('a warning', () => warning(started), Boolean)

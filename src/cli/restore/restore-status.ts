@@ -10,7 +10,7 @@ const MOST_RESTORES = 10
 /** What no tombstone has, because it is not an end. */
 const NOT_COVERED = [
   'rights, limits and expiry dates of API keys and tenants that were lowered: they are as in the backup',
-  'the policy, tiers, models and adapters that were changed or deleted: they are as in the backup',
+  'the policy, tiers, models, adapters and identity providers that were changed or deleted: they are as in the backup',
   'tenants, API keys, secrets and admin tokens that were created: they are gone, and refused as unknown',
   'signing keys that were created: they left the JWKS',
 ]
@@ -21,6 +21,7 @@ const COVERED = [
   'tenants that were suspended or deleted',
   'admin tokens that were revoked',
   'signing keys that were revoked',
+  'credentials and identity providers that were deleted',
 ]
 
 /** Prints whether the database was restored, what is refused since, and what cannot be known. */
