@@ -26,6 +26,7 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { UsageReporters } from '../usage/usage-reporters.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRefusals } from './audit-refusals.ts'
@@ -42,6 +43,7 @@ import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
+import { usageReporterRoutes } from './usage/usage-reporter-routes.ts'
 import type { WriteLimit } from './write-limit.ts'
 
 interface Services {
@@ -59,6 +61,7 @@ interface Services {
   importedClients: ImportedClients
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
+  usageReporters: UsageReporters
 }
 
 /** Every operation of the admin API. */
@@ -77,6 +80,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
+    ...usageReporterRoutes(services.usageReporters, cursors),
   ]
 }
 
@@ -129,6 +133,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
     tenant: '/tenants/:id',
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
+    'usage-reporter': '/usage-reporters/:id',
   }
   const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
   return async (definition, params, target) => {

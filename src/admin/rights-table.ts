@@ -25,6 +25,8 @@ const INSTALLATION_RIGHTS = [
   'audit:read',
   'audit:export',
   'clients:import',
+  'usage-reporters:read',
+  'usage-reporters:write',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

@@ -16,6 +16,7 @@ import { syncCommand } from './commands/sync.ts'
 import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
+import { usageReporterCommands } from './commands/usage-reporter.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
 import { action, resultVerb, verb } from './verb.ts'
@@ -70,6 +71,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     adminTokenCommands,
     auditCommands,
     importCommand,
+    usageReporterCommands,
   ]) {
     commands(program, environment)
   }

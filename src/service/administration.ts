@@ -22,6 +22,7 @@ import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
+import { UsageReporters } from '../usage/usage-reporters.ts'
 import { countOnOtherPeppers } from './pepper-use.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -44,6 +45,7 @@ export interface AdministrationParts {
   refusals: AuditedRefusals
   idempotency: IdempotencyKeys
   writeLimit: WriteLimit
+  usageReporters: UsageReporters
 }
 
 export function buildAdministration(
@@ -73,6 +75,7 @@ export function buildAdministration(
     refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),
     writeLimit: new WriteLimit({ policy }),
+    usageReporters: new UsageReporters({ database, digests, random }),
   }
 }
 

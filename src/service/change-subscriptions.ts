@@ -11,13 +11,14 @@ import type { Parts } from './parts.ts'
  * What this process commits is applied before the request is answered.
  */
 export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
-  const { storage, follower, policy, directory, gateway } = parts
+  const { storage, follower, policy, directory, gateway, usage } = parts
   follower.subscribe([
     directory.copy,
     reaction(update => directory.fallback.note(update)),
     reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),
     policy,
+    usage.reporters,
     reaction(() => jobs.scheduleRotation(), ['installation']),
     reaction(() => jobs.readSigningKeys(), ['signing-keys', 'installation']),
   ])

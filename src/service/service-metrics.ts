@@ -8,6 +8,7 @@ import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
+import { registerUsage } from './usage-metrics.ts'
 
 /** The measured objects: they hold plain numbers and do not depend on metrics. */
 type Measured = Parts & {
@@ -35,6 +36,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerDatabase(metrics, measured)
   registerSigningKeys(metrics, measured)
   registerSnapshots(metrics, measured)
+  registerUsage(metrics, measured)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

@@ -27,6 +27,8 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'clients:import': ['owner', 'operator'],
   'audit:read': ['owner', 'operator', 'auditor'],
   'audit:export': ['owner', 'operator', 'auditor'],
+  'usage-reporters:read': ['owner', 'operator', 'auditor'],
+  'usage-reporters:write': ['owner', 'operator'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
   'admin-tokens:write': ['owner', 'tenant-admin'],
 }

@@ -1,0 +1,96 @@
+import type { Actor } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Database } from '../database/database.ts'
+import { databaseNow } from '../database/database-time.ts'
+import { Conflict, Invalid, NotFound } from '../errors.ts'
+import type { CurrentPolicy } from '../installation/current-policy.ts'
+import {
+  adjustClosed,
+  closeBefore,
+  openHoursOf,
+  type Removed,
+  readOpenFrom,
+  recomputeHour,
+} from './usage-correction-repository.ts'
+import { HOUR_MS } from './usage-record.ts'
+import { lockLedger, shareLedger } from './usage-record-repository.ts'
+import { usageReporterTarget } from './usage-reporter.ts'
+import { lockReporter } from './usage-reporter-repository.ts'
+
+/** Bounds the time of one request. */
+const LONGEST_VOID_DAYS = 62
+const MOST_HOURS = LONGEST_VOID_DAYS * 24
+
+/** Changes to what was counted: a month is closed, or what a reporter sent is taken back. */
+export class UsageCorrections {
+  readonly #database: Database
+  readonly #policy: CurrentPolicy
+
+  constructor(options: { database: Database; policy: CurrentPolicy }) {
+    this.#database = options.database
+    this.#policy = options.policy
+  }
+
+  /**
+   * Closes this month and all before it: their totals never change again, and what still arrives is booked in the hour
+   * of its arrival. `month` is `2026-11`, in UTC. Idempotent. @throws {Conflict} while it is not over.
+   */
+  closeMonth(actor: Actor, month: string): Promise<{ closedBefore: Date }> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      const [year = 0, number = 0] = month.split('-').map(Number)
+      const end = new Date(Date.UTC(year, number, 1))
+      if (end.getTime() > (await databaseNow(trx)))
+        throw new Conflict('month_not_over', `The month ${month} is not over. Close it afterwards.`)
+      await lockLedger(trx)
+      const before = await readOpenFrom(trx, this.#policy.policy.usageDedupSeconds)
+      const closedBefore = await closeBefore(trx, end)
+      if (end > before) {
+        const changes = { closed_before: { from: before.toISOString(), to: end.toISOString() } }
+        record({ action: 'usage.close', targetKind: 'usage', targetId: month, changes })
+      }
+      return { closedBefore: closedBefore > before ? closedBefore : before }
+    })
+  }
+
+  /**
+   * Takes back what a deleted reporter sent since this time. The totals of open hours are computed again from the records
+   * of before that are still stored; what is in closed months is taken from the current hour. Idempotent; after an
+   * error it may be repeated. @throws {NotFound} @throws {Conflict} while it is not deleted @throws {Invalid}
+   */
+  async void(actor: Actor, id: string, { since, reason }: { since: Date; reason: string }): Promise<Removed> {
+    const from = new Date(Math.floor(since.getTime() / HOUR_MS) * HOUR_MS)
+    const openFrom = await mutate(this.#database, actor, async ({ trx, record }) => {
+      const reporter = await lockReporter(trx, id)
+      if (!reporter) throw new NotFound('usage reporter', id)
+      if (!reporter.deletedAt)
+        throw new Conflict('usage_reporter_active', 'This reporter may still report. Delete it first.')
+      const oldest = (await databaseNow(trx)) - LONGEST_VOID_DAYS * 24 * HOUR_MS
+      if (since.getTime() < oldest)
+        throw new Invalid([{ pointer: '/since', message: `must be in the last ${LONGEST_VOID_DAYS} days` }])
+      // Waits for reports that began before it was deleted.
+      await lockLedger(trx)
+      const changes = { since: { to: since.toISOString() }, reason: { to: reason } }
+      record({ action: 'usage-reporter.void', ...usageReporterTarget(id), changes })
+      return readOpenFrom(trx, this.#policy.policy.usageDedupSeconds)
+    })
+    const firstOpen = from > openFrom ? from : openFrom
+    const hours = await this.#database.run(db => openHoursOf(db, id, { from: firstOpen, most: MOST_HOURS }))
+    const removed: Removed[] = []
+    for (const hour of hours)
+      removed.push(await this.#database.write(trx => recomputeHour(trx, id, { hour, since })))
+    if (from < openFrom)
+      removed.push(
+        await this.#database.write(async trx => {
+          await shareLedger(trx)
+          return adjustClosed(trx, id, { from, to: openFrom })
+        }),
+      )
+    return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
+  }
+}
+
+const sum = (a: Removed, b: Removed): Removed => ({
+  requests: a.requests + b.requests,
+  inputTokens: a.inputTokens + b.inputTokens,
+  outputTokens: a.outputTokens + b.outputTokens,
+})
