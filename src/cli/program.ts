@@ -16,6 +16,7 @@ import { syncCommand } from './commands/sync.ts'
 import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
+import { usageCommands } from './commands/usage.ts'
 import { usageReporterCommands } from './commands/usage-reporter.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
@@ -71,6 +72,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     adminTokenCommands,
     auditCommands,
     importCommand,
+    usageCommands,
     usageReporterCommands,
   ]) {
     commands(program, environment)

@@ -5,7 +5,8 @@ import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import { holdCurrentPepper } from '../installation/installation.ts'
 import type { Logger } from '../system/logger.ts'
-import { type LiveReporter, liveReporters, setReporterDigest } from './usage-reporter-repository.ts'
+import type { LiveReporter } from './usage-reporter.ts'
+import { liveReporters, setReporterDigest } from './usage-reporter-repository.ts'
 
 /**
  * All reporters that are not deleted, in memory: a report with a wrong secret costs no query. Changes arrive with the

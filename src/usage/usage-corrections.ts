@@ -15,7 +15,7 @@ import {
 import { HOUR_MS } from './usage-record.ts'
 import { lockLedger, shareLedger } from './usage-record-repository.ts'
 import { usageReporterTarget } from './usage-reporter.ts'
-import { lockReporter } from './usage-reporter-repository.ts'
+import { findReporter, lockReporter } from './usage-reporter-repository.ts'
 
 /** Bounds the time of one request. */
 const LONGEST_VOID_DAYS = 62
@@ -50,6 +50,13 @@ export class UsageCorrections {
       }
       return { closedBefore: closedBefore > before ? closedBefore : before }
     })
+  }
+
+  /** @throws {NotFound} */
+  async reporterExists(id: string): Promise<true> {
+    const reporter = await this.#database.run(db => findReporter(db, id))
+    if (!reporter) throw new NotFound('usage reporter', id)
+    return true
   }
 
   /**

@@ -9,7 +9,7 @@ import {
   type UsageRecord,
 } from './usage-record.ts'
 import { type Booking, bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
-import type { LiveReporter } from './usage-reporter-repository.ts'
+import type { LiveReporter } from './usage-reporter.ts'
 
 /** Bounds the time of one transaction. */
 const RECORDS_A_TRANSACTION = 500

@@ -1,6 +1,3 @@
-import type { Database } from '../database/database.ts'
-import { readUsage } from './usage-report-repository.ts'
-
 /** At most one of `hour`, `day` and `month`. */
 export const USAGE_GROUPS = ['tenant', 'key', 'model', 'reporter', 'hour', 'day', 'month'] as const
 export type UsageGroup = (typeof USAGE_GROUPS)[number]
@@ -39,24 +36,10 @@ export interface UsageRow {
 }
 
 /** Where the next page begins: the names of the last row. */
-export type UsagePlace = readonly [start: string, tenant: string, key: string, model: string, reporter: string]
-
-/** Reads totals of usage. */
-export class UsageReports {
-  readonly #database: Database
-
-  constructor(options: { database: Database }) {
-    this.#database = options.database
-  }
-
-  /** @throws {Unavailable} also when the totals are too many to be summed in time. */
-  async read(
-    query: UsageQuery,
-    page: { limit: number; after: UsagePlace | null },
-  ): Promise<{ rows: UsageRow[]; next: UsagePlace | null }> {
-    const found = await this.#database.run(db => readUsage(db, query, { ...page, limit: page.limit + 1 }))
-    const rows = found.slice(0, page.limit)
-    const last = found.length > page.limit ? rows.at(-1) : undefined
-    return { rows, next: last ? [last.start.toISOString(), last.tenant, last.key, last.model, last.reporter] : null }
-  }
-}
+export type UsagePlace = readonly [
+  start: string,
+  tenant: string,
+  key: string,
+  model: string,
+  reporter: string,
+]

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { KeyDigest } from '../api-keys/key-digest.ts'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
-import type { UsageReporter } from './usage-reporter.ts'
+import type { LiveReporter, UsageReporter } from './usage-reporter.ts'
 
 const selectReporters = (db: Handle) =>
   db
@@ -73,14 +73,6 @@ export async function setDeleted(trx: Handle, id: string): Promise<void> {
     .set({ deleted_at: sql<Date>`clock_timestamp()` })
     .where('id', '=', id)
     .execute()
-}
-
-/** A reporter that is not deleted, with the digest of its secret in base64. */
-export interface LiveReporter {
-  id: string
-  audiences: readonly string[]
-  digest: string
-  pepperId: string
 }
 
 /** All that are not deleted: administrators create them, at most MOST_REPORTERS. */

@@ -15,6 +15,14 @@ export interface UsageReporter {
   deletedAt: Date | null
 }
 
+/** A reporter that is not deleted, with the digest of its secret in base64. */
+export interface LiveReporter {
+  id: string
+  audiences: readonly string[]
+  digest: string
+  pepperId: string
+}
+
 export const usageReporterVersion = (reporter: UsageReporter): string => versionOf(reporter)
 
 /** As the target of an audit event. */

@@ -7,11 +7,15 @@ const sum = z.int()
 export const usageRowBody = z
   .strictObject({
     tenant: tenantId.nullable().describe('Id of the tenant; null where the rows are not grouped by tenant.'),
-    key: keyId.nullable().describe('Id of the key; null where the rows are not grouped by key, or for a deleted key.'),
+    key: keyId
+      .nullable()
+      .describe('Id of the key; null where the rows are not grouped by key, or for a deleted key.'),
     model: z
       .string()
       .nullable()
-      .describe('Model or adapter; null where the rows are not grouped by model, or for a name that is not registered.'),
+      .describe(
+        'Model or adapter; null where the rows are not grouped by model, or for a name that is not registered.',
+      ),
     reporter: reporterId
       .nullable()
       .describe('Id of the usage reporter; null where the rows are not grouped by reporter.'),
@@ -51,7 +55,9 @@ export const usageRowBody = z
 
 export const usagePageBody = z
   .strictObject({
-    data: z.array(usageRowBody).describe('Rows of this page, ordered by start, tenant, key, model and reporter.'),
+    data: z
+      .array(usageRowBody)
+      .describe('Rows of this page, ordered by start, tenant, key, model and reporter.'),
     next_cursor: z
       .string()
       .nullable()

@@ -22,6 +22,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   installation: 'Policy, peppers and encryption keys in use, and replicas of this installation.',
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
   audit: 'Audit trail of changes and of rejected requests.',
+  usage: 'Who used what: sums of what gateways reported.',
   'usage-reporters': 'Gateways and collectors that report usage, each with a secret.',
   clients: 'Import of clients and secret hashes from another system.',
 }

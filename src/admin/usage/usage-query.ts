@@ -30,7 +30,9 @@ export const usageFilters = {
   reporter: names('these usage reporters'),
   label: field.labelFilter
     .optional()
-    .describe('Only usage of a tenant or key that had this label then, like `team=ml`, or `team` for any value.'),
+    .describe(
+      'Only usage of a tenant or key that had this label then, like `team=ml`, or `team` for any value.',
+    ),
   group_by: z
     .string()
     .regex(/^[a-z]*(,[a-z]+)*$/, `must be a comma-separated list of ${USAGE_GROUPS.join(', ')}`)
@@ -62,7 +64,7 @@ export function usageQuery(
   const month = new Date(now)
   const begin = from ?? new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth(), 1))
   const end = to ?? new Date(now)
-  if (end < begin) throw new Invalid([{ pointer: '/to', message: 'must not be before from' }])
+  if (end < begin) throw new Invalid([{ pointer: '/to', message: 'must not be earlier than the beginning' }])
   const tenant = tenantId === null ? names.tenant : (names.tenant ?? [tenantId]).filter(id => id === tenantId)
   return { ...names, tenant, groups: new Set(group_by), from: begin, to: end, timeZone: time_zone }
 }

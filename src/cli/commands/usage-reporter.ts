@@ -32,6 +32,7 @@ export function usageReporterCommands(program: Command, environment: NodeJS.Proc
     examples: ['mintmark usage-reporter create --name "envoy in eu-1" --audience vllm'],
   })
   create(parent, environment)
+  correctionVerbs(parent, environment)
   const all = listVerb(parent, 'list', {
     summary: 'list usage reporters, newest first',
     examples: ['mintmark usage-reporter list'],
@@ -79,6 +80,44 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
         note: `Created ${made.id}. The secret is on standard output, and cannot be shown again.`,
         cure: `Delete it: mintmark usage-reporter delete ${made.id}`,
       })
+    }),
+  )
+}
+
+interface Voided {
+  requests: number
+  input_tokens: number
+  output_tokens: number
+}
+
+function correctionVerbs(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const take = resultVerb(parent, 'void <reporter>', {
+    summary: 'take back what a deleted reporter sent from a time on',
+    details:
+      'For a stolen secret: delete the reporter first. Totals of the last hours are computed again from the earlier records; of ' +
+      'older hours nothing is left; closed months are corrected in the current hour.',
+    examples: [
+      'mintmark usage-reporter void rep_6Yw2Hs8KqR4nVb1C --since 2026-11-24T09:00:00Z --reason stolen',
+    ],
+  })
+    .addOption(text('since', '--since <time>', 'what was received from this time on').makeOptionMandatory())
+    .addOption(text('reason', '--reason <text>', 'reason, for the audit trail').makeOptionMandatory())
+  take.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const json = await admin.post<Voided>(LIST + path`/${id}/void`, bodyOf(take))
+      const { requests, input_tokens: input, output_tokens: written } = json
+      const shown = `Took back ${requests} requests, ${input} input tokens and ${written} output tokens.`
+      await output.either({ text: shown, json, id })
+    }),
+  )
+  resultVerb(parent, 'close-month <month>', {
+    summary: 'close a month and all before it: their totals never change again',
+    details: 'Months close by themselves once their records are too old to be reported.',
+    examples: ['mintmark usage-reporter close-month 2026-10'],
+  }).action(
+    action<[month: string]>(environment, async ({ admin, output }, month) => {
+      const json = await admin.post<{ closed_before: string }>('/usage/close', { month })
+      await output.either({ text: `Months before ${json.closed_before} are closed.`, json, id: month })
     }),
   )
 }
