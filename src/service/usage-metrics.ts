@@ -5,7 +5,7 @@ import type { Parts } from './parts.ts'
 export function registerUsage(metrics: Metrics, { usage: { records } }: Pick<Parts, 'usage'>): void {
   metrics.counter(
     'mintmark_usage_records_total',
-    'Records of usage that were received, by result: counted, repeated, ignored because nobody was verified, or rejected and why.',
+    'Records of usage that were received, by result: counted, repeated, ignored because no token was verified, or rejected and why.',
     () => by('result', records.outcomes),
     ['result'],
   )

@@ -104,7 +104,7 @@ const memberOf = (value: unknown, name: string): unknown =>
     ? (value as Record<string, unknown>)[name]
     : undefined
 
-/** @throws {UnreadableReport} when it is there and not a list */
+/** @throws {UnreadableReport} when it is set and not a list */
 function listIn(value: unknown, name: string): readonly unknown[] {
   const list = memberOf(value, name) ?? []
   if (!Array.isArray(list)) throw new UnreadableReport(`The report has a ${name} that is not a list.`)

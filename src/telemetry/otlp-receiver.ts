@@ -35,8 +35,8 @@ interface Receiver {
 
 /**
  * telemetry/ receives what gateways report, as OTLP/HTTP logs (https://opentelemetry.io/docs/specs/otlp): a report is
- * authenticated before its body is read, bounded, and answered once it is counted in Postgres. Whoever sends it repeats
- * it after 429 and 503, and may repeat it at any time.
+ * authenticated before its body is read, bounded, and answered once it is counted in Postgres. The sender repeats it
+ * after 429 and 503, and may repeat it at any time.
  */
 export function otlpReceiver({ reporters, records, readiness, clock }: Receiver): Application {
   const held = new HeldBytes(MOST_HELD_BYTES)

@@ -2,7 +2,7 @@ import type { Actor } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
 import { databaseNow } from '../database/database-time.ts'
-import { Conflict, Invalid, NotFound } from '../errors.ts'
+import { Conflict, NotFound } from '../errors.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
 import {
   adjustClosed,
@@ -17,9 +17,8 @@ import { lockLedger, shareLedger } from './usage-record-repository.ts'
 import { usageReporterTarget } from './usage-reporter.ts'
 import { findReporter, lockReporter } from './usage-reporter-repository.ts'
 
-/** Bounds the time of one request. */
-const LONGEST_VOID_DAYS = 62
-const MOST_HOURS = LONGEST_VOID_DAYS * 24
+/** Hours that are read at once. */
+const HOURS_A_PAGE = 500
 
 /** Changes to what was counted: a month is closed, or what a reporter sent is taken back. */
 export class UsageCorrections {
@@ -62,7 +61,7 @@ export class UsageCorrections {
   /**
    * Takes back what a deleted reporter sent since this time. The totals of open hours are computed again from the records
    * of before that are still stored; what is in closed months is taken from the current hour. Idempotent; after an
-   * error it may be repeated. @throws {NotFound} @throws {Conflict} while it is not deleted @throws {Invalid}
+   * error it may be repeated. @throws {NotFound} @throws {Conflict} while it is not deleted
    */
   async void(actor: Actor, id: string, { since, reason }: { since: Date; reason: string }): Promise<Removed> {
     const from = new Date(Math.floor(since.getTime() / HOUR_MS) * HOUR_MS)
@@ -71,9 +70,6 @@ export class UsageCorrections {
       if (!reporter) throw new NotFound('usage reporter', id)
       if (!reporter.deletedAt)
         throw new Conflict('usage_reporter_active', 'This reporter may still report. Delete it first.')
-      const oldest = (await databaseNow(trx)) - LONGEST_VOID_DAYS * 24 * HOUR_MS
-      if (since.getTime() < oldest)
-        throw new Invalid([{ pointer: '/since', message: `must be in the last ${LONGEST_VOID_DAYS} days` }])
       // Waits for reports that began before it was deleted.
       await lockLedger(trx)
       const changes = { since: { to: since.toISOString() }, reason: { to: reason } }
@@ -81,10 +77,15 @@ export class UsageCorrections {
       return readOpenFrom(trx, this.#policy.policy.usageDedupSeconds)
     })
     const firstOpen = from > openFrom ? from : openFrom
-    const hours = await this.#database.run(db => openHoursOf(db, id, { from: firstOpen, most: MOST_HOURS }))
     const removed: Removed[] = []
-    for (const hour of hours)
-      removed.push(await this.#database.write(trx => recomputeHour(trx, id, { hour, since })))
+    for (let next = firstOpen; ; ) {
+      const page = { from: next, most: HOURS_A_PAGE }
+      const hours = await this.#database.run(db => openHoursOf(db, id, page))
+      for (const hour of hours)
+        removed.push(await this.#database.write(trx => recomputeHour(trx, id, { hour, since })))
+      if (hours.length < HOURS_A_PAGE) break
+      next = new Date((hours.at(-1) as Date).getTime() + HOUR_MS)
+    }
     if (from < openFrom)
       removed.push(
         await this.#database.write(async trx => {

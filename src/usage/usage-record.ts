@@ -34,6 +34,7 @@ export const ATTRIBUTES: ReadonlySet<string> = new Set([
   'mintmark.key',
   'mintmark.audience',
   'mintmark.outcome',
+  'mintmark.response_flags',
   'mintmark.usage.cached_input_tokens',
   'gen_ai.request.model',
   'gen_ai.usage.input_tokens',
@@ -55,7 +56,7 @@ export const REJECTIONS = {
 } as const
 export type Rejection = keyof typeof REJECTIONS
 
-/** `ignored`: nobody was verified, so it is nobody's usage. */
+/** `ignored`: no token was verified, so it is the usage of no tenant. */
 export type ReadRecord = { record: UsageRecord } | { rejected: Rejection } | 'ignored'
 
 const FUTURE_MS = 300_000
@@ -103,13 +104,14 @@ function modelOf(attributes: ReportedRecord['attributes']): string {
 
 type Outcome = 'completed' | 'cancelled' | 'refused'
 
-/** As said, otherwise by the status: gateways log 0 or 499 when the client left first. */
+/** As said, otherwise by the status and Envoy's flags: gateways log 0, 499, DC or DR when the client left first. */
 function outcomeOf(attributes: ReportedRecord['attributes']): Outcome | undefined {
   const said = textOf(attributes, 'mintmark.outcome')
   if (said === 'completed' || said === 'cancelled' || said === 'refused') return said
   const status = numberOf(attributes, 'http.response.status_code')
   if (said !== undefined || status === undefined) return undefined
-  if (status === 0 || status === 499) return 'cancelled'
+  const flags = textOf(attributes, 'mintmark.response_flags') ?? ''
+  if (status === 0 || status === 499 || /\bD[CR]\b/.test(flags)) return 'cancelled'
   return status >= 400 ? 'refused' : 'completed'
 }
 

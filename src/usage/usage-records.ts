@@ -14,14 +14,14 @@ import type { LiveReporter } from './usage-reporter.ts'
 /** Bounds the time of one transaction. */
 const RECORDS_A_TRANSACTION = 500
 
-/** What became of the records of one report. */
+/** The result of one report. */
 export interface Counted {
   rejected: number
   /** Why, for the operator of the gateway; '': none was rejected. */
   message: string
 }
 
-/** Number of records since the start, by what became of them. */
+/** Number of records since the start is kept by these results. */
 export type RecordOutcome = 'counted' | 'repeated' | 'ignored' | `rejected_${Rejection}`
 
 /** Counts what reporters report, each record once. */
