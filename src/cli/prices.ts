@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { CliError, EXIT } from './exit-codes.ts'
 
 /** The prices of a model for a million tokens, in a currency of the user's. */
-export interface Price {
+interface Price {
   input: number
   cachedInput: number
   output: number

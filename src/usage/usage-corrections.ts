@@ -64,8 +64,9 @@ export class UsageCorrections {
    * error it may be repeated. @throws {NotFound} @throws {Conflict} while it is not deleted
    */
   async void(actor: Actor, id: string, { since, reason }: { since: Date; reason: string }): Promise<Removed> {
-    const from = new Date(Math.floor(since.getTime() / HOUR_MS) * HOUR_MS)
-    const openFrom = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const from = hourOf(since.getTime())
+    const { usageDedupSeconds: dedupSeconds } = this.#policy.policy
+    const { openFrom, now } = await mutate(this.#database, actor, async ({ trx, record }) => {
       const reporter = await lockReporter(trx, id)
       if (!reporter) throw new NotFound('usage reporter', id)
       if (!reporter.deletedAt)
@@ -74,9 +75,13 @@ export class UsageCorrections {
       await lockLedger(trx)
       const changes = { since: { to: since.toISOString() }, reason: { to: reason } }
       record({ action: 'usage-reporter.void', ...usageReporterTarget(id), changes })
-      return readOpenFrom(trx, this.#policy.policy.usageDedupSeconds)
+      return { openFrom: await readOpenFrom(trx, dedupSeconds), now: await databaseNow(trx) }
     })
-    const firstOpen = from > openFrom ? from : openFrom
+    // What was received since then may be of earlier requests. Those hours are only touched while their records are stored.
+    const stored = hourOf(now - dedupSeconds * 1000)
+    const reported = hourOf(since.getTime() - dedupSeconds * 1000)
+    const first = [from, stored > reported ? stored : reported].sort((a, b) => a.getTime() - b.getTime())[0]
+    const firstOpen = first && first > openFrom ? first : openFrom
     const removed: Removed[] = []
     for (let next = firstOpen; ; ) {
       const page = { from: next, most: HOURS_A_PAGE }
@@ -96,6 +101,8 @@ export class UsageCorrections {
     return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
   }
 }
+
+const hourOf = (ms: number) => new Date(Math.floor(ms / HOUR_MS) * HOUR_MS)
 
 const sum = (a: Removed, b: Removed): Removed => ({
   requests: a.requests + b.requests,

@@ -18,7 +18,7 @@ import {
 } from './usage-reporter-repository.ts'
 
 /** Each replica has all of them in memory. */
-export const MOST_REPORTERS = 1_000
+const MOST_REPORTERS = 1_000
 
 /** Operations on usage reporters. */
 export class UsageReporters {

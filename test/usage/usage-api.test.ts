@@ -236,7 +236,13 @@ describe('A closed month', () => {
 describe('A voided reporter', () => {
   it('loses what it sent since then, and keeps what it sent before', async () => {
     const stolen = await makeReporter(mintmark)
-    const part = (name: string) => of('corp').map(each => ({ ...each, id: `${name}-${each.id}` }))
+    // Of two hours: a request of before may be reported afterwards.
+    const part = (name: string) =>
+      of('corp').map((each, index) => ({
+        ...each,
+        id: `${name}-${each.id}`,
+        at: Date.now() - (index % 2) * 50 * 60_000 - 60_000,
+      }))
     await send(receiverOf(mintmark), stolen.secret, logRecords(part('honest')))
     const since = new Date().toISOString()
     await send(receiverOf(mintmark), stolen.secret, logRecords(part('forged')))

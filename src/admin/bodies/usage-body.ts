@@ -4,7 +4,7 @@ import { count, instant, keyId, reporterId, tenantId } from './wire.ts'
 /** May be negative in an hour with corrections of a closed month. */
 const sum = z.int()
 
-export const usageRowBody = z
+const usageRowBody = z
   .strictObject({
     tenant: tenantId.nullable().describe('Id of the tenant; null where the rows are not grouped by tenant.'),
     key: keyId
