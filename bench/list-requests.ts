@@ -81,7 +81,7 @@ export function listRequests(known: readonly string[]): ListRequest[] {
     audit('before there were any', `to=${at(-3000)}`),
     { what: 'GET /keys/{id}', paths: ids.map(id => `/keys/${id}`) },
     { what: 'GET /tenants/{id}', paths: ids.map((_, n) => `/tenants/tenant-${n + 1}`) },
-    { what: 'GET /keys/{id}/usage', paths: ids.map(id => `/keys/${id}/usage`) },
+    { what: 'GET /keys/{id}/exchanges', paths: ids.map(id => `/keys/${id}/exchanges`) },
     {
       what: 'POST /keys/inspect',
       method: 'POST',

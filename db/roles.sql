@@ -25,6 +25,8 @@ BEGIN
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM mintmark_app', current_schema());
   EXECUTE format('ALTER FUNCTION prune_change_feed(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
   EXECUTE format('ALTER FUNCTION prune_key_usage(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
+  EXECUTE format('ALTER FUNCTION prune_usage_records(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
+  EXECUTE format('ALTER FUNCTION prune_usage_totals(interval) SET search_path = pg_catalog, %I, pg_temp', current_schema());
 END
 $$;
 
@@ -37,3 +39,7 @@ GRANT SELECT, INSERT ON deleted_tenants, deleted_identities, change_feed, audit_
 GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_key_usage(interval) TO mintmark_app;
+GRANT SELECT, INSERT, UPDATE ON usage_reporters, usage_totals TO mintmark_app;
+GRANT SELECT, INSERT, DELETE ON usage_records TO mintmark_app;
+GRANT SELECT, UPDATE ON usage_ledger TO mintmark_app;
+GRANT EXECUTE ON FUNCTION prune_usage_records(interval), prune_usage_totals(interval) TO mintmark_app;

@@ -13,14 +13,14 @@ const ROWS: string[][] = [
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens', 'identity-providers'],
   ['directory'],
-  ['authentication', 'tokens', 'snapshots'],
+  ['authentication', 'tokens', 'snapshots', 'usage'],
   ['http'],
-  ['oauth', 'admin', 'gateway'],
+  ['oauth', 'admin', 'gateway', 'telemetry'],
   ['service'],
   ['main', 'cli'],
 ]
 /** Transports never import each other. */
-const APART = new Set(['oauth', 'admin', 'gateway'])
+const APART = new Set(['oauth', 'admin', 'gateway', 'telemetry'])
 /** Rooms that import only errors and system. */
 const ALONE = new Set(['database', 'embedded-postgres'])
 
@@ -31,7 +31,7 @@ const PACKAGES: Record<string, RegExp> = {
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
-    /^database\/|^(audit|idempotency|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+    /^database\/|^(audit|idempotency|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication|usage)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':
@@ -48,7 +48,7 @@ const LONGEST_FILE_LINES = 250
 const MOST_FILES_IN_A_ROOM = 30
 
 /** Transports use services, not tables. */
-const TRANSPORTS = /^(oauth|admin|gateway|http)\//
+const TRANSPORTS = /^(oauth|admin|gateway|telemetry|http)\//
 
 const src = new URL('../src/', import.meta.url).pathname
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))

@@ -1,4 +1,4 @@
-import { Router } from 'express'
+import { type RequestHandler, Router } from 'express'
 import type { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
@@ -28,6 +28,9 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { UsageCorrections } from '../usage/usage-corrections.ts'
+import type { UsageReporters } from '../usage/usage-reporters.ts'
+import type { UsageReports } from '../usage/usage-reports.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRefusals } from './audit-refusals.ts'
@@ -46,6 +49,9 @@ import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
+import { OPENAI_USAGE_PATH, openAiUsage } from './usage/openai-usage.ts'
+import { usageReporterRoutes } from './usage/usage-reporter-routes.ts'
+import { usageRoutes } from './usage/usage-routes.ts'
 import type { WriteLimit } from './write-limit.ts'
 
 interface Services {
@@ -65,6 +71,8 @@ interface Services {
   keyCredentials: KeyCredentials
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
+  usageReporters: UsageReporters
+  usage: { reports: UsageReports; corrections: UsageCorrections; cursors: Cursors; now: () => number }
 }
 
 /** Every operation of the admin API. */
@@ -85,6 +93,8 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...importRoutes(importedClients),
     ...identityProviderRoutes(services.identityProviders, cursors),
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
+    ...usageReporterRoutes(services.usageReporters, cursors),
+    ...usageRoutes(services),
   ]
 }
 
@@ -104,11 +114,11 @@ export function adminApp(
   const { auth, readiness } = options
   const routes = adminRoutes(options)
   const router = Router({ strict: true, caseSensitive: true })
-  router.use(whenReady(readiness), keepMountPath)
-  router.use(async (req, res, next) => {
+  const authenticate: RequestHandler = async (req, res, next) => {
     res.locals.admin = await auth.authenticate(req.headers.authorization, eventOf(res).source)
     next()
-  })
+  }
+  router.use(whenReady(readiness), keepMountPath, authenticate)
   router.use(IMPORT_PATH, rawBody(LONGEST_IMPORT_BYTES))
   router.use(rawBody(LONGEST_BODY_BYTES))
   const mounting: Mounting = {
@@ -122,6 +132,11 @@ export function adminApp(
     router.all(path, onlyMethods(...those.map(({ method }) => method.toUpperCase())))
   }
   const app = createExpress().use('/admin/v1', router)
+  app
+    .route(OPENAI_USAGE_PATH)
+    .all(whenReady(readiness), authenticate)
+    .get(openAiUsage(options))
+    .all(onlyMethods('GET'))
   mountReference(app, routes)
   return expressApplication(app, auditRefusals(options.refusals), problemHandler)
 }
@@ -137,6 +152,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
     tenant: '/tenants/:id',
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
+    'usage-reporter': '/usage-reporters/:id',
   }
   const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
   return async (definition, params, target) => {

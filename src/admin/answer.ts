@@ -6,6 +6,8 @@ export interface AdminAnswer {
   version?: string
   /** Sent instead of a body: one line of JSON each. */
   ndjson?: readonly object[]
+  /** Sent instead of a body: a whole file. */
+  csv?: string
   /** Path of the created object. */
   location?: string
   headers?: Readonly<Record<string, string>>

@@ -27,21 +27,32 @@ export class Cursors {
   /** The first one encrypts, all decrypt. */
   readonly #keys: readonly Buffer[]
   readonly #random: Random
+  readonly #placeBytes: number
 
-  constructor({ encryptionKeys, random }: { encryptionKeys: readonly NamedKey[]; random: Random }) {
+  /** `placeBytes`: of the longest position. */
+  constructor({
+    encryptionKeys,
+    random,
+    placeBytes = PLACE_BYTES,
+  }: {
+    encryptionKeys: readonly NamedKey[]
+    random: Random
+    placeBytes?: number
+  }) {
     this.#keys = encryptionKeys.map(({ key }) =>
       Buffer.from(hkdfSync('sha256', key.reveal(), '', 'mintmark list cursor', 32)),
     )
     this.#random = random
+    this.#placeBytes = placeBytes
   }
 
-  /** `place` is the position where the next page begins, at most 40 ASCII characters. */
+  /** `place` is the position where the next page begins, at most 40 ASCII characters unless more are set. */
   write(list: List, place: string): string {
     const [key] = this.#keys
-    if (!key || place.length > PLACE_BYTES) throw new Error('a cursor cannot be written')
+    if (!key || place.length > this.#placeBytes) throw new Error('a cursor cannot be written')
     const nonce = this.#random.bytes(NONCE_BYTES)
     const cipher = createCipheriv(CIPHER, key, nonce)
-    const text = Buffer.concat([...bindings(list), Buffer.from(place.padEnd(PLACE_BYTES))])
+    const text = Buffer.concat([...bindings(list), Buffer.from(place.padEnd(this.#placeBytes))])
     return Buffer.concat([nonce, cipher.update(text), cipher.final(), cipher.getAuthTag()]).toString(
       'base64url',
     )
@@ -63,7 +74,7 @@ export class Cursors {
   }
 
   #decrypted(sealed: Buffer): Buffer | undefined {
-    if (sealed.length !== SEALED_BYTES) return undefined
+    if (sealed.length !== SEALED_BYTES + this.#placeBytes) return undefined
     for (const key of this.#keys) {
       const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, NONCE_BYTES))
       decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
@@ -79,7 +90,7 @@ export class Cursors {
 }
 
 const WHAT = ['list', 'tenant', 'filter: repeat the filter of the first page'] as const
-const SEALED_BYTES = NONCE_BYTES + WHAT.length * BINDING_BYTES + PLACE_BYTES + TAG_BYTES
+const SEALED_BYTES = NONCE_BYTES + WHAT.length * BINDING_BYTES + TAG_BYTES
 
 /** In the order of `WHAT`. */
 const bindings = ({ path, tenant, filter }: List): Buffer[] =>

@@ -57,7 +57,9 @@ function gone(body: object) {
   const id = 'id' in body ? String(body.id) : ''
   const advice = id.startsWith('key_')
     ? `Rotate the key to get a new secret: POST /admin/v1/keys/${id}/rotate`
-    : `Create a new token, and revoke this one: POST /admin/v1/admin-tokens/${id}/revoke`
+    : id.startsWith('rep_')
+      ? `Create another usage reporter, and delete this one: DELETE /admin/v1/usage-reporters/${id}`
+      : `Create a new token, and revoke this one: POST /admin/v1/admin-tokens/${id}/revoke`
   return {
     secret_available: false,
     secret_advice: `The secret was returned once, in the first response. ${advice}`,

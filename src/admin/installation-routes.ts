@@ -78,6 +78,14 @@ const policyFields = {
     .describe(
       'Largest number of changes by the administrators of one tenant, per minute and replica. Further ones get 429.',
     ),
+  usage_dedup_seconds: wholeNumber(300, 86_400)
+    .optional()
+    .describe(
+      'How long after a request its usage may be reported; for as long a repeated report is recognized. Older reports are rejected.',
+    ),
+  usage_retention_days: wholeNumber(32, 4_000)
+    .optional()
+    .describe('How long hourly totals of usage are kept.'),
 }
 const patch = z
   .strictObject({
@@ -150,6 +158,8 @@ function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyC
     unendingKeysAllowed: fields.unending_keys_allowed,
     maxLiveKeysPerTenant: fields.max_live_keys_per_tenant,
     tenantWritesPerMinute: fields.tenant_writes_per_minute,
+    usageDedupSeconds: fields.usage_dedup_seconds,
+    usageRetentionDays: fields.usage_retention_days,
   })
 }
 
@@ -179,6 +189,8 @@ const policyToWire = (policy: Policy) => ({
   unending_keys_allowed: policy.unendingKeysAllowed,
   max_live_keys_per_tenant: policy.maxLiveKeysPerTenant,
   tenant_writes_per_minute: policy.tenantWritesPerMinute,
+  usage_dedup_seconds: policy.usageDedupSeconds,
+  usage_retention_days: policy.usageRetentionDays,
   longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
   longest_staleness_seconds: policy.longestStalenessSeconds,
 })

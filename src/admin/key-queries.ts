@@ -80,14 +80,14 @@ export function keyQueries(
       },
     }),
     route({
-      operation: 'getKeyUsage',
-      summary: 'Get daily usage of a key',
+      operation: 'getKeyExchanges',
+      summary: 'Get daily exchanges of a key',
       details:
         'Number of successful and of rejected exchanges on each day. The numbers are updated every few seconds.',
       answers: { 200: whole(usageBody) },
       example: { query: { days: '7' } },
       method: 'get',
-      path: '/keys/:id/usage',
+      path: '/keys/:id/exchanges',
       right: 'keys:read',
       target,
       query: period,

@@ -8,6 +8,7 @@ const TENANT_RIGHTS = [
   'keys:enable',
   'admin-tokens:read',
   'admin-tokens:write',
+  'usage:read',
 ] as const
 export type TenantRight = (typeof TENANT_RIGHTS)[number]
 
@@ -27,6 +28,8 @@ const INSTALLATION_RIGHTS = [
   'clients:import',
   'identity-providers:read',
   'identity-providers:write',
+  'usage-reporters:read',
+  'usage-reporters:write',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 
@@ -47,7 +50,14 @@ const RIGHTS: Record<Role, readonly Right[]> = {
   owner: ALL,
   operator: ALL.filter(right => !right.startsWith('admin-tokens:') && right !== 'installation:write'),
   auditor: [...ALL.filter(right => right.endsWith(':read')), 'audit:export'],
-  'tenant-admin': ['tenants:read', 'keys:read', 'keys:write', 'admin-tokens:read', 'admin-tokens:write'],
+  'tenant-admin': [
+    'tenants:read',
+    'keys:read',
+    'keys:write',
+    'admin-tokens:read',
+    'admin-tokens:write',
+    'usage:read',
+  ],
 } satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
   'tenant-admin': readonly TenantRight[]
 }

@@ -5,6 +5,11 @@ export interface Lines {
   line: ZodType
 }
 
+/** A file of comma-separated values. */
+export interface Csv {
+  csv: true
+}
+
 /** A request that works on an installation with a tenant `acme`; tests send it. */
 export interface Example {
   query?: Readonly<Record<string, string>>
@@ -20,7 +25,7 @@ export interface RouteDocs {
   /** Further information. Markdown. */
   details?: string
   /** The body of each successful response, by status; null: no body. */
-  answers: Readonly<Partial<Record<200 | 201 | 204, ZodType | Lines | null>>>
+  answers: Readonly<Partial<Record<200 | 201 | 204, ZodType | Lines | Csv | null>>>
   /** Every `code` of a 409 in addition to those of any change. */
   conflicts?: readonly string[]
   /** The request names an object outside its path that may not exist: 404. */

@@ -141,13 +141,14 @@ async function perform(
 }
 
 function send(req: Request, res: Response, answer: AdminAnswer): void {
-  const { status, location, version, headers, body, ndjson } = answer
+  const { status, location, version, headers, body, ndjson, csv } = answer
   if (version !== undefined) res.set('ETag', etagOf(version))
   if (location !== undefined) res.location(`${req.baseUrl}${location}`)
   res.status(status).set(headers ?? {})
   if (ndjson !== undefined) {
     res.type('application/x-ndjson').send(ndjson.map(line => `${JSON.stringify(line)}\n`).join(''))
-  } else if (body === undefined) res.end()
+  } else if (csv !== undefined) res.type('text/csv').send(csv)
+  else if (body === undefined) res.end()
   else res.json(body)
 }
 

@@ -17,6 +17,8 @@ import { syncCommand } from './commands/sync.ts'
 import { tenantCommands } from './commands/tenant.ts'
 import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
+import { usageCommands } from './commands/usage.ts'
+import { usageReporterCommands } from './commands/usage-reporter.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
 import { action, resultVerb, verb } from './verb.ts'
@@ -71,6 +73,8 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     adminTokenCommands,
     auditCommands,
     importCommand,
+    usageCommands,
+    usageReporterCommands,
   ]) {
     commands(program, environment)
   }

@@ -5,6 +5,7 @@ import { cidrs, issuerUrl, namedKeys, rootTokens } from './formats.ts'
 import { type GatewayConfig, readGateway } from './gateway-config.ts'
 import { rotationFaults, SHORTEST_PUBLISH_LEAD_SECONDS } from './rotation-policy.ts'
 import { readTokens, type TokenConfig } from './token-config.ts'
+import { readUsage, type UsageConfig } from './usage-config.ts'
 
 interface Address {
   host: string
@@ -12,7 +13,7 @@ interface Address {
 }
 
 /** The configuration of a process, parsed once. Secrets are inside `Secret`. */
-export interface Config extends GatewayConfig, TokenConfig {
+export interface Config extends GatewayConfig, TokenConfig, UsageConfig {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -71,6 +72,7 @@ export function readConfig(env: Env): Config {
     ...secrets,
     ...tokens,
     ...readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience }),
+    ...readUsage(env),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,
@@ -196,6 +198,8 @@ function checkTogether(env: Env, config: Config): void {
     )
   }
   checkProcesses(env, config)
+  if (config.otlpHttpAddress && config.databaseMaxConnections < 6)
+    env.fault('MINTMARK_DATABASE_MAX_CONNECTIONS', 'must be at least 6 with MINTMARK_OTLP_HTTP_PORT')
   if (config.databaseUrl) {
     if (config.peppers.length === 0)
       env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)

@@ -10,5 +10,6 @@ export interface Change {
     | 'identity-provider'
     | 'admin-token'
     | 'restore'
+    | 'usage-reporter'
   id: string
 }

@@ -16,6 +16,10 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   admin_tokens: NO_DELETE,
   restores: NO_DELETE,
   tombstones: NO_DELETE,
+  usage_reporters: NO_DELETE,
+  usage_totals: NO_DELETE,
+  usage_records: 'SELECT, INSERT, DELETE',
+  usage_ledger: 'SELECT, UPDATE',
   tiers: EVERY_ROW,
   models: EVERY_ROW,
   tenants: EVERY_ROW,
@@ -37,7 +41,12 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   change_counter: 'SELECT, UPDATE',
 }
 
-const FUNCTIONS = ['prune_change_feed(interval)', 'prune_key_usage(interval)']
+const FUNCTIONS = [
+  'prune_change_feed(interval)',
+  'prune_key_usage(interval)',
+  'prune_usage_records(interval)',
+  'prune_usage_totals(interval)',
+]
 
 /** What a migration, a restore or an administrator took from the service, with the cure; undefined: nothing. */
 export async function missingRights(database: Database): Promise<string | undefined> {

@@ -1,11 +1,12 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
 import type { RestoreTable, TombstoneTable } from './restore-tables.ts'
+import type { UsageSchema } from './usage-schema.ts'
 
 /**
  * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only
  * repositories, audit/ and database/ use rows; everything else uses domain values.
  */
-export interface Schema {
+export interface Schema extends UsageSchema {
   installation: InstallationTable
   tiers: TierTable
   models: ModelTable
@@ -58,6 +59,8 @@ interface InstallationTable {
   unending_keys_allowed: Generated<boolean>
   max_live_keys_per_tenant: Generated<number>
   tenant_writes_per_minute: Generated<number>
+  usage_dedup_seconds: Generated<number>
+  usage_retention_days: Generated<number>
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
   created_at: Generated<Date>

@@ -11,12 +11,17 @@ const NO_BODY = Buffer.alloc(0)
 const CHUNK_BYTES = 256
 
 /**
- * The whole body as bytes, at most `limit`; `held` bounds what all bodies hold while they arrive. Compressed bodies are
- * rejected. @throws {RequestError} 413, 415, or 400 when the body ends early @throws {Unavailable} dropped by `held`
+ * The whole body as bytes as sent, at most `limit`; `held` bounds what all bodies hold while they arrive. Bodies in another
+ * content encoding than these are rejected. @throws {RequestError} 413, 415, or 400 when the body ends early @throws {Unavailable} dropped by `held`
  */
-export async function readBody(req: IncomingMessage, limit: number, held?: HeldBytes): Promise<Buffer> {
+export async function readBody(
+  req: IncomingMessage,
+  limit: number,
+  held?: HeldBytes,
+  encodings: readonly string[] = ['identity'],
+): Promise<Buffer> {
   const encoding = req.headers['content-encoding'] ?? 'identity'
-  if (encoding.toLowerCase() !== 'identity') throw requestError(415)
+  if (!encodings.includes(encoding.toLowerCase())) throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
   // Without a body Node emits no body events (`optimizeEmptyRequests`, listener.ts).
   if (req.readableEnded) return NO_BODY

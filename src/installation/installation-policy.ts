@@ -15,6 +15,8 @@ export const POLICY_COLUMNS = [
   'unending_keys_allowed',
   'max_live_keys_per_tenant',
   'tenant_writes_per_minute',
+  'usage_dedup_seconds',
+  'usage_retention_days',
   'longest_token_ttl_seconds',
   'longest_staleness_seconds',
 ] as const
@@ -29,6 +31,8 @@ export function policyOf(row: {
   unending_keys_allowed: boolean
   max_live_keys_per_tenant: number
   tenant_writes_per_minute: number
+  usage_dedup_seconds: number
+  usage_retention_days: number
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
 }): Policy {
@@ -44,6 +48,8 @@ export function policyOf(row: {
     unendingKeysAllowed: row.unending_keys_allowed,
     maxLiveKeysPerTenant: row.max_live_keys_per_tenant,
     tenantWritesPerMinute: row.tenant_writes_per_minute,
+    usageDedupSeconds: row.usage_dedup_seconds,
+    usageRetentionDays: row.usage_retention_days,
     longestTokenTtlSeconds: row.longest_token_ttl_seconds,
     longestStalenessSeconds: row.longest_staleness_seconds,
   }
@@ -61,6 +67,8 @@ export async function updatePolicy(trx: Handle, policy: Policy): Promise<string>
     unending_keys_allowed: policy.unendingKeysAllowed,
     max_live_keys_per_tenant: policy.maxLiveKeysPerTenant,
     tenant_writes_per_minute: policy.tenantWritesPerMinute,
+    usage_dedup_seconds: policy.usageDedupSeconds,
+    usage_retention_days: policy.usageRetentionDays,
   }
   const { id } = await trx.updateTable('installation').set(set).returning('id').executeTakeFirstOrThrow()
   return id

@@ -16,6 +16,10 @@ export interface Policy extends RotationPolicy {
   maxLiveKeysPerTenant: number
   /** Changes by the administrators of one tenant, per minute and replica. */
   tenantWritesPerMinute: number
+  /** How long a record of usage may be reported, and is recognized when it is reported again. */
+  usageDedupSeconds: number
+  /** How long hourly totals of usage are kept. */
+  usageRetentionDays: number
 }
 
 /** Excludes what replicas record automatically at start. */

@@ -25,6 +25,9 @@ import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
+import { UsageCorrections } from '../usage/usage-corrections.ts'
+import { UsageReporters } from '../usage/usage-reporters.ts'
+import { UsageReports } from '../usage/usage-reports.ts'
 import { countOnOtherPeppers } from './pepper-use.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -49,12 +52,14 @@ export interface AdministrationParts {
   refusals: AuditedRefusals
   idempotency: IdempotencyKeys
   writeLimit: WriteLimit
+  usageReporters: UsageReporters
+  usage: { reports: UsageReports; corrections: UsageCorrections; cursors: Cursors; now: () => number }
 }
 
 export function buildAdministration(
   config: Config,
   { random, logger }: System,
-  { database }: Storage,
+  { database, time }: Storage,
   digests: KeyDigests,
   { policy, trust: { seals, tombstones } }: { policy: CurrentPolicy; trust: TrustParts },
 ): AdministrationParts {
@@ -83,6 +88,13 @@ export function buildAdministration(
     refusals: new AuditedRefusals({ database }),
     idempotency: new IdempotencyKeys({ database }),
     writeLimit: new WriteLimit({ policy }),
+    usageReporters: new UsageReporters({ database, digests, random }),
+    usage: {
+      reports: new UsageReports({ database }),
+      corrections: new UsageCorrections({ database, policy }),
+      cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random, placeBytes: 320 }),
+      now: () => time.now(),
+    },
   }
 }
 

@@ -26,6 +26,7 @@ const TRUST_MS = 5_000
 const RIGHTS_MS = 5_000
 const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
+const USAGE_PRUNE_MS = 600_000
 const CHECKPOINT_MS = 3_600_000
 /** How often a failure to follow changes is logged, once the directory is more than a second stale. */
 const STALENESS_LOG_MS = 60_000
@@ -45,6 +46,7 @@ type JobParts = Pick<
   | 'administration'
   | 'gateway'
   | 'pauses'
+  | 'usage'
 > & { readiness: ReadinessGate }
 
 /** The background jobs of this process, from when it is ready until it stops. */
@@ -85,7 +87,7 @@ export class BackgroundJobs {
     const { storage, follower, trust, directory, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
-    const { pauses, readiness } = this.#parts
+    const { pauses, readiness, usage } = this.#parts
     pauses.tick()
     this.#every(PAUSE_TICK_MS, 'notice pauses', async () => pauses.tick())
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
@@ -108,6 +110,8 @@ export class BackgroundJobs {
     this.#every(CHECKPOINT_MS, 'log an audit checkpoint', () => trail.keepCheckpoint())
     this.#every(EXPIRING_MS, 'count expiring keys', () => expiring.look())
     void this.#attempt('count expiring keys', () => expiring.look())
+    this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
+    void this.#attempt('remove expired usage', () => usage.records.prune())
     this.#every(PRUNE_MS, 'remove expired records', async () => {
       directory.copy.removeEnded(time.now())
       await database.run(pruneChangeFeed)

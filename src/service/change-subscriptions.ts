@@ -11,7 +11,7 @@ import type { Parts } from './parts.ts'
  * What this process commits is applied before the request is answered.
  */
 export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
-  const { storage, follower, trust, policy, directory, gateway } = parts
+  const { storage, follower, trust, policy, directory, gateway, usage } = parts
   follower.subscribe([
     trust.tombstones,
     directory.copy,
@@ -20,6 +20,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
     reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),
     policy,
+    usage.reporters,
     reaction(() => jobs.scheduleRotation(), ['installation']),
     reaction(update => jobs.readSigningKeys(update), ['signing-keys', 'installation']),
   ])

@@ -51,6 +51,7 @@ export async function drain(
     listeners.admin.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.otlpHttp.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     changeListener.stop(),
   ])
   jobs.stop()
@@ -59,6 +60,10 @@ export async function drain(
   await Promise.all([listeners.ops.close(OPS_DEADLINE_MS, 0), signing.replicas.leave().catch(() => {})])
   follower.stop()
   directory.fallback.stop()
-  await Promise.all([storage.database.close(), storage.directoryDatabase.close()])
+  await Promise.all([
+    storage.database.close(),
+    storage.directoryDatabase.close(),
+    storage.usageDatabase?.close(),
+  ])
   logger.info('stopped')
 }

@@ -16,6 +16,8 @@ const MOST_CONNECTIONS = {
   gateway: { total: 4_000, ofOneSource: 2_000 },
   // Envoy opens one connection per worker thread.
   gatewayGrpc: { total: 2_000, ofOneSource: 256 },
+  // One or a few of each gateway or collector.
+  otlpHttp: { total: 1_000, ofOneSource: 500 },
   ops: { total: 500, ofOneSource: 250 },
 } satisfies Record<string, MostConnections>
 
@@ -28,13 +30,14 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     isProxy: address => trusts(address, 0),
     logger,
   })
-  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc'>) =>
+  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc' | 'otlpHttp'>) =>
     Listener.create(name, clock, policyOf(name))
   return {
     public: create('public'),
     admin: create('admin'),
     gateway: create('gateway'),
     gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock, policyOf('gatewayGrpc')),
+    otlpHttp: Listener.create('otlp_http', clock, policyOf('otlpHttp')),
     ops: create('ops'),
   }
 }
@@ -43,7 +46,7 @@ export type Listeners = ReturnType<typeof createListeners>
 export type ListenerName = keyof Listeners
 export type Addresses = Partial<Record<ListenerName, Address>>
 
-const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'ops']
+const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'otlpHttp', 'ops']
 /** Those that several processes share: the ops listener belongs to their parent (processes/). */
 export const SHARED = NAMES.filter(name => name !== 'ops')
 
@@ -57,21 +60,25 @@ export async function bindListeners(
   return listeners
 }
 
-/** Binds the ports of these listeners one after another, or of none. @throws {CannotStart} */
+/** Binds the ports of these listeners one after another, those that are configured, or none. @throws {CannotStart} */
 export async function listenOn(
   listeners: Listeners,
   config: Config,
   names: readonly ListenerName[] = NAMES,
 ): Promise<void> {
-  const addresses: Record<ListenerName, Address> = {
+  const addresses: Record<ListenerName, Address | undefined> = {
     public: config.publicAddress,
     admin: config.adminAddress,
     gateway: config.gatewayAddress,
     gatewayGrpc: config.gatewayGrpcAddress,
+    otlpHttp: config.otlpHttpAddress,
     ops: config.opsAddress,
   }
   try {
-    for (const name of names) await listeners[name].listen(addresses[name])
+    for (const name of names) {
+      const address = addresses[name]
+      if (address) await listeners[name].listen(address)
+    }
   } catch (error) {
     await Promise.all(NAMES.map(name => listeners[name].close(0, 0)))
     throw error
@@ -84,6 +91,7 @@ const HOST_VARIABLES: Record<ListenerName, string> = {
   admin: 'MINTMARK_ADMIN_HOST',
   gateway: 'MINTMARK_GATEWAY_HOST',
   gatewayGrpc: 'MINTMARK_GATEWAY_HOST',
+  otlpHttp: 'MINTMARK_OTLP_HOST',
   ops: 'MINTMARK_OPS_HOST',
 }
 

@@ -10,6 +10,7 @@ import type { SigningParts } from './signing.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
+import type { UsageParts } from './usage.ts'
 
 /** The objects of a running Mintmark in groups. A consumer picks the groups that it needs. */
 export interface Parts {
@@ -27,4 +28,5 @@ export interface Parts {
   administration: AdministrationParts
   gateway: GatewayAuthorizerParts
   pauses: PauseWatch
+  usage: UsageParts
 }

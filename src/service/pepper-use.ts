@@ -6,10 +6,14 @@ import {
   isPepperInSeals,
   sealsOnOtherPeppers,
 } from '../installation/secret-use.ts'
+import { hasReportersOnPepper } from '../usage/usage-reporter-repository.ts'
 
-/** Whether a usable secret of a key, a usable admin token, or a seal depends on this pepper. */
+/** Whether a usable secret of a key, a usable admin token, a usage reporter, or a seal depends on this pepper. */
 export const isPepperInUse: IsPepperInUse = async (db, id) =>
-  (await hasSecretsOnPepper(db, id)) || (await hasTokensOnPepper(db, id)) || (await isPepperInSeals(db, id))
+  (await hasSecretsOnPepper(db, id)) ||
+  (await hasTokensOnPepper(db, id)) ||
+  (await hasReportersOnPepper(db, id)) ||
+  (await isPepperInSeals(db, id))
 
 /** Number of usable secrets and of seals that depend on another pepper than this one. */
 export const countOnOtherPeppers: CountOnOtherPeppers = async (db, current) => {

@@ -10,6 +10,7 @@ import type { ReadinessGate } from './readiness.ts'
 import { registerRestores } from './restores.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
+import { registerUsage } from './usage-metrics.ts'
 
 /** The measured objects: they hold plain numbers and do not depend on metrics. */
 type Measured = Parts & {
@@ -39,6 +40,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerSnapshots(metrics, measured)
   registerIdentities(metrics, measured)
   registerRestores(metrics, measured.trust.tombstones)
+  registerUsage(metrics, measured)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

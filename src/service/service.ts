@@ -35,6 +35,7 @@ import { buildSnapshots } from './snapshots.ts'
 import { StartupChecks } from './startup-checks.ts'
 import { openStorage, type Storage, type System } from './storage.ts'
 import { buildTrust } from './trust.ts'
+import { buildUsage } from './usage.ts'
 
 export interface Overrides extends Partial<System> {
   /** One of several processes (processes/): it has no ops listener, and listens once it is ready. */
@@ -165,7 +166,19 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
     issuer,
   )
   const following = { follower, trust, snapshots, policy, directory, signing }
-  return { config, system, storage, issuer, ...following, authentication, administration, gateway, pauses }
+  const usage = buildUsage(system, storage, digests, policy)
+  return {
+    config,
+    system,
+    storage,
+    issuer,
+    ...following,
+    authentication,
+    administration,
+    gateway,
+    pauses,
+    usage,
+  }
 }
 
 /** More than the resolution of the time since boot. */

@@ -10,6 +10,7 @@ import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -28,6 +29,7 @@ export type Served = Pick<
   | 'administration'
   | 'gateway'
   | 'pauses'
+  | 'usage'
 > & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
@@ -40,6 +42,8 @@ export interface Urls {
   admin: string
   gateway: string
   gatewayGrpc: string
+  /** undefined where no usage is received. */
+  otlpHttp: string | undefined
   ops: string
 }
 
@@ -59,6 +63,9 @@ export function serve(listeners: Listeners, served: Served): void {
   listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
+  const { clock } = served.system
+  const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
+  listeners.otlpHttp.serve(receiver, services)
   listeners.ops.serve(opsApp(served), services)
 }
 
@@ -95,6 +102,7 @@ export function urlsOf(config: Config, listeners: Listeners): Urls {
     admin: url(config.adminAddress.host, listeners.admin),
     gateway: url(config.gatewayAddress.host, listeners.gateway),
     gatewayGrpc: url(config.gatewayGrpcAddress.host, listeners.gatewayGrpc),
+    otlpHttp: config.otlpHttpAddress && url(config.otlpHttpAddress.host, listeners.otlpHttp),
     ops: url(config.opsAddress.host, listeners.ops),
   }
 }

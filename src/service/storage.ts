@@ -15,11 +15,15 @@ export interface System {
 /** Connections reserved for the change feed and lookups, so that administration cannot block them. */
 const DIRECTORY_CONNECTIONS = 2
 const LISTENER_CONNECTIONS = 1
+/** Connections reserved for counting usage, so that reports cannot block anything else. */
+const USAGE_CONNECTIONS = 2
 
 export interface Storage {
   database: Database
   /** For the change feed and key lookups. */
   directoryDatabase: Database
+  /** For usage reports; undefined where none are received. */
+  usageDatabase: Database | undefined
   /** Database time. */
   time: DatabaseTime
   /** For LISTEN, which does not work through a pooler. */
@@ -33,9 +37,13 @@ export function openStorage(config: Config, { clock, logger }: System): Storage 
   const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
     new Database({ url, maxConnections, logger, schema: config.databaseSchema })
+  const forUsage = config.otlpHttpAddress ? USAGE_CONNECTIONS : 0
   return {
-    database: openPool(config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS),
+    database: openPool(
+      config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS - forUsage,
+    ),
     directoryDatabase: openPool(DIRECTORY_CONNECTIONS),
+    usageDatabase: forUsage > 0 ? openPool(forUsage) : undefined,
     time: new DatabaseTime(clock),
     directUrl: () => databaseUrlDirect.reveal(),
   }

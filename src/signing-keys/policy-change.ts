@@ -23,6 +23,8 @@ export interface PolicyChange {
   unendingKeysAllowed?: boolean
   maxLiveKeysPerTenant?: number
   tenantWritesPerMinute?: number
+  usageDedupSeconds?: number
+  usageRetentionDays?: number
 }
 
 /**

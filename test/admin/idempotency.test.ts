@@ -20,6 +20,12 @@ const shown = ({ status, body, headers }: JsonAnswer) => ({ status, body, locati
 const audited = async (id: string) =>
   (await mintmark.database.asOwner('SELECT action FROM audit_events WHERE target_id = $1', [id])).length
 
+async function deletedReporter(): Promise<string> {
+  const { body } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+  await admin('DELETE', `/usage-reporters/${body.id}`)
+  return body.id
+}
+
 describe('A POST with an Idempotency-Key', () => {
   it('is executed once, and replayed unchanged, whatever has changed since', async () => {
     const key = newKey()
@@ -188,6 +194,7 @@ describe('Every POST', () => {
     const { keyId, secret, secretId, tenantId } = await mintmark.tenantWithKey()
     const token = await issue(mintmark, 'auditor')
     const place = path
+      .replace('/usage-reporters/:id', `/usage-reporters/${await deletedReporter()}`)
       .replace('/admin-tokens/:id', `/admin-tokens/${token.id}`)
       .replace('/tenants/:id', `/tenants/${tenantId}`)
       .replace(':tenant', tenantId)
@@ -201,6 +208,9 @@ describe('Every POST', () => {
       '/keys/revoke': { filter: { tenant: tenantId } },
       '/keys/inspect': { key: secret },
       '/imported-clients': { clients: [imported] },
+      '/usage-reporters': { audiences: ['vllm'] },
+      '/usage-reporters/:id/void': { since: new Date().toISOString(), reason: 'stolen' },
+      '/usage/close': { month: '2026-01' },
     }
     const key = newKey()
     const body = bodies[path] ?? {}

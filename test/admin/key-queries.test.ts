@@ -56,7 +56,7 @@ describe('POST /keys/inspect', () => {
   })
 })
 
-describe('GET /keys/{id}/usage', () => {
+describe('GET /keys/{id}/exchanges', () => {
   it('counts exchanges by day', async () => {
     const used = await mintmark.tenantWithKey()
     for (let count = 0; count < 3; count++)
@@ -64,13 +64,13 @@ describe('GET /keys/{id}/usage', () => {
     const today = new Date().toISOString().slice(0, 10)
     await until(
       'the exchanges are counted',
-      async () => (await admin('GET', `/keys/${used.keyId}/usage?days=2`)).body.data,
+      async () => (await admin('GET', `/keys/${used.keyId}/exchanges?days=2`)).body.data,
       data => JSON.stringify(data) === JSON.stringify([{ day: today, outcome: 'exchanged', count: 3 }]),
     )
   })
 
   it.each(['0', '401', 'x'])('rejects ?days=%s', async days => {
-    expect(await admin('GET', `/keys/${own.keyId}/usage?days=${days}`)).toMatchObject({ status: 400 })
+    expect(await admin('GET', `/keys/${own.keyId}/exchanges?days=${days}`)).toMatchObject({ status: 400 })
   })
 })
 

@@ -177,17 +177,27 @@ describe('Every list', () => {
 
   it('rejects the cursors of the others', async () => {
     await issue(mintmark, 'auditor')
+    const made = [1, 2].map(() => admin('POST', '/usage-reporters', { audiences: ['vllm'] }))
+    const [{ body: reporter } = { body: {} }] = await Promise.all(made)
+    await mintmark.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
+       SELECT date_trunc('hour', now()), tenant, '', '', $1, '{}', 1 FROM unnest('{one,two}'::text[]) AS tenant`,
+      [reporter.id],
+    )
+    // Without groups it is one row.
+    const queryOf = (place: string) =>
+      place === '/usage' ? 'group_by=tenant&from=2026-01-01T00:00:00Z&limit=1' : 'limit=1'
     const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
     expect(places.length).toBeGreaterThan(7)
     const cursors = new Map<string, string>()
     for (const place of places) {
-      const { headers, body } = await admin('GET', `${place}?limit=1`)
+      const { headers, body } = await admin('GET', `${place}?${queryOf(place)}`)
       const [, next] = /cursor=([\w-]+)/.exec(headers.get('link') ?? '') ?? []
       cursors.set(place, next ?? body.next_cursor)
     }
     for (const place of places) {
       for (const [from, cursor] of cursors) {
-        const { status } = await admin('GET', `${place}?limit=1&cursor=${cursor}`)
+        const { status } = await admin('GET', `${place}?${queryOf(place)}&cursor=${cursor}`)
         expect([place, from, status]).toEqual([place, from, from === place ? 200 : 400])
       }
     }

@@ -65,6 +65,8 @@ const SET: Record<string, Record<string, unknown>> = {
     unending_keys_allowed: true,
     max_live_keys_per_tenant: 5_000,
     tenant_writes_per_minute: 100_000,
+    usage_dedup_seconds: 7200,
+    usage_retention_days: 800,
   },
 }
 

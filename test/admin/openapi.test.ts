@@ -99,6 +99,11 @@ describe('An operation, called with its example', () => {
       const { body } = await admin('POST', '/admin-tokens', { role: 'auditor' })
       return path.replace(/adm_\w+/, body.id)
     }
+    if (path.includes('/rep_')) {
+      const { body } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+      if (path.endsWith('/void')) await admin('DELETE', `/usage-reporters/${body.id}`)
+      return path.replace(/rep_\w+/, body.id)
+    }
     if (path.includes('/signing-keys/')) {
       const { data } = (await admin('GET', '/signing-keys')).body
       const standby = data.find(({ state }: { state: string }) => state === 'standby')

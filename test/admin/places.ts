@@ -24,6 +24,10 @@ export async function placed(mintmark: TestService, { path }: AdminRoute, tenant
     const { id } = await issue(mintmark, 'tenant-admin', tenant)
     return path.replace(':id', id)
   }
+  if (path.startsWith('/usage-reporters/:id')) {
+    const { body } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+    return path.replace(':id', body.id)
+  }
   if (path.startsWith('/signing-keys/:kid')) {
     const { data } = (await admin('GET', '/signing-keys')).body
     const standby = data.find(({ state }: { state: string }) => state === 'standby')

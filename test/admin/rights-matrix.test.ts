@@ -29,6 +29,9 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'identity-providers:write': ['owner', 'operator'],
   'audit:read': ['owner', 'operator', 'auditor'],
   'audit:export': ['owner', 'operator', 'auditor'],
+  'usage:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
+  'usage-reporters:read': ['owner', 'operator', 'auditor'],
+  'usage-reporters:write': ['owner', 'operator'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
   'admin-tokens:write': ['owner', 'tenant-admin'],
 }

@@ -96,11 +96,11 @@ describe('mintmark key', () => {
     await service.token({ grant_type: 'client_credentials', client_secret: secret })
     const counted = await until(
       'it is counted',
-      () => cli.run('key', 'usage', id, '--days', '1'),
+      () => cli.run('key', 'exchanges', id, '--days', '1'),
       text => text.includes('exchanged'),
     )
     expect(counted).toMatch(/^DAY +OUTCOME +COUNT\n\d{4}-\d\d-\d\d +exchanged +1\n$/)
-    expect(await cli.attempt(['key', 'usage', id, '--days', '0'])).toMatchObject({
+    expect(await cli.attempt(['key', 'exchanges', id, '--days', '0'])).toMatchObject({
       code: 5,
       stderr: expect.stringContaining('--days (/days) must be'),
     })

@@ -27,7 +27,52 @@ const TABLES = {
     created_at: 'timestamptz',
     max_live_keys_per_tenant: 'integer',
     tenant_writes_per_minute: 'integer',
+    usage_dedup_seconds: 'integer',
+    usage_retention_days: 'integer',
   },
+  usage_reporters: {
+    id: 'text',
+    seq: 'bigint',
+    name: 'text',
+    audiences: 'text[]',
+    digest: 'bytea',
+    pepper_id: 'text',
+    created_by: 'text',
+    created_at: 'timestamptz',
+    deleted_at: 'timestamptz?',
+  },
+  usage_records: {
+    slot: 'smallint',
+    hour: 'timestamptz',
+    reporter_id: 'text',
+    id: 'bytea',
+    received_at: 'timestamptz',
+    booked: 'timestamptz',
+    tenant_id: 'text',
+    key_id: 'text',
+    model: 'text',
+    refused: 'boolean',
+    estimated: 'boolean',
+    input_tokens: 'bigint',
+    cached_input_tokens: 'bigint',
+    output_tokens: 'bigint',
+  },
+  usage_totals: {
+    hour: 'timestamptz',
+    tenant_id: 'text',
+    key_id: 'text',
+    model: 'text',
+    reporter_id: 'text',
+    labels: 'jsonb',
+    requests: 'bigint',
+    refused_requests: 'bigint',
+    estimated_requests: 'bigint',
+    adjusted_requests: 'bigint',
+    input_tokens: 'bigint',
+    cached_input_tokens: 'bigint',
+    output_tokens: 'bigint',
+  },
+  usage_ledger: { singleton: 'boolean', open_from: 'timestamptz' },
   secret_proofs: { secret_id: 'text', digest: 'bytea', pepper_id: 'text', proven_at: 'timestamptz' },
   tiers: {
     name: 'text',
@@ -265,6 +310,7 @@ beforeAll(async () => {
     SELECT table_name AS table, column_name AS column, is_nullable = 'YES' AS nullable,
       CASE WHEN data_type = 'ARRAY' THEN 'text[]' WHEN udt_name = 'timestamptz' THEN udt_name ELSE data_type END AS type
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'mintmark_migration%'
+      AND NOT (SELECT relispartition FROM pg_class WHERE oid = format('%I', table_name)::regclass)
     ORDER BY ordinal_position`)
   for (const { table, column, type, nullable } of columns) {
     found[table] = { ...found[table], [column]: nullable ? `${type}?` : type }

@@ -45,7 +45,7 @@ describe('the admin API', () => {
     '/installation',
     '/keys/inspect',
     '/keys/revoke',
-    `/keys/${keyId}/usage`,
+    `/keys/${keyId}/exchanges`,
     '/admin-tokens',
     '/admin-tokens/:x',
     '/admin-tokens/:x/revoke',

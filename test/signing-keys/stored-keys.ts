@@ -14,6 +14,8 @@ export const policy: Policy = {
   unendingKeysAllowed: false,
   maxLiveKeysPerTenant: 10_000,
   tenantWritesPerMinute: 300,
+  usageDedupSeconds: 3600,
+  usageRetentionDays: 400,
   longestTokenTtlSeconds: 300,
   longestStalenessSeconds: 900,
 }

@@ -46,6 +46,7 @@ function faultOf(
   }
   const expected = bodies[status]
   if (!expected) return text === '' ? undefined : 'should have no body'
+  if ('csv' in expected) return text.endsWith('\r\n') ? undefined : 'should be CSV'
   const items = 'line' in expected ? lines(text) : [body]
   const schema = 'line' in expected ? expected.line : expected
   return items.flatMap(item => schema.safeParse(item).error?.message ?? []).join('\n') || undefined

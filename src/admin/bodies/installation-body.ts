@@ -20,6 +20,10 @@ const policy = z
     tenant_writes_per_minute: count.describe(
       'Largest number of changes by the administrators of one tenant, per minute and replica.',
     ),
+    usage_dedup_seconds: count.describe(
+      'How long after a request its usage may be reported; for as long a repeated report is recognized.',
+    ),
+    usage_retention_days: count.describe('How long hourly totals of usage are kept.'),
     longest_token_ttl_seconds: count.describe(
       'Longest token lifetime that any replica was ever configured with. A signing key stays published at least this long after it stopped signing.',
     ),

@@ -9,6 +9,11 @@ import {
 import { issuedKeyBody, keyBody, reissuedKeyBody } from './key-body.ts'
 import { signingKeyBody } from './signing-key-body.ts'
 import { tenantBody } from './tenant-body.ts'
+import {
+  issuedUsageReporterBody,
+  reissuedUsageReporterBody,
+  usageReporterBody,
+} from './usage-reporter-body.ts'
 
 const OBJECTS = new Map<unknown, ZodType>([
   [tenantBody, tenantBody],
@@ -17,6 +22,8 @@ const OBJECTS = new Map<unknown, ZodType>([
   [issuedAdminTokenBody, reissuedAdminTokenBody],
   [revokedAdminTokenBody, adminTokenBody],
   [signingKeyBody, signingKeyBody],
+  [usageReporterBody, usageReporterBody],
+  [issuedUsageReporterBody, reissuedUsageReporterBody],
 ])
 
 /**

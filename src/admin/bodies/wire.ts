@@ -13,6 +13,7 @@ const idOf = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-9A-Z
 export const keyId = idOf('key')
 export const secretId = idOf('sec')
 export const adminTokenId = idOf('adm')
+export const reporterId = idOf('rep')
 export const tenantId = z.string().regex(TENANT_ID)
 
 /** RFC 3339, UTC. */
@@ -23,7 +24,7 @@ export const alg = z.enum(SIGNING_ALGS)
 export const count = z.int().min(0)
 
 /** Shown only in this response. */
-export const credential = (prefix: 'mmk' | 'mma') =>
+export const credential = (prefix: 'mmk' | 'mma' | 'mmr') =>
   z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$`))
 
 /** Replaces a secret in a replay under an Idempotency-Key. */

@@ -23,6 +23,8 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
   audit: 'Audit trail of changes and of rejected requests.',
   'identity-providers': 'Outside issuers whose tokens are exchanged for tokens of a tenant.',
+  usage: 'Who used what: sums of what gateways reported.',
+  'usage-reporters': 'Gateways and collectors that report usage, each with a secret.',
   clients: 'Import of clients and secret hashes from another system.',
 }
 

@@ -3,7 +3,7 @@ import { repeatedBody } from '../bodies/problem-body.ts'
 import { replayBodyOf } from '../bodies/replay-body.ts'
 import { type Right, rolesWith } from '../rights-table.ts'
 import type { AdminRoute } from '../route.ts'
-import type { Lines } from '../route-docs.ts'
+import type { Csv, Lines } from '../route-docs.ts'
 import { header, parameter } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 import { pathParameters } from './path-parameters.ts'
@@ -105,23 +105,28 @@ const ANSWER_LOST =
 const descriptionOf = ({ method, answers }: AdminRoute, status: string) =>
   method === 'post' && !(status in answers) ? ANSWER_LOST : DESCRIPTIONS[status]
 
-const contentOf = (body: ZodType | Lines, schemas: JsonSchemas) =>
-  'line' in body
-    ? { 'application/x-ndjson': { schema: { type: 'string' }, 'x-line': schemas.answered(body.line) } }
-    : { 'application/json': { schema: schemas.answered(body) } }
+const contentOf = (body: ZodType | Lines | Csv, schemas: JsonSchemas) =>
+  'csv' in body
+    ? { 'text/csv': { schema: { type: 'string' } } }
+    : 'line' in body
+      ? { 'application/x-ndjson': { schema: { type: 'string' }, 'x-line': schemas.answered(body.line) } }
+      : { 'application/json': { schema: schemas.answered(body) } }
 
 /**
  * The bodies of a route's successful responses; null: none. Includes the replay of a POST whose stored response is
  * missing because the process crashed between commit and response.
  */
-export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | null> {
+export function bodiesOf(route: AdminRoute): Record<string, ZodType | Lines | Csv | null> {
   const { method, answers, preconditions } = route
   const revalidates = method === 'get' && preconditions?.includes('If-None-Match')
   if (method !== 'post') return { ...answers, ...(revalidates && { 304: null }) }
   const usual = answers[200]
   const remains = replayBodyOf(route)
   if (remains) return { ...answers, 200: usual ?? remains }
-  return { ...answers, 200: usual && !('line' in usual) ? z.union([usual, repeatedBody]) : repeatedBody }
+  return {
+    ...answers,
+    200: usual && !('line' in usual) && !('csv' in usual) ? z.union([usual, repeatedBody]) : repeatedBody,
+  }
 }
 
 function headersOf(route: AdminRoute, status: string): object {

@@ -1,6 +1,6 @@
 import { type ZodType, z } from 'zod'
 import { credentialId, providerId } from '../bodies/identity-body.ts'
-import { adminTokenId, keyId, secretId } from '../bodies/wire.ts'
+import { adminTokenId, keyId, reporterId, secretId } from '../bodies/wire.ts'
 import * as field from '../fields.ts'
 
 /** A path parameter: its schema and an example. */
@@ -36,6 +36,11 @@ const PARAMETERS: Record<string, PathParameter> = {
     description: 'Id of the admin token.',
     schema: adminTokenId,
     example: 'adm_2Vb6Nc4RtY8wQk3Z',
+  },
+  '/usage-reporters/:id': {
+    description: 'Id of the usage reporter.',
+    schema: reporterId,
+    example: 'rep_6Yw2Hs8KqR4nVb1C',
   },
   '/signing-keys/:kid': {
     description: 'Key id: the RFC 7638 SHA-256 thumbprint of the signing key.',

@@ -86,6 +86,12 @@ const settings = () => [
     '--tenant-writes-per-minute <n>',
     'most changes by the administrators of one tenant, per minute and replica',
   ),
+  wholeNumber(
+    'usage_dedup_seconds',
+    '--usage-dedup-seconds <n>',
+    'how long usage may be reported after the request',
+  ),
+  wholeNumber('usage_retention_days', '--usage-retention-days <n>', 'how long totals of usage are kept'),
 ]
 
 function audienceAlgs(): FieldOption {

@@ -7,7 +7,7 @@ import type { View } from '../output.ts'
 import { action, getVerb, listVerb, resultVerb, show } from '../verb.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
-/** Queries about keys: list, identify, usage. */
+/** Queries about keys: list, identify, exchanges. */
 export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): void {
   list(key, environment)
   getVerb(key, 'get <key>', {
@@ -18,7 +18,7 @@ export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): v
     action<[id: string]>(environment, (invocation, id) => show<Key>(invocation, path`/keys/${id}`, KEY_VIEW)),
   )
   inspect(key, environment)
-  usage(key, environment)
+  exchanges(key, environment)
 }
 
 /** Options that filter keys. */
@@ -92,17 +92,17 @@ const USAGE_VIEW: View<Usage> = {
   ],
 }
 
-function usage(key: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(key, 'usage <key>', {
-    summary: 'show daily usage of a key: exchanges, and rejections by reason',
+function exchanges(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'exchanges <key>', {
+    summary: 'show the exchanges of a key on each day, and rejections by reason',
     details: 'Days are in UTC. The last few seconds may be missing.',
-    examples: ['mintmark key usage key_7Hq2kd9XwP3mZt5B --days 7'],
+    examples: ['mintmark key exchanges key_7Hq2kd9XwP3mZt5B --days 7'],
     quiet: 'print lines without a header',
   }).addOption(text('days', '--days <n>', 'number of days, today included (default 30)'))
   command.action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const query = new URLSearchParams(bodyOf(command) as Record<string, string>)
-      const { data } = await admin.get<{ data: Usage[] }>(`${path`/keys/${id}/usage`}?${query}`)
+      const { data } = await admin.get<{ data: Usage[] }>(`${path`/keys/${id}/exchanges`}?${query}`)
       await output.list(data, USAGE_VIEW)
     }),
   )

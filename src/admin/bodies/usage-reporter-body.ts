@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { credential, instant, names, reporterId, secretGone } from './wire.ts'
+
+const fields = {
+  id: reporterId.describe('Id of the usage reporter.'),
+  name: z.string().describe('Display name.'),
+  audiences: names.describe('Audiences of tokens whose usage it may report.'),
+  state: z.enum(['active', 'deleted']).describe('Reports of a deleted one are rejected. Its totals stay.'),
+  created_by: z.string().describe('`root`, or the id of the admin token that created it.'),
+  created_at: instant.describe('Time of creation.'),
+  deleted_at: instant.nullable().describe('Time of deletion; null: not deleted.'),
+}
+
+const example = {
+  id: 'rep_6Yw2Hs8KqR4nVb1C',
+  name: 'envoy in eu-1',
+  audiences: ['vllm'],
+  state: 'active',
+  created_by: 'root',
+  created_at: '2026-11-24T09:00:00.000Z',
+  deleted_at: null,
+} as const
+
+export const usageReporterBody = z.strictObject(fields).meta({
+  id: 'UsageReporter',
+  description: 'A gateway, or a collector in front of gateways, that reports usage.',
+  examples: [example],
+})
+
+const withSecret = z
+  .strictObject({
+    ...fields,
+    secret: credential('mmr').describe(
+      'The secret, for `Authorization: Bearer` of the reports. Store it now: it is not returned again.',
+    ),
+  })
+  .meta({
+    id: 'UsageReporterWithSecret',
+    description:
+      'A new usage reporter with its secret. The secret is returned once; only its HMAC is stored.',
+    examples: [
+      { ...example, secret: 'mmr_6Yw2Hs8KqR4nVb1C_0000000000000000000000000000000000000000000000000' },
+    ],
+  })
+
+export const reissuedUsageReporterBody = z.strictObject({ ...fields, ...secretGone }).meta({
+  id: 'UsageReporterWithoutSecret',
+  description:
+    'Response to a repeated request (same `Idempotency-Key`). Only the first response contained the secret.',
+})
+
+export const issuedUsageReporterBody = z.union([withSecret, reissuedUsageReporterBody])

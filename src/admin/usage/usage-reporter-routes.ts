@@ -1,0 +1,105 @@
+import { z } from 'zod'
+import { type UsageReporter, usageReporterVersion } from '../../usage/usage-reporter.ts'
+import type { UsageReporters } from '../../usage/usage-reporters.ts'
+import { created, noContent, ok } from '../answer.ts'
+import { issuedUsageReporterBody, usageReporterBody } from '../bodies/usage-reporter-body.ts'
+import { page } from '../bodies/wire.ts'
+import type { Cursors } from '../cursor.ts'
+import * as field from '../fields.ts'
+import { pageBody, pageQuery, pageRequest } from '../paging.ts'
+import { VERSIONED } from '../preconditions.ts'
+import { type AdminRoute, route } from '../route.ts'
+
+const reporterCreate = z
+  .strictObject({
+    name: field.displayName.default('').describe('Display name.'),
+    audiences: field.audiences
+      .min(1, 'must have at least one entry')
+      .refine(list => new Set(list).size === list.length, 'must not have duplicate entries')
+      .describe('Audiences of tokens whose usage it may report.'),
+  })
+  .meta({ id: 'NewUsageReporter', description: 'Settings of a new usage reporter.' })
+
+const LIST = '/usage-reporters'
+
+/** Gateways and collectors that report usage. */
+export function usageReporterRoutes(reporters: UsageReporters, cursors: Cursors): AdminRoute[] {
+  return [
+    route({
+      operation: 'createUsageReporter',
+      summary: 'Create a usage reporter',
+      details: 'The response contains the secret of the reporter, once.',
+      answers: { 201: issuedUsageReporterBody },
+      conflicts: ['too_many_usage_reporters'],
+      example: { body: { name: 'envoy in eu-1', audiences: ['vllm'] } },
+      method: 'post',
+      path: LIST,
+      right: 'usage-reporters:write',
+      issuesSecret: true,
+      tellsVersion: true,
+      body: reporterCreate,
+      handle: async ({ actor, body }) => {
+        const { reporter, secret } = await reporters.create(actor, body)
+        return created(
+          `${LIST}/${reporter.id}`,
+          { ...toWire(reporter), secret },
+          usageReporterVersion(reporter),
+        )
+      },
+    }),
+    route({
+      operation: 'listUsageReporters',
+      summary: 'List usage reporters',
+      answers: { 200: page(usageReporterBody) },
+      method: 'get',
+      path: LIST,
+      right: 'usage-reporters:read',
+      query: pageQuery,
+      handle: async ({ query }) => {
+        const list = { path: LIST }
+        const found = await reporters.list(pageRequest(cursors, list, query))
+        return ok(pageBody(cursors, list, found, toWire))
+      },
+    }),
+    route({
+      operation: 'getUsageReporter',
+      summary: 'Get a usage reporter',
+      answers: { 200: usageReporterBody },
+      method: 'get',
+      path: `${LIST}/:id`,
+      right: 'usage-reporters:read',
+      exists: params => reporters.get(params.id ?? ''),
+      ...VERSIONED,
+      handle: async ({ params }) => {
+        const reporter = await reporters.get(params.id ?? '')
+        return ok(toWire(reporter), usageReporterVersion(reporter))
+      },
+    }),
+    route({
+      operation: 'deleteUsageReporter',
+      summary: 'Delete a usage reporter',
+      details:
+        'Its secret is not accepted any more. The reporter stays readable, because totals name it. Idempotent.',
+      answers: { 204: null },
+      method: 'delete',
+      path: `${LIST}/:id`,
+      right: 'usage-reporters:write',
+      exists: params => reporters.get(params.id ?? ''),
+      preconditions: ['If-Match'],
+      handle: async ({ actor, params }) => {
+        await reporters.delete(actor, params.id ?? '')
+        return noContent
+      },
+    }),
+  ]
+}
+
+const toWire = (reporter: UsageReporter) => ({
+  id: reporter.id,
+  name: reporter.name,
+  audiences: reporter.audiences,
+  state: reporter.deletedAt ? 'deleted' : 'active',
+  created_by: reporter.createdBy,
+  created_at: reporter.createdAt,
+  deleted_at: reporter.deletedAt,
+})

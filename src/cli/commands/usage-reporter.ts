@@ -1,0 +1,123 @@
+import type { Command } from 'commander'
+import { path } from '../admin-client.ts'
+import { bodyOf, list, text } from '../field-options.ts'
+import { day, type View } from '../output.ts'
+import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
+
+interface UsageReporter {
+  id: string
+  name: string
+  audiences: string[]
+  state: string
+  created_at: string
+}
+
+const VIEW: View<UsageReporter> = {
+  plural: 'usage reporters',
+  id: reporter => reporter.id,
+  columns: [
+    { title: 'ID', of: reporter => reporter.id },
+    { title: 'NAME', of: reporter => reporter.name, cut: true },
+    { title: 'AUDIENCES', of: reporter => reporter.audiences.join(' '), cut: true },
+    { title: 'STATE', of: reporter => reporter.state, state: true },
+    { title: 'CREATED', of: reporter => day(reporter.created_at) },
+  ],
+}
+
+const LIST = '/usage-reporters'
+
+export function usageReporterCommands(program: Command, environment: NodeJS.ProcessEnv): void {
+  const parent = noun(program, 'usage-reporter', {
+    summary: 'gateways and collectors that report usage',
+    examples: ['mintmark usage-reporter create --name "envoy in eu-1" --audience vllm'],
+  })
+  create(parent, environment)
+  correctionVerbs(parent, environment)
+  const all = listVerb(parent, 'list', {
+    summary: 'list usage reporters, newest first',
+    examples: ['mintmark usage-reporter list'],
+  })
+  all.action(
+    action(environment, async ({ admin, output }) => {
+      await output.list(await admin.list<UsageReporter>(LIST, all.opts().limit), VIEW)
+    }),
+  )
+  getVerb(parent, 'get <reporter>', {
+    summary: 'show a usage reporter, without its secret',
+    examples: ['mintmark usage-reporter get rep_6Yw2Hs8KqR4nVb1C'],
+  }).action(
+    action<[id: string]>(environment, (invocation, id) =>
+      show<UsageReporter>(invocation, LIST + path`/${id}`, VIEW),
+    ),
+  )
+  const remove = resultVerb(parent, 'delete <reporter>', {
+    summary: 'delete a usage reporter; its totals stay',
+    details: 'Its secret is rejected from now on.',
+    examples: ['mintmark usage-reporter delete rep_6Yw2Hs8KqR4nVb1C'],
+  })
+  conditional(remove).action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      await admin.delete(LIST + path`/${id}`)
+      await output.deleted('id', id, `Deleted ${id}.`)
+    }),
+  )
+}
+
+function create(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(parent, 'create', {
+    summary: 'create a usage reporter, and print its secret once',
+    details:
+      'Only the secret is printed on standard output (with -o json: in the field "secret"). It cannot be shown again.',
+    examples: ['(umask 077; mintmark usage-reporter create --audience vllm > reporter.secret)'],
+    quiet: 'print only the secret',
+  })
+    .addOption(text('name', '--name <text>', 'display name; need not be unique'))
+    .addOption(list('audiences', '--audience <name>', 'an audience of tokens whose usage it may report'))
+  repeatable(command).action(
+    action(environment, async ({ admin, output }) => {
+      const made = await admin.post<UsageReporter & { secret: string }>(LIST, bodyOf(command))
+      await output.secret(made, {
+        note: `Created ${made.id}. The secret is on standard output, and cannot be shown again.`,
+        cure: `Delete it: mintmark usage-reporter delete ${made.id}`,
+      })
+    }),
+  )
+}
+
+interface Voided {
+  requests: number
+  input_tokens: number
+  output_tokens: number
+}
+
+function correctionVerbs(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const take = resultVerb(parent, 'void <reporter>', {
+    summary: 'take back what a deleted reporter sent from a time on',
+    details:
+      'For a stolen secret: delete the reporter first. Totals of the last hours are computed again from the earlier records; of ' +
+      'older hours nothing is left; closed months are corrected in the current hour.',
+    examples: [
+      'mintmark usage-reporter void rep_6Yw2Hs8KqR4nVb1C --since 2026-11-24T09:00:00Z --reason stolen',
+    ],
+  })
+    .addOption(text('since', '--since <time>', 'what was received from this time on').makeOptionMandatory())
+    .addOption(text('reason', '--reason <text>', 'reason, for the audit trail').makeOptionMandatory())
+  take.action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const json = await admin.post<Voided>(LIST + path`/${id}/void`, bodyOf(take))
+      const { requests, input_tokens: input, output_tokens: written } = json
+      const shown = `Took back ${requests} requests, ${input} input tokens and ${written} output tokens.`
+      await output.either({ text: shown, json, id })
+    }),
+  )
+  resultVerb(parent, 'close-month <month>', {
+    summary: 'close a month and all before it: their totals never change again',
+    details: 'Months close by themselves once their records are too old to be reported.',
+    examples: ['mintmark usage-reporter close-month 2026-10'],
+  }).action(
+    action<[month: string]>(environment, async ({ admin, output }, month) => {
+      const json = await admin.post<{ closed_before: string }>('/usage/close', { month })
+      await output.either({ text: `Months before ${json.closed_before} are closed.`, json, id: month })
+    }),
+  )
+}

@@ -1,0 +1,54 @@
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
+
+/** The tables of usage: a part of `Schema`. */
+export interface UsageSchema {
+  usage_reporters: UsageReporterTable
+  usage_records: UsageRecordTable
+  usage_totals: UsageTotalTable
+  usage_ledger: { singleton: Generated<boolean>; open_from: Date }
+}
+
+interface UsageReporterTable {
+  id: string
+  seq: GeneratedAlways<string>
+  name: string
+  audiences: string[]
+  digest: Buffer
+  pepper_id: string
+  created_by: string
+  created_at: Generated<Date>
+  deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+}
+
+interface UsageRecordTable {
+  slot: number
+  hour: Date
+  reporter_id: string
+  id: Buffer
+  received_at: Date
+  booked: Date
+  tenant_id: string
+  key_id: string
+  model: string
+  refused: boolean
+  estimated: boolean
+  input_tokens: string
+  cached_input_tokens: string
+  output_tokens: string
+}
+
+interface UsageTotalTable {
+  hour: Date
+  tenant_id: string
+  key_id: string
+  model: string
+  reporter_id: string
+  labels: ColumnType<Record<string, string>, string, string>
+  requests: Generated<string>
+  refused_requests: Generated<string>
+  estimated_requests: Generated<string>
+  adjusted_requests: Generated<string>
+  input_tokens: Generated<string>
+  cached_input_tokens: Generated<string>
+  output_tokens: Generated<string>
+}

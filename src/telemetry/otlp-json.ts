@@ -1,0 +1,118 @@
+import type { AttributeValue, ReportedRecord } from '../usage/usage-record.ts'
+import {
+  LONGEST_VALUE,
+  MOST_ATTRIBUTES,
+  MOST_MEMBERS,
+  MOST_RECORDS,
+  UnreadableReport,
+} from './unreadable-report.ts'
+
+/**
+ * Reads an ExportLogsServiceRequest as JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): names in
+ * lowerCamelCase, 64-bit numbers as text or as numbers, unknown members are ignored.
+ */
+
+/** A request has ten levels; nested bodies and attributes are skipped, but parsed. */
+const DEEPEST = 32
+
+/** Attributes that are not wanted are not kept. @throws {UnreadableReport} */
+export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): ReportedRecord[] {
+  if (depthOf(body) > DEEPEST)
+    throw new UnreadableReport(`The report is nested more than ${DEEPEST} levels deep.`)
+  const records: ReportedRecord[] = []
+  for (const resourceLogs of listIn(parse(body), 'resourceLogs')) {
+    const shared = new Map<string, AttributeValue>()
+    readAttributes(memberOf(resourceLogs, 'resource'), shared, wanted)
+    for (const scope of listIn(resourceLogs, 'scopeLogs'))
+      for (const record of listIn(scope, 'logRecords')) {
+        if (records.length >= MOST_RECORDS)
+          throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
+        const attributes = new Map(shared)
+        readAttributes(record, attributes, wanted)
+        const at =
+          milliseconds(memberOf(record, 'timeUnixNano')) ||
+          milliseconds(memberOf(record, 'observedTimeUnixNano'))
+        records.push({ at: at || undefined, attributes })
+      }
+  }
+  return records
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    throw new UnreadableReport('The report is not valid JSON.')
+  }
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPENING = new Set([0x5b, 0x7b])
+const CLOSING = new Set([0x5d, 0x7d])
+
+/** Levels of brackets outside strings, found before parsing. */
+function depthOf(body: Buffer): number {
+  let [depth, deepest, isText] = [0, 0, false]
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at] as number
+    if (isText) {
+      if (byte === BACKSLASH) at++
+      else if (byte === QUOTE) isText = false
+    } else if (byte === QUOTE) isText = true
+    else if (OPENING.has(byte)) deepest = Math.max(deepest, ++depth)
+    else if (CLOSING.has(byte)) depth--
+  }
+  return deepest
+}
+
+function readAttributes(
+  holder: unknown,
+  into: Map<string, AttributeValue>,
+  wanted: ReadonlySet<string>,
+): void {
+  const pairs = listIn(holder, 'attributes')
+  if (pairs.length > MOST_ATTRIBUTES)
+    throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
+  for (const pair of pairs) {
+    const name = memberOf(pair, 'key')
+    if (typeof name !== 'string' || !wanted.has(name)) continue
+    const value = anyValue(memberOf(pair, 'value'))
+    if (value !== undefined) into.set(name, value)
+  }
+}
+
+function anyValue(any: unknown): AttributeValue | undefined {
+  const text = memberOf(any, 'stringValue')
+  if (typeof text === 'string') return text.length <= LONGEST_VALUE ? text : undefined
+  const int = memberOf(any, 'intValue')
+  if (typeof int === 'string' || typeof int === 'number') return Number(int)
+  const double = memberOf(any, 'doubleValue')
+  if (typeof double === 'number') return double
+  const bool = memberOf(any, 'boolValue')
+  if (typeof bool === 'boolean') return bool
+  const list = memberOf(any, 'arrayValue')
+  if (list === undefined) return undefined
+  return listIn(list, 'values')
+    .slice(0, MOST_MEMBERS)
+    .map(member => memberOf(member, 'stringValue'))
+    .filter(member => typeof member === 'string')
+}
+
+const memberOf = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined
+
+/** @throws {UnreadableReport} when it is set and not a list */
+function listIn(value: unknown, name: string): readonly unknown[] {
+  const list = memberOf(value, name) ?? []
+  if (!Array.isArray(list)) throw new UnreadableReport(`The report has a ${name} that is not a list.`)
+  return list
+}
+
+/** Nanoseconds as text or as a number, in milliseconds; 0 for anything else. */
+function milliseconds(value: unknown): number {
+  if (typeof value === 'string') return /^\d{7,20}$/.test(value) ? Number(value.slice(0, -6)) : 0
+  return typeof value === 'number' && value > 0 ? Math.floor(value / 1e6) : 0
+}

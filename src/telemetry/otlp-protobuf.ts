@@ -1,0 +1,122 @@
+import type { AttributeValue, ReportedRecord } from '../usage/usage-record.ts'
+import {
+  LONGEST_VALUE,
+  MOST_ATTRIBUTES,
+  MOST_MEMBERS,
+  MOST_RECORDS,
+  UnreadableReport,
+} from './unreadable-report.ts'
+import { eachField, type FieldsLeft } from './wire-format.ts'
+
+/**
+ * Reads an ExportLogsServiceRequest (opentelemetry-proto 1.x, collector/logs/v1, logs/v1, common/v1). Field numbers
+ * never change once published. Bodies, trace ids and nested values are skipped.
+ */
+
+/** Some eighty for each record of a full report, which is what a gateway with twenty attributes sends. */
+const MOST_FIELDS = 800_000
+
+const REQUEST = { resourceLogs: 1 }
+const RESOURCE_LOGS = { resource: 1, scopeLogs: 2 }
+const RESOURCE = { attributes: 1 }
+const SCOPE_LOGS = { logRecords: 2 }
+const LOG_RECORD = { timeUnixNano: 1, attributes: 6, observedTimeUnixNano: 11 }
+const KEY_VALUE = { key: 1, value: 2 }
+const ANY_VALUE = { string: 1, bool: 2, int: 3, double: 4, array: 5 }
+const ARRAY_VALUE = { values: 1 }
+
+/** Attributes that are not wanted are not kept. @throws {UnreadableReport} */
+export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): ReportedRecord[] {
+  const left: FieldsLeft = { fields: MOST_FIELDS }
+  const records: ReportedRecord[] = []
+  each(message, left, REQUEST.resourceLogs, resourceLogs => {
+    const shared = new Map<string, AttributeValue>()
+    const scopes: Buffer[] = []
+    eachField(resourceLogs, left, (field, value) => {
+      if (typeof value === 'number') return
+      if (field === RESOURCE_LOGS.resource)
+        each(value, left, RESOURCE.attributes, pair => readAttribute(pair, left, shared, wanted))
+      if (field === RESOURCE_LOGS.scopeLogs) scopes.push(value)
+    })
+    for (const scope of scopes)
+      each(scope, left, SCOPE_LOGS.logRecords, record => {
+        if (records.length >= MOST_RECORDS)
+          throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
+        records.push(readRecord(record, left, shared, wanted))
+      })
+  })
+  return records
+}
+
+function readRecord(
+  message: Buffer,
+  left: FieldsLeft,
+  shared: ReadonlyMap<string, AttributeValue>,
+  wanted: ReadonlySet<string>,
+): ReportedRecord {
+  const attributes = new Map(shared)
+  let [time, observed, count] = [0, 0, 0]
+  eachField(message, left, (field, value) => {
+    if (typeof value === 'number') return
+    if (field === LOG_RECORD.timeUnixNano) time = milliseconds(value)
+    else if (field === LOG_RECORD.observedTimeUnixNano) observed = milliseconds(value)
+    else if (field === LOG_RECORD.attributes) {
+      if (++count > MOST_ATTRIBUTES)
+        throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
+      readAttribute(value, left, attributes, wanted)
+    }
+  })
+  return { at: time || observed || undefined, attributes }
+}
+
+function readAttribute(
+  message: Buffer,
+  left: FieldsLeft,
+  into: Map<string, AttributeValue>,
+  wanted: ReadonlySet<string>,
+): void {
+  let name = ''
+  let any: Buffer | undefined
+  eachField(message, left, (field, value) => {
+    if (typeof value === 'number') return
+    if (field === KEY_VALUE.key) name = value.length > LONGEST_VALUE ? '' : value.toString('utf8')
+    if (field === KEY_VALUE.value) any = value
+  })
+  const value = any && wanted.has(name) ? anyValue(any, left) : undefined
+  if (value !== undefined) into.set(name, value)
+}
+
+function anyValue(message: Buffer, left: FieldsLeft): AttributeValue | undefined {
+  let found: AttributeValue | undefined
+  eachField(message, left, (field, value) => {
+    if (typeof value === 'number') {
+      if (field === ANY_VALUE.bool) found = value === 1
+      if (field === ANY_VALUE.int) found = value
+    } else if (field === ANY_VALUE.string) {
+      if (value.length <= LONGEST_VALUE) found = value.toString('utf8')
+    } else if (field === ANY_VALUE.double) found = value.length === 8 ? value.readDoubleLE() : undefined
+    else if (field === ANY_VALUE.array) found = textsIn(value, left)
+  })
+  return found
+}
+
+function textsIn(message: Buffer, left: FieldsLeft): string[] {
+  const texts: string[] = []
+  each(message, left, ARRAY_VALUE.values, member =>
+    each(member, left, ANY_VALUE.string, text => {
+      if (texts.length < MOST_MEMBERS && text.length <= LONGEST_VALUE) texts.push(text.toString('utf8'))
+    }),
+  )
+  return texts
+}
+
+/** Visits the fields with this number that have bytes. */
+function each(message: Buffer, left: FieldsLeft, wanted: number, visit: (value: Buffer) => void): void {
+  eachField(message, left, (field, value) => {
+    if (field === wanted && typeof value !== 'number') visit(value)
+  })
+}
+
+/** Nanoseconds in a fixed64, as milliseconds. */
+const milliseconds = (bytes: Buffer): number =>
+  bytes.length === 8 ? Number(bytes.readBigUInt64LE() / 1_000_000n) : 0

@@ -1,0 +1,115 @@
+import type { Database } from '../database/database.ts'
+import type { CurrentPolicy } from '../installation/current-policy.ts'
+import {
+  HOUR_MS,
+  REJECTIONS,
+  type Rejection,
+  type ReportedRecord,
+  readUsageRecord,
+  type UsageRecord,
+} from './usage-record.ts'
+import { type Booking, bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
+import type { LiveReporter } from './usage-reporter.ts'
+
+/** Bounds the time of one transaction. */
+const RECORDS_A_TRANSACTION = 500
+
+/** The result of one report. */
+export interface Counted {
+  rejected: number
+  /** Why, for the operator of the gateway; '': none was rejected. */
+  message: string
+}
+
+/** Number of records since the start is kept by these results. */
+export type RecordOutcome = 'counted' | 'repeated' | 'ignored' | `rejected_${Rejection}`
+
+/** Counts what reporters report, each record once. */
+export class UsageRecords {
+  readonly #database: Database
+  readonly #policy: CurrentPolicy
+  readonly #now: () => number
+  readonly outcomes: Record<RecordOutcome, number>
+
+  /** `database` is a pool of its own, so that reports take no connection of anything else. `now` is database time. */
+  constructor(options: { database: Database; policy: CurrentPolicy; now: () => number }) {
+    this.#database = options.database
+    this.#policy = options.policy
+    this.#now = options.now
+    const rejections = (Object.keys(REJECTIONS) as Rejection[]).map(name => [`rejected_${name}`, 0] as const)
+    this.outcomes = { counted: 0, repeated: 0, ignored: 0, ...Object.fromEntries(rejections) } as never
+  }
+
+  /**
+   * Counts the records, in parts: after an error the whole report may be repeated. Undefined: the reporter was deleted.
+   * @throws {Unavailable}
+   */
+  async count(reporter: LiveReporter, reported: readonly ReportedRecord[]): Promise<Counted | undefined> {
+    const dedupSeconds = this.#policy.policy.usageDedupSeconds
+    const now = this.#now()
+    const rejected: Partial<Record<Rejection, number>> = {}
+    const records = new Map<string, UsageRecord>()
+    let [ignored, readable] = [0, 0]
+    for (const one of reported) {
+      const read = readUsageRecord(one, { audiences: reporter.audiences, dedupSeconds, now })
+      if (read === 'ignored') ignored++
+      else if ('rejected' in read) rejected[read.rejected] = (rejected[read.rejected] ?? 0) + 1
+      else {
+        readable++
+        const name = read.record.id.toString('latin1')
+        if (!records.has(name)) records.set(name, read.record)
+      }
+    }
+    const booked = await this.#book(reporter.id, [...records.values()], { dedupSeconds, now })
+    if (!booked) return undefined
+    add(rejected, booked.rejected)
+    this.outcomes.ignored += ignored
+    this.outcomes.counted += booked.counted
+    this.outcomes.repeated += readable - booked.counted - total(booked.rejected)
+    for (const [name, count] of Object.entries(rejected))
+      this.outcomes[`rejected_${name as Rejection}`] += count
+    return { rejected: total(rejected), message: messageOf(rejected) }
+  }
+
+  /** Removes what is over. Returns true when there is more. */
+  async prune(): Promise<boolean> {
+    const { usageDedupSeconds: dedupSeconds, usageRetentionDays: retentionDays } = this.#policy.policy
+    return (await this.#database.run(db => pruneUsage(db, { dedupSeconds, retentionDays }))) > 0
+  }
+
+  async #book(
+    reporterId: string,
+    records: readonly UsageRecord[],
+    { dedupSeconds, now }: { dedupSeconds: number; now: number },
+  ): Promise<Booking | undefined> {
+    const oldest = Math.floor(now / HOUR_MS - dedupSeconds / 3600)
+    const newest = Math.floor(now / HOUR_MS) + 1
+    const hours = Array.from({ length: newest - oldest + 1 }, (_, index) => oldest + index)
+    const all: Booking = { counted: 0, rejected: {} }
+    for (let begin = 0; begin < records.length; begin += RECORDS_A_TRANSACTION) {
+      const part = records.slice(begin, begin + RECORDS_A_TRANSACTION)
+      const booked = await this.#database.write(async trx => {
+        await shareLedger(trx)
+        return bookRecords(trx, reporterId, part, { dedupSeconds, hours })
+      })
+      if (!booked) return undefined
+      all.counted += booked.counted
+      add(all.rejected, booked.rejected)
+    }
+    return all
+  }
+}
+
+type Counts = Partial<Record<Rejection, number>>
+
+function add(to: Counts, from: Counts): void {
+  for (const [name, count] of Object.entries(from) as [Rejection, number][])
+    to[name] = (to[name] ?? 0) + count
+}
+
+const total = (counts: Counts) => Object.values(counts).reduce((sum, count) => sum + count, 0)
+
+const messageOf = (counts: Counts) =>
+  (Object.entries(counts) as [Rejection, number][])
+    .map(([name, count]) => `${count} ${count === 1 ? 'record' : 'records'} ${REJECTIONS[name]}`)
+    .join('; ')

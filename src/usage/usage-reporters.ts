@@ -1,0 +1,93 @@
+import { formatCredential, randomId } from '../api-keys/api-key.ts'
+import type { KeyDigests } from '../api-keys/key-digest.ts'
+import { type Actor, fieldChanges } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Database, Handle } from '../database/database.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import { Conflict, NotFound } from '../errors.ts'
+import { holdPepper } from '../installation/installation.ts'
+import type { Random } from '../system/random.ts'
+import { type UsageReporter, usageReporterTarget, usageReporterVersion } from './usage-reporter.ts'
+import {
+  countReporters,
+  findReporter,
+  insertReporter,
+  listReporters,
+  lockReporter,
+  setDeleted,
+} from './usage-reporter-repository.ts'
+
+/** Each replica has all of them in memory. */
+const MOST_REPORTERS = 1_000
+
+/** Operations on usage reporters. */
+export class UsageReporters {
+  readonly #database: Database
+  readonly #digests: KeyDigests
+  readonly #random: Random
+
+  constructor(options: { database: Database; digests: KeyDigests; random: Random }) {
+    this.#database = options.database
+    this.#digests = options.digests
+    this.#random = options.random
+  }
+
+  /** The secret is not stored, so it can be shown only once. @throws {Conflict} when there are too many. */
+  create(
+    actor: Actor,
+    settings: Pick<UsageReporter, 'name' | 'audiences'>,
+  ): Promise<{ reporter: UsageReporter; secret: string }> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      if ((await countReporters(trx)) >= MOST_REPORTERS)
+        throw new Conflict(
+          'too_many_usage_reporters',
+          `There are ${MOST_REPORTERS} usage reporters already. Delete one first.`,
+        )
+      const bareId = randomId(this.#random)
+      const id = `rep_${bareId}`
+      const secret = formatCredential('mmr', bareId, this.#random)
+      await holdPepper(trx, this.#digests.storing)
+      await insertReporter(trx, {
+        id,
+        ...settings,
+        createdBy: actor.id,
+        ...this.#digests.forStoring(secret),
+      })
+      const changes = fieldChanges(undefined, settings)
+      record({ action: 'usage-reporter.create', ...usageReporterTarget(id), changes }, changeOf(id))
+      return { reporter: await getReporter(trx, id), secret }
+    })
+  }
+
+  /** @throws {NotFound} */
+  get(id: string): Promise<UsageReporter> {
+    return this.#database.run(db => getReporter(db, id))
+  }
+
+  list(page: PageRequest): Promise<Page<UsageReporter>> {
+    return this.#database.run(db => listReporters(db, page))
+  }
+
+  /** Ends its secret. Its totals stay. Idempotent. @throws {NotFound} @throws {PreconditionFailed} */
+  async delete(actor: Actor, id: string): Promise<void> {
+    await mutate(this.#database, actor, async ({ trx, record, found }) => {
+      const reporter = await lockReporter(trx, id)
+      if (!reporter) throw new NotFound('usage reporter', id)
+      found(usageReporterVersion(reporter))
+      if (reporter.deletedAt) return
+      await setDeleted(trx, id)
+      const { name } = reporter
+      const changes = fieldChanges({ name }, undefined)
+      record({ action: 'usage-reporter.delete', ...usageReporterTarget(id), changes }, changeOf(id))
+    })
+  }
+}
+
+const changeOf = (id: string) => ({ kind: 'usage-reporter', id }) as const
+
+/** @throws {NotFound} */
+async function getReporter(db: Handle, id: string): Promise<UsageReporter> {
+  const reporter = await findReporter(db, id)
+  if (!reporter) throw new NotFound('usage reporter', id)
+  return reporter
+}

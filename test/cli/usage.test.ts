@@ -1,0 +1,99 @@
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf } from './mintmark.ts'
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+let folder: string
+let reporter: string
+beforeAll(async () => {
+  service = await startTestService()
+  cli = cliOf(service)
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-prices-'))
+  const made = await cli.json('usage-reporter', 'create', '--name', 'envoy', '--audience', 'vllm')
+  expect(made.secret).toMatch(/^mmr_/)
+  reporter = made.id
+  await service.database.asOwner(
+    `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, cached_input_tokens, output_tokens)
+     VALUES (date_trunc('hour', now()), 'acme', '', 'big', $1, '{}', 3, 2000000, 1000000, 500000),
+       (date_trunc('hour', now()), 'acme', '', 'small', $1, '{}', 1, 1000000, 0, 0),
+       (date_trunc('hour', now()), 'blue', '', 'small', $1, '{}', 1500, 350000, 0, 0)`,
+    [reporter],
+  )
+})
+afterAll(() => service.stop())
+
+const prices = async (text: string) => {
+  const file = join(folder, 'prices.csv')
+  await writeFile(file, text)
+  return file
+}
+const cells = (text: string) => text.split('\n').map(line => line.split(/ {2,}/))
+
+describe('mintmark usage', () => {
+  it('shows a row for each tenant, with a bar', async () => {
+    const [titles, acme, blue] = cells(await cli.run('usage'))
+    expect(titles).toEqual(['TENANT', 'REQUESTS', 'REFUSED', 'INPUT', 'CACHED', 'OUTPUT', 'TOKENS'])
+    expect(acme).toEqual(['acme', '4', '0', '3,000,000', '1,000,000', '500,000', '█'.repeat(20)])
+    expect(blue).toEqual(['blue', '1,500', '0', '350,000', '0', '0', '██'])
+  })
+
+  it('--prices adds the cost of all models together', async () => {
+    const file = await prices('model,input,cached_input,output\nbig,2,0.5,8\n*,0.1,0.1,0.4\n')
+    const rows = await cli.json('usage', '--prices', file)
+    expect(rows.map(({ tenant, model, cost }: Record<string, unknown>) => [tenant, model, cost])).toEqual([
+      ['acme', null, 2 + 0.5 + 4 + 0.1],
+      ['blue', null, 0.035],
+    ])
+  })
+
+  it('--prices without a price for a model shows no sum that is too low', async () => {
+    const file = await prices('model,input,cached_input,output\nbig,2,0.5,8\n')
+    const { stdout, stderr } = await cli.attempt(['usage', '--group-by', 'tenant,model', '--prices', file])
+    expect(cells(stdout).map(row => [row[1], row[7]])).toEqual([
+      ['MODEL', 'COST'],
+      ['big', '6.50'],
+      ['small', '-'],
+      ['small', '-'],
+      [undefined, undefined],
+    ])
+    expect(stderr).toContain('no price')
+  })
+
+  it.each([
+    ['no header', 'big,1,1,1\n', 'must begin with'],
+    ['a negative price', 'model,input,cached_input,output\nbig,-1,0,0\n', 'line 2'],
+  ])('rejects prices with %s', async (_, text, message) => {
+    const refused = await cli.attempt(['usage', '--prices', await prices(text)])
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) })
+  })
+
+  it('names the option of a fault', async () => {
+    const refused = await cli.attempt(['usage', '--group-by', 'colour'])
+    expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('must be') })
+  })
+})
+
+describe('mintmark usage-reporter', () => {
+  it('lists, deletes, takes back and closes', async () => {
+    expect(await cli.run('usage-reporter', 'list', '-q')).toContain(reporter)
+    const early = await cli.attempt([
+      'usage-reporter',
+      'void',
+      reporter,
+      '--since',
+      new Date().toISOString(),
+      '--reason',
+      'x',
+    ])
+    expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('Delete it first') })
+    await cli.run('usage-reporter', 'delete', reporter)
+    const since = new Date(Date.now() - 7_200_000).toISOString()
+    const taken = await cli.run('usage-reporter', 'void', reporter, '--since', since, '--reason', 'stolen')
+    expect(taken).toContain('Took back 1504 requests')
+    expect(await cli.run('usage-reporter', 'close-month', '2026-01')).toContain('are closed')
+  })
+})

@@ -1,0 +1,242 @@
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
+
+let mintmark: TestService
+let reporter: { id: string; secret: string }
+let key: string
+beforeAll(async () => {
+  mintmark = await startTestService({ env: { MINTMARK_OTLP_HTTP_PORT: '0' } })
+  for (const id of ['acme', 'blue']) key = (await mintmark.tenantWithKey({ id })).keyId
+  reporter = await makeReporter(mintmark)
+})
+afterAll(() => mintmark.stop())
+
+async function post(body: string | Buffer, headers: Record<string, string> = {}) {
+  const answer = await fetch(`${receiverOf(mintmark)}/v1/logs`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${reporter.secret}`,
+      'content-type': 'application/json',
+      ...headers,
+    },
+    body,
+  })
+  return { status: answer.status, headers: answer.headers, text: await answer.text() }
+}
+
+const attribute = (name: string, stringValue: string) => ({ key: name, value: { stringValue } })
+let made = 0
+/** One record in the JSON of the specification; undefined removes an attribute. */
+function report(change: Record<string, string | undefined> = {}, timeUnixNano = `${Date.now()}000000`) {
+  const attributes = {
+    'mintmark.request.id': `one-${++made}`,
+    'mintmark.tenant': 'blue',
+    'mintmark.key': key,
+    'mintmark.audience': 'vllm',
+    'mintmark.outcome': 'completed',
+    'gen_ai.usage.output_tokens': '5',
+    ...change,
+  }
+  const pairs = Object.entries(attributes).flatMap(([name, value]) =>
+    value === undefined ? [] : [attribute(name, value)],
+  )
+  return { resourceLogs: [{ scopeLogs: [{ logRecords: [{ timeUnixNano, attributes: pairs }] }] }] }
+}
+const text = (value: object) => JSON.stringify(value)
+
+async function counted() {
+  const [row] = await mintmark.database.asOwner<{
+    requests: string
+    estimated: string
+    output: string
+    input: string
+  }>(
+    'SELECT sum(requests)::int AS requests, sum(estimated_requests)::int AS estimated, sum(output_tokens)::int AS output, sum(input_tokens)::int AS input FROM usage_totals',
+  )
+  return row
+}
+
+describe('A report is not counted', () => {
+  it.each([
+    ['of an unknown tenant', () => report({ 'mintmark.tenant': 'nobody' }), 'unknown tenant'],
+    [
+      'with the key of another tenant',
+      () => report({ 'mintmark.tenant': 'acme' }),
+      'key that its tenant does not have',
+    ],
+    ['for an audience of others', () => report({ 'mintmark.audience': 'other' }), 'audience'],
+    ['older than the window', () => report({}, `${Date.now() - 3_700_000}000000`), 'older than'],
+    ['of a clock that is ahead', () => report({}, `${Date.now() + 600_000}000000`), 'in the future'],
+    ['without an id', () => report({ 'mintmark.request.id': undefined }), 'without a readable'],
+    ['without a time', () => report({}, '0'), 'without a time'],
+  ])('%s: partial_success says why', async (_, made, why) => {
+    const before = await counted()
+    const { status, text: answer } = await post(text(made()))
+    expect(status).toBe(200)
+    const { partialSuccess } = JSON.parse(answer)
+    expect(partialSuccess).toEqual({ rejectedLogRecords: '1', errorMessage: expect.stringContaining(why) })
+    expect(await counted()).toEqual(before)
+  })
+
+  it('when nobody was verified, which is no fault of the gateway', async () => {
+    const { status, text: answer } = await post(text(report({ 'mintmark.tenant': '-', 'mintmark.key': '-' })))
+    expect({ status, answer }).toEqual({ status: 200, answer: '{}' })
+  })
+
+  it('without the secret of a reporter: 401, before its body is read', async () => {
+    for (const authorization of [
+      '',
+      'Bearer wrong',
+      `Bearer ${mintmark.rootToken}`,
+      `Basic ${reporter.secret}`,
+    ]) {
+      const answer = await post(text(report()), { authorization })
+      expect(answer.status).toBe(401)
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="usage"')
+    }
+  })
+
+  it.each([
+    ['a body of 10 MB', () => Buffer.alloc(10_000_000, 0x20), {}, 413],
+    [
+      '10 MB that are packed',
+      () => gzipSync(Buffer.alloc(10_000_000, 0x20)),
+      { 'content-encoding': 'gzip' },
+      413,
+    ],
+    ['what is not gzip', () => text(report()), { 'content-encoding': 'gzip' }, 400],
+    ['another encoding', () => text(report()), { 'content-encoding': 'br' }, 415],
+    ['another type', () => text(report()), { 'content-type': 'text/plain' }, 415],
+    ['what is not JSON', () => '{"resourceLogs":', {}, 400],
+    ['another shape', () => '{"resourceLogs":{"scopeLogs":1}}', {}, 400],
+    ['100,000 levels', () => `${'['.repeat(100_000)}${']'.repeat(100_000)}`, {}, 400],
+    [
+      'a million attributes',
+      () =>
+        `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[${'{},'.repeat(1_000_000)}{}]}]}]}]}`,
+      {},
+      400,
+    ],
+    ['what is not protobuf', () => 'hello', { 'content-type': 'application/x-protobuf' }, 400],
+    [
+      'a million empty attributes in protobuf',
+      () => nested(1, nested(2, nested(2, Buffer.from('3200'.repeat(1_000_000), 'hex')))),
+      { 'content-type': 'application/x-protobuf' },
+      400,
+    ],
+  ])('%s', async (_, body, headers, status) => {
+    const before = await counted()
+    const answer = await post(body(), headers as Record<string, string>)
+    expect(answer.status).toBe(status)
+    expect(await counted()).toEqual(before)
+    expect((await post(text(report()))).status).toBe(200)
+  })
+})
+
+/** A field with bytes, of a length below 2^28. */
+function nested(field: number, bytes: Buffer): Buffer {
+  const length: number[] = []
+  for (let rest = bytes.length; ; rest >>= 7) {
+    length.push((rest & 127) | (rest > 127 ? 128 : 0))
+    if (rest <= 127) break
+  }
+  return Buffer.concat([Buffer.from([field * 8 + 2, ...length]), bytes])
+}
+
+describe('A record', () => {
+  it('of a cancelled request has the tokens of the engine, or else estimated ones', async () => {
+    const before = await counted()
+    const sizes = { 'http.request.body.size': '400', 'http.response.body.size': '2000' }
+    await post(text(report({ 'mintmark.outcome': 'cancelled', 'gen_ai.usage.output_tokens': '-', ...sizes })))
+    await post(text(report({ 'mintmark.outcome': 'cancelled', ...sizes })))
+    const after = await counted()
+    expect({
+      requests: Number(after?.requests) - Number(before?.requests),
+      estimated: Number(after?.estimated) - Number(before?.estimated),
+      output: Number(after?.output) - Number(before?.output),
+      input: Number(after?.input) - Number(before?.input),
+    }).toEqual({ requests: 2, estimated: 1, output: 10 + 5, input: 100 })
+  })
+
+  it.each([
+    ['200', 1],
+    ['499', 1],
+    ['0', 1],
+    ['403', 0],
+    ['503', 0],
+  ])('without an outcome has that of its status: %s', async (status, requests) => {
+    const before = await counted()
+    await post(text(report({ 'mintmark.outcome': undefined, 'http.response.status_code': status })))
+    expect(Number((await counted())?.requests) - Number(before?.requests)).toBe(requests)
+  })
+
+  it.each(['vllm', '["other","vllm"]'])('has the audience of its token, text or list: %s', async audience => {
+    expect((await post(text(report({ 'mintmark.audience': audience })))).text).toBe('{}')
+  })
+
+  it('may name what no gateway should', async () => {
+    for (const hostile of ['\0', '\ud800', "'; DROP TABLE usage_totals; --", 'x'.repeat(5000), '__proto__']) {
+      const answer = await post(
+        text(report({ 'gen_ai.request.model': hostile, 'mintmark.request.id': `h${hostile}` })),
+      )
+      expect(answer.status).toBe(200)
+    }
+    const rows = await mintmark.database.asOwner<{ model: string }>('SELECT DISTINCT model FROM usage_totals')
+    expect(rows).toEqual([{ model: '' }])
+  })
+})
+
+describe('The receiver', () => {
+  it('counts what it did in metrics with fixed labels', async () => {
+    const page = await (await fetch(`${mintmark.service.urls.ops}/metrics`)).text()
+    expect(page).toMatch(/mintmark_usage_records_total\{result="counted"\} [1-9]/)
+    expect(page).toMatch(/mintmark_usage_records_total\{result="rejected_too_old"\} 1\n/)
+    expect(page).not.toContain('acme')
+  })
+
+  it('answers 429 to a reporter that sends too much at once, and its exporter repeats it', async () => {
+    const busy = await makeReporter(mintmark)
+    const all: Request[] = Array.from({ length: 20 }, (_, index) => ({
+      id: `busy-${index}`,
+      tenant: 'blue',
+      key,
+    }))
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => post(text(report()), { authorization: `Bearer ${busy.secret}` })),
+    )
+    const statuses = answers.map(({ status }) => status)
+    expect(new Set(statuses)).toEqual(new Set([200, 429]))
+    const refused = answers.find(({ status }) => status === 429)
+    expect(refused?.headers.get('retry-after')).toBe('1')
+    await Promise.all(all.map(one => send(receiverOf(mintmark), busy.secret, logRecords([one]))))
+    const rows = await mintmark.database.asOwner<{ requests: string }>(
+      'SELECT sum(requests)::int AS requests FROM usage_totals WHERE reporter_id = $1',
+      [busy.id],
+    )
+    expect(rows).toEqual([{ requests: 20 + statuses.filter(status => status === 200).length }])
+  })
+
+  it('empties the partitions of hours that are over, and no others', async () => {
+    const insert = (hours: number) =>
+      mintmark.database.asOwner(
+        `INSERT INTO usage_records SELECT (n % 32)::smallint, to_timestamp(n * 3600.0), 'rep', decode('00', 'hex'), now(), now(), '', '', '', false, false, 0, 0, 0
+         FROM (SELECT floor(extract(epoch FROM now()) / 3600)::bigint - $1 AS n) AS hour`,
+        [hours],
+      )
+    for (const hours of [0, 1, 2, 3, 5, 20]) await insert(hours)
+    await mintmark.database.asOwner("SELECT prune_usage_records(interval '2 hours')")
+    const rows = await mintmark.database.asOwner<{ age: number }>(
+      "SELECT round(extract(epoch FROM date_trunc('hour', now()) - hour) / 3600)::int AS age FROM usage_records WHERE reporter_id = 'rep' ORDER BY 1",
+    )
+    expect(rows.map(({ age }) => age)).toEqual([0, 1, 2])
+  })
+
+  it('is off unless its port is set', async () => {
+    const silent = await startTestService({ database: mintmark.database, awaitReady: false })
+    expect(silent.service.urls.otlpHttp).toBeUndefined()
+    expect(silent.service.addresses.otlpHttp).toBeUndefined()
+    await silent.stop()
+  })
+})
