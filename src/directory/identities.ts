@@ -1,14 +1,13 @@
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
-import { Busy } from '../errors.ts'
 import { Federation } from '../identity-providers/federation.ts'
+import type { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import type { ProviderKeys } from '../identity-providers/identify.ts'
 import type { VerificationKey } from '../identity-providers/verification-key.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
-import { readUpdate } from './directory-repository.ts'
 import {
   type ClientKey,
   federatedOf,
@@ -19,11 +18,9 @@ import {
   parsedIdentities,
   sharing,
 } from './identity-contents.ts'
+import { IdentityLookup } from './identity-lookup.ts'
 import { existingTenants, readIdentities } from './identity-repository.ts'
 import type { KeyStatus } from './key-status.ts'
-import { snapshotOf } from './known-key.ts'
-
-const MOST_LOOKUPS = 500
 
 /**
  * This replica's copy of the identity providers, and of the keys whose holders prove themselves by an assertion: all of
@@ -34,7 +31,9 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   readonly #database: Database
   readonly #seals: RowSeals
   readonly #copy: DirectoryCopy
-  readonly #tokenTtlSeconds: number
+  /** Keys that were not given. */
+  readonly fetched: FetchedKeys
+  readonly #lookup: IdentityLookup
   #providers = new Map<string, ParsedProvider>()
   #keys = new Map<string, ParsedKey>()
   /** Made at the first use after a change. */
@@ -43,7 +42,6 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #stopped: ReadonlySet<string> | undefined
   /** What was applied since a load began, to be applied to its result as well. */
   #sinceLoad: (() => void)[] | undefined
-  #lookups = 0
   /** Incremented by each change of this copy. */
   #version = 0
   /** Genuine rows exist that this process cannot verify: what is not found may be among them. */
@@ -53,12 +51,17 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     database: Database
     seals: RowSeals
     copy: DirectoryCopy
+    fetched: FetchedKeys
     tokenTtlSeconds: number
   }) {
     this.#database = options.database
     this.#seals = options.seals
     this.#copy = options.copy
-    this.#tokenTtlSeconds = options.tokenTtlSeconds
+    this.fetched = options.fetched
+    this.fetched.onChange = () => {
+      this.#stopped = undefined
+    }
+    this.#lookup = new IdentityLookup(options)
   }
 
   get federation(): Federation {
@@ -71,7 +74,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
 
   /** `ProviderKeys`. A provider without a usable key has none. */
   keysOf(providerId: string): readonly VerificationKey[] | undefined {
-    const keys = this.#providers.get(providerId)?.keys
+    const keys = this.#providers.get(providerId)?.keys ?? this.fetched.keysOf(providerId)
     return keys?.length === 0 ? undefined : keys
   }
 
@@ -79,12 +82,13 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return this.stopped.has(providerId)
   }
 
-  /** Given keys do not change by themselves. */
-  noteUnknownKey(): void {}
+  noteUnknownKey(providerId: string): void {
+    this.fetched.noteUnknownKey(providerId)
+  }
 
   /** Providers that share a key with another one: none of their assertions is accepted. */
   get stopped(): ReadonlySet<string> {
-    this.#stopped ??= sharing(this.#providers.values())
+    this.#stopped ??= sharing(this.#providers.values(), this.fetched)
     return this.#stopped
   }
 
@@ -108,32 +112,10 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return snapshot && { ...snapshot, keyRevoked: known.revoked }
   }
 
-  /**
-   * The same from Postgres; undefined: the credential is gone.
-   * @throws {Unavailable} when the database does not answer, or too many lookups wait.
-   */
-  async lookUp(keyId: string, credentialId: string): Promise<SecretSnapshot | undefined> {
-    if (this.#lookups >= MOST_LOOKUPS) throw new Busy('Too many lookups of credentials are waiting. Retry.')
-    this.#lookups++
-    try {
-      return await this.#lookUp(keyId, credentialId)
-    } finally {
-      this.#lookups--
-    }
-  }
-
-  async #lookUp(keyId: string, credentialId: string): Promise<SecretSnapshot | undefined> {
+  /** The same from Postgres; undefined: the credential is gone. @throws {Unavailable} */
+  lookUp(keyId: string, credentialId: string): Promise<SecretSnapshot | undefined> {
     const tenantId = this.#keys.get(keyId)?.key.key.tenantId ?? ''
-    const { read, update } = await this.#database.readSnapshot(async db => ({
-      read: await readIdentities(db, this.#seals, { providerIds: [], keyIds: [keyId] }),
-      update: await readUpdate(db, this.#seals, [{ kind: 'tenant', id: tenantId }], this.#tokenTtlSeconds),
-    }))
-    const [known] = read.keys
-    const [tenant] = update.tenants
-    if (!known?.credentials.some(({ id }) => id === credentialId) || !tenant) return undefined
-    const secret = { id: credentialId, digest: '', endsAt: null }
-    const snapshot = snapshotOf({ key: known.key, secret, tenant, catalogue: update.catalogue })
-    return { ...snapshot, keyRevoked: known.revoked }
+    return this.#lookup.find({ id: credentialId, keyId, tenantId })
   }
 
   /** All that it holds. */
@@ -141,12 +123,14 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return {
       providers: [...this.#providers.values()].map(({ provider }) => provider),
       keys: [...this.#keys.values()].map(({ key }) => key),
+      fetched: this.fetched.kept,
     }
   }
 
   /** Serves these contents, before the first load. */
   async adopt(contents: IdentityContents): Promise<void> {
     this.#replace(await parsedIdentities(contents), [])
+    await this.fetched.adopt(contents.fetched)
   }
 
   /** Whether one of these providers or credentials is in use here. */
@@ -235,6 +219,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
 
   #put({ providers, keys }: ParsedIdentities): void {
     for (const each of providers) this.#providers.set(each.provider.id, each)
+    this.fetched.follow([...this.#providers.values()].map(({ provider }) => provider))
     for (const each of keys) this.#keys.set(each.key.key.id, each)
     if (providers.length + keys.length > 0) this.#changed()
   }

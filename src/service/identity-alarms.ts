@@ -1,4 +1,5 @@
 import type { Identities } from '../directory/identities.ts'
+import type { FetchHealth } from '../identity-providers/fetching/fetched-keys.ts'
 import type { Alarm } from '../signing-keys/alarms.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import type { Parts } from './parts.ts'
@@ -10,7 +11,8 @@ export function identityAlarms(
   { directory, authentication }: Pick<Parts, 'directory' | 'authentication'>,
   now: number,
 ): Alarm[] {
-  return [...stoppedAlarms(directory.identities), ...conflictAlarms(authentication, now)]
+  const { identities } = directory
+  return [...stoppedAlarms(identities), ...fetchAlarms(identities), ...conflictAlarms(authentication, now)]
 }
 
 function stoppedAlarms({ stopped }: Identities): Alarm[] {
@@ -18,6 +20,20 @@ function stoppedAlarms({ stopped }: Identities): Alarm[] {
   const message = 'identity providers share a key: none of their assertions is accepted'
   const providers = [...stopped].slice(0, MOST_NAMED).join(' ')
   return [{ id: 'identity-providers-share-a-key', message, fields: { providers, count: stopped.size } }]
+}
+
+/** A fetch that fails once or twice is usual. */
+const MOST_FAILURES = 3
+
+function fetchAlarms({ fetched }: Identities): Alarm[] {
+  return fetched.health
+    .filter(({ failures }) => failures >= MOST_FAILURES)
+    .map(({ providerId, failures, fault = '' }) => ({
+      id: `identity-provider-keys-${providerId}`,
+      message:
+        'the keys of an identity provider cannot be fetched: the last ones are used until they are too old',
+      fields: { provider: providerId, failures, fault },
+    }))
 }
 
 function conflictAlarms({ workloads }: Parts['authentication'], now: number): Alarm[] {
@@ -48,5 +64,24 @@ export function registerIdentities(
         two_tenants: workloads.conflicts.recent(storage.time.now()).length,
       }),
     ['kind'],
+  )
+  const health = (read: (each: FetchHealth) => number | undefined) => () =>
+    identities.fetched.health.flatMap(each => {
+      const value = read(each)
+      return value === undefined ? [] : [{ labels: { provider: each.providerId }, value }]
+    })
+  metrics.gauge(
+    'mintmark_identity_provider_keys_age_seconds',
+    'Time since the keys of an identity provider were last fetched. Absent before the first time, and for given keys.',
+    'max',
+    health(({ ageSeconds }) => ageSeconds),
+    ['provider'],
+  )
+  metrics.gauge(
+    'mintmark_identity_provider_fetch_failures',
+    'Failed fetches of the keys of an identity provider since the last that succeeded.',
+    'max',
+    health(({ failures }) => failures),
+    ['provider'],
   )
 }

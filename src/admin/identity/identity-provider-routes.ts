@@ -1,6 +1,10 @@
 import { z } from 'zod'
-import { type IdentityProvider, providerVersion } from '../../identity-providers/identity-provider.ts'
-import type { IdentityProviders } from '../../identity-providers/identity-providers.ts'
+import {
+  type IdentityProvider,
+  type ProviderSettings,
+  providerVersion,
+} from '../../identity-providers/identity-provider.ts'
+import type { IdentityProviders, ProviderPatch } from '../../identity-providers/identity-providers.ts'
 import { PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
 import { created, noContent, ok } from '../answer.ts'
 import { EXAMPLE_JWKS, providerBody } from '../bodies/identity-body.ts'
@@ -22,11 +26,27 @@ const providerCreate = z
   })
   .meta({ id: 'NewIdentityProvider', description: 'Settings of a new identity provider.' })
 
-const { name, audiences, algorithms, bounds, jwks } = providerSettings
+const {
+  name,
+  audiences,
+  algorithms,
+  bounds,
+  jwks,
+  jwks_uri,
+  ca_pem,
+  allow_addresses,
+  jwks_max_stale_seconds,
+} = providerSettings
 const providerPatch = z
   .strictObject({
     name: name.unwrap().describe(name.description ?? ''),
-    jwks,
+    jwks: jwks.unwrap().describe(jwks.description ?? ''),
+    jwks_uri: jwks_uri.unwrap().describe(jwks_uri.description ?? ''),
+    ca_pem: ca_pem.unwrap().describe(ca_pem.description ?? ''),
+    allow_addresses: allow_addresses.unwrap().describe(allow_addresses.description ?? ''),
+    jwks_max_stale_seconds: jwks_max_stale_seconds
+      .unwrap()
+      .describe(jwks_max_stale_seconds.description ?? ''),
     audiences,
     algorithms: algorithms.unwrap().describe(algorithms.description ?? ''),
     bounds: bounds.unwrap().describe(bounds.description ?? ''),
@@ -45,7 +65,7 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       operation: 'createIdentityProvider',
       summary: 'Create an identity provider',
       details:
-        'A provider is chosen by the issuer and the audience of an assertion, so providers of the same issuer need disjoint audiences. A key that two providers have stops both.',
+        'Without `jwks` the keys are fetched in the background. A provider is chosen by the issuer and the audience of an assertion, so providers of the same issuer need disjoint audiences. A key that two providers have stops both.',
       answers: { 201: providerBody },
       conflicts: ['identity_provider_exists', 'too_many_identity_providers'],
       example: {
@@ -64,7 +84,10 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       tellsVersion: true,
       body: providerCreate,
       handle: async ({ actor, body }) => {
-        const made = await providers.create(actor, { ...body, bounds: toBounds(body.bounds) })
+        const { kind, issuer, ...rest } = body
+        // The schema has a default for each.
+        const settings = { ...toSettings(rest), kind, issuer } as ProviderSettings
+        const made = await providers.create(actor, settings)
         return created(`${LIST}/${made.id}`, toWire(made), providerVersion(made))
       },
     }),
@@ -105,9 +128,7 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       ...REVALIDATED,
       body: providerPatch,
       handle: async ({ actor, params, body }) => {
-        const { bounds: given, ...rest } = body
-        const patch = field.withoutUndefined({ ...rest, bounds: given && toBounds(given) })
-        return answer(await providers.update(actor, params.id ?? '', patch))
+        return answer(await providers.update(actor, params.id ?? '', toSettings(body)))
       },
     }),
     route({
@@ -131,8 +152,23 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
 const answer = (provider: IdentityProvider) => ok(toWire(provider), providerVersion(provider))
 
 type WireBounds = z.output<typeof bounds>
-
 const toBounds = (given: WireBounds) => given.map(({ tenant: tenantId, ...rest }) => ({ tenantId, ...rest }))
+
+/** The settings among these members. */
+function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
+  const { name, jwks, audiences, algorithms, bounds: wireBounds } = given
+  return field.withoutUndefined({
+    name,
+    jwks,
+    jwksUri: given.jwks_uri,
+    caPem: given.ca_pem,
+    allowAddresses: given.allow_addresses,
+    jwksMaxStaleSeconds: given.jwks_max_stale_seconds,
+    audiences,
+    algorithms,
+    bounds: wireBounds && toBounds(wireBounds),
+  })
+}
 
 const toWire = ({
   id,
@@ -150,6 +186,10 @@ const toWire = ({
   kind,
   issuer,
   jwks,
+  jwks_uri: rest.jwksUri,
+  ca_pem: rest.caPem,
+  allow_addresses: rest.allowAddresses,
+  jwks_max_stale_seconds: rest.jwksMaxStaleSeconds,
   audiences,
   algorithms,
   bounds: bounds.map(({ tenantId: tenant, subject, claims }) => ({ tenant, subject, claims })),
