@@ -150,6 +150,10 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     fires: { 'mintmark_identity_conflicts{kind="two_tenants"}': always(1) },
     quiet: { 'mintmark_identity_conflicts{kind="two_tenants"}': '1+0x100 0+0x20' },
   },
+  MintmarkIdentityProviderKeysOld: {
+    fires: { 'mintmark_identity_provider_keys_age_seconds{provider="idp_3Fh7Kd9Qx2Lm5Zt8"}': always(3_601) },
+    quiet: { 'mintmark_identity_provider_keys_age_seconds{provider="idp_3Fh7Kd9Qx2Lm5Zt8"}': always(3_599) },
+  },
   MintmarkSigningKeyOld: {
     fires: { [AGE]: always(2_900_000) },
     quiet: { [AGE]: always(2_800_000) },
