@@ -33,7 +33,7 @@ const PACKAGES: Record<string, RegExp> = {
   kysely:
     /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
-  'ipaddr.js': /^system\/ip-address/,
+  'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':
     /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/minute-limit/,
