@@ -42,6 +42,8 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #stopped: ReadonlySet<string> | undefined
   /** What was applied since a load began, to be applied to its result as well. */
   #sinceLoad: (() => void)[] | undefined
+  /** Since their keys were last followed. */
+  #providersChanged = false
   /** Incremented by each change of this copy. */
   #version = 0
   /** Genuine rows exist that this process cannot verify: what is not found may be among them. */
@@ -160,8 +162,8 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     if (version !== this.#version) return
     for (const id of wanted.keyIds) this.#keys.delete(id)
     this.#providers.clear()
+    this.#changed(true)
     this.#put(parsed)
-    this.#changed()
   }
 
   /** `ChangeSubscriber.load`. */
@@ -199,7 +201,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   /** `ChangeSubscriber.forget`. Without its tenant, a key is looked up. */
   forget(changes: readonly Change[]): void {
     for (const { kind, id } of changes) {
-      if (kind === 'identity-provider' && this.#providers.delete(id)) this.#changed()
+      if (kind === 'identity-provider' && this.#providers.delete(id)) this.#changed(true)
       if (kind === 'key' && this.#keys.delete(id)) this.#changed()
     }
   }
@@ -212,6 +214,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #replace(parsed: ParsedIdentities, since: readonly (() => void)[]): void {
     this.#providers = new Map()
     this.#keys = new Map()
+    this.#changed(true)
     this.#put(parsed)
     for (const apply of since) apply()
     this.#changed()
@@ -219,13 +222,17 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
 
   #put({ providers, keys }: ParsedIdentities): void {
     for (const each of providers) this.#providers.set(each.provider.id, each)
-    this.fetched.follow([...this.#providers.values()].map(({ provider }) => provider))
     for (const each of keys) this.#keys.set(each.key.key.id, each)
-    if (providers.length + keys.length > 0) this.#changed()
+    if (providers.length + keys.length > 0) this.#changed(providers.length > 0)
+    // Not before: what was fetched for a provider is kept when it is replaced.
+    if (!this.#providersChanged) return
+    this.#providersChanged = false
+    this.fetched.follow([...this.#providers.values()].map(({ provider }) => provider))
   }
 
-  #changed(): void {
+  #changed(ofProviders = false): void {
     this.#version++
+    this.#providersChanged ||= ofProviders
     this.#federation = undefined
     this.#stopped = undefined
   }
