@@ -10,7 +10,7 @@ import type { KnownKey } from './known-key.ts'
 /** An identity provider, with the keys that were given for it or what is needed to fetch them. */
 export type KnownProvider = FederatedProvider & FetchedProvider
 
-export type KnownCredential = Pick<KeyCredential, 'id' | 'keyId' | 'settings'>
+type KnownCredential = Pick<KeyCredential, 'id' | 'keyId' | 'settings'>
 
 /** A key with credentials that are not secrets, in whatever state it is. */
 export interface IdentityKey {

@@ -17,7 +17,7 @@ const COLUMNS = [
   'seal',
 ] as const
 
-export interface ProviderRow {
+interface ProviderRow {
   id: string
   definition: string
   created_by: string | null
@@ -27,7 +27,7 @@ export interface ProviderRow {
   seal: Buffer
 }
 
-export const toProvider = (row: ProviderRow): IdentityProvider => ({
+const toProvider = (row: ProviderRow): IdentityProvider => ({
   ...(JSON.parse(row.definition) as ProviderSettings),
   id: row.id,
   createdBy: row.created_by,

@@ -15,7 +15,7 @@ const COLUMNS = [
   'seal',
 ] as const
 
-export interface CredentialRow {
+interface CredentialRow {
   id: string
   key_id: string
   provider_id: string | null
@@ -27,7 +27,7 @@ export interface CredentialRow {
   seal: Buffer
 }
 
-export const toCredential = (row: CredentialRow): KeyCredential => ({
+const toCredential = (row: CredentialRow): KeyCredential => ({
   id: row.id,
   keyId: row.key_id,
   settings: JSON.parse(row.definition) as CredentialSettings,
