@@ -21,7 +21,8 @@ function setClock() {
   return {
     ...systemClock,
     monotonicMs: () => systemClock.monotonicMs() + offsetMs,
-    every: (ms: number, task: () => Promise<void>) => systemClock.every(ms === 1_000 ? 50 : ms, task),
+    every: (ms: number, task: () => Promise<void>) =>
+      systemClock.every(ms === 1_000 || ms === 5_000 ? 100 : ms, task),
     forward: (seconds: number) => {
       offsetMs += seconds * 1000
     },
@@ -87,7 +88,7 @@ async function exchange({ url }: Issuer, pair: ReturnType<typeof newPair>, servi
   return (await service.token({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }))
     .status
 }
-/** Time goes on, and the follower has seen all changes since. */
+/** Sets time forward; the follower has seen all changes since. */
 async function forward(seconds: number): Promise<void> {
   clock.forward(seconds)
   await until('all changes are seen', () => mintmark.service.changes.stalenessSeconds < 5)
@@ -138,7 +139,7 @@ describe('A provider whose keys are fetched', () => {
     await until('the old key is gone', async () => (await exchange(one, old)) === 400)
     over = true
     await running
-    expect(statuses.length).toBeGreaterThan(20)
+    expect(statuses.length).toBeGreaterThan(8)
     expect(statuses.filter(status => status !== 200)).toEqual([])
   })
 
@@ -165,9 +166,8 @@ describe('A provider whose keys are fetched', () => {
     } finally {
       await replica.stop()
     }
-    expect(
-      mintmark.logs.some(line => line.includes('the keys of an identity provider cannot be fetched')),
-    ).toBe(true)
+    const alarm = 'the keys of an identity provider cannot be fetched'
+    await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
     await forward(400)
     expect(await exchange(one, next)).toBe(503)
     expect(await exchange(two, another)).toBe(200)
