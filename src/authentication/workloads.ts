@@ -96,9 +96,15 @@ export class Workloads {
     clientId: client,
     expected = {},
   }: PresentedAssertion): Promise<WorkloadAuthentication> {
-    const { federation } = this.#identities
     const options = { now: this.#now(), expected: { ...expected, client }, asIdToken: use === 'id_token' }
-    const identified = await identify(text, { federation, keys: this.#identities }, options)
+    const find = () =>
+      identify(text, { federation: this.#identities.federation, keys: this.#identities }, options)
+    let identified = await find()
+    // Only while there are no keys at all an exchange waits for a fetch.
+    if (!identified.ok && identified.reason === 'provider_unavailable' && identified.providerId) {
+      await this.#identities.fetched.settled(identified.providerId)
+      identified = await find()
+    }
     if (!identified.ok) {
       if (identified.reason === 'provider_unavailable')
         throw new Unavailable('The keys of the identity provider are not available. Retry.')

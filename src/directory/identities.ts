@@ -1,15 +1,14 @@
 import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
-import { Busy } from '../errors.ts'
 import { Federation } from '../identity-providers/federation.ts'
+import type { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import type { ProviderKeys } from '../identity-providers/identify.ts'
 import type { VerificationKey } from '../identity-providers/verification-key.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { Tombstones } from '../tombstones/tombstones.ts'
 import type { SecretSnapshot } from './directory.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
-import { readUpdate } from './directory-repository.ts'
 import {
   type ClientKey,
   federatedOf,
@@ -20,12 +19,10 @@ import {
   parsedIdentities,
   sharing,
 } from './identity-contents.ts'
+import { IdentityLookup } from './identity-lookup.ts'
 import { existingTenants, readIdentities } from './identity-repository.ts'
 import type { KeyStatus } from './key-status.ts'
-import { snapshotOf } from './known-key.ts'
 import { credentialWithTombstones } from './with-tombstones.ts'
-
-const MOST_LOOKUPS = 500
 
 /**
  * This replica's copy of the identity providers, and of the keys whose holders prove themselves by an assertion: all of
@@ -36,8 +33,10 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   readonly #database: Database
   readonly #seals: RowSeals
   readonly #copy: DirectoryCopy
-  readonly #tokenTtlSeconds: number
   readonly #tombstones: Pick<Tombstones, 'has' | 'endOf'>
+  /** Keys that were not given. */
+  readonly fetched: FetchedKeys
+  readonly #lookup: IdentityLookup
   #providers = new Map<string, ParsedProvider>()
   #keys = new Map<string, ParsedKey>()
   /** Made at the first use after a change. */
@@ -46,7 +45,8 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #stopped: ReadonlySet<string> | undefined
   /** What was applied since a load began, to be applied to its result as well. */
   #sinceLoad: (() => void)[] | undefined
-  #lookups = 0
+  /** Since their keys were last followed. */
+  #providersChanged = false
   /** Incremented by each change of this copy. */
   #version = 0
   /** Genuine rows exist that this process cannot verify: what is not found may be among them. */
@@ -56,14 +56,19 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     database: Database
     seals: RowSeals
     copy: DirectoryCopy
+    fetched: FetchedKeys
     tokenTtlSeconds: number
     tombstones: Pick<Tombstones, 'has' | 'endOf'>
   }) {
     this.#database = options.database
     this.#seals = options.seals
     this.#copy = options.copy
-    this.#tokenTtlSeconds = options.tokenTtlSeconds
     this.#tombstones = options.tombstones
+    this.fetched = options.fetched
+    this.fetched.onChange = () => {
+      this.#stopped = undefined
+    }
+    this.#lookup = new IdentityLookup(options)
   }
 
   get federation(): Federation {
@@ -76,7 +81,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
 
   /** `ProviderKeys`. A provider without a usable key has none. */
   keysOf(providerId: string): readonly VerificationKey[] | undefined {
-    const keys = this.#providers.get(providerId)?.keys
+    const keys = this.#providers.get(providerId)?.keys ?? this.fetched.keysOf(providerId)
     return keys?.length === 0 ? undefined : keys
   }
 
@@ -84,12 +89,13 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return this.stopped.has(providerId) || this.#tombstones.has('provider_deleted', providerId)
   }
 
-  /** Given keys do not change by themselves. */
-  noteUnknownKey(): void {}
+  noteUnknownKey(providerId: string): void {
+    this.fetched.noteUnknownKey(providerId)
+  }
 
   /** Providers that share a key with another one: none of their assertions is accepted. */
   get stopped(): ReadonlySet<string> {
-    this.#stopped ??= sharing(this.#providers.values())
+    this.#stopped ??= sharing(this.#providers.values(), this.fetched)
     return this.#stopped
   }
 
@@ -113,32 +119,11 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return credentialWithTombstones(snapshot && { ...snapshot, keyRevoked: known.revoked }, this.#tombstones)
   }
 
-  /**
-   * The same from Postgres; undefined: the credential is gone.
-   * @throws {Unavailable} when the database does not answer, or too many lookups wait.
-   */
+  /** The same from Postgres; undefined: the credential is gone. @throws {Unavailable} */
   async lookUp(keyId: string, credentialId: string): Promise<SecretSnapshot | undefined> {
-    if (this.#lookups >= MOST_LOOKUPS) throw new Busy('Too many lookups of credentials are waiting. Retry.')
-    this.#lookups++
-    try {
-      return await this.#lookUp(keyId, credentialId)
-    } finally {
-      this.#lookups--
-    }
-  }
-
-  async #lookUp(keyId: string, credentialId: string): Promise<SecretSnapshot | undefined> {
     const tenantId = this.#keys.get(keyId)?.key.key.tenantId ?? ''
-    const { read, update } = await this.#database.readSnapshot(async db => ({
-      read: await readIdentities(db, this.#seals, { providerIds: [], keyIds: [keyId] }),
-      update: await readUpdate(db, this.#seals, [{ kind: 'tenant', id: tenantId }], this.#tokenTtlSeconds),
-    }))
-    const [known] = read.keys
-    const [tenant] = update.tenants
-    if (!known?.credentials.some(({ id }) => id === credentialId) || !tenant) return undefined
-    const secret = { id: credentialId, digest: '', endsAt: null }
-    const snapshot = snapshotOf({ key: known.key, secret, tenant, catalogue: update.catalogue })
-    return credentialWithTombstones({ ...snapshot, keyRevoked: known.revoked }, this.#tombstones)
+    const found = await this.#lookup.find({ id: credentialId, keyId, tenantId })
+    return credentialWithTombstones(found, this.#tombstones)
   }
 
   /** All that it holds. */
@@ -146,12 +131,14 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     return {
       providers: [...this.#providers.values()].map(({ provider }) => provider),
       keys: [...this.#keys.values()].map(({ key }) => key),
+      fetched: this.fetched.kept,
     }
   }
 
   /** Serves these contents, before the first load. */
   async adopt(contents: IdentityContents): Promise<void> {
     this.#replace(await parsedIdentities(contents), [])
+    await this.fetched.adopt(contents.fetched)
   }
 
   /** Whether one of these providers or credentials is in use here. */
@@ -181,8 +168,8 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
     if (version !== this.#version) return
     for (const id of wanted.keyIds) this.#keys.delete(id)
     this.#providers.clear()
+    this.#changed(true)
     this.#put(parsed)
-    this.#changed()
   }
 
   /** `ChangeSubscriber.load`. */
@@ -220,7 +207,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   /** `ChangeSubscriber.forget`. Without its tenant, a key is looked up. */
   forget(changes: readonly Change[]): void {
     for (const { kind, id } of changes) {
-      if (kind === 'identity-provider' && this.#providers.delete(id)) this.#changed()
+      if (kind === 'identity-provider' && this.#providers.delete(id)) this.#changed(true)
       if (kind === 'key' && this.#keys.delete(id)) this.#changed()
     }
   }
@@ -233,6 +220,7 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #replace(parsed: ParsedIdentities, since: readonly (() => void)[]): void {
     this.#providers = new Map()
     this.#keys = new Map()
+    this.#changed(true)
     this.#put(parsed)
     for (const apply of since) apply()
     this.#changed()
@@ -241,11 +229,16 @@ export class Identities implements ChangeSubscriber, ProviderKeys {
   #put({ providers, keys }: ParsedIdentities): void {
     for (const each of providers) this.#providers.set(each.provider.id, each)
     for (const each of keys) this.#keys.set(each.key.key.id, each)
-    if (providers.length + keys.length > 0) this.#changed()
+    if (providers.length + keys.length > 0) this.#changed(providers.length > 0)
+    // Not before: what was fetched for a provider is kept when it is replaced.
+    if (!this.#providersChanged) return
+    this.#providersChanged = false
+    this.fetched.follow([...this.#providers.values()].map(({ provider }) => provider))
   }
 
-  #changed(): void {
+  #changed(ofProviders = false): void {
     this.#version++
+    this.#providersChanged ||= ofProviders
     this.#federation = undefined
     this.#stopped = undefined
   }

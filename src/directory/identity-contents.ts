@@ -1,14 +1,14 @@
 import { prepareRule } from '../identity-providers/federated-rule.ts'
 import type { FederatedCredential, FederatedProvider } from '../identity-providers/federation.ts'
+import type { FetchedKeys, KeptKeySet } from '../identity-providers/fetching/fetched-keys.ts'
+import type { FetchedProvider } from '../identity-providers/fetching/key-source.ts'
 import type { KeySet } from '../identity-providers/identity-provider.ts'
 import type { KeyCredential } from '../identity-providers/key-credential.ts'
 import { parseKeySet, UnusableKeys, type VerificationKey } from '../identity-providers/verification-key.ts'
 import type { KnownKey } from './known-key.ts'
 
-/** An identity provider with the keys that were given for it. */
-export interface KnownProvider extends FederatedProvider {
-  jwks: KeySet
-}
+/** An identity provider, with the keys that were given for it or what is needed to fetch them. */
+export type KnownProvider = FederatedProvider & FetchedProvider
 
 type KnownCredential = Pick<KeyCredential, 'id' | 'keyId' | 'settings'>
 
@@ -23,6 +23,8 @@ export interface IdentityKey {
 export interface IdentityContents {
   providers: readonly KnownProvider[]
   keys: readonly IdentityKey[]
+  /** The last good keys of issuers. */
+  fetched: readonly KeptKeySet[]
 }
 
 /** A public key of a client. */
@@ -34,7 +36,8 @@ export interface ClientKey {
 /** An entry of the copy with its keys parsed. */
 export interface ParsedProvider {
   provider: KnownProvider
-  keys: readonly VerificationKey[]
+  /** Undefined: they are fetched. */
+  keys: readonly VerificationKey[] | undefined
 }
 
 export interface ParsedKey {
@@ -49,10 +52,16 @@ export interface ParsedIdentities {
 }
 
 /** Parses keys, which takes a moment, before anything is changed. */
-export async function parsedIdentities({ providers, keys }: IdentityContents): Promise<ParsedIdentities> {
+export async function parsedIdentities({
+  providers,
+  keys,
+}: Pick<IdentityContents, 'providers' | 'keys'>): Promise<ParsedIdentities> {
   return {
     providers: await Promise.all(
-      providers.map(async provider => ({ provider, keys: await usableKeys(provider.jwks) })),
+      providers.map(async provider => ({
+        provider,
+        keys: provider.jwks === null ? undefined : await usableKeys(provider.jwks),
+      })),
     ),
     keys: await Promise.all(keys.map(async key => ({ key, clientKeys: await clientKeysOf(key) }))),
   }
@@ -85,11 +94,11 @@ export function federatedOf({ key, credentials }: IdentityKey): FederatedCredent
 }
 
 /** Providers of which a key is another provider's as well: the holder of its private half can sign as either issuer. */
-export function sharing(providers: Iterable<ParsedProvider>): Set<string> {
+export function sharing(providers: Iterable<ParsedProvider>, fetched: FetchedKeys): Set<string> {
   const owners = new Map<string, string>()
   const stopped = new Set<string>()
   for (const { provider, keys } of providers)
-    for (const { thumbprint } of keys) {
+    for (const { thumbprint } of keys ?? fetched.keysOf(provider.id) ?? []) {
       const owner = owners.get(thumbprint)
       if (owner !== undefined && owner !== provider.id) stopped.add(owner).add(provider.id)
       owners.set(thumbprint, provider.id)

@@ -26,7 +26,7 @@ export async function readIdentities(
     providerIds,
     keyIds,
   }: { providerIds: readonly string[] | undefined; keyIds: readonly string[] | undefined },
-): Promise<IdentityContents> {
+): Promise<Pick<IdentityContents, 'providers' | 'keys'>> {
   const credentials = keyIds
     ? await credentialsOfKeys(db, seals, keyIds)
     : await genuine(

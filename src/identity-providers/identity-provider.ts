@@ -1,6 +1,8 @@
+import { X509Certificate } from 'node:crypto'
 import { versionOf } from '../database/version.ts'
 import { escapePointer, type Fault } from '../errors.ts'
 import { claimFaults } from './federated-rule.ts'
+import { parseAllowedAddress } from './fetching/fetch-address.ts'
 import { overlapping, type ProviderBounds } from './provider-bounds.ts'
 import type { AssertionAlg, ProviderKind } from './provider-kind.ts'
 import { parseSubject } from './subject-pattern.ts'
@@ -14,8 +16,16 @@ export interface ProviderSettings {
   kind: ProviderKind
   /** Byte-equal to `iss` of its assertions. */
   issuer: string
-  /** The public keys. */
-  jwks: KeySet
+  /** The public keys. Null: they are fetched. */
+  jwks: KeySet | null
+  /** Where the keys are fetched. Null, and without `jwks`: where the issuer has them. */
+  jwksUri: string | null
+  /** Certificates of the authorities that the issuer's server has one of, as PEM. Null: the system's. */
+  caPem: string | null
+  /** Addresses with a port that keys may be fetched from although they are not public: `10.0.0.0/8:443`. */
+  allowAddresses: readonly string[]
+  /** How long fetched keys are used while fetches fail. */
+  jwksMaxStaleSeconds: number
   /** Every audience of an assertion must be one of these. */
   audiences: readonly string[]
   algorithms: readonly AssertionAlg[]
@@ -39,8 +49,9 @@ const API_SERVER = /^(https:\/\/)?kubernetes(\.default(\.svc(\.[-a-z0-9.]+)?)?)?
 const MOST_BOUNDS = 1_000
 
 /** What is wrong with a provider by itself; empty: nothing. Its JWK Set is checked by `parseKeySet`. */
-export function providerFaults({ kind, issuer, audiences, bounds }: ProviderSettings): Fault[] {
-  const faults: Fault[] = []
+export function providerFaults(settings: ProviderSettings): Fault[] {
+  const { kind, issuer, audiences, bounds } = settings
+  const faults = sourceFaults(settings)
   const isTrustDomain = kind === 'spiffe' && /^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(issuer)
   if (!isTrustDomain && !isIssuer(issuer)) {
     const also = kind === 'spiffe' ? ', or spiffe://<trust domain>' : ''
@@ -55,10 +66,45 @@ export function providerFaults({ kind, issuer, audiences, bounds }: ProviderSett
   return [...faults, ...boundsFaults(bounds)]
 }
 
-function isIssuer(text: string): boolean {
-  if (!/^https:\/\/[\x21-\x7e]{1,200}$/.test(text) || !URL.canParse(text)) return false
-  const { username, password, search, hash } = new URL(text)
-  return username + password + search + hash === '' && !/[?#]/.test(text)
+function sourceFaults({ issuer, jwks, jwksUri, caPem, allowAddresses }: ProviderSettings): Fault[] {
+  const faults: Fault[] = []
+  if (jwks !== null && jwksUri !== null)
+    faults.push({ pointer: '/jwks_uri', message: 'must be null, because jwks has the keys' })
+  if (jwksUri !== null && !isFetchable(jwksUri))
+    faults.push({ pointer: '/jwks_uri', message: 'must be an https URL without user and fragment' })
+  if (jwks === null && jwksUri === null && issuer.startsWith('spiffe:'))
+    faults.push({
+      pointer: '/jwks',
+      message: 'must be given, or jwks_uri: a trust domain has no known address',
+    })
+  if (caPem !== null && !isCertificates(caPem))
+    faults.push({ pointer: '/ca_pem', message: 'must be certificates in PEM' })
+  for (const [place, text] of allowAddresses.entries())
+    if (!parseAllowedAddress(text))
+      faults.push({
+        pointer: `/allow_addresses/${place}`,
+        message: 'must be a network with a port, such as 10.0.0.0/8:443 or [fd00::/8]:443',
+      })
+  return faults
+}
+
+/** https; http only on this machine, which is accepted in development only when it is fetched. */
+function isFetchable(text: string): boolean {
+  if (!/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])[\x21-\x7e]{1,500}$/.test(text))
+    return false
+  const url = URL.parse(text)
+  return url !== null && url.username + url.password + url.hash === '' && !text.includes('#')
+}
+
+const isIssuer = (text: string): boolean => isFetchable(text) && text.length <= 208 && !text.includes('?')
+
+function isCertificates(pem: string): boolean {
+  const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  try {
+    return found.length > 0 && found.every(each => new X509Certificate(each).raw.length > 0)
+  } catch {
+    return false
+  }
 }
 
 function boundsFaults(bounds: readonly ProviderBounds[]): Fault[] {

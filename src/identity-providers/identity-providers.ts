@@ -117,7 +117,10 @@ function found(provider: IdentityProvider | undefined, id: string): IdentityProv
 }
 
 async function check(settings: ProviderSettings): Promise<void> {
-  const faults = [...providerFaults(settings), ...(await keySetFaults(settings.jwks))]
+  const faults = [
+    ...providerFaults(settings),
+    ...(settings.jwks === null ? [] : await keySetFaults(settings.jwks)),
+  ]
   if (faults.length === 0 && JSON.stringify(settings).length > LONGEST_DEFINITION)
     faults.push({
       pointer: '/bounds',

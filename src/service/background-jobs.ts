@@ -78,6 +78,7 @@ export class BackgroundJobs {
     this.#every(FOLLOW_MS, 'report staleness', async () => this.#logStaleness())
     this.#watchSigningKeys()
     this.#watchExtension()
+    this.#fetchKeys()
   }
 
   start(): void {
@@ -101,6 +102,7 @@ export class BackgroundJobs {
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#watchSigningKeys()
     this.#watchExtension()
+    this.#fetchKeys()
     this.#writeSnapshots()
     this.#every(TRUST_MS, 'verify rows that grant trust', () => this.#verifyRows())
     void this.#attempt('verify rows that grant trust', () => this.#verifyRows())
@@ -170,6 +172,13 @@ export class BackgroundJobs {
       const hostAheadSeconds = (storage.time.hostAheadMs ?? 0) / 1000
       this.#alarms.log(keyAlarms(signing.ring(), policy.policy, storage.time.now(), hostAheadSeconds))
     })
+  }
+
+  /** Of identity providers, with or without the database. */
+  #fetchKeys(): void {
+    const { fetched } = this.#parts.directory.identities
+    fetched.tick()
+    this.#every(REFRESH_MS, 'fetch keys of identity providers', async () => fetched.tick())
   }
 
   #watchExtension(): void {

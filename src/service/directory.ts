@@ -7,6 +7,7 @@ import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
+import type { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -35,6 +36,7 @@ export function buildDirectory(
   follower: ChangeFollower,
   { seals, untrusted, tombstones }: TrustParts,
   { extension }: SnapshotParts,
+  fetched: FetchedKeys,
 ): DirectoryParts {
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
   const staleness = () => follower.stalenessSeconds
@@ -43,7 +45,7 @@ export function buildDirectory(
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  const identities = new Identities({ database, seals, copy, tokenTtlSeconds, tombstones })
+  const identities = new Identities({ database, seals, copy, fetched, tokenTtlSeconds, tombstones })
   const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   const directory = new ReplicaDirectory({ copy, fallback, tombstones })

@@ -10,7 +10,8 @@ export function identityAlarms(
   { directory, authentication }: Pick<Parts, 'directory' | 'authentication'>,
   now: number,
 ): Alarm[] {
-  return [...stoppedAlarms(directory.identities), ...conflictAlarms(authentication, now)]
+  const { identities } = directory
+  return [...stoppedAlarms(identities), ...fetchAlarms(identities), ...conflictAlarms(authentication, now)]
 }
 
 function stoppedAlarms({ stopped }: Identities): Alarm[] {
@@ -18,6 +19,20 @@ function stoppedAlarms({ stopped }: Identities): Alarm[] {
   const message = 'identity providers share a key: none of their assertions is accepted'
   const providers = [...stopped].slice(0, MOST_NAMED).join(' ')
   return [{ id: 'identity-providers-share-a-key', message, fields: { providers, count: stopped.size } }]
+}
+
+/** A fetch that fails once or twice is usual. */
+const MOST_FAILURES = 3
+
+function fetchAlarms({ fetched }: Identities): Alarm[] {
+  return fetched.health
+    .filter(({ failures }) => failures >= MOST_FAILURES)
+    .map(({ providerId, failures, fault = '' }) => ({
+      id: `identity-provider-keys-${providerId}`,
+      message:
+        'the keys of an identity provider cannot be fetched: the last ones are used until they are too old',
+      fields: { provider: providerId, failures, fault },
+    }))
 }
 
 function conflictAlarms({ workloads }: Parts['authentication'], now: number): Alarm[] {
@@ -48,5 +63,17 @@ export function registerIdentities(
         two_tenants: workloads.conflicts.recent(storage.time.now()).length,
       }),
     ['kind'],
+  )
+  metrics.gauge(
+    'mintmark_identity_provider_keys_age_seconds',
+    'Time since the keys of identity providers were last fetched: of the provider for which it is longest; 0 if none are fetched.',
+    'max',
+    () => Math.max(0, ...identities.fetched.health.map(({ ageSeconds }) => ageSeconds)),
+  )
+  metrics.gauge(
+    'mintmark_identity_provider_fetch_failures',
+    'Failed fetches of the keys of identity providers since the last that succeeded: of the provider with most; 0 if none fail.',
+    'max',
+    () => Math.max(0, ...identities.fetched.health.map(({ failures }) => failures)),
   )
 }

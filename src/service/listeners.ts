@@ -4,6 +4,7 @@ import { trusting } from '../http/caller-address.ts'
 import type { ConnectionPolicy, MostConnections } from '../http/connection-limits.ts'
 import { type Address, Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
+import { isOfThisHost } from '../system/host.ts'
 import { isLoopback, networkOf } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Metrics } from '../system/metrics.ts'
@@ -98,6 +99,19 @@ const HOST_VARIABLES: Record<ListenerName, string> = {
 /** The bound address of each listener that listens. */
 export const addressesOf = (listeners: Listeners): Addresses =>
   Object.fromEntries(NAMES.map(name => [name, listeners[name].address]).filter(([, address]) => address))
+
+/** Whether a listener of this process, or of one that shares its ports, has this address. */
+export function isListener(listeners: Listeners, config: Config, address: string, port: number): boolean {
+  const configured = [
+    config.publicAddress,
+    config.adminAddress,
+    config.gatewayAddress,
+    config.gatewayGrpcAddress,
+    config.opsAddress,
+  ]
+  const bound = Object.values(addressesOf(listeners))
+  return [...configured, ...bound].some(each => each.port === port) && isOfThisHost(address)
+}
 
 /** Logs what each listener opened, and to whom: some hosts default to that of the public listener. */
 export function logListeners(addresses: Addresses, logger: Logger): void {

@@ -2,6 +2,7 @@ import { KeyDigests } from '../api-keys/key-digest.ts'
 import type { Config } from '../config/config.ts'
 import { ChangeFollower } from '../database/change-follower.ts'
 import { ChangeListener } from '../database/change-listener.ts'
+import { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import { CurrentPolicy } from '../installation/current-policy.ts'
 import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import { systemClock } from '../system/clock.ts'
@@ -20,6 +21,7 @@ import {
   type Addresses,
   addressesOf,
   createListeners,
+  isListener,
   listenOn,
   logListeners,
   SHARED,
@@ -85,7 +87,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   }
   const { port } = listeners.public.address ?? config.publicAddress
   const issuer = config.issuer ?? `http://localhost:${port}`
-  const parts = build(config, system, storage, issuer)
+  const isOwn = (address: string, at: number) => isListener(listeners, config, address, at)
+  const parts = build(config, system, storage, issuer, isOwn)
 
   const checks = new StartupChecks(parts)
   const readiness = new ReadinessGate(system)
@@ -148,13 +151,25 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   }
 }
 
-function build(config: Config, system: System, storage: Storage, issuer: string): Parts {
+function build(
+  config: Config,
+  system: System,
+  storage: Storage,
+  issuer: string,
+  isOwn: (address: string, port: number) => boolean,
+): Parts {
   const follower = new ChangeFollower({ ...system, database: storage.directoryDatabase })
   const policy = new CurrentPolicy({ database: storage.database })
   const digests = new KeyDigests(config.peppers)
   const trust = buildTrust(config, system, storage)
   const snapshots = buildSnapshots(config, system, storage, issuer)
-  const directory = buildDirectory(config, system, storage, follower, trust, snapshots)
+  const fetched = new FetchedKeys({
+    ...system,
+    now: () => storage.time.now(),
+    insecureLoopback: !config.production,
+    isOwn,
+  })
+  const directory = buildDirectory(config, system, storage, follower, trust, snapshots, fetched)
   const signing = buildSigning(config, system, storage, issuer, trust)
   const authentication = buildAuthentication(config, system, storage, directory, digests, issuer)
   const administration = buildAdministration(config, system, storage, digests, { policy, trust })

@@ -1,6 +1,7 @@
 import type { FeedPosition } from '../database/change-feed.ts'
 import type { IdentityContents, IdentityKey, KnownProvider } from '../directory/identity-contents.ts'
 import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
+import type { KeptKeySet } from '../identity-providers/fetching/fetched-keys.ts'
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
@@ -56,12 +57,14 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
     keys: keys.length,
     providers: identities.providers.length,
     identityKeys: identities.keys.length,
+    fetched: identities.fetched.length,
     ended: ended.length,
     pending: pending.length,
   }
   yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, mark, counts })
   for (const part of chunks(ended)) yield json({ ended: part })
   for (const part of chunks(pending)) yield json({ pending: part })
+  for (const part of chunks(identities.fetched, LARGE_OBJECTS_A_PART)) yield json({ fetched: part })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   for (const part of chunks(identities.providers, LARGE_OBJECTS_A_PART)) yield json({ providers: part })
   for (const part of chunks(identities.keys, LARGE_OBJECTS_A_PART)) yield json({ identityKeys: part })
@@ -91,6 +94,7 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const identityKeys: IdentityKey[] = []
   const ended: Tombstone[] = []
   const pending: Tombstone[] = []
+  const fetched: KeptKeySet[] = []
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
   let first: any
   for (const part of parts) {
@@ -99,20 +103,21 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     for (const tenant of read.tenants ?? []) tenants.push(tenant)
     for (const provider of read.providers ?? []) providers.push(provider)
     for (const key of read.identityKeys ?? []) identityKeys.push(key)
+    for (const set of read.fetched ?? []) fetched.push(set)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
     for (const tombstone of read.ended ?? []) ended.push(tombstone)
     for (const tombstone of read.pending ?? []) pending.push(tombstone)
   }
   const { installation, modifiedAt, signingKeys, gone, directory, mark, counts } = first
-  const whole = { tenants, keys, providers, identityKeys, ended, pending }
+  const whole = { tenants, keys, providers, identityKeys, fetched, ended, pending }
   if (Object.entries(whole).some(([name, list]) => counts[name] !== list.length))
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
     directory: { ...directory, tenants, keys },
-    identities: { providers, keys: identityKeys },
+    identities: { providers, keys: identityKeys, fetched },
     tombstones: mark && { mark, ended, pending },
   }
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ZodObject } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, issue } from './admins.ts'
 
@@ -187,6 +188,10 @@ describe('Every list', () => {
     // Without groups it is one row.
     const queryOf = (place: string) =>
       place === '/usage' ? 'group_by=tenant&from=2026-01-01T00:00:00Z&limit=1' : 'limit=1'
+    for (const audience of ['a', 'b']) {
+      const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences: [audience] }
+      await admin('POST', '/identity-providers', { ...settings, jwks: EXAMPLE_JWKS })
+    }
     const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
     expect(places.length).toBeGreaterThan(7)
     const cursors = new Map<string, string>()

@@ -4,9 +4,11 @@ import { Workloads } from '../../src/authentication/workloads.ts'
 import { DirectoryCopy } from '../../src/directory/directory-copy.ts'
 import { Identities } from '../../src/directory/identities.ts'
 import type { KnownTenant } from '../../src/directory/known-key.ts'
+import { FetchedKeys } from '../../src/identity-providers/fetching/fetched-keys.ts'
 import { authorizeClientCredentials, NotGranted } from '../../src/oauth/client-credentials.ts'
 import type { TokenRequest } from '../../src/oauth/token-request.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import { systemRandom } from '../../src/system/random.ts'
 import type { KeyRights } from '../../src/tenants/rights.ts'
 import { accessTokenClaims } from '../../src/tokens/claims.ts'
 import { jws, newPair } from './assertions.ts'
@@ -172,6 +174,13 @@ describe('no set of rules yields a token', () => {
         database: undefined as never,
         seals: undefined as never,
         copy,
+        fetched: new FetchedKeys({
+          clock: systemClock,
+          random: systemRandom,
+          now: () => NOW * 1000,
+          insecureLoopback: false,
+          isOwn: () => false,
+        }),
         tokenTtlSeconds: 300,
       })
       const provider = {
@@ -182,8 +191,12 @@ describe('no set of rules yields a token', () => {
         algorithms: ['ES256' as const],
         bounds,
         jwks: { keys: [pair.jwk] },
+        jwksUri: null,
+        caPem: null,
+        allowAddresses: [],
+        jwksMaxStaleSeconds: 86_400,
       }
-      await identities.adopt({ providers: [provider], keys })
+      await identities.adopt({ providers: [provider], keys, fetched: [] })
       const deferred = { used: () => {}, count: () => {} } as never
       const workloads = new Workloads({ identities, deferred, issuer: 'https://us', now: () => NOW * 1000 })
       const exp = NOW + sent.livesFor

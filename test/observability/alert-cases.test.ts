@@ -46,6 +46,7 @@ const HEALTHY: Series = {
   'mintmark_untrusted_rows{kind="signing_key"}': always(0),
   'mintmark_untrusted_rows{kind="imported_secret"}': always(0),
   'mintmark_untrusted_rows_found_total{kind="signing_key"}': always(0),
+  mintmark_identity_provider_keys_age_seconds: always(300),
   'mintmark_identity_conflicts{kind="shared_key"}': always(0),
   'mintmark_identity_conflicts{kind="two_tenants"}': always(0),
   [AGE]: always(1_000_000),
@@ -155,6 +156,10 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   MintmarkIdentityConflict: {
     fires: { 'mintmark_identity_conflicts{kind="two_tenants"}': always(1) },
     quiet: { 'mintmark_identity_conflicts{kind="two_tenants"}': '1+0x100 0+0x20' },
+  },
+  MintmarkIdentityProviderKeysOld: {
+    fires: { mintmark_identity_provider_keys_age_seconds: always(3_601) },
+    quiet: { mintmark_identity_provider_keys_age_seconds: always(3_599) },
   },
   MintmarkSigningKeyOld: {
     fires: { [AGE]: always(2_900_000) },

@@ -30,7 +30,13 @@ export const providerBody = z
     name: z.string().describe('Display name.'),
     kind: z.enum(PROVIDER_KINDS).describe('What issues the assertions.'),
     issuer: z.string().describe('Issuer: the exact `iss` of its assertions.'),
-    jwks: jwks.describe('Public keys of the issuer, as a JWK Set.'),
+    jwks: jwks.nullable().describe('Public keys of the issuer, as a JWK Set; null: they are fetched.'),
+    jwks_uri: z.string().nullable().describe('URL of the JWK Set; null: where the issuer has it.'),
+    ca_pem: z.string().nullable().describe('Certificates of authorities, as PEM; null: those of the system.'),
+    allow_addresses: z
+      .array(z.string())
+      .describe('Networks with a port that keys may be fetched from although they are not public.'),
+    jwks_max_stale_seconds: z.int().describe('How long fetched keys are used while fetches fail.'),
     audiences: z.array(z.string()).describe('Accepted audiences.'),
     algorithms: z.array(z.enum(ASSERTION_ALGS)).describe('Accepted signature algorithms.'),
     bounds: z
@@ -56,6 +62,10 @@ export const providerBody = z
         kind: 'kubernetes',
         issuer: 'https://kubernetes.default.svc.cluster.local',
         jwks: EXAMPLE_JWKS,
+        jwks_uri: null,
+        ca_pem: null,
+        allow_addresses: [],
+        jwks_max_stale_seconds: 86_400,
         audiences: ['https://tokens.example.com'],
         algorithms: ['RS256'],
         bounds: [{ tenant: 'acme', subject: 'system:serviceaccount:acme:*', claims: {} }],

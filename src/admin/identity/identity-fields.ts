@@ -19,7 +19,38 @@ const subject = field.text(512).nullable()
 
 export const providerSettings = {
   name: field.displayName.default('').describe('Display name.'),
-  jwks,
+  jwks: jwks
+    .nullable()
+    .default(null)
+    .describe('Public keys as a JWK Set (RFC 7517 §5). null: they are fetched from the issuer.'),
+  jwks_uri: field
+    .text(512)
+    .nullable()
+    .default(null)
+    .describe(
+      'URL of the JWK Set. null, and without `jwks`: the keys are found by the discovery document of the issuer; of kind `kubernetes`, at `/openid/v1/jwks` of the issuer.',
+    ),
+  ca_pem: z
+    .string('must be text')
+    .max(16_384, 'must be at most 16384 characters')
+    .nullable()
+    .default(null)
+    .describe(
+      'Certificates of the authorities that sign the certificate of the issuer, as PEM. null: those of the system.',
+    ),
+  allow_addresses: z
+    .array(field.text(64), 'must be a list')
+    .max(16, 'must have at most 16 entries')
+    .default([])
+    .describe(
+      'Networks with a port that keys may be fetched from although they are not public, such as `10.0.0.0/8:443`.',
+    ),
+  jwks_max_stale_seconds: field
+    .wholeNumber(60, 604_800)
+    .default(86_400)
+    .describe(
+      'How long fetched keys are used while fetches fail. Then exchanges of this provider are answered 503.',
+    ),
   audiences: field.audiences
     .min(1, 'must not be empty')
     .describe(

@@ -1,6 +1,10 @@
 import { z } from 'zod'
-import { type IdentityProvider, providerVersion } from '../../identity-providers/identity-provider.ts'
-import type { IdentityProviders } from '../../identity-providers/identity-providers.ts'
+import {
+  type IdentityProvider,
+  type ProviderSettings,
+  providerVersion,
+} from '../../identity-providers/identity-provider.ts'
+import type { IdentityProviders, ProviderPatch } from '../../identity-providers/identity-providers.ts'
 import { PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
 import { created, noContent, ok } from '../answer.ts'
 import { EXAMPLE_JWKS, providerBody } from '../bodies/identity-body.ts'
@@ -22,17 +26,52 @@ const providerCreate = z
   })
   .meta({ id: 'NewIdentityProvider', description: 'Settings of a new identity provider.' })
 
-const { name, audiences, algorithms, bounds, jwks } = providerSettings
+const {
+  name,
+  audiences,
+  algorithms,
+  bounds,
+  jwks,
+  jwks_uri,
+  ca_pem,
+  allow_addresses,
+  jwks_max_stale_seconds,
+} = providerSettings
+const DEFAULTED = {
+  name,
+  algorithms,
+  bounds,
+  jwks,
+  jwks_uri,
+  ca_pem,
+  allow_addresses,
+  jwks_max_stale_seconds,
+}
+
+/** RFC 7396: null resets a field to its default. */
+const resettable = <T extends z.ZodType>(setting: z.ZodDefault<T>) =>
+  setting
+    .unwrap()
+    .nullable()
+    .describe(setting.description ?? '')
+
 const providerPatch = z
   .strictObject({
-    name: name.unwrap().describe(name.description ?? ''),
-    jwks,
+    name: resettable(name),
+    jwks: resettable(jwks),
+    jwks_uri: resettable(jwks_uri),
+    ca_pem: resettable(ca_pem),
+    allow_addresses: resettable(allow_addresses),
+    jwks_max_stale_seconds: resettable(jwks_max_stale_seconds),
     audiences,
-    algorithms: algorithms.unwrap().describe(algorithms.description ?? ''),
-    bounds: bounds.unwrap().describe(bounds.description ?? ''),
+    algorithms: resettable(algorithms),
+    bounds: resettable(bounds),
   })
   .partial()
-  .meta({ id: 'IdentityProviderPatch', description: 'Absent fields keep their value. Lists are replaced.' })
+  .meta({
+    id: 'IdentityProviderPatch',
+    description: 'Absent fields keep their value, null resets one to its default. Lists are replaced.',
+  })
 
 const LIST = '/identity-providers'
 
@@ -45,7 +84,7 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       operation: 'createIdentityProvider',
       summary: 'Create an identity provider',
       details:
-        'A provider is chosen by the issuer and the audience of an assertion, so providers of the same issuer need disjoint audiences. A key that two providers have stops both.',
+        'Without `jwks` the keys are fetched in the background. A provider is chosen by the issuer and the audience of an assertion, so providers of the same issuer need disjoint audiences. A key that two providers have stops both.',
       answers: { 201: providerBody },
       conflicts: ['identity_provider_exists', 'too_many_identity_providers'],
       example: {
@@ -64,7 +103,10 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       tellsVersion: true,
       body: providerCreate,
       handle: async ({ actor, body }) => {
-        const made = await providers.create(actor, { ...body, bounds: toBounds(body.bounds) })
+        const { kind, issuer, ...rest } = body
+        // The schema has a default for each.
+        const settings = { ...toSettings(rest), kind, issuer } as ProviderSettings
+        const made = await providers.create(actor, settings)
         return created(`${LIST}/${made.id}`, toWire(made), providerVersion(made))
       },
     }),
@@ -105,9 +147,7 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       ...REVALIDATED,
       body: providerPatch,
       handle: async ({ actor, params, body }) => {
-        const { bounds: given, ...rest } = body
-        const patch = field.withoutUndefined({ ...rest, bounds: given && toBounds(given) })
-        return answer(await providers.update(actor, params.id ?? '', patch))
+        return answer(await providers.update(actor, params.id ?? '', toSettings(body)))
       },
     }),
     route({
@@ -131,8 +171,28 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
 const answer = (provider: IdentityProvider) => ok(toWire(provider), providerVersion(provider))
 
 type WireBounds = z.output<typeof bounds>
-
 const toBounds = (given: WireBounds) => given.map(({ tenant: tenantId, ...rest }) => ({ tenantId, ...rest }))
+
+/** The settings among these members; null is the default. */
+function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
+  const set: { [Name in keyof typeof DEFAULTED]?: z.output<(typeof DEFAULTED)[Name]> } = Object.fromEntries(
+    Object.entries(DEFAULTED).flatMap(([named, schema]) => {
+      const value = given[named as keyof typeof DEFAULTED]
+      return value === undefined ? [] : [[named, value ?? schema.parse(undefined)]]
+    }),
+  )
+  return field.withoutUndefined({
+    name: set.name,
+    jwks: set.jwks,
+    jwksUri: set.jwks_uri,
+    caPem: set.ca_pem,
+    allowAddresses: set.allow_addresses,
+    jwksMaxStaleSeconds: set.jwks_max_stale_seconds,
+    audiences: given.audiences,
+    algorithms: set.algorithms,
+    bounds: set.bounds && toBounds(set.bounds),
+  })
+}
 
 const toWire = ({
   id,
@@ -150,6 +210,10 @@ const toWire = ({
   kind,
   issuer,
   jwks,
+  jwks_uri: rest.jwksUri,
+  ca_pem: rest.caPem,
+  allow_addresses: rest.allowAddresses,
+  jwks_max_stale_seconds: rest.jwksMaxStaleSeconds,
   audiences,
   algorithms,
   bounds: bounds.map(({ tenantId: tenant, subject, claims }) => ({ tenant, subject, claims })),

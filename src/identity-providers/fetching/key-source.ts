@@ -1,0 +1,42 @@
+import type { IdentityProvider } from '../identity-provider.ts'
+import { FetchFault } from './fetch-fault.ts'
+
+/** What a fetch needs of a provider. */
+export type FetchedProvider = Pick<
+  IdentityProvider,
+  'id' | 'kind' | 'issuer' | 'jwks' | 'jwksUri' | 'caPem' | 'allowAddresses' | 'jwksMaxStaleSeconds'
+>
+
+const DISCOVERY = '/.well-known/openid-configuration'
+/** Where an API server has its keys. What its discovery document says is a name within the cluster. */
+const KUBERNETES = '/openid/v1/jwks'
+
+/** Identifies where the keys of a provider come from; undefined: they were given. */
+export function keySourceOf({
+  kind,
+  issuer,
+  jwks,
+  jwksUri,
+  caPem,
+  allowAddresses,
+}: FetchedProvider): string | undefined {
+  if (jwks !== null) return undefined
+  return JSON.stringify([kind, issuer, jwksUri, caPem, allowAddresses])
+}
+
+/** Gets the JWK Set of an issuer. @throws {FetchFault} */
+export async function fetchKeySet(
+  { kind, issuer, jwksUri }: FetchedProvider,
+  get: (url: string) => Promise<unknown>,
+): Promise<unknown> {
+  if (jwksUri !== null) return get(jwksUri)
+  if (kind === 'kubernetes') return get(withoutSlash(issuer) + KUBERNETES)
+  const found = await get(withoutSlash(issuer) + DISCOVERY)
+  const { issuer: named, jwks_uri: uri } = (found ?? {}) as { issuer?: unknown; jwks_uri?: unknown }
+  // OpenID Connect Discovery §4.3.
+  if (named !== issuer) throw new FetchFault('The discovery document is of another issuer.')
+  if (typeof uri !== 'string') throw new FetchFault('The discovery document has no jwks_uri.')
+  return get(uri)
+}
+
+const withoutSlash = (text: string) => text.replace(/\/$/, '')

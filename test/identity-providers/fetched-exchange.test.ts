@@ -1,0 +1,185 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/system/clock.ts'
+import { scrape } from '../observability/metrics-text.ts'
+import { NO_SERVER } from '../support/replicas.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { jws, newPair } from './assertions.ts'
+
+/** Exchanges at a running service that fetches the keys of two issuers, which are real HTTP servers. */
+
+const AUDIENCE = 'https://tokens.example.com'
+
+/** Jobs run often, and time can be set forward. */
+function setClock() {
+  let offsetMs = 0
+  return {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + offsetMs,
+    every: (ms: number, task: () => Promise<void>) =>
+      systemClock.every(ms === 1_000 || ms === 5_000 ? 100 : ms, task),
+    forward: (seconds: number) => {
+      offsetMs += seconds * 1000
+    },
+  }
+}
+
+async function issuer(pair: ReturnType<typeof newPair>) {
+  const state = { pairs: [pair], down: false, requests: 0, authorizations: 0 }
+  const server = createServer((req, res) => {
+    state.requests++
+    if (req.headers.authorization !== undefined) state.authorizations++
+    if (state.down) return void req.socket.destroy()
+    const set = { keys: state.pairs.map(({ jwk }) => jwk) }
+    res.end(JSON.stringify(req.url === '/keys' ? set : { issuer: url, jwks_uri: `${url}/keys` }))
+  })
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  return Object.assign(state, { server, port, url })
+}
+type Issuer = Awaited<ReturnType<typeof issuer>>
+
+const folder = mkdtempSync(join(tmpdir(), 'mintmark-fetched-'))
+const clock = setClock()
+const [old, next, another] = [newPair('old'), newPair('next'), newPair('another')]
+let mintmark: TestService
+let one: Issuer
+let two: Issuer
+const servers: Server[] = []
+beforeAll(async () => {
+  mintmark = await startTestService({ env: { MINTMARK_SNAPSHOT_DIR: folder }, overrides: { clock } })
+  await mintmark.admin('POST', '/tenants', { id: 'acme' })
+  one = await issuer(old)
+  two = await issuer(another)
+  servers.push(one.server, two.server)
+  for (const each of [one, two]) await addProvider(each)
+})
+afterAll(async () => {
+  await mintmark.stop()
+  for (const server of servers) {
+    server.closeAllConnections()
+    server.close()
+  }
+  rmSync(folder, { recursive: true })
+})
+
+async function addProvider({ url, port }: Issuer) {
+  const { body, text } = await mintmark.admin('POST', '/identity-providers', {
+    kind: 'oidc',
+    issuer: url,
+    audiences: [AUDIENCE],
+    allow_addresses: [`127.0.0.1/32:${port}`],
+    jwks_max_stale_seconds: 600,
+  })
+  expect(body.id, text).toBeDefined()
+  const credential = { type: 'federated', provider: body.id, subject: 'robot' }
+  expect((await mintmark.admin('POST', '/tenants/acme/workload-keys', { credential })).status).toBe(201)
+}
+
+async function exchange({ url }: Issuer, pair: ReturnType<typeof newPair>, service = mintmark) {
+  const exp = Math.floor(Date.now() / 1000) + 600
+  const assertion = jws(pair, { alg: 'ES256', kid: pair.kid }, { iss: url, aud: AUDIENCE, sub: 'robot', exp })
+  return (await service.token({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }))
+    .status
+}
+/** Sets time forward; the follower has seen all changes since. */
+async function forward(seconds: number): Promise<void> {
+  clock.forward(seconds)
+  await until('all changes are seen', () => mintmark.service.changes.stalenessSeconds < 5)
+}
+const fetchedAgain = async (of: Issuer) => {
+  const before = of.requests
+  await until('a fetch', () => of.requests > before + 1)
+}
+
+describe('A provider whose keys are fetched', () => {
+  it('is usable at once: only the first exchange waits for them', async () => {
+    expect(await exchange(one, old)).toBe(200)
+    expect(await exchange(two, another)).toBe(200)
+    const { requests } = one
+    expect(await Promise.all(Array.from({ length: 50 }, () => exchange(one, old)))).toEqual(
+      Array(50).fill(200),
+    )
+    expect(one.requests).toBe(requests)
+    expect(one.authorizations).toBe(0)
+  })
+
+  it('rotates its keys under load, and no exchange fails', async () => {
+    const statuses: number[] = []
+    const load = async (signer: () => ReturnType<typeof newPair>, done: () => boolean) => {
+      while (!done()) statuses.push(await exchange(one, signer()))
+    }
+    let signer = old
+    let over = false
+    const running = Promise.all(
+      [1, 2, 3, 4].map(() =>
+        load(
+          () => signer,
+          () => over,
+        ),
+      ),
+    )
+    one.pairs = [old, next]
+    await forward(301)
+    await fetchedAgain(one)
+    await until('the new key is known', async () => (await exchange(one, next)) === 200)
+    signer = next
+    const before = statuses.length
+    // What was signed with the old key has been answered.
+    await until('each has used the new key', () => statuses.length >= before + 8)
+    one.pairs = [next]
+    await forward(301)
+    await fetchedAgain(one)
+    await until('the old key is gone', async () => (await exchange(one, old)) === 400)
+    over = true
+    await running
+    expect(statuses.length).toBeGreaterThan(8)
+    expect(statuses.filter(status => status !== 200)).toEqual([])
+  })
+
+  it('is down: exchanges continue, also on a replica that starts without Postgres, until its keys are too old', async () => {
+    one.down = true
+    await forward(301)
+    await until('a failure', async () => (await health('mintmark_identity_provider_fetch_failures')) >= 3)
+    expect(await exchange(one, next)).toBe(200)
+    await forward(11)
+    await until(
+      'a snapshot',
+      async () =>
+        (await scrape(mintmark.service.urls.ops)).series.get('mintmark_snapshots_written_total') ?? 0,
+    )
+    const replica = await startTestService({
+      database: mintmark.database,
+      env: { ...mintmark.environment, DATABASE_URL: NO_SERVER },
+      overrides: { clock: setClock() },
+      awaitReady: false,
+    })
+    try {
+      await replica.service.ready
+      expect(await exchange(one, next, replica)).toBe(200)
+    } finally {
+      await replica.stop()
+    }
+    const alarm = 'the keys of an identity provider cannot be fetched'
+    await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
+    await forward(400)
+    expect(await exchange(one, next)).toBe(503)
+    expect(await exchange(two, another)).toBe(200)
+    one.down = false
+    await until('it is back', async () => {
+      await forward(60)
+      return (await exchange(one, next)) === 200
+    })
+  })
+})
+
+async function health(name: string): Promise<number> {
+  const { series } = await scrape(mintmark.service.urls.ops)
+  return Math.max(...[...series].filter(([key]) => key.startsWith(name)).map(([, value]) => value))
+}
