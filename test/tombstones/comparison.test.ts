@@ -46,10 +46,18 @@ const memory = (change: Partial<Memory>): Memory => ({
 const ahead = () => ({ id: state.mark.id + 5, hash: 'a'.repeat(64) })
 const rewritten = () => ({ id: state.mark.id - 1, hash: 'b'.repeat(64) })
 
+const withFiles = (memories: Memory[]) =>
+  new Tombstones({
+    reading: database,
+    writing: database,
+    logger: createLogger('silent'),
+    writer: 'test',
+    readFiles: async () => memories,
+  })
+
 async function compared(...memories: Memory[]): Promise<Tombstones> {
-  const options = { reading: database, writing: database, logger: createLogger('silent'), writer: 'test' }
-  const tombstones = new Tombstones(options)
-  tombstones.remember(memories)
+  const tombstones = withFiles(memories)
+  await tombstones.remember()
   const apply = await tombstones.load()
   apply()
   return tombstones
@@ -101,17 +109,22 @@ describe('a database compared with memories', () => {
     expect(tombstones.isUnreconciled).toBe(false)
   })
 
-  it('refuses at once what cannot be taken back, before the database was read', () => {
-    const tombstones = new Tombstones({
-      reading: database,
-      writing: database,
-      logger: createLogger('silent'),
-      writer: 'test',
-    })
+  it('refuses at once what cannot be taken back, before the database was read', async () => {
     const ended = [tombstone('signing_key_revoked', 'kid'), tombstone('tenant_suspended', 'one')]
-    tombstones.remember([memory({ mark: ahead(), ended })])
+    const tombstones = withFiles([memory({ mark: ahead(), ended })])
+    await tombstones.remember()
     expect(tombstones.has('signing_key_revoked', 'kid')).toBe(true)
     expect(tombstones.has('tenant_suspended', 'one')).toBe(false)
+  })
+
+  it('asks the snapshots again when it reloads: the process that knew most may have ended', async () => {
+    const memories: Memory[] = []
+    const tombstones = withFiles(memories)
+    ;(await tombstones.load())()
+    expect(tombstones.isUnreconciled).toBe(false)
+    memories.push(memory({ mark: ahead(), ended: [tombstone('key_revoked', one?.keyId ?? '')] }))
+    ;(await tombstones.load())()
+    expect(names(tombstones)).toEqual([`key_revoked ${one?.keyId}`])
   })
 
   it('keeps a waiver: an old memory brings up the same end no more, and a later end of the same object is another', async () => {
