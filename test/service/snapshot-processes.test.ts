@@ -19,7 +19,11 @@ describe('snapshots of several replicas with two processes each, in one folder',
   timeout: 4 * START_MS,
 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'mintmark-snapshots-'))
-  const environment = { ...testEnvironment(), MINTMARK_PROCESSES: '2', MINTMARK_SNAPSHOT_DIR: folder }
+  const environment: Record<string, string> = {
+    ...testEnvironment(),
+    MINTMARK_PROCESSES: '2',
+    MINTMARK_SNAPSHOT_DIR: folder,
+  }
   const started: ServiceProcess[] = []
   let database: TestDatabase
 
