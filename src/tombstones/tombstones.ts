@@ -52,7 +52,7 @@ export class Tombstones implements ChangeSubscriber {
   #early: ReadonlySet<string> = new Set()
   /** Not stored in the database yet. */
   #noticed: Noticed | undefined
-  /** Restores in the database that nobody reconciled. */
+  /** Restores in the database that are not reconciled. */
   #open = 0
   /** What was read since the load in progress began: newer than what it reads. */
   #since: Update[] | undefined
@@ -93,7 +93,7 @@ export class Tombstones implements ChangeSubscriber {
     return [...this.#pending.values()]
   }
 
-  /** The database was restored, and nobody reconciled it. */
+  /** The database was restored, and is not reconciled. */
   get isUnreconciled(): boolean {
     return this.#open > 0 || this.#noticed !== undefined
   }
