@@ -24,7 +24,7 @@ const NAMES = ['revoked', 'disabled', 'rotated', 'secret', 'suspended', 'deleted
 type Name = (typeof NAMES)[number]
 
 let mintmarkService: TestService
-let backup: DatabaseBackup
+let backup: DatabaseBackup | undefined
 let live: { keyId: string; secret: string; tenantId: string }
 let dead: Record<Name, { keyId: string; secret: string; secretId: string; tenantId: string }>
 let adminToken: { id: string; secret: string }
@@ -67,10 +67,9 @@ beforeAll(async () => {
     overrides: { clock },
   })
   live = await mintmarkService.tenantWithKey({ id: 'live' })
-  const made = await Promise.all(
-    NAMES.map(async name => [name, await mintmarkService.tenantWithKey({ id: `t-${name}` })] as const),
-  )
-  dead = Object.fromEntries(made) as typeof dead
+  const made: Partial<typeof dead> = {}
+  for (const name of NAMES) made[name] = await mintmarkService.tenantWithKey({ id: `t-${name}` })
+  dead = made as typeof dead
   const issued = await mintmarkService.admin('POST', '/admin-tokens', { name: 'ci', role: 'operator' })
   adminToken = issued.body
   const published = await mintmarkService.admin('GET', '/signing-keys')
@@ -88,7 +87,7 @@ afterEach(async () => {
 })
 afterAll(async () => {
   await mintmarkService.stop()
-  await backup.drop()
+  await backup?.drop()
   for (const folder of [snapshots, empty]) rmSync(folder, { recursive: true })
 })
 
@@ -118,7 +117,7 @@ async function end(): Promise<void> {
 
 describe('a database that is restored under a running replica', () => {
   it('brings nothing back: exchanges, /check, the admin API and the JWKS refuse what ended', async () => {
-    await backup.restore()
+    await backup?.restore()
     // From the first moment on, also while the replica reloads.
     for (let count = 0; count < 40; count++) {
       expect(await answers(mintmarkService)).toEqual(REFUSED)
@@ -266,7 +265,7 @@ describe('a database that is restored while no replica runs', () => {
   it('is noticed by the next start with a snapshot, before anything is served', async () => {
     await mintmarkService.service.stop()
     expect(readdirSync(snapshots).length).toBeGreaterThan(0)
-    await backup.restore()
+    await backup?.restore()
     const before = await command('restore', 'status')
     expect(before.stdout).toContain('No replica has noticed it yet.')
     const started = await replica({ MINTMARK_SNAPSHOT_DIR: snapshots })
@@ -294,7 +293,7 @@ describe('a database that is restored while no replica runs', () => {
     const status = await command('restore', 'status', '-q')
     expect(status.stdout.trim()).toBe('in order')
     await started.stop()
-    await backup.restore()
+    await backup?.restore()
     const { stdout } = await mintmark(['restore', 'status'], {
       env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: join(empty, 'none') },
     })
