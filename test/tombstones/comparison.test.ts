@@ -103,6 +103,23 @@ describe('a database compared with memories', () => {
     expect(tombstones.noticed?.memory.mark.id).toBe(ahead().id + 3)
   })
 
+  it('continues one of a row that retention deleted', async () => {
+    const [row] = await mintmark.database.asOwner<{ cut: string }>(
+      'SELECT audit_cut_id AS cut FROM change_counter',
+    )
+    await mintmark.database.asOwner('UPDATE change_counter SET audit_cut_id = audit_id')
+    const mark = { id: state.mark.id - 1, hash: await hashOf(state.mark.id - 1) }
+    await mintmark.database.asOwner('ALTER TABLE audit_events DISABLE TRIGGER append_only')
+    const [deleted] = await mintmark.database.asOwner('DELETE FROM audit_events WHERE id = $1 RETURNING id', [
+      mark.id,
+    ])
+    expect(deleted).toBeDefined()
+    const ended = [tombstone('key_revoked', one?.keyId ?? '')]
+    expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(false)
+    await mintmark.database.asOwner('UPDATE change_counter SET audit_cut_id = $1', [row?.cut])
+    expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(true)
+  })
+
   it('is nothing to one of another installation', async () => {
     const ended = [tombstone('key_revoked', one?.keyId ?? '')]
     const tombstones = await compared(memory({ mark: ahead(), installation: 'another', ended }))
