@@ -161,7 +161,7 @@ function build(
   const follower = new ChangeFollower({ ...system, database: storage.directoryDatabase })
   const policy = new CurrentPolicy({ database: storage.database })
   const digests = new KeyDigests(config.peppers)
-  const trust = buildTrust(config, system, storage)
+  const trust = buildTrust(config, system, storage, issuer)
   const snapshots = buildSnapshots(config, system, storage, issuer)
   const fetched = new FetchedKeys({
     ...system,

@@ -8,7 +8,6 @@ import { missingRights } from '../database/rights.ts'
 import { databaseMisfit } from '../database/suitability.ts'
 import { openInstallation } from '../installation/installation.ts'
 import { installationId } from '../installation/own-secrets.ts'
-import { readMemories } from '../snapshots/memories.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
 import { verifyAccessToken } from '../tokens/token-verifier.ts'
 import type { Parts } from './parts.ts'
@@ -106,11 +105,8 @@ export class StartupChecks {
 
   /** Before the signing keys are read: a restored database may have a revoked one. */
   async #remember(): Promise<void> {
-    const { config, issuer, system, trust } = this.#parts
-    if (config.snapshotDir === undefined || this.#hasRemembered) return
-    const { encryptionKeys } = config
-    const { logger } = system
-    trust.tombstones.remember(await readMemories(config.snapshotDir, { issuer, encryptionKeys, logger }))
+    if (this.#hasRemembered) return
+    await this.#parts.trust.tombstones.remember()
     this.#hasRemembered = true
   }
 

@@ -15,13 +15,6 @@ export interface Restore {
   reconciledAt: Date | null
 }
 
-/** A tombstone as it is stored. */
-export interface StoredTombstone extends Tombstone {
-  restoreId: string
-  state: 'pending' | 'applied' | 'waived'
-  reason: string | null
-}
-
 /** Restores, newest first. */
 export async function readRestores(db: Handle, limit: number): Promise<Restore[]> {
   const rows = await db
@@ -51,28 +44,20 @@ export async function readOpen(
   const { rows } = await sql<{ open: number; noticed_at: Date | null }>`
     SELECT count(*) FILTER (WHERE reconciled_at IS NULL)::int AS open, max(noticed_at) AS noticed_at
     FROM restores`.execute(db)
-  const pending = await readTombstones(db, 'pending')
-  const { open = 0, noticed_at: noticedAt = null } = rows[0] ?? {}
-  return { open, noticedAt: noticedAt?.getTime() ?? null, pending }
-}
-
-export async function readTombstones(
-  db: Handle,
-  state: StoredTombstone['state'],
-): Promise<StoredTombstone[]> {
-  const rows = await db
+  const pending = await db
     .selectFrom('tombstones')
-    .select(['kind', 'id', 'owner', 'restore_id', 'state', 'reason'])
+    .select(['kind', 'id', 'owner'])
     .select(sql<number>`floor(extract(epoch FROM ended_at) * 1000)::float8`.as('at'))
-    .where('state', '=', state)
+    .where('state', '=', 'pending')
     .orderBy('ended_at')
     .orderBy('id')
     .execute()
-  return rows.map(({ kind, restore_id: restoreId, ...row }) => ({
-    ...row,
-    kind: kind as Tombstone['kind'],
-    restoreId,
-  }))
+  const { open = 0, noticed_at: noticedAt = null } = rows[0] ?? {}
+  return {
+    open,
+    noticedAt: noticedAt?.getTime() ?? null,
+    pending: pending.map(({ kind, ...row }) => ({ ...row, kind: kind as Tombstone['kind'] })),
+  }
 }
 
 /** Of these, those that are not stored in any state. */

@@ -164,11 +164,11 @@ export async function readState(
   return { mark: { id: Number(id), hash }, installation: installation ?? undefined, now }
 }
 
-/** Whether the history of the database goes through this mark. */
+/** Whether the history of the database goes through this mark. Of a row that retention deleted it is assumed. */
 export async function continues(db: Handle, { id, hash }: Mark): Promise<boolean> {
-  if (id === 0) return true
   const { rows } = await sql<{ same: boolean }>`
-    SELECT encode(hash, 'hex') = ${hash} AS same FROM audit_events WHERE id = ${id}`.execute(db)
+    SELECT coalesce((SELECT encode(hash, 'hex') = ${hash} FROM audit_events WHERE id = ${id}::bigint),
+      audit_cut_id >= ${id}::bigint) AS same FROM change_counter`.execute(db)
   return rows[0]?.same ?? false
 }
 

@@ -1,17 +1,14 @@
 /** What happened to an object. `disabled` and `suspended` can be taken back, the others cannot. */
-export const TOMBSTONE_KINDS = [
-  'key_revoked',
-  'key_disabled',
-  'secret_ended',
-  'tenant_suspended',
-  'tenant_deleted',
-  'signing_key_revoked',
-  'admin_token_revoked',
-  'credential_deleted',
-  'provider_deleted',
-] as const
-
-export type TombstoneKind = (typeof TOMBSTONE_KINDS)[number]
+export type TombstoneKind =
+  | 'key_revoked'
+  | 'key_disabled'
+  | 'secret_ended'
+  | 'tenant_suspended'
+  | 'tenant_deleted'
+  | 'signing_key_revoked'
+  | 'admin_token_revoked'
+  | 'credential_deleted'
+  | 'provider_deleted'
 
 /** An object that ended, or does at `at`. */
 export interface Tombstone {

@@ -40,6 +40,7 @@ export class Tombstones implements ChangeSubscriber {
   readonly #databases: { reading: Database; writing: Database }
   readonly #logger: Logger
   readonly #writer: string
+  readonly #readFiles: () => Promise<readonly Memory[]>
   /** What ended in the database that is followed. Its entries are refused there too. */
   #ended = new Map<string, Tombstone>()
   /** What is refused although the database has it as usable. */
@@ -51,14 +52,21 @@ export class Tombstones implements ChangeSubscriber {
   #early: ReadonlySet<string> = new Set()
   /** Not stored in the database yet. */
   #noticed: Noticed | undefined
-  /** Restores in the database that nobody reconciled. */
+  /** Restores in the database that are not reconciled. */
   #open = 0
   /** What was read since the load in progress began: newer than what it reads. */
   #since: Update[] | undefined
 
-  /** `writer`: the name of this process. */
-  constructor(options: { reading: Database; writing: Database; logger: Logger; writer: string }) {
+  /** `writer`: the name of this process. `readFiles`: the memories in snapshots. */
+  constructor(options: {
+    reading: Database
+    writing: Database
+    logger: Logger
+    writer: string
+    readFiles: () => Promise<readonly Memory[]>
+  }) {
     const { reading, writing, logger, writer } = options
+    this.#readFiles = options.readFiles
     this.#databases = { reading, writing }
     this.#logger = logger
     this.#writer = writer
@@ -85,7 +93,7 @@ export class Tombstones implements ChangeSubscriber {
     return [...this.#pending.values()]
   }
 
-  /** The database was restored, and nobody reconciled it. */
+  /** The database was restored, and is not reconciled. */
   get isUnreconciled(): boolean {
     return this.#open > 0 || this.#noticed !== undefined
   }
@@ -102,15 +110,13 @@ export class Tombstones implements ChangeSubscriber {
     return { ...this.#known, writer: this.#writer, ended, pending }
   }
 
-  /**
-   * Memories of other processes, before the first load: what cannot be taken back in them is refused at once. A process that
-   * started as one of them needs no other.
-   */
-  remember(memories: readonly Memory[]): void {
-    if (this.#known) return
-    this.#remembered = memories
-    const all = memories.flatMap(({ ended, pending }) => [...ended, ...pending])
+  /** Reads the memories of snapshots, before the first load: what cannot be taken back in them is refused at once. */
+  async remember(): Promise<readonly Memory[]> {
+    if (this.#known) return []
+    this.#remembered = await this.#readFiles()
+    const all = this.#remembered.flatMap(({ ended, pending }) => [...ended, ...pending])
     this.#early = new Set(all.filter(({ kind }) => !isReversible(kind)).map(nameOf))
+    return this.#remembered
   }
 
   /** Starts as the process that wrote a snapshot. */
@@ -126,7 +132,8 @@ export class Tombstones implements ChangeSubscriber {
     const since: Update[] = []
     this.#since = since
     const own = this.memory
-    const memories = [...(own ? [own] : []), ...this.#remembered]
+    // The process that knew most may have ended before the restore.
+    const memories = own ? [own, ...(await this.#readFiles())] : this.#remembered
     const { state, ended, open, noticed } = await this.#databases.reading.readSnapshot(trx =>
       compare(trx, memories),
     )

@@ -101,6 +101,12 @@ async function asynchronous(environment: Environment): Promise<void> {
     stillBelieved.filter(({ status }) => status === 200).length,
     { exactly: 0, why: WHY.said },
   )
+  const ended = await Promise.all([revoked, disabled].map(({ secret }) => replica.exchange(secret)))
+  report.invariant(
+    'keys that were revoked or disabled in the lost changes, and are exchanged again',
+    ended.filter(({ status }) => status === 200).length,
+    { exactly: 0, why: WHY.revoked },
+  )
   const again = await replica.change(`/keys/${revoked.id}/revoke`, {})
   const refused = await replica.exchange(revoked.secret)
   report.holds(

@@ -46,10 +46,18 @@ const memory = (change: Partial<Memory>): Memory => ({
 const ahead = () => ({ id: state.mark.id + 5, hash: 'a'.repeat(64) })
 const rewritten = () => ({ id: state.mark.id - 1, hash: 'b'.repeat(64) })
 
+const withFiles = (memories: Memory[]) =>
+  new Tombstones({
+    reading: database,
+    writing: database,
+    logger: createLogger('silent'),
+    writer: 'test',
+    readFiles: async () => memories,
+  })
+
 async function compared(...memories: Memory[]): Promise<Tombstones> {
-  const options = { reading: database, writing: database, logger: createLogger('silent'), writer: 'test' }
-  const tombstones = new Tombstones(options)
-  tombstones.remember(memories)
+  const tombstones = withFiles(memories)
+  await tombstones.remember()
   const apply = await tombstones.load()
   apply()
   return tombstones
@@ -95,23 +103,45 @@ describe('a database compared with memories', () => {
     expect(tombstones.noticed?.memory.mark.id).toBe(ahead().id + 3)
   })
 
+  it('continues one of a row that retention deleted', async () => {
+    const [row] = await mintmark.database.asOwner<{ cut: string }>(
+      'SELECT audit_cut_id AS cut FROM change_counter',
+    )
+    await mintmark.database.asOwner('UPDATE change_counter SET audit_cut_id = audit_id')
+    const mark = { id: state.mark.id - 1, hash: await hashOf(state.mark.id - 1) }
+    await mintmark.database.asOwner('ALTER TABLE audit_events DISABLE TRIGGER append_only')
+    const [deleted] = await mintmark.database.asOwner('DELETE FROM audit_events WHERE id = $1 RETURNING id', [
+      mark.id,
+    ])
+    expect(deleted).toBeDefined()
+    const ended = [tombstone('key_revoked', one?.keyId ?? '')]
+    expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(false)
+    await mintmark.database.asOwner('UPDATE change_counter SET audit_cut_id = $1', [row?.cut])
+    expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(true)
+  })
+
   it('is nothing to one of another installation', async () => {
     const ended = [tombstone('key_revoked', one?.keyId ?? '')]
     const tombstones = await compared(memory({ mark: ahead(), installation: 'another', ended }))
     expect(tombstones.isUnreconciled).toBe(false)
   })
 
-  it('refuses at once what cannot be taken back, before the database was read', () => {
-    const tombstones = new Tombstones({
-      reading: database,
-      writing: database,
-      logger: createLogger('silent'),
-      writer: 'test',
-    })
+  it('refuses at once what cannot be taken back, before the database was read', async () => {
     const ended = [tombstone('signing_key_revoked', 'kid'), tombstone('tenant_suspended', 'one')]
-    tombstones.remember([memory({ mark: ahead(), ended })])
+    const tombstones = withFiles([memory({ mark: ahead(), ended })])
+    await tombstones.remember()
     expect(tombstones.has('signing_key_revoked', 'kid')).toBe(true)
     expect(tombstones.has('tenant_suspended', 'one')).toBe(false)
+  })
+
+  it('asks the snapshots again when it reloads: the process that knew most may have ended', async () => {
+    const memories: Memory[] = []
+    const tombstones = withFiles(memories)
+    ;(await tombstones.load())()
+    expect(tombstones.isUnreconciled).toBe(false)
+    memories.push(memory({ mark: ahead(), ended: [tombstone('key_revoked', one?.keyId ?? '')] }))
+    ;(await tombstones.load())()
+    expect(names(tombstones)).toEqual([`key_revoked ${one?.keyId}`])
   })
 
   it('keeps a waiver: an old memory brings up the same end no more, and a later end of the same object is another', async () => {

@@ -10,10 +10,10 @@ import { Env } from '../../config/env.ts'
 import { Database } from '../../database/database.ts'
 import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
+import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from '../audit/checkpoint-files.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
 import { streams } from '../streams.ts'
-import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from './checkpoint-files.ts'
 
 interface VerifyOptions {
   file?: string

@@ -130,9 +130,9 @@ function continueAfterRestore(audit: Command, environment: NodeJS.ProcessEnv): v
     summary: 'after a restore of the database: sign which checkpoints it made void',
     details:
       'Checkpoints of rows that a restore lost contradict the trail. The command compares them with the database in ' +
-      'MIGRATE_DATABASE_URL or DATABASE_URL, verifies the trail without them, and prints a line signed with a key derived from ' +
-      'MINTMARK_ENCRYPTION_KEYS, which the database does not have. Append it to the file of checkpoints: "audit verify" then ' +
-      'goes on. Use it only for a restore that you know of: a trail that somebody cut looks the same.',
+      'MIGRATE_DATABASE_URL or DATABASE_URL, verifies the trail without them, and prints a line signed with a key that is ' +
+      'derived from MINTMARK_ENCRYPTION_KEYS, which the database does not have. Append it to the file of checkpoints: "audit verify" then ' +
+      'continues. Use it only for a restore that you know of: a trail that was cut looks the same.',
     examples: [
       'mintmark audit continue --checkpoint /mnt/elsewhere/checkpoints --reason "restored the dump of 03:00" >> /mnt/elsewhere/checkpoints',
     ],
@@ -142,7 +142,7 @@ function continueAfterRestore(audit: Command, environment: NodeJS.ProcessEnv): v
     .requiredOption('--reason <text>', 'which restore, and why')
   command.action(
     action(environment, async ({ output }) => {
-      await (await import('./audit-continue.ts')).continueAudit(environment, command.opts(), output)
+      await (await import('../audit/audit-continue.ts')).continueAudit(environment, command.opts(), output)
     }),
   )
 }

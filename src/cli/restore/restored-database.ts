@@ -10,7 +10,6 @@ import { Reconciliation } from '../../service/reconciliation.ts'
 import { buildSigning } from '../../service/signing.ts'
 import { openStorage, type Storage, type System } from '../../service/storage.ts'
 import { buildTrust } from '../../service/trust.ts'
-import { readMemories } from '../../snapshots/memories.ts'
 import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { systemRandom } from '../../system/random.ts'
@@ -47,7 +46,7 @@ export async function withRestoredDatabase<T>(
 }
 
 async function compared(config: Config, system: System, storage: Storage): Promise<RestoredDatabase> {
-  const { encryptionKeys, peppers, snapshotDir } = config
+  const { encryptionKeys, peppers } = config
   const { database } = storage
   const pending = await pendingMigrations(database)
   if (pending.length > 0)
@@ -57,11 +56,8 @@ async function compared(config: Config, system: System, storage: Storage): Promi
   const faults = await database.run(db => secretFaults(db, { encryptionKeys, peppers }))
   if (faults.length > 0) throw new CliError(EXIT.conflict, faults.join(' '))
   const issuer = config.issuer ?? `http://localhost:${config.publicAddress.port}`
-  const { logger } = system
-  const memories =
-    snapshotDir === undefined ? [] : await readMemories(snapshotDir, { issuer, encryptionKeys, logger })
-  const trust = buildTrust(config, system, storage)
-  trust.tombstones.remember(memories)
+  const trust = buildTrust(config, system, storage, issuer)
+  const memories = await trust.tombstones.remember()
   const apply = await trust.tombstones.load()
   apply()
   const policy = new CurrentPolicy({ database })

@@ -6,9 +6,9 @@ import { readInstallation } from '../../installation/installation.ts'
 import { firstOf } from '../../installation/installation-secrets.ts'
 import { systemClock } from '../../system/clock.ts'
 import { continues } from '../../tombstones/tombstone-repository.ts'
+import { onDatabase } from '../commands/audit-verify.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
-import { onDatabase } from './audit-verify.ts'
 import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from './checkpoint-files.ts'
 
 /**
