@@ -15,11 +15,11 @@ import {
 /** A request has ten levels; nested bodies and attributes are skipped, but parsed. */
 const DEEPEST = 32
 
-/** Attributes that are not wanted are not kept. @throws {UnreadableReport} */
-export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): ReportedRecord[] {
+/** As `recordsInProtobuf`. @throws {UnreadableReport} */
+export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {
   if (depthOf(body) > DEEPEST)
     throw new UnreadableReport(`The report is nested more than ${DEEPEST} levels deep.`)
-  const records: ReportedRecord[] = []
+  const records: (() => ReportedRecord)[] = []
   for (const resourceLogs of listIn(parse(body), 'resourceLogs')) {
     const shared = new Map<string, AttributeValue>()
     readAttributes(memberOf(resourceLogs, 'resource'), shared, wanted)
@@ -27,15 +27,22 @@ export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): Report
       for (const record of listIn(scope, 'logRecords')) {
         if (records.length >= MOST_RECORDS)
           throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
-        const attributes = new Map(shared)
-        readAttributes(record, attributes, wanted)
-        const at =
-          milliseconds(memberOf(record, 'timeUnixNano')) ||
-          milliseconds(memberOf(record, 'observedTimeUnixNano'))
-        records.push({ at: at || undefined, attributes })
+        records.push(() => readRecord(record, shared, wanted))
       }
   }
   return records
+}
+
+function readRecord(
+  record: unknown,
+  shared: ReadonlyMap<string, AttributeValue>,
+  wanted: ReadonlySet<string>,
+): ReportedRecord {
+  const attributes = new Map(shared)
+  readAttributes(record, attributes, wanted)
+  const at =
+    milliseconds(memberOf(record, 'timeUnixNano')) || milliseconds(memberOf(record, 'observedTimeUnixNano'))
+  return { at: at || undefined, attributes }
 }
 
 function parse(body: Buffer): unknown {

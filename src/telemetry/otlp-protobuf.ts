@@ -25,10 +25,13 @@ const KEY_VALUE = { key: 1, value: 2 }
 const ANY_VALUE = { string: 1, bool: 2, int: 3, double: 4, array: 5 }
 const ARRAY_VALUE = { values: 1 }
 
-/** Attributes that are not wanted are not kept. @throws {UnreadableReport} */
-export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): ReportedRecord[] {
+/**
+ * Finds the records, and returns a reader of each: the caller reads them in turns. Attributes that are not wanted are not
+ * kept. @throws {UnreadableReport} the readers too
+ */
+export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {
   const left: FieldsLeft = { fields: MOST_FIELDS }
-  const records: ReportedRecord[] = []
+  const records: (() => ReportedRecord)[] = []
   each(message, left, REQUEST.resourceLogs, resourceLogs => {
     const shared = new Map<string, AttributeValue>()
     const scopes: Buffer[] = []
@@ -42,7 +45,7 @@ export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>):
       each(scope, left, SCOPE_LOGS.logRecords, record => {
         if (records.length >= MOST_RECORDS)
           throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
-        records.push(readRecord(record, left, shared, wanted))
+        records.push(() => readRecord(record, left, shared, wanted))
       })
   })
   return records

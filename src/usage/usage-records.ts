@@ -8,7 +8,7 @@ import {
   readUsageRecord,
   type UsageRecord,
 } from './usage-record.ts'
-import { type Booking, bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
+import { bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
 import type { LiveReporter } from './usage-reporter.ts'
 
 /** Bounds the time of one transaction. */
@@ -45,29 +45,12 @@ export class UsageRecords {
    * @throws {Unavailable}
    */
   async count(reporter: LiveReporter, reported: readonly ReportedRecord[]): Promise<Counted | undefined> {
-    const dedupSeconds = this.#policy.policy.usageDedupSeconds
-    const now = this.#now()
-    const rejected: Partial<Record<Rejection, number>> = {}
-    const records = new Map<string, UsageRecord>()
-    let [ignored, readable] = [0, 0]
-    for (const one of reported) {
-      const read = readUsageRecord(one, { audiences: reporter.audiences, dedupSeconds, now })
-      if (read === 'ignored') ignored++
-      else if ('rejected' in read) rejected[read.rejected] = (rejected[read.rejected] ?? 0) + 1
-      else {
-        readable++
-        const name = read.record.id.toString('latin1')
-        if (!records.has(name)) records.set(name, read.record)
-      }
+    const rejected: Counts = {}
+    for (let begin = 0; begin < reported.length || begin === 0; begin += RECORDS_A_TRANSACTION) {
+      const part = await this.#countPart(reporter, reported.slice(begin, begin + RECORDS_A_TRANSACTION))
+      if (!part) return undefined
+      add(rejected, part)
     }
-    const booked = await this.#book(reporter.id, [...records.values()], { dedupSeconds, now })
-    if (!booked) return undefined
-    add(rejected, booked.rejected)
-    this.outcomes.ignored += ignored
-    this.outcomes.counted += booked.counted
-    this.outcomes.repeated += readable - booked.counted - total(booked.rejected)
-    for (const [name, count] of Object.entries(rejected))
-      this.outcomes[`rejected_${name as Rejection}`] += count
     return { rejected: total(rejected), message: messageOf(rejected) }
   }
 
@@ -77,27 +60,46 @@ export class UsageRecords {
     return (await this.#database.run(db => pruneUsage(db, { dedupSeconds, retentionDays }))) > 0
   }
 
-  async #book(
-    reporterId: string,
-    records: readonly UsageRecord[],
-    { dedupSeconds, now }: { dedupSeconds: number; now: number },
-  ): Promise<Booking | undefined> {
-    const oldest = Math.floor(now / HOUR_MS - dedupSeconds / 3600)
-    const newest = Math.floor(now / HOUR_MS) + 1
-    const hours = Array.from({ length: newest - oldest + 1 }, (_, index) => oldest + index)
-    const all: Booking = { counted: 0, rejected: {} }
-    for (let begin = 0; begin < records.length; begin += RECORDS_A_TRANSACTION) {
-      const part = records.slice(begin, begin + RECORDS_A_TRANSACTION)
-      const booked = await this.#database.write(async trx => {
-        await shareLedger(trx)
-        return bookRecords(trx, reporterId, part, { dedupSeconds, hours })
-      })
-      if (!booked) return undefined
-      all.counted += booked.counted
-      add(all.rejected, booked.rejected)
+  /** Returns what was rejected. */
+  async #countPart(reporter: LiveReporter, reported: readonly ReportedRecord[]): Promise<Counts | undefined> {
+    const dedupSeconds = this.#policy.policy.usageDedupSeconds
+    const now = this.#now()
+    const rejected: Counts = {}
+    const records = new Map<string, UsageRecord>()
+    let [ignored, readable] = [0, 0]
+    for (const one of reported) {
+      const read = readUsageRecord(one, { audiences: reporter.audiences, dedupSeconds, now })
+      if (read === 'ignored') ignored++
+      else if ('rejected' in read) add(rejected, { [read.rejected]: 1 })
+      else {
+        readable++
+        const name = read.record.id.toString('latin1')
+        if (!records.has(name)) records.set(name, read.record)
+      }
     }
-    return all
+    const booked = await this.#database.write(async trx => {
+      await shareLedger(trx)
+      return bookRecords(trx, reporter.id, [...records.values()], {
+        dedupSeconds,
+        hours: hoursOf(now, dedupSeconds),
+      })
+    })
+    if (!booked) return undefined
+    add(rejected, booked.rejected)
+    this.outcomes.ignored += ignored
+    this.outcomes.counted += booked.counted
+    this.outcomes.repeated += readable - booked.counted - total(booked.rejected)
+    for (const [name, count] of Object.entries(rejected))
+      this.outcomes[`rejected_${name as Rejection}`] += count
+    return rejected
   }
+}
+
+/** The hours of which records are accepted. */
+function hoursOf(now: number, dedupSeconds: number): number[] {
+  const oldest = Math.floor(now / HOUR_MS - dedupSeconds / 3600)
+  const newest = Math.floor(now / HOUR_MS) + 1
+  return Array.from({ length: newest - oldest + 1 }, (_, index) => oldest + index)
 }
 
 type Counts = Partial<Record<Rejection, number>>
