@@ -5,7 +5,7 @@ import { readBody } from '../http/body.ts'
 import type { Readiness } from '../http/health.ts'
 import { HeldBytes } from '../http/held-bytes.ts'
 import type { Application } from '../http/listener.ts'
-import { RequestError, toRequestError } from '../http/request-error.ts'
+import { nothingHere, RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import { type Handler, routeTable } from '../http/route-table.ts'
 import type { ModelFacts } from '../tenants/model.ts'
@@ -17,6 +17,7 @@ import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const CHECK = '/check'
 const MODELS = '/v1/models'
+const HINT = `Use ${CHECK}`
 /** Maximum time that nginx may cache an allowed check; shorter where the token expires sooner. */
 const LONGEST_CACHED_SECONDS = 5
 /** The body as a header, for nginx, which forwards the headers of a denial but not its body. */
@@ -52,7 +53,7 @@ export function gatewayApp(options: {
     ],
     readiness,
     refuse,
-    hint: `Use ${CHECK}`,
+    hint: HINT,
   })
 }
 
@@ -100,6 +101,7 @@ function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () =
       answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
       return
     }
+    if (name === '') throw nothingHere(HINT)
     // A proxy may have merged the slashes in front of a name that begins with one.
     const found = data.find(({ id }) => id === name || id === `/${name}`)
     answerJson(res, found ? 200 : 404, JSON.stringify(found ?? MODEL_NOT_FOUND))

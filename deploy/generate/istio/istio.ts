@@ -22,8 +22,8 @@ const listPaths = (routes: readonly { path: string }[]) =>
   routes.map(({ path }) => `${path}, ${path}/*`).join(', ')
 
 /**
- * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a static policy, five more for
- * API keys, and one that keeps the JWKS inline.
+ * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
+ * static policy, five more for API keys, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
   return {
