@@ -5,13 +5,15 @@ import type { Engine } from './engine.ts'
 
 /** Compared with the rights of the caller. */
 const CHECKED = ['model']
-/** A header of the gateway overrides `priority`; where the engine does not read it, the gateway rejects it. A gateway that cannot change bodies rejects `cache_salt`. */
+/**
+ * A header of the gateway overrides `priority`; where the engine does not read it, the gateway rejects it. A gateway that
+ * cannot change bodies rejects `cache_salt`.
+ */
 const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
- * Fields that concern only the request that has them: passed on.
- * store, background: what is stored cannot be read through the gateway. messages, input, images: the engine may fetch URLs in
- * them (docs/guides/vllm.md).
+ * Fields that concern only the request that has them: passed on. store, background: what is stored cannot be read through the
+ * gateway. messages, input, images: the engine may fetch URLs in them (docs/guides/vllm.md).
  */
 const HARMLESS = `
   add_generation_prompt add_special_tokens allowed_token_ids background bad_words chat_template
