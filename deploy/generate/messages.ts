@@ -1,7 +1,10 @@
-import { type DenialCode, denial, denialBody } from '../../src/gateway/denial.ts'
+import { type DenialCode, denial, denialBody, MODEL_NOT_FOUND } from '../../src/gateway/denial.ts'
 
 /** As Mintmark says it, for a JSON string. */
 const jsonMessageOf = (code: DenialCode) => JSON.stringify(denial(code).message).slice(1, -1)
+
+/** Body of 404 for a model. */
+export const modelNotFound = JSON.stringify(MODEL_NOT_FOUND)
 
 /** Bodies of 503, by what cannot be reached. */
 export const AWAY = {

@@ -1,6 +1,6 @@
 -- Generated from deploy/generate/ by npm run generate: do not edit. docs/guides/haproxy.md explains it.
 -- Contract number: 1.
--- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload.
+-- Finds `model` in the body and compares it with the token, of which haproxy.cfg has verified the payload; lists the caller's models.
 
 -- path = the engine takes the priority from the header. On other routes a `priority` in the body is rejected.
 local ROUTES = {
@@ -120,14 +120,45 @@ local function read_model(written, priority_from_header)
   return model, nil, salt
 end
 
--- Names consist of letters, digits and -._:/@, so a quoted name matches only a whole member of the list.
-local function holds(payload, claim, model)
-  local list = string.match(payload, '"' .. claim .. '":(%b[])') or ""
-  return find(list, '"' .. model .. '"', 1, true) ~= nil
+local function names_in(payload, claim)
+  return string.match(payload, '"' .. claim .. '":(%b[])') or ""
 end
 
+-- Names consist of letters, digits and -._:/@, so a quoted name matches only a whole member of the list.
+local function holds(payload, claim, model)
+  return find(names_in(payload, claim), '"' .. model .. '"', 1, true) ~= nil
+end
+
+-- The names in the token, in the form of OpenAI's list and of Anthropic's; below the list one of them, by its name.
+core.register_action("mintmark_list", { "http-req" }, function(txn)
+  local payload = txn:get_var("txn.payload") or ""
+  local asked = string.match(txn.sf:path(), "^/v1/models/(.*)$")
+  if asked then
+    asked = string.gsub(asked, "%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  end
+  local entries = {}
+  local function add(claim, owner)
+    for name in string.gmatch(names_in(payload, claim), '"([^"]+)"') do
+      -- A proxy may have merged the slashes in front of a name that begins with one.
+      local wanted = asked == nil or name == asked or name == "/" .. asked
+      entries[#entries + 1] = wanted and string.format(
+        '{"id":"%s","object":"model","created":%s,"owned_by":"%s","type":"model","display_name":"%s","created_at":"1970-01-01T00:00:00Z"}',
+        name, string.match(payload, '"iat":(%d+)') or "0", owner, name) or nil
+    end
+  end
+  add("models", "mintmark")
+  add("adapters", string.match(payload, '"tenant":"([^"]*)"') or "")
+  if asked then
+    if entries[1] then txn:set_var("txn.list", entries[1]) end
+    return
+  end
+  txn:set_var("txn.list", '{"object":"list","data":[' .. table.concat(entries, ",") .. '],"has_more":false}')
+end, 0)
+
 core.register_action("mintmark_model", { "http-req" }, function(txn)
-  local model, fault = read_model(txn.sf:req_body() or "", ROUTES[txn.sf:path()])
+  local model, fault, salt = read_model(txn.sf:req_body() or "", ROUTES[txn.sf:path()])
+  -- Only a gateway that changes the body could keep the caches of tenants apart.
+  if salt then fault = "`cache_salt` is not supported here. Remove it." end
   if fault then
     txn:set_var("txn.fault", fault)
   elseif #model <= 96 and find(model, "^%.?%.?/?%w[-%w._:/@]*$") then

@@ -71,12 +71,16 @@ const STEERING_FIELDS = [
   'bootstrap_room',
   'data_parallel_rank',
 ]
+/**
+ * Rejected too where the body cannot be changed: only a gateway that puts the tenant before a client's salt keeps the caches of
+ * tenants apart.
+ */
+const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
 const LONGEST_FIELD = 20
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
-  let salted = false
   let names = 0
   const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
@@ -102,12 +106,10 @@ function readModel(body, takesPriority) {
       if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
-    } else if (name === 'cache_salt') {
-      if (salted) return { fault: 'Duplicate `cache_salt` in the body. Send it once.' }
-      salted = true
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
-    else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }
+    else if (REFUSED_WITHOUT_REWRITE.includes(name))
+      return { fault: `\`${name}\` is not supported here. Remove it.` }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)
@@ -312,6 +314,14 @@ function isWhole(key) {
 
 // For auth_request: 204 with the token as Mintmark's answer has it, 401, or 403 for a token with other scopes.
 async function token(r) {
+  const shown = await shownToken(r)
+  if (shown.status) return deny(r, shown.status, shown.body)
+  r.headersOut['Authorization'] = 'Bearer ' + shown.jwt
+  r.return(204)
+}
+
+// The token with its claims, or the status and the body of its refusal.
+async function shownToken(r) {
   const jwt = bearerOf(r)
   let claims
   try {
@@ -319,11 +329,50 @@ async function token(r) {
   } catch (e) {
     claims = undefined
   }
-  if (!claims) return deny(r, 401, errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.'))
+  if (!claims) return { status: 401, body: errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.') }
   if (String(claims.scope).split(' ').indexOf(SCOPE) < 0)
-    return deny(r, 403, errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.'))
-  r.headersOut['Authorization'] = 'Bearer ' + jwt
-  r.return(204)
+    return { status: 403, body: errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.') }
+  return { jwt: jwt, claims: claims }
+}
+
+// The names in the token, in the form of OpenAI's list and of Anthropic's. Not the engine's list, which contains every tenant's
+// adapters.
+async function models(r) {
+  r.headersOut['Content-Type'] = 'application/json'
+  const shown = await shownToken(r)
+  if (shown.status === 401) r.headersOut['WWW-Authenticate'] = 'Bearer realm="mintmark", error="invalid_token"'
+  if (shown.status) return r.return(shown.status, shown.body)
+  const claims = shown.claims
+  const listed = (names, owner) =>
+    names.map(id => ({
+      id: id,
+      object: 'model',
+      created: claims.iat,
+      owned_by: owner,
+      type: 'model',
+      display_name: id,
+      created_at: '1970-01-01T00:00:00Z',
+    }))
+  const data = listed(claims.models, 'mintmark').concat(listed(claims.adapters, claims.tenant))
+  const name = modelInPath(r.variables.request_uri)
+  if (name === undefined) return r.return(200, JSON.stringify({ object: 'list', data: data, has_more: false }))
+  // A proxy may have merged the slashes in front of a name that begins with one.
+  const found = data.filter(entry => entry.id === name || entry.id === '/' + name)
+  if (found.length === 0) return r.return(404, MODEL_NOT_FOUND)
+  r.return(200, JSON.stringify(found[0]))
+}
+
+const MODEL_NOT_FOUND = '{"type":"error","error":{"message":"Unknown model, or not allowed for this credential. GET /v1/models lists the allowed models.","type":"not_found_error","code":"model_not_found","param":"model"}}'
+
+// Undefined: the list. A name may be sent with its slashes encoded or not.
+function modelInPath(uri) {
+  const path = uri.split('?')[0]
+  if (path.indexOf('/v1/models/') !== 0) return path === '/v1/models' ? undefined : ''
+  try {
+    return decodeURIComponent(path.slice('/v1/models/'.length))
+  } catch (e) {
+    return ''
+  }
 }
 
 function deny(r, status, body) {
@@ -395,4 +444,4 @@ function errorBody(type, code, message) {
   return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
-export default { refusal, kind, cacheKey, token, gate }
+export default { refusal, kind, cacheKey, token, models, gate }

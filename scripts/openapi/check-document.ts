@@ -1,4 +1,10 @@
-import { DENIAL_CODES, type DenialCode, denial, denialBody } from '../../src/gateway/denial.ts'
+import {
+  DENIAL_CODES,
+  type DenialCode,
+  denial,
+  denialBody,
+  MODEL_NOT_FOUND,
+} from '../../src/gateway/denial.ts'
 import { CLAIM_HEADERS, REQUIRED_SCOPE } from '../../src/gateway/headers.ts'
 import { packageVersion } from '../../src/system/package-version.ts'
 
@@ -116,6 +122,20 @@ const denials = {
   503: ref('responses', 'CheckUnavailable'),
 }
 
+/** One of the list. */
+const EXAMPLE_MODEL = {
+  id: 'llama-3-8b',
+  object: 'model',
+  created: 1795510800,
+  owned_by: 'mintmark',
+  root: 'llama-3-8b',
+  parent: null,
+  max_model_len: 131072,
+  type: 'model',
+  created_at: '1970-01-01T00:00:00Z',
+  display_name: 'llama-3-8b',
+}
+
 const SCHEMAS = {
   Denial: {
     description: 'An error in the form of the OpenAI API, which clients of the Anthropic API read too.',
@@ -139,6 +159,25 @@ const SCHEMAS = {
             description:
               'Parameter of the request that is invalid; null if the error is not about a parameter.',
           },
+        },
+      },
+    },
+  },
+  ModelNotFound: {
+    description: 'An error in the form of the OpenAI and Anthropic APIs.',
+    type: 'object',
+    required: ['type', 'error'],
+    properties: {
+      type: { const: 'error', description: 'Always `error`.' },
+      error: {
+        description: 'What is wrong.',
+        type: 'object',
+        required: ['message', 'type', 'code', 'param'],
+        properties: {
+          message: string('Explanation for people.'),
+          type: { const: 'not_found_error', description: 'As the Anthropic API has it.' },
+          code: { const: 'model_not_found', description: 'Reason, for programs.' },
+          param: { const: 'model', description: 'Always `model`.' },
         },
       },
     },
@@ -268,25 +307,47 @@ export const checkDocument = () => ({
                 example: {
                   object: 'list',
                   has_more: false,
-                  data: [
-                    {
-                      id: 'llama-3-8b',
-                      object: 'model',
-                      created: 1795510800,
-                      owned_by: 'mintmark',
-                      root: 'llama-3-8b',
-                      parent: null,
-                      max_model_len: 131072,
-                      type: 'model',
-                      created_at: '1970-01-01T00:00:00Z',
-                      display_name: 'llama-3-8b',
-                    },
-                  ],
+                  data: [EXAMPLE_MODEL],
                 },
               },
             },
           },
           ...denials,
+        },
+      },
+    },
+    '/v1/models/{model}': {
+      get: {
+        operationId: 'getAllowedModel',
+        tags: ['models'],
+        summary: 'Get an allowed model',
+        description: 'A model or adapter of the credential. Slashes in the name may be encoded or not.',
+        parameters: [
+          {
+            name: 'model',
+            in: 'path',
+            required: true,
+            description: 'Name of the model or adapter.',
+            schema: { type: 'string' },
+            example: 'llama-3-8b',
+          },
+        ],
+        responses: {
+          200: {
+            description: 'The model.',
+            headers: headers('X-Request-Id'),
+            content: {
+              'application/json': { schema: ref('schemas', 'ListedModel'), example: EXAMPLE_MODEL },
+            },
+          },
+          ...denials,
+          404: {
+            description: 'The model is unknown, or not allowed for the credential.',
+            headers: headers('X-Request-Id'),
+            content: {
+              'application/json': { schema: ref('schemas', 'ModelNotFound'), example: MODEL_NOT_FOUND },
+            },
+          },
         },
       },
     },

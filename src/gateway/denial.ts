@@ -44,6 +44,15 @@ const DENIALS = {
   unavailable: [503, 'The token service is temporarily unavailable. Retry.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>
 
+/** 404 of `GET /v1/models/{id}`, here and at every gateway. */
+export const MODEL_NOT_FOUND = {
+  type: 'error',
+  error: {
+    message: 'Unknown model, or not allowed for this credential. GET /v1/models lists the allowed models.',
+    ...{ type: 'not_found_error', code: 'model_not_found', param: 'model' },
+  },
+} as const
+
 /** Every code, for the API's document. */
 export const DENIAL_CODES = Object.keys(DENIALS) as DenialCode[]
 

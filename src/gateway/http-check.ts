@@ -5,17 +5,19 @@ import { readBody } from '../http/body.ts'
 import type { Readiness } from '../http/health.ts'
 import { HeldBytes } from '../http/held-bytes.ts'
 import type { Application } from '../http/listener.ts'
-import { RequestError, toRequestError } from '../http/request-error.ts'
+import { nothingHere, RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import { type Handler, routeTable } from '../http/route-table.ts'
 import type { ModelFacts } from '../tenants/model.ts'
 import type { Admitted, GatewayAuthorizer } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
-import { type Denial, denial, denialBody } from './denial.ts'
+import { type Denial, denial, denialBody, MODEL_NOT_FOUND } from './denial.ts'
 import { LONGEST_BODY_BYTES, MOST_HELD_BYTES } from './headers.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const CHECK = '/check'
+const MODELS = '/v1/models'
+const HINT = `Use ${CHECK}`
 /** Maximum time that nginx may cache an allowed check; shorter where the token expires sooner. */
 const LONGEST_CACHED_SECONDS = 5
 /** The body as a header, for nginx, which forwards the headers of a denial but not its body. */
@@ -47,11 +49,11 @@ export function gatewayApp(options: {
   return routeTable({
     routes: [
       { path: `${CHECK}{/*}`, handle: check(authorizer, readsBody, now), refuse: refuseCheck },
-      { methods: ['GET'], path: '/v1/models', handle: listOfModels(authorizer, factsOf, now) },
+      { methods: ['GET'], path: `${MODELS}{/*}`, handle: listOfModels(authorizer, factsOf, now) },
     ],
     readiness,
     refuse,
-    hint: `Use ${CHECK}`,
+    hint: HINT,
   })
 }
 
@@ -78,11 +80,12 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
 }
 
 /**
- * As vLLM's model list, which Anthropic's clients read too, with exactly the values that the caller may send as `model`.
+ * As vLLM's model list, which Anthropic's clients read too, with exactly the values that the caller may send as `model`. Below the
+ * list each of them by its name, or 404.
  */
 function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () => number): Handler {
   return async (req, res) => {
-    const admitted = await admit(authorizer, req, res, async () => NO_BODY)
+    const admitted = await admit(authorizer, req, res, async () => NO_BODY, MODELS)
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
@@ -93,7 +96,26 @@ function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () =
         return { id, object: 'model', created, owned_by: owner, ...about, ...ANTHROPIC, display_name: id }
       })
     const data = [...listed(models, 'mintmark'), ...listed(adapters, tenant)]
-    answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
+    const name = modelInPath(req.url ?? '')
+    if (name === undefined) {
+      answerJson(res, 200, JSON.stringify({ object: 'list', data, has_more: false }))
+      return
+    }
+    if (name === '') throw nothingHere(HINT)
+    // A proxy may have merged the slashes in front of a name that begins with one.
+    const found = data.find(({ id }) => id === name || id === `/${name}`)
+    answerJson(res, found ? 200 : 404, JSON.stringify(found ?? MODEL_NOT_FOUND))
+  }
+}
+
+/** Undefined: the list. A name may be sent with its slashes encoded or not. */
+function modelInPath(url: string): string | undefined {
+  const [path = ''] = url.split('?', 1)
+  if (path === MODELS) return undefined
+  try {
+    return decodeURIComponent(path.slice(MODELS.length + 1))
+  } catch {
+    return ''
   }
 }
 
@@ -103,24 +125,31 @@ async function admit(
   req: IncomingMessage,
   res: ServerResponse,
   body: CheckedRequest['body'],
+  target = targetOf(req),
 ): Promise<Admitted | undefined> {
   const event = eventOf(res)
-  const decision = await authorizer.decide(checkedRequest(req, event.source, body))
+  const decision = await authorizer.decide(checkedRequest(req, target, event.source, body))
   Object.assign(event.fields, decision.allowed ? decision.admitted.about : decision.about)
   if (decision.allowed) return decision.admitted
   send(res, decision.denial)
   return undefined
 }
 
+/** What the client asked the gateway for. */
+function targetOf({ url = '' }: IncomingMessage): string {
+  return url.startsWith(CHECK) ? url.slice(CHECK.length) : url
+}
+
 function checkedRequest(
-  { rawHeaders, url = '' }: IncomingMessage,
+  { rawHeaders }: IncomingMessage,
+  target: string,
   source: string | undefined,
   body: CheckedRequest['body'],
 ): CheckedRequest {
   const headers: [string, string][] = []
   for (let index = 0; index < rawHeaders.length; index += 2)
     headers.push([rawHeaders[index] ?? '', rawHeaders[index + 1] ?? ''])
-  return { headers, target: url.startsWith(CHECK) ? url.slice(CHECK.length) : url, source, body }
+  return { headers, target, source, body }
 }
 
 function send(res: ServerResponse, refusal: Denial): void {

@@ -48,12 +48,16 @@ export const STEERING_FIELDS = [
   'bootstrap_room',
   'data_parallel_rank',
 ]
+/**
+ * Rejected too where the body cannot be changed: only a gateway that puts the tenant before a client's salt keeps the caches of
+ * tenants apart.
+ */
+const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
 const LONGEST_FIELD = 20
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
-  let salted = false
   let names = 0
   const budget = { marks: MOST_MARKS }
   let i = skipSpace(body, 0)
@@ -79,12 +83,10 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
       if (end - i - 1 > LONGEST_MODEL) return { fault: `\`model\` is longer than ${LONGEST_MODEL} bytes.` }
       // Some encoders write / as \/. Any other escape has no place in a model's name.
       model = textOf(body.subarray(i + 1, end)).replace(/\\\//g, '/')
-    } else if (name === 'cache_salt') {
-      if (salted) return { fault: 'Duplicate `cache_salt` in the body. Send it once.' }
-      salted = true
     } else if (name === 'priority' && !takesPriority)
       return { fault: '`priority` is not supported on this route. Remove it.' }
-    else if (STEERING_FIELDS.includes(name)) return { fault: `\`${name}\` is not supported here. Remove it.` }
+    else if (REFUSED_WITHOUT_REWRITE.includes(name))
+      return { fault: `\`${name}\` is not supported here. Remove it.` }
     i = skipSpace(body, end + 1)
     if (body[i] === COMMA) {
       i = skipSpace(body, i + 1)

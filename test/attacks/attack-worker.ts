@@ -1,5 +1,5 @@
 import { getPriority, setPriority } from 'node:os'
-import type { Assault } from './attacker.ts'
+import { type Assault, BUSY_CORE } from './attacker.ts'
 import { HTTP_ATTACKS } from './attacks.ts'
 import { GRPC_ATTACKS } from './grpc-attacks.ts'
 
@@ -9,6 +9,12 @@ const LOWEST = 19
 setPriority(Math.min(LOWEST, getPriority() + LOWER_BY))
 
 process.on('message', async ({ over, name, target, scale }: Assault) => {
+  if (name === BUSY_CORE) {
+    const end = performance.now() + scale.ms
+    while (performance.now() < end);
+    process.send?.([])
+    return
+  }
   const attack = (over === 'grpc' ? GRPC_ATTACKS : HTTP_ATTACKS).find(each => each.name === name)
   if (!attack) throw new Error(`there is no attack ${name}`)
   process.send?.(await attack.run(target, scale))

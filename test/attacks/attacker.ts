@@ -3,6 +3,9 @@ import { once } from 'node:events'
 import type { Scale, Target } from './attacks.ts'
 import type { Refusal } from './raw-client.ts'
 
+/** In place of an attack: the attacker takes the same time of a core, and sends nothing. */
+export const BUSY_CORE = 'a busy core, no attack'
+
 /** One attack, by its name. */
 export interface Assault {
   over: 'http' | 'grpc'
@@ -41,6 +44,10 @@ export class Attacker {
     } finally {
       this.#child.off('exit', dead)
     }
+  }
+
+  get pid(): number {
+    return this.#child.pid as number
   }
 
   stop(): void {

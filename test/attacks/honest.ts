@@ -66,6 +66,10 @@ export class Honest {
     }
   }
 
+  get pid(): number {
+    return this.#child.pid as number
+  }
+
   stop(): void {
     this.#child.kill()
   }

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Environment } from '../faults/environment/environment.ts'
 import { median } from '../faults/environment/statistics.ts'
-import { Attacker } from './attacker.ts'
+import { Attacker, BUSY_CORE } from './attacker.ts'
 import { type Attack, HTTP_ATTACKS, type Scale, type Target } from './attacks.ts'
+import { type CpuTime, cpuTimeOf, difference } from './cpu.ts'
 import { GATEWAY_FILES, startGateway } from './gateways.ts'
 import { GRPC_ATTACKS } from './grpc-attacks.ts'
 import { Honest, type HonestPlan, type HonestSample, UNSENT } from './honest.ts'
@@ -19,7 +20,8 @@ import type { Refusal } from './raw-client.ts'
  *   npm run attacks -- --full every kind for four seconds, with more connections
  *
  * Prints a row for each kind: how long until it was refused, what the gateway's processes held in memory for it, and how
- * the honest requests fared, with their 99th percentile before the attacks. The attacker is a process of a lower priority,
+ * the honest requests fared, with their 99th percentile before the attacks. "gateway" and "attacker" are their parts of a core, "queued" the part
+ * of the time in which the gateway or the honest client could run and no core was free. The attacker is a process of a lower priority,
  * as if it had a machine of its own. A row fails when something is accepted, when the memory passes its bound, or when an honest
  * request is not answered 200, and again in a second attempt, while all are without an attack in between. Milliseconds depend on the machine: they are printed, and
  * marked where they pass their bound.
@@ -43,7 +45,10 @@ const PAUSE_MS = 100
 const NAME_WIDTH = 92
 const NO_ATTACK = 'no attack'
 const ALL = 'all of them'
-const COLUMNS = ['median', 'worst', 'memory', 'honest p99', 'without', 'honest failed', 'loop delay']
+const COLUMNS = [
+  ...['median', 'worst', 'memory', 'honest p99', 'without', 'honest failed', 'gateway', 'attacker', 'queued'],
+  'loop delay',
+]
 const WIDTHS = COLUMNS.map(({ length }) => Math.max(length, 9))
 const HEADINGS = `${' '.repeat(10 + NAME_WIDTH)}${COLUMNS.map((column, index) => column.padStart(WIDTHS[index] ?? 0)).join('  ')}`
 
@@ -150,6 +155,8 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
     const without = percentile(answeredOf(control), 0.99)
     const found = [{ ...control, busy: failuresOf(control).length > 0 }]
     print(subject.name, NO_ATTACK, found[0] as Found)
+    const busy = await attempt(BUSY_CORE, running, clients)
+    print(subject.name, BUSY_CORE, { ...busy, busy: failuresOf(busy).length > 0, without })
     const atFirst = residentMib(running.pids)
     for (const attack of subject.attacks) {
       const first = await attempt(attack.name, running, clients)
@@ -183,8 +190,15 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
 /** The attack of this name, or none, during honest requests. */
 async function attempt(name: string, running: Running, { honest, attacker }: Clients): Promise<Found> {
   const { target, plan } = running
-  const before = residentMib(running.pids)
+  const held = residentMib(running.pids)
   running.loopDelay?.()
+  const times = () => ({
+    gateway: cpuTimeOf(running.pids),
+    attacker: cpuTimeOf([attacker.pid]),
+    served: cpuTimeOf([...running.pids, honest.pid]),
+  })
+  const before = times()
+  const begun = performance.now()
   const { mib, result: seen } = await mostDuring(running.pids, () =>
     honest.during(async () => {
       if (name === NO_ATTACK) return await sleep(WARM_UP_MS, [])
@@ -194,7 +208,15 @@ async function attempt(name: string, running: Running, { honest, attacker }: Cli
     }),
   )
   const { result: refusals, ...honestly } = seen
-  return { ...honestly, refusals, mib: mib - before, most: mib, loopMs: running.loopDelay?.() }
+  const ms = performance.now() - begun
+  const now = times()
+  const cpu = {
+    ms,
+    gateway: difference(now.gateway, before.gateway),
+    attacker: difference(now.attacker, before.attacker),
+    served: difference(now.served, before.served),
+  }
+  return { cpu, ...honestly, refusals, mib: mib - held, most: mib, loopMs: running.loopDelay?.() }
 }
 
 /** An honest request failed: again without an attack, which shows whether the machine is too busy, and again with it. */
@@ -224,6 +246,8 @@ function answeredOf({ samples }: Pick<Found, 'samples'>): HonestSample[] {
 }
 
 interface Found {
+  /** In so many milliseconds; `served`: the gateway with the honest client. */
+  cpu?: { ms: number } & Record<'gateway' | 'attacker' | 'served', CpuTime>
   refusals: readonly Refusal[]
   samples: readonly HonestSample[]
   /** Requests that reached the engine and are not the honest client's. */
@@ -266,6 +290,8 @@ function print(subject: string, kind: string, found: Found): void {
     ms(p99),
     ms(without),
     `${failed.length} of ${samples.length - unsent}`,
+    ...(['gateway', 'attacker'] as const).map(who => share(found.cpu?.[who].used, found.cpu?.ms)),
+    share(found.cpu?.served.waited, found.cpu?.ms),
     ...(loopMs === undefined ? [''] : [ms(loopMs)]),
   ]
   // scripts/ci-summary.js repeats what is outside: once for a gateway is enough.
@@ -297,6 +323,10 @@ function statusesOf(ended: readonly { status: number }[]): string {
     .sort(([one], [other]) => one - other)
     .map(([status, those]) => `${names[status] ?? status}: ${those.length}`)
     .join(', ')
+}
+
+function share(part: number | undefined, whole = Number.NaN): string {
+  return part === undefined ? '' : `${((100 * part) / whole).toFixed(0)} %`
 }
 
 function ms(value: number): string {

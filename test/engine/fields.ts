@@ -5,16 +5,18 @@ import type { Engine } from './engine.ts'
 
 /** Compared with the rights of the caller. */
 const CHECKED = ['model']
-/** A header of the gateway overrides it; where the engine does not read the header, the gateway rejects it. */
-const SET_BY_GATEWAY = ['priority']
+/**
+ * A header of the gateway overrides `priority`; where the engine does not read it, the gateway rejects it. A gateway that
+ * cannot change bodies rejects `cache_salt`.
+ */
+const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
- * Fields that concern only the request that has them: passed on. cache_salt: separates the cache of its request from others.
- * store, background: what is stored cannot be read through the gateway. messages, input, images: the engine may fetch URLs in
- * them (docs/guides/vllm.md).
+ * Fields that concern only the request that has them: passed on. store, background: what is stored cannot be read through the
+ * gateway. messages, input, images: the engine may fetch URLs in them (docs/guides/vllm.md).
  */
 const HARMLESS = `
-  add_generation_prompt add_special_tokens allowed_token_ids background bad_words cache_salt chat_template
+  add_generation_prompt add_special_tokens allowed_token_ids background bad_words chat_template
   chat_template_kwargs continue_final_message data data_1 data_2 dimensions documents echo embed_dtype
   embedding_types enable_response_messages encoding_format endianness frequency_penalty ignore_eos images
   include include_reasoning include_stop_str_in_output input input_type inputs instruction instructions items

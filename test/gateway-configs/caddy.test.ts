@@ -75,6 +75,23 @@ function checkCaddy(contract: Contract): void {
     expect(environment().upstream.requests.filter(({ body: whole }) => whole === body)).toHaveLength(0)
   })
 
+  it('loses a body that it has looked at after forward_auth', async () => {
+    const look =
+      '@salted expression `{http.request.body}.contains("cache_salt")`\n\t\t\t\trespond @salted 400'
+    const engine = '\t\t\t\tvars away engine'
+    const caddy = await startCaddy(environment().behind, [[engine, `${engine}\n\t\t\t\t${look}`]])
+    const { token } = environment().acme
+    try {
+      const salted = await send(caddy.url, { token, body: chat('llama-3-8b', { cache_salt: 'mine' }) })
+      expect(salted.status).toBe(400)
+      // Nor does any other body reach the engine.
+      expect((await send(caddy.url, { token })).status).toBe(503)
+      expect(environment().upstream.requests).toHaveLength(0)
+    } finally {
+      await caddy.stop()
+    }
+  })
+
   it('takes headers of at most 16 KB, and what Go adds to that', async () => {
     const headers: [string, string][] = [['x-long', 'a'.repeat(24_000)]]
     expect((await send(environment().gateway.url, { token: environment().acme.token, headers })).status).toBe(

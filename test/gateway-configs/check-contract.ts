@@ -20,13 +20,20 @@ import { tableInGuide } from './contract-table.ts'
 import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
+import { checkIdleConnections } from './idle-connections.ts'
 import { startSlowEngine } from './slow-engine.ts'
+import { checkSteeringFields } from './steering-fields.ts'
 
 /** The expected behaviour of one gateway's configuration. */
 export interface Expected {
   /** It is not installed, and not required. */
   absent: boolean
   start: (behind: Behind) => Promise<Gateway>
+  /**
+   * Starts it with less than the 4 seconds of its file, after which it ends idle connections to the engine. A gateway without it
+   * has a connection for each request.
+   */
+  startImpatient?: (behind: Behind) => Promise<Gateway>
   env?: Record<string, string>
   /** The credentials that clients may use. */
   credentials: readonly ('key' | 'token')[]
@@ -35,7 +42,7 @@ export interface Expected {
    * it, which answers every denial with 403, and does not send it.
    */
   entitles: boolean | 'by asking'
-  /** It sets `cache_salt` in the body from the tenant. Others hand on the body as it is. */
+  /** It sets `cache_salt` in the body from the tenant. Others cannot change bodies, and reject a client's. */
   salts?: true
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
@@ -121,6 +128,8 @@ export function checkContract(name: string, expected: Expected): void {
     })
 
   checkHonestClients(name, expected, () => environment)
+  checkSteeringFields(name, expected, () => environment)
+  checkIdleConnections(name, expected, () => environment)
   if (!expected.absent) expected.more?.({ environment: () => environment, expectOnlyOurs })
 
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {
@@ -205,6 +214,35 @@ export function checkContract(name: string, expected: Expected): void {
       })
       const ids = (await client.models.list()).data.map(({ id }) => id)
       expect(ids).toEqual(MODELS_OF_ACME)
+      expect(environment.upstream.requests).toHaveLength(0)
+    })
+
+    it('answers for each model of the caller by its name, and 404 for every other', async () => {
+      const credential = acme(kind)
+      const baseURL = `${environment.gateway.url}/v1`
+      const openai = new OpenAI({ apiKey: credential, baseURL, maxRetries: 0 })
+      for (const id of ['llama-3-8b', 'acme-sql']) {
+        const owned_by = id === 'acme-sql' ? 'acme' : 'mintmark'
+        expect(await openai.models.retrieve(id)).toMatchObject({ id, object: 'model', owned_by })
+        expect(await anthropic(credential).models.retrieve(id)).toMatchObject({
+          ...{ id, type: 'model', display_name: id, created_at: '1970-01-01T00:00:00Z' },
+        })
+      }
+      await expect(openai.models.retrieve('globex-sql')).rejects.toBeInstanceOf(OpenAI.NotFoundError)
+      const refused = await anthropic(credential)
+        .models.retrieve('globex-sql')
+        .catch((error: unknown) => error)
+      expect(refused).toBeInstanceOf(Anthropic.NotFoundError)
+      expect(refused).toMatchObject({ type: 'not_found_error' })
+      const named = (name: string) => show(credential, { method: 'GET', path: `/v1/models/${name}?limit=1` })
+      for (const name of ['mistralai/Mistral-7B', '/models/Llama-3.1'])
+        expect(JSON.parse((await named(name)).text)).toMatchObject({ id: name })
+      // Envoy rejects encoded slashes.
+      const { status, text } = await named('mistralai%2FMistral-7B')
+      expect([200, 400]).toContain(status)
+      if (status === 200) expect(JSON.parse(text)).toMatchObject({ id: 'mistralai/Mistral-7B' })
+      for (const name of ['', 'llama', 'LLAMA-3-8b', 'llama-3-8b/', 'llama-3-8b/x', '%00', 'a%zz'])
+        expect([400, 403, 404]).toContain((await named(name)).status)
       expect(environment.upstream.requests).toHaveLength(0)
     })
 
@@ -434,19 +472,22 @@ export function checkContract(name: string, expected: Expected): void {
     })
   })
 
-  describe.skipIf(expected.absent)(`${name} rejects`, () => {
-    it.runIf(expected.credentials.includes('key')).each(refusedKeys)('%s: %i', async (_, status, secret) => {
-      const answer = await show(await secret())
-      expect(answer.status).toBe(status)
-      expect(JSON.parse(answer.text).error).toMatchObject({
-        message: expect.any(String),
-        code: expect.any(String),
-      })
-      if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/)
-      expect(environment.upstream.requests).toHaveLength(0)
-    })
+  describe.skipIf(expected.absent)(`${name} and bad credentials`, () => {
+    it.runIf(expected.credentials.includes('key')).each(refusedKeys)(
+      'rejects the key: %s, with %i',
+      async (_, status, secret) => {
+        const answer = await show(await secret())
+        expect(answer.status).toBe(status)
+        expect(JSON.parse(answer.text).error).toMatchObject({
+          message: expect.any(String),
+          code: expect.any(String),
+        })
+        if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/)
+        expect(environment.upstream.requests).toHaveLength(0)
+      },
+    )
 
-    it.each(refusedCredentials)('%s', async (_, sent) => {
+    it.each(refusedCredentials)('rejects the credential: %s', async (_, sent) => {
       const { status, text, headers } = await show(undefined, await sent())
       expect([400, 401, 403]).toContain(status)
       expect(`${JSON.stringify(headers)}${text}`).not.toMatch(/mmk_|eyJ/)
@@ -454,7 +495,7 @@ export function checkContract(name: string, expected: Expected): void {
     })
 
     it.each(['x-api-key', 'api-key', 'X_Api_Key'])(
-      'or removes a key in %s sent with another credential',
+      'rejects or removes a key in %s sent with another credential',
       async header => {
         for (const kind of expected.credentials) {
           environment.upstream.forget()

@@ -8,7 +8,7 @@ interface Row {
   test: string
   cell: (gateway: Expected) => string
   /** What shows that it is otherwise. A cell without such a test says what the gateway lacks. */
-  otherwise?: string
+  otherwise?: (gateway: Expected) => string
 }
 
 const yes = () => 'yes'
@@ -16,6 +16,9 @@ const yes = () => 'yes'
 const STREAMS = ' $' + '{STREAMS}'
 const CHECKS = { each: 'one for each request', once: 'one in five seconds', none: 'none' }
 const NO_MODEL = 'no: it does not read the model'
+const NO_BODY = 'no: it does not read the body'
+const LOST_BODY = 'loses a body that it has looked at after forward_auth'
+const NO_SALT = "no: it does not change bodies, and rejects a client's"
 
 /** The contract of every gateway in front of the engine. */
 const ROWS: readonly Row[] = [
@@ -39,29 +42,48 @@ const ROWS: readonly Row[] = [
     test: 'lists the models of the caller, not those of the engine',
     cell: yes,
   },
+  {
+    guarantee: '`GET /v1/models/{id}` is answered for what the caller may use, 404 for every other',
+    test: 'answers for each model of the caller by its name, and 404 for every other',
+    cell: yes,
+  },
+  {
+    guarantee: '`GET /v1/models` with a token is answered from its claims, without Mintmark',
+    test: "lists the models of a token without Mintmark, to OpenAI's and Anthropic's clients",
+    cell: ({ verifiesTokens }) => (verifiesTokens ? 'yes' : 'no: it does not verify tokens'),
+    otherwise: () => 'lets through no tokens',
+  },
   { guarantee: 'All other routes are closed', test: 'keeps closed %s %s', cell: yes },
   { guarantee: 'Trailers are not handed on', test: 'hands on no trailers', cell: yes },
   {
     guarantee: '`model` is in the `models` or `adapters` of the token',
     test: 'admits every model and adapter of the tenant, on every route',
     cell: ({ entitles }) => (entitles === true ? 'yes' : NO_MODEL),
+    otherwise: () => LOST_BODY,
   },
   {
-    guarantee:
-      'Bodies that could be read in two ways, fields that steer the engine, and bodies over 4 MiB are rejected',
+    guarantee: 'Bodies that could be read in two ways, and bodies over 4 MiB, are rejected',
     test: 'rejects %s',
     cell: ({ entitles }) => (entitles === true ? 'yes' : 'no: over 4 MiB only'),
-    otherwise: 'answers a body that is too long 413: %s',
+    otherwise: () => 'answers a body that is too long 413: %s',
+  },
+  {
+    guarantee: 'Fields of the body that steer the engine are rejected, with their names',
+    test: 'rejects the field %s however it is written, and names it',
+    cell: ({ entitles }) => (entitles ? 'yes' : NO_BODY),
+    otherwise: () => LOST_BODY,
   },
   {
     guarantee: "The engine's prefix cache is not shared between tenants: `cache_salt` is set from the token",
     test: 'sets the cache salt from the tenant, where the client sends %s',
-    cell: ({ salts }) => (salts ? 'yes' : 'no: it does not change bodies'),
+    cell: ({ salts, entitles }) => (salts ? 'yes' : entitles ? NO_SALT : NO_BODY),
+    otherwise: ({ entitles }) => (entitles ? "rejects a client's cache_salt, and names it: %s" : LOST_BODY),
   },
   {
     guarantee: 'API keys are accepted',
-    test: '%s: %i',
+    test: 'takes it in %s, for the list of models too',
     cell: ({ credentials }) => (credentials.includes('key') ? 'yes' : 'no: tokens only'),
+    otherwise: () => 'rejects an API key, and says to exchange it',
   },
   {
     guarantee: 'A bad credential is rejected before the body has arrived',
@@ -82,7 +104,7 @@ const ROWS: readonly Row[] = [
     guarantee: 'Tokens work while Mintmark is stopped',
     test: 'admits tokens in every spelling without Mintmark',
     cell: ({ verifiesTokens }) => (verifiesTokens ? 'yes' : 'no: 503'),
-    otherwise: 'lets through no tokens',
+    otherwise: () => 'lets through no tokens',
   },
   {
     guarantee: 'The scheme `Bearer` may be in any case, with more than one space after it',
@@ -108,6 +130,12 @@ const ROWS: readonly Row[] = [
     guarantee: 'Preflights (CORS) of the listed origins are answered, and their pages can read errors too',
     test: 'lets a page of a listed origin read each answer, and of no other',
     cell: yes,
+  },
+  {
+    guarantee: 'No request meets a connection that the engine is closing (uvicorn: after 5 idle seconds)',
+    test: 'sends no request into a connection that the engine is closing',
+    cell: ({ startImpatient }) =>
+      startImpatient ? 'yes: closed after 4 seconds' : 'yes: a connection for each request',
   },
   {
     guarantee: 'The engine stopped: `engine_unavailable`, with `Retry-After`',
@@ -137,10 +165,13 @@ const ROWS: readonly Row[] = [
 ]
 
 /** Titles of the tests that the tables name. */
-export const NAMED_TESTS: readonly string[] = ROWS.flatMap(({ test, otherwise }) => [
-  test,
-  ...(otherwise ? [otherwise] : []),
-])
+export const NAMED_TESTS: readonly string[] = [
+  ...new Set(ROWS.flatMap(({ test, otherwise }) => [test, ...(otherwise ? titlesOf(otherwise) : [])])),
+]
+
+function titlesOf(otherwise: NonNullable<Row['otherwise']>): string[] {
+  return [true, false].map(entitles => otherwise({ entitles } as Expected))
+}
 
 const HEADING = `## The contract (number ${CONTRACT_NUMBER})`
 
@@ -148,7 +179,7 @@ const HEADING = `## The contract (number ${CONTRACT_NUMBER})`
 function tableOf(gateway: Expected): string {
   const rows = ROWS.map(({ guarantee, test, otherwise, cell }) => {
     const here = cell(gateway)
-    const shownBy = here.startsWith('no:') ? (otherwise ?? '–') : here === '–' ? here : test
+    const shownBy = here.startsWith('no:') ? (otherwise?.(gateway) ?? '–') : here === '–' ? here : test
     return `| ${guarantee} | ${here} | ${shownBy.replace(STREAMS, '')} |`
   })
   return ['| guarantee | here | test |', '|---|---|---|', ...rows].join('\n')

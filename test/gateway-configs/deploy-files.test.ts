@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect, it } from 'vitest'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
@@ -38,11 +38,41 @@ it('every file of a gateway has the contract number in its first lines', () => {
   }
 })
 
+/** Where the tests are that the guides name. */
+const CONTRACT_TESTS = [
+  ...['check-contract.ts', 'honest-clients.ts', 'idle-connections.ts', 'steering-fields.ts', 'over-http2.ts'],
+  ...['caddy.test.ts', 'haproxy.test.ts', 'nginx.test.ts'],
+].map(name => readFileSync(new URL(name, import.meta.url), 'utf8'))
+const isTitle = (title: string) =>
+  CONTRACT_TESTS.some(text => ["'", '`', '"'].some(quote => text.includes(quote + title + quote)))
+
 it.each(NAMED_TESTS)('a test has the title that the tables of the guides name: %s', title => {
-  const tests = ['check-contract.ts', 'honest-clients.ts', 'caddy.test.ts'].map(name =>
-    readFileSync(new URL(name, import.meta.url), 'utf8'),
-  )
-  expect(tests.some(text => ["'", '`', '"'].some(quote => text.includes(quote + title + quote)))).toBe(true)
+  expect(isTitle(title)).toBe(true)
+})
+
+it.each([
+  ['envoy', 'What happens to a request'],
+  ['envoy-gateway', 'What happens to a request'],
+  ['istio', 'API keys as well'],
+  ['nginx', 'What happens to a request'],
+  ['haproxy', 'What happens to a request'],
+  ['caddy', 'What happens to a request'],
+])('each row of what happens to a request names its test: %s', (guide, heading) => {
+  const text = readFileSync(new URL(`docs/guides/${guide}.md`, root), 'utf8')
+  const section = text.split(/^## /m).find(each => each.startsWith(`${heading}\n`)) ?? ''
+  const [table = ''] = section.slice(section.indexOf('\n|') + 1).split('\n\n')
+  const [, , ...rows] = table.split('\n').map(row => row.split('|').slice(1, -1))
+  expect(rows.length).toBeGreaterThan(5)
+  for (const cells of rows) {
+    expect(cells).toHaveLength(3)
+    const named = (cells[2] ?? '').split(/[;,] (?=`)|; /).map(each => each.trim())
+    for (const name of named) {
+      const file = /^`([-\w]+\.test\.ts)`$/.exec(name)?.[1]
+      expect({ name, exists: file ? existsSync(new URL(file, import.meta.url)) : isTitle(name) }).toEqual({
+        ...{ name, exists: true },
+      })
+    }
+  }
 })
 
 it('every template is used', () => {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { until } from '../support/until.ts'
 import { checkContract } from './check-contract.ts'
+import type { Behind, Gateway } from './check-environment.ts'
 import { send } from './client.ts'
 import { deployedEnvoy } from './environment.ts'
 import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
@@ -19,20 +20,24 @@ const ACCESS_LOG = `stat_prefix: inference
                           one: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:limits:tenant:requests:requests_per_unit)%"
 `
 
+async function start({ ports }: Behind, more: [string, string][] = []): Promise<Gateway> {
+  const envoy = await deployedEnvoy(
+    { jwks: ports.public, upstream: ports.upstream },
+    [
+      ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
+      ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
+      ['stat_prefix: inference\n', ACCESS_LOG],
+      ...more,
+    ],
+    'envoy-api-keys-grpc.yaml',
+  )
+  return { ...envoy, output: envoy.log }
+}
+
 checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
   absent: noEnvoy,
-  start: async ({ ports }) => {
-    const envoy = await deployedEnvoy(
-      { jwks: ports.public, upstream: ports.upstream },
-      [
-        ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
-        ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
-        ['stat_prefix: inference\n', ACCESS_LOG],
-      ],
-      'envoy-api-keys-grpc.yaml',
-    )
-    return { ...envoy, output: envoy.log }
-  },
+  start,
+  startImpatient: behind => start(behind, [['{ idle_timeout: 4s }', '{ idle_timeout: 0.2s }']]),
   credentials: ['key', 'token'],
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },

@@ -1,13 +1,18 @@
 import { expect, it } from 'vitest'
 import { checkContract } from './check-contract.ts'
-import { ENVOYS_OWN, noEnvoy, startEnvoy } from './envoy.ts'
+import type { Behind } from './check-environment.ts'
+import { ENVOYS_OWN, noEnvoy, startEnvoy, substitute } from './envoy.ts'
 import { appliedFiles, digestOf } from './envoy-gateway/applied.ts'
 import { envoyGatewayConfig, envoyGatewayRecord } from './envoy-gateway-config.ts'
 
+const config = ({ ports }: Behind) =>
+  envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })
+
 checkContract('deploy/envoy-gateway', {
   absent: noEnvoy,
-  start: ({ ports }) =>
-    startEnvoy(envoyGatewayConfig({ 8000: ports.upstream, 8080: ports.public, 8082: ports.gateway })),
+  start: behind => startEnvoy(config(behind)),
+  startImpatient: behind =>
+    startEnvoy(substitute(config(behind), [['"idleTimeout":"4s"', '"idleTimeout":"0.2s"']])),
   credentials: ['key', 'token'],
   guide: 'docs/guides/envoy-gateway.md',
   refusesBeforeBody: 'every',

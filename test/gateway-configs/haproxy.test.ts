@@ -39,9 +39,11 @@ function checkHaproxy(contract: Contract): void {
     expectOnlyOurs()
   })
 
-  it('sends into no connection that the engine may be closing', async () => {
-    await send(environment().gateway.url, { token: environment().acme.token })
-    expect(environment().upstream.theRequest().headers.connection).toBe('close')
+  it('rejects an API key, and says to exchange it', async () => {
+    const { status, text } = await send(environment().gateway.url, { token: environment().acme.secret })
+    expect(status).toBe(401)
+    expect(JSON.parse(text).error.message).toBe('Exchange your API key for a token and send that.')
+    expect(environment().upstream.requests).toHaveLength(0)
   })
 
   it('takes headers of at most 65,536 bytes', async () => {

@@ -1,4 +1,7 @@
 import { request } from 'node:http'
+import Anthropic from '@anthropic-ai/sdk'
+import { decodeJwt } from 'jose'
+import OpenAI from 'openai'
 import { describe, expect, it } from 'vitest'
 import { ORIGINS } from '../../deploy/generate/example.ts'
 import { freePort } from '../support/free-port.ts'
@@ -162,7 +165,7 @@ export function checkHonestClients(
     it('says of a token service that is down what it is', async () => {
       const answers = await using(await mintmarkAway(), async ({ url }) =>
         Promise.all([
-          send(url, list({ token: acme(kind) })),
+          send(url, list({ token: acme('key') })),
           ...(kind === 'key' ? [send(url, { token: acme(kind) })] : []),
         ]),
       )
@@ -181,6 +184,37 @@ export function checkHonestClients(
       )
       expect(statuses).toEqual(SPELLINGS.map(() => 200))
     })
+
+    it.runIf(expected.verifiesTokens)(
+      "lists the models of a token without Mintmark, to OpenAI's and Anthropic's clients",
+      async () => {
+        await using(await mintmarkAway(), async ({ url }) => {
+          const { models, adapters } = decodeJwt<{ models: string[]; adapters: string[] }>(acme('token'))
+          const openai = new OpenAI({ apiKey: acme('token'), baseURL: `${url}/v1`, maxRetries: 0 })
+          const anthropic = new Anthropic({
+            ...{ authToken: acme('token'), apiKey: null, baseURL: url, maxRetries: 0 },
+          })
+          const listed = (await openai.models.list()).data
+          expect(listed.map(({ id }) => id)).toEqual([...models, ...adapters])
+          expect(listed.map(({ owned_by }) => owned_by)).toEqual([
+            ...models.map(() => 'mintmark'),
+            ...adapters.map(() => 'acme'),
+          ])
+          for (const each of listed)
+            expect(each).toMatchObject({ object: 'model', created: expect.any(Number) })
+          const { data } = await anthropic.models.list()
+          expect(data.map(({ id }) => id)).toEqual([...models, ...adapters])
+          for (const { type, display_name, created_at } of data)
+            expect({ type, display_name, created_at }).toEqual({
+              ...{ type: 'model', display_name: expect.any(String), created_at: '1970-01-01T00:00:00Z' },
+            })
+          const [header, payload] = acme('token').split('.')
+          for (const bad of [`${header}.${payload}.AAAA`, `${header}.${payload}.`, 'eyJ.eyJ.x'])
+            expect((await send(url, list({ token: bad }))).status).toBe(401)
+        })
+        expect(environment().upstream.requests).toEqual([])
+      },
+    )
 
     it('ends the work of the engine when the client of a stream has gone', async () => {
       const engine = await startSlowEngine()

@@ -67,6 +67,12 @@ function checkNginx(contract: Contract): void {
     expect((await rawHttp(environment().gateway.url, `${head}${'a:\r\n'.repeat(98)}\r\n`)).status).toBe(401)
   })
 
+  it('answers 100 requests of a connection, however many were sent at once', async () => {
+    const asked = 'GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n'
+    const { text } = await rawHttp(environment().gateway.url, asked.repeat(300))
+    expect(text.match(/HTTP\/1\.1 401 /g)).toHaveLength(100)
+  })
+
   it('answers another method in JSON, with the allowed one', async () => {
     const answer = await send(environment().gateway.url, { method: 'PUT' })
     expect(answer.status).toBe(405)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import { type AllowedRoute, CLAIM_HEADERS, LIST_ROUTES, MODEL_ROUTES } from '../../src/gateway/headers.ts'
+import { CLAIM_HEADERS, LIST_ROUTES, MODEL_ROUTES } from '../../src/gateway/headers.ts'
 
 /** `inline`: istiod fetched the keys (the default). `remote`: PILOT_JWT_ENABLE_REMOTE_JWKS lets Envoy fetch them. */
 export type JwksMode = { inline: string } | { remote: { port: number; cacheDuration?: string } }
@@ -63,8 +63,10 @@ ${filters
   .map(filter => `                  - ${JSON.stringify(filter)}`)
   .join('\n')}
   clusters:
-${record.routes.map(({ route }) => `    - ${cluster(route.cluster, portOf(route.cluster))}`).join('\n')}
-    ${'remote' in jwks ? `- ${cluster(record.remote_jwks.http_uri.cluster, jwks.remote.port)}` : ''}
+${[...new Set(record.routes.map(({ route }) => route.cluster))]
+  .map(name => `    - ${cluster(name, portOf(name), record)}`)
+  .join('\n')}
+    ${'remote' in jwks ? `- ${cluster(record.remote_jwks.http_uri.cluster, jwks.remote.port, record)}` : ''}
 `
 }
 
@@ -73,6 +75,8 @@ interface PilotRecord {
   connection_manager: { http_filters: PilotFilter[] }
   remote_jwks: { http_uri: { cluster: string } }
   routes: { route: { cluster: string } }[]
+  /** By the name of a cluster. */
+  protocol_options?: Record<string, object>
 }
 
 interface PilotFilter {
@@ -124,13 +128,13 @@ function fillIn(provider: Record<string, unknown>, jwksSource: object): void {
 }
 
 function fillInRoutes(policies: Record<string, PilotFilter['typed_config']>): void {
-  const paths = (routes: readonly AllowedRoute[]) => ({
-    or_rules: { rules: routes.map(({ path }) => ({ url_path: { path: { exact: path } } })) },
-  })
+  const path = (match: object) => ({ url_path: { path: match } })
+  const lists = LIST_ROUTES.flatMap(route => [{ exact: route.path }, { prefix: `${route.path}/` }])
+  const models = MODEL_ROUTES.map(route => ({ exact: route.path }))
   for (const { permissions } of Object.values(policies)) {
     const { rules } = permissions[0].and_rules
     const method = rules[0].or_rules?.rules[0].header.string_match.exact
-    if (method) rules[1] = paths(method === 'GET' ? LIST_ROUTES : MODEL_ROUTES)
+    if (method) rules[1] = { or_rules: { rules: (method === 'GET' ? lists : models).map(path) } }
   }
 }
 
@@ -142,9 +146,10 @@ const UNLIMITED = {
   max_retries: NO_LIMIT,
 }
 
-const cluster = (name: string, port: number): string =>
+const cluster = (name: string, port: number, { protocol_options: protocols }: PilotRecord): string =>
   JSON.stringify({
     name,
+    typed_extension_protocol_options: protocols?.[name],
     connect_timeout: '10s',
     // pilot/pkg/networking/core/cluster_traffic_policy.go, getDefaultCircuitBreakerThresholds
     circuit_breakers: { thresholds: [UNLIMITED] },

@@ -174,6 +174,21 @@ describe('GET /v1/models on the gateway listener', () => {
     ])
   })
 
+  it('returns each of them by its name, encoded or not, and 404 for every other', async () => {
+    for (const replica of [byGateway, byBody, byHeader]) {
+      const get = (path: string) =>
+        request(`${replica.service.urls.gateway}${path}`, { headers: { authorization: `Bearer ${key}` } })
+      for (const name of ['llama-3-8b', 'mistralai/Mistral-7B', 'mistralai%2FMistral-7B', 'acme-sql?a=1'])
+        expect(await get(`/v1/models/${name}`)).toMatchObject({
+          ...{ status: 200, body: { id: decodeURIComponent(name.replace('?a=1', '')), object: 'model' } },
+        })
+      for (const name of ['globex-sql', 'llama', 'llama-3-8b/', '%00'])
+        expect(await get(`/v1/models/${name}`)).toMatchObject({
+          ...{ status: 404, body: { error: { type: 'not_found_error', code: 'model_not_found' } } },
+        })
+    }
+  })
+
   it('denies like the check', async () => {
     expect((await list({})).body.error.code).toBe('missing_credential')
     expect((await list({ authorization: 'Bearer sk-1' })).status).toBe(401)

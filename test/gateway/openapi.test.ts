@@ -73,6 +73,14 @@ describe('The gateway listener answers as documented', () => {
     [200, 'get /v1/models', 'a valid key', () => get(secret)],
     [401, 'get /v1/models', 'no credential', () => get()],
     [403, 'get /v1/models', 'a disabled key', () => get(disabled)],
+    [
+      200,
+      'get /v1/models/{model}',
+      'an allowed model',
+      () => ({ ...get(secret), path: '/v1/models/llama-3-8b' }),
+    ],
+    [404, 'get /v1/models/{model}', 'an unknown model', () => ({ ...get(secret), path: '/v1/models/nope' })],
+    [401, 'get /v1/models/{model}', 'no credential', () => ({ ...get(), path: '/v1/models/llama-3-8b' })],
   ]
 
   it.each(cases)('%i on %s for %s', async (status, operation, _what, sent) => {

@@ -220,6 +220,14 @@ describe.each(ROWS)('the listener $listener', row => {
     expect(answers[0]?.headers['keep-alive']).toBe('timeout=620')
   })
 
+  it('answers 32 requests that were sent at once, and closes the connection', async () => {
+    const answers = await send(listener, request(row, { path: '/nope', more: [] }).repeat(400))
+    // They may arrive in more than one turn of the event loop.
+    expect(answers.length).toBeGreaterThanOrEqual(32)
+    expect(answers.length).toBeLessThan(200)
+    expect(answers.at(-1)).toMatchObject({ status: 404, headers: { connection: 'close' } })
+  })
+
   it('rejects headers of more than 16 kB with 431', async () => {
     expect((await ask({ more: [`X-A: ${'v'.repeat(20_000)}`] })).status).toBe(431)
   })

@@ -11,18 +11,21 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY } from '../messages.ts'
+import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
 /** One match of a route: this method and path, and headers with values of these patterns. */
-const match = (path: string, headers: [name: string, pattern: string][], method = 'POST') => {
+const match = (path: string, headers: [name: string, pattern: string][], method = 'POST', type = 'Exact') => {
   const patterns = headers.map(
     ([name, pattern]) => `{ type: RegularExpression, name: ${name}, value: "${pattern}" }`,
   )
-  return `- { path: { type: Exact, value: ${path} }, method: ${method}, headers: [${patterns.join(', ')}] }`
+  return `- { path: { type: ${type}, value: ${path} }, method: ${method}, headers: [${patterns.join(', ')}] }`
 }
+/** The list of models, and below it each by its name. */
+const BELOW = 'PathPrefix'
+
 /** Headers that pages send: those of OpenAI's and Anthropic's clients for browsers. */
 const STAINLESS = 'Arch Helper-Method Lang OS Package-Version Retry-Count Runtime Runtime-Version Timeout'
 const PAGE_HEADERS = [
@@ -52,12 +55,20 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       MODEL_ROUTES,
       REQUIRED_SCOPE,
       STEERING_FIELDS,
+      modelNotFound,
     }),
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
       LIST_ROUTES,
       MODEL_ROUTES,
-      preflights: [...MODEL_ROUTES, ...LIST_ROUTES].map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
+      preflights: [
+        ...MODEL_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
+        ...LIST_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS', BELOW)),
+      ],
       notForEngine: NOT_FOR_ENGINE.join(', '),
+      listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN], 'GET', BELOW)),
+      listTwoCredentials: LIST_ROUTES.flatMap(({ path }) =>
+        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']], 'GET', BELOW)),
+      ),
       tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN])),
       twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
         REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),

@@ -12,7 +12,7 @@ import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
-import { CREDENTIAL_MESSAGES } from '../messages.ts'
+import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
@@ -52,6 +52,7 @@ const envoyYaml = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, variant: Values) =
     UNVERIFIED_BODY_BYTES,
     allowedOrigins: ORIGINS.map(origin => `{ exact: "${origin}" }`).join(', '),
     firstOrigin: ORIGINS[0] ?? '',
+    modelNotFound,
     secondHeaders,
     ...variant,
   })

@@ -11,7 +11,7 @@ import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY } from '../messages.ts'
+import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** Files that must exist at the start: more than an ordinary rotation publishes at once. */
@@ -37,10 +37,11 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
       engineAway: `'${AWAY.engine}'`,
       mintmarkAway: `'${AWAY.mintmark}'`,
+      modelNotFound: `'${modelNotFound}'`,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,
       longestAuthorization: 'Bearer '.length + LONGEST_TOKEN_BYTES,
-      listPaths: paths(LIST_ROUTES),
+      LIST_ROUTES,
       modelPaths: paths(MODEL_ROUTES),
       removedHeaders: REMOVED_HEADERS.map(spelled),
       strippedNames: STRIPPED_NAMES.map(spelled),

@@ -12,17 +12,27 @@ import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
-import { CREDENTIAL_MESSAGES } from '../messages.ts'
+import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
 
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(', ')
 
+/** The list of models, and below it each by its name. */
+const listPaths = (routes: readonly { path: string }[]) =>
+  routes.map(({ path }) => `${path}, ${path}/*`).join(', ')
+
 /**
- * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, five more for
- * API keys, and one that keeps the JWKS inline.
+ * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
+ * static policy, five more for API keys, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
-  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes), ...syncFiles }
+  return {
+    ...tokenFiles(routes),
+    ...engineFile,
+    ...staticFiles(routes),
+    ...apiKeyFiles(routes),
+    ...syncFiles,
+  }
 }
 
 const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
@@ -30,12 +40,13 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
   'deploy/istio/authorization-policy.yaml': render('istio/authorization-policy.yaml.template', {
     ISSUER,
     REQUIRED_SCOPE,
-    listPaths: paths(LIST_ROUTES),
+    listPaths: listPaths(LIST_ROUTES),
     modelPaths: paths(MODEL_ROUTES),
   }),
   'deploy/istio/envoy-filter.yaml': render('istio/envoy-filter.yaml.template', {
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
+    modelNotFound,
     aboutLimit: 'What is held of a body before its token is verified.',
     listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
@@ -49,6 +60,10 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     STREAM_WINDOW_BYTES,
   }),
 })
+
+const engineFile: Record<string, string> = {
+  'deploy/istio/destination-rule.yaml': render('istio/destination-rule.yaml.template', {}),
+}
 
 const requestAuthentication = (forward: string) =>
   render('istio/request-authentication.yaml.template', {
@@ -72,7 +87,7 @@ const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, 
   'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
     ISSUER,
     REQUIRED_SCOPE,
-    listPaths: paths(LIST_ROUTES),
+    listPaths: listPaths(LIST_ROUTES),
     rules: NAMED.map(named =>
       render('istio/static/rule.yaml.template', {
         ISSUER,
@@ -88,6 +103,7 @@ const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, 
       "Maximum size of a body, which is buffered to read its model; a longer one is 413. (Envoy's default is 1 MiB.)",
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
+    modelNotFound,
     listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,

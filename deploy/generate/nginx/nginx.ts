@@ -10,7 +10,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY } from '../messages.ts'
+import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
@@ -42,6 +42,7 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string>
       invalidApiKey: messageOf('invalid_api_key'),
       invalidToken: messageOf('invalid_token'),
       modelNotAllowed: messageOf('model_not_allowed'),
+      modelNotFound,
     }),
   }
 }

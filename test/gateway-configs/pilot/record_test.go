@@ -27,10 +27,10 @@ const jwks = `{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMz
 
 // By the file they are recorded in: what is applied, in place of or beside what.
 var variants = map[string][]string{
-	"record.json": {"virtual-service.yaml", "@request-authentication", "@authorization-policy", "@envoy-filter"},
+	"record.json": {"virtual-service.yaml", "@request-authentication", "@authorization-policy", "@envoy-filter", "@destination-rule"},
 	"record-api-keys.json": {"@api-keys/virtual-service", "@api-keys/request-authentication", "@api-keys/authorization-policy",
-		"@authorization-policy", "@envoy-filter", "@api-keys/envoy-filter"},
-	"record-static.json": {"virtual-service.yaml", "@request-authentication", "@static/authorization-policy", "@static/envoy-filter"},
+		"@authorization-policy", "@envoy-filter", "@api-keys/envoy-filter", "@destination-rule"},
+	"record-static.json": {"virtual-service.yaml", "@request-authentication", "@static/authorization-policy", "@static/envoy-filter", "@destination-rule"},
 }
 
 func TestRecord(t *testing.T) {
@@ -91,6 +91,13 @@ func recordMode(t *testing.T, record map[string]any, mode string, config string)
 		}
 	}
 	record["routes"] = routes
+	protocols := map[string]any{} // of the clusters that have any: those of a DestinationRule
+	for _, cluster := range pilot.Clusters(gateway) {
+		if options, has := plain(t, cluster).(map[string]any)["typed_extension_protocol_options"]; has {
+			protocols[cluster.Name] = options
+		}
+	}
+	record["protocol_options"] = protocols
 }
 
 func dig(value any, path ...any) any {
