@@ -13,7 +13,7 @@ const ROWS: string[][] = [
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens'],
   ['directory'],
-  ['authentication', 'tokens', 'snapshots'],
+  ['authentication', 'tokens', 'token-revocations', 'snapshots'],
   ['http'],
   ['oauth', 'admin', 'gateway'],
   ['service'],
@@ -31,7 +31,7 @@ const PACKAGES: Record<string, RegExp> = {
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
-    /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+    /^database\/|^(audit|idempotency|tenants|api-keys|admin-tokens|signing-keys|directory|authentication|token-revocations)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/ip-address/,
   'lru-cache':

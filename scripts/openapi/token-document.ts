@@ -17,6 +17,8 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   jti: 'Id of the token.',
   scope: 'Granted scopes, separated by spaces.',
   tenant: 'Id of the tenant.',
+  key_epoch: 'Changes when all issued tokens of the key are revoked.',
+  tenant_epoch: 'Changes when all issued tokens of the tenant are revoked.',
   tier: 'Tier of the key.',
   priority: 'Priority of the tier as a decimal integer in a string. vLLM schedules lower numbers sooner.',
   models: 'Base models that the key may use.',

@@ -26,6 +26,7 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRefusals } from './audit-refusals.ts'
@@ -42,6 +43,7 @@ import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
+import { tokenRevocationRoutes } from './token-revocation-routes.ts'
 import type { WriteLimit } from './write-limit.ts'
 
 interface Services {
@@ -53,6 +55,7 @@ interface Services {
   keyRevocations: KeyRevocations
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
+  tokenRevocations: TokenRevocations
   signingKeys: SigningKeys
   replicas: Replicas
   trail: AuditTrail
@@ -75,6 +78,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
+    ...tokenRevocationRoutes(services.tokenRevocations, cursors),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
   ]
@@ -129,6 +133,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
     tenant: '/tenants/:id',
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
+    'token-revocation': '/token-revocations/:id',
   }
   const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
   return async (definition, params, target) => {

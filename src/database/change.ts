@@ -1,5 +1,5 @@
 /** One object that replicas must read again, by its kind and id. */
 export interface Change {
-  kind: 'tier' | 'model' | 'tenant' | 'key' | 'signing-keys' | 'installation'
+  kind: 'tier' | 'model' | 'tenant' | 'key' | 'signing-keys' | 'installation' | 'token-revocation'
   id: string
 }

@@ -25,6 +25,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   secret_proofs: EVERY_ROW,
   replicas: EVERY_ROW,
   idempotency_keys: EVERY_ROW,
+  token_revocations: EVERY_ROW,
   deleted_tenants: APPEND_ONLY,
   change_feed: APPEND_ONLY,
   audit_events: APPEND_ONLY,

@@ -25,6 +25,7 @@ export interface Schema {
   audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
+  token_revocations: TokenRevocationTable
   sealed_since: { singleton: Generated<boolean>; audit_id: string }
   maker_fill: { singleton: Generated<boolean>; audit_id: string }
 }
@@ -94,6 +95,7 @@ interface TenantTable {
   staleness_seconds: Nullable<number>
   max_key_lifetime_seconds: Nullable<number>
   limits: Limits
+  token_epoch: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>
 }
@@ -112,6 +114,7 @@ interface ApiKeyTable {
   audiences: Nullable<string[]>
   token_ttl_seconds: Nullable<number>
   limits: Limits
+  token_epoch: Nullable<string>
   expires_at: Nullable<Date>
   disabled_at: Nullable<Date>
   revoked_at: Nullable<Date>
@@ -227,4 +230,16 @@ interface IdempotencyKeyTable {
   target_id: Nullable<string>
   answer: ColumnType<object | null, string | null | undefined, string>
   created_at: Generated<Date>
+}
+
+interface TokenRevocationTable {
+  id: Generated<string>
+  seq: Sequence
+  claim: 'jti' | 'key_epoch' | 'tenant_epoch'
+  value: string
+  key_id: Nullable<string>
+  tenant_id: Nullable<string>
+  reason: Nullable<string>
+  created_at: Generated<Date>
+  ends_at: Date
 }

@@ -22,6 +22,8 @@ import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
+import type { DenyList } from '../token-revocations/deny-list.ts'
+import { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import { countOnOtherPeppers } from './pepper-use.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -38,6 +40,7 @@ export interface AdministrationParts {
   importedClients: ImportedClients
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
+  tokenRevocations: TokenRevocations
   auth: AdminAuth
   cursors: Cursors
   trail: AuditTrail
@@ -51,7 +54,7 @@ export function buildAdministration(
   { random, logger }: System,
   { database }: Storage,
   digests: KeyDigests,
-  { policy, trust: { seals } }: { policy: CurrentPolicy; trust: TrustParts },
+  { policy, trust: { seals }, denyList }: { policy: CurrentPolicy; trust: TrustParts; denyList: DenyList },
 ): AdministrationParts {
   const adminTokens = new AdminTokens({ database, digests, random, logger })
   const failures = new FailureLimit({ perMinute: config.adminFailuresPerMinute })
@@ -67,6 +70,7 @@ export function buildAdministration(
     importedClients: new ImportedClients({ database, random, seals }),
     adminTokens,
     adminTokenRevocations: new AdminTokenRevocations({ database, seals }),
+    tokenRevocations: new TokenRevocations({ database, denyList }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
     cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random }),
     trail: new AuditTrail({ database, signer, logger }),

@@ -8,6 +8,7 @@ import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
+import { pruneTokenRevocations } from '../token-revocations/token-revocation-repository.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
@@ -104,10 +105,12 @@ export class BackgroundJobs {
     void this.#attempt('count expiring keys', () => expiring.look())
     this.#every(PRUNE_MS, 'remove expired records', async () => {
       directory.copy.removeEnded(time.now())
+      directory.denyList.removeEnded(time.now())
       await database.run(pruneChangeFeed)
       await database.run(pruneIdempotencyKeys)
       await database.run(pruneUsage)
       await database.run(pruneProofs)
+      await database.run(pruneTokenRevocations)
       await signing.replicas.prune()
     })
     this.scheduleRotation()

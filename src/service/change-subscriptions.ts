@@ -14,6 +14,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
   const { storage, follower, policy, directory, gateway } = parts
   follower.subscribe([
     directory.copy,
+    directory.denyList,
     reaction(update => directory.fallback.note(update)),
     reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),

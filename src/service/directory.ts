@@ -5,6 +5,7 @@ import { ImportedCheck } from '../directory/imported-check.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
+import { DenyList } from '../token-revocations/deny-list.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -18,6 +19,8 @@ export interface DirectoryParts {
   importedCheck: ImportedCheck
   /** The status of the keys of presented tokens. */
   keyStatuses: KeyStatuses
+  /** The tokens that were ended before their expiry. */
+  denyList: DenyList
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -38,5 +41,7 @@ export function buildDirectory(
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
-  return { copy, fallback, importedCheck, keyStatuses, directory: new ReplicaDirectory({ copy, fallback }) }
+  const denyList = new DenyList({ database })
+  const directory = new ReplicaDirectory({ copy, fallback })
+  return { copy, fallback, importedCheck, keyStatuses, denyList, directory }
 }

@@ -85,6 +85,12 @@ function registerDirectory(
     'max',
     () => copy.overflowed,
   )
+  metrics.gauge(
+    'mintmark_token_revocations',
+    'Revocations of issued tokens in memory: the deny list.',
+    'max',
+    () => directory.denyList.size,
+  )
   metrics.counter(
     'mintmark_directory_reloads_total',
     'Full reloads of the directory after its position in the change feed was lost.',

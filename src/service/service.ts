@@ -156,7 +156,11 @@ function build(config: Config, system: System, storage: Storage, issuer: string)
   const directory = buildDirectory(config, system, storage, follower, trust, snapshots)
   const signing = buildSigning(config, system, storage, issuer, trust)
   const authentication = buildAuthentication(config, system, storage, directory, digests)
-  const administration = buildAdministration(config, system, storage, digests, { policy, trust })
+  const administration = buildAdministration(config, system, storage, digests, {
+    policy,
+    trust,
+    denyList: directory.denyList,
+  })
   const pauses = watchForPauses(system, storage, follower, signing)
   const afterPause = () => pauses.check()
   const gateway = buildGatewayAuthorizer(

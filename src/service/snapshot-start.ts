@@ -36,6 +36,7 @@ export class SnapshotStart {
     policy.set(content.signingKeys.installation.policy)
     directory.copy.adopt(content.directory)
     directory.keyStatuses.adopt(content.gone)
+    directory.denyList.add(content.denied)
     follower.adopt(header.position, ageMs)
     this.#checks.expect(content.signingKeys.installation.id)
     await this.#checks.probe()

@@ -63,9 +63,10 @@ export class SnapshotWriter {
     const contents = directory.copy.contents
     if (!contents) throw new Error('a position without a directory')
     const gone = directory.keyStatuses.gone
+    const denied = directory.denyList.contents
     const signingKeys = await signing.signingKeys.export()
     const about = { position, seenAt, writer: processName(), writerVersion: packageVersion() }
-    return this.#snapshots.write(about, { signingKeys, gone, directory: contents })
+    return this.#snapshots.write(about, { signingKeys, gone, denied, directory: contents })
   }
 }
 

@@ -3,6 +3,7 @@ import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../direc
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
+import type { DeniedValue } from '../token-revocations/token-revocation.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
 /** What is known of a snapshot before it is decrypted. */
@@ -27,23 +28,26 @@ export interface SnapshotContent {
   signingKeys: ExportedKeys
   /** Keys and tenants that this replica saw revoked or deleted: `key key_…`, `tenant acme`. */
   gone: readonly string[]
+  /** The deny list. */
+  denied: readonly DeniedValue[]
   directory: KnownContents
 }
 
 /** The version of the content that this version of Mintmark writes and reads. */
-export const CONTENT_VERSION = 1
+export const CONTENT_VERSION = 2
 
 /** Bounds how long encoding a part delays exchanges, to a few milliseconds. */
 const OBJECTS_A_PART = 250
 
 /** The content as parts of a sealed file, each encoded when it is taken. */
 export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
-  const { directory, gone } = content
+  const { directory, gone, denied } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
-  const counts = { tenants: tenants.length, keys: keys.length }
+  const counts = { tenants: tenants.length, keys: keys.length, denied: denied.length }
   yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
   for (const part of chunks(tenants)) yield json({ tenants: part })
+  for (const part of chunks(denied)) yield json({ denied: part })
   const places = new Map<KeyRights, number>()
   for (const part of chunks(keys)) {
     // Many keys share one object with their rights: it is written once, before its first key.
@@ -64,6 +68,7 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
 /** @throws {SnapshotFault} when the parts are of another version, or are not all there. */
 export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const tenants: KnownTenant[] = []
+  const denied: DeniedValue[] = []
   const keys: KnownKey[] = []
   const rights: KeyRights[] = []
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
@@ -72,15 +77,17 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     const read = JSON.parse(part.toString())
     first ??= read
     for (const tenant of read.tenants ?? []) tenants.push(tenant)
+    for (const entry of read.denied ?? []) denied.push(entry)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
   }
   const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
-  if (counts.tenants !== tenants.length || counts.keys !== keys.length)
+  if (counts.tenants !== tenants.length || counts.keys !== keys.length || counts.denied !== denied.length)
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
+    denied,
     directory: { ...directory, tenants, keys },
   }
 }
@@ -99,6 +106,7 @@ type EncodedKey = [
   flags: number,
   rights: number,
   secrets: [id: string, digest: string, endsAt: number | null, more?: Partial<KnownSecret>][],
+  epoch: string,
 ]
 
 const DISABLED = 1
@@ -113,16 +121,18 @@ const encodeKey = (key: KnownKey, rights: number): EncodedKey => [
   key.secrets.map(({ id, digest, endsAt, ...more }) =>
     more.imported ? [id, digest, endsAt, more] : [id, digest, endsAt],
   ),
+  key.epoch,
 ]
 
 const decodeKey = (
-  [id, tenantId, expiresAt, flags, place, secrets]: EncodedKey,
+  [id, tenantId, expiresAt, flags, place, secrets, epoch]: EncodedKey,
   rights: readonly KeyRights[],
 ): KnownKey => ({
   id,
   tenantId,
   expiresAt,
   disabled: (flags & DISABLED) > 0,
+  epoch,
   rights: rights[place] as KeyRights,
   secrets: secrets.map(([secretId, digest, endsAt, more]) => ({ id: secretId, digest, endsAt, ...more })),
   ...((flags & INCOMPLETE) > 0 && { incomplete: true }),

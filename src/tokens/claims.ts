@@ -19,6 +19,9 @@ export interface AccessTokenClaims {
   jti: string
   scope: string
   tenant: string
+  /** What ends all tokens of the key or the tenant names. Tokens of earlier versions have none. */
+  key_epoch?: string
+  tenant_epoch?: string
   tier: string
   /** A decimal integer on vLLM's scale: a lower value is served sooner. */
   priority: string
@@ -86,6 +89,8 @@ function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): Ow
     jti: tokenId,
     scope: scopes.join(' '),
     tenant: caller.tenantId,
+    key_epoch: caller.keyEpoch,
+    tenant_epoch: caller.tenantEpoch,
   }
 }
 

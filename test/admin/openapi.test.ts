@@ -88,6 +88,10 @@ describe('An operation, called with its example', () => {
       const { body } = await admin('POST', '/admin-tokens', { role: 'auditor' })
       return path.replace(/adm_\w+/, body.id)
     }
+    if (path.includes('/trv_')) {
+      const { body } = await admin('POST', '/token-revocations', { tenant: 'acme' })
+      return path.replace(/trv_\w+/, body.id)
+    }
     if (path.includes('/signing-keys/')) {
       const { data } = (await admin('GET', '/signing-keys')).body
       const standby = data.find(({ state }: { state: string }) => state === 'standby')

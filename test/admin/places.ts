@@ -15,6 +15,10 @@ export async function placed(mintmark: TestService, { path }: AdminRoute, tenant
     const { id } = await issue(mintmark, 'tenant-admin', tenant)
     return path.replace(':id', id)
   }
+  if (path.startsWith('/token-revocations/:id')) {
+    const { body } = await admin('POST', '/token-revocations', { tenant })
+    return path.replace(':id', body.id)
+  }
   if (path.startsWith('/signing-keys/:kid')) {
     const { data } = (await admin('GET', '/signing-keys')).body
     const standby = data.find(({ state }: { state: string }) => state === 'standby')

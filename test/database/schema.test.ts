@@ -66,6 +66,7 @@ const TABLES = {
     updated_at: 'timestamptz',
     max_key_lifetime_seconds: 'integer?',
     limits: 'jsonb',
+    token_epoch: 'text',
   },
   tenant_tiers: { tenant_id: 'text', tier: 'text', position: 'smallint' },
   tenant_grants: { tenant_id: 'text', model: 'text', position: 'smallint' },
@@ -84,6 +85,7 @@ const TABLES = {
     audiences: 'text[]?',
     token_ttl_seconds: 'integer?',
     limits: 'jsonb',
+    token_epoch: 'text?',
     expires_at: 'timestamptz?',
     disabled_at: 'timestamptz?',
     revoked_at: 'timestamptz?',
@@ -192,6 +194,17 @@ const TABLES = {
     created_at: 'timestamptz',
   },
   audit_checkpoints: { id: 'bigint', jws: 'text', at: 'timestamptz' },
+  token_revocations: {
+    id: 'text',
+    seq: 'bigint',
+    claim: 'text',
+    value: 'text',
+    key_id: 'text?',
+    tenant_id: 'text?',
+    reason: 'text?',
+    created_at: 'timestamptz',
+    ends_at: 'timestamptz',
+  },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
 /** The column types that pg reads as each TypeScript type, with `?` exactly where it has null. */

@@ -46,6 +46,8 @@ const keys: Record<'live' | 'revoked' | 'suspended' | 'impatient' | 'later', str
 let laterId: string
 /** A token that was issued for the revoked key before. */
 let revokedToken: string
+/** A token of a live key that was ended before. */
+let endedToken: string
 let started: TestService[] = []
 
 beforeAll(async () => {
@@ -59,6 +61,8 @@ beforeAll(async () => {
   for (const [name, { secret }] of Object.entries({ live, revoked, suspended, impatient, later }))
     keys[name as keyof typeof keys] = secret
   revokedToken = (await exchange(writer, keys.revoked)).body.access_token
+  endedToken = (await exchange(writer, keys.live)).body.access_token
+  await writer.admin('POST', '/token-revocations', { key: live.keyId })
   await writer.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'test' })
   await writer.admin('POST', '/tenants/suspended/suspend')
   await writer.admin('POST', '/signing-keys/rotate')
@@ -156,17 +160,22 @@ describe('a replica that starts without Postgres and with a snapshot', () => {
     expect(line).toMatchObject({ keys: 4, position: writer.service.changes.position })
   })
 
-  it('answers its administrators 503, and rejects the token of a revoked key at the check', async () => {
+  it('answers its administrators 503, and rejects tokens of a revoked key and ended ones at the check', async () => {
     const replica = await withoutPostgres()
     await replica.service.ready
     const admin = await request(`${replica.service.urls.admin}/admin/v1/tenants`, {
       headers: { authorization: `Bearer ${replica.rootToken}` },
     })
     expect(admin.status).toBe(503)
-    const check = await request(`${replica.service.urls.gateway}/check/v1/chat/completions`, {
-      headers: { authorization: `Bearer ${revokedToken}` },
-    })
-    expect(check.status).toBe(401)
+    const check = (jwt: string) =>
+      request(`${replica.service.urls.gateway}/check/v1/chat/completions`, {
+        headers: { authorization: `Bearer ${jwt}` },
+      })
+    expect((await check(revokedToken)).status).toBe(401)
+    expect((await check(endedToken)).status).toBe(401)
+    // A replica that starts from the snapshot issues with the new epoch.
+    const { access_token: fresh } = (await exchange(replica, keys.live)).body
+    expect((await check(fresh)).status).toBe(200)
   })
 
   it('catches up when Postgres answers, and what was revoked meanwhile is refused', async () => {

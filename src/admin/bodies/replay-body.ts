@@ -9,6 +9,7 @@ import {
 import { issuedKeyBody, keyBody, reissuedKeyBody } from './key-body.ts'
 import { signingKeyBody } from './signing-key-body.ts'
 import { tenantBody } from './tenant-body.ts'
+import { tokenRevocationBody } from './token-revocation-body.ts'
 
 const OBJECTS = new Map<unknown, ZodType>([
   [tenantBody, tenantBody],
@@ -17,6 +18,7 @@ const OBJECTS = new Map<unknown, ZodType>([
   [issuedAdminTokenBody, reissuedAdminTokenBody],
   [revokedAdminTokenBody, adminTokenBody],
   [signingKeyBody, signingKeyBody],
+  [tokenRevocationBody, tokenRevocationBody],
 ])
 
 /**

@@ -13,6 +13,7 @@ const idOf = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-9A-Z
 export const keyId = idOf('key')
 export const secretId = idOf('sec')
 export const adminTokenId = idOf('adm')
+export const tokenRevocationId = idOf('trv')
 export const tenantId = z.string().regex(TENANT_ID)
 
 /** RFC 3339, UTC. */

@@ -21,6 +21,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   'signing-keys': 'Keys that sign the tokens: list, rotate, hold and revoke them.',
   installation: 'Policy, peppers and encryption keys in use, and replicas of this installation.',
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
+  'token-revocations': 'Revocation of tokens that are already issued.',
   audit: 'Audit trail of changes and of rejected requests.',
   clients: 'Import of clients and secret hashes from another system.',
 }

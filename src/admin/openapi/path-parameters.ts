@@ -1,5 +1,5 @@
 import { type ZodType, z } from 'zod'
-import { adminTokenId, keyId, secretId } from '../bodies/wire.ts'
+import { adminTokenId, keyId, secretId, tokenRevocationId } from '../bodies/wire.ts'
 import * as field from '../fields.ts'
 
 /** A path parameter: its schema and an example. */
@@ -25,6 +25,11 @@ const PARAMETERS: Record<string, PathParameter> = {
     description: 'Id of the admin token.',
     schema: adminTokenId,
     example: 'adm_2Vb6Nc4RtY8wQk3Z',
+  },
+  '/token-revocations/:id': {
+    description: 'Id of the revocation.',
+    schema: tokenRevocationId,
+    example: 'trv_5Tg8Kp2Wm7Xc4Zr1',
   },
   '/signing-keys/:kid': {
     description: 'Key id: the RFC 7638 SHA-256 thumbprint of the signing key.',

