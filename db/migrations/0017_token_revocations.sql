@@ -31,3 +31,12 @@ CREATE TABLE token_revocations (
 CREATE INDEX token_revocations_key ON token_revocations (key_id) WHERE key_id IS NOT NULL;
 CREATE INDEX token_revocations_tenant ON token_revocations (tenant_id, seq) WHERE tenant_id IS NOT NULL;
 CREATE INDEX token_revocations_end ON token_revocations (ends_at);
+
+-- Introspection tokens (mmi_): they ask about tokens of these audiences, and have no right of an administrator.
+ALTER TABLE admin_tokens ADD COLUMN audiences text[] CHECK (cardinality(audiences) BETWEEN 1 AND 100);
+ALTER TABLE admin_tokens
+  DROP CONSTRAINT admin_tokens_role_check,
+  ADD CONSTRAINT admin_tokens_role_check
+    CHECK (role IN ('owner', 'operator', 'auditor', 'tenant-admin', 'introspector')),
+  ADD CONSTRAINT admin_tokens_introspector_has_audiences
+    CHECK ((role = 'introspector') = (audiences IS NOT NULL));

@@ -47,6 +47,7 @@ const RIGHTS: Record<Role, readonly Right[]> = {
   owner: ALL,
   operator: ALL.filter(right => !right.startsWith('admin-tokens:') && right !== 'installation:write'),
   auditor: [...ALL.filter(right => right.endsWith(':read')), 'audit:export'],
+  introspector: [],
   'tenant-admin': TENANT_RIGHTS.filter(right => right !== 'keys:enable'),
 } satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
   'tenant-admin': readonly TenantRight[]

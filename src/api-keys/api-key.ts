@@ -50,10 +50,10 @@ const ID_LENGTH = 16
 const SECRET_LENGTH = 43
 const CRC_LENGTH = 6
 
-/** `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens. */
-const CREDENTIAL = /^(mmk|mma)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
+/** `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens, `mmi_` introspection tokens. */
+const CREDENTIAL = /^(mmk|mma|mmi)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
 
-export type CredentialPrefix = 'mmk' | 'mma'
+export type CredentialPrefix = 'mmk' | 'mma' | 'mmi'
 
 /** The parts of a presented credential, known without a lookup. */
 export interface CredentialParts {

@@ -208,8 +208,9 @@ interface AdminTokenTable {
   id: string
   seq: Sequence
   name: string
-  role: 'owner' | 'operator' | 'auditor' | 'tenant-admin'
+  role: 'owner' | 'operator' | 'auditor' | 'tenant-admin' | 'introspector'
   tenant_id: Nullable<string>
+  audiences: Nullable<string[]>
   digest: Buffer
   pepper_id: string
   created_by: string

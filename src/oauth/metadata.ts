@@ -7,6 +7,8 @@ import { GRANT_TYPES } from './token-request.ts'
 
 export const PATHS = {
   token: '/oauth/token',
+  revoke: '/oauth/revoke',
+  introspect: '/oauth/introspect',
   jwks: '/.well-known/jwks.json',
   pem: '/.well-known/jwks/{kid}.pem',
   openid: '/.well-known/openid-configuration',
@@ -30,6 +32,10 @@ export function metadata(issuer: string, ring: () => KeyRing): Handler {
       jwks_uri: issuer + PATHS.jwks,
       grant_types_supported: GRANT_TYPES,
       token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+      revocation_endpoint: issuer + PATHS.revoke,
+      revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+      introspection_endpoint: issuer + PATHS.introspect,
+      introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'Bearer'],
       response_types_supported: ['none'],
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ring().algs,

@@ -14,6 +14,8 @@ export interface AuthenticationParts {
   authenticator: Authenticator
   /** Writes that exchanges defer. */
   deferred: DeferredWrites
+  /** Failed attempts on the public listener and at the check, by source address. */
+  failures: FailureLimit
 }
 
 export function buildAuthentication(
@@ -41,5 +43,5 @@ export function buildAuthentication(
   })
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
-  return { authenticator, deferred }
+  return { authenticator, deferred, failures }
 }

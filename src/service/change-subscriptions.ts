@@ -15,6 +15,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
   follower.subscribe([
     directory.copy,
     directory.denyList,
+    directory.introspectors,
     reaction(update => directory.fallback.note(update)),
     reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),

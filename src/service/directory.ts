@@ -1,7 +1,9 @@
+import { KeyDigests } from '../api-keys/key-digest.ts'
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
 import { ImportedCheck } from '../directory/imported-check.ts'
+import { Introspectors } from '../directory/introspectors.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
@@ -21,6 +23,8 @@ export interface DirectoryParts {
   keyStatuses: KeyStatuses
   /** The tokens that were ended before their expiry. */
   denyList: DenyList
+  /** Tokens that may ask about tokens. */
+  introspectors: Introspectors
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -42,6 +46,7 @@ export function buildDirectory(
   const keyStatuses = new KeyStatuses({ database, copy, clock })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
   const denyList = new DenyList({ database })
+  const introspectors = new Introspectors({ database, digests: new KeyDigests(peppers) })
   const directory = new ReplicaDirectory({ copy, fallback })
-  return { copy, fallback, importedCheck, keyStatuses, denyList, directory }
+  return { copy, fallback, importedCheck, keyStatuses, denyList, introspectors, directory }
 }

@@ -8,8 +8,10 @@ import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
 import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
+import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { TokenReader } from '../tokens/token-reader.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -28,6 +30,8 @@ export type Served = Pick<
   | 'administration'
   | 'gateway'
   | 'pauses'
+  | 'follower'
+  | 'snapshots'
 > & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
@@ -55,10 +59,29 @@ export function serve(listeners: Listeners, served: Served): void {
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
   const exchange = { authenticator, tokenIssuer, deferred, outcomes, afterPause }
-  listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
+  const revocations = served.administration.tokenRevocations
+  const introspection = introspectionOf(served, afterPause)
+  const app = publicApp({ ...keys, ...exchange, revocations, introspection, readiness })
+  listeners.public.serve(app, services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
   listeners.ops.serve(opsApp(served), services)
+}
+
+function introspectionOf(served: Served, afterPause: () => Promise<void> | undefined): IntrospectionParts {
+  const { config, issuer, storage, follower, snapshots } = served
+  const { introspectors, denyList, keyStatuses } = served.directory
+  const isExtended = () => snapshots.extension?.current !== undefined
+  return {
+    introspectors,
+    denyList,
+    failures: served.authentication.failures,
+    tokens: new TokenReader({ ring: served.signing.ring, issuer }),
+    keyStatusOf: holder => keyStatuses.of(holder),
+    isStale: () => follower.stalenessSeconds >= config.stalenessSeconds && !isExtended(),
+    afterPause,
+    now: () => storage.time.now(),
+  }
 }
 
 function serveAdmin(listeners: Listeners, services: RequestServices, served: Served): void {

@@ -37,6 +37,7 @@ export class SnapshotStart {
     directory.copy.adopt(content.directory)
     directory.keyStatuses.adopt(content.gone)
     directory.denyList.add(content.denied)
+    directory.introspectors.adopt(content.introspectors)
     follower.adopt(header.position, ageMs)
     this.#checks.expect(content.signingKeys.installation.id)
     await this.#checks.probe()

@@ -64,9 +64,10 @@ export class SnapshotWriter {
     if (!contents) throw new Error('a position without a directory')
     const gone = directory.keyStatuses.gone
     const denied = directory.denyList.contents
+    const introspectors = directory.introspectors.contents
     const signingKeys = await signing.signingKeys.export()
     const about = { position, seenAt, writer: processName(), writerVersion: packageVersion() }
-    return this.#snapshots.write(about, { signingKeys, gone, denied, directory: contents })
+    return this.#snapshots.write(about, { signingKeys, gone, denied, introspectors, directory: contents })
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FeedPosition } from '../database/change-feed.ts'
+import type { Introspector } from '../directory/introspector.ts'
 import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
@@ -30,6 +31,7 @@ export interface SnapshotContent {
   gone: readonly string[]
   /** The deny list. */
   denied: readonly DeniedValue[]
+  introspectors: readonly Introspector[]
   directory: KnownContents
 }
 
@@ -41,11 +43,11 @@ const OBJECTS_A_PART = 250
 
 /** The content as parts of a sealed file, each encoded when it is taken. */
 export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
-  const { directory, gone, denied } = content
+  const { directory, gone, denied, introspectors } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
   const counts = { tenants: tenants.length, keys: keys.length, denied: denied.length }
-  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, counts })
+  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, introspectors, directory: small, counts })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   for (const part of chunks(denied)) yield json({ denied: part })
   const places = new Map<KeyRights, number>()
@@ -81,13 +83,14 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
   }
-  const { installation, modifiedAt, signingKeys, gone, directory, counts } = first
+  const { installation, modifiedAt, signingKeys, gone, introspectors, directory, counts } = first
   if (counts.tenants !== tenants.length || counts.keys !== keys.length || counts.denied !== denied.length)
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
     denied,
+    introspectors,
     directory: { ...directory, tenants, keys },
   }
 }

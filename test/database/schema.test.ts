@@ -171,6 +171,7 @@ const TABLES = {
     name: 'text',
     role: 'text',
     tenant_id: 'text?',
+    audiences: 'text[]?',
     digest: 'bytea',
     pepper_id: 'text',
     created_by: 'text',

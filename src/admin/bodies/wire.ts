@@ -24,7 +24,7 @@ export const alg = z.enum(SIGNING_ALGS)
 export const count = z.int().min(0)
 
 /** Shown only in this response. */
-export const credential = (prefix: 'mmk' | 'mma') =>
+export const credential = (prefix: 'mmk' | 'mma' | 'mmi') =>
   z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$`))
 
 /** Replaces a secret in a replay under an Idempotency-Key. */

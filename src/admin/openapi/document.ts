@@ -31,6 +31,8 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   owner: 'All rights, like a root token.',
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
+  introspector:
+    'No right in this API: its token (`mmi_…`) asks `POST /oauth/introspect` about tokens of some audiences.',
   'tenant-admin':
     'Manages API keys and admin tokens of one tenant. Can create keys with at most the rights of the tenant. On an existing key it can only reduce rights.',
 }
