@@ -5,6 +5,7 @@ import { cidrs, issuerUrl, namedKeys, rootTokens } from './formats.ts'
 import { type GatewayConfig, readGateway } from './gateway-config.ts'
 import { rotationFaults, SHORTEST_PUBLISH_LEAD_SECONDS } from './rotation-policy.ts'
 import { readTokens, type TokenConfig } from './token-config.ts'
+import { readXds, type XdsSettings } from './xds-config.ts'
 
 interface Address {
   host: string
@@ -12,7 +13,7 @@ interface Address {
 }
 
 /** The configuration of a process, parsed once. Secrets are inside `Secret`. */
-export interface Config extends GatewayConfig, TokenConfig {
+export interface Config extends GatewayConfig, TokenConfig, XdsSettings {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -64,13 +65,15 @@ export function readConfig(env: Env): Config {
   const listeners = readListeners(env)
   const secrets = readSecrets(env)
   const tokens = readTokens(env)
+  const gateway = readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience })
   const config = {
     production,
     ...database,
     ...listeners,
     ...secrets,
     ...tokens,
-    ...readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience }),
+    ...gateway,
+    ...readXds(env, gateway.gatewayAddress.host),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,

@@ -51,6 +51,7 @@ export async function drain(
     listeners.admin.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.xds.close(),
     changeListener.stop(),
   ])
   jobs.stop()

@@ -7,6 +7,7 @@ import type { Clock } from '../system/clock.ts'
 import { isLoopback, networkOf } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { XdsListener } from '../xds/xds-listener.ts'
 
 /** The public listener counts IPv6 connections by network, in which one client can change addresses. */
 const MOST_CONNECTIONS = {
@@ -17,6 +18,8 @@ const MOST_CONNECTIONS = {
   // Envoy opens one connection per worker thread.
   gatewayGrpc: { total: 2_000, ofOneSource: 256 },
   ops: { total: 500, ofOneSource: 250 },
+  // Envoy opens one connection.
+  xds: { total: 2_000, ofOneSource: 64 },
 } satisfies Record<string, MostConnections>
 
 /** All listeners, none of them bound. Each process limits the connections that it accepts itself. */
@@ -28,7 +31,7 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     isProxy: address => trusts(address, 0),
     logger,
   })
-  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc'>) =>
+  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc' | 'xds'>) =>
     Listener.create(name, clock, policyOf(name))
   return {
     public: create('public'),
@@ -36,6 +39,7 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     gateway: create('gateway'),
     gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock, policyOf('gatewayGrpc')),
     ops: create('ops'),
+    xds: new XdsListener(config.xds, clock, policyOf('xds')),
   }
 }
 
@@ -43,7 +47,7 @@ export type Listeners = ReturnType<typeof createListeners>
 export type ListenerName = keyof Listeners
 export type Addresses = Partial<Record<ListenerName, Address>>
 
-const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'ops']
+const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'xds', 'ops']
 /** Those that several processes share: the ops listener belongs to their parent (processes/). */
 export const SHARED = NAMES.filter(name => name !== 'ops')
 
@@ -69,6 +73,7 @@ export async function listenOn(
     gateway: config.gatewayAddress,
     gatewayGrpc: config.gatewayGrpcAddress,
     ops: config.opsAddress,
+    xds: config.xdsAddress,
   }
   try {
     for (const name of names) await listeners[name].listen(addresses[name])
@@ -85,6 +90,7 @@ const HOST_VARIABLES: Record<ListenerName, string> = {
   gateway: 'MINTMARK_GATEWAY_HOST',
   gatewayGrpc: 'MINTMARK_GATEWAY_HOST',
   ops: 'MINTMARK_OPS_HOST',
+  xds: 'MINTMARK_XDS_HOST',
 }
 
 /** The bound address of each listener that listens. */

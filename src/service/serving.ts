@@ -12,6 +12,7 @@ import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
+import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -66,6 +67,15 @@ export function serve(listeners: Listeners, served: Served): void {
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
   listeners.ops.serve(opsApp(served), services)
+  const { directory, follower, storage } = served
+  const source = new GatewayRevocations({ denyList: directory.denyList, follower, time: storage.time })
+  listeners.xds.serve(source, logger)
+  served.metrics.gauge(
+    'mintmark_xds_gateways',
+    'Gateways that receive the list of revoked tokens from this replica.',
+    'sum',
+    () => listeners.xds.gateways,
+  )
 }
 
 function introspectionOf(served: Served, afterPause: () => Promise<void> | undefined): IntrospectionParts {

@@ -21,6 +21,8 @@ export class DenyList implements ChangeSubscriber {
   readonly #entries = new Map<string, DeniedValue>()
   /** Keys and tenants whose change this process could not read: their tokens may have been ended. */
   readonly #unread = new Set<string>()
+  /** Changes with the entries. */
+  revision = 0
 
   constructor({ database }: { database: Database }) {
     this.#database = database
@@ -52,13 +54,19 @@ export class DenyList implements ChangeSubscriber {
   add(entries: readonly DeniedValue[]): void {
     for (const entry of entries) {
       const known = this.#entries.get(nameOf(entry))
-      if (!known || known.endsAt < entry.endsAt) this.#entries.set(nameOf(entry), entry)
+      if (known && known.endsAt >= entry.endsAt) continue
+      this.#entries.set(nameOf(entry), entry)
+      if (!known) this.revision++
     }
   }
 
   /** Removes entries that ended by `now`, in epoch milliseconds: no token has their value any more. */
   removeEnded(now: number): void {
-    for (const [name, { endsAt }] of this.#entries) if (endsAt <= now) this.#entries.delete(name)
+    for (const [name, { endsAt }] of this.#entries) {
+      if (endsAt > now) continue
+      this.#entries.delete(name)
+      this.revision++
+    }
   }
 
   /** `ChangeSubscriber.load`. */

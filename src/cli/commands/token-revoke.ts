@@ -1,4 +1,7 @@
+import { rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { systemClock } from '../../system/clock.ts'
+import { denyFilterFile } from '../../xds/deny-filter-file.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { bodyOf, type FieldOption, text } from '../field-options.ts'
 import { readInput } from '../input.ts'
@@ -64,11 +67,23 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
   )
   const all = listVerb(token, 'revocations', {
     summary: 'list revocations of tokens that have not expired, newest first',
-    examples: ['mintmark token revocations'],
-  })
+    details:
+      'With --envoy-file, all of them are written to a file that Envoy reads as the configuration of its filter. The file is ' +
+      'replaced as a whole: repeat the command at an interval.',
+    examples: [
+      'mintmark token revocations',
+      'mintmark token revocations --envoy-file /etc/envoy/revocations/list.json',
+    ],
+  }).option('--envoy-file <path>', 'write the list to this file, for an Envoy without xDS')
   all.action(
     action(environment, async ({ admin, output }) => {
-      await output.list(await admin.list<TokenRevocation>('/token-revocations', all.opts().limit), VIEW)
+      const { limit, envoyFile } = all.opts<{ limit?: number; envoyFile?: string }>()
+      if (envoyFile !== undefined && limit !== undefined)
+        throw new CliError(EXIT.usage, '--envoy-file writes the whole list: leave out --limit.')
+      const listed = await admin.list<TokenRevocation>('/token-revocations', limit)
+      if (envoyFile === undefined) return output.list(listed, VIEW)
+      await writeEnvoyFile(envoyFile, listed)
+      output.note(`Wrote ${listed.length} revocations to ${envoyFile}.`)
     }),
   )
 }
@@ -80,4 +95,19 @@ async function jtiIn(file: string): Promise<string> {
   )
   if (typeof claims.jti === 'string') return claims.jti
   throw new CliError(EXIT.usage, 'the token has no claim "jti".')
+}
+
+/** Renamed into its place: Envoy reads a file when it is moved there. */
+async function writeEnvoyFile(path: string, listed: readonly TokenRevocation[]): Promise<void> {
+  const version = String(Math.floor(systemClock.wallMs()))
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    await writeFile(temporary, JSON.stringify(denyFilterFile(version, listed)), { mode: 0o644 })
+    await rename(temporary, path)
+  } catch (error) {
+    throw new CliError(
+      EXIT.usage,
+      `${path} cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unknown error'}).`,
+    )
+  }
 }
