@@ -13,14 +13,14 @@ const ROWS: string[][] = [
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens', 'identity-providers'],
   ['directory'],
-  ['authentication', 'tokens', 'snapshots', 'usage'],
+  ['authentication', 'tokens', 'token-revocations', 'snapshots', 'usage'],
   ['http'],
-  ['oauth', 'admin', 'gateway', 'telemetry'],
+  ['oauth', 'admin', 'gateway', 'telemetry', 'xds'],
   ['service'],
   ['main', 'cli'],
 ]
 /** Transports never import each other. */
-const APART = new Set(['oauth', 'admin', 'gateway', 'telemetry'])
+const APART = new Set(['oauth', 'admin', 'gateway', 'telemetry', 'xds'])
 /** Rooms that import only errors and system. */
 const ALONE = new Set(['database', 'embedded-postgres'])
 
@@ -31,7 +31,7 @@ const PACKAGES: Record<string, RegExp> = {
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
-    /^database\/|^(audit|idempotency|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication|usage)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+    /^database\/|^(audit|idempotency|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication|usage|token-revocations)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':
@@ -200,6 +200,7 @@ describe('deploy/generate', () => {
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',
       'src/tokens/claims.ts',
+      'src/xds/deny-filter.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),

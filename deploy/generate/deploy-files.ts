@@ -1,6 +1,7 @@
 import { CONTRACT_NUMBER, openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
+import type { WithoutList } from './envoy/revocations.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
 import { haproxyFiles } from './haproxy/haproxy.ts'
 import { helmFiles } from './helm/helm.ts'
@@ -9,12 +10,16 @@ import { nginxFiles } from './nginx/nginx.ts'
 
 /**
  * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
- * compares. `groups`: the routes that they open; without them those of the files in deploy/.
+ * compares. `groups`: the routes that they open; without them those of the files in deploy/. `withoutList`: Envoy receives the list
+ * of revoked tokens, and does this until it has one.
  */
-export function deployFiles(groups?: readonly RouteGroup[]): Record<string, string> {
+export function deployFiles(
+  groups?: readonly RouteGroup[],
+  withoutList?: WithoutList,
+): Record<string, string> {
   const routes = openRoutes(groups)
   const gateways = {
-    ...envoyFiles(routes),
+    ...envoyFiles(routes, withoutList),
     ...envoyGatewayFiles(routes),
     ...istioFiles(routes),
     ...nginxFiles(routes),

@@ -1,25 +1,33 @@
-// Generates the files in deploy/ from the templates in this folder: npm run generate [-- --routes openai,anthropic]
+// Generates the files in deploy/ from the templates in this folder: npm run generate [-- --routes openai,anthropic] [--revocations open]
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { parseArgs } from 'node:util'
 import { ROUTE_GROUPS, type RouteGroup } from '../../src/gateway/headers.ts'
 import { deployFiles } from './deploy-files.ts'
+import type { WithoutList } from './envoy/revocations.ts'
 
-for (const [path, content] of Object.entries(deployFiles(groupsOf(process.argv.slice(2))))) {
+const { values } = parseArgs({ options: { routes: { type: 'string' }, revocations: { type: 'string' } } })
+
+for (const [path, content] of Object.entries(
+  deployFiles(groupsOf(values.routes), withoutListOf(values.revocations)),
+)) {
   const file = new URL(`../../${path}`, import.meta.url)
   mkdirSync(dirname(file.pathname), { recursive: true })
   writeFileSync(file, content)
   console.log(path)
 }
 
-/** Undefined without `--routes`. @throws {Error} for an unknown argument or group */
-function groupsOf(words: readonly string[]): RouteGroup[] | undefined {
-  if (words.length === 0) return undefined
-  const [option, list, ...more] = words.flatMap(word => word.split('='))
+/** Undefined without `--routes`. @throws {Error} for an unknown group */
+function groupsOf(list: string | undefined): RouteGroup[] | undefined {
+  if (list === undefined) return undefined
   const isGroup = (name: string): name is RouteGroup => ROUTE_GROUPS.some(group => group === name)
-  const names = list?.split(',') ?? []
-  if (option !== '--routes' || names.length === 0 || !names.every(isGroup) || more.length > 0)
-    throw new Error(
-      `usage: npm run generate -- --routes <groups>, comma-separated: ${ROUTE_GROUPS.join(', ')}`,
-    )
-  return names
+  const names = list.split(',')
+  if (names.every(isGroup)) return names
+  throw new Error(`usage: npm run generate -- --routes <groups>, comma-separated: ${ROUTE_GROUPS.join(', ')}`)
+}
+
+/** Undefined without `--revocations`. @throws {Error} for another value */
+function withoutListOf(given: string | undefined): WithoutList | undefined {
+  if (given === undefined || given === 'open' || given === 'closed') return given
+  throw new Error('usage: npm run generate -- --revocations <open or closed>')
 }

@@ -19,6 +19,8 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
   scope: 'Granted scopes, separated by spaces.',
   tenant: 'Id of the tenant.',
   workload: 'Distinguishes the workloads of one key, such as pods. Only in tokens of workload identities.',
+  key_epoch: 'Changes when all issued tokens of the key are revoked.',
+  tenant_epoch: 'Changes when all issued tokens of the tenant are revoked.',
   tier: 'Tier of the key.',
   priority: 'Priority of the tier as a decimal integer in a string. vLLM schedules lower numbers sooner.',
   models: 'Base models that the key may use.',
@@ -38,6 +40,8 @@ const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and pub
 - \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the API key (\`key_…\`) or of its tenant.
 
 A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways.
+
+\`POST ${PATHS.revoke}\` takes the API key in the same ways. \`POST ${PATHS.introspect}\` takes an introspection token (\`mmi_…\`).
 
 All other operations of this API need no authentication.
 
@@ -111,7 +115,8 @@ const HEADERS = {
   },
   Challenge: {
     name: 'WWW-Authenticate',
-    description: '`Basic`, if the request had an `Authorization` header with a rejected credential.',
+    description:
+      '`Basic`, if the request had an `Authorization` header with a rejected credential; for an introspection also `Bearer`.',
     schema: text,
   },
 } as const
@@ -254,6 +259,33 @@ const SCHEMAS = {
       error_description: string('What is wrong and what to do, for people. The text may change.'),
     },
   },
+  TokenQuestion: {
+    description: 'A token, and the credential of the caller if it is not sent in the `Authorization` header.',
+    type: 'object',
+    required: ['token'],
+    properties: {
+      token: string('The token.'),
+      token_type_hint: string('Ignored: there is one type of token.'),
+      client_secret: string('The API key, or for an introspection the introspection token (`mmi_…`).'),
+      client_id: string(
+        'Id of the API key or of its tenant, or id of the introspection token (`adm_…`). Optional.',
+      ),
+    },
+  },
+  Introspection: {
+    description:
+      'State of a token (RFC 7662 §2.2). Only an active token has more members than `active`: its claims.',
+    type: 'object',
+    required: ['active'],
+    properties: {
+      active: {
+        type: 'boolean',
+        description: 'Whether the token is good at this moment, for an audience of the caller.',
+      },
+      token_type: { const: 'Bearer', description: 'Always `Bearer`.' },
+      ...Object.fromEntries(Object.entries(CLAIMS).map(([name, description]) => [name, { description }])),
+    },
+  },
   JWKSet: {
     description: 'Public keys that verify tokens (RFC 7517).',
     type: 'object',
@@ -296,6 +328,10 @@ const SCHEMAS = {
       token_endpoint_auth_methods_supported: names('Supported ways to authenticate.'),
       token_endpoint_auth_signing_alg_values_supported: names('Signing algorithms of client assertions.'),
       response_types_supported: names('Always `none`: there is no authorization endpoint.'),
+      revocation_endpoint: string('Address of the revocation endpoint (RFC 7009).'),
+      revocation_endpoint_auth_methods_supported: names('Supported ways to send the API key there.'),
+      introspection_endpoint: string('Address of the introspection endpoint (RFC 7662).'),
+      introspection_endpoint_auth_methods_supported: names('Supported ways to send the introspection token.'),
       subject_types_supported: names('Always `public`: `sub` is the same for every audience.'),
       id_token_signing_alg_values_supported: names('Signing algorithms of tokens.'),
     },
@@ -307,6 +343,24 @@ const EXCHANGED = {
   token_type: 'Bearer',
   expires_in: 900,
   scope: 'inference',
+}
+
+const API_KEY = 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000'
+
+/** The body of a request about one token. */
+const question = (example: object) => ({
+  required: true,
+  content: { 'application/x-www-form-urlencoded': { schema: ref('schemas', 'TokenQuestion'), example } },
+})
+
+const QUESTION_ERRORS = {
+  400: ref('responses', 'TokenInvalid'),
+  401: ref('responses', 'TokenUnauthenticated'),
+  413: ref('responses', 'TokenTooLarge'),
+  415: ref('responses', 'TokenCompressed'),
+  429: ref('responses', 'TokenRateLimited'),
+  500: ref('responses', 'TokenFailed'),
+  503: ref('responses', 'TokenUnavailable'),
 }
 
 const published = (description: string, schema: object, ...more: (keyof typeof HEADERS)[]) => ({
@@ -355,7 +409,7 @@ export const tokenDocument = () => ({
               schema: ref('schemas', 'TokenRequest'),
               example: {
                 grant_type: 'client_credentials',
-                client_secret: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000',
+                client_secret: API_KEY,
                 scope: 'inference',
               },
             },
@@ -409,6 +463,45 @@ export const tokenDocument = () => ({
           415: ref('responses', 'TokenCompressed'),
           500: ref('responses', 'TokenFailed'),
           503: ref('responses', 'TokenUnavailable'),
+        },
+      },
+    },
+    [PATHS.revoke]: {
+      post: {
+        operationId: 'revokeToken',
+        tags: ['token'],
+        summary: 'Revoke a token',
+        description:
+          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. At most 100 tokens of an API key can be revoked one by one at the same time.',
+        security: [{ clientSecretBasic: [] }, {}],
+        requestBody: question({ token: EXCHANGED.access_token, client_secret: API_KEY }),
+        responses: {
+          200: {
+            description:
+              'The token is not valid, or not a token of this client. The body is an empty object.',
+            headers: headers('RequestId', 'NoStore'),
+            content: { [JSON_TYPE]: { schema: { type: 'object' }, example: {} } },
+          },
+          ...QUESTION_ERRORS,
+        },
+      },
+    },
+    [PATHS.introspect]: {
+      post: {
+        operationId: 'introspectToken',
+        tags: ['token'],
+        summary: 'Introspect a token',
+        description:
+          'Whether a token is good at this moment (RFC 7662), for the holder of an introspection token: an admin token with the role introspector, which names audiences. Send it as `Authorization: Bearer mmi_…`, or with its id as client id and secret.',
+        security: [{ introspectionToken: [] }, { clientSecretBasic: [] }, {}],
+        requestBody: question({ token: EXCHANGED.access_token }),
+        responses: {
+          200: {
+            description: 'State of the token.',
+            headers: headers('RequestId', 'NoStore'),
+            content: { [JSON_TYPE]: { schema: ref('schemas', 'Introspection'), example: { active: false } } },
+          },
+          ...QUESTION_ERRORS,
         },
       },
     },
@@ -474,6 +567,12 @@ export const tokenDocument = () => ({
   },
   components: {
     securitySchemes: {
+      introspectionToken: {
+        type: 'http',
+        scheme: 'bearer',
+        description:
+          'An introspection token (`mmi_…`): an admin token with the role introspector. You can send it as `client_secret` in the body, or as the password of Basic with its id (`adm_…`) as the user name, instead.',
+      },
       clientSecretBasic: {
         type: 'http',
         scheme: 'basic',

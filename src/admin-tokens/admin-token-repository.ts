@@ -9,7 +9,7 @@ function selectTokens(db: Handle) {
   return db
     .selectFrom('admin_tokens')
     .select(['id', 'seq', 'name', 'role', 'tenant_id', 'created_by', 'created_at', 'expires_at'])
-    .select(['revoked_at', 'revoked_reason', 'last_used_at'])
+    .select(['revoked_at', 'revoked_reason', 'last_used_at', 'audiences'])
 }
 
 type Row = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>
@@ -19,6 +19,7 @@ const toAdminToken = (row: Row): AdminToken => ({
   name: row.name,
   role: row.role,
   tenantId: row.tenant_id,
+  audiences: row.audiences,
   createdBy: row.created_by,
   createdAt: row.created_at,
   expiresAt: row.expires_at,
@@ -109,7 +110,8 @@ export async function hasTokensOnPepper(db: Handle, id: string): Promise<boolean
 
 export async function insertAdminToken(
   trx: Handle,
-  token: Pick<AdminToken, 'id' | 'name' | 'role' | 'tenantId' | 'createdBy' | 'expiresAt'> & KeyDigest,
+  token: Pick<AdminToken, 'id' | 'name' | 'role' | 'tenantId' | 'audiences' | 'createdBy' | 'expiresAt'> &
+    KeyDigest,
 ): Promise<void> {
   await trx
     .insertInto('admin_tokens')
@@ -118,6 +120,7 @@ export async function insertAdminToken(
       name: token.name,
       role: token.role,
       tenant_id: token.tenantId,
+      audiences: token.audiences && [...token.audiences],
       created_by: token.createdBy,
       expires_at: token.expiresAt,
       digest: token.digest,

@@ -5,7 +5,7 @@ import type { Database, Handle } from '../database/database.ts'
 import { requireVersion } from '../database/version.ts'
 import { NotFound } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
-import { type AdminToken, adminTokenTarget, adminTokenVersion } from './admin-token.ts'
+import { type AdminToken, adminTokenTarget, adminTokenVersion, introspectorChanges } from './admin-token.ts'
 import {
   countDescendants,
   findAdminToken,
@@ -127,7 +127,7 @@ async function revokeToken(mutation: Mutation, token: AdminToken, reason: string
   await setRevoked(mutation.trx, token.id, reason)
   const changes = fieldChanges({ revokedReason: null }, { revokedReason: reason })
   const event = { action: 'admin-token.revoke', ...adminTokenTarget(token), changes } as const
-  mutation.record(event, { kind: 'admin-token', id: token.id })
+  mutation.record(event, { kind: 'admin-token', id: token.id }, ...introspectorChanges(token))
 }
 
 /** Revokes at most MOST_AT_ONCE objects; fewer mean that none is left. */

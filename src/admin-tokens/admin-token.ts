@@ -1,4 +1,5 @@
 import { isOver } from '../api-keys/key-state.ts'
+import type { Change } from '../database/change.ts'
 import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
 
@@ -7,8 +8,11 @@ import { Forbidden } from '../errors.ts'
  * presented ones. The rights of a role are defined by the admin API (admin/rights-table.ts).
  */
 
-/** `tenant-admin` is bound to one tenant; the others are not bound. */
-export const TOKEN_ROLES = ['owner', 'operator', 'auditor', 'tenant-admin'] as const
+/**
+ * `tenant-admin` is bound to one tenant; the others are not bound. `introspector` has no rights of an administrator: its
+ * token is for `POST /oauth/introspect` alone.
+ */
+export const TOKEN_ROLES = ['owner', 'operator', 'auditor', 'tenant-admin', 'introspector'] as const
 export type TokenRole = (typeof TOKEN_ROLES)[number]
 
 export interface AdminToken {
@@ -19,6 +23,8 @@ export interface AdminToken {
   role: TokenRole
   /** The one tenant of a tenant-admin. */
   tenantId: string | null
+  /** Of an introspector: it may ask about tokens of these audiences. */
+  audiences: readonly string[] | null
   /** `root`, or the id of the admin token that issued it. */
   createdBy: string
   createdAt: Date
@@ -32,6 +38,10 @@ export interface AdminToken {
 
 /** Independent of the last use. */
 export const adminTokenVersion = ({ lastUsedAt: _use, ...token }: AdminToken): string => versionOf(token)
+
+/** What replicas must read again when the token changes. */
+export const introspectorChanges = ({ id, role }: Pick<AdminToken, 'id' | 'role'>): Change[] =>
+  role === 'introspector' ? [{ kind: 'introspector', id }] : []
 
 /** As the target of an audit event. */
 export const adminTokenTarget = ({ id, tenantId }: Pick<AdminToken, 'id' | 'tenantId'>) => ({

@@ -16,6 +16,7 @@ import {
   adminTokenState,
   adminTokenTarget,
   type Issuer,
+  introspectorChanges,
   refuseEscalation,
 } from './admin-token.ts'
 import {
@@ -35,7 +36,7 @@ export interface IssuedAdminToken {
 }
 
 /** Properties of a new token; `expiresAt` undefined: the latest end that the policy and the issuer's own end allow. */
-export type AdminTokenRequest = Pick<AdminToken, 'name' | 'role' | 'tenantId'> & {
+export type AdminTokenRequest = Pick<AdminToken, 'name' | 'role' | 'tenantId' | 'audiences'> & {
   expiresAt: Date | null | undefined
 }
 
@@ -111,7 +112,7 @@ export class AdminTokens {
       const longest = longestLifetime(policy, null)
       const latest = latestEnd(longest, now)
       const end = issuer.expiresAt && issuer.expiresAt < latest ? issuer.expiresAt : latest
-      const { name, role, tenantId, expiresAt = end } = request
+      const { name, role, tenantId, audiences, expiresAt = end } = request
       refuseEscalation(issuer, { role, tenantId, expiresAt })
       const faults = expiryFaults(expiresAt, longest, now)
       if (tenantId !== null && !(await findTenant(trx, tenantId))) {
@@ -120,8 +121,8 @@ export class AdminTokens {
       if (faults.length > 0) throw new Invalid(faults)
       const bareId = randomId(this.#random)
       const id = `adm_${bareId}`
-      const secret = formatCredential('mma', bareId, this.#random)
-      const settings = { name, role, tenantId, expiresAt }
+      const secret = formatCredential(role === 'introspector' ? 'mmi' : 'mma', bareId, this.#random)
+      const settings = { name, role, tenantId, audiences, expiresAt }
       await holdPepper(trx, this.#digests.storing)
       await insertAdminToken(trx, {
         id,
@@ -130,7 +131,8 @@ export class AdminTokens {
         ...this.#digests.forStoring(secret),
       })
       const changes = fieldChanges(undefined, settings)
-      record({ action: 'admin-token.create', ...adminTokenTarget({ id, tenantId }), changes })
+      const event = { action: 'admin-token.create', ...adminTokenTarget({ id, tenantId }), changes } as const
+      record(event, ...introspectorChanges({ id, role }))
       return { token: await getToken(trx, id), secret }
     })
   }

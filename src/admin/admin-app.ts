@@ -28,6 +28,7 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { UsageCorrections } from '../usage/usage-corrections.ts'
 import type { UsageReporters } from '../usage/usage-reporters.ts'
 import type { UsageReports } from '../usage/usage-reports.ts'
@@ -49,6 +50,7 @@ import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
+import { tokenRevocationRoutes } from './token-revocation-routes.ts'
 import { OPENAI_USAGE_PATH, openAiUsage } from './usage/openai-usage.ts'
 import { usageReporterRoutes } from './usage/usage-reporter-routes.ts'
 import { usageRoutes } from './usage/usage-routes.ts'
@@ -63,6 +65,7 @@ interface Services {
   keyRevocations: KeyRevocations
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
+  tokenRevocations: TokenRevocations
   signingKeys: SigningKeys
   replicas: Replicas
   trail: AuditTrail
@@ -89,6 +92,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
+    ...tokenRevocationRoutes(services.tokenRevocations, cursors),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
     ...identityProviderRoutes(services.identityProviders, cursors),
@@ -153,6 +157,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
     'usage-reporter': '/usage-reporters/:id',
+    'token-revocation': '/token-revocations/:id',
   }
   const reading = routes.filter(({ method, path }) => method === 'get' && path.includes(':'))
   return async (definition, params, target) => {

@@ -32,6 +32,13 @@ const tokenCreate = z
       .describe(
         'Tenant of a tenant-admin. It is required for that role, and must be null for every other role.',
       ),
+    audiences: field.audiences
+      .min(1, 'must have at least one entry')
+      .nullable()
+      .default(null)
+      .describe(
+        'Audiences of an introspector: it may ask about tokens of these audiences. They are required for that role, and must be null for every other role.',
+      ),
     expires_at: field.instant
       .nullable()
       .optional()
@@ -42,6 +49,10 @@ const tokenCreate = z
   .refine(({ role, tenant }) => (role === 'tenant-admin') === (tenant !== null), {
     path: ['tenant'],
     message: 'must name a tenant for the role tenant-admin, and must be null for every other role',
+  })
+  .refine(({ role, audiences }) => (role === 'introspector') === (audiences !== null), {
+    path: ['audiences'],
+    message: 'must name the audiences for the role introspector, and must be null for every other role',
   })
   .meta({ id: 'NewAdminToken', description: 'Settings of a new admin token.' })
 
@@ -84,8 +95,8 @@ export function adminTokenRoutes(
       tellsVersion: true,
       target: 'scoped by the handler',
       body: tokenCreate,
-      handle: async ({ actor, admin, body: { name, role, tenant, expires_at } }) => {
-        const request = { name, role, tenantId: tenant, expiresAt: expires_at }
+      handle: async ({ actor, admin, body: { name, role, tenant, audiences, expires_at } }) => {
+        const request = { name, role, tenantId: tenant, audiences, expiresAt: expires_at }
         const { token, secret } = await tokens.create(actor, admin, request)
         const body = { ...toWire(token, await tokens.now()), secret }
         return created(`${LIST}/${token.id}`, body, adminTokenVersion(token))
@@ -167,6 +178,7 @@ function toWire(token: AdminToken, now: number) {
     name: token.name,
     role: token.role,
     tenant: token.tenantId,
+    audiences: token.audiences,
     state: adminTokenState(token, now),
     expires_at: token.expiresAt,
     created_by: token.createdBy,

@@ -27,6 +27,9 @@ export const labels = z.record(labelName, text(200), 'must be an object with tex
 export const maker = z
   .string('must be text')
   .regex(/^(root|system|adm_[0-9A-Za-z]{16})$/, 'must be root, system, or the id of an admin token')
+export const keyId = z
+  .string('must be text')
+  .regex(/^key_[0-9A-Za-z]{16}$/, 'must be the id of a key, like key_7Hq2kd9XwP3mZt5B')
 /** RFC 7396: null takes a label away. */
 export const labelsPatch = z.record(
   labelName,
@@ -114,6 +117,11 @@ export const queryFlag = (description: string) =>
     .register(shownAs, { schema: { type: 'boolean', default: false } })
 
 export const flag = z.boolean('must be true or false')
+
+/** In the body of a change that takes rights from a key or a tenant. */
+export const tokens = flag.describe(
+  'Also revoke the tokens that are already issued. Default: they keep their rights until they expire.',
+)
 
 /** `team=ml`, or `team` for any value. */
 export const labelFilter = z

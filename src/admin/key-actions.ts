@@ -12,6 +12,7 @@ const LONGEST_OVERLAP_SECONDS = 30 * 86_400
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
 })
+const disabling = z.strictObject({ tokens: field.tokens.default(false) })
 const rotation = z.strictObject({
   overlap_seconds: field
     .wholeNumber(0, LONGEST_OVERLAP_SECONDS)
@@ -43,15 +44,18 @@ export function keyActions(
     route({
       operation: 'disableKey',
       summary: 'Disable a key',
-      details: 'The key cannot be exchanged until it is enabled. Idempotent.',
+      details:
+        'The key cannot be exchanged until it is enabled. With `tokens`, the tokens that are already issued are revoked too. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
+      example: { body: { tokens: true } },
       method: 'post',
       path: '/keys/:id/disable',
       right: 'keys:write',
       target,
       ...VERSIONED,
-      handle: async ({ actor, params }) => answer(await keys.disable(actor, params.id ?? '')),
+      body: disabling,
+      handle: async ({ actor, params, body }) => answer(await keys.disable(actor, params.id ?? '', body)),
     }),
     route({
       operation: 'enableKey',
@@ -70,7 +74,7 @@ export function keyActions(
       operation: 'revokeKey',
       summary: 'Revoke a key',
       details:
-        'Permanently revokes the key with all its secrets. Idempotent: a second request keeps the reason of the first.',
+        'Permanently revokes the key with all its secrets, and the tokens that are already issued to it. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: keyBody },
       example: { body: { reason: 'leaked' } },
       method: 'post',

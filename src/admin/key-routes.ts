@@ -30,6 +30,7 @@ const keyPatch = field
   .mergePatch({
     ...settings,
     labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
+    tokens: field.tokens,
   })
   .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
@@ -130,9 +131,9 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants, cursors: Cursors): Ad
       target,
       ...VERSIONED,
       body: keyPatch,
-      handle: async ({ actor, admin, params, body }) => {
-        const restrictOnly = admin.tenantId !== null
-        return answer(await keys.update(actor, params.id ?? '', toPatch(body), { restrictOnly }))
+      handle: async ({ actor, admin, params, body: { tokens, ...given } }) => {
+        const options = { restrictOnly: admin.tenantId !== null, tokens: tokens === true }
+        return answer(await keys.update(actor, params.id ?? '', toPatch(given), options))
       },
     }),
     ...keyQueries(keys, target, one),

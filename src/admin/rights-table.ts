@@ -9,6 +9,8 @@ const TENANT_RIGHTS = [
   'admin-tokens:read',
   'admin-tokens:write',
   'usage:read',
+  'token-revocations:read',
+  'token-revocations:write',
 ] as const
 export type TenantRight = (typeof TENANT_RIGHTS)[number]
 
@@ -50,14 +52,8 @@ const RIGHTS: Record<Role, readonly Right[]> = {
   owner: ALL,
   operator: ALL.filter(right => !right.startsWith('admin-tokens:') && right !== 'installation:write'),
   auditor: [...ALL.filter(right => right.endsWith(':read')), 'audit:export'],
-  'tenant-admin': [
-    'tenants:read',
-    'keys:read',
-    'keys:write',
-    'admin-tokens:read',
-    'admin-tokens:write',
-    'usage:read',
-  ],
+  introspector: [],
+  'tenant-admin': TENANT_RIGHTS.filter(right => right !== 'keys:enable'),
 } satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
   'tenant-admin': readonly TenantRight[]
 }

@@ -26,6 +26,7 @@ const tenantPatch = field
   .mergePatch({
     ...settings,
     labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
+    tokens: field.tokens,
   })
   .meta({
     id: 'TenantPatch',
@@ -109,14 +110,14 @@ export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
       exists,
       ...VERSIONED,
       body: tenantPatch,
-      handle: async ({ actor, params, body }) =>
-        answer(await tenants.update(actor, params.id ?? '', toPatch(body))),
+      handle: async ({ actor, params, body: { tokens, ...given } }) =>
+        answer(await tenants.update(actor, params.id ?? '', toPatch(given), { tokens: tokens === true })),
     }),
     route({
       operation: 'suspendTenant',
       summary: 'Suspend a tenant',
       details:
-        'Keys of the tenant cannot be exchanged until the tenant is resumed. Tokens that are already issued: a gateway that verifies them by itself accepts them until they expire; the gateway check (`/check`) rejects them. Idempotent.',
+        'Keys of the tenant cannot be exchanged until the tenant is resumed. The tokens that are already issued are revoked: the gateway check (`/check`) rejects them at once; a gateway that verifies them by itself accepts them until they expire. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/suspend',
@@ -141,7 +142,7 @@ export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
       operation: 'deleteTenant',
       summary: 'Delete a tenant',
       details:
-        'Permanently deletes the tenant with its keys and admin tokens. The id is never reused. With `dry_run` nothing is deleted.',
+        'Permanently deletes the tenant with its keys and admin tokens, and revokes the tokens that are already issued. The id is never reused. With `dry_run` nothing is deleted.',
       answers: { 200: tenantDryRunBody, 204: null },
       conflicts: ['tenant_has_live_keys'],
       example: { query: { cascade: 'true' } },

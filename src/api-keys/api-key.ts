@@ -50,10 +50,13 @@ const ID_LENGTH = 16
 const SECRET_LENGTH = 43
 const CRC_LENGTH = 6
 
-/** `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens, `mmr_` usage reporters. */
-const CREDENTIAL = /^(mmk|mma|mmr)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
+/**
+ * `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens, `mmi_` introspection tokens,
+ * `mmr_` usage reporters.
+ */
+const CREDENTIAL = /^(mmk|mma|mmi|mmr)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
 
-export type CredentialPrefix = 'mmk' | 'mma' | 'mmr'
+export type CredentialPrefix = 'mmk' | 'mma' | 'mmi' | 'mmr'
 
 /** The parts of a presented credential, known without a lookup. */
 export interface CredentialParts {

@@ -23,7 +23,7 @@ import {
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
-import { changeKey, checkSettings, getKey, refuseRevoked } from './key-change.ts'
+import { changeKey, checkSettings, endTokens, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { listApiKeys } from './key-list-repository.ts'
@@ -132,7 +132,7 @@ export class ApiKeys {
   }
 
   /**
-   * `restrictOnly`: the caller may restrict the key's rights but not extend them.
+   * `restrictOnly`: the caller may restrict the key's rights but not extend them. `tokens`: also ends issued tokens.
    * @throws {NotFound} @throws {Conflict} on a revoked key, and where an expired one would be one too many.
    * @throws {Invalid} @throws {Forbidden}
    */
@@ -140,26 +140,30 @@ export class ApiKeys {
     actor: Actor,
     id: string,
     patch: KeyPatch,
-    { restrictOnly }: { restrictOnly: boolean } = { restrictOnly: false },
+    { restrictOnly = false, tokens = false }: { restrictOnly?: boolean; tokens?: boolean } = {},
   ): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
       const settings = patchedSettings(before, patch)
       const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
-      if (Object.keys(changes).length === 0) return undefined
+      const ended = tokens ? await endTokens(trx, id, 'key updated') : undefined
+      if (Object.keys(changes).length === 0) return ended
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
       await checkSettings(trx, settings, patch, { tenant, policy, now })
       if (restrictOnly) refuseWidening(tenant, before, settings, await tierPriorities(trx))
       await updateApiKey(trx, id, settings)
       if (isRevived(before, settings, now)) await refuseTooManyKeys(trx, before.tenantId, policy)
-      return changes
+      return { ...changes, ...ended }
     })
   }
 
-  /** Rejects exchanges until `enable`. Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
-  disable(actor: Actor, id: string): Promise<ApiKey> {
-    return this.#setDisabled(actor, id, true)
+  /**
+   * Rejects exchanges until `enable`. Idempotent. `tokens`: also ends issued tokens.
+   * @throws {NotFound} @throws {Conflict} on a revoked key.
+   */
+  disable(actor: Actor, id: string, { tokens = false }: { tokens?: boolean } = {}): Promise<ApiKey> {
+    return this.#setDisabled(actor, id, true, tokens)
   }
 
   /** Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
@@ -167,13 +171,14 @@ export class ApiKeys {
     return this.#setDisabled(actor, id, false)
   }
 
-  #setDisabled(actor: Actor, id: string, disabled: boolean): Promise<ApiKey> {
+  #setDisabled(actor: Actor, id: string, disabled: boolean, tokens = false): Promise<ApiKey> {
     const action = disabled ? 'key.disable' : 'key.enable'
     return changeKey(this.#database, actor, id, action, async ({ trx }, key) => {
       refuseRevoked(key)
-      if (Boolean(key.disabledAt) === disabled) return undefined
+      const ended = tokens ? await endTokens(trx, id, 'key disabled') : undefined
+      if (Boolean(key.disabledAt) === disabled) return ended
       await setDisabled(trx, id, disabled)
-      return {}
+      return ended ?? {}
     })
   }
 

@@ -5,6 +5,7 @@ import { Conflict, Invalid, NotFound } from '../errors.ts'
 import type { Policy } from '../installation/policy.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import type { Tenant } from '../tenants/tenant.ts'
+import { endTokensOfKeys } from '../tenants/token-epoch-repository.ts'
 import { type ApiKey, keyVersion } from './api-key.ts'
 import { findApiKey, lockApiKey } from './api-key-repository.ts'
 import { keyFaults } from './key-limits.ts'
@@ -38,6 +39,12 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
   const key = await findApiKey(db, id)
   if (!key) throw new NotFound('key', id)
   return key
+}
+
+/** Ends all issued tokens of the key, whose row is locked. Returns what the audit trail says. */
+export async function endTokens(trx: Handle, id: string, reason: string): Promise<FieldChanges> {
+  await endTokensOfKeys(trx, [id], reason)
+  return { tokens: { to: 'ended' } }
 }
 
 /** @throws {Conflict} */

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
+import { endTokensOfKeys } from '../tenants/token-epoch-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
 import { revokeImportedOf } from './imported/imported-revocation.ts'
@@ -37,7 +38,8 @@ export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number
 
 /**
  * Grants of a revoked key are deleted, so that it does not prevent the deletion of a model, adapter or tier. Its imported
- * secrets are revoked with a seal: a key's row has none, and a change of it must not bring them back.
+ * secrets are revoked with a seal: a key's row has none, and a change of it must not bring them back. Its issued tokens are
+ * ended.
  */
 export async function setRevoked(
   trx: Handle,
@@ -49,6 +51,7 @@ export async function setRevoked(
   await removeGrants(trx, 'key', ids)
   await deleteProofsOfKeys(trx, ids)
   await revokeImportedOf(trx, seals, ids)
+  await endTokensOfKeys(trx, ids, reason)
   const now = sql<Date>`clock_timestamp()`
   await trx
     .updateTable('api_keys')

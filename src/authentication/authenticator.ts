@@ -19,6 +19,8 @@ export interface Caller {
   keyId: string
   secretId: string
   tenantId: string
+  keyEpoch: string
+  tenantEpoch: string
   rights: EffectiveRights
   /** When the key or the secret ends, whichever is earlier, in epoch milliseconds; null: never. */
   endsAt: number | null
@@ -160,6 +162,8 @@ export function evaluate(found: SecretSnapshot, clientId: string | undefined, no
       keyId,
       secretId: found.secretId,
       tenantId: found.tenantId,
+      keyEpoch: found.keyEpoch,
+      tenantEpoch: found.tenantEpoch,
       rights: knownRights(found.tenantRights, found.keyRights, found.catalogue),
       endsAt: ends.length === 0 ? null : Math.min(...ends),
       at: now,

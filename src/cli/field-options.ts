@@ -61,6 +61,13 @@ export function instantOrNever(field: string, flags: string, description: string
   }))
 }
 
+/** `--tokens`, for changes that take rights. */
+export function endTokens(): FieldOption {
+  return new FieldOption('--tokens', 'also revoke the tokens that are already issued', ['tokens'], () => ({
+    tokens: true,
+  }))
+}
+
 export function labels(flags: string, description: string): FieldOption {
   const option = new FieldOption(flags, `${description} (repeatable)`, ['labels'], (pairs: string[]) => ({
     labels: Object.fromEntries(pairs.map(splitLabel)),

@@ -1,7 +1,7 @@
 import { CliError, EXIT } from './exit-codes.ts'
 
 /** Keys and admin tokens in the format of api-keys/api-key.ts, and JWTs, which begin with `{"` in base64. */
-const SECRET = /\bmm[kar]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/
+const SECRET = /\bmm[kair]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/
 
 /** No option takes a secret; one that was passed is exposed already. @throws {CliError} without repeating it */
 export function refuseSecrets(argv: readonly string[]): void {

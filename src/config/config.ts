@@ -6,6 +6,7 @@ import { type GatewayConfig, readGateway } from './gateway-config.ts'
 import { rotationFaults, SHORTEST_PUBLISH_LEAD_SECONDS } from './rotation-policy.ts'
 import { readTokens, type TokenConfig } from './token-config.ts'
 import { readUsage, type UsageConfig } from './usage-config.ts'
+import { readXds, type XdsSettings } from './xds-config.ts'
 
 interface Address {
   host: string
@@ -13,7 +14,7 @@ interface Address {
 }
 
 /** The configuration of a process, parsed once. Secrets are inside `Secret`. */
-export interface Config extends GatewayConfig, TokenConfig, UsageConfig {
+export interface Config extends GatewayConfig, TokenConfig, UsageConfig, XdsSettings {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -65,14 +66,16 @@ export function readConfig(env: Env): Config {
   const listeners = readListeners(env)
   const secrets = readSecrets(env)
   const tokens = readTokens(env)
+  const gateway = readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience })
   const config = {
     production,
     ...database,
     ...listeners,
     ...secrets,
     ...tokens,
-    ...readGateway(env, { host: listeners.publicAddress.host, audience: tokens.audience }),
+    ...gateway,
     ...readUsage(env),
+    ...readXds(env, gateway.gatewayAddress.host),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,

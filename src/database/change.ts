@@ -11,5 +11,7 @@ export interface Change {
     | 'admin-token'
     | 'restore'
     | 'usage-reporter'
+    | 'token-revocation'
+    | 'introspector'
   id: string
 }

@@ -30,6 +30,7 @@ export interface Schema extends UsageSchema {
   audit_checkpoints: { id: string; jws: string; at: Generated<Date> }
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
+  token_revocations: TokenRevocationTable
   sealed_since: { singleton: Generated<boolean>; audit_id: string }
   restores: RestoreTable
   tombstones: TombstoneTable
@@ -103,6 +104,7 @@ interface TenantTable {
   staleness_seconds: Nullable<number>
   max_key_lifetime_seconds: Nullable<number>
   limits: Limits
+  token_epoch: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>
 }
@@ -121,6 +123,7 @@ interface ApiKeyTable {
   audiences: Nullable<string[]>
   token_ttl_seconds: Nullable<number>
   limits: Limits
+  token_epoch: Nullable<string>
   expires_at: Nullable<Date>
   disabled_at: Nullable<Date>
   revoked_at: Nullable<Date>
@@ -230,8 +233,9 @@ interface AdminTokenTable {
   id: string
   seq: Sequence
   name: string
-  role: 'owner' | 'operator' | 'auditor' | 'tenant-admin'
+  role: 'owner' | 'operator' | 'auditor' | 'tenant-admin' | 'introspector'
   tenant_id: Nullable<string>
+  audiences: Nullable<string[]>
   digest: Buffer
   pepper_id: string
   created_by: string
@@ -252,4 +256,16 @@ interface IdempotencyKeyTable {
   target_id: Nullable<string>
   answer: ColumnType<object | null, string | null | undefined, string>
   created_at: Generated<Date>
+}
+
+interface TokenRevocationTable {
+  id: Generated<string>
+  seq: Sequence
+  claim: 'jti' | 'key_epoch' | 'tenant_epoch'
+  value: string
+  key_id: Nullable<string>
+  tenant_id: Nullable<string>
+  reason: Nullable<string>
+  created_at: Generated<Date>
+  ends_at: Date
 }

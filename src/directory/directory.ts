@@ -20,9 +20,11 @@ export interface SecretSnapshot {
   keyDisabled: boolean
   keyRevoked: boolean
   keyRights: KeyRights
+  keyEpoch: string
   tenantId: string
   tenantSuspended: boolean
   tenantRights: TenantRights
+  tenantEpoch: string
   catalogue: Catalogue
 }
 

@@ -12,6 +12,8 @@ export interface KnownKey {
   tenantId: string
   expiresAt: number | null
   disabled: boolean
+  /** The claim `key_epoch`. */
+  epoch: string
   rights: KeyRights
   secrets: readonly KnownSecret[]
   /** An imported secret of the key is not genuine, or cannot be verified here, and is left out. */
@@ -32,6 +34,8 @@ export interface KnownSecret {
 export interface KnownTenant {
   id: string
   suspended: boolean
+  /** The claim `tenant_epoch`. */
+  epoch: string
   /** Seconds; null: the policy's limit; 0: each exchange queries Postgres. */
   stalenessSeconds: number | null
   rights: TenantRights
@@ -70,9 +74,11 @@ export function snapshotOf(known: {
     keyDisabled: key.disabled,
     keyRevoked: false,
     keyRights: key.rights,
+    keyEpoch: key.epoch,
     tenantId: tenant.id,
     tenantSuspended: tenant.suspended,
     tenantRights: tenant.rights,
+    tenantEpoch: tenant.epoch,
     catalogue,
   }
 }

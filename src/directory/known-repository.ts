@@ -17,6 +17,7 @@ import type { Catalogue, KeyRights } from '../tenants/rights.ts'
 import { rightsAmong, type Settings } from '../tenants/setting.ts'
 import { type ColumnsRead, columnsOf, fromColumns } from '../tenants/setting-columns.ts'
 import { TENANT_SETTINGS } from '../tenants/tenant-settings.ts'
+import { keyEpoch } from '../tenants/token-epoch-repository.ts'
 import type { KnownKey, KnownTenant } from './known-key.ts'
 
 /**
@@ -65,7 +66,7 @@ const MOST_SECRETS = 20
 /** Keys with their usable secrets. `which` is a condition on `k`, and any clauses after it. */
 export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
   SELECT k.id, k.seq::text AS seq, k.tenant_id, ${epochMs('k.expires_at')} AS expires_at,
-    k.disabled_at IS NOT NULL AS disabled,
+    k.disabled_at IS NOT NULL AS disabled, ${keyEpoch('k')} AS epoch,
     json_build_array(${columns('k', KEY_RIGHTS)},
       CASE WHEN k.models_limited THEN ${grantedNames('key', sql.ref('k.id'), 'model')} END,
       CASE WHEN k.adapters_limited THEN ${grantedNames('key', sql.ref('k.id'), 'adapter')} END)::text AS rights,
@@ -78,7 +79,7 @@ export const selectKeys = (which: RawBuilder<unknown>) => sql<KeyRow>`
 
 /** `which` is a condition on `t`, and any clauses after it. */
 export const selectTenants = (which: RawBuilder<unknown>) => sql<TenantRow>`
-  SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.staleness_seconds, ${columns('t', TENANT_RIGHTS)},
+  SELECT t.id, t.suspended_at IS NOT NULL AS suspended, t.token_epoch AS epoch, t.staleness_seconds, ${columns('t', TENANT_RIGHTS)},
     (SELECT json_agg(tier ORDER BY position) FROM tenant_tiers WHERE tenant_id = t.id) AS allowed_tiers,
     CASE WHEN t.models_limited THEN ${grantedNames('tenant', sql.ref('t.id'), 'model')} END AS models,
     ${grantedNames('tenant', sql.ref('t.id'), 'adapter')} AS adapters
@@ -105,6 +106,7 @@ export interface KeyRow {
   tenant_id: string
   expires_at: number | null
   disabled: boolean
+  epoch: string
   /** JSON text that many keys share. */
   rights: string
   secrets: [id: string, digest: string, endsAt: number | null, imported?: ImportedJson][] | null
@@ -113,6 +115,7 @@ export interface KeyRow {
 export interface TenantRow extends ColumnsRead<typeof TENANT_RIGHTS> {
   id: string
   suspended: boolean
+  epoch: string
   staleness_seconds: number | null
   allowed_tiers: string[]
   models: string[] | null
@@ -140,6 +143,7 @@ export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
     tenantId: row.tenant_id,
     expiresAt: row.expires_at,
     disabled: row.disabled,
+    epoch: row.epoch,
     rights: toRights(row.rights),
     secrets,
     ...(secrets.length < stored.length && { incomplete: true }),
@@ -175,6 +179,7 @@ function toRights(text: string): KeyRights {
 export const toTenant = (row: TenantRow): KnownTenant => ({
   id: row.id,
   suspended: row.suspended,
+  epoch: row.epoch,
   stalenessSeconds: row.staleness_seconds,
   rights: {
     ...fromColumns(TENANT_RIGHTS, row),

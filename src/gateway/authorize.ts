@@ -103,11 +103,12 @@ export class GatewayAuthorizer {
   }
 
   async #admitToken(jwt: string): Promise<Decision> {
-    const { tokens, now, keyStatusOf } = this.#parts
+    const { tokens, now, keyStatusOf, isDenied } = this.#parts
     const read = await tokens.read(jwt, now())
     if ('fault' in read) return refusedToken(read.fault)
     const { claims } = read
     const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
+    if (isDenied(claims)) return denied('invalid_token', { ...about, reason: 'token_revoked' })
     const status = await keyStatusOf({ keyId: claims.sub, tenantId: claims.tenant })
     if (status === 'revoked') return denied('invalid_token', { ...about, reason: 'key_revoked' })
     if (status !== 'good') return denied(status, about)
@@ -150,6 +151,8 @@ export interface GatewayAuthorizerParts {
   exchanged: (caller: Caller) => void
   tokens: TokenReader
   keyStatusOf: (holder: TokenHolder) => Promise<KeyStatus>
+  /** Whether the token was ended before its expiry. */
+  isDenied: (claims: AccessTokenClaims) => boolean
   /** Settles when this replica has caught up after a pause; undefined: there was none. */
   afterPause: () => Promise<void> | undefined
   /** Database time in epoch milliseconds. */

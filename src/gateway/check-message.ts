@@ -1,4 +1,4 @@
-import { delimitedField, eachField, type FieldsLeft, numberField } from './protobuf.ts'
+import { delimitedField, eachField, type FieldsLeft, numberField } from '../http/protobuf.ts'
 
 /**
  * `CheckRequest` and `CheckResponse` of Envoy's data-plane API (envoy/service/auth/v3/external_auth.proto and

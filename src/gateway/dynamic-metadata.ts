@@ -1,5 +1,5 @@
+import { delimitedField, doubleField } from '../http/protobuf.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { delimitedField, doubleField } from './protobuf.ts'
 
 /** A value of `google.protobuf.Struct`, as far as it is written here. */
 type StructValue = string | number | Struct

@@ -1,6 +1,7 @@
 import { logRequest } from '../http/access-log.ts'
 import type { Trusts } from '../http/caller-address.ts'
 import { notReady, type Readiness } from '../http/health.ts'
+import { UnreadableMessage } from '../http/protobuf.ts'
 import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -11,7 +12,6 @@ import { denial, denialBody } from './denial.ts'
 import { dynamicMetadata, structMessage } from './dynamic-metadata.ts'
 import { STATUS } from './grpc-call.ts'
 import type { GrpcHandler } from './grpc-listener.ts'
-import { UnreadableMessage } from './protobuf.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const PERMISSION_DENIED = 7

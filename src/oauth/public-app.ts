@@ -6,10 +6,13 @@ import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
 import { type Route, routeTable } from '../http/route-table.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
+import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { TokenIssuer } from '../tokens/token-issuer.ts'
 import { ExchangeCounts, type ExchangeOutcomes } from './exchange-outcomes.ts'
+import { type IntrospectionParts, introspectionEndpoint } from './introspection-endpoint.ts'
 import { jwks, metadata, PATHS, pem } from './metadata.ts'
 import { refuse } from './oauth-error.ts'
+import { revocationEndpoint } from './revocation-endpoint.ts'
 import { parseSdkRequest } from './sdk-request.ts'
 import { type ParseRequest, tokenEndpoint } from './token-endpoint.ts'
 import { parseTokenRequest } from './token-request.ts'
@@ -26,6 +29,8 @@ interface PublicOptions {
   readiness: Readiness
   outcomes: ExchangeOutcomes
   afterPause: () => Promise<void> | undefined
+  introspection: IntrospectionParts
+  revocations: TokenRevocations
 }
 
 /** The application of the public listener. Errors have the format of RFC 6749. */
@@ -43,6 +48,7 @@ function publicRoutes(options: PublicOptions): Route[] {
   const routes: Route[] = [
     exchangeRoute(options, PATHS.token, parseTokenRequest),
     exchangeRoute(options, PATHS.sdkToken, parseSdkRequest),
+    ...tokenRoutes(options),
     { methods: ['GET'], path: PATHS.jwks, handle: jwks(ring, jwksMaxAgeSeconds), polled: true },
     { methods: ['GET'], path: PATHS.pem, handle: pem(ring, jwksMaxAgeSeconds) },
     { ...document, path: PATHS.openid },
@@ -51,6 +57,17 @@ function publicRoutes(options: PublicOptions): Route[] {
   const below = base === '' ? [] : routes.map(route => ({ ...route, path: base + route.path }))
   const places = [...new Set([PATHS.oauth, PATHS.oauth + base])]
   return [...routes, ...below, ...places.map(path => ({ ...document, path }))]
+}
+
+/** Revocation and introspection. */
+function tokenRoutes(options: PublicOptions): Route[] {
+  const { introspection } = options
+  const { tokens, denyList } = introspection
+  const methods = ['POST']
+  return [
+    { methods, path: PATHS.revoke, handle: revocationEndpoint({ ...options, tokens, denyList }) },
+    { methods, path: PATHS.introspect, handle: introspectionEndpoint(introspection) },
+  ]
 }
 
 function exchangeRoute(options: PublicOptions, path: string, parse: ParseRequest): Route {

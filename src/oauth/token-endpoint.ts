@@ -14,7 +14,7 @@ import type { ExchangeCounts } from './exchange-outcomes.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { AuthenticationMethod, TokenRequest } from './token-request.ts'
 
-const LONGEST_FORM_BYTES = 16_384
+export const LONGEST_FORM_BYTES = 16_384
 /** RFC 6749 §5.1, in addition to `Cache-Control: no-store`. */
 const HEADERS = headerList({ Pragma: 'no-cache' })
 
@@ -45,7 +45,7 @@ export function tokenEndpoint(options: {
     const caller =
       'assertion' in credential
         ? admitWorkload(res, credential, await options.workloads.authenticate(credential), options.refusals)
-        : admit(res, request, await authenticator.authenticate(credential, eventOf(res).source))
+        : admit(res, request.method, await authenticator.authenticate(credential, eventOf(res).source))
     const grant = authorize(caller, request)
     const token = await tokenIssuer.issue(caller, grant)
     respond(res, token, request)
@@ -54,13 +54,17 @@ export function tokenEndpoint(options: {
 }
 
 /** @throws {OAuthError} that reveals no more than the caller may know; the log has the reason. */
-function admit(res: ServerResponse, request: TokenRequest, authentication: Authentication): Caller {
+export function admit(
+  res: ServerResponse,
+  method: AuthenticationMethod,
+  authentication: Authentication,
+): Caller {
   const { fields } = eventOf(res)
-  fields.auth_method = request.method
+  fields.auth_method = method
   if (!authentication.ok) {
     fields.reason = authentication.reason
     fields.client_id = authentication.keyId
-    throw refused(authentication, request.method)
+    throw refused(authentication, method)
   }
   const { caller } = authentication
   fields.client_id = caller.keyId
@@ -107,7 +111,7 @@ function unauthorizedClient(reason: 'tenant_suspended' | 'key_disabled'): OAuthE
 }
 
 /** The key was not looked up, so this is not `invalid_client` either. */
-function rateLimited(retryAfterSeconds: number): OAuthError {
+export function rateLimited(retryAfterSeconds: number): OAuthError {
   return new OAuthError('slow_down', 'Too many invalid API keys from this address. Retry later.', {
     status: 429,
     headers: { 'Retry-After': String(retryAfterSeconds) },

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../authentication/authenticator.ts'
 import type { AssertionUse, PresentedAssertion } from '../authentication/workloads.ts'
-import { formDecode, mediaType, parseForm } from '../http/body.ts'
+import { formDecode, mediaType, parseForm as pairsOf } from '../http/body.ts'
 import {
   JWT_BEARER,
   parseBearerAssertion,
@@ -61,14 +61,7 @@ export function parseTokenRequest(req: {
   headers: IncomingHttpHeaders
   body: Buffer
 }): TokenRequest {
-  if (req.url.includes('?')) {
-    // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
-    throw new OAuthError('invalid_request', 'Parameters in the request URI. Send them in the body.')
-  }
-  if (mediaType(req.headers['content-type'], FORM_CHARSET) !== FORM) {
-    throw new OAuthError('invalid_request', `Unsupported Content-Type. Send ${FORM}, in UTF-8.`)
-  }
-  const { form, resources } = singleValues(parseForm(req.body))
+  const { form, resources } = parseForm(req)
   const grantType = parseGrantType(form.get('grant_type'))
   return {
     grantType,
@@ -79,8 +72,35 @@ export function parseTokenRequest(req: {
   }
 }
 
+/** The parameters of a form. @throws {OAuthError} @throws {RequestError} for a body that is not a form. */
+export function parseForm(req: { url: string; headers: IncomingHttpHeaders; body: Buffer }): {
+  form: Form
+  resources: string[]
+} {
+  if (req.url.includes('?')) {
+    // RFC 6749 §2.3.1: credentials must not be in the request URI, where they would be logged.
+    throw new OAuthError('invalid_request', 'Parameters in the request URI. Send them in the body.')
+  }
+  if (mediaType(req.headers['content-type'], FORM_CHARSET) !== FORM) {
+    throw new OAuthError('invalid_request', `Unsupported Content-Type. Send ${FORM}, in UTF-8.`)
+  }
+  return singleValues(pairsOf(req.body))
+}
+
+/** The client of a request that is no exchange: its secret is the only way. @throws {OAuthError} */
+export function parsePresentedClient(
+  authorization: string | undefined,
+  form: Form,
+): { method: AuthenticationMethod; credential: Credential } {
+  const { method, credential } = parseCredential(authorization, form)
+  if ('secret' in credential) return { method, credential }
+  throw new OAuthError('invalid_client', 'Unsupported client authentication. Send the API key.', {
+    status: 401,
+  })
+}
+
 /** RFC 6749 §3.2: parameters without a value are treated as if they were omitted; none may be repeated. */
-function singleValues(pairs: ReturnType<typeof parseForm>): { form: Form; resources: string[] } {
+function singleValues(pairs: ReturnType<typeof pairsOf>): { form: Form; resources: string[] } {
   const given = new Map<string, string | undefined>()
   const resources: string[] = []
   for (const [name, value] of pairs) {

@@ -25,6 +25,8 @@ import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
 import { Tiers } from '../tenants/tiers.ts'
+import type { DenyList } from '../token-revocations/deny-list.ts'
+import { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import { UsageCorrections } from '../usage/usage-corrections.ts'
 import { UsageReporters } from '../usage/usage-reporters.ts'
 import { UsageReports } from '../usage/usage-reports.ts'
@@ -46,6 +48,7 @@ export interface AdministrationParts {
   keyCredentials: KeyCredentials
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
+  tokenRevocations: TokenRevocations
   auth: AdminAuth
   cursors: Cursors
   trail: AuditTrail
@@ -61,7 +64,11 @@ export function buildAdministration(
   { random, logger }: System,
   { database, time }: Storage,
   digests: KeyDigests,
-  { policy, trust: { seals, tombstones } }: { policy: CurrentPolicy; trust: TrustParts },
+  {
+    policy,
+    trust: { seals, tombstones },
+    denyList,
+  }: { policy: CurrentPolicy; trust: TrustParts; denyList: DenyList },
 ): AdministrationParts {
   const isEnded = ({ id, tenantId }: AdminToken) =>
     tombstones.has('admin_token_revoked', id) ||
@@ -82,6 +89,7 @@ export function buildAdministration(
     keyCredentials: new KeyCredentials({ database, random, seals }),
     adminTokens,
     adminTokenRevocations: new AdminTokenRevocations({ database, seals }),
+    tokenRevocations: new TokenRevocations({ database, denyList }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
     cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random }),
     trail: new AuditTrail({ database, signer, logger }),

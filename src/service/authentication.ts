@@ -17,6 +17,8 @@ export interface AuthenticationParts {
   workloads: Workloads
   /** Writes that exchanges defer. */
   deferred: DeferredWrites
+  /** Failed attempts on the public listener and at the check, by source address. */
+  failures: FailureLimit
 }
 
 export function buildAuthentication(
@@ -46,5 +48,5 @@ export function buildAuthentication(
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
   const workloads = new Workloads({ identities, deferred, issuer, now })
-  return { authenticator, workloads, deferred }
+  return { authenticator, workloads, deferred, failures }
 }

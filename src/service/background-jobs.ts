@@ -1,14 +1,11 @@
-import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
-import { pruneUsage } from '../authentication/deferred-repository.ts'
-import { pruneChangeFeed } from '../database/change-feed.ts'
 import type { ChangeUpdate } from '../database/change-subscriber.ts'
 import { missingRights } from '../database/rights.ts'
-import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
 import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
+import { removeExpired } from './expired-records.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -85,7 +82,7 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, trust, directory, signing, authentication, administration } = this.#parts
+    const { storage, follower, trust, signing, authentication, administration } = this.#parts
     const { database, time } = storage
     const { expiring, trail, refusals } = administration
     const { pauses, readiness, usage } = this.#parts
@@ -114,14 +111,7 @@ export class BackgroundJobs {
     void this.#attempt('count expiring keys', () => expiring.look())
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
-    this.#every(PRUNE_MS, 'remove expired records', async () => {
-      directory.copy.removeEnded(time.now())
-      await database.run(pruneChangeFeed)
-      await database.run(pruneIdempotencyKeys)
-      await database.run(pruneUsage)
-      await database.run(pruneProofs)
-      await signing.replicas.prune()
-    })
+    this.#every(PRUNE_MS, 'remove expired records', () => removeExpired(this.#parts))
     this.scheduleRotation()
   }
 

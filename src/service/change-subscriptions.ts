@@ -16,6 +16,8 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
     trust.tombstones,
     directory.copy,
     directory.identities,
+    directory.denyList,
+    directory.introspectors,
     reaction(update => directory.fallback.note(update)),
     reaction(update => directory.keyStatuses.note(update)),
     reaction(() => gateway.minted.clear()),

@@ -1,13 +1,16 @@
+import { KeyDigests } from '../api-keys/key-digest.ts'
 import type { Config } from '../config/config.ts'
 import type { ChangeFollower } from '../database/change-follower.ts'
 import { DirectoryCopy } from '../directory/directory-copy.ts'
 import { Identities } from '../directory/identities.ts'
 import { IdentityCheck } from '../directory/identity-check.ts'
 import { ImportedCheck } from '../directory/imported-check.ts'
+import { Introspectors } from '../directory/introspectors.ts'
 import { KeyStatuses } from '../directory/key-statuses.ts'
 import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
 import type { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
+import { DenyList } from '../token-revocations/deny-list.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -25,6 +28,10 @@ export interface DirectoryParts {
   identities: Identities
   /** Verifies them, also when they are written past the change feed. */
   identityCheck: IdentityCheck
+  /** The tokens that were ended before their expiry. */
+  denyList: DenyList
+  /** Tokens that may ask about tokens. */
+  introspectors: Introspectors
   /** The copy and the lookups combined. */
   directory: ReplicaDirectory
 }
@@ -48,6 +55,18 @@ export function buildDirectory(
   const identities = new Identities({ database, seals, copy, fetched, tokenTtlSeconds, tombstones })
   const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
+  const denyList = new DenyList({ database })
+  const introspectors = new Introspectors({ database, digests: new KeyDigests(peppers) })
   const directory = new ReplicaDirectory({ copy, fallback, tombstones })
-  return { copy, fallback, importedCheck, keyStatuses, identities, identityCheck, directory }
+  return {
+    copy,
+    fallback,
+    importedCheck,
+    keyStatuses,
+    identities,
+    identityCheck,
+    denyList,
+    introspectors,
+    directory,
+  }
 }

@@ -27,7 +27,7 @@ export function buildGatewayAuthorizer(
   issuer: string,
 ): GatewayAuthorizerParts {
   const { time } = parts.storage
-  const { keyStatuses } = parts.directory
+  const { keyStatuses, denyList } = parts.directory
   const { signingKeys, ring, tokenIssuer } = parts.signing
   const { authenticator, deferred } = parts.authentication
   const audience = config.gatewayAudience
@@ -42,6 +42,7 @@ export function buildGatewayAuthorizer(
     exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
     tokens: new TokenReader({ ring, issuer, audience, scope: REQUIRED_SCOPE }),
     keyStatusOf: holder => keyStatuses.of(holder),
+    isDenied: claims => denyList.denies(claims),
     afterPause: parts.afterPause,
     now: () => time.now(),
   })

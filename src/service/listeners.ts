@@ -8,6 +8,7 @@ import { isOfThisHost } from '../system/host.ts'
 import { isLoopback, networkOf } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { XdsListener } from '../xds/xds-listener.ts'
 
 /** The public listener counts IPv6 connections by network, in which one client can change addresses. */
 const MOST_CONNECTIONS = {
@@ -20,6 +21,8 @@ const MOST_CONNECTIONS = {
   // One or a few of each gateway or collector.
   otlpHttp: { total: 1_000, ofOneSource: 500 },
   ops: { total: 500, ofOneSource: 250 },
+  // Envoy opens one connection.
+  xds: { total: 2_000, ofOneSource: 64 },
 } satisfies Record<string, MostConnections>
 
 /** All listeners, none of them bound. Each process limits the connections that it accepts itself. */
@@ -31,7 +34,7 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     isProxy: address => trusts(address, 0),
     logger,
   })
-  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc' | 'otlpHttp'>) =>
+  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc' | 'otlpHttp' | 'xds'>) =>
     Listener.create(name, clock, policyOf(name))
   return {
     public: create('public'),
@@ -40,6 +43,7 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock, policyOf('gatewayGrpc')),
     otlpHttp: Listener.create('otlp_http', clock, policyOf('otlpHttp')),
     ops: create('ops'),
+    xds: new XdsListener(config.xds, clock, policyOf('xds')),
   }
 }
 
@@ -47,7 +51,7 @@ export type Listeners = ReturnType<typeof createListeners>
 export type ListenerName = keyof Listeners
 export type Addresses = Partial<Record<ListenerName, Address>>
 
-const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'otlpHttp', 'ops']
+const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'otlpHttp', 'xds', 'ops']
 /** Those that several processes share: the ops listener belongs to their parent (processes/). */
 export const SHARED = NAMES.filter(name => name !== 'ops')
 
@@ -74,6 +78,7 @@ export async function listenOn(
     gatewayGrpc: config.gatewayGrpcAddress,
     otlpHttp: config.otlpHttpAddress,
     ops: config.opsAddress,
+    xds: config.xdsAddress,
   }
   try {
     for (const name of names) {
@@ -94,6 +99,7 @@ const HOST_VARIABLES: Record<ListenerName, string> = {
   gatewayGrpc: 'MINTMARK_GATEWAY_HOST',
   otlpHttp: 'MINTMARK_OTLP_HOST',
   ops: 'MINTMARK_OPS_HOST',
+  xds: 'MINTMARK_XDS_HOST',
 }
 
 /** The bound address of each listener that listens. */

@@ -27,9 +27,9 @@ import {
   SHARED,
   urlsAt,
 } from './listeners.ts'
+import { registerServiceMetrics } from './metrics/service-metrics.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
-import { registerServiceMetrics } from './service-metrics.ts'
 import { serve, type Urls, urlsOf } from './serving.ts'
 import { buildSigning, type SigningParts } from './signing.ts'
 import { SnapshotStart } from './snapshot-start.ts'
@@ -172,7 +172,11 @@ function build(
   const directory = buildDirectory(config, system, storage, follower, trust, snapshots, fetched)
   const signing = buildSigning(config, system, storage, issuer, trust)
   const authentication = buildAuthentication(config, system, storage, directory, digests, issuer)
-  const administration = buildAdministration(config, system, storage, digests, { policy, trust })
+  const administration = buildAdministration(config, system, storage, digests, {
+    policy,
+    trust,
+    denyList: directory.denyList,
+  })
   const pauses = watchForPauses(system, storage, follower, signing)
   const afterPause = () => pauses.check()
   const gateway = buildGatewayAuthorizer(

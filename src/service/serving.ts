@@ -8,9 +8,12 @@ import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
 import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
+import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { TokenReader } from '../tokens/token-reader.ts'
+import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -30,6 +33,8 @@ export type Served = Pick<
   | 'gateway'
   | 'pauses'
   | 'usage'
+  | 'follower'
+  | 'snapshots'
 > & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
@@ -60,13 +65,41 @@ export function serve(listeners: Listeners, served: Served): void {
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
   const exchange = { authenticator, workloads, refusals, tokenIssuer, deferred, outcomes, afterPause }
-  listeners.public.serve(publicApp({ ...keys, ...exchange, readiness }), services)
+  const revocations = served.administration.tokenRevocations
+  const introspection = introspectionOf(served, afterPause)
+  const app = publicApp({ ...keys, ...exchange, revocations, introspection, readiness })
+  listeners.public.serve(app, services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
   const { clock } = served.system
   const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
   listeners.otlpHttp.serve(receiver, services)
   listeners.ops.serve(opsApp(served), services)
+  const { directory, follower, storage } = served
+  const source = new GatewayRevocations({ denyList: directory.denyList, follower, time: storage.time })
+  listeners.xds.serve(source, logger)
+  served.metrics.gauge(
+    'mintmark_xds_gateways',
+    'Gateways that receive the list of revoked tokens from this replica.',
+    'sum',
+    () => listeners.xds.gateways,
+  )
+}
+
+function introspectionOf(served: Served, afterPause: () => Promise<void> | undefined): IntrospectionParts {
+  const { config, issuer, storage, follower, snapshots } = served
+  const { introspectors, denyList, keyStatuses } = served.directory
+  const isExtended = () => snapshots.extension?.current !== undefined
+  return {
+    introspectors,
+    denyList,
+    failures: served.authentication.failures,
+    tokens: new TokenReader({ ring: served.signing.ring, issuer }),
+    keyStatusOf: holder => keyStatuses.of(holder),
+    isStale: () => follower.stalenessSeconds >= config.stalenessSeconds && !isExtended(),
+    afterPause,
+    now: () => storage.time.now(),
+  }
 }
 
 function serveAdmin(listeners: Listeners, services: RequestServices, served: Served): void {

@@ -45,6 +45,8 @@ export class SnapshotStart {
     policy.set(content.signingKeys.installation.policy)
     directory.copy.adopt(content.directory)
     directory.keyStatuses.adopt(content.gone)
+    directory.denyList.add(content.denied)
+    directory.introspectors.adopt(content.introspectors)
     follower.adopt(header.position, ageMs)
     this.#checks.expect(installation)
     await this.#checks.probe()

@@ -68,9 +68,11 @@ export class SnapshotWriter {
     const gone = directory.keyStatuses.gone
     const identities = directory.identities.contents
     const tombstones = trust.tombstones.memory
+    const denied = directory.denyList.contents
+    const introspectors = directory.introspectors.contents
     const signingKeys = await signing.signingKeys.export()
     const about = { position, seenAt, writer: processName(), writerVersion: packageVersion() }
-    const content = { signingKeys, gone, directory: contents, identities, tombstones }
+    const content = { signingKeys, gone, denied, introspectors, directory: contents, identities, tombstones }
     return this.#snapshots.write(about, content)
   }
 }

@@ -140,6 +140,8 @@ const probeCaller = (at: number): Caller => ({
   keyId: 'key_0000000000000000',
   secretId: 'sec_0000000000000000',
   tenantId: 'mintmark-probe',
+  keyEpoch: '00000000',
+  tenantEpoch: '00000000',
   rights: {
     tier: 'probe',
     priority: 0,

@@ -1,10 +1,12 @@
 import type { FeedPosition } from '../database/change-feed.ts'
 import type { IdentityContents, IdentityKey, KnownProvider } from '../directory/identity-contents.ts'
+import type { Introspector } from '../directory/introspector.ts'
 import type { KnownContents, KnownKey, KnownSecret, KnownTenant } from '../directory/known-key.ts'
 import type { KeptKeySet } from '../identity-providers/fetching/fetched-keys.ts'
 import type { ExportedKeys } from '../signing-keys/exported-keys.ts'
 import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-seal.ts'
 import type { KeyRights } from '../tenants/rights.ts'
+import type { DeniedValue } from '../token-revocations/token-revocation.ts'
 import type { Memory, Tombstone } from '../tombstones/tombstone.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
@@ -30,6 +32,9 @@ export interface SnapshotContent {
   signingKeys: ExportedKeys
   /** Keys and tenants that this replica saw revoked or deleted: `key key_…`, `tenant acme`. */
   gone: readonly string[]
+  /** The deny list. */
+  denied: readonly DeniedValue[]
+  introspectors: readonly Introspector[]
   directory: KnownContents
   identities: IdentityContents
   /** What ended, and in which state of the database; undefined: an older version of Mintmark wrote the snapshot. */
@@ -48,7 +53,7 @@ const LARGE_OBJECTS_A_PART = 25
 
 /** The content as parts of a sealed file, each encoded when it is taken. */
 export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
-  const { directory, gone, identities } = content
+  const { directory, gone, denied, introspectors, identities } = content
   const { rows, ...ofKeys } = content.signingKeys
   const { tenants, keys, ...small } = directory
   const { ended = [], pending = [], mark } = content.tombstones ?? {}
@@ -58,16 +63,26 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
     providers: identities.providers.length,
     identityKeys: identities.keys.length,
     fetched: identities.fetched.length,
+    denied: denied.length,
     ended: ended.length,
     pending: pending.length,
   }
-  yield json({ ...ofKeys, signingKeys: rows.map(encodeRow), gone, directory: small, mark, counts })
+  yield json({
+    ...ofKeys,
+    signingKeys: rows.map(encodeRow),
+    gone,
+    introspectors,
+    directory: small,
+    mark,
+    counts,
+  })
   for (const part of chunks(ended)) yield json({ ended: part })
   for (const part of chunks(pending)) yield json({ pending: part })
   for (const part of chunks(identities.fetched, LARGE_OBJECTS_A_PART)) yield json({ fetched: part })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   for (const part of chunks(identities.providers, LARGE_OBJECTS_A_PART)) yield json({ providers: part })
   for (const part of chunks(identities.keys, LARGE_OBJECTS_A_PART)) yield json({ identityKeys: part })
+  for (const part of chunks(denied)) yield json({ denied: part })
   const places = new Map<KeyRights, number>()
   for (const part of chunks(keys)) {
     // Many keys share one object with their rights: it is written once, before its first key.
@@ -88,6 +103,7 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
 /** @throws {SnapshotFault} when the parts are of another version, or are not all there. */
 export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   const tenants: KnownTenant[] = []
+  const denied: DeniedValue[] = []
   const keys: KnownKey[] = []
   const rights: KeyRights[] = []
   const providers: KnownProvider[] = []
@@ -104,18 +120,21 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
     for (const provider of read.providers ?? []) providers.push(provider)
     for (const key of read.identityKeys ?? []) identityKeys.push(key)
     for (const set of read.fetched ?? []) fetched.push(set)
+    for (const entry of read.denied ?? []) denied.push(entry)
     for (const each of read.rights ?? []) rights.push(each)
     for (const key of read.keys ?? []) keys.push(decodeKey(key, rights))
     for (const tombstone of read.ended ?? []) ended.push(tombstone)
     for (const tombstone of read.pending ?? []) pending.push(tombstone)
   }
-  const { installation, modifiedAt, signingKeys, gone, directory, mark, counts } = first
-  const whole = { tenants, keys, providers, identityKeys, fetched, ended, pending }
+  const { installation, modifiedAt, signingKeys, gone, introspectors, directory, mark, counts } = first
+  const whole = { tenants, keys, providers, identityKeys, fetched, denied, ended, pending }
   if (Object.entries(whole).some(([name, list]) => counts[name] !== list.length))
     throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
   return {
     signingKeys: { rows: signingKeys.map(decodeRow), installation, modifiedAt },
     gone,
+    denied,
+    introspectors,
     directory: { ...directory, tenants, keys },
     identities: { providers, keys: identityKeys, fetched },
     tombstones: mark && { mark, ended, pending },
@@ -161,6 +180,7 @@ type EncodedKey = [
   flags: number,
   rights: number,
   secrets: [id: string, digest: string, endsAt: number | null, more?: Partial<KnownSecret>][],
+  epoch: string,
 ]
 
 const DISABLED = 1
@@ -175,16 +195,18 @@ const encodeKey = (key: KnownKey, rights: number): EncodedKey => [
   key.secrets.map(({ id, digest, endsAt, ...more }) =>
     more.imported ? [id, digest, endsAt, more] : [id, digest, endsAt],
   ),
+  key.epoch,
 ]
 
 const decodeKey = (
-  [id, tenantId, expiresAt, flags, place, secrets]: EncodedKey,
+  [id, tenantId, expiresAt, flags, place, secrets, epoch]: EncodedKey,
   rights: readonly KeyRights[],
 ): KnownKey => ({
   id,
   tenantId,
   expiresAt,
   disabled: (flags & DISABLED) > 0,
+  epoch,
   rights: rights[place] as KeyRights,
   secrets: secrets.map(([secretId, digest, endsAt, more]) => ({ id: secretId, digest, endsAt, ...more })),
   ...((flags & INCOMPLETE) > 0 && { incomplete: true }),

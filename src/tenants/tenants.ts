@@ -25,6 +25,7 @@ import {
   type TenantSettings,
 } from './tenant-settings.ts'
 import { tierPriorities } from './tier-repository.ts'
+import { endTokensOfTenant } from './token-epoch-repository.ts'
 
 /** What is deleted with a tenant. */
 export interface Dependents {
@@ -62,7 +63,7 @@ export class Tenants {
   /** @throws {Invalid} @throws {Conflict} when the id is or was in use. */
   async create(actor: Actor, id: string, given: TenantPatch): Promise<Tenant> {
     const defaults = defaultTenantSettings(id, this.#defaultAudience)
-    const settings = changed(defaults, { allowedTiers: null, ...given }, defaults)
+    const settings = withPatch(defaults, { allowedTiers: null, ...given }, defaults)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       if (await findTenant(trx, id)) {
         throw new Conflict('tenant_id_taken', `A tenant "${id}" already exists.`)
@@ -85,17 +86,27 @@ export class Tenants {
     })
   }
 
-  /** @throws {NotFound} @throws {Invalid} Restricting is always allowed: keys keep their lists and yield less. */
-  async update(actor: Actor, id: string, patch: TenantPatch): Promise<Tenant> {
+  /**
+   * `tokens`: also ends issued tokens.
+   * @throws {NotFound} @throws {Invalid} Restricting is always allowed: keys keep their lists and yield less.
+   */
+  async update(
+    actor: Actor,
+    id: string,
+    patch: TenantPatch,
+    { tokens = false }: { tokens?: boolean } = {},
+  ): Promise<Tenant> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
       const before = await lockTarget(mutation, id)
       const defaults = defaultTenantSettings(id, this.#defaultAudience)
-      const settings = changed(before, patch, defaults)
-      const changes = fieldChanges(settingsOf(TENANT_SETTINGS, before), settings)
-      if (Object.keys(changes).length === 0) return before
+      const settings = withPatch(before, patch, defaults)
+      const changed = fieldChanges(settingsOf(TENANT_SETTINGS, before), settings)
+      if (Object.keys(changed).length === 0 && !tokens) return before
       await check(trx, settings)
       await updateTenant(trx, id, settings)
+      if (tokens) await endTokensOfTenant(trx, id, 'tenant updated')
+      const changes = { ...changed, ...(tokens && { tokens: { to: 'ended' } }) }
       record(
         { action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes },
         { kind: 'tenant', id },
@@ -104,7 +115,7 @@ export class Tenants {
     })
   }
 
-  /** Rejects exchanges until `resume`; keys and issued tokens are not changed. Idempotent. @throws {NotFound} */
+  /** Rejects exchanges until `resume`, and ends issued tokens; keys are not changed. Idempotent. @throws {NotFound} */
   suspend(actor: Actor, id: string): Promise<Tenant> {
     return this.#setSuspended(actor, id, true)
   }
@@ -206,7 +217,7 @@ function notRegistered(pointer: string, what: string, name: string): Fault {
   return { pointer, message: `names ${what} that is not registered: "${name}"` }
 }
 
-function changed(before: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
+function withPatch(before: TenantSettings, patch: TenantPatch, defaults: TenantSettings): TenantSettings {
   const after = patched(TENANT_SETTINGS, before, patch, defaults)
   // Reset to its default, the list of allowed tiers contains only the tenant's tier.
   return patch.allowedTiers === null ? { ...after, allowedTiers: [after.tier] } : after

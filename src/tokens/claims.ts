@@ -21,6 +21,9 @@ export interface AccessTokenClaims {
   tenant: string
   /** Distinguishes the workloads of one key, such as pods. */
   workload?: string
+  /** What ends all tokens of the key or the tenant names. Tokens of earlier versions have none. */
+  key_epoch?: string
+  tenant_epoch?: string
   tier: string
   /** A decimal integer on vLLM's scale: a lower value is served sooner. */
   priority: string
@@ -89,6 +92,8 @@ function ownClaims({ issuer, caller, scopes, audiences, tokenId }: Issuance): Ow
     scope: scopes.join(' '),
     tenant: caller.tenantId,
     ...(caller.workload !== undefined && { workload: caller.workload }),
+    key_epoch: caller.keyEpoch,
+    tenant_epoch: caller.tenantEpoch,
   }
 }
 

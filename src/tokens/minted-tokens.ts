@@ -49,11 +49,13 @@ export class MintedTokens {
   }
 }
 
-/** A caller with other rights or another end gets a new token. Rights in the directory are shared objects. */
+/** A caller with other rights, another epoch or another end gets a new token. Rights in the directory are shared objects. */
 function sameRights(one: Caller, other: Caller): boolean {
   return (
     one.tenantId === other.tenantId &&
     one.endsAt === other.endsAt &&
+    one.keyEpoch === other.keyEpoch &&
+    one.tenantEpoch === other.tenantEpoch &&
     (one.rights === other.rights || JSON.stringify(one.rights) === JSON.stringify(other.rights))
   )
 }

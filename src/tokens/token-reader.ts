@@ -3,11 +3,19 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { type AccessTokenClaims, LONGEST_TOKEN_BYTES } from './claims.ts'
 import { verifyAccessToken } from './token-verifier.ts'
 
-/** Verifies tokens of this issuer: for one audience, with one scope, not expired. */
-export class TokenReader {
-  readonly #expected: { ring: () => KeyRing; issuer: string; audience: string; scope: string }
+/** What a token must be for; undefined: any audience, any scope. */
+interface Expected {
+  ring: () => KeyRing
+  issuer: string
+  audience?: string
+  scope?: string
+}
 
-  constructor(expected: { ring: () => KeyRing; issuer: string; audience: string; scope: string }) {
+/** Verifies tokens of this issuer that have not expired. */
+export class TokenReader {
+  readonly #expected: Expected
+
+  constructor(expected: Expected) {
     this.#expected = expected
   }
 
@@ -16,9 +24,12 @@ export class TokenReader {
     const { ring, issuer, audience, scope } = this.#expected
     if (jwt.length >= LONGEST_TOKEN_BYTES) return { fault: 'too_long' }
     try {
-      const payload = await verifyAccessToken(jwt, { ring: ring(), issuer, audience, now })
+      const wanted = { ring: ring(), issuer, ...(audience !== undefined && { audience }), now }
+      const payload = await verifyAccessToken(jwt, wanted)
       if (!isAccessToken(payload)) return { fault: 'claims' }
-      return payload.scope.split(' ').includes(scope) ? { claims: payload } : { fault: 'scope' }
+      return scope === undefined || payload.scope.split(' ').includes(scope)
+        ? { claims: payload }
+        : { fault: 'scope' }
     } catch (error) {
       if (error instanceof errors.JWTClaimValidationFailed) return { fault: error.claim }
       if (error instanceof errors.JOSEError) return { fault: error.code }

@@ -16,11 +16,11 @@ import { ACCESS_TOKEN_TYPE } from './claims.ts'
  */
 export async function verifyAccessToken(
   jwt: string,
-  expected: { ring: KeyRing; issuer: string; audience: string; now: number },
+  expected: { ring: KeyRing; issuer: string; audience?: string; now: number },
 ): Promise<JWTPayload> {
   const { payload } = await jwtVerify(jwt, keySetOf(expected.ring), {
     issuer: expected.issuer,
-    audience: expected.audience,
+    ...(expected.audience !== undefined && { audience: expected.audience }),
     typ: ACCESS_TOKEN_TYPE,
     algorithms: [...new Set(expected.ring.keys.map(key => key.alg))],
     requiredClaims: REQUIRED_CLAIMS,

@@ -104,6 +104,10 @@ describe('An operation, called with its example', () => {
       if (path.endsWith('/void')) await admin('DELETE', `/usage-reporters/${body.id}`)
       return path.replace(/rep_\w+/, body.id)
     }
+    if (path.includes('/trv_')) {
+      const { body } = await admin('POST', '/token-revocations', { tenant: 'acme' })
+      return path.replace(/trv_\w+/, body.id)
+    }
     if (path.includes('/signing-keys/')) {
       const { data } = (await admin('GET', '/signing-keys')).body
       const standby = data.find(({ state }: { state: string }) => state === 'standby')

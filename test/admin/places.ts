@@ -28,6 +28,10 @@ export async function placed(mintmark: TestService, { path }: AdminRoute, tenant
     const { body } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
     return path.replace(':id', body.id)
   }
+  if (path.startsWith('/token-revocations/:id')) {
+    const { body } = await admin('POST', '/token-revocations', { tenant })
+    return path.replace(':id', body.id)
+  }
   if (path.startsWith('/signing-keys/:kid')) {
     const { data } = (await admin('GET', '/signing-keys')).body
     const standby = data.find(({ state }: { state: string }) => state === 'standby')

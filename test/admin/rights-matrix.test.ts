@@ -34,6 +34,8 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'usage-reporters:write': ['owner', 'operator'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
   'admin-tokens:write': ['owner', 'tenant-admin'],
+  'token-revocations:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
+  'token-revocations:write': ['owner', 'operator', 'tenant-admin'],
 }
 
 const routes = adminRoutes({} as never)
@@ -85,7 +87,7 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
         )
       } else if (role === 'tenant-admin' && tenant === 'foreign' && boundRoute) {
         expect(answer.status, shown).toBe(404)
-        const [id = ''] = place.split('/').filter(part => /^(foreign$|key_|adm_)/.test(part))
+        const [id = ''] = place.split('/').filter(part => /^(foreign$|key_|adm_|trv_)/.test(part))
         const missing = id === 'foreign' ? 'nobody' : `${id.slice(0, 4)}${'0'.repeat(16)}`
         const nothing = await caller.call(method.toUpperCase(), place.replace(id, missing))
         expect(anonymous(answer.text, id)).toBe(anonymous(nothing.text, missing))

@@ -291,7 +291,14 @@ describe('SQL and TypeScript agree on', () => {
         const id = `adm_${String(index).padStart(16, '0')}`
         const expiresAt = ends === null ? null : new Date(now + ends)
         const digest = Buffer.alloc(32, `${index}.`)
-        const bound = { tenantId: null, createdBy: 'root', expiresAt, digest, pepperId: `pepper of ${id}` }
+        const bound = {
+          tenantId: null,
+          audiences: null,
+          createdBy: 'root',
+          expiresAt,
+          digest,
+          pepperId: `pepper of ${id}`,
+        }
         await insertAdminToken(trx, { id, name: 'a', role: 'auditor', ...bound })
         const revokedAt = revoked ? new Date(now) : null
         const set = { revoked_at: revokedAt, ...(ends === 0 && { expires_at: sql<Date>`now()` }) }

@@ -1,6 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -208,3 +209,54 @@ async function fileWith(content: string): Promise<string> {
 function claimsOf(token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
 }
+
+describe('mintmark token revoke', () => {
+  const own = async () => service.tenantWithKey()
+  const issued = async (client_secret: string): Promise<string> =>
+    (await service.token({ grant_type: 'client_credentials', client_secret })).body.access_token
+  const listed = async () => (await cli.json('token', 'revocations')) as { id: string; value: string }[]
+
+  it('ends one token that it reads from standard input, by its jti', async () => {
+    const token = await issued((await own()).secret)
+    const { code, stdout, stderr } = await cli.attempt(['token', 'revoke', '--token-file', '-', '-q'], token)
+    expect([code, stderr]).toEqual([0, ''])
+    const { jti } = decodeJwt(token)
+    expect(await listed()).toContainEqual(expect.objectContaining({ id: stdout.trim(), value: jti }))
+  })
+
+  it('ends all tokens of a key or a tenant, with a reason', async () => {
+    const { keyId, tenantId } = await own()
+    const ofKey = await cli.json('token', 'revoke', '--key', keyId, '--reason', 'laptop stolen')
+    expect(ofKey).toMatchObject({ claim: 'key_epoch', key: keyId, reason: 'laptop stolen' })
+    const ofTenant = await cli.json('token', 'revoke', '--tenant', tenantId)
+    expect(ofTenant).toMatchObject({ claim: 'tenant_epoch', tenant: tenantId, key: null })
+    expect((await listed()).slice(0, 2).map(({ id }) => id)).toEqual([ofTenant.id, ofKey.id])
+  })
+
+  it.each([
+    ['nothing', []],
+    ['two of them', ['--key', 'key_0000000000000000', '--tenant', 'acme']],
+  ])('needs one of its options, not %s', async (_, options) => {
+    const { code, stderr } = await cli.attempt(['token', 'revoke', ...options])
+    expect(code).toBe(2)
+    expect(stderr).toContain('name what to revoke: one of --jti, --key, --tenant, --token-file')
+  })
+
+  it('--tokens ends the tokens with the change', async () => {
+    const { keyId, tenantId } = await own()
+    const before = (await listed()).length
+    await cli.run('key', 'disable', keyId, '--tokens')
+    await cli.run('key', 'update', keyId, '--requests-per-minute', '1', '--tokens')
+    await cli.run('tenant', 'update', tenantId, '--requests-per-minute', '1', '--tokens')
+    expect(await listed()).toHaveLength(before + 3)
+  })
+
+  it('writes the list for an Envoy that reads a file', async () => {
+    const file = join(folder, 'list.json')
+    await cli.run('token', 'revocations', '--envoy-file', file)
+    const { resources } = JSON.parse(await readFile(file, 'utf8'))
+    for (const { value } of await listed()) expect(JSON.stringify(resources)).toContain(value)
+    const { code } = await cli.attempt(['token', 'revocations', '--envoy-file', join(folder, 'no', 'such')])
+    expect(code).toBe(2)
+  })
+})

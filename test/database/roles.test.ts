@@ -22,6 +22,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   api_keys: everyRow,
   key_grants: everyRow,
   api_key_secrets: everyRow,
+  token_revocations: everyRow,
   secret_proofs: everyRow,
   replicas: everyRow,
   identity_providers: everyRow,

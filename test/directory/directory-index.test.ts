@@ -16,6 +16,7 @@ const key = (name: string, more: Partial<KnownKey> = {}): KnownKey => ({
   tenantId: 'acme',
   expiresAt: null,
   disabled: false,
+  epoch: 'k0000000',
   rights: { ...rights },
   secrets: [{ id: `sec_${name}`, digest: name, endsAt: null }],
   ...more,
@@ -23,6 +24,7 @@ const key = (name: string, more: Partial<KnownKey> = {}): KnownKey => ({
 const tenant = (id: string, more: Partial<KnownTenant> = {}): KnownTenant => ({
   id,
   suspended: false,
+  epoch: 't0000000',
   stalenessSeconds: null,
   rights: {
     tier: 'standard',
@@ -83,9 +85,11 @@ describe('the directory in memory', () => {
       keyDisabled: false,
       keyRevoked: false,
       keyRights: rights,
+      keyEpoch: 'k0000000',
       tenantId: 'acme',
       tenantSuspended: false,
       tenantRights: tenant('acme').rights,
+      tenantEpoch: 't0000000',
       catalogue,
     })
     expect(index.find('b')).toBeUndefined()

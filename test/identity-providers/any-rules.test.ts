@@ -44,6 +44,7 @@ const tenant = (id: string): fc.Arbitrary<KnownTenant> =>
       id,
       suspended,
       stalenessSeconds: null,
+      epoch: 'aaaaaaaa',
       rights: { ...rights, allowedTiers: [...new Set([rights.tier, ...alsoAllowed])], limits: {} } as never,
     }))
 const keyRights: fc.Arbitrary<KeyRights> = fc.record({
@@ -86,6 +87,7 @@ const key = (id: string) =>
         expiresAt: expiresIn === null ? null : (NOW + expiresIn) * 1000,
         disabled,
         rights,
+        epoch: 'bbbbbbbb',
         secrets: [],
       },
       revoked,

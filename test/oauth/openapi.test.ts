@@ -39,10 +39,16 @@ describe('The public listener answers as documented', () => {
   let limited: TestService
   let secret: string
   let kid: string
+  let live: string
+  let introspector: string
   beforeAll(async () => {
     mintmark = await startTestService()
     limited = await startTestService({ env: { MINTMARK_FAILURES_PER_MINUTE: '1' } })
     secret = (await mintmark.tenantWithKey()).secret
+    live = (await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })).body
+      .access_token
+    const asks = { role: 'introspector', audiences: ['vllm'] }
+    introspector = (await mintmark.admin('POST', '/admin-tokens', asks)).body.secret
     kid = (await mintmark.admin('GET', '/signing-keys')).body.data[0].kid
   })
   afterAll(async () => {
@@ -56,6 +62,8 @@ describe('The public listener answers as documented', () => {
     body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }).toString(),
     ...more,
   })
+  const asking = (parameters: Record<string, string>) =>
+    exchange(parameters, { headers: [['Authorization', `Bearer ${introspector}`]] })
   const wrong = { client_secret: 'mmk_no' }
   const basic = `Basic ${Buffer.from('key_no:mmk_no').toString('base64')}`
   const get = (headers: [string, string][] = []): Sent => ({ method: 'GET', headers })
@@ -82,6 +90,18 @@ describe('The public listener answers as documented', () => {
       'a compressed body',
       () => exchange(wrong, { headers: [['Content-Encoding', 'gzip']] }),
     ],
+    [
+      200,
+      '/oauth/revoke',
+      'a string that is no token',
+      () => exchange({ client_secret: secret, token: 'x' }),
+    ],
+    [400, '/oauth/revoke', 'no token', () => exchange({ client_secret: secret })],
+    [401, '/oauth/revoke', 'an invalid key', () => exchange({ ...wrong, token: 'x' })],
+    [200, '/oauth/introspect', 'a live token', () => asking({ token: live })],
+    [200, '/oauth/introspect', 'a string that is no token', () => asking({ token: 'x' })],
+    [400, '/oauth/introspect', 'no token', () => asking({})],
+    [401, '/oauth/introspect', 'an API key', () => exchange({ client_secret: secret, token: live })],
     [200, '/.well-known/jwks.json', 'no condition', () => get()],
     [304, '/.well-known/jwks.json', 'the current version', () => get([['If-None-Match', '*']])],
     [400, '/.well-known/jwks.json', 'a duplicate header', () => get(twice)],

@@ -51,6 +51,8 @@ const clientPair = newPair('own')
 let clientKeyId: string
 /** A token that was issued for the revoked key before. */
 let revokedToken: string
+/** A token of a live key that was ended before. */
+let endedToken: string
 let started: TestService[] = []
 
 beforeAll(async () => {
@@ -64,6 +66,8 @@ beforeAll(async () => {
   for (const [name, { secret }] of Object.entries({ live, revoked, suspended, impatient, later }))
     keys[name as keyof typeof keys] = secret
   revokedToken = (await exchange(writer, keys.revoked)).body.access_token
+  endedToken = (await exchange(writer, keys.live)).body.access_token
+  await writer.admin('POST', '/token-revocations', { key: live.keyId })
   await writer.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'test' })
   await writer.admin('POST', '/tenants/suspended/suspend')
   await addWorkloads()
@@ -213,17 +217,22 @@ describe('a replica that starts without Postgres and with a snapshot', () => {
     expect(check.status).toBe(200)
   })
 
-  it('answers its administrators 503, and rejects the token of a revoked key at the check', async () => {
+  it('answers its administrators 503, and rejects tokens of a revoked key and ended ones at the check', async () => {
     const replica = await withoutPostgres()
     await replica.service.ready
     const admin = await request(`${replica.service.urls.admin}/admin/v1/tenants`, {
       headers: { authorization: `Bearer ${replica.rootToken}` },
     })
     expect(admin.status).toBe(503)
-    const check = await request(`${replica.service.urls.gateway}/check/v1/chat/completions`, {
-      headers: { authorization: `Bearer ${revokedToken}` },
-    })
-    expect(check.status).toBe(401)
+    const check = (jwt: string) =>
+      request(`${replica.service.urls.gateway}/check/v1/chat/completions`, {
+        headers: { authorization: `Bearer ${jwt}` },
+      })
+    expect((await check(revokedToken)).status).toBe(401)
+    expect((await check(endedToken)).status).toBe(401)
+    // A replica that starts from the snapshot issues with the new epoch.
+    const { access_token: fresh } = (await exchange(replica, keys.live)).body
+    expect((await check(fresh)).status).toBe(200)
   })
 
   it('catches up when Postgres answers, and what was revoked meanwhile is refused', async () => {

@@ -17,6 +17,7 @@ const snapshot = (
   keyId: 'key_0000000000000001',
   keyExpiresAt: ends.key ?? null,
   keyDisabled: false,
+  keyEpoch: 'k0000000',
   keyRevoked: false,
   keyRights: {
     tier: null,
@@ -29,6 +30,7 @@ const snapshot = (
   },
   tenantId: 'acme',
   tenantSuspended: false,
+  tenantEpoch: 't0000000',
   tenantRights: {
     tier: 'standard',
     allowedTiers: ['standard'],

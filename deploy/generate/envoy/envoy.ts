@@ -14,9 +14,12 @@ import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
+import { revocationParts, type WithoutList } from './revocations.ts'
 
 /** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
-export function envoyFiles(routes: OpenRoutes): Record<string, string> {
+export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Record<string, string> {
+  const envoyYaml = (openRoutes: OpenRoutes, variant: Variant) =>
+    configuration(openRoutes, variant, withoutList)
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
@@ -35,8 +38,15 @@ export function envoyFiles(routes: OpenRoutes): Record<string, string> {
   }
 }
 
-const envoyYaml = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, variant: Values) =>
-  render('envoy/envoy.yaml.template', {
+type Variant = Values & { clusters: readonly string[] }
+
+function configuration(
+  { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
+  variant: Variant,
+  withoutList: WithoutList | undefined,
+): string {
+  const revocations = revocationParts(withoutList)
+  return render('envoy/envoy.yaml.template', {
     ISSUER,
     AUDIENCE,
     CLAIM_HEADERS,
@@ -55,7 +65,10 @@ const envoyYaml = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, variant: Values) =
     modelNotFound,
     secondHeaders,
     ...variant,
+    ...revocations.values,
+    clusters: [...variant.clusters, ...revocations.clusters],
   })
+}
 
 const notForEngine = NOT_FOR_ENGINE.join(', ')
 const secondHeaders = REMOVED_HEADERS.join('", "')
@@ -74,7 +87,7 @@ const GET = '{ name: ":method", string_match: { exact: GET } }'
 const NO_KEY = REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', ')
 const TOKEN = '{ name: authorization, string_match: { safe_regex: { regex: "(?i)bearer +eyJ.*" } } }'
 
-const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Values => ({
+const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Variant => ({
   about: [],
   checkAddresses: [],
   checkReplies: [],

@@ -7,6 +7,7 @@ import {
   instant,
   keyId,
   namedKeys,
+  names,
   secretGone,
   secretId,
   tenantId,
@@ -17,13 +18,16 @@ const fields = {
   name: z.string().describe('Display name.'),
   role: z.enum(TOKEN_ROLES).describe('Role, which determines the rights of the token.'),
   tenant: tenantId.nullable().describe('Tenant of a tenant-admin; null for every other role.'),
+  audiences: names.nullable().describe('Audiences of an introspector; null for every other role.'),
   state: z.enum(['active', 'expired', 'revoked']).describe('Only an active token is accepted.'),
   expires_at: instant.nullable().describe('Time of expiry; null: never.'),
   created_by: z.string().describe('`root`, or the id of the admin token that created this token.'),
   created_at: instant.describe('Time of creation.'),
   last_used_at: instant
     .nullable()
-    .describe('Time of the last request with this token, to the minute; null: never used.'),
+    .describe(
+      'Time of the last request with this token, to the minute; null: never used. It is not recorded for an introspector.',
+    ),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
 }
@@ -33,6 +37,7 @@ const example = {
   name: 'platform team',
   role: 'operator',
   tenant: null,
+  audiences: null,
   state: 'active',
   expires_at: '2027-11-24T09:00:00.000Z',
   created_by: 'root',
@@ -51,9 +56,9 @@ export const adminTokenBody = z.strictObject(fields).meta({
 const withSecret = z
   .strictObject({
     ...fields,
-    secret: credential('mma').describe(
-      'The token itself, for `Authorization: Bearer`. Store it now: it is not returned again.',
-    ),
+    secret: z
+      .union([credential('mma'), credential('mmi')])
+      .describe('The token itself, for `Authorization: Bearer`. Store it now: it is not returned again.'),
   })
   .meta({
     id: 'AdminTokenWithSecret',

@@ -9,6 +9,7 @@ import {
 import { issuedKeyBody, keyBody, reissuedKeyBody } from './key-body.ts'
 import { signingKeyBody } from './signing-key-body.ts'
 import { tenantBody } from './tenant-body.ts'
+import { tokenRevocationBody } from './token-revocation-body.ts'
 import {
   issuedUsageReporterBody,
   reissuedUsageReporterBody,
@@ -24,6 +25,7 @@ const OBJECTS = new Map<unknown, ZodType>([
   [signingKeyBody, signingKeyBody],
   [usageReporterBody, usageReporterBody],
   [issuedUsageReporterBody, reissuedUsageReporterBody],
+  [tokenRevocationBody, tokenRevocationBody],
 ])
 
 /**

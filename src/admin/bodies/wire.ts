@@ -14,6 +14,7 @@ export const keyId = idOf('key')
 export const secretId = idOf('sec')
 export const adminTokenId = idOf('adm')
 export const reporterId = idOf('rep')
+export const tokenRevocationId = idOf('trv')
 export const tenantId = z.string().regex(TENANT_ID)
 
 /** RFC 3339, UTC. */
@@ -24,7 +25,7 @@ export const alg = z.enum(SIGNING_ALGS)
 export const count = z.int().min(0)
 
 /** Shown only in this response. */
-export const credential = (prefix: 'mmk' | 'mma' | 'mmr') =>
+export const credential = (prefix: 'mmk' | 'mma' | 'mmr' | 'mmi') =>
   z.string().regex(new RegExp(`^${prefix}_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$`))
 
 /** Replaces a secret in a replay under an Idempotency-Key. */

@@ -21,6 +21,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   'signing-keys': 'Keys that sign the tokens: list, rotate, hold and revoke them.',
   installation: 'Policy, peppers and encryption keys in use, and replicas of this installation.',
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
+  'token-revocations': 'Revocation of tokens that are already issued.',
   audit: 'Audit trail of changes and of rejected requests.',
   'identity-providers': 'Outside issuers whose tokens are exchanged for tokens of a tenant.',
   usage: 'Who used what: sums of what gateways reported.',
@@ -33,6 +34,8 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   owner: 'All rights, like a root token.',
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
+  introspector:
+    'No right in this API: its token (`mmi_…`) asks `POST /oauth/introspect` about tokens of some audiences.',
   'tenant-admin':
     'Manages API keys and admin tokens of one tenant. Can create keys with at most the rights of the tenant. On an existing key it can only reduce rights.',
 }

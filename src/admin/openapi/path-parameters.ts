@@ -1,6 +1,6 @@
 import { type ZodType, z } from 'zod'
 import { credentialId, providerId } from '../bodies/identity-body.ts'
-import { adminTokenId, keyId, reporterId, secretId } from '../bodies/wire.ts'
+import { adminTokenId, keyId, reporterId, secretId, tokenRevocationId } from '../bodies/wire.ts'
 import * as field from '../fields.ts'
 
 /** A path parameter: its schema and an example. */
@@ -41,6 +41,11 @@ const PARAMETERS: Record<string, PathParameter> = {
     description: 'Id of the usage reporter.',
     schema: reporterId,
     example: 'rep_6Yw2Hs8KqR4nVb1C',
+  },
+  '/token-revocations/:id': {
+    description: 'Id of the revocation.',
+    schema: tokenRevocationId,
+    example: 'trv_5Tg8Kp2Wm7Xc4Zr1',
   },
   '/signing-keys/:kid': {
     description: 'Key id: the RFC 7638 SHA-256 thumbprint of the signing key.',

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { type AdminClient, path } from '../admin-client.ts'
-import { bodyOf, type FieldOption, instantOrNever, text } from '../field-options.ts'
+import { bodyOf, type FieldOption, instantOrNever, list, text } from '../field-options.ts'
 import { day, moment, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
@@ -9,6 +9,7 @@ interface AdminToken {
   name: string
   role: string
   tenant: string | null
+  audiences: string[] | null
   state: string
   expires_at: string | null
   created_by: string
@@ -31,11 +32,12 @@ const VIEW: View<AdminToken> = {
   nulls: { expires_at: 'never' },
 }
 
-const ROLES = ['owner', 'operator', 'auditor', 'tenant-admin']
+const ROLES = ['owner', 'operator', 'auditor', 'tenant-admin', 'introspector']
 
 const settings = (): FieldOption[] => [
   text('name', '--name <text>', 'display name; need not be unique'),
   text('tenant', '--tenant <tenant>', 'tenant of a tenant-admin'),
+  list('audiences', '--audience <name>', 'audience of the tokens that an introspector may ask about'),
   instantOrNever(
     'expires_at',
     '--expires-at <time>',

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
-import { bodyOf, changesOf, removedLabels, unset } from '../field-options.ts'
+import { bodyOf, changesOf, endTokens, removedLabels, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
 import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
@@ -102,6 +102,7 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   })
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   command.addOption(removedLabels())
+  command.addOption(endTokens())
   command.addOption(
     unset(
       unsettable(TENANT_SETTINGS),
@@ -120,7 +121,7 @@ function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const texts = {
     suspend: [
       'reject exchanges of its keys until "resume"',
-      'Suspended the tenant. Issued tokens stay valid until they expire.',
+      'Suspended the tenant. Its issued tokens are revoked: gateways that verify them alone accept them until they expire.',
     ],
     resume: ['allow exchanges of its keys again', 'The tenant is active.'],
   } as const

@@ -6,6 +6,7 @@ import { readInput } from '../input.ts'
 import { credential, readApiKey, readPublicUrl } from '../settings.ts'
 import { action, noun, resultVerb } from '../verb.ts'
 import { inspectCommand } from './token-inspect.ts'
+import { tokenRevokeCommands } from './token-revoke.ts'
 
 interface TokenAnswer {
   access_token: string
@@ -23,7 +24,7 @@ interface TokenOptions {
 
 export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const token = noun(program, 'token', {
-    summary: 'exchange an API key for a token, and inspect tokens',
+    summary: 'exchange an API key for a token, and inspect and revoke tokens',
     examples: ['mintmark token get --key-file nightly.key | mintmark token inspect'],
   })
   const command = resultVerb(token, 'get', {
@@ -51,6 +52,7 @@ export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv):
     }),
   )
   inspectCommand(token, environment)
+  tokenRevokeCommands(token, environment)
 }
 
 async function presentedKey(file: string | undefined, environment: NodeJS.ProcessEnv): Promise<string> {

@@ -13,6 +13,7 @@ import { buildTrust } from '../../service/trust.ts'
 import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { systemRandom } from '../../system/random.ts'
+import { DenyList } from '../../token-revocations/deny-list.ts'
 import type { Memory } from '../../tombstones/tombstone.ts'
 import type { Tombstones } from '../../tombstones/tombstones.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
@@ -62,7 +63,8 @@ async function compared(config: Config, system: System, storage: Storage): Promi
   apply()
   const policy = new CurrentPolicy({ database })
   const digests = new KeyDigests(peppers)
-  const administration = buildAdministration(config, system, storage, digests, { policy, trust })
+  const denyList = new DenyList({ database })
+  const administration = buildAdministration(config, system, storage, digests, { policy, trust, denyList })
   const { signingKeys } = buildSigning(config, system, storage, issuer, trust)
   const operations = { ...administration, signingKeys }
   const reconciliation = new Reconciliation({ database, operations })

@@ -10,8 +10,8 @@ import { ofProcess, renderMerged } from '../../system/merged-metrics.ts'
 import { Metrics } from '../../system/metrics.ts'
 import { systemRandom } from '../../system/random.ts'
 import { bindListeners, countClosedConnections, logListeners, SHARED, urlsAt } from '../listeners.ts'
+import { registerLog } from '../metrics/service-metrics.ts'
 import { warnWithoutRoot } from '../service.ts'
-import { registerLog } from '../service-metrics.ts'
 import { Family } from './family.ts'
 
 const OPS_DEADLINE_MS = 500

@@ -1,4 +1,4 @@
-import { delimitedField } from '../../../src/gateway/protobuf.ts'
+import { delimitedField } from '../../../src/http/protobuf.ts'
 
 export const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check'
 export const HEALTH_PATH = '/grpc.health.v1.Health/Check'

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { gzipSync } from 'node:zlib'
-import { delimitedField } from '../../../src/gateway/protobuf.ts'
+import { delimitedField } from '../../../src/http/protobuf.ts'
 import { CHECK_PATH, checkMessage, GRPC_HEADERS, HEALTH_PATH, prefix, WATCH_PATH } from './check-requests.ts'
 
 /**

@@ -1,5 +1,5 @@
-import { by, type Metrics } from '../system/metrics.ts'
-import type { Parts } from './parts.ts'
+import { by, type Metrics } from '../../system/metrics.ts'
+import type { Parts } from '../parts.ts'
 
 /** Registers the metrics of usage. The labels are fixed: no name of a tenant, key, model or reporter. */
 export function registerUsage(metrics: Metrics, { usage: { records } }: Pick<Parts, 'usage'>): void {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { path } from '../admin-client.ts'
-import { bodyOf, text } from '../field-options.ts'
-import { action, conditional, resultVerb } from '../verb.ts'
+import { path } from '../../admin-client.ts'
+import { bodyOf, endTokens, text } from '../../field-options.ts'
+import { action, conditional, resultVerb } from '../../verb.ts'
 import { bulkRevokeCommand } from './key-bulk-revoke.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
@@ -10,7 +10,7 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
   const texts = {
     disable: [
       'reject exchanges until "enable"',
-      'Disabled the key. Issued tokens stay valid until they expire.',
+      'Disabled the key. Without --tokens, issued tokens stay valid until they expire.',
     ],
     enable: ['allow exchanges of a disabled key again', 'The key is enabled.'],
   } as const
@@ -19,9 +19,11 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
       summary,
       examples: [`mintmark key ${name} key_7Hq2kd9XwP3mZt5B`],
     })
+    if (name === 'disable') command.addOption(endTokens())
     conditional(command).action(
       action<[id: string]>(environment, async ({ admin, output }, id) => {
-        await output.object(await admin.post<Key>(`${path`/keys/${id}`}/${name}`), KEY_VIEW, note)
+        const changed = await admin.post<Key>(`${path`/keys/${id}`}/${name}`, bodyOf(command))
+        await output.object(changed, KEY_VIEW, note)
       }),
     )
   }
@@ -33,13 +35,14 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
 function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(key, 'revoke <key>', {
     summary: 'revoke a key permanently, with all its secrets',
-    details: 'No new tokens are issued. Issued tokens stay valid until they expire.',
+    details:
+      'No new tokens are issued, and issued ones are revoked: gateways that verify them alone accept them until they expire.',
     examples: ['mintmark key revoke key_7Hq2kd9XwP3mZt5B --reason "found in a log"'],
   }).addOption(text('reason', '--reason <text>', 'reason, stored with the key and in the audit trail'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const revoked = await admin.post<Key>(path`/keys/${id}/revoke`, bodyOf(command))
-      await output.object(revoked, KEY_VIEW, `Revoked ${id}. Issued tokens stay valid until they expire.`)
+      await output.object(revoked, KEY_VIEW, `Revoked ${id}, and its issued tokens.`)
     }),
   )
 }

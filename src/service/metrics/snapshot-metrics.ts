@@ -1,6 +1,6 @@
-import type { Metrics } from '../system/metrics.ts'
-import type { Parts } from './parts.ts'
-import type { ReadinessGate } from './readiness.ts'
+import type { Metrics } from '../../system/metrics.ts'
+import type { Parts } from '../parts.ts'
+import type { ReadinessGate } from '../readiness.ts'
 
 /** Registers the metrics of snapshots. Ages and sizes are 0 without MINTMARK_SNAPSHOT_DIR. */
 export function registerSnapshots(

@@ -1,6 +1,6 @@
-import { signingKeyStatuses } from '../signing-keys/signing-key-status.ts'
-import { by, type Metrics } from '../system/metrics.ts'
-import type { Parts } from './parts.ts'
+import { signingKeyStatuses } from '../../signing-keys/signing-key-status.ts'
+import { by, type Metrics } from '../../system/metrics.ts'
+import type { Parts } from '../parts.ts'
 
 /** Registers the metrics of signing keys, and of rows that would grant trust and have no right seal. */
 export function registerSigningKeys(

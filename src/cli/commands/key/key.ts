@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
-import { path } from '../admin-client.ts'
-import { bodyOf, changesOf, removedLabels, text, unset, wholeNumber } from '../field-options.ts'
-import { settingOptions, unsettable } from '../setting-options.ts'
-import { action, conditional, noun, repeatable, resultVerb } from '../verb.ts'
+import { KEY_SETTINGS } from '../../../api-keys/key-settings.ts'
+import { path } from '../../admin-client.ts'
+import { bodyOf, changesOf, endTokens, removedLabels, text, unset, wholeNumber } from '../../field-options.ts'
+import { settingOptions, unsettable } from '../../setting-options.ts'
+import { action, conditional, noun, repeatable, resultVerb } from '../../verb.ts'
 import { keyEndCommands } from './key-end.ts'
 import { keyReadCommands } from './key-read.ts'
 import { type IssuedKey, KEY_VIEW, type Key, secretTexts } from './key-view.ts'
@@ -53,6 +53,7 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   command
     .addOption(removedLabels())
+    .addOption(endTokens())
     .addOption(unset(unsettable(KEY_SETTINGS), 'inherit this setting from the tenant again'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { okResponse, readCheckRequest } from '../../src/gateway/check-message.ts'
 import { structMessage } from '../../src/gateway/dynamic-metadata.ts'
-import { UnreadableMessage } from '../../src/gateway/protobuf.ts'
-import { AUTHORIZATION_PROTO, plain } from './grpc-proto.ts'
+import { UnreadableMessage } from '../../src/http/protobuf.ts'
+import { AUTHORIZATION_PROTO, plain } from '../gateway/grpc-proto.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: the loader's definition by name
 const { Check } = fromJSON(AUTHORIZATION_PROTO)['envoy.service.auth.v3.Authorization'] as any

@@ -1,13 +1,13 @@
-import type { ChangeListener } from '../database/change-listener.ts'
-import type { Database } from '../database/database.ts'
-import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
-import { standardOutput } from '../system/log-destination.ts'
-import { by, type Metrics } from '../system/metrics.ts'
-import { packageVersion } from '../system/package-version.ts'
-import { registerIdentities } from './identity-alarms.ts'
-import type { Parts } from './parts.ts'
-import type { ReadinessGate } from './readiness.ts'
-import { registerRestores } from './restores.ts'
+import type { ChangeListener } from '../../database/change-listener.ts'
+import type { Database } from '../../database/database.ts'
+import type { ExchangeOutcomes } from '../../oauth/exchange-outcomes.ts'
+import { standardOutput } from '../../system/log-destination.ts'
+import { by, type Metrics } from '../../system/metrics.ts'
+import { packageVersion } from '../../system/package-version.ts'
+import { registerIdentities } from '../identity-alarms.ts'
+import type { Parts } from '../parts.ts'
+import type { ReadinessGate } from '../readiness.ts'
+import { registerRestores } from '../restores.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
 import { registerUsage } from './usage-metrics.ts'
@@ -90,6 +90,12 @@ function registerDirectory(
     '1 if there are more API keys than the limit, so that some need a query at each exchange, else 0.',
     'max',
     () => copy.overflowed,
+  )
+  metrics.gauge(
+    'mintmark_token_revocations',
+    'Revocations of issued tokens in memory: the deny list.',
+    'max',
+    () => directory.denyList.size,
   )
   metrics.counter(
     'mintmark_directory_reloads_total',

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import { path } from '../admin-client.ts'
-import { CliError, EXIT } from '../exit-codes.ts'
-import { bodyOf, type FieldOption, text } from '../field-options.ts'
-import { readInput } from '../input.ts'
-import type { View } from '../output.ts'
-import { action, getVerb, listVerb, resultVerb, show } from '../verb.ts'
+import { path } from '../../admin-client.ts'
+import { CliError, EXIT } from '../../exit-codes.ts'
+import { bodyOf, type FieldOption, text } from '../../field-options.ts'
+import { readInput } from '../../input.ts'
+import type { View } from '../../output.ts'
+import { action, getVerb, listVerb, resultVerb, show } from '../../verb.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
 /** Queries about keys: list, identify, exchanges. */

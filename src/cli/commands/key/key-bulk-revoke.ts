@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import type { AdminClient } from '../admin-client.ts'
-import { CliError } from '../exit-codes.ts'
-import { bodyOf, text } from '../field-options.ts'
-import type { View } from '../output.ts'
-import { action, resultVerb } from '../verb.ts'
+import type { AdminClient } from '../../admin-client.ts'
+import { CliError } from '../../exit-codes.ts'
+import { bodyOf, text } from '../../field-options.ts'
+import type { View } from '../../output.ts'
+import { action, resultVerb } from '../../verb.ts'
 import { keyFilters } from './key-read.ts'
 
 interface NamedKey {
@@ -81,7 +81,7 @@ async function revokeAll(admin: AdminClient, request: object): Promise<Done> {
     keys.push(...part.keys)
     left = part.left
   } while (left > 0)
-  return { keys, note: `Revoked ${keys.length}. Issued tokens stay valid until they expire.` }
+  return { keys, note: `Revoked ${keys.length}. Their issued tokens are revoked too.` }
 }
 
 function withProgress(error: unknown, done: number): unknown {

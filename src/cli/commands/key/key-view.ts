@@ -1,6 +1,6 @@
-import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
-import { day, moment, part, type View } from '../output.ts'
-import { nullTexts } from '../setting-options.ts'
+import { KEY_SETTINGS } from '../../../api-keys/key-settings.ts'
+import { day, moment, part, type View } from '../../output.ts'
+import { nullTexts } from '../../setting-options.ts'
 
 export interface Key {
   id: string

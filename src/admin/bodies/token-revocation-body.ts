@@ -1,0 +1,42 @@
+import { z } from 'zod'
+import { DENIED_CLAIMS } from '../../token-revocations/token-revocation.ts'
+import { instant, keyId, tenantId, tokenRevocationId } from './wire.ts'
+
+export const tokenRevocationBody = z
+  .strictObject({
+    id: tokenRevocationId.describe('Id of the revocation.'),
+    claim: z
+      .enum(DENIED_CLAIMS)
+      .describe(
+        'Claim that rejected tokens have: `jti` for one token, `key_epoch` for those of a key, `tenant_epoch` for those of a tenant.',
+      ),
+    value: z.string().describe('Value of the claim. Tokens that are issued from now on have another.'),
+    key: keyId
+      .nullable()
+      .describe('Id of the key that the tokens were issued to; null: several keys, or not known.'),
+    tenant: tenantId
+      .nullable()
+      .describe('Id of the tenant of the tokens; null: not known, because only the `jti` was given.'),
+    reason: z
+      .string()
+      .nullable()
+      .describe('Reason given at the revocation, or what ended the tokens, like `tenant suspended`.'),
+    created_at: instant.describe('Time of the revocation.'),
+    ends_at: instant.describe('From this time on every revoked token has expired, and the entry is removed.'),
+  })
+  .meta({
+    id: 'TokenRevocation',
+    description: 'An entry of the deny list: issued tokens that are rejected before they expire.',
+    examples: [
+      {
+        id: 'trv_5Tg8Kp2Wm7Xc4Zr1',
+        claim: 'key_epoch',
+        value: 'x4Tq9bLm',
+        key: 'key_7Hq2kd9XwP3mZt5B',
+        tenant: 'acme',
+        reason: 'laptop stolen',
+        created_at: '2026-11-24T09:00:00.000Z',
+        ends_at: '2026-11-24T09:21:00.000Z',
+      },
+    ],
+  })

@@ -1,0 +1,128 @@
+import { z } from 'zod'
+import { Forbidden } from '../errors.ts'
+import {
+  type Ended,
+  type TokenRevocation,
+  tokenRevocationVersion,
+} from '../token-revocations/token-revocation.ts'
+import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
+import type { Admin } from './admin-auth.ts'
+import { created, ok } from './answer.ts'
+import { tokenRevocationBody } from './bodies/token-revocation-body.ts'
+import { page } from './bodies/wire.ts'
+import type { Cursors } from './cursor.ts'
+import * as field from './fields.ts'
+import { ForeignTenant } from './foreign-tenant.ts'
+import { pageBody, pageQuery, pageRequest } from './paging.ts'
+import { REVALIDATED } from './preconditions.ts'
+import { type AdminRoute, route } from './route.ts'
+
+const SUBJECTS = ['jti', 'key', 'tenant'] as const
+
+const revocation = z
+  .strictObject({
+    jti: z
+      .string('must be text')
+      .regex(/^[\w-]{1,64}$/, 'must be the claim `jti` of a token: letters, digits, - and _')
+      .optional()
+      .describe('Revoke the one token with this claim `jti`.'),
+    key: field.keyId.optional().describe('Revoke all tokens that were issued to the key with this id.'),
+    tenant: field.tenantId
+      .optional()
+      .describe('Revoke all tokens that were issued to keys of the tenant with this id.'),
+    reason: field.reason.nullable().default(null).describe('Reason, for the list and the audit trail.'),
+  })
+  .refine(given => SUBJECTS.filter(name => given[name] !== undefined).length === 1, {
+    message: 'must name exactly one of jti, key, tenant',
+  })
+  .meta({ id: 'NewTokenRevocation', description: 'Issued tokens to revoke.' })
+
+const LIST = '/token-revocations'
+
+/** The deny list. A tenant-admin sees and revokes tokens of its tenant only, by key or all of them. */
+export function tokenRevocationRoutes(revocations: TokenRevocations, cursors: Cursors): AdminRoute[] {
+  return [
+    route({
+      operation: 'createTokenRevocation',
+      summary: 'Revoke issued tokens',
+      details:
+        'Revokes tokens that are already issued: one by its `jti`, or all of a key or a tenant. The key, and the keys of the tenant, get new tokens as before: to stop that too, revoke or disable the key, or suspend the tenant. The gateway check (`/check`) rejects revoked tokens at once. A gateway that verifies tokens by itself accepts them until they expire.',
+      answers: { 201: tokenRevocationBody },
+      notFound: true,
+      example: { body: { tenant: 'acme', reason: 'laptop stolen' } },
+      method: 'post',
+      path: LIST,
+      right: 'token-revocations:write',
+      target: 'scoped by the handler',
+      tellsVersion: true,
+      body: revocation,
+      handle: async ({ actor, admin, body: { reason, ...given } }) => {
+        const made = await revocations.create(actor, endedBy(admin, given), {
+          reason,
+          tenantId: admin.tenantId,
+        })
+        return created(`${LIST}/${made.id}`, toWire(made), tokenRevocationVersion(made))
+      },
+    }),
+    route({
+      operation: 'listTokenRevocations',
+      summary: 'List revocations of tokens',
+      details: 'The deny list: revocations of tokens that have not expired yet.',
+      answers: { 200: page(tokenRevocationBody) },
+      method: 'get',
+      path: LIST,
+      right: 'token-revocations:read',
+      target: 'scoped by the handler',
+      query: pageQuery,
+      handle: async ({ admin, query }) => {
+        const list = { path: LIST, tenant: admin.tenantId }
+        const found = await revocations.list(admin.tenantId, pageRequest(cursors, list, query))
+        return ok(pageBody(cursors, list, found, toWire))
+      },
+    }),
+    route({
+      operation: 'getTokenRevocation',
+      summary: 'Get a revocation of tokens',
+      answers: { 200: tokenRevocationBody },
+      method: 'get',
+      path: `${LIST}/:id`,
+      right: 'token-revocations:read',
+      target: {
+        what: 'token revocation',
+        param: 'id',
+        tenantOf: async id => (await revocations.get(id)).tenantId,
+      },
+      ...REVALIDATED,
+      handle: async ({ params }) => {
+        const found = await revocations.get(params.id ?? '')
+        return ok(toWire(found), tokenRevocationVersion(found))
+      },
+    }),
+  ]
+}
+
+/** @throws {ForeignTenant} @throws {Forbidden} for one token, of which the tenant is not known. */
+function endedBy(
+  { tenantId }: Admin,
+  { jti, key, tenant }: Omit<z.output<typeof revocation>, 'reason'>,
+): Ended {
+  if (key !== undefined) return { key }
+  if (tenant !== undefined) {
+    if (tenantId !== null && tenant !== tenantId) throw new ForeignTenant('tenant', tenant)
+    return { tenant }
+  }
+  if (tenantId !== null)
+    throw new Forbidden('A tenant-admin cannot revoke a token by its jti. Revoke the tokens of its key.')
+  return { jti: jti ?? '' }
+}
+
+const toWire = (revocation: TokenRevocation) => ({
+  id: revocation.id,
+  claim: revocation.claim,
+  value: revocation.value,
+  key: revocation.keyId,
+  tenant: revocation.tenantId,
+  reason: revocation.reason,
+  created_at: revocation.createdAt,
+  ends_at: revocation.endsAt,
+})

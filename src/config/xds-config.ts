@@ -1,0 +1,70 @@
+import { Secret } from '../system/secret.ts'
+import type { Env } from './env.ts'
+import { rootTokens } from './formats.ts'
+
+/** The listener for gateways that keep the deny list (src/xds/). */
+export interface XdsConfig {
+  tokens: readonly Secret[]
+  tls: { certificate: string; key: Secret; clientCa: string | undefined } | undefined
+}
+
+/** Undefined `xds`: it does not listen. */
+export interface XdsSettings {
+  xdsAddress: { host: string; port: number }
+  xds: XdsConfig | undefined
+}
+
+/** `gatewayHost`: that of the gateway listener. */
+export function readXds(env: Env, gatewayHost: string): XdsSettings {
+  const host = env.text('MINTMARK_XDS_HOST', {
+    default: gatewayHost,
+    fallback: '`MINTMARK_GATEWAY_HOST`',
+    description: 'address of the xDS listener',
+  })
+  const port = env.integer('MINTMARK_XDS_PORT', {
+    default: 8086,
+    min: 0,
+    max: 65535,
+    description:
+      'port of the xDS listener, from which Envoys receive the list of revoked tokens; it listens only with `MINTMARK_XDS_TOKENS` or `MINTMARK_XDS_CLIENT_CA`',
+  })
+  const tokens =
+    env.optional('MINTMARK_XDS_TOKENS', {
+      fallback: 'none',
+      description:
+        'comma-separated tokens, each of at least 32 characters, that gateways send to the xDS listener as `Authorization: Bearer <token>`',
+      parse: rootTokens,
+    }) ?? []
+  const pem = (name: string, kind: RegExp, description: string) =>
+    env.optional(name, {
+      description,
+      parse: text => {
+        if (kind.test(text)) return text
+        throw new Error('must be PEM')
+      },
+    })
+  const certificate = pem(
+    'MINTMARK_XDS_TLS_CERTIFICATE',
+    /-----BEGIN CERTIFICATE-----/,
+    'certificate chain of the xDS listener, in PEM; unset: plain text',
+  )
+  const key = pem('MINTMARK_XDS_TLS_KEY', /-----BEGIN [A-Z ]*PRIVATE KEY-----/, 'its private key, in PEM')
+  const clientCa = pem(
+    'MINTMARK_XDS_CLIENT_CA',
+    /-----BEGIN CERTIFICATE-----/,
+    'authority of the client certificates that gateways must show to the xDS listener, in PEM',
+  )
+  if ((certificate === undefined) !== (key === undefined))
+    env.fault(
+      certificate === undefined ? 'MINTMARK_XDS_TLS_CERTIFICATE' : 'MINTMARK_XDS_TLS_KEY',
+      'is required: a certificate needs its private key, and the other way round',
+    )
+  if (clientCa !== undefined && certificate === undefined)
+    env.fault('MINTMARK_XDS_TLS_CERTIFICATE', 'is required with MINTMARK_XDS_CLIENT_CA')
+  const tls =
+    certificate === undefined || key === undefined
+      ? undefined
+      : { certificate, key: new Secret(key), clientCa }
+  const listens = tokens.length > 0 || clientCa !== undefined
+  return { xdsAddress: { host, port }, xds: listens ? { tokens, tls } : undefined }
+}

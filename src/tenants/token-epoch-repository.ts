@@ -1,0 +1,69 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Handle } from '../database/database.ts'
+
+/**
+ * The epochs that tokens carry as `key_epoch` and `tenant_epoch`. Ending all tokens of a key or tenant replaces its epoch
+ * and puts the old one on the deny list (src/token-revocations). No clock is involved: a replica that is cut off issues
+ * with the old epoch, and what it issues is denied.
+ */
+
+/** The epoch of a key `alias`. */
+export const keyEpoch = (alias: string) =>
+  sql<string>`coalesce(${sql.ref(`${alias}.token_epoch`)}, right(${sql.ref(`${alias}.id`)}, 8))`
+
+/** How long no token must have a denied value: the longest lifetime, the staleness window, and the clock skew of gateways. */
+export const DENIED_FOR = sql`(SELECT make_interval(secs => coalesce(max(longest_token_ttl_seconds), 3600)
+  + coalesce(max(longest_staleness_seconds), 86400) + 60) FROM installation)`
+
+/** An id of the deny list, and what was denied. */
+interface EndedEpoch {
+  id: string
+  value: string
+}
+
+/** Ends all issued tokens of these keys. Their rows are locked by the transaction. */
+export async function endTokensOfKeys(
+  trx: Handle,
+  ids: readonly string[],
+  reason: string | null,
+): Promise<EndedEpoch[]> {
+  return deny(
+    trx,
+    sql`
+    WITH ended AS (
+      SELECT 'key_epoch' AS claim, ${keyEpoch('k')} AS value, k.id AS key_id, k.tenant_id
+      FROM api_keys AS k WHERE k.id = ANY (${[...ids]}::text[])
+    ), renewed AS (
+      UPDATE api_keys SET token_epoch = random_base62(8) WHERE id IN (SELECT key_id FROM ended)
+    )`,
+    reason,
+  )
+}
+
+/** Ends all issued tokens of all keys of the tenant. Its row is locked by the transaction. */
+export async function endTokensOfTenant(
+  trx: Handle,
+  id: string,
+  reason: string | null,
+): Promise<EndedEpoch[]> {
+  return deny(
+    trx,
+    sql`
+    WITH ended AS (
+      SELECT 'tenant_epoch' AS claim, t.token_epoch AS value, NULL::text AS key_id, t.id AS tenant_id
+      FROM tenants AS t WHERE t.id = ${id}
+    ), renewed AS (
+      UPDATE tenants SET token_epoch = random_base62(8) WHERE id IN (SELECT tenant_id FROM ended)
+    )`,
+    reason,
+  )
+}
+
+async function deny(trx: Handle, ended: RawBuilder<unknown>, reason: string | null): Promise<EndedEpoch[]> {
+  const { rows } = await sql<EndedEpoch>`${ended}
+    INSERT INTO token_revocations (claim, value, key_id, tenant_id, reason, ends_at)
+    SELECT claim, value, key_id, tenant_id, ${reason}::text, clock_timestamp() + ${DENIED_FOR} FROM ended
+    ON CONFLICT (claim, value) DO UPDATE SET ends_at = greatest(token_revocations.ends_at, excluded.ends_at)
+    RETURNING id, value`.execute(trx)
+  return rows
+}

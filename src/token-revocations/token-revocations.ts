@@ -1,0 +1,128 @@
+import { lockApiKey } from '../api-keys/api-key-repository.ts'
+import type { Actor, AuditEvent } from '../audit/audit-event.ts'
+import { mutate } from '../audit/audit-log.ts'
+import type { Change } from '../database/change.ts'
+import type { Database, Handle } from '../database/database.ts'
+import type { Page, PageRequest } from '../database/page.ts'
+import { NotFound, Unavailable } from '../errors.ts'
+import { lockTenant } from '../tenants/tenant-repository.ts'
+import { endTokensOfKeys, endTokensOfTenant } from '../tenants/token-epoch-repository.ts'
+import type { DenyList } from './deny-list.ts'
+import type { Ended, TokenRevocation } from './token-revocation.ts'
+import {
+  countDeniedTokens,
+  denyToken,
+  findRevocation,
+  listRevocations,
+} from './token-revocation-repository.ts'
+
+/** Beyond it a client revokes all tokens of its key: the list has a bound for each key. */
+const MOST_DENIED_TOKENS = 100
+
+/** Operations on the deny list. */
+export class TokenRevocations {
+  readonly #database: Database
+  readonly #denyList: DenyList
+
+  constructor(options: { database: Database; denyList: DenyList }) {
+    this.#database = options.database
+    this.#denyList = options.denyList
+  }
+
+  /** An entry that has not ended. @throws {NotFound} */
+  get(id: string): Promise<TokenRevocation> {
+    return this.#database.run(db => getRevocation(db, id))
+  }
+
+  /** Entries of one tenant, or all. Those that ended are not listed. */
+  list(tenantId: string | null, page: PageRequest): Promise<Page<TokenRevocation>> {
+    return this.#database.run(db => listRevocations(db, tenantId, page))
+  }
+
+  /**
+   * Ends one token, or all tokens that were issued to a key or to the keys of a tenant; new ones are issued as before.
+   * `tenantId`: a key of another tenant is not found. @throws {NotFound}
+   */
+  async create(
+    actor: Actor,
+    ended: Ended,
+    { reason, tenantId }: { reason: string | null; tenantId: string | null },
+  ): Promise<TokenRevocation> {
+    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+      const { id, changes } = await end(trx, ended, reason, tenantId)
+      const revocation = await getRevocation(trx, id)
+      record(eventOf(revocation, ended), { kind: 'token-revocation', id }, ...changes)
+      return revocation
+    })
+    this.#deny(made)
+    return made
+  }
+
+  /**
+   * Ends one token of a client that asked for it. Without effect when it is denied already.
+   * @throws {Unavailable} when too many tokens of the key are denied one by one
+   */
+  async revokeOwn(actor: Actor, token: { jti: string; keyId: string; tenantId: string }): Promise<void> {
+    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+      // One at a time for each key, so that the bound holds.
+      await lockApiKey(trx, token.keyId)
+      const { id, isNew } = await denyToken(trx, { ...token, reason: 'revoked by its client' })
+      if (!isNew) return undefined
+      if ((await countDeniedTokens(trx, token.keyId, MOST_DENIED_TOKENS + 1)) > MOST_DENIED_TOKENS)
+        throw new Unavailable(
+          'Too many tokens of this key are revoked one by one. Have an administrator end all tokens of the key.',
+          { retryAfterSeconds: 60 },
+        )
+      const revocation = await getRevocation(trx, id)
+      record(eventOf(revocation, { jti: token.jti }), { kind: 'token-revocation', id })
+      return revocation
+    })
+    if (made) this.#deny(made)
+  }
+
+  /** This process knows it from now on, also when it cannot read the change feed. */
+  #deny({ claim, value, endsAt }: TokenRevocation): void {
+    this.#denyList.add([{ claim, value, endsAt: endsAt.getTime() }])
+  }
+}
+
+async function getRevocation(db: Handle, id: string): Promise<TokenRevocation> {
+  const revocation = await findRevocation(db, id)
+  if (!revocation) throw new NotFound('token revocation', id)
+  return revocation
+}
+
+/** The entry, and the objects with a new epoch. @throws {NotFound} */
+async function end(
+  trx: Handle,
+  ended: Ended,
+  reason: string | null,
+  tenantId: string | null,
+): Promise<{ id: string; changes: Change[] }> {
+  if ('jti' in ended) {
+    const { id } = await denyToken(trx, { jti: ended.jti, keyId: null, tenantId: null, reason })
+    return { id, changes: [] }
+  }
+  if ('key' in ended) {
+    const locked = await lockApiKey(trx, ended.key)
+    if (!locked || (tenantId !== null && locked.key.tenantId !== tenantId))
+      throw new NotFound('key', ended.key)
+    const [entry] = await endTokensOfKeys(trx, [ended.key], reason)
+    return { id: entry?.id ?? '', changes: [{ kind: 'key', id: ended.key }] }
+  }
+  if (!(await lockTenant(trx, ended.tenant))) throw new NotFound('tenant', ended.tenant)
+  const [entry] = await endTokensOfTenant(trx, ended.tenant, reason)
+  return { id: entry?.id ?? '', changes: [{ kind: 'tenant', id: ended.tenant }] }
+}
+
+function eventOf(revocation: TokenRevocation, ended: Ended): AuditEvent {
+  const { id, tenantId, reason, endsAt } = revocation
+  const named = Object.fromEntries(Object.entries(ended).map(([name, to]) => [name, { to }]))
+  return {
+    action: 'token-revocation.create',
+    targetKind: 'token-revocation',
+    targetId: id,
+    ...(tenantId !== null && { tenantId }),
+    changes: { ...named, reason: { to: reason }, endsAt: { to: endsAt.toISOString() } },
+  }
+}

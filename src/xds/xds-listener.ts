@@ -1,0 +1,222 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { XdsConfig } from '../config/xds-config.ts'
+import { ConnectionLimits, type ConnectionPolicy } from '../http/connection-limits.ts'
+import { type Address, addressOf, listen } from '../http/listener.ts'
+import { UnreadableMessage } from '../http/protobuf.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import { METHOD, readRequest } from './discovery-messages.ts'
+import { DiscoveryStream, type RevocationSource } from './discovery-stream.ts'
+
+const LISTENER = 'xds'
+/** How long a change may wait until it is sent. */
+const PUSH_MS = 50
+/** A connection without a gateway is closed, and one that does not answer a ping. */
+const CHECK_MS = 15_000
+/** Whether it is compressed, and the length of a message. */
+const PREFIX_BYTES = 5
+/** More than a request of a gateway, with the error that it reports. */
+const LONGEST_MESSAGE_BYTES = 65_536
+const STATUS = { unimplemented: 12, unavailable: 14, unauthenticated: 16 }
+const OPTIONS = { settings: { maxConcurrentStreams: 16, enablePush: false } }
+
+interface SessionState {
+  /** Streams of gateways on the connection. */
+  gateways: number
+  /** It was opened after the last check. */
+  isNew: boolean
+  /** It answered the last ping. */
+  answered: boolean
+}
+
+/** The listener for gateways that keep the deny list: gRPC on node:http2, with a bearer token, a client certificate, or both. */
+export class XdsListener {
+  readonly name = LISTENER
+  readonly #config: XdsConfig | undefined
+  readonly #clock: Clock
+  readonly #limits: ConnectionLimits | undefined
+  readonly #server: Http2Server | Http2SecureServer | undefined
+  readonly #tokens: readonly Buffer[]
+  readonly #streams = new Set<DiscoveryStream>()
+  readonly #sessions = new Map<ServerHttp2Session, SessionState>()
+  #stops: (() => void)[] = []
+  #serving: { source: RevocationSource; logger: Logger } | undefined
+
+  /** Without a configuration it never listens. */
+  constructor(config: XdsConfig | undefined, clock: Clock, policy: ConnectionPolicy) {
+    this.#config = config
+    this.#clock = clock
+    this.#tokens = (config?.tokens ?? []).map(token => sha256(token.reveal()))
+    if (!config) return
+    const server = config.tls
+      ? createSecureServer({ ...OPTIONS, ...tlsOptions(config.tls) })
+      : createServer(OPTIONS)
+    this.#server = server
+    this.#limits = new ConnectionLimits(server, LISTENER, policy, clock)
+    server.on('session', session => this.#addSession(session))
+    // Every error of a connection is followed by its close.
+    server.on('sessionError', () => {})
+    server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
+      this.#accept(stream, headers),
+    )
+  }
+
+  /** @throws {CannotStart} when the port cannot be bound. */
+  async listen(address: Address): Promise<void> {
+    if (this.#server) await listen(this.#server, LISTENER, address)
+  }
+
+  /** Undefined until it listens. */
+  get address(): Address | undefined {
+    return this.#server && addressOf(this.#server)
+  }
+
+  /** Connections that were closed because there were too many. */
+  get closedConnections(): number {
+    return this.#limits?.closed ?? 0
+  }
+
+  /** Number of gateways that receive the list from this process. */
+  get gateways(): number {
+    return this.#streams.size
+  }
+
+  serve(source: RevocationSource, logger: Logger): void {
+    if (!this.#config) return
+    this.#serving = { source, logger }
+    this.#stops = [
+      this.#clock.every(PUSH_MS, async () => {
+        for (const stream of this.#streams) stream.push()
+      }),
+      this.#clock.every(CHECK_MS, async () => this.#check()),
+    ]
+  }
+
+  /** Gateways keep what they have, and connect to another replica. */
+  async close(): Promise<void> {
+    for (const stop of this.#stops) stop()
+    const done = new Promise<void>(resolve => {
+      if (this.#server?.listening) this.#server.close(() => resolve())
+      else resolve()
+    })
+    for (const socket of this.#limits?.sockets ?? []) socket.destroy()
+    await done
+  }
+
+  #addSession(session: ServerHttp2Session): void {
+    this.#sessions.set(session, { gateways: 0, isNew: true, answered: true })
+    session.on('error', () => {})
+    session.on('close', () => this.#sessions.delete(session))
+  }
+
+  #check(): void {
+    for (const [session, state] of this.#sessions) {
+      if ((state.gateways === 0 && !state.isNew) || !state.answered) session.destroy()
+      else {
+        state.isNew = false
+        state.answered = false
+        session.ping(error => {
+          state.answered = !error
+        })
+      }
+    }
+  }
+
+  #accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    stream.on('error', () => {})
+    const refusal = this.#refusal(headers)
+    if (refusal || !this.#serving) {
+      const [status, message] = refusal ?? [STATUS.unavailable, 'The service is starting. Retry.']
+      end(stream, status, message)
+      return
+    }
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    const send = (message: Buffer) => void stream.write(framed(message))
+    const gateway = new DiscoveryStream({ ...this.#serving, send })
+    const session = stream.session ? this.#sessions.get(stream.session as ServerHttp2Session) : undefined
+    if (session) session.gateways++
+    this.#streams.add(gateway)
+    stream.on('close', () => {
+      this.#streams.delete(gateway)
+      if (session) session.gateways--
+    })
+    const { logger } = this.#serving
+    receiveMessages(stream, message => {
+      try {
+        return gateway.receive(readRequest(message)) === undefined
+      } catch (err) {
+        if (!(err instanceof UnreadableMessage)) logger.error({ listener: LISTENER, err }, 'call failed')
+        return false
+      }
+    })
+  }
+
+  #refusal(headers: IncomingHttpHeaders): readonly [status: number, message: string] | undefined {
+    if (headers[':path'] !== METHOD) return [STATUS.unimplemented, 'The method is not implemented.']
+    if (this.#isAuthentic(headers.authorization)) return undefined
+    return [STATUS.unauthenticated, 'Missing or invalid token.']
+  }
+
+  /** With client certificates the connection is authentic already. Every token is compared. */
+  #isAuthentic(authorization: string | undefined): boolean {
+    if (this.#tokens.length === 0) return this.#config?.tls?.clientCa !== undefined
+    const [, token = ''] = /^bearer +(\S+)$/i.exec(authorization ?? '') ?? []
+    const digest = sha256(token)
+    return this.#tokens.filter(known => timingSafeEqual(known, digest)).length > 0
+  }
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest()
+
+const tlsOptions = ({ certificate, key, clientCa }: NonNullable<XdsConfig['tls']>) => ({
+  cert: certificate,
+  key: key.reveal(),
+  ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+})
+
+function end(stream: ServerHttp2Stream, status: number, message: string): void {
+  const trailers = { 'grpc-status': String(status), 'grpc-message': message }
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...trailers }, { endStream: true })
+  stream.close()
+}
+
+/** One message, not compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
+function framed(message: Buffer): Buffer {
+  const prefix = Buffer.alloc(PREFIX_BYTES)
+  prefix.writeUInt32BE(message.length, 1)
+  return Buffer.concat([prefix, message])
+}
+
+/** Calls `accept` for each message. One that is too long, or that it does not accept, ends the stream. */
+function receiveMessages(stream: ServerHttp2Stream, accept: (message: Buffer) => boolean): void {
+  let held: Buffer = Buffer.alloc(0)
+  stream.on('data', (chunk: Buffer) => {
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
+    for (let next = nextMessage(held); next; next = nextMessage(held)) {
+      if (next === 'invalid' || !accept(next)) {
+        stream.close()
+        return
+      }
+      held = held.subarray(PREFIX_BYTES + next.length)
+    }
+  })
+  stream.on('end', () => stream.end())
+}
+
+/** Undefined: it has not arrived as a whole. */
+function nextMessage(held: Buffer): Buffer | 'invalid' | undefined {
+  if (held.length < PREFIX_BYTES) return undefined
+  const length = held.readUInt32BE(1)
+  if (length > LONGEST_MESSAGE_BYTES || held[0] !== 0) return 'invalid'
+  return held.length < PREFIX_BYTES + length ? undefined : held.subarray(PREFIX_BYTES, PREFIX_BYTES + length)
+}

@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest'
+import type { Database } from '../../src/database/database.ts'
+import { DenyList } from '../../src/token-revocations/deny-list.ts'
+
+const token = { jti: 'j1', sub: 'key_1', tenant: 'acme', key_epoch: 'kkkkkkkk', tenant_epoch: 'tttttttt' }
+const listOf = (...entries: Parameters<DenyList['add']>[0]) => {
+  const list = new DenyList({ database: undefined as unknown as Database })
+  list.add(entries)
+  return list
+}
+
+it.each([
+  ['jti', 'j1', true],
+  ['key_epoch', 'kkkkkkkk', true],
+  ['tenant_epoch', 'tttttttt', true],
+  ['jti', 'kkkkkkkk', false],
+  ['key_epoch', 'tttttttt', false],
+  ['tenant_epoch', 'undefined', false],
+] as const)('%s %s denies the token: %s', (claim, value, expected) => {
+  expect(listOf({ claim, value, endsAt: 1 }).denies(token)).toBe(expected)
+})
+
+it('does not deny a token of a version without epochs', () => {
+  const list = listOf({ claim: 'key_epoch', value: 'kkkkkkkk', endsAt: 1 })
+  expect(list.denies({ jti: 'j1', sub: 'key_1', tenant: 'acme' })).toBe(false)
+})
+
+it('keeps an entry until its end, and the later end of two', () => {
+  const list = listOf(
+    { claim: 'jti', value: 'j1', endsAt: 2_000 },
+    { claim: 'jti', value: 'j1', endsAt: 1_000 },
+  )
+  list.removeEnded(1_999)
+  expect(list.denies(token)).toBe(true)
+  list.removeEnded(2_000)
+  expect([list.denies(token), list.size]).toEqual([false, 0])
+})
+
+it('denies the tokens of a key or tenant that changed here and cannot be read', () => {
+  const list = listOf()
+  list.forget([{ kind: 'key', id: 'key_1' }])
+  expect(list.denies(token)).toBe(true)
+  expect(list.denies({ ...token, sub: 'key_2' })).toBe(false)
+  list.forget([{ kind: 'tenant', id: 'acme' }])
+  expect(list.denies({ ...token, sub: 'key_2' })).toBe(true)
+})

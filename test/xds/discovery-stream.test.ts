@@ -1,0 +1,105 @@
+import { beforeEach, expect, it } from 'vitest'
+import { eachField } from '../../src/http/protobuf.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
+import { type DiscoveryRequest, EXTENSION_CONFIG } from '../../src/xds/discovery-messages.ts'
+import { DiscoveryStream } from '../../src/xds/discovery-stream.ts'
+
+let source: { revision: number; seenUntil: number | undefined; filter: Buffer }
+let sent: { version: string; nonce: string }[]
+let logs: string[]
+let stream: DiscoveryStream
+beforeEach(() => {
+  source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0) }
+  sent = []
+  logs = []
+  const send = (message: Buffer) => {
+    const fields: Record<number, string> = {}
+    eachField(message, { fields: 100 }, (field, value) => {
+      fields[field] = String(value)
+    })
+    sent.push({ version: fields[1] ?? '', nonce: fields[5] ?? '' })
+  }
+  stream = new DiscoveryStream({
+    source,
+    send,
+    logger: createLogger('info', { write: line => void logs.push(line) }),
+  })
+})
+
+const asking = (more: Partial<DiscoveryRequest> = {}): DiscoveryRequest => ({
+  version: '',
+  nodeId: 'envoy',
+  names: [FILTER_NAME],
+  typeUrl: EXTENSION_CONFIG,
+  nonce: '',
+  error: undefined,
+  ...more,
+})
+const versions = () => sent.map(({ version }) => version)
+const answer = (more: Partial<DiscoveryRequest> = {}) => {
+  const last = sent.at(-1)
+  stream.receive(asking({ version: last?.version ?? '', nonce: last?.nonce ?? '', ...more }))
+}
+
+it('sends nothing that was not requested, and the list once', () => {
+  stream.push()
+  expect(versions()).toEqual([])
+  stream.receive(asking())
+  answer()
+  source.seenUntil = 2_000
+  stream.push()
+  expect(versions()).toEqual(['1000'])
+})
+
+it('sends a changed list with a higher version, once the last one was answered', () => {
+  stream.receive(asking())
+  source.revision = 2
+  source.seenUntil = 2_000
+  stream.push()
+  expect(versions()).toEqual(['1000'])
+  answer()
+  expect(versions()).toEqual(['1000', '2000'])
+})
+
+it('sends nothing before this replica has read everything', () => {
+  source.seenUntil = undefined
+  stream.receive(asking())
+  expect(versions()).toEqual([])
+  source.seenUntil = 1_000
+  stream.push()
+  expect(versions()).toEqual(['1000'])
+})
+
+it('sends nothing older than what the gateway has from another replica, and no version twice', () => {
+  stream.receive(asking({ version: '5000' }))
+  for (const seenUntil of [4_999, 5_000]) {
+    source.seenUntil = seenUntil
+    stream.push()
+  }
+  expect(versions()).toEqual([])
+  source.seenUntil = 5_001.5
+  stream.push()
+  expect(versions()).toEqual(['5001'])
+  answer()
+  source.revision = 2
+  stream.push()
+  expect(versions()).toEqual(['5001'])
+})
+
+it('logs that a gateway rejected the list, and does not send the same again', () => {
+  stream.receive(asking())
+  answer({ error: 'no such filter' })
+  source.seenUntil = 3_000
+  stream.push()
+  expect(versions()).toEqual(['1000'])
+  expect(logs.join()).toContain('no such filter')
+})
+
+it.each([
+  ['another resource', { names: ['other'] }],
+  ['another type', { typeUrl: 'type.googleapis.com/envoy.config.listener.v3.Listener' }],
+])('ends a stream that requests %s', (_, more) => {
+  expect(stream.receive(asking(more))).toEqual(expect.any(String))
+  expect(versions()).toEqual([])
+})

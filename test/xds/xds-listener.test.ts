@@ -1,0 +1,129 @@
+import { once } from 'node:events'
+import { connect, type SecureClientSessionOptions } from 'node:http2'
+import { afterEach, describe, expect, it } from 'vitest'
+import { delimitedField } from '../../src/http/protobuf.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { Secret } from '../../src/system/secret.ts'
+import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
+import { EXTENSION_CONFIG, METHOD } from '../../src/xds/discovery-messages.ts'
+import { XdsListener } from '../../src/xds/xds-listener.ts'
+import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
+
+const TOKEN = 'x'.repeat(32)
+const AUTHORITY = makeAuthority('Gateways')
+const STRANGER = makeAuthority('Stranger')
+const SERVER = makeCertificate(AUTHORITY, {
+  name: 'mintmark',
+  authorityName: 'Gateways',
+  dnsNames: ['localhost'],
+})
+const CLIENT = makeCertificate(AUTHORITY, { name: 'envoy', authorityName: 'Gateways' })
+const FOREIGN = makeCertificate(STRANGER, { name: 'envoy', authorityName: 'Stranger' })
+
+const logger = createLogger('silent', { write: () => {} })
+let listener: XdsListener | undefined
+afterEach(() => listener?.close())
+
+type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
+
+async function start(config: Config): Promise<string> {
+  const most = { total: 10, ofOneSource: 10 }
+  const policy = { most, sourceOf: (address: string) => address, isProxy: () => false, logger }
+  listener = new XdsListener(config, systemClock, policy)
+  await listener.listen({ host: 'localhost', port: 0 })
+  listener.serve({ revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0) }, logger)
+  return `${config.tls ? 'https' : 'http'}://localhost:${listener.address?.port}`
+}
+
+const framed = (message: Buffer, length = message.length) => {
+  const prefix = Buffer.alloc(5)
+  prefix.writeUInt32BE(length, 1)
+  return Buffer.concat([prefix, message])
+}
+const REQUEST = framed(Buffer.concat([delimitedField(3, FILTER_NAME), delimitedField(4, EXTENSION_CONFIG)]))
+
+/** What a gateway receives first: a message, a status, or the end. */
+async function ask(
+  url: string,
+  headers: Record<string, string>,
+  options: SecureClientSessionOptions = {},
+  sent = REQUEST,
+): Promise<string> {
+  const session = connect(url, options)
+  session.on('error', () => {})
+  try {
+    const stream = session.request({ ':method': 'POST', ':path': METHOD, ...headers })
+    stream.on('error', () => {})
+    const status = once(stream, 'response').then(([answer]) => answer['grpc-status'])
+    stream.write(sent)
+    const first = await Promise.race([
+      once(stream, 'data').then(() => 'the list'),
+      status.then(found => (found === undefined ? new Promise<never>(() => {}) : `status ${found}`)),
+      once(session, 'close').then(() => 'closed'),
+      once(stream, 'close').then(() => 'ended'),
+    ])
+    return first
+  } catch {
+    return 'closed'
+  } finally {
+    session.destroy()
+  }
+}
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+
+describe('with tokens', () => {
+  const config: Config = { tokens: [new Secret('y'.repeat(32)), new Secret(TOKEN)], tls: undefined }
+
+  it.each<[string, Record<string, string>, string]>([
+    ['one of them', bearer(TOKEN), 'the list'],
+    ['another one', bearer('z'.repeat(32)), 'status 16'],
+    ['none', {}, 'status 16'],
+    [
+      'another method',
+      { ...bearer(TOKEN), ':path': '/envoy.service.auth.v3.Authorization/Check' },
+      'status 12',
+    ],
+  ])('%s', async (_, headers, expected) => {
+    expect(await ask(await start(config), headers)).toBe(expected)
+  })
+
+  it.each([
+    ['a message that is too long', framed(Buffer.from('x'), 70_000)],
+    ['a compressed message', Buffer.concat([Buffer.from([1]), REQUEST.subarray(1)])],
+    ['a message that is none', framed(Buffer.from('\xff\xff\xff', 'latin1'))],
+    ['a request for something else', framed(delimitedField(3, 'other'))],
+  ])('ends the stream for %s', async (_, sent) => {
+    expect(await ask(await start(config), bearer(TOKEN), {}, sent)).toBe('ended')
+  })
+})
+
+describe('with client certificates', () => {
+  const tls = {
+    certificate: SERVER.certificate,
+    key: new Secret(SERVER.key),
+    clientCa: AUTHORITY.certificate,
+  }
+  const shown = ({ certificate, key }: Certificate) => ({ ca: AUTHORITY.certificate, cert: certificate, key })
+
+  it.each<[string, SecureClientSessionOptions, string]>([
+    ['one of the authority', shown(CLIENT), 'the list'],
+    ['one of another authority', shown(FOREIGN), 'closed'],
+    ['none', { ca: AUTHORITY.certificate }, 'closed'],
+  ])('%s', async (_, options, expected) => {
+    const url = await start({ tokens: [], tls })
+    expect(await ask(url, {}, options)).toBe(expected)
+  })
+
+  it('and tokens: both are required', async () => {
+    const url = await start({ tokens: [new Secret(TOKEN)], tls })
+    expect(await ask(url, {}, shown(CLIENT))).toBe('status 16')
+    expect(await ask(url, bearer(TOKEN), shown(CLIENT))).toBe('the list')
+  })
+
+  it('a gateway does not trust a listener of another authority', async () => {
+    const url = await start({ tokens: [new Secret(TOKEN)], tls })
+    expect(await ask(url, bearer(TOKEN), { ...shown(CLIENT), ca: STRANGER.certificate })).toBe('closed')
+  })
+})
