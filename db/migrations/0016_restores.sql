@@ -17,7 +17,8 @@ CREATE TABLE restores (
 -- is ended again later is another tombstone.
 CREATE TABLE tombstones (
   kind       text NOT NULL CHECK (kind IN ('key_revoked', 'key_disabled', 'secret_ended', 'tenant_suspended',
-    'tenant_deleted', 'signing_key_revoked', 'admin_token_revoked', 'credential_deleted', 'provider_deleted')),
+    'tenant_deleted', 'signing_key_revoked', 'admin_token_revoked', 'credential_deleted', 'provider_deleted',
+    'usage_reporter_deleted')),
   id         text NOT NULL CHECK (length(id) BETWEEN 1 AND 128),
   ended_at   timestamptz NOT NULL,
   owner      text,                 -- the key of a secret or credential, the tenant of a key

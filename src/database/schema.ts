@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
+import type { IdentitySchema } from './identity-tables.ts'
 import type { RestoreTable, TombstoneTable } from './restore-tables.ts'
 import type { UsageSchema } from './usage-schema.ts'
 
@@ -6,7 +7,7 @@ import type { UsageSchema } from './usage-schema.ts'
  * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only
  * repositories, audit/ and database/ use rows; everything else uses domain values.
  */
-export interface Schema extends UsageSchema {
+export interface Schema extends IdentitySchema, UsageSchema {
   installation: InstallationTable
   tiers: TierTable
   models: ModelTable
@@ -17,9 +18,6 @@ export interface Schema extends UsageSchema {
   api_keys: ApiKeyTable
   key_grants: { key_id: string; model: string; position: number }
   api_key_secrets: ApiKeySecretTable
-  identity_providers: SealedDefinition & { updated_at: Generated<Date> }
-  key_credentials: KeyCredentialTable
-  deleted_identities: { id: string; owner: string | null; deleted_at: Generated<Date> }
   secret_proofs: { secret_id: string; digest: Buffer; pepper_id: string; proven_at: Generated<Date> }
   key_usage: { key_id: string; day: Date; outcome: string; count: string }
   signing_keys: SigningKeyTable
@@ -151,22 +149,6 @@ interface ApiKeySecretTable {
   by_rotation: Generated<boolean>
   sealed_with: Nullable<string>
   seal: Nullable<Buffer>
-}
-
-interface SealedDefinition {
-  id: string
-  seq: Sequence
-  definition: string
-  created_by: Nullable<string>
-  created_at: Generated<Date>
-  sealed_with: string
-  seal: Buffer
-}
-
-interface KeyCredentialTable extends SealedDefinition {
-  key_id: string
-  provider_id: Nullable<string>
-  last_used_at: Nullable<Date>
 }
 
 interface SigningKeyTable {

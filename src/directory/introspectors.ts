@@ -11,11 +11,14 @@ export class Introspectors implements ChangeSubscriber {
   readonly kinds = ['introspector'] as const
   readonly #database: Database
   readonly #digests: KeyDigests
+  readonly #isRevoked: (id: string) => boolean
   #byDigest: ReadonlyMap<string, Introspector> = new Map()
 
-  constructor(options: { database: Database; digests: KeyDigests }) {
+  /** `isRevoked`: whether a restored database brought it back. */
+  constructor(options: { database: Database; digests: KeyDigests; isRevoked: (id: string) => boolean }) {
     this.#database = options.database
     this.#digests = options.digests
+    this.#isRevoked = options.isRevoked
   }
 
   /** The holder of a presented token; undefined: malformed, unknown, revoked or expired. `now` in epoch milliseconds. */
@@ -23,7 +26,7 @@ export class Introspectors implements ChangeSubscriber {
     if (parseCredential(presented)?.prefix !== 'mmi') return undefined
     for (const digest of this.#digests.names(presented)) {
       const found = this.#byDigest.get(digest)
-      if (found) return isOver(found.expiresAt, now) ? undefined : found
+      if (found) return isOver(found.expiresAt, now) || this.#isRevoked(found.id) ? undefined : found
     }
     return undefined
   }

@@ -56,7 +56,11 @@ export function buildDirectory(
   const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   const denyList = new DenyList({ database })
-  const introspectors = new Introspectors({ database, digests: new KeyDigests(peppers) })
+  const introspectors = new Introspectors({
+    database,
+    digests: new KeyDigests(peppers),
+    isRevoked: id => tombstones.has('admin_token_revoked', id),
+  })
   const directory = new ReplicaDirectory({ copy, fallback, tombstones })
   return {
     copy,

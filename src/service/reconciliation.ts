@@ -9,7 +9,7 @@ import type { SigningParts } from './signing.ts'
 
 type Operations = Pick<
   AdministrationParts,
-  'keys' | 'tenants' | 'adminTokenRevocations' | 'keyCredentials' | 'identityProviders'
+  'keys' | 'tenants' | 'adminTokenRevocations' | 'keyCredentials' | 'identityProviders' | 'usageReporters'
 > &
   Pick<SigningParts, 'signingKeys'>
 
@@ -27,6 +27,7 @@ export const OPERATIONS: Record<Tombstone['kind'], string> = {
   admin_token_revoked: 'revoke the admin token',
   credential_deleted: 'delete the credential',
   provider_deleted: 'delete the identity provider',
+  usage_reporter_deleted: 'delete the usage reporter',
 }
 
 /**
@@ -91,8 +92,15 @@ export class Reconciliation {
   }
 
   async #end(actor: Actor, { kind, id, owner }: Tombstone): Promise<unknown> {
-    const { keys, tenants, adminTokenRevocations, signingKeys, keyCredentials, identityProviders } =
-      this.#operations
+    const {
+      keys,
+      tenants,
+      adminTokenRevocations,
+      signingKeys,
+      keyCredentials,
+      identityProviders,
+      usageReporters,
+    } = this.#operations
     switch (kind) {
       case 'key_revoked':
         return keys.revoke(actor, id, REASON)
@@ -112,6 +120,8 @@ export class Reconciliation {
         return keyCredentials.delete(actor, owner ?? '', id)
       case 'provider_deleted':
         return identityProviders.delete(actor, id)
+      case 'usage_reporter_deleted':
+        return usageReporters.delete(actor, id)
       default:
         return kind satisfies never
     }

@@ -185,7 +185,7 @@ function build(
     issuer,
   )
   const following = { follower, trust, snapshots, policy, directory, signing }
-  const usage = buildUsage(system, storage, digests, policy)
+  const usage = buildUsage(system, storage, digests, policy, trust)
   return {
     config,
     system,

@@ -3,6 +3,7 @@ import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { KnownReporters } from '../usage/known-reporters.ts'
 import { UsageRecords } from '../usage/usage-records.ts'
 import type { Storage, System } from './storage.ts'
+import type { TrustParts } from './trust.ts'
 
 /** What receives and counts usage. */
 export interface UsageParts {
@@ -16,9 +17,15 @@ export function buildUsage(
   { database, usageDatabase = database, time }: Storage,
   digests: KeyDigests,
   policy: CurrentPolicy,
+  { tombstones }: TrustParts,
 ): UsageParts {
   return {
-    reporters: new KnownReporters({ database, digests, logger }),
+    reporters: new KnownReporters({
+      database,
+      digests,
+      logger,
+      isDeleted: id => tombstones.has('usage_reporter_deleted', id),
+    }),
     records: new UsageRecords({ database: usageDatabase, policy, now: () => time.now() }),
   }
 }

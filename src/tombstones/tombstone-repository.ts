@@ -90,6 +90,14 @@ const SOURCES: readonly Source[] = [
     at: sql`deleted_at`,
     ended: sql`starts_with(id, 'idp_')`,
   },
+  {
+    kind: 'usage_reporter_deleted',
+    table: 'usage_reporters',
+    id: 'id',
+    owner: null,
+    at: sql`deleted_at`,
+    ended: sql`deleted_at IS NOT NULL`,
+  },
 ]
 
 const milliseconds = (instant: RawBuilder<unknown>) =>
@@ -146,6 +154,8 @@ export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promi
       WHEN 'credential_deleted' THEN EXISTS (SELECT FROM key_credentials AS c JOIN api_keys AS k ON k.id = c.key_id
         WHERE c.id = t.id AND k.revoked_at IS NULL)
       WHEN 'provider_deleted' THEN EXISTS (SELECT FROM identity_providers AS p WHERE p.id = t.id)
+      WHEN 'usage_reporter_deleted' THEN EXISTS (SELECT FROM usage_reporters AS u
+        WHERE u.id = t.id AND u.deleted_at IS NULL)
     END ORDER BY t.at`.execute(db)
   return rows
 }

@@ -9,6 +9,7 @@ export type TombstoneKind =
   | 'admin_token_revoked'
   | 'credential_deleted'
   | 'provider_deleted'
+  | 'usage_reporter_deleted'
 
 /** An object that ended, or does at `at`. */
 export interface Tombstone {

@@ -17,15 +17,23 @@ export class KnownReporters implements ChangeSubscriber {
   readonly #database: Database
   readonly #digests: KeyDigests
   readonly #logger: Logger
+  readonly #isDeleted: (id: string) => boolean
   /** By digest in base64. */
   #reporters: ReadonlyMap<string, LiveReporter> | undefined
   /** Number of times that they were read. */
   #reads = 0
 
-  constructor(options: { database: Database; digests: KeyDigests; logger: Logger }) {
+  /** `isDeleted`: whether a restored database brought it back. */
+  constructor(options: {
+    database: Database
+    digests: KeyDigests
+    logger: Logger
+    isDeleted: (id: string) => boolean
+  }) {
     this.#database = options.database
     this.#digests = options.digests
     this.#logger = options.logger
+    this.#isDeleted = options.isDeleted
   }
 
   /** The reporter with this secret; undefined: none. @throws {Unavailable} until they have been read. */
@@ -34,7 +42,7 @@ export class KnownReporters implements ChangeSubscriber {
     if (!this.#reporters) throw new Unavailable('The usage reporters are not known yet. Retry.')
     for (const name of this.#digests.names(presented)) {
       const reporter = this.#reporters.get(name)
-      if (!reporter) continue
+      if (!reporter || this.#isDeleted(reporter.id)) continue
       if (reporter.pepperId !== this.#digests.storing.id)
         this.#redigest(presented, reporter).catch(err =>
           this.#logger.warn({ err, usage_reporter: reporter.id }, 'a usage reporter keeps its old pepper'),

@@ -42,6 +42,7 @@ const pods = ['one', 'two'].map(name => ({
   key: '',
 }))
 let checkpoint: string
+let reporterId: string
 let others: TestService[] = []
 
 const exchange = (service: TestService, client_secret: string) =>
@@ -122,6 +123,7 @@ beforeAll(async () => {
   revokedKid = published.body.data.find(({ state }: { state: string }) => state === 'active').kid
   await mintmarkService.admin('POST', `/keys/${dead.secret.keyId}/rotate`, { overlap_seconds: 86_400 })
   await openProviders()
+  reporterId = (await mintmarkService.admin('POST', '/usage-reporters', { audiences: ['vllm'] })).body.id
   expect(await assertions(mintmarkService)).toEqual([200, 200])
   backup = await backUp(mintmarkService.database)
   await settled()
@@ -162,8 +164,11 @@ async function end(): Promise<void> {
       pods.map(({ key, credential }) => admin('DELETE', `/keys/${key}/credentials/${credential}`)),
     )),
     await admin('DELETE', `/identity-providers/${pods[1]?.provider}`),
+    await admin('DELETE', `/usage-reporters/${reporterId}`),
   ]
-  expect(done.map(({ status }) => status)).toEqual([200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204])
+  expect(done.map(({ status }) => status)).toEqual([
+    200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204, 204,
+  ])
   expect(await assertions(mintmarkService)).toEqual([400, 400])
   expect(await answers(mintmarkService)).toEqual(REFUSED)
 }
@@ -195,16 +200,16 @@ describe('a database that is restored under a running replica', () => {
   it('says so in /readyz, the log, the metrics and the audit trail', async () => {
     const said = await until('a warning', () => warning(mintmarkService), Boolean)
     expect(said).toMatch(
-      /^The database was restored to an older state\. 11 objects .* "mintmark restore reconcile"/,
+      /^The database was restored to an older state\. 12 objects .* "mintmark restore reconcile"/,
     )
     const { series } = await scrape(mintmarkService.service.urls.ops)
-    expect(series.get('mintmark_tombstones_pending')).toBe(11)
+    expect(series.get('mintmark_tombstones_pending')).toBe(12)
     expect(
       mintmarkService.logs.some(line => line.includes('the database was restored to an older state')),
     ).toBe(true)
     const events = await mintmarkService.admin('GET', '/audit-events?action=restore.notice')
     expect(events.body.data).toHaveLength(1)
-    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 11 } } })
+    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 12 } } })
   })
 
   it('is known to a replica that starts later without a snapshot', async () => {
@@ -240,6 +245,7 @@ describe('a database that is restored under a running replica', () => {
         `signing_key_revoked ${revokedKid}`,
         ...pods.map(({ credential }) => `credential_deleted ${credential}`),
         `provider_deleted ${pods[1]?.provider}`,
+        `usage_reporter_deleted ${reporterId}`,
       ].toSorted(),
     )
     expect((await mintmarkService.admin('GET', `/keys/${dead.revoked.keyId}`)).body.state).toBe('active')
@@ -261,7 +267,7 @@ describe('a database that is restored under a running replica', () => {
     )
     expect([done.code, done.stderr]).toEqual([
       0,
-      expect.stringContaining('Ended 10 objects again, waived 1.'),
+      expect.stringContaining('Ended 11 objects again, waived 1.'),
     ])
     await until(
       'reconciled',

@@ -21,7 +21,7 @@ const COVERED = [
   'tenants that were suspended or deleted',
   'admin tokens that were revoked',
   'signing keys that were revoked',
-  'credentials and identity providers that were deleted',
+  'credentials, identity providers and usage reporters that were deleted',
 ]
 
 /** Prints whether the database was restored, what is refused since, and what cannot be known. */
