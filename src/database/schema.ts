@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
+import type { RestoreTable, TokenRevocationTable, TombstoneTable } from './ended-tables.ts'
 import type { IdentitySchema } from './identity-tables.ts'
-import type { RestoreTable, TombstoneTable } from './restore-tables.ts'
 import type { UsageSchema } from './usage-schema.ts'
 
 /**
@@ -238,16 +238,4 @@ interface IdempotencyKeyTable {
   target_id: Nullable<string>
   answer: ColumnType<object | null, string | null | undefined, string>
   created_at: Generated<Date>
-}
-
-interface TokenRevocationTable {
-  id: Generated<string>
-  seq: Sequence
-  claim: 'jti' | 'key_epoch' | 'tenant_epoch'
-  value: string
-  key_id: Nullable<string>
-  tenant_id: Nullable<string>
-  reason: Nullable<string>
-  created_at: Generated<Date>
-  ends_at: Date
 }

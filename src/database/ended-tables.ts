@@ -1,4 +1,4 @@
-import type { ColumnType, Generated } from 'kysely'
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 
 type Nullable<T> = ColumnType<T | null, T | null | undefined, T | null>
 
@@ -23,4 +23,16 @@ export interface TombstoneTable {
   restore_id: string
   state: Generated<'pending' | 'applied' | 'waived'>
   reason: Nullable<string>
+}
+
+export interface TokenRevocationTable {
+  id: Generated<string>
+  seq: GeneratedAlways<string>
+  claim: 'jti' | 'key_epoch' | 'tenant_epoch'
+  value: string
+  key_id: Nullable<string>
+  tenant_id: Nullable<string>
+  reason: Nullable<string>
+  created_at: Generated<Date>
+  ends_at: Date
 }
