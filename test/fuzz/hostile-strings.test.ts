@@ -45,6 +45,8 @@ const REQUIRED: Record<string, () => object> = {
   'POST /tenants': () => ({ id: `made-${++count}` }),
   'POST /admin-tokens': () => ({ role: 'auditor' }),
   'POST /keys/revoke': () => ({ filter: { label: 'nobody=has-this' } }),
+  'POST /usage-reporters': () => ({ audiences: ['vllm'] }),
+  'POST /usage-reporters/:id/void': () => ({ since: '2026-11-01T00:00:00Z', reason: 'stolen' }),
   'PUT /tiers/:name': () => ({ priority: 1 }),
   'PUT /adapters/:name': () => ({ base_model: 'base' }),
 }
