@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Encoded, logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
@@ -119,6 +120,33 @@ describe('Each record counts once', () => {
       expect(await totals(reporter.id)).toEqual(expected(all))
     } finally {
       await second.stop()
+    }
+  })
+
+  it('while connections to Postgres are cut and answers are lost', async () => {
+    const proxy = await TcpProxy.before(database.applicationUrl)
+    const faulty = await startTestService({ database, env: { ...env, DATABASE_URL: proxy.url } })
+    try {
+      const reporter = await makeReporter(faulty)
+      const all = requests('faults', 800)
+      const records = logRecords(all)
+      const parts = Array.from({ length: 8 }, (_, index) => records.slice(index * 100, index * 100 + 100))
+      // The exporter repeats a report by itself for a while, and the test afterwards.
+      const deliver = async (part: typeof records): Promise<void> => {
+        await send(receiverOf(faulty), reporter.secret, part).catch(() => deliver(part))
+      }
+      const delivered = Promise.all(parts.map(deliver))
+      for (const fault of ['cut', 'hang', 'cut'] as const) {
+        await proxy.become(fault)
+        await new Promise(resolve => setTimeout(resolve, 300))
+        await proxy.become('none')
+        await new Promise(resolve => setTimeout(resolve, 150))
+      }
+      await delivered
+      expect(await totals(reporter.id)).toEqual(expected(all))
+    } finally {
+      await faulty.stop()
+      await proxy.close()
     }
   })
 
