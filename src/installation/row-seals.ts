@@ -41,7 +41,7 @@ export interface StoredSeal {
  * - lacking_key: it names a key that the installation has, and this process lacks the ones that replicas seal with
  * - wrong_key_pair: the kid is not the thumbprint of the public key, or the private key is another one's
  * - superseded: its seal is right, and a newer row of the same algorithm and state exists: it was put back
- * - revoked: its seal is right, and it was revoked before the database was restored to an older state
+ * - revoked: its seal is right, and this process knows that it was revoked: it was put back, or the database was restored
  */
 export type RowFault =
   | 'unsealed'
