@@ -1,5 +1,4 @@
 import type { Identities } from '../directory/identities.ts'
-import type { FetchHealth } from '../identity-providers/fetching/fetched-keys.ts'
 import type { Alarm } from '../signing-keys/alarms.ts'
 import { by, type Metrics } from '../system/metrics.ts'
 import type { Parts } from './parts.ts'
@@ -65,23 +64,21 @@ export function registerIdentities(
       }),
     ['kind'],
   )
-  const health = (read: (each: FetchHealth) => number | undefined) => () =>
-    identities.fetched.health.flatMap(each => {
-      const value = read(each)
-      return value === undefined ? [] : [{ labels: { provider: each.providerId }, value }]
-    })
   metrics.gauge(
     'mintmark_identity_provider_keys_age_seconds',
-    'Time since the keys of an identity provider were last fetched. Absent before the first time, and for given keys.',
+    'Time since the keys of identity providers were last fetched: of the provider for which it is longest; 0 if none are fetched.',
     'max',
-    health(({ ageSeconds }) => ageSeconds),
-    ['provider'],
+    () => Math.max(0, ...identities.fetched.health.map(({ ageSeconds }) => ageSeconds)),
   )
   metrics.gauge(
     'mintmark_identity_provider_fetch_failures',
     'Failed fetches of the keys of an identity provider since the last that succeeded.',
     'max',
-    health(({ failures }) => failures),
+    () =>
+      identities.fetched.health.map(({ providerId, failures }) => ({
+        labels: { provider: providerId },
+        value: failures,
+      })),
     ['provider'],
   )
 }

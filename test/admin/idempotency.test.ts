@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
 
@@ -201,6 +202,14 @@ describe('Every POST', () => {
       '/keys/revoke': { filter: { tenant: tenantId } },
       '/keys/inspect': { key: secret },
       '/imported-clients': { clients: [imported] },
+      '/identity-providers': {
+        kind: 'oidc',
+        issuer: 'https://issuer.example.com',
+        audiences: [tenantId],
+        jwks: EXAMPLE_JWKS,
+      },
+      '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
+      '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },
     }
     const key = newKey()
     const body = bodies[path] ?? {}

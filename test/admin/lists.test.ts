@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ZodObject } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Caller, issue } from './admins.ts'
 
@@ -177,6 +178,10 @@ describe('Every list', () => {
 
   it('rejects the cursors of the others', async () => {
     await issue(mintmark, 'auditor')
+    for (const audience of ['a', 'b']) {
+      const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences: [audience] }
+      await admin('POST', '/identity-providers', { ...settings, jwks: EXAMPLE_JWKS })
+    }
     const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
     expect(places.length).toBeGreaterThan(7)
     const cursors = new Map<string, string>()

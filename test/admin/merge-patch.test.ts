@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ZodObject, ZodOptional } from 'zod'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
+import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
+import { makeAuthority } from '../support/certificates.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
 
@@ -55,6 +57,17 @@ const SET: Record<string, Record<string, unknown>> = {
     limits: LIMITS,
     expires_at: LATER,
   },
+  '/identity-providers/:id': {
+    name: 'Set',
+    audiences: ['set'],
+    algorithms: ['EdDSA'],
+    bounds: [{ tenant: 'set', subject: 'robot', claims: {} }],
+    jwks: null,
+    jwks_uri: 'https://issuer.example.com/keys',
+    ca_pem: makeAuthority('authority').certificate,
+    allow_addresses: ['10.0.0.0/8:443'],
+    jwks_max_stale_seconds: 60,
+  },
   '/installation': {
     signing_alg: 'ES256',
     signing_algs: ['ES256'],
@@ -84,10 +97,22 @@ it('covers every PATCH, and every field of each', () => {
 })
 const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
 
+/** These have no default; `jwks` cannot be set together with `jwks_uri`. */
+const WITHOUT_DEFAULT: Record<string, string[]> = {
+  '/keys/:id': ['expires_at'],
+  '/identity-providers/:id': ['audiences', 'jwks'],
+}
+
 let count = 0
 /** A tenant, or a key of one, with these fields; the key's tenant has more rights than a key by default. */
 async function make(path: string, fields: object): Promise<string> {
   const id = `merge-${++count}`
+  if (path === '/identity-providers/:id') {
+    const settings = { kind: 'oidc', issuer: `https://issuer-${count}.example.com`, audiences: ['x'] }
+    const { body, text } = await admin('POST', '/identity-providers', { ...settings, ...fields })
+    expect(body.id, text).toBeDefined()
+    return `/identity-providers/${body.id}`
+  }
   if (path === '/tenants/:id')
     return `/tenants/${(await admin('POST', '/tenants', { id, ...fields })).body.id}`
   await admin('POST', '/tenants', { id, ...SET['/tenants/:id'] })
@@ -96,31 +121,43 @@ async function make(path: string, fields: object): Promise<string> {
 }
 
 describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $path', ({ path, fields }) => {
-  it.each(fields.filter(field => field !== 'expires_at'))('null resets %s to its default', async field => {
-    const place = await make(path, SET[path] ?? {})
-    const fresh = (await admin('GET', await make(path, {}))).body
-    const before = (await admin('GET', place)).body
-    expect(before[field]).toEqual(SET[path]?.[field])
-    const { status, body, text } = await admin('PATCH', place, { [field]: null })
-    // The tier must be an allowed one: resetting only one of them is a fault with the field's name.
-    if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
-    else {
-      expect(status, text).toBe(200)
-      expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
-      const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
-      expect(body).toMatchObject(rest)
-    }
-  })
+  it.each(fields.filter(field => !WITHOUT_DEFAULT[path]?.includes(field)))(
+    'null resets %s to its default',
+    async field => {
+      const place = await make(path, SET[path] ?? {})
+      const fresh = (await admin('GET', await make(path, {}))).body
+      const before = (await admin('GET', place)).body
+      expect(before[field]).toEqual(SET[path]?.[field])
+      const { status, body, text } = await admin('PATCH', place, { [field]: null })
+      // The tier must be an allowed one: resetting only one of them is a fault with the field's name.
+      if (field === 'allowed_tiers') expect([status, body.allowed_tiers]).toEqual([200, ['premium']])
+      else {
+        expect(status, text).toBe(200)
+        expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
+        const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
+        expect(body).toMatchObject(rest)
+      }
+    },
+  )
 
-  it('null for a label removes it', async () => {
+  it.runIf(fields.includes('labels'))('null for a label removes it', async () => {
     const place = await make(path, { labels: { a: '1', b: '2' } })
     expect((await admin('PATCH', place, { labels: { a: null } })).body.labels).toEqual({ b: '2' })
   })
 
-  it('null for a limit removes it, and the others are kept', async () => {
+  it.runIf(fields.includes('limits'))('null for a limit removes it, and the others are kept', async () => {
     const place = await make(path, { limits: LIMITS })
     const { body } = await admin('PATCH', place, { limits: { requests_per_minute: null, tokens_per_day: 9 } })
     expect(body.limits).toEqual({ ...LIMITS, requests_per_minute: null, tokens_per_day: 9 })
+  })
+})
+
+describe('null for the keys of an identity provider', () => {
+  it('means that they are fetched; its audiences have no default', async () => {
+    const place = await make('/identity-providers/:id', { jwks: EXAMPLE_JWKS })
+    expect((await admin('PATCH', place, { jwks: null })).body.jwks).toBeNull()
+    const { status, body } = await admin('PATCH', place, { audiences: null })
+    expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/audiences'])
   })
 })
 

@@ -45,6 +45,7 @@ const HEALTHY: Series = {
   'mintmark_untrusted_rows{kind="signing_key"}': always(0),
   'mintmark_untrusted_rows{kind="imported_secret"}': always(0),
   'mintmark_untrusted_rows_found_total{kind="signing_key"}': always(0),
+  mintmark_identity_provider_keys_age_seconds: always(300),
   'mintmark_identity_conflicts{kind="shared_key"}': always(0),
   'mintmark_identity_conflicts{kind="two_tenants"}': always(0),
   [AGE]: always(1_000_000),
@@ -151,8 +152,8 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     quiet: { 'mintmark_identity_conflicts{kind="two_tenants"}': '1+0x100 0+0x20' },
   },
   MintmarkIdentityProviderKeysOld: {
-    fires: { 'mintmark_identity_provider_keys_age_seconds{provider="idp_3Fh7Kd9Qx2Lm5Zt8"}': always(3_601) },
-    quiet: { 'mintmark_identity_provider_keys_age_seconds{provider="idp_3Fh7Kd9Qx2Lm5Zt8"}': always(3_599) },
+    fires: { mintmark_identity_provider_keys_age_seconds: always(3_601) },
+    quiet: { mintmark_identity_provider_keys_age_seconds: always(3_599) },
   },
   MintmarkSigningKeyOld: {
     fires: { [AGE]: always(2_900_000) },

@@ -37,22 +37,41 @@ const {
   allow_addresses,
   jwks_max_stale_seconds,
 } = providerSettings
+const DEFAULTED = {
+  name,
+  algorithms,
+  bounds,
+  jwks,
+  jwks_uri,
+  ca_pem,
+  allow_addresses,
+  jwks_max_stale_seconds,
+}
+
+/** RFC 7396: null resets a field to its default. */
+const resettable = <T extends z.ZodType>(setting: z.ZodDefault<T>) =>
+  setting
+    .unwrap()
+    .nullable()
+    .describe(setting.description ?? '')
+
 const providerPatch = z
   .strictObject({
-    name: name.unwrap().describe(name.description ?? ''),
-    jwks: jwks.unwrap().describe(jwks.description ?? ''),
-    jwks_uri: jwks_uri.unwrap().describe(jwks_uri.description ?? ''),
-    ca_pem: ca_pem.unwrap().describe(ca_pem.description ?? ''),
-    allow_addresses: allow_addresses.unwrap().describe(allow_addresses.description ?? ''),
-    jwks_max_stale_seconds: jwks_max_stale_seconds
-      .unwrap()
-      .describe(jwks_max_stale_seconds.description ?? ''),
+    name: resettable(name),
+    jwks: resettable(jwks),
+    jwks_uri: resettable(jwks_uri),
+    ca_pem: resettable(ca_pem),
+    allow_addresses: resettable(allow_addresses),
+    jwks_max_stale_seconds: resettable(jwks_max_stale_seconds),
     audiences,
-    algorithms: algorithms.unwrap().describe(algorithms.description ?? ''),
-    bounds: bounds.unwrap().describe(bounds.description ?? ''),
+    algorithms: resettable(algorithms),
+    bounds: resettable(bounds),
   })
   .partial()
-  .meta({ id: 'IdentityProviderPatch', description: 'Absent fields keep their value. Lists are replaced.' })
+  .meta({
+    id: 'IdentityProviderPatch',
+    description: 'Absent fields keep their value, null resets one to its default. Lists are replaced.',
+  })
 
 const LIST = '/identity-providers'
 
@@ -154,19 +173,24 @@ const answer = (provider: IdentityProvider) => ok(toWire(provider), providerVers
 type WireBounds = z.output<typeof bounds>
 const toBounds = (given: WireBounds) => given.map(({ tenant: tenantId, ...rest }) => ({ tenantId, ...rest }))
 
-/** The settings among these members. */
+/** The settings among these members; null is the default. */
 function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
-  const { name, jwks, audiences, algorithms, bounds: wireBounds } = given
+  const set: { [Name in keyof typeof DEFAULTED]?: z.output<(typeof DEFAULTED)[Name]> } = Object.fromEntries(
+    Object.entries(DEFAULTED).flatMap(([named, schema]) => {
+      const value = given[named as keyof typeof DEFAULTED]
+      return value === undefined ? [] : [[named, value ?? schema.parse(undefined)]]
+    }),
+  )
   return field.withoutUndefined({
-    name,
-    jwks,
-    jwksUri: given.jwks_uri,
-    caPem: given.ca_pem,
-    allowAddresses: given.allow_addresses,
-    jwksMaxStaleSeconds: given.jwks_max_stale_seconds,
-    audiences,
-    algorithms,
-    bounds: wireBounds && toBounds(wireBounds),
+    name: set.name,
+    jwks: set.jwks,
+    jwksUri: set.jwks_uri,
+    caPem: set.ca_pem,
+    allowAddresses: set.allow_addresses,
+    jwksMaxStaleSeconds: set.jwks_max_stale_seconds,
+    audiences: given.audiences,
+    algorithms: set.algorithms,
+    bounds: set.bounds && toBounds(set.bounds),
   })
 }
 

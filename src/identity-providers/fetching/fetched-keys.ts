@@ -19,8 +19,8 @@ export interface KeptKeySet {
 /** For operators. */
 export interface FetchHealth {
   providerId: string
-  /** Undefined: never. */
-  ageSeconds: number | undefined
+  /** Since they were last fetched; if they never were, since this process knows the provider. */
+  ageSeconds: number
   /** Failures since the last success. */
   failures: number
   fault: string | undefined
@@ -28,6 +28,8 @@ export interface FetchHealth {
 
 interface State {
   provider: FetchedProvider
+  /** Monotonic milliseconds. */
+  since: number
   source: string
   /** `at`: monotonic milliseconds. */
   kept: { jwks: unknown; keys: readonly VerificationKey[]; at: number } | undefined
@@ -73,7 +75,7 @@ export class FetchedKeys {
       ids.add(provider.id)
       const state = this.#states.get(provider.id)
       if (state?.source === source) state.provider = provider
-      else this.#states.set(provider.id, newState(provider, source))
+      else this.#states.set(provider.id, newState(provider, source, this.#clock.monotonicMs()))
     }
     for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id)
   }
@@ -117,9 +119,9 @@ export class FetchedKeys {
   }
 
   get health(): FetchHealth[] {
-    return [...this.#states.values()].map(({ provider, kept, failures, fault }) => ({
+    return [...this.#states.values()].map(({ provider, kept, since, failures, fault }) => ({
       providerId: provider.id,
-      ageSeconds: kept && this.#ageMs(kept) / 1000,
+      ageSeconds: this.#ageMs(kept ?? { at: since }) / 1000,
       failures,
       fault,
     }))
@@ -180,8 +182,9 @@ export class FetchedKeys {
   }
 }
 
-const newState = (provider: FetchedProvider, source: string): State => ({
+const newState = (provider: FetchedProvider, source: string, since: number): State => ({
   provider,
+  since,
   source,
   kept: undefined,
   failures: 0,
