@@ -35,6 +35,7 @@ import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
+import { type ExplainAssertion, explainRoutes } from './identity/explain-routes.ts'
 import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
@@ -63,6 +64,7 @@ interface Services {
   importedClients: ImportedClients
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
+  explainAssertion: ExplainAssertion
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
 }
@@ -85,6 +87,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...importRoutes(importedClients),
     ...identityProviderRoutes(services.identityProviders, cursors),
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
+    ...explainRoutes(services.explainAssertion),
   ]
 }
 
