@@ -87,6 +87,11 @@ async function exchange({ url }: Issuer, pair: ReturnType<typeof newPair>, servi
   return (await service.token({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }))
     .status
 }
+/** Time goes on, and the follower has seen all changes since. */
+async function forward(seconds: number): Promise<void> {
+  clock.forward(seconds)
+  await until('all changes are seen', () => mintmark.service.changes.stalenessSeconds < 5)
+}
 const fetchedAgain = async (of: Issuer) => {
   const before = of.requests
   await until('a fetch', () => of.requests > before + 1)
@@ -120,12 +125,15 @@ describe('A provider whose keys are fetched', () => {
       ),
     )
     one.pairs = [old, next]
-    clock.forward(301)
+    await forward(301)
     await fetchedAgain(one)
     await until('the new key is known', async () => (await exchange(one, next)) === 200)
     signer = next
+    const before = statuses.length
+    // What was signed with the old key has been answered.
+    await until('each has used the new key', () => statuses.length >= before + 8)
     one.pairs = [next]
-    clock.forward(301)
+    await forward(301)
     await fetchedAgain(one)
     await until('the old key is gone', async () => (await exchange(one, old)) === 400)
     over = true
@@ -136,12 +144,10 @@ describe('A provider whose keys are fetched', () => {
 
   it('is down: exchanges continue, also on a replica that starts without Postgres, until its keys are too old', async () => {
     one.down = true
-    clock.forward(301)
+    await forward(301)
     await until('a failure', async () => (await health('mintmark_identity_provider_fetch_failures')) >= 3)
     expect(await exchange(one, next)).toBe(200)
-    clock.forward(11)
-    const { position } = mintmark.service.changes
-    expect(position).toBeDefined()
+    await forward(11)
     await until(
       'a snapshot',
       async () =>
@@ -162,13 +168,12 @@ describe('A provider whose keys are fetched', () => {
     expect(
       mintmark.logs.some(line => line.includes('the keys of an identity provider cannot be fetched')),
     ).toBe(true)
-    clock.forward(400)
-    await until('the follower has seen all changes', () => mintmark.service.changes.stalenessSeconds < 5)
+    await forward(400)
     expect(await exchange(one, next)).toBe(503)
     expect(await exchange(two, another)).toBe(200)
     one.down = false
     await until('it is back', async () => {
-      clock.forward(60)
+      await forward(60)
       return (await exchange(one, next)) === 200
     })
   })
