@@ -93,9 +93,13 @@ async function forward(seconds: number): Promise<void> {
   clock.forward(seconds)
   await until('all changes are seen', () => mintmark.service.changes.stalenessSeconds < 5)
 }
-const fetchedAgain = async (of: Issuer) => {
+/** The issuer has these keys, and they were fetched. */
+async function publish(of: Issuer, ...pairs: Issuer['pairs']): Promise<void> {
+  of.pairs = pairs
   const before = of.requests
-  await until('a fetch', () => of.requests > before + 1)
+  await forward(301)
+  // The discovery document, and the keys.
+  await until('a fetch', () => of.requests >= before + 2)
 }
 
 describe('A provider whose keys are fetched', () => {
@@ -112,33 +116,24 @@ describe('A provider whose keys are fetched', () => {
 
   it('rotates its keys under load, and no exchange fails', async () => {
     const statuses: number[] = []
-    const load = async (signer: () => ReturnType<typeof newPair>, done: () => boolean) => {
-      while (!done()) statuses.push(await exchange(one, signer()))
+    const load = { signer: old, over: false }
+    const client = async () => {
+      while (!load.over) statuses.push(await exchange(one, load.signer))
     }
-    let signer = old
-    let over = false
-    const running = Promise.all(
-      [1, 2, 3, 4].map(() =>
-        load(
-          () => signer,
-          () => over,
-        ),
-      ),
-    )
-    one.pairs = [old, next]
-    await forward(301)
-    await fetchedAgain(one)
-    await until('the new key is known', async () => (await exchange(one, next)) === 200)
-    signer = next
-    const before = statuses.length
-    // What was signed with the old key has been answered.
-    await until('each has used the new key', () => statuses.length >= before + 8)
-    one.pairs = [next]
-    await forward(301)
-    await fetchedAgain(one)
-    await until('the old key is gone', async () => (await exchange(one, old)) === 400)
-    over = true
-    await running
+    const running = Promise.all([client(), client(), client(), client()])
+    try {
+      await publish(one, old, next)
+      await until('the new key is known', async () => (await exchange(one, next)) === 200)
+      load.signer = next
+      const before = statuses.length
+      // What was signed with the old key has been answered.
+      await until('each has used the new key', () => statuses.length >= before + 8)
+      await publish(one, next)
+      await until('the old key is gone', async () => (await exchange(one, old)) === 400)
+    } finally {
+      load.over = true
+      await running
+    }
     expect(statuses.length).toBeGreaterThan(8)
     expect(statuses.filter(status => status !== 200)).toEqual([])
   })
