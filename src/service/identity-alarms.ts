@@ -72,13 +72,8 @@ export function registerIdentities(
   )
   metrics.gauge(
     'mintmark_identity_provider_fetch_failures',
-    'Failed fetches of the keys of an identity provider since the last that succeeded.',
+    'Failed fetches of the keys of identity providers since the last that succeeded: of the provider with most; 0 if none fail.',
     'max',
-    () =>
-      identities.fetched.health.map(({ providerId, failures }) => ({
-        labels: { provider: providerId },
-        value: failures,
-      })),
-    ['provider'],
+    () => Math.max(0, ...identities.fetched.health.map(({ failures }) => failures)),
   )
 }
