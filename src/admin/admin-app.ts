@@ -39,6 +39,7 @@ import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
+import { type ExplainAssertion, explainRoutes } from './identity/explain-routes.ts'
 import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
@@ -72,6 +73,7 @@ interface Services {
   importedClients: ImportedClients
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
+  explainAssertion: ExplainAssertion
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
   usageReporters: UsageReporters
@@ -99,6 +101,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
     ...usageReporterRoutes(services.usageReporters, cursors),
     ...usageRoutes(services),
+    ...explainRoutes(services.explainAssertion),
   ]
 }
 

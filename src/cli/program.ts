@@ -7,6 +7,7 @@ import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
+import { identityCommands } from './commands/identity.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key/key.ts'
@@ -75,6 +76,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     importCommand,
     usageCommands,
     usageReporterCommands,
+    identityCommands,
   ]) {
     commands(program, environment)
   }

@@ -1,6 +1,6 @@
 import { type Assertion, audiencesOf, type Refusal } from './assertion.ts'
 import { claimAt, textsOf } from './claim-values.ts'
-import { matchesRule, type PreparedRule } from './federated-rule.ts'
+import { matchesRule, type PreparedRule, prepareRule } from './federated-rule.ts'
 import { admits, type ProviderBounds } from './provider-bounds.ts'
 import type { AssertionAlg, ProviderKind } from './provider-kind.ts'
 
@@ -46,12 +46,16 @@ export interface Expected {
 /** Providers and credentials in memory. Finds the ones that an assertion is for, without looking at every rule. */
 export class Federation {
   readonly #byIssuer: ReadonlyMap<string, readonly FederatedProvider[]>
-  readonly #rules = new Map<string, RuleIndex>()
+  readonly #rules = new Map<string, RuleIndex<FederatedCredential>>()
+  /** By provider. */
+  readonly #bounds = new Map<string, BoundsIndex>()
 
   constructor(providers: Iterable<FederatedProvider>, credentials: Iterable<FederatedCredential>) {
     this.#byIssuer = Map.groupBy(providers, ({ issuer }) => issuer)
+    for (const { id, bounds } of [...this.#byIssuer.values()].flat())
+      if (bounds.length > 0) this.#bounds.set(id, new BoundsIndex(bounds))
     for (const credential of credentials) {
-      const index = this.#rules.get(credential.providerId) ?? new RuleIndex()
+      const index = this.#rules.get(credential.providerId) ?? new RuleIndex<FederatedCredential>()
       this.#rules.set(credential.providerId, index)
       index.add(credential)
     }
@@ -97,13 +101,8 @@ export class Federation {
     if (!credential) return refused('not_as_expected', all)
     if (new Set(named.map(({ keyId }) => keyId)).size > 1)
       return refused('credentials_of_two_keys_match', named)
-    const bounds = provider.bounds.filter(({ tenantId }) => tenantId === credential.tenantId)
-    const foreign = provider.bounds.some(
-      each => each.tenantId !== credential.tenantId && admits(each, assertion),
-    )
-    if (foreign || (bounds.length > 0 && !bounds.some(each => admits(each, assertion))))
-      return refused('outside_bounds', named)
-    return { ok: true, credential }
+    const isWithin = this.#bounds.get(provider.id)?.allow(assertion, credential.tenantId) ?? true
+    return isWithin ? { ok: true, credential } : refused('outside_bounds', named)
   }
 }
 
@@ -126,52 +125,71 @@ const isExpected = (
   key === keyId &&
   tenant === tenantId
 
-/** Rules by their subject's shape (which segments are wildcards), or by one of their claims. */
-class RuleIndex {
-  /** By the number of parts and the places of the wildcards, then by the pattern as text. */
-  readonly #shapes = new Map<string, { length: number; wild: readonly number[]; rules: Listed }>()
-  /** By the name of a claim, then by its value. */
-  readonly #claims = new Map<string, Listed>()
+/** The bounds of a provider. */
+class BoundsIndex {
+  readonly #tenants: ReadonlySet<string>
+  readonly #index = new RuleIndex<{ bounds: ProviderBounds; rule: PreparedRule }>()
 
-  add(credential: FederatedCredential): void {
-    const { subject, claims } = credential.rule
+  constructor(all: readonly ProviderBounds[]) {
+    this.#tenants = new Set(all.map(({ tenantId }) => tenantId))
+    for (const bounds of all)
+      this.#index.add({ bounds, rule: prepareRule({ ...bounds, allowUntrustedEvents: false }) })
+  }
+
+  /** Whether they are not of another tenant, and within those of this one, if it has any. */
+  allow(assertion: Assertion, tenantId: string): boolean {
+    const admitted = this.#index.matching(assertion).filter(({ bounds }) => admits(bounds, assertion))
+    if (admitted.some(({ bounds }) => bounds.tenantId !== tenantId)) return false
+    return admitted.length > 0 || !this.#tenants.has(tenantId)
+  }
+}
+
+/** Rules by their subject's shape (which segments are wildcards), or by one of their claims. */
+class RuleIndex<Ruled extends { rule: PreparedRule }> {
+  /** By the number of parts and the places of the wildcards, then by the pattern as text. */
+  readonly #shapes = new Map<string, { length: number; wild: readonly number[]; rules: Listed<Ruled> }>()
+  /** By the name of a claim, then by its value. */
+  readonly #claims = new Map<string, Listed<Ruled>>()
+
+  add(ruled: Ruled): void {
+    const { subject, claims } = ruled.rule
     if (subject) {
       const wild = subject.parts.flatMap((part, place) => (part === '*' ? place : []))
       const name = `${subject.parts.length} ${wild}`
       const shape = this.#shapes.get(name) ?? { length: subject.parts.length, wild, rules: new Map() }
       this.#shapes.set(name, shape)
-      append(shape.rules, subject.parts.join(''), credential)
+      append(shape.rules, subject.parts.join(''), ruled)
       return
     }
     const [name, values = []] = selective(claims)
     const rules = this.#claims.get(name) ?? new Map()
     this.#claims.set(name, rules)
-    for (const value of typeof values === 'string' ? [values] : values) append(rules, value, credential)
+    for (const value of typeof values === 'string' ? [values] : values) append(rules, value, ruled)
   }
 
-  matching(assertion: Assertion): FederatedCredential[] {
-    const found = new Set<FederatedCredential>()
+  matching(assertion: Assertion): Ruled[] {
+    const found = new Set<Ruled>()
     const parts = assertion.sub.split(/([:/])/)
     for (const { length, wild, rules } of this.#shapes.values()) {
       if (length !== parts.length) continue
       const pattern = parts.map((part, place) => (wild.includes(place) ? '*' : part)).join('')
-      for (const credential of rules.get(pattern) ?? []) found.add(credential)
+      for (const ruled of rules.get(pattern) ?? []) found.add(ruled)
     }
     for (const [name, rules] of this.#claims) {
       const value = claimAt(assertion.claims, name)
       if (value === undefined) continue
-      for (const text of textsOf(value)) for (const credential of rules.get(text) ?? []) found.add(credential)
+      for (const text of textsOf(value)) for (const ruled of rules.get(text) ?? []) found.add(ruled)
     }
     return [...found].filter(({ rule }) => matchesRule(rule, assertion))
   }
 }
 
-type Listed = Map<string, FederatedCredential[]>
+type Listed<Ruled> = Map<string, Ruled[]>
 
-function append(rules: Listed, name: string, credential: FederatedCredential): void {
+function append<Ruled>(rules: Listed<Ruled>, name: string, ruled: Ruled): void {
   const those = rules.get(name)
-  if (those) those.push(credential)
-  else rules.set(name, [credential])
+  if (those) those.push(ruled)
+  else rules.set(name, [ruled])
 }
 
 /** Claims by which few rules are alike. */

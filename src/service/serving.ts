@@ -1,4 +1,5 @@
 import { adminApp } from '../admin/admin-app.ts'
+import { explain } from '../authentication/explanation.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
 import { authorizationService } from '../gateway/grpc-check.ts'
@@ -111,6 +112,8 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
     signingKeys,
     replicas,
     database,
+    explainAssertion: (assertion, options) =>
+      explain(served.directory.identities, assertion, { ...options, now: served.storage.time.now() }),
     readiness: readiness.withDatabase,
   })
   listeners.admin.serve(app, services)

@@ -218,6 +218,7 @@ describe('Every POST', () => {
         audiences: [tenantId],
         jwks: EXAMPLE_JWKS,
       },
+      '/identity-providers/explain': { assertion: 'x' },
       '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
       '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },
     }

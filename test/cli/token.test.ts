@@ -1,11 +1,14 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { jws, newPair } from '../identity-providers/assertions.ts'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf, type Outcome, shell } from './mintmark.ts'
+import { cliOf, mintmark, type Outcome, shell } from './mintmark.ts'
 
 const ISSUER = 'https://tokens.example.test'
 /** An unused port. */
@@ -86,6 +89,92 @@ describe('mintmark token get', () => {
     const refused = await exchange([], {}, secret)
     await service.admin('POST', '/tenants/acme/resume')
     expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining('unauthorized_client') })
+  })
+})
+
+describe('mintmark token get of an identity token', () => {
+  const CLUSTER = 'https://kubernetes.default.svc.cluster.local'
+  const pair = newPair('one')
+  const identityToken = (changed: object = {}) => {
+    const exp = Math.floor(Date.now() / 1000) + 600
+    const claims = { iss: CLUSTER, aud: ISSUER, sub: 'system:serviceaccount:acme:ci', exp, ...changed }
+    return jws(pair, { alg: 'ES256', kid: 'one' }, claims)
+  }
+  const get = (...args: string[]) => cli.attempt(['token', 'get', ...args])
+  let key: string
+  beforeAll(async () => {
+    const settings = { kind: 'kubernetes', issuer: CLUSTER, audiences: [ISSUER], jwks: { keys: [pair.jwk] } }
+    const { body } = await service.admin('POST', '/identity-providers', settings)
+    const credential = { type: 'federated', provider: body.id, subject: 'system:serviceaccount:acme:ci' }
+    key = (await service.admin('POST', '/tenants/acme/workload-keys', { credential })).body.key
+  })
+
+  it('reads it from a file, or from standard input', async () => {
+    const file = await fileWith(`${identityToken()}\n`)
+    const { code, stdout, stderr } = await get('--from-file', file)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(claimsOf(stdout.trim())).toMatchObject({ sub: key, tenant: 'acme' })
+    expect(await cli.attempt(['token', 'get', '--from-file', '-'], identityToken())).toMatchObject({
+      code: 0,
+    })
+  })
+
+  it('names the key that it expects to be', async () => {
+    const file = await fileWith(identityToken())
+    expect(await get('--from-file', file, '--client', key)).toMatchObject({ code: 0 })
+    const other = await get('--from-file', file, '--client', 'key_0000000000000000')
+    expect(other).toMatchObject({
+      code: 5,
+      stdout: '',
+      stderr: expect.stringContaining('Invalid subject_token.'),
+    })
+  })
+
+  it.each([
+    ['a file without a JWT', async () => ['--from-file', await fileWith('hello')], 2, 'is not a JWT'],
+    ['a file that is absent', async () => ['--from-file', join(folder, 'absent')], 2, 'ENOENT'],
+    [
+      'an assertion that is refused',
+      async () => ['--from-file', await fileWith(identityToken({ sub: 'x' }))],
+      5,
+      'Invalid subject_token.',
+    ],
+    ['a job without the right', async () => ['--from-github'], 2, 'id-token: write'],
+    ['two sources', async () => ['--from-github', '--from-file', 'x'], 2, 'cannot be used with'],
+    ['a key as well', async () => ['--key-file', 'x', '--from-file', 'x'], 2, 'cannot be used with'],
+  ])('reports %s', async (_, args, code, words) => {
+    const refused = await get(...(await args()))
+    expect(refused).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(words) })
+  })
+
+  it('requests the token of a job of GitHub Actions, for the audience', async () => {
+    const requests: unknown[] = []
+    let answer: { status: number; body: object } = { status: 200, body: {} }
+    const github = createServer((req, res) => {
+      requests.push([req.url, req.headers.authorization])
+      res.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body))
+    })
+    await new Promise<void>(done => github.listen(0, '127.0.0.1', done))
+    const { port } = github.address() as AddressInfo
+    const env = {
+      ...cli.env,
+      ACTIONS_ID_TOKEN_REQUEST_URL: `http://127.0.0.1:${port}/token?api-version=2.0`,
+      ACTIONS_ID_TOKEN_REQUEST_TOKEN: 'of-the-job',
+    }
+    const run = () => mintmark(['token', 'get', '--from-github', '--identity-audience', ISSUER], { env })
+    answer = { status: 200, body: { value: identityToken() } }
+    expect(await run()).toEqual({ code: 0, stdout: expect.stringMatching(JWT), stderr: '' })
+    const audience = encodeURIComponent(ISSUER)
+    expect(requests).toEqual([[`/token?api-version=2.0&audience=${audience}`, 'Bearer of-the-job']])
+    answer = { status: 403, body: {} }
+    const refused = await run()
+    github.close()
+    expect(refused).toMatchObject({
+      code: 3,
+      stdout: '',
+      stderr: expect.stringContaining('GitHub answers 403'),
+    })
+    expect(refused.stderr).not.toContain('of-the-job')
   })
 })
 

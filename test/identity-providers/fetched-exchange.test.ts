@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readHeader } from '../../src/snapshots/sealed-file.ts'
+import type { SnapshotHeader } from '../../src/snapshots/snapshot.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { NO_SERVER } from '../support/replicas.ts'
@@ -93,9 +95,27 @@ async function forward(seconds: number): Promise<void> {
   clock.forward(seconds)
   await until('all changes are seen', () => mintmark.service.changes.stalenessSeconds < 5)
 }
-const fetchedAgain = async (of: Issuer) => {
+/** The issuer has these keys, and they were fetched. */
+async function publish(of: Issuer, ...pairs: Issuer['pairs']): Promise<void> {
+  of.pairs = pairs
   const before = of.requests
-  await until('a fetch', () => of.requests > before + 1)
+  await forward(301)
+  // The discovery document, and the keys.
+  await until('a fetch', () => of.requests >= before + 2)
+}
+
+/** A snapshot has the last change. Before time is set forward: it does not go back for one. */
+async function snapshotWritten(): Promise<void> {
+  await mintmark.admin('PATCH', '/tenants/acme', { name: crypto.randomUUID() })
+  const { position } = mintmark.service.changes
+  const read = () =>
+    Promise.all(
+      readdirSync(folder)
+        .filter(name => name.endsWith('.snapshot'))
+        .map(name => readHeader<SnapshotHeader>(join(folder, name))),
+    )
+  const isWritten = (headers: SnapshotHeader[]) => headers.some(each => each.position.number === position)
+  await until('the snapshot', read, isWritten, 30_000)
 }
 
 describe('A provider whose keys are fetched', () => {
@@ -110,50 +130,9 @@ describe('A provider whose keys are fetched', () => {
     expect(one.authorizations).toBe(0)
   })
 
-  it('rotates its keys under load, and no exchange fails', async () => {
-    const statuses: number[] = []
-    const load = async (signer: () => ReturnType<typeof newPair>, done: () => boolean) => {
-      while (!done()) statuses.push(await exchange(one, signer()))
-    }
-    let signer = old
-    let over = false
-    const running = Promise.all(
-      [1, 2, 3, 4].map(() =>
-        load(
-          () => signer,
-          () => over,
-        ),
-      ),
-    )
-    one.pairs = [old, next]
-    await forward(301)
-    await fetchedAgain(one)
-    await until('the new key is known', async () => (await exchange(one, next)) === 200)
-    signer = next
-    const before = statuses.length
-    // What was signed with the old key has been answered.
-    await until('each has used the new key', () => statuses.length >= before + 8)
-    one.pairs = [next]
-    await forward(301)
-    await fetchedAgain(one)
-    await until('the old key is gone', async () => (await exchange(one, old)) === 400)
-    over = true
-    await running
-    expect(statuses.length).toBeGreaterThan(8)
-    expect(statuses.filter(status => status !== 200)).toEqual([])
-  })
-
-  it('is down: exchanges continue, also on a replica that starts without Postgres, until its keys are too old', async () => {
+  it('is down when a replica starts without Postgres: it has the keys of the snapshot', async () => {
+    await snapshotWritten()
     one.down = true
-    await forward(301)
-    await until('a failure', async () => (await health('mintmark_identity_provider_fetch_failures')) >= 3)
-    expect(await exchange(one, next)).toBe(200)
-    await forward(11)
-    await until(
-      'a snapshot',
-      async () =>
-        (await scrape(mintmark.service.urls.ops)).series.get('mintmark_snapshots_written_total') ?? 0,
-    )
     const replica = await startTestService({
       database: mintmark.database,
       env: { ...mintmark.environment, DATABASE_URL: NO_SERVER },
@@ -161,11 +140,43 @@ describe('A provider whose keys are fetched', () => {
       awaitReady: false,
     })
     try {
-      await replica.service.ready
-      expect(await exchange(one, next, replica)).toBe(200)
+      await until('it is ready', () => replica.service.isReady, Boolean, 30_000)
+      expect(await exchange(one, old, replica)).toBe(200)
     } finally {
+      one.down = false
       await replica.stop()
     }
+  })
+
+  it('rotates its keys under load, and no exchange fails', async () => {
+    const statuses: number[] = []
+    const load = { signer: old, over: false }
+    const client = async () => {
+      while (!load.over) statuses.push(await exchange(one, load.signer))
+    }
+    const running = Promise.all([client(), client(), client(), client()])
+    try {
+      await publish(one, old, next)
+      await until('the new key is known', async () => (await exchange(one, next)) === 200)
+      load.signer = next
+      const before = statuses.length
+      // What was signed with the old key has been answered.
+      await until('each has used the new key', () => statuses.length >= before + 8)
+      await publish(one, next)
+      await until('the old key is gone', async () => (await exchange(one, old)) === 400)
+    } finally {
+      load.over = true
+      await running
+    }
+    expect(statuses.length).toBeGreaterThan(8)
+    expect(statuses.filter(status => status !== 200)).toEqual([])
+  })
+
+  it('is down: exchanges continue until its keys are too old, and then only its own fail', async () => {
+    one.down = true
+    await forward(301)
+    await until('a failure', async () => (await health('mintmark_identity_provider_fetch_failures')) >= 3)
+    expect(await exchange(one, next)).toBe(200)
     const alarm = 'the keys of an identity provider cannot be fetched'
     await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
     await forward(400)

@@ -1,7 +1,8 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { CliError, EXIT, exitCodeOf } from '../exit-codes.ts'
 import { collect } from '../field-options.ts'
 import { type Answer, httpCall, notMintmark } from '../http-call.ts'
+import { identityTokenFrom, identityTokenOfGithub } from '../identity-token.ts'
 import { readInput } from '../input.ts'
 import { credential, readApiKey, readPublicUrl } from '../settings.ts'
 import { action, noun, resultVerb } from '../verb.ts'
@@ -17,6 +18,10 @@ interface TokenAnswer {
 
 interface TokenOptions {
   keyFile?: string
+  fromFile?: string
+  fromGithub?: boolean
+  identityAudience?: string
+  client?: string
   scope?: string[]
   audience?: string
   resource?: string[]
@@ -31,28 +36,68 @@ export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv):
     summary: 'exchange an API key for a token, as a client does',
     details:
       'Reads the key from --key-file, else from MINTMARK_API_KEY or MINTMARK_API_KEY_FILE, else from standard input, ' +
-      'never from the command line. Only the token is printed on standard output.',
+      'never from the command line. With --from-file or --from-github a token of this platform is exchanged instead of a key. ' +
+      'Only the token is printed on standard output.',
     examples: [
       'mintmark token get --key-file nightly.key',
       'mintmark key create acme --name trial -q | mintmark token get',
+      'mintmark token get --from-file /var/run/secrets/mintmark/token',
+      'mintmark token get --from-github --identity-audience https://tokens.example.com',
       'curl -H "Authorization: Bearer $(mintmark token get --key-file nightly.key)" https://gateway.example.com/v1/models',
     ],
     quiet: 'print only the token',
   })
     .option('--key-file <path>', 'file with the API key; "-" is standard input')
+    .addOption(
+      new Option(
+        '--from-file <path>',
+        'exchange the identity token in this file; "-" is standard input',
+      ).conflicts(['keyFile', 'fromGithub']),
+    )
+    .addOption(
+      new Option('--from-github', 'exchange the identity token of this job of GitHub Actions').conflicts(
+        'keyFile',
+      ),
+    )
+    .option('--identity-audience <url>', 'audience of the token of GitHub (default: MINTMARK_PUBLIC_URL)')
+    .option('--client <id>', 'key or tenant of the identity token, if the rules of several keys match')
     .option('--scope <name>', 'request this scope (repeatable)', collect)
     .option('--audience <name>', 'request this audience')
     .option('--resource <uri>', 'request this resource, an absolute URI (repeatable)', collect)
   command.action(
     action(environment, async ({ output }) => {
       const options = command.opts<TokenOptions>()
-      const key = await presentedKey(options.keyFile, environment)
-      const answer = await exchange(readPublicUrl(environment), key, options)
+      const publicUrl = readPublicUrl(environment)
+      const presented = await presentedForm(publicUrl, options, environment)
+      const answer = await exchange(publicUrl, presented, options)
       await output.either({ text: answer.access_token, json: answer, id: answer.access_token })
     }),
   )
   inspectCommand(token, environment)
   tokenRevokeCommands(token, environment)
+}
+
+async function presentedForm(
+  publicUrl: string,
+  options: TokenOptions,
+  environment: NodeJS.ProcessEnv,
+): Promise<Record<string, string>> {
+  const { fromFile, fromGithub, identityAudience = publicUrl, client } = options
+  if (fromFile === undefined && !fromGithub)
+    return {
+      grant_type: 'client_credentials',
+      client_secret: await presentedKey(options.keyFile, environment),
+    }
+  const token =
+    fromFile === undefined
+      ? await identityTokenOfGithub(identityAudience, environment)
+      : await identityTokenFrom(fromFile)
+  return {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    subject_token: token,
+    ...(client !== undefined && { client_id: client }),
+  }
 }
 
 async function presentedKey(file: string | undefined, environment: NodeJS.ProcessEnv): Promise<string> {
@@ -69,8 +114,12 @@ async function presentedKey(file: string | undefined, environment: NodeJS.Proces
   }
 }
 
-async function exchange(publicUrl: string, key: string, options: TokenOptions): Promise<TokenAnswer> {
-  const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: key })
+async function exchange(
+  publicUrl: string,
+  presented: Record<string, string>,
+  options: TokenOptions,
+): Promise<TokenAnswer> {
+  const body = new URLSearchParams(presented)
   if (options.scope) body.set('scope', options.scope.join(' '))
   if (options.audience !== undefined) body.set('audience', options.audience)
   for (const resource of options.resource ?? []) body.append('resource', resource)
