@@ -36,6 +36,7 @@ describe('POST /admin-tokens', () => {
       name: 'ci',
       role: 'operator',
       tenant: null,
+      audiences: null,
       state: 'active',
       expires_at: expect.any(String),
       created_by: 'root',

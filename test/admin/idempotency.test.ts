@@ -206,6 +206,7 @@ describe('Every POST', () => {
     const bodies: Record<string, object> = {
       '/tenants': { id: `every-${tenantId}` },
       '/admin-tokens': { role: 'auditor' },
+      '/token-revocations': { key: keyId },
       '/keys/revoke': { filter: { tenant: tenantId } },
       '/keys/inspect': { key: secret },
       '/imported-clients': { clients: [imported] },

@@ -89,7 +89,9 @@ const patches = adminRoutes({} as never)
   .map(({ path, body }) => {
     const shape = shapeOf(body)
     const policy = shape.policy as ZodOptional<ZodObject> | undefined
-    return { path, fields: Object.keys(policy ? policy.unwrap().shape : shape) }
+    const all = Object.keys(policy ? policy.unwrap().shape : shape)
+    // What to do with issued tokens is no field of the object: test/token-revocations.
+    return { path, fields: all.filter(field => field !== 'tokens') }
   })
 
 it('covers every PATCH, and every field of each', () => {

@@ -49,6 +49,8 @@ describe('the admin API', () => {
     '/admin-tokens',
     '/admin-tokens/:x',
     '/admin-tokens/:x/revoke',
+    '/token-revocations',
+    '/token-revocations/:x',
     '/signing-keys',
     '/signing-keys/rotate',
     '/audit-events',

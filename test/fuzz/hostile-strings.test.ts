@@ -57,6 +57,7 @@ let count = 0
 const REQUIRED: Record<string, () => object> = {
   'POST /tenants': () => ({ id: `made-${++count}` }),
   'POST /admin-tokens': () => ({ role: 'auditor' }),
+  'POST /token-revocations': () => ({ jti: `made-${++count}` }),
   'POST /keys/revoke': () => ({ filter: { label: 'nobody=has-this' } }),
   'POST /identity-providers': () => ({
     kind: 'oidc',
