@@ -32,8 +32,13 @@ const revocation = z
       .describe('Revoke all tokens that were issued to keys of the tenant with this id.'),
     reason: field.reason.nullable().default(null).describe('Reason, for the list and the audit trail.'),
   })
-  .refine(given => SUBJECTS.filter(name => given[name] !== undefined).length === 1, {
-    message: 'must name exactly one of jti, key, tenant',
+  .superRefine((given, { addIssue }) => {
+    const named = SUBJECTS.filter(name => given[name] !== undefined)
+    if (named.length === 0)
+      addIssue({ code: 'custom', message: 'must name one of jti, key, tenant: what to revoke' })
+    if (named.length < 2) return
+    for (const name of named)
+      addIssue({ code: 'custom', path: [name], message: 'must be the only one of jti, key, tenant' })
   })
   .meta({ id: 'NewTokenRevocation', description: 'Issued tokens to revoke.' })
 

@@ -187,7 +187,9 @@ const tlsOptions = ({ certificate, key, clientCa }: NonNullable<XdsConfig['tls']
 function end(stream: ServerHttp2Stream, status: number, message: string): void {
   const trailers = { 'grpc-status': String(status), 'grpc-message': message }
   stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...trailers }, { endStream: true })
-  stream.close()
+  // The request is not read. A reset right away would be sent before the answer.
+  stream.resume()
+  setImmediate(() => stream.close())
 }
 
 /** One message, not compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */

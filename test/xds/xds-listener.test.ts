@@ -109,11 +109,13 @@ describe('with client certificates', () => {
 
   it.each<[string, SecureClientSessionOptions, string]>([
     ['one of the authority', shown(CLIENT), 'the list'],
-    ['one of another authority', shown(FOREIGN), 'closed'],
-    ['none', { ca: AUTHORITY.certificate }, 'closed'],
+    ['one of another authority', shown(FOREIGN), 'nothing'],
+    ['none', { ca: AUTHORITY.certificate }, 'nothing'],
   ])('%s', async (_, options, expected) => {
     const url = await start({ tokens: [], tls })
-    expect(await ask(url, {}, options)).toBe(expected)
+    // In TLS 1.3 a client learns after its handshake that its certificate was not accepted.
+    const found = await ask(url, {}, options)
+    expect(found === 'closed' || found === 'ended' ? 'nothing' : found).toBe(expected)
   })
 
   it('and tokens: both are required', async () => {
