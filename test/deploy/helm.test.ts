@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { Env } from '../../src/config/env.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { until } from '../support/until.ts'
 import { helm, type KubernetesObject, lacksHelm, render } from './helm.ts'
 
 /** The chart, rendered by Helm. What its pods would run is run as processes, with their arguments, environment and probes. */
@@ -231,7 +232,8 @@ function mounted(pod: KubernetesObject, secrets: Record<string, Record<string, s
   for (const { name, mountPath } of pod.containers[0].volumeMounts) {
     const { secret } = pod.volumes.find((volume: { name: string }) => volume.name === name)
     mkdirSync(join(root, mountPath), { recursive: true })
-    for (const { key, path } of secret.items) {
+    // A claim is an empty folder.
+    for (const { key, path } of secret?.items ?? []) {
       const value = secrets[secret.secretName]?.[key]
       if (value === undefined) throw new Error(`the Secret ${secret.secretName} has no ${key}`)
       writeFileSync(join(root, mountPath, path), value)
@@ -258,7 +260,7 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
     const inImage = { NODE_ENV: 'production', MINTMARK_HOST: '0.0.0.0' }
     const env = Object.entries({ ...inImage, ...environmentOf(container) }).map(([name, value]) => [
       name,
-      name.endsWith('_FILE') ? join(root, value) : value,
+      /_(FILE|DIR)$/.test(name) ? join(root, value) : value,
     ])
     return {
       args: ['src/cli/main.ts', ...container.args],
@@ -320,6 +322,10 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
     expect(container.ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual(
       Object.values(expected),
     )
+
+    const { MINTMARK_SNAPSHOT_DIR: snapshots = '' } = replicaRun.env
+    const written = () => readdirSync(snapshots).some(name => name.endsWith('.snapshot'))
+    await until('a snapshot is on the volume', written, Boolean, 30_000)
 
     const [tester] = test.spec.containers
     const tested = spawnSync(process.execPath, [...tester.command.slice(1), ...tester.args], {
