@@ -200,6 +200,7 @@ describe('deploy/generate', () => {
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',
       'src/tokens/claims.ts',
+      'src/tokens/limits-claim.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),
