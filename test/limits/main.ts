@@ -1,5 +1,6 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
+import { checkIstio } from './istio.ts'
 import { printLatency } from './latency.ts'
 import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
@@ -41,6 +42,7 @@ try {
     await part(() => checkLlmTokens(checks, matrix, setting))
     await part(() => printLatency(setting))
     await part(() => checkSeveral(checks, setting))
+    await part(() => checkIstio(checks, setting, environment))
     await part(() => checkOutages(checks, matrix, setting))
     matrix.print()
   }

@@ -11,6 +11,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
+import { limitFilters } from '../envoy-parts/limits.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES } from '../messages.ts'
 import { render } from '../template.ts'
@@ -19,10 +20,16 @@ const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => 
 
 /**
  * For an Istio ingress gateway: three files for tokens, two that replace them for a static policy, five more for
- * API keys, and one that keeps the JWKS inline.
+ * API keys, one for limits, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
-  return { ...tokenFiles(routes), ...staticFiles(routes), ...apiKeyFiles(routes), ...syncFiles }
+  return {
+    ...tokenFiles(routes),
+    ...staticFiles(routes),
+    ...apiKeyFiles(routes),
+    ...limitFiles,
+    ...syncFiles,
+  }
 }
 
 const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
@@ -123,6 +130,14 @@ const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
     ...CREDENTIAL_MESSAGES,
   }),
 })
+
+const limitFiles: Record<string, string> = {
+  'deploy/istio/limits/envoy-filter.yaml': render('istio/limits/envoy-filter.yaml.template', {
+    filters: limitFilters('outbound|8081||ratelimit.mintmark.svc.cluster.local').map(filter =>
+      render('istio/limits/before-router.yaml.template', { filter }),
+    ),
+  }),
+}
 
 /** As `mintmark sync` has them without options. */
 const syncFiles: Record<string, string> = {
