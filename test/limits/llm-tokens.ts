@@ -10,7 +10,8 @@ import type { Plan } from './usage-engine.ts'
 const COST = 16
 const CHARGED_MS = 10_000
 const BUCKETS = ['tenant_tokens', 'tenant_tokens_daily', 'key_tokens', 'key_tokens_daily'] as const
-const MANY: Limits = { tokens_per_minute: 1_000_000, tokens_per_day: 1_000_000 }
+/** More than any test uses. */
+export const MANY: Limits = { tokens_per_minute: 1_000_000, tokens_per_day: 1_000_000 }
 
 /** Limits of LLM tokens: what each request costs, and where they end. */
 export async function checkLlmTokens(checks: Checks, matrix: Matrix, setting: Setting): Promise<void> {
@@ -29,7 +30,7 @@ const used = ({ redis }: Setting, { tenant, key }: Credential, bucket: string) =
   )
 
 /** What all four counters have once none of them is below `tokens`. */
-async function charged(setting: Setting, made: Credential, tokens: number): Promise<number[]> {
+export async function charged(setting: Setting, made: Credential, tokens: number): Promise<number[]> {
   const all = () => Promise.all(BUCKETS.map(bucket => used(setting, made, bucket)))
   await until('it is charged', all, counts => counts.every(count => count >= tokens), CHARGED_MS).catch(
     () => {},
@@ -37,7 +38,7 @@ async function charged(setting: Setting, made: Credential, tokens: number): Prom
   return all()
 }
 
-const four = (tokens: number) => [tokens, tokens, tokens, tokens]
+export const four = (tokens: number): number[] => [tokens, tokens, tokens, tokens]
 
 async function checkCosts(checks: Checks, setting: Setting): Promise<void> {
   const { clock, engine, envoy, tenant } = setting

@@ -6,6 +6,7 @@ import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { checkOutages } from './outages.ts'
 import { missingPrograms } from './programs.ts'
+import { checkRealEngine } from './real-engine.ts'
 import { checkRequests } from './requests.ts'
 import { startSetting } from './setting.ts'
 import { checkSeveral } from './several.ts'
@@ -15,6 +16,7 @@ import { checkSeveral } from './several.ts'
  * Postgres, in front of an engine that counts as vLLM does, and shows what docs/guides/limits.md says:
  *
  *   npm run limits
+ *   npm run limits -- engine     what a real vLLM answers, instead (scripts/install-engine.sh)
  *
  * Ends with "N passed, N failed".
  */
@@ -34,13 +36,16 @@ const matrix = new Matrix(checks)
 const part = async (work: () => Promise<void>) => checks.equal('it ran to its end', undefined, work)
 try {
   const setting = await startSetting(environment)
-  await part(() => checkRequests(checks, matrix, setting))
-  await part(() => checkLlmTokens(checks, matrix, setting))
-  await part(() => printLatency(setting))
-  await part(() => checkSeveral(checks, setting))
-  await part(() => checkIstio(checks, setting, environment))
-  await part(() => checkOutages(checks, matrix, setting))
-  matrix.print()
+  if (process.argv[2] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
+  else {
+    await part(() => checkRequests(checks, matrix, setting))
+    await part(() => checkLlmTokens(checks, matrix, setting))
+    await part(() => printLatency(setting))
+    await part(() => checkSeveral(checks, setting))
+    await part(() => checkIstio(checks, setting, environment))
+    await part(() => checkOutages(checks, matrix, setting))
+    matrix.print()
+  }
 } finally {
   await environment.close()
 }
