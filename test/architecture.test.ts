@@ -201,6 +201,7 @@ describe('deploy/generate', () => {
       'src/gateway/set-headers.ts',
       'src/tokens/claims.ts',
       'src/xds/deny-filter.ts',
+      'src/tokens/limits-claim.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),

@@ -7,7 +7,7 @@ interface Allowance {
 }
 
 /** The names of limits in a bucket of the claim. */
-const ALLOWANCES = {
+export const ALLOWANCES = {
   requests: { limit: 'requests_per_minute', unit: 'MINUTE' },
   requests_daily: { limit: 'requests_per_day', unit: 'DAY' },
   tokens: { limit: 'tokens_per_minute', unit: 'MINUTE' },

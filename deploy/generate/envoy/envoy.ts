@@ -11,15 +11,26 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
+import { limitFilters } from '../envoy-parts/limits.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 import { revocationParts, type WithoutList } from './revocations.ts'
 
-/** A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC. */
+/**
+ * A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC, and the last
+ * with limits as well.
+ */
 export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Record<string, string> {
   const envoyYaml = (openRoutes: OpenRoutes, variant: Variant) =>
     configuration(openRoutes, variant, withoutList)
+  const overGrpc = (perList: readonly string[] = []): Values => ({
+    ...forKeys(routes, 'envoy/ext-authz-grpc.yaml', perList),
+    checkAddresses: [
+      '#   mintmark, 8083                   its gRPC listener, which checks API keys',
+      '#   mintmark, 8082                   its gateway listener, which lists the models',
+    ],
+  })
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
@@ -28,13 +39,16 @@ export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Recor
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
     'deploy/envoy/envoy-api-keys-grpc.yaml': envoyYaml(routes, {
-      ...forKeys(routes, 'envoy/ext-authz-grpc.yaml'),
-      checkAddresses: [
-        '#   mintmark, 8083                   its gRPC listener, which checks API keys',
-        '#   mintmark, 8082                   its gateway listener, which lists the models',
-      ],
+      ...overGrpc(),
       clusters: [ENGINE, PUBLIC, GATEWAY, GRPC].map(cluster),
     }),
+    'deploy/envoy/envoy-limits.yaml': envoyYaml(routes, {
+      ...overGrpc([UNCOUNTED]),
+      ...LIMITS,
+      clusters: [ENGINE, PUBLIC, GATEWAY, GRPC, RATE_LIMITS].map(cluster),
+    }),
+    'deploy/envoy/ratelimit/config/mintmark.yaml': render('envoy/ratelimit.yaml', {}),
+    'deploy/envoy/ratelimit/ratelimit.env': render('envoy/ratelimit.env', {}),
   }
 }
 
@@ -64,10 +78,20 @@ function configuration(
     firstOrigin: ORIGINS[0] ?? '',
     modelNotFound,
     secondHeaders,
+    ...WITHOUT_LIMITS,
     ...variant,
     ...revocations.values,
     clusters: [...variant.clusters, ...revocations.clusters],
   })
+}
+
+const WITHOUT_LIMITS: Values = {
+  oldest: '1.36.5 or 1.37.1 (header removal by prefix; CVE-2026-26308)',
+  limitAddresses: [],
+  limitReplies: [],
+  aboutLimits: [],
+  limits: [],
+  afterLimits: [],
 }
 
 const notForEngine = NOT_FOR_ENGINE.join(', ')
@@ -79,13 +103,31 @@ const HTTP = { protocol: 'http', idleTimeout: '4s' }
 const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, connections: UNLIMITED, ...HTTP }
 const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, connections: 1_000, ...HTTP }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
-const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, protocol: 'http2', idleTimeout: '60s' }
+const HTTP2 = { protocol: 'http2', idleTimeout: '60s' }
+const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, ...HTTP2 }
+
+const RATE_LIMITS = { name: 'ratelimit', host: 'ratelimit', port: 8081, connections: UNLIMITED, ...HTTP2 }
 
 const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
 
 const GET = '{ name: ":method", string_match: { exact: GET } }'
 const NO_KEY = REMOVED_HEADERS.map(name => `{ name: ${name}, present_match: false }`).join(', ')
 const TOKEN = '{ name: authorization, string_match: { safe_regex: { regex: "(?i)bearer +eyJ.*" } } }'
+
+/** A list of models takes nothing from a limit. */
+const UNCOUNTED =
+  '  mintmark.limits: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}, disabled: true }'
+
+const LIMITS: Values = {
+  oldest: '1.39, for limits of its own in a filter',
+  limitAddresses: ['#   ratelimit, 8081                  the rate limit service (deploy/envoy/ratelimit/)'],
+  aboutLimits: [
+    '# The limits of the token (docs/guides/limits.md): 429. Requests count before their bodies are read.',
+  ],
+  afterLimits: [''],
+  limitReplies: [render('envoy-parts/limit-replies.yaml', {})],
+  limits: limitFilters(RATE_LIMITS.name),
+}
 
 const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Variant => ({
   about: [],
@@ -110,7 +152,11 @@ const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Variant => ({
 })
 
 /** A request with only a token skips the ext_authz check; every other one is checked by Mintmark. */
-const forKeys = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, service: string): Values => ({
+const forKeys = (
+  { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
+  service: string,
+  perList: readonly string[] = [],
+): Values => ({
   about: ['# This file accepts API keys as well as tokens: Mintmark exchanges the key for a token.\n#'],
   checkReplies: [render('envoy-parts/check-replies.yaml', {})],
   extAuthz: [
@@ -139,7 +185,7 @@ const forKeys = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes, service: string): Va
         cluster: 'mintmark_gateway',
         path,
         headers: [GET, TOKEN, NO_KEY].join(', '),
-        perFilter: [render('envoy/without-check.yaml', {})],
+        perFilter: [render('envoy/without-check.yaml', {}), ...perList],
       }),
     ),
     ...LIST_ROUTES.map(({ path }) => render('envoy/list-route.yaml.template', { path })),

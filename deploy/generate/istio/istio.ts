@@ -11,6 +11,7 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
+import { limitFilters } from '../envoy-parts/limits.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
@@ -23,7 +24,7 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, and one that keeps the JWKS inline.
+ * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
   return {
@@ -31,6 +32,7 @@ export function istioFiles(routes: OpenRoutes): Record<string, string> {
     ...engineFile,
     ...staticFiles(routes),
     ...apiKeyFiles(routes),
+    ...limitFiles,
     ...syncFiles,
   }
 }
@@ -139,6 +141,14 @@ const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
     ...CREDENTIAL_MESSAGES,
   }),
 })
+
+const limitFiles: Record<string, string> = {
+  'deploy/istio/limits/envoy-filter.yaml': render('istio/limits/envoy-filter.yaml.template', {
+    filters: limitFilters('outbound|8081||ratelimit.mintmark.svc.cluster.local').map(filter =>
+      render('istio/limits/before-router.yaml.template', { filter }),
+    ),
+  }),
+}
 
 /** As `mintmark sync` has them without options. */
 const syncFiles: Record<string, string> = {

@@ -1,0 +1,49 @@
+import { ALLOWANCES } from '../../../src/tokens/limits-claim.ts'
+import { render } from '../template.ts'
+
+/** Where jwt_authn files the verified token. An API key is a token by then: limits need no other source. */
+const NAMESPACE = 'envoy.filters.http.jwt_authn'
+
+/** The buckets of the claim, and the claim that names each. */
+const BUCKETS = [
+  { bucket: 'tenant', name: 'tenant' },
+  { bucket: 'key', name: 'sub' },
+] as const
+
+const CHARGE = [
+  'apply_on_stream_done: true',
+  'hits_addend: { format: "%DYNAMIC_METADATA(mintmark.usage:tokens)%" }',
+]
+
+/** Those of a day first: Envoy reports the first of several that are used up, and its reset is when a retry can succeed. */
+const limits = Object.entries(ALLOWANCES)
+  .toSorted(([, one], [, other]) => one.unit.localeCompare(other.unit))
+  .flatMap(([limit, { limit: field }]) =>
+    BUCKETS.map(bucket => ({ ...bucket, limit, isOfTokens: field.startsWith('tokens') })),
+  )
+
+const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: readonly string[]): string =>
+  render('envoy-parts/rate-limit.yaml.template', { namespace: NAMESPACE, bucket, name, limit, cost })
+
+/**
+ * The filters that enforce the limits of the token with envoyproxy/ratelimit, in their order, from Envoy 1.39 on.
+ * `rateLimitCluster`: the cluster of that service.
+ */
+export function limitFilters(rateLimitCluster: string): string[] {
+  const checked = render('envoy-parts/limits.yaml.template', {
+    rateLimitCluster,
+    rateLimits: limits.map(each => rateLimit(each, each.isOfTokens ? ['hits_addend: { number: 0 }'] : [])),
+  })
+  const usage = render('envoy-parts/usage.yaml.template', { namespace: NAMESPACE })
+  const charges = limits
+    .filter(({ isOfTokens }) => isOfTokens)
+    .map(each =>
+      render('envoy-parts/charge.yaml.template', {
+        bucket: each.bucket,
+        limit: each.limit,
+        rateLimitCluster,
+        rateLimit: rateLimit(each, CHARGE),
+      }),
+    )
+  return [usage, checked, ...charges]
+}

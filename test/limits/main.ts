@@ -1,0 +1,53 @@
+import { Checks } from '../engine/checks.ts'
+import { Environment } from '../faults/environment/environment.ts'
+import { checkIstio } from './istio.ts'
+import { printLatency } from './latency.ts'
+import { checkLlmTokens } from './llm-tokens.ts'
+import { Matrix } from './matrix.ts'
+import { checkOutages } from './outages.ts'
+import { missingPrograms } from './programs.ts'
+import { checkRealEngine } from './real-engine.ts'
+import { checkRequests } from './requests.ts'
+import { startSetting } from './setting.ts'
+import { checkSeveral } from './several.ts'
+
+/**
+ * limits/ runs deploy/envoy/envoy-limits.yaml on a real Envoy, with a real envoyproxy/ratelimit, a real Redis, Mintmark and its
+ * Postgres, in front of an engine that counts as vLLM does, and shows what docs/guides/limits.md says:
+ *
+ *   npm run limits
+ *   npm run limits -- engine     what a real vLLM answers, instead (scripts/install-engine.sh)
+ *
+ * Ends with "N passed, N failed".
+ */
+const reason = missingPrograms()
+if (reason) {
+  console.log(`skipped: ${reason}\n0 passed, 0 failed`)
+  process.exit(0)
+}
+
+const checks = new Checks()
+const environment = new Environment({ full: false })
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void environment.close().then(() => process.exit(1)))
+const began = performance.now()
+const matrix = new Matrix(checks)
+/** A part that ends with an error is a failure, and ends no other. */
+const part = async (work: () => Promise<void>) => checks.equal('it ran to its end', undefined, work)
+try {
+  const setting = await startSetting(environment)
+  if (process.argv[2] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
+  else {
+    await part(() => checkRequests(checks, matrix, setting))
+    await part(() => checkLlmTokens(checks, matrix, setting))
+    await part(() => printLatency(setting))
+    await part(() => checkSeveral(checks, setting))
+    await part(() => checkIstio(checks, setting, environment))
+    await part(() => checkOutages(checks, matrix, setting))
+    matrix.print()
+  }
+} finally {
+  await environment.close()
+}
+console.log(`\n${((performance.now() - began) / 1_000).toFixed(0)} s`)
+checks.end()
