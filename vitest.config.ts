@@ -50,7 +50,7 @@ const ALONE = [
 
 /** These kill, pause and flood processes of the service, and restore its database, which takes minutes: `npm run test:load`. */
 const LOAD = [
-  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections}.test.ts',
+  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
 ]
 
 /** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */

@@ -13,6 +13,10 @@ CREATE TABLE usage_reporters (
   deleted_at timestamptz
 );
 
+-- A partitioned table has no tablespace of its own: CREATE fails where default_tablespace names that of the database.
+SELECT set_config('mintmark.default_tablespace', current_setting('default_tablespace'), true),
+  set_config('default_tablespace', '', true);
+
 -- Every record of the last hours, so that each counts once. A partition holds one hour in turn, and is truncated when that
 -- hour is over and too old to be reported again: neither the table nor another partition is locked for it.
 CREATE TABLE usage_records (
@@ -32,6 +36,7 @@ CREATE TABLE usage_records (
   output_tokens       bigint NOT NULL,
   PRIMARY KEY (slot, reporter_id, id, hour)
 ) PARTITION BY LIST (slot);
+SELECT set_config('default_tablespace', current_setting('mintmark.default_tablespace'), true);
 
 DO $$
 BEGIN

@@ -3,6 +3,7 @@ import { tokenDocument } from '../../scripts/openapi/token-document.ts'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { type Sent, send } from '../gateway-configs/client.ts'
+import { jws, newPair } from '../identity-providers/assertions.ts'
 import { OpenApiDocument } from '../support/openapi-document.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
@@ -41,6 +42,8 @@ describe('The public listener answers as documented', () => {
   let kid: string
   let live: string
   let introspector: string
+  const pair = newPair('one')
+  const ISSUER = 'https://issuer.example.com'
   beforeAll(async () => {
     mintmark = await startTestService()
     limited = await startTestService({ env: { MINTMARK_FAILURES_PER_MINUTE: '1' } })
@@ -50,6 +53,12 @@ describe('The public listener answers as documented', () => {
     const asks = { role: 'introspector', audiences: ['vllm'] }
     introspector = (await mintmark.admin('POST', '/admin-tokens', asks)).body.secret
     kid = (await mintmark.admin('GET', '/signing-keys')).body.data[0].kid
+    await mintmark.admin('POST', '/tenants', { id: 'acme' })
+    const provider = { kind: 'oidc', issuer: ISSUER, audiences: ['mintmark'], jwks: { keys: [pair.jwk] } }
+    const { id } = (await mintmark.admin('POST', '/identity-providers', provider)).body
+    await mintmark.admin('POST', '/tenants/acme/workload-keys', {
+      credential: { type: 'federated', provider: id, subject: 'robot' },
+    })
   })
   afterAll(async () => {
     await mintmark.stop()
@@ -64,6 +73,17 @@ describe('The public listener answers as documented', () => {
   })
   const asking = (parameters: Record<string, string>) =>
     exchange(parameters, { headers: [['Authorization', `Bearer ${introspector}`]] })
+  const assertion = (sub: string) => {
+    const iat = Math.floor(Date.now() / 1000)
+    const claims = { iss: ISSUER, sub, aud: 'mintmark', iat, exp: iat + 600 }
+    return jws(pair, { alg: 'ES256', kid: pair.kid }, claims)
+  }
+  const inJson = (body: object, more: Partial<Sent> = {}): Sent => ({
+    method: 'POST',
+    contentType: 'application/json',
+    body: JSON.stringify({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', ...body }),
+    ...more,
+  })
   const wrong = { client_secret: 'mmk_no' }
   const basic = `Basic ${Buffer.from('key_no:mmk_no').toString('base64')}`
   const get = (headers: [string, string][] = []): Sent => ({ method: 'GET', headers })
@@ -89,6 +109,16 @@ describe('The public listener answers as documented', () => {
       '/oauth/token',
       'a compressed body',
       () => exchange(wrong, { headers: [['Content-Encoding', 'gzip']] }),
+    ],
+    [200, '/v1/oauth/token', 'a good assertion', () => inJson({ assertion: assertion('robot') })],
+    [400, '/v1/oauth/token', 'an unknown subject', () => inJson({ assertion: assertion('other') })],
+    [400, '/v1/oauth/token', 'no assertion', () => inJson({})],
+    [413, '/v1/oauth/token', 'a long body', () => inJson({ assertion: 'x'.repeat(60_000) })],
+    [
+      415,
+      '/v1/oauth/token',
+      'a compressed body',
+      () => inJson({}, { headers: [['Content-Encoding', 'gzip']] }),
     ],
     [
       200,

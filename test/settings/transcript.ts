@@ -43,7 +43,15 @@ export async function transcript(called: Called): Promise<string[]> {
   const exchange = async (secret: string) => {
     const answer = await token({ grant_type: 'client_credentials', client_secret: secret })
     const { access_token, ...rest } = answer.body as { access_token?: string }
-    const claims = access_token && { ...decodeJwt(access_token), iat: 0, exp: 0, nbf: 0, jti: '' }
+    const claims = access_token && {
+      ...decodeJwt(access_token),
+      iat: 0,
+      exp: 0,
+      nbf: 0,
+      jti: '',
+      key_epoch: '',
+      tenant_epoch: '',
+    }
     said.push(plain(`exchange → ${answer.status} ${JSON.stringify({ ...rest, claims })}`))
     return answer.status
   }

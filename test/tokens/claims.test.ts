@@ -69,6 +69,8 @@ it('the payload has these claims, of these JSON types, and no other: no nbf', ()
     jti: expect.any(String),
     scope: 'inference embed',
     tenant: key.tenantId,
+    key_epoch: expect.stringMatching(/^[0-9A-Za-z]{8}$/),
+    tenant_epoch: expect.stringMatching(/^[0-9A-Za-z]{8}$/),
     tier: 'premium',
     priority: '-10',
     models: ['llama-3-8b', 'meta-llama/Llama-3.1-70B'],
