@@ -48,8 +48,9 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
-/** These kill, pause and flood processes of the service, and restore its database, which takes minutes: `npm run test:load`. */
+/** These kill, pause and flood processes, and restore databases, which takes minutes: `npm run test:load`. */
 const LOAD = [
+  'test/embedded-postgres/embedded-postgres.test.ts',
   'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
 ]
 

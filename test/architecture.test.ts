@@ -200,8 +200,8 @@ describe('deploy/generate', () => {
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',
       'src/tokens/claims.ts',
-      'src/xds/deny-filter.ts',
       'src/tokens/limits-claim.ts',
+      'src/xds/deny-filter.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),
