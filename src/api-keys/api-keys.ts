@@ -13,6 +13,7 @@ import { settingsOf } from '../tenants/setting.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import { tierPriorities, tierRights } from '../tenants/tier-repository.ts'
+import { areTokensEnded } from '../tenants/token-epoch-repository.ts'
 import { type ApiKey, formatCredential, parseCredential, randomId } from './api-key.ts'
 import {
   findApiKey,
@@ -175,10 +176,12 @@ export class ApiKeys {
     const action = disabled ? 'key.disable' : 'key.enable'
     return changeKey(this.#database, actor, id, action, async ({ trx }, key) => {
       refuseRevoked(key)
-      const ended = tokens ? await endTokens(trx, id, 'key disabled') : undefined
-      if (Boolean(key.disabledAt) === disabled) return ended
-      await setDisabled(trx, id, disabled)
-      return ended ?? {}
+      const isSame = Boolean(key.disabledAt) === disabled
+      if (!isSame) await setDisabled(trx, id, disabled)
+      // A repeated call ends nothing again: no limit of writes holds for what takes a right away.
+      const isEnded = isSame && key.disabledAt && (await areTokensEnded(trx, id, key.disabledAt))
+      const ended = tokens && !isEnded ? await endTokens(trx, id, 'key disabled') : undefined
+      return isSame ? ended : (ended ?? {})
     })
   }
 

@@ -67,7 +67,8 @@ export async function parsedIdentities({
   }
 }
 
-async function clientKeysOf({ credentials }: IdentityKey): Promise<ClientKey[]> {
+async function clientKeysOf({ credentials, revoked }: IdentityKey): Promise<ClientKey[]> {
+  if (revoked) return []
   const own = credentials.flatMap(({ id, settings }) =>
     settings.type === 'public_key' ? [{ id, jwks: settings.jwks }] : [],
   )

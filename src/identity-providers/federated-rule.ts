@@ -30,8 +30,20 @@ const NOTHING: SubjectPattern = { parts: [''], hasWildcard: false }
 export const matchesRule = (rule: PreparedRule, { sub, claims }: Assertion): boolean =>
   (rule.subject === null || matchesSubject(rule.subject, sub)) && matchesClaims(rule.claims, claims)
 
-/** A pull request runs code that its author has written, with the identity of the repository. */
-const UNTRUSTED_EVENTS = ['pull_request', 'pull_request_target', 'workflow_run', 'issue_comment']
+/** Events that a stranger can cause. A pull request runs code of its author with the identity of the repository. */
+const UNTRUSTED_EVENTS = [
+  'pull_request',
+  'pull_request_target',
+  'pull_request_review',
+  'pull_request_review_comment',
+  'workflow_run',
+  'issue_comment',
+  'issues',
+  'discussion',
+  'discussion_comment',
+  'fork',
+  'watch',
+]
 /** Claims that each assertion of the provider has alike, or that say nothing about who it is. */
 const NAME_NO_ONE = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 const LONGEST_VALUE = 512

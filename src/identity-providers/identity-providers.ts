@@ -130,9 +130,9 @@ async function check(settings: ProviderSettings): Promise<void> {
 }
 
 /** Faults of a JWK Set in a request. */
-export async function keySetFaults(jwks: unknown): Promise<Fault[]> {
+export async function keySetFaults(jwks: unknown, most?: number): Promise<Fault[]> {
   try {
-    await parseKeySet(jwks)
+    await parseKeySet(jwks, most)
     if (JSON.stringify(jwks).length <= LONGEST_KEY_SET) return []
     return [{ pointer: '/jwks', message: `must have at most ${LONGEST_KEY_SET} characters` }]
   } catch (error) {

@@ -51,6 +51,18 @@ export async function credentialsOf(db: Handle, keyId: string): Promise<KeyCrede
   return rows.map(toCredential)
 }
 
+/** Number of credentials of a tenant; stops counting at `most`. */
+export async function countCredentials(db: Handle, tenantId: string, most: number): Promise<number> {
+  const rows = await db
+    .selectFrom('key_credentials')
+    .innerJoin('api_keys', 'api_keys.id', 'key_credentials.key_id')
+    .select('key_credentials.id')
+    .where('api_keys.tenant_id', '=', tenantId)
+    .limit(most)
+    .execute()
+  return rows.length
+}
+
 /** A page of those of a provider, with the tenants of their keys, ordered by id. */
 export async function credentialsUnder(
   db: Handle,

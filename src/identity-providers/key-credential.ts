@@ -19,3 +19,5 @@ export interface KeyCredential {
 
 /** A key has a few: one for each environment. */
 export const MOST_CREDENTIALS = 20
+/** Every replica has all of them in memory, those of revoked keys too. */
+export const MOST_OF_A_TENANT = 1_000

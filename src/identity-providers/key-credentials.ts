@@ -11,9 +11,20 @@ import type { Random } from '../system/random.ts'
 import { ruleFaults } from './federated-rule.ts'
 import { lockGenuineProvider } from './identity-provider-repository.ts'
 import { keySetFaults } from './identity-providers.ts'
-import { type CredentialSettings, type KeyCredential, MOST_CREDENTIALS } from './key-credential.ts'
-import { credentialsOf, deleteCredential, insertCredential } from './key-credential-repository.ts'
+import {
+  type CredentialSettings,
+  type KeyCredential,
+  MOST_CREDENTIALS,
+  MOST_OF_A_TENANT,
+} from './key-credential.ts'
+import {
+  countCredentials,
+  credentialsOf,
+  deleteCredential,
+  insertCredential,
+} from './key-credential-repository.ts'
 import { areDisjoint, isWithinBounds } from './provider-bounds.ts'
+import { MOST_CLIENT_KEYS } from './verification-key.ts'
 
 /** `withinBounds`: the caller administers one tenant, and may add what is within the tenant's bounds. */
 export interface CredentialLimits {
@@ -109,6 +120,11 @@ export class KeyCredentials {
     settings: CredentialSettings,
     limits: CredentialLimits,
   ): Promise<KeyCredential> {
+    if ((await countCredentials(trx, key.tenantId, MOST_OF_A_TENANT)) >= MOST_OF_A_TENANT)
+      throw new Conflict(
+        'too_many_credentials',
+        `A tenant has at most ${MOST_OF_A_TENANT} credentials. Delete those of keys that are not used any more.`,
+      )
     if (settings.type === 'federated') await checkRule(trx, this.#seals, key.tenantId, settings, limits)
     if (JSON.stringify(settings).length > LONGEST_DEFINITION)
       throw new Invalid([
@@ -120,7 +136,7 @@ export class KeyCredentials {
 }
 
 async function checkKeys(settings: CredentialSettings): Promise<void> {
-  const faults = settings.type === 'public_key' ? await keySetFaults(settings.jwks) : []
+  const faults = settings.type === 'public_key' ? await keySetFaults(settings.jwks, MOST_CLIENT_KEYS) : []
   if (faults.length > 0) throw new Invalid(faults)
 }
 

@@ -1,6 +1,7 @@
 import { createPublicKey, type JsonWebKeyInput, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, compactVerify, type JWK } from 'jose'
 import type { Assertion, Refusal } from './assertion.ts'
+import type { KeySet } from './identity-provider.ts'
 import type { AssertionAlg } from './provider-kind.ts'
 
 /** A public key of an issuer or of a client. */
@@ -20,6 +21,8 @@ export type SignatureFault =
   | 'assertion_signature'
 
 const MOST_KEYS = 100
+/** Of one credential of a client: a key and those that take its place. */
+export const MOST_CLIENT_KEYS = 10
 const SHORTEST_RSA_BITS = 2048
 /** Bounds the time of a verification: a client chooses its own key. */
 const LONGEST_RSA_BITS = 8192
@@ -42,16 +45,34 @@ export class UnusableKeys extends Error {
  * The keys of a JWK Set (RFC 7517 §5) that verify signatures; keys of another use or type are left out, as §5 requires.
  * @throws {UnusableKeys} for anything else, private keys, and a set without a usable key.
  */
-export async function parseKeySet(value: unknown): Promise<VerificationKey[]> {
+export async function parseKeySet(value: unknown, most = MOST_KEYS): Promise<VerificationKey[]> {
   const keys = (value as { keys?: unknown } | null)?.keys
   if (typeof value !== 'object' || !Array.isArray(keys))
     throw new UnusableKeys('must be a JWK Set: an object with a list of keys')
-  if (keys.length > MOST_KEYS) throw new UnusableKeys(`must have at most ${MOST_KEYS} keys`)
+  if (keys.length > most) throw new UnusableKeys(`must have at most ${most} keys`)
   const parsed = await Promise.all(keys.map(parseKey))
   const usable = parsed.filter(key => key !== undefined)
   if (usable.length === 0)
     throw new UnusableKeys('must have a public key for signatures: EC, Ed25519, or RSA of 2048 to 8192 bits')
   return usable
+}
+
+/** The members of a JWK that are read. */
+const MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e', 'kid', 'use', 'alg']
+
+/** A JWK Set with nothing but what `parseKeySet` reads: what an issuer adds is not kept. `value` was parsed before. */
+export function plainKeySet(value: unknown): KeySet {
+  const { keys } = value as { keys: readonly unknown[] }
+  const plain = keys.flatMap(key => {
+    if (typeof key !== 'object' || key === null) return []
+    const { key_ops: operations, ...jwk } = key as Record<string, unknown>
+    const members = Object.entries(jwk).filter(
+      ([name, member]) => MEMBERS.includes(name) && typeof member === 'string',
+    )
+    const texts = Array.isArray(operations) ? operations.filter(each => typeof each === 'string') : undefined
+    return { ...Object.fromEntries(members), ...(texts && { key_ops: texts }) }
+  })
+  return { keys: plain }
 }
 
 async function parseKey(value: unknown): Promise<VerificationKey | undefined> {

@@ -9,7 +9,7 @@ import { removeExpired } from './expired-records.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
-import { restoreWarning } from './restores.ts'
+import { restoreWarning, storeRestore } from './restores.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
 
@@ -95,7 +95,7 @@ export class BackgroundJobs {
         async () => (await missingRights(storage.directoryDatabase)) ?? restoreWarning(trust.tombstones),
       ),
     )
-    this.#every(REFRESH_MS, 'store a restore of the database', () => trust.tombstones.store())
+    this.#every(REFRESH_MS, 'store a restore of the database', () => storeRestore(this.#parts))
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#watchSigningKeys()
     this.#watchExtension()

@@ -1,25 +1,40 @@
 import type { ChangeFollower } from '../database/change-follower.ts'
 import type { DatabaseTime } from '../database/database-time.ts'
+import type { Clock } from '../system/clock.ts'
 import type { DenyList } from '../token-revocations/deny-list.ts'
 import { denyFilter } from '../xds/deny-filter.ts'
 import type { RevocationSource } from '../xds/discovery-stream.ts'
+
+/** Encoding takes time in proportion: a longer list is sent less often. 10,000 entries: ten times a second. */
+const ENTRIES_A_MS = 100
 
 /** The deny list of this process, as gateways receive it. */
 export class GatewayRevocations implements RevocationSource {
   readonly #denyList: DenyList
   readonly #follower: ChangeFollower
   readonly #time: DatabaseTime
+  readonly #clock: Clock
   /** Encoded once for all gateways. */
-  #encoded: { revision: number; filter: Buffer } | undefined
+  #encoded: { revision: number; filter: Buffer; at: number } | undefined
 
-  constructor(options: { denyList: DenyList; follower: ChangeFollower; time: DatabaseTime }) {
+  constructor(options: {
+    denyList: DenyList
+    follower: ChangeFollower
+    time: DatabaseTime
+    clock: Clock
+  }) {
     this.#denyList = options.denyList
     this.#follower = options.follower
     this.#time = options.time
+    this.#clock = options.clock
   }
 
+  /** Of the list, or for a moment still of the last one that was sent. */
   get revision(): number {
-    return this.#denyList.revision
+    const { revision, size } = this.#denyList
+    const sent = this.#encoded
+    const isEarly = sent !== undefined && this.#clock.monotonicMs() - sent.at < size / ENTRIES_A_MS
+    return isEarly ? sent.revision : revision
   }
 
   /** Undefined before the first full load, during a reload, and while this process serves from a snapshot. */
@@ -30,8 +45,11 @@ export class GatewayRevocations implements RevocationSource {
   }
 
   get filter(): Buffer {
-    if (this.#encoded?.revision !== this.revision)
-      this.#encoded = { revision: this.revision, filter: denyFilter(this.#denyList.contents) }
+    const { revision } = this
+    if (this.#encoded?.revision !== revision) {
+      const filter = denyFilter(this.#denyList.contents)
+      this.#encoded = { revision, filter, at: this.#clock.monotonicMs() }
+    }
     return this.#encoded.filter
   }
 }

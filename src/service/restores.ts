@@ -1,5 +1,7 @@
+import { SYSTEM } from '../audit/audit-event.ts'
 import type { Metrics } from '../system/metrics.ts'
 import type { Tombstones } from '../tombstones/tombstones.ts'
+import type { Parts } from './parts.ts'
 
 /** Why an operator has to act although the service is ready; undefined: nothing. */
 export function restoreWarning(tombstones: Tombstones): string | undefined {
@@ -10,6 +12,15 @@ export function restoreWarning(tombstones: Tombstones): string | undefined {
       ? 'Nothing that ended after the backup is usable again as far as replicas know'
       : `${pending} objects that ended after the backup are refused here although the database has them as usable`
   return `The database was restored to an older state. ${refused}. Run "mintmark restore reconcile" (docs/guides/restore.md).`
+}
+
+/** Stores a restore that this process noticed, and lets keys whose epoch it denies have tokens again. */
+export async function storeRestore({
+  trust,
+  administration,
+}: Pick<Parts, 'trust' | 'administration'>): Promise<void> {
+  if (trust.tombstones.noticed) await administration.tokenRevocations.renewDenied(SYSTEM)
+  await trust.tombstones.store()
 }
 
 export function registerRestores(metrics: Metrics, tombstones: Tombstones): void {

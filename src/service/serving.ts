@@ -77,7 +77,12 @@ export function serve(listeners: Listeners, served: Served): void {
   listeners.otlpHttp.serve(receiver, services)
   listeners.ops.serve(opsApp(served), services)
   const { directory, follower, storage } = served
-  const source = new GatewayRevocations({ denyList: directory.denyList, follower, time: storage.time })
+  const source = new GatewayRevocations({
+    denyList: directory.denyList,
+    follower,
+    time: storage.time,
+    clock,
+  })
   listeners.xds.serve(source, logger)
   served.metrics.gauge(
     'mintmark_xds_gateways',

@@ -16,7 +16,7 @@ import { NotReady } from './readiness.ts'
 
 type Checked = Pick<
   Parts,
-  'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'trust' | 'policy' | 'signing'
+  'config' | 'system' | 'storage' | 'issuer' | 'follower' | 'trust' | 'policy' | 'signing' | 'directory'
 >
 
 /** What must hold before serving: schema, role, installation record, directory, signing keys, a probe token. */
@@ -106,7 +106,10 @@ export class StartupChecks {
   /** Before the signing keys are read: a restored database may have a revoked one. */
   async #remember(): Promise<void> {
     if (this.#hasRemembered) return
-    await this.#parts.trust.tombstones.remember()
+    const { trust, directory } = this.#parts
+    const memories = await trust.tombstones.remember()
+    // Before gateways receive the list: a restored database lacks what was denied after the backup.
+    directory.denyList.add(memories.flatMap(({ denied = [] }) => denied))
     this.#hasRemembered = true
   }
 

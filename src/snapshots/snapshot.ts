@@ -78,11 +78,11 @@ export function* encodeSnapshot(content: SnapshotContent): Generator<Buffer> {
   })
   for (const part of chunks(ended)) yield json({ ended: part })
   for (const part of chunks(pending)) yield json({ pending: part })
+  for (const part of chunks(denied)) yield json({ denied: part })
   for (const part of chunks(identities.fetched, LARGE_OBJECTS_A_PART)) yield json({ fetched: part })
   for (const part of chunks(tenants)) yield json({ tenants: part })
   for (const part of chunks(identities.providers, LARGE_OBJECTS_A_PART)) yield json({ providers: part })
   for (const part of chunks(identities.keys, LARGE_OBJECTS_A_PART)) yield json({ identityKeys: part })
-  for (const part of chunks(denied)) yield json({ denied: part })
   const places = new Map<KeyRights, number>()
   for (const part of chunks(keys)) {
     // Many keys share one object with their rights: it is written once, before its first key.
@@ -141,31 +141,25 @@ export function decodeSnapshot(parts: Iterable<Buffer>): SnapshotContent {
   }
 }
 
-/** Only the tombstones, and the id of the installation: a tenth of the file. @throws {SnapshotFault} */
+/** Only what ended, and the id of the installation: a tenth of the file. @throws {SnapshotFault} */
 export function decodeTombstones(
   parts: Iterable<Buffer>,
-): (SnapshotTombstones & { installation: string }) | undefined {
-  const ended: Tombstone[] = []
-  const pending: Tombstone[] = []
+): (SnapshotTombstones & { installation: string; denied: DeniedValue[] }) | undefined {
+  const read = { ended: [] as Tombstone[], pending: [] as Tombstone[], denied: [] as DeniedValue[] }
   // biome-ignore lint/suspicious/noExplicitAny: the seal proves that encodeSnapshot wrote it
   let first: any
   for (const part of parts) {
-    const read = JSON.parse(part.toString())
-    first ??= read
+    const content = JSON.parse(part.toString())
+    first ??= content
     if (first.mark === undefined) return undefined
-    for (const tombstone of read.ended ?? []) ended.push(tombstone)
-    for (const tombstone of read.pending ?? []) pending.push(tombstone)
-    if (!addUp(first.counts, ended, pending)) continue
-    return { mark: first.mark, ended, pending, installation: first.installation.id }
+    read.ended.push(...(content.ended ?? []))
+    read.pending.push(...(content.pending ?? []))
+    read.denied.push(...(content.denied ?? []))
+    if (Object.entries(read).every(([name, list]) => (first.counts[name] ?? 0) === list.length))
+      return { ...read, mark: first.mark, installation: first.installation.id }
   }
   throw new SnapshotFault('corrupted', 'Its parts do not add up: remove it.')
 }
-
-const addUp = (
-  counts: { ended?: number; pending?: number },
-  ended: readonly Tombstone[],
-  pending: readonly Tombstone[],
-) => (counts.ended ?? 0) === ended.length && (counts.pending ?? 0) === pending.length
 
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 

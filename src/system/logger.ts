@@ -8,7 +8,7 @@ export type { Logger } from 'pino'
  * The formats of our keys, admin tokens and JWTs. A second line of defence: no code logs one, but one inside a
  * library's message, for example, is redacted.
  */
-const CREDENTIALS = /mm[kar]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
+const CREDENTIALS = /mm[kair]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g
 
 export const withoutCredentials = (text: string): string => text.replace(CREDENTIALS, '[redacted]')
 

@@ -14,9 +14,15 @@ import {
 
 /** A request has ten levels; nested bodies and attributes are skipped, but parsed. */
 const DEEPEST = 32
+/** It is parsed at once, which holds up other requests: unlike protobuf, which is read in turns. */
+const LONGEST_JSON_BYTES = 1_048_576
 
 /** As `recordsInProtobuf`. @throws {UnreadableReport} */
 export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {
+  if (body.length > LONGEST_JSON_BYTES)
+    throw new UnreadableReport(
+      `A report in JSON has more than ${LONGEST_JSON_BYTES} bytes. Send smaller batches.`,
+    )
   if (depthOf(body) > DEEPEST)
     throw new UnreadableReport(`The report is nested more than ${DEEPEST} levels deep.`)
   const records: (() => ReportedRecord)[] = []

@@ -59,6 +59,28 @@ export async function endTokensOfTenant(
   )
 }
 
+/** Whether all issued tokens of the key were ended since then. */
+export async function areTokensEnded(trx: Handle, id: string, since: Date): Promise<boolean> {
+  const { rows } = await sql`SELECT FROM token_revocations
+    WHERE key_id = ${id} AND claim = 'key_epoch' AND created_at >= ${since} LIMIT 1`.execute(trx)
+  return rows.length > 0
+}
+
+/** Of these epochs, the keys and tenants that have one now: a restored database gives them back. */
+export async function holdersOf(
+  trx: Handle,
+  epochs: { ofKeys: readonly string[]; ofTenants: readonly string[] },
+  most: number,
+): Promise<{ keyIds: string[]; tenantIds: string[] }> {
+  const ids = async (query: RawBuilder<{ id: string }>) => (await query.execute(trx)).rows.map(({ id }) => id)
+  return {
+    keyIds: await ids(sql`SELECT k.id FROM api_keys AS k
+      WHERE ${keyEpoch('k')} = ANY (${[...epochs.ofKeys]}::text[]) LIMIT ${most} FOR UPDATE`),
+    tenantIds: await ids(sql`SELECT id FROM tenants
+      WHERE token_epoch = ANY (${[...epochs.ofTenants]}::text[]) LIMIT ${most} FOR UPDATE`),
+  }
+}
+
 async function deny(trx: Handle, ended: RawBuilder<unknown>, reason: string | null): Promise<EndedEpoch[]> {
   const { rows } = await sql<EndedEpoch>`${ended}
     INSERT INTO token_revocations (claim, value, key_id, tenant_id, reason, ends_at)

@@ -90,14 +90,20 @@ export async function deniedPage(
   return { denied: rows.map(toDenied), last: rows.length < limit ? undefined : rows.at(-1)?.seq }
 }
 
-/** The entries that concern the changed objects: all of a key, those of a tenant itself, and single ones. */
+/** More than are made between two polls. A replica that was away for longer reads the whole list. */
+const MOST_OF_AN_OBJECT = 1_000
+
+/** The entries that concern the changed objects: the newest of a key, those of a tenant itself, and single ones. */
 export async function deniedBy(db: Handle, changes: readonly Change[]): Promise<DeniedValue[]> {
   const ids = (kind: Change['kind']) => changes.flatMap(change => (change.kind === kind ? change.id : []))
   const { rows } = await sql<DeniedRow>`
-    SELECT ${columns} FROM token_revocations
-    WHERE key_id = ANY (${ids('key')}::text[]) AND ends_at > clock_timestamp()
-    UNION ALL SELECT ${columns} FROM token_revocations
-    WHERE tenant_id = ANY (${ids('tenant')}::text[]) AND claim = 'tenant_epoch' AND ends_at > clock_timestamp()
+    SELECT own.* FROM unnest(${ids('key')}::text[]) AS changed (id), LATERAL (
+      SELECT ${columns} FROM token_revocations WHERE key_id = changed.id AND ends_at > clock_timestamp()
+      ORDER BY token_revocations.seq DESC LIMIT ${MOST_OF_AN_OBJECT}) AS own
+    UNION ALL SELECT own.* FROM unnest(${ids('tenant')}::text[]) AS changed (id), LATERAL (
+      SELECT ${columns} FROM token_revocations
+      WHERE tenant_id = changed.id AND claim = 'tenant_epoch' AND ends_at > clock_timestamp()
+      ORDER BY token_revocations.seq DESC LIMIT ${MOST_OF_AN_OBJECT}) AS own
     UNION ALL SELECT ${columns} FROM token_revocations
     WHERE id = ANY (${ids('token-revocation')}::text[])`.execute(db)
   return rows.map(toDenied)

@@ -6,9 +6,9 @@ import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
-import { endTokensOfKeys, endTokensOfTenant } from '../tenants/token-epoch-repository.ts'
+import { endTokensOfKeys, endTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
-import type { Ended, TokenRevocation } from './token-revocation.ts'
+import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
 import {
   countDeniedTokens,
   denyToken,
@@ -18,6 +18,8 @@ import {
 
 /** Beyond it a client revokes all tokens of its key: the list has a bound for each key. */
 const MOST_DENIED_TOKENS = 100
+/** In one transaction. */
+const MOST_RENEWED = 100
 
 /** Operations on the deny list. */
 export class TokenRevocations {
@@ -78,6 +80,27 @@ export class TokenRevocations {
       return revocation
     })
     if (made) this.#deny(made)
+  }
+
+  /**
+   * After a restore of the database: gives a new epoch to keys and tenants whose epoch is denied, because their new tokens
+   * would be rejected, and puts the old one on the list again.
+   */
+  async renewDenied(actor: Actor): Promise<void> {
+    const denied = Map.groupBy(this.#denyList.contents, ({ claim }) => claim)
+    const valuesOf = (claim: DeniedClaim) => (denied.get(claim) ?? []).map(({ value }) => value)
+    const epochs = { ofKeys: valuesOf('key_epoch'), ofTenants: valuesOf('tenant_epoch') }
+    if (epochs.ofKeys.length + epochs.ofTenants.length === 0) return
+    for (let more = true; more; )
+      more = await mutate(this.#database, actor, async ({ trx, record }) => {
+        const { keyIds, tenantIds } = await holdersOf(trx, epochs, MOST_RENEWED)
+        const all: Ended[] = [...keyIds.map(key => ({ key })), ...tenantIds.map(tenant => ({ tenant }))]
+        for (const ended of all) {
+          const { id, changes } = await end(trx, ended, 'the database was restored', null)
+          record(eventOf(await getRevocation(trx, id), ended), { kind: 'token-revocation', id }, ...changes)
+        }
+        return all.length >= MOST_RENEWED
+      })
   }
 
   /** This process knows it from now on, also when it cannot read the change feed. */

@@ -151,8 +151,7 @@ export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promi
       WHEN 'tenant_deleted' THEN EXISTS (SELECT FROM tenants AS n WHERE n.id = t.id)
       WHEN 'signing_key_revoked' THEN EXISTS (SELECT FROM signing_keys AS s WHERE s.kid = t.id AND s.state <> 'removed')
       WHEN 'admin_token_revoked' THEN EXISTS (SELECT FROM admin_tokens AS a WHERE a.id = t.id AND a.revoked_at IS NULL)
-      WHEN 'credential_deleted' THEN EXISTS (SELECT FROM key_credentials AS c JOIN api_keys AS k ON k.id = c.key_id
-        WHERE c.id = t.id AND k.revoked_at IS NULL)
+      WHEN 'credential_deleted' THEN EXISTS (SELECT FROM key_credentials AS c WHERE c.id = t.id)
       WHEN 'provider_deleted' THEN EXISTS (SELECT FROM identity_providers AS p WHERE p.id = t.id)
       WHEN 'usage_reporter_deleted' THEN EXISTS (SELECT FROM usage_reporters AS u
         WHERE u.id = t.id AND u.deleted_at IS NULL)

@@ -47,4 +47,13 @@ export interface Memory {
   ended: readonly Tombstone[]
   /** Of a restore before, not yet reconciled. */
   pending: readonly Tombstone[]
+  /** The deny list of tokens, of a snapshot. */
+  denied?: readonly DeniedToken[]
+}
+
+/** An entry of the deny list. `endsAt` in epoch milliseconds. */
+interface DeniedToken {
+  claim: 'jti' | 'key_epoch' | 'tenant_epoch'
+  value: string
+  endsAt: number
 }

@@ -15,6 +15,9 @@ export interface RevocationSource {
   readonly filter: Buffer
 }
 
+/** A list is sent within milliseconds. */
+const LATE_MS = 5_000
+
 /**
  * One gateway on one stream. The version of a list is the instant until which its replica had seen every change. So
  * versions of all replicas are comparable, also after the database was restored, and a replica that lags behind sends
@@ -31,8 +34,18 @@ export class DiscoveryStream {
   #sent: { revision: number; nonce: string; version: number } | undefined
   #unanswered = false
   #nonces = 0
+  readonly #monotonicMs: () => number
+  /** Since when the gateway lacks the current list. */
+  #lacksSince: number | undefined
+  #warned = false
 
-  constructor(options: { source: RevocationSource; send: (message: Buffer) => void; logger: Logger }) {
+  constructor(options: {
+    source: RevocationSource
+    send: (message: Buffer) => void
+    logger: Logger
+    monotonicMs: () => number
+  }) {
+    this.#monotonicMs = options.monotonicMs
     this.#source = options.source
     this.#send = options.send
     this.#logger = options.logger
@@ -53,7 +66,9 @@ export class DiscoveryStream {
   /** Sends the list if the gateway lacks it. Called often. */
   push(): void {
     const { revision, seenUntil } = this.#source
-    if (!this.#subscribed || this.#unanswered || this.#sent?.revision === revision) return
+    if (!this.#subscribed || this.#sent?.revision === revision) return
+    this.#warnIfLate()
+    if (this.#unanswered) return
     // A version is never repeated with another content.
     if (seenUntil === undefined || !(Math.floor(seenUntil) > this.#version)) return
     const version = Math.floor(seenUntil)
@@ -61,7 +76,18 @@ export class DiscoveryStream {
     this.#sent = { revision, nonce, version }
     this.#version = version
     this.#unanswered = true
+    this.#lacksSince = undefined
     this.#send(discoveryResponse(String(version), nonce, this.#source.filter))
+  }
+
+  /** A gateway may have a version from the future, after a clock of the database that was ahead, or not answer. */
+  #warnIfLate(): void {
+    const now = this.#monotonicMs()
+    this.#lacksSince ??= now
+    if (now - this.#lacksSince < LATE_MS || this.#warned) return
+    this.#warned = true
+    const about = { gateway: this.#nodeId, version: this.#version, seenUntil: this.#source.seenUntil }
+    this.#logger.warn(about, 'a gateway lacks the current list of revoked tokens')
   }
 
   #answered({ error }: DiscoveryRequest): void {

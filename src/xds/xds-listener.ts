@@ -142,7 +142,11 @@ export class XdsListener {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
     const send = (message: Buffer) => void stream.write(framed(message))
-    const gateway = new DiscoveryStream({ ...this.#serving, send })
+    const gateway = new DiscoveryStream({
+      ...this.#serving,
+      send,
+      monotonicMs: () => this.#clock.monotonicMs(),
+    })
     const session = stream.session ? this.#sessions.get(stream.session as ServerHttp2Session) : undefined
     if (session) session.gateways++
     this.#streams.add(gateway)

@@ -326,6 +326,22 @@ describe('An exchange', () => {
     expect((await exchange(assertion())).status).toBe(200)
   })
 
+  it('has bounds: keys of a credential, and credentials of a tenant, which every replica has in memory', async () => {
+    const many = Array.from({ length: 11 }, (_, count) => ({ ...own.jwk, kid: `${count}` }))
+    const credential = (keys: object[]) => ({ type: 'public_key', jwks: { keys } })
+    expect((await workloadKey('globex', credential(many))).status).toBe(400)
+    await mintmark.admin('POST', '/tenants', { id: 'initech' })
+    const { body } = await workloadKey('initech', credential([own.jwk]))
+    await mintmark.database.asOwner(
+      `INSERT INTO key_credentials (id, key_id, definition, sealed_with, seal)
+       SELECT 'crd_' || lpad(n::text, 16, '0'), $1, '{}', 'v1:e1:p1', '' FROM generate_series(1, 999) AS n`,
+      [body.key],
+    )
+    const refused = await workloadKey('initech', credential([own.jwk]))
+    expect([refused.status, refused.body.code]).toEqual([409, 'too_many_credentials'])
+    await mintmark.admin('DELETE', '/tenants/initech?cascade=true')
+  })
+
   it('counts as the last use of the credential', async () => {
     await expect
       .poll(async () => {

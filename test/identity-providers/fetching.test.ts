@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Resolve } from '../../src/identity-providers/fetching/fetch-document.ts'
 import { FetchedKeys } from '../../src/identity-providers/fetching/fetched-keys.ts'
 import type { FetchedProvider } from '../../src/identity-providers/fetching/key-source.ts'
+import { plainKeySet } from '../../src/identity-providers/verification-key.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { makeAuthority, makeCertificate } from '../support/certificates.ts'
@@ -101,6 +102,13 @@ function fetching(
 const local = (port: number) => [`127.0.0.1/32:${port}`]
 
 describe('the keys of an issuer', () => {
+  it('are kept without what the issuer adds: it can be nested so deep that no snapshot could be written', () => {
+    const deep: unknown = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
+    const { jwk } = newPair('one')
+    const keys = [{ ...jwk, key_ops: ['verify', deep], more: deep }, 'no key']
+    expect(plainKeySet({ keys, more: deep })).toEqual({ keys: [{ ...jwk, key_ops: ['verify'] }] })
+  })
+
   it('are found by its discovery document', async () => {
     const { port, url, requests } = await serve((req, res) =>
       res.end(req.url === '/keys' ? setOf(first) : JSON.stringify({ issuer: url, jwks_uri: `${url}/keys` })),

@@ -33,6 +33,8 @@ let dead: Record<Name, { keyId: string; secret: string; secretId: string; tenant
 let adminToken: { id: string; secret: string }
 let revokedKid: string
 let deadToken: string
+/** Of the key that lives on. */
+let endedToken: string
 /** Two providers with a credential: of the first one the credential is deleted, of the second one both. */
 const pods = ['one', 'two'].map(name => ({
   pair: newPair(name),
@@ -95,6 +97,22 @@ const assertions = (service: TestService) =>
     }),
   )
 
+const check = async (service: TestService, token: string) => {
+  const headers = { authorization: `Bearer ${token}` }
+  return (await request(`${service.service.urls.gateway}/check/v1/models`, { headers })).status
+}
+
+/** Its ended token stays rejected, and its new ones are accepted. */
+async function expectEndedTokens(service: TestService): Promise<void> {
+  expect(await check(service, endedToken)).toBe(401)
+  await until(
+    'a new token is accepted',
+    async () => check(service, (await exchange(service, live.secret)).body.access_token),
+    status => status === 200,
+  )
+  expect(await check(service, endedToken)).toBe(401)
+}
+
 /** Statuses of what ended, in the order of NAMES; a revoked one looks like an unknown one. */
 const answers = async (service: TestService) =>
   Promise.all(NAMES.map(async name => (await exchange(service, dead[name].secret)).status))
@@ -128,6 +146,7 @@ beforeAll(async () => {
   backup = await backUp(mintmarkService.database)
   await settled()
   deadToken = (await exchange(mintmarkService, dead.revoked.secret)).body.access_token
+  endedToken = (await exchange(mintmarkService, live.secret)).body.access_token
   await end()
   checkpoint = (await mintmarkService.admin('GET', '/audit-checkpoint')).body.jws
 })
@@ -165,9 +184,10 @@ async function end(): Promise<void> {
     )),
     await admin('DELETE', `/identity-providers/${pods[1]?.provider}`),
     await admin('DELETE', `/usage-reporters/${reporterId}`),
+    await admin('POST', '/token-revocations', { key: live.keyId }),
   ]
   expect(done.map(({ status }) => status)).toEqual([
-    200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204, 204,
+    200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204, 204, 201,
   ])
   expect(await assertions(mintmarkService)).toEqual([400, 400])
   expect(await answers(mintmarkService)).toEqual(REFUSED)
@@ -190,11 +210,9 @@ describe('a database that is restored under a running replica', () => {
     expect(await answers(mintmarkService)).toEqual(REFUSED)
     expect(await kids(mintmarkService)).not.toContain(revokedKid)
     expect((await exchange(mintmarkService, live.secret)).status).toBe(200)
+    await expectEndedTokens(mintmarkService)
     expect((await asAdmin(mintmarkService)).status).toBe(401)
-    const check = await request(`${mintmarkService.service.urls.gateway}/check/v1/chat/completions`, {
-      headers: { authorization: `Bearer ${deadToken}` },
-    })
-    expect(check.status).toBe(401)
+    expect(await check(mintmarkService, deadToken)).toBe(401)
   })
 
   it('says so in /readyz, the log, the metrics and the audit trail', async () => {
@@ -355,6 +373,7 @@ describe('a database that is restored while no replica runs', () => {
     expect(await assertions(started)).toEqual([400, 400])
     expect((await asAdmin(started)).status).toBe(401)
     expect((await exchange(started, live.secret)).status).toBe(200)
+    await expectEndedTokens(started)
     await until('a warning', () => warning(started), Boolean)
     const done = await command('restore', 'reconcile', '--apply')
     expect(done.code, done.stderr).toBe(0)

@@ -40,7 +40,7 @@ it.each([1, 2, 3])(
   async () => {
     const its = await here.tenantWithKey()
     const others = await here.tenantWithKey()
-    const holding = proxy.holdAnswerTo('change_counter')
+    const holding = proxy.holdAnswerTo('UPDATE change_counter')
     const unanswered = revokeAtWriter(its.keyId)
     await holding
     await until('it holds the counter', () => proxy.holding === 1)

@@ -55,6 +55,24 @@ describe('a token', () => {
   })
 })
 
+describe('a key that is disabled with its tokens', () => {
+  it('has them ended once, however often that is repeated', async () => {
+    const { keyId, jwt } = await tokens()
+    const disable = () => mintmark.admin('POST', `/keys/${keyId}/disable`, { tokens: true })
+    const entries = async () => {
+      const { body } = await mintmark.admin('GET', '/token-revocations?limit=100')
+      return body.data.filter(({ key }: { key: string }) => key === keyId).length
+    }
+    expect((await mintmark.admin('POST', `/keys/${keyId}/disable`)).status).toBe(200)
+    for (let count = 0; count < 3; count++) expect((await disable()).status).toBe(200)
+    expect(await entries()).toBe(1)
+    await mintmark.admin('POST', `/keys/${keyId}/enable`)
+    expect(deniedAs(await check(jwt))).toBe('401 invalid_token')
+    expect((await disable()).status).toBe(200)
+    expect(await entries()).toBe(2)
+  })
+})
+
 describe('POST /admin/v1/token-revocations', () => {
   it('ends all tokens of a key, and no other; the key gets new ones with another epoch', async () => {
     const { keyId, tenantId, secret, jwt, another, ofSibling, ofStranger } = await tokens()

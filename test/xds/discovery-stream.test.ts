@@ -9,6 +9,7 @@ let source: { revision: number; seenUntil: number | undefined; filter: Buffer }
 let sent: { version: string; nonce: string }[]
 let logs: string[]
 let stream: DiscoveryStream
+let time = 0
 beforeEach(() => {
   source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0) }
   sent = []
@@ -24,6 +25,7 @@ beforeEach(() => {
     source,
     send,
     logger: createLogger('info', { write: line => void logs.push(line) }),
+    monotonicMs: () => time,
   })
 })
 
@@ -41,6 +43,21 @@ const answer = (more: Partial<DiscoveryRequest> = {}) => {
   const last = sent.at(-1)
   stream.receive(asking({ version: last?.version ?? '', nonce: last?.nonce ?? '', ...more }))
 }
+
+it('warns once of a gateway whose version is from the future, and of one that does not answer', () => {
+  const late = () => logs.filter(line => line.includes('lacks the current list')).length
+  stream.receive(asking({ version: '9000' }))
+  time += 4_999
+  stream.push()
+  expect([versions(), late()]).toEqual([[], 0])
+  time += 1
+  stream.push()
+  stream.push()
+  expect([versions(), late()]).toEqual([[], 1])
+  source.seenUntil = 9_001
+  stream.push()
+  expect(versions()).toEqual(['9001'])
+})
 
 it('sends nothing that was not requested, and the list once', () => {
   stream.push()

@@ -36,7 +36,7 @@ export function keyCredentialRoutes(
       summary: 'Create a key without a secret',
       details: 'Its holder proves itself by the credential only. Otherwise it is a key like any other.',
       answers: { 201: workloadKeyBody },
-      conflicts: ['too_many_keys', ...CONFLICTS],
+      conflicts: ['too_many_keys', 'too_many_credentials', ...CONFLICTS],
       example: { body: { name: 'trainer', credential: { type: 'public_key', jwks: EXAMPLE_JWKS } } },
       method: 'post',
       path: '/tenants/:tenant/workload-keys',

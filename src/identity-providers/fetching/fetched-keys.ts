@@ -1,6 +1,6 @@
 import type { Clock } from '../../system/clock.ts'
 import type { Random } from '../../system/random.ts'
-import { parseKeySet, UnusableKeys, type VerificationKey } from '../verification-key.ts'
+import { parseKeySet, plainKeySet, UnusableKeys, type VerificationKey } from '../verification-key.ts'
 import { parseAllowedAddress } from './fetch-address.ts'
 import { type FetchMeans, fetchDocument } from './fetch-document.ts'
 import { FetchFault } from './fetch-fault.ts'
@@ -165,8 +165,9 @@ export class FetchedKeys {
       const { caPem, allowAddresses } = provider
       const allowed = allowAddresses.flatMap(text => parseAllowedAddress(text) ?? [])
       const get = (url: string) => fetchDocument({ url, caPem, allowed }, this.#means)
-      const jwks = await fetchKeySet(provider, get)
-      const keys = await parseKeySet(jwks)
+      const fetched = await fetchKeySet(provider, get)
+      const keys = await parseKeySet(fetched)
+      const jwks = plainKeySet(fetched)
       if (this.#states.get(provider.id) !== state) return
       state.kept = { jwks, keys, at: this.#clock.monotonicMs() }
       state.failures = 0
