@@ -12,7 +12,7 @@ const TIME_GROUPS: readonly UsageGroup[] = ['hour', 'day', 'month']
 const names = (what: string) =>
   z
     .string()
-    .max(8_000, 'must be at most 8000 characters')
+    .max(3_000, 'must be at most 3000 characters')
     .refine(text => !text.includes('\0') && text.isWellFormed(), 'must not contain a NUL character')
     .transform(text => text.split(','))
     .refine(list => list.length <= MOST_NAMES, `must have at most ${MOST_NAMES} entries`)
