@@ -1,6 +1,12 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { appendChanges, CHANGE_CHANNEL, pruneChangeFeed } from '../../src/database/change-feed.ts'
+import {
+  appendChanges,
+  CHANGE_CHANNEL,
+  feedAfter,
+  feedEnd,
+  pruneChangeFeed,
+} from '../../src/database/change-feed.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -50,6 +56,16 @@ const gate = () => {
 describe('the change feed', () => {
   it('begins with a row, so that every replica has a position', async () => {
     expect((await feed())[0]).toMatchObject({ number: '0', changes: [] })
+  })
+
+  it('is read in pages: one that is full says that there may be more', async () => {
+    const position = await database.run(feedEnd)
+    for (const id of ['page-1', 'page-2', 'page-3']) await append(id)
+    const idsOf = (page: Awaited<ReturnType<typeof feedAfter>>) => page?.changes.map(({ id }) => id)
+    const first = await database.run(db => feedAfter(db, position, 3))
+    expect([idsOf(first), first?.more]).toEqual([['page-1', 'page-2'], true])
+    const rest = await database.run(db => feedAfter(db, first?.position ?? position, 3))
+    expect([idsOf(rest), rest?.more]).toEqual([['page-3'], false])
   })
 
   it('numbers in the order of commits: a transaction that began earlier and committed later has the later number', async () => {
