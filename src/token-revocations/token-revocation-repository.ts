@@ -90,7 +90,7 @@ export async function deniedPage(
   return { denied: rows.map(toDenied), last: rows.length < limit ? undefined : rows.at(-1)?.seq }
 }
 
-/** More than are made between two polls. A replica that was away for longer reads the whole list. */
+/** More than are made between two polls. A replica that was unavailable for longer reads the whole list. */
 const MOST_OF_AN_OBJECT = 1_000
 
 /** The entries that concern the changed objects: the newest of a key, those of a tenant itself, and single ones. */
