@@ -3,7 +3,9 @@ import { credentialFault, providerFault } from '../identity-providers/identity-s
 import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { UntrustedRows } from '../installation/untrusted-rows.ts'
 import type { Identities } from './identities.ts'
-import { changedIdentities, type IdentityPage } from './identity-check-repository.ts'
+import { changedIdentities } from './identity-check-repository.ts'
+
+type Page = Awaited<ReturnType<typeof changedIdentities>>
 
 /** Bounds the memory of a page: a definition has at most 128 KB. */
 const ROWS_A_PAGE = 100
@@ -58,7 +60,7 @@ export class IdentityCheck {
     let verifiedBefore: string | null = this.#unfinished?.verifiedBefore ?? null
     for (let pages = 0; after !== null && pages < PAGES_A_RUN; pages++) {
       const from: string = after
-      const page: IdentityPage = await this.#database.run(db =>
+      const page: Page = await this.#database.run(db =>
         changedIdentities(db, { writtenSince: this.#verifiedBefore, known, after: from, limit: ROWS_A_PAGE }),
       )
       // That of the first page: rows written during the later ones are verified again.
@@ -81,7 +83,7 @@ export class IdentityCheck {
     await this.#report(before)
   }
 
-  #verify({ rows, recorded }: IdentityPage, { providers, credentials, keyIds }: Found): void {
+  #verify({ rows, recorded }: Page, { providers, credentials, keyIds }: Found): void {
     for (const row of rows) {
       const isCredential = 'key_id' in row
       const faults = isCredential ? credentials : providers

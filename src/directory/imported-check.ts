@@ -1,10 +1,11 @@
 import { clientName } from '../api-keys/imported/imported-client.ts'
-import { importedFault } from '../api-keys/imported/imported-secret-seal.ts'
+import { importedFault, type StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
 import type { Database } from '../database/database.ts'
 import type { RowFault, RowSeals } from '../installation/row-seals.ts'
 import type { UntrustedRows } from '../installation/untrusted-rows.ts'
+import type { ChangedPage } from './changed-row-repository.ts'
 import type { DirectoryCopy } from './directory-copy.ts'
-import { changedImports, type ImportsPage } from './imported-check-repository.ts'
+import { changedImports } from './imported-check-repository.ts'
 
 /** Bounds how long parsing a page delays exchanges. */
 const ROWS_A_PAGE = 250
@@ -49,13 +50,13 @@ export class ImportedCheck {
     let verifiedBefore: string | null = this.#unfinished?.verifiedBefore ?? null
     for (let pages = 0; after !== null && pages < PAGES_A_RUN; pages++) {
       const from: string = after
-      const page: ImportsPage = await this.#database.run(db =>
+      const page: ChangedPage<StoredImportedSecret> = await this.#database.run(db =>
         changedImports(db, { writtenSince: this.#verifiedBefore, known, after: from, limit: ROWS_A_PAGE }),
       )
       // That of the first page: rows written during the later ones are verified again.
       verifiedBefore ??= page.openSince
       const untrusted = new Set<string>()
-      for (const secret of page.secrets) {
+      for (const secret of page.rows) {
         const fault = importedFault(secret, this.#seals, page.recorded)
         if (!fault) continue
         // Either may have been changed.
