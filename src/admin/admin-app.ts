@@ -55,6 +55,7 @@ import { tokenRevocationRoutes } from './token-revocation-routes.ts'
 import { OPENAI_USAGE_PATH, openAiUsage } from './usage/openai-usage.ts'
 import { usageReporterRoutes } from './usage/usage-reporter-routes.ts'
 import { usageRoutes } from './usage/usage-routes.ts'
+import { whoamiRoutes } from './whoami/whoami-routes.ts'
 import type { WriteLimit } from './write-limit.ts'
 
 interface Services {
@@ -85,6 +86,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
   const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients, cursors } =
     services
   return [
+    ...whoamiRoutes(services),
     ...tenantRoutes(tenants, cursors),
     ...keyRoutes(keys, tenants, cursors),
     ...keyRevocationRoutes(keyRevocations),

@@ -2,6 +2,7 @@ import { TOKEN_ROLES, type TokenRole } from '../admin-tokens/admin-token.ts'
 
 /** Rights on objects of one tenant: a role that is bound to a tenant may have them. */
 const TENANT_RIGHTS = [
+  'caller:read',
   'tenants:read',
   'keys:read',
   'keys:write',
@@ -57,6 +58,8 @@ const RIGHTS: Record<Role, readonly Right[]> = {
 } satisfies Record<Exclude<Role, 'tenant-admin'>, readonly Right[]> & {
   'tenant-admin': readonly TenantRight[]
 }
+
+export const rightsOf = (role: Role): readonly Right[] => RIGHTS[role]
 
 export const mayDo = (role: Role, right: Right): boolean => RIGHTS[role].includes(right)
 

@@ -61,7 +61,7 @@ export const KEY_SETTINGS = {
       'Time of expiry. Default: the longest lifetime that is allowed. A key that never expires is accepted only if the policy has `unending_keys_allowed`.',
     option: {
       flag: '--expires-at <time>',
-      help: 'time of expiry, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+      help: 'time of expiry, like 90d or 2027-01-31, or "never" where the policy allows it',
     },
   },
   ...LABELLING,

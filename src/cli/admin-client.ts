@@ -98,7 +98,7 @@ export class AdminClient {
       })
       if (cursor !== null) query.set('cursor', cursor)
       const page: Page<T> = await this.get(`${path}?${query}`)
-      if (!Array.isArray(page.data)) throw notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
+      if (!Array.isArray(page.data)) throw notMintmark(this.#settings.url, this.#settings.urlFrom, 'admin')
       items.push(...page.data)
       cursor = page.next_cursor
     } while (cursor !== null && items.length < limit)
@@ -124,7 +124,7 @@ export class AdminClient {
   }
 
   #send(method: string, path: string, body?: object): Promise<Answer> {
-    const { url, token } = this.#settings
+    const { url, token, urlFrom } = this.#settings
     const headers = {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
@@ -132,7 +132,7 @@ export class AdminClient {
       ...(method !== 'GET' && this.#changeHeaders),
     }
     const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
-    return httpCall(`${url}/admin/v1${path}`, init, 'MINTMARK_URL')
+    return httpCall(`${url}/admin/v1${path}`, init, urlFrom)
   }
 
   #refusal({ status, body }: Answer): CliError {
@@ -143,7 +143,7 @@ export class AdminClient {
         `${this.#settings.url} answers ${status}: it is not ready. Retry.`,
       )
     }
-    return notMintmark(this.#settings.url, 'MINTMARK_URL', 'admin')
+    return notMintmark(this.#settings.url, this.#settings.urlFrom, 'admin')
   }
 }
 

@@ -28,8 +28,7 @@ export async function extendStaleness(
   { until: end, reason }: { until: string; reason: string },
   output: Output,
 ): Promise<void> {
-  const until = epochMs(end)
-  if (Number.isNaN(until)) throw new CliError(EXIT.usage, '--until must be a time like 2026-12-01T18:00:00Z.')
+  const until = Date.parse(end)
   const config = readConfig(new Env(environment))
   const { snapshotDir: folder, encryptionKeys, peppers, publicAddress } = config
   if (folder === undefined)
@@ -52,13 +51,4 @@ export async function extendStaleness(
   } catch (error) {
     throw error instanceof SnapshotFault ? new CliError(EXIT.conflict, error.message) : error
   }
-}
-
-const RFC3339 = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
-
-/** NaN for what is not a time. `Date.parse` takes the 31st of November for the 1st of December. */
-function epochMs(text: string): number {
-  const day = RFC3339.exec(text)?.[1]
-  const isDay = day !== undefined && new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day)
-  return isDay ? Date.parse(text.toUpperCase()) : Number.NaN
 }

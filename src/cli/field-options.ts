@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { LIMIT_NAMES, LIMITS } from '../tenants/limits.ts'
 import type { FieldFault } from './admin-client.ts'
 import { CliError, EXIT } from './exit-codes.ts'
+import { type Direction, parseSeconds, parseTime } from './time-arguments.ts'
 
 /**
  * Options for fields of the API's objects. One table of them defines the help, the body of the request, and the names
@@ -54,11 +55,28 @@ export function wholeNumber(field: string, flags: string, description: string): 
   return option.argParser(parseWholeNumber)
 }
 
-/** An instant, or `never` for null. */
+/** Seconds, also as a duration like `90d`. */
+export function seconds(field: string, flags: string, description: string): FieldOption {
+  const option = new FieldOption(
+    flags,
+    `${description} (seconds, or like 90d, 12h, 30m)`,
+    [field],
+    (value: number) => ({ [field]: value }),
+  )
+  return option.argParser(parseSeconds)
+}
+
+/** A time, also as a day or a duration from now or ago. */
+export function time(field: string, flags: string, description: string, direction: Direction): FieldOption {
+  return text(field, flags, description).argParser(parseTime(direction))
+}
+
+/** A time to come, or `never` for null. */
 export function instantOrNever(field: string, flags: string, description: string): FieldOption {
-  return new FieldOption(flags, description, [field], (value: string) => ({
+  const option = new FieldOption(flags, description, [field], (value: string) => ({
     [field]: value === 'never' ? null : value,
   }))
+  return option.argParser((value: string) => (value === 'never' ? value : parseTime('from now')(value)))
 }
 
 /** `--tokens`, for changes that take rights. */

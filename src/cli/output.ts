@@ -1,7 +1,8 @@
 import { CliError, EXIT } from './exit-codes.ts'
+import { fieldOf } from './object-field.ts'
 import { streams } from './streams.ts'
 import { type Column, record, table } from './table.ts'
-import { printable, printableJson, styled } from './terminal-text.ts'
+import { printable, printableJson, printableYaml, styled } from './terminal-text.ts'
 
 /** How to show one kind of object. */
 export interface View<T> {
@@ -29,35 +30,61 @@ export function part<T, Row>(
   return { field, table: (item, width) => table(rows(item), columns, width) }
 }
 
+/** The values of `-o`. `name` is the same as `-q`. */
+export const FORMATS = ['table', 'json', 'yaml', 'name'] as const
+
+export interface OutputOptions {
+  output?: string
+  quiet?: boolean
+  /** Path of one field, such as `limits.requests_per_day`, to print alone. */
+  field?: string
+  verbose?: boolean
+}
+
 /**
  * Results go to standard output, all other text to standard error. The format never depends on the output device; only
  * colours and the width of tables do.
  */
 export class Output {
-  readonly #format: 'table' | 'json' | 'quiet'
+  readonly #format: (typeof FORMATS)[number] | 'field'
+  readonly #field: string
+  readonly #verbose: boolean
 
-  constructor(options: { output?: string; quiet?: boolean }) {
-    this.#format = options.quiet ? 'quiet' : options.output === 'json' ? 'json' : 'table'
+  constructor({ output, quiet, field, verbose = false }: OutputOptions) {
+    const format = FORMATS.find(each => each === output) ?? 'table'
+    this.#format = field !== undefined ? 'field' : quiet ? 'name' : format
+    this.#field = field ?? ''
+    this.#verbose = verbose
   }
 
   async list<T>(items: readonly T[], view: View<T>): Promise<void> {
-    if (this.#format === 'json') return print(printableJson(items))
+    if (this.#format !== 'table' && this.#format !== 'name') {
+      if (this.#format !== 'field') return print(await this.#encoded(items))
+      if (items.length === 0) return
+      return print(items.map(item => fieldOf(item, this.#field)).join('\n'))
+    }
     if (items.length === 0) return this.note(`No ${view.plural}.`)
     await print(
-      this.#format === 'quiet' ? items.map(view.id).join('\n') : table(items, view.columns, terminalWidth()),
+      this.#format === 'name' ? items.map(view.id).join('\n') : table(items, view.columns, terminalWidth()),
     )
   }
 
-  /** `note` says what was done to it. */
+  /** An object that was asked for. `note` explains it. */
   async object<T extends object>(item: T, view: View<T>, note?: string): Promise<void> {
-    if (this.#format === 'json') return print(printableJson(item))
-    if (this.#format === 'quiet') return print(view.id(item))
+    if (this.#format === 'name') return print(view.id(item))
+    if (this.#format !== 'table') return print(await this.#encoded(item))
     await print(recordOf(item, view))
     if (note !== undefined) this.note(note)
   }
 
+  /** An object after a change: in table form only `note`, which says what was done, without --verbose. */
+  async changed<T extends object>(item: T, view: View<T>, note: string): Promise<void> {
+    if (this.#format !== 'table' || this.#verbose) return this.object(item, view, note)
+    this.note(note)
+  }
+
   /**
-   * Prints a new secret: alone on standard output, so that it can be redirected; in JSON as a field of its object.
+   * Prints a new secret: alone on standard output, so that it can be redirected; in JSON and YAML as a field of its object.
    * @throws {CliError} when it could not be written, because it cannot be shown again; `cure` says what to do then.
    * Also for a replay, of which the response has no secret.
    */
@@ -65,42 +92,47 @@ export class Output {
     item: T,
     texts: { note: string; cure: string },
   ): Promise<void> {
-    if (item.secret === undefined && this.#format !== 'json')
+    const isAlone = this.#format === 'table' || this.#format === 'name'
+    if (item.secret === undefined && isAlone)
       throw new CliError(EXIT.conflict, item.secret_advice ?? 'the response contains no secret.')
     try {
-      await write(this.#format === 'json' ? printableJson(item) : (item.secret ?? ''))
+      await write(isAlone ? (item.secret ?? '') : await this.#encoded(item))
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      throw new CliError(
-        EXIT.fault,
-        `the secret could not be written to standard output (${code}) and is lost.`,
-        [texts.cure],
-      )
+      const why =
+        error instanceof CliError
+          ? error.message
+          : `the secret could not be written to standard output (${(error as NodeJS.ErrnoException).code}) and is lost.`
+      throw new CliError(EXIT.fault, why, [texts.cure])
     }
     this.note(texts.note)
   }
 
   /** After a deletion only the id is shown. */
   async deleted(field: 'id' | 'name', id: string, note: string): Promise<void> {
-    if (this.#format === 'json') return print(printableJson({ [field]: id, deleted: true }))
-    if (this.#format === 'quiet') return print(id)
+    if (this.#format === 'name') return print(id)
+    if (this.#format !== 'table') return print(await this.#encoded({ [field]: id, deleted: true }))
     this.note(note)
   }
 
-  /** One text in table form, one value in JSON, one id with `-q`. */
+  /** One text in table form, one value in JSON and YAML, one id with `-q`. */
   async either(forms: { text: string; json: unknown; id: string }): Promise<void> {
-    if (this.#format === 'json') return print(printableJson(forms.json))
-    await print(this.#format === 'quiet' ? forms.id : forms.text)
+    if (this.#format === 'table') return print(forms.text)
+    await print(this.#format === 'name' ? forms.id : await this.#encoded(forms.json))
   }
 
-  /** Only with `-o json`: output in addition to an error. */
+  /** Only with `-o json` and `-o yaml`: output in addition to an error. */
   async json(value: unknown): Promise<void> {
-    if (this.#format === 'json') await print(printableJson(value))
+    if (this.#format === 'json' || this.#format === 'yaml') await print(await this.#encoded(value))
   }
 
-  /** For the person at the terminal; not shown with `-q` or JSON. */
+  /** For the person at the terminal; only in table form. */
   note(text: string): void {
     if (this.#format === 'table') streams().stderr.write(`${text.split('\n').map(printable).join('\n')}\n`)
+  }
+
+  async #encoded(value: unknown): Promise<string> {
+    if (this.#format === 'field') return fieldOf(value, this.#field)
+    return this.#format === 'yaml' ? printableYaml(value) : printableJson(value)
   }
 }
 

@@ -5,6 +5,9 @@ import { adapterCommands } from './commands/adapter.ts'
 import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
+import { contextCommands } from './commands/context/context.ts'
+import { loginCommand } from './commands/context/login.ts'
+import { whoamiCommand } from './commands/context/whoami.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
 import { identityCommands } from './commands/identity.ts'
@@ -20,14 +23,15 @@ import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { usageCommands } from './commands/usage.ts'
 import { usageReporterCommands } from './commands/usage-reporter.ts'
+import { withOptionSuggestion } from './other-names.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
 import { action, resultVerb, verb } from './verb.ts'
 
 const FOOTER = `
-Administration talks to a running service: MINTMARK_URL says where (otherwise
-http://127.0.0.1:8081), MINTMARK_ADMIN_TOKEN or MINTMARK_ADMIN_TOKEN_FILE has
-the token: the root token or an admin token.
+Administration talks to a running service: the one of "mintmark login", or of
+MINTMARK_URL (otherwise http://127.0.0.1:8081) and MINTMARK_ADMIN_TOKEN or
+MINTMARK_ADMIN_TOKEN_FILE. "mintmark whoami" shows which, and as whom.
 No secret is ever given on the command line.
 
 Examples:
@@ -80,6 +84,10 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   ]) {
     commands(program, environment)
   }
+  program.commandsGroup('Server and credentials:')
+  loginCommand(program, environment)
+  whoamiCommand(program, environment)
+  contextCommands(program, environment)
   program.commandsGroup('Tokens:')
   tokenCommands(program, environment)
   doctorCommand(program, environment)
@@ -157,5 +165,5 @@ function pointToHelp(command: Command, name: string): void {
 /** Commander repeats an unknown option as given, and the part after "=" may be a secret. */
 function withoutValues(text: string): string {
   const known = text.replace(/^error: /, '').trimEnd()
-  return known.replace(/unknown option '(--[^'=]*|-.)[\s\S]*'/, "unknown option '$1'")
+  return withOptionSuggestion(known.replace(/unknown option '(--[^'=]*|-.)[\s\S]*'/, "unknown option '$1'"))
 }

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { withDashedKids } from './dashed-kids.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { explain } from './explain.ts'
+import { withOurNames } from './other-names.ts'
 import { printError } from './output.ts'
 import { createProgram } from './program.ts'
 import { refuseSecrets } from './secrets-in-arguments.ts'
@@ -24,7 +25,7 @@ export async function run(args: readonly string[], environment: NodeJS.ProcessEn
   try {
     refuseSecrets(args)
     const program = createProgram(environment)
-    await program.parseAsync(withDashedKids(program, args), { from: 'user' })
+    await program.parseAsync(withDashedKids(program, withOurNames(program, args)), { from: 'user' })
     return EXIT.ok
   } catch (error) {
     return report(error, environment)

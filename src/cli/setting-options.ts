@@ -7,6 +7,7 @@ import {
   labels,
   limitOptions,
   list,
+  seconds,
   text,
   wholeNumber,
 } from './field-options.ts'
@@ -29,7 +30,7 @@ function optionsOf(field: string, { form, option: { flag, help } }: Setting): Fi
     case 'registered':
       return [list(field, flag, help)]
     case 'whole-number':
-      return [wholeNumber(field, flag, help)]
+      return [field.endsWith('_seconds') ? seconds(field, flag, help) : wholeNumber(field, flag, help)]
     case 'instant':
       return [instantOrNever(field, flag, help)]
     case 'labels':

@@ -16,6 +16,13 @@ export function printableJson(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, escaped)
 }
 
+/** YAML that is safe to show. JSON, which can escape every character, is YAML too (YAML 1.2 §1.3). */
+export async function printableYaml(value: unknown): Promise<string> {
+  const { stringify } = await import('yaml')
+  const text = stringify(value, { lineWidth: 0 }).trimEnd()
+  return text.replaceAll('\n', '').match(UNSAFE) ? printableJson(value) : text
+}
+
 /** Plain when the stream is not a terminal, or NO_COLOR is set. */
 export function styled(style: Style, text: string, stream = streams().stdout): string {
   return styleText(style, text, { stream })

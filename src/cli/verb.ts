@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
 import { AdminClient, ApiError, type ChangeHeaders } from './admin-client.ts'
+import { confirm, type Deed } from './confirmation.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { faultLine, parseWholeNumber } from './field-options.ts'
-import { Output, type View } from './output.ts'
+import { FORMATS, Output, type View } from './output.ts'
 import { readAdminSettings } from './settings.ts'
 
 /** Input of a command's action in addition to its arguments. */
@@ -12,6 +13,8 @@ export interface Invocation {
   /** Connects on first use, so that faults of the command line are reported before faults of the environment. */
   admin: AdminClient
   output: Output
+  /** For a verb that is `irreversible`: asks for the name, unless --yes is given. @throws {CliError} when not confirmed */
+  confirm: (deed: Deed) => Promise<void>
 }
 
 interface Help {
@@ -33,13 +36,22 @@ export function verb(parent: Command, usage: string, help: Help): Command {
   return withHelp(parent.command(usage), help)
 }
 
-/** A verb with a result: adds `-o` and `-q`. */
+/** A verb with a result: adds `-o`, `-q` and `--field`. */
 export function resultVerb(parent: Command, usage: string, help: Help & { quiet?: string }): Command {
   return verb(parent, usage, help)
-    .addOption(
-      new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'),
-    )
+    .addOption(new Option('-o, --output <format>', 'output format').choices(FORMATS).default('table'))
     .addOption(new Option('-q, --quiet', help.quiet ?? 'print only ids').conflicts('output'))
+    .addOption(
+      new Option('--field <path>', 'print only this field, like "limits.requests_per_day"').conflicts([
+        'output',
+        'quiet',
+      ]),
+    )
+}
+
+/** A verb that changes an object: adds `--verbose` too. Its action ends with `output.changed`. */
+export function changeVerb(parent: Command, usage: string, help: Help & { quiet?: string }): Command {
+  return resultVerb(parent, usage, help).option('--verbose', 'print the whole object')
 }
 
 /** A verb that lists: adds `--limit` too. */
@@ -50,7 +62,11 @@ export function listVerb(parent: Command, usage: string, help: Help): Command {
 
 /** A verb that shows one object: adds `--etag`. */
 export function getVerb(parent: Command, usage: string, help: Help): Command {
-  const etag = new Option('--etag', 'print only the version, for --if-match').conflicts(['output', 'quiet'])
+  const etag = new Option('--etag', 'print only the version, for --if-match').conflicts([
+    'output',
+    'quiet',
+    'field',
+  ])
   return resultVerb(parent, usage, help).addOption(etag)
 }
 
@@ -93,6 +109,7 @@ export function action<Arguments extends (string | undefined)[]>(
     const invocation: Invocation = {
       command,
       output: new Output(command.opts()),
+      confirm: deed => confirm(command, environment, deed),
       get admin() {
         admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command))
         return admin
@@ -108,7 +125,8 @@ export function action<Arguments extends (string | undefined)[]>(
 
 /** What the service's advice is called in the CLI. */
 const ADVICE: Record<string, string> = {
-  unauthenticated: 'Check MINTMARK_ADMIN_TOKEN, or the file in MINTMARK_ADMIN_TOKEN_FILE.',
+  unauthenticated:
+    'Run "mintmark login", or check MINTMARK_ADMIN_TOKEN or the file in MINTMARK_ADMIN_TOKEN_FILE.',
   tenant_has_live_keys: 'To revoke its keys too: --cascade',
   two_live_secrets: 'To select one: --replace oldest or --replace newest',
   key_expired: 'To set it: mintmark key update <key> --expires-at <time>',

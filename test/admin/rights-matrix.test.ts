@@ -11,6 +11,7 @@ import { placed } from './places.ts'
 
 /** As documented (docs/guides/administration.md), repeated here on purpose. */
 const RIGHTS: Record<string, readonly IssuedRole[]> = {
+  'caller:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
   'tenants:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
   'tenants:write': ['owner', 'operator'],
   'keys:read': ['owner', 'operator', 'auditor', 'tenant-admin'],

@@ -44,7 +44,7 @@ describe.each([
   const inApi = () => service.admin('GET', `/${noun}s/${encodeURIComponent(name)}`)
 
   it('set creates it, and set again replaces it', async () => {
-    const { code, stdout, stderr } = await cli.attempt([noun, 'set', name, ...options])
+    const { code, stdout, stderr } = await cli.attempt([noun, 'set', '--verbose', name, ...options])
     expect({ code, stderr }).toEqual({ code: 0, stderr: `Set the ${noun} ${name}.\n` })
     expect(stdout).toContain(name)
     expect((await inApi()).body).toMatchObject({ name, ...fields })

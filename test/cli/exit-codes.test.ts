@@ -41,15 +41,18 @@ describe('2, usage:', () => {
   it.each([
     ['no command', [], 'Usage: mintmark'],
     ['no verb', ['tenant'], 'Usage: mintmark tenant'],
-    ['an unknown command', ['tenants'], '(Did you mean tenant?)'],
-    ['an unknown verb', ['tenant', 'remove', 'acme'], 'unknown command'],
+    ['an unknown command', ['tennant'], '(Did you mean tenant?)'],
+    ['an unknown verb', ['tenant', 'polish', 'acme'], 'unknown command'],
+    ['a verb of other command lines', ['key', 'rm', 'x'], 'Did you mean "mintmark key revoke"?'],
+    ['an option of other command lines', ['tenant', 'list', '--json'], '(Did you mean -o json?)'],
     ['an unknown option', ['tenant', 'list', '--limits', '3'], '(Did you mean --limit?)'],
     ['a missing argument', ['tenant', 'get'], "missing required argument 'tenant'"],
     ['too many arguments', ['tenant', 'get', 'a', 'b'], 'too many arguments'],
     ['a missing option', ['tier', 'set', 'gold'], '--priority'],
     ['a number that is none', ['tenant', 'list', '--limit', 'many'], 'whole number'],
     ['a limit of nothing', ['tenant', 'list', '--limit', '0'], '1 or more'],
-    ['an unknown format', ['tenant', 'list', '-o', 'yaml'], 'table, json'],
+    ['an unknown format', ['tenant', 'list', '-o', 'xml'], 'table, json, yaml, name'],
+    ['--field with -o', ['tenant', 'list', '--field', 'id', '-o', 'json'], 'cannot be used with'],
     ['-q with -o', ['tenant', 'list', '-q', '-o', 'json'], 'cannot be used with'],
     ['a setting that cannot be unset', ['tenant', 'update', 'acme', '--unset', 'tier'], 'Allowed choices'],
     ['nothing to change', ['tenant', 'update', 'acme'], 'nothing to change'],
@@ -62,7 +65,7 @@ describe('2, usage:', () => {
     [
       'a day that the month does not have',
       ['emergency', 'extend', '--until', '2026-11-31T00:00:00Z', '--reason', 'x'],
-      '--until must be a time like',
+      'It must be a time like',
     ],
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
@@ -98,7 +101,9 @@ describe('3, refused:', () => {
     const ended = await mintmarkProcess(['tenant', 'list'], { env })
     expect(ended).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining('set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE'),
+      stderr: expect.stringContaining(
+        'run "mintmark login", or set MINTMARK_ADMIN_TOKEN, or MINTMARK_ADMIN_TOKEN_FILE',
+      ),
     })
   })
 
@@ -118,7 +123,7 @@ describe('3, refused:', () => {
       code: 3,
       stdout: '',
       stderr:
-        'mintmark: Invalid token. It may be expired or revoked: create a new one.\n  Check MINTMARK_ADMIN_TOKEN, or the file in MINTMARK_ADMIN_TOKEN_FILE.\n',
+        'mintmark: Invalid token. It may be expired or revoked: create a new one.\n  Run "mintmark login", or check MINTMARK_ADMIN_TOKEN or the file in MINTMARK_ADMIN_TOKEN_FILE.\n',
     })
   })
 

@@ -172,8 +172,8 @@ describe('mintmark key', () => {
 
   it('disable, enable, revoke and revoke-secret print the new state', async () => {
     const { id, secret_id } = await newKey()
-    expect(await cli.run('key', 'disable', id)).toMatch(/^state +disabled$/m)
-    expect(await cli.run('key', 'enable', id)).toMatch(/^state +active$/m)
+    expect(await cli.run('key', 'disable', id, '--verbose')).toMatch(/^state +disabled$/m)
+    expect(await cli.run('key', 'enable', id, '--verbose')).toMatch(/^state +active$/m)
     expect((await cli.json('key', 'revoke-secret', id, secret_id)).secrets).toMatchObject([
       { state: 'revoked' },
     ])

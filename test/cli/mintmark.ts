@@ -83,12 +83,13 @@ async function outcome(child: ReturnType<typeof spawn>): Promise<Outcome> {
   return { code, stdout, stderr }
 }
 
-/** The variables that connect a command to a service. */
+/** The variables that connect a command to a service. What cannot be undone is confirmed: confirmation.test.ts is about that. */
 function pointedAt(service: TestService): Record<string, string> {
   return {
     MINTMARK_URL: service.service.urls.admin,
     MINTMARK_PUBLIC_URL: service.service.urls.public,
     MINTMARK_TOKEN: service.rootToken,
+    MINTMARK_YES: '1',
   }
 }
 

@@ -164,8 +164,8 @@ describe('mintmark key', () => {
       stderr: expect.stringContaining('must name at least one of tenant, label'),
     })
     expect(await cli.attempt(['key', 'bulk-revoke', '--created-before', 'noon'])).toMatchObject({
-      code: 5,
-      stderr: expect.stringContaining('--created-before (/filter/created_before) must be a time'),
+      code: 2,
+      stderr: expect.stringContaining("'--created-before <time>' argument 'noon' is invalid"),
     })
   })
 })

@@ -35,7 +35,7 @@ describe('mintmark signing-key', () => {
 
   it('hold pins a key and release returns it to the schedule', async () => {
     const kid = await kidIn('active')
-    expect(await cli.run('signing-key', 'hold', kid)).toMatch(/^held +true$/m)
+    expect(await cli.run('signing-key', 'hold', kid, '--verbose')).toMatch(/^held +true$/m)
     expect(await cli.json('signing-key', 'release', kid)).toMatchObject({ kid, held: false })
     expect(await cli.attempt(['signing-key', 'hold', 'nobody'])).toMatchObject({ code: 4 })
   })

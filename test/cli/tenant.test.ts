@@ -30,7 +30,7 @@ describe('mintmark tenant', () => {
       ],
       ...['--adapter', 'acme-sql', '--audience', 'vllm', '--audience', 'other', '--token-ttl-seconds', '120'],
       ...['--requests-per-minute', '600', '--tokens-per-day', '1000000'],
-      ...['--staleness-seconds', '0', '--label', 'team=core', '--label', 'note=a=b'],
+      ...['--staleness-seconds', '0', '--label', 'team=core', '--label', 'note=a=b', '--verbose'],
     ])
     expect({ code, stderr }).toEqual({
       code: 0,
@@ -104,7 +104,7 @@ describe('mintmark tenant', () => {
   })
 
   it('suspend and resume print the new state', async () => {
-    expect(await cli.run('tenant', 'suspend', 'acme')).toMatch(/^state +suspended$/m)
+    expect(await cli.run('tenant', 'suspend', 'acme', '--verbose')).toMatch(/^state +suspended$/m)
     expect(await cli.json('tenant', 'resume', 'acme')).toMatchObject({ id: 'acme', state: 'active' })
   })
 

@@ -15,6 +15,7 @@ type Group<R> = R extends `${infer Name}:${string}` ? Name : never
 
 /** In the order of the document. A right for an unlisted group does not compile. */
 const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
+  caller: 'Who the service takes the caller for.',
   tenants: 'Customers or teams that share the engines, and what each may use.',
   keys: 'Long-lived API keys of tenants.',
   catalogue: 'Tiers, base models and LoRA adapters that tenants and keys can refer to.',

@@ -1,8 +1,19 @@
 import type { Command } from 'commander'
 import { type AdminClient, path } from '../admin-client.ts'
+import { irreversible } from '../confirmation.ts'
 import { bodyOf, type FieldOption, instantOrNever, list, text } from '../field-options.ts'
 import { day, moment, type View } from '../output.ts'
-import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
+import {
+  action,
+  changeVerb,
+  conditional,
+  getVerb,
+  listVerb,
+  noun,
+  repeatable,
+  resultVerb,
+  show,
+} from '../verb.ts'
 
 interface AdminToken {
   id: string
@@ -41,7 +52,7 @@ const settings = (): FieldOption[] => [
   instantOrNever(
     'expires_at',
     '--expires-at <time>',
-    'time of expiry, like 2027-01-31T12:00:00Z, or "never" where the policy allows it',
+    'time of expiry, like 90d or 2027-01-31, or "never" where the policy allows it',
   ),
 ]
 
@@ -65,7 +76,7 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
       `The role is one of ${ROLES.join(', ')}. Only the token is printed on standard output (with -o json: in the field "secret"). ` +
       'It cannot be shown again.',
     examples: [
-      'mintmark admin-token create operator --name ci',
+      'mintmark admin-token create operator --name ci --expires-at 90d',
       '(umask 077; mintmark admin-token create tenant-admin --tenant acme > acme-admin.token)',
     ],
     quiet: 'print only the token',
@@ -106,7 +117,7 @@ function read(parent: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(parent, 'revoke <token>', {
+  const command = changeVerb(parent, 'revoke <token>', {
     summary: 'revoke an admin token permanently, on every replica at once',
     details:
       'With --cascade, what it created is revoked too, directly or through its tokens: admin tokens, keys, and secrets that it ' +
@@ -119,8 +130,8 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(text('reason', '--reason <text>', 'reason, stored with each object and in the audit trail'))
     .option('--cascade', 'also revoke what it created: admin tokens, keys and key secrets')
     .option('--dry-run', 'only show what would be revoked')
-  conditional(command).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
+  irreversible(conditional(command)).action(
+    action<[id: string]>(environment, async ({ admin, output, confirm }, id) => {
       const { cascade = false, dryRun = false } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
       const body = { ...bodyOf(command), cascade, dry_run: dryRun }
       const place = path`/admin-tokens/${id}/revoke`
@@ -128,8 +139,10 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
         const json = await admin.post<Rehearsal>(place, body)
         return output.either({ text: rehearsalText(json), json, id })
       }
+      const made = cascade ? ', and all tokens, keys and secrets that it created' : ''
+      await confirm({ warning: `This revokes the admin token ${id}${made}.`, name: id })
       const { revoked, note } = await revokeAll(admin, place, body)
-      await output.object(revoked, VIEW, `Revoked ${id}${note}.`)
+      await output.changed(revoked, VIEW, `Revoked ${id}${note}.`)
     }),
   )
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
-import { collect, parseWholeNumber } from '../field-options.ts'
+import { irreversible } from '../confirmation.ts'
+import { collect } from '../field-options.ts'
 import { moment, type View } from '../output.ts'
 import { streams } from '../streams.ts'
+import { parseDays, parseTime } from '../time-arguments.ts'
 import { action, listVerb, noun, resultVerb, verb } from '../verb.ts'
 
 interface AuditEvent {
@@ -57,7 +59,7 @@ function read(audit: Command, environment: NodeJS.ProcessEnv): void {
     listVerb(audit, 'list', {
       summary: 'list audit events, newest first',
       examples: [
-        'mintmark audit list --limit 20',
+        'mintmark audit list --from 24h',
         'mintmark audit list --target key_7Hq2kd9XwP3mZt5B -o json',
       ],
     }),
@@ -152,17 +154,19 @@ function prune(audit: Command, environment: NodeJS.ProcessEnv): void {
     summary: 'delete old audit events, with the owner role in MIGRATE_DATABASE_URL',
     details: 'The rest still verifies, and has a row that records the deletion. Export the events first.',
     examples: ['MIGRATE_DATABASE_URL_FILE=/run/secrets/owner-url mintmark audit prune --older-than-days 400'],
-  }).requiredOption('--older-than-days <n>', 'minimum age in days; 90 or more', parseWholeNumber)
-  command.action(
-    action(environment, async () => {
-      await (await import('./audit-verify.ts')).pruneAudit(environment, command.opts().olderThanDays)
+  }).requiredOption('--older-than-days <n>', 'minimum age, like 400 or 400d; 90 or more', parseDays)
+  irreversible(command).action(
+    action(environment, async ({ confirm }) => {
+      const { olderThanDays } = command.opts<{ olderThanDays: number }>()
+      await confirm({ warning: `This deletes audit events older than ${olderThanDays} days.`, name: 'prune' })
+      await (await import('./audit-verify.ts')).pruneAudit(environment, olderThanDays)
     }),
   )
 }
 
 function withFilters(command: Command): Command {
-  for (const [name, [value, meaning]] of Object.entries(FILTERS))
-    command.option(`--${name} ${value}`, meaning)
+  for (const [name, [value = '', meaning = '']] of Object.entries(FILTERS))
+    command.option(`--${name} ${value}`, meaning, parserOf(value))
   return command
 }
 
@@ -170,3 +174,5 @@ function filterOf(command: Command): Record<string, string> {
   const given: Record<string, string> = command.opts()
   return Object.fromEntries(Object.entries(given).filter(([name]) => name in FILTERS))
 }
+
+const parserOf = (value: string) => (value === '<time>' ? parseTime('ago') : (text: string) => text)

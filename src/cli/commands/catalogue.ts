@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, type FieldOption } from '../field-options.ts'
 import type { View } from '../output.ts'
-import { action, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
+import { action, changeVerb, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
 
 /** A kind of named object that is set, not created: tiers, base models and adapters have the same four verbs. */
 export interface Catalogue<T> {
@@ -37,7 +37,7 @@ function set<T extends { name: string }>(
   environment: NodeJS.ProcessEnv,
   catalogue: Catalogue<T>,
 ): void {
-  const command = resultVerb(parent, 'set <name>', {
+  const command = changeVerb(parent, 'set <name>', {
     summary: `create or replace ${a(catalogue.noun)}`,
     details: `${catalogue.setDetails} Omitted options become empty.`,
     examples: [`mintmark ${catalogue.noun} set ${catalogue.example.set}`],
@@ -47,7 +47,7 @@ function set<T extends { name: string }>(
   conditional(command).action(
     action<[name: string]>(environment, async ({ admin, output }, name) => {
       const made = await admin.put<T>(catalogue.path + path`/${name}`, bodyOf(command))
-      await output.object(made, catalogue.view, `Set the ${catalogue.noun} ${name}.`)
+      await output.changed(made, catalogue.view, `Set the ${catalogue.noun} ${name}.`)
     }),
   )
 }

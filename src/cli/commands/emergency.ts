@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { parseTime } from '../time-arguments.ts'
 import { action, noun, resultVerb } from '../verb.ts'
 
 /** The work is done in the folder of the snapshots, not by a running service: a replica that is not ready has no admin API. */
@@ -17,7 +18,7 @@ export function emergencyCommands(program: Command, environment: NodeJS.ProcessE
       'the audit trail once the database is back.',
     examples: ['mintmark emergency extend --until 2026-12-01T18:00:00Z --reason "rebuilding the database"'],
   })
-    .requiredOption('--until <time>', 'when it ends, RFC 3339')
+    .requiredOption('--until <time>', 'when it ends, like 12h or 2026-12-01T18:00:00Z', parseTime('from now'))
     .requiredOption('--reason <text>', 'reason, for the audit trail', reason)
   extend.action(
     action(environment, async ({ output }) => {

@@ -4,7 +4,17 @@ import { CliError, EXIT } from '../exit-codes.ts'
 import { identityTokenFrom } from '../identity-token.ts'
 import { readInput } from '../input.ts'
 import { day, type View } from '../output.ts'
-import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
+import {
+  action,
+  changeVerb,
+  conditional,
+  getVerb,
+  listVerb,
+  noun,
+  repeatable,
+  resultVerb,
+  show,
+} from '../verb.ts'
 
 interface Provider {
   id: string
@@ -92,7 +102,7 @@ function readProviders(identity: Command, environment: NodeJS.ProcessEnv): void 
 
 function changeProviders(identity: Command, environment: NodeJS.ProcessEnv): void {
   const create = fromJson(
-    resultVerb(identity, 'create', {
+    changeVerb(identity, 'create', {
       summary: 'create an identity provider',
       examples: ['mintmark identity create --file provider.json'],
     }),
@@ -100,11 +110,11 @@ function changeProviders(identity: Command, environment: NodeJS.ProcessEnv): voi
   repeatable(create).action(
     action(environment, async ({ admin, output }) => {
       const made = await admin.post<Provider>(PROVIDERS, await jsonOf(create))
-      await output.object(made, PROVIDER, `Created the identity provider ${made.id}.`)
+      await output.changed(made, PROVIDER, `Created the identity provider ${made.id}.`)
     }),
   )
   const update = fromJson(
-    resultVerb(identity, 'update <provider>', {
+    changeVerb(identity, 'update <provider>', {
       summary: 'change an identity provider',
       details: 'Fields that the file lacks keep their value; null resets one to its default.',
       examples: ['mintmark identity update idp_3Fh7Kd9Qx2Lm5Zt8 --file changes.json'],
@@ -113,7 +123,7 @@ function changeProviders(identity: Command, environment: NodeJS.ProcessEnv): voi
   conditional(update).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const made = await admin.patch<Provider>(PROVIDERS + path`/${id}`, await jsonOf(update))
-      await output.object(made, PROVIDER, `Updated the identity provider ${id}.`)
+      await output.changed(made, PROVIDER, `Updated the identity provider ${id}.`)
     }),
   )
   const remove = resultVerb(identity, 'delete <provider>', {
@@ -140,7 +150,7 @@ function credentials(identity: Command, environment: NodeJS.ProcessEnv): void {
     }),
   )
   const add = fromJson(
-    resultVerb(identity, 'add-credential <key>', {
+    changeVerb(identity, 'add-credential <key>', {
       summary: 'add a credential to a key',
       examples: ['mintmark identity add-credential key_7Hq2kd9XwP3mZt5B --file credential.json'],
     }),
@@ -148,7 +158,7 @@ function credentials(identity: Command, environment: NodeJS.ProcessEnv): void {
   repeatable(add).action(
     action<[key: string]>(environment, async ({ admin, output }, key) => {
       const made = await admin.post<Credential>(path`/keys/${key}/credentials`, await jsonOf(add))
-      await output.object(made, CREDENTIAL, `Added the credential ${made.id}.`)
+      await output.changed(made, CREDENTIAL, `Added the credential ${made.id}.`)
     }),
   )
   resultVerb(identity, 'delete-credential <key> <credential>', {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { changesOf, collect, FieldOption, list, text, wholeNumber } from '../field-options.ts'
+import { changesOf, collect, FieldOption, list, seconds, text, wholeNumber } from '../field-options.ts'
 import { moment, part, type View } from '../output.ts'
-import { action, conditional, getVerb, noun, resultVerb, show } from '../verb.ts'
+import { action, changeVerb, conditional, getVerb, noun, show } from '../verb.ts'
 
 interface Replica {
   id: string
@@ -44,13 +44,13 @@ export function installationCommands(program: Command, environment: NodeJS.Proce
 }
 
 function update(installation: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(installation, 'update', {
+  const command = changeVerb(installation, 'update', {
     summary: 'update the policy',
     details:
       'An algorithm is published first (--publish-alg, together with the existing ones) and can be selected when its key ' +
       'has been published for the lead. Changed times reschedule every standby key.',
     examples: [
-      'mintmark installation update --rotation-interval-seconds 604800',
+      'mintmark installation update --rotation-interval-seconds 7d',
       'mintmark installation update --publish-alg ES256 --publish-alg RS256',
       'mintmark installation update --audience-alg legacy=RS256',
     ],
@@ -59,18 +59,18 @@ function update(installation: Command, environment: NodeJS.ProcessEnv): void {
   conditional(command).action(
     action(environment, async ({ admin, output }) => {
       const changed = await admin.patch<Installation>('/installation', { policy: changesOf(command) })
-      await output.object(changed, VIEW, 'Updated the policy.')
+      await output.changed(changed, VIEW, 'Updated the policy.')
     }),
   )
 }
 
 const settings = () => [
-  wholeNumber(
+  seconds(
     'rotation_interval_seconds',
     '--rotation-interval-seconds <n>',
     'time between two rotations of a signing key',
   ),
-  wholeNumber(
+  seconds(
     'publish_lead_seconds',
     '--publish-lead-seconds <n>',
     'how long a key is published before it signs',
@@ -78,7 +78,7 @@ const settings = () => [
   list('signing_algs', '--publish-alg <name>', 'an algorithm to publish keys of'),
   text('signing_alg', '--signing-alg <name>', 'default signing algorithm'),
   audienceAlgs(),
-  wholeNumber('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
+  seconds('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
   unendingKeys(),
   wholeNumber('max_live_keys_per_tenant', '--max-live-keys-per-tenant <n>', 'most live keys of one tenant'),
   wholeNumber(
@@ -86,7 +86,7 @@ const settings = () => [
     '--tenant-writes-per-minute <n>',
     'most changes by the administrators of one tenant, per minute and replica',
   ),
-  wholeNumber(
+  seconds(
     'usage_dedup_seconds',
     '--usage-dedup-seconds <n>',
     'how long usage may be reported after the request',

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
+import { irreversible } from '../confirmation.ts'
 import { bodyOf, text } from '../field-options.ts'
 import { moment } from '../output.ts'
 import { action, resultVerb } from '../verb.ts'
@@ -33,8 +34,10 @@ export function revokeCommand(signingKey: Command, environment: NodeJS.ProcessEn
       'mintmark signing-key revoke dGhpcyBpcyBub3QgYSBrZXksIG9ubHkgYW4gZXhhbXA --reason "host was broken into"',
     ],
   }).addOption(text('reason', '--reason <text>', 'reason, stored with the key and in the audit trail'))
-  command.action(
-    action<[kid: string]>(environment, async ({ admin, output }, kid) => {
+  irreversible(command).action(
+    action<[kid: string]>(environment, async ({ admin, output, confirm }, kid) => {
+      const warning = `This revokes the signing key ${kid}: all tokens that it signed are rejected.`
+      await confirm({ warning, name: kid })
       const emergency = await admin.post<Emergency>(path`/signing-keys/${kid}/revoke`, bodyOf(command))
       await output.either({ text: resultText(emergency), json: emergency, id: emergency.kid })
     }),

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { bodyOf, text } from '../field-options.ts'
 import { moment, type View } from '../output.ts'
-import { action, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
+import { action, changeVerb, conditional, getVerb, listVerb, noun, resultVerb, show } from '../verb.ts'
 import { revokeCommand } from './signing-key-revoke.ts'
 
 interface SigningKey {
@@ -91,22 +91,22 @@ function holdAndRelease(signingKey: Command, environment: NodeJS.ProcessEnv): vo
     hold: {
       summary: 'hold a key: it keeps signing, or stays published, until "release"',
       details: 'A replica without its database does not know of it, and switches as scheduled.',
-      note: 'Automatic rotation skips the key until it is released.',
+      note: (kid: string) => `Held ${kid}: automatic rotation skips it until it is released.`,
     },
     release: {
       summary: 'end a hold: the key is replaced or removed as scheduled',
-      note: 'Automatic rotation continues.',
+      note: (kid: string) => `Released ${kid}: automatic rotation continues.`,
     },
   }
   for (const [name, { note, ...help }] of Object.entries(verbs)) {
-    const command = resultVerb(signingKey, `${name} <kid>`, {
+    const command = changeVerb(signingKey, `${name} <kid>`, {
       ...help,
       examples: [`mintmark signing-key ${name} ${EXAMPLE_KID}`],
     })
     conditional(command).action(
       action<[kid: string]>(environment, async ({ admin, output }, kid) => {
         const key = await admin.post<SigningKey>(`${path`/signing-keys/${kid}`}/${name}`)
-        await output.object(key, VIEW, note)
+        await output.changed(key, VIEW, note(kid))
       }),
     )
   }

@@ -1,10 +1,21 @@
 import type { Command } from 'commander'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
+import { irreversible } from '../confirmation.ts'
 import { bodyOf, changesOf, endTokens, removedLabels, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
 import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
-import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
+import {
+  action,
+  changeVerb,
+  conditional,
+  getVerb,
+  listVerb,
+  noun,
+  repeatable,
+  resultVerb,
+  show,
+} from '../verb.ts'
 
 interface Tenant {
   id: string
@@ -46,7 +57,7 @@ export function tenantCommands(program: Command, environment: NodeJS.ProcessEnv)
 }
 
 function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(tenant, 'create <tenant>', {
+  const command = changeVerb(tenant, 'create <tenant>', {
     summary: 'create a tenant',
     details:
       'The id is 1 to 63 of a-z, 0-9 and "-", and is never reused. Without options it has the tier "standard", ' +
@@ -60,7 +71,7 @@ function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
   repeatable(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
-      await output.object(
+      await output.changed(
         made,
         VIEW,
         `Created the tenant ${made.id}. Its first key: mintmark key create ${made.id}`,
@@ -90,7 +101,7 @@ function read(tenant: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(tenant, 'update <tenant>', {
+  const command = changeVerb(tenant, 'update <tenant>', {
     summary: 'update the given settings only',
     details:
       'A given list replaces the old one. Rights that a tenant loses, its keys lose too, from their ' +
@@ -112,7 +123,7 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Tenant>(path`/tenants/${id}`, changesOf(command))
-      await output.object(changed, VIEW, `Updated the tenant ${id}.`)
+      await output.changed(changed, VIEW, `Updated the tenant ${id}.`)
     }),
   )
 }
@@ -121,39 +132,44 @@ function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
   const texts = {
     suspend: [
       'reject exchanges of its keys until "resume"',
-      'Suspended the tenant. Its issued tokens are revoked: gateways that verify them alone accept them until they expire.',
+      (id: string) =>
+        `Suspended the tenant ${id}. Its issued tokens are revoked: gateways that verify them alone accept them until they expire.`,
     ],
-    resume: ['allow exchanges of its keys again', 'The tenant is active.'],
+    resume: ['allow exchanges of its keys again', (id: string) => `Resumed the tenant ${id}: it is active.`],
   } as const
   for (const [name, [summary, note]] of Object.entries(texts)) {
-    const command = resultVerb(tenant, `${name} <tenant>`, {
+    const command = changeVerb(tenant, `${name} <tenant>`, {
       summary,
       examples: [`mintmark tenant ${name} acme`],
     })
     conditional(command).action(
       action<[id: string]>(environment, async ({ admin, output }, id) => {
-        await output.object(await admin.post<Tenant>(`${path`/tenants/${id}`}/${name}`), VIEW, note)
+        await output.changed(await admin.post<Tenant>(`${path`/tenants/${id}`}/${name}`), VIEW, note(id))
       }),
     )
   }
 }
 
 function remove(tenant: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(tenant, 'delete <tenant>', {
-    summary: 'delete a tenant permanently',
-    details: 'Its id is never reused. Rejected while it has live keys, unless --cascade revokes them too.',
-    examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade --dry-run'],
-  })
+  const command = irreversible(
+    resultVerb(tenant, 'delete <tenant>', {
+      summary: 'delete a tenant permanently',
+      details: 'Its id is never reused. Rejected while it has live keys, unless --cascade revokes them too.',
+      examples: ['mintmark tenant delete acme', 'mintmark tenant delete acme --cascade --dry-run'],
+    }),
+  )
     .option('--cascade', 'also revoke its live keys')
     .option('--dry-run', 'only count what would be deleted')
   conditional(command).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
+    action<[id: string]>(environment, async ({ admin, output, confirm }, id) => {
       const { cascade = false, dryRun } = command.opts<{ cascade?: boolean; dryRun?: boolean }>()
       const place = `${path`/tenants/${id}`}?cascade=${cascade}`
       if (dryRun) {
         const json = await admin.delete<DeletionDryRun>(`${place}&dry_run=true`)
         return output.either({ text: rehearsed(json), json, id })
       }
+      const keys = cascade ? ', and revokes its keys' : ''
+      await confirm({ warning: `This deletes the tenant ${id}${keys}; the id is never reused.`, name: id })
       await admin.delete(place)
       await output.deleted('id', id, `Deleted the tenant ${id}.`)
     }),

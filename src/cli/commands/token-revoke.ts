@@ -2,12 +2,13 @@ import { rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { systemClock } from '../../system/clock.ts'
 import { denyFilterFile } from '../../xds/deny-filter-file.ts'
+import { irreversible } from '../confirmation.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { bodyOf, type FieldOption, text } from '../field-options.ts'
 import { readInput } from '../input.ts'
 import { decodeJwt, tokenIn } from '../jwt.ts'
 import { moment, type View } from '../output.ts'
-import { action, listVerb, repeatable, resultVerb } from '../verb.ts'
+import { action, changeVerb, listVerb, repeatable } from '../verb.ts'
 
 interface TokenRevocation {
   id: string
@@ -40,9 +41,15 @@ const SUBJECTS = (): FieldOption[] => [
   text('tenant', '--tenant <tenant>', 'all tokens that were issued to keys of this tenant'),
 ]
 
+const WARNINGS = {
+  jti: 'This revokes the token',
+  key: 'This revokes all tokens that were issued to the key',
+  tenant: 'This revokes all tokens that were issued to the tenant',
+}
+
 /** Ends issued tokens: the deny list. */
 export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(token, 'revoke', {
+  const command = changeVerb(token, 'revoke', {
     summary: 'revoke issued tokens: one, or all of a key or a tenant',
     details:
       'The gateway check rejects revoked tokens at once; a gateway that verifies tokens by itself accepts them until they ' +
@@ -55,14 +62,17 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
     .option('--token-file <path>', 'one token, from a file; "-" is standard input')
     .addOption(text('reason', '--reason <text>', 'reason, for the list and the audit trail'))
   for (const option of SUBJECTS()) command.addOption(option)
-  repeatable(command).action(
-    action(environment, async ({ admin, output }) => {
+  irreversible(repeatable(command)).action(
+    action(environment, async ({ admin, output, confirm }) => {
       const { tokenFile } = command.opts<{ tokenFile?: string }>()
       const body = { ...bodyOf(command), ...(tokenFile !== undefined && { jti: await jtiIn(tokenFile) }) }
-      if (['jti', 'key', 'tenant'].filter(name => name in body).length !== 1)
+      const [subject, another] = (['jti', 'key', 'tenant'] as const).filter(name => name in body)
+      if (subject === undefined || another !== undefined)
         throw new CliError(EXIT.usage, 'name what to revoke: one of --jti, --key, --tenant, --token-file.')
+      const named = String((body as Record<string, unknown>)[subject])
+      await confirm({ warning: `${WARNINGS[subject]} ${named}.`, name: named })
       const made = await admin.post<TokenRevocation>('/token-revocations', body)
-      await output.object(made, VIEW, `Revoked. The entry ends ${moment(made.ends_at)}.`)
+      await output.changed(made, VIEW, `Revoked: ${made.id}. The entry ends ${moment(made.ends_at)}.`)
     }),
   )
   const all = listVerb(token, 'revocations', {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
-import { bodyOf, list, text } from '../field-options.ts'
+import { irreversible } from '../confirmation.ts'
+import { bodyOf, list, text, time } from '../field-options.ts'
 import { day, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
@@ -55,8 +56,9 @@ export function usageReporterCommands(program: Command, environment: NodeJS.Proc
     details: 'Its secret is rejected from now on.',
     examples: ['mintmark usage-reporter delete rep_6Yw2Hs8KqR4nVb1C'],
   })
-  conditional(remove).action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
+  irreversible(conditional(remove)).action(
+    action<[id: string]>(environment, async ({ admin, output, confirm }, id) => {
+      await confirm({ warning: `This deletes the usage reporter ${id}: its reports are rejected.`, name: id })
       await admin.delete(LIST + path`/${id}`)
       await output.deleted('id', id, `Deleted ${id}.`)
     }),
@@ -100,22 +102,28 @@ function correctionVerbs(parent: Command, environment: NodeJS.ProcessEnv): void 
       'mintmark usage-reporter void rep_6Yw2Hs8KqR4nVb1C --since 2026-11-24T09:00:00Z --reason stolen',
     ],
   })
-    .addOption(text('since', '--since <time>', 'what was received from this time on').makeOptionMandatory())
+    .addOption(
+      time('since', '--since <time>', 'what was received from this time on', 'ago').makeOptionMandatory(),
+    )
     .addOption(text('reason', '--reason <text>', 'reason, for the audit trail').makeOptionMandatory())
-  take.action(
-    action<[id: string]>(environment, async ({ admin, output }, id) => {
+  irreversible(take).action(
+    action<[id: string]>(environment, async ({ admin, output, confirm }, id) => {
+      const warning = `This takes back what the usage reporter ${id} sent.`
+      await confirm({ warning, name: id })
       const json = await admin.post<Voided>(LIST + path`/${id}/void`, bodyOf(take))
       const { requests, input_tokens: input, output_tokens: written } = json
       const shown = `Took back ${requests} requests, ${input} input tokens and ${written} output tokens.`
       await output.either({ text: shown, json, id })
     }),
   )
-  resultVerb(parent, 'close-month <month>', {
+  const close = resultVerb(parent, 'close-month <month>', {
     summary: 'close a month and all before it: their totals never change again',
     details: 'Months close by themselves once their records are too old to be reported.',
     examples: ['mintmark usage-reporter close-month 2026-10'],
-  }).action(
-    action<[month: string]>(environment, async ({ admin, output }, month) => {
+  })
+  irreversible(close).action(
+    action<[month: string]>(environment, async ({ admin, output, confirm }, month) => {
+      await confirm({ warning: `This closes ${month} and all months before it.`, name: month })
       const json = await admin.post<{ closed_before: string }>('/usage/close', { month })
       await output.either({ text: `Months before ${json.closed_before} are closed.`, json, id: month })
     }),

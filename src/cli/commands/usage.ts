@@ -3,6 +3,7 @@ import { CliError, EXIT } from '../exit-codes.ts'
 import { moment, type View } from '../output.ts'
 import { costOf, type Prices, readPrices } from '../prices.ts'
 import type { Column } from '../table.ts'
+import { parseTime } from '../time-arguments.ts'
 import { action, resultVerb } from '../verb.ts'
 
 interface Usage {
@@ -55,13 +56,13 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
       'file with the columns model,input,cached_input,output: prices for a million tokens, "*" for other models.',
     examples: [
       'mintmark usage',
-      'mintmark usage --group-by tenant,month --from 2026-01-01T00:00:00Z --time-zone Europe/Berlin',
+      'mintmark usage --group-by tenant,month --from 2026-01-01 --time-zone Europe/Berlin',
       'mintmark usage --tenant acme --group-by key,model --prices prices.csv',
     ],
     quiet: 'print only names',
   })
   for (const [flags, description] of [
-    ['--from <time>', 'hours that begin at this time or later, like 2026-11-01T00:00:00Z'],
+    ['--from <time>', 'hours that begin at this time or later, like 7d or 2026-11-01'],
     ['--to <time>', 'hours that begin before this time (default: all until now)'],
     ['--tenant <tenants>', 'only these tenants, separated by commas'],
     ['--key <keys>', 'only these keys'],
@@ -71,7 +72,7 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
     ['--time-zone <name>', 'where days and months begin (default: UTC)'],
     ['--prices <file>', 'add a column with the cost'],
   ] as const)
-    command.option(flags, description)
+    command.option(flags, description, flags.endsWith('<time>') ? parseTime('ago') : text => text)
   command.addOption(
     new Option(
       '--group-by <names>',

@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import type { AdminClient } from '../../admin-client.ts'
+import { irreversible, isConfirmed } from '../../confirmation.ts'
 import { CliError } from '../../exit-codes.ts'
-import { bodyOf, text } from '../../field-options.ts'
+import { bodyOf, text, time } from '../../field-options.ts'
 import type { View } from '../../output.ts'
-import { action, resultVerb } from '../../verb.ts'
+import { canAsk } from '../../prompt.ts'
+import { action, type Invocation, resultVerb } from '../../verb.ts'
 import { keyFilters } from './key-read.ts'
 
 interface NamedKey {
@@ -23,31 +25,49 @@ const VIEW: View<NamedKey> = {
 }
 
 export function bulkRevokeCommand(key: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(key, 'bulk-revoke', {
-    summary: 'revoke all matching keys permanently',
-    details:
-      'Give at least one filter; all given filters must match. Times are like 2027-01-31T12:00:00Z. It continues until none is ' +
-      'left; after an interruption, repeat the command.',
-    examples: [
-      'mintmark key bulk-revoke --label repository=shop --reason "key was public" --dry-run',
-      'mintmark key bulk-revoke --tenant acme --unused-since 2026-01-01T00:00:00Z',
-    ],
-  }).addOption(text('tenant', '--tenant <tenant>', 'keys of this tenant'))
+  const command = irreversible(
+    resultVerb(key, 'bulk-revoke', {
+      summary: 'revoke all matching keys permanently',
+      details:
+        'Give at least one filter; all given filters must match. Times are like 2027-01-31T12:00:00Z, 2027-01-31 or 90d. It continues until none is ' +
+        'left; after an interruption, repeat the command.',
+      examples: [
+        'mintmark key bulk-revoke --label repository=shop --reason "key was public" --dry-run',
+        'mintmark key bulk-revoke --tenant acme --unused-since 180d',
+      ],
+    }),
+  ).addOption(text('tenant', '--tenant <tenant>', 'keys of this tenant'))
   for (const option of keyFilters()) command.addOption(option)
   command
-    .addOption(text('created_after', '--created-after <time>', 'keys created after this time'))
-    .addOption(text('created_before', '--created-before <time>', 'keys created before this time'))
+    .addOption(time('created_after', '--created-after <time>', 'keys created after this time', 'ago'))
+    .addOption(time('created_before', '--created-before <time>', 'keys created before this time', 'ago'))
     .option('--reason <text>', 'reason, stored with each key and in the audit trail')
     .option('--dry-run', 'only list the keys, and change nothing')
     .action(
-      action(environment, async ({ admin, output }) => {
+      action(environment, async invocation => {
+        const { admin, output } = invocation
         const { dryRun, reason = null } = command.opts<{ dryRun?: boolean; reason?: string }>()
         const request = { filter: bodyOf(command), reason }
+        if (!dryRun) await confirmCount(invocation, request, isConfirmed(command, environment))
         const { keys, note } = await (dryRun ? rehearse(admin, request) : revokeAll(admin, request))
         await output.list(keys, VIEW)
         if (keys.length > 0) output.note(note)
       }),
     )
+}
+
+/** Counts what would be revoked only where a person is asked. */
+async function confirmCount(
+  { admin, confirm }: Invocation,
+  request: object,
+  confirmed: boolean,
+): Promise<void> {
+  if (confirmed) return
+  if (!canAsk())
+    return confirm({ warning: 'This revokes all matching keys and their issued tokens.', name: '' })
+  const { note, keys } = await rehearse(admin, request)
+  if (keys.length > 0)
+    await confirm({ warning: `${note} Their issued tokens are revoked too.`, name: 'revoke' })
 }
 
 interface Done {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import { path } from '../../admin-client.ts'
 import { CliError, EXIT } from '../../exit-codes.ts'
-import { bodyOf, type FieldOption, text } from '../../field-options.ts'
+import { bodyOf, type FieldOption, text, time } from '../../field-options.ts'
 import { readInput } from '../../input.ts'
 import type { View } from '../../output.ts'
+import { parseDays } from '../../time-arguments.ts'
 import { action, getVerb, listVerb, resultVerb, show } from '../../verb.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
 
@@ -25,18 +26,24 @@ export function keyReadCommands(key: Command, environment: NodeJS.ProcessEnv): v
 export const keyFilters = (): FieldOption[] => [
   text('label', '--label <name=value>', 'keys with this label; without "=value": any value'),
   text('created_by', '--created-by <who>', 'keys created by this admin token, or by "root"'),
-  text('expires_before', '--expires-before <time>', 'keys that expire before this time'),
-  text('unused_since', '--unused-since <time>', 'keys created before this time and not used since'),
+  time(
+    'expires_before',
+    '--expires-before <time>',
+    'keys that expire before this time, or within 30d',
+    'from now',
+  ),
+  time('unused_since', '--unused-since <time>', 'keys created before this time and not used since', 'ago'),
 ]
 
 function list(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = listVerb(key, 'list [tenant]', {
     summary: 'list keys of a tenant, or all keys, newest first',
-    details: 'All given filters must match. Times are like 2027-01-31T12:00:00Z.',
+    details: 'All given filters must match. Times are like 2027-01-31T12:00:00Z, 2027-01-31 or 90d.',
     examples: [
       'mintmark key list acme',
       'mintmark key list --limit 20',
-      'mintmark key list --expires-before 2027-01-31T00:00:00Z --label team=ml',
+      'mintmark key list --expires-before 30d --label team=ml',
+      'mintmark key list --unused-since 90d',
     ],
   })
   for (const option of keyFilters()) command.addOption(option)
@@ -98,7 +105,11 @@ function exchanges(key: Command, environment: NodeJS.ProcessEnv): void {
     details: 'Days are in UTC. The last few seconds may be missing.',
     examples: ['mintmark key exchanges key_7Hq2kd9XwP3mZt5B --days 7'],
     quiet: 'print lines without a header',
-  }).addOption(text('days', '--days <n>', 'number of days, today included (default 30)'))
+  }).addOption(
+    text('days', '--days <n>', 'number of days, like 7 or 7d, today included (default 30)').argParser(
+      parseDays,
+    ),
+  )
   command.action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const query = new URLSearchParams(bodyOf(command) as Record<string, string>)

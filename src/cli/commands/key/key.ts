@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import { KEY_SETTINGS } from '../../../api-keys/key-settings.ts'
 import { path } from '../../admin-client.ts'
-import { bodyOf, changesOf, endTokens, removedLabels, text, unset, wholeNumber } from '../../field-options.ts'
+import { bodyOf, changesOf, endTokens, removedLabels, seconds, text, unset } from '../../field-options.ts'
 import { settingOptions, unsettable } from '../../setting-options.ts'
-import { action, conditional, noun, repeatable, resultVerb } from '../../verb.ts'
+import { action, changeVerb, conditional, noun, repeatable, resultVerb } from '../../verb.ts'
 import { keyEndCommands } from './key-end.ts'
 import { keyReadCommands } from './key-read.ts'
 import { type IssuedKey, KEY_VIEW, type Key, secretTexts } from './key-view.ts'
@@ -42,7 +42,7 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 function update(key: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(key, 'update <key>', {
+  const command = changeVerb(key, 'update <key>', {
     summary: 'update the given settings only',
     details: 'A given list replaces the old one.',
     examples: [
@@ -58,7 +58,7 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const changed = await admin.patch<Key>(path`/keys/${id}`, changesOf(command))
-      await output.object(changed, KEY_VIEW, `Updated ${id}.`)
+      await output.changed(changed, KEY_VIEW, `Updated ${id}.`)
     }),
   )
 }
@@ -77,7 +77,7 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the secret',
   })
     .addOption(
-      wholeNumber(
+      seconds(
         'overlap_seconds',
         '--overlap-seconds <n>',
         'how long the old secret stays valid; 0: not at all',

@@ -1,0 +1,116 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { z } from 'zod'
+import { CliError, EXIT } from '../exit-codes.ts'
+
+/**
+ * contexts/ has the servers that a person has logged in to: a file with their URLs in the configuration folder of the user
+ * (XDG Base Directory), and a file of mode 0600 for each token that is stored.
+ */
+
+export interface Context {
+  url: string
+  public_url?: string | undefined
+  /** A file of certificate authorities to trust as well. */
+  ca_file?: string | undefined
+  /** Prints the token: run by the shell each time one is needed. Without it the token is in a file. */
+  token_command?: string | undefined
+}
+
+const context = z.strictObject({
+  url: z.string(),
+  public_url: z.string().optional(),
+  ca_file: z.string().optional(),
+  token_command: z.string().optional(),
+})
+const file = z.strictObject({ current: z.string().nullable(), contexts: z.record(z.string(), context) })
+
+export interface Contexts {
+  /** Name of the context that commands use. */
+  current: string | null
+  contexts: Record<string, Context>
+}
+
+/** Names are file names too. */
+export const CONTEXT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
+const GROUP_OR_OTHERS_WRITE = 0o022
+const GROUP_OR_OTHERS = 0o077
+
+/** undefined: the environment names no home folder, so nothing is stored. */
+export function contextFolder({ XDG_CONFIG_HOME, HOME }: NodeJS.ProcessEnv): string | undefined {
+  // The specification has relative paths ignored.
+  if (XDG_CONFIG_HOME && isAbsolute(XDG_CONFIG_HOME)) return join(XDG_CONFIG_HOME, 'mintmark')
+  return HOME ? join(HOME, '.config', 'mintmark') : undefined
+}
+
+/** @throws {CliError} when the file is damaged, or others could have written it: it names the server that gets the token. */
+export function readContexts(environment: NodeJS.ProcessEnv): Contexts {
+  const folder = contextFolder(environment)
+  const path = folder && join(folder, 'contexts.json')
+  const text = path && contentOf(path, GROUP_OR_OTHERS_WRITE)
+  if (!text) return { current: null, contexts: {} }
+  try {
+    return file.parse(JSON.parse(text))
+  } catch {
+    throw new CliError(EXIT.usage, `${path} is damaged: delete it, and run "mintmark login" again.`)
+  }
+}
+
+/** @throws {CliError} when the folder cannot be written. */
+export function writeContexts(environment: NodeJS.ProcessEnv, contexts: Contexts): void {
+  replaceFile(environment, 'contexts.json', `${JSON.stringify(contexts, null, 2)}\n`)
+}
+
+/** @throws {CliError} when there is none, or others can read it. */
+export function readStoredToken(environment: NodeJS.ProcessEnv, name: string): string {
+  const folder = contextFolder(environment) ?? ''
+  const token = contentOf(join(folder, `${name}.token`), GROUP_OR_OTHERS)
+  if (token === undefined)
+    throw new CliError(
+      EXIT.refused,
+      `the context "${name}" has no token: run "mintmark login --context ${name}".`,
+    )
+  return token.trim()
+}
+
+/** @throws {CliError} when the folder cannot be written. */
+export function storeToken(environment: NodeJS.ProcessEnv, name: string, token: string): void {
+  replaceFile(environment, `${name}.token`, `${token}\n`)
+}
+
+export function removeStoredToken(environment: NodeJS.ProcessEnv, name: string): void {
+  rmSync(join(contextFolder(environment) ?? '', `${name}.token`), { force: true })
+}
+
+function contentOf(path: string, forbidden: number): string | undefined {
+  try {
+    const { mode } = statSync(path)
+    if (process.platform !== 'win32' && (mode & forbidden) !== 0)
+      throw new CliError(EXIT.usage, `${path} is open to other users of this machine: chmod 600 ${path}`)
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (error instanceof CliError) throw error
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new CliError(EXIT.usage, `${path} cannot be read (${code}).`)
+  }
+}
+
+/** Renamed into its place, so that another command never reads half of it. */
+function replaceFile(environment: NodeJS.ProcessEnv, name: string, text: string): void {
+  const folder = contextFolder(environment)
+  if (folder === undefined)
+    throw new CliError(EXIT.usage, 'there is no place for contexts: set HOME or XDG_CONFIG_HOME.')
+  const path = join(folder, name)
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(temporary, text, { mode: 0o600 })
+    chmodSync(temporary, 0o600)
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw new CliError(EXIT.usage, `${path} cannot be written (${(error as NodeJS.ErrnoException).code}).`)
+  }
+}
