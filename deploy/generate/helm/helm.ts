@@ -19,6 +19,7 @@ export function helmFiles(): Record<string, string> {
     [`${CHART}/values.schema.json`]: `${JSON.stringify(schema, null, 2)}\n`,
     [`${CHART}/README.md`]: readme(schema, parse(read(`${CHART}/values.yaml`))),
     [`${CHART}/files/alerts.yaml`]: read('deploy/observability/mintmark-alerts.yaml'),
+    [`${CHART}/files/istio-alerts.yaml`]: read('deploy/observability/mintmark-istio-alerts.yaml'),
     [`${CHART}/files/dashboard.json`]: read('deploy/observability/mintmark-dashboard.json'),
     [`${CHART}/files/create-roles.sh`]: read('deploy/compose/create-roles.sh'),
     [`${CHART}/templates/_istiod-values.tpl`]: `{{- define "mintmark.istiodValues" -}}\n${istiodValues()}{{- end }}\n`,
