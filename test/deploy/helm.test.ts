@@ -44,6 +44,7 @@ const EVERYTHING = {
   httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
   serviceMonitor: { enabled: true },
   prometheusRule: { enabled: true },
+  traces: { endpoint: 'http://127.0.0.1:1', headersSecret: 'mintmark-traces' },
   dashboard: { enabled: true },
   istio: { enabled: true, origins: ['https://chat.example.org', 'http://localhost:3000'] },
 }
@@ -220,6 +221,20 @@ describe.skipIf(lacksHelm())('the chart', () => {
     ).not.toContain('NetworkPolicy')
   })
 
+  it('neither the migration nor helm test gets a sidecar, which would keep it from ending', () => {
+    const objects = render({
+      ...PRODUCTION,
+      podLabels: { 'sidecar.istio.io/inject': 'true', team: 'serving' },
+    })
+    const labelsOf = (kind: string) => {
+      const [object] = named(objects, kind)
+      return (object.spec.template ?? object).metadata.labels
+    }
+    expect(labelsOf('Job')).toMatchObject({ 'sidecar.istio.io/inject': 'false', team: 'serving' })
+    expect(labelsOf('Pod')['sidecar.istio.io/inject']).toBe('false')
+    expect(labelsOf('Deployment')['sidecar.istio.io/inject']).toBe('true')
+  })
+
   it('the pod of helm test is not selected by Services, nor by the disruption budget', () => {
     const objects = render(PRODUCTION)
     const [test] = named(objects, 'Pod')
@@ -308,6 +323,7 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
         'root-token': random(),
       },
       'mintmark-xds': { tokens: random() },
+      'mintmark-traces': { headers: `authorization=${random()}` },
       'mintmark-xds-tls': { 'tls.crt': xds.certificate, 'tls.key': xds.key },
     }
     const rendered = objects()

@@ -39,6 +39,8 @@ const SET_BY_CHART = new Set([
   'MINTMARK_XDS_TLS_CERTIFICATE',
   'MINTMARK_XDS_TLS_KEY',
   'MINTMARK_XDS_CLIENT_CA',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_HEADERS',
 ])
 
 const setting = ({ description, fallback, range, choices }: VariableDescription): Schema => ({
@@ -209,6 +211,16 @@ const observability: Record<string, Schema> = {
   prometheusRule: object('', {
     enabled: flag('Creates a PrometheusRule with the alerts of deploy/observability'),
     labels: labels('Labels by which your Prometheus selects it'),
+  }),
+  traces: object('', {
+    endpoint: text(
+      'Base URL of an OpenTelemetry collector (OTLP/HTTP), such as `http://collector.observability:4318`; empty: no traces',
+      { pattern: '^(https?://[^\\s"@]+)?$' },
+    ),
+    headersSecret: text(
+      'Name of a Secret whose key `headers` has the headers for the collector: `name=value`, comma-separated',
+      SECRET_NAME,
+    ),
   }),
   dashboard: object('', {
     enabled: flag('Creates a ConfigMap with the Grafana dashboard of deploy/observability'),

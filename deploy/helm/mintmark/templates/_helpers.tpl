@@ -113,6 +113,12 @@ capabilities:
 {{- if not .Values.services.gateway }}
 {{- $_ := set $env "MINTMARK_GATEWAY_HOST" "127.0.0.1" }}
 {{- end }}
+{{- with .Values.traces.endpoint }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . }}
+{{- end }}
+{{- if .Values.traces.headersSecret }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_HEADERS_FILE" "/etc/mintmark/traces/headers" }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- $_ := set $env $name (kindIs "float64" $value | ternary (printf "%.0f" (toString $value | float64)) (toString $value)) }}
 {{- end }}
