@@ -223,7 +223,7 @@ const observability: Record<string, Schema> = {
     ),
   }),
   dashboard: object('', {
-    enabled: flag('Creates a ConfigMap with the Grafana dashboard of deploy/observability'),
+    enabled: flag('Creates a ConfigMap with the Grafana dashboards of deploy/observability'),
     labels: labels("Labels by which Grafana's sidecar selects it"),
   }),
 }
