@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
+import { PATHS } from '../../src/oauth/metadata.ts'
 import { makeAuthority } from '../support/certificates.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
@@ -244,6 +245,25 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(selectors.length).toBeGreaterThan(4)
     for (const selector of selectors) expect(test.metadata.labels).not.toMatchObject(selector)
   })
+
+  it.each(['https://tokens.example.com', 'https://example.com/tokens'])(
+    'the HTTPRoute has every path of the public listener: %s',
+    issuer => {
+      const [route] = named(render({ ...EVERYTHING, issuer }), 'HTTPRoute')
+      const matches: KubernetesObject[] = route.spec.rules[0].matches
+      const base = new URL(issuer).pathname.replace(/\/$/, '')
+      const isRouted = (path: string) =>
+        matches.some(({ path: { type, value } }) =>
+          type === 'Exact' ? value === path : path === value || path.startsWith(`${value}/`),
+        )
+      const paths = Object.values(PATHS).map(path =>
+        path === PATHS.oauth ? `${path}${base}` : `${base}${path}`,
+      )
+      expect(paths.length).toBeGreaterThan(6)
+      expect(paths.filter(path => !isRouted(path))).toEqual([])
+      expect(isRouted(`${base}/admin/v1/tenants`)).toBe(false)
+    },
+  )
 
   it('opens no listener that has no Service', () => {
     const objects = render(CLOSED)

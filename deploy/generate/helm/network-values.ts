@@ -37,7 +37,9 @@ export const network: Record<string, Schema> = {
     usageFrom: peers('the listener of usage reports (8085): your gateways or collectors'),
   }),
   httpRoute: object('', {
-    enabled: flag('Creates an HTTPRoute for the token endpoint, the JWKS and discovery'),
+    enabled: flag(
+      'Creates an HTTPRoute for all paths of the public listener: tokens, revocation, introspection, the JWKS and discovery',
+    ),
     parentRefs: {
       type: 'array',
       description: 'Gateways of the route',
