@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
  */
 const ROWS: string[][] = [
   ['errors', 'system'],
-  ['config', 'database', 'embedded-postgres'],
+  ['config', 'database', 'embedded-postgres', 'tracing'],
   ['installation', 'audit', 'idempotency', 'tombstones'],
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens', 'identity-providers'],
@@ -22,7 +22,7 @@ const ROWS: string[][] = [
 /** Transports never import each other. */
 const APART = new Set(['oauth', 'admin', 'gateway', 'telemetry', 'xds'])
 /** Rooms that import only errors and system. */
-const ALONE = new Set(['database', 'embedded-postgres'])
+const ALONE = new Set(['database', 'embedded-postgres', 'tracing'])
 
 /** The owners of each third-party package. A package that is not listed is imported nowhere in src. */
 const PACKAGES: Record<string, RegExp> = {
@@ -43,6 +43,7 @@ const PACKAGES: Record<string, RegExp> = {
   commander: /^cli\//,
   yaml: /^cli\//,
   '@grpc': /^gateway\/grpc-/,
+  '@opentelemetry': /^tracing\//,
 }
 const LONGEST_FILE_LINES = 250
 const MOST_FILES_IN_A_ROOM = 30

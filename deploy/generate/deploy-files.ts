@@ -27,7 +27,7 @@ export function deployFiles(
     ...caddyFiles(routes),
   }
   const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])
-  return { ...Object.fromEntries(files), ...helmFiles(routes) }
+  return { ...Object.fromEntries(files), ...helmFiles() }
 }
 
 /** The text with the contract number below the line that says where it comes from. */

@@ -5,6 +5,7 @@ import { cidrs, issuerUrl, namedKeys, rootTokens } from './formats.ts'
 import { type GatewayConfig, readGateway } from './gateway-config.ts'
 import { rotationFaults, SHORTEST_PUBLISH_LEAD_SECONDS } from './rotation-policy.ts'
 import { readTokens, type TokenConfig } from './token-config.ts'
+import { readTraces, type TraceConfig } from './trace-config.ts'
 import { readUsage, type UsageConfig } from './usage-config.ts'
 import { readXds, type XdsSettings } from './xds-config.ts'
 
@@ -14,7 +15,7 @@ interface Address {
 }
 
 /** The configuration of a process, parsed once. Secrets are inside `Secret`. */
-export interface Config extends GatewayConfig, TokenConfig, UsageConfig, XdsSettings {
+export interface Config extends GatewayConfig, TokenConfig, TraceConfig, UsageConfig, XdsSettings {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -76,6 +77,7 @@ export function readConfig(env: Env): Config {
     ...gateway,
     ...readUsage(env),
     ...readXds(env, gateway.gatewayAddress.host),
+    ...readTraces(env),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,

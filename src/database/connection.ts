@@ -8,6 +8,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import type pg from 'pg'
+import type { Tracing } from '../system/tracing.ts'
 import { cancelStatement } from './cancel.ts'
 import { databaseUnavailable, isConnectionFault, noteStatement, SettingRefused } from './postgres-errors.ts'
 import { type Limits, localSettings, sessionSettings } from './transaction-settings.ts'
@@ -32,6 +33,8 @@ export interface Transactions {
   limits: Limits
   /** Further settings. */
   settings?: Record<string, string>
+  /** Undefined: statements are not traced. */
+  tracing?: Tracing | undefined
 }
 
 /**
@@ -127,9 +130,11 @@ class TransactionClient {
       this.#begun = { by: statement, done: this.#begin(statement) }
       return NOTHING
     }
+    const { tracing } = this.#transactions
+    const execute = () => this.#execute(statement, parameters)
     for (let attempt = 1; ; attempt++) {
       try {
-        const result = await this.#execute(statement, parameters)
+        const result = await (tracing ? tracing.query(statement, execute) : execute())
         this.#unused = false
         return result
       } catch (error) {

@@ -1,6 +1,7 @@
 import { Kysely } from 'kysely'
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
+import type { Tracing } from '../system/tracing.ts'
 import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
@@ -41,6 +42,8 @@ export class Database {
     maxConnections: number
     logger: Logger
     schema?: string
+    /** Undefined: statements are not traced. */
+    tracing?: Tracing | undefined
   }) {
     this.#logger = options.logger
     const { url } = options
@@ -63,7 +66,11 @@ export class Database {
     this.#pool.on('connect', client => void client.on('error', () => {}))
     this.#pool.on('connect', closePromptly)
     this.#kysely = new Kysely<Schema>({
-      dialect: new TransactionDialect(this.#pool, { schema: options.schema ?? 'public', limits: LIMITS }),
+      dialect: new TransactionDialect(this.#pool, {
+        schema: options.schema ?? 'public',
+        limits: LIMITS,
+        tracing: options.tracing,
+      }),
     })
   }
 

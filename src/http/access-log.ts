@@ -13,8 +13,8 @@ export interface AccessLog {
 
 type Logged = Pick<RequestEvent, 'source' | 'route' | 'polled' | 'fields' | 'error'> & { requestId?: string }
 
-/** The client closed the connection before the response: nginx's status for it, in logs and metrics only. */
-const LEFT = 499
+/** The client closed the connection before the response: nginx's status for it, in logs, metrics and traces only. */
+export const LEFT = 499
 
 /**
  * Logs a finished request, over HTTP or gRPC, and notes its duration. 5xx is logged as an error, everything else as

@@ -10,7 +10,8 @@ import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
-import { logRequest } from './access-log.ts'
+import type { Tracing } from '../system/tracing.ts'
+import { LEFT, logRequest } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
@@ -53,6 +54,8 @@ export interface RequestServices {
   random: Random
   noteDuration: NoteDuration
   trusts: Trusts
+  /** Undefined: requests are not traced. */
+  tracing?: Tracing | undefined
 }
 
 /** Where a listener is reached. */
@@ -131,11 +134,19 @@ export class Listener {
   serve(application: Application, services: RequestServices): void {
     const clock = this.#clock
     const log = { listener: this.name, clock, ...services }
+    const { tracing } = services
     this.#serve = (req, res) => {
       const event = openEvent(req, res, services)
       const started = clock.monotonicMs()
-      application(req, res, event, answered =>
-        logRequest(log, event, { method: req.method, status: res.statusCode, answered, started }),
+      const logged = (answered: boolean) =>
+        logRequest(log, event, { method: req.method, status: res.statusCode, answered, started })
+      if (!tracing) return application(req, res, event, logged)
+      const { method, headers } = req
+      tracing.request({ listener: this.name, method, headers }, end =>
+        application(req, res, event, answered => {
+          logged(answered)
+          end({ ...event, status: answered ? res.statusCode : LEFT })
+        }),
       )
     }
   }

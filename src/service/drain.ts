@@ -65,6 +65,7 @@ export async function drain(
     storage.database.close(),
     storage.directoryDatabase.close(),
     storage.usageDatabase?.close(),
+    system.tracing?.close(),
   ])
   logger.info('stopped')
 }

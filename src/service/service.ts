@@ -76,7 +76,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     clock: overrides.clock ?? systemClock,
     random: overrides.random ?? systemRandom,
     logger: overrides.logger ?? createLogger(config.logLevel),
+    tracing: overrides.tracing,
   }
+  system.tracing ??= await openTracing(config, system)
   const storage = openStorage(config, system)
   const { isMember = false } = overrides
   const listeners = createListeners(config, system)
@@ -149,6 +151,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       return stopping
     },
   }
+}
+
+/** OpenTelemetry's SDK is loaded on demand: most installations do without. */
+async function openTracing({ traces }: Config, { clock, logger }: System): Promise<System['tracing']> {
+  if (!traces) return undefined
+  const { OpenTelemetryTracing } = await import('../tracing/opentelemetry.ts')
+  return new OpenTelemetryTracing(traces, { clock, logger })
 }
 
 function build(

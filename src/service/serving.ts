@@ -56,13 +56,13 @@ export interface Urls {
 /** Mounts the applications on their listeners. */
 export function serve(listeners: Listeners, served: Served): void {
   const { config, policy, readiness, outcomes } = served
-  const { random, logger } = served.system
+  const { random, logger, tracing } = served.system
   const { ring, tokenIssuer } = served.signing
   const { authenticator, workloads, deferred } = served.authentication
   const { refusals } = served.administration
   const noteDuration = requestDurations(served.metrics)
   countClosedConnections(listeners, served.metrics)
-  const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
+  const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies), tracing }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
   const exchange = { authenticator, workloads, refusals, tokenIssuer, deferred, outcomes, afterPause }
@@ -75,7 +75,8 @@ export function serve(listeners: Listeners, served: Served): void {
   const { clock } = served.system
   const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
   listeners.otlpHttp.serve(receiver, services)
-  listeners.ops.serve(opsApp(served), services)
+  // Probes and scrapes are not traced.
+  listeners.ops.serve(opsApp(served), { ...services, tracing: undefined })
   const { directory, follower, storage } = served
   const source = new GatewayRevocations({
     denyList: directory.denyList,

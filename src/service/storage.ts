@@ -4,12 +4,15 @@ import { DatabaseTime } from '../database/database-time.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
+import type { Tracing } from '../system/tracing.ts'
 
-/** The clock, randomness and log of this process. */
+/** The clock, randomness, log and traces of this process. */
 export interface System {
   clock: Clock
   random: Random
   logger: Logger
+  /** Undefined: none. */
+  tracing?: Tracing | undefined
 }
 
 /** Connections reserved for the change feed and lookups, so that administration cannot block them. */
@@ -31,12 +34,12 @@ export interface Storage {
 }
 
 /** Connects lazily. */
-export function openStorage(config: Config, { clock, logger }: System): Storage {
+export function openStorage(config: Config, { clock, logger, tracing }: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
   const { databaseUrl, databaseUrlDirect = databaseUrl } = config
   const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
-    new Database({ url, maxConnections, logger, schema: config.databaseSchema })
+    new Database({ url, maxConnections, logger, schema: config.databaseSchema, tracing })
   const forUsage = config.otlpHttpAddress ? USAGE_CONNECTIONS : 0
   return {
     database: openPool(

@@ -7,6 +7,8 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
+import { PATHS } from '../../src/oauth/metadata.ts'
+import { makeAuthority } from '../support/certificates.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -30,16 +32,20 @@ const TRIAL = {
   trialDatabase: { enabled: true },
   secrets: { generate: true },
 }
+const PEERS = [{ namespaceSelector: {} }]
 const EVERYTHING = {
   ...PRODUCTION,
   database: { existingSecret: 'mintmark-database', directUrlKey: 'direct-url' },
   settings: { MINTMARK_FAILURES_PER_MINUTE: 1_000_000, MINTMARK_TRUSTED_PROXIES: '10.0.0.0/8' },
   snapshots: { enabled: true },
   autoscaling: { enabled: true },
-  networkPolicy: { enabled: true, gatewayFrom: [{ namespaceSelector: {} }] },
+  services: { usage: true },
+  xds: { enabled: true, tokensSecret: 'mintmark-xds', tlsSecret: 'mintmark-xds-tls' },
+  networkPolicy: { adminFrom: PEERS, opsFrom: PEERS, xdsFrom: PEERS, usageFrom: PEERS },
   httpRoute: { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] },
   serviceMonitor: { enabled: true },
   prometheusRule: { enabled: true },
+  traces: { endpoint: 'http://127.0.0.1:1', headersSecret: 'mintmark-traces' },
   dashboard: { enabled: true },
   istio: { enabled: true, origins: ['https://chat.example.org', 'http://localhost:3000'] },
 }
@@ -198,12 +204,66 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(JSON.stringify(render(PRODUCTION))).not.toContain('MINTMARK_SNAPSHOT_DIR')
   })
 
-  it('a NetworkPolicy opens nothing that no list names', () => {
-    const [policy] = named(render({ ...PRODUCTION, networkPolicy: { enabled: true } }), 'NetworkPolicy')
-    expect(policy.spec.ingress ?? []).toEqual([])
-    const [opened] = named(render(EVERYTHING), 'NetworkPolicy')
-    expect(opened.spec.ingress).toHaveLength(1)
+  it('a NetworkPolicy opens the public listener and the check by default, and nothing that no list names', () => {
+    const ports = (values: object, name = 'mintmark') => {
+      const policy = named(render(values), 'NetworkPolicy').find(({ metadata }) => metadata.name === name)
+      return policy.spec.ingress.map((rule: KubernetesObject) =>
+        rule.ports.map((each: { port: number }) => each.port),
+      )
+    }
+    const forTests = [8080]
+    expect(ports(PRODUCTION)).toEqual([forTests, [8080], [8082, 8083]])
+    const closed = { publicFrom: [], gatewayFrom: [] }
+    expect(ports({ ...PRODUCTION, networkPolicy: closed })).toEqual([forTests])
+    expect(ports(EVERYTHING)).toEqual([forTests, [8080], [8082, 8083], [8081], [8084], [8085], [8086]])
+    expect(ports(TRIAL, 'mintmark-trial-database')).toEqual([[5432]])
+    expect(
+      render({ ...PRODUCTION, networkPolicy: { enabled: false } }).map(({ kind }) => kind),
+    ).not.toContain('NetworkPolicy')
   })
+
+  it('neither the migration nor helm test gets a sidecar, which would keep it from ending', () => {
+    const objects = render({
+      ...PRODUCTION,
+      podLabels: { 'sidecar.istio.io/inject': 'true', team: 'serving' },
+    })
+    const labelsOf = (kind: string) => {
+      const [object] = named(objects, kind)
+      return (object.spec.template ?? object).metadata.labels
+    }
+    expect(labelsOf('Job')).toMatchObject({ 'sidecar.istio.io/inject': 'false', team: 'serving' })
+    expect(labelsOf('Pod')['sidecar.istio.io/inject']).toBe('false')
+    expect(labelsOf('Deployment')['sidecar.istio.io/inject']).toBe('true')
+  })
+
+  it('the pod of helm test is not selected by Services, nor by the disruption budget', () => {
+    const objects = render(PRODUCTION)
+    const [test] = named(objects, 'Pod')
+    const selectors = objects.flatMap(
+      ({ spec }) => spec?.selector?.matchLabels ?? (spec?.type === 'ClusterIP' ? spec.selector : []),
+    )
+    expect(selectors.length).toBeGreaterThan(4)
+    for (const selector of selectors) expect(test.metadata.labels).not.toMatchObject(selector)
+  })
+
+  it.each(['https://tokens.example.com', 'https://example.com/tokens'])(
+    'the HTTPRoute has every path of the public listener: %s',
+    issuer => {
+      const [route] = named(render({ ...EVERYTHING, issuer }), 'HTTPRoute')
+      const matches: KubernetesObject[] = route.spec.rules[0].matches
+      const base = new URL(issuer).pathname.replace(/\/$/, '')
+      const isRouted = (path: string) =>
+        matches.some(({ path: { type, value } }) =>
+          type === 'Exact' ? value === path : path === value || path.startsWith(`${value}/`),
+        )
+      const paths = Object.values(PATHS).map(path =>
+        path === PATHS.oauth ? `${path}${base}` : `${base}${path}`,
+      )
+      expect(paths.length).toBeGreaterThan(6)
+      expect(paths.filter(path => !isRouted(path))).toEqual([])
+      expect(isRouted(`${base}/admin/v1/tenants`)).toBe(false)
+    },
+  )
 
   it('opens no listener that has no Service', () => {
     const objects = render(CLOSED)
@@ -270,6 +330,7 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
 
   it('the Job migrates, replicas become ready by their probes, and helm test passes', async () => {
     database = await createTestDatabase({ empty: true })
+    const xds = makeAuthority('mintmark-xds')
     const secrets = {
       'mintmark-database': {
         'database-url': database.applicationUrl,
@@ -281,6 +342,9 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
         'encryption-keys': `e1:${random()}`,
         'root-token': random(),
       },
+      'mintmark-xds': { tokens: random() },
+      'mintmark-traces': { headers: `authorization=${random()}` },
+      'mintmark-xds-tls': { 'tls.crt': xds.certificate, 'tls.key': xds.key },
     }
     const rendered = objects()
     const [job] = named(rendered, 'Job')
@@ -304,7 +368,10 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
     expect(parsed.unread('MINTMARK_')).toEqual([])
 
     const anyPort = Object.fromEntries(
-      ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS'].map(name => [`MINTMARK_${name}_PORT`, '0']),
+      ['PUBLIC', 'ADMIN', 'GATEWAY', 'GATEWAY_GRPC', 'OPS', 'OTLP_HTTP', 'XDS'].map(name => [
+        `MINTMARK_${name}_PORT`,
+        '0',
+      ]),
     )
     replica = startProcess({ ...replicaRun.env, ...anyPort }, ...replicaRun.args)
     const urls = await replica.ready(30_000)
@@ -318,10 +385,9 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
       const { port, path } = probe.httpGet as { port: keyof typeof listeners; path: string }
       expect((await fetch(reachable(listeners[port]) + path)).status, path).toBe(200)
     }
-    const expected = { public: 8080, admin: 8081, gateway: 8082, gatewayGrpc: 8083, ops: 8084 }
-    expect(container.ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual(
-      Object.values(expected),
-    )
+    expect(container.ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual([
+      8080, 8081, 8082, 8083, 8084, 8085, 8086,
+    ])
 
     const { MINTMARK_SNAPSHOT_DIR: snapshots = '' } = replicaRun.env
     const written = () => readdirSync(snapshots).some(name => name.endsWith('.snapshot'))

@@ -5,6 +5,8 @@ import { type Program, startProgram } from './programs.ts'
 
 export interface SyncProcess {
   program: Program
+  /** Of its port. */
+  url: string
   /** The status and the text of a path of its port; status 0: no answer. */
   get(path: string): Promise<{ status: number; text: string }>
   /** The value of one of its metrics. */
@@ -22,8 +24,9 @@ export async function startSync(
     ...['sync', '--issuer', options.issuer, '--istio', options.istio, '--kubeconfig', options.kubeconfig],
     ...['--interval', String(options.intervalSeconds), '--host', '127.0.0.1', '--port', String(port)],
   ])
+  const url = `http://127.0.0.1:${port}`
   const get = async (path: string) => {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
+    const answer = await fetch(`${url}${path}`).catch(() => undefined)
     return { status: answer?.status ?? 0, text: (await answer?.text()) ?? '' }
   }
   const metric = async (name: string) => {
@@ -31,7 +34,7 @@ export async function startSync(
     const line = text.split('\n').find(each => each.startsWith(`${name} `))
     return Number(line?.split(' ').at(-1))
   }
-  return { program, get, metric }
+  return { program, url, get, metric }
 }
 
 export interface Outcome {

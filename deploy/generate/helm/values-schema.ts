@@ -1,44 +1,17 @@
 import type { VariableDescription } from '../../../src/config/env.ts'
-
-/** JSON Schema of the chart's values: what Helm checks before it renders, and the source of the chart's README. */
-export interface Schema {
-  description?: string
-  type?: string | string[]
-  properties?: Record<string, Schema>
-  additionalProperties?: boolean | Schema
-  [keyword: string]: unknown
-}
-
-const object = (description: string, properties: Record<string, Schema>): Schema => ({
-  type: 'object',
-  description,
-  additionalProperties: false,
-  properties,
-})
-const flag = (description: string): Schema => ({ type: 'boolean', description })
-const text = (description: string, more: Schema = {}): Schema => ({ type: 'string', description, ...more })
-const count = (description: string, minimum: number, maximum?: number): Schema => ({
-  type: 'integer',
-  description,
-  minimum,
-  ...(maximum !== undefined && { maximum }),
-})
-/** Given to Kubernetes as it is. */
-const asInKubernetes = (type: 'object' | 'array', description: string): Schema => ({ type, description })
-const labels = (description: string): Schema => ({
-  type: 'object',
-  description,
-  additionalProperties: { type: 'string' },
-})
-const peers = (listener: string): Schema => ({
-  type: 'array',
-  description: `NetworkPolicy peers that reach ${listener}; empty: no pod`,
-  items: { type: 'object' },
-})
-
-const SECRET_NAME = { pattern: '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$', maxLength: 253 }
-const STORAGE = { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }
-const SECRET_KEY = { pattern: '^[-._a-zA-Z0-9]+$' }
+import { gateways, network } from './network-values.ts'
+import {
+  asInKubernetes,
+  count,
+  flag,
+  labels,
+  object,
+  type Schema,
+  SECRET_KEY,
+  SECRET_NAME,
+  STORAGE,
+  text,
+} from './schema.ts'
 
 /** Variables that the chart sets from other values, or that a pod cannot use. */
 const SET_BY_CHART = new Set([
@@ -58,6 +31,16 @@ const SET_BY_CHART = new Set([
   'MINTMARK_OPS_PORT',
   'MINTMARK_GATEWAY_PORT',
   'MINTMARK_GATEWAY_GRPC_PORT',
+  'MINTMARK_OTLP_HOST',
+  'MINTMARK_OTLP_HTTP_PORT',
+  'MINTMARK_XDS_HOST',
+  'MINTMARK_XDS_PORT',
+  'MINTMARK_XDS_TOKENS',
+  'MINTMARK_XDS_TLS_CERTIFICATE',
+  'MINTMARK_XDS_TLS_KEY',
+  'MINTMARK_XDS_CLIENT_CA',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_HEADERS',
 ])
 
 const setting = ({ description, fallback, range, choices }: VariableDescription): Schema => ({
@@ -78,6 +61,7 @@ export function valuesSchema(variables: readonly VariableDescription[]): Schema 
       ...installation(variables),
       ...pods,
       ...network,
+      ...gateways,
       ...observability,
     },
     allOf: [
@@ -114,7 +98,7 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
   nameOverride: text("Replaces the chart's name in labels and names"),
   fullnameOverride: text('Replaces the whole name of all objects'),
   issuer: text('**Required.** `iss` of every token, byte for byte', {
-    pattern: '^https://[^/]+(/.*[^/])?$',
+    pattern: '^https://[-.:\\[\\]a-zA-Z0-9]+(/[^\\s"#?]*[^\\s"#?/])?$',
     maxLength: 200,
   }),
   replicas: count('Number of replicas; ignored with autoscaling', 1),
@@ -185,7 +169,11 @@ const pods: Record<string, Schema> = {
   }),
   podAnnotations: labels('Annotations of the pods, and of the migration'),
   podLabels: labels('Labels of the pods, and of the migration'),
-  resources: asInKubernetes('object', 'Requests and limits of each pod'),
+  resources: {
+    type: 'object',
+    description: 'Requests and limits of each pod: docs/guides/sizing.md has the figures',
+    propertyNames: { enum: ['requests', 'limits', 'claims'] },
+  },
   terminationGracePeriodSeconds: count(
     'Time to end: Mintmark drains for 5 s, then finishes what is in flight',
     10,
@@ -194,6 +182,8 @@ const pods: Record<string, Schema> = {
     enabled: flag('Creates a PodDisruptionBudget'),
     maxUnavailable: {
       type: ['integer', 'string'],
+      minimum: 0,
+      pattern: '^[0-9]{1,3}%$',
       description: 'How many replicas may be evicted at a time',
     },
   }),
@@ -212,51 +202,6 @@ const pods: Record<string, Schema> = {
   priorityClassName: text('Priority class of the pods'),
 }
 
-const network: Record<string, Schema> = {
-  services: object('', {
-    annotations: labels('Annotations of all Services'),
-    admin: flag('Opens the admin listener (8081) to other pods, with a Service `…-admin`'),
-    gateway: flag('Opens the check (8082, gRPC 8083) to other pods, with a Service `…-gateway`'),
-  }),
-  networkPolicy: object('', {
-    enabled: flag(
-      'Closes every listener, except to the peers below. Needs a network plugin that enforces it',
-    ),
-    publicFrom: peers('the public listener (8080): clients, and what fetches the JWKS'),
-    gatewayFrom: peers('the check (8082, 8083): your gateways'),
-    adminFrom: peers('the admin listener (8081)'),
-    opsFrom: peers('the ops listener (8084): Prometheus'),
-  }),
-  httpRoute: object('', {
-    enabled: flag('Creates an HTTPRoute for the token endpoint, the JWKS and discovery'),
-    parentRefs: asInKubernetes('array', 'Gateways of the route'),
-    hostnames: {
-      type: 'array',
-      items: { type: 'string' },
-      description: 'Host names, that of the issuer among them',
-    },
-  }),
-  istio: object('', {
-    enabled: flag(
-      'Creates the RequestAuthentication, the policies and the EnvoyFilter of an Istio ingress gateway (docs/guides/istio.md)',
-    ),
-    namespace: text('Namespace of the gateway', { minLength: 1 }),
-    selector: labels('Labels of the pods of the gateway'),
-    origins: {
-      type: 'array',
-      description: 'Origins of web pages that may call the gateway (CORS), like `https://chat.example.com`',
-      items: { type: 'string', pattern: '^https?://[-.:\\[\\]a-z0-9]+$' },
-    },
-    sync: object('', {
-      enabled: flag(
-        'Runs `mintmark sync`, which keeps the JWKS in the RequestAuthentication: tokens are accepted while Mintmark is down',
-      ),
-      replicas: count('Replicas of it; one of them writes', 1, 10),
-      intervalSeconds: count('Seconds between two rounds of it', 5, 1_200),
-    }),
-  }),
-}
-
 const observability: Record<string, Schema> = {
   serviceMonitor: object('', {
     enabled: flag('Creates a ServiceMonitor for the Prometheus operator'),
@@ -267,8 +212,18 @@ const observability: Record<string, Schema> = {
     enabled: flag('Creates a PrometheusRule with the alerts of deploy/observability'),
     labels: labels('Labels by which your Prometheus selects it'),
   }),
+  traces: object('', {
+    endpoint: text(
+      'Base URL of an OpenTelemetry collector (OTLP/HTTP), such as `http://collector.observability:4318`; empty: no traces',
+      { pattern: '^(https?://[^\\s"@]+)?$' },
+    ),
+    headersSecret: text(
+      'Name of a Secret whose key `headers` has the headers for the collector: `name=value`, comma-separated',
+      SECRET_NAME,
+    ),
+  }),
   dashboard: object('', {
-    enabled: flag('Creates a ConfigMap with the Grafana dashboard of deploy/observability'),
+    enabled: flag('Creates a ConfigMap with the Grafana dashboards of deploy/observability'),
     labels: labels("Labels by which Grafana's sidecar selects it"),
   }),
 }

@@ -24,13 +24,13 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline.
+ * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline. `named`: what the static policy names.
  */
-export function istioFiles(routes: OpenRoutes): Record<string, string> {
+export function istioFiles(routes: OpenRoutes, named: readonly NamedModel[] = NAMED): Record<string, string> {
   return {
     ...tokenFiles(routes),
     ...engineFile,
-    ...staticFiles(routes),
+    ...staticFiles(routes, named),
     ...apiKeyFiles(routes),
     ...limitFiles,
     ...syncFiles,
@@ -76,8 +76,13 @@ const requestAuthentication = (forward: string) =>
     forward: render(forward, {}),
   })
 
-/** Names in the example of a static policy, each with the claim that must contain it. */
-const NAMED = [
+/** A name in a static policy, with the claim that must contain it. */
+export interface NamedModel {
+  claim: string
+  name: string
+}
+
+const NAMED: readonly NamedModel[] = [
   { claim: 'models', name: 'llama-3-8b' },
   { claim: 'models', name: 'mistralai/Mistral-7B' },
   { claim: 'models', name: '/models/Llama-3.1' },
@@ -86,12 +91,15 @@ const NAMED = [
   { claim: 'adapters', name: 'globex-sql' },
 ]
 
-const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
+const staticFiles = (
+  { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
+  names: readonly NamedModel[],
+): Record<string, string> => ({
   'deploy/istio/static/authorization-policy.yaml': render('istio/static/authorization-policy.yaml.template', {
     ISSUER,
     REQUIRED_SCOPE,
     listPaths: listPaths(LIST_ROUTES),
-    rules: NAMED.map(named =>
+    rules: names.map(named =>
       render('istio/static/rule.yaml.template', {
         ISSUER,
         MODEL_HEADER,

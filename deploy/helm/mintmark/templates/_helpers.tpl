@@ -18,8 +18,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "mintmark.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "mintmark.selector" . }}
+{{ include "mintmark.commonLabels" . }}
+{{- end }}
+
+{{- define "mintmark.commonLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: mintmark
@@ -89,8 +93,31 @@ capabilities:
 {{- if .Values.services.admin }}
 {{- $_ := set $env "MINTMARK_ADMIN_HOST" "0.0.0.0" }}
 {{- end }}
+{{- if .Values.services.usage }}
+{{- $_ := set $env "MINTMARK_OTLP_HOST" "0.0.0.0" }}
+{{- $_ := set $env "MINTMARK_OTLP_HTTP_PORT" "8085" }}
+{{- end }}
+{{- if .Values.xds.enabled }}
+{{- $_ := set $env "MINTMARK_XDS_HOST" "0.0.0.0" }}
+{{- if .Values.xds.tokensSecret }}
+{{- $_ := set $env "MINTMARK_XDS_TOKENS_FILE" "/etc/mintmark/xds/tokens/tokens" }}
+{{- end }}
+{{- if .Values.xds.tlsSecret }}
+{{- $_ := set $env "MINTMARK_XDS_TLS_CERTIFICATE_FILE" "/etc/mintmark/xds/tls/tls.crt" }}
+{{- $_ := set $env "MINTMARK_XDS_TLS_KEY_FILE" "/etc/mintmark/xds/tls/tls.key" }}
+{{- if .Values.xds.clientCertificates }}
+{{- $_ := set $env "MINTMARK_XDS_CLIENT_CA_FILE" "/etc/mintmark/xds/tls/ca.crt" }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if not .Values.services.gateway }}
 {{- $_ := set $env "MINTMARK_GATEWAY_HOST" "127.0.0.1" }}
+{{- end }}
+{{- with .Values.traces.endpoint }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . }}
+{{- end }}
+{{- if .Values.traces.headersSecret }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_HEADERS_FILE" "/etc/mintmark/traces/headers" }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- $_ := set $env $name (kindIs "float64" $value | ternary (printf "%.0f" (toString $value | float64)) (toString $value)) }}
@@ -99,6 +126,48 @@ capabilities:
 - name: {{ $name }}
   value: {{ get $env $name | quote }}
 {{- end }}
+{{- end }}
+
+{{/* Name of the port of the xDS listener: Istio and meshes read the protocol from it. */}}
+{{- define "mintmark.xdsPort" -}}
+{{ if .Values.xds.tlsSecret }}tls-xds{{ else }}grpc-xds{{ end }}
+{{- end }}
+
+{{/* The pods of the gateway that Istio's policies apply to. */}}
+{{- define "mintmark.istioTarget" -}}
+{{- if .Values.istio.targetRefs -}}
+targetRefs:
+  {{- toYaml .Values.istio.targetRefs | nindent 2 }}
+{{- else -}}
+selector:
+  matchLabels: {{ toJson .Values.istio.selector }}
+{{- end }}
+{{- end }}
+
+{{/* The same for an EnvoyFilter. */}}
+{{- define "mintmark.istioWorkloads" -}}
+{{- if .Values.istio.targetRefs -}}
+{{ include "mintmark.istioTarget" . }}
+{{- else -}}
+workloadSelector:
+  labels: {{ toJson .Values.istio.selector }}
+{{- end }}
+{{- end }}
+
+{{/* JSON: what the static policy names, each with the claim that must contain it. */}}
+{{- define "mintmark.staticNames" -}}
+{{- $names := list }}
+{{- range .Values.istio.static.models }}{{ $names = append $names (dict "claim" "models" "name" .) }}{{ end }}
+{{- range .Values.istio.static.adapters }}{{ $names = append $names (dict "claim" "adapters" "name" .) }}{{ end }}
+{{- toJson $names }}
+{{- end }}
+
+{{- define "mintmark.gatewayNamespace" -}}
+{{ default .Release.Namespace .Values.envoyGateway.namespace }}
+{{- end }}
+
+{{- define "mintmark.engineNamespace" -}}
+{{ default (include "mintmark.gatewayNamespace" .) .Values.envoyGateway.engine.namespace }}
 {{- end }}
 
 {{/* 256 random bits as base64url without padding. */}}

@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+import { type ReceivedSpan, startCollector } from './collector.ts'
+
+const SERVER = 2
+const CLIENT = 3
+const ERROR = 2
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
+const PARENT = '00f067aa0ba902b7'
+
+describe('traces', () => {
+  let collector: Awaited<ReturnType<typeof startCollector>>
+  let service: TestService
+  let made: Awaited<ReturnType<TestService['tenantWithKey']>>
+  const COLLECTOR_SECRET = 'collector-secret-3f1c'
+
+  beforeAll(async () => {
+    collector = await startCollector()
+    service = await startTestService({
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer%20${COLLECTOR_SECRET}`,
+        OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+      },
+    })
+    made = await service.tenantWithKey()
+    const exchange = { grant_type: 'client_credentials', client_secret: made.secret }
+    await service.token(exchange, { traceparent: `00-${TRACE}-${PARENT}-01` })
+    await service.token({ ...exchange, client_secret: 'not a key of ours' })
+    await service.admin('GET', `/keys/${made.secret}`)
+    await fetch(`${service.service.urls.ops}/livez`)
+    // What is left is sent when the service stops.
+    await service.service.stop()
+  })
+  afterAll(async () => {
+    await service?.stop()
+    collector?.stop()
+  })
+
+  const named = (name: string): ReceivedSpan[] => collector.spans.filter(span => span.name === name)
+
+  it('an exchange is a span of its caller, with its outcome', () => {
+    const [exchange, refused] = named('POST /oauth/token')
+    expect(exchange).toMatchObject({
+      traceId: TRACE,
+      parentId: PARENT,
+      kind: SERVER,
+      resource: {
+        'service.name': 'mintmark',
+        'deployment.environment.name': 'test',
+      },
+      attributes: {
+        'http.request.method': 'POST',
+        'http.route': '/oauth/token',
+        'http.response.status_code': 200,
+        'mintmark.listener': 'public',
+        'mintmark.tenant': made.tenantId,
+        'mintmark.client_id': made.keyId,
+      },
+    })
+    expect(exchange?.durationMs).toBeGreaterThan(0)
+    expect(refused?.parentId).toBe('')
+    expect(refused?.attributes).toMatchObject({
+      'http.response.status_code': 401,
+      'mintmark.error': 'invalid_client',
+      'mintmark.reason': expect.any(String),
+    })
+    expect(refused?.status?.code ?? 0).not.toBe(ERROR)
+  })
+
+  it('an admin call has its queries below it', () => {
+    const [created] = named('POST /admin/v1/tenants/:tenant/keys')
+    expect(created?.attributes).toMatchObject({ 'http.response.status_code': 201 })
+    const queries = collector.spans.filter(({ parentId }) => parentId === created?.spanId)
+    expect(queries.map(({ name }) => name)).toContainEqual(expect.stringMatching(/^INSERT /))
+    for (const query of queries) {
+      expect(query.kind).toBe(CLIENT)
+      expect(query.traceId).toBe(created?.traceId)
+      expect(query.attributes['db.system.name']).toBe('postgresql')
+    }
+  })
+
+  it('neither probes nor background work are traced', () => {
+    expect(named('GET /livez')).toEqual([])
+    const queries = collector.spans.filter(({ kind }) => kind === CLIENT)
+    expect(queries.filter(({ parentId }) => parentId === '')).toEqual([])
+  })
+
+  it('no span contains a secret, not even one in a path', () => {
+    const sent = Buffer.concat(collector.bodies).toString('latin1')
+    expect(sent).toContain(made.keyId)
+    const { rootToken, environment } = service
+    const { MINTMARK_PEPPERS, MINTMARK_ENCRYPTION_KEYS, DATABASE_URL } = environment
+    for (const secret of [made.secret, rootToken, MINTMARK_PEPPERS, MINTMARK_ENCRYPTION_KEYS, DATABASE_URL]) {
+      expect(secret).toBeTruthy()
+      expect(sent).not.toContain(secret)
+    }
+    expect(sent).not.toContain(COLLECTOR_SECRET)
+    expect(sent).not.toContain('not a key of ours')
+    expect(sent).not.toMatch(/mm[kair]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\./)
+    expect(service.logs.join('')).not.toContain(COLLECTOR_SECRET)
+    expect(collector.headers[0]?.authorization).toBe(`Bearer ${COLLECTOR_SECRET}`)
+  })
+})
+
+describe('a collector', () => {
+  it.each([
+    ['hangs', async () => startCollector({ hangs: true })],
+    ['is away', async () => ({ url: `http://127.0.0.1:${await freePort()}`, stop: () => {} })],
+  ])('that %s delays no exchange, and not the end by more than two seconds', async (what, start) => {
+    const collector = await start()
+    const service = await startTestService({
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_TIMEOUT: '500' },
+    })
+    try {
+      const { secret } = await service.tenantWithKey()
+      const exchange = () => service.token({ grant_type: 'client_credentials', client_secret: secret })
+      let slowestMs = 0
+      for (let batch = 0; batch < 60; batch++) {
+        const started = performance.now()
+        const answers = await Promise.all(Array.from({ length: 100 }, exchange))
+        slowestMs = Math.max(slowestMs, performance.now() - started)
+        expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+      }
+      // More than fit into the queue; far below the exporter's timeout times its batches.
+      expect(slowestMs).toBeLessThan(3_000)
+      if (what === 'is away') {
+        const warnings = () => service.logs.filter(line => line.includes('traces could not be sent'))
+        await until('the loss is logged', warnings, lines => lines.length > 0, 15_000)
+        expect(warnings()).toHaveLength(1)
+      }
+      const stopping = performance.now()
+      await service.service.stop()
+      expect(performance.now() - stopping).toBeLessThan(8_000)
+    } finally {
+      await service.stop()
+      collector.stop()
+    }
+  })
+})
