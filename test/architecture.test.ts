@@ -196,6 +196,7 @@ describe('deploy/generate', () => {
       'src/config/config.ts',
       'src/config/env.ts',
       'src/gateway/denial.ts',
+      'src/gateway/envoy-details.ts',
       'src/gateway/headers.ts',
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',

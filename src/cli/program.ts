@@ -7,6 +7,7 @@ import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
+import { explainCommand } from './commands/explain.ts'
 import { identityCommands } from './commands/identity.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
@@ -82,6 +83,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   }
   program.commandsGroup('Tokens:')
   tokenCommands(program, environment)
+  explainCommand(program, environment)
   doctorCommand(program, environment)
   program.commandsGroup('Kubernetes:')
   syncCommand(program, environment)

@@ -10,7 +10,7 @@ import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
-import { logRequest } from './access-log.ts'
+import { logRequest, type NoteRefusal } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
@@ -52,6 +52,7 @@ export interface RequestServices {
   logger: Logger
   random: Random
   noteDuration: NoteDuration
+  noteRefusal?: NoteRefusal
   trusts: Trusts
 }
 
