@@ -101,6 +101,8 @@ describe('mintmark explain --log', () => {
       ...service.logs.map(line => `[pod/mintmark-0/mintmark] ${line.trim()}`),
       '{"gateway":"envoy","time":"2026-11-29T08:00:00.000Z","status":403,"reason":"not_allowed","request_id":"5d0c3a52-1111-4222-8333-444455556666"}',
       '{"gateway":"envoy","status":403,"reason":"text of a client"}',
+      // As Istio writes it.
+      '{"response_code":401,"response_code_details":"jwt_authn_access_denied{Jwt_is_expired}","request_id":"77777777-1111-4222-8333-444455556666","start_time":"2026-11-29T08:00:01.000Z"}',
       'not json {',
     ].join('\n')
 
@@ -121,6 +123,9 @@ describe('mintmark explain --log', () => {
     expect(await one(requestId)).toMatchObject([{ reason: 'key_revoked', key: revoked.keyId, status: 401 }])
     expect(await one('5d0c3a52-1111-4222-8333-444455556666')).toMatchObject([
       { reason: 'not_allowed', listener: 'envoy', at: '2026-11-29T08:00:00.000Z' },
+    ])
+    expect(await one('77777777-1111-4222-8333-444455556666')).toMatchObject([
+      { reason: 'token_expired', status: 401, at: '2026-11-29T08:00:01.000Z' },
     ])
     expect((await mintmark(['explain', good.keyId, '--log', file])).code).toBe(4)
     expect((await mintmark(['explain', '--log', '/nowhere'])).code).toBe(2)

@@ -10,6 +10,8 @@ import {
 import { send } from './client.ts'
 import { deployedEnvoy } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
+import { startNginx } from './nginx.ts'
+import { isAbsent } from './program.ts'
 import { startTestMint, type TestMint } from './test-mint.ts'
 
 /** deploy/envoy itself, in front of this Mintmark. */
@@ -27,79 +29,101 @@ const envoy =
 
 const SENT = { model: 'llama-3-8b', messages: [] }
 
-describe.skipIf(noEnvoy).each(['envoy.yaml', 'envoy-api-keys.yaml', 'envoy-api-keys-grpc.yaml'])(
-  'the log of deploy/envoy/%s',
-  name => {
-    const takesKeys = name !== 'envoy.yaml'
-    let environment: CheckEnvironment
-    let mint: TestMint
-    beforeAll(async () => {
-      environment = await startCheckEnvironment(envoy(name), { MINTMARK_GATEWAY_REASON: 'exact' })
-      mint = await startTestMint()
-    })
-    afterAll(async () => {
-      await environment.stop()
-      await mint.stop()
-    })
+interface Logging {
+  gateway: 'envoy' | 'nginx'
+  start: (behind: Behind) => Promise<Gateway>
+  absent: boolean
+  takesKeys: boolean
+  /** The reasons of a token that does not verify, and of a model that it does not have. */
+  token?: 'token_invalid'
+  model: 'not_allowed' | 'model_not_allowed'
+}
 
-    /** The line that the request has added, and the answer. */
-    async function refused(headers: [string, string][], body: object = SENT) {
-      const { gateway } = environment
-      const linesOf = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{'))
-      const before = linesOf().length
-      const answer = await send(gateway.url, { headers, body: JSON.stringify(body) })
-      await until('the refusal is logged', () => linesOf().length > before, Boolean, 5_000)
-      return { answer, line: JSON.parse(linesOf()[before] ?? '{}') }
-    }
-    const bearer = (credential: string): [string, string][] => [['Authorization', `Bearer ${credential}`]]
-    const revokedKey = async () => {
-      const { keyId, secret } = await environment.holder()
-      await environment.mintmark.admin('POST', `/keys/${keyId}/revoke`, {})
-      return secret
-    }
+const ENVOY = { gateway: 'envoy', absent: noEnvoy, model: 'not_allowed' } as const
+const LOGGING: Record<string, Logging> = {
+  'envoy/envoy.yaml': { ...ENVOY, start: envoy('envoy.yaml'), takesKeys: false },
+  'envoy/envoy-api-keys.yaml': { ...ENVOY, start: envoy('envoy-api-keys.yaml'), takesKeys: true },
+  'envoy/envoy-api-keys-grpc.yaml': { ...ENVOY, start: envoy('envoy-api-keys-grpc.yaml'), takesKeys: true },
+  'nginx/nginx.conf': {
+    ...{ gateway: 'nginx', start: startNginx, absent: isAbsent('nginx'), takesKeys: true },
+    ...{ token: 'token_invalid', model: 'model_not_allowed' },
+  },
+}
 
-    it.each<[string, () => Promise<[string, string][]> | [string, string][], object?]>([
-      ['missing_credential', () => []],
-      ['token_signature', async () => bearer(`${environment.acme.token.slice(0, -6)}AAAAAA`)],
-      ['token_unknown_key', async () => bearer(await mint.sign({}, { kid: 'A'.repeat(43) }))],
-      ['not_allowed', () => bearer(environment.acme.token), { ...SENT, model: 'globex-sql' }],
-      ['invalid_body', () => bearer(environment.acme.token), { messages: [] }],
-      ...(takesKeys
-        ? ([
-            ['malformed', () => bearer('hunter2')],
-            ['ambiguous_credential', () => [...bearer(environment.acme.token), ['x-api-key', 'other']]],
-            ['key_revoked', async () => bearer(await revokedKey())],
-          ] as [string, () => Promise<[string, string][]> | [string, string][]][])
-        : []),
-    ])('has the reason %s, which the client does not read', async (reason, headers, body) => {
-      const { answer, line } = await refused(await headers(), body)
-      expect(line).toMatchObject({ gateway: 'envoy', reason, status: answer.status })
-      expect(meaningOf(reason)).toBeDefined()
-      const read = answer.text + JSON.stringify(answer.headers)
-      if (reason === 'key_revoked') {
-        expect(read).not.toContain('revoked"')
-        expect(read).not.toContain('x-mintmark-reason')
-        // One id finds the refusal at the gateway and at Mintmark.
-        const explained = await environment.mintmark.admin('POST', '/explain', {
-          request_id: line.request_id,
-        })
-        expect(explained.body.recent_refusals).toMatchObject([
-          { reason, gateway_request_id: line.request_id, request_id: line.check_request_id },
-        ])
+describe.each(Object.entries(LOGGING))(
+  'the log of deploy/%s',
+  (_, { gateway: named, start, absent, takesKeys, token, model }) => {
+    describe.skipIf(absent)('of refusals', () => {
+      let environment: CheckEnvironment
+      let mint: TestMint
+      beforeAll(async () => {
+        environment = await startCheckEnvironment(start, { MINTMARK_GATEWAY_REASON: 'exact' })
+        mint = await startTestMint()
+      })
+      afterAll(async () => {
+        await environment.stop()
+        await mint.stop()
+      })
+
+      /** The line that the request has added, and the answer. */
+      async function refused(headers: [string, string][], body: object = SENT) {
+        const { gateway } = environment
+        const linesOf = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{'))
+        const before = linesOf().length
+        const answer = await send(gateway.url, { headers, body: JSON.stringify(body) })
+        await until('the refusal is logged', () => linesOf().length > before, Boolean, 5_000)
+        return { answer, line: JSON.parse(linesOf()[before] ?? '{}') }
       }
-    })
+      const bearer = (credential: string): [string, string][] => [['Authorization', `Bearer ${credential}`]]
+      const revokedKey = async () => {
+        const { keyId, secret } = await environment.holder()
+        await environment.mintmark.admin('POST', `/keys/${keyId}/revoke`, {})
+        return secret
+      }
 
-    it('has nothing of what is allowed, and no credential', async () => {
-      const { gateway, acme, mintmark } = environment
-      const count = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{')).length
-      const before = count()
-      expect(
-        (await send(gateway.url, { headers: bearer(acme.token), body: JSON.stringify(SENT) })).status,
-      ).toBe(200)
-      await refused([])
-      expect(count()).toBe(before + 1)
-      for (const secret of [acme.secret, acme.token, mintmark.rootToken])
-        expect(gateway.output?.()).not.toContain(secret)
+      it.each<[string, () => Promise<[string, string][]> | [string, string][], object?]>([
+        ['missing_credential', () => []],
+        [token ?? 'token_signature', async () => bearer(`${environment.acme.token.slice(0, -6)}AAAAAA`)],
+        [token ?? 'token_unknown_key', async () => bearer(await mint.sign({}, { kid: 'A'.repeat(43) }))],
+        [model, () => bearer(environment.acme.token), { ...SENT, model: 'globex-sql' }],
+        ['invalid_body', () => bearer(environment.acme.token), { messages: [] }],
+        ...(takesKeys
+          ? ([
+              ['malformed', () => bearer('hunter2')],
+              ['ambiguous_credential', () => [...bearer(environment.acme.token), ['x-api-key', 'other']]],
+              ['key_revoked', async () => bearer(await revokedKey())],
+            ] as [string, () => Promise<[string, string][]> | [string, string][]][])
+          : []),
+      ])('has the reason %s, which the client does not read', async (reason, headers, body) => {
+        const { answer, line } = await refused(await headers(), body)
+        expect(line).toMatchObject({ gateway: named, reason, status: answer.status })
+        expect(meaningOf(reason)).toBeDefined()
+        const read = answer.text + JSON.stringify(answer.headers)
+        if (reason === 'key_revoked') {
+          expect(read).not.toContain('revoked"')
+          expect(read).not.toContain('x-mintmark-reason')
+          // One id finds the refusal at the gateway and at Mintmark.
+          const explained = await environment.mintmark.admin('POST', '/explain', {
+            request_id: line.request_id,
+          })
+          expect(explained.body.recent_refusals).toMatchObject([
+            { reason, gateway_request_id: line.request_id, request_id: line.check_request_id },
+          ])
+        }
+      })
+
+      it('has nothing of what is allowed, and no credential', async () => {
+        const { gateway, acme, mintmark } = environment
+        const count = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{')).length
+        const before = count()
+        expect(
+          (await send(gateway.url, { headers: bearer(acme.token), body: JSON.stringify(SENT) })).status,
+        ).toBe(200)
+        await refused([])
+        expect(count()).toBe(before + 1)
+        for (const secret of [acme.secret, acme.token, mintmark.rootToken])
+          expect(gateway.output?.()).not.toContain(secret)
+      })
     })
   },
 )

@@ -59,11 +59,11 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       'mintmark doctor --ops http://127.0.0.1:8084 --gateway deploy/envoy/envoy.yaml --gateway http://127.0.0.1:10000',
       'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
       'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
-      'docker compose exec mintmark mintmark doctor',
+      'docker compose exec mintmark node dist/cli/main.js doctor',
     ],
     quiet: 'print only problems',
   })
-    .option('--issuer <url>', 'issuer URL, the "iss" of tokens (default: the one that the service has)')
+    .option('--issuer <url>', 'issuer URL, the "iss" of tokens (default: of the service, or MINTMARK_ISSUER)')
     .option('--token <file>', 'verify this token, and show its headers at the engine; "-" is standard input')
     .option('--ops <url>', 'ops listener of a replica (repeatable)', collect)
     .option('--gateway <file or url>', 'gateway file, or a gateway that runs (repeatable)', collect)
@@ -93,7 +93,7 @@ async function examine(options: Options, environment: NodeJS.ProcessEnv): Promis
   const send = fetchVia((options.connectTo ?? []).map(parseConnectTo))
   const findings: Finding[] = []
   const service = await examineService(environment, send)
-  const issuer = options.issuer ?? service.issuer
+  const issuer = options.issuer ?? service.issuer ?? environment.MINTMARK_ISSUER
   if (issuer === undefined)
     throw new CliError(EXIT.usage, 'no issuer: give --issuer, or an admin token to ask the service for it.', [
       ...service.findings.map(({ message }) => message),

@@ -38,14 +38,15 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
     .option('--model <name>', 'model that the request names')
     .option('--audience <name>', 'audience of the gateway, if it is not that of the check')
   command.action(
-    action<[id: string | undefined]>(environment, async ({ admin, output }, id) => {
+    action<[id: string | undefined]>(environment, async (invocation, id) => {
+      const { output } = invocation
       const { file, log, ...asked } = command.opts<Options & { output?: string; quiet?: boolean }>()
       if (file !== undefined && (id !== undefined || log !== undefined))
         throw new CliError(EXIT.usage, '--file has a credential: leave out the id and --log.')
       if (log !== undefined) return explainLog(output, await refusalsIn(log, id), id)
       const subject = id === undefined ? { credential: await credentialIn(file) } : subjectOf(id)
       const { model, audience } = asked
-      const explanation = await admin.post<Explanation>('/explain', {
+      const explanation = await invocation.admin.post<Explanation>('/explain', {
         ...subject,
         ...(model !== undefined && { model }),
         ...(audience !== undefined && { audience }),

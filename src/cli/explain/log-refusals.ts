@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { reasonOfDetails } from '../../gateway/envoy-details.ts'
 import { meaningOf } from '../../refusal-reasons.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { streams } from '../streams.ts'
@@ -11,8 +12,8 @@ type Json = Record<string, unknown>
 const MOST_KEPT = 10_000
 
 /**
- * The refusals in a log of Mintmark or of a gateway file of deploy/: lines of JSON with a `reason`, after whatever a
- * collector wrote before it. Other lines are skipped. `id`: only those of this request, key or token. "-" is standard input.
+ * The refusals in a log of Mintmark or of a gateway: lines of JSON with a `reason`, or with the details of Envoy as Istio and
+ * Envoy Gateway log them, after whatever a collector wrote before it. Other lines are skipped. `id`: only those of this request, key or token. "-" is standard input.
  * @throws {CliError} when the file cannot be read
  */
 export async function refusalsIn(file: string, id: string | undefined): Promise<Refusal[]> {
@@ -45,20 +46,21 @@ const idsOf = (refusal: Refusal) => [
 function refusalOf(line: string): Refusal | undefined {
   const fields = jsonOf(line)
   if (!fields) return undefined
-  const reason = textOf(fields.reason) ?? textOf(fields.error)
+  const details = textOf(fields.details) ?? textOf(fields.response_code_details) ?? ''
+  const reason = textOf(fields.reason) ?? textOf(fields.error) ?? reasonOfDetails(details)
   const meaning = reason === undefined ? undefined : meaningOf(reason)
-  const status = Number(fields.status)
+  const status = Number(fields.status ?? fields.response_code)
   if (reason === undefined || !meaning || !(status >= 400)) return undefined
   return {
-    at: timeOf(fields.time),
+    at: timeOf(fields.time ?? fields.start_time),
     listener: textOf(fields.listener) ?? textOf(fields.gateway) ?? '-',
     route: textOf(fields.route) ?? textOf(fields.path) ?? '-',
     status,
     reason,
     text: meaning.text,
-    request_id: textOf(fields.request_id) ?? null,
+    request_id: textOf(fields.request_id) ?? textOf(fields['x-request-id']) ?? null,
     gateway_request_id: textOf(fields.gateway_request_id) ?? textOf(fields.check_request_id) ?? null,
-    source: textOf(fields.source) ?? null,
+    source: textOf(fields.source) ?? textOf(fields.downstream_remote_address) ?? null,
     key: textOf(fields.client_id) ?? textOf(fields.key) ?? null,
     token_id: textOf(fields.token_id) ?? null,
   }
