@@ -13,7 +13,7 @@ const BY_SUBJECT = {
       'The credential is neither an API key with a right checksum nor a token. Check that it is complete and sent as Bearer.',
     invalid_client: 'The exchange had no credential. Send client_secret, or Basic with the client id.',
     client_mismatch:
-      'client_id is neither the id of the API key nor that of its tenant. Correct it or leave it out.',
+      'The client_id is neither the id of the API key nor that of its tenant. Correct it or leave it out.',
     unsupported_grant_type: 'The grant_type is not known. Send client_credentials.',
     invalid_request: 'The request is malformed; "detail" in the log says how. Correct the client.',
     invalid_body: 'The body cannot be read. Send one JSON object in UTF-8, not compressed, with one `model`.',

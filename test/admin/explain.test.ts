@@ -183,6 +183,7 @@ describe('POST /explain', () => {
       key: null,
       rights: null,
       recent_refusals: [],
+      remembered: null,
     })
     for (const given of [{ key: foreign.keyId }, { credential: foreignToken }])
       expect((await acme.call('POST', '/explain', given)).status).toBe(404)

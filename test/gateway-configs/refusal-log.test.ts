@@ -10,6 +10,7 @@ import {
 import { send } from './client.ts'
 import { deployedEnvoy } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
+import { startHaproxy } from './haproxy.ts'
 import { startNginx } from './nginx.ts'
 import { isAbsent } from './program.ts'
 import { startTestMint, type TestMint } from './test-mint.ts'
@@ -30,9 +31,10 @@ const envoy =
 const SENT = { model: 'llama-3-8b', messages: [] }
 
 interface Logging {
-  gateway: 'envoy' | 'nginx'
+  gateway: 'envoy' | 'nginx' | 'haproxy'
   start: (behind: Behind) => Promise<Gateway>
   absent: boolean
+  env?: Record<string, string>
   takesKeys: boolean
   /** The reasons of a token that does not verify, and of a model that it does not have. */
   token?: 'token_invalid'
@@ -48,16 +50,20 @@ const LOGGING: Record<string, Logging> = {
     ...{ gateway: 'nginx', start: startNginx, absent: isAbsent('nginx'), takesKeys: true },
     ...{ token: 'token_invalid', model: 'model_not_allowed' },
   },
+  'haproxy/haproxy.cfg': {
+    ...{ gateway: 'haproxy', start: startHaproxy, absent: isAbsent('haproxy'), takesKeys: false },
+    ...{ token: 'token_invalid', model: 'model_not_allowed', env: { MINTMARK_SIGNING_ALG: 'RS256' } },
+  },
 }
 
 describe.each(Object.entries(LOGGING))(
   'the log of deploy/%s',
-  (_, { gateway: named, start, absent, takesKeys, token, model }) => {
+  (_, { gateway: named, start, absent, takesKeys, token, model, env }) => {
     describe.skipIf(absent)('of refusals', () => {
       let environment: CheckEnvironment
       let mint: TestMint
       beforeAll(async () => {
-        environment = await startCheckEnvironment(start, { MINTMARK_GATEWAY_REASON: 'exact' })
+        environment = await startCheckEnvironment(start, { MINTMARK_GATEWAY_REASON: 'exact', ...env })
         mint = await startTestMint()
       })
       afterAll(async () => {

@@ -103,7 +103,10 @@ export const explanationBody = z
         refusals: count.describe('Number of refusals of all callers.'),
         since: instant.nullable().describe('Time of the oldest one; null: there is none.'),
       })
-      .describe('What this replica remembers. Other replicas and earlier refusals are in the log only.'),
+      .nullable()
+      .describe(
+        'What this replica remembers; null for a tenant-admin. Other replicas and earlier refusals are in the log only.',
+      ),
   })
   .meta({
     id: 'Explanation',

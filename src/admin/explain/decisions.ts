@@ -73,7 +73,7 @@ export class Decisions {
       ? rightsReason(authentication.caller.rights, asked)
       : authentication.reason
     return {
-      ...decided(KEY_RULES, reason as RefusalReason | undefined, asked),
+      ...decided(KEY_RULES, reason, asked),
       ...about,
       ...(found.found && { secretId: found.found.secretId }),
       ...(rights && { rights }),

@@ -99,7 +99,11 @@ export function explainRoutes(explaining: Explaining): AdminRoute[] {
           fits: (refusal: RecordedRefusal) => boolean,
         ) => {
           const refusals = await refusalsOf(admin, fits)
-          return ok(toWire({ subject, decision, refusals, gateway: { ...gateway, audience }, recent }))
+          const shown = {
+            gateway: { ...gateway, audience },
+            recent: admin.tenantId === null ? recent : undefined,
+          }
+          return ok(toWire({ subject, decision, refusals, ...shown }))
         }
         const { credential, key, token_id: jti, request_id: requestId } = given
         if (key !== undefined) {

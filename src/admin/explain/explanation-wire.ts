@@ -13,14 +13,14 @@ export function toWire(explained: {
   decision: Partial<Decision>
   refusals: readonly RecordedRefusal[]
   gateway: Explaining['gateway']
-  recent: RecentRefusals
+  /** Undefined: not shown, because it counts requests of all tenants. */
+  recent: RecentRefusals | undefined
 }): object {
   const { subject, decision, refusals, gateway, recent } = explained
   const { rules, rights, claims, revocation } = decision
   // Of a request the newest refusal says what decided.
   const reason = rules ? decision.reason : revocation ? 'token_revoked' : refusals[0]?.reason
   const meaning = reason === undefined ? undefined : meaningOf(reason)
-  const { count, since } = recent.extent
   return {
     subject,
     accepted: rules ? reason === undefined : null,
@@ -41,9 +41,14 @@ export function toWire(explained: {
       model: modelOf(gateway.model),
     },
     recent_refusals: refusals.map(refusalOf),
-    remembered: { refusals: count, since: since === undefined ? null : instant(since) },
+    remembered: recent ? rememberedBy(recent) : null,
   }
 }
+
+const rememberedBy = ({ extent: { count, since } }: RecentRefusals) => ({
+  refusals: count,
+  since: since === undefined ? null : instant(since),
+})
 
 const instant = (epochMs: number): string => new Date(epochMs).toISOString()
 

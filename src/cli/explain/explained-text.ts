@@ -57,7 +57,7 @@ export interface Explanation {
   revocation: { claim: string; value: string; ends_at: string } | null
   gateway: { contract_number: number; audience: string; scope: string; model: string }
   recent_refusals: Refusal[]
-  remembered: { refusals: number; since: string | null }
+  remembered: { refusals: number; since: string | null } | null
 }
 
 /** The short answer for a person: the verdict and its cure, then what it was decided from. */
@@ -109,15 +109,14 @@ function facts({
     facts.push(['revocation', `${REVOKED[revocation.claim]}, listed until ${moment(revocation.ends_at)}`])
   const { contract_number: contract, audience, scope, model } = gateway
   facts.push(['check', `contract number ${contract}, audience ${audience}, scope ${scope}, model: ${model}`])
-  const { refusals, since } = remembered
-  facts.push([
-    'remembered',
-    since === null
-      ? 'no refusals by this replica'
-      : `${refusals} refusals by this replica since ${moment(since)}; others are in the log`,
-  ])
+  if (remembered) facts.push(['remembered', shownMemory(remembered)])
   return facts
 }
+
+const shownMemory = ({ refusals, since }: NonNullable<Explanation['remembered']>) =>
+  since === null
+    ? 'no refusals by this replica'
+    : `${refusals} refusals by this replica since ${moment(since)}; others are in the log`
 
 const REVOKED: Record<string, string> = {
   jti: 'this token alone',
