@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
  * from later ones. docs/architecture.md shows them.
  */
 const ROWS: string[][] = [
-  ['errors', 'system'],
+  ['errors', 'refusal-reasons', 'system'],
   ['config', 'database', 'embedded-postgres'],
   ['installation', 'audit', 'idempotency', 'tombstones'],
   ['tenants'],
