@@ -115,8 +115,8 @@ function facts({
 
 const shownMemory = ({ refusals, since }: NonNullable<Explanation['remembered']>) =>
   since === null
-    ? 'no refusals by this replica'
-    : `${refusals} refusals by this replica since ${moment(since)}; others are in the log`
+    ? 'none by this replica'
+    : `${refusals} by this replica since ${moment(since)}; others are in the log`
 
 const REVOKED: Record<string, string> = {
   jti: 'this token alone',
