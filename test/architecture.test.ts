@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
  * from later ones. docs/architecture.md shows them.
  */
 const ROWS: string[][] = [
-  ['errors', 'system'],
+  ['errors', 'refusal-reasons', 'system'],
   ['config', 'database', 'embedded-postgres', 'tracing'],
   ['installation', 'audit', 'idempotency', 'tombstones'],
   ['tenants'],
@@ -197,6 +197,7 @@ describe('deploy/generate', () => {
       'src/config/config.ts',
       'src/config/env.ts',
       'src/gateway/denial.ts',
+      'src/gateway/envoy-details.ts',
       'src/gateway/headers.ts',
       'src/gateway/model-in-body.ts',
       'src/gateway/set-headers.ts',

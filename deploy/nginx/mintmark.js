@@ -342,6 +342,20 @@ function refusal(r) {
   return ''
 }
 
+// For the log, why this gateway refused the request; '' if it did not, or if Mintmark answered it, whose log says why.
+function reason(r) {
+  const variables = r.variables
+  const status = variables.status
+  const byForm = { missing: 'missing_credential', ambiguous: 'ambiguous_credential', invalid: 'malformed' }[variables.mm_kind]
+  if (status === '401') return byForm || variables.mm_denied || (variables.uri === '/_models' ? 'token_invalid' : '')
+  if (status === '429') return 'too_many_requests'
+  // The engine has the request: only that it did not answer is ours.
+  if (variables.mm_model) return status === '503' ? 'engine_unavailable' : ''
+  if (status === '403') return variables.mm_denied || (variables.uri === '/_models' ? 'token_scope' : 'model_not_allowed')
+  if (status === '400' || status === '415') return 'invalid_body'
+  return status === '503' ? variables.mm_denied || 'check_unreachable' : ''
+}
+
 // For the cache of Mintmark's answers, so that no key is in its files.
 function cacheKey(r) {
   return require('crypto').createHash('sha256').update(JSON.stringify(credentialsOf(r))).digest('hex')
@@ -396,7 +410,7 @@ function isWhole(key) {
 // For auth_request: 204 with the token as Mintmark's answer has it, 401, or 403 for a token with other scopes.
 async function token(r) {
   const shown = await shownToken(r)
-  if (shown.status) return deny(r, shown.status, shown.body)
+  if (shown.status) return deny(r, shown.status, shown.body, shown.reason)
   r.headersOut['Authorization'] = 'Bearer ' + shown.jwt
   r.return(204)
 }
@@ -410,9 +424,9 @@ async function shownToken(r) {
   } catch (e) {
     claims = undefined
   }
-  if (!claims) return { status: 401, body: errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.') }
+  if (!claims) return { status: 401, reason: 'token_invalid', body: errorBody('authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.') }
   if (String(claims.scope).split(' ').indexOf(SCOPE) < 0)
-    return { status: 403, body: errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.') }
+    return { status: 403, reason: 'token_scope', body: errorBody('permission_error', 'scope_not_granted', 'The token does not have the scope `' + SCOPE + '`.') }
   return { jwt: jwt, claims: claims }
 }
 
@@ -456,8 +470,9 @@ function modelInPath(uri) {
   }
 }
 
-function deny(r, status, body) {
+function deny(r, status, body, reason) {
   r.headersOut['X-Mintmark-Denial'] = body
+  r.headersOut['X-Mintmark-Reason'] = reason
   r.return(status)
 }
 
@@ -525,4 +540,4 @@ function errorBody(type, code, message) {
   return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
-export default { refusal, kind, cacheKey, token, models, gate }
+export default { refusal, kind, cacheKey, reason, token, models, gate }

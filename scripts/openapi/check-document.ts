@@ -69,6 +69,12 @@ const HEADERS: Record<string, object> = {
     required: true,
     schema: text,
   },
+  'X-Mintmark-Reason': {
+    description:
+      'Reason for the log of the gateway, at `/check` only: the `code`, or with `MINTMARK_GATEWAY_REASON=exact` the exact reason, which the gateway keeps from its client.',
+    required: false,
+    schema: text,
+  },
   'WWW-Authenticate': {
     description: 'Challenge of the scheme `Bearer` (RFC 6750).',
     required: true,
@@ -97,7 +103,12 @@ const denied = (status: Status, description: string, example: DenialCode) => ({
   description: `${description} \`code\`: ${codesOf(status)
     .map(code => `\`${code}\``)
     .join(', ')}.`,
-  headers: headers('X-Request-Id', 'X-Mintmark-Denial', status === 503 ? 'Retry-After' : 'WWW-Authenticate'),
+  headers: headers(
+    'X-Request-Id',
+    'X-Mintmark-Denial',
+    'X-Mintmark-Reason',
+    status === 503 ? 'Retry-After' : 'WWW-Authenticate',
+  ),
   content: {
     'application/json': { schema: ref('schemas', 'Denial'), example: denialBody(denial(example)) },
   },

@@ -20,6 +20,7 @@ import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import type { FetchHealth } from '../identity-providers/fetching/fetched-keys.ts'
 import type { IdentityProviders } from '../identity-providers/identity-providers.ts'
 import type { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { Replicas } from '../installation/replicas.ts'
@@ -39,7 +40,9 @@ import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
-import { type ExplainAssertion, explainRoutes } from './identity/explain-routes.ts'
+import { type Explaining, explainRoutes } from './explain/explain-routes.ts'
+import { type ExplainAssertion, explainAssertionRoutes } from './identity/explain-routes.ts'
+import { providerFetchRoutes } from './identity/fetch-routes.ts'
 import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
@@ -75,6 +78,8 @@ interface Services {
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
   explainAssertion: ExplainAssertion
+  explaining: Explaining
+  providerFetches: () => readonly FetchHealth[]
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
   usageReporters: UsageReporters
@@ -103,7 +108,9 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
     ...usageReporterRoutes(services.usageReporters, cursors),
     ...usageRoutes(services),
-    ...explainRoutes(services.explainAssertion),
+    ...explainAssertionRoutes(services.explainAssertion),
+    ...providerFetchRoutes(services.providerFetches),
+    ...explainRoutes(services.explaining),
   ]
 }
 

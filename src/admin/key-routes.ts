@@ -177,7 +177,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
   }
 }
 
-const effectiveToWire = ({ limits, ...rights }: EffectiveRights) => ({
+export const effectiveToWire = ({ limits, ...rights }: EffectiveRights) => ({
   ...inSnakeCase(rights),
   limits: { tenant: allLimits(limits.tenant), key: allLimits(limits.key) },
 })

@@ -95,6 +95,18 @@ export class Authenticator {
     return answer
   }
 
+  /**
+   * What `authenticate` would answer to an API key, for an administrator: nothing is counted or noted.
+   * @throws {Unavailable} as above
+   */
+  async explain(secret: string): Promise<Authentication> {
+    const parts = parseCredential(secret)
+    if (parts?.prefix !== 'mmk') return invalid('malformed')
+    const names = this.#digests.names(secret)
+    const found = this.#directory.find(names) ?? (await this.#directory.lookUp(names))
+    return found ? evaluate(found, undefined, this.#now()) : invalid('unknown', `key_${parts.id}`)
+  }
+
   /** A secret that is not a Mintmark key may be an imported one, found by its client_id. */
   async #authenticateImported(
     clientId: string,

@@ -44,10 +44,12 @@ export type ChangeHeaders = Readonly<Record<string, string>>
 export class AdminClient {
   readonly #settings: AdminSettings
   readonly #changeHeaders: ChangeHeaders
+  readonly #fetch: typeof fetch
 
-  constructor(settings: AdminSettings, changeHeaders: ChangeHeaders = {}) {
+  constructor(settings: AdminSettings, changeHeaders: ChangeHeaders = {}, send: typeof fetch = fetch) {
     this.#settings = settings
     this.#changeHeaders = changeHeaders
+    this.#fetch = send
   }
 
   /** A client for the repetitions of a change, which are not about the version that the first one named. */
@@ -132,7 +134,7 @@ export class AdminClient {
       ...(method !== 'GET' && this.#changeHeaders),
     }
     const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
-    return httpCall(`${url}/admin/v1${path}`, init, urlFrom)
+    return httpCall(`${url}/admin/v1${path}`, init, urlFrom, this.#fetch)
   }
 
   #refusal({ status, body }: Answer): CliError {

@@ -12,12 +12,17 @@ export interface Answer {
 
 /**
  * One HTTP request with a timeout of ten seconds. Redirects are not followed: they would send the credential elsewhere.
- * @throws {CliError} that names the URL and the cure. `variable` is where the URL was set.
+ * @throws {CliError} that names the URL and the cure. `variable` is where the URL was set. `send`: connect-to.ts
  */
-export async function httpCall(url: string, init: RequestInit, variable: string): Promise<Answer> {
+export async function httpCall(
+  url: string,
+  init: RequestInit,
+  variable: string,
+  send: typeof fetch = fetch,
+): Promise<Answer> {
   const { origin } = new URL(url)
   try {
-    const response = await fetch(url, {
+    const response = await send(url, {
       ...init,
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),

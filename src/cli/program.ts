@@ -10,6 +10,7 @@ import { loginCommand } from './commands/context/login.ts'
 import { whoamiCommand } from './commands/context/whoami.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
+import { explainCommand } from './commands/explain.ts'
 import { identityCommands } from './commands/identity.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
@@ -90,6 +91,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   contextCommands(program, environment)
   program.commandsGroup('Tokens:')
   tokenCommands(program, environment)
+  explainCommand(program, environment)
   doctorCommand(program, environment)
   program.commandsGroup('Kubernetes:')
   syncCommand(program, environment)

@@ -13,6 +13,8 @@ export interface GatewayConfig {
   gatewayModel: GatewayModel
   /** Headers that may carry an API key, in addition to `Authorization`. */
   gatewayKeyHeaders: readonly string[]
+  /** Whether denials have the exact reason for the log of the gateway. */
+  gatewayExactReasons: boolean
 }
 
 /** `defaults`: the public listener's host, and the audience of tenants that set none. */
@@ -51,6 +53,13 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
         description: `headers in which \`/check\` accepts an API key in addition to \`Authorization\`: ${KEY_HEADERS.join(' or ')}, or both, comma-separated`,
         parse: keyHeaders,
       }) ?? [],
+    gatewayExactReasons:
+      env.choice('MINTMARK_GATEWAY_REASON', {
+        default: 'code',
+        choices: ['code', 'exact'],
+        description:
+          'what the header `X-Mintmark-Reason` of a denial at `/check` has, for the log of the gateway: `code`, as the client reads it, or `exact`, such as `key_revoked`, for gateways that keep the header from clients, as the files in `deploy/` do',
+      }) === 'exact',
     gatewayModel: env.optional('MINTMARK_GATEWAY_MODEL', {
       fallback: '`none`',
       description:

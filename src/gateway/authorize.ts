@@ -3,15 +3,18 @@ import type { GatewayModel } from '../config/gateway-config.ts'
 import type { KeyStatus, TokenHolder } from '../directory/key-status.ts'
 import { Unavailable } from '../errors.ts'
 import { RequestError } from '../http/request-error.ts'
+import type { RefusalReason } from '../refusal-reasons.ts'
+import { audienceObstacle, maySend } from '../tenants/rights.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import type { MintedTokens } from '../tokens/minted-tokens.ts'
+import type { TokenFault } from '../tokens/token-fault.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import type { TokenReader } from '../tokens/token-reader.ts'
-import { type CheckedRequest, modelOf, shownBy } from './check-request.ts'
-import { type Denial, denial } from './denial.ts'
+import { type CheckedRequest, gatewayRequestId, modelOf, shownBy } from './check-request.ts'
+import { type Denial, type DenialCode, denial } from './denial.ts'
 import { REQUIRED_SCOPE } from './headers.ts'
 
-/** Ids and reasons for the log. */
+/** Ids for the log. */
 type About = Record<string, string | undefined>
 
 /** The caller: the token that is forwarded upstream, and its claims. */
@@ -21,9 +24,15 @@ export interface Admitted {
   about: About
 }
 
-export type Decision =
-  | { allowed: true; admitted: Admitted }
-  | { allowed: false; denial: Denial; about: About }
+export type Decision = { allowed: true; admitted: Admitted } | Refused
+
+/** `reason`: for the logs of Mintmark and of the gateway. The client reads the denial only. */
+export interface Refused {
+  allowed: false
+  denial: Denial
+  reason: RefusalReason
+  about: About
+}
 
 /**
  * Authorizes a request on behalf of a gateway (ext_authz, auth_request): a valid API key is exchanged for a token, a
@@ -43,6 +52,16 @@ export class GatewayAuthorizer {
    * denial with 503. @throws {RequestError} when the body cannot be read
    */
   async decide(request: CheckedRequest): Promise<Decision> {
+    const decision = await this.#decide(request)
+    const id = gatewayRequestId(request)
+    if (id !== undefined) {
+      const { about } = decision.allowed ? decision.admitted : decision
+      about.gateway_request_id = id
+    }
+    return decision
+  }
+
+  async #decide(request: CheckedRequest): Promise<Decision> {
     try {
       const waiting = this.#parts.afterPause()
       if (waiting !== undefined) await waiting
@@ -50,11 +69,12 @@ export class GatewayAuthorizer {
       if (!identified.allowed) return identified
       const { about, claims } = identified.admitted
       const refusal = await this.#modelRefusal(request, claims)
-      return refusal ? { allowed: false, denial: refusal, about } : identified
+      return refusal ? { allowed: false, ...refusal, about } : identified
     } catch (cause) {
       if (cause instanceof RequestError) throw cause
       const retryAfterSeconds = cause instanceof Unavailable ? cause.retryAfterSeconds : 1
-      return { allowed: false, denial: denial('unavailable', { retryAfterSeconds, cause }), about: {} }
+      const refusal = denial('unavailable', { retryAfterSeconds, cause })
+      return { allowed: false, denial: refusal, reason: 'unavailable', about: {} }
     }
   }
 
@@ -66,7 +86,7 @@ export class GatewayAuthorizer {
       case 'ambiguous':
         return denied('ambiguous_credential')
       case 'unreadable':
-        return denied('invalid_api_key', { reason: 'malformed' })
+        return denied('invalid_api_key', {}, 'malformed')
       case 'key':
         return this.#admitKey(shown.secret, request.source)
       case 'token':
@@ -81,12 +101,12 @@ export class GatewayAuthorizer {
     const authentication = await this.#parts.authenticator.authenticate(credential, source)
     if (!authentication.ok) {
       const { kind, reason, keyId } = authentication
-      return denied(kind === 'invalid' ? 'invalid_api_key' : reason, { reason, client_id: keyId })
+      return denied(kind === 'invalid' ? 'invalid_api_key' : reason, { client_id: keyId }, reason)
     }
     const { caller } = authentication
     const about: About = { client_id: caller.keyId, tenant: caller.tenantId }
-    if (!caller.rights.audiences.includes(this.#parts.audience)) return denied('audience_not_granted', about)
-    if (!caller.rights.scopes.includes(REQUIRED_SCOPE)) return denied('scope_not_granted', about)
+    const obstacle = audienceObstacle(caller.rights, this.#parts.audience, REQUIRED_SCOPE)
+    if (obstacle) return denied(obstacle, about)
     const { jwt, claims, tokenId, kid } = await this.#mint(caller)
     return { allowed: true, admitted: { jwt, claims, about: { ...about, token_id: tokenId, kid } } }
   }
@@ -110,9 +130,9 @@ export class GatewayAuthorizer {
     const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
     // A suspension ends issued tokens as well, and has a reason that the holder can act on.
     const status = await keyStatusOf({ keyId: claims.sub, tenantId: claims.tenant })
-    if (status === 'revoked') return denied('invalid_token', { ...about, reason: 'key_revoked' })
+    if (status === 'revoked') return denied('invalid_token', about, 'key_revoked')
     if (status !== 'good') return denied(status, about)
-    if (isDenied(claims)) return denied('invalid_token', { ...about, reason: 'token_revoked' })
+    if (isDenied(claims)) return denied('invalid_token', about, 'token_revoked')
     return { allowed: true, admitted: { jwt, claims, about } }
   }
 
@@ -120,19 +140,17 @@ export class GatewayAuthorizer {
   async #modelRefusal(
     request: CheckedRequest,
     { models, adapters }: AccessTokenClaims,
-  ): Promise<Denial | undefined> {
+  ): Promise<Pick<Refused, 'denial' | 'reason'> | undefined> {
     const named = await modelOf(request, this.#parts.model)
     switch (named.kind) {
       case 'not_asked':
         return undefined
       case 'missing':
-        return denial('model_missing')
+        return because('model_missing')
       case 'unreadable':
-        return denial('invalid_body', { detail: named.fault })
+        return because('invalid_body', named.fault)
       case 'named':
-        return models.includes(named.model) || adapters.includes(named.model)
-          ? undefined
-          : denial('model_not_allowed')
+        return maySend(named.model, { models, adapters }) ? undefined : because('model_not_allowed')
       default:
         return named satisfies never
     }
@@ -160,13 +178,23 @@ export interface GatewayAuthorizerParts {
   now: () => number
 }
 
-function denied(code: Parameters<typeof denial>[0], about: About = {}): Decision {
-  return { allowed: false, denial: denial(code), about }
+/** Codes that name the reason themselves. */
+type ExactCode = Exclude<DenialCode, 'invalid_api_key' | 'invalid_token'>
+
+const because = (reason: ExactCode, detail?: string): Pick<Refused, 'denial' | 'reason'> => ({
+  denial: denial(reason, detail === undefined ? {} : { detail }),
+  reason,
+})
+
+function denied(code: ExactCode, about?: About): Refused
+function denied(code: DenialCode, about: About, reason: RefusalReason): Refused
+function denied(code: DenialCode, about: About = {}, reason: RefusalReason = code as ExactCode): Refused {
+  return { allowed: false, denial: denial(code), reason, about }
 }
 
 /** A valid token with other scopes: 403 as at the gateways that verify tokens (RFC 6750 section 3.1, insufficient_scope). */
-function refusedToken(fault: string): Decision {
-  if (fault !== 'scope') return denied('invalid_token', { reason: fault })
+function refusedToken(fault: TokenFault): Refused {
+  if (fault !== 'token_scope') return denied('invalid_token', {}, fault)
   const detail = `The token does not have the scope \`${REQUIRED_SCOPE}\`.`
-  return { allowed: false, denial: denial('scope_not_granted', { detail }), about: { reason: fault } }
+  return { allowed: false, denial: denial('scope_not_granted', { detail }), reason: fault, about: {} }
 }

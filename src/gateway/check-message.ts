@@ -89,19 +89,23 @@ export function okResponse(
   ])
 }
 
-/** `httpStatus`: what the gateway's client receives. */
+/** `httpStatus`: what the gateway's client receives. `metadata`: a `google.protobuf.Struct`. */
 export function deniedResponse(
   status: CheckStatus,
   httpStatus: number,
   headers: Readonly<Record<string, string>>,
   body: string,
+  metadata: Buffer,
 ): Buffer {
   const fields = [
     delimitedField(1, numberField(1, httpStatus)),
     ...headerOptions(2, headers),
     delimitedField(3, body),
   ]
-  return checkResponse(status, delimitedField(2, Buffer.concat(fields)))
+  return Buffer.concat([
+    checkResponse(status, delimitedField(2, Buffer.concat(fields))),
+    delimitedField(4, metadata),
+  ])
 }
 
 const checkResponse = (status: CheckStatus, httpResponse: Buffer) =>

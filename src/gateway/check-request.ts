@@ -76,6 +76,12 @@ export async function modelOf(request: CheckedRequest, where: GatewayModel): Pro
   return value ? { kind: 'named', model: value } : { kind: 'missing' }
 }
 
+/** What the gateway calls the request, as its log has it; undefined where it sends none, or another form than hexadecimal. */
+export function gatewayRequestId({ headers }: CheckedRequest): string | undefined {
+  const [id = '', another] = valuesOf(headers, 'x-request-id')
+  return another === undefined && /^[0-9A-Fa-f-]{16,64}$/.test(id) ? id : undefined
+}
+
 /** Compares names as CGI-like stacks do: case-insensitive, `_` equals `-`. */
 function valuesOf(headers: CheckedRequest['headers'], name: string): string[] {
   const values: string[] = []

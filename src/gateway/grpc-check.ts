@@ -1,10 +1,11 @@
-import { logRequest } from '../http/access-log.ts'
+import { logRequest, type NoteRefusal } from '../http/access-log.ts'
 import type { Trusts } from '../http/caller-address.ts'
 import { notReady, type Readiness } from '../http/health.ts'
 import { UnreadableMessage } from '../http/protobuf.ts'
 import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { Random } from '../system/random.ts'
 import type { Decision, GatewayAuthorizer } from './authorize.ts'
 import { type CheckRequestMessage, deniedResponse, okResponse, readCheckRequest } from './check-message.ts'
 import type { CheckedRequest } from './check-request.ts'
@@ -30,13 +31,15 @@ export function authorizationService(parts: {
   clock: Clock
   logger: Logger
   noteDuration: NoteDuration
+  noteRefusal?: NoteRefusal
+  random: Random
 }): Record<string, GrpcHandler> {
-  const { authorizer, readiness, trusts, clock } = parts
+  const { authorizer, readiness, trusts, clock, random } = parts
   const log = { listener: LISTENER, ...parts }
   const decide = async (asked: CheckRequestMessage, source: string): Promise<Decision> => {
     const cause = notReady(readiness)
     if (!cause) return authorizer.decide(checkedRequest(asked, source))
-    return { allowed: false, denial: denial('unavailable', { cause }), about: {} }
+    return { allowed: false, denial: denial('unavailable', { cause }), reason: 'unavailable', about: {} }
   }
   const check: GrpcHandler = (call, message) => {
     const started = clock.monotonicMs()
@@ -45,8 +48,9 @@ export function authorizationService(parts: {
     const source = asked.source && trusts(call.peer, 0) ? asked.source : call.peer
     return decide(asked, source).then(decision => {
       const made = { method: undefined, status: statusOf(decision), answered: true, started }
-      logRequest(log, eventFor(decision, source), made)
-      call.answer(responseTo(decision))
+      const requestId = random.uuid()
+      logRequest(log, eventFor(decision, source, requestId), made)
+      call.answer(responseTo(decision, requestId))
     })
   }
   return { '/envoy.service.auth.v3.Authorization/Check': check }
@@ -69,8 +73,11 @@ const checkedRequest = ({ headers, path, body }: CheckRequestMessage, source: st
   body: async () => body,
 })
 
-/** A denial is sent as one, even 503: Envoy would replace the body of an error. */
-function responseTo(decision: Decision): Buffer {
+/**
+ * A denial is sent as one, even 503: Envoy would replace the body of an error. Its metadata is for the log of Envoy; the client
+ * does not see it.
+ */
+function responseTo(decision: Decision, requestId: string): Buffer {
   if (decision.allowed) {
     const { jwt, claims } = decision.admitted
     const headers = { authorization: `Bearer ${jwt}`, ...claimHeaders(claims) }
@@ -82,6 +89,7 @@ function responseTo(decision: Decision): Buffer {
     refusal.status,
     { 'content-type': 'application/json', ...refusal.headers },
     JSON.stringify(denialBody(refusal)),
+    structMessage({ reason: decision.reason, request_id: requestId }),
   )
 }
 
@@ -89,9 +97,9 @@ function responseTo(decision: Decision): Buffer {
 const statusOf = (decision: Decision) => (decision.allowed ? 200 : decision.denial.status)
 
 /** The access log event of a check. */
-function eventFor(decision: Decision, source: string) {
-  const event = { source, route: ROUTE, polled: false }
+function eventFor(decision: Decision, source: string, requestId: string) {
+  const event = { requestId, source, route: ROUTE, polled: false }
   if (decision.allowed) return { ...event, fields: decision.admitted.about }
-  const { code, cause } = decision.denial
-  return { ...event, fields: { error: code, ...decision.about }, error: cause }
+  const { denial: refusal, reason, about } = decision
+  return { ...event, fields: { error: refusal.code, reason, ...about }, error: refusal.cause }
 }

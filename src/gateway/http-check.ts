@@ -8,8 +8,9 @@ import type { Application } from '../http/listener.ts'
 import { nothingHere, RequestError, toRequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import { type Handler, routeTable } from '../http/route-table.ts'
+import type { RefusalReason } from '../refusal-reasons.ts'
 import type { ModelFacts } from '../tenants/model.ts'
-import type { Admitted, GatewayAuthorizer } from './authorize.ts'
+import type { Admitted, GatewayAuthorizer, Refused } from './authorize.ts'
 import type { CheckedRequest } from './check-request.ts'
 import { type Denial, denial, denialBody, MODEL_NOT_FOUND } from './denial.ts'
 import { LONGEST_BODY_BYTES, MOST_HELD_BYTES } from './headers.ts'
@@ -22,6 +23,8 @@ const HINT = `Use ${CHECK}`
 const LONGEST_CACHED_SECONDS = 5
 /** The body as a header, for nginx, which forwards the headers of a denial but not its body. */
 const DENIAL_HEADER = 'X-Mintmark-Denial'
+/** The reason, for the log of the gateway. Not on the list of models, whose answers go to the client as they are. */
+const REASON_HEADER = 'X-Mintmark-Reason'
 const ADMITTED = headerList({
   'Content-Length': '0',
   'X-Envoy-Auth-Headers-To-Remove': REMOVED_HEADERS.join(','),
@@ -41,14 +44,16 @@ type FactsOf = (model: string) => ModelFacts | undefined
 export function gatewayApp(options: {
   authorizer: GatewayAuthorizer
   readsBody: boolean
+  /** Whether denials have the exact reason, which the gateway keeps from its client, instead of the code. */
+  exactReasons: boolean
   factsOf: FactsOf
   readiness: Readiness
   now: () => number
 }): Application {
-  const { authorizer, readsBody, factsOf, readiness, now } = options
+  const { authorizer, readsBody, exactReasons, factsOf, readiness, now } = options
   return routeTable({
     routes: [
-      { path: `${CHECK}{/*}`, handle: check(authorizer, readsBody, now), refuse: refuseCheck },
+      { path: `${CHECK}{/*}`, handle: check(authorizer, readsBody, exactReasons, now), refuse: refuseCheck },
       { methods: ['GET'], path: `${MODELS}{/*}`, handle: listOfModels(authorizer, factsOf, now) },
     ],
     readiness,
@@ -57,11 +62,18 @@ export function gatewayApp(options: {
   })
 }
 
-function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => number): Handler {
+function check(
+  authorizer: GatewayAuthorizer,
+  readsBody: boolean,
+  exactReasons: boolean,
+  now: () => number,
+): Handler {
   const held = new HeldBytes(MOST_HELD_BYTES)
   return async (req, res) => {
     const body = async () => (readsBody ? readBody(req, LONGEST_BODY_BYTES, held) : NO_BODY)
-    const admitted = await admit(authorizer, req, res, body)
+    const admitted = await admit(authorizer, req, res, body, ({ denial: { code }, reason }) => ({
+      [REASON_HEADER]: exactReasons ? reason : code,
+    }))
     if (!admitted) return
     const { jwt, claims } = admitted
     const left = Math.floor(claims.exp - now() / 1000) - 1
@@ -85,7 +97,14 @@ function check(authorizer: GatewayAuthorizer, readsBody: boolean, now: () => num
  */
 function listOfModels(authorizer: GatewayAuthorizer, factsOf: FactsOf, now: () => number): Handler {
   return async (req, res) => {
-    const admitted = await admit(authorizer, req, res, async () => NO_BODY, MODELS)
+    const admitted = await admit(
+      authorizer,
+      req,
+      res,
+      async () => NO_BODY,
+      () => ({}),
+      MODELS,
+    )
     if (!admitted) return
     const { models, adapters, tenant } = admitted.claims
     const created = Math.floor(now() / 1000)
@@ -125,13 +144,14 @@ async function admit(
   req: IncomingMessage,
   res: ServerResponse,
   body: CheckedRequest['body'],
+  headersOf: (refused: Refused) => Record<string, string>,
   target = targetOf(req),
 ): Promise<Admitted | undefined> {
   const event = eventOf(res)
   const decision = await authorizer.decide(checkedRequest(req, target, event.source, body))
   Object.assign(event.fields, decision.allowed ? decision.admitted.about : decision.about)
   if (decision.allowed) return decision.admitted
-  send(res, decision.denial)
+  send(res, decision.denial, decision.reason, headersOf(decision))
   return undefined
 }
 
@@ -152,23 +172,31 @@ function checkedRequest(
   return { headers, target, source, body }
 }
 
-function send(res: ServerResponse, refusal: Denial): void {
+function send(
+  res: ServerResponse,
+  refusal: Denial,
+  reason: RefusalReason,
+  more: Record<string, string> = {},
+): void {
   const event = eventOf(res)
   event.fields.error = refusal.code
+  event.fields.reason = reason
   if (refusal.status === 503) event.error = refusal.cause
   const body = JSON.stringify(denialBody(refusal))
-  answerJson(res, refusal.status, body, headerList({ ...refusal.headers, [DENIAL_HEADER]: body }))
+  answerJson(res, refusal.status, body, headerList({ ...refusal.headers, [DENIAL_HEADER]: body, ...more }))
 }
 
 /** A malformed request is 403 here, whatever its HTTP status: gateways handle no other denial. */
 function refuseCheck(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (error instanceof RequestError) {
-    send(res, denial('invalid_request', { detail: error.message }))
+    send(res, denial('invalid_request', { detail: error.message }), 'invalid_request', {
+      [REASON_HEADER]: 'invalid_request',
+    })
     return
   }
   const retryAfterSeconds = error instanceof Unavailable ? error.retryAfterSeconds : 1
-  send(res, denial('unavailable', { retryAfterSeconds, cause: error }))
+  send(res, denial('unavailable', { retryAfterSeconds, cause: error }), 'unavailable')
 }
 
 /** On other routes it has its own HTTP status. */
@@ -179,6 +207,6 @@ function refuse(thrown: unknown, res: ServerResponse): void {
     return
   }
   const refusal = denial('invalid_request', { detail: error.message })
-  eventOf(res).fields.error = refusal.code
+  Object.assign(eventOf(res).fields, { error: refusal.code, reason: refusal.code })
   answerJson(res, error.status, JSON.stringify(denialBody(refusal)), headerList(error.headers))
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { RefusalLine } from './recent-refusals.ts'
 import type { NoteDuration } from './request-durations.ts'
 import type { RequestEvent } from './request-event.ts'
 
@@ -9,7 +10,11 @@ export interface AccessLog {
   logger: Logger
   clock: Clock
   noteDuration: NoteDuration
+  noteRefusal?: NoteRefusal
 }
+
+/** Called with the line of each request that was answered 400 or above. `at` in epoch milliseconds. */
+export type NoteRefusal = (line: RefusalLine, at: number) => void
 
 type Logged = Pick<RequestEvent, 'source' | 'route' | 'polled' | 'fields' | 'error'> & { requestId?: string }
 
@@ -22,7 +27,7 @@ export const LEFT = 499
  * request arrived; `answered` is false when the client closed the connection first.
  */
 export function logRequest(
-  { listener, logger, clock, noteDuration }: AccessLog,
+  { listener, logger, clock, noteDuration, noteRefusal }: AccessLog,
   event: Logged,
   answer: { method: string | undefined; status: number; answered: boolean; started: number },
 ): void {
@@ -41,6 +46,7 @@ export function logRequest(
     source: event.source,
     ...event.fields,
   }
+  if (answer.status >= 400) noteRefusal?.(line, clock.wallMs())
   if (routine) logger.debug(line, 'request')
   else if (answer.status >= 500) logger.error({ ...line, err: event.error }, 'request')
   else logger.info(line, 'request')

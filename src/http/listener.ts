@@ -11,7 +11,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
-import { LEFT, logRequest } from './access-log.ts'
+import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
@@ -53,6 +53,7 @@ export interface RequestServices {
   logger: Logger
   random: Random
   noteDuration: NoteDuration
+  noteRefusal?: NoteRefusal
   trusts: Trusts
   /** Undefined: requests are not traced. */
   tracing?: Tracing | undefined

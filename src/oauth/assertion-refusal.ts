@@ -7,6 +7,7 @@ import type {
   WorkloadRefusal,
 } from '../authentication/workloads.ts'
 import { eventOf } from '../http/request-event.ts'
+import type { RefusalReason } from '../refusal-reasons.ts'
 import { OAuthError } from './oauth-error.ts'
 
 /** An assertion was refused. Within a grant all refusals are the same. */
@@ -31,7 +32,7 @@ export function admitWorkload(
     fields.credential = caller.secretId
     return caller
   }
-  fields.reason = authentication.reason
+  fields.reason = authentication.reason satisfies RefusalReason
   fields.client_id = authentication.keyId
   fields.credentials = authentication.credentialIds?.slice(0, MOST_NAMED).join(' ')
   const by = {

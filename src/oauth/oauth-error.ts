@@ -75,6 +75,7 @@ export function refuse(thrown: unknown, res: ServerResponse): void {
   const error = toOAuthError(thrown)
   const event = eventOf(res)
   event.fields.error = error.code
+  event.fields.reason ??= error.code === 'slow_down' ? 'too_many_failures' : error.code
   if (error.status >= 500) event.error = error.cause ?? error
   else event.fields.detail = error.message
   const body = JSON.stringify({ error: error.code, error_description: error.message })

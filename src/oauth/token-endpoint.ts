@@ -6,6 +6,7 @@ import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { Handler } from '../http/route-table.ts'
+import type { RefusalReason } from '../refusal-reasons.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import { admitWorkload } from './assertion-refusal.ts'
 import { ACCESS_TOKEN, JWT_BEARER, TOKEN_EXCHANGE } from './assertion-request.ts'
@@ -62,7 +63,7 @@ export function admit(
   const { fields } = eventOf(res)
   fields.auth_method = method
   if (!authentication.ok) {
-    fields.reason = authentication.reason
+    fields.reason = authentication.reason satisfies RefusalReason
     fields.client_id = authentication.keyId
     throw refused(authentication, method)
   }

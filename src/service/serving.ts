@@ -1,12 +1,17 @@
 import { adminApp } from '../admin/admin-app.ts'
+import { Decisions } from '../admin/explain/decisions.ts'
+import type { Explaining } from '../admin/explain/explain-routes.ts'
 import { explain } from '../authentication/explanation.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'
 import { authorizationService } from '../gateway/grpc-check.ts'
+import { CONTRACT_NUMBER, REQUIRED_SCOPE } from '../gateway/headers.ts'
 import { gatewayApp } from '../gateway/http-check.ts'
+import type { NoteRefusal } from '../http/access-log.ts'
 import { trusting } from '../http/caller-address.ts'
 import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
+import { RecentRefusals } from '../http/recent-refusals.ts'
 import { requestDurations } from '../http/request-durations.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
@@ -62,7 +67,10 @@ export function serve(listeners: Listeners, served: Served): void {
   const { refusals } = served.administration
   const noteDuration = requestDurations(served.metrics)
   countClosedConnections(listeners, served.metrics)
-  const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies), tracing }
+  const recent = new RecentRefusals()
+  const noteRefusal: NoteRefusal = (line, at) => recent.note(line, at)
+  const trusts = trusting(config.trustedProxies)
+  const services = { random, logger, noteDuration, noteRefusal, trusts, tracing }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
   const exchange = { authenticator, workloads, refusals, tokenIssuer, deferred, outcomes, afterPause }
@@ -70,7 +78,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const introspection = introspectionOf(served, afterPause)
   const app = publicApp({ ...keys, ...exchange, revocations, introspection, readiness })
   listeners.public.serve(app, services)
-  serveAdmin(listeners, services, served)
+  serveAdmin(listeners, services, served, recent)
   serveGateway(listeners, services, served)
   const { clock } = served.system
   const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
@@ -109,7 +117,12 @@ function introspectionOf(served: Served, afterPause: () => Promise<void> | undef
   }
 }
 
-function serveAdmin(listeners: Listeners, services: RequestServices, served: Served): void {
+function serveAdmin(
+  listeners: Listeners,
+  services: RequestServices,
+  served: Served,
+  recent: RecentRefusals,
+): void {
   const { administration, readiness } = served
   const { signingKeys, replicas } = served.signing
   const { database } = served.storage
@@ -120,9 +133,28 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
     database,
     explainAssertion: (assertion, options) =>
       explain(served.directory.identities, assertion, { ...options, now: served.storage.time.now() }),
+    providerFetches: () => served.directory.identities.fetched.health,
+    explaining: explainingOf(served, recent),
     readiness: readiness.withDatabase,
   })
   listeners.admin.serve(app, services)
+}
+
+/** What answers why something is refused. */
+function explainingOf(served: Served, recent: RecentRefusals): Explaining {
+  const { config, issuer, storage, administration } = served
+  const { denyList, keyStatuses } = served.directory
+  const decisions = new Decisions({
+    keys: administration.keys,
+    tenants: administration.tenants,
+    authenticator: served.authentication.authenticator,
+    tokensFor: expected => new TokenReader({ ring: served.signing.ring, issuer, ...expected }),
+    keyStatusOf: holder => keyStatuses.of(holder),
+    denyList,
+    now: () => storage.time.now(),
+  })
+  const { gatewayAudience: audience, gatewayModel: model } = config
+  return { decisions, recent, gateway: { contract: CONTRACT_NUMBER, audience, scope: REQUIRED_SCOPE, model } }
 }
 
 /** The same check over HTTP and over gRPC. */
@@ -133,7 +165,9 @@ function serveGateway(listeners: Listeners, services: RequestServices, served: S
   const readsBody = config.gatewayModel.from === 'body'
   const now = () => storage.time.now()
   const factsOf = (model: string) => copy.factsOf(model)
-  listeners.gateway.serve(gatewayApp({ authorizer, readsBody, factsOf, readiness, now }), services)
+  const exactReasons = config.gatewayExactReasons
+  const app = gatewayApp({ authorizer, readsBody, exactReasons, factsOf, readiness, now })
+  listeners.gateway.serve(app, services)
   const overGrpc = authorizationService({ authorizer, readiness, clock: served.system.clock, ...services })
   listeners.gatewayGrpc.serve(overGrpc, readiness, services.logger)
 }

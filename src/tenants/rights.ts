@@ -77,6 +77,22 @@ export function knownRights(tenant: TenantRights, key: KeyRights, catalogue: Cat
   return rights
 }
 
+/** Why a gateway of this audience rejects a key with these rights; undefined: it does not. */
+export function audienceObstacle(
+  { audiences, scopes }: Pick<EffectiveRights, 'audiences' | 'scopes'>,
+  audience: string,
+  scope: string,
+): 'audience_not_granted' | 'scope_not_granted' | undefined {
+  if (!audiences.includes(audience)) return 'audience_not_granted'
+  return scopes.includes(scope) ? undefined : 'scope_not_granted'
+}
+
+/** Whether `model` of a request may be this: the engine has one namespace for models and adapters. */
+export const maySend = (
+  model: string,
+  { models, adapters }: Pick<EffectiveRights, 'models' | 'adapters'>,
+): boolean => models.includes(model) || adapters.includes(model)
+
 /** The key's tier where the tenant allows it, otherwise the tenant's. */
 export function effectiveTier(
   tenant: Pick<TenantRights, 'tier' | 'allowedTiers'>,

@@ -2,7 +2,7 @@ import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
-import type { DeniedValue, IdentifiedToken } from './token-revocation.ts'
+import { DENIED_CLAIMS, type DeniedValue, type IdentifiedToken } from './token-revocation.ts'
 import { deniedBy, deniedPage } from './token-revocation-repository.ts'
 
 /** Bounds the time of one query, and how long parsing a page delays requests. */
@@ -48,6 +48,12 @@ export class DenyList implements ChangeSubscriber {
       this.#unread.has(`key ${sub}`) ||
       this.#unread.has(`tenant ${tenant}`)
     )
+  }
+
+  /** The entry that ends a token; undefined: there is none, or `denies` is true because a change could not be read. */
+  entryOf(token: IdentifiedToken): DeniedValue | undefined {
+    const names = DENIED_CLAIMS.map(claim => `${claim} ${token[claim]}`)
+    return names.map(name => this.#entries.get(name)).find(entry => entry !== undefined)
   }
 
   /** Adds entries: of a snapshot, or committed by this process a moment ago. */

@@ -1,6 +1,7 @@
-import { errors, type JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { type AccessTokenClaims, LONGEST_TOKEN_BYTES } from './claims.ts'
+import { type TokenFault, tokenFaultOf } from './token-fault.ts'
 import { verifyAccessToken } from './token-verifier.ts'
 
 /** What a token must be for; undefined: any audience, any scope. */
@@ -20,20 +21,18 @@ export class TokenReader {
   }
 
   /** `now` in epoch milliseconds. The reason of a failure is for the log; the caller does not see it. */
-  async read(jwt: string, now: number): Promise<{ claims: AccessTokenClaims } | { fault: string }> {
+  async read(jwt: string, now: number): Promise<{ claims: AccessTokenClaims } | { fault: TokenFault }> {
     const { ring, issuer, audience, scope } = this.#expected
-    if (jwt.length >= LONGEST_TOKEN_BYTES) return { fault: 'too_long' }
+    if (jwt.length >= LONGEST_TOKEN_BYTES) return { fault: 'token_too_long' }
     try {
       const wanted = { ring: ring(), issuer, ...(audience !== undefined && { audience }), now }
       const payload = await verifyAccessToken(jwt, wanted)
-      if (!isAccessToken(payload)) return { fault: 'claims' }
+      if (!isAccessToken(payload)) return { fault: 'token_claims' }
       return scope === undefined || payload.scope.split(' ').includes(scope)
         ? { claims: payload }
-        : { fault: 'scope' }
+        : { fault: 'token_scope' }
     } catch (error) {
-      if (error instanceof errors.JWTClaimValidationFailed) return { fault: error.claim }
-      if (error instanceof errors.JOSEError) return { fault: error.code }
-      throw error
+      return { fault: tokenFaultOf(error) }
     }
   }
 }

@@ -1,6 +1,7 @@
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   type JWTHeaderParameters,
   type JWTPayload,
   jwtVerify,
@@ -54,10 +55,10 @@ function keySetOf(ring: KeyRing): ReturnType<typeof createLocalJWKSet> {
 /** Verifies a token with the published documents only, fetched over HTTP, as any gateway does. Throws as above. */
 export async function verifyAsGateway(
   jwt: string,
-  expected: { jwksUrl: string; issuer: string; audience: string },
+  expected: { jwksUrl: string; issuer: string; audience: string; send?: typeof fetch },
 ): Promise<{ header: JWTHeaderParameters; claims: JWTPayload }> {
-  const { issuer, audience } = expected
-  const keys = createRemoteJWKSet(new URL(expected.jwksUrl))
+  const { issuer, audience, send = fetch } = expected
+  const keys = createRemoteJWKSet(new URL(expected.jwksUrl), { [customFetch]: send })
   const { payload, protectedHeader } = await jwtVerify(jwt, keys, {
     issuer,
     audience,

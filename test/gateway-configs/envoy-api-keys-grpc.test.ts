@@ -7,8 +7,7 @@ import { deployedEnvoy } from './environment.ts'
 import { ENVOYS_OWN, noEnvoy } from './envoy.ts'
 
 /** What rate limits can read of a request, in its line of the log. */
-const ACCESS_LOG = `stat_prefix: inference
-                access_log:
+const ACCESS_LOG = `access_log:
                   - name: envoy.access_loggers.stdout
                     typed_config:
                       "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
@@ -26,7 +25,7 @@ async function start({ ports }: Behind, more: [string, string][] = []): Promise<
     [
       ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
       ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
-      ['stat_prefix: inference\n', ACCESS_LOG],
+      ['access_log:\n', ACCESS_LOG],
       ...more,
     ],
     'envoy-api-keys-grpc.yaml',

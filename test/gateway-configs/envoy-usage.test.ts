@@ -25,7 +25,7 @@ function configured(ports: { jwks: number; engine: number; usage: number }, secr
   const config: Yaml = parse(read('deploy/envoy/envoy.yaml'))
   const [logger, filters, clusters] = additions()
   const manager = config.static_resources.listeners[0].filter_chains[0].filters[0].typed_config
-  Object.assign(manager, logger)
+  manager.access_log.push(...logger.access_log)
   manager.http_filters.splice(-1, 0, ...filters)
   config.static_resources.clusters.push(...clusters)
   return substitute(stringify(config), [

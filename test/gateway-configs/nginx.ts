@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -12,8 +13,13 @@ const deploy = new URL('../../deploy/', import.meta.url).pathname
  * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
  * them.
  */
-export function startNginx({ mintmark, ports }: Behind, changes: [string, string][] = []): Promise<Gateway> {
-  return startProgram('nginx', async (folder, port) => {
+export async function startNginx(
+  { mintmark, ports }: Behind,
+  changes: [string, string][] = [],
+): Promise<Gateway> {
+  let refusals = ''
+  const gateway = await startProgram('nginx', async (folder, port) => {
+    refusals = join(folder, 'refusals.log')
     const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')
     const gate = await readFile(join(deploy, 'nginx/mintmark.js'), 'utf8')
     await mkdir(join(folder, 'temp'))
@@ -31,8 +37,8 @@ export function startNginx({ mintmark, ports }: Behind, changes: [string, string
       ...changes,
       ['modules/ngx_http_js_module.so', '/usr/lib/nginx/modules/ngx_http_js_module.so'],
       ['pid /run/nginx.pid;', `pid ${folder}/pid;`],
-      ['access_log off;', `access_log off; ${temporary.join(' ')}`],
-      ['js_path /etc/nginx/mintmark;', `js_path ${folder};`],
+      ['/var/log/nginx/mintmark.log', refusals],
+      ['js_path /etc/nginx/mintmark;', `js_path ${folder}; ${temporary.join(' ')}`],
       ['/dev/shm/mintmark', `${folder}/cache`],
       ['server vllm:8000;', `server 127.0.0.1:${ports.upstream};`],
       ['server mintmark:8082;', `server 127.0.0.1:${ports.gateway};`],
@@ -44,4 +50,5 @@ export function startNginx({ mintmark, ports }: Behind, changes: [string, string
     await writeFile(join(folder, 'mintmark.js'), substitute(gate, [['/etc/nginx/mintmark/keys', keys]]))
     return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;']
   })
+  return { ...gateway, output: () => gateway.output?.() + readFileSync(refusals, 'utf8') }
 }

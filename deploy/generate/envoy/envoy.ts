@@ -12,6 +12,7 @@ import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-b
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { limitFilters } from '../envoy-parts/limits.ts'
+import { refusalLog } from '../envoy-parts/refusal-log.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
@@ -35,6 +36,7 @@ export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Recor
     'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
       ...forKeys(routes, 'envoy/ext-authz-http.yaml'),
+      ...refusalLog('http'),
       checkAddresses: ['#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys'],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
     }),
@@ -80,6 +82,7 @@ function configuration(
     modelNotFound,
     secondHeaders,
     ...WITHOUT_LIMITS,
+    ...refusalLog('grpc'),
     ...variant,
     ...revocations.values,
     clusters: [...variant.clusters, ...revocations.clusters],

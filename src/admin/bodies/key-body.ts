@@ -51,7 +51,7 @@ const secret = z
       'A secret of a key, without the secret text. At most two secrets of a key are `live` or `ending`.',
   })
 
-const effective = z
+export const effective = z
   .strictObject({
     tier: z.string().describe('Tier.'),
     priority: z.int().describe('Priority of the tier.'),

@@ -51,7 +51,7 @@ const explanationBody = z
   })
 
 /** A tester for the rules of identity providers and credentials. */
-export function explainRoutes(explain: ExplainAssertion): AdminRoute[] {
+export function explainAssertionRoutes(explain: ExplainAssertion): AdminRoute[] {
   return [
     route({
       operation: 'explainAssertion',

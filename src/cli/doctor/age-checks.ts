@@ -1,6 +1,6 @@
 import { VERIFIERS } from '../../signing-keys/verifiers.ts'
 import type { AdminClient } from '../admin-client.ts'
-import { type Finding, note, ok, wrong } from './finding.ts'
+import { type Finding, fault, note, ok } from './finding.ts'
 import { missed } from './jwks-checks.ts'
 
 interface SigningKey {
@@ -23,14 +23,21 @@ export async function ageFindings(admin: AdminClient): Promise<Finding[]> {
     if (held) return [note(check, `${kid} is held: it is not replaced until it is released`)]
     if (state !== 'standby') return []
     if (activates_at === null)
-      return [wrong(check, `${kid} is not scheduled: the active key is held, or rotation does not run.`)]
+      return [
+        fault(
+          check,
+          `${kid} is not scheduled: the active key is held, or rotation does not run`,
+          'Release it: mintmark signing-key release <kid>. Otherwise look for errors of the rotation in the log.',
+        ),
+      ]
     const ahead = Math.round((Date.parse(activates_at) - Date.parse(published_at)) / 1000)
     const late = missed(ahead)
     if (late !== '')
       return [
-        wrong(
+        fault(
           check,
-          `${kid} signs ${ahead} s after it was published: too early for ${late}. Lengthen publish_lead_seconds.`,
+          `${kid} signs ${ahead} s after it was published: too early for ${late}`,
+          'Lengthen it: mintmark installation update --publish-lead-seconds 7200.',
         ),
       ]
     return [

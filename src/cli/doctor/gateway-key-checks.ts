@@ -1,5 +1,5 @@
 import { CliError, EXIT } from '../exit-codes.ts'
-import { type Finding, note, ok, wrong } from './finding.ts'
+import { type Finding, fault, note, ok } from './finding.ts'
 import type { Jwks } from './jwks-checks.ts'
 
 type Json = Record<string, unknown>
@@ -27,7 +27,13 @@ export function envoyFindings(
       .map(inlineOf),
   )
   if (sets.size === 0)
-    return [wrong('gateway keys', `${name} has no provider of jwt_authn with the issuer "${issuer}".`)]
+    return [
+      fault(
+        'gateway keys',
+        `${name} has no provider of jwt_authn with the issuer "${issuer}"`,
+        'Set exactly this issuer in the file of the gateway.',
+      ),
+    ]
   return [...sets].map(set =>
     set === undefined
       ? note('gateway keys', `${name}: Envoy fetches the JWKS itself`)
@@ -39,20 +45,21 @@ export function envoyFindings(
 export function keyFinding(where: string, text: string, published: Jwks | undefined): Finding {
   const keys = keysIn(text)
   if (keys.length === 0)
-    return wrong('gateway keys', `${where} has no keys: every token is rejected. Run mintmark sync.`)
+    return fault('gateway keys', `${where} has no keys: every token is rejected`, 'Run mintmark sync.')
   // Mintmark's keys all have a kid; the key that istiod sets after a failed fetch has none.
   if (keys.some(({ kid }) => kid === undefined))
-    return wrong(
+    return fault(
       'gateway keys',
-      `${where} has a placeholder key of istiod, which could not fetch the JWKS: every token is rejected. Run mintmark sync ` +
-        '(docs/guides/istio.md).',
+      `${where} has a placeholder key of istiod, which could not fetch the JWKS: every token is rejected`,
+      'Run mintmark sync (docs/guides/istio.md).',
     )
   const kids = new Set(keys.map(({ kid }) => kid))
   const missing = (published?.keys ?? []).filter(({ kid }) => !kids.has(kid)).map(({ kid }) => String(kid))
   if (missing.length > 0)
-    return wrong(
+    return fault(
       'gateway keys',
-      `${where} lacks published keys: ${missing.join(', ')}. Tokens that they sign are rejected.`,
+      `${where} lacks published keys: ${missing.join(', ')}, and rejects tokens that they sign`,
+      'Let the gateway fetch the JWKS again, or look at mintmark sync.',
     )
   return ok('gateway keys', `${where} has ${published ? 'all published keys' : `${keys.length} keys`}`)
 }

@@ -1,7 +1,7 @@
 import { systemClock } from '../../system/clock.ts'
 import { CliError } from '../exit-codes.ts'
 import { type Answer, httpCall } from '../http-call.ts'
-import { type Finding, note, ok, wrong } from './finding.ts'
+import { type Finding, fault, note, ok } from './finding.ts'
 import { type Jwks, jwksFindings } from './jwks-checks.ts'
 
 /** Compared with the response's Date header, which has whole seconds. */
@@ -13,20 +13,30 @@ const LARGEST_CLOCK_DIFFERENCE_SECONDS = 5
  */
 export async function issuerFindings(
   issuer: string,
+  send: typeof fetch,
 ): Promise<{ findings: Finding[]; jwks?: Jwks; jwksUrl?: string }> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const metadata = await get(url)
+  const metadata = await get(url, send)
   if (typeof metadata === 'string')
-    return { findings: [wrong('discovery', `${metadata} istiod needs it unless jwksUri is set.`)] }
+    return {
+      findings: [
+        fault(
+          'discovery',
+          metadata,
+          'Make it reachable, or give --connect-to. istiod needs it unless jwksUri is set.',
+        ),
+      ],
+    }
   const findings = [...transportFindings(issuer), ...clockFindings(metadata)]
   const { issuer: named, jwks_uri: jwksUrl } = (metadata.body ?? {}) as Record<string, unknown>
   if (metadata.status !== 200 || typeof jwksUrl !== 'string' || !URL.canParse(jwksUrl)) {
     return {
       findings: [
         ...findings,
-        wrong(
+        fault(
           'discovery',
-          `${url} answers ${metadata.status} without a jwks_uri: it is not the metadata of an issuer.`,
+          `${url} answers ${metadata.status} without a jwks_uri: it is not the metadata of an issuer`,
+          'Check --issuer, and the routes of the proxy in front of the public listener.',
         ),
       ],
     }
@@ -34,21 +44,23 @@ export async function issuerFindings(
   findings.push(
     named === issuer
       ? ok('issuer', `the metadata has exactly "${issuer}"`)
-      : wrong(
+      : fault(
           'issuer',
-          `the metadata has "${named}": gateways compare it exactly with "iss". Set MINTMARK_ISSUER and the gateway to the same.`,
+          `the metadata has "${named}": gateways compare it exactly with "iss"`,
+          'Set MINTMARK_ISSUER and the gateways to the same.',
         ),
   )
-  const answer = await get(jwksUrl)
-  if (typeof answer === 'string') return { findings: [...findings, wrong('jwks', answer)] }
+  const answer = await get(jwksUrl, send)
+  if (typeof answer === 'string')
+    return { findings: [...findings, fault('jwks', answer, 'Make the JWKS reachable for gateways.')] }
   const read = jwksFindings(jwksUrl, answer)
   return { findings: [...findings, ...read.findings], jwksUrl, ...(read.jwks && { jwks: read.jwks }) }
 }
 
 /** The response, or why there is none. */
-async function get(url: string): Promise<Answer | string> {
+async function get(url: string, send: typeof fetch): Promise<Answer | string> {
   try {
-    return await httpCall(url, {}, '--issuer')
+    return await httpCall(url, {}, '--issuer', send)
   } catch (error) {
     if (error instanceof CliError) return error.message
     throw error
@@ -69,9 +81,10 @@ function clockFindings({ headers }: Answer): Finding[] {
   if (Math.abs(seconds) <= LARGEST_CLOCK_DIFFERENCE_SECONDS) return [ok('clock', 'in sync with the issuer')]
   const direction = seconds > 0 ? 'ahead of' : 'behind'
   return [
-    wrong(
+    fault(
       'clock',
-      `this host is ${Math.abs(seconds)} s ${direction} the issuer's: gateways tolerate 60 s. Check the time synchronisation of both.`,
+      `this host is ${Math.abs(seconds)} s ${direction} the issuer's: gateways tolerate 60 s`,
+      'Check the time synchronisation of both.',
     ),
   ]
 }

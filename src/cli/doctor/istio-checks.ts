@@ -1,7 +1,7 @@
 import { parseAllDocuments } from 'yaml'
 import { CLAIM_HEADERS, STRIPPED_NAMES, STRIPPED_PREFIXES } from '../../gateway/headers.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
-import { type Finding, ok, wrong } from './finding.ts'
+import { type Finding, fault, ok } from './finding.ts'
 import { keyFinding } from './gateway-key-checks.ts'
 import type { Jwks } from './jwks-checks.ts'
 
@@ -25,13 +25,20 @@ export function istioFindings(
   const resources = files.flatMap(readResources)
   const authentications = resources.filter(({ kind }) => kind === 'RequestAuthentication')
   if (authentications.length === 0)
-    return [wrong('istio', 'no RequestAuthentication in these files: no token is verified.')]
+    return [
+      fault(
+        'istio',
+        'no RequestAuthentication in these files: no token is verified',
+        'Apply deploy/istio/request-authentication.yaml.',
+      ),
+    ]
   const ours = authentications.filter(resource => rulesOf(resource).some(rule => rule.issuer === issuer))
   if (ours.length === 0)
     return [
-      wrong(
+      fault(
         'istio',
-        `no jwtRule has exactly the issuer "${issuer}": its tokens are rejected, or pass unverified.`,
+        `no jwtRule has exactly the issuer "${issuer}": its tokens are rejected, or pass unverified`,
+        'Set exactly this issuer in its jwtRules.',
       ),
     ]
   return ours.flatMap(resource => [
@@ -70,9 +77,10 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
   for (const rule of rulesOf(resource).filter(candidate => candidate.issuer === issuer)) {
     if (!Array.isArray(rule.audiences) || rule.audiences.length === 0)
       findings.push(
-        wrong(
+        fault(
           'audiences',
-          `${shown(resource)} has no audiences: tokens for another service pass. Add: audiences: [vllm]`,
+          `${shown(resource)} has no audiences: tokens for another service pass`,
+          'Add: audiences: [vllm]',
         ),
       )
     const made = new Map(
@@ -85,9 +93,10 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
     if (absent.length > 0) {
       const lines = absent.map(({ header, claim }) => `{ header: ${header}, claim: ${claim} }`)
       findings.push(
-        wrong(
+        fault(
           'headers',
           `${shown(resource)} lacks in outputClaimToHeaders, so headers from clients reach the engine: ${lines.join(', ')}`,
+          'Add them, as in deploy/istio/request-authentication.yaml.',
         ),
       )
     }
@@ -109,9 +118,10 @@ function policyFindings(resource: Resource, all: readonly Resource[]): Finding[]
   if (policies.some(policy => covers(policy, resource)))
     return [ok('policy', `requests without a token are rejected where ${shown(resource)} applies`)]
   return [
-    wrong(
+    fault(
       'policy',
-      `${shown(resource)} has no AuthorizationPolicy on the same workloads that rejects requests without a token: THEY PASS. Add one (deploy/istio/authorization-policy.yaml).`,
+      `${shown(resource)} has no AuthorizationPolicy on the same workloads that rejects requests without a token: THEY PASS`,
+      'Add one (deploy/istio/authorization-policy.yaml).',
     ),
   ]
 }
@@ -165,9 +175,10 @@ function stripFindings(resource: Resource, all: readonly Resource[]): Finding[] 
   ]
   if (missing.length === 0) return [ok('strips', 'headers that steer the engine are removed')]
   return [
-    wrong(
+    fault(
       'strips',
-      `${shown(resource)} does not remove these headers of clients: ${missing.join(', ')}. deploy/istio/envoy-filter.yaml removes them.`,
+      `${shown(resource)} does not remove these headers of clients: ${missing.join(', ')}`,
+      'Apply deploy/istio/envoy-filter.yaml, which removes them.',
     ),
   ]
 }

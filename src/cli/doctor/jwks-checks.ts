@@ -1,7 +1,7 @@
 import { MOST_PUBLISHED_KEYS } from '../../config/rotation-policy.ts'
 import { VERIFIERS } from '../../signing-keys/verifiers.ts'
 import type { Answer } from '../http-call.ts'
-import { type Finding, ok, wrong } from './finding.ts'
+import { type Finding, fault, ok } from './finding.ts'
 
 export interface Jwks {
   keys: Record<string, unknown>[]
@@ -20,9 +20,10 @@ export function jwksFindings(
   if (status !== 200 || !Array.isArray(keys)) {
     return {
       findings: [
-        wrong(
+        fault(
           'jwks',
-          `${url} answers ${status} without a list of keys: gateways that start now reject every token.`,
+          `${url} answers ${status} without a list of keys: gateways that start now reject every token`,
+          'Read /readyz; check the routes of the proxy in front of the public listener.',
         ),
       ],
     }
@@ -34,26 +35,33 @@ export function jwksFindings(
 function setFindings({ keys }: Jwks): Finding[] {
   const findings: Finding[] = []
   if (keys.length === 0)
-    findings.push(wrong('jwks', 'the set is empty: Envoy rejects it, and no token verifies.'))
+    findings.push(fault('jwks', 'the set is empty: Envoy rejects it, and no token verifies', 'Read /readyz.'))
   if (keys.length > MOST_PUBLISHED_KEYS) {
     findings.push(
-      wrong(
+      fault(
         'jwks',
-        `${keys.length} keys are published: some verifiers accept at most ${MOST_PUBLISHED_KEYS}.`,
+        `${keys.length} keys are published: some verifiers accept at most ${MOST_PUBLISHED_KEYS}`,
+        'Use fewer algorithms, or rotate less often.',
       ),
     )
   }
   if (keys.some(key => PRIVATE_MEMBERS.some(member => member in key)))
     findings.push(
-      wrong('jwks', 'a PRIVATE key is published. Revoke it at once: mintmark signing-key revoke <kid>'),
+      fault('jwks', 'a PRIVATE key is published', 'Revoke it at once: mintmark signing-key revoke <kid>'),
     )
   const incomplete = keys.filter(
     key => !['kty', 'kid', 'alg', 'use'].every(member => typeof key[member] === 'string'),
   )
   if (incomplete.length > 0)
-    findings.push(wrong('jwks', `${incomplete.length} keys lack kty, kid, alg or use.`))
+    findings.push(
+      fault(
+        'jwks',
+        `${incomplete.length} keys lack kty, kid, alg or use`,
+        'Look for a proxy that changes the JWKS.',
+      ),
+    )
   if (new Set(keys.map(key => key.kid)).size < keys.length)
-    findings.push(wrong('jwks', 'two keys have the same kid.'))
+    findings.push(fault('jwks', 'two keys have the same kid', 'Look for a proxy that changes the JWKS.'))
   return findings.length > 0 ? findings : [ok('jwks', `${keys.length} public keys, complete`)]
 }
 
@@ -66,9 +74,10 @@ function successionFindings({ keys }: Jwks): Finding[] {
       ? []
       : [ok('succession', `the next key of ${algs.join(' and ')} is already published`)]
   return [
-    wrong(
+    fault(
       'succession',
-      `only one key of ${alone.join(' and ')} is published: verifiers will not know the next one when it signs.`,
+      `only one key of ${alone.join(' and ')} is published: verifiers will not know the next one when it signs`,
+      'Look for errors of the rotation in the log, or release a held key.',
     ),
   ]
 }
@@ -79,21 +88,27 @@ function cacheFindings(headers: Headers): Finding[] {
   const findings: Finding[] = []
   if (!found)
     findings.push(
-      wrong('caching', 'Cache-Control has no max-age: caches in between may keep the keys indefinitely.'),
+      fault(
+        'caching',
+        'Cache-Control has no max-age: caches in between may keep the keys indefinitely',
+        'Let the proxy in between pass Cache-Control on.',
+      ),
     )
   else if (Number(found[1]) > FULL_MAX_AGE_SECONDS)
     findings.push(
-      wrong(
+      fault(
         'caching',
-        `max-age is ${found[1]} s: a proxy in between changed it, because Mintmark sends at most 300.`,
+        `max-age is ${found[1]} s: a proxy in between changed it, because Mintmark sends at most 300`,
+        'Let the proxy in between pass Cache-Control on.',
       ),
     )
   else if (Number(found[1]) < FULL_MAX_AGE_SECONDS) {
     // It is half of the lead when that is less than 300.
     findings.push(
-      wrong(
+      fault(
         'caching',
-        `max-age is ${found[1]} s, so keys are published for about ${Number(found[1]) * 2} s before they sign: too short for ${missed(Number(found[1]) * 2)}.`,
+        `max-age is ${found[1]} s, so keys are published for about ${Number(found[1]) * 2} s before they sign: too short for ${missed(Number(found[1]) * 2)}`,
+        'Lengthen it: mintmark installation update --publish-lead-seconds 7200.',
       ),
     )
   } else findings.push(ok('caching', 'max-age is 300 s'))
@@ -101,7 +116,13 @@ function cacheFindings(headers: Headers): Finding[] {
   const strong = etag !== null && !etag.startsWith('W/')
   return [
     ...findings,
-    strong ? ok('etag', 'strong') : wrong('etag', 'no strong ETag: a proxy in between changed the response.'),
+    strong
+      ? ok('etag', 'strong')
+      : fault(
+          'etag',
+          'no strong ETag: a proxy in between changed the response',
+          'Let it pass the response on unchanged.',
+        ),
   ]
 }
 

@@ -1,18 +1,28 @@
 import { CLAIM_HEADERS } from '../../gateway/headers.ts'
 import { decodeJwt } from '../jwt.ts'
-import { type Finding, ok, wrong } from './finding.ts'
+import { type Finding, fault, ok } from './finding.ts'
+
+interface Expected {
+  issuer: string
+  jwksUrl: string
+  send: typeof fetch
+}
 
 /** Whether the token verifies with the published keys, and the headers that a gateway would derive from it. */
-export async function tokenFindings(
-  jwt: string,
-  expected: { issuer: string; jwksUrl: string },
-): Promise<Finding[]> {
+export async function tokenFindings(jwt: string, expected: Expected): Promise<Finding[]> {
   const { claims } = decodeJwt(jwt)
   const findings = [await verification(jwt, claims, expected)]
   for (const { claim, header } of CLAIM_HEADERS) {
     const value = claims[claim]
     if (typeof value === 'string') findings.push(ok('header', `${header}: ${value}`))
-    else findings.push(wrong('header', `${header} would be missing: the claim "${claim}" is not text.`))
+    else
+      findings.push(
+        fault(
+          'header',
+          `${header} would be missing: the claim "${claim}" is not text`,
+          'Send a token of Mintmark.',
+        ),
+      )
   }
   return findings
 }
@@ -20,14 +30,14 @@ export async function tokenFindings(
 async function verification(
   jwt: string,
   claims: Record<string, unknown>,
-  { issuer, jwksUrl }: { issuer: string; jwksUrl: string },
+  { issuer, jwksUrl, send }: Expected,
 ): Promise<Finding> {
   const { verifyAsGateway } = await import('../../tokens/token-verifier.ts')
   const audience = String([claims.aud].flat()[0])
   try {
-    await verifyAsGateway(jwt, { jwksUrl, issuer, audience })
+    await verifyAsGateway(jwt, { jwksUrl, issuer, audience, send })
     return ok('token', `signature, type, issuer and expiry are valid; its audience is "${audience}"`)
   } catch (error) {
-    return wrong('token', `it does not verify: ${(error as Error).message}.`)
+    return fault('token', `it does not verify: ${(error as Error).message}`, 'mintmark explain says why.')
   }
 }

@@ -1,0 +1,138 @@
+import { z } from 'zod'
+import type { GatewayModel } from '../../config/gateway-config.ts'
+import type { RecentRefusals, RecordedRefusal } from '../../http/recent-refusals.ts'
+import type { Admin } from '../admin-auth.ts'
+import { ok } from '../answer.ts'
+import { explanationBody } from '../bodies/explanation-body.ts'
+import * as field from '../fields.ts'
+import { ForeignTenant } from '../foreign-tenant.ts'
+import { type AdminRoute, route } from '../route.ts'
+import type { Asked, Decision, Decisions } from './decisions.ts'
+import { toWire } from './explanation-wire.ts'
+
+/** Everything that explains. */
+export interface Explaining {
+  decisions: Decisions
+  recent: RecentRefusals
+  /** What the check requires. */
+  gateway: { contract: number; audience: string; scope: string; model: GatewayModel }
+}
+
+const MOST_REFUSALS = 10
+const SUBJECTS = ['credential', 'key', 'token_id', 'request_id'] as const
+
+const body = z
+  .strictObject({
+    credential: field
+      .text(8_192)
+      .optional()
+      .describe(
+        'An API key or a token. It is neither stored nor logged, and the response does not repeat it.',
+      ),
+    key: field.keyId.optional().describe('Id of a key.'),
+    token_id: z
+      .string('must be text')
+      .regex(/^[\w-]{1,64}$/, 'must be the claim `jti` of a token: letters, digits, - and _')
+      .optional()
+      .describe('Id of a token: its claim `jti`.'),
+    request_id: z
+      .string('must be text')
+      .regex(/^[0-9A-Fa-f-]{16,64}$/, 'must be 16 to 64 hexadecimal digits and -')
+      .optional()
+      .describe('Id of a request, of Mintmark (`X-Request-Id`) or of a gateway (`x-request-id`).'),
+    audience: field
+      .text(200)
+      .optional()
+      .describe('Audience of the gateway. By default that of the check (`MINTMARK_GATEWAY_AUDIENCE`).'),
+    model: field
+      .text(200)
+      .optional()
+      .describe('Model that the request names. By default no model is compared.'),
+  })
+  .superRefine((given, { addIssue }) => {
+    const named = SUBJECTS.filter(name => given[name] !== undefined)
+    if (named.length === 0)
+      addIssue({ code: 'custom', message: `must name one of ${SUBJECTS.join(', ')}: what to explain` })
+    if (named.length < 2) return
+    for (const name of named)
+      addIssue({ code: 'custom', path: [name], message: `must be the only one of ${SUBJECTS.join(', ')}` })
+  })
+  .meta({
+    id: 'Explain',
+    description: 'What to explain: one credential or id, and the request it came with.',
+  })
+
+/** Explains why a credential or a request is accepted or refused. */
+export function explainRoutes(explaining: Explaining): AdminRoute[] {
+  const refusalsOf = async (admin: Admin, fits: (refusal: RecordedRefusal) => boolean) => {
+    const { decisions, recent } = explaining
+    const found = recent.find(fits, MOST_REFUSALS)
+    if (admin.tenantId === null) return found
+    const tenants = await Promise.all(
+      found.map(({ keyId }) => (keyId === undefined ? undefined : decisions.tenantOfKey(keyId))),
+    )
+    return found.filter((_, index) => tenants[index] === admin.tenantId)
+  }
+  return [
+    route({
+      operation: 'explain',
+      summary: 'Explain why a credential or a request is refused',
+      details:
+        'Applies the rules of an exchange and of the check to a credential, as the replica that answers would now, without issuing a token or recording a use. For the id of a request it has what this replica remembers of the last refusals. Mintmark does not count requests against limits, so it does not see a 429 of a gateway.',
+      answers: { 200: explanationBody },
+      notFound: true,
+      example: {
+        body: { credential: 'mmk_7Hq2kd9XwP3mZt5B_0000000000000000000000000000000000000000000000000' },
+      },
+      method: 'post',
+      path: '/explain',
+      right: 'keys:read',
+      target: 'scoped by the handler',
+      body,
+      handle: async ({ admin, body: given }) => {
+        const { decisions, recent, gateway } = explaining
+        const { audience = gateway.audience, model } = given
+        const asked: Asked = { audience, scope: gateway.scope, model }
+        const answer = async (
+          subject: Parameters<typeof toWire>[0]['subject'],
+          decision: Partial<Decision>,
+          fits: (refusal: RecordedRefusal) => boolean,
+        ) => {
+          const refusals = await refusalsOf(admin, fits)
+          const shown = {
+            gateway: { ...gateway, audience },
+            recent: admin.tenantId === null ? recent : undefined,
+          }
+          return ok(toWire({ subject, decision, refusals, ...shown }))
+        }
+        const { credential, key, token_id: jti, request_id: requestId } = given
+        if (key !== undefined) {
+          const decision = await decisions.ofKey(key, asked)
+          if (isForeign(admin, decision)) throw new ForeignTenant('key', key)
+          return answer('key', decision, ({ keyId }) => keyId === key)
+        }
+        if (jti !== undefined) {
+          const entry = admin.tenantId === null ? decisions.revocationOf(jti) : undefined
+          return answer('token_id', entry ? { revocation: entry } : {}, ({ tokenId }) => tokenId === jti)
+        }
+        if (requestId !== undefined)
+          return answer('request', {}, each => [each.requestId, each.gatewayRequestId].includes(requestId))
+        const text = (credential ?? '').trim()
+        if (text.includes('.')) {
+          const decision = await decisions.ofToken(text, asked)
+          const { claims } = decision
+          if (claims && admin.tenantId !== null && claims.tenant !== admin.tenantId)
+            throw new ForeignTenant('token')
+          return answer('token', decision, ({ tokenId }) => tokenId !== undefined && tokenId === claims?.jti)
+        }
+        const decision = await decisions.ofSecret(text, asked)
+        // To others the key of a tenant does not exist.
+        const own = isForeign(admin, decision) ? decisions.unknown(asked) : decision
+        return answer('key', own, ({ keyId }) => keyId !== undefined && keyId === own.key?.id)
+      },
+    }),
+  ]
+}
+
+const isForeign = ({ tenantId }: Admin, { key }: Decision): boolean =>
+  tenantId !== null && key !== undefined && key.tenantId !== tenantId

@@ -1,0 +1,87 @@
+import { lookup } from 'node:dns'
+import { request as httpRequest } from 'node:http'
+import { type RequestOptions as HttpsOptions, request as httpsRequest } from 'node:https'
+import type { LookupFunction } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
+import { CliError, EXIT } from './exit-codes.ts'
+
+/** One `--connect-to`: what is asked of a host and port is sent to an address and port. Empty: any host or port. */
+interface Redirection {
+  host: string
+  port: string
+  address: string
+  toPort: string
+}
+
+/** `HOST:PORT:ADDR:PORT` as curl reads it; IPv6 addresses stand in brackets. @throws {CliError} */
+export function parseConnectTo(text: string): Redirection {
+  const part = '(\\[[^\\]]*\\]|[^:]*)'
+  const [, host = '', port = '', address = '', toPort = ''] =
+    new RegExp(`^${part}:(\\d*):${part}:(\\d*)$`).exec(text) ?? []
+  if (address === '' && toPort === '')
+    throw new CliError(
+      EXIT.usage,
+      '--connect-to must be HOST:PORT:ADDR:PORT, like tokens.example.com:443:127.0.0.1:8080.',
+    )
+  return { host: bare(host), port, address: bare(address), toPort }
+}
+
+const bare = (host: string) => host.replace(/^\[|\]$/g, '')
+
+/**
+ * `fetch`, connecting elsewhere where a redirection says so: the name in the Host header and in TLS stays, so a certificate
+ * is checked as if DNS were set up. Redirects of HTTP are not followed. As much of `fetch` as http-call.ts uses.
+ */
+export function fetchVia(redirections: readonly Redirection[]): typeof fetch {
+  if (redirections.length === 0) return fetch
+  return (input, init = {}) => {
+    const url = new URL(String(input))
+    const host = bare(url.hostname)
+    const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+    const to = redirections.find(
+      each => (each.host === '' || each.host === host) && (each.port === '' || each.port === port),
+    )
+    if (!to) return fetch(input, init)
+    const options = connectedTo(url, { host: to.address || host, port: to.toPort || port })
+    return send(url, options, init)
+  }
+}
+
+function connectedTo(url: URL, { host, port }: { host: string; port: string }): HttpsOptions {
+  const toThere: LookupFunction = (_name, options, done) => lookup(host, options, done)
+  // A name, because Node does not look up an address.
+  const isAddress = /^[\d.]+$|:/.test(bare(url.hostname))
+  return {
+    host: isAddress ? 'connect-to.invalid' : url.hostname,
+    port,
+    path: url.pathname + url.search,
+    lookup: toThere,
+    agent: false,
+    ...(!isAddress && { servername: url.hostname }),
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(bare(url.hostname), certificate),
+  }
+}
+
+function send(url: URL, options: HttpsOptions, init: RequestInit): Promise<Response> {
+  const request = url.protocol === 'https:' ? httpsRequest : httpRequest
+  const { promise, resolve, reject } = Promise.withResolvers<Response>()
+  const headers = { ...Object.fromEntries(new Headers(init.headers)), host: url.host }
+  const { method = 'GET', signal, body } = init
+  const call = request({ ...options, method, headers, ...(signal && { signal }) }, response => {
+    const chunks: Buffer[] = []
+    response.on('data', chunk => void chunks.push(chunk))
+    response.once('error', reject)
+    response.once('end', () => {
+      const received = new Headers()
+      for (const [name, value] of Object.entries(response.headers))
+        for (const one of [value ?? []].flat()) received.append(name, one)
+      const { statusCode: status = 0 } = response
+      const content = status === 204 || status === 304 ? null : Buffer.concat(chunks)
+      resolve(new Response(content, { status, headers: received }))
+    })
+  })
+  // As fetch reports it: the signal's reason, or the system's error as the cause.
+  call.once('error', error => reject(signal?.aborted ? signal.reason : error))
+  call.end(typeof body === 'string' ? body : undefined)
+  return promise
+}

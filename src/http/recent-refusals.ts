@@ -1,0 +1,94 @@
+import { meaningOf, type RefusalReason } from '../refusal-reasons.ts'
+
+/** A refused request as the log has it. */
+export interface RecordedRefusal {
+  /** Epoch milliseconds. */
+  at: number
+  listener: string
+  route: string
+  status: number
+  reason: RefusalReason
+  requestId: string | undefined
+  /** What the gateway calls the request. Where the gateway passes on `x-request-id`, its client chose it. */
+  gatewayRequestId: string | undefined
+  source: string | undefined
+  keyId: string | undefined
+  tokenId: string | undefined
+}
+
+/** A line of the access log, as far as it is kept. */
+export interface RefusalLine {
+  listener: string
+  route: string
+  status: number
+  request_id?: string | undefined
+  source?: string | undefined
+  error?: unknown
+  reason?: unknown
+  client_id?: unknown
+  token_id?: unknown
+  gateway_request_id?: unknown
+}
+
+/** Refusals of known keys, which anonymous callers cannot evict, and all others. */
+const MOST = { known: 2_000, anonymous: 500 }
+/** They say that the key or token is not one of ours. */
+const GUESSES: ReadonlySet<RefusalReason> = new Set(['unknown', 'client_unknown', 'too_many_failures'])
+
+/**
+ * The last refusals of this process, in memory: an administrator asks for one by the id of the request. Other replicas
+ * have their own; all of them are in the log.
+ */
+export class RecentRefusals {
+  readonly #known: RecordedRefusal[] = []
+  readonly #anonymous: RecordedRefusal[] = []
+  readonly #most: typeof MOST
+
+  constructor(most = MOST) {
+    this.#most = most
+  }
+
+  /** Keeps a logged request if it was refused for a reason of the list. `at` in epoch milliseconds. */
+  note(line: RefusalLine, at: number): void {
+    const reason = textOf(line.reason) ?? textOf(line.error)
+    if (line.status < 400 || reason === undefined || !meaningOf(reason)) return
+    const refusal: RecordedRefusal = {
+      at,
+      listener: line.listener,
+      route: line.route,
+      status: line.status,
+      reason: reason as RefusalReason,
+      requestId: line.request_id,
+      gatewayRequestId: textOf(line.gateway_request_id),
+      source: line.source,
+      keyId: textOf(line.client_id),
+      tokenId: textOf(line.token_id),
+    }
+    const isKnown = refusal.keyId !== undefined && !GUESSES.has(refusal.reason)
+    const [list, most] = isKnown ? [this.#known, this.#most.known] : [this.#anonymous, this.#most.anonymous]
+    list.push(refusal)
+    // In steps, because each one moves the whole list.
+    if (list.length > most * 1.1) list.splice(0, list.length - most)
+  }
+
+  /** Those that fit, the newest first. */
+  find(fits: (refusal: RecordedRefusal) => boolean, most: number): RecordedRefusal[] {
+    return this.#all()
+      .filter(fits)
+      .toSorted((a, b) => b.at - a.at)
+      .slice(0, most)
+  }
+
+  /** How many are kept, and when the oldest happened, in epoch milliseconds. */
+  get extent(): { count: number; since: number | undefined } {
+    const firsts = [this.#known[0], this.#anonymous[0]].flatMap(first => (first ? [first.at] : []))
+    const count = this.#known.length + this.#anonymous.length
+    return { count, since: firsts.length === 0 ? undefined : Math.min(...firsts) }
+  }
+
+  #all(): RecordedRefusal[] {
+    return [...this.#known, ...this.#anonymous]
+  }
+}
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)

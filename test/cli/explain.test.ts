@@ -1,0 +1,133 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf, mintmark } from './mintmark.ts'
+
+let service: TestService
+let cli: ReturnType<typeof cliOf>
+let folder: string
+let good: Awaited<ReturnType<TestService['tenantWithKey']>>
+let revoked: typeof good
+let requestId: string
+
+beforeAll(async () => {
+  service = await startTestService()
+  cli = cliOf(service)
+  folder = await mkdtemp(join(tmpdir(), 'mintmark-explain-'))
+  good = await service.tenantWithKey({ id: 'acme' }, { name: 'ci' })
+  revoked = await service.tenantWithKey({ id: 'blue' }, { name: 'nightly' })
+  await service.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'leaked' })
+  const { headers } = await exchange(revoked.secret)
+  requestId = headers.get('x-request-id') ?? ''
+})
+afterAll(async () => {
+  await service.stop()
+  await rm(folder, { recursive: true })
+})
+
+const exchange = (secret: string) =>
+  service.token({ grant_type: 'client_credentials', client_secret: secret })
+
+describe('mintmark explain', () => {
+  it('answers in a few lines why a key from standard input is refused, without repeating it, and exits with 3', async () => {
+    const { code, stdout, stderr } = await cli.attempt(['explain'], revoked.secret)
+    expect({ code, stderr }).toEqual({ code: 3, stderr: 'mintmark: refused: key_revoked.\n' })
+    for (const line of [
+      /^REFUSED: key_revoked \(decided by the revocation\)\nThe API key was revoked.*mintmark key create\./,
+      /rules +form, known, not_revoked FAILED, \(not_expired\), \(enabled\)/,
+      new RegExp(
+        `key +${revoked.keyId} "nightly" of blue: revoked, revoked 20.*\\(leaked\\), secret sec_\\w+ revoked`,
+      ),
+      /limits +tenant: none; key: none/,
+      /check +contract number \d+, audience vllm, scope inference, model: none/,
+      new RegExp(`401 +key_revoked +public /oauth/token +${revoked.keyId} +${requestId}`),
+    ])
+      expect(stdout).toMatch(line)
+    expect(stdout).not.toContain(revoked.secret)
+  })
+
+  it('accepts a good key and a good token from files, also as the answer of the token endpoint', async () => {
+    const file = join(folder, 'credential')
+    for (const content of [good.secret, (await exchange(good.secret)).text]) {
+      await writeFile(file, content)
+      const { code, stdout } = await cli.attempt(['explain', '--file', file])
+      expect([code, stdout]).toEqual([0, expect.stringMatching(/^Accepted\.\n/)])
+    }
+    expect(await cli.attempt(['explain', '--file', file, '--model', 'unknown', '-q'])).toMatchObject({
+      code: 3,
+      stdout: 'model_not_allowed\n',
+    })
+  })
+
+  it('takes the ids of a key, a request and a token as the argument', async () => {
+    expect(await cli.attempt(['explain', good.keyId])).toMatchObject({ code: 0 })
+    expect(await cli.attempt(['explain', revoked.keyId, '-q'])).toMatchObject({
+      code: 3,
+      stdout: 'key_revoked\n',
+    })
+    const asked = await cli.attempt(['explain', requestId, '-o', 'json'])
+    expect(asked.code).toBe(3)
+    expect(JSON.parse(asked.stdout)).toMatchObject({ subject: 'request', reason: 'key_revoked' })
+    const token = (await exchange(good.secret)).body.access_token
+    const { jti } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
+    expect(await cli.attempt(['explain', jti])).toMatchObject({
+      code: 4,
+      stdout: expect.stringMatching(/^The deny list does not have this token/),
+      stderr: expect.stringContaining('search the logs with --log'),
+    })
+  })
+
+  it.each<[string, string[], string, RegExp]>([
+    ['an argument that is no id', ['explain', 'nightly'], '', /not the id of a key/],
+    ['an id and a file', ['explain', 'key_7Hq2kd9XwP3mZt5B', '--file', 'x'], '', /leave out the id/],
+    ['no input', ['explain'], '', /no API key and no token/],
+  ])('refuses %s', async (_, args, input, expected) => {
+    expect(await cli.attempt(args, input)).toMatchObject({ code: 2, stderr: expect.stringMatching(expected) })
+  })
+
+  it('takes no credential as the argument', async () => {
+    const { code, stderr } = await cli.attempt(['explain', good.secret])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('a key or token is on the command line')])
+    expect(stderr).not.toContain(good.secret)
+  })
+})
+
+describe('mintmark explain --log', () => {
+  /** Lines of Mintmark as a collector writes them, of a gateway, and others. */
+  const log = () =>
+    [
+      ...service.logs.map(line => `[pod/mintmark-0/mintmark] ${line.trim()}`),
+      '{"gateway":"envoy","time":"2026-11-29T08:00:00.000Z","status":403,"reason":"not_allowed","request_id":"5d0c3a52-1111-4222-8333-444455556666"}',
+      '{"gateway":"envoy","status":403,"reason":"text of a client"}',
+      // As Istio writes it.
+      '{"response_code":401,"response_code_details":"jwt_authn_access_denied{Jwt_is_expired}","request_id":"77777777-1111-4222-8333-444455556666","start_time":"2026-11-29T08:00:01.000Z"}',
+      'not json {',
+    ].join('\n')
+
+  it('explains all refusals by reason, without a service', async () => {
+    const { code, stdout } = await mintmark(['explain', '--log', '-'], { input: log() })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(new RegExp(`key_revoked +1 +401 +${revoked.keyId}`))
+    expect(stdout).toMatch(/not_allowed +1 +403 +-/)
+    expect(stdout).toMatch(/\nkey_revoked: The API key was revoked/)
+    expect(stdout).not.toContain('text of a client')
+  })
+
+  it('explains one request of the log of Mintmark or of a gateway', async () => {
+    const file = join(folder, 'log')
+    await writeFile(file, log())
+    const one = async (id: string) =>
+      JSON.parse((await mintmark(['explain', id, '--log', file, '-o', 'json'])).stdout)
+    expect(await one(requestId)).toMatchObject([{ reason: 'key_revoked', key: revoked.keyId, status: 401 }])
+    expect(await one('5d0c3a52-1111-4222-8333-444455556666')).toMatchObject([
+      { reason: 'not_allowed', listener: 'envoy', at: '2026-11-29T08:00:00.000Z' },
+    ])
+    expect(await one('77777777-1111-4222-8333-444455556666')).toMatchObject([
+      { reason: 'token_expired', status: 401, at: '2026-11-29T08:00:01.000Z' },
+    ])
+    expect((await mintmark(['explain', good.keyId, '--log', file])).code).toBe(4)
+    expect((await mintmark(['explain', '--log', '/nowhere'])).code).toBe(2)
+  })
+})

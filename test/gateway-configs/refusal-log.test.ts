@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { meaningOf } from '../../src/refusal-reasons.ts'
+import { until } from '../support/until.ts'
+import {
+  type Behind,
+  type CheckEnvironment,
+  type Gateway,
+  startCheckEnvironment,
+} from './check-environment.ts'
+import { send } from './client.ts'
+import { deployedEnvoy } from './environment.ts'
+import { noEnvoy } from './envoy.ts'
+import { startHaproxy } from './haproxy.ts'
+import { startNginx } from './nginx.ts'
+import { isAbsent } from './program.ts'
+import { startTestMint, type TestMint } from './test-mint.ts'
+
+/** deploy/envoy itself, in front of this Mintmark. */
+const envoy =
+  (name: string) =>
+  async ({ ports }: Behind): Promise<Gateway> => {
+    const addresses: [string, string][] = [
+      ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${ports.gateway}`],
+      ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${ports.gatewayGrpc}`],
+    ]
+    const used = name === 'envoy.yaml' ? [] : name.includes('grpc') ? addresses : addresses.slice(0, 1)
+    const running = await deployedEnvoy({ jwks: ports.public, upstream: ports.upstream }, used, name)
+    return { ...running, output: running.log }
+  }
+
+const SENT = { model: 'llama-3-8b', messages: [] }
+
+interface Logging {
+  gateway: 'envoy' | 'nginx' | 'haproxy'
+  start: (behind: Behind) => Promise<Gateway>
+  absent: boolean
+  env?: Record<string, string>
+  takesKeys: boolean
+  /** The reasons of a token that does not verify, and of a model that it does not have. */
+  token?: 'token_invalid'
+  model: 'not_allowed' | 'model_not_allowed'
+}
+
+const ENVOY = { gateway: 'envoy', absent: noEnvoy, model: 'not_allowed' } as const
+const LOGGING: Record<string, Logging> = {
+  'envoy/envoy.yaml': { ...ENVOY, start: envoy('envoy.yaml'), takesKeys: false },
+  'envoy/envoy-api-keys.yaml': { ...ENVOY, start: envoy('envoy-api-keys.yaml'), takesKeys: true },
+  'envoy/envoy-api-keys-grpc.yaml': { ...ENVOY, start: envoy('envoy-api-keys-grpc.yaml'), takesKeys: true },
+  'nginx/nginx.conf': {
+    ...{ gateway: 'nginx', start: startNginx, absent: isAbsent('nginx'), takesKeys: true },
+    ...{ token: 'token_invalid', model: 'model_not_allowed' },
+  },
+  'haproxy/haproxy.cfg': {
+    ...{ gateway: 'haproxy', start: startHaproxy, absent: isAbsent('haproxy'), takesKeys: false },
+    ...{ token: 'token_invalid', model: 'model_not_allowed', env: { MINTMARK_SIGNING_ALG: 'RS256' } },
+  },
+}
+
+describe.each(Object.entries(LOGGING))(
+  'the log of deploy/%s',
+  (_, { gateway: named, start, absent, takesKeys, token, model, env }) => {
+    describe.skipIf(absent)('of refusals', () => {
+      let environment: CheckEnvironment
+      let mint: TestMint
+      beforeAll(async () => {
+        environment = await startCheckEnvironment(start, { MINTMARK_GATEWAY_REASON: 'exact', ...env })
+        mint = await startTestMint()
+      })
+      afterAll(async () => {
+        await environment.stop()
+        await mint.stop()
+      })
+
+      /** The line that the request has added, and the answer. */
+      async function refused(headers: [string, string][], body: object = SENT) {
+        const { gateway } = environment
+        const linesOf = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{'))
+        const before = linesOf().length
+        const answer = await send(gateway.url, { headers, body: JSON.stringify(body) })
+        await until('the refusal is logged', () => linesOf().length > before, Boolean, 5_000)
+        return { answer, line: JSON.parse(linesOf()[before] ?? '{}') }
+      }
+      const bearer = (credential: string): [string, string][] => [['Authorization', `Bearer ${credential}`]]
+      const revokedKey = async () => {
+        const { keyId, secret } = await environment.holder()
+        await environment.mintmark.admin('POST', `/keys/${keyId}/revoke`, {})
+        return secret
+      }
+
+      it.each<[string, () => Promise<[string, string][]> | [string, string][], object?]>([
+        ['missing_credential', () => []],
+        [token ?? 'token_signature', async () => bearer(`${environment.acme.token.slice(0, -6)}AAAAAA`)],
+        [token ?? 'token_unknown_key', async () => bearer(await mint.sign({}, { kid: 'A'.repeat(43) }))],
+        [model, () => bearer(environment.acme.token), { ...SENT, model: 'globex-sql' }],
+        ['invalid_body', () => bearer(environment.acme.token), { messages: [] }],
+        ...(takesKeys
+          ? ([
+              ['malformed', () => bearer('hunter2')],
+              ['ambiguous_credential', () => [...bearer(environment.acme.token), ['x-api-key', 'other']]],
+              ['key_revoked', async () => bearer(await revokedKey())],
+            ] as [string, () => Promise<[string, string][]> | [string, string][]][])
+          : []),
+      ])('has the reason %s, which the client does not read', async (reason, headers, body) => {
+        const { answer, line } = await refused(await headers(), body)
+        expect(line).toMatchObject({ gateway: named, reason, status: answer.status })
+        expect(meaningOf(reason)).toBeDefined()
+        const read = answer.text + JSON.stringify(answer.headers)
+        if (reason === 'key_revoked') {
+          expect(read).not.toContain('revoked"')
+          expect(read).not.toContain('x-mintmark-reason')
+          // One id finds the refusal at the gateway and at Mintmark.
+          const explained = await environment.mintmark.admin('POST', '/explain', {
+            request_id: line.request_id,
+          })
+          expect(explained.body.recent_refusals).toMatchObject([
+            { reason, gateway_request_id: line.request_id, request_id: line.check_request_id },
+          ])
+        }
+      })
+
+      it('has nothing of what is allowed, and no credential', async () => {
+        const { gateway, acme, mintmark } = environment
+        const count = () => (gateway.output?.() ?? '').split('\n').filter(line => line.startsWith('{')).length
+        const before = count()
+        expect(
+          (await send(gateway.url, { headers: bearer(acme.token), body: JSON.stringify(SENT) })).status,
+        ).toBe(200)
+        await refused([])
+        expect(count()).toBe(before + 1)
+        for (const secret of [acme.secret, acme.token, mintmark.rootToken])
+          expect(gateway.output?.()).not.toContain(secret)
+      })
+    })
+  },
+)

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest'
+import { RecentRefusals, type RefusalLine } from '../../src/http/recent-refusals.ts'
+
+const line = (more: Partial<RefusalLine>): RefusalLine => ({
+  listener: 'public',
+  route: '/oauth/token',
+  status: 401,
+  ...more,
+})
+const all = (recent: RecentRefusals) => recent.find(() => true, 1_000_000)
+
+describe('recent refusals', () => {
+  it('keep refusals of known keys, however many anonymous ones there are', () => {
+    const recent = new RecentRefusals({ known: 10, anonymous: 20 })
+    recent.note(line({ reason: 'key_expired', client_id: 'key_1', request_id: 'first' }), 0)
+    for (let at = 1; at < 10_000; at++) recent.note(line({ reason: 'unknown', client_id: `key_${at}` }), at)
+    expect(all(recent).filter(({ requestId }) => requestId === 'first')).toHaveLength(1)
+    expect(all(recent).length).toBeLessThanOrEqual(1 + 22)
+    expect(recent.extent).toEqual({ count: all(recent).length, since: 0 })
+  })
+
+  it('are bounded, and the newest is first', () => {
+    const recent = new RecentRefusals({ known: 10, anonymous: 20 })
+    for (let at = 0; at < 100; at++) recent.note(line({ reason: 'key_expired', client_id: 'key_1' }), at)
+    expect(all(recent).length).toBeLessThanOrEqual(11)
+    expect(all(recent)[0]?.at).toBe(99)
+  })
+
+  it('are only those with a reason of the list', () => {
+    const recent = new RecentRefusals()
+    recent.note(line({ reason: 'text of a client' }), 0)
+    recent.note(line({ status: 200, reason: 'key_expired' }), 0)
+    recent.note(line({}), 0)
+    expect(recent.extent).toEqual({ count: 0, since: undefined })
+    recent.note(line({ error: 'invalid_scope', client_id: 'key_1' }), 0)
+    expect(all(recent)[0]?.reason).toBe('invalid_scope')
+  })
+})
