@@ -62,6 +62,8 @@ const CONSTRAINTS: Record<string, () => Error> = {
       'A credential of a key names this provider. Delete it there first.',
     ),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
+  set_objects_name: () =>
+    new Conflict('name_taken_in_set', 'The set has another object with this name. Get its objects again.'),
 }
 
 const DOMAIN_ERRORS = [Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable]
