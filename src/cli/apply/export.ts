@@ -58,7 +58,10 @@ async function documentOf(
     kind === 'tenant' ? { id: live.id } : kind === 'key' ? { tenant: live.tenant, name } : { name }
   const settings = { ...kindOf.settings(live), ...(kind === 'tenant' ? {} : { name }) }
   // What is not a default; what has no known default is always there.
-  const defaults = kindOf.wanted({ ...identity, ...(kind === 'tenant' && { tier: live.tier }) })
+  const defaults = {
+    ...kindOf.wanted(identity),
+    ...(kind === 'tenant' && { allowed_tiers: [live.tier] }),
+  }
   const own = changesBetween(defaults, settings).map(({ field, to }) => [field, withoutNulls(field, to)])
   const always = kind === 'key' && live.expires_at === null ? [['expires_at', null]] : []
   const document = { resource: kind, ...identity, ...Object.fromEntries([...own, ...always]), ...identity }
