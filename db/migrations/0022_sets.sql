@@ -21,7 +21,7 @@ CREATE TABLE set_objects (
   CONSTRAINT set_objects_one_object CHECK (num_nonnulls(tier, model, tenant_id, key_id, provider_id) = 1)
 );
 
--- Secrets of a rotation that waits: the older secrets go on until the new one is confirmed or used. One that is neither
+-- Secrets of a rotation that waits: the older secrets stay valid until the new one is confirmed or used. One that is neither
 -- by `confirm_by` is revoked.
 CREATE TABLE pending_secrets (
   secret_id       text PRIMARY KEY REFERENCES api_key_secrets ON DELETE CASCADE,

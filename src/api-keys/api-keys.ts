@@ -208,7 +208,7 @@ export class ApiKeys {
 
   /**
    * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage. With
-   * `confirmWithinSeconds` it goes on instead, until the new one is confirmed or used (secret-confirmations.ts).
+   * `confirmWithinSeconds` it stays valid instead, until the new one is confirmed or used (secret-confirmations.ts).
    * @throws {NotFound} @throws {Conflict} on a revoked or expired key, and with two live secrets without `replace`.
    */
   async rotate(actor: Actor, id: string, options: Rotation): Promise<IssuedSecret> {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { isUsableSecret } from './key-state-repository.ts'
 
-/** A new secret beside which the older ones go on until it is confirmed or used. */
+/** A new secret of a key whose older ones stay valid until it is confirmed or used. */
 export interface PendingSecret {
   secretId: string
   confirmBy: Date

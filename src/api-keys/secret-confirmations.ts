@@ -11,7 +11,7 @@ import { type DueSecret, deletePending, findDue, findPending } from './pending-s
 
 /**
  * The second step of a rotation that waits: once the new secret has reached its holder, the overlap of the older ones
- * begins. A secret that is neither confirmed nor used in time is revoked, and the older ones go on.
+ * begins. A secret that is neither confirmed nor used in time is revoked, and the older ones stay valid.
  */
 export class SecretConfirmations {
   readonly #database: Database

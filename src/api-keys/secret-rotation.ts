@@ -8,7 +8,7 @@ import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
 /** Which of two live secrets a rotation ends at once; null: none, which allows one live secret at most. */
 export type Replace = 'oldest' | 'newest' | null
 
-/** `confirmWithinSeconds`: the older secret goes on until the new one is confirmed or used, within this time; null: not so. */
+/** `confirmWithinSeconds`: the older secret stays valid until the new one is confirmed or used, within this time; null: not so. */
 export interface Rotation {
   overlapSeconds: number
   replace: Replace
@@ -19,7 +19,7 @@ const MAX_LIVE_SECRETS = 2
 
 /**
  * Ends the replaced secret now and the remaining one after `overlapSeconds`, to make room for a new secret; the remaining
- * one goes on when the new secret is to be confirmed. `now` is
+ * one stays valid when the new secret is to be confirmed. `now` is
  * the database time in epoch milliseconds. Returns the ended secrets and their latest end. @throws {Conflict} with two
  * live secrets and none to replace.
  */

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import type { Clock } from '../../system/clock.ts'
 import type { AdminClient } from '../admin-client.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { collect } from '../field-options.ts'
@@ -68,8 +69,7 @@ function diff(program: Command, environment: NodeJS.ProcessEnv): void {
     action(environment, async ({ admin, output }) => {
       const plan = await planOf(environment, admin, command.opts<Options>())
       await show(output, plan)
-      if (plan.steps.length > 0 || plan.left.length > 0)
-        throw new CliError(EXIT.differs, 'the installation is not as the files say.')
+      if (plan.steps.length > 0) throw new CliError(EXIT.differs, 'the installation is not as the files say.')
     }),
   )
 }
@@ -78,7 +78,7 @@ function exportSet(program: Command, environment: NodeJS.ProcessEnv): void {
   const command = verb(program, 'export', {
     summary: 'print tenants, keys and the rest as files for "apply"',
     details:
-      'Without --set everything that can be declared, as a set named by --name. Secrets are not exported: nobody can read them.',
+      'Without --set everything that can be declared, as a set named by --name. Secrets are not exported: they are not stored.',
     examples: ['mintmark export > production.yaml', 'mintmark export --set production > production.yaml'],
   })
     .option('--set <name>', 'only the objects of this set')
@@ -123,13 +123,14 @@ async function planOf(environment: NodeJS.ProcessEnv, admin: AdminClient, option
       EXIT.usage,
       `--rotate needs --write-secret, and keys with "write_secret" in the files: ${unknown.join(', ')}.`,
     )
-  const plan = await makePlan(admin, set, {
-    prune: options.prune ?? false,
-    adopt: options.adopt ?? false,
-    rotate,
-    destinations: places,
-    nowMs: systemClock.wallMs(),
-  })
+  const plan = await patiently(systemClock, () =>
+    makePlan(admin, set, {
+      prune: options.prune ?? false,
+      rotate,
+      destinations: places,
+      nowMs: systemClock.wallMs(),
+    }),
+  )
   const adopted = options.adopt ? [] : adoptions(plan)
   if (adopted.length > 0)
     throw new CliError(
@@ -138,6 +139,21 @@ async function planOf(environment: NodeJS.ProcessEnv, admin: AdminClient, option
       adopted.map(({ kind, name, document }) => `${document?.at() ?? ''}: ${kind} ${name}`),
     )
   return plan
+}
+
+const TRIES = 5
+const PAUSE_MS = 2_000
+
+/** A plan only reads, so it is made again while the service is unavailable for a moment. */
+async function patiently<T>(clock: Clock, read: () => Promise<T>): Promise<T> {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await read()
+    } catch (error) {
+      if (left === 1 || !(error instanceof CliError) || error.exitCode !== EXIT.unavailable) throw error
+      await clock.sleep(PAUSE_MS)
+    }
+  }
 }
 
 function refuseUnconfirmed({ steps }: Plan, { yes }: Options): void {

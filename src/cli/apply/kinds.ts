@@ -34,21 +34,21 @@ export const KINDS: Record<SetKind, Kind> = {
     list: '/tiers',
     path: name => path`/tiers/${name}`,
     fixed: [],
-    wanted: declared => withLimits(omit(declared, 'name')),
+    wanted: declared => withLimits({ description: '', ...omit(declared, 'name') }),
     settings: live => omit(live, 'name', ...times),
   },
   model: {
     list: '/models',
     path: name => path`/models/${name}`,
     fixed: [],
-    wanted: declared => omit(declared, 'name'),
+    wanted: declared => ({ description: '', max_model_len: null, ...omit(declared, 'name') }),
     settings: live => omit(live, 'name', ...times),
   },
   adapter: {
     list: '/adapters',
     path: name => path`/adapters/${name}`,
     fixed: [],
-    wanted: declared => omit(declared, 'name'),
+    wanted: declared => ({ description: '', max_model_len: null, ...omit(declared, 'name') }),
     settings: live => omit(live, 'name', ...times),
   },
   tenant: {
@@ -58,7 +58,7 @@ export const KINDS: Record<SetKind, Kind> = {
     wanted: declared => {
       // The default audience is a variable of the service.
       const defaults = omit(inSnakeCase(defaultTenantSettings(declared.id, '')), 'audiences')
-      const fields = { ...defaults, ...omit(declared, 'id') }
+      const fields = { ...defaults, suspended: false, ...omit(declared, 'id') }
       return withLimits({ ...fields, allowed_tiers: declared.allowed_tiers ?? [fields.tier] })
     },
     settings: live => ({
@@ -81,7 +81,7 @@ export const KINDS: Record<SetKind, Kind> = {
       // The latest end depends on the policy, and on when the key was created.
       const defaults = omit(inSnakeCase(defaultKeySettings(null)), 'expires_at')
       const own = omit(declared, 'tenant', 'renamed_from', 'credentials', 'write_secret')
-      return withLimits({ ...defaults, ...own })
+      return withLimits({ ...defaults, disabled: false, ...own })
     },
     settings: live => ({
       ...Object.fromEntries(KEY_FIELDS.map(name => [name, live[name]])),

@@ -22,7 +22,7 @@ export function createStep({ kind, name, document }: DeclaredObject, notes: read
     action: 'create',
     kind,
     name,
-    changes: changes.filter(({ field, to }) => !(field in ACTIONS) || to === true),
+    changes: changes.filter(({ to }) => !isEmpty(to)),
     notes,
     document,
     perform: async run => {
@@ -32,6 +32,13 @@ export function createStep({ kind, name, document }: DeclaredObject, notes: read
     },
   }
 }
+
+/** Not worth a line in a plan. */
+const isEmpty = (value: unknown): boolean =>
+  value === null ||
+  value === false ||
+  value === '' ||
+  (typeof value === 'object' && Object.keys(value).length === 0)
 
 const withoutActions = (fields: Fields): Fields =>
   Object.fromEntries(Object.entries(fields).filter(([field]) => !(field in ACTIONS)))

@@ -32,7 +32,7 @@ function failed(step: Step, done: number, all: number, error: unknown): unknown 
       : []
   const isStale = error instanceof ApiError && error.code === 'precondition_failed'
   const why = isStale
-    ? 'it was changed by somebody else since the plan was made, and was not overwritten. Look at "mintmark diff".'
+    ? 'it was changed by someone else since the plan was made, and was not overwritten. Look at "mintmark diff".'
     : faults.length > 0
       ? 'the service rejected it as invalid:'
       : error.message

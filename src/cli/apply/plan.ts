@@ -12,7 +12,6 @@ import type { Step } from './step.ts'
 
 export interface PlanOptions {
   prune: boolean
-  adopt: boolean
   /** Names of keys, like `acme/ci`. */
   rotate: readonly string[]
   destinations: ReadonlyMap<string, Destination> | undefined

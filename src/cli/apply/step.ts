@@ -29,7 +29,7 @@ export interface Step {
   notes: readonly string[]
   /** Why it cannot be undone; absent: it can. */
   lasting?: string
-  /** Where it was declared: faults of the service are told with its lines. */
+  /** Where it was declared: faults of the service are shown with its lines. */
   document?: Document
   perform(run: Run): Promise<void>
 }

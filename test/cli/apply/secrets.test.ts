@@ -136,7 +136,7 @@ describe('A secret in a file', () => {
 
   it.each<[string, () => void]>([
     ['is gone', () => rmSync(file())],
-    ['has other content', () => writeFileSync(file(), 'changed by somebody')],
+    ['has other content', () => writeFileSync(file(), 'changed by hand')],
   ])('that %s gets a new secret', async (_, damage) => {
     await apply(withFile())
     const old = inFile()
@@ -203,7 +203,7 @@ describe('A secret in a Kubernetes Secret', () => {
   })
 
   it.each([
-    ['of nobody', undefined, /the Secret prod\/mintmark-ci was not written by "mintmark apply"/],
+    ['without annotations', undefined, /the Secret prod\/mintmark-ci was not written by "mintmark apply"/],
     [
       'of another set',
       { 'mintmark/set': 'other', 'mintmark/key': 'x/y' },
@@ -297,7 +297,7 @@ describe('A rotation that waits', () => {
     ])
   })
 
-  it('revokes the new secret when it is neither confirmed nor used, and the old one goes on', async () => {
+  it('revokes the new secret when it is neither confirmed nor used, and the old one stays valid', async () => {
     const { states, issued, old } = await rotated()
     await service.database.asOwner(
       "UPDATE pending_secrets SET confirm_by = now() - interval '2 minutes' WHERE secret_id = $1",

@@ -15,7 +15,7 @@ export interface Destination {
   write(secret: string): Promise<void>
 }
 
-/** Whose secret it is, as it is noted beside it. */
+/** Which key a secret is of, as it is noted with it. */
 export interface Owner {
   set: string
   /** `acme/ci` */

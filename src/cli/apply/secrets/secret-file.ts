@@ -9,7 +9,7 @@ const LONGEST_SECRET_BYTES = 4_096
 
 /**
  * A secret in a file of mode 0600, replaced as a whole: a reader finds the old secret or the new one. `<file>.mintmark`
- * beside it says whose it is; without it a file is not overwritten.
+ * next to it says which key it is of; without it a file is not overwritten.
  */
 export class SecretFile implements Destination {
   readonly title: string
@@ -47,7 +47,7 @@ export class SecretFile implements Destination {
       if ((await textOf(this.#file)) !== this.#read)
         throw new CliError(
           EXIT.conflict,
-          `${this.title} was changed by somebody else since the plan was made. Run it again.`,
+          `${this.title} was changed by someone else since the plan was made. Run it again.`,
         )
       // First, so that no file of ours is without it.
       await replace(this.#note, `${JSON.stringify(this.#owner)}\n`)

@@ -8,7 +8,7 @@ const MANAGER = 'mintmark-apply'
 const SET = 'mintmark/set'
 const KEY = 'mintmark/key'
 
-/** A secret in a Kubernetes Secret, whose annotations say whose it is. Without them a Secret is not overwritten. */
+/** A secret in a Kubernetes Secret, whose annotations say which key it is of. Without them a Secret is not overwritten. */
 export class SecretObject implements Destination {
   readonly title: string
   readonly #api: KubernetesApi
@@ -34,7 +34,7 @@ export class SecretObject implements Destination {
     if (this.#version === undefined && (await this.#asked(() => this.#api.find(this.#path))))
       throw new CliError(
         EXIT.conflict,
-        `${this.title} was created by somebody else since the plan was made. Run it again.`,
+        `${this.title} was created by someone else since the plan was made. Run it again.`,
       )
     const { namespace, name, key } = this.#place
     const wanted = {
