@@ -58,7 +58,7 @@ export const KINDS: Record<SetKind, Kind> = {
     wanted: declared => {
       // The default audience is a variable of the service.
       const defaults = omit(inSnakeCase(defaultTenantSettings(declared.id, '')), 'audiences')
-      const fields = { ...defaults, suspended: false, ...omit(declared, 'id') }
+      const fields: Fields = { ...defaults, suspended: false, ...omit(declared, 'id') }
       return withLimits({ ...fields, allowed_tiers: declared.allowed_tiers ?? [fields.tier] })
     },
     settings: live => ({
