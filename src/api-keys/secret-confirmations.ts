@@ -51,6 +51,8 @@ export class SecretConfirmations {
         return undefined
       }
       if (used) return this.#endOlder(trx, key, id, now)
+      // Used meanwhile: confirmed the next time.
+      if (secret.lastUsedAt) return undefined
       await deletePending(trx, id)
       await setSecretRevoked(trx, this.#seals, secret)
       return { secretId: { to: id }, reason: { to: 'not confirmed' } }
@@ -70,7 +72,9 @@ export class SecretConfirmations {
     if (!pending) return undefined
     await deletePending(trx, secretId)
     const endsAt = new Date(now + pending.overlapSeconds * 1000)
-    const older = usableSecrets(key, now).filter(({ id }) => id !== secretId)
+    // Newest first: a later rotation may have added another one.
+    const before = key.secrets.slice(key.secrets.findIndex(({ id }) => id === secretId) + 1)
+    const older = usableSecrets(key, now).filter(secret => before.includes(secret))
     for (const secret of older) await setSecretEnd(trx, this.#seals, secret, endsAt)
     const ends = older.map(({ id }) => ({ id, endsAt: endsAt.toISOString() }))
     return { secretId: { to: secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }

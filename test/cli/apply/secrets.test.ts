@@ -297,6 +297,17 @@ describe('A rotation that waits', () => {
     ])
   })
 
+  it('ends only older secrets, and not one that a later rotation added', async () => {
+    const { keyId, issued, states } = await rotated()
+    await service.admin('POST', `/keys/${keyId}/rotate`, { replace: 'oldest', overlap_seconds: 3600 })
+    await service.admin('POST', `/keys/${keyId}/secrets/${issued.secret_id}/confirm`)
+    expect(await states()).toEqual([
+      ['live', 'settled'],
+      ['ending', 'settled'],
+      ['ended', 'settled'],
+    ])
+  })
+
   it('revokes the new secret when it is neither confirmed nor used, and the old one stays valid', async () => {
     const { states, issued, old } = await rotated()
     await service.database.asOwner(
