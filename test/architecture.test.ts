@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest'
 const ROWS: string[][] = [
   ['errors', 'refusal-reasons', 'system'],
   ['config', 'database', 'embedded-postgres', 'tracing'],
-  ['installation', 'audit', 'idempotency', 'tombstones'],
+  ['installation', 'audit', 'idempotency', 'sets', 'tombstones'],
   ['tenants'],
   ['api-keys', 'signing-keys', 'admin-tokens', 'identity-providers'],
   ['directory'],
@@ -31,7 +31,7 @@ const PACKAGES: Record<string, RegExp> = {
   // The listeners public and gateway do without it.
   express: /^http\/(express-app|metrics-page|ops-app)\.ts$|^admin\//,
   kysely:
-    /^database\/|^(audit|idempotency|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication|usage|token-revocations)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
+    /^database\/|^(audit|idempotency|sets|tombstones|tenants|api-keys|admin-tokens|signing-keys|identity-providers|directory|authentication|usage|token-revocations)\/.*-repository\.ts$|^installation\/(replicas|secret-use)\.ts$/,
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':

@@ -4,6 +4,7 @@ import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported/imported-clients.ts'
 import type { KeyRevocations } from '../api-keys/key-revocations.ts'
+import type { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
 import { SYSTEM } from '../audit/audit-event.ts'
 import type { AuditTrail } from '../audit/audit-trail.ts'
 import type { AuditedRefusals } from '../audit/audited-refusals.ts'
@@ -25,6 +26,7 @@ import type { IdentityProviders } from '../identity-providers/identity-providers
 import type { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { Replicas } from '../installation/replicas.ts'
 import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
+import type { SetObjects } from '../sets/set-objects.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
@@ -52,6 +54,7 @@ import { keyRoutes } from './key-routes.ts'
 import { mountReference } from './openapi/mount-reference.ts'
 import { problemHandler } from './problem.ts'
 import { type AdminRoute, type Mounting, mountRoute } from './route.ts'
+import { type ReadObject, setRoutes } from './sets/set-routes.ts'
 import { signingKeyRoutes } from './signing-key-routes.ts'
 import { tenantRoutes } from './tenant-routes.ts'
 import { tokenRevocationRoutes } from './token-revocation-routes.ts'
@@ -68,6 +71,7 @@ interface Services {
   models: Models
   keys: ApiKeys
   keyRevocations: KeyRevocations
+  confirmations: SecretConfirmations
   adminTokens: AdminTokens
   adminTokenRevocations: AdminTokenRevocations
   tokenRevocations: TokenRevocations
@@ -81,6 +85,7 @@ interface Services {
   explaining: Explaining
   providerFetches: () => readonly FetchHealth[]
   countOnOtherPeppers: CountOnOtherPeppers
+  sets: SetObjects
   cursors: Cursors
   usageReporters: UsageReporters
   usage: { reports: UsageReports; corrections: UsageCorrections; cursors: Cursors; now: () => number }
@@ -93,7 +98,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
   return [
     ...whoamiRoutes(services),
     ...tenantRoutes(tenants, cursors),
-    ...keyRoutes(keys, tenants, cursors),
+    ...keyRoutes(keys, services.confirmations, tenants, cursors),
     ...keyRevocationRoutes(keyRevocations),
     ...tierRoutes(tiers, cursors),
     ...modelRoutes(models, cursors),
@@ -111,6 +116,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...explainAssertionRoutes(services.explainAssertion),
     ...providerFetchRoutes(services.providerFetches),
     ...explainRoutes(services.explaining),
+    ...setRoutes(services.sets, readObject(services), cursors),
   ]
 }
 
@@ -142,6 +148,7 @@ export function adminApp(
     writeLimit: options.writeLimit,
     reread: rereader(routes),
     hold: (trx, id) => options.adminTokens.hold(trx, id),
+    sets: options.sets,
   }
   for (const [path, those] of byPath(routes)) {
     for (const definition of those) mountRoute(router, definition, mounting)
@@ -158,6 +165,15 @@ export function adminApp(
 }
 
 const LONGEST_BODY_BYTES = 32_768
+
+const readObject = ({ tiers, models, tenants, keys, identityProviders }: Services): ReadObject => ({
+  tier: name => tiers.get(name),
+  model: name => models.get('model', name),
+  adapter: name => models.get('adapter', name),
+  tenant: id => tenants.get(id),
+  key: id => keys.get(id),
+  'identity-provider': id => identityProviders.get(id),
+})
 
 /**
  * Reads the current state of the object that a request named in its path or created, through the route that reads it.

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AUDIENCE } from '../config/formats.ts'
+import { SET_NAME } from '../sets/set-object.ts'
 import { LIMIT_NAMES, LIMIT_RANGE, LIMITS, type LimitName } from '../tenants/limits.ts'
 import { ENGINE_NAME, LONGEST_NAME, MODEL_NAME, RESERVED_NAME, SCOPE, TENANT_ID } from '../tenants/name.ts'
 import { shownAs } from './route-docs.ts'
@@ -41,6 +42,13 @@ export const tenantId = z
   .string('must be text')
   .regex(
     TENANT_ID,
+    'must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
+  )
+
+export const setName = z
+  .string('must be text')
+  .regex(
+    SET_NAME,
     'must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
   )
 

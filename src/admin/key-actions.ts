@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { ApiKey } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
+import type { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
 import type { AdminAnswer } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
@@ -25,11 +26,19 @@ const rotation = z.strictObject({
     .describe(
       'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
     ),
+  confirm_within_seconds: field
+    .wholeNumber(60, LONGEST_OVERLAP_SECONDS)
+    .nullable()
+    .default(null)
+    .describe(
+      'The previous secret stays valid until the new one is confirmed or exchanged; `overlap_seconds` begins then. Otherwise the new secret is revoked after this time. null: `overlap_seconds` begins now.',
+    ),
 })
 
 /** Operations on a key other than setting its fields. */
 export function keyActions(
   keys: ApiKeys,
+  confirmations: SecretConfirmations,
   {
     answer,
     issued,
@@ -102,9 +111,28 @@ export function keyActions(
       ...VERSIONED,
       body: rotation,
       handle: async ({ actor, params, body }) => {
-        const options = { overlapSeconds: body.overlap_seconds, replace: body.replace }
+        const options = {
+          overlapSeconds: body.overlap_seconds,
+          replace: body.replace,
+          confirmWithinSeconds: body.confirm_within_seconds,
+        }
         return issued(await keys.rotate(actor, params.id ?? '', options))
       },
+    }),
+    route({
+      operation: 'confirmKeySecret',
+      summary: 'Confirm a secret of a key',
+      details:
+        'Says that the holder of the key has the new secret of a rotation with `confirm_within_seconds`. The overlap of the previous secret begins. Idempotent.',
+      answers: { 200: keyBody },
+      conflicts: ['secret_ended'],
+      method: 'post',
+      path: '/keys/:id/secrets/:secret/confirm',
+      right: 'keys:write',
+      target,
+      ...VERSIONED,
+      handle: async ({ actor, params }) =>
+        answer(await confirmations.confirm(actor, params.id ?? '', params.secret ?? '')),
     }),
     route({
       operation: 'revokeKeySecret',

@@ -3,6 +3,7 @@ import { type ApiKey, keyVersion } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import { KEY_SETTINGS, type KeyPatch } from '../api-keys/key-settings.ts'
 import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
+import type { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
 import { allLimits } from '../tenants/limits.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
@@ -35,7 +36,12 @@ const keyPatch = field
   .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
-export function keyRoutes(keys: ApiKeys, tenants: Tenants, cursors: Cursors): AdminRoute[] {
+export function keyRoutes(
+  keys: ApiKeys,
+  confirmations: SecretConfirmations,
+  tenants: Tenants,
+  cursors: Cursors,
+): AdminRoute[] {
   const present: Present = async shown => {
     const { rights, now } = await keys.effective(shown)
     return key => toWire(key, now, rights.get(key.id))
@@ -137,7 +143,7 @@ export function keyRoutes(keys: ApiKeys, tenants: Tenants, cursors: Cursors): Ad
       },
     }),
     ...keyQueries(keys, target, one),
-    ...keyActions(keys, { answer, issued, target }),
+    ...keyActions(keys, confirmations, { answer, issued, target }),
   ]
 }
 
@@ -168,6 +174,7 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
       created_at: secret.createdAt,
       ends_at: secret.endsAt,
       last_used_at: secret.lastUsedAt,
+      confirm_by: secret.confirmBy,
       imported: secret.imported && {
         client_id: secret.imported.clientId,
         scheme: secret.imported.scheme,

@@ -33,6 +33,8 @@ const INSTALLATION_RIGHTS = [
   'identity-providers:write',
   'usage-reporters:read',
   'usage-reporters:write',
+  'sets:read',
+  'sets:write',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

@@ -1,6 +1,6 @@
 import type { Request, Response, Router } from 'express'
 import type { ZodError, ZodType } from 'zod'
-import type { Actor, Once } from '../audit/audit-event.ts'
+import { type Actor, inTurn, type Once } from '../audit/audit-event.ts'
 import type { Handle } from '../database/database.ts'
 import { escapePointer, type Fault, Forbidden, Invalid } from '../errors.ts'
 import { mediaType, parseJson } from '../http/body.ts'
@@ -8,6 +8,7 @@ import { RequestError } from '../http/request-error.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { AnsweredOnce } from '../idempotency/idempotency-key.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import type { SetObjects } from '../sets/set-objects.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
@@ -15,6 +16,7 @@ import { idempotencyKeyOf, keepAnswer, repeated } from './idempotency-key-header
 import { etagOf, type PreconditionHeader, preconditionOf, selected } from './preconditions.ts'
 import { type InstallationRight, mayDo, type TenantRight } from './rights-table.ts'
 import type { RouteDocs } from './route-docs.ts'
+import { membershipOf, namedObject } from './sets/set-header.ts'
 import type { WriteLimit } from './write-limit.ts'
 
 type Params = Record<string, string>
@@ -81,6 +83,7 @@ export interface Mounting {
     target: AnsweredOnce['target'],
   ) => Promise<AdminAnswer | undefined>
   hold: (trx: Handle, tokenId: string) => Promise<void>
+  sets: SetObjects
 }
 
 /**
@@ -112,7 +115,7 @@ export function mountRoute(router: Router, definition: AdminRoute, mounting: Mou
 
 async function perform(
   definition: AdminRoute,
-  { hold }: Mounting,
+  { hold, sets }: Mounting,
   req: Request,
   res: Response,
   once?: Once,
@@ -125,11 +128,13 @@ async function perform(
     throw new RequestError(400, 'The path contains a NUL character. Remove it.')
   if (await findTarget(definition, admin, params)) Object.assign(event.fields, namedTarget(params))
   const precondition = preconditionOf(definition, req)
+  const membership = membershipOf(definition, req, admin.role)
+  const member = membership && sets.membership(admin.id, membership, namedObject(definition, params))
   const actor = {
     id: admin.id,
     requestId: event.requestId,
     ...(event.source !== undefined && { source: event.source }),
-    ...(once && { once }),
+    ...((once || member) && { once: inTurn(once, member) }),
     ...(admin.role !== 'root' && { hold: (trx: Handle) => hold(trx, admin.id) }),
     ...(precondition && { precondition }),
   }

@@ -23,6 +23,7 @@ interface SecretRow {
   ends_at: string | null
   revoked_at: string | null
   last_used_at: string | null
+  confirm_by: string | null
   client_id: string | null
   scheme: 'bcrypt' | 'sha256' | null
 }
@@ -37,11 +38,11 @@ export function selectKeys(db: Handle) {
       grantedNames('key', keyId, 'model').as('models'),
       grantedNames('key', keyId, 'adapter').as('adapters'),
       sql<SecretRow[]>`coalesce((
-        SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_by', s.created_by, 'created_at', s.created_at, 'ends_at', s.ends_at,
-          'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at,
+        SELECT jsonb_agg(jsonb_build_object('id', s.id, 'created_by', s.created_by, 'created_at', s.created_at,
+          'ends_at', s.ends_at, 'revoked_at', s.revoked_at, 'last_used_at', s.last_used_at, 'confirm_by', s.confirm_by,
           'client_id', s.client_id, 'scheme', s.scheme) ORDER BY s.seq DESC)
-        FROM (SELECT id, seq, created_by, created_at, ends_at, revoked_at, last_used_at, client_id, scheme
-          FROM api_key_secrets WHERE key_id = ${keyId} ORDER BY seq LIMIT ${MOST_SECRETS}) AS s), '[]')`.as(
+        FROM (SELECT id, seq, created_by, created_at, ends_at, revoked_at, last_used_at, client_id, scheme, confirm_by
+          FROM api_key_secrets LEFT JOIN pending_secrets ON secret_id = id WHERE key_id = ${keyId} ORDER BY seq LIMIT ${MOST_SECRETS}) AS s), '[]')`.as(
         'secrets',
       ),
     ])
@@ -58,6 +59,7 @@ const toSecret = (row: SecretRow): ApiKeySecret => ({
   endsAt: date(row.ends_at),
   revokedAt: date(row.revoked_at),
   lastUsedAt: date(row.last_used_at),
+  confirmBy: date(row.confirm_by),
   imported:
     row.client_id !== null && row.scheme !== null ? { clientId: row.client_id, scheme: row.scheme } : null,
 })
@@ -88,9 +90,7 @@ export async function findApiKeys(db: Handle, ids: readonly string[]): Promise<A
   return (await selectKeys(db).where('id', 'in', ids).execute()).map(toApiKey)
 }
 
-/**
- * Locks the row until the end of the transaction; also returns the database time at the lock, in epoch milliseconds.
- */
+/** Locks the row until the end of the transaction. `now`: the database time at the lock, in epoch milliseconds. */
 export async function lockApiKey(trx: Handle, id: string): Promise<{ key: ApiKey; now: number } | undefined> {
   const locked = await trx
     .selectFrom('api_keys')

@@ -32,6 +32,8 @@ export interface ApiKeySecret {
   endsAt: Date | null
   revokedAt: Date | null
   lastUsedAt: Date | null
+  /** Of a rotation that waits: until then the secret is confirmed or used, or it is revoked. */
+  confirmBy: Date | null
   /** null: a Mintmark secret; otherwise an imported one, with its client_id. */
   imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
 }
@@ -41,7 +43,10 @@ export interface ApiKeySecret {
  * become known later.
  */
 export function keyVersion({ createdBy: _maker, ...key }: ApiKey): string {
-  const secrets = key.secrets.map(({ lastUsedAt: _use, createdBy: _by, ...secret }) => secret)
+  const secrets = key.secrets.map(({ lastUsedAt: _use, createdBy: _by, confirmBy, ...secret }) =>
+    // Absent for most, so that versions of keys are as they were before there were rotations that wait.
+    confirmBy ? { ...secret, confirmBy } : secret,
+  )
   return versionOf({ ...key, secrets })
 }
 

@@ -34,8 +34,9 @@ import { KEY_SETTINGS, type KeyPatch, patchedSettings } from './key-settings.ts'
 import { keyState, keyTerm } from './key-state.ts'
 import { isRevived, refuseTooManyKeys } from './live-keys.ts'
 import { insertKey } from './new-key.ts'
+import { insertPending, type PendingSecret } from './pending-secret-repository.ts'
 import { refuseWidening } from './restriction.ts'
-import { endOlderSecrets, type Replace } from './secret-rotation.ts'
+import { endOlderSecrets, pendingUntil, type Rotation } from './secret-rotation.ts'
 
 /** A new secret. It is not stored, so it can be shown only once. */
 export interface IssuedSecret {
@@ -206,14 +207,11 @@ export class ApiKeys {
   }
 
   /**
-   * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage.
+   * Adds a secret; the older one ends after `overlapSeconds`, so that clients can switch without an outage. With
+   * `confirmWithinSeconds` it stays valid instead, until the new one is confirmed or used (secret-confirmations.ts).
    * @throws {NotFound} @throws {Conflict} on a revoked or expired key, and with two live secrets without `replace`.
    */
-  async rotate(
-    actor: Actor,
-    id: string,
-    options: { overlapSeconds: number; replace: Replace },
-  ): Promise<IssuedSecret> {
+  async rotate(actor: Actor, id: string, options: Rotation): Promise<IssuedSecret> {
     let issued: IssuedSecret | undefined
     await changeKey(this.#database, actor, id, 'key.rotate', async ({ trx }, key, now) => {
       refuseRevoked(key)
@@ -221,7 +219,12 @@ export class ApiKeys {
         throw new Conflict('key_expired', 'The key has expired. Set a later expires_at first, then rotate.')
       }
       const ends = await endOlderSecrets(trx, this.#seals, key, now, options)
-      issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: true })
+      issued = await this.#addSecret(
+        trx,
+        id,
+        { createdBy: actor.id, byRotation: true },
+        pendingUntil(now, options),
+      )
       return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
     if (!issued) throw new Error('the rotation made no secret')
@@ -232,11 +235,13 @@ export class ApiKeys {
     trx: Handle,
     keyId: string,
     made: { createdBy: string; byRotation: boolean },
+    pending?: Omit<PendingSecret, 'secretId'>,
   ): Promise<IssuedSecret> {
     const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
     const secretId = `sec_${randomId(this.#random)}`
     await holdPepper(trx, this.#digests.storing)
     await insertSecret(trx, { id: secretId, keyId, ...made, ...this.#digests.forStoring(secret) })
+    if (pending) await insertPending(trx, { secretId, ...pending })
     return { key: await getKey(trx, keyId), secretId, secret }
   }
 }

@@ -8,10 +8,18 @@ import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
 /** Which of two live secrets a rotation ends at once; null: none, which allows one live secret at most. */
 export type Replace = 'oldest' | 'newest' | null
 
+/** `confirmWithinSeconds`: the older secret stays valid until the new one is confirmed or used, within this time; null: not so. */
+export interface Rotation {
+  overlapSeconds: number
+  replace: Replace
+  confirmWithinSeconds: number | null
+}
+
 const MAX_LIVE_SECRETS = 2
 
 /**
- * Ends the replaced secret now and the remaining one after `overlapSeconds`, to make room for a new secret. `now` is
+ * Ends the replaced secret now and the remaining one after `overlapSeconds`, to make room for a new secret; the remaining
+ * one stays valid when the new secret is to be confirmed. `now` is
  * the database time in epoch milliseconds. Returns the ended secrets and their latest end. @throws {Conflict} with two
  * live secrets and none to replace.
  */
@@ -20,7 +28,7 @@ export async function endOlderSecrets(
   seals: RowSeals,
   key: ApiKey,
   now: number,
-  { overlapSeconds, replace }: { overlapSeconds: number; replace: Replace },
+  { overlapSeconds, replace, confirmWithinSeconds }: Rotation,
 ): Promise<{ id: string; endsAt: string }[]> {
   const live = usableSecrets(key, now)
   if (live.length >= MAX_LIVE_SECRETS && replace === null) {
@@ -34,9 +42,19 @@ export async function endOlderSecrets(
   const replaced = live.length < MAX_LIVE_SECRETS ? undefined : replace === 'newest' ? live.at(-1) : live[0]
   const ends: { id: string; endsAt: string }[] = []
   for (const secret of live) {
+    if (secret !== replaced && confirmWithinSeconds !== null) continue
     const endsAt = new Date(now + (secret === replaced ? 0 : overlapSeconds) * 1000)
     await setSecretEnd(trx, seals, secret, endsAt)
     ends.push({ id: secret.id, endsAt: endsAt.toISOString() })
   }
   return ends
+}
+
+/** Until when the new secret of a rotation at `now` waits to be confirmed; undefined: it does not wait. */
+export function pendingUntil(
+  now: number,
+  { confirmWithinSeconds, overlapSeconds }: Rotation,
+): { confirmBy: Date; overlapSeconds: number } | undefined {
+  if (confirmWithinSeconds === null) return undefined
+  return { confirmBy: new Date(now + confirmWithinSeconds * 1000), overlapSeconds }
 }

@@ -25,6 +25,16 @@ export interface Once {
   end(trx: Handle, first: AuditEvent | undefined): Promise<void>
 }
 
+/** Both take part, each if there is one. */
+export const inTurn = (...both: readonly (Once | undefined)[]): Once => ({
+  begin: async trx => {
+    for (const one of both) await one?.begin(trx)
+  },
+  end: async (trx, first) => {
+    for (const one of both) await one?.end(trx, first)
+  },
+})
+
 export const SYSTEM: Actor = { id: 'system' }
 
 type Value = string | number | boolean | null | readonly Value[] | { readonly [name: string]: Value }

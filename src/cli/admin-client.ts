@@ -57,6 +57,11 @@ export class AdminClient {
     return new AdminClient(this.#settings)
   }
 
+  /** A client whose changes have these headers. */
+  with(changeHeaders: ChangeHeaders): AdminClient {
+    return new AdminClient(this.#settings, changeHeaders)
+  }
+
   get<T>(path: string): Promise<T> {
     return this.#call('GET', path)
   }
@@ -67,6 +72,14 @@ export class AdminClient {
     const etag = answer.headers.get('etag')
     if (answer.status !== 200 || etag === null) throw this.#refusal(answer)
     return etag
+  }
+
+  /** The object at a path, with its version. */
+  async versioned<T>(path: string): Promise<{ object: T; etag: string }> {
+    const answer = await this.#send('GET', path)
+    const etag = answer.headers.get('etag')
+    if (answer.status !== 200 || etag === null) throw this.#refusal(answer)
+    return { object: answer.body as T, etag }
   }
 
   post<T>(path: string, body?: object): Promise<T> {

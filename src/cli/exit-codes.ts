@@ -12,6 +12,8 @@ export const EXIT = {
   conflict: 5,
   /** No response in time, or the service is unavailable: retry later. */
   unavailable: 6,
+  /** `mintmark diff`: the installation is not as the files say. */
+  differs: 7,
 } as const
 
 type ExitCode = (typeof EXIT)[keyof typeof EXIT]

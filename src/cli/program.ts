@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { packageVersion } from '../system/package-version.ts'
+import { applyCommands } from './apply/apply-command.ts'
 import { adapterCommands } from './commands/adapter.ts'
 import { adminTokenCommands } from './commands/admin-token.ts'
 import { aibrixCommands } from './commands/aibrix.ts'
@@ -42,7 +43,7 @@ Examples:
   $ mintmark key create blue --name ci | mintmark token get | mintmark token inspect
 
 Exit codes: 0 ok, 1 fault, 2 usage, 3 refused, 4 not found, 5 invalid or
-conflict, 6 unavailable.`
+conflict, 6 unavailable, 7 differs ("mintmark diff").`
 
 /** The whole command line. Errors are thrown (exitOverride), so that only run.ts ends the process. */
 export function createProgram(environment: NodeJS.ProcessEnv): Command {
@@ -82,6 +83,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     usageCommands,
     usageReporterCommands,
     identityCommands,
+    applyCommands,
   ]) {
     commands(program, environment)
   }

@@ -62,6 +62,17 @@ const CONSTRAINTS: Record<string, () => Error> = {
       'A credential of a key names this provider. Delete it there first.',
     ),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
+  ...Object.fromEntries(
+    ['tier', 'model', 'tenant_id', 'key_id', 'provider_id'].flatMap(column => [
+      [
+        `set_objects_${column}_key`,
+        () => new Conflict('in_another_set', 'The object was put into a set meanwhile.'),
+      ],
+      [`set_objects_${column}_fkey`, () => new NotFound('object')],
+    ]),
+  ),
+  set_objects_name: () =>
+    new Conflict('name_taken_in_set', 'The set has another object with this name. Get its objects again.'),
 }
 
 const DOMAIN_ERRORS = [Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable]

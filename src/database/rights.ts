@@ -34,6 +34,8 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   identity_providers: EVERY_ROW,
   key_credentials: EVERY_ROW,
   token_revocations: EVERY_ROW,
+  set_objects: EVERY_ROW,
+  pending_secrets: EVERY_ROW,
   deleted_tenants: APPEND_ONLY,
   deleted_identities: APPEND_ONLY,
   change_feed: APPEND_ONLY,

@@ -1,13 +1,14 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
 import type { RestoreTable, TokenRevocationTable, TombstoneTable } from './ended-tables.ts'
 import type { IdentitySchema } from './identity-tables.ts'
+import type { SetSchema } from './set-tables.ts'
 import type { UsageSchema } from './usage-schema.ts'
 
 /**
  * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only
  * repositories, audit/ and database/ use rows; everything else uses domain values.
  */
-export interface Schema extends IdentitySchema, UsageSchema {
+export interface Schema extends IdentitySchema, SetSchema, UsageSchema {
   installation: InstallationTable
   tiers: TierTable
   models: ModelTable

@@ -77,23 +77,22 @@ export class KeyCredentials {
     return made
   }
 
-  /** A key without a secret. @throws as `create`, and as for a key with a secret. */
+  /** A key without a secret, and with this credential, if any. @throws as `create`, and as for a key with a secret. */
   async createKey(
     actor: Actor,
     tenantId: string,
     given: KeyPatch,
-    settings: CredentialSettings,
+    settings: CredentialSettings | null,
     limits: CredentialLimits,
-  ): Promise<{ keyId: string; credential: KeyCredential }> {
-    await checkKeys(settings)
+  ): Promise<{ keyId: string; credential: KeyCredential | null }> {
+    if (settings) await checkKeys(settings)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       const made = await insertKey(trx, this.#random, { tenantId, createdBy: actor.id, given })
       const keyId = made.id
-      const credential = await this.#add(trx, actor, { keyId, tenantId }, settings, limits)
+      const credential = settings && (await this.#add(trx, actor, { keyId, tenantId }, settings, limits))
       const changes = fieldChanges(undefined, {
         ...made.settings,
-        credentialId: credential.id,
-        credential: settings,
+        ...(credential && { credentialId: credential.id, credential: settings }),
       })
       record(
         { action: 'key.create', targetKind: 'key', targetId: keyId, tenantId, changes },

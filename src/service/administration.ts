@@ -11,6 +11,7 @@ import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
 import { ImportedClients } from '../api-keys/imported/imported-clients.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { KeyRevocations } from '../api-keys/key-revocations.ts'
+import { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
 import { CheckpointSigner } from '../audit/audit-checkpoint.ts'
 import { AuditTrail } from '../audit/audit-trail.ts'
 import { AuditedRefusals } from '../audit/audited-refusals.ts'
@@ -21,6 +22,7 @@ import { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
 import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
+import { SetObjects } from '../sets/set-objects.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
 import { type CountDependents, Tenants } from '../tenants/tenants.ts'
@@ -41,6 +43,7 @@ export interface AdministrationParts {
   tenants: Tenants
   keys: ApiKeys
   keyRevocations: KeyRevocations
+  confirmations: SecretConfirmations
   expiring: ExpiringKeys
   countOnOtherPeppers: CountOnOtherPeppers
   importedClients: ImportedClients
@@ -50,6 +53,7 @@ export interface AdministrationParts {
   adminTokenRevocations: AdminTokenRevocations
   tokenRevocations: TokenRevocations
   auth: AdminAuth
+  sets: SetObjects
   cursors: Cursors
   trail: AuditTrail
   refusals: AuditedRefusals
@@ -82,6 +86,7 @@ export function buildAdministration(
     tenants: new Tenants({ database, defaultAudience: config.audience, countDependents }),
     keys: new ApiKeys({ database, digests, seals, random, tokenTtlSeconds: config.tokenTtlSeconds }),
     keyRevocations: new KeyRevocations({ database, seals }),
+    confirmations: new SecretConfirmations({ database, seals }),
     expiring: new ExpiringKeys({ database }),
     countOnOtherPeppers,
     importedClients: new ImportedClients({ database, random, seals }),
@@ -91,6 +96,7 @@ export function buildAdministration(
     adminTokenRevocations: new AdminTokenRevocations({ database, seals }),
     tokenRevocations: new TokenRevocations({ database, denyList }),
     auth: new AdminAuth({ rootTokens: config.rootTokens, tokens: adminTokens, failures }),
+    sets: new SetObjects({ database }),
     cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random }),
     trail: new AuditTrail({ database, signer, logger }),
     refusals: new AuditedRefusals({ database }),

@@ -83,13 +83,12 @@ export class BackgroundJobs {
     this.#stopAll()
     this.#state = 'running'
     const { storage, follower, trust, signing, authentication, administration } = this.#parts
-    const { database, time } = storage
-    const { expiring, trail, refusals } = administration
+    const { confirmations, expiring, trail, refusals } = administration
     const { pauses, readiness, usage } = this.#parts
     pauses.tick()
     this.#every(PAUSE_TICK_MS, 'notice pauses', async () => pauses.tick())
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
-    this.#every(REFRESH_MS, 'measure the database clock', () => time.measure(database))
+    this.#every(REFRESH_MS, 'measure the database clock', () => storage.time.measure(storage.database))
     this.#every(RIGHTS_MS, 'check rights', () =>
       readiness.watch(
         async () => (await missingRights(storage.directoryDatabase)) ?? restoreWarning(trust.tombstones),
@@ -104,6 +103,7 @@ export class BackgroundJobs {
     this.#every(TRUST_MS, 'verify rows that grant trust', () => this.#verifyRows())
     void this.#attempt('verify rows that grant trust', () => this.#verifyRows())
     this.#every(DEFERRED_MS, 'store last uses and counts', () => authentication.deferred.flush())
+    this.#every(DEFERRED_MS, 'settle new secrets', () => confirmations.settle())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
     this.#every(DEFERRED_MS, 'store audited refusals', () => refusals.flush())
     this.#every(CHECKPOINT_MS, 'log an audit checkpoint', () => trail.keepCheckpoint())

@@ -221,6 +221,7 @@ describe('Every POST', () => {
       },
       '/identity-providers/explain': { assertion: 'x' },
       '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
+      '/set-objects': { set: 'production', kind: 'tier', id: 'batch', name: 'batch' },
       '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },
     }
     const key = newKey()

@@ -69,6 +69,7 @@ describe('POST /tenants/{id}/keys', () => {
           created_at: TIME,
           ends_at: null,
           last_used_at: null,
+          confirm_by: null,
           imported: null,
         },
       ],

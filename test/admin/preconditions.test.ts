@@ -41,7 +41,10 @@ const subject = (place: string) =>
     'GET',
     place
       .replace(/\?.*$/, '')
-      .replace(/\/(suspend|resume|enable|disable|rotate|hold|release|secrets\/\w+\/revoke|revoke)$/, ''),
+      .replace(
+        /\/(suspend|resume|enable|disable|rotate|hold|release|secrets\/\w+\/(?:revoke|confirm)|revoke)$/,
+        '',
+      ),
   )
 
 /** Without values that change with time alone: when each replica was last seen, and whether it is silent. */

@@ -33,6 +33,8 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'usage:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
   'usage-reporters:read': ['owner', 'operator', 'auditor'],
   'usage-reporters:write': ['owner', 'operator'],
+  'sets:read': ['owner', 'operator', 'auditor'],
+  'sets:write': ['owner', 'operator'],
   'admin-tokens:read': ['owner', 'auditor', 'tenant-admin'],
   'admin-tokens:write': ['owner', 'tenant-admin'],
   'token-revocations:read': ['owner', 'operator', 'auditor', 'tenant-admin'],

@@ -82,6 +82,7 @@ it('the usable secrets are the live and the ending ones, oldest first', () => {
       createdBy: null,
       createdAt: new Date(NOW),
       lastUsedAt: null,
+      confirmBy: null,
       imported: null,
     })),
   }

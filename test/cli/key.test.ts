@@ -170,6 +170,22 @@ describe('mintmark key', () => {
     ])
   })
 
+  it('rotate waits for confirm-secret before the overlap of the previous secret begins', async () => {
+    const { id } = await cli.json('key', 'create', 'acme')
+    const waiting = ['--confirm-within-seconds', '600', '--overlap-seconds', '60']
+    const { secret_id: secret } = await cli.json('key', 'rotate', id, ...waiting)
+    const states = ({ secrets }: { secrets: { state: string; confirm_by: string | null }[] }) =>
+      secrets.map(({ state, confirm_by }) => [state, confirm_by !== null])
+    expect(states(await cli.json('key', 'get', id))).toEqual([
+      ['live', true],
+      ['live', false],
+    ])
+    expect(states(await cli.json('key', 'confirm-secret', id, secret))).toEqual([
+      ['live', false],
+      ['ending', false],
+    ])
+  })
+
   it('disable, enable, revoke and revoke-secret print the new state', async () => {
     const { id, secret_id } = await newKey()
     expect(await cli.run('key', 'disable', id, '--verbose')).toMatch(/^state +disabled$/m)

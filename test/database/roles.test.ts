@@ -27,6 +27,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   replicas: everyRow,
   identity_providers: everyRow,
   key_credentials: everyRow,
+  set_objects: everyRow,
+  pending_secrets: everyRow,
   deleted_tenants: appendOnly,
   deleted_identities: appendOnly,
   change_feed: appendOnly,

@@ -295,6 +295,22 @@ const TABLES = {
     created_at: 'timestamptz',
     ends_at: 'timestamptz',
   },
+  set_objects: {
+    seq: 'bigint',
+    set_name: 'text',
+    kind: 'text',
+    name: 'text',
+    tier: 'text?',
+    model: 'text?',
+    tenant_id: 'text?',
+    key_id: 'text?',
+    provider_id: 'text?',
+    object_id: 'text',
+    made: 'boolean',
+    created_by: 'text',
+    created_at: 'timestamptz',
+  },
+  pending_secrets: { secret_id: 'text', confirm_by: 'timestamptz', overlap_seconds: 'integer' },
 } satisfies { [Table in keyof Schema]: { [Column in keyof Schema[Table]]: TypeOf<Schema[Table][Column]> } }
 
 /** The column types that pg reads as each TypeScript type, with `?` exactly where it has null. */

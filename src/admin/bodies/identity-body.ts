@@ -131,6 +131,6 @@ export const credentialsBody = z
 export const workloadKeyBody = z
   .strictObject({
     key: keyId.describe('Id of the new key, which has no secret.'),
-    credential: credentialBody.describe('Its credential.'),
+    credential: credentialBody.nullable().describe('Its credential; null: it was created without one.'),
   })
-  .meta({ id: 'WorkloadKey', description: 'A new key without a secret, and its credential.' })
+  .meta({ id: 'WorkloadKey', description: 'A new key without a secret, and its credential, if any.' })

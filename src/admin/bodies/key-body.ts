@@ -35,6 +35,11 @@ const secret = z
     last_used_at: instant
       .nullable()
       .describe('Time of the last exchange with this secret, updated every few seconds; null: never used.'),
+    confirm_by: instant
+      .nullable()
+      .describe(
+        'Time by which the new secret of a rotation is confirmed or exchanged; otherwise it is revoked. null: it does not wait.',
+      ),
     imported: z
       .strictObject({
         client_id: z.string().describe('Client id that the client sends with this secret.'),
@@ -128,6 +133,7 @@ const example = {
       created_at: '2026-11-24T09:00:00.000Z',
       ends_at: null,
       last_used_at: null,
+      confirm_by: null,
       imported: null,
     },
   ],

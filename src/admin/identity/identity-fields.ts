@@ -79,7 +79,7 @@ export const providerSettings = {
     .describe('Identities that are reserved for tenants. Those of different tenants must be disjoint.'),
 }
 
-const federated = z.strictObject({
+export const federated = z.strictObject({
   type: z.literal('federated').describe('Assertions of an identity provider.'),
   provider: z
     .string('must be text')
@@ -99,7 +99,7 @@ const federated = z.strictObject({
     .default(false)
     .describe('`github-actions`: accept events that a stranger can cause, such as `pull_request`.'),
 })
-const publicKey = z.strictObject({
+export const publicKey = z.strictObject({
   type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),
   jwks,
 })

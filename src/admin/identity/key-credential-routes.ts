@@ -12,7 +12,10 @@ import { credentialToWire, newCredential, toCredentialSettings } from './identit
 const workloadKey = z
   .strictObject({
     ...z.object(settings).partial().shape,
-    credential: newCredential.describe('The first credential of the key.'),
+    credential: newCredential
+      .nullable()
+      .default(null)
+      .describe('The first credential of the key. null: none, so nothing is accepted for the key yet.'),
   })
   .meta({ id: 'NewWorkloadKey', description: 'Settings of a new key without a secret, with its credential.' })
 
@@ -46,9 +49,9 @@ export function keyCredentialRoutes(
       handle: async ({ actor, admin, params, body }) => {
         const { credential, ...given } = body
         const limits = { withinBounds: admin.tenantId !== null }
-        const sent = toCredentialSettings(credential)
+        const sent = credential && toCredentialSettings(credential)
         const made = await credentials.createKey(actor, params.tenant ?? '', toPatch(given), sent, limits)
-        const shown = { key: made.keyId, credential: credentialToWire(made.credential) }
+        const shown = { key: made.keyId, credential: made.credential && credentialToWire(made.credential) }
         return { status: 201, location: `/keys/${made.keyId}`, body: shown }
       },
     }),

@@ -56,6 +56,11 @@ const SENT = {
       'The request is executed only if the object has none of these `ETag`s. Otherwise a GET returns 304, and a change returns 412. `*` matches any version: a PUT with `*` creates an object, and never replaces one.',
     schema: etags,
   },
+  'Mintmark-Set': {
+    description:
+      'The set that the change is made for, `/`, and the percent-encoded name of the object in the set. What the request creates belongs to the set; what it changes must belong to it, otherwise the response is 409. Requires `sets:write`.',
+    schema: { type: 'string', pattern: '^[a-z0-9-]{1,63}/[\\x21-\\x2e\\x30-\\x7e]+$' },
+  },
 }
 
 export const HEADERS = Object.fromEntries(

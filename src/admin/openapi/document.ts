@@ -27,6 +27,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   'identity-providers': 'Outside issuers whose tokens are exchanged for tokens of a tenant.',
   usage: 'Who used what: sums of what gateways reported.',
   'usage-reporters': 'Gateways and collectors that report usage, each with a secret.',
+  sets: 'Sets of objects that `mintmark apply` keeps as its files say.',
   clients: 'Import of clients and secret hashes from another system.',
 }
 

@@ -4,6 +4,7 @@ import { replayBodyOf } from '../bodies/replay-body.ts'
 import { type Right, rolesWith } from '../rights-table.ts'
 import type { AdminRoute } from '../route.ts'
 import type { Csv, Lines } from '../route-docs.ts'
+import { SET_HEADER, takesSet } from '../sets/set-header.ts'
 import { header, parameter } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 import { pathParameters } from './path-parameters.ts'
@@ -43,7 +44,11 @@ function parametersOf(route: AdminRoute, schemas: JsonSchemas): object[] {
     schema: schemas.sent(schema),
     example,
   }))
-  const headers = [...(route.method === 'post' ? ['Idempotency-Key'] : []), ...(route.preconditions ?? [])]
+  const headers = [
+    ...(route.method === 'post' ? ['Idempotency-Key'] : []),
+    ...(route.preconditions ?? []),
+    ...(takesSet(route) ? [SET_HEADER] : []),
+  ]
   return [...inPath, ...queryParameters(route, schemas), ...headers.map(parameter)]
 }
 

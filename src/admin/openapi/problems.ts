@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { problemBody } from '../bodies/problem-body.ts'
 import { replayBodyOf } from '../bodies/replay-body.ts'
 import type { AdminRoute } from '../route.ts'
+import { takesSet } from '../sets/set-header.ts'
 import { header } from './components.ts'
 import type { JsonSchema, JsonSchemas } from './json-schema.ts'
 
@@ -75,10 +76,12 @@ export function problemsOf(route: AdminRoute, schemas: JsonSchemas): Record<stri
 }
 
 /** Every `code` of a 409 of this route. */
-export function conflictsOf({ method, conflicts = [] }: AdminRoute): string[] {
+export function conflictsOf(route: AdminRoute): string[] {
+  const { method, conflicts = [] } = route
   // An object named by a change may be deleted while the change waits for its lock.
   const always = method === 'post' ? ['gone', 'idempotency_key_in_flight'] : ['gone']
-  return [...conflicts, ...always]
+  const ofSets = takesSet(route) ? ['in_another_set', 'in_no_set', 'name_taken_in_set'] : []
+  return [...conflicts, ...ofSets, ...always]
 }
 
 function conflict(route: AdminRoute, schemas: JsonSchemas): object {

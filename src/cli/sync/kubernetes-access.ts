@@ -74,7 +74,7 @@ function refuseUnsupported(file: string, cluster: Json, user: Json): void {
   ]
   if (found.length > 0)
     throw usage(
-      `${file} uses ${found.join(', ')}, which sync does not support. Use a token, tokenFile or a client certificate: ` +
+      `${file} uses ${found.join(', ')}, which is not supported. Use a token, tokenFile or a client certificate: ` +
         '"kubectl create token" issues a token.',
     )
 }

@@ -22,10 +22,13 @@ export type KubernetesObject = any
 export class KubernetesApi {
   readonly #access: KubernetesAccess
   readonly #signal: AbortSignal | undefined
+  readonly #guide: string
 
-  constructor(access: KubernetesAccess, signal?: AbortSignal) {
+  /** `guide`: the page with the Role that the requests need. */
+  constructor(access: KubernetesAccess, signal?: AbortSignal, guide = 'docs/guides/istio.md') {
     this.#access = access
     this.#signal = signal
+    this.#guide = guide
   }
 
   /** The object, or undefined. @throws {SyncFault} */
@@ -63,7 +66,12 @@ export class KubernetesApi {
     }
     const object = parsed(answer.text)
     if (answer.status >= 200 && answer.status < 300 && typeof object?.kind === 'string') return object
-    throw faultOf(answer, object, { what: `${method} ${path.replace(/\?.*/, '')}`, origin, server })
+    throw faultOf(answer, object, {
+      what: `${method} ${path.replace(/\?.*/, '')}`,
+      origin,
+      server,
+      guide: this.#guide,
+    })
   }
 }
 
@@ -80,12 +88,13 @@ interface Circumstances {
   what: string
   origin: string
   server: string
+  guide: string
 }
 
 function faultOf(
   { status, headers }: BoundedAnswer,
   object: KubernetesObject | undefined,
-  { what, origin, server }: Circumstances,
+  { what, origin, server, guide }: Circumstances,
 ): SyncFault {
   const said =
     object?.kind === 'Status' ? `: ${String(object.message ?? object.reason ?? '').slice(0, 1_000)}` : '.'
@@ -95,10 +104,7 @@ function faultOf(
       `The API server ${server} does not accept the credentials of ${origin}${said}`,
     )
   if (status === 403)
-    return new SyncFault(
-      'api_forbidden',
-      `The API server forbids ${what}${said} Grant the Role of docs/guides/istio.md.`,
-    )
+    return new SyncFault('api_forbidden', `The API server forbids ${what}${said} Grant the Role of ${guide}.`)
   if (status === 429 || status >= 500) {
     const seconds = Number(headers['retry-after'])
     return new SyncFault('api_unavailable', `The API server ${server} answers ${status} to ${what}${said}`, {

@@ -235,7 +235,7 @@ describe('mintmark sync --once', () => {
     [
       'a program in the kubeconfig',
       () => config(kubeconfig({ exec: {} })),
-      /uses exec, which sync does not support/,
+      /uses exec, which is not supported/,
     ],
     ['a proxy', () => config(kubeconfig({}, { 'proxy-url': 'http://p' })), /uses proxy-url/],
     ['a kubeconfig of another kind', () => config('text'), /is not a kubeconfig/],

@@ -17,6 +17,7 @@ export function keyCommands(program: Command, environment: NodeJS.ProcessEnv): v
   keyReadCommands(key, environment)
   update(key, environment)
   rotate(key, environment)
+  confirmSecret(key, environment)
   keyEndCommands(key, environment)
 }
 
@@ -86,6 +87,13 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(
       text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
     )
+    .addOption(
+      wholeNumber(
+        'confirm_within_seconds',
+        '--confirm-within-seconds <n>',
+        'the overlap begins with "confirm-secret" or the first use; without them the new secret is revoked after this time',
+      ),
+    )
   repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const rotated = await admin.post<IssuedKey>(path`/keys/${id}/rotate`, bodyOf(command))
@@ -93,6 +101,20 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
         rotated,
         secretTexts(rotated, `Rotated ${rotated.id}: the new secret is ${rotated.secret_id}.`),
       )
+    }),
+  )
+}
+
+function confirmSecret(key: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(key, 'confirm-secret <key> <secret>', {
+    summary: 'confirm the new secret of a rotation that waits',
+    details: 'For "rotate --confirm-within-seconds": the overlap of the previous secret begins now.',
+    examples: ['mintmark key confirm-secret key_7Hq2kd9XwP3mZt5B sec_4Kd02mXyRw8LqT1z'],
+  })
+  conditional(command).action(
+    action<[id: string, secret: string]>(environment, async ({ admin, output }, id, secret) => {
+      const changed = await admin.post<Key>(path`/keys/${id}/secrets/${secret}/confirm`)
+      await output.object(changed, KEY_VIEW, `Confirmed ${secret}.`)
     }),
   )
 }

@@ -1,0 +1,158 @@
+import { type ZodError, z } from 'zod'
+import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
+import { escapePointer, type Fault } from '../../errors.ts'
+import { PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
+import { LIMIT_NAMES } from '../../tenants/limits.ts'
+import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
+import { adapterPut, modelPut, tierPut } from '../bodies/catalogue-body.ts'
+import { policyFields } from '../bodies/policy-fields.ts'
+import * as field from '../fields.ts'
+import { federated, providerSettings, publicKey } from '../identity/identity-fields.ts'
+import { sentFields } from '../setting-fields.ts'
+
+/**
+ * What the files of `mintmark apply` may declare: the requests of the API, under the same names, with `resource` in
+ * addition. The command checks files with these schemas before it changes anything.
+ */
+
+const kubernetesName = z
+  .string('must be text')
+  .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be 1 to 63 characters of a-z, 0-9 and -')
+const duration = z
+  .string('must be a duration like 90d, 12h or 30m')
+  .regex(/^[1-9]\d{0,6}[smhd]$/, 'must be a duration like 90d, 12h or 30m')
+/** Relative to the folder of --secret-folder, and never outside of it. */
+const relativeFile = z
+  .string('must be the path of a file')
+  .max(500, 'must be at most 500 characters')
+  .regex(
+    /^(?!\.\.?(\/|$))[\w.@-]+(\/(?!\.\.?(\/|$))[\w.@-]+)*$/,
+    'must be a path inside of --secret-folder, without ".." and without "/" at its beginning',
+  )
+
+const WRITE_SECRET = {
+  kubernetes: z
+    .strictObject(
+      {
+        namespace: kubernetesName,
+        name: z
+          .string('must be text')
+          .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'must be the name of a Secret'),
+        key: z
+          .string('must be text')
+          .regex(/^[-._a-zA-Z0-9]{1,253}$/, 'must be the name of a key in a Secret')
+          .default('api-key'),
+      },
+      'must be an object with namespace and name',
+    )
+    .optional(),
+  file: relativeFile.optional(),
+  rotate_every: duration.optional(),
+  overlap: duration.default('24h'),
+}
+const CREDENTIAL = {
+  federated: { ...federated.shape, provider: field.displayName },
+  public_key: publicKey.shape,
+}
+const nameInSet = field.displayName.min(1, 'must not be empty')
+const { name: _keyName, ...keySettings } = sentFields(KEY_SETTINGS)
+const { name: _providerName, ...provider } = providerSettings
+
+const SHAPES = {
+  set: {
+    name: field.setName,
+    allowed_namespaces: z
+      .record(field.tenantId, z.array(kubernetesName, 'must be a list'), 'must be an object of lists')
+      .default({}),
+  },
+  policy: policyFields,
+  tier: { name: field.tierName, ...tierPut.shape },
+  model: { name: field.modelName, ...modelPut.shape },
+  adapter: { name: field.adapterName, ...adapterPut.shape },
+  tenant: {
+    id: field.tenantId,
+    ...z.object(sentFields(TENANT_SETTINGS)).partial().shape,
+    suspended: field.flag.default(false),
+  },
+  'identity-provider': {
+    name: nameInSet,
+    renamed_from: nameInSet.optional(),
+    kind: z.enum(PROVIDER_KINDS, `must be one of ${PROVIDER_KINDS.join(', ')}`),
+    issuer: field.text(255),
+    ...provider,
+  },
+  key: {
+    tenant: field.tenantId,
+    name: nameInSet,
+    renamed_from: nameInSet.optional(),
+    ...z.object(keySettings).partial().shape,
+    disabled: field.flag.default(false),
+    credentials: z
+      .array(
+        z.discriminatedUnion(
+          'type',
+          [z.strictObject(CREDENTIAL.federated), z.strictObject(CREDENTIAL.public_key)],
+          'must have the type federated or public_key',
+        ),
+        'must be a list',
+      )
+      .default([]),
+    write_secret: z
+      .strictObject(WRITE_SECRET, 'must be an object with kubernetes or file')
+      .refine(
+        ({ kubernetes, file }) => (kubernetes === undefined) !== (file === undefined),
+        'must have either kubernetes or file',
+      )
+      .optional(),
+  },
+} satisfies Record<string, Record<string, z.ZodType>>
+
+export type Resource = keyof typeof SHAPES
+export const RESOURCES = Object.keys(SHAPES) as Resource[]
+
+/** A declared object, in the form of the API: times are RFC 3339 text, absent settings are missing. */
+export interface Declaration {
+  resource: Resource
+  // biome-ignore lint/suspicious/noExplicitAny: the schema of each resource has checked its fields
+  fields: Record<string, any>
+}
+
+/** A fault of a document. `known`: the names that the unknown one may have been meant to be. */
+export interface DeclarationFault extends Fault {
+  known?: readonly string[]
+}
+
+/** One document of a file. */
+export function readDeclaration(value: unknown): Declaration | { faults: DeclarationFault[] } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { faults: [{ pointer: '', message: 'The document must be an object with resource' }] }
+  const { resource, ...rest } = value as Record<string, unknown>
+  const known = RESOURCES.find(name => name === resource)
+  if (known === undefined) {
+    const message = `must be one of ${RESOURCES.join(', ')}`
+    return { faults: [{ pointer: '/resource', message }] }
+  }
+  const read = z.strictObject(SHAPES[known]).safeParse(rest)
+  if (!read.success) return { faults: faultsOf(known, read.error) }
+  return { resource: known, fields: JSON.parse(JSON.stringify(read.data)) }
+}
+
+const faultsOf = (resource: Resource, error: ZodError): DeclarationFault[] =>
+  error.issues.flatMap((issue): DeclarationFault[] => {
+    const pointer = issue.path.map(part => `/${escapePointer(String(part))}`).join('')
+    if (issue.code !== 'unrecognized_keys') return [{ pointer, message: issue.message }]
+    return issue.keys.map(key => ({
+      pointer: `${pointer}/${escapePointer(key)}`,
+      message: 'is not a known field',
+      known: knownAt(resource, issue.path.map(String)),
+    }))
+  })
+
+/** The fields at a place of a document. */
+function knownAt(resource: Resource, [first, second]: string[]): readonly string[] {
+  if (first === 'limits') return LIMIT_NAMES
+  if (first === 'write_secret')
+    return Object.keys(second ? WRITE_SECRET.kubernetes.unwrap().shape : WRITE_SECRET)
+  if (first === 'credentials') return Object.values(CREDENTIAL).flatMap(shape => Object.keys(shape))
+  return first === undefined ? ['resource', ...Object.keys(SHAPES[resource])] : []
+}

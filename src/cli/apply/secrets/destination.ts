@@ -1,0 +1,23 @@
+/** What is found where the secret of a key belongs. */
+export type Found =
+  | { state: 'absent' }
+  /** Something that the set did not write, and that is never overwritten. */
+  | { state: 'foreign'; why: string }
+  /** Written for this key of this set. `secret` as it is there, possibly changed or of a former key. */
+  | { state: 'ours'; secret: string }
+
+/** Where the secret of one key is written: a file, or a Kubernetes Secret. */
+export interface Destination {
+  /** For people: `the Secret acme-prod/mintmark-ci`. */
+  readonly title: string
+  find(): Promise<Found>
+  /** All or nothing, after `find`. @throws {CliError} when what is there is not what was found. */
+  write(secret: string): Promise<void>
+}
+
+/** Which key a secret is of, as it is noted with it. */
+export interface Owner {
+  set: string
+  /** `acme/ci` */
+  key: string
+}

@@ -1,0 +1,103 @@
+import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileFault } from '../../../system/file-fault.ts'
+import { systemRandom } from '../../../system/random.ts'
+import { CliError, EXIT } from '../../exit-codes.ts'
+import type { Destination, Found, Owner } from './destination.ts'
+
+const LONGEST_SECRET_BYTES = 4_096
+
+/**
+ * A secret in a file of mode 0600, replaced as a whole: a reader finds the old secret or the new one. `<file>.mintmark`
+ * next to it says which key it is of; without it a file is not overwritten.
+ */
+export class SecretFile implements Destination {
+  readonly title: string
+  readonly #file: string
+  readonly #note: string
+  readonly #owner: Owner
+  /** What `find` read; undefined: there was no file. */
+  #read: string | undefined
+
+  constructor(folder: string, file: string, owner: Owner) {
+    this.#file = join(folder, file)
+    this.#note = `${this.#file}.mintmark`
+    this.title = `the file ${this.#file}`
+    this.#owner = owner
+  }
+
+  async find(): Promise<Found> {
+    const secret = await textOf(this.#file)
+    this.#read = secret
+    if (secret === undefined) return { state: 'absent' }
+    const owner = ownerIn(await textOf(this.#note))
+    if (owner === undefined)
+      return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
+    if (owner.set !== this.#owner.set || owner.key !== this.#owner.key)
+      return {
+        state: 'foreign',
+        why: `${this.title} has the secret of the key ${owner.key} of the set ${owner.set}`,
+      }
+    return { state: 'ours', secret: secret.trim() }
+  }
+
+  async write(secret: string): Promise<void> {
+    try {
+      await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 })
+      if ((await textOf(this.#file)) !== this.#read)
+        throw new CliError(
+          EXIT.conflict,
+          `${this.title} was changed by someone else since the plan was made. Run it again.`,
+        )
+      // First, so that no file of ours is without it.
+      await replace(this.#note, `${JSON.stringify(this.#owner)}\n`)
+      await replace(this.#file, secret)
+    } catch (error) {
+      if (error instanceof CliError) throw error
+      throw new CliError(EXIT.fault, `${this.title} cannot be written: ${reason(error)}.`)
+    }
+  }
+}
+
+/** undefined: there is none. @throws {CliError} for what is no file of ours: a link, a folder. */
+async function textOf(file: string): Promise<string | undefined> {
+  try {
+    const found = await lstat(file)
+    if (!found.isFile() || found.size > LONGEST_SECRET_BYTES)
+      throw new CliError(EXIT.conflict, `${file} is not a file with a secret. It is not overwritten.`)
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new CliError(EXIT.fault, `${file} cannot be read: ${reason(error)}.`)
+  }
+}
+
+function ownerIn(text: string | undefined): Owner | undefined {
+  try {
+    const { set, key } = JSON.parse(text ?? '')
+    return typeof set === 'string' && typeof key === 'string' ? { set, key } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Complete on the disk before it has its name. */
+async function replace(file: string, text: string): Promise<void> {
+  const made = join(dirname(file), `.${basename(file)}.${systemRandom.bytes(6).toString('hex')}`)
+  const handle = await open(made, 'wx', 0o600)
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+    await handle.close()
+    await rename(made, file)
+  } catch (error) {
+    await handle.close().catch(() => {})
+    await rm(made, { force: true })
+    throw error
+  }
+  const folder = await open(dirname(file))
+  await folder.sync().finally(() => folder.close())
+}
+
+const reason = (error: unknown) => fileFault(error) ?? (error as Error).message

@@ -1,0 +1,91 @@
+import { CliError, EXIT } from '../../exit-codes.ts'
+import { ApiConflict, type KubernetesApi, type KubernetesObject } from '../../sync/kubernetes-api.ts'
+import { SyncFault } from '../../sync/sync-fault.ts'
+import type { Destination, Found, Owner } from './destination.ts'
+
+/** The field manager of server-side apply. */
+const MANAGER = 'mintmark-apply'
+const SET = 'mintmark/set'
+const KEY = 'mintmark/key'
+
+/** A secret in a Kubernetes Secret, whose annotations say which key it is of. Without them a Secret is not overwritten. */
+export class SecretObject implements Destination {
+  readonly title: string
+  readonly #api: KubernetesApi
+  readonly #place: { namespace: string; name: string; key: string }
+  readonly #owner: Owner
+  /** Of the Secret that `find` read; undefined: there was none. */
+  #version: string | undefined
+
+  constructor(api: KubernetesApi, place: { namespace: string; name: string; key: string }, owner: Owner) {
+    this.#api = api
+    this.#place = place
+    this.#owner = owner
+    this.title = `the Secret ${place.namespace}/${place.name}`
+  }
+
+  async find(): Promise<Found> {
+    const live = await this.#asked(() => this.#api.find(this.#path))
+    this.#version = live?.metadata.resourceVersion
+    return live ? this.#found(live) : { state: 'absent' }
+  }
+
+  async write(secret: string): Promise<void> {
+    if (this.#version === undefined && (await this.#asked(() => this.#api.find(this.#path))))
+      throw new CliError(
+        EXIT.conflict,
+        `${this.title} was created by someone else since the plan was made. Run it again.`,
+      )
+    const { namespace, name, key } = this.#place
+    const wanted = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: {
+        name,
+        namespace,
+        // The API server rejects the change if the Secret is no longer the one that was read.
+        ...(this.#version !== undefined && { resourceVersion: this.#version }),
+        annotations: { [SET]: this.#owner.set, [KEY]: this.#owner.key },
+      },
+      type: 'Opaque',
+      data: { [key]: Buffer.from(secret).toString('base64') },
+    }
+    await this.#asked(() =>
+      this.#api.call('PATCH', `${this.#path}?fieldManager=${MANAGER}&fieldValidation=Strict`, wanted),
+    )
+  }
+
+  get #path(): string {
+    return `/api/v1/namespaces/${this.#place.namespace}/secrets/${this.#place.name}`
+  }
+
+  #found({ metadata, data }: KubernetesObject): Found {
+    const { [SET]: set, [KEY]: key } = metadata?.annotations ?? {}
+    if (set === undefined)
+      return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
+    if (set !== this.#owner.set || key !== this.#owner.key)
+      return { state: 'foreign', why: `${this.title} has the secret of the key ${key} of the set ${set}` }
+    const stored = data?.[this.#place.key]
+    return {
+      state: 'ours',
+      secret: typeof stored === 'string' ? Buffer.from(stored, 'base64').toString() : '',
+    }
+  }
+
+  async #asked<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof SyncFault)) throw error
+      const exit =
+        error instanceof ApiConflict || error.reason === 'rejected'
+          ? EXIT.conflict
+          : error.reason === 'api_forbidden'
+            ? EXIT.refused
+            : error.reason === 'not_found'
+              ? EXIT.notFound
+              : EXIT.unavailable
+      throw new CliError(exit, `${this.title}: ${error.message}`)
+    }
+  }
+}

@@ -1,0 +1,344 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../../support/test-service.ts'
+import { until } from '../../support/until.ts'
+import {
+  type Answer,
+  Objects,
+  type Recorded,
+  type RecordingServer,
+  recordingServer,
+  status,
+} from '../sync/recording-servers.ts'
+import { applying } from './applying.ts'
+
+/** Secrets of keys go into a file or a Kubernetes Secret and nowhere else, and a rotation loses no request. */
+
+let service: TestService
+let at: ReturnType<typeof applying>
+let api: RecordingServer
+let objects: Objects
+let refuse: (request: Recorded) => Answer | undefined
+let kubeconfig: string
+let folder: string
+const output: string[] = []
+
+beforeAll(async () => {
+  service = await startTestService()
+  at = applying(service)
+  api = await recordingServer(request => refuse(request) ?? objects.answer(request))
+  kubeconfig = join(at.folder, 'kubeconfig')
+  writeFileSync(kubeconfig, JSON.stringify(config(api.url)))
+})
+afterAll(async () => {
+  await api.stop()
+  await service.stop()
+})
+let count = 0
+let tenant: string
+beforeEach(() => {
+  objects = new Objects()
+  refuse = () => undefined
+  tenant = `team-${++count}`
+  folder = join(at.folder, tenant)
+})
+
+const config = (server: string) => ({
+  'current-context': 'c',
+  contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+  clusters: [{ name: 'c', cluster: { server } }],
+  users: [{ name: 'u', user: { token: 'kube' } }],
+})
+const withFile = (more = '') =>
+  `resource: set\nname: ${tenant}\n---\nresource: tenant\nid: ${tenant}\n---\nresource: key\ntenant: ${tenant}\nname: ci\nwrite_secret:\n  file: ci/api.key\n${more}`
+const withSecret = (namespace = 'prod') =>
+  `resource: set\nname: ${tenant}\nallowed_namespaces:\n  ${tenant}: [prod]\n---\nresource: tenant\nid: ${tenant}\n---\nresource: key\ntenant: ${tenant}\nname: ci\nwrite_secret:\n  kubernetes: {namespace: ${namespace}, name: mintmark-ci}\n`
+const apply = async (text: string, ...more: string[]) => {
+  const done = await at.run(
+    'apply',
+    text,
+    '--write-secret',
+    '--secret-folder',
+    folder,
+    '--kubeconfig',
+    kubeconfig,
+    ...more,
+  )
+  output.push(done.stdout, done.stderr)
+  return done
+}
+const SECRET = '/api/v1/namespaces/prod/secrets/mintmark-ci'
+const file = () => join(folder, 'ci/api.key')
+const inFile = () => readFileSync(file(), 'utf8')
+const inSecret = () => Buffer.from(objects.byPath.get(SECRET).data['api-key'], 'base64').toString()
+const key = async () => (await service.admin('GET', `/tenants/${tenant}/keys`)).body.data[0]
+const usable = async () => {
+  const { secrets } = (await key()) as {
+    secrets: { id: string; state: string; ends_at: string | null; confirm_by: string | null }[]
+  }
+  return secrets.filter(({ state }) => ['live', 'ending'].includes(state))
+}
+const exchange = async (secret: string) =>
+  (await service.token({ grant_type: 'client_credentials', client_secret: secret })).status
+
+describe('A secret in a file', () => {
+  it('is created whole, for its owner only, works, and is not touched by a second run', async () => {
+    const first = await apply(withFile())
+    expect(first.code, first.stderr).toBe(0)
+    expect(statSync(file()).mode & 0o777).toBe(0o600)
+    expect(statSync(`${file()}.mintmark`).mode & 0o777).toBe(0o600)
+    expect(readdirSync(join(folder, 'ci')).toSorted()).toEqual(['api.key', 'api.key.mintmark'])
+    expect(await exchange(inFile())).toBe(200)
+    expect(await usable()).toMatchObject([{ state: 'live', ends_at: null, confirm_by: null }])
+    const before = await at.writes()
+    expect((await apply(withFile())).stdout).toContain('Nothing to change')
+    expect(await at.writes()).toBe(before)
+  })
+
+  it('is not looked at without --write-secret', async () => {
+    const { code, stdout } = await at.run('apply', withFile())
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Secrets of 1 keys are not looked at')])
+    expect(await usable()).toEqual([])
+  })
+
+  it('is rotated on request; the overlap of the old one begins when the new one is written', async () => {
+    await apply(withFile())
+    const old = inFile()
+    expect((await apply(withFile('  overlap: 2h\n'), '--rotate', `${tenant}/ci`)).code).toBe(0)
+    expect(inFile()).not.toBe(old)
+    expect([await exchange(inFile()), await exchange(old)]).toEqual([200, 200])
+    const [newer, older] = await usable()
+    expect(newer).toMatchObject({ ends_at: null, confirm_by: null })
+    const left = Date.parse(older?.ends_at ?? '') - Date.now()
+    expect(left).toBeGreaterThan(7_100_000)
+    expect(left).toBeLessThanOrEqual(7_200_000)
+    const again = await apply(withFile(), '--rotate', `${tenant}/ci`)
+    expect([again.code, again.stderr]).toEqual([
+      5,
+      expect.stringMatching(/rotation of team-\d+\/ci is not over/),
+    ])
+  })
+
+  it('is rotated when it is as old as rotate_every, and not before', async () => {
+    const text = withFile('  rotate_every: 90d\n')
+    await apply(text)
+    const old = inFile()
+    expect((await apply(text)).stdout).toContain('Nothing to change')
+    await service.database.asOwner(
+      "UPDATE api_key_secrets SET created_at = now() - interval '91 days' WHERE key_id = $1",
+      [(await key()).id],
+    )
+    expect((await apply(text)).stdout).toContain('rotate_every: 90d')
+    expect(inFile()).not.toBe(old)
+    expect((await apply(text)).stdout).toContain('Nothing to change')
+  })
+
+  it.each<[string, () => void]>([
+    ['is gone', () => rmSync(file())],
+    ['has other content', () => writeFileSync(file(), 'changed by hand')],
+  ])('that %s gets a new secret', async (_, damage) => {
+    await apply(withFile())
+    const old = inFile()
+    damage()
+    expect((await apply(withFile())).code).toBe(0)
+    expect(inFile()).not.toBe(old)
+    expect(await exchange(inFile())).toBe(200)
+    expect((await apply(withFile())).stdout).toContain('Nothing to change')
+  })
+
+  it('is never written over a file that is not ours, nor over a link or a folder', async () => {
+    mkdirSync(join(folder, 'ci'), { recursive: true })
+    writeFileSync(file(), 'precious')
+    const { code, stderr } = await apply(withFile())
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringMatching(/:\d+ \(document 3\): the file .*api\.key was not written by "mintmark apply"/),
+    ])
+    expect(inFile()).toBe('precious')
+    expect((await service.admin('GET', `/tenants/${tenant}`)).status).toBe(404)
+    rmSync(file())
+    mkdirSync(file())
+    expect((await apply(withFile())).stderr).toContain('is not a file with a secret')
+  })
+
+  it('is never outside of --secret-folder', async () => {
+    for (const path of ['/etc/x', '../x', 'a/../../x', './x']) {
+      const { code, stderr } = await apply(withFile().replace('ci/api.key', path))
+      expect([code, stderr], path).toEqual([
+        2,
+        expect.stringContaining('write_secret.file must be a path inside of --secret-folder'),
+      ])
+    }
+  })
+})
+
+describe('A secret in a Kubernetes Secret', () => {
+  it('is applied by server-side apply, marked as ours, and rotated', async () => {
+    const first = await apply(withSecret())
+    expect(first.code, first.stderr).toBe(0)
+    expect(objects.byPath.get(SECRET).metadata.annotations).toEqual({
+      'mintmark/set': tenant,
+      'mintmark/key': `${tenant}/ci`,
+    })
+    const sent = api.requests.findLast(({ method }) => method === 'PATCH')
+    expect([sent?.url, sent?.headers['content-type']]).toEqual([
+      `${SECRET}?fieldManager=mintmark-apply&fieldValidation=Strict`,
+      'application/apply-patch+yaml',
+    ])
+    const old = inSecret()
+    expect(await exchange(old)).toBe(200)
+    expect((await apply(withSecret())).stdout).toContain('Nothing to change')
+    expect((await apply(withSecret(), '--rotate', `${tenant}/ci`)).code).toBe(0)
+    expect([inSecret() === old, await exchange(inSecret()), await exchange(old)]).toEqual([false, 200, 200])
+  })
+
+  it('is not in a namespace that the set does not allow the tenant', async () => {
+    const { code, stderr } = await apply(withSecret('kube-system'))
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/does not allow the tenant team-\d+ the namespace kube-system/),
+    ])
+    expect((await service.admin('GET', `/tenants/${tenant}`)).status).toBe(404)
+  })
+
+  it.each([
+    ['without annotations', undefined, /the Secret prod\/mintmark-ci was not written by "mintmark apply"/],
+    [
+      'of another set',
+      { 'mintmark/set': 'other', 'mintmark/key': 'x/y' },
+      /has the secret of the key x\/y of the set other/,
+    ],
+  ])('is never written over a Secret %s', async (_, annotations, message) => {
+    const stored = {
+      metadata: { name: 'mintmark-ci', resourceVersion: '7', annotations },
+      kind: 'Secret',
+      data: { 'api-key': 'eA==' },
+    }
+    objects.byPath.set(SECRET, stored)
+    const { code, stderr } = await apply(withSecret())
+    expect([code, stderr]).toEqual([5, expect.stringMatching(message)])
+    expect(objects.byPath.get(SECRET)).toBe(stored)
+  })
+
+  it('that cannot be written leaves the old one valid and no other, and the next run heals it', async () => {
+    await apply(withSecret())
+    const old = inSecret()
+    refuse = ({ method }) => (method === 'PATCH' ? status(403, 'Forbidden', 'no') : undefined)
+    const failed = await apply(withSecret(), '--rotate', `${tenant}/ci`)
+    expect([failed.code, failed.stderr]).toEqual([
+      3,
+      expect.stringContaining('Grant the Role of docs/guides/apply.md'),
+    ])
+    expect(await usable()).toMatchObject([{ state: 'live', ends_at: null }])
+    expect(await exchange(old)).toBe(200)
+    refuse = () => undefined
+    expect((await apply(withSecret(), '--rotate', `${tenant}/ci`)).code).toBe(0)
+    expect(inSecret()).not.toBe(old)
+  })
+})
+
+describe('A rotation under load', () => {
+  it('fails no request of a client that reads the file for each', async () => {
+    const text = withFile('  overlap: 1h\n')
+    await apply(text)
+    let stop = false
+    let sent = 0
+    const failed: number[] = []
+    const seen = new Set<string>()
+    const client = async () => {
+      while (!stop) {
+        const secret = inFile()
+        seen.add(secret)
+        const answered = await exchange(secret)
+        sent++
+        if (answered !== 200) failed.push(answered)
+      }
+    }
+    const clients = [client(), client(), client(), client()]
+    for (let round = 0; round < 3; round++) {
+      expect((await apply(text, '--rotate', `${tenant}/ci`)).code).toBe(0)
+      // The overlap is shortened to nothing, as if it had passed.
+      const [, older] = await usable()
+      await service.admin('POST', `/keys/${(await key()).id}/secrets/${older?.id}/revoke`)
+    }
+    stop = true
+    await Promise.all(clients)
+    expect(failed).toEqual([])
+    expect(seen.size).toBe(4)
+    expect(sent).toBeGreaterThan(20)
+  })
+})
+
+describe('A rotation that waits', () => {
+  const rotated = async () => {
+    const { keyId, secret } = await service.tenantWithKey()
+    const body = { confirm_within_seconds: 60, overlap_seconds: 3600 }
+    const { body: issued } = await service.admin('POST', `/keys/${keyId}/rotate`, body)
+    const states = async () =>
+      (await service.admin('GET', `/keys/${keyId}`)).body.secrets.map((one: Record<string, unknown>) => [
+        one.state,
+        one.confirm_by === null ? 'settled' : 'waits',
+      ])
+    return { keyId, old: secret, issued, states }
+  }
+
+  it('leaves the old secret alone; its overlap begins when the new one is first used', async () => {
+    const { states, issued } = await rotated()
+    expect(await states()).toEqual([
+      ['live', 'waits'],
+      ['live', 'settled'],
+    ])
+    expect(await exchange(issued.secret)).toBe(200)
+    await until('the use confirms it', async () => (await states())[1][0] === 'ending', Boolean, 30_000)
+    expect(await states()).toEqual([
+      ['live', 'settled'],
+      ['ending', 'settled'],
+    ])
+  })
+
+  it('ends only older secrets, and not one that a later rotation added', async () => {
+    const { keyId, issued, states } = await rotated()
+    await service.admin('POST', `/keys/${keyId}/rotate`, { replace: 'oldest', overlap_seconds: 3600 })
+    await service.admin('POST', `/keys/${keyId}/secrets/${issued.secret_id}/confirm`)
+    expect(await states()).toEqual([
+      ['live', 'settled'],
+      ['ending', 'settled'],
+      ['ended', 'settled'],
+    ])
+  })
+
+  it('revokes the new secret when it is neither confirmed nor used, and the old one stays valid', async () => {
+    const { states, issued, old } = await rotated()
+    await service.database.asOwner(
+      "UPDATE pending_secrets SET confirm_by = now() - interval '2 minutes' WHERE secret_id = $1",
+      [issued.secret_id],
+    )
+    await until('it lapses', async () => (await states())[0][0] === 'revoked', Boolean, 30_000)
+    expect(await states()).toEqual([
+      ['revoked', 'settled'],
+      ['live', 'settled'],
+    ])
+    expect([await exchange(issued.secret), await exchange(old)]).toEqual([401, 200])
+    const { status: late, body } = await service.admin(
+      'POST',
+      `/keys/${(await service.admin('POST', '/keys/inspect', { key: old })).body.key.id}/secrets/${issued.secret_id}/confirm`,
+    )
+    expect([late, body.code]).toEqual([409, 'secret_ended'])
+  })
+})
+
+it('no secret is in any output, log or audit row', async () => {
+  const secrets = [...objects.byPath.values()].map(({ data }) =>
+    Buffer.from(data['api-key'], 'base64').toString(),
+  )
+  const files = readdirSync(at.folder, { recursive: true, encoding: 'utf8' }).filter(
+    name => name.endsWith('api.key') && statSync(join(at.folder, name)).isFile(),
+  )
+  secrets.push(...files.map(name => readFileSync(join(at.folder, name), 'utf8')))
+  const audit = JSON.stringify(await service.database.asOwner('SELECT changes FROM audit_events'))
+  const everything = [...output, ...service.logs, audit].join('\n')
+  expect(secrets.filter(text => /^mmk_/.test(text)).length).toBeGreaterThan(4)
+  expect(everything).not.toMatch(/mmk_\w{16}_/)
+  for (const secret of secrets) expect(everything).not.toContain(secret.slice(21))
+})
