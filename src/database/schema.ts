@@ -143,7 +143,7 @@ interface ApiKeySecretTable {
   revoked_at: Nullable<Date>
   last_used_at: Nullable<Date>
   client_id: Nullable<string>
-  scheme: Nullable<'bcrypt' | 'sha256'>
+  scheme: Nullable<'bcrypt' | 'sha256' | 'sha256-lookup'>
   hash: Nullable<string>
   created_by: Nullable<string>
   by_rotation: Generated<boolean>

@@ -10,7 +10,7 @@ import type { ModelFacts } from '../tenants/model.ts'
 import { adoptedIndex } from './adopted-index.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { keyDifferences } from './directory-difference.ts'
-import type { DirectoryIndex } from './directory-index.ts'
+import type { DirectoryIndex, LookupName } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
@@ -25,7 +25,12 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #database: Database
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
+  readonly #limits: {
+    maxKeys: number
+    tokenTtlSeconds: number
+    stalenessSeconds: number
+    lookupName: LookupName
+  }
   readonly #seals: RowSeals
   readonly #staleness: () => number
   readonly #isExtended: () => boolean
@@ -46,6 +51,7 @@ export class DirectoryCopy implements ChangeSubscriber {
     maxKeys: number
     tokenTtlSeconds: number
     stalenessSeconds: number
+    lookupName: LookupName
     staleness: () => number
     isExtended: () => boolean
   }) {
@@ -81,6 +87,21 @@ export class DirectoryCopy implements ChangeSubscriber {
       return this.#isFresh(known.stalenessSeconds) ? known.snapshot : undefined
     }
     return undefined
+  }
+
+  /** The name of the imported secret with this SHA-256, in hex, that needs no client_id. */
+  nameOfHash(sha256: string): string | undefined {
+    return this.#index?.digestOf(sha256)
+  }
+
+  /** Number of imported secrets that need no client_id. */
+  get lookups(): number {
+    return this.#index?.lookups ?? 0
+  }
+
+  /** Imported secrets that this process cannot verify were left out. */
+  get lacksImported(): boolean {
+    return this.#index?.lacksImported ?? false
   }
 
   /** All that it holds; undefined until it is loaded. */

@@ -1,7 +1,7 @@
 import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
-import { DirectoryIndex, type DirectoryUpdate } from './directory-index.ts'
+import { DirectoryIndex, type DirectoryUpdate, type LookupName } from './directory-index.ts'
 import {
   hasMoreKeysThan,
   keyPage,
@@ -25,6 +25,7 @@ interface LoadOptions {
   seals: RowSeals
   maxKeys: number
   tokenTtlSeconds: number
+  lookupName: LookupName
   serving: boolean
 }
 
@@ -48,10 +49,11 @@ export class DirectoryLoad {
   constructor(database: Database, options: LoadOptions) {
     this.#database = database
     this.#options = options
-    const { maxKeys, tokenTtlSeconds } = options
+    const { maxKeys, tokenTtlSeconds, lookupName } = options
     this.index = new DirectoryIndex({
       catalogue: { priorities: new Map(), tierLimits: new Map(), models: [], tokenTtlSeconds },
       maxKeys,
+      lookupName,
     })
   }
 

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported/imported-client.ts'
 import { importedFault } from '../api-keys/imported/imported-secret-seal.ts'
-import { isUsable } from '../api-keys/key-state-repository.ts'
+import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
+import { isUsable, isUsableSecret } from '../api-keys/key-state-repository.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
@@ -65,7 +66,8 @@ export async function keyPage(db: Handle, seals: RowSeals, page: KeyPage): Promi
 }
 
 /**
- * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later. It skips at most a
+ * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later, and of those with a secret
+ * that is found in memory only. It skips at most a
  * fixed number of others, because nearly all keys may be unused: a page may be empty and not the last.
  */
 export async function recentKeyPage(
@@ -80,7 +82,7 @@ export async function recentKeyPage(
   const last = passed.rows[0]?.last
   const upTo = last ?? page.upTo
   const { rows } =
-    await selectKeys(sql`${within({ ...page, upTo })} AND ${lastUse} >= ${page.usedSince}::float8
+    await selectKeys(sql`${within({ ...page, upTo })} AND (${lastUse} >= ${page.usedSince}::float8 OR ${hasLookup})
     ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
   return {
     items: rows.map(row => toKey(row, seals)),
@@ -94,6 +96,10 @@ const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
 /** When a secret of the key was last used or created, in epoch milliseconds. */
 const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
   FROM api_key_secrets AS s WHERE s.key_id = k.id)`
+
+/** A secret that is found in memory only. */
+const hasLookup = sql`EXISTS (SELECT FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.scheme = ${LOOKUP_SCHEME}
+  AND ${isUsableSecret('s')})`
 
 /** Whether there are more usable keys than `limit`. */
 export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolean> {

@@ -133,11 +133,12 @@ export type ModelFactsRow = [name: string, baseModel: string | null, maxModelLen
 /** Imported secrets that are not genuine are left out. */
 export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
   const stored = row.secrets ?? []
-  const secrets = stored.flatMap(([id, digest, endsAt, imported]) => {
-    if (!imported) return [{ id, digest, endsAt }]
-    const genuine = importedFault(toImported(imported), seals, NONE_RECORDED) === undefined
-    return genuine ? [{ id, digest, endsAt, ...importedParts(imported) }] : []
-  })
+  const faults = stored.map(([, , , imported]) =>
+    imported ? importedFault(toImported(imported), seals, NONE_RECORDED) : undefined,
+  )
+  const secrets = stored.flatMap(([id, digest, endsAt, imported], place) =>
+    faults[place] ? [] : [{ id, digest, endsAt, ...(imported && importedParts(imported)) }],
+  )
   return {
     id: row.id,
     tenantId: row.tenant_id,
@@ -147,6 +148,7 @@ export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
     rights: toRights(row.rights),
     secrets,
     ...(secrets.length < stored.length && { incomplete: true }),
+    ...(faults.includes('unknown_key') && { unverifiable: true }),
   }
 }
 

@@ -55,7 +55,7 @@ const update = (more: Partial<DirectoryUpdate>): DirectoryUpdate => ({
 
 let index: DirectoryIndex
 beforeEach(() => {
-  index = new DirectoryIndex({ catalogue, maxKeys: 3 })
+  index = new DirectoryIndex({ catalogue, maxKeys: 3, lookupName: hash => `name of ${hash}` })
   index.putTenant(tenant('acme'))
   index.put(key('a'))
 })

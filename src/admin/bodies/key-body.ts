@@ -39,6 +39,7 @@ const secret = z
       .strictObject({
         client_id: z.string().describe('Client id that the client sends with this secret.'),
         scheme: z.enum(['bcrypt', 'sha256']).describe('Hash scheme of the stored secret.'),
+        lookup: z.boolean().describe('Whether the secret is accepted without its client id.'),
       })
       .nullable()
       .describe(

@@ -61,6 +61,34 @@ export function importCommand(program: Command, environment: NodeJS.ProcessEnv):
         throw new CliError(EXIT.conflict, `${refused} clients are invalid, so the import would be rejected.`)
     }),
   )
+  litellm(command, environment)
+}
+
+function litellm(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(parent, 'litellm', {
+    summary: 'import the teams and virtual keys of a LiteLLM proxy',
+    details:
+      'Reads the database in LITELLM_DATABASE_URL or LITELLM_DATABASE_URL_FILE, which is not changed. Teams become ' +
+      'tenants, and keys can be used as they are until they end, or for 180 days. Prints what could not be mapped. Nothing gets ' +
+      'more rights than it had. It can be interrupted and repeated: what was imported stays as it is, and differences are printed.',
+    examples: [
+      'LITELLM_DATABASE_URL_FILE=litellm-url mintmark import litellm --dry-run',
+      'mintmark import litellm --teamless-tenant people --tenant 4f1c=search',
+    ],
+    quiet: 'print only the ids of new tenants',
+  })
+    .option('--dry-run', 'only report, and change nothing')
+    .option(
+      '--tenant <team_id=tenant>',
+      'tenant for the keys of a team; repeat it for further teams',
+      (pair: string, before: string[] = []) => [...before, pair],
+    )
+    .option('--teamless-tenant <tenant>', 'tenant for keys without a team (default: they are not imported)')
+  command.action(
+    action(environment, async ({ admin, output }) =>
+      (await import('../import/litellm-command.ts')).importLiteLLM(environment, command, admin, output),
+    ),
+  )
 }
 
 /** The service counts entries of a list; people count rows of a file. */
