@@ -86,6 +86,12 @@ const policyFields = {
   usage_retention_days: wholeNumber(32, 4_000)
     .optional()
     .describe('How long hourly totals of usage are kept.'),
+  contact_required: z
+    .boolean('must be true or false')
+    .optional()
+    .describe(
+      'Whether a new tenant must have a contact, and a new key one of its own or that of its tenant. Existing ones stay as they are.',
+    ),
 }
 const patch = z
   .strictObject({
@@ -160,6 +166,7 @@ function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyC
     tenantWritesPerMinute: fields.tenant_writes_per_minute,
     usageDedupSeconds: fields.usage_dedup_seconds,
     usageRetentionDays: fields.usage_retention_days,
+    contactRequired: fields.contact_required,
   })
 }
 
@@ -191,6 +198,7 @@ const policyToWire = (policy: Policy) => ({
   tenant_writes_per_minute: policy.tenantWritesPerMinute,
   usage_dedup_seconds: policy.usageDedupSeconds,
   usage_retention_days: policy.usageRetentionDays,
+  contact_required: policy.contactRequired,
   longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
   longest_staleness_seconds: policy.longestStalenessSeconds,
 })

@@ -60,6 +60,7 @@ interface InstallationTable {
   tenant_writes_per_minute: Generated<number>
   usage_dedup_seconds: Generated<number>
   usage_retention_days: Generated<number>
+  contact_required: Generated<boolean>
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
   created_at: Generated<Date>
@@ -102,6 +103,8 @@ interface TenantTable {
   staleness_seconds: Nullable<number>
   max_key_lifetime_seconds: Nullable<number>
   limits: Limits
+  contact: Nullable<string>
+  escalation: Nullable<string>
   token_epoch: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>
@@ -121,6 +124,8 @@ interface ApiKeyTable {
   audiences: Nullable<string[]>
   token_ttl_seconds: Nullable<number>
   limits: Limits
+  contact: Nullable<string>
+  escalation: Nullable<string>
   token_epoch: Nullable<string>
   expires_at: Nullable<Date>
   disabled_at: Nullable<Date>

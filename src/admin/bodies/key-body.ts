@@ -115,6 +115,8 @@ const example = {
   token_ttl_seconds: null,
   limits: allLimits({ requests_per_minute: 100 }),
   expires_at: '2027-11-24T09:00:00.000Z',
+  contact: null,
+  escalation: null,
   disabled_at: null,
   revoked_at: null,
   revoked_reason: null,

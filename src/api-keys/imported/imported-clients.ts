@@ -170,7 +170,8 @@ async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImpor
     if (!tenant) faults.push({ pointer: '/tenant', message: 'is not a tenant' })
     else {
       const limits = { tenant, policy, now, models: tenant.models ?? models }
-      faults.push(...keyFaults(settings, { ...given, scopes: settings.scopes }, limits))
+      const { scopes, contact } = settings
+      faults.push(...keyFaults(settings, { ...given, scopes, contact }, limits))
     }
     const existing = stored.get(clientId)
     if (existing?.fault)

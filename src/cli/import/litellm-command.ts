@@ -29,7 +29,9 @@ export async function importLiteLLM(
   admin: AdminClient,
   output: Output,
 ): Promise<void> {
-  const { dryRun = false, tenant = [], teamlessTenant } = command.opts<Options>()
+  const { tenant = [], teamlessTenant } = command.opts<Options>()
+  // Also where it was given before the name of the system.
+  const { dryRun = false } = command.optsWithGlobals<Options>()
   const destination = await readDestination(admin)
   const tables = await readLiteLLMDatabase(environment, readLiteLLM)
   const isMissing =

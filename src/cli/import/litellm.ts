@@ -48,12 +48,12 @@ export function planLiteLLM(
   const taken = new Set(destination.tenants.map(({ id }) => id))
   const tenants: (NewTenant & { suspended: boolean })[] = []
   for (const team of tables.teams) {
+    const tenant = newTenant(team, tables, destination, { options, taken, notes })
     const known = knownTenant(team, destination, options)
     if (known) {
       homes.set(team.team_id, { ...known, held: team.blocked === true && known.state === 'active' })
       continue
     }
-    const tenant = newTenant(team, tables, destination, { options, taken, notes })
     taken.add(tenant.id)
     tenants.push(tenant)
     homes.set(team.team_id, tenant)
