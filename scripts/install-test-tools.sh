@@ -10,7 +10,7 @@ if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis, pyda
   pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5' \
     'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
 fi
-# LiteLLM's schema and its own way of making keys, without what its proxy needs to run.
+# LiteLLM's schema and its own function for hashes, without what its proxy needs to run.
 if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("litellm") and u.find_spec("litellm_proxy_extras")))'; then
   pip_install --no-deps 'litellm==1.110.2' 'litellm-proxy-extras==0.4.110'
 fi

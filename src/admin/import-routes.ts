@@ -75,7 +75,7 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
               client_id: 'legacy-client',
               tenant: 'acme',
               scheme: 'sha256',
-              hash: '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8',
+              hash: '9d0f4c1b7a35e28860d94fd1c2be1f7a0f5bb7d1c7b3d1f2e48fb6a0c1e29d37',
               lookup: true,
             },
           ],

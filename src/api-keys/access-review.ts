@@ -7,7 +7,7 @@ import type { ApiKey } from './api-key.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { listApiKeys } from './key-list-repository.ts'
 
-/** A key as somebody reviews it: who answers for it, and when it was last used. */
+/** A key under review: who answers for it, and when it was last used. */
 export interface ReviewedKey {
   key: ApiKey
   tenantName: string

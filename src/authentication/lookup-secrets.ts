@@ -16,7 +16,7 @@ export interface LookupCounts {
 
 /**
  * Finds the owner of an imported secret that is presented without its client_id, in memory: a SHA-256, an HMAC and a map. A
- * secret that is not there costs no query, and counts as a failure of its source.
+ * secret that is unknown costs no query, and counts as a failure of its source.
  */
 export class LookupSecrets {
   readonly #directory: Directory

@@ -22,7 +22,7 @@ export async function readForeignDatabase<T>(
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS,
-    application_name: 'mintmark import',
+    application_name: 'mintmark',
     stream: databaseSocket,
   })
   // Without a listener a lost connection would end the process.

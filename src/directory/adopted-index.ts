@@ -1,5 +1,6 @@
-import { DirectoryIndex, type LookupName } from './directory-index.ts'
+import { DirectoryIndex } from './directory-index.ts'
 import type { KnownContents } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /** An index with the contents of another process's. `tokenTtlSeconds` and `maxKeys` are those of this process. */
 export function adoptedIndex(

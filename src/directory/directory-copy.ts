@@ -10,11 +10,12 @@ import type { ModelFacts } from '../tenants/model.ts'
 import { adoptedIndex } from './adopted-index.ts'
 import type { SecretSnapshot } from './directory.ts'
 import { keyDifferences } from './directory-difference.ts'
-import type { DirectoryIndex, LookupName } from './directory-index.ts'
+import type { DirectoryIndex } from './directory-index.ts'
 import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
 import type { KnownContents, KnownKey, KnownSecret } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /**
  * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
@@ -91,17 +92,17 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** The name of the imported secret with this SHA-256, in hex, that needs no client_id. */
   nameOfHash(sha256: string): string | undefined {
-    return this.#index?.digestOf(sha256)
+    return this.#index?.lookups.digestOf(sha256)
   }
 
   /** Number of imported secrets that need no client_id. */
   get lookups(): number {
-    return this.#index?.lookups ?? 0
+    return this.#index?.lookups.size ?? 0
   }
 
   /** Imported secrets that this process cannot verify were left out. */
   get lacksImported(): boolean {
-    return this.#index?.lacksImported ?? false
+    return this.#index?.lookups.isIncomplete ?? false
   }
 
   /** All that it holds; undefined until it is loaded. */

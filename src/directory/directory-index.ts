@@ -1,6 +1,5 @@
 import type { Imports } from '../api-keys/imported/imported-client.ts'
-import { bcryptCost, type ImportedHash } from '../api-keys/imported/imported-hash.ts'
-import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
+import { bcryptCost } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { isOver } from '../api-keys/key-state.ts'
 import type { ModelFacts } from '../tenants/model.ts'
@@ -14,9 +13,7 @@ import {
   type KnownTenant,
   snapshotOf,
 } from './known-key.ts'
-
-/** The name under which an imported secret is found by its SHA-256, in hex (`KeyDigests.lookupName`). */
-export type LookupName = (sha256: string) => string
+import { hasLookup, type LookupName, LookupNames } from './lookup-names.ts'
 
 /** Changed objects as read again. A changed object that is missing in `keys` and `tenants` was deleted. */
 export interface DirectoryUpdate {
@@ -29,10 +26,7 @@ export interface DirectoryUpdate {
   modelFacts?: ReadonlyMap<string, ModelFacts>
 }
 
-interface Entry {
-  key: KnownKey
-  secret: KnownSecret
-}
+type Entry = { key: KnownKey; secret: KnownSecret }
 
 /**
  * The directory in memory: from a secret's digest to all that an exchange needs, without I/O. It holds every secret
@@ -46,14 +40,10 @@ export class DirectoryIndex {
   readonly #tenants = new Map<string, KnownTenant>()
   /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
-  /** The digests of imported secrets that need no client_id, by `lookupName` of their hashes. */
-  readonly #lookups = new Map<string, string>()
-  readonly #lookupName: LookupName
+  readonly lookups: LookupNames
   #catalogue: Catalogue
   /** Keys of which an imported secret was left out. Whether its client exists is found in Postgres only. */
   readonly #incomplete = new Set<string>()
-  /** Those among them that other replicas may accept. */
-  readonly #unverifiable = new Set<string>()
   /** By name; nothing is known of others. */
   modelFacts: ReadonlyMap<string, ModelFacts> = new Map()
   /** A key did not fit, so some keys are found in Postgres only. */
@@ -61,7 +51,7 @@ export class DirectoryIndex {
 
   constructor(options: { catalogue: Catalogue; maxKeys: number; lookupName: LookupName }) {
     this.#catalogue = options.catalogue
-    this.#lookupName = options.lookupName
+    this.lookups = new LookupNames(options.lookupName)
     this.#maxKeys = options.maxKeys
   }
 
@@ -91,21 +81,6 @@ export class DirectoryIndex {
   /** Whether the index has the secret, whatever the state of its tenant. */
   knows(digest: string): boolean {
     return this.#secrets.has(digest)
-  }
-
-  /** The digest of the imported secret with this SHA-256 that needs no client_id. */
-  digestOf(sha256: string): string | undefined {
-    return this.#lookups.get(this.#lookupName(sha256))
-  }
-
-  /** Number of imported secrets that need no client_id. */
-  get lookups(): number {
-    return this.#lookups.size
-  }
-
-  /** A genuine secret that needs no client_id may be missing here. */
-  get lacksImported(): boolean {
-    return this.#unverifiable.size > 0
   }
 
   /** Undefined when the index has no imported client. */
@@ -179,15 +154,13 @@ export class DirectoryIndex {
     if (gone.size > 0) this.#removeKeysOf(gone)
   }
 
-  /**
-   * Adds or replaces the key; drops it when the index is full. A key whose secret is found nowhere else is kept all the same.
-   */
+  /** Adds or replaces the key; drops it when the index is full, unless its secret is found nowhere else. */
   put(key: KnownKey): void {
     this.remove(key.id)
     if (key.incomplete) this.leaveOut(key.id)
-    if (key.unverifiable) this.#unverifiable.add(key.id)
+    this.lookups.put(key)
     if (key.secrets.length === 0) return
-    if (this.#keys.size >= this.#maxKeys && !key.secrets.some(isLookup)) {
+    if (this.#keys.size >= this.#maxKeys && !hasLookup(key)) {
       this.overflowed = true
       return
     }
@@ -197,20 +170,18 @@ export class DirectoryIndex {
     this.#keys.set(kept.id, kept)
     for (const secret of kept.secrets) {
       this.#secrets.set(secret.digest, { key: kept, secret })
-      if (isLookup(secret)) this.#lookups.set(this.#lookupName(secret.imported.hash), secret.digest)
       this.#countImported(secret, 1)
     }
   }
 
   remove(keyId: string): void {
     this.#incomplete.delete(keyId)
-    this.#unverifiable.delete(keyId)
     const key = this.#keys.get(keyId)
+    this.lookups.remove(keyId, key)
     if (!key) return
     this.#keys.delete(keyId)
     for (const secret of key.secrets) {
       this.#secrets.delete(secret.digest)
-      if (isLookup(secret)) this.#lookups.delete(this.#lookupName(secret.imported.hash))
       this.#countImported(secret, -1)
     }
   }
@@ -277,6 +248,3 @@ export class DirectoryIndex {
     for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
   }
 }
-
-const isLookup = (secret: KnownSecret): secret is KnownSecret & { imported: ImportedHash } =>
-  secret.imported?.scheme === LOOKUP_SCHEME

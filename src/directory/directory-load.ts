@@ -1,7 +1,7 @@
 import type { Database, Handle } from '../database/database.ts'
 import { Unavailable } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
-import { DirectoryIndex, type DirectoryUpdate, type LookupName } from './directory-index.ts'
+import { DirectoryIndex, type DirectoryUpdate } from './directory-index.ts'
 import {
   hasMoreKeysThan,
   keyPage,
@@ -13,6 +13,7 @@ import {
   tenantPage,
 } from './directory-repository.ts'
 import type { KnownKey, KnownTenant } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /** Bounds the time of one query. */
 const KEYS_A_PAGE = 1_000

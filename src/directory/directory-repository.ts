@@ -1,8 +1,7 @@
 import { sql } from 'kysely'
 import { clientIdOf, isClientName } from '../api-keys/imported/imported-client.ts'
 import { importedFault } from '../api-keys/imported/imported-secret-seal.ts'
-import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
-import { isUsable, isUsableSecret } from '../api-keys/key-state-repository.ts'
+import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Change } from '../database/change.ts'
 import type { Handle } from '../database/database.ts'
 import type { SecretChecks } from '../installation/installation-secrets.ts'
@@ -17,10 +16,12 @@ import {
   catalogueJson,
   epochMs,
   foundBy,
+  hasLookup,
   type ImportedJson,
   importedJson,
   importedParts,
   type KeyRow,
+  lastUse,
   listOf,
   type ModelFactsRow,
   modelFactsJson,
@@ -66,9 +67,8 @@ export async function keyPage(db: Handle, seals: RowSeals, page: KeyPage): Promi
 }
 
 /**
- * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later, and of those with a secret
- * that is found in memory only. It skips at most a
- * fixed number of others, because nearly all keys may be unused: a page may be empty and not the last.
+ * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later, or have a secret that is
+ * found in memory only. It skips at most a fixed number of others: a page may be empty and not the last.
  */
 export async function recentKeyPage(
   db: Handle,
@@ -92,14 +92,6 @@ export async function recentKeyPage(
 
 const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
   sql`${isUsable('k')} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
-
-/** When a secret of the key was last used or created, in epoch milliseconds. */
-const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
-  FROM api_key_secrets AS s WHERE s.key_id = k.id)`
-
-/** A secret that is found in memory only. */
-const hasLookup = sql`EXISTS (SELECT FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.scheme = ${LOOKUP_SCHEME}
-  AND ${isUsableSecret('s')})`
 
 /** Whether there are more usable keys than `limit`. */
 export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolean> {

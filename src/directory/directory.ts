@@ -47,7 +47,7 @@ export interface Directory {
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined>
   /**
    * The name, for `find` and `lookUp`, of the imported secret with this SHA-256 (hex) that needs no client_id. From memory only,
-   * because nothing tells a wrong one from a right one before.
+   * because nothing distinguishes a wrong one from a right one before.
    */
   nameOfHash(sha256: string): string | undefined
   /** Number of these secrets. */

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts'
 import { createLiteLLMDatabase, type LiteLLMDatabase, specialKey } from './litellm-database.ts'
 import { lacksPython, scenario } from './python.ts'
 
-/** LiteLLM's database by its own schema and hashes, imported; its clients go on through deploy/envoy with another base URL. */
+/** LiteLLM's database by its own schema and hashes, imported; its clients continue through deploy/envoy with another base URL. */
 const skipped = noEnvoy || lacksPython()
 let mintmark: TestService
 let upstream: RecordingUpstream
@@ -168,6 +168,36 @@ describe.skipIf(skipped)('40 teams and 1,000 keys of LiteLLM', () => {
     expect(report.keys).toEqual({ created: 1, exists: 997, refused: 0 })
     expect(noted(report)).toMatchObject({ differs_disabled: 1, differs_limits: 1, differs_gone: 1 })
     expect(await statusOf(made.key)).toBe(200)
+  })
+
+  it('are compared with the requests in LiteLLM_SpendLogs', async () => {
+    const log = (n: number, token = '', model = 'llama-3-8b') =>
+      litellm.database.asOwner(
+        `INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, model_group, model, "startTime", "endTime")
+         VALUES ($1, 'acompletion', $2, $3, 'openai/x', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')`,
+        [`request ${n}`, token, model],
+      )
+    await log(1, litellm.keys[0]?.token)
+    await log(2, litellm.keys[0]?.token)
+    await log(3, litellm.keys[0]?.token, 'gpt-x')
+    // Of team 3, which is blocked.
+    await log(4, litellm.keys[3]?.token)
+    await log(5, specialKey(litellm, 'expired').token)
+    const { code, stdout, stderr } = await runMintmark(['import', 'shadow', '-o', 'json'], {
+      env: environment(),
+    })
+    expect(code, stderr).toBe(0)
+    const verdicts = JSON.parse(stdout).map(({ verdict, requests }: Record<string, unknown>) => [
+      verdict,
+      requests,
+    ])
+    expect(new Map(verdicts)).toEqual(
+      new Map([
+        ['403: model not granted', 1],
+        ['403: tenant suspended', 1],
+        ['401: not imported', 1],
+      ]),
+    )
   })
 
   it('a database that is not of LiteLLM is named, without its password', async () => {

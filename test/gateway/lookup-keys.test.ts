@@ -116,6 +116,23 @@ describe('an imported secret with lookup', () => {
     expect(deniedAs(await ask(mintmark, { headers: bearer(secret) }))).toBe('403 tenant_suspended')
   })
 
+  it('is asked for in Postgres at each use where its tenant wants that', async () => {
+    await mintmark.admin('POST', '/tenants', { id: 'careful', staleness_seconds: 0 })
+    const { secret } = await imported({ tenant: 'careful' })
+    const before = Number(await queries(mintmark))
+    expect(await statusOf({ client_secret: secret })).toBe(200)
+    expect(Number(await queries(mintmark))).toBeGreaterThan(before)
+  })
+
+  it('is found by a replica with another pepper for new keys', async () => {
+    const { MINTMARK_PEPPERS = '' } = mintmark.environment
+    const another = await startReplica(mintmark, {
+      MINTMARK_PEPPERS: `p2:${randomBytes(32).toString('base64url')},${MINTMARK_PEPPERS}`,
+    })
+    expect((await exchange({ client_secret: found.secret }, another)).status).toBe(200)
+    await another.stop()
+  })
+
   it('ends at its own end, and its key goes on with another secret', async () => {
     const soon = new Date(Date.now() + 2_500).toISOString()
     const { secret, key } = await imported({ ends_at: soon })

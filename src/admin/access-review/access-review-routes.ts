@@ -26,7 +26,7 @@ export function accessReviewRoutes(services: {
       operation: 'reviewAccess',
       summary: 'Review access',
       details:
-        'Keys that are not revoked, with their owner, last use, effective rights and creator. The filters are those of the list of keys: `expires_before` for keys that expire soon, `unused_since` for keys that nobody uses.',
+        'Keys that are not revoked, with their owner, last use, effective rights and creator. The filters are those of the list of keys: `expires_before` for keys that expire soon, `unused_since` for keys that no client uses.',
       answers: { 200: pageOf(reviewedKeyBody) },
       notFound: true,
       example: { query: { tenant: 'acme', unused_since: '2026-01-01T00:00:00Z' } },

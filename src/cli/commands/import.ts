@@ -114,6 +114,7 @@ function exported(
   })
     .option('--dry-run', 'only report, and change nothing')
     .option('--tenant <tenant>', 'tenant for all keys (default: one for each owner)')
+    .option('--contact <text>', CONTACT)
   command.action(
     action<[file: string]>(environment, async ({ admin, output }, from) => {
       const { importExport, SYSTEMS } = await import('../import/export-command.ts')
@@ -121,6 +122,8 @@ function exported(
     }),
   )
 }
+
+const CONTACT = 'person or team that is responsible for the new tenants'
 
 function litellm(parent: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(parent, 'litellm', {
@@ -142,6 +145,7 @@ function litellm(parent: Command, environment: NodeJS.ProcessEnv): void {
       (pair: string, before: string[] = []) => [...before, pair],
     )
     .option('--teamless-tenant <tenant>', 'tenant for keys without a team (default: they are not imported)')
+    .option('--contact <text>', CONTACT)
   command.action(
     action(environment, async ({ admin, output }) =>
       (await import('../import/litellm-command.ts')).importLiteLLM(environment, command, admin, output),

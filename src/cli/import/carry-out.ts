@@ -1,6 +1,8 @@
-import { type AdminClient, path } from '../admin-client.ts'
+import { type AdminClient, ApiError, path } from '../admin-client.ts'
+import { EXIT } from '../exit-codes.ts'
 import type { ImportedClient, ImportPlan } from './import-plan.ts'
 import type { Notes } from './notes.ts'
+import { persistent } from './persistent.ts'
 
 /** What an import did, or would do. */
 export interface ImportReport {
@@ -25,25 +27,26 @@ interface ServerReport {
 /**
  * Creates the tenants, then imports the keys. Safe to interrupt and to repeat: a tenant of a blocked team is suspended before its
  * first key, and a key that was imported stays as it is. What the service would refuse is noted, and the rest is imported.
+ * `contact`: of the new tenants.
  */
-export async function carryOut(admin: AdminClient, plan: ImportPlan, dryRun: boolean): Promise<ImportReport> {
+export async function carryOut(
+  admin: AdminClient,
+  plan: ImportPlan,
+  { dryRun, contact }: { dryRun: boolean; contact: string | undefined },
+): Promise<ImportReport> {
   const { notes } = plan
   const fresh = new Set(plan.tenants.map(({ id }) => id))
-  if (!dryRun) {
-    for (const { suspended, ...tenant } of plan.tenants) {
-      await admin.post('/tenants', tenant)
-      if (suspended) await admin.post(path`/tenants/${tenant.id}/suspend`, {})
-    }
-  }
-  const keys = { created: 0, exists: 0, refused: 0 }
+  const refusedTenants = dryRun ? new Set<string>() : await createTenants(admin, plan, contact)
+  const planned = plan.clients.filter(({ tenant }) => !refusedTenants.has(tenant))
+  const keys = { created: 0, exists: 0, refused: plan.clients.length - planned.length }
   // The service cannot check keys of tenants that do not exist yet.
-  const [checked, unchecked] = dryRun
-    ? partition(plan.clients, ({ tenant }) => !fresh.has(tenant))
-    : [plan.clients, []]
+  const [checked, unchecked] = dryRun ? partition(planned, ({ tenant }) => !fresh.has(tenant)) : [planned, []]
   keys.created += unchecked.length
   for (let from = 0; from < checked.length; from += CLIENTS_A_REQUEST) {
     const clients = checked.slice(from, from + CLIENTS_A_REQUEST)
-    const { rows } = await admin.post<ServerReport>('/imported-clients?dry_run=true', { clients })
+    const { rows } = await persistent(() =>
+      admin.post<ServerReport>('/imported-clients?dry_run=true', { clients }),
+    )
     const refused = new Set(rows.flatMap(row => (row.result === 'refused' ? row.client_id : [])))
     for (const row of rows) {
       keys[row.result]++
@@ -51,11 +54,41 @@ export async function carryOut(admin: AdminClient, plan: ImportPlan, dryRun: boo
         noteRefused(notes, clients, row.client_id, `${pointer.slice(1)} ${message}`)
     }
     const accepted = clients.filter(({ client_id }) => !refused.has(client_id))
-    if (!dryRun && accepted.length > 0) await admin.post('/imported-clients', { clients: accepted })
+    if (!dryRun && accepted.length > 0)
+      await persistent(() => admin.post('/imported-clients', { clients: accepted }))
   }
-  const ids = plan.tenants.map(({ id }) => id)
+  const ids = plan.tenants.flatMap(({ id }) => (refusedTenants.has(id) ? [] : id))
   return { dry_run: dryRun, tenants: { created: ids.length, ids }, keys, notes: notes.all }
 }
+
+/** Returns the ids of those that the service refuses. */
+async function createTenants(
+  admin: AdminClient,
+  { tenants, notes }: ImportPlan,
+  contact: string | undefined,
+): Promise<Set<string>> {
+  const refused = new Set<string>()
+  for (const { suspended, ...tenant } of tenants) {
+    try {
+      await persistent(() => admin.post('/tenants', { ...tenant, ...(contact !== undefined && { contact }) }))
+      if (suspended) await persistent(() => admin.post(path`/tenants/${tenant.id}/suspend`, {}))
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.exitCode !== EXIT.conflict) throw error
+      const faults = error.faults.map(({ pointer, message }) => `${pointer.slice(1)} ${message}`)
+      const why = faults.join('; ') || error.message
+      notes.add(
+        `tenant_refused: ${why}`,
+        tenant.name,
+        `A tenant and its keys are not imported: ${why}`,
+        CREATE,
+      )
+      refused.add(tenant.id)
+    }
+  }
+  return refused
+}
+
+const CREATE = 'Create the tenant, and import into it: --tenant.'
 
 function noteRefused(notes: Notes, clients: readonly ImportedClient[], clientId: string, why: string): void {
   const name = clients.find(({ client_id }) => client_id === clientId)?.name ?? clientId

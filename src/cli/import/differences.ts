@@ -2,6 +2,7 @@ import { LIMIT_NAMES } from '../../tenants/limits.ts'
 import type { AdminClient } from '../admin-client.ts'
 import type { ImportedClient } from './import-plan.ts'
 import type { Notes } from './notes.ts'
+import { persistent } from './persistent.ts'
 
 interface ImportedKey {
   id: string
@@ -27,7 +28,8 @@ export async function noteDifferences(
   notes: Notes,
 ): Promise<void> {
   const wanted = new Map(clients.map(client => [client.client_id, client]))
-  const keys = await admin.list<ImportedKey>('/keys', Number.POSITIVE_INFINITY, { imported: 'lookup' })
+  const filter = { imported: 'lookup' }
+  const keys = await persistent(() => admin.list<ImportedKey>('/keys', Number.POSITIVE_INFINITY, filter))
   for (const key of keys) {
     const clientId = key.secrets.map(({ imported }) => imported?.client_id).find(id => id?.startsWith(prefix))
     if (clientId === undefined) continue

@@ -8,6 +8,7 @@ import { readDestination } from './destination.ts'
 import { noteDifferences } from './differences.ts'
 import { type ExportedKey, planExport } from './exported-key.ts'
 import { kongKeys } from './kong.ts'
+import { persistent } from './persistent.ts'
 import { printReport } from './report.ts'
 import { unkeyKeys } from './unkey.ts'
 
@@ -36,17 +37,17 @@ export async function importExport(
   admin: AdminClient,
   output: Output,
 ): Promise<void> {
-  const { tenant } = command.opts<{ tenant?: string }>()
+  const { tenant, contact } = command.opts<{ tenant?: string; contact?: string }>()
   const { dryRun = false } = command.optsWithGlobals<{ dryRun?: boolean }>()
   const keys = keysOf(await readClients(file), file)
-  const destination = await readDestination(admin)
+  const destination = await persistent(() => readDestination(admin))
   if (tenant !== undefined && !destination.tenants.some(({ id }) => id === tenant))
     throw new CliError(EXIT.notFound, `there is no tenant "${tenant}".`, [
       `To create it: mintmark tenant create ${tenant}`,
     ])
   const plan = planExport(keys, destination, { tenant, label })
   await noteDifferences(admin, plan.clients, prefix, plan.notes)
-  await printReport(await carryOut(admin, plan, dryRun), output)
+  await printReport(await carryOut(admin, plan, { dryRun, contact }), output)
 }
 
 /** A JSON array, NDJSON or CSV. */

@@ -12,7 +12,7 @@ import { Notes } from './notes.ts'
 export interface ExportedKey {
   clientId: string
   name: string
-  /** Whose it is there; undefined: nobody's. It becomes a tenant. */
+  /** Its owner in the other system, which becomes a tenant; undefined: it has none. */
   owner: string | undefined
   /** SHA-256 of the key: 64 hex digits or base64. */
   hash: string

@@ -12,6 +12,7 @@ import { readDestination } from './destination.ts'
 import { noteDifferences } from './differences.ts'
 import { planLiteLLM } from './litellm.ts'
 import { readLiteLLM } from './litellm-tables.ts'
+import { persistent } from './persistent.ts'
 import { printReport } from './report.ts'
 
 export const LITELLM_URL = 'LITELLM_DATABASE_URL'
@@ -20,6 +21,7 @@ interface Options {
   dryRun?: boolean
   tenant?: string[]
   teamlessTenant?: string
+  contact?: string
 }
 
 /** `mintmark import litellm`. */
@@ -29,10 +31,10 @@ export async function importLiteLLM(
   admin: AdminClient,
   output: Output,
 ): Promise<void> {
-  const { tenant = [], teamlessTenant } = command.opts<Options>()
+  const { tenant = [], teamlessTenant, contact } = command.opts<Options>()
   // Also where it was given before the name of the system.
   const { dryRun = false } = command.optsWithGlobals<Options>()
-  const destination = await readDestination(admin)
+  const destination = await persistent(() => readDestination(admin))
   const tables = await readLiteLLMDatabase(environment, readLiteLLM)
   const isMissing =
     teamlessTenant !== undefined && !destination.tenants.some(({ id }) => id === teamlessTenant)
@@ -45,7 +47,7 @@ export async function importLiteLLM(
     teamless: teamlessTenant,
   })
   await noteDifferences(admin, plan.clients, 'litellm-', plan.notes)
-  await printReport(await carryOut(admin, plan, dryRun), output)
+  await printReport(await carryOut(admin, plan, { dryRun, contact }), output)
 }
 
 function pairOf(given: string): [string, string] {

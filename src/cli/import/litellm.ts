@@ -54,9 +54,11 @@ export function planLiteLLM(
       homes.set(team.team_id, { ...known, held: team.blocked === true && known.state === 'active' })
       continue
     }
+    // Two teams may have been given one new tenant.
+    const planned = tenants.find(({ id }) => id === tenant.id)
+    if (!planned) tenants.push(tenant)
     taken.add(tenant.id)
-    tenants.push(tenant)
-    homes.set(team.team_id, tenant)
+    homes.set(team.team_id, planned ?? tenant)
   }
   const teamless = destination.tenants.find(({ id }) => id === options.teamless)
   const clients = tables.keys.flatMap(key => {
