@@ -21,3 +21,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_revoked ON api_keys (revoked_at
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_disabled ON api_keys (disabled_at) WHERE disabled_at IS NOT NULL;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_ended ON api_key_secrets ((least(revoked_at, ends_at)))
   WHERE revoked_at IS NOT NULL OR ends_at IS NOT NULL;
+-- A secret that is found without its client_id belongs to one key: src/api-keys/imported/.
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_lookup_hash ON api_key_secrets (hash)
+  WHERE scheme = 'sha256-lookup';

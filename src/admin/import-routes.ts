@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { IMPORTED_CLIENT_ID } from '../api-keys/imported/imported-client.ts'
 import type { ClientToImport, ImportedClients, ImportedRow } from '../api-keys/imported/imported-clients.ts'
+import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
 import { ok } from './answer.ts'
 import { importBody } from './bodies/import-body.ts'
 import * as field from './fields.ts'
@@ -25,7 +26,24 @@ const client = z
       .string('must be text')
       .max(100, 'must be at most 100 characters')
       .describe('Hash of the secret: bcrypt in modular crypt format, or SHA-256 in hexadecimal.'),
+    lookup: z
+      .boolean('must be true or false')
+      .optional()
+      .describe(
+        'Accept the secret without its client_id, at the token endpoint and at gateways that check API keys. Only with `sha256`, and only for secrets of at least 25 random characters; the secret ends after 180 days at the latest. Default: false.',
+      ),
+    ends_at: field.instant
+      .optional()
+      .describe('With `lookup`: time from which the secret is rejected. Default: 180 days from now.'),
+    disabled: z
+      .boolean('must be true or false')
+      .optional()
+      .describe('Create the key as disabled, so that it cannot be exchanged. Default: false.'),
     ...z.object(settings).partial().shape,
+  })
+  .refine(({ scheme, lookup }) => !lookup || scheme === 'sha256', {
+    path: ['lookup'],
+    message: 'is possible with the scheme sha256 only',
   })
   .meta({ id: 'ClientToImport', description: 'A client of another system, with the settings of its key.' })
 const body = z.strictObject({
@@ -57,7 +75,8 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
               client_id: 'legacy-client',
               tenant: 'acme',
               scheme: 'sha256',
-              hash: '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8',
+              hash: '9d0f4c1b7a35e28860d94fd1c2be1f7a0f5bb7d1c7b3d1f2e48fb6a0c1e29d37',
+              lookup: true,
             },
           ],
         },
@@ -77,8 +96,16 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
 }
 
 function toClient(given: z.output<typeof client>): ClientToImport {
-  const { client_id: clientId, tenant: tenantId, scheme, hash, ...rest } = given
-  return { clientId, tenantId, scheme, hash, settings: toPatch(rest) }
+  const { client_id: clientId, tenant: tenantId, scheme, hash, lookup, ends_at, disabled, ...rest } = given
+  return {
+    clientId,
+    tenantId,
+    scheme: lookup ? LOOKUP_SCHEME : scheme,
+    hash,
+    ...(ends_at !== undefined && { endsAt: ends_at }),
+    ...(disabled !== undefined && { disabled }),
+    settings: toPatch(rest),
+  }
 }
 
 function counts(rows: readonly ImportedRow[]) {

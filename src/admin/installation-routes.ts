@@ -91,6 +91,7 @@ function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyC
     tenantWritesPerMinute: fields.tenant_writes_per_minute,
     usageDedupSeconds: fields.usage_dedup_seconds,
     usageRetentionDays: fields.usage_retention_days,
+    contactRequired: fields.contact_required,
   })
 }
 
@@ -122,6 +123,7 @@ const policyToWire = (policy: Policy) => ({
   tenant_writes_per_minute: policy.tenantWritesPerMinute,
   usage_dedup_seconds: policy.usageDedupSeconds,
   usage_retention_days: policy.usageRetentionDays,
+  contact_required: policy.contactRequired,
   longest_token_ttl_seconds: policy.longestTokenTtlSeconds,
   longest_staleness_seconds: policy.longestStalenessSeconds,
 })

@@ -21,6 +21,12 @@ export const tenantKeyQuery = pageQuery.extend({
     .optional()
     .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
   expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
+  imported: z
+    .enum(['any', 'lookup'], 'must be "any" or "lookup"')
+    .optional()
+    .describe(
+      'Only keys with an imported secret that can still be used. `lookup`: one that needs no client_id.',
+    ),
   unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })
 export const keyQuery = tenantKeyQuery.extend({
@@ -28,13 +34,20 @@ export const keyQuery = tenantKeyQuery.extend({
 })
 
 export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
-  const { label, created_by: maker, expires_before: expiresBefore, unused_since: unusedSince } = query
+  const {
+    label,
+    created_by: maker,
+    expires_before: expiresBefore,
+    unused_since: unusedSince,
+    imported,
+  } = query
   return withoutUndefined({
     tenantId,
     label,
     createdBy: maker === undefined ? undefined : [maker],
     expiresBefore,
     unusedSince,
+    imported,
   })
 }
 

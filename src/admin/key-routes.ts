@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type ApiKey, keyVersion } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
+import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
 import { KEY_SETTINGS, type KeyPatch } from '../api-keys/key-settings.ts'
 import { keyState, keyTerm, secretState, secretTerm } from '../api-keys/key-state.ts'
 import type { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
@@ -177,7 +178,8 @@ function toWire(key: ApiKey, now: number, rights: EffectiveRights | undefined) {
       confirm_by: secret.confirmBy,
       imported: secret.imported && {
         client_id: secret.imported.clientId,
-        scheme: secret.imported.scheme,
+        scheme: secret.imported.scheme === 'bcrypt' ? ('bcrypt' as const) : ('sha256' as const),
+        lookup: secret.imported.scheme === LOOKUP_SCHEME,
       },
     })),
     effective: rights && effectiveToWire(rights),

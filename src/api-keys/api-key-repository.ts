@@ -6,6 +6,7 @@ import { grantedNames, replaceGrants } from '../tenants/grant-repository.ts'
 import { columnsOf, fromColumns, toColumns } from '../tenants/setting-columns.ts'
 import type { ApiKey, ApiKeySecret } from './api-key.ts'
 import { restrictImported } from './imported/imported-client-repository.ts'
+import type { ImportedScheme } from './imported/imported-hash.ts'
 import { deleteProofs } from './imported/secret-proof-repository.ts'
 import type { KeyDigest } from './key-digest.ts'
 import { type ApiKeySettings, KEY_SETTINGS } from './key-settings.ts'
@@ -25,7 +26,7 @@ interface SecretRow {
   last_used_at: string | null
   confirm_by: string | null
   client_id: string | null
-  scheme: 'bcrypt' | 'sha256' | null
+  scheme: ImportedScheme | null
 }
 
 export function selectKeys(db: Handle) {

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { versionOf } from '../database/version.ts'
 import type { Random } from '../system/random.ts'
+import type { ImportedScheme } from './imported/imported-hash.ts'
 import type { ApiKeySettings } from './key-settings.ts'
 
 /**
@@ -35,7 +36,7 @@ export interface ApiKeySecret {
   /** Of a rotation that waits: until then the secret is confirmed or used, or it is revoked. */
   confirmBy: Date | null
   /** null: a Mintmark secret; otherwise an imported one, with its client_id. */
-  imported: { clientId: string; scheme: 'bcrypt' | 'sha256' } | null
+  imported: { clientId: string; scheme: ImportedScheme } | null
 }
 
 /**

@@ -24,6 +24,9 @@ import {
   setSecretRevoked,
   updateApiKey,
 } from './api-key-repository.ts'
+import { findLookups } from './imported/imported-client-repository.ts'
+import { sha256Of } from './imported/imported-hash.ts'
+import { mayBeLookup } from './imported/lookup-secret.ts'
 import { changeKey, checkSettings, endTokens, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
@@ -84,12 +87,16 @@ export class ApiKeys {
   async inspect(
     presented: string,
   ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
-    if (parseCredential(presented)?.prefix !== 'mmk') return { wellFormed: false }
+    const wellFormed = parseCredential(presented)?.prefix === 'mmk'
+    if (!wellFormed && !mayBeLookup(presented)) return { wellFormed }
     const digests = this.#digests.forFinding(presented)
+    const hash = sha256Of(presented)
     return this.#database.run(async db => {
-      const owner = await findSecretOwner(db, digests)
+      const owner = wellFormed
+        ? await findSecretOwner(db, digests)
+        : (await findLookups(db, [hash])).get(hash)
       const key = owner && (await findApiKey(db, owner.keyId))
-      return { wellFormed: true, ...(key && { found: { key, secretId: owner.secretId } }) }
+      return { wellFormed, ...(key && { found: { key, secretId: owner.secretId } }) }
     })
   }
 

@@ -43,6 +43,16 @@ export class KeyDigests {
   names(credential: string): string[] {
     return this.#prepared.map(({ key }) => createHmac('sha256', key).update(credential).digest('base64'))
   }
+
+  /**
+   * The directory's name of an imported secret that is found by its SHA-256, given in hex. Under this process's own pepper: it
+   * is stored nowhere.
+   */
+  lookupName(sha256: string): string {
+    const [first] = this.#prepared
+    if (!first) throw new Error('there is no pepper')
+    return createHmac('sha256', first.key).update(`mintmark lookup\0${sha256}`).digest('base64')
+  }
 }
 
 const digest = ({ id, key }: { id: string; key: KeyObject }, credential: string): KeyDigest => ({

@@ -10,6 +10,8 @@ export interface KeyFilter {
   createdAfter?: Date
   /** Ends before this instant; keys without an end never match. */
   expiresBefore?: Date
+  /** Has a usable secret that was imported, or one that is found without its client_id. */
+  imported?: 'any' | 'lookup'
   /** Created before this instant, and none of its secrets was used since. */
   unusedSince?: Date
 }

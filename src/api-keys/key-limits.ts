@@ -67,6 +67,12 @@ export function keyFaults(
       message: `must be one of the tenant's allowed_tiers: ${tenant.allowedTiers.join(', ')}`,
     })
   }
+  const hasContact = settings.contact !== null || tenant.contact !== null
+  if (given.contact !== undefined && policy.contactRequired && !hasContact)
+    faults.push({
+      pointer: '/contact',
+      message: 'must be set, for the key or its tenant: the policy requires a contact (contact_required)',
+    })
   if (given.expiresAt !== undefined)
     faults.push(...expiryFaults(settings.expiresAt, longestLifetime(policy, tenant), now))
   return faults

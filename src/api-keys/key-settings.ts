@@ -1,5 +1,5 @@
 import { nulls, type Patch, patched, type Settings, type Values } from '../tenants/setting.ts'
-import { LABELLING, NAMING } from '../tenants/tenant-settings.ts'
+import { LABELLING, NAMING, OWNERSHIP } from '../tenants/tenant-settings.ts'
 
 /** The settings of a key. Rights restrict the tenant's; null inherits them. */
 export const KEY_SETTINGS = {
@@ -64,6 +64,8 @@ export const KEY_SETTINGS = {
       help: 'time of expiry, like 90d or 2027-01-31, or "never" where the policy allows it',
     },
   },
+  contact: { ...OWNERSHIP.contact, whenNull: "the tenant's" },
+  escalation: { ...OWNERSHIP.escalation, whenNull: "the tenant's" },
   ...LABELLING,
 } as const satisfies Settings
 

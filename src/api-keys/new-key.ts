@@ -25,8 +25,9 @@ export async function insertKey(
   const { policy } = await readInstallation(trx)
   const end = latestEnd(longestLifetime(policy, tenant), now)
   const settings = patchedSettings(defaultKeySettings(end), given)
-  // The tenant must also have the default scope.
-  await checkSettings(trx, settings, { ...given, scopes: settings.scopes }, { tenant, policy, now })
+  // The tenant must also have the default scope, and the policy may require a contact.
+  const { scopes, contact } = settings
+  await checkSettings(trx, settings, { ...given, scopes, contact }, { tenant, policy, now })
   const id = `key_${randomId(random)}`
   await insertApiKeys(trx, [{ id, tenantId, createdBy, settings }])
   await refuseTooManyKeys(trx, tenantId, policy)

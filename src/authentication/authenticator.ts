@@ -1,4 +1,5 @@
 import { parseCredential } from '../api-keys/api-key.ts'
+import { clientName } from '../api-keys/imported/imported-client.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { type Obstacle, obstacleTo } from '../api-keys/key-state.ts'
 import { type Directory, isRevoked, type SecretSnapshot } from '../directory/directory.ts'
@@ -7,6 +8,7 @@ import type { FailureLimit } from '../system/failure-limit.ts'
 import { type EffectiveRights, knownRights } from '../tenants/rights.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
 import type { ImportedSecrets } from './imported-secrets.ts'
+import type { LookupSecrets } from './lookup-secrets.ts'
 
 /** A credential as it was presented. `clientId` may name the key or its tenant, and may be absent. */
 export interface Credential {
@@ -57,6 +59,7 @@ export class Authenticator {
   readonly #directory: Directory
   readonly #failures: FailureLimit
   readonly #imported: ImportedSecrets
+  readonly #lookups: LookupSecrets
   readonly #deferred: DeferredWrites
   readonly #now: () => number
 
@@ -66,6 +69,7 @@ export class Authenticator {
     directory: Directory
     failures: FailureLimit
     imported: ImportedSecrets
+    lookups: LookupSecrets
     deferred: DeferredWrites
     now: () => number
   }) {
@@ -73,6 +77,7 @@ export class Authenticator {
     this.#directory = options.directory
     this.#failures = options.failures
     this.#imported = options.imported
+    this.#lookups = options.lookups
     this.#deferred = options.deferred
     this.#now = options.now
   }
@@ -83,9 +88,8 @@ export class Authenticator {
    */
   async authenticate(credential: Credential, source: string | undefined): Promise<Authentication> {
     const parts = parseCredential(credential.secret)
-    if (!parts && credential.clientId !== undefined)
-      return this.#authenticateImported(credential.clientId, credential.secret, source)
-    if (parts?.prefix !== 'mmk') return invalid('malformed')
+    if (!parts) return this.#authenticateForeign(credential, source)
+    if (parts.prefix !== 'mmk') return invalid('malformed')
     const names = this.#digests.names(credential.secret)
     const found = this.#directory.find(names) ?? (await this.#lookUp(names, source))
     if (found && 'ok' in found) return found
@@ -101,13 +105,34 @@ export class Authenticator {
    */
   async explain(secret: string): Promise<Authentication> {
     const parts = parseCredential(secret)
-    if (parts?.prefix !== 'mmk') return invalid('malformed')
+    if (parts?.prefix !== 'mmk') {
+      const imported = await this.#lookups.find(secret)
+      return imported ? evaluate(imported, undefined, this.#now()) : invalid('malformed')
+    }
     const names = this.#digests.names(secret)
     const found = this.#directory.find(names) ?? (await this.#directory.lookUp(names))
     return found ? evaluate(found, undefined, this.#now()) : invalid('unknown', `key_${parts.id}`)
   }
 
-  /** A secret that is not a Mintmark key may be an imported one, found by its client_id. */
+  /** A secret that is not a Mintmark key may be an imported one, found by itself or by its client_id. */
+  async #authenticateForeign(
+    { clientId, secret }: Credential,
+    source: string | undefined,
+  ): Promise<Authentication> {
+    const found = await this.#lookups.find(secret)
+    if (found) {
+      const now = this.#now()
+      const isItsOwn = clientId !== undefined && clientName(clientId) === found.secretDigest
+      const answer = evaluate(found, isItsOwn ? undefined : clientId, now)
+      this.#note(answer, found, now)
+      return answer
+    }
+    if (clientId !== undefined) return this.#authenticateImported(clientId, secret, source)
+    const refused = await this.#lookups.refuse(secret, source)
+    if (refused.kind === 'rate_limited') return rateLimited(refused.retryAfterSeconds)
+    return invalid(refused.kind)
+  }
+
   async #authenticateImported(
     clientId: string,
     secret: string,

@@ -122,7 +122,7 @@ export class ImportedSecrets {
     const { clientId, secret } = attempt
     if (!found.imported) return false
     const { scheme, hash } = found.imported
-    if (scheme === 'sha256') return matchesSha256(secret, hash)
+    if (scheme !== 'bcrypt') return matchesSha256(secret, hash)
     if (this.#isProven(clientId, found, secret)) return true
     // A client with a proof presents another secret than before: it is compared, but only in the line.
     const overtakes = found.proof === undefined || !this.#proofs.knows(found.proof)

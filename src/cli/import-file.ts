@@ -7,6 +7,7 @@ import { fieldsOf } from './setting-options.ts'
 
 /** Columns whose cells are lists, separated by spaces. */
 const LISTS = new Set([...fieldsOf(KEY_SETTINGS, 'list'), ...fieldsOf(KEY_SETTINGS, 'registered')])
+const FLAGS: ReadonlySet<string> = new Set(['lookup', 'disabled'])
 const NUMBERS = new Set(fieldsOf(KEY_SETTINGS, 'whole-number'))
 
 export async function readClients(file: string): Promise<string> {
@@ -52,8 +53,9 @@ function csv(text: string): object[] {
   })
 }
 
-function cellValue(name: string, cell: string): string | number | string[] {
+function cellValue(name: string, cell: string): string | number | boolean | string[] {
   if (LISTS.has(name)) return cell.split(' ').filter(entry => entry !== '')
+  if (FLAGS.has(name) && (cell === 'true' || cell === 'false')) return cell === 'true'
   return NUMBERS.has(name) && /^\d+$/.test(cell) ? Number(cell) : cell
 }
 

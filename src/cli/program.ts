@@ -17,6 +17,7 @@ import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
 import { keyCommands } from './commands/key/key.ts'
 import { modelCommands } from './commands/model.ts'
+import { reportCommands } from './commands/report.ts'
 import { restoreCommands } from './commands/restore.ts'
 import { signingKeyCommands } from './commands/signing-key.ts'
 import { syncCommand } from './commands/sync.ts'
@@ -48,6 +49,8 @@ conflict, 6 unavailable, 7 differs ("mintmark diff").`
 /** The whole command line. Errors are thrown (exitOverride), so that only run.ts ends the process. */
 export function createProgram(environment: NodeJS.ProcessEnv): Command {
   const program = new Command('mintmark')
+    // Options belong to the command before them: "import" has some, and so have its commands.
+    .enablePositionalOptions()
     .description("Exchanges a tenant's API key for a short-lived JWT that gateways verify by themselves.")
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
@@ -82,6 +85,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     importCommand,
     usageCommands,
     usageReporterCommands,
+    reportCommands,
     identityCommands,
     applyCommands,
   ]) {

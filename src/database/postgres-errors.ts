@@ -56,6 +56,8 @@ const CONSTRAINTS: Record<string, () => Error> = {
     new Conflict('model_in_use', 'A key lists this model or adapter. Remove it there first.'),
   api_key_secrets_client_id: () =>
     new Conflict('client_id_taken', 'A client with this client_id was imported concurrently. Retry.'),
+  api_key_secrets_lookup_hash: () =>
+    new Conflict('client_id_taken', 'A client with the same secret was imported concurrently. Retry.'),
   key_credentials_provider_id_fkey: () =>
     new Conflict(
       'identity_provider_in_use',

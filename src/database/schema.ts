@@ -61,6 +61,7 @@ interface InstallationTable {
   tenant_writes_per_minute: Generated<number>
   usage_dedup_seconds: Generated<number>
   usage_retention_days: Generated<number>
+  contact_required: Generated<boolean>
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
   created_at: Generated<Date>
@@ -103,6 +104,8 @@ interface TenantTable {
   staleness_seconds: Nullable<number>
   max_key_lifetime_seconds: Nullable<number>
   limits: Limits
+  contact: Nullable<string>
+  escalation: Nullable<string>
   token_epoch: Generated<string>
   created_at: Generated<Date>
   updated_at: Generated<Date>
@@ -122,6 +125,8 @@ interface ApiKeyTable {
   audiences: Nullable<string[]>
   token_ttl_seconds: Nullable<number>
   limits: Limits
+  contact: Nullable<string>
+  escalation: Nullable<string>
   token_epoch: Nullable<string>
   expires_at: Nullable<Date>
   disabled_at: Nullable<Date>
@@ -144,7 +149,7 @@ interface ApiKeySecretTable {
   revoked_at: Nullable<Date>
   last_used_at: Nullable<Date>
   client_id: Nullable<string>
-  scheme: Nullable<'bcrypt' | 'sha256'>
+  scheme: Nullable<'bcrypt' | 'sha256' | 'sha256-lookup'>
   hash: Nullable<string>
   created_by: Nullable<string>
   by_rotation: Generated<boolean>

@@ -1,10 +1,15 @@
 import { DirectoryIndex } from './directory-index.ts'
 import type { KnownContents } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /** An index with the contents of another process's. `tokenTtlSeconds` and `maxKeys` are those of this process. */
 export function adoptedIndex(
   { priorities, tierLimits, models, modelFacts, overflowed, incomplete, tenants, keys }: KnownContents,
-  { tokenTtlSeconds, maxKeys }: { tokenTtlSeconds: number; maxKeys: number },
+  {
+    tokenTtlSeconds,
+    maxKeys,
+    lookupName,
+  }: { tokenTtlSeconds: number; maxKeys: number; lookupName: LookupName },
 ): DirectoryIndex {
   const catalogue = {
     priorities: new Map(priorities),
@@ -12,7 +17,7 @@ export function adoptedIndex(
     models,
     tokenTtlSeconds,
   }
-  const index = new DirectoryIndex({ catalogue, maxKeys })
+  const index = new DirectoryIndex({ catalogue, maxKeys, lookupName })
   index.modelFacts = new Map(modelFacts)
   index.overflowed = overflowed
   for (const tenant of tenants) index.putTenant(tenant)

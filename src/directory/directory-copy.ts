@@ -15,6 +15,7 @@ import { DirectoryLoad } from './directory-load.ts'
 import { readUpdate } from './directory-repository.ts'
 import type { KeyStatus } from './key-status.ts'
 import type { KnownContents, KnownKey, KnownSecret } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /**
  * This replica's copy of the directory. It changes only by the change feed and by full loads; looked-up keys and
@@ -25,7 +26,12 @@ export class DirectoryCopy implements ChangeSubscriber {
   readonly #database: Database
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #limits: { maxKeys: number; tokenTtlSeconds: number; stalenessSeconds: number }
+  readonly #limits: {
+    maxKeys: number
+    tokenTtlSeconds: number
+    stalenessSeconds: number
+    lookupName: LookupName
+  }
   readonly #seals: RowSeals
   readonly #staleness: () => number
   readonly #isExtended: () => boolean
@@ -46,6 +52,7 @@ export class DirectoryCopy implements ChangeSubscriber {
     maxKeys: number
     tokenTtlSeconds: number
     stalenessSeconds: number
+    lookupName: LookupName
     staleness: () => number
     isExtended: () => boolean
   }) {
@@ -81,6 +88,21 @@ export class DirectoryCopy implements ChangeSubscriber {
       return this.#isFresh(known.stalenessSeconds) ? known.snapshot : undefined
     }
     return undefined
+  }
+
+  /** The name of the imported secret with this SHA-256, in hex, that needs no client_id. */
+  nameOfHash(sha256: string): string | undefined {
+    return this.#index?.lookups.digestOf(sha256)
+  }
+
+  /** Number of imported secrets that need no client_id. */
+  get lookups(): number {
+    return this.#index?.lookups.size ?? 0
+  }
+
+  /** Imported secrets that this process cannot verify were left out. */
+  get lacksImported(): boolean {
+    return this.#index?.lookups.isIncomplete ?? false
   }
 
   /** All that it holds; undefined until it is loaded. */

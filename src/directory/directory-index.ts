@@ -13,6 +13,7 @@ import {
   type KnownTenant,
   snapshotOf,
 } from './known-key.ts'
+import { hasLookup, type LookupName, LookupNames } from './lookup-names.ts'
 
 /** Changed objects as read again. A changed object that is missing in `keys` and `tenants` was deleted. */
 export interface DirectoryUpdate {
@@ -25,10 +26,7 @@ export interface DirectoryUpdate {
   modelFacts?: ReadonlyMap<string, ModelFacts>
 }
 
-interface Entry {
-  key: KnownKey
-  secret: KnownSecret
-}
+type Entry = { key: KnownKey; secret: KnownSecret }
 
 /**
  * The directory in memory: from a secret's digest to all that an exchange needs, without I/O. It holds every secret
@@ -42,6 +40,7 @@ export class DirectoryIndex {
   readonly #tenants = new Map<string, KnownTenant>()
   /** Number of imported secrets by the cost of a comparison: null for a fast hash. */
   readonly #imported = new Map<number | null, number>()
+  readonly lookups: LookupNames
   #catalogue: Catalogue
   /** Keys of which an imported secret was left out. Whether its client exists is found in Postgres only. */
   readonly #incomplete = new Set<string>()
@@ -50,8 +49,9 @@ export class DirectoryIndex {
   /** A key did not fit, so some keys are found in Postgres only. */
   overflowed = false
 
-  constructor(options: { catalogue: Catalogue; maxKeys: number }) {
+  constructor(options: { catalogue: Catalogue; maxKeys: number; lookupName: LookupName }) {
     this.#catalogue = options.catalogue
+    this.lookups = new LookupNames(options.lookupName)
     this.#maxKeys = options.maxKeys
   }
 
@@ -154,12 +154,13 @@ export class DirectoryIndex {
     if (gone.size > 0) this.#removeKeysOf(gone)
   }
 
-  /** Adds or replaces the key; drops it when the index is full. */
+  /** Adds or replaces the key; drops it when the index is full, unless its secret is found nowhere else. */
   put(key: KnownKey): void {
     this.remove(key.id)
     if (key.incomplete) this.leaveOut(key.id)
+    this.lookups.put(key)
     if (key.secrets.length === 0) return
-    if (this.#keys.size >= this.#maxKeys) {
+    if (this.#keys.size >= this.#maxKeys && !hasLookup(key)) {
       this.overflowed = true
       return
     }
@@ -176,6 +177,7 @@ export class DirectoryIndex {
   remove(keyId: string): void {
     this.#incomplete.delete(keyId)
     const key = this.#keys.get(keyId)
+    this.lookups.remove(keyId, key)
     if (!key) return
     this.#keys.delete(keyId)
     for (const secret of key.secrets) {

@@ -13,6 +13,7 @@ import {
   tenantPage,
 } from './directory-repository.ts'
 import type { KnownKey, KnownTenant } from './known-key.ts'
+import type { LookupName } from './lookup-names.ts'
 
 /** Bounds the time of one query. */
 const KEYS_A_PAGE = 1_000
@@ -25,6 +26,7 @@ interface LoadOptions {
   seals: RowSeals
   maxKeys: number
   tokenTtlSeconds: number
+  lookupName: LookupName
   serving: boolean
 }
 
@@ -48,10 +50,11 @@ export class DirectoryLoad {
   constructor(database: Database, options: LoadOptions) {
     this.#database = database
     this.#options = options
-    const { maxKeys, tokenTtlSeconds } = options
+    const { maxKeys, tokenTtlSeconds, lookupName } = options
     this.index = new DirectoryIndex({
       catalogue: { priorities: new Map(), tierLimits: new Map(), models: [], tokenTtlSeconds },
       maxKeys,
+      lookupName,
     })
   }
 

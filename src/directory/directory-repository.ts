@@ -16,10 +16,12 @@ import {
   catalogueJson,
   epochMs,
   foundBy,
+  hasLookup,
   type ImportedJson,
   importedJson,
   importedParts,
   type KeyRow,
+  lastUse,
   listOf,
   type ModelFactsRow,
   modelFactsJson,
@@ -65,8 +67,8 @@ export async function keyPage(db: Handle, seals: RowSeals, page: KeyPage): Promi
 }
 
 /**
- * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later. It skips at most a
- * fixed number of others, because nearly all keys may be unused: a page may be empty and not the last.
+ * A page of the usable keys that were used or created at an instant (epoch milliseconds) or later, or have a secret that is
+ * found in memory only. It skips at most a fixed number of others: a page may be empty and not the last.
  */
 export async function recentKeyPage(
   db: Handle,
@@ -80,7 +82,7 @@ export async function recentKeyPage(
   const last = passed.rows[0]?.last
   const upTo = last ?? page.upTo
   const { rows } =
-    await selectKeys(sql`${within({ ...page, upTo })} AND ${lastUse} >= ${page.usedSince}::float8
+    await selectKeys(sql`${within({ ...page, upTo })} AND (${lastUse} >= ${page.usedSince}::float8 OR ${hasLookup})
     ORDER BY k.seq LIMIT ${page.limit}`).execute(db)
   return {
     items: rows.map(row => toKey(row, seals)),
@@ -90,10 +92,6 @@ export async function recentKeyPage(
 
 const within = ({ after, upTo }: Pick<KeyPage, 'after' | 'upTo'>) =>
   sql`${isUsable('k')} AND k.seq > ${after}::bigint AND ${upTo === null ? sql`true` : sql`k.seq <= ${upTo}::bigint`}`
-
-/** When a secret of the key was last used or created, in epoch milliseconds. */
-const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
-  FROM api_key_secrets AS s WHERE s.key_id = k.id)`
 
 /** Whether there are more usable keys than `limit`. */
 export async function hasMoreKeysThan(db: Handle, limit: number): Promise<boolean> {

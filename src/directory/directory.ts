@@ -45,6 +45,15 @@ export interface Directory {
   findClient(clientId: string): SecretSnapshot | undefined
   knowsClient(clientId: string): boolean
   lookUpClient(clientId: string): Promise<SecretSnapshot | undefined>
+  /**
+   * The name, for `find` and `lookUp`, of the imported secret with this SHA-256 (hex) that needs no client_id. From memory only,
+   * because nothing distinguishes a wrong one from a right one before.
+   */
+  nameOfHash(sha256: string): string | undefined
+  /** Number of these secrets. */
+  readonly lookups: number
+  /** Imported secrets that this process cannot verify were left out. */
+  readonly lacksImported: boolean
   /** From Postgres. @throws {Unavailable} when the lookup fails. */
   lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined>
 }

@@ -18,6 +18,8 @@ export interface KnownKey {
   secrets: readonly KnownSecret[]
   /** An imported secret of the key is not genuine, or cannot be verified here, and is left out. */
   incomplete?: true
+  /** One of these is sealed with a key that this process does not have. */
+  unverifiable?: true
 }
 
 export interface KnownSecret {

@@ -6,6 +6,7 @@ import {
   boundedSealedWith,
 } from '../api-keys/imported/imported-column-repository.ts'
 import { importedFault, type StoredImportedSecret } from '../api-keys/imported/imported-secret-seal.ts'
+import { LOOKUP_SCHEME } from '../api-keys/imported/lookup-secret.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
 import { isUsableSecret } from '../api-keys/key-state-repository.ts'
@@ -35,6 +36,14 @@ export const epochMs = (column: string) => sql`(extract(epoch FROM ${sql.ref(col
 
 /** The lookup key of a secret `s`: its digest in base64, or its client_id, which cannot look like one. */
 export const foundBy = sql<string>`coalesce(encode(s.digest, 'base64'), 'client:' || s.client_id)`
+
+/** When a secret of a key `k` was last used or created, in epoch milliseconds. */
+export const lastUse = sql`(SELECT max(${sql`extract(epoch FROM coalesce(s.last_used_at, s.created_at)) * 1000`})::float8
+  FROM api_key_secrets AS s WHERE s.key_id = k.id)`
+
+/** Whether a key `k` has a secret that is found in memory only. */
+export const hasLookup = sql`EXISTS (SELECT FROM api_key_secrets AS s WHERE s.key_id = k.id AND s.scheme = ${LOOKUP_SCHEME}
+  AND ${isUsableSecret('s')})`
 
 /** An imported secret `s` with its seal and its proof. */
 export const importedJson = sql`json_build_object('id', s.id, 'keyId', s.key_id, 'clientId', s.client_id,
@@ -133,11 +142,12 @@ export type ModelFactsRow = [name: string, baseModel: string | null, maxModelLen
 /** Imported secrets that are not genuine are left out. */
 export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
   const stored = row.secrets ?? []
-  const secrets = stored.flatMap(([id, digest, endsAt, imported]) => {
-    if (!imported) return [{ id, digest, endsAt }]
-    const genuine = importedFault(toImported(imported), seals, NONE_RECORDED) === undefined
-    return genuine ? [{ id, digest, endsAt, ...importedParts(imported) }] : []
-  })
+  const faults = stored.map(([, , , imported]) =>
+    imported ? importedFault(toImported(imported), seals, NONE_RECORDED) : undefined,
+  )
+  const secrets = stored.flatMap(([id, digest, endsAt, imported], place) =>
+    faults[place] ? [] : [{ id, digest, endsAt, ...(imported && importedParts(imported)) }],
+  )
   return {
     id: row.id,
     tenantId: row.tenant_id,
@@ -147,6 +157,7 @@ export function toKey(row: KeyRow, seals: RowSeals): KnownKey {
     rights: toRights(row.rights),
     secrets,
     ...(secrets.length < stored.length && { incomplete: true }),
+    ...(faults.includes('unknown_key') && { unverifiable: true }),
   }
 }
 

@@ -53,6 +53,18 @@ export class ReplicaDirectory implements Directory {
     return this.lookUp([clientName(clientId)])
   }
 
+  nameOfHash(sha256: string): string | undefined {
+    return this.#copy.nameOfHash(sha256)
+  }
+
+  get lookups(): number {
+    return this.#copy.lookups
+  }
+
+  get lacksImported(): boolean {
+    return this.#copy.lacksImported
+  }
+
   async lookUp(names: readonly string[]): Promise<SecretSnapshot | undefined> {
     return withTombstones(await this.#fallback.find(names), this.#tombstones)
   }

@@ -17,6 +17,7 @@ export const POLICY_COLUMNS = [
   'tenant_writes_per_minute',
   'usage_dedup_seconds',
   'usage_retention_days',
+  'contact_required',
   'longest_token_ttl_seconds',
   'longest_staleness_seconds',
 ] as const
@@ -33,6 +34,7 @@ export function policyOf(row: {
   tenant_writes_per_minute: number
   usage_dedup_seconds: number
   usage_retention_days: number
+  contact_required: boolean
   longest_token_ttl_seconds: number
   longest_staleness_seconds: number
 }): Policy {
@@ -50,6 +52,7 @@ export function policyOf(row: {
     tenantWritesPerMinute: row.tenant_writes_per_minute,
     usageDedupSeconds: row.usage_dedup_seconds,
     usageRetentionDays: row.usage_retention_days,
+    contactRequired: row.contact_required,
     longestTokenTtlSeconds: row.longest_token_ttl_seconds,
     longestStalenessSeconds: row.longest_staleness_seconds,
   }
@@ -69,6 +72,7 @@ export async function updatePolicy(trx: Handle, policy: Policy): Promise<string>
     tenant_writes_per_minute: policy.tenantWritesPerMinute,
     usage_dedup_seconds: policy.usageDedupSeconds,
     usage_retention_days: policy.usageRetentionDays,
+    contact_required: policy.contactRequired,
   }
   const { id } = await trx.updateTable('installation').set(set).returning('id').executeTakeFirstOrThrow()
   return id

@@ -20,6 +20,8 @@ export interface Policy extends RotationPolicy {
   usageDedupSeconds: number
   /** How long hourly totals of usage are kept. */
   usageRetentionDays: number
+  /** New tenants need a contact, and new keys one of their own or their tenant's. */
+  contactRequired: boolean
 }
 
 /** Excludes what replicas record automatically at start. */

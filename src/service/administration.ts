@@ -5,6 +5,7 @@ import type { AdminToken } from '../admin-tokens/admin-token.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
 import { AdminTokenRevocations } from '../admin-tokens/admin-token-revocations.ts'
 import { AdminTokens } from '../admin-tokens/admin-tokens.ts'
+import { AccessReview } from '../api-keys/access-review.ts'
 import { countKeys } from '../api-keys/api-key-repository.ts'
 import { ApiKeys } from '../api-keys/api-keys.ts'
 import { ExpiringKeys } from '../api-keys/expiring-keys.ts'
@@ -42,6 +43,7 @@ export interface AdministrationParts {
   models: Models
   tenants: Tenants
   keys: ApiKeys
+  accessReview: AccessReview
   keyRevocations: KeyRevocations
   confirmations: SecretConfirmations
   expiring: ExpiringKeys
@@ -85,6 +87,7 @@ export function buildAdministration(
     models: new Models({ database }),
     tenants: new Tenants({ database, defaultAudience: config.audience, countDependents }),
     keys: new ApiKeys({ database, digests, seals, random, tokenTtlSeconds: config.tokenTtlSeconds }),
+    accessReview: new AccessReview({ database }),
     keyRevocations: new KeyRevocations({ database, seals }),
     confirmations: new SecretConfirmations({ database, seals }),
     expiring: new ExpiringKeys({ database }),

@@ -4,6 +4,7 @@ import { Authenticator } from '../authentication/authenticator.ts'
 import { Comparisons } from '../authentication/comparisons.ts'
 import { DeferredWrites } from '../authentication/deferred-writes.ts'
 import { ImportedSecrets, type NoteProof } from '../authentication/imported-secrets.ts'
+import { LookupSecrets } from '../authentication/lookup-secrets.ts'
 import { Workloads } from '../authentication/workloads.ts'
 import type { Config } from '../config/config.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
@@ -17,6 +18,8 @@ export interface AuthenticationParts {
   workloads: Workloads
   /** Writes that exchanges defer. */
   deferred: DeferredWrites
+  /** Imported secrets that are presented without a client_id. */
+  lookups: LookupSecrets
   /** Failed attempts on the public listener and at the check, by source address. */
   failures: FailureLimit
 }
@@ -45,8 +48,9 @@ export function buildAuthentication(
     clock,
     random,
   })
+  const lookups = new LookupSecrets({ directory, failures })
   const now = () => time.now()
-  const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
+  const authenticator = new Authenticator({ digests, directory, failures, imported, lookups, deferred, now })
   const workloads = new Workloads({ identities, deferred, issuer, now })
-  return { authenticator, workloads, deferred, failures }
+  return { authenticator, workloads, deferred, failures, lookups }
 }

@@ -48,7 +48,9 @@ export function buildDirectory(
   const { tokenTtlSeconds, stalenessSeconds, directoryMaxKeys: maxKeys, peppers } = config
   const staleness = () => follower.stalenessSeconds
   const isExtended = () => extension?.current !== undefined
-  const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds }
+  const digests = new KeyDigests(peppers)
+  const lookupName = (sha256: string) => digests.lookupName(sha256)
+  const limits = { maxKeys, tokenTtlSeconds, stalenessSeconds, lookupName }
   const copy = new DirectoryCopy({ database, clock, logger, seals, ...limits, staleness, isExtended })
   const fallback = new SecretLookup({ database, follower, copy, clock, peppers, seals, tokenTtlSeconds })
   const importedCheck = new ImportedCheck({ database, copy, seals, untrusted })
@@ -58,7 +60,7 @@ export function buildDirectory(
   const denyList = new DenyList({ database })
   const introspectors = new Introspectors({
     database,
-    digests: new KeyDigests(peppers),
+    digests,
     isRevoked: id => tombstones.has('admin_token_revoked', id),
   })
   const directory = new ReplicaDirectory({ copy, fallback, tombstones })

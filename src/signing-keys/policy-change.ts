@@ -25,6 +25,7 @@ export interface PolicyChange {
   tenantWritesPerMinute?: number
   usageDedupSeconds?: number
   usageRetentionDays?: number
+  contactRequired?: boolean
 }
 
 /**

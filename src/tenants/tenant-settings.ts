@@ -14,6 +14,22 @@ export const NAMING = {
   },
 } as const satisfies Settings
 
+/** Who answers for a tenant or a key. */
+export const OWNERSHIP = {
+  contact: {
+    form: { kind: 'text', longest: 200 },
+    details: 'Person or team that is responsible, as an address that reaches them.',
+    whenNull: 'none',
+    option: { flag: '--contact <text>', help: 'person or team that is responsible' },
+  },
+  escalation: {
+    form: { kind: 'text', longest: 200 },
+    details: 'Whom to reach when the contact does not answer.',
+    whenNull: 'none',
+    option: { flag: '--escalation <text>', help: 'whom to reach when the contact does not answer' },
+  },
+} as const satisfies Settings
+
 export const LABELLING = {
   labels: {
     form: { kind: 'labels' },
@@ -95,6 +111,7 @@ export const TENANT_SETTINGS = {
     right: true,
     option: { flag: '<n>', help: 'of all its keys together' },
   },
+  ...OWNERSHIP,
   ...LABELLING,
 } as const satisfies Settings
 

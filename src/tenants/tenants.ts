@@ -5,6 +5,7 @@ import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { requireVersion } from '../database/version.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
+import { readInstallation } from '../installation/installation.ts'
 import { knownModels } from './model-repository.ts'
 import { patched, settingsOf } from './setting.ts'
 import { type Tenant, tenantFaults, tenantVersion } from './tenant.ts'
@@ -68,7 +69,7 @@ export class Tenants {
       if (await findTenant(trx, id)) {
         throw new Conflict('tenant_id_taken', `A tenant "${id}" already exists.`)
       }
-      await check(trx, settings)
+      await check(trx, settings, null)
       await insertTenant(trx, id, settings)
       // Checked last: the insert waits for a concurrent deletion of the same id, whose record is visible now.
       if (await wasDeleted(trx, id)) {
@@ -103,7 +104,7 @@ export class Tenants {
       const settings = withPatch(before, patch, defaults)
       const changed = fieldChanges(settingsOf(TENANT_SETTINGS, before), settings)
       if (Object.keys(changed).length === 0 && !tokens) return before
-      await check(trx, settings)
+      await check(trx, settings, before)
       await updateTenant(trx, id, settings)
       if (tokens) await endTokensOfTenant(trx, id, 'tenant updated')
       const changes = { ...changed, ...(tokens && { tokens: { to: 'ended' } }) }
@@ -189,8 +190,15 @@ async function lockTarget({ trx, found }: Mutation, id: string): Promise<Tenant>
   return tenant
 }
 
-async function check(trx: Handle, settings: TenantSettings): Promise<void> {
+/** `before`: as it was; null: a new one. */
+async function check(trx: Handle, settings: TenantSettings, before: TenantSettings | null): Promise<void> {
   const faults: Fault[] = tenantFaults(settings)
+  const lacksContact = settings.contact === null && before?.contact !== null
+  if (lacksContact && (await readInstallation(trx)).policy.contactRequired)
+    faults.push({
+      pointer: '/contact',
+      message: 'must be set: the policy requires a contact (contact_required)',
+    })
   const tiers = await tierPriorities(trx)
   // allowed_tiers may be derived from the tier, which is then the faulty field.
   if (!tiers.has(settings.tier)) faults.push(notRegistered('/tier', 'a tier', settings.tier))

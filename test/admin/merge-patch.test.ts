@@ -43,6 +43,8 @@ const SET: Record<string, Record<string, unknown>> = {
     staleness_seconds: 0,
     max_key_lifetime_seconds: 86_400_000,
     limits: LIMITS,
+    contact: 'team@example.com',
+    escalation: 'on-call@example.com',
   },
   '/keys/:id': {
     name: 'set',
@@ -56,6 +58,8 @@ const SET: Record<string, Record<string, unknown>> = {
     token_ttl_seconds: 60,
     limits: LIMITS,
     expires_at: LATER,
+    contact: 'person@example.com',
+    escalation: 'team@example.com',
   },
   '/identity-providers/:id': {
     name: 'Set',
@@ -80,6 +84,7 @@ const SET: Record<string, Record<string, unknown>> = {
     tenant_writes_per_minute: 100_000,
     usage_dedup_seconds: 7200,
     usage_retention_days: 800,
+    contact_required: true,
   },
 }
 

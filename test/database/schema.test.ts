@@ -29,6 +29,7 @@ const TABLES = {
     tenant_writes_per_minute: 'integer',
     usage_dedup_seconds: 'integer',
     usage_retention_days: 'integer',
+    contact_required: 'boolean',
   },
   usage_reporters: {
     id: 'text',
@@ -112,6 +113,8 @@ const TABLES = {
     max_key_lifetime_seconds: 'integer?',
     limits: 'jsonb',
     token_epoch: 'text',
+    contact: 'text?',
+    escalation: 'text?',
   },
   tenant_tiers: { tenant_id: 'text', tier: 'text', position: 'smallint' },
   tenant_grants: { tenant_id: 'text', model: 'text', position: 'smallint' },
@@ -139,6 +142,8 @@ const TABLES = {
     updated_at: 'timestamptz',
     last_used_on: 'date',
     created_by: 'text?',
+    contact: 'text?',
+    escalation: 'text?',
   },
   key_grants: { key_id: 'text', model: 'text', position: 'smallint' },
   api_key_secrets: {

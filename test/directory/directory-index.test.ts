@@ -55,7 +55,7 @@ const update = (more: Partial<DirectoryUpdate>): DirectoryUpdate => ({
 
 let index: DirectoryIndex
 beforeEach(() => {
-  index = new DirectoryIndex({ catalogue, maxKeys: 3 })
+  index = new DirectoryIndex({ catalogue, maxKeys: 3, lookupName: hash => `name of ${hash}` })
   index.putTenant(tenant('acme'))
   index.put(key('a'))
 })
@@ -63,6 +63,27 @@ beforeEach(() => {
 const stateOf = (digest: string) => index.find(digest)?.snapshot
 
 describe('the directory in memory', () => {
+  it('finds a secret by its hash while it has its key, which it keeps also when it is full', () => {
+    const imported = { scheme: 'sha256-lookup', hash: 'ab' } as const
+    for (const name of ['b', 'c', 'd']) index.put(key(name))
+    expect([index.has('key_d'), index.overflowed]).toEqual([false, true])
+    index.put(key('e', { secrets: [{ id: 'sec_e', digest: 'client:e', endsAt: null, imported }] }))
+    expect([index.has('key_e'), index.lookups.digestOf('ab'), index.lookups.size]).toEqual([
+      true,
+      'client:e',
+      1,
+    ])
+    index.remove('key_e')
+    expect([index.lookups.digestOf('ab'), index.lookups.size]).toEqual([undefined, 0])
+  })
+
+  it('may lack a secret that is found by its hash while it could not verify one', () => {
+    index.put(key('b', { secrets: [], incomplete: true, unverifiable: true }))
+    expect(index.lookups.isIncomplete).toBe(true)
+    index.put(key('b'))
+    expect(index.lookups.isIncomplete).toBe(false)
+  })
+
   it('expects imported clients in Postgres while it has left one out, and no longer', () => {
     expect(index.imports).toBeUndefined()
     index.put(key('b', { incomplete: true }))

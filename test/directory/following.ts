@@ -46,7 +46,14 @@ export function follow(
   const { maxKeys = 1_000, stalenessSeconds = 900 } = options
   const follower = new ChangeFollower({ database, clock, logger, random: systemRandom })
   const staleness = () => follower.stalenessSeconds
-  const copy = new DirectoryCopy({ ...common, maxKeys, stalenessSeconds, staleness, isExtended: () => false })
+  const copy = new DirectoryCopy({
+    ...common,
+    maxKeys,
+    stalenessSeconds,
+    lookupName: hash => digests.lookupName(hash),
+    staleness,
+    isExtended: () => false,
+  })
   const peppers = options.peppers ?? own
   const fallback = new SecretLookup({ ...common, follower, copy, peppers })
   follower.subscribe([copy, reaction(update => fallback.note(update))])

@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto'
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -50,6 +51,16 @@ const json = { 'content-type': 'application/json' }
 const chat = { path: '/v1/chat/completions', body: '{"model":"llama-3-8b"}' }
 
 describe('envoy.service.auth.v3.Authorization', () => {
+  it('accepts an imported secret that needs no client_id', async () => {
+    const secret = `sk-${randomBytes(16).toString('base64url')}`
+    const hash = createHash('sha256').update(secret).digest('hex')
+    const client = { client_id: 'moved', tenant: 'acme', scheme: 'sha256', hash, lookup: true }
+    expect((await mintmark.admin('POST', '/imported-clients', { clients: [client] })).status).toBe(200)
+    const asked = (key: string) => check({ ...chat, headers: { authorization: `Bearer ${key}`, ...json } })
+    expect((await asked(secret)).status.code).toBe(0)
+    expect((await asked(`${secret}x`)).status.code).not.toBe(0)
+  })
+
   it('exchanges a key for a token, and returns the headers to set and to remove', async () => {
     const { status, okResponse } = await check({
       ...chat,

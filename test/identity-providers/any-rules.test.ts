@@ -155,6 +155,7 @@ describe('no set of rules yields a token', () => {
         maxKeys: 10,
         tokenTtlSeconds: 300,
         stalenessSeconds: 900,
+        lookupName: hash => hash,
         staleness: () => 0,
         isExtended: () => false,
       })

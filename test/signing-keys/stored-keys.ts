@@ -16,6 +16,7 @@ export const policy: Policy = {
   tenantWritesPerMinute: 300,
   usageDedupSeconds: 3600,
   usageRetentionDays: 400,
+  contactRequired: false,
   longestTokenTtlSeconds: 300,
   longestStalenessSeconds: 900,
 }

@@ -24,6 +24,7 @@ const policy = z
       'How long after a request its usage may be reported; for as long a repeated report is recognized.',
     ),
     usage_retention_days: count.describe('How long hourly totals of usage are kept.'),
+    contact_required: z.boolean().describe('Whether new tenants and keys must have a contact.'),
     longest_token_ttl_seconds: count.describe(
       'Longest token lifetime that any replica was ever configured with. A signing key stays published at least this long after it stopped signing.',
     ),

@@ -44,6 +44,7 @@ const secret = z
       .strictObject({
         client_id: z.string().describe('Client id that the client sends with this secret.'),
         scheme: z.enum(['bcrypt', 'sha256']).describe('Hash scheme of the stored secret.'),
+        lookup: z.boolean().describe('Whether the secret is accepted without its client id.'),
       })
       .nullable()
       .describe(
@@ -119,6 +120,8 @@ const example = {
   token_ttl_seconds: null,
   limits: allLimits({ requests_per_minute: 100 }),
   expires_at: '2027-11-24T09:00:00.000Z',
+  contact: null,
+  escalation: null,
   disabled_at: null,
   revoked_at: null,
   revoked_reason: null,

@@ -69,4 +69,10 @@ export const policyFields = {
   usage_retention_days: wholeNumber(32, 4_000)
     .optional()
     .describe('How long hourly totals of usage are kept.'),
+  contact_required: z
+    .boolean('must be true or false')
+    .optional()
+    .describe(
+      'Whether a new tenant must have a contact, and a new key one of its own or that of its tenant. Existing ones stay as they are.',
+    ),
 }

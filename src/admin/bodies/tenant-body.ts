@@ -38,6 +38,8 @@ export const tenantBody = z
         staleness_seconds: null,
         max_key_lifetime_seconds: null,
         limits: allLimits({ requests_per_minute: 600, tokens_per_minute: 90_000 }),
+        contact: 'ml-platform@acme.example',
+        escalation: 'on-call@acme.example',
         suspended_at: null,
         created_at: '2026-11-24T09:00:00.000Z',
         updated_at: '2026-11-24T09:00:00.000Z',

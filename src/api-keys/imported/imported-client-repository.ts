@@ -6,9 +6,30 @@ import type { RowFault, RowSeals } from '../../installation/row-seals.ts'
 import { boundedHash, boundedSeal, boundedSealedWith } from './imported-column-repository.ts'
 import type { ImportedHash } from './imported-hash.ts'
 import { importedFault, type StoredImportedSecret, sealImported } from './imported-secret-seal.ts'
+import { LOOKUP_SCHEME } from './lookup-secret.ts'
 
 /** Of one revocation: its keys have at most two each. */
 const MOST_OF_KEYS = 2_000
+
+/** The secret without a client_id that has this hash, in any state: a hash is imported once. */
+export async function findLookups(
+  db: Handle,
+  hashes: readonly string[],
+): Promise<Map<string, { clientId: string; keyId: string; secretId: string }>> {
+  if (hashes.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('api_key_secrets')
+    .select(['id', 'key_id', 'client_id', 'hash'])
+    .where('scheme', '=', LOOKUP_SCHEME)
+    .where('hash', 'in', [...hashes])
+    .execute()
+  return new Map(
+    rows.map(({ id, key_id, client_id, hash }) => [
+      hash ?? '',
+      { clientId: client_id ?? '', keyId: key_id, secretId: id },
+    ]),
+  )
+}
 
 export interface StoredImport extends ImportedHash {
   clientId: string
@@ -66,10 +87,18 @@ export async function findImported(
   )
 }
 
+interface NewImport extends ImportedHash {
+  id: string
+  keyId: string
+  clientId: string
+  createdBy: string
+  endsAt: Date | null
+}
+
 export async function insertImported(
   trx: Handle,
   seals: RowSeals,
-  secrets: readonly (ImportedHash & { id: string; keyId: string; clientId: string; createdBy: string })[],
+  secrets: readonly NewImport[],
 ): Promise<void> {
   const rows = secrets.map(secret => ({
     id: secret.id,
@@ -78,7 +107,8 @@ export async function insertImported(
     created_by: secret.createdBy,
     scheme: secret.scheme,
     hash: secret.hash,
-    ...sealColumns(seals, { ...secret, endsAt: null, revokedAt: null }),
+    ends_at: secret.endsAt,
+    ...sealColumns(seals, { ...secret, endsAt: secret.endsAt?.getTime() ?? null, revokedAt: null }),
   }))
   await trx.insertInto('api_key_secrets').values(rows).execute()
 }

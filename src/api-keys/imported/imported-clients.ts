@@ -9,20 +9,25 @@ import type { Random } from '../../system/random.ts'
 import { registeredModels } from '../../tenants/model-repository.ts'
 import { findTenants } from '../../tenants/tenant-repository.ts'
 import { randomId } from '../api-key.ts'
-import { insertApiKeys } from '../api-key-repository.ts'
+import { insertApiKeys, setDisabled } from '../api-key-repository.ts'
 import { keyFaults, latestEnd, longestLifetime } from '../key-limits.ts'
 import { type ApiKeySettings, defaultKeySettings, type KeyPatch, patchedSettings } from '../key-settings.ts'
 import { refuseTooManyKeys, roomForKeys } from '../live-keys.ts'
-import { findImported, insertImported, type StoredImport } from './imported-client-repository.ts'
-import { type ImportedHash, parseHash } from './imported-hash.ts'
+import { findImported, findLookups, insertImported, type StoredImport } from './imported-client-repository.ts'
+import { type ImportedHash, type ImportedScheme, parseHash } from './imported-hash.ts'
+import { LOOKUP_SCHEME, latestLookupEnd, secretEndFaults } from './lookup-secret.ts'
 
 /** A client as exported from another system. */
 export interface ClientToImport {
   clientId: string
   tenantId: string
-  scheme: ImportedHash['scheme']
+  scheme: ImportedScheme
   /** As received. */
   hash: string
+  /** When the secret ends, for `sha256-lookup` only: at most 180 days from now, which is the default. */
+  endsAt?: Date
+  /** The key is created disabled. */
+  disabled?: boolean
   /** Settings of its key; defaults are those of any new key. */
   settings: KeyPatch
 }
@@ -36,6 +41,7 @@ interface PlannedRow {
   client: ClientToImport
   settings: ApiKeySettings
   hash: ImportedHash | undefined
+  secretEndsAt: Date | null
   existing: StoredImport | undefined
   faults: Fault[]
 }
@@ -83,9 +89,11 @@ export class ImportedClients {
     const made = rows.map(row => ({ row, id: row.existing?.keyId ?? `key_${randomId(this.#random)}` }))
     const fresh = made.flatMap(({ row, id }) => {
       if (row.existing || !row.hash) return []
-      const { clientId, tenantId } = row.client
-      const secret = { ...row.hash, id: `sec_${randomId(this.#random)}`, keyId: id, clientId, createdBy }
-      return [{ id, tenantId, createdBy, settings: row.settings, secret }]
+      const { clientId, tenantId, disabled = false } = row.client
+      const secretId = `sec_${randomId(this.#random)}`
+      const endsAt = row.secretEndsAt
+      const secret = { ...row.hash, id: secretId, keyId: id, clientId, createdBy, endsAt }
+      return [{ id, tenantId, createdBy, settings: row.settings, secret, disabled }]
     })
     if (fresh.length > 0) {
       await insertApiKeys(trx, fresh)
@@ -98,9 +106,12 @@ export class ImportedClients {
       const tenants = new Set(fresh.map(({ tenantId }) => tenantId))
       for (const tenantId of [...tenants].toSorted()) await refuseTooManyKeys(trx, tenantId, policy)
     }
-    for (const { id, tenantId, settings, secret } of fresh) {
+    for (const { id, tenantId, settings, secret, disabled } of fresh) {
       const { clientId, scheme } = secret
-      const changes = fieldChanges(undefined, { ...settings, secretId: secret.id, clientId, scheme })
+      if (disabled) await setDisabled(trx, id, true)
+      const lookup = scheme === LOOKUP_SCHEME && { secretEndsAt: secret.endsAt }
+      const imported = { secretId: secret.id, clientId, scheme, ...lookup, ...(disabled && { disabled }) }
+      const changes = fieldChanges(undefined, { ...settings, ...imported })
       record(
         { action: 'key.import', targetKind: 'key', targetId: id, tenantId, changes },
         { kind: 'key', id },
@@ -129,15 +140,27 @@ async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImpor
   const now = await databaseNow(db)
   const room = new Map<string, number>()
   for (const id of tenants.keys()) room.set(id, await roomForKeys(db, id, policy))
+  const hashes = clients.map(({ scheme, hash }) => parseHash(scheme, hash))
+  const lookups = await findLookups(
+    db,
+    hashes.flatMap(hash => ('hash' in hash && hash.scheme === LOOKUP_SCHEME ? hash.hash : [])),
+  )
   const seen = new Set<string>()
-  return clients.map(client => {
+  const seenHashes = new Set<string>()
+  return clients.map((client, index) => {
     const { clientId, tenantId, settings: given } = client
     const faults: Fault[] = []
     if (seen.has(clientId))
       faults.push({ pointer: '/client_id', message: 'is a duplicate of an earlier client in the list' })
     seen.add(clientId)
-    const hash = parseHash(client.scheme, client.hash)
+    const hash = hashes[index] ?? parseHash(client.scheme, client.hash)
     if ('fault' in hash) faults.push({ pointer: '/hash', message: hash.fault })
+    else if (hash.scheme === LOOKUP_SCHEME) {
+      const message = lookupFault(hash.hash, clientId, lookups, seenHashes)
+      if (message !== undefined) faults.push({ pointer: '/hash', message })
+    }
+    const isLookup = client.scheme === LOOKUP_SCHEME
+    faults.push(...secretEndFaults(isLookup, client.endsAt, now))
     const tenant = tenants.get(tenantId)
     const longest = longestLifetime(policy, tenant ?? null)
     const settings = patchedSettings(defaultKeySettings(latestEnd(longest, now)), {
@@ -147,7 +170,8 @@ async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImpor
     if (!tenant) faults.push({ pointer: '/tenant', message: 'is not a tenant' })
     else {
       const limits = { tenant, policy, now, models: tenant.models ?? models }
-      faults.push(...keyFaults(settings, { ...given, scopes: settings.scopes }, limits))
+      const { scopes, contact } = settings
+      faults.push(...keyFaults(settings, { ...given, scopes, contact }, limits))
     }
     const existing = stored.get(clientId)
     if (existing?.fault)
@@ -169,8 +193,24 @@ async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImpor
         })
       room.set(tenantId, left - 1)
     }
-    return { client, settings, hash: 'fault' in hash ? undefined : hash, existing, faults }
+    const secretEndsAt = isLookup ? (client.endsAt ?? latestLookupEnd(now)) : null
+    return { client, settings, hash: 'fault' in hash ? undefined : hash, secretEndsAt, existing, faults }
   })
+}
+
+/** A secret that is found by its hash alone is the secret of one client, also after it was revoked. */
+function lookupFault(
+  hash: string,
+  clientId: string,
+  stored: Awaited<ReturnType<typeof findLookups>>,
+  seen: Set<string>,
+): string | undefined {
+  const other = stored.get(hash)
+  if (other && other.clientId !== clientId)
+    return `was imported before, as ${other.keyId}: each secret with lookup belongs to one client`
+  if (seen.has(hash)) return 'is a duplicate of an earlier client in the list'
+  seen.add(hash)
+  return undefined
 }
 
 const isSame = (stored: StoredImport, { tenantId }: ClientToImport, hash: ImportedHash | { fault: string }) =>

@@ -1,9 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import bcrypt from 'bcrypt'
 
+/** `sha256-lookup`: the secret may be presented without its client_id (lookup-secret.ts). */
+export type ImportedScheme = 'bcrypt' | 'sha256' | 'sha256-lookup'
+
 export interface ImportedHash {
-  scheme: 'bcrypt' | 'sha256'
-  /** bcrypt: 60 characters, `$2b$…`; sha256: 64 hex digits. */
+  scheme: ImportedScheme
+  /** bcrypt: 60 characters, `$2b$…`; otherwise 64 hex digits. */
   hash: string
 }
 
@@ -13,8 +16,8 @@ const HIGHEST_COST = 14
 const BCRYPT = /^\$2([aby])\$(\d\d)\$([./A-Za-z0-9]{21}[.Oeu])([./A-Za-z0-9]{31})$/
 
 /** The hash in its canonical form, or what is wrong with it, to complete "<field> …". */
-export function parseHash(scheme: ImportedHash['scheme'], given: string): ImportedHash | { fault: string } {
-  return scheme === 'bcrypt' ? parseBcrypt(given) : parseSha256(given)
+export function parseHash(scheme: ImportedScheme, given: string): ImportedHash | { fault: string } {
+  return scheme === 'bcrypt' ? parseBcrypt(given) : parseSha256(scheme, given)
 }
 
 function parseBcrypt(given: string): ImportedHash | { fault: string } {
@@ -28,11 +31,11 @@ function parseBcrypt(given: string): ImportedHash | { fault: string } {
   return { scheme: 'bcrypt', hash: given.replace(/^\$2y\$/, '$2b$') }
 }
 
-function parseSha256(given: string): ImportedHash | { fault: string } {
-  if (/^[0-9A-Fa-f]{64}$/.test(given)) return { scheme: 'sha256', hash: given.toLowerCase() }
+function parseSha256(scheme: 'sha256' | 'sha256-lookup', given: string): ImportedHash | { fault: string } {
+  if (/^[0-9A-Fa-f]{64}$/.test(given)) return { scheme, hash: given.toLowerCase() }
   if (/^[A-Za-z0-9+/_-]{43}=?$/.test(given)) {
     const bytes = Buffer.from(given, 'base64')
-    if (bytes.length === 32) return { scheme: 'sha256', hash: bytes.toString('hex') }
+    if (bytes.length === 32) return { scheme, hash: bytes.toString('hex') }
   }
   return { fault: 'must be a SHA-256 hash: 64 hex digits, or base64 of 32 bytes' }
 }
@@ -59,6 +62,9 @@ export async function matchesBcrypt(secret: string, hash: string): Promise<boole
 /** Whether the SHA-256 of the secret is `hash` (hex), compared in constant time. */
 export const matchesSha256 = (secret: string, hash: string): boolean =>
   timingSafeEqual(createHash('sha256').update(secret).digest(), Buffer.from(hash, 'hex'))
+
+/** The SHA-256 of the secret, in hex. */
+export const sha256Of = (secret: string): string => createHash('sha256').update(secret).digest('hex')
 
 /** A bcrypt hash of this cost that no secret matches. */
 export const dummyBcryptHash = (cost: number): string =>

@@ -1,5 +1,5 @@
 import type { RecordedIds, RowFault, RowSeals, Seal, SealedKind } from '../../installation/row-seals.ts'
-import type { ImportedHash } from './imported-hash.ts'
+import type { ImportedScheme } from './imported-hash.ts'
 
 const COLUMNS = ['id', 'key_id', 'client_id', 'scheme', 'hash', 'ends_at', 'revoked_at'] as const
 
@@ -26,7 +26,7 @@ export interface StoredImportedSecret {
   id: string
   keyId: string
   clientId: string
-  scheme: ImportedHash['scheme']
+  scheme: ImportedScheme
   hash: string
   endsAt: number | null
   revokedAt: number | null

@@ -79,7 +79,7 @@ const settings = () => [
   text('signing_alg', '--signing-alg <name>', 'default signing algorithm'),
   audienceAlgs(),
   seconds('max_key_lifetime_seconds', '--max-key-lifetime-seconds <n>', 'longest lifetime of an API key'),
-  unendingKeys(),
+  yesOrNo('unending_keys_allowed', '--unending-keys', 'whether API keys without expiry are allowed'),
   wholeNumber('max_live_keys_per_tenant', '--max-live-keys-per-tenant <n>', 'most live keys of one tenant'),
   wholeNumber(
     'tenant_writes_per_minute',
@@ -92,6 +92,7 @@ const settings = () => [
     'how long usage may be reported after the request',
   ),
   wholeNumber('usage_retention_days', '--usage-retention-days <n>', 'how long totals of usage are kept'),
+  yesOrNo('contact_required', '--contact-required', 'whether new tenants and keys must have a contact'),
 ]
 
 function audienceAlgs(): FieldOption {
@@ -118,16 +119,10 @@ function splitChoice(pair: string): [string, string | null] {
   return [pair.slice(0, equals), alg === 'default' ? null : alg]
 }
 
-function unendingKeys(): FieldOption {
-  const description = 'whether API keys without expiry are allowed'
-  const option = new FieldOption(
-    '--unending-keys <yes|no>',
-    description,
-    ['unending_keys_allowed'],
-    (value: string) => ({
-      unending_keys_allowed: value === 'yes',
-    }),
-  )
+function yesOrNo(field: string, flag: string, description: string): FieldOption {
+  const option = new FieldOption(`${flag} <yes|no>`, description, [field], (value: string) => ({
+    [field]: value === 'yes',
+  }))
   option.choices(['yes', 'no'])
   return option
 }

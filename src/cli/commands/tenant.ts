@@ -24,6 +24,7 @@ interface Tenant {
   tier: string
   allowed_tiers: string[]
   adapters: string[]
+  contact: string | null
   created_at: string
 }
 
@@ -36,6 +37,7 @@ const VIEW: View<Tenant> = {
     { title: 'STATE', of: tenant => tenant.state, state: true },
     { title: 'TIER', of: tenant => tenant.tier },
     { title: 'ADAPTERS', of: tenant => names(tenant.adapters), cut: true },
+    { title: 'CONTACT', of: tenant => tenant.contact ?? '-', cut: true, optional: true },
     { title: 'CREATED', of: tenant => day(tenant.created_at) },
   ],
   nulls: nullTexts(TENANT_SETTINGS),

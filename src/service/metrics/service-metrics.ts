@@ -136,8 +136,20 @@ function registerDirectory(
   )
 }
 
-function registerFallback(metrics: Metrics, { directory }: Measured): void {
+function registerFallback(metrics: Metrics, { directory, authentication }: Measured): void {
   const { fallback } = directory
+  metrics.gauge(
+    'mintmark_lookup_secrets',
+    'Imported secrets in memory that clients present without a client_id.',
+    'max',
+    () => directory.copy.lookups,
+  )
+  metrics.counter(
+    'mintmark_lookup_secret_uses_total',
+    'Imported secrets that were presented without a client_id, by outcome. limited: too many failures of the address.',
+    () => by('outcome', { ...authentication.lookups.counts }),
+    ['outcome'],
+  )
   metrics.counter(
     'mintmark_fallback_lookups_total',
     'Lookups of API keys that are not in memory, by outcome. cached: answered by a recent lookup.',

@@ -35,6 +35,13 @@ export const keyFilters = (): FieldOption[] => [
   time('unused_since', '--unused-since <time>', 'keys created before this time and not used since', 'ago'),
 ]
 
+const importedFilter = (): FieldOption =>
+  text(
+    'imported',
+    '--imported <any|lookup>',
+    'keys with an imported secret; "lookup": one used without client_id',
+  )
+
 function list(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = listVerb(key, 'list [tenant]', {
     summary: 'list keys of a tenant, or all keys, newest first',
@@ -46,7 +53,7 @@ function list(key: Command, environment: NodeJS.ProcessEnv): void {
       'mintmark key list --unused-since 90d',
     ],
   })
-  for (const option of keyFilters()) command.addOption(option)
+  for (const option of [...keyFilters(), importedFilter()]) command.addOption(option)
   command.action(
     action<[tenant: string | undefined]>(environment, async ({ admin, output }, tenant) => {
       const place = tenant === undefined ? '/keys' : path`/tenants/${tenant}/keys`

@@ -8,6 +8,7 @@ export interface Key {
   name: string
   state: string
   expires_at: string | null
+  contact: string | null
   created_by: string | null
   secrets: KeySecret[]
 }
@@ -37,6 +38,7 @@ export const KEY_VIEW: View<Key> = {
     { title: 'STATE', of: key => key.state, state: true },
     { title: 'EXPIRES', of: key => day(key.expires_at, 'never') },
     { title: 'LAST USED', of: key => day(lastUse(key)) },
+    { title: 'CONTACT', of: key => key.contact ?? '-', cut: true, optional: true },
     { title: 'CREATED BY', of: key => key.created_by ?? '-', optional: true },
   ],
   nulls: nullTexts(KEY_SETTINGS),

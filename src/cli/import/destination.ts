@@ -1,0 +1,19 @@
+import { systemClock } from '../../system/clock.ts'
+import type { AdminClient } from '../admin-client.ts'
+import type { Destination, KnownTenant } from './import-plan.ts'
+
+/** Reads what Mintmark has, for the mapping. */
+export async function readDestination(admin: AdminClient): Promise<Destination> {
+  const named = async (place: string) => {
+    const items = await admin.list<{ name: string }>(place)
+    return new Set(items.map(({ name }) => name))
+  }
+  const { policy } = await admin.get<{ policy: { max_key_lifetime_seconds: number } }>('/installation')
+  return {
+    models: await named('/models'),
+    adapters: await named('/adapters'),
+    tenants: await admin.list<KnownTenant>('/tenants'),
+    longestLifetimeSeconds: policy.max_key_lifetime_seconds,
+    now: systemClock.wallMs(),
+  }
+}

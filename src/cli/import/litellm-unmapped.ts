@@ -1,0 +1,47 @@
+import type { Notes } from './notes.ts'
+
+/** Columns of LiteLLM's keys and teams that have no counterpart, and what an operator can do instead. */
+const BUDGET = 'Mintmark has limits of requests and tokens. For chargeback by month: mintmark usage.'
+const GATEWAY = 'Set it up at the gateway or the engine, where it is needed.'
+const CREATED_HERE = 'It does not travel: set it for the key or the tenant here.'
+
+const COLUMNS: Readonly<Record<string, string>> = {
+  max_budget: BUDGET,
+  soft_budget: BUDGET,
+  budget_duration: BUDGET,
+  budget_limits: BUDGET,
+  model_max_budget: BUDGET,
+  budget_fallbacks: BUDGET,
+  max_parallel_requests: 'The engine queues by priority; a gateway can limit connections.',
+  user_id: 'A key belongs to a tenant only. Its person can be its contact.',
+  agent_id: CREATED_HERE,
+  object_permission_id: GATEWAY,
+  permissions: GATEWAY,
+  aliases: 'Clients must send the name of a registered model or adapter.',
+  model_id: 'Model aliases of a team: clients must send the name of a registered model or adapter.',
+  config: GATEWAY,
+  router_settings: GATEWAY,
+  policies: GATEWAY,
+  access_group_ids: 'Grant the models of the group by name.',
+  allowed_cache_controls: GATEWAY,
+  auto_rotate: 'Rotate here: mintmark key rotate.',
+  'metadata.guardrails': GATEWAY,
+  'metadata.model_rpm_limit': 'Limits apply to all models of a key together.',
+  'metadata.model_tpm_limit': 'Limits apply to all models of a key together.',
+  'metadata.tags': 'Use labels: mintmark key update --label.',
+}
+
+const isSet = (value: unknown): boolean => {
+  if (value === null || value === undefined || value === '' || value === false || value === 0) return false
+  return typeof value !== 'object' || Object.keys(value).length > 0
+}
+
+/** Notes every column of a row that is set and has no counterpart. Values are not repeated: some are private. */
+export function noteUnmapped(notes: Notes, kind: 'key' | 'team', subject: string, row: object): void {
+  for (const [column, cure] of Object.entries(COLUMNS)) {
+    const [name = '', member] = column.split('.')
+    const value = Reflect.get(row, name)
+    if (isSet(member === undefined ? value : Object(value)[member]))
+      notes.add(`${kind}_${column}`, subject, `${column} of a ${kind} has no counterpart.`, cure)
+  }
+}

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto'
+import {
+  type Destination,
+  type ImportedClient,
+  type ImportPlan,
+  idLike,
+  type KnownTenant,
+  type NewTenant,
+  nameLike,
+} from './import-plan.ts'
+import { mapLimits } from './litellm-limits.ts'
+import { mapModels } from './litellm-models.ts'
+import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from './litellm-tables.ts'
+import { noteUnmapped } from './litellm-unmapped.ts'
+import { Notes } from './notes.ts'
+
+/** The label of a tenant that was made of a team: so a second import finds it again. */
+export const TEAM_LABEL = 'litellm/team'
+/** LiteLLM's own sessions: people who use its pages. */
+const DASHBOARD = 'litellm-dashboard'
+/** A key that is restricted to other routes is no key for inference. */
+const INFERENCE_ROUTES = new Set(['llm_api_routes', 'openai_routes', 'anthropic_routes'])
+
+export interface LiteLLMOptions {
+  /** Tenants for teams, by `team_id`. */
+  tenantOf: ReadonlyMap<string, string>
+  /** The tenant of keys without a team; undefined: they are not imported. */
+  teamless: string | undefined
+}
+
+/** The tenant of a team, and whether its keys may be used. */
+interface Home {
+  id: string
+  models: readonly string[] | null
+  adapters: readonly string[]
+  /** The team is blocked, and the tenant is not suspended: a key would work that does not work in LiteLLM. */
+  held?: boolean
+}
+
+/** Maps LiteLLM's teams to tenants and its virtual keys to imported clients. Nothing gets more rights than it had. */
+export function planLiteLLM(
+  tables: LiteLLMTables,
+  destination: Destination,
+  options: LiteLLMOptions,
+): ImportPlan {
+  const notes = new Notes()
+  const homes = new Map<string, Home>()
+  const taken = new Set(destination.tenants.map(({ id }) => id))
+  const tenants: (NewTenant & { suspended: boolean })[] = []
+  for (const team of tables.teams) {
+    const tenant = newTenant(team, tables, destination, { options, taken, notes })
+    const known = knownTenant(team, destination, options)
+    if (known) {
+      homes.set(team.team_id, { ...known, held: team.blocked === true && known.state === 'active' })
+      continue
+    }
+    // Two teams may have been given one new tenant.
+    const planned = tenants.find(({ id }) => id === tenant.id)
+    if (!planned) tenants.push(tenant)
+    taken.add(tenant.id)
+    homes.set(team.team_id, planned ?? tenant)
+  }
+  const teamless = destination.tenants.find(({ id }) => id === options.teamless)
+  const clients = tables.keys.flatMap(key => {
+    const home = key.team_id ? homes.get(key.team_id) : teamless
+    return mapKey(key, home, tables, destination, notes) ?? []
+  })
+  if (tables.inGracePeriod > 0)
+    notes.add(
+      'rotated_keys',
+      `${tables.inGracePeriod} secrets`,
+      'Replaced secrets in their grace period are not imported.',
+      'Their holders need the new secret, or wait for the end of the grace period.',
+    )
+  return { tenants, clients, notes }
+}
+
+const SUSPEND = 'Suspend the tenant, and import again: mintmark tenant suspend <tenant>.'
+
+function knownTenant(
+  { team_id }: LiteLLMTeam,
+  { tenants }: Destination,
+  { tenantOf }: LiteLLMOptions,
+): KnownTenant | undefined {
+  const wanted = tenantOf.get(team_id)
+  return wanted === undefined
+    ? tenants.find(({ labels }) => labels[TEAM_LABEL] === labelOf(team_id))
+    : tenants.find(({ id }) => id === wanted)
+}
+
+const RESUME = 'If it should work: set its limits, then mintmark tenant resume <tenant>.'
+
+/** The longest value of a label. */
+const labelOf = (teamId: string) => nameLike(teamId)
+
+function newTenant(
+  team: LiteLLMTeam,
+  { organizations }: LiteLLMTables,
+  destination: Destination,
+  { options, taken, notes }: { options: LiteLLMOptions; taken: ReadonlySet<string>; notes: Notes },
+): NewTenant & { suspended: boolean } {
+  const name = nameLike(team.team_alias || team.team_id)
+  const organization = organizations.get(team.organization_id ?? '')
+  const mapped = mapModels([team.models, organization?.models], destination)
+  const { limits, closed } = mapLimits(team, undefined)
+  noteUnknown(notes, mapped.unknown)
+  if (closed)
+    notes.add('closed_team', name, 'A limit of 0 lets nothing pass: the tenant is suspended.', RESUME)
+  noteUnmapped(notes, 'team', name, team)
+  return {
+    id: options.tenantOf.get(team.team_id) ?? freeId(team, taken),
+    name,
+    models: mapped.models,
+    adapters: mapped.adapters ?? [],
+    limits,
+    labels: { [TEAM_LABEL]: labelOf(team.team_id) },
+    suspended: team.blocked === true || closed,
+  }
+}
+
+/** The team's alias as an id, or its id; with a suffix where another tenant has it. The same each time. */
+function freeId({ team_id, team_alias }: LiteLLMTeam, taken: ReadonlySet<string>): string {
+  const wanted = [idLike(team_alias ?? ''), idLike(team_id)].filter(id => id !== undefined)
+  const free = wanted.find(id => !taken.has(id))
+  const suffix = createHash('sha256').update(team_id).digest('hex').slice(0, 8)
+  return free ?? `${(wanted[0] ?? 'team').slice(0, 54).replace(/-$/, '')}-${suffix}`
+}
+
+function mapKey(
+  key: LiteLLMKey,
+  home: Home | undefined,
+  { budgets, projects, organizations }: LiteLLMTables,
+  destination: Destination,
+  notes: Notes,
+): ImportedClient | undefined {
+  const subject = nameLike(key.key_alias || clientIdOf(key))
+  const obstacle = obstacleTo(key, home, destination.now)
+  if (obstacle) {
+    notes.add(obstacle.code, subject, `Not imported: ${obstacle.message}`, obstacle.cure)
+    return undefined
+  }
+  if (!home) return undefined
+  const project = projects.get(key.project_id ?? '')
+  const within = { models: new Set(home.models ?? destination.models), adapters: new Set(home.adapters) }
+  const lists = [key.models, project?.models, organizations.get(key.organization_id ?? '')?.models]
+  const mapped = mapModels(lists, within)
+  noteUnknown(
+    notes,
+    mapped.unknown.filter(name => !destination.models.has(name) && !destination.adapters.has(name)),
+  )
+  const { limits, closed } = mapLimits(key, budgets.get(key.budget_id ?? ''))
+  if (closed) notes.add('closed_key', subject, 'A limit of 0 lets nothing pass: the key is disabled.', ENABLE)
+  noteUnmapped(notes, 'key', subject, { ...budgets.get(key.budget_id ?? ''), ...withoutNulls(key) })
+  const expires = expiryOf(key)
+  const latest = destination.now + destination.longestLifetimeSeconds * 1000
+  if (expires === undefined || expires > latest)
+    notes.add('no_end', subject, 'The key ends after the longest lifetime that the policy allows.', LONGER)
+  return {
+    client_id: clientIdOf(key),
+    tenant: home.id,
+    scheme: 'sha256',
+    hash: key.token,
+    lookup: true,
+    disabled: key.blocked === true || project?.blocked === true || closed,
+    name: subject,
+    models: mapped.models,
+    adapters: mapped.adapters,
+    limits,
+    ...(expires !== undefined && expires <= latest && { expires_at: new Date(expires).toISOString() }),
+  }
+}
+
+const ENABLE = 'If it should work: set its limits, then mintmark key enable <key>.'
+const LONGER = 'Its imported secret ends after 180 days: replace it before (mintmark key rotate).'
+
+/** Part of the hash, by which LiteLLM's own pages and tables name a key as well. */
+const clientIdOf = ({ token }: LiteLLMKey) => `litellm-${token.slice(0, 16)}`
+
+function obstacleTo(
+  key: LiteLLMKey,
+  home: Home | undefined,
+  now: number,
+): { code: string; message: string; cure: string } | undefined {
+  const expires = expiryOf(key)
+  if (expires !== undefined && expires <= now)
+    return { code: 'expired', message: 'the key has expired.', cure: 'Nothing: LiteLLM refuses it as well.' }
+  if (key.team_id === DASHBOARD)
+    return { code: 'dashboard', message: "a session of LiteLLM's pages.", cure: 'Nothing.' }
+  if (!/^[0-9a-f]{64}$/.test(key.token))
+    return {
+      code: 'not_hashed',
+      message: 'the key is not stored as a SHA-256 hash.',
+      cure: 'Create a key: mintmark key create.',
+    }
+  if ((key.allowed_routes ?? []).some(route => !INFERENCE_ROUTES.has(route)))
+    return {
+      code: 'other_routes',
+      message: 'the key is restricted to other routes than those of models (allowed_routes).',
+      cure: 'If its holder needs models: mintmark key create.',
+    }
+  if (home?.held)
+    return { code: 'team_blocked', message: 'its team is blocked, and the tenant is active.', cure: SUSPEND }
+  if (home) return undefined
+  return key.team_id
+    ? { code: 'unknown_team', message: 'the team of the key does not exist.', cure: TEAMLESS }
+    : { code: 'no_team', message: 'the key has no team.', cure: TEAMLESS }
+}
+
+const TEAMLESS = 'Give the keys without a team a tenant: --teamless-tenant <tenant>.'
+
+function noteUnknown(notes: Notes, unknown: readonly string[]): void {
+  for (const name of unknown) {
+    const isWildcard = name.includes('*')
+    notes.add(
+      isWildcard ? 'wildcard_model' : 'unknown_model',
+      name,
+      isWildcard
+        ? 'A wildcard grants nothing here.'
+        : 'A name that is no registered model or adapter grants nothing here.',
+      isWildcard
+        ? 'Name the models: mintmark tenant update --model <name>.'
+        : 'Register it, then import again: mintmark model create <name>.',
+    )
+  }
+}
+
+/** Epoch milliseconds. LiteLLM's timestamps have no zone, and are UTC. */
+function expiryOf({ expires }: LiteLLMKey): number | undefined {
+  if (!expires) return undefined
+  return Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
+}
+
+const withoutNulls = (row: object) =>
+  Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null))

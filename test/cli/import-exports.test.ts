@@ -1,0 +1,156 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { cliOf } from './mintmark.ts'
+
+let mintmark: TestService
+let folder: string
+beforeAll(async () => {
+  mintmark = await startTestService()
+  folder = mkdtempSync(join(tmpdir(), 'mintmark-import-'))
+  await mintmark.admin('PUT', '/models/llama-3-8b', {})
+  await mintmark.admin('POST', '/tenants', { id: 'acme' })
+})
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true })
+  await mintmark.stop()
+})
+
+const file = (name: string, text: string) => {
+  writeFileSync(join(folder, name), text)
+  return join(folder, name)
+}
+const statusOf = async (client_secret: string) =>
+  (await mintmark.token({ grant_type: 'client_credentials', client_secret })).status
+const sha256 = (key: string) => createHash('sha256').update(key).digest()
+const noted = (report: { notes: { code: string; count: number }[] }) =>
+  Object.fromEntries(report.notes.map(({ code, count }) => [code, count]))
+
+/** As Unkey creates keys: a prefix and 16 bytes in base58. */
+const unkeyKey = () => `up_${randomBytes(18).toString('hex')}`
+
+describe('mintmark import unkey', () => {
+  const keys = [unkeyKey(), unkeyKey(), unkeyKey(), unkeyKey()]
+  const base = { owner_id: 'Team One', enabled: 1, expires: null, deleted_at_m: null, meta: null }
+  const row = (n: number, more: object = {}) => ({
+    ...{ id: `key_${n}`, hash: sha256(keys[n] ?? '').toString('base64'), name: `unkey ${n}` },
+    ...base,
+    ...more,
+  })
+  const rows = [
+    row(0),
+    row(1, { enabled: 0, ratelimit_limit: 10 }),
+    row(2, { expires: '2020-01-01 00:00:00' }),
+    row(3, { owner_id: null }),
+    row(4, { id: 'key_deleted', deleted_at_m: 1_700_000_000_000 }),
+  ]
+
+  it.each([
+    ['NDJSON', () => rows.map(each => JSON.stringify(each)).join('\n')],
+    ['a JSON array', () => JSON.stringify(rows)],
+  ])('imports rows of its table from %s, again without a change', async (_, text) => {
+    const report = await cliOf(mintmark).json('import', 'unkey', file('unkey', text()))
+    expect(report.keys.created + report.keys.exists).toBe(2)
+    expect(noted(report)).toMatchObject({ expired: 1, no_owner: 1, unkey_ratelimit: 1 })
+    expect(await Promise.all(keys.map(statusOf))).toEqual([200, 400, 401, 401])
+    const { body } = await mintmark.admin('GET', '/tenants/team-one')
+    expect(body).toMatchObject({ name: 'Team One', labels: { 'unkey/owner': 'Team One' } })
+  })
+
+  it('takes all keys into one tenant, from CSV', async () => {
+    const key = unkeyKey()
+    const csv = `id,hash,name,owner_id,enabled,expires\nkey_csv,${sha256(key).toString('base64')},from csv,,true,\n`
+    await cliOf(mintmark).run('import', 'unkey', file('unkey.csv', csv), '--tenant', 'acme')
+    expect(await statusOf(key)).toBe(200)
+  })
+})
+
+describe('mintmark import kong', () => {
+  const [key, other, short] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex'), 'ariel-key']
+  const deck = `_format_version: "3.0"
+consumers:
+- username: mobile-app
+  keyauth_credentials:
+  - key: ${key}
+    tags: [ios]
+  - key: ${short}
+  acls:
+  - group: gold
+`
+  const dump = `keyauth_credentials:
+- {id: 6b9443ae-73f0-4db6-af00-4f1e3a415dbb, key: ${other}, consumer: 59d1ef15-24a5-4373-b957-e8192c15ff6e, ttl: ~, created_at: 1734329245}
+consumers:
+- {id: 59d1ef15-24a5-4373-b957-e8192c15ff6e, username: web-app}
+`
+
+  it('hashes the keys of deck and of a dump of its database, and sends and prints none', async () => {
+    const first = await cliOf(mintmark).json('import', 'kong', file('deck.yaml', deck))
+    const second = await cliOf(mintmark).json('import', 'kong', file('dump.yaml', dump))
+    expect([first.keys.created, second.keys.created]).toEqual([2, 1])
+    expect(noted(first)).toMatchObject({ kong_acls: 2, short: 1 })
+    expect(await Promise.all([key, other, short].map(statusOf))).toEqual([200, 200, 401])
+    const everything = JSON.stringify([
+      first,
+      second,
+      mintmark.logs,
+      await mintmark.admin('GET', '/audit-events'),
+    ])
+    for (const secret of [key, other]) expect(everything).not.toContain(secret)
+  })
+
+  it('repeats no part of a file that it cannot read', async () => {
+    const { code, stderr } = await cliOf(mintmark).attempt([
+      'import',
+      'kong',
+      file('broken', `a: [${key}\n b: }`),
+    ])
+    expect([code, stderr.includes(key)]).toEqual([2, false])
+  })
+})
+
+describe('mintmark import shadow', () => {
+  it('says who would be refused, by logs of LiteLLM and Kong', async () => {
+    const [good, blocked] = ['a', 'b'].map(letter => letter.repeat(64))
+    await mintmark.admin('POST', '/imported-clients', {
+      clients: [
+        { client_id: 'litellm-aaaaaaaaaaaaaaaa', tenant: 'acme', scheme: 'sha256', hash: good, lookup: true },
+        {
+          ...{ client_id: 'litellm-bbbbbbbbbbbbbbbb', tenant: 'acme', scheme: 'sha256', hash: blocked },
+          ...{ lookup: true, disabled: true },
+        },
+        { client_id: 'kong-1', tenant: 'acme', scheme: 'sha256', hash: 'd'.repeat(64), lookup: true },
+      ],
+    })
+    const payload = (user_api_key_hash: string, model_group: string) => ({
+      metadata: { user_api_key_hash },
+      model_group,
+    })
+    const lines = [
+      payload(good ?? '', 'llama-3-8b'),
+      payload(good ?? '', 'gpt-x'),
+      payload(blocked ?? '', 'llama-3-8b'),
+      { api_key: 'c'.repeat(64), call_type: 'acompletion', model_group: '', model: 'llama-3-8b' },
+      { authenticated_entity: { id: '1' }, request: { uri: '/' } },
+      { something: 'else' },
+    ]
+    const log = file('log', `${lines.map(line => JSON.stringify(line)).join('\n')}\nno json\n`)
+    const { code, stdout, stderr } = await cliOf(mintmark).attempt(['import', 'shadow', log, '-o', 'json'])
+    expect(code, stderr).toBe(0)
+    const verdicts = JSON.parse(stdout).map(({ clientId, verdict }: Record<string, string>) => [
+      clientId,
+      verdict,
+    ])
+    expect(new Map(verdicts)).toEqual(
+      new Map([
+        ['litellm-aaaaaaaaaaaaaaaa', '403: model not granted'],
+        ['litellm-bbbbbbbbbbbbbbbb', '403: key disabled'],
+        ['litellm-cccccccccccccccc', '401: not imported'],
+      ]),
+    )
+    const table = await cliOf(mintmark).attempt(['import', 'shadow', log])
+    expect(table.stderr).toContain('5 requests: 2 would be accepted, 3 refused. 2 lines were not read')
+  })
+})
