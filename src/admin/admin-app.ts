@@ -28,6 +28,7 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { Gateways } from '../token-revocations/gateways.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { UsageCorrections } from '../usage/usage-corrections.ts'
 import type { UsageReporters } from '../usage/usage-reporters.ts'
@@ -39,8 +40,9 @@ import { auditRoutes } from './audit-routes.ts'
 import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
+import { gatewayRoutes } from './gateways/gateway-routes.ts'
 import { type ExplainAssertion, explainRoutes } from './identity/explain-routes.ts'
-import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
+import { type FetchHealths, identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
@@ -68,11 +70,13 @@ interface Services {
   adminTokenRevocations: AdminTokenRevocations
   tokenRevocations: TokenRevocations
   signingKeys: SigningKeys
+  gateways: Gateways
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
+  fetched: FetchHealths
   explainAssertion: ExplainAssertion
   countOnOtherPeppers: CountOnOtherPeppers
   cursors: Cursors
@@ -94,10 +98,11 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
-    ...tokenRevocationRoutes(services.tokenRevocations, cursors),
+    ...tokenRevocationRoutes(services.tokenRevocations, services.gateways, cursors),
+    ...gatewayRoutes(services.gateways),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
-    ...identityProviderRoutes(services.identityProviders, cursors),
+    ...identityProviderRoutes(services.identityProviders, services.fetched, cursors),
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
     ...usageReporterRoutes(services.usageReporters, cursors),
     ...usageRoutes(services),

@@ -32,6 +32,7 @@ const INSTALLATION_RIGHTS = [
   'identity-providers:write',
   'usage-reporters:read',
   'usage-reporters:write',
+  'gateways:read',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

@@ -7,6 +7,7 @@ import { aibrixCommands } from './commands/aibrix.ts'
 import { auditCommands } from './commands/audit.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
+import { gatewayCommands } from './commands/gateway.ts'
 import { identityCommands } from './commands/identity.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
@@ -77,6 +78,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     usageCommands,
     usageReporterCommands,
     identityCommands,
+    gatewayCommands,
   ]) {
     commands(program, environment)
   }

@@ -13,6 +13,7 @@ import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { Gateways } from '../token-revocations/gateways.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
@@ -83,13 +84,7 @@ export function serve(listeners: Listeners, served: Served): void {
     time: storage.time,
     clock,
   })
-  listeners.xds.serve(source, logger)
-  served.metrics.gauge(
-    'mintmark_xds_gateways',
-    'Gateways that receive the list of revoked tokens from this replica.',
-    'sum',
-    () => listeners.xds.gateways,
-  )
+  listeners.xds.serve({ source, connections: directory.connections, logger, now: () => storage.time.now() })
 }
 
 function introspectionOf(served: Served, afterPause: () => Promise<void> | undefined): IntrospectionParts {
@@ -115,8 +110,10 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
   const app = adminApp({
     ...administration,
     signingKeys,
+    gateways: new Gateways({ replicas, connections: served.directory.connections }),
     replicas,
     database,
+    fetched: served.directory.identities.fetched,
     explainAssertion: (assertion, options) =>
       explain(served.directory.identities, assertion, { ...options, now: served.storage.time.now() }),
     readiness: readiness.withDatabase,
