@@ -34,6 +34,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   identity_providers: EVERY_ROW,
   key_credentials: EVERY_ROW,
   token_revocations: EVERY_ROW,
+  used_assertions: EVERY_ROW,
   deleted_tenants: APPEND_ONLY,
   deleted_identities: APPEND_ONLY,
   change_feed: APPEND_ONLY,

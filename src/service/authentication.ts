@@ -24,7 +24,7 @@ export interface AuthenticationParts {
 export function buildAuthentication(
   config: Config,
   { clock, random }: System,
-  { database, time }: Storage,
+  { database, directoryDatabase, time }: Storage,
   { directory, copy, identities }: DirectoryParts,
   digests: KeyDigests,
   issuer: string,
@@ -47,6 +47,13 @@ export function buildAuthentication(
   })
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, deferred, now })
-  const workloads = new Workloads({ identities, deferred, issuer, now })
+  const workloads = new Workloads({
+    database: directoryDatabase,
+    identities,
+    deferred,
+    failures,
+    issuer,
+    now,
+  })
   return { authenticator, workloads, deferred, failures }
 }
