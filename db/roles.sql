@@ -34,7 +34,7 @@ GRANT SELECT ON mintmark_migration, sealed_since TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON installation, signing_keys, key_usage, admin_tokens, restores, tombstones TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON tiers, models, tenants, tenant_tiers, tenant_grants, api_keys, key_grants, api_key_secrets, secret_proofs, replicas,
-  idempotency_keys, identity_providers, key_credentials, token_revocations, set_objects, pending_secrets TO mintmark_app;
+  idempotency_keys, identity_providers, key_credentials, token_revocations, set_objects, pending_secrets, used_assertions TO mintmark_app;
 GRANT SELECT, INSERT ON deleted_tenants, deleted_identities, change_feed, audit_events, audit_checkpoints TO mintmark_app;
 GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;

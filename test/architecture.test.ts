@@ -204,6 +204,7 @@ describe('deploy/generate', () => {
       'src/tokens/claims.ts',
       'src/tokens/limits-claim.ts',
       'src/xds/deny-filter.ts',
+      'src/xds/discovery-messages.ts',
     ])
     const imported = sources.flatMap(text =>
       [...text.matchAll(/from '([^']+)'/g)].map(([, name = '']) => name),

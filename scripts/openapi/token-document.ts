@@ -41,7 +41,7 @@ const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and pub
 
 A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways.
 
-\`POST ${PATHS.revoke}\` takes the API key in the same ways. \`POST ${PATHS.introspect}\` takes an introspection token (\`mmi_…\`).
+\`POST ${PATHS.revoke}\` takes the API key in the same ways, or a client assertion. \`POST ${PATHS.introspect}\` takes an introspection token (\`mmi_…\`).
 
 All other operations of this API need no authentication.
 
@@ -329,7 +329,10 @@ const SCHEMAS = {
       token_endpoint_auth_signing_alg_values_supported: names('Signing algorithms of client assertions.'),
       response_types_supported: names('Always `none`: there is no authorization endpoint.'),
       revocation_endpoint: string('Address of the revocation endpoint (RFC 7009).'),
-      revocation_endpoint_auth_methods_supported: names('Supported ways to send the API key there.'),
+      revocation_endpoint_auth_methods_supported: names('Supported ways of a client to authenticate there.'),
+      revocation_endpoint_auth_signing_alg_values_supported: names(
+        'Signature algorithms of client assertions there.',
+      ),
       introspection_endpoint: string('Address of the introspection endpoint (RFC 7662).'),
       introspection_endpoint_auth_methods_supported: names('Supported ways to send the introspection token.'),
       subject_types_supported: names('Always `public`: `sub` is the same for every audience.'),

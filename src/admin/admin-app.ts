@@ -22,7 +22,6 @@ import type { Readiness } from '../http/health.ts'
 import type { Application } from '../http/listener.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
-import type { FetchHealth } from '../identity-providers/fetching/fetched-keys.ts'
 import type { IdentityProviders } from '../identity-providers/identity-providers.ts'
 import type { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { Replicas } from '../installation/replicas.ts'
@@ -32,6 +31,7 @@ import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
 import type { Tenants } from '../tenants/tenants.ts'
 import type { Tiers } from '../tenants/tiers.ts'
+import type { Gateways } from '../token-revocations/gateways.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { UsageCorrections } from '../usage/usage-corrections.ts'
 import type { UsageReporters } from '../usage/usage-reporters.ts'
@@ -45,9 +45,9 @@ import { replayBodyOf } from './bodies/replay-body.ts'
 import { adapterRoutes, modelRoutes, tierRoutes } from './catalogue-routes.ts'
 import type { Cursors } from './cursor.ts'
 import { type Explaining, explainRoutes } from './explain/explain-routes.ts'
+import { gatewayRoutes } from './gateways/gateway-routes.ts'
 import { type ExplainAssertion, explainAssertionRoutes } from './identity/explain-routes.ts'
-import { providerFetchRoutes } from './identity/fetch-routes.ts'
-import { identityProviderRoutes } from './identity/identity-provider-routes.ts'
+import { type FetchHealths, identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
 import { IMPORT_PATH, importRoutes, LONGEST_IMPORT_BYTES } from './import-routes.ts'
 import { installationRoutes } from './installation-routes.ts'
@@ -79,14 +79,15 @@ interface Services {
   adminTokenRevocations: AdminTokenRevocations
   tokenRevocations: TokenRevocations
   signingKeys: SigningKeys
+  gateways: Gateways
   replicas: Replicas
   trail: AuditTrail
   importedClients: ImportedClients
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
+  fetched: FetchHealths
   explainAssertion: ExplainAssertion
   explaining: Explaining
-  providerFetches: () => readonly FetchHealth[]
   countOnOtherPeppers: CountOnOtherPeppers
   sets: SetObjects
   cursors: Cursors
@@ -110,15 +111,15 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
-    ...tokenRevocationRoutes(services.tokenRevocations, cursors),
+    ...tokenRevocationRoutes(services.tokenRevocations, services.gateways, cursors),
+    ...gatewayRoutes(services.gateways),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),
-    ...identityProviderRoutes(services.identityProviders, cursors),
+    ...identityProviderRoutes(services.identityProviders, services.fetched, cursors),
     ...keyCredentialRoutes(services.keyCredentials, keys, tenants),
     ...usageReporterRoutes(services.usageReporters, cursors),
     ...usageRoutes(services),
     ...explainAssertionRoutes(services.explainAssertion),
-    ...providerFetchRoutes(services.providerFetches),
     ...explainRoutes(services.explaining),
     ...setRoutes(services.sets, readObject(services), cursors),
   ]

@@ -35,6 +35,7 @@ const INSTALLATION_RIGHTS = [
   'usage-reporters:write',
   'sets:read',
   'sets:write',
+  'gateways:read',
 ] as const
 export type InstallationRight = (typeof INSTALLATION_RIGHTS)[number]
 

@@ -1,10 +1,8 @@
 import { z } from 'zod'
+import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
-import {
-  type Ended,
-  type TokenRevocation,
-  tokenRevocationVersion,
-} from '../token-revocations/token-revocation.ts'
+import type { Enforcement, Gateways } from '../token-revocations/gateways.ts'
+import type { Ended, TokenRevocation } from '../token-revocations/token-revocation.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { Admin } from './admin-auth.ts'
 import { created, ok } from './answer.ts'
@@ -13,6 +11,7 @@ import { page } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
+import { enforcementToWire } from './gateways/gateway-routes.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -45,7 +44,16 @@ const revocation = z
 const LIST = '/token-revocations'
 
 /** The deny list. A tenant-admin sees and revokes tokens of its tenant only, by key or all of them. */
-export function tokenRevocationRoutes(revocations: TokenRevocations, cursors: Cursors): AdminRoute[] {
+export function tokenRevocationRoutes(
+  revocations: TokenRevocations,
+  gateways: Gateways,
+  cursors: Cursors,
+): AdminRoute[] {
+  /** With what the gateways have now: it is part of the version. */
+  const shown = async (revocation: TokenRevocation) => {
+    const wire = toWire(revocation, await gateways.enforcement())
+    return { wire, version: versionOf(wire) }
+  }
   return [
     route({
       operation: 'createTokenRevocation',
@@ -66,7 +74,8 @@ export function tokenRevocationRoutes(revocations: TokenRevocations, cursors: Cu
           reason,
           tenantId: admin.tenantId,
         })
-        return created(`${LIST}/${made.id}`, toWire(made), tokenRevocationVersion(made))
+        const { wire, version } = await shown(made)
+        return created(`${LIST}/${made.id}`, wire, version)
       },
     }),
     route({
@@ -82,7 +91,8 @@ export function tokenRevocationRoutes(revocations: TokenRevocations, cursors: Cu
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
         const found = await revocations.list(admin.tenantId, pageRequest(cursors, list, query))
-        return ok(pageBody(cursors, list, found, toWire))
+        const enforcement = await gateways.enforcement()
+        return ok(pageBody(cursors, list, found, revocation => toWire(revocation, enforcement)))
       },
     }),
     route({
@@ -99,8 +109,8 @@ export function tokenRevocationRoutes(revocations: TokenRevocations, cursors: Cu
       },
       ...REVALIDATED,
       handle: async ({ params }) => {
-        const found = await revocations.get(params.id ?? '')
-        return ok(toWire(found), tokenRevocationVersion(found))
+        const { wire, version } = await shown(await revocations.get(params.id ?? ''))
+        return ok(wire, version)
       },
     }),
   ]
@@ -121,7 +131,7 @@ function endedBy(
   return { jti: jti ?? '' }
 }
 
-const toWire = (revocation: TokenRevocation) => ({
+const toWire = (revocation: TokenRevocation, enforcement: (madeAt: number) => Enforcement[]) => ({
   id: revocation.id,
   claim: revocation.claim,
   value: revocation.value,
@@ -130,4 +140,5 @@ const toWire = (revocation: TokenRevocation) => ({
   reason: revocation.reason,
   created_at: revocation.createdAt,
   ends_at: revocation.endsAt,
+  enforced_by: enforcement(revocation.createdAt.getTime()).map(enforcementToWire),
 })

@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto'
 import { Busy } from '../errors.ts'
 
+/** By a digest, because a client chooses the length of its `jti`. */
+export const digestOf = (keyId: string, jti: string): Buffer =>
+  createHash('sha256').update(`${keyId} ${jti}`).digest()
+
 const MOST = 200_000
 /** So that the clients of one tenant cannot take the room of all others. */
 const MOST_OF_A_TENANT = 50_000
 
 /** The ids of client assertions that were used on this replica and have not expired: each is accepted once. */
 export class UsedAssertions {
-  /** By tenant: when each expires, in epoch milliseconds, by a digest, because a client chooses its length. */
+  /** By tenant: when each expires, in epoch milliseconds, by its digest. */
   readonly #expiry = new Map<string, Map<string, number>>()
   #size = 0
   #prunedAt = 0
@@ -26,7 +30,7 @@ export class UsedAssertions {
     expiresAt: number,
     now: number,
   ): boolean {
-    const digest = createHash('sha256').update(`${keyId} ${jti}`).digest('base64url')
+    const digest = digestOf(keyId, jti).toString('base64url')
     const until = this.#expiry.get(tenantId)?.get(digest)
     if (until !== undefined && until > now) return false
     if (this.#isFull(tenantId) && this.#prunedAt < now - 1_000) this.#prune(now)

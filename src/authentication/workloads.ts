@@ -1,3 +1,4 @@
+import type { Database } from '../database/database.ts'
 import type { Identities } from '../directory/identities.ts'
 import { Unavailable } from '../errors.ts'
 import { type Assertion, assertionFault, parseAssertion } from '../identity-providers/assertion.ts'
@@ -5,10 +6,12 @@ import type { Expected } from '../identity-providers/federation.ts'
 import { type IdentityFault, identify, workloadOf } from '../identity-providers/identify.ts'
 import { ASSERTION_ALGS } from '../identity-providers/provider-kind.ts'
 import { hasSignatureOf, keyFor } from '../identity-providers/verification-key.ts'
+import type { FailureLimit } from '../system/failure-limit.ts'
 import { type AuthFailure, type Caller, evaluate } from './authenticator.ts'
 import type { DeferredWrites } from './deferred-writes.ts'
 import { TenantConflicts } from './tenant-conflicts.ts'
-import { UsedAssertions } from './used-assertions.ts'
+import { useInDatabase } from './used-assertion-repository.ts'
+import { digestOf, UsedAssertions } from './used-assertions.ts'
 
 /** How an assertion was presented. */
 export type AssertionUse = 'subject_token' | 'id_token' | 'assertion' | 'private_key_jwt' | 'spiffe_jwt'
@@ -38,6 +41,10 @@ export interface WorkloadRefusal {
   subject?: string
   keyId?: string
   credentialIds?: readonly string[]
+  /** The assertion is genuine and a credential matches it: only the state of the key, or a use before, is in the way. */
+  isKnown?: boolean
+  /** Of `too_many_failures`. */
+  retryAfterSeconds?: number
 }
 
 /** `provider` and `subject` are for the log: whose assertion it was. */
@@ -59,8 +66,10 @@ const SKEW_SECONDS = 60
 
 /** Finds the key that an assertion is for, and what may be issued to it now. Needs no I/O for what is known. */
 export class Workloads {
+  readonly #database: Database
   readonly #identities: Identities
   readonly #deferred: DeferredWrites
+  readonly #failures: FailureLimit
   readonly #issuer: string
   readonly #now: () => number
   readonly #used = new UsedAssertions()
@@ -69,25 +78,40 @@ export class Workloads {
 
   /** `now` is the database time in epoch milliseconds. */
   constructor(options: {
+    database: Database
     identities: Identities
     deferred: DeferredWrites
+    failures: FailureLimit
     issuer: string
     now: () => number
   }) {
+    this.#database = options.database
     this.#identities = options.identities
     this.#deferred = options.deferred
+    this.#failures = options.failures
     this.#issuer = options.issuer
     this.#now = options.now
   }
 
-  /** @throws {Unavailable} for a fault that is not the caller's. */
-  async authenticate(presented: PresentedAssertion): Promise<WorkloadAuthentication> {
+  /**
+   * `source` is the address of the caller. A refused assertion counts as a failure of it; one that a credential matches
+   * never does, and is never refused because of others.
+   * @throws {Unavailable} for a fault that is not the caller's.
+   */
+  async authenticate(
+    presented: PresentedAssertion,
+    source: string | undefined,
+  ): Promise<WorkloadAuthentication> {
     const answer =
       presented.use === 'private_key_jwt'
         ? await this.#authenticateClient(presented)
         : await this.#authenticateFederated(presented)
     if (answer.ok) this.#deferred.used(answer.caller.secretId, answer.caller.at)
-    return answer
+    if (answer.ok || answer.isKnown) return answer
+    const allowance = await this.#failures.take(source)
+    if (allowance.granted) return answer
+    const { retryAfterSeconds } = allowance
+    return { ok: false, reason: 'too_many_failures', retryAfterSeconds }
   }
 
   async #authenticateFederated({
@@ -136,18 +160,30 @@ export class Workloads {
     if (exp - now / 1000 > LONGEST_CLIENT_ASSERTION_SECONDS + SKEW_SECONDS)
       return { ok: false, reason: 'client_assertion_lives_too_long' }
     const known = this.#identities.clientKeys(keyId)
-    const keys = known.flatMap(each => each.keys.map(key => ({ ...key, credentialId: each.credentialId })))
+    const keys = known.flatMap(({ keys: own, ...credential }) => own.map(key => ({ ...key, ...credential })))
     if (keys.length === 0) return this.#refused({ ok: false, reason: 'client_unknown' })
     const choice = keyFor(assertion, keys, ASSERTION_ALGS)
     if (!choice.ok) return { ...choice, keyId }
     if (!(await hasSignatureOf(assertion, choice.key)))
       return { ok: false, reason: 'assertion_signature', keyId }
-    const id = keys.find(key => key === choice.key)?.credentialId ?? ''
+    const { credentialId: id = '', singleUse } = keys.find(key => key === choice.key) ?? {}
     const answer = await this.#admit(assertion, { id, keyId }, { keyId, credentialIds: [id] })
     // Only what would be accepted is remembered: no one else can fill the memory, and a retry after a 503 is not a replay.
-    if (answer.ok && !this.#used.use(answer.caller, jti, exp * 1000, now))
-      return { ok: false, reason: 'client_assertion_used', keyId, credentialIds: [id] }
+    if (!answer.ok) return answer
+    const isFirst =
+      singleUse === 'database'
+        ? await this.#useInDatabase(keyId, jti, exp)
+        : this.#used.use(answer.caller, jti, exp * 1000, now)
+    if (!isFirst)
+      return { ok: false, reason: 'client_assertion_used', keyId, credentialIds: [id], isKnown: true }
     return answer
+  }
+
+  /** @throws {Unavailable} */
+  #useInDatabase(keyId: string, jti: string, exp: number): Promise<boolean> {
+    // Longer than it is accepted, whatever this process takes for the time.
+    const until = (exp + SKEW_SECONDS) * 1000
+    return this.#database.run(db => useInDatabase(db, digestOf(keyId, jti), until))
   }
 
   /** @throws {Unavailable} when this process cannot verify all rows: what was not found may be among them. */
@@ -168,7 +204,7 @@ export class Workloads {
     const evaluated = evaluate(found, undefined, now)
     if (!evaluated.ok) {
       this.#deferred.count(keyId, evaluated.reason, now)
-      return { ok: false, reason: evaluated.reason, ...about, keyId }
+      return { ok: false, reason: evaluated.reason, ...about, keyId, isKnown: true }
     }
     const { caller } = evaluated
     const expiresAt = assertion.exp * 1000

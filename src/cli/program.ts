@@ -12,6 +12,7 @@ import { whoamiCommand } from './commands/context/whoami.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { emergencyCommands } from './commands/emergency.ts'
 import { explainCommand } from './commands/explain.ts'
+import { gatewayCommands } from './commands/gateway.ts'
 import { identityCommands } from './commands/identity.ts'
 import { importCommand } from './commands/import.ts'
 import { installationCommands } from './commands/installation.ts'
@@ -88,6 +89,7 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
     reportCommands,
     identityCommands,
     applyCommands,
+    gatewayCommands,
   ]) {
     commands(program, environment)
   }

@@ -2,9 +2,15 @@ import { Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 import { rootTokens } from './formats.ts'
 
+/** A token of gateways. With a name it registers them: a registered gateway is expected to be connected. */
+export interface GatewayToken {
+  gateway: string | undefined
+  token: Secret
+}
+
 /** The listener for gateways that keep the deny list (src/xds/). */
 export interface XdsConfig {
-  tokens: readonly Secret[]
+  tokens: readonly GatewayToken[]
   tls: { certificate: string; key: Secret; clientCa: string | undefined } | undefined
 }
 
@@ -32,8 +38,8 @@ export function readXds(env: Env, gatewayHost: string): XdsSettings {
     env.optional('MINTMARK_XDS_TOKENS', {
       fallback: 'none',
       description:
-        'comma-separated tokens, each of at least 32 characters, that gateways send to the xDS listener as `Authorization: Bearer <token>`',
-      parse: rootTokens,
+        'comma-separated tokens, each of at least 32 characters, that gateways send to the xDS listener as `Authorization: Bearer <token>`; `<name>:<token>` registers the gateway with this name',
+      parse: gatewayTokens,
     }) ?? []
   const pem = (name: string, kind: RegExp, description: string) =>
     env.optional(name, {
@@ -67,4 +73,27 @@ export function readXds(env: Env, gatewayHost: string): XdsSettings {
       : { certificate, key: new Secret(key), clientCa }
   const listens = tokens.length > 0 || clientCa !== undefined
   return { xdsAddress: { host, port }, xds: listens ? { tokens, tls } : undefined }
+}
+
+const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+/** Its metrics are those of gateways without a name. */
+const WITHOUT_NAME = 'other'
+/** Each is a series in metrics. */
+const MOST_GATEWAYS = 100
+
+/** A token has no colon (RFC 6750 §2.1), so one separates its name. @throws {Error} */
+function gatewayTokens(text: string): GatewayToken[] {
+  const tokens = text.split(',').map(part => {
+    const [, gateway, token = ''] = /^(?:([^:]*):)?(.*)$/s.exec(part.trim()) ?? []
+    if (gateway !== undefined && (!NAME.test(gateway) || gateway === WITHOUT_NAME))
+      throw new Error(
+        `must have names of 1 to 63 characters a-z, 0-9 and -, before the colon, and not "${WITHOUT_NAME}"`,
+      )
+    const [secret] = rootTokens(token)
+    if (!secret) throw new Error('must not have an empty token')
+    return { gateway, token: secret }
+  })
+  if (new Set(tokens.flatMap(({ gateway }) => gateway ?? [])).size > MOST_GATEWAYS)
+    throw new Error(`must not have more than ${MOST_GATEWAYS} names`)
+  return tokens
 }

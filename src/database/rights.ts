@@ -36,6 +36,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   token_revocations: EVERY_ROW,
   set_objects: EVERY_ROW,
   pending_secrets: EVERY_ROW,
+  used_assertions: EVERY_ROW,
   deleted_tenants: APPEND_ONLY,
   deleted_identities: APPEND_ONLY,
   change_feed: APPEND_ONLY,

@@ -30,6 +30,7 @@ export interface Schema extends IdentitySchema, SetSchema, UsageSchema {
   admin_tokens: AdminTokenTable
   idempotency_keys: IdempotencyKeyTable
   token_revocations: TokenRevocationTable
+  used_assertions: { digest: Buffer; expires_at: Date }
   sealed_since: { singleton: Generated<boolean>; audit_id: string }
   restores: RestoreTable
   tombstones: TombstoneTable
@@ -183,6 +184,7 @@ interface ReplicaTable {
   seen_at: Date
   staleness_seconds: number
   kids: string[]
+  gateways: ColumnType<unknown, string, string>
 }
 
 interface ChangeCounterTable {

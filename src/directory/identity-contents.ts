@@ -3,7 +3,7 @@ import type { FederatedCredential, FederatedProvider } from '../identity-provide
 import type { FetchedKeys, KeptKeySet } from '../identity-providers/fetching/fetched-keys.ts'
 import type { FetchedProvider } from '../identity-providers/fetching/key-source.ts'
 import type { KeySet } from '../identity-providers/identity-provider.ts'
-import type { KeyCredential } from '../identity-providers/key-credential.ts'
+import type { KeyCredential, SingleUse } from '../identity-providers/key-credential.ts'
 import { parseKeySet, UnusableKeys, type VerificationKey } from '../identity-providers/verification-key.ts'
 import type { KnownKey } from './known-key.ts'
 
@@ -30,6 +30,7 @@ export interface IdentityContents {
 /** A public key of a client. */
 export interface ClientKey {
   credentialId: string
+  singleUse: SingleUse
   keys: readonly VerificationKey[]
 }
 
@@ -70,9 +71,15 @@ export async function parsedIdentities({
 async function clientKeysOf({ credentials, revoked }: IdentityKey): Promise<ClientKey[]> {
   if (revoked) return []
   const own = credentials.flatMap(({ id, settings }) =>
-    settings.type === 'public_key' ? [{ id, jwks: settings.jwks }] : [],
+    settings.type === 'public_key' ? [{ id, ...settings }] : [],
   )
-  return Promise.all(own.map(async ({ id, jwks }) => ({ credentialId: id, keys: await usableKeys(jwks) })))
+  return Promise.all(
+    own.map(async ({ id, jwks, singleUse = 'replica' }) => ({
+      credentialId: id,
+      singleUse,
+      keys: await usableKeys(jwks),
+    })),
+  )
 }
 
 /** A set that an earlier version accepted and this one does not has no keys. It does not stop this replica. */

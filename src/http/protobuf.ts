@@ -17,11 +17,15 @@ const LENGTH_DELIMITED = 2
 const FOUR_BYTES = 5
 const LONGEST_VARINT = 10
 
-/** Visits each length-delimited field in order: messages, strings, bytes. Others are skipped. @throws {UnreadableMessage} */
+/**
+ * Visits each length-delimited field in order: messages, strings, bytes; and each varint, exact up to 2^53. Others are
+ * skipped. @throws {UnreadableMessage}
+ */
 export function eachField(
   message: Buffer,
   left: FieldsLeft,
   visit: (field: number, value: Buffer) => void,
+  visitNumber: (field: number, value: number) => void = () => {},
 ): void {
   let at = 0
   /** Exact up to 2^53: more than any tag or length. */
@@ -44,7 +48,7 @@ export function eachField(
       if (at + length > message.length) throw new UnreadableMessage('The message ends early.')
       visit(Math.floor(tag / 8), message.subarray(at, at + length))
       at += length
-    } else if (wireType === VARINT) varint()
+    } else if (wireType === VARINT) visitNumber(Math.floor(tag / 8), varint())
     else if (wireType === EIGHT_BYTES) at += 8
     else if (wireType === FOUR_BYTES) at += 4
     else throw new UnreadableMessage('The message has an unknown wire type.')

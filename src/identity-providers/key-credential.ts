@@ -4,7 +4,15 @@ import type { KeySet } from './identity-provider.ts'
 /** How the holder of a key proves itself without a secret. */
 export type CredentialSettings =
   | ({ type: 'federated'; providerId: string } & FederatedRule)
-  | { type: 'public_key'; jwks: KeySet }
+  | {
+      type: 'public_key'
+      jwks: KeySet
+      /** Where the use of an assertion is remembered: on each replica, or for all in the database. Absent: on each. */
+      singleUse?: SingleUse
+    }
+
+export const SINGLE_USES = ['replica', 'database'] as const
+export type SingleUse = (typeof SINGLE_USES)[number]
 
 export interface KeyCredential {
   /** `crd_` and 16 characters. */

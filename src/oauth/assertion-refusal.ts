@@ -13,12 +13,16 @@ import { OAuthError } from './oauth-error.ts'
 /** An assertion was refused. Within a grant all refusals are the same. */
 export class AssertionRefused extends OAuthError {}
 
-/** The caller of an accepted assertion. @throws {AssertionRefused} The log and the audit trail have the reason. */
+/**
+ * The caller of an accepted assertion. @throws {AssertionRefused} The log and the audit trail have the reason.
+ * @throws {OAuthError} 429 after too many refused ones.
+ */
 export function admitWorkload(
   res: ServerResponse,
   { use }: PresentedAssertion,
   authentication: WorkloadAuthentication,
   refusals: AuditedRefusals,
+  operation = 'POST /oauth/token',
 ): Caller {
   const event = eventOf(res)
   const { fields } = event
@@ -35,6 +39,7 @@ export function admitWorkload(
   fields.reason = authentication.reason satisfies RefusalReason
   fields.client_id = authentication.keyId
   fields.credentials = authentication.credentialIds?.slice(0, MOST_NAMED).join(' ')
+  if (authentication.retryAfterSeconds !== undefined) throw tooMany(authentication.retryAfterSeconds)
   const by = {
     id: 'unknown',
     requestId: event.requestId,
@@ -43,13 +48,19 @@ export function admitWorkload(
   refusals.note({
     action: 'exchange.refuse',
     by,
-    operation: 'POST /oauth/token',
+    operation,
     reason: reasonOf(authentication),
   })
   throw refused(use)
 }
 
 const MOST_NAMED = 5
+
+const tooMany = (retryAfterSeconds: number) =>
+  new OAuthError('slow_down', 'Too many invalid assertions from this address. Retry later.', {
+    status: 429,
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+  })
 
 function reasonOf({ reason, providerId, credentialIds = [] }: WorkloadRefusal): string {
   const named = [providerId, ...credentialIds.slice(0, MOST_NAMED)].filter(id => id !== undefined)

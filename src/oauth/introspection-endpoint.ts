@@ -57,7 +57,16 @@ export function introspectionEndpoint(parts: IntrospectionParts): Handler {
 function presentedBy(req: IncomingMessage, form: ReturnType<typeof parseTokenForm>): string {
   const [, bearer] = /^bearer +(\S+)$/i.exec(req.headers.authorization ?? '') ?? []
   if (bearer !== undefined) return bearer
-  const { clientId = '', secret } = form.client().credential
+  const { credential } = form.client()
+  if ('assertion' in credential)
+    throw new OAuthError(
+      'invalid_client',
+      'Unsupported client authentication. Send the introspection token.',
+      {
+        status: 401,
+      },
+    )
+  const { clientId = '', secret } = credential
   // The id in the token and the one next to it are the same, or there is none.
   return clientId === '' || secret.startsWith(`mmi_${clientId.replace(/^adm_/, '')}_`) ? secret : ''
 }

@@ -21,6 +21,7 @@ export const PATHS = {
 const JSON_TYPE = 'application/json; charset=utf-8'
 const PEM_TYPE = 'application/x-pem-file; charset=utf-8'
 const METADATA_MAX_AGE_SECONDS = 300
+const CLIENT_AUTHENTICATION = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'spiffe_jwt']
 
 /**
  * RFC 8414 §2 and OpenID Connect Discovery §3. `issuer` is byte-equal to the tokens' `iss`. There is no authorization
@@ -34,15 +35,11 @@ export function metadata(issuer: string, ring: () => KeyRing): Handler {
       token_endpoint: issuer + PATHS.token,
       jwks_uri: issuer + PATHS.jwks,
       grant_types_supported: GRANT_TYPES,
-      token_endpoint_auth_methods_supported: [
-        'client_secret_basic',
-        'client_secret_post',
-        'private_key_jwt',
-        'spiffe_jwt',
-      ],
+      token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
       token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGS,
       revocation_endpoint: issuer + PATHS.revoke,
-      revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+      revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+      revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGS,
       introspection_endpoint: issuer + PATHS.introspect,
       introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'Bearer'],
       response_types_supported: ['none'],

@@ -1,4 +1,3 @@
-import type { Authenticator } from '../authentication/authenticator.ts'
 import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { eventOf } from '../http/request-event.ts'
@@ -8,7 +7,7 @@ import type { DenyList } from '../token-revocations/deny-list.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { TokenReader } from '../tokens/token-reader.ts'
 import { OAuthError } from './oauth-error.ts'
-import { admit, LONGEST_FORM_BYTES } from './token-endpoint.ts'
+import { authenticate, type ClientAuthentication, LONGEST_FORM_BYTES } from './token-endpoint.ts'
 import { parseTokenForm } from './token-form.ts'
 
 const HEADERS = headerList({ Pragma: 'no-cache' })
@@ -19,24 +18,24 @@ const MOST_A_MINUTE = 100
  * RFC 7009: a client ends one of its own tokens. The answer is 200 for every other string too: a token that expired, was
  * revoked before, is of another client or is none, so that a client learns nothing about tokens that are not its own.
  */
-export function revocationEndpoint(options: {
-  authenticator: Authenticator
-  /** Reads tokens of every audience and scope. */
-  tokens: TokenReader
-  revocations: TokenRevocations
-  denyList: DenyList
-  afterPause: () => Promise<void> | undefined
-}): Handler {
-  const { authenticator, tokens, revocations, denyList, afterPause } = options
+export function revocationEndpoint(
+  options: ClientAuthentication & {
+    /** Reads tokens of every audience and scope. */
+    tokens: TokenReader
+    revocations: TokenRevocations
+    denyList: DenyList
+    afterPause: () => Promise<void> | undefined
+  },
+): Handler {
+  const { tokens, revocations, denyList, afterPause } = options
   const writes = new MinuteLimit()
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
     const waiting = afterPause()
     if (waiting !== undefined) await waiting
     const form = parseTokenForm({ url: req.url ?? '', headers: req.headers, body })
-    const { method, credential } = form.client()
     const event = eventOf(res)
-    const caller = admit(res, method, await authenticator.authenticate(credential, event.source))
+    const caller = await authenticate(options, form.client(), res, 'POST /oauth/revoke')
     const read = await tokens.read(form.token, caller.at)
     if ('claims' in read && read.claims.sub === caller.keyId && !denyList.denies(read.claims)) {
       const { jti, sub: keyId, tenant: tenantId } = read.claims

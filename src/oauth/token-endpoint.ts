@@ -22,31 +22,33 @@ const HEADERS = headerList({ Pragma: 'no-cache' })
 /** Parses a request once; nothing else reads it. */
 export type ParseRequest = (req: { url: string; headers: IncomingHttpHeaders; body: Buffer }) => TokenRequest
 
+/** Who presents a credential, of each kind. */
+export interface ClientAuthentication {
+  authenticator: Authenticator
+  workloads: Workloads
+  refusals: AuditedRefusals
+}
+
 /**
  * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
  * the security steps; a grant only decides what may be issued.
  */
-export function tokenEndpoint(options: {
-  authenticator: Authenticator
-  workloads: Workloads
-  refusals: AuditedRefusals
-  tokenIssuer: TokenIssuer
-  parse: ParseRequest
-  counts: ExchangeCounts
-  /** Settles when this replica has caught up after a pause; undefined: there was none. */
-  afterPause: () => Promise<void> | undefined
-}): Handler {
-  const { authenticator, tokenIssuer, counts, afterPause, parse } = options
+export function tokenEndpoint(
+  options: ClientAuthentication & {
+    tokenIssuer: TokenIssuer
+    parse: ParseRequest
+    counts: ExchangeCounts
+    /** Settles when this replica has caught up after a pause; undefined: there was none. */
+    afterPause: () => Promise<void> | undefined
+  },
+): Handler {
+  const { tokenIssuer, counts, afterPause, parse } = options
   return async (req, res) => {
     const body = await readBody(req, LONGEST_FORM_BYTES)
     const waiting = afterPause()
     if (waiting !== undefined) await waiting
     const request = parse({ url: req.url ?? '', headers: req.headers, body })
-    const { credential } = request
-    const caller =
-      'assertion' in credential
-        ? admitWorkload(res, credential, await options.workloads.authenticate(credential), options.refusals)
-        : admit(res, request.method, await authenticator.authenticate(credential, eventOf(res).source))
+    const caller = await authenticate(options, request, res)
     const grant = authorize(caller, request)
     const token = await tokenIssuer.issue(caller, grant)
     respond(res, token, request)
@@ -54,12 +56,21 @@ export function tokenEndpoint(options: {
   }
 }
 
-/** @throws {OAuthError} that reveals no more than the caller may know; the log has the reason. */
-export function admit(
+/** The client of a request, by its secret or its assertion. @throws {OAuthError} as `admit` and `admitWorkload` */
+export async function authenticate(
+  { authenticator, workloads, refusals }: ClientAuthentication,
+  { method, credential }: Pick<TokenRequest, 'method' | 'credential'>,
   res: ServerResponse,
-  method: AuthenticationMethod,
-  authentication: Authentication,
-): Caller {
+  operation?: string,
+): Promise<Caller> {
+  const { source } = eventOf(res)
+  if (!('assertion' in credential))
+    return admit(res, method, await authenticator.authenticate(credential, source))
+  return admitWorkload(res, credential, await workloads.authenticate(credential, source), refusals, operation)
+}
+
+/** @throws {OAuthError} that reveals no more than the caller may know; the log has the reason. */
+function admit(res: ServerResponse, method: AuthenticationMethod, authentication: Authentication): Caller {
   const { fields } = eventOf(res)
   fields.auth_method = method
   if (!authentication.ok) {

@@ -87,18 +87,6 @@ export function parseForm(req: { url: string; headers: IncomingHttpHeaders; body
   return singleValues(pairsOf(req.body))
 }
 
-/** The client of a request that is no exchange: its secret is the only way. @throws {OAuthError} */
-export function parsePresentedClient(
-  authorization: string | undefined,
-  form: Form,
-): { method: AuthenticationMethod; credential: Credential } {
-  const { method, credential } = parseCredential(authorization, form)
-  if ('secret' in credential) return { method, credential }
-  throw new OAuthError('invalid_client', 'Unsupported client authentication. Send the API key.', {
-    status: 401,
-  })
-}
-
 /** RFC 6749 §3.2: parameters without a value are treated as if they were omitted; none may be repeated. */
 function singleValues(pairs: ReturnType<typeof pairsOf>): { form: Form; resources: string[] } {
   const given = new Map<string, string | undefined>()
@@ -146,7 +134,8 @@ function parsePresented(
   return { method: credential.use, credential }
 }
 
-function parseCredential(
+/** The credential of a client: a secret, or an assertion (RFC 7521 §4.2). @throws {OAuthError} */
+export function parseCredential(
   authorization: string | undefined,
   form: Form,
 ): { method: AuthenticationMethod; credential: Credential | PresentedAssertion } {

@@ -27,7 +27,7 @@ export interface AuthenticationParts {
 export function buildAuthentication(
   config: Config,
   { clock, random }: System,
-  { database, time }: Storage,
+  { database, directoryDatabase, time }: Storage,
   { directory, copy, identities }: DirectoryParts,
   digests: KeyDigests,
   issuer: string,
@@ -51,6 +51,13 @@ export function buildAuthentication(
   const lookups = new LookupSecrets({ directory, failures })
   const now = () => time.now()
   const authenticator = new Authenticator({ digests, directory, failures, imported, lookups, deferred, now })
-  const workloads = new Workloads({ identities, deferred, issuer, now })
+  const workloads = new Workloads({
+    database: directoryDatabase,
+    identities,
+    deferred,
+    failures,
+    issuer,
+    now,
+  })
   return { authenticator, workloads, deferred, failures, lookups }
 }

@@ -11,6 +11,7 @@ import { ReplicaDirectory } from '../directory/replica-directory.ts'
 import { SecretLookup } from '../directory/secret-lookup.ts'
 import type { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import { DenyList } from '../token-revocations/deny-list.ts'
+import { GatewayConnections } from '../token-revocations/gateway-connections.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
@@ -30,6 +31,8 @@ export interface DirectoryParts {
   identityCheck: IdentityCheck
   /** The tokens that were ended before their expiry. */
   denyList: DenyList
+  /** The gateways that keep this list, connected to this process. */
+  connections: GatewayConnections
   /** Tokens that may ask about tokens. */
   introspectors: Introspectors
   /** The copy and the lookups combined. */
@@ -39,7 +42,7 @@ export interface DirectoryParts {
 export function buildDirectory(
   config: Config,
   { clock, logger }: System,
-  { directoryDatabase: database }: Storage,
+  { directoryDatabase: database, time }: Storage,
   follower: ChangeFollower,
   { seals, untrusted, tombstones }: TrustParts,
   { extension }: SnapshotParts,
@@ -58,6 +61,8 @@ export function buildDirectory(
   const keyStatuses = new KeyStatuses({ database, copy, identities, clock, tombstones })
   const identityCheck = new IdentityCheck({ database, identities, seals, untrusted })
   const denyList = new DenyList({ database })
+  const registered = (config.xds?.tokens ?? []).flatMap(({ gateway }) => gateway ?? [])
+  const connections = new GatewayConnections({ registered, now: () => time.now() })
   const introspectors = new Introspectors({
     database,
     digests,
@@ -72,6 +77,7 @@ export function buildDirectory(
     identities,
     identityCheck,
     denyList,
+    connections,
     introspectors,
     directory,
   }

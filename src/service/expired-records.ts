@@ -1,5 +1,6 @@
 import { pruneProofs } from '../api-keys/imported/secret-proof-repository.ts'
 import { pruneUsage } from '../authentication/deferred-repository.ts'
+import { pruneUsedAssertions } from '../authentication/used-assertion-repository.ts'
 import { pruneChangeFeed } from '../database/change-feed.ts'
 import { pruneIdempotencyKeys } from '../idempotency/idempotency-key-repository.ts'
 import { pruneTokenRevocations } from '../token-revocations/token-revocation-repository.ts'
@@ -18,5 +19,6 @@ export async function removeExpired({
   await database.run(pruneUsage)
   await database.run(pruneProofs)
   await database.run(pruneTokenRevocations)
+  await database.run(pruneUsedAssertions)
   await signing.replicas.prune()
 }

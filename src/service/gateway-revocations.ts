@@ -2,6 +2,7 @@ import type { ChangeFollower } from '../database/change-follower.ts'
 import type { DatabaseTime } from '../database/database-time.ts'
 import type { Clock } from '../system/clock.ts'
 import type { DenyList } from '../token-revocations/deny-list.ts'
+import type { DeniedValue } from '../token-revocations/token-revocation.ts'
 import { denyFilter } from '../xds/deny-filter.ts'
 import type { RevocationSource } from '../xds/discovery-stream.ts'
 
@@ -42,6 +43,10 @@ export class GatewayRevocations implements RevocationSource {
     const follower = this.#follower
     if (!follower.following || follower.place === undefined) return undefined
     return this.#time.now() - follower.stalenessSeconds * 1000
+  }
+
+  get entries(): readonly DeniedValue[] {
+    return this.#denyList.contents
   }
 
   get filter(): Buffer {

@@ -76,4 +76,10 @@ export function registerIdentities(
     'max',
     () => Math.max(0, ...identities.fetched.health.map(({ failures }) => failures)),
   )
+  metrics.counter(
+    'mintmark_identity_provider_fetches_total',
+    'Fetches of the keys of identity providers, by result: ok, or the kind of failure.',
+    () => by('result', identities.fetched.results),
+    ['result'],
+  )
 }

@@ -179,7 +179,7 @@ function build(
     isOwn,
   })
   const directory = buildDirectory(config, system, storage, follower, trust, snapshots, fetched)
-  const signing = buildSigning(config, system, storage, issuer, trust)
+  const signing = buildSigning(config, system, storage, issuer, trust, directory)
   const authentication = buildAuthentication(config, system, storage, directory, digests, issuer)
   const administration = buildAdministration(config, system, storage, digests, {
     policy,

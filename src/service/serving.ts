@@ -18,6 +18,7 @@ import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
 import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { Gateways } from '../token-revocations/gateways.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
@@ -92,13 +93,7 @@ export function serve(listeners: Listeners, served: Served): void {
     time: storage.time,
     clock,
   })
-  listeners.xds.serve(source, logger)
-  served.metrics.gauge(
-    'mintmark_xds_gateways',
-    'Gateways that receive the list of revoked tokens from this replica.',
-    'sum',
-    () => listeners.xds.gateways,
-  )
+  listeners.xds.serve({ source, connections: directory.connections, logger, now: () => storage.time.now() })
 }
 
 function introspectionOf(served: Served, afterPause: () => Promise<void> | undefined): IntrospectionParts {
@@ -129,11 +124,12 @@ function serveAdmin(
   const app = adminApp({
     ...administration,
     signingKeys,
+    gateways: new Gateways({ replicas, connections: served.directory.connections }),
     replicas,
     database,
+    fetched: served.directory.identities.fetched,
     explainAssertion: (assertion, options) =>
       explain(served.directory.identities, assertion, { ...options, now: served.storage.time.now() }),
-    providerFetches: () => served.directory.identities.fetched.health,
     explaining: explainingOf(served, recent),
     readiness: readiness.withDatabase,
   })

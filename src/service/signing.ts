@@ -8,6 +8,7 @@ import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { processName } from '../system/host.ts'
 import { TokenIssuer } from '../tokens/token-issuer.ts'
+import type { DirectoryParts } from './directory.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
 
@@ -26,10 +27,13 @@ export function buildSigning(
   { database, time }: Storage,
   issuer: string,
   { seals, untrusted }: TrustParts,
+  { connections }: Pick<DirectoryParts, 'connections'>,
 ): SigningParts {
   const { stalenessSeconds, shortPublishLeadAllowed } = config
   const encryption = new KeyEncryption({ keys: config.encryptionKeys, random })
-  const replicas = new Replicas({ database, id: random.uuid(), host: processName(), stalenessSeconds })
+  const gateways = () => connections.report
+  const self = { id: random.uuid(), host: processName(), stalenessSeconds }
+  const replicas = new Replicas({ database, ...self, gateways })
   const hostAheadSeconds = () => (time.hostAheadMs ?? 0) / 1000
   const reseal = async (actor: Actor) =>
     (await resealImported(database, seals, actor)) + (await resealIdentities(database, seals, actor))

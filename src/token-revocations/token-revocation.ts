@@ -1,5 +1,3 @@
-import { versionOf } from '../database/version.ts'
-
 /** The claims of a token that the deny list names. */
 export const DENIED_CLAIMS = ['jti', 'key_epoch', 'tenant_epoch'] as const
 export type DeniedClaim = (typeof DENIED_CLAIMS)[number]
@@ -25,8 +23,6 @@ export interface TokenRevocation {
   createdAt: Date
   endsAt: Date
 }
-
-export const tokenRevocationVersion = (revocation: TokenRevocation): string => versionOf(revocation)
 
 /** What to end: one token, or all issued tokens of a key or a tenant. */
 export type Ended = { jti: string } | { key: string } | { tenant: string }

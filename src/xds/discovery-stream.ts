@@ -1,6 +1,13 @@
 import type { Logger } from '../system/logger.ts'
+import type { GatewayConnection } from '../token-revocations/gateway-connections.ts'
+import type { DeniedValue } from '../token-revocations/token-revocation.ts'
 import { FILTER_NAME } from './deny-filter.ts'
-import { type DiscoveryRequest, discoveryResponse, EXTENSION_CONFIG } from './discovery-messages.ts'
+import {
+  type DiscoveryRequest,
+  discoveryResponse,
+  EXTENSION_CONFIG,
+  type GatewayNode,
+} from './discovery-messages.ts'
 
 /** The deny list of this replica, as gateways receive it. */
 export interface RevocationSource {
@@ -13,6 +20,16 @@ export interface RevocationSource {
   readonly seenUntil: number | undefined
   /** The filter for the list. */
   readonly filter: Buffer
+  /** The list itself, as of this moment. */
+  readonly entries: readonly DeniedValue[]
+}
+
+interface Sent {
+  revision: number
+  nonce: string
+  version: number
+  /** Monotonic milliseconds. */
+  at: number
 }
 
 /** A list is sent within milliseconds. */
@@ -23,41 +40,69 @@ const LATE_MS = 5_000
  * versions of all replicas are comparable, also after the database was restored, and a replica that lags behind sends
  * nothing to a gateway that has a newer list from another one.
  */
-export class DiscoveryStream {
+export class DiscoveryStream implements GatewayConnection {
   readonly #source: RevocationSource
   readonly #send: (message: Buffer) => void
   readonly #logger: Logger
+  readonly #monotonicMs: () => number
+  readonly #now: () => number
+  readonly #onRejection: () => void
+  readonly gateway: string | undefined
+  readonly connectedSince: number
+  /** The list that it has from this replica. */
+  acknowledged: { version: string; revision: number } | undefined
+  rejection: { reason: string; at: number } | undefined
+  #node: GatewayNode | undefined
   #subscribed = false
-  #nodeId = ''
   /** The newest version that the gateway has. */
   #version = Number.NEGATIVE_INFINITY
-  #sent: { revision: number; nonce: string; version: number } | undefined
+  #sent: Sent | undefined
   #unanswered = false
   #nonces = 0
-  readonly #monotonicMs: () => number
-  /** Since when the gateway lacks the current list. */
+  /** Since when the gateway lacks the current list: on the monotonic clock. */
   #lacksSince: number | undefined
   #warned = false
 
+  /** `gateway`: the name of its token. `now`: epoch milliseconds, database time. */
   constructor(options: {
     source: RevocationSource
     send: (message: Buffer) => void
     logger: Logger
     monotonicMs: () => number
+    now: () => number
+    gateway?: string | undefined
+    onRejection?: () => void
   }) {
     this.#monotonicMs = options.monotonicMs
+    this.#now = options.now
     this.#source = options.source
     this.#send = options.send
     this.#logger = options.logger
+    this.#onRejection = options.onRejection ?? (() => {})
+    this.gateway = options.gateway
+    this.connectedSince = options.now()
+  }
+
+  get node(): GatewayNode {
+    return this.#node ?? { id: '', cluster: '', envoyVersion: undefined, contract: undefined, enforces: [] }
+  }
+
+  /** 0: it has the current list. */
+  get behindMs(): number {
+    return this.#lacksSince === undefined ? 0 : this.#monotonicMs() - this.#lacksSince
+  }
+
+  get behindSince(): number | undefined {
+    return this.#lacksSince === undefined ? undefined : Math.round(this.#now() - this.behindMs)
   }
 
   /** Undefined, or why the request ends the stream. */
   receive(request: DiscoveryRequest): string | undefined {
     if (request.typeUrl !== '' && request.typeUrl !== EXTENSION_CONFIG) return 'Unknown type of resource.'
     if (!request.names.includes(FILTER_NAME)) return `Unknown resource: request ${FILTER_NAME}.`
-    if (request.nodeId !== '') this.#nodeId = request.nodeId
+    this.#node ??= request.node
     if (!this.#sent) this.#version = Math.max(this.#version, versionIn(request.version))
-    if (this.#sent && request.nonce === this.#sent.nonce) this.#answered(request)
+    if (this.#sent && request.nonce === this.#sent.nonce) this.#answered(this.#sent, request)
     this.#subscribed = true
     this.push()
     return undefined
@@ -66,34 +111,45 @@ export class DiscoveryStream {
   /** Sends the list if the gateway lacks it. Called often. */
   push(): void {
     const { revision, seenUntil } = this.#source
-    if (!this.#subscribed || this.#sent?.revision === revision) return
+    if (!this.#subscribed || this.acknowledged?.revision === revision) return
     this.#warnIfLate()
-    if (this.#unanswered) return
+    if (this.#unanswered || this.#sent?.revision === revision) return
     // A version is never repeated with another content.
     if (seenUntil === undefined || !(Math.floor(seenUntil) > this.#version)) return
     const version = Math.floor(seenUntil)
     const nonce = String(++this.#nonces)
-    this.#sent = { revision, nonce, version }
+    this.#sent = { revision, nonce, version, at: this.#monotonicMs() }
     this.#version = version
     this.#unanswered = true
-    this.#lacksSince = undefined
     this.#send(discoveryResponse(String(version), nonce, this.#source.filter))
   }
 
   /** A gateway may have a version from the future, after a clock of the database that was ahead, or not answer. */
   #warnIfLate(): void {
-    const now = this.#monotonicMs()
-    this.#lacksSince ??= now
-    if (now - this.#lacksSince < LATE_MS || this.#warned) return
+    this.#lacksSince ??= this.#monotonicMs()
+    if (this.behindMs < LATE_MS || this.#warned) return
     this.#warned = true
-    const about = { gateway: this.#nodeId, version: this.#version, seenUntil: this.#source.seenUntil }
+    const about = { ...this.#named(), version: this.#version, seenUntil: this.#source.seenUntil }
     this.#logger.warn(about, 'a gateway lacks the current list of revoked tokens')
   }
 
-  #answered({ error }: DiscoveryRequest): void {
+  #answered({ revision, version, at }: Sent, { error }: DiscoveryRequest): void {
     this.#unanswered = false
-    if (error === undefined) return
-    this.#logger.error({ gateway: this.#nodeId, error }, 'a gateway rejected the list of revoked tokens')
+    if (error !== undefined) {
+      this.rejection = { reason: error, at: Math.round(this.#now()) }
+      this.#onRejection()
+      this.#logger.error({ ...this.#named(), error }, 'a gateway rejected the list of revoked tokens')
+      return
+    }
+    this.rejection = undefined
+    this.#warned = false
+    this.acknowledged = { version: String(version), revision }
+    // What came after the list that was answered is lacking since then at the earliest.
+    this.#lacksSince = revision === this.#source.revision ? undefined : at
+  }
+
+  #named() {
+    return { gateway: this.gateway ?? this.node.cluster, node: this.node.id }
   }
 }
 

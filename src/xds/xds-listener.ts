@@ -14,18 +14,17 @@ import { type Address, addressOf, listen } from '../http/listener.ts'
 import { UnreadableMessage } from '../http/protobuf.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { GatewayConnections } from '../token-revocations/gateway-connections.ts'
 import { METHOD, readRequest } from './discovery-messages.ts'
 import { DiscoveryStream, type RevocationSource } from './discovery-stream.ts'
+import { end, framed, receiveMessages } from './grpc-stream.ts'
+import { answerList, LIST_PATH } from './revocation-list.ts'
 
 const LISTENER = 'xds'
 /** How long a change may wait until it is sent. */
 const PUSH_MS = 50
 /** A connection without a gateway is closed, and one that does not answer a ping. */
 const CHECK_MS = 15_000
-/** Whether it is compressed, and the length of a message. */
-const PREFIX_BYTES = 5
-/** More than a request of a gateway, with the error that it reports. */
-const LONGEST_MESSAGE_BYTES = 65_536
 const STATUS = { unimplemented: 12, unavailable: 14, unauthenticated: 16 }
 const OPTIONS = { settings: { maxConcurrentStreams: 16, enablePush: false } }
 
@@ -38,6 +37,15 @@ interface SessionState {
   answered: boolean
 }
 
+/** What gateways are sent, and where their connections are noted. */
+export interface Serving {
+  source: RevocationSource
+  connections: GatewayConnections
+  logger: Logger
+  /** Epoch milliseconds, database time. */
+  now: () => number
+}
+
 /** The listener for gateways that keep the deny list: gRPC on node:http2, with a bearer token, a client certificate, or both. */
 export class XdsListener {
   readonly name = LISTENER
@@ -45,17 +53,20 @@ export class XdsListener {
   readonly #clock: Clock
   readonly #limits: ConnectionLimits | undefined
   readonly #server: Http2Server | Http2SecureServer | undefined
-  readonly #tokens: readonly Buffer[]
+  readonly #tokens: readonly { gateway: string | undefined; digest: Buffer }[]
   readonly #streams = new Set<DiscoveryStream>()
   readonly #sessions = new Map<ServerHttp2Session, SessionState>()
   #stops: (() => void)[] = []
-  #serving: { source: RevocationSource; logger: Logger } | undefined
+  #serving: Serving | undefined
 
   /** Without a configuration it never listens. */
   constructor(config: XdsConfig | undefined, clock: Clock, policy: ConnectionPolicy) {
     this.#config = config
     this.#clock = clock
-    this.#tokens = (config?.tokens ?? []).map(token => sha256(token.reveal()))
+    this.#tokens = (config?.tokens ?? []).map(({ gateway, token }) => ({
+      gateway,
+      digest: sha256(token.reveal()),
+    }))
     if (!config) return
     const server = config.tls
       ? createSecureServer({ ...OPTIONS, ...tlsOptions(config.tls) })
@@ -85,14 +96,9 @@ export class XdsListener {
     return this.#limits?.closed ?? 0
   }
 
-  /** Number of gateways that receive the list from this process. */
-  get gateways(): number {
-    return this.#streams.size
-  }
-
-  serve(source: RevocationSource, logger: Logger): void {
+  serve(serving: Serving): void {
     if (!this.#config) return
-    this.#serving = { source, logger }
+    this.#serving = serving
     this.#stops = [
       this.#clock.every(PUSH_MS, async () => {
         for (const stream of this.#streams) stream.push()
@@ -133,28 +139,38 @@ export class XdsListener {
 
   #accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     stream.on('error', () => {})
-    const refusal = this.#refusal(headers)
+    const token = this.#tokenOf(headers.authorization)
+    if (headers[':path'] === LIST_PATH) {
+      answerList(stream, headers, this.#isAuthentic(token) ? this.#serving?.source : 'unauthenticated')
+      return
+    }
+    const refusal = this.#refusal(headers, token)
     if (refusal || !this.#serving) {
       const [status, message] = refusal ?? [STATUS.unavailable, 'The service is starting. Retry.']
       end(stream, status, message)
       return
     }
+    const { connections, ...serving } = this.#serving
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
     const send = (message: Buffer) => void stream.write(framed(message))
     const gateway = new DiscoveryStream({
-      ...this.#serving,
+      ...serving,
       send,
       monotonicMs: () => this.#clock.monotonicMs(),
+      gateway: token?.gateway,
+      onRejection: () => connections.rejectedLists++,
     })
     const session = stream.session ? this.#sessions.get(stream.session as ServerHttp2Session) : undefined
     if (session) session.gateways++
     this.#streams.add(gateway)
+    const remove = connections.add(gateway)
     stream.on('close', () => {
       this.#streams.delete(gateway)
+      remove()
       if (session) session.gateways--
     })
-    const { logger } = this.#serving
+    const { logger } = serving
     receiveMessages(stream, message => {
       try {
         return gateway.receive(readRequest(message)) === undefined
@@ -165,18 +181,24 @@ export class XdsListener {
     })
   }
 
-  #refusal(headers: IncomingHttpHeaders): readonly [status: number, message: string] | undefined {
+  #refusal(
+    headers: IncomingHttpHeaders,
+    token: { gateway: string | undefined } | undefined,
+  ): readonly [status: number, message: string] | undefined {
     if (headers[':path'] !== METHOD) return [STATUS.unimplemented, 'The method is not implemented.']
-    if (this.#isAuthentic(headers.authorization)) return undefined
-    return [STATUS.unauthenticated, 'Missing or invalid token.']
+    return this.#isAuthentic(token) ? undefined : [STATUS.unauthenticated, 'Missing or invalid token.']
   }
 
-  /** With client certificates the connection is authentic already. Every token is compared. */
-  #isAuthentic(authorization: string | undefined): boolean {
-    if (this.#tokens.length === 0) return this.#config?.tls?.clientCa !== undefined
+  /** With client certificates alone the connection is authentic already. */
+  #isAuthentic(token: object | undefined): boolean {
+    return this.#tokens.length === 0 ? this.#config?.tls?.clientCa !== undefined : token !== undefined
+  }
+
+  /** Every token is compared. */
+  #tokenOf(authorization: string | undefined): { gateway: string | undefined } | undefined {
     const [, token = ''] = /^bearer +(\S+)$/i.exec(authorization ?? '') ?? []
-    const digest = sha256(token)
-    return this.#tokens.filter(known => timingSafeEqual(known, digest)).length > 0
+    const shown = sha256(token)
+    return this.#tokens.filter(({ digest }) => timingSafeEqual(digest, shown))[0]
   }
 }
 
@@ -187,42 +209,3 @@ const tlsOptions = ({ certificate, key, clientCa }: NonNullable<XdsConfig['tls']
   key: key.reveal(),
   ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
 })
-
-function end(stream: ServerHttp2Stream, status: number, message: string): void {
-  const trailers = { 'grpc-status': String(status), 'grpc-message': message }
-  stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...trailers }, { endStream: true })
-  // The request is not read. A reset right away would be sent before the answer.
-  stream.resume()
-  setImmediate(() => stream.close())
-}
-
-/** One message, not compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
-function framed(message: Buffer): Buffer {
-  const prefix = Buffer.alloc(PREFIX_BYTES)
-  prefix.writeUInt32BE(message.length, 1)
-  return Buffer.concat([prefix, message])
-}
-
-/** Calls `accept` for each message. One that is too long, or that it does not accept, ends the stream. */
-function receiveMessages(stream: ServerHttp2Stream, accept: (message: Buffer) => boolean): void {
-  let held: Buffer = Buffer.alloc(0)
-  stream.on('data', (chunk: Buffer) => {
-    held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
-    for (let next = nextMessage(held); next; next = nextMessage(held)) {
-      if (next === 'invalid' || !accept(next)) {
-        stream.close()
-        return
-      }
-      held = held.subarray(PREFIX_BYTES + next.length)
-    }
-  })
-  stream.on('end', () => stream.end())
-}
-
-/** Undefined: it has not arrived as a whole. */
-function nextMessage(held: Buffer): Buffer | 'invalid' | undefined {
-  if (held.length < PREFIX_BYTES) return undefined
-  const length = held.readUInt32BE(1)
-  if (length > LONGEST_MESSAGE_BYTES || held[0] !== 0) return 'invalid'
-  return held.length < PREFIX_BYTES + length ? undefined : held.subarray(PREFIX_BYTES, PREFIX_BYTES + length)
-}

@@ -39,6 +39,7 @@ const RIGHTS: Record<string, readonly IssuedRole[]> = {
   'admin-tokens:write': ['owner', 'tenant-admin'],
   'token-revocations:read': ['owner', 'operator', 'auditor', 'tenant-admin'],
   'token-revocations:write': ['owner', 'operator', 'tenant-admin'],
+  'gateways:read': ['owner', 'operator', 'auditor'],
 }
 
 const routes = adminRoutes({} as never)

@@ -291,3 +291,29 @@ describe('several processes', () => {
     expect(faults({ MINTMARK_PROCESSES: '2', ...values })).toEqual([expect.stringContaining(fault)])
   })
 })
+
+describe('tokens of gateways', () => {
+  const [first, second] = ['a'.repeat(32), 'b'.repeat(32)]
+
+  it('may have a name, which registers the gateway', () => {
+    const { xds } = read({ ...DATABASE, MINTMARK_XDS_TOKENS: `inference:${first}, ${second}` })
+    expect(xds?.tokens.map(({ gateway, token }) => [gateway, token.reveal()])).toEqual([
+      ['inference', first],
+      [undefined, second],
+    ])
+    expect(JSON.stringify(xds)).not.toContain(first)
+  })
+
+  it.each([
+    ['a name in upper case', `Inference:${first}`, 'must have names of 1 to 63 characters'],
+    ['the name of all others', `other:${first}`, 'must have names of 1 to 63 characters'],
+    ['a short token', 'inference:short', 'must have at least 32 printable characters'],
+    [
+      'too many names',
+      Array.from({ length: 101 }, (_, n) => `g${n}:${first}`).join(),
+      'must not have more than 100 names',
+    ],
+  ])('not %s', (_, value, fault) => {
+    expect(faults({ ...DATABASE, MINTMARK_XDS_TOKENS: value })).toEqual([expect.stringContaining(fault)])
+  })
+})

@@ -23,6 +23,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   key_grants: everyRow,
   api_key_secrets: everyRow,
   token_revocations: everyRow,
+  used_assertions: everyRow,
   secret_proofs: everyRow,
   replicas: everyRow,
   identity_providers: everyRow,

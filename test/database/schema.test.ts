@@ -190,6 +190,7 @@ const TABLES = {
     seen_at: 'timestamptz',
     staleness_seconds: 'integer',
     kids: 'text[]',
+    gateways: 'jsonb?',
   },
   change_counter: {
     singleton: 'boolean',
@@ -289,6 +290,7 @@ const TABLES = {
     state: 'text',
     reason: 'text?',
   },
+  used_assertions: { digest: 'bytea', expires_at: 'timestamptz' },
   token_revocations: {
     id: 'text',
     seq: 'bigint',

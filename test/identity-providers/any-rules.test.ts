@@ -8,6 +8,7 @@ import { FetchedKeys } from '../../src/identity-providers/fetching/fetched-keys.
 import { authorizeClientCredentials, NotGranted } from '../../src/oauth/client-credentials.ts'
 import type { TokenRequest } from '../../src/oauth/token-request.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import { FailureLimit } from '../../src/system/failure-limit.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { KeyRights } from '../../src/tenants/rights.ts'
 import { accessTokenClaims } from '../../src/tokens/claims.ts'
@@ -201,14 +202,24 @@ describe('no set of rules yields a token', () => {
       }
       await identities.adopt({ providers: [provider], keys, fetched: [] })
       const deferred = { used: () => {}, count: () => {} } as never
-      const workloads = new Workloads({ identities, deferred, issuer: 'https://us', now: () => NOW * 1000 })
+      const workloads = new Workloads({
+        database: {} as never,
+        failures: new FailureLimit({ perMinute: 1_000_000 }),
+        identities,
+        deferred,
+        issuer: 'https://us',
+        now: () => NOW * 1000,
+      })
       const exp = NOW + sent.livesFor
       const assertion = jws(
         pair,
         { alg: 'ES256', kid: 'one' },
         { ...sent.claims, iss: ISSUER, aud: 'mintmark', sub: sent.sub, exp },
       )
-      const result = await workloads.authenticate({ assertion, use: 'assertion', clientId: sent.client })
+      const result = await workloads.authenticate(
+        { assertion, use: 'assertion', clientId: sent.client },
+        undefined,
+      )
       const matching = keys.flatMap(({ key: { id, tenantId }, credentials }) =>
         credentials.some(({ settings }) => accepts(settings, sent.sub, sent.claims))
           ? [{ id, tenantId }]

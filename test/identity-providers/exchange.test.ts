@@ -209,6 +209,75 @@ describe('A client assertion (private_key_jwt)', () => {
   })
 })
 
+describe('POST /oauth/revoke', () => {
+  const clientAssertion = () =>
+    jws(
+      own,
+      { alg: 'ES256', kid: 'own' },
+      {
+        iss: clientId,
+        sub: clientId,
+        aud: issuer,
+        jti: crypto.randomUUID(),
+        exp: now() + 60,
+      },
+    )
+  const checked = async (token: string) =>
+    (
+      await request(`${mintmark.service.urls.gateway}/check/v1/models`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+    ).status
+  const revoke = (form: Record<string, string>) =>
+    request(`${mintmark.service.urls.public}/oauth/revoke`, {
+      method: 'POST',
+      body: new URLSearchParams(form),
+    })
+  const JWT_CLIENT = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+  const ownToken = async () => {
+    const client_assertion = clientAssertion()
+    const form = { grant_type: 'client_credentials', client_assertion_type: JWT_CLIENT, client_assertion }
+    return (await mintmark.token(form)).body.access_token as string
+  }
+
+  it('ends the token of a client that authenticates with an assertion, by oauth4webapi after discovery', async () => {
+    const [token, another] = [await ownToken(), await ownToken()]
+    const insecure = { [oauth.allowInsecureRequests]: true }
+    const url = new URL(issuer)
+    const server = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, insecure))
+    expect(server.revocation_endpoint_auth_methods_supported).toContain('private_key_jwt')
+    const method = oauth.PrivateKeyJwt({ key: await cryptoKey(), kid: 'own' })
+    const answer = await oauth.revocationRequest(server, { client_id: clientId }, method, token, insecure)
+    expect(await oauth.processRevocationResponse(answer)).toBeUndefined()
+    expect([await checked(token), await checked(another)]).toEqual([401, 200])
+  })
+
+  it('leaves the token of another client valid, and refuses a wrong or repeated assertion alike', async () => {
+    const { access_token: foreign } = (await exchange(assertion())).body
+    const client_assertion = clientAssertion()
+    const form = { client_assertion_type: JWT_CLIENT, client_assertion, token: foreign }
+    expect((await revoke(form)).status).toBe(200)
+    expect(await checked(foreign)).toBe(200)
+    for (const wrong of [client_assertion, jws(pair, { alg: 'ES256', kid: 'own' }, { iss: clientId }), 'x'])
+      expect(await revoke({ ...form, client_assertion: wrong })).toMatchObject({
+        status: 401,
+        body: REFUSED_CLIENT,
+      })
+    await until(
+      'the audit row',
+      async () => (await mintmark.admin('GET', '/audit-events?action=exchange.refuse&limit=100')).text,
+      text => text.includes('POST /oauth/revoke'),
+    )
+  })
+
+  it('introspection has no client assertions: it is for introspection tokens', async () => {
+    const form = { client_assertion_type: JWT_CLIENT, client_assertion: clientAssertion(), token: 'x' }
+    const url = `${mintmark.service.urls.public}/oauth/introspect`
+    const answer = await request(url, { method: 'POST', body: new URLSearchParams(form) })
+    expect(answer).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+  })
+})
+
 const REFUSED_CLIENT = { error: 'invalid_client', error_description: 'Invalid client assertion.' }
 
 /** As WebCrypto has it. */

@@ -177,6 +177,23 @@ describe('A provider whose keys are fetched', () => {
     await forward(301)
     await until('a failure', async () => (await health('mintmark_identity_provider_fetch_failures')) >= 3)
     expect(await exchange(one, next)).toBe(200)
+    const shown = (await mintmark.admin('GET', '/identity-providers?limit=100')).body.data
+    const fetches = shown.map(({ fetch }: { fetch: { failures: number } }) => fetch)
+    expect(fetches.find(({ failures }: { failures: number }) => failures > 0)).toEqual({
+      last_success_at: expect.any(String),
+      failures: expect.any(Number),
+      last_error: {
+        kind: 'connection',
+        message: expect.stringContaining('ECONNRESET'),
+        at: expect.any(String),
+      },
+      next_at: expect.toSatisfy(at => at === null || typeof at === 'string'),
+    })
+    expect(fetches.find(({ failures }: { failures: number }) => failures === 0)).toMatchObject({
+      last_error: null,
+      next_at: expect.any(String),
+    })
+    expect(await health('mintmark_identity_provider_fetches_total{result="connection"}')).toBeGreaterThan(2)
     const alarm = 'the keys of an identity provider cannot be fetched'
     await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
     await forward(400)

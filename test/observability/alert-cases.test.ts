@@ -49,6 +49,9 @@ const HEALTHY: Series = {
   mintmark_identity_provider_keys_age_seconds: always(300),
   'mintmark_identity_conflicts{kind="shared_key"}': always(0),
   'mintmark_identity_conflicts{kind="two_tenants"}': always(0),
+  'mintmark_xds_gateways{gateway="inference"}': always(2),
+  'mintmark_xds_gateways{gateway="other"}': always(0),
+  mintmark_xds_gateways_behind_seconds: always(0),
   [AGE]: always(1_000_000),
   mintmark_signing_key_rotation_interval_seconds: always(2_592_000),
   [NEXT]: always(7200),
@@ -143,6 +146,14 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
   MintmarkEventLoopDelayed: {
     fires: { nodejs_eventloop_lag_p99_seconds: always(0.12) },
     quiet: { nodejs_eventloop_lag_p99_seconds: always(0.1) },
+  },
+  MintmarkGatewayNotConnected: {
+    fires: { 'mintmark_xds_gateways{gateway="inference"}': '2+0x115 0+0x15' },
+    quiet: { 'mintmark_xds_gateways{gateway="inference"}': '2+0x118 0 0' },
+  },
+  MintmarkGatewayBehind: {
+    fires: { mintmark_xds_gateways_behind_seconds: always(11) },
+    quiet: { mintmark_xds_gateways_behind_seconds: always(9) },
   },
   MintmarkDatabasePoolWaiting: {
     fires: { 'mintmark_database_waiting_queries{pool="main"}': always(1) },

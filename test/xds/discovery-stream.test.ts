@@ -5,15 +5,17 @@ import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
 import { type DiscoveryRequest, EXTENSION_CONFIG } from '../../src/xds/discovery-messages.ts'
 import { DiscoveryStream } from '../../src/xds/discovery-stream.ts'
 
-let source: { revision: number; seenUntil: number | undefined; filter: Buffer }
+let source: { revision: number; seenUntil: number | undefined; filter: Buffer; entries: [] }
 let sent: { version: string; nonce: string }[]
 let logs: string[]
 let stream: DiscoveryStream
 let time = 0
+let rejections = 0
 beforeEach(() => {
-  source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0) }
+  source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0), entries: [] }
   sent = []
   logs = []
+  rejections = 0
   const send = (message: Buffer) => {
     const fields: Record<number, string> = {}
     eachField(message, { fields: 100 }, (field, value) => {
@@ -26,12 +28,21 @@ beforeEach(() => {
     send,
     logger: createLogger('info', { write: line => void logs.push(line) }),
     monotonicMs: () => time,
+    now: () => 1_000_000 + time,
+    gateway: 'inference',
+    onRejection: () => rejections++,
   })
 })
 
 const asking = (more: Partial<DiscoveryRequest> = {}): DiscoveryRequest => ({
   version: '',
-  nodeId: 'envoy',
+  node: {
+    id: 'envoy',
+    cluster: 'inference',
+    envoyVersion: '1.40.0',
+    contract: '1',
+    enforces: ['revocations'],
+  },
   names: [FILTER_NAME],
   typeUrl: EXTENSION_CONFIG,
   nonce: '',
@@ -111,6 +122,35 @@ it('logs that a gateway rejected the list, and does not send the same again', ()
   stream.push()
   expect(versions()).toEqual(['1000'])
   expect(logs.join()).toContain('no such filter')
+  expect(rejections).toBe(1)
+  expect(stream.rejection).toEqual({ reason: 'no such filter', at: 1_000_000 + time })
+  expect([stream.acknowledged, stream.behindMs]).toEqual([undefined, 0])
+  time += 70
+  expect(stream.behindMs).toBe(70)
+})
+
+it('knows what a gateway has acknowledged, and since when it lacks the current list', () => {
+  stream.receive(asking())
+  expect([stream.acknowledged, stream.behindSince]).toEqual([undefined, 1_000_000 + time])
+  answer()
+  expect([stream.acknowledged?.version, stream.behindSince]).toEqual(['1000', undefined])
+  time += 500
+  source.revision = 2
+  stream.push()
+  time += 30
+  expect([stream.acknowledged?.version, stream.behindMs]).toEqual(['1000', 30])
+  source.seenUntil = 2_000
+  stream.push()
+  answer()
+  expect([stream.acknowledged?.version, stream.behindMs]).toEqual(['2000', 0])
+})
+
+it('is behind since it was sent a list, if another one was made meanwhile', () => {
+  stream.receive(asking())
+  source.revision = 2
+  time += 40
+  answer()
+  expect([stream.acknowledged?.version, stream.behindMs]).toEqual(['1000', 40])
 })
 
 it.each([

@@ -1,14 +1,16 @@
 import { once } from 'node:events'
 import { connect, type SecureClientSessionOptions } from 'node:http2'
 import { afterEach, describe, expect, it } from 'vitest'
-import { delimitedField } from '../../src/http/protobuf.ts'
+import { delimitedField, numberField } from '../../src/http/protobuf.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { Secret } from '../../src/system/secret.ts'
+import { GatewayConnections } from '../../src/token-revocations/gateway-connections.ts'
 import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
-import { EXTENSION_CONFIG, METHOD } from '../../src/xds/discovery-messages.ts'
+import { EXTENSION_CONFIG, METHOD, readRequest } from '../../src/xds/discovery-messages.ts'
 import { XdsListener } from '../../src/xds/xds-listener.ts'
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
+import { until } from '../support/until.ts'
 
 const TOKEN = 'x'.repeat(32)
 const AUTHORITY = makeAuthority('Gateways')
@@ -23,6 +25,7 @@ const FOREIGN = makeCertificate(STRANGER, { name: 'envoy', authorityName: 'Stran
 
 const logger = createLogger('silent', { write: () => {} })
 let listener: XdsListener | undefined
+let connections: GatewayConnections
 afterEach(() => listener?.close())
 
 type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
@@ -32,7 +35,9 @@ async function start(config: Config): Promise<string> {
   const policy = { most, sourceOf: (address: string) => address, isProxy: () => false, logger }
   listener = new XdsListener(config, systemClock, policy)
   await listener.listen({ host: 'localhost', port: 0 })
-  listener.serve({ revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0) }, logger)
+  const source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0), entries: [] }
+  connections = new GatewayConnections({ registered: ['inference'], now: () => 1_000 })
+  listener.serve({ source, connections, logger, now: () => 1_000 })
   return `${config.tls ? 'https' : 'http'}://localhost:${listener.address?.port}`
 }
 
@@ -71,10 +76,14 @@ async function ask(
   }
 }
 
+const unnamed = (token: string) => ({ gateway: undefined, token: new Secret(token) })
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
 describe('with tokens', () => {
-  const config: Config = { tokens: [new Secret('y'.repeat(32)), new Secret(TOKEN)], tls: undefined }
+  const config: Config = {
+    tokens: [unnamed('y'.repeat(32)), { gateway: 'inference', token: new Secret(TOKEN) }],
+    tls: undefined,
+  }
 
   it.each<[string, Record<string, string>, string]>([
     ['one of them', bearer(TOKEN), 'the list'],
@@ -99,6 +108,51 @@ describe('with tokens', () => {
   })
 })
 
+describe('a node', () => {
+  const text = (field: number, value: string) => delimitedField(field, value)
+  const entry = (name: string, value: string) =>
+    delimitedField(1, Buffer.concat([text(1, name), delimitedField(2, text(3, value))]))
+  const version = Buffer.concat([numberField(1, 1), numberField(2, 40), numberField(3, 3)])
+  const node = Buffer.concat([
+    text(1, 'envoy-\u0000a'),
+    text(2, 'c'.repeat(300)),
+    delimitedField(
+      3,
+      Buffer.concat([entry('mintmark.contract', '1'), entry('mintmark.enforces', 'revocations limits')]),
+    ),
+    text(6, 'envoy'),
+    delimitedField(8, delimitedField(1, version)),
+  ])
+
+  it('is read as far as it is reported, bounded and printable', () => {
+    expect(readRequest(Buffer.concat([delimitedField(2, node), text(3, FILTER_NAME)])).node).toEqual({
+      id: 'envoy-a',
+      cluster: 'c'.repeat(128),
+      envoyVersion: '1.40.3',
+      contract: '1',
+      enforces: ['revocations', 'limits'],
+    })
+  })
+
+  it('of a connection is reported under the name of its token, until it closes', async () => {
+    const url = await start({ tokens: [{ gateway: 'inference', token: new Secret(TOKEN) }], tls: undefined })
+    expect(connections.counts).toEqual({ other: 0, inference: 0 })
+    const session = connect(url)
+    const stream = session.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
+    stream.write(
+      framed(Buffer.concat([delimitedField(2, node), text(3, FILTER_NAME), text(4, EXTENSION_CONFIG)])),
+    )
+    await once(stream, 'data')
+    expect(connections.counts).toEqual({ other: 0, inference: 1 })
+    expect(connections.report.instances).toMatchObject([
+      { gateway: 'inference', registered: true, id: 'envoy-a', contract: '1', version: null },
+    ])
+    session.destroy()
+    await until('it is gone', () => connections.report.instances.length === 0)
+    expect(connections.report.disconnected).toEqual({ inference: 1_000 })
+  })
+})
+
 describe('with client certificates', () => {
   const tls = {
     certificate: SERVER.certificate,
@@ -119,13 +173,13 @@ describe('with client certificates', () => {
   })
 
   it('and tokens: both are required', async () => {
-    const url = await start({ tokens: [new Secret(TOKEN)], tls })
+    const url = await start({ tokens: [unnamed(TOKEN)], tls })
     expect(await ask(url, {}, shown(CLIENT))).toBe('status 16')
     expect(await ask(url, bearer(TOKEN), shown(CLIENT))).toBe('the list')
   })
 
   it('a gateway does not trust a listener of another authority', async () => {
-    const url = await start({ tokens: [new Secret(TOKEN)], tls })
+    const url = await start({ tokens: [unnamed(TOKEN)], tls })
     expect(await ask(url, bearer(TOKEN), { ...shown(CLIENT), ca: STRANGER.certificate })).toBe('closed')
   })
 })

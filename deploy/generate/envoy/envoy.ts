@@ -61,7 +61,7 @@ function configuration(
   variant: Variant,
   withoutList: WithoutList | undefined,
 ): string {
-  const revocations = revocationParts(withoutList)
+  const revocations = revocationParts(withoutList, variant.limits !== undefined)
   return render('envoy/envoy.yaml.template', {
     ISSUER,
     AUDIENCE,

@@ -1,4 +1,6 @@
+import { CONTRACT_NUMBER } from '../../../src/gateway/headers.ts'
 import { CLAIM_INPUTS, FILTER_NAME } from '../../../src/xds/deny-filter.ts'
+import { NODE_METADATA } from '../../../src/xds/discovery-messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** What an Envoy without a list does: accepts every valid token, or rejects all requests. */
@@ -9,8 +11,14 @@ const HEADERS = Object.values(CLAIM_INPUTS)
 const DENY_ALL =
   'rules: { action: DENY, policies: { without-list: { permissions: [{ any: true }], principals: [{ any: true }] } } }'
 
-/** The parts of Envoy's file for the list of revoked tokens. Undefined: the file has none of it. */
-export function revocationParts(withoutList: WithoutList | undefined): {
+/**
+ * The parts of Envoy's file for the list of revoked tokens. Undefined: the file has none of it. `hasLimits`: the file
+ * enforces limits as well.
+ */
+export function revocationParts(
+  withoutList: WithoutList | undefined,
+  hasLimits: boolean,
+): {
   values: Values
   clusters: string[]
 } {
@@ -41,7 +49,11 @@ export function revocationParts(withoutList: WithoutList | undefined): {
       ],
       revocationHeaders: HEADERS,
       revocationNode: [
-        '# Names this Envoy in the log of Mintmark.\nnode: { id: envoy, cluster: inference }\n',
+        render('envoy/revocation-node.yaml.template', {
+          ...NODE_METADATA,
+          CONTRACT_NUMBER,
+          enforced: hasLimits ? 'revocations limits' : 'revocations',
+        }),
         '',
       ],
       revocationRemoved: [

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { FETCH_FAULTS } from '../../identity-providers/fetching/fetch-fault.ts'
+import { SINGLE_USES } from '../../identity-providers/key-credential.ts'
 import { ASSERTION_ALGS, PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
-import { instant, keyId, tenantId } from './wire.ts'
+import { count, instant, keyId, tenantId } from './wire.ts'
 
 export const providerId = z.string().regex(/^idp_[0-9A-Za-z]{16}$/)
 export const credentialId = z.string().regex(/^crd_[0-9A-Za-z]{16}$/)
@@ -23,6 +25,25 @@ const jwks = z.record(z.string(), z.unknown())
 const claims = z.record(z.string(), z.union([z.string(), z.array(z.string())]))
 const subject = z.string().nullable()
 const maker = z.string().nullable()
+
+const fetchHealth = z
+  .strictObject({
+    last_success_at: instant
+      .nullable()
+      .describe('Time of the last fetch that succeeded, also before this process started; null: none.'),
+    failures: count.describe('Failed fetches since then.'),
+    last_error: z
+      .strictObject({
+        kind: z.enum(FETCH_FAULTS).describe('Kind of the failure.'),
+        message: z.string().describe('The failure, for an operator.'),
+        at: instant.describe('Time of the failure.'),
+      })
+      .nullable()
+      .describe('The last failure of this process, also after a success; null: none.'),
+    next_at: instant.nullable().describe('Time of the next fetch; null: it is due, or running.'),
+  })
+  .nullable()
+  .meta({ id: 'FetchHealth', description: 'Fetches of the keys of an issuer by one replica.' })
 
 export const providerBody = z
   .strictObject({
@@ -48,6 +69,9 @@ export const providerBody = z
         }),
       )
       .describe('Identities that are reserved for tenants.'),
+    fetch: fetchHealth.describe(
+      'How the replica that answers fetches the keys. null: it fetches none, because `jwks` has them or it does not know the provider yet.',
+    ),
     created_by: maker.describe('`root`, or the id of the admin token that created it.'),
     created_at: instant.describe('Time of creation.'),
     updated_at: instant.describe('Time of the last change.'),
@@ -69,6 +93,7 @@ export const providerBody = z
         audiences: ['https://tokens.example.com'],
         algorithms: ['RS256'],
         bounds: [{ tenant: 'acme', subject: 'system:serviceaccount:acme:*', claims: {} }],
+        fetch: null,
         created_by: 'root',
         created_at: '2026-11-24T09:00:00.000Z',
         updated_at: '2026-11-24T09:00:00.000Z',
@@ -100,6 +125,7 @@ export const credentialBody = z
       ...common,
       type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),
       jwks: jwks.describe('Public keys of the client, as a JWK Set.'),
+      single_use: z.enum(SINGLE_USES).describe('Where the use of an assertion is remembered.'),
     }),
   ])
   .meta({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DENIED_CLAIMS } from '../../token-revocations/token-revocation.ts'
+import { enforcementBody } from './gateway-body.ts'
 import { instant, keyId, tenantId, tokenRevocationId } from './wire.ts'
 
 export const tokenRevocationBody = z
@@ -23,6 +24,11 @@ export const tokenRevocationBody = z
       .describe('Reason given at the revocation, or what ended the tokens, like `tenant suspended`.'),
     created_at: instant.describe('Time of the revocation.'),
     ends_at: instant.describe('From this time on every revoked token has expired, and the entry is removed.'),
+    enforced_by: z
+      .array(enforcementBody)
+      .describe(
+        'Gateways that verify tokens by themselves and receive the list of revoked tokens by xDS. The gateway check (`/check`) enforces the revocation at once. Gateways that are not listed accept the tokens until they expire, at the latest until `ends_at`.',
+      ),
   })
   .meta({
     id: 'TokenRevocation',
@@ -37,6 +43,7 @@ export const tokenRevocationBody = z
         reason: 'laptop stolen',
         created_at: '2026-11-24T09:00:00.000Z',
         ends_at: '2026-11-24T09:21:00.000Z',
+        enforced_by: [{ gateway: 'inference', instances: 3, enforcing: 3 }],
       },
     ],
   })

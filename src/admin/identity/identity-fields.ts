@@ -1,5 +1,9 @@
 import { z } from 'zod'
-import type { CredentialSettings, KeyCredential } from '../../identity-providers/key-credential.ts'
+import {
+  type CredentialSettings,
+  type KeyCredential,
+  SINGLE_USES,
+} from '../../identity-providers/key-credential.ts'
 import { ASSERTION_ALGS } from '../../identity-providers/provider-kind.ts'
 import * as field from '../fields.ts'
 
@@ -102,6 +106,12 @@ export const federated = z.strictObject({
 export const publicKey = z.strictObject({
   type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),
   jwks,
+  single_use: z
+    .enum(SINGLE_USES, `must be one of ${SINGLE_USES.join(', ')}`)
+    .default('replica')
+    .describe(
+      'Where the use of an assertion is remembered. `replica`: it is accepted once by each replica. `database`: once by all of them; each exchange then writes to the database, and is answered 503 without it.',
+    ),
 })
 
 export const newCredential = z
@@ -109,7 +119,7 @@ export const newCredential = z
   .meta({ id: 'NewKeyCredential', description: 'How the holder of a key proves itself without a secret.' })
 
 export function toCredentialSettings(given: z.output<typeof newCredential>): CredentialSettings {
-  if (given.type === 'public_key') return given
+  if (given.type === 'public_key') return { type: given.type, jwks: given.jwks, singleUse: given.single_use }
   const { type, provider: providerId, subject, claims, allow_untrusted_events: allowUntrustedEvents } = given
   return { type, providerId, subject, claims, allowUntrustedEvents }
 }
@@ -117,7 +127,7 @@ export function toCredentialSettings(given: z.output<typeof newCredential>): Cre
 export function credentialToWire({ id, keyId, settings, createdBy, createdAt, lastUsedAt }: KeyCredential) {
   const own =
     settings.type === 'public_key'
-      ? { type: settings.type, jwks: settings.jwks }
+      ? { type: settings.type, jwks: settings.jwks, single_use: settings.singleUse ?? 'replica' }
       : {
           type: settings.type,
           provider: settings.providerId,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { FetchHealth } from '../../identity-providers/fetching/fetched-keys.ts'
 import {
   type IdentityProvider,
   type ProviderSettings,
@@ -12,7 +13,7 @@ import { page as pageOf } from '../bodies/wire.ts'
 import type { Cursors } from '../cursor.ts'
 import * as field from '../fields.ts'
 import { pageBody, pageQuery, pageRequest } from '../paging.ts'
-import { REVALIDATED } from '../preconditions.ts'
+import { REVALIDATED, VERSIONED } from '../preconditions.ts'
 import { type AdminRoute, route } from '../route.ts'
 import { providerSettings } from './identity-fields.ts'
 
@@ -75,8 +76,19 @@ const providerPatch = z
 
 const LIST = '/identity-providers'
 
+/** What this process knows of the fetches for each provider. */
+export interface FetchHealths {
+  healthOf(providerId: string): FetchHealth | undefined
+}
+
 /** Outside issuers whose tokens are exchanged. */
-export function identityProviderRoutes(providers: IdentityProviders, cursors: Cursors): AdminRoute[] {
+export function identityProviderRoutes(
+  providers: IdentityProviders,
+  fetched: FetchHealths,
+  cursors: Cursors,
+): AdminRoute[] {
+  const toWire = (provider: IdentityProvider) => wireOf(provider, fetched.healthOf(provider.id))
+  const answer = (provider: IdentityProvider) => ok(toWire(provider), providerVersion(provider))
   const exists = (params: Record<string, string>) => providers.get(params.id ?? '')
   const list = { path: LIST, tenant: undefined, filter: {} }
   return [
@@ -129,7 +141,8 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
       path: `${LIST}/:id`,
       right: 'identity-providers:read',
       exists,
-      ...REVALIDATED,
+      // The version does not cover the health of fetches.
+      ...VERSIONED,
       handle: async ({ params }) => answer(await providers.get(params.id ?? '')),
     }),
     route({
@@ -168,8 +181,6 @@ export function identityProviderRoutes(providers: IdentityProviders, cursors: Cu
   ]
 }
 
-const answer = (provider: IdentityProvider) => ok(toWire(provider), providerVersion(provider))
-
 type WireBounds = z.output<typeof bounds>
 const toBounds = (given: WireBounds) => given.map(({ tenant: tenantId, ...rest }) => ({ tenantId, ...rest }))
 
@@ -194,30 +205,33 @@ function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
   })
 }
 
-const toWire = ({
-  id,
-  name,
-  kind,
-  issuer,
-  jwks,
-  audiences,
-  algorithms,
-  bounds,
-  ...rest
-}: IdentityProvider) => ({
-  id,
-  name,
-  kind,
-  issuer,
-  jwks,
-  jwks_uri: rest.jwksUri,
-  ca_pem: rest.caPem,
-  allow_addresses: rest.allowAddresses,
-  jwks_max_stale_seconds: rest.jwksMaxStaleSeconds,
-  audiences,
-  algorithms,
-  bounds: bounds.map(({ tenantId: tenant, subject, claims }) => ({ tenant, subject, claims })),
-  created_by: rest.createdBy,
-  created_at: rest.createdAt,
-  updated_at: rest.updatedAt,
-})
+function fetchToWire({ lastSuccessAt, failures, lastFault, nextAt }: FetchHealth) {
+  return {
+    last_success_at: lastSuccessAt === undefined ? null : new Date(lastSuccessAt),
+    failures,
+    last_error: lastFault ? { ...lastFault, at: new Date(lastFault.at) } : null,
+    next_at: nextAt === undefined ? null : new Date(nextAt),
+  }
+}
+
+function wireOf(provider: IdentityProvider, health: FetchHealth | undefined) {
+  const { id, name, kind, issuer, jwks, audiences, algorithms, bounds } = provider
+  return {
+    id,
+    name,
+    kind,
+    issuer,
+    jwks,
+    jwks_uri: provider.jwksUri,
+    ca_pem: provider.caPem,
+    allow_addresses: provider.allowAddresses,
+    jwks_max_stale_seconds: provider.jwksMaxStaleSeconds,
+    audiences,
+    algorithms,
+    bounds: bounds.map(({ tenantId: tenant, subject, claims }) => ({ tenant, subject, claims })),
+    fetch: health ? fetchToWire(health) : null,
+    created_by: provider.createdBy,
+    created_at: provider.createdAt,
+    updated_at: provider.updatedAt,
+  }
+}

@@ -23,6 +23,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   installation: 'Policy, peppers and encryption keys in use, and replicas of this installation.',
   'admin-tokens': 'Tokens that authenticate administrators, each with a role.',
   'token-revocations': 'Revocation of tokens that are already issued.',
+  gateways: 'Gateways that receive the list of revoked tokens.',
   audit: 'Audit trail of changes and of rejected requests.',
   'identity-providers': 'Outside issuers whose tokens are exchanged for tokens of a tenant.',
   usage: 'Who used what: sums of what gateways reported.',

@@ -15,11 +15,15 @@ interface Installation {
   replicas: { id: string; host: string; state: string; seen_at: string }[]
 }
 
-interface Fetch {
-  provider: string
-  keys_age_seconds: number
-  failures: number
-  fault: string | null
+interface Provider {
+  id: string
+  created_at: string
+  /** null: its keys are not fetched. */
+  fetch: {
+    last_success_at: string | null
+    failures: number
+    last_error: { kind: string; message: string } | null
+  } | null
 }
 
 const DAY_MS = 86_400_000
@@ -37,7 +41,7 @@ export async function serviceFindings(admin: AdminClient, now: number): Promise<
     ...(await ageFindings(admin)),
     ...(await rotationFindings(admin, installation, now)),
     ...(await revocationFindings(admin)),
-    ...(await providerFindings(admin)),
+    ...(await providerFindings(admin, now)),
     ...(await reporterFindings(admin, now)),
   ]
 }
@@ -104,14 +108,18 @@ async function revocationFindings(admin: AdminClient): Promise<Finding[]> {
 const MOST_REVOCATIONS = 1_000
 
 /** As the replica that answers sees them. */
-async function providerFindings(admin: AdminClient): Promise<Finding[]> {
-  const { data } = await admin.get<{ data: Fetch[] }>('/identity-providers/fetches')
-  return data.map(({ provider, keys_age_seconds: age, failures, fault: why }) => {
-    const state = `${provider}: keys of ${age} s ago, ${failures} failures since${why === null ? '' : `, the last: ${why}`}`
+async function providerFindings(admin: AdminClient, now: number): Promise<Finding[]> {
+  const providers = await admin.list<Provider>('/identity-providers')
+  return providers.flatMap(({ id, created_at, fetch }) => {
+    if (fetch === null) return []
+    const { last_success_at: success, failures, last_error: error } = fetch
+    const age = Math.max(0, Math.round((now - Date.parse(success ?? created_at)) / 1000))
+    const last = success === null ? 'keys never fetched' : `keys of ${age} s ago`
+    const state = `${id}: ${last}, ${failures} failures since${failures > 0 && error ? `, the last: ${error.message}` : ''}`
     const cure =
       'Check the issuer, `ca_pem`, `allow_addresses` and the network of the replica (docs/guides/workload-identity.md).'
-    if (failures >= MANY_FAILURES || age > OLDEST_KEYS_SECONDS) return fault('identity provider', state, cure)
-    return failures > 0 ? warning('identity provider', state, cure) : ok('identity provider', state)
+    if (failures >= MANY_FAILURES || age > OLDEST_KEYS_SECONDS) return [fault('identity provider', state, cure)]
+    return [failures > 0 ? warning('identity provider', state, cure) : ok('identity provider', state)]
   })
 }
 

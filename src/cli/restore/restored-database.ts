@@ -14,6 +14,7 @@ import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { systemRandom } from '../../system/random.ts'
 import { DenyList } from '../../token-revocations/deny-list.ts'
+import { GatewayConnections } from '../../token-revocations/gateway-connections.ts'
 import type { Memory } from '../../tombstones/tombstone.ts'
 import type { Tombstones } from '../../tombstones/tombstones.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
@@ -64,8 +65,9 @@ async function compared(config: Config, system: System, storage: Storage): Promi
   const policy = new CurrentPolicy({ database })
   const digests = new KeyDigests(peppers)
   const denyList = new DenyList({ database })
+  const connections = new GatewayConnections({ registered: [], now: () => storage.time.now() })
   const administration = buildAdministration(config, system, storage, digests, { policy, trust, denyList })
-  const { signingKeys } = buildSigning(config, system, storage, issuer, trust)
+  const { signingKeys } = buildSigning(config, system, storage, issuer, trust, { connections })
   const operations = { ...administration, signingKeys }
   const reconciliation = new Reconciliation({ database, operations })
   return { storage, tombstones: trust.tombstones, memories, reconciliation }

@@ -34,10 +34,11 @@ export function checkedAddresses(
   port: number,
   rules: AddressRules,
 ): readonly LookupAddress[] {
-  if (resolved.length === 0) throw new FetchFault('The name of the issuer has no address.')
+  if (resolved.length === 0) throw new FetchFault('name', 'The name of the issuer has no address.')
   const refused = resolved.find(({ address }) => !mayConnect(address, port, rules))
   if (refused)
     throw new FetchFault(
+      'address',
       `The address ${refused.address}, port ${port}, is not public. If it is the issuer, name it in allow_addresses.`,
     )
   return resolved

@@ -26,6 +26,7 @@ export interface Fetched {
 }
 
 const LONGEST_MS = 5_000
+const NAME_FAULTS = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ENODATA', 'ESERVFAIL'])
 const MOST_BYTES = 262_144
 
 const systemResolve: Resolve = hostname => lookup(hostname, { all: true })
@@ -41,7 +42,7 @@ export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<
   const timer = new AbortController()
   const late = means.clock.sleep(LONGEST_MS, timer.signal).then(() => {
     if (!timer.signal.aborted) aborted.abort()
-    throw new FetchFault('There was no whole answer within 5 s.')
+    throw new FetchFault('timeout', 'There was no whole answer within 5 s.')
   })
   const work = async () => {
     const addresses = await addressesOf(url, given, means)
@@ -52,7 +53,9 @@ export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<
     return await Promise.race([work(), late])
   } catch (error) {
     if (error instanceof FetchFault) throw error
-    throw new FetchFault(`The request failed: ${codeOf(error)}.`)
+    const code = codeOf(error)
+    const kind = NAME_FAULTS.has(code) ? 'name' : 'connection'
+    throw new FetchFault(kind, `The request failed: ${code}.`)
   } finally {
     aborted.abort()
     timer.abort()
@@ -62,11 +65,11 @@ export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<
 
 function parseUrl(text: string, { insecureLoopback }: FetchMeans): URL {
   const url = URL.parse(text)
-  if (!url) throw new FetchFault('The address of the keys is no URL.')
+  if (!url) throw new FetchFault('url', 'The address of the keys is no URL.')
   const isLocal = isLoopback(hostOf(url)) || url.hostname === 'localhost'
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && insecureLoopback && isLocal))
-    throw new FetchFault('The address of the keys must begin with https://.')
-  if (url.username || url.password) throw new FetchFault('The address of the keys has a password.')
+    throw new FetchFault('url', 'The address of the keys must begin with https://.')
+  if (url.username || url.password) throw new FetchFault('url', 'The address of the keys has a password.')
   return url
 }
 
@@ -116,14 +119,15 @@ type LookupDone = (error: null, address: string | LookupAddress[], family?: numb
 async function bodyOf(response: IncomingMessage): Promise<Buffer> {
   const { statusCode, headers } = response
   try {
-    if (statusCode !== 200) throw new FetchFault(`The answer has the status ${statusCode}, and not 200.`)
+    if (statusCode !== 200)
+      throw new FetchFault('status', `The answer has the status ${statusCode}, and not 200.`)
     if ((headers['content-encoding'] ?? 'identity') !== 'identity')
-      throw new FetchFault('The answer is compressed, which was not asked for.')
+      throw new FetchFault('document', 'The answer is compressed, which was not asked for.')
     const parts: Buffer[] = []
     let size = 0
     for await (const part of response) {
       size += part.length
-      if (size > MOST_BYTES) throw new FetchFault(`The answer has more than ${MOST_BYTES} bytes.`)
+      if (size > MOST_BYTES) throw new FetchFault('size', `The answer has more than ${MOST_BYTES} bytes.`)
       parts.push(part)
     }
     return Buffer.concat(parts)
@@ -136,7 +140,7 @@ function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
   } catch {
-    throw new FetchFault('The answer is not JSON.')
+    throw new FetchFault('document', 'The answer is not JSON.')
   }
 }
 

@@ -1,4 +1,24 @@
+/** Kinds of failures. `address`: it may not be connected to. `document`: an answer that is not as expected. */
+export const FETCH_FAULTS = [
+  'url',
+  'name',
+  'address',
+  'connection',
+  'timeout',
+  'status',
+  'size',
+  'document',
+  'keys',
+] as const
+export type FetchFaultKind = (typeof FETCH_FAULTS)[number]
+
 /** Why keys of an issuer could not be fetched, for operators. It has nothing of the answer but what was expected of it. */
 export class FetchFault extends Error {
   override readonly name = 'FetchFault'
+  readonly kind: FetchFaultKind
+
+  constructor(kind: FetchFaultKind, message: string) {
+    super(message)
+    this.kind = kind
+  }
 }

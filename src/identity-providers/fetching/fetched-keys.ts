@@ -3,7 +3,7 @@ import type { Random } from '../../system/random.ts'
 import { parseKeySet, plainKeySet, UnusableKeys, type VerificationKey } from '../verification-key.ts'
 import { parseAllowedAddress } from './fetch-address.ts'
 import { type FetchMeans, fetchDocument } from './fetch-document.ts'
-import { FetchFault } from './fetch-fault.ts'
+import { FETCH_FAULTS, FetchFault, type FetchFaultKind } from './fetch-fault.ts'
 import { type FetchedProvider, fetchKeySet, keySourceOf } from './key-source.ts'
 
 /** The last good answer of an issuer. */
@@ -23,7 +23,18 @@ export interface FetchHealth {
   ageSeconds: number
   /** Failures since the last success. */
   failures: number
+  /** Undefined: the last fetch did not fail. */
   fault: string | undefined
+  /** Of the last failure of this process; `at`, as all instants here, in epoch milliseconds, database time. */
+  lastFault: (Fault & { at: number }) | undefined
+  lastSuccessAt: number | undefined
+  /** Undefined: it is due, or running. */
+  nextAt: number | undefined
+}
+
+interface Fault {
+  kind: FetchFaultKind
+  message: string
 }
 
 interface State {
@@ -34,7 +45,8 @@ interface State {
   /** `at`: monotonic milliseconds. */
   kept: { jwks: unknown; keys: readonly VerificationKey[]; at: number } | undefined
   failures: number
-  fault: string | undefined
+  /** `at`: monotonic milliseconds. */
+  lastFault: (Fault & { at: number }) | undefined
   /** Monotonic milliseconds. */
   nextAt: number
   begunAt: number
@@ -46,6 +58,7 @@ const FIRST_PAUSE_MS = 1_000
 /** An unknown key id causes at most one fetch in this time. */
 const UNKNOWN_KEY_MS = 60_000
 const MOST_AT_ONCE = 8
+const NO_FAULTS = Object.fromEntries(FETCH_FAULTS.map(kind => [kind, 0])) as Record<FetchFaultKind, number>
 
 /** Fetches the keys of issuers in the background, and keeps the last good ones. */
 export class FetchedKeys {
@@ -54,6 +67,8 @@ export class FetchedKeys {
   readonly #random: Random
   readonly #now: () => number
   readonly #states = new Map<string, State>()
+  /** Number of fetches by result. */
+  readonly results = { ok: 0, ...NO_FAULTS }
   /** Called when the keys of a provider changed. */
   onChange = () => {}
 
@@ -119,12 +134,26 @@ export class FetchedKeys {
   }
 
   get health(): FetchHealth[] {
-    return [...this.#states.values()].map(({ provider, kept, since, failures, fault }) => ({
+    return [...this.#states.values()].map(state => this.#healthOf(state))
+  }
+
+  /** Undefined: nothing is fetched for it. */
+  healthOf(providerId: string): FetchHealth | undefined {
+    const state = this.#states.get(providerId)
+    return state && this.#healthOf(state)
+  }
+
+  #healthOf({ provider, kept, since, failures, lastFault, nextAt }: State): FetchHealth {
+    const instant = (at: number) => Math.round(this.#now() - this.#ageMs({ at }))
+    return {
       providerId: provider.id,
       ageSeconds: this.#ageMs(kept ?? { at: since }) / 1000,
       failures,
-      fault,
-    }))
+      fault: failures > 0 ? lastFault?.message : undefined,
+      lastFault: lastFault && { ...lastFault, at: instant(lastFault.at) },
+      lastSuccessAt: kept && instant(kept.at),
+      nextAt: nextAt > this.#clock.monotonicMs() ? instant(nextAt) : undefined,
+    }
   }
 
   /** All that is kept, for `adopt`. */
@@ -171,12 +200,14 @@ export class FetchedKeys {
       if (this.#states.get(provider.id) !== state) return
       state.kept = { jwks, keys, at: this.#clock.monotonicMs() }
       state.failures = 0
-      state.fault = undefined
+      this.results.ok++
       state.nextAt = this.#clock.monotonicMs() + REFRESH_MS - this.#random.integer(REFRESH_MS / 10)
       this.onChange()
     } catch (error) {
       state.failures++
-      state.fault = faultOf(error)
+      const fault = faultOf(error)
+      this.results[fault.kind]++
+      state.lastFault = { ...fault, at: this.#clock.monotonicMs() }
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(state.failures - 1, 20), REFRESH_MS)
       state.nextAt = this.#clock.monotonicMs() + pause + this.#random.integer(pause / 10)
     }
@@ -189,15 +220,16 @@ const newState = (provider: FetchedProvider, source: string, since: number): Sta
   source,
   kept: undefined,
   failures: 0,
-  fault: undefined,
+  lastFault: undefined,
   nextAt: Number.NEGATIVE_INFINITY,
   begunAt: Number.NEGATIVE_INFINITY,
   running: undefined,
 })
 
-function faultOf(error: unknown): string {
-  if (error instanceof UnusableKeys) return `The keys of the issuer cannot be used: the set ${error.message}.`
-  return error instanceof FetchFault ? error.message : 'The keys of the issuer cannot be used.'
+function faultOf(error: unknown): Fault {
+  if (error instanceof FetchFault) return { kind: error.kind, message: error.message }
+  const why = error instanceof UnusableKeys ? `: the set ${error.message}` : ''
+  return { kind: 'keys', message: `The keys of the issuer cannot be used${why}.` }
 }
 
 function ignoreUnusable(error: unknown): undefined {

@@ -34,8 +34,8 @@ export async function fetchKeySet(
   const found = await get(withoutSlash(issuer) + DISCOVERY)
   const { issuer: named, jwks_uri: uri } = (found ?? {}) as { issuer?: unknown; jwks_uri?: unknown }
   // OpenID Connect Discovery §4.3.
-  if (named !== issuer) throw new FetchFault('The discovery document is of another issuer.')
-  if (typeof uri !== 'string') throw new FetchFault('The discovery document has no jwks_uri.')
+  if (named !== issuer) throw new FetchFault('document', 'The discovery document is of another issuer.')
+  if (typeof uri !== 'string') throw new FetchFault('document', 'The discovery document has no jwks_uri.')
   return get(uri)
 }
 

@@ -8,6 +8,7 @@ import { registerIdentities } from '../identity-alarms.ts'
 import type { Parts } from '../parts.ts'
 import type { ReadinessGate } from '../readiness.ts'
 import { registerRestores } from '../restores.ts'
+import { registerGateways } from './gateway-metrics.ts'
 import { registerSigningKeys } from './signing-key-metrics.ts'
 import { registerSnapshots } from './snapshot-metrics.ts'
 import { registerUsage } from './usage-metrics.ts'
@@ -41,6 +42,7 @@ export function registerServiceMetrics(metrics: Metrics, measured: Measured): vo
   registerIdentities(metrics, measured)
   registerRestores(metrics, measured.trust.tombstones)
   registerUsage(metrics, measured)
+  registerGateways(metrics, measured)
 }
 
 function registerService(metrics: Metrics, { readiness, outcomes }: Measured): void {

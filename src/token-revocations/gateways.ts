@@ -1,0 +1,103 @@
+import type { Replicas } from '../installation/replicas.ts'
+import type { GatewayConnections, GatewayInstance, GatewayReport } from './gateway-connections.ts'
+
+export type InstanceState = 'current' | 'behind' | 'rejected' | 'unknown'
+
+/** A gateway process, of all replicas. */
+export interface ConnectedInstance extends GatewayInstance {
+  /** Host of the replica that it is connected to. */
+  replica: string
+  /** `unknown`: its replica did not report for a while. */
+  state: InstanceState
+}
+
+/** Gateways of one name that keep the deny list. */
+export interface Gateway {
+  name: string
+  /** A token has its name, so it is expected to be connected. */
+  registered: boolean
+  /** The worst of its instances. */
+  state: InstanceState | 'not_connected'
+  instances: ConnectedInstance[]
+  /** Epoch milliseconds; null: it is connected, or no running replica has seen it. */
+  disconnectedAt: number | null
+}
+
+/** Who of the gateways that verify tokens by themselves has a revocation. */
+export interface Enforcement {
+  gateway: string
+  instances: number
+  enforcing: number
+}
+
+/** The gateways that keep the deny list, connected to any replica. */
+export class Gateways {
+  readonly #replicas: Replicas
+  readonly #connections: GatewayConnections
+
+  constructor(options: { replicas: Replicas; connections: GatewayConnections }) {
+    this.#replicas = options.replicas
+    this.#connections = options.connections
+  }
+
+  /** By name. */
+  async list(): Promise<Gateway[]> {
+    const reports = (await this.#replicas.reports()).map(({ isOwn, gateways, ...replica }) => {
+      // This process knows better than what it wrote last.
+      const report = isOwn ? this.#connections.report : (gateways as GatewayReport | null)
+      return { ...replica, isLate: replica.isLate && !isOwn, report }
+    })
+    const instances = withoutPast(
+      reports.flatMap(({ host, isLate, report }) =>
+        (report?.instances ?? []).map(instance => ({
+          ...instance,
+          replica: host,
+          state: isLate ? ('unknown' as const) : stateOf(instance),
+        })),
+      ),
+    )
+    const byName = Map.groupBy(instances, ({ gateway }) => gateway)
+    const registered = new Set(this.#connections.registered)
+    for (const { gateway, registered: named } of instances) if (named) registered.add(gateway)
+    return [...new Set([...registered, ...byName.keys()])].toSorted().map(name => {
+      const those = byName.get(name) ?? []
+      const ends = reports.flatMap(({ report }) => report?.disconnected[name] ?? [])
+      return {
+        name,
+        registered: registered.has(name),
+        state: worstOf(those),
+        instances: those,
+        disconnectedAt: those.length > 0 || ends.length === 0 ? null : Math.max(...ends),
+      }
+    })
+  }
+
+  /** A function that says who has the revocation that was made at this instant, in epoch milliseconds. */
+  async enforcement(): Promise<(madeAt: number) => Enforcement[]> {
+    const gateways = await this.list()
+    return madeAt =>
+      gateways.map(({ name, instances }) => ({
+        gateway: name,
+        instances: instances.length,
+        // The version of a list is the instant until which it has everything.
+        enforcing: instances.filter(({ version }) => version !== null && Number(version) >= madeAt).length,
+      }))
+  }
+}
+
+function stateOf({ rejection, behindSince }: GatewayInstance): InstanceState {
+  if (rejection) return 'rejected'
+  return behindSince === null ? 'current' : 'behind'
+}
+
+const WORST_FIRST = ['rejected', 'behind', 'unknown', 'current'] as const
+
+const worstOf = (instances: readonly ConnectedInstance[]) =>
+  WORST_FIRST.find(state => instances.some(instance => instance.state === state)) ?? 'not_connected'
+
+/** An instance whose replica is gone is connected to another one by now. */
+function withoutPast(instances: readonly ConnectedInstance[]): ConnectedInstance[] {
+  const nameOf = ({ gateway, id }: ConnectedInstance) => JSON.stringify([gateway, id])
+  const known = new Set(instances.filter(({ state }) => state !== 'unknown').map(nameOf))
+  return instances.filter(instance => instance.state !== 'unknown' || !known.has(nameOf(instance)))
+}
