@@ -200,7 +200,10 @@ describe('Objects of others', () => {
     const { readDocuments } = await import('../../../src/cli/apply/documents.ts')
     const { AdminClient } = await import('../../../src/cli/admin-client.ts')
     await at.run('apply', theirs(tier('shared')))
-    const client = new AdminClient({ url: service.service.urls.admin, token: service.rootToken })
+    const client = new AdminClient({
+      ...{ url: service.service.urls.admin, token: service.rootToken },
+      ...{ urlFrom: 'MINTMARK_URL', tokenFrom: 'MINTMARK_ADMIN_TOKEN', context: null },
+    })
     const set = declaredSet(await readDocuments([at.file(theirs(tier('shared', 7)))]))
     const options = { prune: false, rotate: [], destinations: undefined, nowMs: 0 }
     const plan = await makePlan(client, set, options)

@@ -88,7 +88,7 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
       text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
     )
     .addOption(
-      wholeNumber(
+      seconds(
         'confirm_within_seconds',
         '--confirm-within-seconds <n>',
         'the overlap begins with "confirm-secret" or the first use; without them the new secret is revoked after this time',
