@@ -12,7 +12,9 @@ import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { logsService } from '../telemetry/otlp-grpc.ts'
 import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { ReportQueue } from '../telemetry/report-queue.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
@@ -50,6 +52,7 @@ export interface Urls {
   gatewayGrpc: string
   /** undefined where no usage is received. */
   otlpHttp: string | undefined
+  otlpGrpc: string | undefined
   ops: string
 }
 
@@ -72,16 +75,14 @@ export function serve(listeners: Listeners, served: Served): void {
   listeners.public.serve(app, services)
   serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
-  const { clock } = served.system
-  const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
-  listeners.otlpHttp.serve(receiver, services)
+  serveUsage(listeners, services, served)
   listeners.ops.serve(opsApp(served), services)
   const { directory, follower, storage } = served
   const source = new GatewayRevocations({
     denyList: directory.denyList,
     follower,
     time: storage.time,
-    clock,
+    clock: served.system.clock,
   })
   listeners.xds.serve(source, logger)
   served.metrics.gauge(
@@ -124,6 +125,17 @@ function serveAdmin(listeners: Listeners, services: RequestServices, served: Ser
   listeners.admin.serve(app, services)
 }
 
+/** Reports of usage over HTTP and over gRPC. */
+function serveUsage(listeners: Listeners, services: RequestServices, served: Served): void {
+  const { clock } = served.system
+  const { reporters, records } = served.usage
+  const readiness = served.readiness.withDatabase
+  const receiver = { reporters, queue: new ReportQueue({ records, clock }), readiness }
+  listeners.otlpHttp.serve(otlpReceiver(receiver), services)
+  const { methods, admits } = logsService({ ...receiver, clock, ...services })
+  listeners.otlpGrpc.serve(methods, readiness, services.logger, admits)
+}
+
 /** The same check over HTTP and over gRPC. */
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
@@ -144,6 +156,7 @@ export function urlsOf(config: Config, listeners: Listeners): Urls {
     gateway: url(config.gatewayAddress.host, listeners.gateway),
     gatewayGrpc: url(config.gatewayGrpcAddress.host, listeners.gatewayGrpc),
     otlpHttp: config.otlpHttpAddress && url(config.otlpHttpAddress.host, listeners.otlpHttp),
+    otlpGrpc: config.otlpGrpcAddress && url(config.otlpGrpcAddress.host, listeners.otlpGrpc),
     ops: url(config.opsAddress.host, listeners.ops),
   }
 }
