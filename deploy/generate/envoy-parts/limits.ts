@@ -29,7 +29,12 @@ const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: reado
  * The filter that counts the LLM tokens of answers: of requests with limits of them, or of all, because they are `reported`.
  */
 export const usageFilter = (reported: boolean): string =>
-  render('envoy-parts/usage.yaml.template', { namespace: TOKEN_METADATA, reported })
+  render('envoy-parts/usage.yaml.template', {
+    namespace: TOKEN_METADATA,
+    reported,
+    // At Istio the files of limits and of reports may both be applied.
+    name: reported ? 'mintmark.reported-usage' : 'mintmark.usage',
+  })
 
 /**
  * The filters that enforce the limits of the token with envoyproxy/ratelimit, in their order, from Envoy 1.39 on.

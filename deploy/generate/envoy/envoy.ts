@@ -111,7 +111,7 @@ function reportParts(transport: UsageTransport | undefined): { values: Values; c
       reportAddresses: [
         `#   mintmark, ${port}                   its listener for reports of usage, and the secret mmr_REPORTER`,
       ],
-      usageLog: [`access_log:\n  - ${log.replaceAll('\n', '\n    ').trimEnd()}`, ''],
+      usageLog: [render('envoy/usage-log.yaml.template', { log }), ''],
     },
     clusters: [cluster({ ...USAGE, port, ...(isGrpc ? HTTP2 : HTTP) })],
   }

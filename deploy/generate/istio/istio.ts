@@ -11,7 +11,8 @@ import {
 import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { limitFilters } from '../envoy-parts/limits.ts'
+import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
+import { overGrpc, usageLog } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
@@ -24,7 +25,7 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline.
+ * static policy, five more for API keys, one for limits, one for reports of usage, and one that keeps the JWKS inline.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
   return {
@@ -33,6 +34,7 @@ export function istioFiles(routes: OpenRoutes): Record<string, string> {
     ...staticFiles(routes),
     ...apiKeyFiles(routes),
     ...limitFiles,
+    ...usageFiles,
     ...syncFiles,
   }
 }
@@ -147,6 +149,13 @@ const limitFiles: Record<string, string> = {
     filters: limitFilters('outbound|8081||ratelimit.mintmark.svc.cluster.local').map(filter =>
       render('istio/limits/before-router.yaml.template', { filter }),
     ),
+  }),
+}
+
+const usageFiles: Record<string, string> = {
+  'deploy/istio/usage/envoy-filter.yaml': render('istio/usage/envoy-filter.yaml.template', {
+    filter: usageFilter(true),
+    usageLog: usageLog(overGrpc('outbound|8087||mintmark.mintmark.svc.cluster.local')),
   }),
 }
 
