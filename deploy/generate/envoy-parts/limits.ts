@@ -31,6 +31,7 @@ const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: reado
 export const usageFilter = (reported: boolean): string =>
   render('envoy-parts/usage.yaml.template', {
     namespace: TOKEN_METADATA,
+    payload: 'payload',
     reported,
     // At Istio the files of limits and of reports may both be applied.
     name: reported ? 'mintmark.reported-usage' : 'mintmark.usage',
