@@ -40,6 +40,6 @@ GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_key_usage(interval) TO mintmark_app;
 GRANT SELECT, INSERT, UPDATE ON usage_reporters, usage_totals TO mintmark_app;
-GRANT SELECT, INSERT, DELETE ON usage_records TO mintmark_app;
+GRANT SELECT, INSERT, DELETE ON usage_records, usage_rollups, usage_rolled TO mintmark_app;
 GRANT SELECT, UPDATE ON usage_ledger TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_usage_records(interval), prune_usage_totals(interval) TO mintmark_app;

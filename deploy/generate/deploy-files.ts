@@ -3,6 +3,7 @@ import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import type { WithoutList } from './envoy/revocations.ts'
 import { envoyGatewayFiles } from './envoy-gateway/envoy-gateway.ts'
+import type { UsageTransport } from './envoy-parts/usage-report.ts'
 import { haproxyFiles } from './haproxy/haproxy.ts'
 import { helmFiles } from './helm/helm.ts'
 import { istioFiles } from './istio/istio.ts'
@@ -11,15 +12,16 @@ import { nginxFiles } from './nginx/nginx.ts'
 /**
  * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
  * compares. `groups`: the routes that they open; without them those of the files in deploy/. `withoutList`: Envoy receives the list
- * of revoked tokens, and does this until it has one.
+ * of revoked tokens, and does this until it has one. `usage`: Envoy reports usage, in this way.
  */
 export function deployFiles(
   groups?: readonly RouteGroup[],
   withoutList?: WithoutList,
+  usage?: UsageTransport,
 ): Record<string, string> {
   const routes = openRoutes(groups)
   const gateways = {
-    ...envoyFiles(routes, withoutList),
+    ...envoyFiles(routes, withoutList, usage),
     ...envoyGatewayFiles(routes),
     ...istioFiles(routes),
     ...nginxFiles(routes),

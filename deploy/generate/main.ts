@@ -1,15 +1,18 @@
-// Generates the files in deploy/ from the templates in this folder: npm run generate [-- --routes openai,anthropic] [--revocations open]
+// Generates the files in deploy/ from the templates in this folder: npm run generate [-- --routes openai,anthropic] [--revocations open] [--usage http]
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ROUTE_GROUPS, type RouteGroup } from '../../src/gateway/headers.ts'
 import { deployFiles } from './deploy-files.ts'
 import type { WithoutList } from './envoy/revocations.ts'
+import { USAGE_TRANSPORTS, type UsageTransport } from './envoy-parts/usage-report.ts'
 
-const { values } = parseArgs({ options: { routes: { type: 'string' }, revocations: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { routes: { type: 'string' }, revocations: { type: 'string' }, usage: { type: 'string' } },
+})
 
 for (const [path, content] of Object.entries(
-  deployFiles(groupsOf(values.routes), withoutListOf(values.revocations)),
+  deployFiles(groupsOf(values.routes), withoutListOf(values.revocations), transportOf(values.usage)),
 )) {
   const file = new URL(`../../${path}`, import.meta.url)
   mkdirSync(dirname(file.pathname), { recursive: true })
@@ -30,4 +33,11 @@ function groupsOf(list: string | undefined): RouteGroup[] | undefined {
 function withoutListOf(given: string | undefined): WithoutList | undefined {
   if (given === undefined || given === 'open' || given === 'closed') return given
   throw new Error('usage: npm run generate -- --revocations <open or closed>')
+}
+
+/** Undefined without `--usage`. @throws {Error} for another value */
+function transportOf(given: string | undefined): UsageTransport | undefined {
+  const transport = USAGE_TRANSPORTS.find(each => each === given)
+  if (given === undefined || transport) return transport
+  throw new Error(`usage: npm run generate -- --usage <${USAGE_TRANSPORTS.join(' or ')}>`)
 }

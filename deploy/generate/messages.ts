@@ -13,6 +13,17 @@ export const AWAY = {
   mintmark: JSON.stringify(denialBody(denial('unavailable'))),
 }
 
+const limitReached = (message: string) =>
+  `{"type":"error","error":{"message":"${message}","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}`
+
+/** Bodies of 429 of gateways that count requests themselves. */
+export const LIMIT_REACHED = {
+  minute: limitReached(
+    'The limit of requests of a minute is reached. Retry after the seconds in Retry-After.',
+  ),
+  day: limitReached('The limit of requests of a day is reached. It starts again at midnight UTC.'),
+}
+
 /** The messages of credential.lua.template. */
 export const CREDENTIAL_MESSAGES = {
   missingCredential: jsonMessageOf('missing_credential'),

@@ -199,7 +199,8 @@ function mediaName(body, first, end) {
   const escaped = written.indexOf(BACKSLASH) >= 0
   if (!escaped && written.length > LONGEST_MEDIA_NAME) return ''
   let name = textOf(written)
-  if (escaped) name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+  if (escaped)
+    name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
   return MEDIA_NAMES.includes(name) ? name : ''
 }
 
@@ -481,11 +482,14 @@ function deny(r, status, body, reason) {
   r.return(status)
 }
 
+// Of $mm_token.
+const claimsOf = r => decoded(r.variables.mm_token.split('.')[1])
+
 // The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.
 function gate(r) {
   const named = modelOf(r)
   if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
-  const claims = decoded(r.variables.mm_token.split('.')[1])
+  const claims = claimsOf(r)
   if (claims.models.indexOf(named.model) < 0 && claims.adapters.indexOf(named.model) < 0)
     return refuse(r, 403, 'permission_error', 'model_not_allowed', 'Unknown model, or not allowed for this API key. GET /v1/models lists the allowed models.')
   r.variables.mm_model = named.model
@@ -545,4 +549,4 @@ function errorBody(type, code, message) {
   return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
-export default { refusal, kind, cacheKey, reason, token, models, gate }
+export default { refusal, kind, cacheKey, reason, token, models, gate, claimsOf }

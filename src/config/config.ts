@@ -203,8 +203,11 @@ function checkTogether(env: Env, config: Config): void {
     )
   }
   checkProcesses(env, config)
-  if (config.otlpHttpAddress && config.databaseMaxConnections < 6)
-    env.fault('MINTMARK_DATABASE_MAX_CONNECTIONS', 'must be at least 6 with MINTMARK_OTLP_HTTP_PORT')
+  if ((config.otlpHttpAddress || config.otlpGrpcAddress) && config.databaseMaxConnections < 6)
+    env.fault(
+      'MINTMARK_DATABASE_MAX_CONNECTIONS',
+      'must be at least 6 with MINTMARK_OTLP_HTTP_PORT or MINTMARK_OTLP_GRPC_PORT',
+    )
   if (config.databaseUrl) {
     if (config.peppers.length === 0)
       env.fault('MINTMARK_PEPPERS', `is required with DATABASE_URL: ${HOW_TO_MAKE_A_KEY}`)

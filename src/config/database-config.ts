@@ -31,7 +31,7 @@ export function readDatabase(env: Env) {
       min: 4,
       max: 200,
       description:
-        'most database connections of one process: one listens for notifications, two follow changes and look up API keys, and with `MINTMARK_OTLP_HTTP_PORT` two more count usage (then at least 6)',
+        'most database connections of one process: one listens for notifications, two follow changes and look up API keys, and with `MINTMARK_OTLP_HTTP_PORT` or `MINTMARK_OTLP_GRPC_PORT` two more count usage (then at least 6)',
     }),
     databaseSchema: env.text('MINTMARK_DATABASE_SCHEMA', {
       default: 'public',

@@ -19,6 +19,8 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   usage_reporters: NO_DELETE,
   usage_totals: NO_DELETE,
   usage_records: 'SELECT, INSERT, DELETE',
+  usage_rollups: 'SELECT, INSERT, DELETE',
+  usage_rolled: 'SELECT, INSERT, DELETE',
   usage_ledger: 'SELECT, UPDATE',
   tiers: EVERY_ROW,
   models: EVERY_ROW,

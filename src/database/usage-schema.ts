@@ -5,6 +5,8 @@ export interface UsageSchema {
   usage_reporters: UsageReporterTable
   usage_records: UsageRecordTable
   usage_totals: UsageTotalTable
+  usage_rollups: UsageRollupTable
+  usage_rolled: { unit: 'day' | 'month'; start: Date; finish: Date }
   usage_ledger: { singleton: Generated<boolean>; open_from: Date }
 }
 
@@ -51,4 +53,22 @@ interface UsageTotalTable {
   input_tokens: Generated<string>
   cached_input_tokens: Generated<string>
   output_tokens: Generated<string>
+}
+
+interface UsageRollupTable {
+  unit: 'day' | 'month'
+  start: Date
+  tenant_id: string
+  key_id: string
+  model: string
+  reporter_id: string
+  labels: ColumnType<Record<string, string>, string, string>
+  labels_md5: GeneratedAlways<string>
+  requests: string
+  refused_requests: string
+  estimated_requests: string
+  adjusted_requests: string
+  input_tokens: string
+  cached_input_tokens: string
+  output_tokens: string
 }

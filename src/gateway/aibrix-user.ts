@@ -10,18 +10,29 @@ export interface AibrixUser {
   tpm: number
 }
 
+interface MinuteLimits {
+  requests_per_minute?: number | null
+  tokens_per_minute?: number | null
+}
+
 interface Tenant {
   id: string
   labels: Readonly<Record<string, string>>
+  /** Its own. */
+  limits: MinuteLimits
 }
 
 export const RPM_LABEL = 'aibrix-rpm'
 export const TPM_LABEL = 'aibrix-tpm'
 
 /**
- * The limits come from the tenant's labels, else from `defaults`. @throws {RangeError} for a label that is not a limit.
+ * The limits come from the tenant's labels, else from its limits, else from those of its tier, else from `defaults`. @throws {RangeError} for a label that is not a limit.
  */
-export function aibrixUser({ id, labels }: Tenant, defaults: { rpm: number; tpm: number }): AibrixUser {
+export function aibrixUser(
+  { id, labels, limits }: Tenant,
+  ofTier: MinuteLimits,
+  defaults: { rpm: number; tpm: number },
+): AibrixUser {
   const limit = (label: string, otherwise: number) => {
     const value = labels[label]
     if (value === undefined) return otherwise
@@ -30,7 +41,9 @@ export function aibrixUser({ id, labels }: Tenant, defaults: { rpm: number; tpm:
       `tenant ${id}: the label ${label} must be a whole number, 0 or more, got ${JSON.stringify(value)}`,
     )
   }
-  return { name: id, rpm: limit(RPM_LABEL, defaults.rpm), tpm: limit(TPM_LABEL, defaults.tpm) }
+  const rpm = limits.requests_per_minute ?? ofTier.requests_per_minute ?? defaults.rpm
+  const tpm = limits.tokens_per_minute ?? ofTier.tokens_per_minute ?? defaults.tpm
+  return { name: id, rpm: limit(RPM_LABEL, rpm), tpm: limit(TPM_LABEL, tpm) }
 }
 
 /** A line for the standard input of redis-cli that creates or replaces the user. */

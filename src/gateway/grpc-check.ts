@@ -1,6 +1,9 @@
 import { logRequest, type NoteRefusal } from '../http/access-log.ts'
 import type { Trusts } from '../http/caller-address.ts'
+import { type GrpcMessages, STATUS } from '../http/grpc-call.ts'
+import type { GrpcHandler } from '../http/grpc-listener.ts'
 import { notReady, type Readiness } from '../http/health.ts'
+import { HeldBytes } from '../http/held-bytes.ts'
 import { UnreadableMessage } from '../http/protobuf.ts'
 import type { NoteDuration } from '../http/request-durations.ts'
 import type { Clock } from '../system/clock.ts'
@@ -11,16 +14,25 @@ import { type CheckRequestMessage, deniedResponse, okResponse, readCheckRequest 
 import type { CheckedRequest } from './check-request.ts'
 import { denial, denialBody } from './denial.ts'
 import { dynamicMetadata, structMessage } from './dynamic-metadata.ts'
-import { STATUS } from './grpc-call.ts'
-import type { GrpcHandler } from './grpc-listener.ts'
+import { LONGEST_BODY_BYTES, MOST_HELD_BYTES } from './headers.ts'
 import { claimHeaders, REMOVED_HEADERS } from './set-headers.ts'
 
 const PERMISSION_DENIED = 7
 const UNAUTHENTICATED = 16
 
 /** Label of gRPC checks in logs and metrics, where HTTP requests have a listener and a route. */
-const LISTENER = 'gateway_grpc'
+export const LISTENER = 'gateway_grpc'
 const ROUTE = 'Check'
+
+/** Headers alone: Envoy passes on at most 60 KiB of them, once or twice, and at most 100 names. */
+const LONGEST_MESSAGE_BYTES = 131_072
+
+/** The bounds of the messages of checks. `readsBody`: they bring the body that the model is in. */
+export const checkMessages = (readsBody: boolean): GrpcMessages => ({
+  longest: readsBody ? LONGEST_BODY_BYTES + LONGEST_MESSAGE_BYTES : LONGEST_MESSAGE_BYTES,
+  held: new HeldBytes(MOST_HELD_BYTES),
+  packed: false,
+})
 
 /** `envoy.service.auth.v3.Authorization`: the same check as over HTTP, in Envoy's messages. */
 export function authorizationService(parts: {

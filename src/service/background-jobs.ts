@@ -24,6 +24,8 @@ const RIGHTS_MS = 5_000
 const EXPIRING_MS = 300_000
 const PRUNE_MS = 3_600_000
 const USAGE_PRUNE_MS = 600_000
+/** A year that was reported to an older version is summed within hours. */
+const USAGE_ROLLUP_MS = 20_000
 const CHECKPOINT_MS = 3_600_000
 /** How often a failure to follow changes is logged, once the directory is more than a second stale. */
 const STALENESS_LOG_MS = 60_000
@@ -111,6 +113,7 @@ export class BackgroundJobs {
     void this.#attempt('count expiring keys', () => expiring.look())
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
+    this.#every(USAGE_ROLLUP_MS, 'sum days and months of usage', () => usage.records.rollUp())
     this.#every(PRUNE_MS, 'remove expired records', () => removeExpired(this.#parts))
     this.scheduleRotation()
   }

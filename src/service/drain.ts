@@ -52,6 +52,7 @@ export async function drain(
     listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.otlpHttp.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.otlpGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
     listeners.xds.close(),
     changeListener.stop(),
   ])

@@ -1,13 +1,15 @@
 import type { Config } from '../config/config.ts'
-import { GrpcListener } from '../gateway/grpc-listener.ts'
+import { checkMessages } from '../gateway/grpc-check.ts'
 import { trusting } from '../http/caller-address.ts'
 import type { ConnectionPolicy, MostConnections } from '../http/connection-limits.ts'
+import { GrpcListener } from '../http/grpc-listener.ts'
 import { type Address, Listener } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import { isOfThisHost } from '../system/host.ts'
 import { isLoopback, networkOf } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { reportMessages } from '../telemetry/otlp-grpc.ts'
 import { XdsListener } from '../xds/xds-listener.ts'
 
 /** The public listener counts IPv6 connections by network, in which one client can change addresses. */
@@ -20,6 +22,7 @@ const MOST_CONNECTIONS = {
   gatewayGrpc: { total: 2_000, ofOneSource: 256 },
   // One or a few of each gateway or collector.
   otlpHttp: { total: 1_000, ofOneSource: 500 },
+  otlpGrpc: { total: 1_000, ofOneSource: 256 },
   ops: { total: 500, ofOneSource: 250 },
   // Envoy opens one connection.
   xds: { total: 2_000, ofOneSource: 64 },
@@ -34,14 +37,19 @@ export function createListeners(config: Config, { clock, logger }: { clock: Cloc
     isProxy: address => trusts(address, 0),
     logger,
   })
-  const create = (name: Exclude<keyof typeof MOST_CONNECTIONS, 'gatewayGrpc' | 'otlpHttp' | 'xds'>) =>
+  const create = (name: 'public' | 'admin' | 'gateway' | 'ops') =>
     Listener.create(name, clock, policyOf(name))
   return {
     public: create('public'),
     admin: create('admin'),
     gateway: create('gateway'),
-    gatewayGrpc: GrpcListener.create(config.gatewayModel.from === 'body', clock, policyOf('gatewayGrpc')),
+    gatewayGrpc: GrpcListener.create(
+      { name: 'gateway_grpc', ...checkMessages(config.gatewayModel.from === 'body') },
+      clock,
+      policyOf('gatewayGrpc'),
+    ),
     otlpHttp: Listener.create('otlp_http', clock, policyOf('otlpHttp')),
+    otlpGrpc: GrpcListener.create({ name: 'otlp_grpc', ...reportMessages() }, clock, policyOf('otlpGrpc')),
     ops: create('ops'),
     xds: new XdsListener(config.xds, clock, policyOf('xds')),
   }
@@ -51,7 +59,9 @@ export type Listeners = ReturnType<typeof createListeners>
 export type ListenerName = keyof Listeners
 export type Addresses = Partial<Record<ListenerName, Address>>
 
-const NAMES: readonly ListenerName[] = ['public', 'admin', 'gateway', 'gatewayGrpc', 'otlpHttp', 'xds', 'ops']
+const NAMES: readonly ListenerName[] = [
+  ...(['public', 'admin', 'gateway', 'gatewayGrpc', 'otlpHttp', 'otlpGrpc', 'xds', 'ops'] as const),
+]
 /** Those that several processes share: the ops listener belongs to their parent (processes/). */
 export const SHARED = NAMES.filter(name => name !== 'ops')
 
@@ -77,6 +87,7 @@ export async function listenOn(
     gateway: config.gatewayAddress,
     gatewayGrpc: config.gatewayGrpcAddress,
     otlpHttp: config.otlpHttpAddress,
+    otlpGrpc: config.otlpGrpcAddress,
     ops: config.opsAddress,
     xds: config.xdsAddress,
   }
@@ -98,6 +109,7 @@ const HOST_VARIABLES: Record<ListenerName, string> = {
   gateway: 'MINTMARK_GATEWAY_HOST',
   gatewayGrpc: 'MINTMARK_GATEWAY_HOST',
   otlpHttp: 'MINTMARK_OTLP_HOST',
+  otlpGrpc: 'MINTMARK_OTLP_HOST',
   ops: 'MINTMARK_OPS_HOST',
   xds: 'MINTMARK_XDS_HOST',
 }

@@ -17,7 +17,9 @@ import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
 import type { Metrics } from '../system/metrics.ts'
+import { logsService } from '../telemetry/otlp-grpc.ts'
 import { otlpReceiver } from '../telemetry/otlp-receiver.ts'
+import { ReportQueue } from '../telemetry/report-queue.ts'
 import { Gateways } from '../token-revocations/gateways.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import { GatewayRevocations } from './gateway-revocations.ts'
@@ -56,6 +58,7 @@ export interface Urls {
   gatewayGrpc: string
   /** undefined where no usage is received. */
   otlpHttp: string | undefined
+  otlpGrpc: string | undefined
   ops: string
 }
 
@@ -81,9 +84,7 @@ export function serve(listeners: Listeners, served: Served): void {
   listeners.public.serve(app, services)
   serveAdmin(listeners, services, served, recent)
   serveGateway(listeners, services, served)
-  const { clock } = served.system
-  const receiver = otlpReceiver({ ...served.usage, clock, readiness: readiness.withDatabase })
-  listeners.otlpHttp.serve(receiver, services)
+  serveUsage(listeners, services, served)
   // Probes and scrapes are not traced.
   listeners.ops.serve(opsApp(served), { ...services, tracing: undefined })
   const { directory, follower, storage } = served
@@ -91,7 +92,7 @@ export function serve(listeners: Listeners, served: Served): void {
     denyList: directory.denyList,
     follower,
     time: storage.time,
-    clock,
+    clock: served.system.clock,
   })
   listeners.xds.serve({ source, connections: directory.connections, logger, now: () => storage.time.now() })
 }
@@ -153,6 +154,17 @@ function explainingOf(served: Served, recent: RecentRefusals): Explaining {
   return { decisions, recent, gateway: { contract: CONTRACT_NUMBER, audience, scope: REQUIRED_SCOPE, model } }
 }
 
+/** Reports of usage over HTTP and over gRPC. */
+function serveUsage(listeners: Listeners, services: RequestServices, served: Served): void {
+  const { clock } = served.system
+  const { reporters, records } = served.usage
+  const readiness = served.readiness.withDatabase
+  const receiver = { reporters, queue: new ReportQueue({ records, clock }), readiness }
+  listeners.otlpHttp.serve(otlpReceiver(receiver), services)
+  const { methods, admits } = logsService({ ...receiver, clock, ...services })
+  listeners.otlpGrpc.serve(methods, readiness, services.logger, admits)
+}
+
 /** The same check over HTTP and over gRPC. */
 function serveGateway(listeners: Listeners, services: RequestServices, served: Served): void {
   const { config, storage, readiness } = served
@@ -175,6 +187,7 @@ export function urlsOf(config: Config, listeners: Listeners): Urls {
     gateway: url(config.gatewayAddress.host, listeners.gateway),
     gatewayGrpc: url(config.gatewayGrpcAddress.host, listeners.gatewayGrpc),
     otlpHttp: config.otlpHttpAddress && url(config.otlpHttpAddress.host, listeners.otlpHttp),
+    otlpGrpc: config.otlpGrpcAddress && url(config.otlpGrpcAddress.host, listeners.otlpGrpc),
     ops: url(config.opsAddress.host, listeners.ops),
   }
 }

@@ -40,7 +40,7 @@ export function openStorage(config: Config, { clock, logger, tracing }: System):
   const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
     new Database({ url, maxConnections, logger, schema: config.databaseSchema, tracing })
-  const forUsage = config.otlpHttpAddress ? USAGE_CONNECTIONS : 0
+  const forUsage = config.otlpHttpAddress || config.otlpGrpcAddress ? USAGE_CONNECTIONS : 0
   return {
     database: openPool(
       config.databaseMaxConnections - DIRECTORY_CONNECTIONS - LISTENER_CONNECTIONS - forUsage,

@@ -17,8 +17,13 @@ export function answerReport(res: ServerResponse, encoding: Encoding, { rejected
     send(res, 200, encoding, Buffer.from(JSON.stringify(rejected > 0 ? { partialSuccess } : {})))
     return
   }
+  send(res, 200, encoding, answerMessage({ rejected, message }))
+}
+
+/** The same in protobuf. */
+export function answerMessage({ rejected, message }: Counted): Buffer {
   const partial = Buffer.concat([numberField(1, rejected), delimitedField(2, message)])
-  send(res, 200, encoding, rejected > 0 ? delimitedField(1, partial) : Buffer.alloc(0))
+  return rejected > 0 ? delimitedField(1, partial) : Buffer.alloc(0)
 }
 
 /** Codes of google.rpc.Status. */
@@ -42,7 +47,12 @@ export function refuseReport(thrown: unknown, res: ServerResponse, encoding: Enc
   send(res, status, encoding, body, headers)
 }
 
-function translated(thrown: unknown): { status: number; message: string; headers: Record<string, string> } {
+/** How an error is answered over HTTP. */
+export function translated(thrown: unknown): {
+  status: number
+  message: string
+  headers: Readonly<Record<string, string>>
+} {
   const error = toRequestError(thrown)
   if (error instanceof RequestError) return error
   if (error instanceof UnreadableReport) return { status: 400, message: error.message, headers: {} }

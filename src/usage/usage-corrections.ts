@@ -87,7 +87,12 @@ export class UsageCorrections {
       const page = { from: next, most: HOURS_A_PAGE }
       const hours = await this.#database.run(db => openHoursOf(db, id, page))
       for (const hour of hours)
-        removed.push(await this.#database.write(trx => recomputeHour(trx, id, { hour, since })))
+        removed.push(
+          await this.#database.write(async trx => {
+            await shareLedger(trx)
+            return recomputeHour(trx, id, { hour, since })
+          }),
+        )
       if (hours.length < HOURS_A_PAGE) break
       next = new Date((hours.at(-1) as Date).getTime() + HOUR_MS)
     }

@@ -123,21 +123,16 @@ function tokensOf(attributes: ReportedRecord['attributes'], outcome: Outcome): t
   const input = numberOf(attributes, 'gen_ai.usage.input_tokens')
   const output = numberOf(attributes, 'gen_ai.usage.output_tokens')
   const cached = numberOf(attributes, 'mintmark.usage.cached_input_tokens')
-  if (outcome === 'cancelled' && input === undefined && output === undefined) {
-    const sent = numberOf(attributes, 'http.request.body.size') ?? 0
-    const received = numberOf(attributes, 'http.response.body.size') ?? 0
-    return {
-      estimated: true,
-      inputTokens: Math.ceil(sent / REQUEST_BYTES_A_TOKEN),
-      cachedInputTokens: 0,
-      outputTokens: Math.ceil(received / ANSWER_BYTES_A_TOKEN),
-    }
-  }
+  // The engine's count of a cancelled request ends with the last event that had one, and may not begin at all.
+  const estimated = outcome === 'cancelled' && output === undefined
+  const of = (name: string, bytesAToken: number) =>
+    estimated ? Math.ceil((numberOf(attributes, name) ?? 0) / bytesAToken) : 0
+  const inputTokens = input ?? of('http.request.body.size', REQUEST_BYTES_A_TOKEN)
   return {
-    estimated: false,
-    inputTokens: input ?? 0,
-    cachedInputTokens: Math.min(cached ?? 0, input ?? 0),
-    outputTokens: output ?? 0,
+    estimated,
+    inputTokens,
+    cachedInputTokens: Math.min(cached ?? 0, inputTokens),
+    outputTokens: output ?? of('http.response.body.size', ANSWER_BYTES_A_TOKEN),
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from './usage-record.ts'
 import { bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
 import type { LiveReporter } from './usage-reporter.ts'
+import { nextRollup, pruneRollups, type Rollup, rollUp } from './usage-rollup-repository.ts'
 
 /** Bounds the time of one transaction. */
 const RECORDS_A_TRANSACTION = 500
@@ -57,7 +58,16 @@ export class UsageRecords {
   /** Removes what is over. Returns true when there is more. */
   async prune(): Promise<boolean> {
     const { usageDedupSeconds: dedupSeconds, usageRetentionDays: retentionDays } = this.#policy.policy
+    await this.#database.run(db => pruneRollups(db, retentionDays))
     return (await this.#database.run(db => pruneUsage(db, { dedupSeconds, retentionDays }))) > 0
+  }
+
+  /** Sums one day that no report changes any more, or one month of such days. Returns what; undefined: all are summed. */
+  async rollUp(): Promise<Rollup | undefined> {
+    const { usageDedupSeconds: dedupSeconds, usageRetentionDays: retentionDays } = this.#policy.policy
+    const next = await this.#database.run(db => nextRollup(db, { dedupSeconds, retentionDays }))
+    if (next) await this.#database.write(trx => rollUp(trx, next))
+    return next
   }
 
   /** Returns what was rejected. */

@@ -22,7 +22,24 @@ export async function readUsage(
     : sql``
   const only = (group: keyof typeof COLUMNS) =>
     query[group] === undefined ? sql`` : sql`AND t.${sql.ref(COLUMNS[group])} = ANY (${query[group]}::text[])`
+  const filters = sql`${only('tenant')} ${only('key')} ${only('model')} ${only('reporter')} ${labels}`
   const { rows } = await sql<Sums>`
+    WITH whole AS MATERIALIZED (
+      SELECT unit, start, finish FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${summable(groups, timeZone)}
+    ), sums AS MATERIALIZED (
+      SELECT unit, start, finish FROM whole AS w
+      WHERE unit = 'month'
+        OR NOT EXISTS (SELECT FROM whole AS m WHERE m.unit = 'month' AND w.start >= m.start AND w.start < m.finish)
+    ), gaps AS MATERIALIZED (
+      SELECT lower(gap) AS begin, upper(gap) AS finish
+      FROM unnest(tstzmultirange(tstzrange(${from}, ${to}))
+        - coalesce((SELECT range_agg(tstzrange(start, finish)) FROM sums), '{}')) AS gap
+    ), t AS (
+      SELECT start AS hour, ${COUNTED} FROM sums JOIN usage_rollups AS t USING (unit, start) WHERE true ${filters}
+      UNION ALL
+      SELECT hour, ${COUNTED} FROM gaps JOIN usage_totals AS t ON t.hour >= gaps.begin AND t.hour < gaps.finish
+      WHERE true ${filters}
+    )
     SELECT start, tenant, key, model, reporter, requests, refused_requests, estimated_requests, adjusted_requests,
       input_tokens, cached_input_tokens, output_tokens
     FROM (
@@ -30,10 +47,8 @@ export async function readUsage(
         ${name('reporter')} AS reporter, sum(requests) AS requests, sum(refused_requests) AS refused_requests,
         sum(estimated_requests) AS estimated_requests, sum(adjusted_requests) AS adjusted_requests,
         sum(input_tokens) AS input_tokens, sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens
-      FROM usage_totals AS t
-      WHERE t.hour >= ${from} AND t.hour < ${to} ${only('tenant')} ${only('key')} ${only('model')} ${only('reporter')} ${labels}
-      GROUP BY 1, 2, 3, 4, 5
-    ) AS sums
+      FROM t GROUP BY 1, 2, 3, 4, 5
+    ) AS read
     WHERE (requests <> 0 OR refused_requests <> 0 OR adjusted_requests <> 0) ${
       after === null
         ? sql``
@@ -44,6 +59,19 @@ export async function readUsage(
     db,
   )
   return rows.map(toRow)
+}
+
+const COUNTED = sql`tenant_id, key_id, model, reporter_id, requests, refused_requests, estimated_requests, adjusted_requests,
+  input_tokens, cached_input_tokens, output_tokens`
+
+/** Which sums of whole days and months of UTC (usage-rollup-repository.ts) lie within one group of time. */
+function summable(groups: ReadonlySet<UsageGroup>, timeZone: string): RawBuilder<boolean> {
+  if (groups.has('hour')) return sql`false`
+  const isUtc = timeZone === 'UTC'
+  if (groups.has('day')) return isUtc ? sql`unit = 'day'` : sql`false`
+  if (!groups.has('month') || isUtc) return sql`true`
+  const month = (time: RawBuilder<unknown>) => sql`date_trunc('month', ${time}, ${timeZone}::text)`
+  return sql`unit = 'day' AND ${month(sql`start`)} = ${month(sql`finish - interval '1 hour'`)}`
 }
 
 /** The beginning of the hour, day or month in the time zone; `from` where time is not grouped. */

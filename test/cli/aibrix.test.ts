@@ -37,6 +37,14 @@ beforeAll(async () => {
     id: 'acme',
     labels: { 'aibrix-rpm': '600', 'aibrix-tpm': '900000', team: 'core' },
   })
+  await service.admin('PUT', '/tiers/limited', {
+    priority: 0,
+    limits: { requests_per_minute: 50, tokens_per_minute: 7_000 },
+  })
+  await service.admin('POST', '/tenants', {
+    ...{ id: 'limited', tier: 'limited', allowed_tiers: ['limited'] },
+    limits: { requests_per_minute: 80 },
+  })
   await service.admin('POST', '/tenants', { id: 'blue', labels: { 'aibrix-rpm': '0' } })
   await service.admin('POST', '/tenants/blue/suspend')
   for (let n = 0; n < MORE_TENANTS; n += 1) await service.admin('POST', '/tenants', { id: `tenant-${n}` })
@@ -59,13 +67,14 @@ const users = (options: string) =>
 const stored = (name: string): unknown => JSON.parse(ask('GET', `aibrix-users/${name}`))
 
 describe.skipIf(skipped)('mintmark aibrix users', () => {
-  it('prints commands that create a user for every tenant, also suspended ones, with the limits of its labels', async () => {
+  it('prints commands that create a user for every tenant, also suspended ones, with the limits of its labels, its own or those of its tier', async () => {
     const { code, stdout, stderr } = await users('')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toBe('OK\n'.repeat(MORE_TENANTS + 2))
-    expect(ask('DBSIZE')).toBe(`${MORE_TENANTS + 2}`)
+    expect(stdout).toBe('OK\n'.repeat(MORE_TENANTS + 3))
+    expect(ask('DBSIZE')).toBe(`${MORE_TENANTS + 3}`)
     expect(stored('acme')).toEqual({ name: 'acme', rpm: 600, tpm: 900_000 })
     expect(stored('blue')).toEqual({ name: 'blue', rpm: 0, tpm: 0 })
+    expect(stored('limited')).toEqual({ name: 'limited', rpm: 80, tpm: 7_000 })
     expect(stored(`tenant-${MORE_TENANTS - 1}`)).toMatchObject({ rpm: 0, tpm: 0 })
   })
 
@@ -74,13 +83,13 @@ describe.skipIf(skipped)('mintmark aibrix users', () => {
     expect(stored('tenant-7')).toEqual({ name: 'tenant-7', rpm: 60, tpm: 5000 })
     expect(stored('blue')).toEqual({ name: 'blue', rpm: 0, tpm: 5000 })
     expect(stored('acme')).toEqual({ name: 'acme', rpm: 600, tpm: 900_000 })
-    expect(ask('DBSIZE')).toBe(`${MORE_TENANTS + 2}`)
+    expect(ask('DBSIZE')).toBe(`${MORE_TENANTS + 3}`)
   })
 
   it('--json prints the bodies that the metadata service of AIBrix expects', async () => {
     const { code, stdout } = await cli.attempt(['aibrix', 'users', '--json', '--rpm', '60'])
     expect(code).toBe(0)
-    expect(JSON.parse(stdout)).toHaveLength(MORE_TENANTS + 2)
+    expect(JSON.parse(stdout)).toHaveLength(MORE_TENANTS + 3)
     expect(JSON.parse(stdout)[0]).toEqual({ name: 'acme', rpm: 600, tpm: 900_000 })
   })
 

@@ -41,6 +41,38 @@ describe('mintmark usage', () => {
     expect(blue).toEqual(['blue', '1,500', '0', '350,000', '0', '0', '██'])
   })
 
+  it('--limits shows today beside the limits of a day: the tenant’s own, else its tier’s', async () => {
+    await service.admin('PUT', '/tiers/small', { priority: 0, limits: { tokens_per_day: 1_400_000 } })
+    for (const [id, limits] of [
+      ['acme', {}],
+      ['blue', { requests_per_day: 2_000 }],
+      ['calm', { tokens_per_day: 5 }],
+      ['free', {}],
+    ] as const) {
+      const tier = id === 'acme' || id === 'blue' ? 'small' : 'standard'
+      await service.admin('POST', '/tenants', { id, tier, allowed_tiers: [tier], limits })
+    }
+    const rows = await cli.json('usage', '--limits')
+    expect(rows).toEqual([
+      { tenant: 'acme', requests: 4, requests_per_day: null, tokens: 3_500_000, tokens_per_day: 1_400_000 },
+      {
+        tenant: 'blue',
+        requests: 1_500,
+        requests_per_day: 2_000,
+        tokens: 350_000,
+        tokens_per_day: 1_400_000,
+      },
+      { tenant: 'calm', requests: 0, requests_per_day: null, tokens: 0, tokens_per_day: 5 },
+    ])
+    const [titles, acme, blue] = cells(await cli.run('usage', '--limits', '--tenant', 'acme,blue'))
+    expect(titles).toEqual(['TENANT', 'REQUESTS', 'OF A DAY', 'TOKENS', 'OF A DAY', 'USED'])
+    expect(acme).toEqual(['acme', '4', '-', '3,500,000', '1,400,000', `${'█'.repeat(20)} 250 %`])
+    expect(blue).toEqual([
+      ...['blue', '1,500', '2,000', '350,000', '1,400,000', `${'█'.repeat(15)}${'░'.repeat(5)} 75 %`],
+    ])
+    expect(await cli.attempt(['usage', '--limits', '--key', 'key_x'])).toMatchObject({ code: 2 })
+  })
+
   it('--prices adds the cost of all models together', async () => {
     const file = await prices('model,input,cached_input,output\nbig,2,0.5,8\n*,0.1,0.1,0.4\n')
     const rows = await cli.json('usage', '--prices', file)

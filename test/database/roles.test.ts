@@ -38,6 +38,8 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   usage_reporters: ['SELECT', 'INSERT', 'UPDATE'],
   usage_totals: ['SELECT', 'INSERT', 'UPDATE'],
   usage_records: ['SELECT', 'INSERT', 'DELETE'],
+  usage_rollups: ['SELECT', 'INSERT', 'DELETE'],
+  usage_rolled: ['SELECT', 'INSERT', 'DELETE'],
   usage_ledger: ['SELECT', 'UPDATE'],
   idempotency_keys: everyRow,
   audit_checkpoints: appendOnly,

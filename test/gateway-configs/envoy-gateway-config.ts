@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
+import type { EnvoyGatewayRecord } from './envoy-gateway/applied.ts'
 
 /** The ports of the Services of cluster.yaml in this test, by their original ports. */
-type Ports = Record<8000 | 8080 | 8082, number>
+type Ports = Record<8000 | 8080 | 8082, number> & { 8087?: number }
 
 // biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
 type Json = any
@@ -18,24 +19,25 @@ const HEAP = {
   },
 }
 
-export const envoyGatewayRecord = (): Json =>
-  JSON.parse(readFileSync(new URL('envoy-gateway/record.json', import.meta.url), 'utf8'))
+export const envoyGatewayRecord = (name: EnvoyGatewayRecord = 'record'): Json =>
+  JSON.parse(readFileSync(new URL(`envoy-gateway/${name}.json`, import.meta.url), 'utf8'))
 
 /**
  * Envoy Gateway's output for deploy/envoy-gateway (envoy-gateway/record.ts), as a file for a stock Envoy: routes and
- * endpoints, which its own Envoy receives separately, are inlined; ports are this test's.
+ * endpoints, which its own Envoy receives separately, are inlined; ports are this test's. Of its logs only reports of usage remain.
  */
-export function envoyGatewayConfig(ports: Ports): string {
-  const { listener, overloadManager, routes, clusters, endpoints } = envoyGatewayRecord()
+export function envoyGatewayConfig(ports: Ports, name: EnvoyGatewayRecord = 'record'): string {
+  const { listener, overloadManager, routes, clusters, endpoints } = envoyGatewayRecord(name)
   const isManager = ({ typedConfig }: Json) => typedConfig.httpFilters !== undefined
   const networkFilters: Json[] = listener.defaultFilterChain.filters
   const { typedConfig: manager } = networkFilters.find(isManager)
-  const { rds, accessLog: _log, ...rest } = manager
+  const { rds, accessLog: logs, ...rest } = manager
+  const accessLog = logs.filter((log: Json) => log.name === 'envoy.access_loggers.open_telemetry')
   const routeConfig = routes.find(({ name }: Json) => name === rds.routeConfigName)
   const address = { socketAddress: { address: '127.0.0.1', portValue: 0 } }
   const filter = {
     name: 'envoy.filters.network.http_connection_manager',
-    typedConfig: { ...rest, routeConfig: withoutType(routeConfig) },
+    typedConfig: { ...rest, accessLog, routeConfig: withoutType(routeConfig) },
   }
   return JSON.stringify({
     admin: { address },

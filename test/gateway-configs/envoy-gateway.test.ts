@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { checkContract } from './check-contract.ts'
 import type { Behind } from './check-environment.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy, substitute } from './envoy.ts'
-import { appliedFiles, digestOf } from './envoy-gateway/applied.ts'
+import { appliedFiles, digestOf, RECORDS } from './envoy-gateway/applied.ts'
 import { envoyGatewayConfig, envoyGatewayRecord } from './envoy-gateway-config.ts'
 
 const config = ({ ports }: Behind) =>
@@ -25,5 +25,5 @@ checkContract('deploy/envoy-gateway', {
 })
 
 it('the record was made from the current files (envoy-gateway/record.ts)', () => {
-  expect(envoyGatewayRecord().madeFrom).toBe(digestOf(appliedFiles()))
+  for (const name of RECORDS) expect(envoyGatewayRecord(name).madeFrom).toBe(digestOf(appliedFiles(name)))
 })

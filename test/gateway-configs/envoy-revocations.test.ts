@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import { cliOf } from '../cli/mintmark.ts'
@@ -69,6 +70,36 @@ const becomes = (envoy: Envoy, token: string, status: number) =>
     BUSY,
   )
 
+/** Stands for envoyproxy/ratelimit, which CI has not: nothing is over a limit, and checks of requests are counted. */
+async function startRateLimits(): Promise<{ port: number; checks(): number; stop(): void }> {
+  let checks = 0
+  const same = (bytes: Buffer) => bytes
+  const server = new Server()
+  server.addService(
+    {
+      shouldRateLimit: {
+        path: '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit',
+        ...{ requestStream: false, responseStream: false },
+        ...{ requestSerialize: same, requestDeserialize: same },
+        ...{ responseSerialize: same, responseDeserialize: same },
+      },
+    },
+    {
+      shouldRateLimit: (call: { request: Buffer }, answer: (error: null, response: Buffer) => void) => {
+        if (call.request.includes('tenant_requests')) checks += 1
+        // overall_code: OK.
+        answer(null, Buffer.from([8, 1]))
+      },
+    },
+  )
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
+  )
+  return { port, checks: () => checks, stop: () => server.forceShutdown() }
+}
+
 describe.skipIf(noEnvoy)('Envoy with the list of revoked tokens', () => {
   it('rejects a revoked token, a key, a tenant, and no other, and the engine sees no header of it', async () => {
     const envoy = await envoyWith('open')
@@ -103,6 +134,43 @@ describe.skipIf(noEnvoy)('Envoy with the list of revoked tokens', () => {
       ['X-Mintmark-Key-Epoch', 'a'],
     ]
     expect((await send(envoy.url, { token: ofStranger, headers: forged })).status).toBe(200)
+  })
+
+  it('a revoked token uses up no limit: the list is before the limits', async () => {
+    const service = await startRateLimits()
+    try {
+      const ports = mintmark.service.addresses
+      const file = deployFiles(undefined, 'open')['deploy/envoy/envoy-limits.yaml'] ?? ''
+      const local = (port: number | undefined) => `address: 127.0.0.1, port_value: ${port}`
+      const envoy = await startEnvoy(
+        substitute(file, [
+          ['address: mintmark, port_value: 8080', local(ports.public?.port)],
+          ['address: mintmark, port_value: 8082', local(ports.gateway?.port)],
+          ['address: mintmark, port_value: 8083', local(ports.gatewayGrpc?.port)],
+          ['address: mintmark, port_value: 8086', local(xdsPort())],
+          ['address: ratelimit, port_value: 8081', local(service.port)],
+          ['address: vllm, port_value: 8000', local(upstream.port)],
+          ['address: 0.0.0.0, port_value: 10000', local(0)],
+          ['address: 127.0.0.1, port_value: 9901', local(0)],
+          ['change-me-change-me-change-me-change-me', TOKEN],
+        ]),
+      )
+      started.push(envoy)
+      const mine = await mintmark.tenantWithKey({ limits: { requests_per_minute: 1_000 } })
+      const token = await tokenOf(mine.secret)
+      expect(await statusOf(envoy, token)).toBe(200)
+      await expect.poll(() => service.checks(), { timeout: BUSY }).toBe(1)
+      await mintmark.admin('POST', '/token-revocations', { key: mine.keyId })
+      await becomes(envoy, token, 401)
+      const before = service.checks()
+      for (let time = 0; time < 5; time++) expect(await statusOf(envoy, token)).toBe(401)
+      // What another tenant is checked for comes after whatever the revoked token would have caused.
+      const other = await mintmark.tenantWithKey({ limits: { requests_per_minute: 1_000 } })
+      expect(await statusOf(envoy, await tokenOf(other.secret))).toBe(200)
+      await expect.poll(() => service.checks(), { timeout: BUSY }).toBe(before + 1)
+    } finally {
+      service.stop()
+    }
   })
 
   it('starts open or closed without Mintmark, and with a wrong token', async () => {

@@ -1,167 +1,177 @@
-import { readFileSync } from 'node:fs'
-import { createServer, request as httpRequest, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parse, stringify } from 'yaml'
-import { ISSUER } from '../../deploy/generate/example.ts'
-import { startTestService, type TestService } from '../support/test-service.ts'
-import { makeReporter, receiverOf } from '../usage/reports.ts'
+import { deployFiles } from '../../deploy/generate/deploy-files.ts'
+import type { UsageTransport } from '../../deploy/generate/envoy-parts/usage-report.ts'
+import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
+import type { TestService } from '../support/test-service.ts'
+import { makeReporter } from '../usage/reports.ts'
+import { chat, send } from './client.ts'
+import { startMintmark } from './environment.ts'
 import { type Envoy, noEnvoy, startEnvoy, substitute } from './envoy.ts'
 
-/** deploy/envoy/envoy.yaml with the additions of docs/guides/usage.md, on the real Envoy, in front of the real receiver. */
+/** Envoy with `npm run generate -- --usage`, in front of an engine that counts as vLLM does and of the real receiver. */
 
-// biome-ignore lint/suspicious/noExplicitAny: a file of Envoy
-type Yaml = any
-const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
-const additions = () => {
-  const section =
-    read('docs/guides/usage.md')
-      .split('\n## ')
-      .find(text => text.startsWith('Envoy\n')) ?? ''
-  return [...section.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => parse(text) as Yaml)
+const MODEL = 'llama-3-8b'
+const PORTS: Record<UsageTransport, number> = { http: 8085, grpc: 8087 }
+const CHAT = '/v1/chat/completions'
+
+interface Row {
+  requests: number
+  refused_requests: number
+  estimated_requests: number
+  input_tokens: number
+  cached_input_tokens: number
+  output_tokens: number
 }
+const once = (input: number, cached: number, output: number): Row => ({
+  requests: 1,
+  refused_requests: 0,
+  estimated_requests: 0,
+  input_tokens: input,
+  cached_input_tokens: cached,
+  output_tokens: output,
+})
+const REFUSED: Row = { ...once(0, 0, 0), requests: 0, refused_requests: 1 }
 
-function configured(ports: { jwks: number; engine: number; usage: number }, secret: string): string {
-  const config: Yaml = parse(read('deploy/envoy/envoy.yaml'))
-  const [logger, filters, clusters] = additions()
-  const manager = config.static_resources.listeners[0].filter_chains[0].filters[0].typed_config
-  manager.access_log.push(...logger.access_log)
-  manager.http_filters.splice(-1, 0, ...filters)
-  config.static_resources.clusters.push(...clusters)
-  return substitute(stringify(config), [
-    ['Bearer mmr_REPORTER', `Bearer ${secret}`],
-    ['address: mintmark\n', 'address: 127.0.0.1\n'],
-    ['address: vllm\n', 'address: 127.0.0.1\n'],
-    ['address: 0.0.0.0\n', 'address: 127.0.0.1\n'],
-    ['port_value: 8080\n', `port_value: ${ports.jwks}\n`],
-    ['port_value: 8000\n', `port_value: ${ports.engine}\n`],
-    ['port_value: 8085\n', `port_value: ${ports.usage}\n`],
-    ['port_value: 10000\n', 'port_value: 0\n'],
-    ['port_value: 9901\n', 'port_value: 0\n'],
-  ])
-}
+/** The engine's own count of each: 11 of the prompt, 4 of them cached, and 5 for each choice. */
+const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, counted: Row][] = [
+  ['chat', CHAT, {}, {}, once(11, 4, 5)],
+  ['chat, in pieces of 1 byte', CHAT, {}, { bytesAtATime: 1 }, once(11, 4, 5)],
+  ['chat, n = 3', CHAT, { n: 3 }, { choices: 3 }, once(11, 4, 15)],
+  ['chat, streamed', CHAT, { stream: true }, {}, once(11, 4, 5)],
+  ['chat, streamed, in pieces of 7 bytes', CHAT, { stream: true }, { bytesAtATime: 7 }, once(11, 4, 5)],
+  ['chat, streamed, n = 3', CHAT, { stream: true, n: 3 }, { choices: 3 }, once(11, 4, 15)],
+  ['chat, streamed without usage', CHAT, { stream: true }, { forcedUsage: false }, once(0, 0, 0)],
+  ['embeddings', '/v1/embeddings', { input: 'a' }, {}, once(11, 0, 0)],
+  ['/v1/messages', '/v1/messages', {}, {}, once(11, 4, 5)],
+  ['/v1/messages, streamed', '/v1/messages', { stream: true }, {}, once(11, 4, 5)],
+  [
+    '/v1/messages, streamed, in pieces of 5 bytes',
+    '/v1/messages',
+    { stream: true },
+    { bytesAtATime: 5 },
+    once(11, 4, 5),
+  ],
+  ['/v1/responses', '/v1/responses', { input: 'a' }, {}, once(11, 4, 5)],
+  ['/v1/responses, streamed', '/v1/responses', { input: 'a', stream: true }, {}, once(11, 4, 5)],
+  [
+    '/v1/responses, streamed, in pieces of 5 bytes',
+    '/v1/responses',
+    { input: 'a', stream: true },
+    { bytesAtATime: 5 },
+    once(11, 4, 5),
+  ],
+  ['an error of the engine', CHAT, {}, { status: 400 }, REFUSED],
+  ['a model that is not allowed', CHAT, { model: 'other' }, {}, REFUSED],
+]
+/** The tokens of the prompt, where the engine said them before the client left, and those of the answer so far. */
+const CANCELLED: [path: string, counted: Partial<Row>][] = [
+  [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
+  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4 }],
+  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0 }],
+]
 
-const USAGE = {
-  prompt_tokens: 11,
-  completion_tokens: 7,
-  total_tokens: 18,
-  prompt_tokens_details: { cached_tokens: 4 },
-}
-
-/** Answers JSON, or a stream; `max_tokens: 999` streams without an end. */
-function startEngine(): Promise<Server> {
-  const server = createServer(async (req, res) => {
-    let body = ''
-    for await (const chunk of req) body += chunk
-    const { stream, max_tokens } = JSON.parse(body)
-    if (!stream) {
-      res.setHeader('content-type', 'application/json').end(JSON.stringify({ usage: USAGE }))
-      return
-    }
-    res.setHeader('content-type', 'text/event-stream')
-    for (let token = 0; token < 7; token++)
-      res.write(`data: {"choices":[{"delta":{"content":"t${token}"}}]}\n\n`)
-    if (max_tokens === 999) return
-    res.end(`data: ${JSON.stringify({ choices: [], usage: USAGE })}\n\ndata: [DONE]\n\n`)
-  })
-  return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)))
-}
-
-describe.skipIf(noEnvoy)('Envoy reports usage', () => {
+describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage over %s', transport => {
   let mintmark: TestService
-  let engine: Server
+  let engine: UsageEngine
   let envoy: Envoy
-  let token: string
   let reporter: { id: string; secret: string }
   beforeAll(async () => {
-    mintmark = await startTestService({ env: { MINTMARK_ISSUER: ISSUER, MINTMARK_OTLP_HTTP_PORT: '0' } })
-    await mintmark.admin('PUT', '/models/base', {})
-    const { secret } = await mintmark.tenantWithKey({ id: 'acme' })
-    token = (await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })).body
-      .access_token
+    mintmark = await startMintmark({ MINTMARK_OTLP_HTTP_PORT: '0', MINTMARK_OTLP_GRPC_PORT: '0' })
+    await mintmark.admin('POST', '/tenants', { id: 'acme', models: [MODEL] })
     reporter = await makeReporter(mintmark)
-    engine = await startEngine()
-    const portOf = (url: string) => Number(new URL(url).port)
-    const ports = {
-      jwks: portOf(mintmark.service.urls.public),
-      usage: portOf(receiverOf(mintmark)),
-      engine: (engine.address() as AddressInfo).port,
-    }
-    envoy = await startEnvoy(configured(ports, reporter.secret))
+    engine = await startUsageEngine()
+    const { public: jwks, otlpHttp, otlpGrpc } = mintmark.service.addresses
+    const receiver = transport === 'http' ? otlpHttp : otlpGrpc
+    const file = deployFiles(undefined, undefined, transport)['deploy/envoy/envoy.yaml'] ?? ''
+    envoy = await startEnvoy(
+      substitute(file, [
+        ['Bearer mmr_REPORTER', `Bearer ${reporter.secret}`],
+        ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${jwks?.port}`],
+        [
+          `address: mintmark, port_value: ${PORTS[transport]}`,
+          `address: 127.0.0.1, port_value: ${receiver?.port}`,
+        ],
+        ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${engine.port}`],
+        ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
+        ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
+      ]),
+    )
   })
   afterAll(async () => {
     await envoy?.stop()
-    engine?.closeAllConnections()
-    engine?.close()
+    await engine?.stop()
     await mintmark?.stop()
   })
 
-  const chat = (more: object = {}, bearer = token) =>
-    fetch(`${envoy.url}/v1/chat/completions`, {
-      method: 'POST',
-      // The same from every client, as a client may.
-      headers: {
-        authorization: `Bearer ${bearer}`,
-        'content-type': 'application/json',
-        'x-request-id': 'always-the-same',
-      },
-      body: JSON.stringify({
-        model: 'base',
-        messages: [{ role: 'user', content: 'x'.repeat(400) }],
-        ...more,
-      }),
-    })
-
-  async function usage() {
-    const from = new Date(Date.now() - 3_600_000).toISOString()
-    const { body } = await mintmark.admin('GET', `/usage?group_by=tenant,model&from=${from}`)
-    return body.data
+  async function newKey(): Promise<{ id: string; token: string }> {
+    const { body: key } = await mintmark.admin('POST', '/tenants/acme/keys', {})
+    const { body } = await mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret })
+    return { id: key.id, token: body.access_token }
   }
 
-  it('of JSON and streamed answers, cancelled and refused requests, each once', async () => {
-    for (let time = 0; time < 4; time++) expect(await (await chat()).text()).toContain('usage')
-    for (let time = 0; time < 3; time++)
-      expect(await (await chat({ stream: true })).text()).toContain('[DONE]')
-    // Not allowed, and not verified.
-    expect((await chat({ model: 'other' })).status).toBe(403)
-    expect((await chat({}, 'nonsense')).status).toBe(401)
-    await new Promise<void>((resolve, reject) => {
-      const cancelled = httpRequest(`${envoy.url}/v1/chat/completions`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      })
-      cancelled.on('response', res =>
-        res.once('data', () => {
-          cancelled.destroy()
-          resolve()
-        }),
-      )
-      cancelled.on('error', reject)
-      cancelled.end(JSON.stringify({ model: 'base', stream: true, max_tokens: 999, messages: [] }))
-    })
+  /** What is counted of the one request of a key. */
+  async function usageOf(key: string): Promise<Row> {
+    let row: Row | undefined
     await expect
       .poll(
-        async () =>
-          (await usage()).reduce((sum: number, row: Yaml) => sum + row.requests + row.refused_requests, 0),
-        {
-          timeout: 30_000,
+        async () => {
+          const { body } = await mintmark.admin('GET', `/usage?group_by=tenant,key&key=${key}`)
+          row = body.data[0]
+          return row
         },
+        { timeout: 30_000, interval: 200 },
       )
-      .toBe(9)
-    const rows = await usage()
-    const base = rows.find((row: Yaml) => row.model === 'base')
-    expect(base).toMatchObject({
-      tenant: 'acme',
-      requests: 8,
-      estimated_requests: 1,
-      cached_input_tokens: 7 * 4,
-    })
-    expect(base.output_tokens).toBeGreaterThan(7 * 7)
-    expect(base.output_tokens).toBeLessThan(7 * 7 + 10)
-    expect(rows.find((row: Yaml) => row.model === null)).toMatchObject({
-      tenant: 'acme',
-      refused_requests: 1,
-      requests: 0,
-    })
+      .toBeDefined()
+    return row as Row
+  }
+
+  it('as the engine counts, request by request', async () => {
+    const keys: string[] = []
+    for (const [, path, sent, plan] of CASES) {
+      const key = await newKey()
+      keys.push(key.id)
+      engine.plan(plan)
+      const body = path === CHAT ? chat(MODEL, sent) : JSON.stringify({ model: MODEL, messages: [], ...sent })
+      // The same from every client, as a client may.
+      const headers: [string, string][] = [
+        ['x-request-id', 'always-the-same'],
+        ['accept-encoding', 'gzip'],
+      ]
+      await send(envoy.url, { path, token: key.token, body, headers })
+    }
+    engine.plan()
+    const found: [string, object][] = []
+    for (const [index, [name, , , , counted]] of CASES.entries()) {
+      const row = await usageOf(keys[index] ?? '')
+      found.push([
+        name,
+        Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof Row]])),
+      ])
+    }
+    expect(found).toEqual(CASES.map(([name, , , , counted]) => [name, counted]))
+  })
+
+  it.each(CANCELLED)(
+    'a cancelled stream of %s as far as the engine said, the rest estimated',
+    async (path, counted) => {
+      const key = await newKey()
+      engine.plan({ completion: 1_000, pausesAfter: 3 })
+      await cancelled(`${envoy.url}${path}`, key.token, 3)
+      engine.plan()
+      const row = await usageOf(key.id)
+      expect(row).toMatchObject({ requests: 1, refused_requests: 0, ...counted })
+      expect(row.input_tokens).toBeGreaterThan(0)
+      expect(row.output_tokens).toBeGreaterThan(0)
+    },
+  )
+
+  it('nothing of a request whose token was not verified', async () => {
+    const ignored = async () => {
+      const page = await (await fetch(`${mintmark.service.urls.ops}/metrics`)).text()
+      return Number(/mintmark_usage_records_total\{result="ignored"\} (\d+)/.exec(page)?.[1])
+    }
+    const before = await ignored()
+    expect((await send(envoy.url, { token: 'nonsense' })).status).toBe(401)
+    await expect.poll(ignored, { timeout: 30_000 }).toBe(before + 1)
   })
 })

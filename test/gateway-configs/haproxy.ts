@@ -4,21 +4,23 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Behind, Gateway } from './check-environment.ts'
 import { substitute } from './envoy.ts'
-import { startProgram } from './program.ts'
+import { newerProgram, startProgram } from './program.ts'
 
 const deploy = new URL('../../deploy/', import.meta.url).pathname
 
 /**
  * deploy/haproxy itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
- * them. `proxyLine`: sent before the request that finds out whether it answers.
+ * them. `proxyLine`: sent before the request that finds out whether it answers. `clock`: the file with the limits, on a newer
+ * HAProxy, which reads the second since 1970 from this file.
  */
 export function startHaproxy(
   { mintmark, ports }: Behind,
   changes: [string, string][] = [],
   proxyLine = '',
+  clock?: string,
 ): Promise<Gateway> {
   return startProgram(
-    'haproxy',
+    clock === undefined ? 'haproxy' : newerProgram('haproxy'),
     async (folder, port) => {
       await promisify(execFile)('bash', [
         join(deploy, 'fetch-keys.sh'),
@@ -28,7 +30,8 @@ export function startHaproxy(
       ]).catch(({ code, stderr }) => {
         if (code !== 10) throw new Error(`fetch-keys.sh ended with ${code}: ${stderr}`)
       })
-      const config = substitute(await readFile(join(deploy, 'haproxy/haproxy.cfg'), 'utf8'), [
+      const file = clock === undefined ? 'haproxy.cfg' : 'haproxy-limits.cfg'
+      const config = substitute(await readFile(join(deploy, 'haproxy', file), 'utf8'), [
         ...changes,
         ['/etc/haproxy/mintmark/', `${folder}/`],
         ['bind 0.0.0.0:10000', `bind 127.0.0.1:${port}`],
@@ -40,6 +43,11 @@ export function startHaproxy(
         join(folder, 'mintmark.lua'),
         await readFile(join(deploy, 'haproxy/mintmark.lua'), 'utf8'),
       )
+      if (clock !== undefined) {
+        const limits = await readFile(join(deploy, 'haproxy/limits.lua'), 'utf8')
+        const shown = `(tonumber(io.open("${clock}"):read("a")))`
+        await writeFile(join(folder, 'limits.lua'), substitute(limits, [['os.time()', shown]]))
+      }
       return ['-db', '-f', join(folder, 'haproxy.cfg')]
     },
     proxyLine,

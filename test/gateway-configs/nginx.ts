@@ -5,22 +5,25 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Behind, Gateway } from './check-environment.ts'
 import { substitute } from './envoy.ts'
-import { startProgram } from './program.ts'
+import { newerProgram, startProgram } from './program.ts'
 
+const NEWER_NJS = join(newerProgram('nginx'), '../../usr/lib/nginx/modules/ngx_http_js_module.so')
 const deploy = new URL('../../deploy/', import.meta.url).pathname
 
 /**
  * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
- * them.
+ * them. `clock`: the file with the limits, on a newer nginx, which reads the second since 1970 from this file.
  */
 export async function startNginx(
   { mintmark, ports }: Behind,
   changes: [string, string][] = [],
+  clock?: string,
 ): Promise<Gateway> {
+  const hasLimits = clock !== undefined
   let refusals = ''
-  const gateway = await startProgram('nginx', async (folder, port) => {
+  const gateway = await startProgram(hasLimits ? newerProgram('nginx') : 'nginx', async (folder, port) => {
     refusals = join(folder, 'refusals.log')
-    const conf = await readFile(join(deploy, 'nginx/nginx.conf'), 'utf8')
+    const conf = await readFile(join(deploy, 'nginx', hasLimits ? 'nginx-limits.conf' : 'nginx.conf'), 'utf8')
     const gate = await readFile(join(deploy, 'nginx/mintmark.js'), 'utf8')
     await mkdir(join(folder, 'temp'))
     await promisify(execFile)('bash', [
@@ -35,7 +38,10 @@ export async function startNginx(
     )
     const changed = substitute(conf, [
       ...changes,
-      ['modules/ngx_http_js_module.so', '/usr/lib/nginx/modules/ngx_http_js_module.so'],
+      [
+        'modules/ngx_http_js_module.so',
+        hasLimits ? NEWER_NJS : '/usr/lib/nginx/modules/ngx_http_js_module.so',
+      ],
       ['pid /run/nginx.pid;', `pid ${folder}/pid;`],
       ['/var/log/nginx/mintmark.log', refusals],
       ['js_path /etc/nginx/mintmark;', `js_path ${folder}; ${temporary.join(' ')}`],
@@ -43,11 +49,17 @@ export async function startNginx(
       ['server vllm:8000;', `server 127.0.0.1:${ports.upstream};`],
       ['server mintmark:8082;', `server 127.0.0.1:${ports.gateway};`],
       ['listen 0.0.0.0:10000;', `listen 127.0.0.1:${port};`],
-      ['worker_processes auto;', 'worker_processes 1;'],
+      // The limits are counted by several workers together.
+      ['worker_processes auto;', `worker_processes ${hasLimits ? 4 : 1};`],
     ])
     await writeFile(join(folder, 'nginx.conf'), changed)
     const keys = join(folder, 'keys')
     await writeFile(join(folder, 'mintmark.js'), substitute(gate, [['/etc/nginx/mintmark/keys', keys]]))
+    if (hasLimits) {
+      const limits = await readFile(join(deploy, 'nginx/limits.js'), 'utf8')
+      const shown = `(1000 * Number(require('fs').readFileSync('${clock}')))`
+      await writeFile(join(folder, 'limits.js'), substitute(limits, [['Date.now()', shown]]))
+    }
     return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;']
   })
   return { ...gateway, output: () => gateway.output?.() + readFileSync(refusals, 'utf8') }

@@ -1,17 +1,24 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { homedir, tmpdir } from 'node:os'
+import { basename, delimiter, isAbsolute, join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 import type { Gateway } from './check-environment.ts'
 
-/** The path of a distribution's gateway; undefined: not installed. */
+/** The path of a distribution's gateway, or this path; undefined: not installed. */
 function findProgram(name: string): string | undefined {
+  if (isAbsolute(name)) return existsSync(name) ? name : undefined
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   return folders.map(folder => join(folder, name)).find(file => existsSync(file))
+}
+
+/** The path of a gateway from scripts/install-newer-gateways.sh, whether or not it is installed. */
+export function newerProgram(name: string): string {
+  const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
+  return join(cache, 'debian13', 'bin', name)
 }
 
 /** For `Expected.absent`: the program is not installed, and not required. */
@@ -29,7 +36,7 @@ export async function startProgram(
 ): Promise<Gateway> {
   const binary = findProgram(name)
   if (!binary) throw new Error(`there is no ${name}: run \`bash scripts/install-gateways.sh\``)
-  const folder = await mkdtemp(join(tmpdir(), `mintmark-${name}-`))
+  const folder = await mkdtemp(join(tmpdir(), `mintmark-${basename(name)}-`))
   // As root its workers run as another user.
   await chmod(folder, 0o755)
   const port = await freePort()

@@ -1,10 +1,9 @@
-import { request } from 'node:http'
 import type { Checks } from '../engine/checks.ts'
 import { chat, type Sent } from '../gateway-configs/client.ts'
 import { until } from '../support/until.ts'
 import type { Cell, Matrix } from './matrix.ts'
 import { ask, type Credential, type Limits, MODEL, type Setting, upTo } from './setting.ts'
-import type { Plan } from './usage-engine.ts'
+import { cancelled, type Plan } from './usage-engine.ts'
 
 /** Cost of one request of the usual plan: 11 of the prompt, 5 of the completion. */
 const COST = 16
@@ -115,24 +114,6 @@ async function checkCancelled(checks: Checks, setting: Setting): Promise<void> {
     await checks.equal(`${path}, cancelled after 3 tokens`, four(tokens), found)
   }
   engine.plan()
-}
-
-/** A streamed request that is given up once so many pieces of text have arrived. */
-function cancelled(url: string, token: string, texts: number): Promise<void> {
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-  return new Promise((resolve, reject) => {
-    const sent = request(url, { method: 'POST', agent: false, headers }, response => {
-      let text = ''
-      response.on('data', chunk => {
-        text += chunk
-        if (text.split('total_tokens\\":0}} ').length > texts) sent.destroy()
-      })
-      response.once('close', resolve)
-      response.once('error', () => resolve())
-    })
-    sent.once('error', reject)
-    sent.end(JSON.stringify({ model: MODEL, messages: [], stream: true }))
-  })
 }
 
 async function checkNumbers(

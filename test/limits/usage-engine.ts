@@ -1,4 +1,4 @@
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -44,11 +44,11 @@ export interface UsageEngine {
 export async function startUsageEngine(): Promise<UsageEngine> {
   let plan = USUAL
   let requests = 0
-  const server = createServer(async (request, response) => {
-    const chunks = await request.toArray().catch(() => [])
+  const server = createServer(async (received, response) => {
+    const chunks = await received.toArray().catch(() => [])
     requests += 1
     const { stream } = JSON.parse(Buffer.concat(chunks).toString('utf8') || '{}')
-    const path = request.url?.replace(/\?.*/, '') ?? ''
+    const path = received.url?.replace(/\?.*/, '') ?? ''
     await answer(response, path, Boolean(stream), plan).catch(() => response.destroy())
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -63,6 +63,24 @@ export async function startUsageEngine(): Promise<UsageEngine> {
       await new Promise(resolve => server.close(resolve))
     },
   }
+}
+
+/** A streamed request that is given up once so many pieces of text have arrived. */
+export function cancelled(url: string, token: string, texts: number, model = 'llama-3-8b'): Promise<void> {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', agent: false, headers }, response => {
+      let text = ''
+      response.on('data', chunk => {
+        text += chunk
+        if (text.split('total_tokens\\":0}} ').length > texts) sent.destroy()
+      })
+      response.once('close', resolve)
+      response.once('error', () => resolve())
+    })
+    sent.once('error', reject)
+    sent.end(JSON.stringify({ model, messages: [], stream: true }))
+  })
 }
 
 async function answer(response: ServerResponse, path: string, stream: boolean, plan: Plan): Promise<void> {

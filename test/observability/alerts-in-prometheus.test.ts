@@ -50,7 +50,7 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     )
 
   beforeAll(async () => {
-    well = await startTestService()
+    well = await startTestService({ env: { MINTMARK_OTLP_HTTP_PORT: '0' } })
     database = await createTestDatabase()
     proxy = await TcpProxy.before(database.applicationUrl)
     const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + 3_600_000 }
@@ -85,6 +85,7 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     const unknown = () => formatCredential('mmk', randomId(systemRandom), systemRandom)
     for (let round = 0; round < 15; round++) {
       await exchange(well, secret)
+      await fetch(`${well.service.urls.otlpHttp}/v1/logs`, { method: 'POST' })
       await Promise.all(Array.from({ length: 5 }, () => exchange(sick, unknown())))
       await sleep(100)
     }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { lacksPython } from '../clients/python.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
-import { isAbsent } from '../gateway-configs/program.ts'
+import { isAbsent, newerProgram } from '../gateway-configs/program.ts'
 import { lacksPrometheus } from '../observability/prometheus.ts'
 import { lacksPgBouncer } from './pgbouncer.ts'
 
@@ -18,6 +18,11 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   [() => noEnvoy, 'what runs behind Envoy', GATEWAYS],
   [() => isAbsent('nginx'), 'what runs behind nginx', GATEWAYS],
   [() => isAbsent('haproxy'), 'what runs behind HAProxy', GATEWAYS],
+  [
+    () => ['nginx', 'haproxy'].some(name => isAbsent(newerProgram(name))),
+    'limits of requests at nginx and HAProxy',
+    GATEWAYS,
+  ],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
   [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],

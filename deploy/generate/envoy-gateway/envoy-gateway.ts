@@ -10,6 +10,8 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
+import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
@@ -44,11 +46,37 @@ const PREFLIGHT: [string, string][] = [
 const SCHEMES = ['Bearer', 'bearer', 'BEARER']
 const TOKEN: [string, string] = ['authorization', `(${SCHEMES.join('|')}) +eyJ.*`]
 
-/** API keys and tokens at a Gateway of Envoy Gateway: five files that belong together. */
+interface Usage {
+  about: string[]
+  telemetry: string[]
+  usage: string[]
+}
+const WITHOUT_USAGE: Usage = { about: [], telemetry: [], usage: [] }
+/** As the SecurityPolicy names the provider, Envoy Gateway names the verified token. */
+const PROVIDER = 'mintmark'
+const withUsage = (replaced: string): Usage => ({
+  about: [`# In place of ${replaced}: reports usage.\n#`],
+  telemetry: [
+    render('envoy-gateway/usage/telemetry.yaml.template', { attributes: reportedAttributes(PROVIDER) }),
+  ],
+  usage: [
+    render('envoy-gateway/usage/lua.yaml.template', {
+      ...{ namespace: TOKEN_METADATA, payload: PROVIDER, reported: true },
+    }),
+  ],
+})
+
+/**
+ * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, and two that replace theirs to report
+ * usage.
+ */
 export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
-  return {
-    'deploy/envoy-gateway/envoy-proxy.yaml': render('envoy-gateway/envoy-proxy.yaml.template', {}),
-    'deploy/envoy-gateway/extension-policy.yaml': render('envoy-gateway/extension-policy.yaml.template', {
+  const envoyProxy = ({ about, telemetry }: Usage) =>
+    render('envoy-gateway/envoy-proxy.yaml.template', { about, telemetry })
+  const extensionPolicy = ({ about, usage }: Usage) =>
+    render('envoy-gateway/extension-policy.yaml.template', {
+      about,
+      usage,
       LIST_ROUTES,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
@@ -57,7 +85,14 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       FETCHED_FIELDS,
       STEERING_FIELDS,
       modelNotFound,
-    }),
+    })
+  return {
+    'deploy/envoy-gateway/envoy-proxy.yaml': envoyProxy(WITHOUT_USAGE),
+    'deploy/envoy-gateway/usage/envoy-proxy.yaml': envoyProxy(withUsage('../envoy-proxy.yaml')),
+    'deploy/envoy-gateway/extension-policy.yaml': extensionPolicy(WITHOUT_USAGE),
+    'deploy/envoy-gateway/usage/extension-policy.yaml': extensionPolicy(
+      withUsage('../extension-policy.yaml'),
+    ),
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
       LIST_ROUTES,
       MODEL_ROUTES,

@@ -2,7 +2,7 @@ import { ALLOWANCES } from '../../../src/tokens/limits-claim.ts'
 import { render } from '../template.ts'
 
 /** Where jwt_authn files the verified token. An API key is a token by then: limits need no other source. */
-const NAMESPACE = 'envoy.filters.http.jwt_authn'
+export const TOKEN_METADATA = 'envoy.filters.http.jwt_authn'
 
 /** The buckets of the claim, and the claim that names each. */
 const BUCKETS = [
@@ -23,18 +23,29 @@ const limits = Object.entries(ALLOWANCES)
   )
 
 const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: readonly string[]): string =>
-  render('envoy-parts/rate-limit.yaml.template', { namespace: NAMESPACE, bucket, name, limit, cost })
+  render('envoy-parts/rate-limit.yaml.template', { namespace: TOKEN_METADATA, bucket, name, limit, cost })
+
+/**
+ * The filter that counts the LLM tokens of answers: of requests with limits of them, or of all, because they are `reported`.
+ */
+export const usageFilter = (reported: boolean): string =>
+  render('envoy-parts/usage.yaml.template', {
+    namespace: TOKEN_METADATA,
+    payload: 'payload',
+    reported,
+    // At Istio the files of limits and of reports may both be applied.
+    name: reported ? 'mintmark.reported-usage' : 'mintmark.usage',
+  })
 
 /**
  * The filters that enforce the limits of the token with envoyproxy/ratelimit, in their order, from Envoy 1.39 on.
- * `rateLimitCluster`: the cluster of that service.
+ * `rateLimitCluster`: the cluster of that service. `reported`: all requests are also reported.
  */
-export function limitFilters(rateLimitCluster: string): string[] {
+export function limitFilters(rateLimitCluster: string, reported = false): string[] {
   const checked = render('envoy-parts/limits.yaml.template', {
     rateLimitCluster,
     rateLimits: limits.map(each => rateLimit(each, each.isOfTokens ? ['hits_addend: { number: 0 }'] : [])),
   })
-  const usage = render('envoy-parts/usage.yaml.template', { namespace: NAMESPACE })
   const charges = limits
     .filter(({ isOfTokens }) => isOfTokens)
     .map(each =>
@@ -45,5 +56,5 @@ export function limitFilters(rateLimitCluster: string): string[] {
         rateLimit: rateLimit(each, CHARGE),
       }),
     )
-  return [usage, checked, ...charges]
+  return [usageFilter(reported), checked, ...charges]
 }

@@ -11,8 +11,14 @@ import {
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { limitFilters } from '../envoy-parts/limits.ts'
+import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
 import { refusalLog } from '../envoy-parts/refusal-log.ts'
+import {
+  overHttp,
+  overGrpc as reportsOverGrpc,
+  type UsageTransport,
+  usageLog,
+} from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
@@ -22,9 +28,13 @@ import { revocationParts, type WithoutList } from './revocations.ts'
  * A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC, and the last
  * with limits as well.
  */
-export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Record<string, string> {
+export function envoyFiles(
+  routes: OpenRoutes,
+  withoutList?: WithoutList,
+  usage?: UsageTransport,
+): Record<string, string> {
   const envoyYaml = (openRoutes: OpenRoutes, variant: Variant) =>
-    configuration(openRoutes, variant, withoutList)
+    configuration(openRoutes, variant, withoutList, usage)
   const overGrpc = (perList: readonly string[] = []): Values => ({
     ...forKeys(routes, 'envoy/ext-authz-grpc.yaml', perList),
     checkAddresses: [
@@ -46,7 +56,7 @@ export function envoyFiles(routes: OpenRoutes, withoutList?: WithoutList): Recor
     }),
     'deploy/envoy/envoy-limits.yaml': envoyYaml(routes, {
       ...overGrpc([UNCOUNTED]),
-      ...LIMITS,
+      ...withLimits(usage !== undefined),
       clusters: [ENGINE, PUBLIC, GATEWAY, GRPC, RATE_LIMITS].map(cluster),
     }),
     'deploy/envoy/ratelimit/config/mintmark.yaml': render('envoy/ratelimit.yaml', {}),
@@ -60,8 +70,10 @@ function configuration(
   { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
   variant: Variant,
   withoutList: WithoutList | undefined,
+  usage: UsageTransport | undefined,
 ): string {
   const revocations = revocationParts(withoutList, variant.limits !== undefined)
+  const reports = reportParts(usage)
   return render('envoy/envoy.yaml.template', {
     ISSUER,
     AUDIENCE,
@@ -83,10 +95,30 @@ function configuration(
     secondHeaders,
     ...WITHOUT_LIMITS,
     ...refusalLog('grpc'),
+    ...reports.values,
     ...variant,
     ...revocations.values,
-    clusters: [...variant.clusters, ...revocations.clusters],
+    clusters: [...variant.clusters, ...revocations.clusters, ...reports.clusters],
   })
+}
+
+/** The parts of the file for reports of usage. Undefined: the file has none of it. The filter is among those of the limits, if any. */
+function reportParts(transport: UsageTransport | undefined): { values: Values; clusters: string[] } {
+  if (transport === undefined) return { values: { reportAddresses: [], usageLog: [] }, clusters: [] }
+  const isGrpc = transport === 'grpc'
+  const port = isGrpc ? 8087 : 8085
+  const log = usageLog(isGrpc ? reportsOverGrpc(USAGE.name) : overHttp())
+  return {
+    values: {
+      limits: [usageFilter(true)],
+      afterLimits: [''],
+      reportAddresses: [
+        `#   mintmark, ${port}                   its listener for reports of usage, and the secret mmr_REPORTER`,
+      ],
+      usageLog: [log],
+    },
+    clusters: [cluster({ ...USAGE, port, ...(isGrpc ? HTTP2 : HTTP) })],
+  }
 }
 
 const WITHOUT_LIMITS: Values = {
@@ -110,6 +142,7 @@ const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
 const HTTP2 = { protocol: 'http2', idleTimeout: '60s' }
 const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, ...HTTP2 }
 
+const USAGE = { ...PUBLIC, name: 'mintmark_usage' }
 const RATE_LIMITS = { name: 'ratelimit', host: 'ratelimit', port: 8081, connections: UNLIMITED, ...HTTP2 }
 
 const cluster = (values: typeof ENGINE) => render('envoy/cluster.yaml.template', values)
@@ -122,7 +155,7 @@ const TOKEN = '{ name: authorization, string_match: { safe_regex: { regex: "(?i)
 const UNCOUNTED =
   '  mintmark.limits: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}, disabled: true }'
 
-const LIMITS: Values = {
+const withLimits = (reported: boolean): Values => ({
   oldest: '1.39, for limits of its own in a filter',
   limitAddresses: ['#   ratelimit, 8081                  the rate limit service (deploy/envoy/ratelimit/)'],
   aboutLimits: [
@@ -130,8 +163,8 @@ const LIMITS: Values = {
   ],
   afterLimits: [''],
   limitReplies: [render('envoy-parts/limit-replies.yaml', {})],
-  limits: limitFilters(RATE_LIMITS.name),
-}
+  limits: limitFilters(RATE_LIMITS.name, reported),
+})
 
 const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Variant => ({
   about: [],

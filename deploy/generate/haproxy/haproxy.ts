@@ -11,8 +11,8 @@ import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-b
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, modelNotFound } from '../messages.ts'
-import { render } from '../template.ts'
+import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
+import { render, type Values } from '../template.ts'
 
 /** Files that must exist at the start: more than an ordinary rotation publishes at once. */
 const KEY_SLOTS = [1, 2, 3, 4]
@@ -23,9 +23,28 @@ const HEADER_BYTES = 131_072
 const spelled = (name: string) => name.replaceAll('-', '[-_]')
 const paths = (routes: readonly { path: string }[]) => routes.map(({ path }) => path).join(' ')
 
+const WITHOUT_LIMITS: Values = {
+  oldest: "2.6.12 with Debian's security fixes",
+  limitsScript: [],
+  limits: [],
+}
+const WITH_LIMITS: Values = {
+  oldest: '3.0, because older ones do not run both kinds of Lua in one request (tested with 3.0.11)',
+  limitsScript: ['# One for all threads: they count together.\nlua-load /etc/haproxy/mintmark/limits.lua'],
+  limits: [
+    render('haproxy/limits.cfg.template', {
+      limitOfDay: `'${LIMIT_REACHED.day}'`,
+      limitOfMinute: `'${LIMIT_REACHED.minute}'`,
+    }),
+    '',
+  ],
+}
+
+/** For tokens; the second file also enforces their limits of requests. */
 export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
-  return {
-    'deploy/haproxy/haproxy.cfg': render('haproxy/haproxy.cfg.template', {
+  const configuration = (limits: Values) =>
+    render('haproxy/haproxy.cfg.template', {
+      ...limits,
       ISSUER,
       AUDIENCE,
       CLAIM_HEADERS,
@@ -46,7 +65,11 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
       removedHeaders: REMOVED_HEADERS.map(spelled),
       strippedNames: STRIPPED_NAMES.map(spelled),
       strippedPrefixes: STRIPPED_PREFIXES.map(({ name }) => spelled(name)),
-    }),
+    })
+  return {
+    'deploy/haproxy/haproxy.cfg': configuration(WITHOUT_LIMITS),
+    'deploy/haproxy/haproxy-limits.cfg': configuration(WITH_LIMITS),
+    'deploy/haproxy/limits.lua': render('haproxy/limits.lua.template', {}),
     'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
       MODEL_ROUTES,
       FETCHED_FIELDS,

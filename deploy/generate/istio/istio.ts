@@ -11,7 +11,8 @@ import {
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { limitFilters } from '../envoy-parts/limits.ts'
+import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
+import { overGrpc, usageLog } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
@@ -24,7 +25,8 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline. `named`: what the static policy names.
+ * static policy, five more for API keys, one for limits, one for reports of usage, and one that keeps the JWKS inline. `named`: what the
+ * static policy names.
  */
 export function istioFiles(routes: OpenRoutes, named: readonly NamedModel[] = NAMED): Record<string, string> {
   return {
@@ -33,6 +35,7 @@ export function istioFiles(routes: OpenRoutes, named: readonly NamedModel[] = NA
     ...staticFiles(routes, named),
     ...apiKeyFiles(routes),
     ...limitFiles,
+    ...usageFiles,
     ...syncFiles,
   }
 }
@@ -157,6 +160,13 @@ const limitFiles: Record<string, string> = {
     filters: limitFilters('outbound|8081||ratelimit.mintmark.svc.cluster.local').map(filter =>
       render('istio/limits/before-router.yaml.template', { filter }),
     ),
+  }),
+}
+
+const usageFiles: Record<string, string> = {
+  'deploy/istio/usage/envoy-filter.yaml': render('istio/usage/envoy-filter.yaml.template', {
+    filter: usageFilter(true),
+    usageLog: usageLog(overGrpc('outbound|8087||mintmark.mintmark.svc.cluster.local')),
   }),
 }
 

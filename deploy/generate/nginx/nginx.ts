@@ -10,17 +10,39 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, modelNotFound } from '../messages.ts'
-import { render } from '../template.ts'
+import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
+import { render, type Values } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
 const messageOf = (code: DenialCode) => denial(code).message.replaceAll("'", "\\'")
 
 const claims = [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))]
 
+const WITHOUT_LIMITS: Values = {
+  oldest: "nginx 1.22.1 with Debian's security fixes (elsewhere 1.26.3 or 1.28), njs 0.7.9",
+  limitsScript: [],
+  limitHeaders: [],
+  gate: 'mintmark.gate',
+}
+const WITH_LIMITS: Values = {
+  oldest: 'nginx 1.26.3 with njs 0.8.9',
+  limitsScript: [
+    'js_import limits from limits.js;',
+    '# What all workers have counted: some 30,000 windows. When it is full, the oldest are forgotten.',
+    'js_shared_dict_zone zone=mintmark_limits:4m timeout=86400s type=number evict;',
+    ...['limit', 'remaining', 'reset'].map(name => `js_var $mm_${name} "";`),
+  ],
+  limitHeaders: ['limit', 'remaining', 'reset'].map(
+    name => `add_header x-ratelimit-${name} $mm_${name} always;`,
+  ),
+  gate: 'limits.gate',
+}
+
+/** For tokens and API keys; the second configuration also enforces their limits of requests. */
 export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string> {
-  return {
-    'deploy/nginx/nginx.conf': render('nginx/nginx.conf.template', {
+  const configuration = (limits: Values) =>
+    render('nginx/nginx.conf.template', {
+      ...limits,
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
@@ -28,6 +50,13 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string>
       claims,
       engineAway: AWAY.engine,
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
+    })
+  return {
+    'deploy/nginx/nginx.conf': configuration(WITHOUT_LIMITS),
+    'deploy/nginx/nginx-limits.conf': configuration(WITH_LIMITS),
+    'deploy/nginx/limits.js': render('nginx/limits.js.template', {
+      limitOfDay: LIMIT_REACHED.day,
+      limitOfMinute: LIMIT_REACHED.minute,
     }),
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
       ISSUER,

@@ -5,9 +5,18 @@ import { parseWholeNumber } from '../field-options.ts'
 import { Output } from '../output.ts'
 import { action, noun, verb } from '../verb.ts'
 
+type MinuteLimits = Parameters<typeof aibrixUser>[1]
+
 interface Tenant {
   id: string
+  tier: string
   labels: Record<string, string>
+  limits: MinuteLimits
+}
+
+interface Tier {
+  name: string
+  limits: MinuteLimits
 }
 
 interface UsersOptions {
@@ -24,8 +33,9 @@ export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv)
   const users = verb(aibrix, 'users', {
     summary: 'print Redis commands that create a user in AIBrix for each tenant',
     details:
-      'AIBrix answers 500 for a tenant without a user. Run it again after a tenant or its labels changed: ' +
-      `existing users are replaced. The labels ${RPM_LABEL} and ${TPM_LABEL} of a tenant set its limits.`,
+      'AIBrix answers 500 for a tenant without a user. Run it again after a tenant, its labels or limits, or those of its tier ' +
+      'changed: existing users are replaced. The limits of a minute are those of the tenant, else of its tier; the labels ' +
+      `${RPM_LABEL} and ${TPM_LABEL} of a tenant replace them.`,
     examples: [
       'mintmark aibrix users | redis-cli -e',
       'mintmark aibrix users --rpm 600 | redis-cli -e -h aibrix-redis-master',
@@ -34,17 +44,18 @@ export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv)
   })
     .addOption(new Option('--commands', 'print lines for redis-cli (default)').conflicts('json'))
     .option('--json', 'print an array of {"name","rpm","tpm"} instead')
-    .option('--rpm <n>', 'requests per minute of a tenant without the label', parseLimit, 0)
+    .option('--rpm <n>', 'requests per minute of a tenant without a limit', parseLimit, 0)
     .option(
       '--tpm <n>',
-      'tokens per minute of a tenant without the label (0: the default of AIBrix)',
+      'tokens per minute of a tenant without a limit (0: the default of AIBrix)',
       parseLimit,
       0,
     )
   users.action(
     action(environment, async ({ admin }) => {
       const options = users.opts<UsersOptions>()
-      const made = usersOf(await admin.list<Tenant>('/tenants'), options)
+      const tiers = await admin.list<Tier>('/tiers')
+      const made = usersOf(await admin.list<Tenant>('/tenants'), tiers, options)
       const output = new Output({ output: options.json ? 'json' : 'table' })
       if (made.length === 0 && !options.json) return output.note('No tenants.')
       await output.either({ text: made.map(redisCommand).join('\n'), json: made, id: '' })
@@ -53,11 +64,16 @@ export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv)
 }
 
 /** By name. @throws {CliError} that names every label that is not a valid limit. */
-function usersOf(tenants: readonly Tenant[], defaults: { rpm: number; tpm: number }): AibrixUser[] {
+function usersOf(
+  tenants: readonly Tenant[],
+  tiers: readonly Tier[],
+  defaults: { rpm: number; tpm: number },
+): AibrixUser[] {
+  const limitsOf = new Map(tiers.map(({ name, limits }) => [name, limits]))
   const faults: string[] = []
   const users = tenants.flatMap(tenant => {
     try {
-      return aibrixUser(tenant, defaults)
+      return aibrixUser(tenant, limitsOf.get(tenant.tier) ?? {}, defaults)
     } catch (error) {
       faults.push((error as Error).message)
       return []

@@ -1,9 +1,11 @@
 import { type Command, Option } from 'commander'
+import { systemClock } from '../../system/clock.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { moment, type View } from '../output.ts'
 import { costOf, type Prices, readPrices } from '../prices.ts'
 import type { Column } from '../table.ts'
 import { parseTime } from '../time-arguments.ts'
+import { usedOfLimits, usedOfLimitsView } from '../usage-of-limits.ts'
 import { action, resultVerb } from '../verb.ts'
 
 interface Usage {
@@ -34,6 +36,7 @@ interface Options {
   groupBy: string
   timeZone?: string
   prices?: string
+  limits?: boolean
 }
 
 const NAMES = ['tenant', 'key', 'model', 'reporter'] as const
@@ -58,6 +61,7 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
       'mintmark usage',
       'mintmark usage --group-by tenant,month --from 2026-01-01 --time-zone Europe/Berlin',
       'mintmark usage --tenant acme --group-by key,model --prices prices.csv',
+      'mintmark usage --limits',
     ],
     quiet: 'print only names',
   })
@@ -79,9 +83,18 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
       'tenant, key, model, reporter, and one of hour, day and month, separated by commas',
     ).default('tenant'),
   )
+  command.addOption(
+    new Option('--limits', 'today (UTC) beside the limits of a day, by tenant; only with --tenant').conflicts(
+      [...['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']],
+    ),
+  )
   command.action(
     action(environment, async ({ admin, output }) => {
       const options = command.opts<Options>()
+      if (options.limits) {
+        const only = options.tenant === undefined ? undefined : new Set(options.tenant.split(','))
+        return output.list(await usedOfLimits(admin, systemClock.wallMs(), only), usedOfLimitsView)
+      }
       const prices = options.prices === undefined ? undefined : await readPrices(options.prices)
       const groups = options.groupBy.split(',')
       const wanted = prices && !groups.includes('model') ? [...groups, 'model'] : groups

@@ -1,15 +1,12 @@
 import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2'
 import type { Clock } from '../system/clock.ts'
 import type { GrpcCall } from './grpc-call.ts'
-import { LONGEST_BODY_BYTES } from './headers.ts'
 
 /**
  * The bounds on what a peer of the gRPC listener can hold, whether or not it ever sends a whole request. Gateways need far
  * less.
  */
 
-/** Headers alone: Envoy passes on at most 60 KiB of them, once or twice, and at most 100 names. */
-const LONGEST_MESSAGE_BYTES = 131_072
 /** A gateway waits a second for an answer, so it is no longer interested in a message that takes longer. */
 const MESSAGE_DEADLINE_MS = 5_000
 /** Of a whole call: a decision may wait for the database, and an answer for a client that does not read. */
@@ -33,10 +30,6 @@ export const HTTP2_OPTIONS: ServerOptions = {
   streamResetBurst: 4_000,
   streamResetRate: 2_000,
 }
-
-/** `readsBody`: requests bring the body that the model is in. */
-export const longestMessage = (readsBody: boolean): number =>
-  readsBody ? LONGEST_BODY_BYTES + LONGEST_MESSAGE_BYTES : LONGEST_MESSAGE_BYTES
 
 /** Resets calls that take too long, and ends connections that are idle or old. */
 export class GrpcDeadlines {

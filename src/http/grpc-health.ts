@@ -1,7 +1,7 @@
-import type { Readiness } from '../http/health.ts'
-import { numberField } from '../http/protobuf.ts'
 import type { Clock } from '../system/clock.ts'
 import { type GrpcCall, STATUS } from './grpc-call.ts'
+import type { Readiness } from './health.ts'
+import { numberField } from './protobuf.ts'
 
 /** grpc.health.v1.HealthCheckResponse, by its ServingStatus. */
 const SERVING = numberField(1, 1)

@@ -1,35 +1,42 @@
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import { createServer, type Socket, type Server as TcpServer } from 'node:net'
-import { ConnectionLimits, type ConnectionPolicy } from '../http/connection-limits.ts'
-import type { Readiness } from '../http/health.ts'
-import { HeldBytes } from '../http/held-bytes.ts'
-import { type Address, addressOf, FIRST_REQUEST_MS, listen } from '../http/listener.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { withTimeout } from '../system/timeout.ts'
-import { GrpcCall, STATUS } from './grpc-call.ts'
+import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
+import { GrpcCall, type GrpcMessages, STATUS } from './grpc-call.ts'
 import { GrpcHealth } from './grpc-health.ts'
-import { GrpcDeadlines, HTTP2_OPTIONS, longestMessage } from './grpc-limits.ts'
+import { GrpcDeadlines, HTTP2_OPTIONS } from './grpc-limits.ts'
 import { FrameTurns, PacedSocket } from './grpc-turns.ts'
-import { MOST_HELD_BYTES } from './headers.ts'
+import type { Readiness } from './health.ts'
+import { type Address, addressOf, FIRST_REQUEST_MS, listen } from './listener.ts'
 
 /** When a connection is silent for so long, TCP asks whether its peer still exists. */
 const KEEPALIVE_MS = 60_000
-const LISTENER = 'gateway_grpc'
+const HEALTH = '/grpc.health.v1.Health/'
 
 /** Answers a call with this message; undefined: it has been answered. */
 export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | undefined
 
+/** Decides by the headers of a call whether its message is read. False: it has refused the call. */
+export type GrpcAdmission = (call: GrpcCall) => boolean
+
+interface Options extends GrpcMessages {
+  /** In logs and metrics. */
+  name: string
+}
+
 /** A listener for gRPC in plain text, on node:http2. Until methods are added every method is unimplemented. */
 export class GrpcListener {
-  readonly name = LISTENER
+  readonly name: string
   readonly #sockets: TcpServer
   readonly #clock: Clock
   readonly #deadlines: GrpcDeadlines
   readonly #limits: ConnectionLimits
   readonly #turns = new FrameTurns()
-  readonly #calls: { held: HeldBytes; longest: number }
+  readonly #messages: GrpcMessages
   readonly #methods = new Map<string, GrpcHandler>()
+  #admits: GrpcAdmission = () => true
   #health: GrpcHealth | undefined
   #logger: Logger | undefined
 
@@ -37,13 +44,14 @@ export class GrpcListener {
     sockets: TcpServer,
     clock: Clock,
     policy: ConnectionPolicy,
-    calls: { held: HeldBytes; longest: number },
+    { name, ...messages }: Options,
   ) {
+    this.name = name
     this.#sockets = sockets
     this.#clock = clock
     this.#deadlines = new GrpcDeadlines(clock)
-    this.#calls = calls
-    this.#limits = new ConnectionLimits(sockets, LISTENER, policy, clock)
+    this.#messages = messages
+    this.#limits = new ConnectionLimits(sockets, name, policy, clock)
     sockets.on('connection', socket => {
       if (!socket.destroyed) this.#accept(socket)
     })
@@ -60,31 +68,27 @@ export class GrpcListener {
       stream.on('error', () => {})
       // Node emits streams a little later: the session may have ended since.
       if (session.destroyed || stream.destroyed) return
-      const call = new GrpcCall(stream, { peer: paced.peer, ...this.#calls })
+      const call = new GrpcCall(stream, headers, { peer: paced.peer, ...this.#messages })
       this.#deadlines.addCall(call, session)
       call.onClose(this.#limits.begin(socket))
       const path = headers[':path'] ?? ''
       const handle = this.#methods.get(path)
       if (!handle) return call.refuse(STATUS.unimplemented, 'The method is not implemented.')
-      const fail = (err: unknown) => this.#logger?.error({ listener: LISTENER, path, err }, 'call failed')
-      call.receive(headers, message => handle(call, message), fail)
+      if (!path.startsWith(HEALTH) && !this.#admits(call)) return
+      const fail = (err: unknown) => this.#logger?.error({ listener: this.name, path, err }, 'call failed')
+      call.receive(message => handle(call, message), fail)
     })
   }
 
-  /** Not bound yet. `readsBody`: whether requests bring a body. `held` bounds what all messages hold together. */
-  static create(
-    readsBody: boolean,
-    clock: Clock,
-    policy: ConnectionPolicy,
-    held = new HeldBytes(MOST_HELD_BYTES),
-  ): GrpcListener {
+  /** Not bound yet. */
+  static create(options: Options, clock: Clock, policy: ConnectionPolicy): GrpcListener {
     const sockets = createServer({ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
-    return new GrpcListener(sockets, clock, policy, { held, longest: longestMessage(readsBody) })
+    return new GrpcListener(sockets, clock, policy, options)
   }
 
   /** @throws {CannotStart} when the port cannot be bound. */
   listen(address: Address): Promise<void> {
-    return listen(this.#sockets, LISTENER, address)
+    return listen(this.#sockets, this.name, address)
   }
 
   /** Undefined until it listens. */
@@ -97,14 +101,23 @@ export class GrpcListener {
     return this.#limits.closed
   }
 
-  /** Adds methods by their paths, and the health service, which reports `readiness`. Logs errors of methods. */
-  serve(methods: Readonly<Record<string, GrpcHandler>>, readiness: Readiness, logger: Logger): void {
+  /**
+   * Adds methods by their paths, and the health service, which reports `readiness`. Logs errors of methods. `admits` is asked
+   * before the message of a method is read.
+   */
+  serve(
+    methods: Readonly<Record<string, GrpcHandler>>,
+    readiness: Readiness,
+    logger: Logger,
+    admits: GrpcAdmission = () => true,
+  ): void {
     this.#logger = logger
+    this.#admits = admits
     const health = new GrpcHealth(readiness, this.#clock)
     this.#health = health
     for (const [path, handle] of Object.entries(methods)) this.#methods.set(path, handle)
-    this.#methods.set('/grpc.health.v1.Health/Check', call => void health.check(call))
-    this.#methods.set('/grpc.health.v1.Health/Watch', call => void health.watch(call))
+    this.#methods.set(`${HEALTH}Check`, call => void health.check(call))
+    this.#methods.set(`${HEALTH}Watch`, call => void health.watch(call))
   }
 
   /**

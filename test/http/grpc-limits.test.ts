@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { GrpcCall } from '../../src/gateway/grpc-call.ts'
-import { GrpcListener } from '../../src/gateway/grpc-listener.ts'
+import { checkMessages } from '../../src/gateway/grpc-check.ts'
 import type { ConnectionPolicy } from '../../src/http/connection-limits.ts'
+import type { GrpcCall } from '../../src/http/grpc-call.ts'
+import { GrpcListener } from '../../src/http/grpc-listener.ts'
 import { HeldBytes } from '../../src/http/held-bytes.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
@@ -30,7 +31,7 @@ let listener: GrpcListener
 let session: ClientHttp2Session
 beforeEach(async () => {
   clock = adjustableClock()
-  listener = GrpcListener.create(false, clock, POLICY)
+  listener = GrpcListener.create({ name: 'gateway_grpc', ...checkMessages(false) }, clock, POLICY)
   await listener.listen({ host: '127.0.0.1', port: 0 })
   listener.serve({}, READY, SILENT)
   session = connect(`http://127.0.0.1:${portOf(listener)}`).on('error', () => {})
@@ -296,7 +297,7 @@ describe('of more than can be held', () => {
   const dropped: number[] = []
   beforeEach(async () => {
     const held = new HeldBytes(1_000_000)
-    bounded = GrpcListener.create(false, clock, POLICY, held)
+    bounded = GrpcListener.create({ name: 'gateway_grpc', ...checkMessages(false), held }, clock, POLICY)
     await bounded.listen({ host: '127.0.0.1', port: 0 })
     bounded.serve({ '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
     stalling = connectFrom('127.0.0.2', bounded)

@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
-import type { HeldBytes, Holder } from '../http/held-bytes.ts'
+import type { HeldBytes, Holder } from './held-bytes.ts'
 
 /** The statuses of gRPC that calls end with. */
 export const STATUS = {
@@ -8,6 +8,8 @@ export const STATUS = {
   resourceExhausted: 8,
   unimplemented: 12,
   internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
 } as const
 type Status = (typeof STATUS)[keyof typeof STATUS]
 
@@ -21,8 +23,18 @@ const EMPTY = Buffer.alloc(0)
 const IS_GRPC = /^application\/grpc([+;]|$)/i
 const CONTENT_TYPE = { ':status': 200, 'content-type': 'application/grpc' }
 
+/** What the messages of a listener may be. */
+export interface GrpcMessages {
+  /** Bytes of the longest message, as it is sent. */
+  longest: number
+  /** Bounds what all calls hold together. */
+  held: HeldBytes
+  /** Messages may be packed with gzip. */
+  packed: boolean
+}
+
 /**
- * One call of gRPC over HTTP/2 whose request is one message, not compressed
+ * One call of gRPC over HTTP/2 whose request is one message
  * (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
  */
 export class GrpcCall implements Holder {
@@ -32,15 +44,25 @@ export class GrpcCall implements Holder {
   received = false
   /** True for a call that stays open until its client ends it. */
   watching = false
+  /** The message is packed with gzip. Known once it has arrived. */
+  isPacked = false
+  readonly headers: IncomingHttpHeaders
   readonly #stream: ServerHttp2Stream
   readonly #held: HeldBytes
   readonly #longest: number
+  readonly #mayBePacked: boolean
   /** What has arrived, in a buffer that grows: chunks of a few bytes cost no object each. */
   #bytes = EMPTY
   #length = 0
 
-  /** `longest`: bytes of the longest message. `held` counts the call until its stream has closed. */
-  constructor(stream: ServerHttp2Stream, options: { peer: string; held: HeldBytes; longest: number }) {
+  /** `held` counts the call until its stream has closed. */
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    options: GrpcMessages & { peer: string },
+  ) {
+    this.headers = headers
+    this.#mayBePacked = options.packed && headers['grpc-encoding'] === 'gzip'
     this.#stream = stream
     this.#held = options.held
     this.#longest = options.longest
@@ -53,11 +75,8 @@ export class GrpcCall implements Holder {
    * Calls `handle` with the message once the client has ended its half. Anything else is refused here. An error of
    * `handle` ends the call as internal, and is passed to `fail`.
    */
-  receive(
-    headers: IncomingHttpHeaders,
-    handle: (message: Buffer) => Promise<void> | undefined,
-    fail: (error: unknown) => void,
-  ): void {
+  receive(handle: (message: Buffer) => Promise<void> | undefined, fail: (error: unknown) => void): void {
+    const { headers } = this
     const stream = this.#stream
     // Dropped already: too much is held.
     if (this.#gone) return
@@ -74,6 +93,7 @@ export class GrpcCall implements Holder {
         return
       }
       this.received = true
+      this.isPacked = this.#bytes[0] === 1
       this.#held.arrived(this)
       void this.#handle(handle, fail)
     })
@@ -117,12 +137,12 @@ export class GrpcCall implements Holder {
     this.#stream.end()
   }
 
-  /** Ends the call with a status and without a message. `details` is ASCII. */
-  refuse(status: Status, details: string): void {
+  /** Ends the call with a status and without a message. `details` is ASCII, `more` are trailers. */
+  refuse(status: Status, details: string, more: Readonly<Record<string, string>> = {}): void {
     if (this.#gone || this.#stream.headersSent) return
     this.#hold(0)
     this.#stream.respond(
-      { ...CONTENT_TYPE, 'grpc-status': `${status}`, 'grpc-message': details },
+      { ...CONTENT_TYPE, 'grpc-status': `${status}`, 'grpc-message': details, ...more },
       { endStream: true },
     )
     this.#discard()
@@ -147,7 +167,8 @@ export class GrpcCall implements Holder {
     if (this.#gone || this.#stream.writableEnded) return
     this.#append(chunk)
     if (this.#length < PREFIX_BYTES) return
-    if (this.#bytes[0] !== 0) this.refuse(STATUS.unimplemented, 'Compressed messages are not supported.')
+    if (this.#bytes[0] !== 0 && !(this.#mayBePacked && this.#bytes[0] === 1))
+      this.refuse(STATUS.unimplemented, 'This compression is not supported.')
     else if (this.#announced > this.#longest + PREFIX_BYTES)
       this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes.`)
     else if (this.#length > this.#announced)
