@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import OpenAI from 'openai'
 import { python } from '../python.ts'
+import { runProgram } from '../run-program.ts'
 import type { Question } from './situations.ts'
 
 /** In the order of the tables. */
@@ -38,7 +38,9 @@ export async function askAll(questions: readonly Asked[], atOnce: number): Promi
   const inPython = of('openai for Python', 'LangChain')
   await Promise.all([
     askInPython(inPython, atOnce).then(all =>
-      all.forEach((result, i) => results.set(inPython[i] as Asked, result)),
+      inPython.forEach((asked, i) => {
+        results.set(asked, all[i] as Result)
+      }),
     ),
     askEach(of('openai for JavaScript'), askInJavaScript),
     askEach(of('curl'), askWithCurl),
@@ -76,7 +78,7 @@ async function askWithCurl({ url, credential, model, text, repeated, stream }: A
     const headers = [`Authorization: Bearer ${credential}`, 'Content-Type: application/json']
     const config = headers.map(header => `header = "${header}"\n`).join('')
     const args = [...CURL, '--config', '-', '--data-binary', `@${file}`, `${url}/chat/completions`]
-    const { status, output, errors } = await run('curl', args, config)
+    const { status, output, errors } = await runProgram('curl', args, { input: config })
     if (status === 0) return { raised: null, printed: output }
     return { raised: `exit ${status}`, printed: `${output}\n${errors}`.trim() }
   } finally {
@@ -87,23 +89,9 @@ async function askWithCurl({ url, credential, model, text, repeated, stream }: A
 /** @throws {Error} with Python's message */
 async function askInPython(questions: readonly Asked[], atOnce: number): Promise<Result[]> {
   const script = new URL('clients.py', import.meta.url).pathname
-  const { status, output, errors } = await run(python, [script, `${atOnce}`], JSON.stringify(questions))
+  const { status, output, errors } = await runProgram(python, [script, `${atOnce}`], {
+    input: JSON.stringify(questions),
+  })
   if (status !== 0) throw new Error(`clients.py: ${errors.slice(-2_000)}`)
   return JSON.parse(output)
-}
-
-function run(
-  program: string,
-  args: string[],
-  input: string,
-): Promise<{ status: number | null; output: string; errors: string }> {
-  const child = spawn(program, args)
-  const [output, errors]: [string[], string[]] = [[], []]
-  child.stdout.setEncoding('utf8').on('data', chunk => output.push(chunk))
-  child.stderr.setEncoding('utf8').on('data', chunk => errors.push(chunk))
-  child.stdin.on('error', () => {}).end(input)
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', status => resolve({ status, output: output.join(''), errors: errors.join('') }))
-  })
 }
