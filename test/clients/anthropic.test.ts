@@ -52,7 +52,7 @@ beforeEach(async () => {
 function anthropic() {
   const clock = new FakeClock()
   const token = tokenProvider({ issuer: tokenService.url, apiKey: key, clock })
-  const client = new Anthropic({ credentials: token.credentials, baseURL, maxRetries: 0 })
+  const client = new Anthropic({ credentials: token.credentials, baseURL })
   return { clock, ask: async () => (await client.messages.create(QUESTION)).content[0] }
 }
 

@@ -17,7 +17,7 @@ from mintmark_client import TokenProvider, anthropic_credentials  # noqa: E402
 given = json.load(sys.stdin)
 offset = 0.0
 provider = TokenProvider(issuer=given["issuer"], api_key=given["key"], clock=lambda: time.time() + offset)
-options = {"credentials": anthropic_credentials(provider), "base_url": given["baseURL"], "max_retries": 0}
+options = {"credentials": anthropic_credentials(provider), "base_url": given["baseURL"]}
 QUESTION = {"model": "acme-sql", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
 
 

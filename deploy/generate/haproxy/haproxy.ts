@@ -48,6 +48,7 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
       strippedPrefixes: STRIPPED_PREFIXES.map(({ name }) => spelled(name)),
     }),
     'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
+      LONGEST_BODY_BYTES,
       MODEL_ROUTES,
       FETCHED_FIELDS,
       STEERING_FIELDS,

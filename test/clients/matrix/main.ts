@@ -4,8 +4,8 @@ import { Environment } from '../../faults/environment/environment.ts'
 import { lacksPython, python } from '../python.ts'
 import { ANSWER } from '../talking-engine.ts'
 import { askAll, CLIENTS, type Client, type Result } from './clients.ts'
-import { type Attempt, startCountingProxy } from './counting-proxy.ts'
-import { Page } from './page.ts'
+import { startCountingProxy } from './counting-proxy.ts'
+import { type Found, Page } from './page.ts'
 import { type Setting, SUBJECTS, startSetting } from './setting.ts'
 import { type Outcome, type Phase, type Situation, situationsOf } from './situations.ts'
 
@@ -22,7 +22,7 @@ import { type Outcome, type Phase, type Situation, situationsOf } from './situat
  */
 const PHASES: readonly Phase[] = [
   'all run',
-  'bodies are too long',
+  'bodies are long',
   'the engine is stopped',
   'Mintmark hangs',
   'Mintmark is stopped',
@@ -30,7 +30,10 @@ const PHASES: readonly Phase[] = [
 /** No gateway waits longer for Mintmark than five seconds. More is for a busy machine. */
 const BOUND_MS = 10_000
 /** Of each kind of client: most of them wait between two attempts. */
-const AT_ONCE = 16
+const AT_ONCE = 8
+/** How often a question is asked that the machine disturbs. */
+const ROUNDS = 3
+let asked = 0
 
 /** What clients raise. No SDK has a class for 413. */
 const RAISED: Readonly<Record<Client, Readonly<Record<Outcome, string | null>>>> = {
@@ -91,62 +94,78 @@ else if (subjects.length === SUBJECTS.length)
   await checks.equal('docs/client-errors.md has the tables of this run', true, () => page.isWritten())
 checks.end()
 
-/** All clients at all gateways at the same time: they wait for their retries most of it. */
+/** All clients at all gateways. */
 async function checkPhase(phase: Phase, setting: Setting): Promise<void> {
   console.log(`\n${phase}`)
   if (phase === 'the engine is stopped') await setting.engine.stop()
   if (phase === 'Mintmark hangs') setting.suspend()
   if (phase === 'Mintmark is stopped') await setting.kill()
-  const planned = []
-  for (const gateway of setting.running)
-    for (const situation of situationsOf(phase, gateway, setting))
-      for (const client of CLIENTS)
-        planned.push({
-          client,
-          gateway: gateway.name,
-          situation,
-          proxy: await startCountingProxy(gateway.url),
-        })
-  const results = await askAll(
-    planned.map(({ client, situation: { question }, proxy }, i) => ({
-      ...question,
-      // No two ask the engine with the same words.
-      text: question.repeated === 1 ? `${question.text} ${i}` : question.text,
-      ...{ client, url: `${proxy.url}/v1` },
-    })),
-    // A gateway cuts the connection of a long body soon after its response, which a busy client would miss.
-    phase === 'bodies are too long' ? 1 : AT_ONCE,
+  const cases = setting.running.flatMap(gateway =>
+    situationsOf(phase, gateway, setting).flatMap(situation =>
+      CLIENTS.map(client => ({ client, gateway, situation })),
+    ),
   )
-  for (const [index, { client, gateway, situation, proxy }] of planned.entries()) {
-    const result = results[index] as Result
-    const attempts = proxy.attempts()
-    page.add({ client, gateway, situation, result, attempts })
-    await checkResult(
-      `${gateway}, ${situation.kind}, ${situation.name}, ${client}`,
-      situation,
-      client,
-      result,
-      attempts,
-    )
-    await proxy.stop()
+  let left: Case[] = cases
+  for (let round = 1; left.length > 0; round++) {
+    const found = await ask(left)
+    const disturbed = found.filter(each => round < ROUNDS && isDisturbed(each))
+    for (const each of found) if (!disturbed.includes(each)) await checkFound(each)
+    if (disturbed.length > 0)
+      console.log(
+        `  note    asked again, because Mintmark took longer than a gateway waits: ${disturbed.length}`,
+      )
+    left = disturbed
   }
   if (phase === 'the engine is stopped') await setting.engine.start()
 }
 
-async function checkResult(
-  name: string,
-  situation: Situation,
-  client: Client,
-  { raised, printed }: Result,
-  attempts: readonly Attempt[],
-): Promise<void> {
-  const { outcome, orSimilar } = situation
+interface Case {
+  client: Client
+  gateway: Setting['running'][number]
+  situation: Situation
+}
+
+/** At the same time: they wait for their retries most of it. */
+async function ask(cases: readonly Case[]): Promise<(Case & Found)[]> {
+  const proxies = await Promise.all(cases.map(({ gateway }) => startCountingProxy(gateway.url)))
+  const results = await askAll(
+    cases.map(({ client, situation: { question } }, i) => ({
+      ...question,
+      // No two ask the engine with the same words.
+      text: question.repeated === 1 ? `${question.text} ${++asked}` : question.text,
+      ...{ client, url: `${proxies[i]?.url}/v1` },
+    })),
+    // A gateway cuts the connection of a long body soon after its response, which a busy client would miss.
+    cases.some(({ situation }) => situation.phase === 'bodies are long') ? 1 : AT_ONCE,
+  )
+  const found = cases.map((each, i) => ({
+    ...each,
+    result: results[i] as Result,
+    attempts: proxies[i]?.attempts() ?? [],
+  }))
+  await Promise.all(proxies.map(proxy => proxy.stop()))
+  return found
+}
+
+/** On a busy machine Mintmark may need longer than the second or two that gateways wait for it, while it runs. */
+function isDisturbed({ situation, result, attempts }: Found): boolean {
+  if (situation.phase !== 'all run' && situation.phase !== 'bodies are long') return false
+  const unexpected = situation.outcome !== 503 && attempts.some(({ status }) => status === 503)
+  return unexpected || result.printed.includes('The token service is temporarily unavailable.')
+}
+
+async function checkFound(found: Case & Found): Promise<void> {
+  const { client, gateway, situation, result, attempts } = found
+  page.add(gateway.name, found)
+  const { outcome, orSimilar, kind, name } = situation
   const like503 = (status: number) => (orSimilar && [502, 504].includes(status) ? 503 : status)
+  const raised =
+    outcome === 'answer' && !isAnswer(client, situation, result.printed)
+      ? `another answer: ${result.printed.slice(0, 200)}`
+      : result.raised
   const expected = { raised: RAISED[client][outcome], statuses: situation.statuses, inTime: true }
-  await checks.equal(name, expected, () => ({
-    ...(outcome === 'answer' && !isAnswer(client, situation, printed)
-      ? { raised: `another answer: ${printed.slice(0, 200)}` }
-      : { raised }),
+  await checks.equal(`${gateway.name}, ${kind}, ${name}, ${client}`, expected, () => ({
+    raised,
     statuses: attempts.map(({ status }) => like503(status)),
     inTime: attempts.every(({ ms }) => ms < BOUND_MS),
   }))

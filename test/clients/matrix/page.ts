@@ -3,10 +3,9 @@ import { CLIENTS, type Client, type Result } from './clients.ts'
 import type { Attempt } from './counting-proxy.ts'
 import type { Situation } from './situations.ts'
 
-/** What one client got at one gateway. */
-interface Found {
+/** What one client got. */
+export interface Found {
   client: Client
-  gateway: string
   situation: Situation
   result: Result
   attempts: readonly Attempt[]
@@ -17,16 +16,17 @@ const MARKED = /(?<=<!-- clients -->\n)[\s\S]*(?=<!-- \/clients -->)/
 
 /** The results of a run: a table for each gateway on the terminal, and those of docs/client-errors.md. */
 export class Page {
-  readonly #found: Found[] = []
+  readonly #found: FoundAt[] = []
 
-  add(found: Found): void {
-    this.#found.push(found)
+  /** `at`: the gateway. */
+  add(at: string, { client, situation, result, attempts }: Found): void {
+    this.#found.push({ client, situation, result, attempts, at })
   }
 
   /** Of each gateway: what the clients raised, and the statuses of their requests. */
   print(gateways: readonly string[]): void {
     for (const gateway of gateways) {
-      const here = this.#found.filter(found => found.gateway === gateway)
+      const here = this.#found.filter(({ at }) => at === gateway)
       console.log(`\n| ${gateway} | with | ${CLIENTS.join(' | ')} | slowest response |`)
       console.log(`| --- | --- |${' --- |'.repeat(CLIENTS.length + 1)}`)
       for (const each of Map.groupBy(
@@ -66,29 +66,45 @@ const cellOf = (found: readonly Found[]) =>
 
 const statusesOf = (attempts: readonly Attempt[]) => attempts.map(({ status }) => status || 'none').join(', ')
 
+type FoundAt = Found & { at: string }
+
 /** Gateways with the same result share a row. */
-function tableOf(found: readonly Found[]): string {
-  const rows = Map.groupBy(found, ({ client, result, attempts }) => {
-    const printed = result.raised === null ? '' : code(result.printed)
-    return `| ${client} | ${result.raised === null ? 'an answer' : `\`${result.raised}\``} | ${statusesOf(attempts)} | ${printed} |`
+function tableOf(found: readonly FoundAt[]): string {
+  const lines = CLIENTS.flatMap(client => {
+    const of = found.filter(each => each.client === client)
+    const rows = Map.groupBy(of, ({ result: { raised, printed }, attempts }) =>
+      [
+        raised === null ? 'an answer' : `\`${raised}\``,
+        statusesOf(attempts),
+        raised === null ? '' : code(printed),
+      ].join(' | '),
+    )
+    return [...rows].map(([row, those]) => `| ${client} | ${row} | ${gatewaysOf(those, of)} |`)
   })
-  const order = [...rows].toSorted(
-    ([, [a]], [, [b]]) => CLIENTS.indexOf(a?.client as Client) - CLIENTS.indexOf(b?.client as Client),
-  )
-  const gatewaysOf = (those: readonly Found[]) =>
-    [...new Set(those.map(({ gateway, situation }) => `${gateway} (${situation.kind})`))].join(', ')
   return [
     '| client | raises | statuses of its requests | prints | at |',
     '| --- | --- | --- | --- | --- |',
-    ...order.map(([row, those]) => `${row} ${gatewaysOf(those)} |`),
+    ...lines,
   ].join('\n')
 }
+
+/** With the credentials, where others have another result. */
+function gatewaysOf(those: readonly FoundAt[], all: readonly FoundAt[]): string {
+  if (those.length === all.length) return 'all'
+  const kindsAt = Map.groupBy(those, ({ at }) => at)
+  return [...kindsAt]
+    .map(([at, kinds]) => `${at} (${kinds.map(({ situation }) => situation.kind).join(', ')})`)
+    .join(', ')
+}
+
+const MOST_PRINTED = 240
 
 /** On one line, without what differs between two runs. */
 function code(printed: string): string {
   const text = printed
+    .replaceAll(/127\.0\.0\.1:\d+/g, 'gateway')
     .replaceAll(/\s+/g, ' ')
     .replaceAll('|', '\\|')
-    .replaceAll(/127\.0\.0\.1:\d+/g, 'gateway')
-  return `\`${text}\``
+  const short = text.length > MOST_PRINTED ? `${text.slice(0, MOST_PRINTED)}…` : text
+  return `\`\` ${short} \`\``
 }

@@ -6,7 +6,7 @@ import { FOREIGN_MODEL, type Kind, MODEL, type Setting, type Subject } from './s
 /** What does not run while clients ask. */
 export type Phase =
   | 'all run'
-  | 'bodies are too long'
+  | 'bodies are long'
   | 'the engine is stopped'
   | 'Mintmark hangs'
   | 'Mintmark is stopped'
@@ -42,6 +42,7 @@ export interface Situation {
 const RETRIED = 3
 const all = (status: number) => Array.from({ length: RETRIED }, () => status)
 const BODY_LIMIT = 4 * 1024 * 1024
+const LONG_BODY = 3 * 1024 * 1024
 
 /** What is tried at this gateway in this phase. */
 export function situationsOf(phase: Phase, subject: Subject, { credentials }: Setting): Situation[] {
@@ -76,8 +77,12 @@ export function situationsOf(phase: Phase, subject: Subject, { credentials }: Se
         add('429 from the engine', 429, all(429), { text: questionFor(429) })
         add('503 from the engine', 503, all(503), { text: questionFor(503) })
         break
-      case 'bodies are too long':
+      case 'bodies are long':
         add('413: a body over 4 MiB', 413, [413], { text: 'x', repeated: BODY_LIMIT + 1 })
+        add(`${BAD[kind]}, with a body of 3 MiB`, 401, [401], {
+          ...{ text: 'x', repeated: LONG_BODY },
+          credential: badCredential(kind, credentials.token),
+        })
         break
       case 'the engine is stopped':
         add('503: the engine is stopped', 503, all(503), {}, { orSimilar: true })
