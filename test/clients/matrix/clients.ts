@@ -1,13 +1,21 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { python } from '../python.ts'
 import { runProgram } from '../run-program.ts'
 import type { Question } from './situations.ts'
 
 /** In the order of the tables. */
-export const CLIENTS = ['openai for Python', 'openai for JavaScript', 'LangChain', 'curl'] as const
+export const CLIENTS = [
+  'openai for Python',
+  'openai for JavaScript',
+  'LangChain',
+  'anthropic for Python',
+  'anthropic for JavaScript',
+  'curl',
+] as const
 export type Client = (typeof CLIENTS)[number]
 
 /** What a client did with a question. */
@@ -18,7 +26,7 @@ export interface Result {
   printed: string
 }
 
-/** A question to the gateway at this URL, which ends with /v1. */
+/** A question to the gateway at this URL. */
 export interface Asked extends Question {
   client: Client
   url: string
@@ -35,32 +43,45 @@ export async function askAll(questions: readonly Asked[], atOnce: number): Promi
     }
     await Promise.all(Array.from({ length: atOnce }, worker))
   }
-  const inPython = of('openai for Python', 'LangChain')
+  const inPython = of('openai for Python', 'LangChain', 'anthropic for Python')
   await Promise.all([
     askInPython(inPython, atOnce).then(all =>
       inPython.forEach((asked, i) => {
         results.set(asked, all[i] as Result)
       }),
     ),
-    askEach(of('openai for JavaScript'), askInJavaScript),
+    askEach(of('openai for JavaScript'), asked => resultOf(withOpenai(asked))),
+    askEach(of('anthropic for JavaScript'), asked => resultOf(withAnthropic(asked))),
     askEach(of('curl'), askWithCurl),
   ])
   return questions.map(asked => results.get(asked) as Result)
 }
 
-async function askInJavaScript(asked: Asked): Promise<Result> {
-  const { url, credential, model, text, repeated, stream } = asked
-  const client = new OpenAI({ apiKey: credential, baseURL: url })
+async function withOpenai({ url, credential, model, text, repeated, stream }: Asked): Promise<string> {
+  const client = new OpenAI({ apiKey: credential, baseURL: `${url}/v1` })
   const messages = [{ role: 'user' as const, content: text.repeat(repeated) }]
+  if (!stream) {
+    const { choices } = await client.chat.completions.create({ model, messages })
+    return choices[0]?.message.content ?? ''
+  }
+  let answer = ''
+  for await (const { choices } of await client.chat.completions.create({ model, messages, stream }))
+    answer += choices[0]?.delta.content ?? ''
+  return answer
+}
+
+async function withAnthropic({ url, credential, model, text, repeated, stream }: Asked): Promise<string> {
+  const client = new Anthropic({ authToken: credential, baseURL: url })
+  const messages = [{ role: 'user' as const, content: text.repeat(repeated) }]
+  const question = { model, max_tokens: 64, messages }
+  if (stream) return client.messages.stream(question).finalText()
+  const [block] = (await client.messages.create(question)).content
+  return block?.type === 'text' ? block.text : ''
+}
+
+async function resultOf(answer: Promise<string>): Promise<Result> {
   try {
-    if (!stream) {
-      const { choices } = await client.chat.completions.create({ model, messages })
-      return { raised: null, printed: choices[0]?.message.content ?? '' }
-    }
-    let printed = ''
-    for await (const { choices } of await client.chat.completions.create({ model, messages, stream }))
-      printed += choices[0]?.delta.content ?? ''
-    return { raised: null, printed }
+    return { raised: null, printed: await answer }
   } catch (error) {
     return { raised: (error as Error).constructor.name, printed: (error as Error).message }
   }
@@ -77,7 +98,7 @@ async function askWithCurl({ url, credential, model, text, repeated, stream }: A
     await writeFile(file, JSON.stringify(body))
     const headers = [`Authorization: Bearer ${credential}`, 'Content-Type: application/json']
     const config = headers.map(header => `header = "${header}"\n`).join('')
-    const args = [...CURL, '--config', '-', '--data-binary', `@${file}`, `${url}/chat/completions`]
+    const args = [...CURL, '--config', '-', '--data-binary', `@${file}`, `${url}/v1/chat/completions`]
     const { status, output, errors } = await runProgram('curl', args, { input: config })
     if (status === 0) return { raised: null, printed: output }
     return { raised: `exit ${status}`, printed: `${output}\n${errors}`.trim() }

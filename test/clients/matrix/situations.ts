@@ -33,8 +33,6 @@ export interface Situation {
   outcome: Outcome
   /** The statuses of the client's requests, one after another. */
   statuses: readonly number[]
-  /** Of statuses that gateways may choose from: 502 and 504 are retried like 503. */
-  orSimilar?: true
   question: Question
 }
 
@@ -54,7 +52,6 @@ export function situationsOf(phase: Phase, subject: Subject, { credentials }: Se
       outcome: Outcome,
       statuses: readonly number[],
       changes: Partial<Question> = {},
-      more: { orSimilar?: true } = {},
     ) => {
       const credential = credentials[kind]
       found.push({
@@ -64,7 +61,6 @@ export function situationsOf(phase: Phase, subject: Subject, { credentials }: Se
         outcome,
         statuses,
         question: { credential, ...asked, ...changes },
-        ...more,
       })
     }
     switch (phase) {
@@ -85,7 +81,7 @@ export function situationsOf(phase: Phase, subject: Subject, { credentials }: Se
         })
         break
       case 'the engine is stopped':
-        add('503: the engine is stopped', 503, all(503), {}, { orSimilar: true })
+        add('503: the engine is stopped', 503, all(503))
         break
       case 'Mintmark hangs':
       case 'Mintmark is stopped':
