@@ -15,7 +15,7 @@ import { lacksPython, python } from './python.ts'
 import { runProgram } from './run-program.ts'
 import { ANSWER, startTalkingEngine, type TalkingEngine } from './talking-engine.ts'
 
-/** The recipes of docs/guides/clients.md as they are there, with other addresses, through deploy/envoy/envoy-api-keys.yaml. */
+/** The recipes of docs/guides/clients.md with other addresses, through deploy/envoy/envoy-api-keys.yaml. */
 const root = new URL('../../', import.meta.url).pathname
 const guide = await readFile(join(root, 'docs/guides/clients.md'), 'utf8')
 const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
