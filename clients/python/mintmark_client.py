@@ -4,6 +4,7 @@
     OpenAI(api_key=provider, base_url=gateway)
     AsyncOpenAI(api_key=provider.async_token, base_url=gateway)
     TokenProvider(issuer=..., identity_token=lambda: open(path).read())  # a pod, without a stored secret
+    Anthropic(credentials=anthropic_credentials(provider), base_url=gateway)
     httpx.Client(auth=httpx_auth(provider, httpx))
 
 It needs only the standard library. Threads and event loops may share a provider.
@@ -26,7 +27,7 @@ import weakref
 from concurrent.futures import Future
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-__all__ = ["TokenError", "TokenProvider", "httpx_auth"]
+__all__ = ["TokenError", "TokenProvider", "anthropic_credentials", "httpx_auth"]
 
 ATTEMPT_SECONDS = 10.0
 REFRESH_AT, USABLE_UNTIL = 0.6, 0.95  # fractions of a token's lifetime, which is counted from before the request
@@ -167,6 +168,12 @@ class TokenProvider:
             else:
                 await asyncio.wrap_future(step)
 
+    def _drop(self) -> None:
+        """Drops a token that was rejected. One that is younger than ten seconds stays: another would be rejected too."""
+        with self._lock:
+            if self._held and self._clock() - self._held.obtained_at >= REFUSAL_PAUSE:
+                self._held = None
+
     def _next_step(self, deadline: float) -> Union[str, float, Future[None]]:
         """The token, seconds to wait, or an exchange to wait for."""
         with self._lock:
@@ -266,6 +273,22 @@ class TokenProvider:
         if not text:
             raise TokenError(f"The {noun} cannot be read: {option}() returned nothing.", f"{option}_unreadable")
         return text
+
+
+def anthropic_credentials(provider: TokenProvider) -> Callable[..., Any]:
+    """For `credentials=` of `Anthropic` and `AsyncAnthropic`.
+
+    They call it for each request, because `expires_at` is 0, and with `force_refresh` after a 401: then the next token
+    is a new one. AsyncAnthropic calls it in a thread.
+    """
+    from anthropic.lib.credentials import AccessToken
+
+    def credentials(*, force_refresh: bool = False) -> Any:
+        if force_refresh:
+            provider._drop()
+        return AccessToken(provider(), expires_at=0)
+
+    return credentials
 
 
 def httpx_auth(provider: TokenProvider, httpx: Any) -> Any:

@@ -222,3 +222,21 @@ core.register_action("mintmark_model", { "http-req" }, function(txn)
     if holds(payload, "models", model) or holds(payload, "adapters", model) then txn:set_var("txn.model", model) end
   end
 end, 0)
+
+-- 413, once the body has arrived, as far as it is not longer than this.
+local MOST_READ = 16 * 4194304
+local TOO_LONG = '{"type":"error","error":{"message":"The body is longer than 4194304 bytes.","type":"invalid_request_error","code":"body_too_large","param":null}}'
+
+core.register_service("mintmark_too_long", "http", function(applet)
+  local left = MOST_READ
+  while left > 0 do
+    local part = applet:receive(65536)
+    if part == nil or part == "" then break end
+    left = left - #part
+  end
+  applet:set_status(413)
+  applet:add_header("content-type", "application/json")
+  applet:add_header("content-length", tostring(#TOO_LONG))
+  applet:start_response()
+  applet:send(TOO_LONG)
+end)

@@ -35,7 +35,7 @@ function behind(ports: Ports): Behind {
   return { mintmark: { service: { urls } }, ports } as Behind
 }
 
-async function istio(ports: Ports, applied: Applied): Promise<Gateway> {
+export async function istio(ports: Ports, applied: Applied): Promise<Gateway> {
   const inline = await (await fetch(`http://127.0.0.1:${ports.public}/.well-known/jwks.json`)).text()
   return startEnvoy(
     pilotConfig({ upstreamPort: ports.upstream, jwks: { inline }, applied, gatewayPort: ports.gateway }),

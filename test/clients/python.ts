@@ -14,7 +14,12 @@ export const lacksPython = (): boolean => !existsSync(python) && process.env.MIN
  * Python's message.
  */
 export function scenario(
-  script: 'litellm_keys.py' | 'openai_client.py' | 'openai_key.py' | 'token_provider.py',
+  script:
+    | 'anthropic_client.py'
+    | 'litellm_keys.py'
+    | 'openai_client.py'
+    | 'openai_key.py'
+    | 'token_provider.py',
   name: string,
   given: object,
   // biome-ignore lint/suspicious/noExplicitAny: scenarios report in every shape

@@ -10,10 +10,9 @@ import sys
 
 import anthropic
 import openai
-from anthropic.lib.credentials import AccessToken
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "clients/python"))
-from mintmark_client import TokenProvider  # noqa: E402
+from mintmark_client import TokenProvider, anthropic_credentials  # noqa: E402
 
 given = json.load(sys.stdin)
 SHORT = {"max_tokens": 8, "temperature": 0}
@@ -89,18 +88,10 @@ def with_anthropic():
 
 
 def with_token_provider():
-    """docs/guides/clients.md: expires_at 0 means that the provider keeps the token itself."""
     provider = TokenProvider(issuer=given["issuer"], api_key=given["key"])
-
-    def credentials(*, force_refresh=False):
-        return AccessToken(provider(), expires_at=0)
-
-    async def async_credentials(*, force_refresh=False):
-        return AccessToken(await provider.async_token(), expires_at=0)
-
+    options = {"credentials": anthropic_credentials(provider), "base_url": given["url"], "max_retries": 0}
     asked = {"model": given["own"], "messages": MESSAGES, **SHORT_MESSAGE}
-    client = anthropic.Anthropic(credentials=credentials, base_url=given["url"], max_retries=0)
-    async_client = anthropic.AsyncAnthropic(credentials=async_credentials, base_url=given["url"], max_retries=0)
+    client, async_client = anthropic.Anthropic(**options), anthropic.AsyncAnthropic(**options)
     return [client.messages.create(**asked).type, asyncio.run(async_client.messages.create(**asked)).type]
 
 

@@ -33,9 +33,7 @@ export async function checkServing(
     'message',
     async () => {
       const token = tokenProvider({ issuer, apiKey: acme.key })
-      // 0: the provider keeps the token itself.
-      const credentials = async () => ({ token: await token(), expiresAt: 0 })
-      const client = new Anthropic({ credentials, baseURL: url, maxRetries: 0 })
+      const client = new Anthropic({ credentials: token.credentials, baseURL: url, maxRetries: 0 })
       return (await client.messages.create({ model: acme.adapter, messages: MESSAGES, ...SHORT })).type
     },
   )

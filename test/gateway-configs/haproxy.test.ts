@@ -20,7 +20,6 @@ checkContract('deploy/haproxy', {
   checks: { token: 'none' },
   entitles: true,
   verifiesTokens: true,
-  cutsOff: true,
   more: checkHaproxy,
   passedOn: ['x-forwarded-for'],
 })

@@ -63,6 +63,11 @@ export class TokenKeeper {
     }
   }
 
+  /** Drops a token that was rejected. One that is younger than ten seconds stays: another would be rejected too. */
+  drop(): void {
+    if (this.#held && this.#clock.now() - this.#held.obtainedAt >= REFUSAL_PAUSE_MS) this.#held = undefined
+  }
+
   #pauseMs(now: number): number {
     const left = (this.#failure?.until ?? now) - now
     // Longer than any pause: the clock was set back.

@@ -4,7 +4,7 @@ import { type Clock, systemClock, TokenKeeper } from './token-keeper.ts'
 export { TokenError } from './token-error.ts'
 
 /**
- * Exchanges a Mintmark API key, or a token of an identity provider, for tokens and keeps a fresh one available: for OpenAI clients, and for fetch. It needs
+ * Exchanges a Mintmark API key, or a token of an identity provider, for tokens and keeps a fresh one available: for OpenAI's and Anthropic's clients, and for fetch. It needs
  * only fetch and timers of the runtime. token-keeper.ts decides when to request, token-exchange.ts sends the request.
  */
 
@@ -39,6 +39,11 @@ export interface TokenProvider {
   (call?: { signal?: AbortSignal }): Promise<string>
   /** `fetch` with the token in `Authorization`, replacing an existing one. Only for the gateway's URLs. */
   fetch: typeof fetch
+  /**
+   * For `new Anthropic({ credentials: token.credentials, baseURL })`, which calls it for each request, because `expiresAt`
+   * is 0, and with `forceRefresh` after a 401: then the next token is a new one.
+   */
+  credentials(call?: { forceRefresh?: boolean }): Promise<{ token: string; expiresAt: number }>
 }
 
 /** `new OpenAI({ apiKey: tokenProvider({ issuer, apiKey }), baseURL })`. @throws {TypeError} for invalid options. */
@@ -58,5 +63,9 @@ export function tokenProvider(options: TokenProviderOptions): TokenProvider {
   }
   return Object.assign((call?: { signal?: AbortSignal }) => keeper.token(call?.signal), {
     fetch: authorizedFetch,
+    credentials: async (call?: { forceRefresh?: boolean }) => {
+      if (call?.forceRefresh) keeper.drop()
+      return { token: await keeper.token(), expiresAt: 0 }
+    },
   })
 }

@@ -71,6 +71,7 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
     'deploy/haproxy/haproxy-limits.cfg': configuration(WITH_LIMITS),
     'deploy/haproxy/limits.lua': render('haproxy/limits.lua.template', {}),
     'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
+      LONGEST_BODY_BYTES,
       MODEL_ROUTES,
       FETCHED_FIELDS,
       STEERING_FIELDS,

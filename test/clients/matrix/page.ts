@@ -1,0 +1,110 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { CLIENTS, type Client, type Result } from './clients.ts'
+import type { Attempt } from './counting-proxy.ts'
+import type { Situation } from './situations.ts'
+
+/** What one client got. */
+export interface Found {
+  client: Client
+  situation: Situation
+  result: Result
+  attempts: readonly Attempt[]
+}
+
+const PAGE = new URL('../../../docs/client-errors.md', import.meta.url)
+const MARKED = /(?<=<!-- clients -->\n)[\s\S]*(?=<!-- \/clients -->)/
+
+/** The results of a run: a table for each gateway on the terminal, and those of docs/client-errors.md. */
+export class Page {
+  readonly #found: FoundAt[] = []
+
+  /** `at`: the gateway. */
+  add(at: string, { client, situation, result, attempts }: Found): void {
+    this.#found.push({ client, situation, result, attempts, at })
+  }
+
+  /** Of each gateway: what the clients raised, and the statuses of their requests. */
+  print(gateways: readonly string[]): void {
+    for (const gateway of gateways) {
+      const here = this.#found.filter(({ at }) => at === gateway)
+      console.log(`\n| ${gateway} | with | ${CLIENTS.join(' | ')} | slowest response |`)
+      console.log(`| --- | --- |${' --- |'.repeat(CLIENTS.length + 1)}`)
+      for (const each of Map.groupBy(
+        here,
+        ({ situation: { name, kind } }) => `${name} | ${kind}`,
+      ).entries()) {
+        const [row, found] = each
+        const cells = CLIENTS.map(client => cellOf(found.filter(one => one.client === client)))
+        const slowest = Math.max(...found.flatMap(({ attempts }) => attempts.map(({ ms }) => ms)))
+        console.log(`| ${row} | ${cells.join(' | ')} | ${(slowest / 1_000).toFixed(1)} s |`)
+      }
+    }
+  }
+
+  /** Replaces the tables of the page. */
+  write(): void {
+    writeFileSync(
+      PAGE,
+      readFileSync(PAGE, 'utf8').replace(MARKED, () => this.#text()),
+    )
+  }
+
+  isWritten(): boolean {
+    return MARKED.exec(readFileSync(PAGE, 'utf8'))?.[0] === this.#text()
+  }
+
+  #text(): string {
+    return [...Map.groupBy(this.#found, ({ situation }) => situation.name)]
+      .map(([name, found]) => `\n## ${name}\n\n${tableOf(found)}\n`)
+      .join('')
+      .concat('\n')
+  }
+}
+
+const cellOf = (found: readonly Found[]) =>
+  found.map(({ result, attempts }) => `${result.raised ?? 'answer'} (${statusesOf(attempts)})`).join(', ')
+
+const statusesOf = (attempts: readonly Attempt[]) => attempts.map(({ status }) => status || 'none').join(', ')
+
+type FoundAt = Found & { at: string }
+
+/** Gateways with the same result share a row. */
+function tableOf(found: readonly FoundAt[]): string {
+  const lines = CLIENTS.flatMap(client => {
+    const of = found.filter(each => each.client === client)
+    const rows = Map.groupBy(of, ({ result: { raised, printed }, attempts }) =>
+      [
+        raised === null ? 'an answer' : `\`${raised}\``,
+        statusesOf(attempts),
+        raised === null ? '' : code(printed),
+      ].join(' | '),
+    )
+    return [...rows].map(([row, those]) => `| ${client} | ${row} | ${gatewaysOf(those, of)} |`)
+  })
+  return [
+    '| client | raises | statuses of its requests | prints | at |',
+    '| --- | --- | --- | --- | --- |',
+    ...lines,
+  ].join('\n')
+}
+
+/** With the credentials, where others have another result. */
+function gatewaysOf(those: readonly FoundAt[], all: readonly FoundAt[]): string {
+  if (those.length === all.length) return 'all'
+  const kindsAt = Map.groupBy(those, ({ at }) => at)
+  return [...kindsAt]
+    .map(([at, kinds]) => `${at} (${kinds.map(({ situation }) => situation.kind).join(', ')})`)
+    .join(', ')
+}
+
+const MOST_PRINTED = 240
+
+/** On one line, without what differs between two runs. */
+function code(printed: string): string {
+  const text = printed
+    .replaceAll(/127\.0\.0\.1:\d+/g, 'gateway')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll('|', '\\|')
+  const short = text.length > MOST_PRINTED ? `${text.slice(0, MOST_PRINTED)}…` : text
+  return `\`\` ${short} \`\``
+}
