@@ -22,9 +22,9 @@ claude=2.1.332
 if ! grep -qs "\"$claude\"" "$cache/claude-code/node_modules/@anthropic-ai/claude-code/package.json"; then
   retry npm install --prefix "$cache/claude-code" --no-audit --no-fund --loglevel=error --ignore-scripts "@anthropic-ai/claude-code@$claude"
 fi
-# LiteLLM's schema and its own function for hashes, without what its proxy needs to run.
-if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("litellm") and u.find_spec("litellm_proxy_extras")))'; then
-  pip_install --no-deps 'litellm==1.110.2' 'litellm-proxy-extras==0.4.110'
+# LiteLLM's schema, without what its proxy needs to run.
+if ! "$python" -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("litellm_proxy_extras"))'; then
+  pip_install --no-deps 'litellm-proxy-extras==0.4.110'
 fi
 install_helm
 missing=()
