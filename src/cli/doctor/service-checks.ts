@@ -118,7 +118,8 @@ async function providerFindings(admin: AdminClient, now: number): Promise<Findin
     const state = `${id}: ${last}, ${failures} failures since${failures > 0 && error ? `, the last: ${error.message}` : ''}`
     const cure =
       'Check the issuer, `ca_pem`, `allow_addresses` and the network of the replica (docs/guides/workload-identity.md).'
-    if (failures >= MANY_FAILURES || age > OLDEST_KEYS_SECONDS) return [fault('identity provider', state, cure)]
+    if (failures >= MANY_FAILURES || age > OLDEST_KEYS_SECONDS)
+      return [fault('identity provider', state, cure)]
     return [failures > 0 ? warning('identity provider', state, cure) : ok('identity provider', state)]
   })
 }
