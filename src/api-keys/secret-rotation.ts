@@ -6,7 +6,7 @@ import { setSecretEnd } from './api-key-repository.ts'
 import { keyTerm, secretState, secretTerm, usableSecrets } from './key-state.ts'
 
 /** Which of two live secrets a rotation ends at once; null: none, which allows one live secret at most. */
-export type Replace = 'oldest' | 'newest' | null
+type Replace = 'oldest' | 'newest' | null
 
 /** `confirmWithinSeconds`: the older secret stays valid until the new one is confirmed or used, within this time; null: not so. */
 export interface Rotation {

@@ -193,6 +193,8 @@ describe('Every list', () => {
       await admin('POST', '/identity-providers', { ...settings, jwks: EXAMPLE_JWKS })
     }
     for (const jti of ['a'.repeat(22), 'b'.repeat(22)]) await admin('POST', '/token-revocations', { jti })
+    for (const id of ['batch', 'premium'])
+      await admin('POST', '/set-objects', { set: 'main', kind: 'tier', id, name: id })
     const places = lists.map(({ path }) => path.replace(':tenant', 'one'))
     expect(places.length).toBeGreaterThan(7)
     const cursors = new Map<string, string>()

@@ -107,8 +107,8 @@ const SHAPES = {
   },
 } satisfies Record<string, Record<string, z.ZodType>>
 
-export type Resource = keyof typeof SHAPES
-export const RESOURCES = Object.keys(SHAPES) as Resource[]
+type Resource = keyof typeof SHAPES
+const RESOURCES = Object.keys(SHAPES) as Resource[]
 
 /** A declared object, in the form of the API: times are RFC 3339 text, absent settings are missing. */
 export interface Declaration {

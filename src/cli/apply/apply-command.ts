@@ -14,6 +14,7 @@ interface Options extends SecretOptions {
   adopt?: true
   dryRun?: true
   yes?: true
+  quiet?: true
   rotate?: string[]
 }
 
@@ -45,9 +46,9 @@ function apply(program: Command, environment: NodeJS.ProcessEnv): void {
     action(environment, async ({ admin, output }) => {
       const options = command.opts<Options>()
       const plan = await planOf(environment, admin, options)
-      if (options.dryRun) return show(output, plan)
+      if (options.dryRun) return show(output, plan, options.quiet)
       refuseUnconfirmed(plan, options)
-      await show(output, plan)
+      await show(output, plan, options.quiet)
       const { performPlan } = await import('./perform.ts')
       const { titleOf } = await import('./plan-text.ts')
       await performPlan(admin, plan, step => output.note(`Done: ${titleOf(step)}.`))
@@ -67,8 +68,9 @@ function diff(program: Command, environment: NodeJS.ProcessEnv): void {
   )
   command.action(
     action(environment, async ({ admin, output }) => {
-      const plan = await planOf(environment, admin, command.opts<Options>())
-      await show(output, plan)
+      const options = command.opts<Options>()
+      const plan = await planOf(environment, admin, options)
+      await show(output, plan, options.quiet)
       if (plan.steps.length > 0) throw new CliError(EXIT.differs, 'the installation is not as the files say.')
     }),
   )
@@ -166,7 +168,8 @@ function refuseUnconfirmed({ steps }: Plan, { yes }: Options): void {
   )
 }
 
-async function show(output: Output, plan: Plan): Promise<void> {
+async function show(output: Output, plan: Plan, quiet = false): Promise<void> {
+  if (quiet && plan.steps.length === 0) return
   const { planJson, planText, titleOf } = await import('./plan-text.ts')
   await output.either({
     text: planText(plan),

@@ -1,6 +1,6 @@
 /** The known name that a misspelt one was meant to be; undefined: none is close. */
 export function closestName(name: string, known: readonly string[]): string | undefined {
-  const most = Math.max(2, Math.floor(name.length / 3))
+  const most = name.length < 4 ? 1 : Math.max(2, Math.floor(name.length / 3))
   const ranked = known
     .map(candidate => ({ candidate, distance: editDistance(name, candidate) }))
     .toSorted((a, b) => a.distance - b.distance)

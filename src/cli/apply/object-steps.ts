@@ -15,9 +15,9 @@ const ACTIONS: Record<string, readonly [on: string, off: string]> = {
 
 export function createStep({ kind, name, document }: DeclaredObject, notes: readonly string[] = []): Step {
   const wanted = KINDS[kind].wanted(document.fields)
-  const changes = Object.entries(wanted)
-    .filter(([field]) => document.fields[field] !== undefined)
-    .map(([field, to]) => ({ field, from: undefined, to }))
+  const changes = Object.keys(document.fields)
+    .filter(field => field in wanted)
+    .map(field => ({ field, from: undefined, to: wanted[field] }))
   return {
     action: 'create',
     kind,
@@ -38,7 +38,7 @@ const isEmpty = (value: unknown): boolean =>
   value === null ||
   value === false ||
   value === '' ||
-  (typeof value === 'object' && Object.keys(value).length === 0)
+  (typeof value === 'object' && Object.values(value as object).every(member => member === null))
 
 const withoutActions = (fields: Fields): Fields =>
   Object.fromEntries(Object.entries(fields).filter(([field]) => !(field in ACTIONS)))

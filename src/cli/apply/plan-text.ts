@@ -26,7 +26,7 @@ export function planText({ set, steps, left, secretsLeft, unchanged }: Plan): st
     ...steps.flatMap(linesOf),
     ...kept.map(printable),
     ...(secretsLeft > 0
-      ? [`  Secrets of ${secretsLeft} keys are not looked at: they need --write-secret.`]
+      ? [`  write_secret of ${secretsLeft} of the keys is not looked at: it needs --write-secret.`]
       : []),
     summary(steps, unchanged, left.length),
   ].join('\n')

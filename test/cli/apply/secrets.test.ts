@@ -98,7 +98,10 @@ describe('A secret in a file', () => {
 
   it('is not looked at without --write-secret', async () => {
     const { code, stdout } = await at.run('apply', withFile())
-    expect([code, stdout]).toEqual([0, expect.stringContaining('Secrets of 1 keys are not looked at')])
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringContaining('write_secret of 1 of the keys is not looked at'),
+    ])
     expect(await usable()).toEqual([])
   })
 

@@ -3,7 +3,7 @@ export type Found =
   | { state: 'absent' }
   /** Something that the set did not write, and that is never overwritten. */
   | { state: 'foreign'; why: string }
-  /** Written for this key of this set. `secret` as it is there, possibly changed or of a former key. */
+  /** Written for this key of this set. `secret` as it was found, possibly changed or of a former key. */
   | { state: 'ours'; secret: string }
 
 /** Where the secret of one key is written: a file, or a Kubernetes Secret. */
@@ -11,7 +11,7 @@ export interface Destination {
   /** For people: `the Secret acme-prod/mintmark-ci`. */
   readonly title: string
   find(): Promise<Found>
-  /** All or nothing, after `find`. @throws {CliError} when what is there is not what was found. */
+  /** All or nothing, after `find`. @throws {CliError} when the place does not have what was found. */
   write(secret: string): Promise<void>
 }
 

@@ -49,7 +49,7 @@ export class SecretFile implements Destination {
           EXIT.conflict,
           `${this.title} was changed by someone else since the plan was made. Run it again.`,
         )
-      // First, so that no file of ours is without it.
+      // First, so that no file of the set is without it.
       await replace(this.#note, `${JSON.stringify(this.#owner)}\n`)
       await replace(this.#file, secret)
     } catch (error) {
@@ -59,7 +59,7 @@ export class SecretFile implements Destination {
   }
 }
 
-/** undefined: there is none. @throws {CliError} for what is no file of ours: a link, a folder. */
+/** undefined: no file. @throws {CliError} for a link, a folder, or what is too long for a secret. */
 async function textOf(file: string): Promise<string | undefined> {
   try {
     const found = await lstat(file)

@@ -25,7 +25,7 @@ interface Inspected {
 }
 
 /**
- * What brings the secret of a key to where it belongs. What is there is compared with the service: the secret itself says
+ * What brings the secret of a key to where it belongs. What the place has is compared with the service: the secret itself says
  * which one it is. Every state that an interrupted run can leave is among those that this function continues from.
  * @throws {CliError} when something else is in its place
  */
@@ -70,7 +70,7 @@ export async function secretSteps(admin: AdminClient, asked: Asked): Promise<Ste
   }
 }
 
-/** The usable secret of the key that is in its place; undefined: what is there is not one. */
+/** The usable secret of the key that is in its place; undefined: its content is none. */
 async function writtenSecret(
   admin: AdminClient,
   secret: string,
@@ -110,7 +110,7 @@ function issueStep(
       try {
         await destination.write(issued.secret)
       } catch (error) {
-        // Nobody has it. Where this fails too, the next run does it, or the service after a day.
+        // No client has it. Where this fails too, the next run does it, or the service after a day.
         await admin.post(`${secretPath}/revoke`).catch(() => {})
         throw error
       }
