@@ -220,6 +220,7 @@ describe('Every POST', () => {
         jwks: EXAMPLE_JWKS,
       },
       '/identity-providers/explain': { assertion: 'x' },
+      '/explain': { credential: 'x' },
       '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
       '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },
     }
