@@ -101,7 +101,8 @@ const BY_SUBJECT = {
       'Credentials of two tenants match, so neither counts. Narrow one of them.',
     credentials_of_two_keys_match:
       'Credentials of two keys match. Send the client_id of one, or narrow them.',
-    not_as_expected: 'The client named a key, tenant or credential that is not the one that matches. Correct or leave out what it names.',
+    not_as_expected:
+      'The client named a key, tenant or credential that is not the one that matches. Correct or leave out what it names.',
     outside_bounds: 'The assertion is outside the bounds of the tenant. Widen `bounds` of the provider.',
     client_assertion_claims: 'The client assertion needs iss = sub = the key, aud = the issuer, and a jti.',
     client_assertion_lives_too_long: 'The client assertion lives for more than 5 minutes. Shorten it.',

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { ENVOY_DETAILS } from '../src/gateway/envoy-details.ts'
 import { DENIAL_CODES } from '../src/gateway/denial.ts'
+import { ENVOY_DETAILS } from '../src/gateway/envoy-details.ts'
 import { meaningOf, REFUSAL_REASONS } from '../src/refusal-reasons.ts'
 
 const root = new URL('../', import.meta.url)
@@ -46,7 +46,10 @@ describe('the table of gateways', () => {
   })
 
   it('has what Envoy says of each reason', () => {
-    const found = [...page.matchAll(/^\| `([^`]+)` \| `([a-z_]+)` \|$/gm)].map(([, text, reason]) => [text, reason])
+    const found = [...page.matchAll(/^\| `([^`]+)` \| `([a-z_]+)` \|$/gm)].map(([, text, reason]) => [
+      text,
+      reason,
+    ])
     expect(found).toEqual(ENVOY_DETAILS.map(pair => [...pair]))
   })
 })

@@ -21,7 +21,7 @@ function openListeners(config: Config): Finding[] {
   return [
     note(
       'listeners',
-      `open to other machines beside the public one: ${named}. Only gateways and operators may reach them: check it from outside with --probe`,
+      `open to other machines, in addition to the public one: ${named}. Only gateways and operators may reach them: check it from outside with --probe`,
     ),
   ]
 }
@@ -55,7 +55,7 @@ function choices({ production, snapshotDir, rootTokens }: Config): Finding[] {
     findings.push(
       warning(
         'snapshots',
-        'MINTMARK_SNAPSHOT_DIR is not set: a replica cannot start while Postgres is away',
+        'MINTMARK_SNAPSHOT_DIR is not set: a replica cannot start while Postgres is down',
         'Set it to a volume (docs/guides/postgres-outage.md).',
       ),
     )
