@@ -29,6 +29,18 @@ local STEERING_FIELDS = {
   ["bootstrap_room"] = true,
   ["data_parallel_rank"] = true,
 }
+-- Nested names whose value is media, or an object with a `url`: the engine would fetch the address.
+local FETCHED_FIELDS = {
+  ["image_url"] = true,
+  ["audio_url"] = true,
+  ["video_url"] = true,
+  ["source"] = true,
+}
+-- Names beside which a `uuid` takes media of an earlier request, whoever sent that.
+local HAS_MEDIA = { image_url = true, audio_url = true, video_url = true, input_audio = true, image_embeds = true, audio_embeds = true }
+local LONGEST_MEDIA_NAME = 12
+-- Schemas of tools and answers, and what clients note for themselves.
+local UNREAD_FIELDS = { tools = true, metadata = true, response_format = true }
 
 -- The first byte at or after i that is not JSON white space. Patterns are matched in C: a loop over bytes would take a second
 -- for a body of megabytes.
@@ -42,17 +54,59 @@ local function string_end(text, i)
   return (find(text, '"', i + 1, true))
 end
 
+-- i is at an opening quote.
+local function is_data(text, i)
+  return string.lower(sub(text, i + 1, i + 5)) == "data:"
+end
+
+local function address_in(name)
+  return "`" .. name .. "` is an address. Send the media itself, as a data: URI."
+end
+
+local function character(hex)
+  return string.char(tonumber(hex, 16))
+end
+
+-- A string in a nested value, from the quote at i to the one at last; depth = how many brackets are open.
+local function read_nested(text, i, last, depth, scan)
+  if scan.lists and depth == 1 and not is_data(scan.written, i) then scan.fault = address_in("images") end
+  -- A character is at most six bytes.
+  if last - i - 1 > 6 * LONGEST_MEDIA_NAME then return end
+  local name = sub(scan.written, i + 1, last - 1)
+  -- Python reads a name with escapes as one without.
+  if find(name, "\\", 1, true) then name = string.gsub(name, "\\u00(%x%x)", character) end
+  local fetched = FETCHED_FIELDS[name]
+  if not (fetched or HAS_MEDIA[name] or name == "url" or name == "uuid") then return end
+  local c
+  i, c = skip_space(text, last + 1)
+  if c ~= COLON then return end
+  i, c = skip_space(text, i + 1)
+  scan.begins_media = fetched and c == OBJECT
+  local addresses = fetched and name ~= "source"
+  if name == "url" then addresses = scan.is_media[depth] end
+  if addresses and c == QUOTE and not is_data(scan.written, i) then scan.fault = address_in(name) end
+  scan.has_media[depth] = scan.has_media[depth] or HAS_MEDIA[name]
+  scan.has_uuid[depth] = scan.has_uuid[depth] or name == "uuid"
+  if scan.has_media[depth] and scan.has_uuid[depth] then
+    scan.fault = "`uuid` of media is not supported here. Remove it."
+  end
+end
+
 -- i is at an opening bracket. Returns the index of the matching closing one, or nil.
-local function nested_end(text, i, budget)
+local function nested_end(text, i, scan)
   local depth = 0
-  while i and budget.marks > 0 do
-    budget.marks = budget.marks - 1
+  while i and scan.marks > 0 do
+    scan.marks = scan.marks - 1
     local c = byte(text, i)
     if c == QUOTE then
-      i = string_end(text, i)
-      if i == nil then return nil end
+      local last = string_end(text, i)
+      if last == nil then return nil end
+      if scan.reads then read_nested(text, i, last, depth, scan) end
+      i = last
     elseif c == OBJECT or c == LIST then
       depth = depth + 1
+      scan.is_media[depth], scan.has_media[depth], scan.has_uuid[depth] = scan.begins_media, false, false
+      scan.begins_media = false
     else
       depth = depth - 1
       if depth == 0 then return i end
@@ -61,9 +115,9 @@ local function nested_end(text, i, budget)
   end
 end
 
-local function value_end(text, i, c, budget)
+local function value_end(text, i, c, scan)
   if c == QUOTE then return string_end(text, i) end
-  if c == OBJECT or c == LIST then return nested_end(text, i, budget) end
+  if c == OBJECT or c == LIST then return nested_end(text, i, scan) end
   local _, last = find(text, "^[-+.%w]+", i)
   if last and last - i < LONGEST_LITERAL then return last end
 end
@@ -74,7 +128,7 @@ local function read_model(written, priority_from_header)
   -- One native pass blanks the second byte of each escape: after it a quote is always the end of a string. Positions are kept.
   local text = find(written, "\\", 1, true) and string.gsub(written, "\\.", "\\_") or written
   local model, found, last, salt
-  local names, budget = 0, { marks = MOST_MARKS }
+  local names, scan = 0, { marks = MOST_MARKS, written = written, is_media = {}, has_media = {}, has_uuid = {}, begins_media = false }
   local i, c = skip_space(text, 1)
   if c ~= OBJECT then return nil, not_json end
   i, c = skip_space(text, i + 1)
@@ -89,8 +143,10 @@ local function read_model(written, priority_from_header)
     i, c = skip_space(text, last + 1)
     if c ~= COLON then return nil, not_json end
     i, c = skip_space(text, i + 1)
-    last = value_end(text, i, c, budget)
+    scan.reads, scan.lists = not UNREAD_FIELDS[name], name == "images"
+    last = value_end(text, i, c, scan)
     if last == nil then return nil, not_json end
+    if scan.fault then return nil, scan.fault end
     if name == "model" then
       if found then return nil, "Duplicate `model` in the body. Send it once." end
       if c ~= QUOTE then return nil, "`model` is not a string. Send the name of a model." end

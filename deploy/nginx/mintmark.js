@@ -30,8 +30,8 @@ const ALGORITHMS = {
 /**
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
- * escapes, another encoding, anything that is not one object. What is nested is skipped, not checked: if it is not JSON,
- * the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
+ * escapes, another encoding, anything that is not one object. Of what is nested only the names of media are read: if it is
+ * not JSON, the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
  * very text with scanners of its own, so it keeps to what njs 0.7 understands.
  */
 
@@ -78,11 +78,35 @@ const STEERING_FIELDS = [
 const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
 const LONGEST_FIELD = 20
 
+/**
+ * Nested names whose value is media, or an object with a `url`. The engine would fetch the address from where it stands, for any
+ * client, so the media has to be in the body, as a data: URI.
+ */
+const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
+/** Media without an address. */
+const EMBEDDED_FIELDS = ['input_audio', 'image_embeds', 'audio_embeds']
+/** By a `uuid` beside it vLLM takes media of an earlier request from its cache, whoever sent that. */
+const MEDIA_NAMES = FETCHED_FIELDS.concat(EMBEDDED_FIELDS, 'url', 'uuid')
+const LONGEST_MEDIA_NAME = 12
+/** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
+const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
+/** What is known of a nested object. */
+const HAS_MEDIA = 1
+const HAS_UUID = 2
+const IS_MEDIA = 4
+
 /** `takesPriority`: whether a top-level `priority` is allowed. */
 function readModel(body, takesPriority) {
   let model
   let names = 0
-  const budget = { marks: MOST_MARKS }
+  const scan = {
+    marks: MOST_MARKS,
+    reads: true,
+    lists: false,
+    beginsMedia: false,
+    known: [],
+    fault: '',
+  }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
@@ -98,8 +122,11 @@ function readModel(body, takesPriority) {
     i = skipSpace(body, nameEnd + 1)
     if (body[i] !== COLON) return { fault: NOT_JSON }
     i = skipSpace(body, i + 1)
-    const end = valueEnd(body, i, budget)
+    scan.reads = !UNREAD_FIELDS.includes(name)
+    scan.lists = name === 'images'
+    const end = valueEnd(body, i, scan)
     if (end < 0) return { fault: NOT_JSON }
+    if (scan.fault) return { fault: scan.fault }
     if (name === 'model') {
       if (model !== undefined) return { fault: 'Duplicate `model` in the body. Send it once.' }
       if (body[i] !== QUOTE) return { fault: '`model` is not a string. Send the name of a model.' }
@@ -125,9 +152,60 @@ function isPlainJson(contentType) {
   return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
-function valueEnd(body, i, budget) {
+/** An object or a list begins, as the `depth`th of those that are open. */
+function beginNested(depth, scan) {
+  scan.known[depth] = scan.beginsMedia ? IS_MEDIA : 0
+  scan.beginsMedia = false
+}
+
+/** A string from the quote at `at` to the one at `end`: a name of media, or media in a list. */
+function readNested(body, at, end, depth, scan) {
+  if (!scan.reads) return
+  if (scan.lists && depth === 1 && !isData(body, at)) scan.fault = addressIn('images')
+  const name = mediaName(body, at + 1, end)
+  if (name === '') return
+  let i = skipSpace(body, end + 1)
+  // More white space than is looked at.
+  if (skipSpace(body, i) > i) scan.fault = NOT_JSON
+  if (body[i] !== COLON) return
+  i = skipSpace(body, i + 1)
+  if (skipSpace(body, i) > i) scan.fault = NOT_JSON
+  const known = scan.known[depth] || 0
+  const fetched = FETCHED_FIELDS.includes(name)
+  scan.beginsMedia = fetched && body[i] === OBJECT
+  const addresses = name === 'url' ? (known & IS_MEDIA) > 0 : fetched && name !== 'source'
+  if (addresses && body[i] === QUOTE && !isData(body, i)) scan.fault = addressIn(name)
+  if (name === 'url' || name === 'source') return
+  const now = known | (name === 'uuid' ? HAS_UUID : HAS_MEDIA)
+  if ((now & HAS_UUID) > 0 && (now & HAS_MEDIA) > 0)
+    scan.fault = '`uuid` of media is not supported here. Remove it.'
+  scan.known[depth] = now
+}
+
+function addressIn(name) {
+  return `\`${name}\` is an address. Send the media itself, as a data: URI.`
+}
+
+/** `i` is at an opening quote. */
+function isData(body, i) {
+  return textOf(body.subarray(i + 1, i + 6)).toLowerCase() === 'data:'
+}
+
+/** The string between the quotes if it is in MEDIA_NAMES, else ''. Python reads a name with escapes as one without. */
+function mediaName(body, first, end) {
+  // A character is at most six bytes.
+  if (end - first > 6 * LONGEST_MEDIA_NAME) return ''
+  const written = body.subarray(first, end)
+  const escaped = written.indexOf(BACKSLASH) >= 0
+  if (!escaped && written.length > LONGEST_MEDIA_NAME) return ''
+  let name = textOf(written)
+  if (escaped) name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+  return MEDIA_NAMES.includes(name) ? name : ''
+}
+
+function valueEnd(body, i, scan) {
   if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, budget)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan)
   let at = i
   while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
@@ -218,7 +296,7 @@ function backslashesBefore(body, at) {
 }
 
 /** `i` is at an opening bracket: where the one is that closes it, or -1. */
-function nestedEnd(body, i) {
+function nestedEnd(body, i, scan) {
   let depth = 0
   let at = i
   while (left-- > 0) {
@@ -230,10 +308,13 @@ function nestedEnd(body, i) {
     const begins = object < list ? object : list
     const ends = objectEnd < listEnd ? objectEnd : listEnd
     if (quote < begins && quote < ends) {
-      at = stringEnd(body, quote) + 1
-      if (at === 0) return -1
+      const end = stringEnd(body, quote)
+      if (end < 0) return -1
+      readNested(body, quote, end, depth, scan)
+      at = end + 1
     } else if (begins < ends) {
       depth++
+      beginNested(depth, scan)
       at = begins + 1
     } else if (ends === body.length) {
       return -1

@@ -13,7 +13,7 @@ const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
  * Fields that concern only the request that has them: passed on. store, background: what is stored cannot be read through the
- * gateway. messages, input, images: the engine may fetch URLs in them (docs/guides/vllm.md).
+ * gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in model-in-body.ts).
  */
 const HARMLESS = `
   add_generation_prompt add_special_tokens allowed_token_ids background bad_words chat_template

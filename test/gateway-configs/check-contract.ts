@@ -21,6 +21,7 @@ import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitleme
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
+import { checkMedia } from './media.ts'
 import { startSlowEngine } from './slow-engine.ts'
 import { checkSteeringFields } from './steering-fields.ts'
 
@@ -129,6 +130,7 @@ export function checkContract(name: string, expected: Expected): void {
 
   checkHonestClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
+  checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
   if (!expected.absent) expected.more?.({ environment: () => environment, expectOnlyOurs })
 

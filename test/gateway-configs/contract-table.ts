@@ -74,6 +74,12 @@ const ROWS: readonly Row[] = [
     otherwise: () => LOST_BODY,
   },
   {
+    guarantee: 'Media that the engine would fetch from an address is rejected, with the name of the field',
+    test: 'rejects %s, and names the field',
+    cell: ({ entitles }) => (entitles ? 'yes' : NO_BODY),
+    otherwise: () => LOST_BODY,
+  },
+  {
     guarantee: "The engine's prefix cache is not shared between tenants: `cache_salt` is set from the token",
     test: 'sets the cache salt from the tenant, where the client sends %s',
     cell: ({ salts, entitles }) => (salts ? 'yes' : entitles ? NO_SALT : NO_BODY),

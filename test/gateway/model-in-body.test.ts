@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readModel } from '../../src/gateway/model-in-body.ts'
 import { anyBody, modelOf } from '../gateway-configs/any-body.ts'
+import { EMBEDDING_BODIES, FETCHING_BODIES } from '../gateway-configs/media-cases.ts'
 
 const read = (text: string) => readModel(Buffer.from(text), true).model
 
@@ -32,5 +33,68 @@ describe('the model that is found in a body', () => {
   it('takes no priority where the engine would read it from the body', () => {
     expect(readModel(Buffer.from('{"model":"a","priority":-9}'), false).fault).toMatch(/priority/)
     expect(readModel(Buffer.from('{"model":"a","x":{"priority":-9}}'), false).model).toBe('a')
+  })
+})
+
+/** Whether an engine that reads the parsed body would fetch an address. */
+function fetches(value: unknown, isMedia = false): boolean {
+  if (Array.isArray(value)) return value.some(each => fetches(each))
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(([name, inner]) => {
+    const media = ['image_url', 'audio_url', 'video_url', 'source'].includes(name)
+    if (typeof inner === 'string' && !inner.startsWith('data:'))
+      return name === 'url' ? isMedia : media && name !== 'source'
+    return fetches(inner, media)
+  })
+}
+
+/** JSON in which any character of a name, and any of the white space, may be written in another way. */
+function written(value: unknown, choose: () => number): string {
+  const space = [' ', '\n\t', '', '', ''][choose() % 5]
+  if (Array.isArray(value)) return `[${space}${value.map(each => written(each, choose)).join(`${space},`)}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const name = (text: string) =>
+    [...text].map(letter => (choose() % 9 ? letter : `\\u00${letter.charCodeAt(0).toString(16)}`)).join('')
+  const entries = Object.entries(value).map(
+    ([key, inner]) => `"${name(key)}"${space}:${space}${written(inner, choose)}`,
+  )
+  return `{${entries.join(`${space},`)}${space}}`
+}
+
+describe('media in a body', () => {
+  it.each(FETCHING_BODIES)('is not fetched from elsewhere: %s', (_, body, named) => {
+    expect(readModel(Buffer.from(body), true).fault).toContain(`\`${named}\``)
+  })
+
+  it.each(EMBEDDING_BODIES)('is taken from the body itself: %s', (_, body) => {
+    expect(readModel(Buffer.from(body), true)).toEqual({ model: 'acme-sql' })
+  })
+
+  it('is found wherever it is, and nothing else is taken for it', () => {
+    const name = fc.constantFrom('image_url', 'audio_url', 'source', 'url', 'content', 'text', 'image_urls')
+    const text = fc.constantFrom(
+      'data:image/png;base64,aGk=',
+      'http://10.0.0.9/',
+      'https:',
+      'url',
+      '"}]',
+      '\\',
+    )
+    const { tree } = fc.letrec(tie => ({
+      tree: fc.oneof({ depthSize: 'medium' }, text, tie('list'), tie('object'), tie('object')),
+      list: fc.array(tie('tree'), { maxLength: 3 }),
+      object: fc.dictionary(name, tie('tree'), { maxKeys: 4 }),
+    }))
+    const outcomes = { taken: 0, refused: 0 }
+    fc.assert(
+      fc.property(tree, fc.infiniteStream(fc.nat()), (messages, choices) => {
+        const body = `{"model":"acme-sql","messages":${written(messages, () => choices.next().value)}}`
+        const refused = readModel(Buffer.from(body), true).fault !== undefined
+        expect(refused, body).toBe(fetches(JSON.parse(body).messages))
+        outcomes[refused ? 'refused' : 'taken'] += 1
+      }),
+      { numRuns: 5_000 },
+    )
+    expect(Math.min(outcomes.taken, outcomes.refused)).toBeGreaterThan(300)
   })
 })

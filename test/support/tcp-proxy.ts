@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { freePort } from './free-port.ts'
 
 /** The behaviour of the network between us and Postgres. */
 export type Fault =
@@ -44,6 +45,8 @@ export class TcpProxy {
   static async before(databaseUrl: string): Promise<TcpProxy & { url: string }> {
     const url = new URL(databaseUrl)
     const proxy = new TcpProxy(addressOf(databaseUrl))
+    // It is given up and taken again, and must not be another suite's by then.
+    proxy.#port = await freePort()
     await proxy.#listen()
     url.hostname = '127.0.0.1'
     url.port = String(proxy.#port)
@@ -145,8 +148,6 @@ export class TcpProxy {
       this.#server.once('error', reject)
       this.#server.listen(this.#port, '127.0.0.1', resolve)
     })
-    const address = this.#server.address()
-    if (typeof address === 'object' && address) this.#port = address.port
   }
 
   async #close(): Promise<void> {

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
@@ -54,6 +54,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       MODEL_HEADER,
       MODEL_ROUTES,
       REQUIRED_SCOPE,
+      FETCHED_FIELDS,
       STEERING_FIELDS,
       modelNotFound,
     }),

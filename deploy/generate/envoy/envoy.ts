@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { limitFilters } from '../envoy-parts/limits.ts'
@@ -71,6 +71,7 @@ function configuration(
     MODEL_HEADER,
     MODEL_ROUTES,
     REQUIRED_SCOPE,
+    FETCHED_FIELDS,
     STEERING_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,

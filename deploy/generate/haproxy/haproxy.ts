@@ -7,7 +7,7 @@ import {
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
@@ -49,6 +49,7 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
     }),
     'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
       MODEL_ROUTES,
+      FETCHED_FIELDS,
       STEERING_FIELDS,
     }),
   }

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { limitFilters } from '../envoy-parts/limits.ts'
@@ -54,6 +54,7 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     MODEL_HEADER,
     MODEL_ROUTES,
     REQUIRED_SCOPE,
+    FETCHED_FIELDS,
     STEERING_FIELDS,
     ORIGINS,
     secondHeaders: REMOVED_HEADERS.join('", "'),
@@ -110,6 +111,7 @@ const staticFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, 
     MODEL_HEADER,
     MODEL_ROUTES,
     REQUIRED_SCOPE,
+    FETCHED_FIELDS,
     STEERING_FIELDS,
     ORIGINS,
     secondHeaders: REMOVED_HEADERS.join('", "'),
