@@ -199,7 +199,8 @@ function mediaName(body, first, end) {
   const escaped = written.indexOf(BACKSLASH) >= 0
   if (!escaped && written.length > LONGEST_MEDIA_NAME) return ''
   let name = textOf(written)
-  if (escaped) name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+  if (escaped)
+    name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
   return MEDIA_NAMES.includes(name) ? name : ''
 }
 
