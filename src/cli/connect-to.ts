@@ -5,7 +5,7 @@ import type { LookupFunction } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
 import { CliError, EXIT } from './exit-codes.ts'
 
-/** One `--connect-to`: what is asked of a host and port is sent to an address and port. Empty: any host or port. */
+/** One `--connect-to`: requests to a host and port are sent to an address and port. Empty: any host or port. */
 interface Redirection {
   host: string
   port: string
@@ -13,7 +13,7 @@ interface Redirection {
   toPort: string
 }
 
-/** `HOST:PORT:ADDR:PORT` as curl reads it; IPv6 addresses stand in brackets. @throws {CliError} */
+/** `HOST:PORT:ADDR:PORT` as curl reads it; IPv6 addresses are in brackets. @throws {CliError} */
 export function parseConnectTo(text: string): Redirection {
   const part = '(\\[[^\\]]*\\]|[^:]*)'
   const [, host = '', port = '', address = '', toPort = ''] =

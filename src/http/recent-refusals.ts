@@ -32,7 +32,7 @@ export interface RefusalLine {
 
 /** Refusals of known keys, which anonymous callers cannot evict, and all others. */
 const MOST = { known: 2_000, anonymous: 500 }
-/** They say that the key or token is not one of ours. */
+/** They say that the key is not known. */
 const GUESSES: ReadonlySet<RefusalReason> = new Set(['unknown', 'client_unknown', 'too_many_failures'])
 
 /**

@@ -1,6 +1,6 @@
 import { adminApp } from '../admin/admin-app.ts'
 import { Decisions } from '../admin/explain/decisions.ts'
-import type { Explaining } from '../admin/explain/explain-routes.ts'
+import type { Explaining } from '../admin/explain/explanation-wire.ts'
 import { explain } from '../authentication/explanation.ts'
 import type { Config } from '../config/config.ts'
 import { jwksMaxAgeSeconds } from '../config/rotation-policy.ts'

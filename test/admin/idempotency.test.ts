@@ -220,6 +220,7 @@ describe('Every POST', () => {
         jwks: EXAMPLE_JWKS,
       },
       '/identity-providers/explain': { assertion: 'x' },
+      '/explain': { credential: 'x' },
       '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
       '/set-objects': { set: 'production', kind: 'tier', id: 'batch', name: 'batch' },
       '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },

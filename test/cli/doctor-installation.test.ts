@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -9,6 +9,7 @@ import { listenerFindings } from '../../src/cli/doctor/listener-checks.ts'
 import { makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { cliOf, mintmark, mintmarkProcess } from './mintmark.ts'
 
 const ISSUER = 'https://tokens.example.test'
@@ -128,7 +129,7 @@ describe('mintmark doctor in the environment of the service', () => {
       'ok +listeners ',
       'warning +proxies ',
       'warning +mode ',
-      'warning +snapshots ',
+      'warning +snapshot +MINTMARK_SNAPSHOT_DIR is not set',
       'ok +schema +all migrations are applied',
       'ok +role +DATABASE_URL connects as an application role',
       'ok +database clock ',
@@ -163,6 +164,27 @@ describe('mintmark doctor in the environment of the service', () => {
     const { stdout } = await checks(change(service.database))
     expect(stdout).toMatch(expected)
     expect(stdout).not.toContain('a:b@')
+  })
+
+  it('reads the newest snapshot as a replica would, and says how old it is', async () => {
+    const dir = join(folder, 'snapshots')
+    const missing = await checks({ MINTMARK_SNAPSHOT_DIR: dir })
+    expect(missing.stdout).toMatch(/FAULT +snapshot /)
+    await mkdir(dir)
+    const writer = await startTestService({
+      env: { ...service.environment, MINTMARK_SNAPSHOT_DIR: dir },
+      database: service.database,
+    })
+    await until(
+      'a snapshot is written',
+      async () => (await checks({ MINTMARK_SNAPSHOT_DIR: dir })).stdout,
+      stdout => /ok +snapshot +the newest in .* can be read/.test(stdout),
+      45_000,
+    )
+    const other = `e1:${'A'.repeat(43)}`
+    const { stdout } = await checks({ MINTMARK_SNAPSHOT_DIR: dir, MINTMARK_ENCRYPTION_KEYS: other })
+    expect(stdout).toMatch(/FAULT +snapshot /)
+    await writer.stop()
   })
 
   it('finds a database without the schema', async () => {

@@ -66,6 +66,7 @@ const REQUIRED: Record<string, () => object> = {
     jwks: EXAMPLE_JWKS,
   }),
   'POST /identity-providers/explain': () => ({ assertion: 'x' }),
+  'POST /explain': () => ({ credential: 'x' }),
   'POST /keys/:id/credentials': () => ({ type: 'federated', provider, subject: 'robot' }),
   'POST /tenants/:tenant/workload-keys': () => ({ credential: { type: 'public_key', jwks: EXAMPLE_JWKS } }),
   'POST /set-objects': () => ({ set: 'production', kind: 'tier', id: 'batch', name: 'batch' }),

@@ -53,7 +53,7 @@ interface Parts {
 
 /**
  * Decides as the token endpoint and the check do, from what this replica knows, without issuing, counting or noting
- * anything; and reads from the database what an administrator wants to know beside it.
+ * anything; and reads from the database what an administrator wants to know in addition.
  */
 export class Decisions {
   readonly #parts: Parts

@@ -1,22 +1,13 @@
 import { z } from 'zod'
-import type { GatewayModel } from '../../config/gateway-config.ts'
-import type { RecentRefusals, RecordedRefusal } from '../../http/recent-refusals.ts'
+import type { RecordedRefusal } from '../../http/recent-refusals.ts'
 import type { Admin } from '../admin-auth.ts'
 import { ok } from '../answer.ts'
 import { explanationBody } from '../bodies/explanation-body.ts'
 import * as field from '../fields.ts'
 import { ForeignTenant } from '../foreign-tenant.ts'
 import { type AdminRoute, route } from '../route.ts'
-import type { Asked, Decision, Decisions } from './decisions.ts'
-import { toWire } from './explanation-wire.ts'
-
-/** Everything that explains. */
-export interface Explaining {
-  decisions: Decisions
-  recent: RecentRefusals
-  /** What the check requires. */
-  gateway: { contract: number; audience: string; scope: string; model: GatewayModel }
-}
+import type { Asked, Decision } from './decisions.ts'
+import { type Explaining, toWire } from './explanation-wire.ts'
 
 const MOST_REFUSALS = 10
 const SUBJECTS = ['credential', 'key', 'token_id', 'request_id'] as const

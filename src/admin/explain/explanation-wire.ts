@@ -1,10 +1,18 @@
 import { keyState, keyTerm, secretState, secretTerm } from '../../api-keys/key-state.ts'
+import type { GatewayModel } from '../../config/gateway-config.ts'
 import type { RecentRefusals, RecordedRefusal } from '../../http/recent-refusals.ts'
 import { meaningOf } from '../../refusal-reasons.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { effectiveToWire } from '../key-routes.ts'
-import type { Decision } from './decisions.ts'
-import type { Explaining } from './explain-routes.ts'
+import type { Decision, Decisions } from './decisions.ts'
+
+/** Everything that explains. */
+export interface Explaining {
+  decisions: Decisions
+  recent: RecentRefusals
+  /** What the check requires. */
+  gateway: { contract: number; audience: string; scope: string; model: GatewayModel }
+}
 
 /** An explanation on the wire. */
 export function toWire(explained: {

@@ -59,7 +59,6 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       'mintmark doctor --ops http://127.0.0.1:8084 --gateway deploy/envoy/envoy.yaml --gateway http://127.0.0.1:10000',
       'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
       'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
-      'docker compose exec mintmark node dist/cli/main.js doctor',
     ],
     quiet: 'print only problems',
   })

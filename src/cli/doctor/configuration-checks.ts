@@ -21,7 +21,7 @@ function openListeners(config: Config): Finding[] {
   return [
     note(
       'listeners',
-      `open to other machines beside the public one: ${named}. Only gateways and operators may reach them: check it from outside with --probe`,
+      `open to other machines, in addition to the public one: ${named}. Only gateways and operators may reach them: check it from outside with --probe`,
     ),
   ]
 }
@@ -41,7 +41,7 @@ function proxies({ issuer, trustedProxies, publicAddress }: Config): Finding[] {
   ]
 }
 
-function choices({ production, snapshotDir, rootTokens }: Config): Finding[] {
+function choices({ production, rootTokens }: Config): Finding[] {
   const findings: Finding[] = []
   if (!production)
     findings.push(
@@ -49,14 +49,6 @@ function choices({ production, snapshotDir, rootTokens }: Config): Finding[] {
         'mode',
         'NODE_ENV is not production, which refuses settings for development',
         'Set NODE_ENV=production.',
-      ),
-    )
-  if (snapshotDir === undefined)
-    findings.push(
-      warning(
-        'snapshots',
-        'MINTMARK_SNAPSHOT_DIR is not set: a replica cannot start while Postgres is away',
-        'Set it to a volume (docs/guides/postgres-outage.md).',
       ),
     )
   if (rootTokens.length > 0)

@@ -16,6 +16,7 @@ import { systemRandom } from '../../system/random.ts'
 import { readRestores } from '../../tombstones/restore-repository.ts'
 import { configurationFindings } from './configuration-checks.ts'
 import { type Finding, fault, note, ok, warning } from './finding.ts'
+import { snapshotFindings } from './snapshot-checks.ts'
 
 /** Tokens use the clock of the database, gateways their own, and tolerate 60 s. */
 const LARGEST_CLOCK_DIFFERENCE_MS = 5_000
@@ -45,7 +46,11 @@ export async function environmentFindings(environment: NodeJS.ProcessEnv): Promi
       ]
     throw error
   }
-  return [...configurationFindings(config), ...(await databaseFindings(config))]
+  return [
+    ...configurationFindings(config),
+    ...(await snapshotFindings(config)),
+    ...(await databaseFindings(config)),
+  ]
 }
 
 async function databaseFindings(config: Config): Promise<Finding[]> {

@@ -63,7 +63,7 @@ function issuerFinding(name: string, text: string, issuer: string): Finding {
 function audienceFindings(name: string, text: string, contract: Contract | undefined): Finding[] {
   if (!contract) return [note('gateway audience', 'not compared: that needs an admin token')]
   const { audience } = contract
-  // Every file that compares an audience names it beside the issuer.
+  // Every file that compares an audience names it next to the issuer.
   if (!/audience|\$\.aud/i.test(text)) return []
   return [
     new RegExp(`(?<![\\w-])${escaped(audience)}(?![\\w-])`).test(text)
