@@ -23,6 +23,7 @@ import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { usageCommands } from './commands/usage.ts'
 import { usageReporterCommands } from './commands/usage-reporter.ts'
+import { completionCommand } from './completion/completion.ts'
 import { withOptionSuggestion } from './other-names.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
@@ -93,7 +94,9 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   doctorCommand(program, environment)
   program.commandsGroup('Kubernetes:')
   syncCommand(program, environment)
-  program.commandsGroup('Help:').helpCommand('help [command]', 'show help for a command')
+  program.commandsGroup('Help:')
+  completionCommand(program, environment)
+  program.helpCommand('help [command]', 'show help for a command')
   pointToHelp(program, 'mintmark')
   return program
 }
