@@ -21,6 +21,11 @@ export const tenantKeyQuery = pageQuery.extend({
     .optional()
     .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
   expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
+  pepper: field.pepperId
+    .optional()
+    .describe(
+      'Only keys that still depend on this pepper: not revoked or expired, with a usable secret under it. The id is one of `peppers.left_on_others` of the installation.',
+    ),
   unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })
 export const keyQuery = tenantKeyQuery.extend({
@@ -28,13 +33,14 @@ export const keyQuery = tenantKeyQuery.extend({
 })
 
 export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
-  const { label, created_by: maker, expires_before: expiresBefore, unused_since: unusedSince } = query
+  const { label, created_by: maker, expires_before: expiresBefore, unused_since: unusedSince, pepper } = query
   return withoutUndefined({
     tenantId,
     label,
     createdBy: maker === undefined ? undefined : [maker],
     expiresBefore,
     unusedSince,
+    pepper,
   })
 }
 

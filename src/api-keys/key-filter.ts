@@ -10,6 +10,8 @@ export interface KeyFilter {
   createdAfter?: Date
   /** Ends before this instant; keys without an end never match. */
   expiresBefore?: Date
+  /** Usable, with a usable secret that is stored under this pepper. */
+  pepper?: string
   /** Created before this instant, and none of its secrets was used since. */
   unusedSince?: Date
 }

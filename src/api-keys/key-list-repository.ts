@@ -5,6 +5,7 @@ import { SPAN_BITS, walkSpans } from '../database/spans.ts'
 import type { ApiKey } from './api-key.ts'
 import { selectKeys, toApiKey } from './api-key-repository.ts'
 import type { KeyFilter } from './key-filter.ts'
+import { isUsable, isUsableSecret } from './key-state-repository.ts'
 
 /**
  * Newest first. Without a filter, or for one tenant or maker, in the order of an index; otherwise by spans
@@ -49,8 +50,17 @@ function marked(
 
 /** For queries of api_keys. */
 function matches(filter: KeyFilter): RawBuilder<boolean> {
-  const { tenantId, label, createdBy, unrevoked, createdBefore, createdAfter, expiresBefore, unusedSince } =
-    filter
+  const {
+    tenantId,
+    label,
+    createdBy,
+    unrevoked,
+    createdBefore,
+    createdAfter,
+    expiresBefore,
+    unusedSince,
+    pepper,
+  } = filter
   const conditions = [sql`true`]
   if (unrevoked) conditions.push(sql`revoked_at IS NULL`)
   if (tenantId !== undefined) conditions.push(sql`tenant_id = ${tenantId}`)
@@ -74,5 +84,9 @@ function matches(filter: KeyFilter): RawBuilder<boolean> {
       AND created_at < ${unusedSince} AND NOT EXISTS (
         SELECT FROM api_key_secrets AS s WHERE s.key_id = api_keys.id AND s.last_used_at >= ${unusedSince})`)
   }
+  if (pepper !== undefined)
+    conditions.push(sql`${isUsable('api_keys')} AND EXISTS (
+      SELECT FROM api_key_secrets AS s
+      WHERE s.key_id = api_keys.id AND s.pepper_id = ${pepper} AND ${isUsableSecret('s')})`)
   return sql<boolean>`${sql.join(conditions, sql` AND `)}`
 }

@@ -149,12 +149,14 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
 
   verb(program, 'config', {
     summary: 'print the effective configuration, without secrets',
-    examples: ['mintmark config', 'mintmark config --table'],
+    examples: ['mintmark config', 'mintmark config --sources', 'mintmark config --table'],
   })
     .option('--table', 'print the documentation of all variables instead, as a Markdown table')
-    .action(async (options: { table?: boolean }) => {
-      const { configurationTable, printConfig } = await import('./commands/config.ts')
+    .option('--sources', 'print where the value of each variable comes from instead')
+    .action(async (options: { table?: boolean; sources?: boolean }) => {
+      const { configurationTable, printConfig, printSources } = await import('./commands/config.ts')
       if (options.table) streams().stdout.write(`${configurationTable()}\n`)
+      else if (options.sources) printSources(environment)
       else printConfig(environment)
     })
 }

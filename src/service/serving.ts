@@ -8,6 +8,7 @@ import { trusting } from '../http/caller-address.ts'
 import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
 import { requestDurations } from '../http/request-durations.ts'
+import { UnexpectedProxies } from '../http/unexpected-proxy.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
@@ -62,7 +63,14 @@ export function serve(listeners: Listeners, served: Served): void {
   const { refusals } = served.administration
   const noteDuration = requestDurations(served.metrics)
   countClosedConnections(listeners, served.metrics)
-  const services = { random, logger, noteDuration, trusts: trusting(config.trustedProxies) }
+  const proxies = new UnexpectedProxies(logger)
+  served.metrics.counter(
+    'mintmark_untrusted_proxy_requests_total',
+    'Requests that a proxy on a private address forwarded which is not in MINTMARK_TRUSTED_PROXIES.',
+    () => proxies.requests,
+  )
+  const trusts = proxies.watching(trusting(config.trustedProxies))
+  const services = { random, logger, noteDuration, trusts }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
   const exchange = { authenticator, workloads, refusals, tokenIssuer, deferred, outcomes, afterPause }
