@@ -115,7 +115,7 @@ export class Env {
   }
 
   /**
-   * A sentence for each variable of ours that is set but not known, after all known ones were read: it is probably
+   * A sentence for each variable with our prefix that is set but not known, after all known ones were read: it is probably
    * misspelt.
    */
   unknown(): string[] {

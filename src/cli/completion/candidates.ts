@@ -2,19 +2,19 @@ import type { Command, Option } from 'commander'
 import { ourNoun, ourVerb } from '../other-names.ts'
 import { type Values, valuesOfArgument, valuesOfOption } from './values.ts'
 
-/** A word that may stand next, with its meaning. */
+/** A possible next word, with its meaning. */
 export interface Candidate {
   word: string
   summary: string
 }
 
-/** What may stand next: words, or values that the caller looks up. `prefix` comes before each value: `--tier=`. */
+/** What is expected next: words, or values that the caller looks up. `prefix` comes before each value: `--tier=`. */
 export type Expected =
   | { kind: 'words'; words: readonly Candidate[] }
   | { kind: 'values'; values: Values; prefix: string }
 
 /**
- * What the last of these words may become, by the definitions of the commands. The other words stand before it; options
+ * What the last of these words may become, by the definitions of the commands. The others precede it; options
  * and their values are recognized as commander does.
  */
 export function expectedAt(program: Command, words: readonly string[]): Expected {
@@ -45,7 +45,7 @@ interface Place {
   pending: Option | undefined
   /** Options before. */
   given: Option[]
-  /** "--" stands before: no options any more. */
+  /** After "--": no options any more. */
   ended: boolean
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the shells read. Each script asks `mintmark completion <shell> -- <words>` for the words that may stand next, so that
+ * What the shells read. Each script asks `mintmark completion <shell> -- <words>` for the possible next words, so that
  * it never differs from the version that is installed.
  */
 
@@ -11,7 +11,7 @@ _mintmark() {
   else
     cur=\${COMP_WORDS[COMP_CWORD]} words=("\${COMP_WORDS[@]}") cword=$COMP_CWORD
   fi
-  # bash replaces only what stands after the last of "=", ":" and "@".
+  # bash replaces only what follows the last of "=", ":" and "@".
   local last=\${COMP_WORDS[COMP_CWORD]} before
   if [[ $last =~ ^[=:@]+$ ]]; then before=$cur; else before=\${cur%"$last"}; fi
   COMPREPLY=()
