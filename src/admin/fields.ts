@@ -25,6 +25,10 @@ const labelName = z
     'must have names of at most 63 letters, digits and - . _ /, beginning with a letter or digit',
   )
 export const labels = z.record(labelName, text(200), 'must be an object with text as values')
+/** The id of a pepper in MINTMARK_PEPPERS (config/formats.ts). */
+export const pepperId = z
+  .string('must be text')
+  .regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be the id of a pepper, like p1')
 export const maker = z
   .string('must be text')
   .regex(/^(root|system|adm_[0-9A-Za-z]{16})$/, 'must be root, system, or the id of an admin token')

@@ -27,6 +27,11 @@ export const tenantKeyQuery = pageQuery.extend({
     .describe(
       'Only keys with an imported secret that can still be used. `lookup`: one that needs no client_id.',
     ),
+  pepper: field.pepperId
+    .optional()
+    .describe(
+      'Only keys that still depend on this pepper: not revoked or expired, with a usable secret under it. The id is one of `peppers.left_on_others` of the installation.',
+    ),
   unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })
 export const keyQuery = tenantKeyQuery.extend({
@@ -40,6 +45,7 @@ export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | u
     expires_before: expiresBefore,
     unused_since: unusedSince,
     imported,
+    pepper,
   } = query
   return withoutUndefined({
     tenantId,
@@ -48,6 +54,7 @@ export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | u
     expiresBefore,
     unusedSince,
     imported,
+    pepper,
   })
 }
 

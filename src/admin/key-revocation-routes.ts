@@ -23,13 +23,18 @@ const filter = z
       created_before: field.instant.optional().describe('Only keys created before this time.'),
       created_after: field.instant.optional().describe('Only keys created after this time.'),
       expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
+      pepper: field.pepperId
+        .optional()
+        .describe(
+          'Only keys that still depend on this pepper: not revoked or expired, with a usable secret under it. The id is one of `peppers.left_on_others` of the installation.',
+        ),
       unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
     },
     'must be an object',
   )
   .refine(given => Object.values(given).some(value => value !== undefined), {
     message:
-      'must name at least one of tenant, label, created_by, created_before, created_after, expires_before, unused_since',
+      'must name at least one of tenant, label, created_by, created_before, created_after, expires_before, pepper, unused_since',
   })
 
 const bulkRevocation = z.strictObject({
@@ -81,6 +86,7 @@ function within(admin: Admin, given: z.output<typeof filter>): KeyFilter {
     createdAfter: given.created_after,
     expiresBefore: given.expires_before,
     unusedSince: given.unused_since,
+    pepper: given.pepper,
   })
 }
 

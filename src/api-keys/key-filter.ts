@@ -12,6 +12,8 @@ export interface KeyFilter {
   expiresBefore?: Date
   /** Has a usable secret that was imported, or one that is found without its client_id. */
   imported?: 'any' | 'lookup'
+  /** Usable, with a usable secret that is stored under this pepper. */
+  pepper?: string
   /** Created before this instant, and none of its secrets was used since. */
   unusedSince?: Date
 }

@@ -61,6 +61,7 @@ function matches(filter: KeyFilter): RawBuilder<boolean> {
     expiresBefore,
     unusedSince,
     imported,
+    pepper,
   } = filter
   const conditions = [sql`true`]
   if (unrevoked) conditions.push(sql`revoked_at IS NULL`)
@@ -90,5 +91,9 @@ function matches(filter: KeyFilter): RawBuilder<boolean> {
     conditions.push(sql`${isUsable('api_keys')} AND EXISTS (
       SELECT FROM api_key_secrets AS s WHERE s.key_id = api_keys.id AND ${kind} AND ${isUsableSecret('s')})`)
   }
+  if (pepper !== undefined)
+    conditions.push(sql`${isUsable('api_keys')} AND EXISTS (
+      SELECT FROM api_key_secrets AS s
+      WHERE s.key_id = api_keys.id AND s.pepper_id = ${pepper} AND ${isUsableSecret('s')})`)
   return sql<boolean>`${sql.join(conditions, sql` AND `)}`
 }

@@ -81,19 +81,25 @@ export function withOurNames(program: Command, args: readonly string[]): readonl
   const shift = args[0] === 'help' ? 1 : 0
   const noun = args[shift]
   if (noun === undefined || noun.startsWith('-')) return args
-  const ours = ourName(program, noun, NOUNS[noun] ?? '') ?? suggestion(program, noun, 'mintmark')
+  const ours = ourNoun(program, noun) ?? suggestion(program, noun, 'mintmark')
   const group = program.commands.find(command => command.name() === ours)
   const renamed = args.with(shift, ours ?? noun)
   const verb = args[shift + 1]
   if (group === undefined || group.commands.length === 0 || verb === undefined || verb.startsWith('-'))
     return renamed
-  const name = ourName(group, verb, ...(VERBS[verb] ?? [])) ?? suggestion(group, verb, `mintmark ${ours}`)
+  const name = ourVerb(group, verb) ?? suggestion(group, verb, `mintmark ${ours}`)
   const words = renamed.with(shift + 1, name ?? verb)
   // The help command of commander knows groups only.
   return shift === 1 ? [...words.slice(1, 3), '--help'] : words
 }
 
 const has = (group: Command, name: string) => group.commands.some(command => command.name() === name)
+
+/** Our name of a group or command; undefined: none has this one. */
+export const ourNoun = (program: Command, noun: string) => ourName(program, noun, NOUNS[noun] ?? '')
+
+/** Our name of a command of a group. */
+export const ourVerb = (group: Command, verb: string) => ourName(group, verb, ...(VERBS[verb] ?? []))
 
 const ourName = (group: Command, ...names: string[]): string | undefined =>
   names.find(name => has(group, name))

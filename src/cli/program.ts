@@ -27,6 +27,7 @@ import { tierCommands } from './commands/tier.ts'
 import { tokenCommands } from './commands/token.ts'
 import { usageCommands } from './commands/usage.ts'
 import { usageReporterCommands } from './commands/usage-reporter.ts'
+import { completionCommand } from './completion/completion.ts'
 import { withOptionSuggestion } from './other-names.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
@@ -103,7 +104,9 @@ export function createProgram(environment: NodeJS.ProcessEnv): Command {
   doctorCommand(program, environment)
   program.commandsGroup('Kubernetes:')
   syncCommand(program, environment)
-  program.commandsGroup('Help:').helpCommand('help [command]', 'show help for a command')
+  program.commandsGroup('Help:')
+  completionCommand(program, environment)
+  program.helpCommand('help [command]', 'show help for a command')
   pointToHelp(program, 'mintmark')
   return program
 }
@@ -156,12 +159,14 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
 
   verb(program, 'config', {
     summary: 'print the effective configuration, without secrets',
-    examples: ['mintmark config', 'mintmark config --table'],
+    examples: ['mintmark config', 'mintmark config --sources', 'mintmark config --table'],
   })
     .option('--table', 'print the documentation of all variables instead, as a Markdown table')
-    .action(async (options: { table?: boolean }) => {
-      const { configurationTable, printConfig } = await import('./commands/config.ts')
+    .option('--sources', 'print where the value of each variable comes from instead')
+    .action(async (options: { table?: boolean; sources?: boolean }) => {
+      const { configurationTable, printConfig, printSources } = await import('./commands/config.ts')
       if (options.table) streams().stdout.write(`${configurationTable()}\n`)
+      else if (options.sources) printSources(environment)
       else printConfig(environment)
     })
 }

@@ -25,8 +25,14 @@ export interface AdminSettings {
 /** The root token file of a trial, relative to its folder. */
 const TRIAL_TOKEN = 'keys/root-token'
 
-/** @throws {ConfigError} @throws {CliError} when there is no token. */
-export function readAdminSettings(environment: NodeJS.ProcessEnv): AdminSettings {
+/**
+ * `runsCommands: false` never runs the command of a context that prints its token.
+ * @throws {ConfigError} @throws {CliError} when there is no token.
+ */
+export function readAdminSettings(
+  environment: NodeJS.ProcessEnv,
+  { runsCommands = true }: { runsCommands?: boolean } = {},
+): AdminSettings {
   const env = new Env(environment)
   const own = adminUrl(env)
   const token = adminToken(env)
@@ -39,7 +45,7 @@ export function readAdminSettings(environment: NodeJS.ProcessEnv): AdminSettings
   const common = { url, urlFrom, context: context?.name ?? null }
   if (token !== undefined) return { ...common, token: token.value, tokenFrom: token.from }
   // A token is for the server that it was stored for, and goes to no other.
-  if (context && url === context.url)
+  if (context && url === context.url && (runsCommands || context.token_command === undefined))
     return { ...common, token: stored(environment, context), tokenFrom: named(context) }
   throw new CliError(
     EXIT.refused,

@@ -85,7 +85,7 @@ export function readConfig(env: Env): Config {
     }),
   }
   checkTogether(env, config)
-  env.throwFaults()
+  env.throwFaults({ all: true })
   return config
 }
 

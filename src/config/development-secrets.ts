@@ -70,6 +70,10 @@ function refuseLost({ keysDir, dataDir }: Config, missing: readonly SecretVariab
 /** The file with the development root token. */
 export const rootTokenFile = (keysDir: string): string => join(keysDir, FILES.MINTMARK_ROOT_TOKEN.file)
 
+/** The file that provides a variable with embedded Postgres; undefined: none does. */
+export const developmentFile = (keysDir: string, variable: string): string | undefined =>
+  Object.hasOwn(FILES, variable) ? join(keysDir, FILES[variable as SecretVariable].file) : undefined
+
 function readOrCreate(keysDir: string, variable: SecretVariable, random: Random): string {
   const path = join(keysDir, FILES[variable].file)
   if (!existsSync(path)) naming(path, 'written', () => create(path, `${FILES[variable].generate(random)}\n`))

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { CannotStart } from '../errors.ts'
 import { fileFault } from '../system/file-fault.ts'
+import { isClientVariable } from './client-variables.ts'
+import { nearest } from './nearest-name.ts'
 
 /** The documentation of one variable. */
 export interface VariableDescription {
@@ -12,13 +14,13 @@ export interface VariableDescription {
   choices?: readonly string[]
 }
 
-/** Every fault in the environment, in one message. */
+/** Every fault in the environment, in one message, then what may have caused some of them. */
 export class ConfigError extends CannotStart {
   override readonly name = 'ConfigError'
-  constructor(faults: readonly string[]) {
-    super(
-      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map(f => `  - ${f}`).join('\n')}`,
-    )
+  constructor(faults: readonly string[], hints: readonly string[] = []) {
+    const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`
+    const lines = [...faults, ...hints].map(line => `\n  - ${line}`)
+    super(`The configuration has ${count}:${lines.join('')}`)
   }
 }
 
@@ -38,6 +40,8 @@ export class Env {
   readonly #values: NodeJS.ProcessEnv
   readonly #faults = new Map<string, string>()
   readonly descriptions: VariableDescription[] = []
+  /** Where the value of each variable that was read came from; absent: its default. */
+  readonly sources = new Map<string, string>()
 
   constructor(values: NodeJS.ProcessEnv) {
     this.#values = values
@@ -110,20 +114,29 @@ export class Env {
     if (!this.#faults.has(variable)) this.#faults.set(variable, `${name} ${message}`)
   }
 
-  /** Variables with this prefix that are set but not known: probably misspelt. */
-  unread(prefix: string): string[] {
-    const known = new Set(this.descriptions.flatMap(({ name }) => [name, `${name}_FILE`]))
-    return Object.keys(this.#values).filter(name => name.startsWith(prefix) && !known.has(name))
+  /**
+   * A sentence for each variable with our prefix that is set but not known, after all known ones were read: it is probably
+   * misspelt.
+   */
+  unknown(): string[] {
+    const names = this.descriptions.flatMap(({ name }) => [name, `${name}_FILE`])
+    return Object.keys(this.#values)
+      .filter(name => name.startsWith('MINTMARK_') && !names.includes(name) && !isClientVariable(name))
+      .map(name => {
+        const meant = nearest(name, names)
+        return `unknown variable ${name}: ${meant === undefined ? 'check its spelling' : `is it ${meant}?`}`
+      })
   }
 
-  /** @throws {ConfigError} when there is any fault. */
-  throwFaults(): void {
-    if (this.#faults.size > 0) throw new ConfigError([...this.#faults.values()])
+  /** `all`: every variable was read, so that unknown ones are named too. @throws {ConfigError} when there is any fault. */
+  throwFaults({ all = false }: { all?: boolean } = {}): void {
+    if (this.#faults.size > 0) throw new ConfigError([...this.#faults.values()], all ? this.unknown() : [])
   }
 
   #text(name: string): string | undefined {
     const direct = this.#values[name]
     const file = this.#values[`${name}_FILE`]
+    if (file || direct) this.sources.set(name, file ? `${name}_FILE: ${file}` : 'environment')
     if (!file) return direct || undefined
     if (direct) {
       this.fault(name, `and ${name}_FILE are both set: unset one of them`)

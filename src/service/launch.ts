@@ -20,10 +20,6 @@ export interface Launched {
   stop(): Promise<void>
 }
 
-/** Variables of the commands for administration and tokens, and of the repository's scripts. */
-const CLIENT_VARIABLES =
-  /^MINTMARK_(URL|TOKEN|PUBLIC_URL|API_KEY)(_FILE)?$|^MINTMARK_(CACHE|ENVOY|PYTHON|REQUIRE_\w+|DOCKER_\w+)$/
-
 /** What a start needs of the environment. */
 export interface Prepared {
   environment: NodeJS.ProcessEnv
@@ -37,9 +33,7 @@ export function prepare(environment: NodeJS.ProcessEnv, options: { logger?: Logg
   const config = readConfig(env)
   const logger = options.logger ?? createLogger(config.logLevel)
   // One of several processes leaves the warning to their parent.
-  for (const name of isMember(config) ? [] : env.unread('MINTMARK_')) {
-    if (!CLIENT_VARIABLES.test(name)) logger.warn(`unknown variable ${name}: check its spelling`)
-  }
+  for (const text of isMember(config) ? [] : env.unknown()) logger.warn(text)
   return { environment, config, logger }
 }
 

@@ -13,6 +13,7 @@ import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
 import { RecentRefusals } from '../http/recent-refusals.ts'
 import { requestDurations } from '../http/request-durations.ts'
+import { UnexpectedProxies } from '../http/unexpected-proxy.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
 import type { IntrospectionParts } from '../oauth/introspection-endpoint.ts'
 import { publicApp } from '../oauth/public-app.ts'
@@ -73,7 +74,13 @@ export function serve(listeners: Listeners, served: Served): void {
   countClosedConnections(listeners, served.metrics)
   const recent = new RecentRefusals()
   const noteRefusal: NoteRefusal = (line, at) => recent.note(line, at)
-  const trusts = trusting(config.trustedProxies)
+  const proxies = new UnexpectedProxies(logger)
+  served.metrics.counter(
+    'mintmark_untrusted_proxy_requests_total',
+    'Requests that a proxy on a private address forwarded which is not in MINTMARK_TRUSTED_PROXIES.',
+    () => proxies.requests,
+  )
+  const trusts = proxies.watching(trusting(config.trustedProxies))
   const services = { random, logger, noteDuration, noteRefusal, trusts, tracing }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()

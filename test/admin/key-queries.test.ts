@@ -92,6 +92,31 @@ describe('GET /keys filters', () => {
     expect(await names(query())).toEqual(expected)
   })
 
+  it('find the keys that still depend on a pepper, and not those that can no longer be used', async () => {
+    const pepper = (id: string, keys: string[]) =>
+      mintmark.database.asOwner('UPDATE api_key_secrets SET pepper_id = $1 WHERE key_id = ANY($2)', [
+        id,
+        keys,
+      ])
+    const [left, revoked, rotated] = await Promise.all([1, 2, 3].map(() => mintmark.tenantWithKey()))
+    const ids = [left, revoked, rotated].map(made => made?.keyId ?? '')
+    await pepper('old', ids)
+    await admin('POST', `/keys/${ids[1]}/revoke`)
+    await admin('POST', `/keys/${ids[2]}/rotate`, { overlap_seconds: 0 })
+    const found = async (query: string) =>
+      (await admin('GET', `/keys?${query}`)).body.data.map(({ id }: { id: string }) => id)
+    expect(await found('pepper=old')).toEqual([ids[0]])
+    expect(await found('pepper=nothing')).toEqual([])
+    expect((await admin('GET', '/installation')).body.peppers.left_on_others).toEqual({ old: 1 })
+    const dry = { filter: { pepper: 'old' }, dry_run: true }
+    expect((await admin('POST', '/keys/revoke', dry)).body).toMatchObject({
+      would_revoke: 1,
+      keys: [{ id: ids[0] }],
+    })
+    await admin('POST', '/keys/revoke', { filter: { pepper: 'old' } })
+    expect((await admin('GET', '/installation')).body.peppers.left_on_others).toEqual({})
+  })
+
   it('keep a tenant-admin within its tenant', async () => {
     expect(await names('label=team', acme.call)).toEqual(['own'])
     for (const tenant of ['rival', 'nobody'])
@@ -106,12 +131,16 @@ describe('GET /keys filters', () => {
     expect((await follow('tenant=acme')).status).toBe(400)
   })
 
-  it.each(['label=%00', 'expires_before=soon', 'unused_since=1', 'tenant=A', `label=${'x'.repeat(301)}`])(
-    'reject ?%s',
-    async query => {
-      expect((await admin('GET', `/keys?${query}`)).status).toBe(400)
-    },
-  )
+  it.each([
+    'label=%00',
+    'expires_before=soon',
+    'unused_since=1',
+    'tenant=A',
+    'pepper=a:b',
+    `label=${'x'.repeat(301)}`,
+  ])('reject ?%s', async query => {
+    expect((await admin('GET', `/keys?${query}`)).status).toBe(400)
+  })
 
   it.each([
     ['a label', 'label=far=yes'],

@@ -149,7 +149,7 @@ describe.skipIf(!program && !insisted)(
       const text = await page.locator('body').innerText()
       for (const part of ['/admin/v1/tenants/{tenant}/keys', 'keys:write', 'Idempotency-Key', 'expires_at'])
         expect(text).toContain(part)
-      expect(text).toContain('curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/tenants/acme/keys"')
+      expect(text).toContain('curl -X POST "$MINTMARK_URL/admin/v1/tenants/acme/keys"')
     })
 
     it('finds an operation by its words', { timeout: 60_000 }, async () => {

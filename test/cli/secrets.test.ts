@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf, mintmark, mintmarkProcess } from './mintmark.ts'
@@ -75,6 +78,24 @@ describe('mintmark config', () => {
       for (const part of ['hunter2', value, value.slice(3), value.slice(-20)])
         expect(stdout, name).not.toContain(part)
     }
+  })
+
+  it('--sources says where each value comes from, and no value', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mintmark-sources-'))
+    await writeFile(join(folder, 'url'), secrets.DATABASE_URL)
+    const { DATABASE_URL: _url, ...others } = secrets
+    const env = { ...others, DATABASE_URL_FILE: join(folder, 'url') }
+    const { code, stdout } = await mintmark(['config', '--sources'], { env })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^DATABASE_URL +DATABASE_URL_FILE: \S+\/url$/m)
+    expect(stdout).toMatch(/^MINTMARK_PEPPERS +environment$/m)
+    expect(stdout).toMatch(/^MINTMARK_PUBLIC_PORT +default: 8080 \(0 to 65535\)$/m)
+    expect(stdout).toMatch(
+      /^MINTMARK_SIGNING_ALG +default: `ES256`; after the first start the installation record$/m,
+    )
+    for (const value of Object.values(secrets)) expect(stdout).not.toContain(value)
+    const trial = await mintmark(['config', '--sources'], { env: { MINTMARK_KEYS_DIR: folder } })
+    expect(trial.stdout).toContain(`made in development: ${join(folder, 'peppers')}`)
   })
 
   it('lists every fault at once, without any secret', async () => {

@@ -53,6 +53,13 @@ describe('mintmark token get', () => {
     expect(await run()).toEqual({ code: 0, stdout: expect.stringMatching(JWT), stderr: '' })
   })
 
+  it('says that the input is empty', async () => {
+    expect(await exchange([], {}, '')).toMatchObject({
+      code: 2,
+      stderr: 'mintmark: no API key: standard input is empty.\n',
+    })
+  })
+
   it('needs no admin token', async () => {
     const env = { MINTMARK_PUBLIC_URL: service.service.urls.public }
     expect(await shell('mintmark token get', { env, input: secret })).toMatchObject({ code: 0 })
@@ -272,7 +279,7 @@ describe('mintmark token inspect', () => {
     const served = await cli.attempt(['token', 'inspect', '--issuer', service.service.urls.public], jwt)
     expect(served).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining(`belongs to another issuer: ${ISSUER}`),
+      stderr: expect.stringContaining(`names the issuer "${ISSUER}", and not "`),
     })
     const port = await freePort()
     const own = await startTestService({

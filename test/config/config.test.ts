@@ -104,6 +104,19 @@ describe('all faults are in one message', () => {
     ])
   })
 
+  it('then unknown variables, with the name that was probably meant', () => {
+    const env = {
+      MINTMARK_PUBLIC_PORT: 'http',
+      MINTMARK_PEPPER: 'p1:x',
+      MINTMARK_ISSUER_URL_OF_MINE: 'x',
+      MINTMARK_ADMIN_TOKEN: 'x',
+      MINTMARK_YES: '1',
+    }
+    expect(() => readConfig(new Env(env))).toThrow(
+      /^The configuration has a fault:\n {2}- MINTMARK_PUBLIC_PORT must .+\n {2}- unknown variable MINTMARK_PEPPER: is it MINTMARK_PEPPERS\?\n {2}- unknown variable MINTMARK_ISSUER_URL_OF_MINE: check its spelling$/,
+    )
+  })
+
   it('production without variables lacks its database and its issuer', () => {
     expect(faults({ NODE_ENV: 'production' }).join('\n')).toMatch(
       /^MINTMARK_ISSUER .*https:\/\/|^DATABASE_URL is required in production/m,

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { lacksShells } from '../cli/shells.ts'
 import { lacksPython } from '../clients/python.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
@@ -34,6 +35,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
     'the reference page in Chromium',
     TEST_TOOLS,
   ],
+  [lacksShells, 'completion in bash, zsh and fish', 'install tmux, zsh, fish and bash-completion'],
   [() => !existsSync('/usr/bin/script'), 'the command line on a terminal', 'install script(1) of util-linux'],
   [() => isAbsent('python3'), 'the check of an exported audit trail in Python', 'install python3'],
   [lacksDocker, 'the compose installation', 'start Docker'],

@@ -71,7 +71,7 @@ ${ROLE_TEXTS}
 Each operation names the right that it requires and the roles that have this right. To create an admin token with a root token:
 
 ~~~sh
-curl -X POST "$MINTMARK_ADMIN_URL/admin/v1/admin-tokens" \\
+curl -X POST "$MINTMARK_URL/admin/v1/admin-tokens" \\
   -H "Authorization: Bearer $MINTMARK_ROOT_TOKEN" \\
   -H 'Content-Type: application/json' \\
   -d '{"name":"platform team","role":"operator"}'

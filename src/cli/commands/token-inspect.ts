@@ -81,7 +81,10 @@ async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefine
     )
   }
   if (metadata.issuer === issuer) return metadata.jwks_uri
-  throw new CliError(EXIT.refused, `the metadata at ${url} belongs to another issuer: ${metadata.issuer}`)
+  throw new CliError(
+    EXIT.refused,
+    `the metadata at ${url} names the issuer "${metadata.issuer}", and not "${issuer}": give --issuer byte for byte, also the "/" at its end.`,
+  )
 }
 
 /** Without --issuer and --audience the token is compared with itself: the result says so. @throws {CliError} */

@@ -107,6 +107,10 @@ async function presentedKey(file: string | undefined, environment: NodeJS.Proces
     file,
     'no API key: set MINTMARK_API_KEY, use --key-file, or pipe the key to standard input.',
   )
+  if (text === '') {
+    const where = file === undefined || file === '-' ? 'standard input' : file
+    throw new CliError(EXIT.usage, `no API key: ${where} is empty.`)
+  }
   try {
     return credential(text)
   } catch (error) {

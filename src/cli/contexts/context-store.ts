@@ -1,6 +1,5 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
-import { z } from 'zod'
 import { CliError, EXIT } from '../exit-codes.ts'
 
 /**
@@ -17,14 +16,6 @@ export interface Context {
   token_command?: string | undefined
 }
 
-const context = z.strictObject({
-  url: z.string(),
-  public_url: z.string().optional(),
-  ca_file: z.string().optional(),
-  token_command: z.string().optional(),
-})
-const file = z.strictObject({ current: z.string().nullable(), contexts: z.record(z.string(), context) })
-
 export interface Contexts {
   /** Name of the context that commands use. */
   current: string | null
@@ -38,7 +29,7 @@ const GROUP_OR_OTHERS_WRITE = 0o022
 const GROUP_OR_OTHERS = 0o077
 
 /** undefined: the environment names no home folder, so nothing is stored. */
-export function contextFolder({ XDG_CONFIG_HOME, HOME }: NodeJS.ProcessEnv): string | undefined {
+function contextFolder({ XDG_CONFIG_HOME, HOME }: NodeJS.ProcessEnv): string | undefined {
   // The specification has relative paths ignored.
   if (XDG_CONFIG_HOME && isAbsolute(XDG_CONFIG_HOME)) return join(XDG_CONFIG_HOME, 'mintmark')
   return HOME ? join(HOME, '.config', 'mintmark') : undefined
@@ -50,10 +41,22 @@ export function readContexts(environment: NodeJS.ProcessEnv): Contexts {
   const path = folder && join(folder, 'contexts.json')
   const text = path && contentOf(path, GROUP_OR_OTHERS_WRITE)
   if (!text) return { current: null, contexts: {} }
+  const contexts = parsed(text)
+  if (contexts) return contexts
+  throw new CliError(EXIT.usage, `${path} is damaged: delete it, and run "mintmark login" again.`)
+}
+
+function parsed(text: string): Contexts | undefined {
   try {
-    return file.parse(JSON.parse(text))
+    const { current, contexts } = JSON.parse(text)
+    const isContext = (each: Record<string, unknown>) =>
+      typeof each.url === 'string' && Object.values(each).every(value => typeof value === 'string')
+    const isRight =
+      (current === null || typeof current === 'string') &&
+      Object.values<Record<string, unknown>>(contexts).every(isContext)
+    return isRight ? { current, contexts } : undefined
   } catch {
-    throw new CliError(EXIT.usage, `${path} is damaged: delete it, and run "mintmark login" again.`)
+    return undefined
   }
 }
 

@@ -32,6 +32,7 @@ export const keyFilters = (): FieldOption[] => [
     'keys that expire before this time, or within 30d',
     'from now',
   ),
+  text('pepper', '--pepper <id>', 'usable keys that still depend on this pepper'),
   time('unused_since', '--unused-since <time>', 'keys created before this time and not used since', 'ago'),
 ]
 

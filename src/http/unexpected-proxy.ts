@@ -1,0 +1,50 @@
+import { isWithin, parseAddress, parseNetwork } from '../system/ip-address.ts'
+import type { Logger } from '../system/logger.ts'
+import type { Trusts } from './caller-address.ts'
+
+/** Addresses that no host has on the Internet (RFC 1918, 4193, 6598 and link-local): a proxy of one's own has one of these. */
+const PRIVATE = ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10']
+  .concat('169.254.0.0/16', 'fc00::/7', 'fe80::/10')
+  .map(parseNetwork)
+  .filter(network => network !== undefined)
+
+/**
+ * Notices requests that a proxy forwarded which is not trusted: all clients behind it count as one, so that they share one
+ * limit of failures. The first one is logged with its cure, and all are counted.
+ */
+export class UnexpectedProxies {
+  readonly #logger: Logger
+  #requests = 0
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  /** Number of requests since the start. */
+  get requests(): number {
+    return this.#requests
+  }
+
+  /** The same answers. It is asked about the peer of a connection only for a request that says for whom it was forwarded. */
+  watching(trusts: Trusts): Trusts {
+    return (address, hops) => {
+      const trusted = trusts(address, hops)
+      if (!trusted && hops === 0 && isPrivate(address)) this.#note(address)
+      return trusted
+    }
+  }
+
+  #note(address: string): void {
+    this.#requests += 1
+    if (this.#requests > 1) return
+    this.#logger.warn(
+      { address },
+      'a proxy that is not trusted forwards requests, so all its clients share one limit of failures: add its address or network to MINTMARK_TRUSTED_PROXIES',
+    )
+  }
+}
+
+function isPrivate(text: string): boolean {
+  const address = parseAddress(text)
+  return address !== undefined && PRIVATE.some(network => isWithin(address, network))
+}
