@@ -22,7 +22,13 @@ const before = used()
 const begun = performance.now()
 const signal = new AbortController().signal
 const seals = new RowSeals({ encryptionKeys: [], peppers: [] })
-const everything = { seals, maxKeys: 5_000_000, tokenTtlSeconds: 300, serving: false, lookupName: (hash: string) => hash }
+const everything = {
+  seals,
+  maxKeys: 5_000_000,
+  tokenTtlSeconds: 300,
+  serving: false,
+  lookupName: (hash: string) => hash,
+}
 const load = new DirectoryLoad(database, everything)
 await load.run(signal)
 const { index } = load
