@@ -8,7 +8,7 @@ import type { FailureLimit } from '../system/failure-limit.ts'
 type NotFound = { kind: 'malformed' | 'unknown' } | { kind: 'rate_limited'; retryAfterSeconds: number }
 
 /** Number of secrets that were looked up, by outcome, since the start. */
-export interface LookupCounts {
+interface LookupCounts {
   found: number
   unknown: number
   limited: number

@@ -55,6 +55,8 @@ describe('POST /tenants/{id}/keys', () => {
       token_ttl_seconds: null,
       limits: NO_LIMITS,
       expires_at: TIME,
+      contact: null,
+      escalation: null,
       disabled_at: null,
       revoked_at: null,
       revoked_reason: null,

@@ -31,6 +31,7 @@ const LISTS: [path: string, field: string, entries: string[]][] = [
   ['/tiers', 'name', [...NEWEST_FIRST, ...SEEDED]],
   ['/keys', 'name', ['another tenant’s', ...NEWEST_FIRST]],
   ['/tenants/one/keys', 'name', NEWEST_FIRST],
+  ['/access-review', 'name', ['another tenant’s', ...NEWEST_FIRST]],
 ]
 
 describe.each(LISTS)('GET %s', (path, field, entries) => {

@@ -40,6 +40,8 @@ describe('POST /tenants', () => {
         tokens_per_minute: null,
         tokens_per_day: null,
       },
+      contact: null,
+      escalation: null,
       suspended_at: null,
       created_at: TIME,
       updated_at: TIME,

@@ -139,8 +139,8 @@ describe('mintmark import shadow', () => {
     const log = file('log', `${lines.map(line => JSON.stringify(line)).join('\n')}\nno json\n`)
     const { code, stdout, stderr } = await cliOf(mintmark).attempt(['import', 'shadow', log, '-o', 'json'])
     expect(code, stderr).toBe(0)
-    const verdicts = JSON.parse(stdout).map(({ clientId, verdict }: Record<string, string>) => [
-      clientId,
+    const verdicts = JSON.parse(stdout).map(({ client_id, verdict }: Record<string, string>) => [
+      client_id,
       verdict,
     ])
     expect(new Map(verdicts)).toEqual(

@@ -135,7 +135,7 @@ describe('mintmark key', () => {
     expect(await cli.run('key', 'list', 'other', '-q')).toBe(`${body.id}\n`)
     expect((await cli.run('key', 'list', '-q', '--limit', '2')).split('\n')[0]).toBe(body.id)
     expect(await cli.run('key', 'list', 'other')).toMatch(
-      /^ID +TENANT +NAME +STATE +EXPIRES +LAST USED +CREATED BY\nkey_\w+ +other +theirs +active/,
+      /^ID +TENANT +NAME +STATE +EXPIRES +LAST USED +CONTACT +CREATED BY\nkey_\w+ +other +theirs +active/,
     )
     expect(await cli.json('key', 'list', 'other')).toEqual(
       (await service.admin('GET', '/tenants/other/keys')).body.data,

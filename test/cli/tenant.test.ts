@@ -149,7 +149,7 @@ describe('a list', () => {
 
   it('has a header line and aligned columns', async () => {
     const lines = (await cli.run('tenant', 'list')).trim().split('\n')
-    expect(lines[0]).toMatch(/^ID +NAME +STATE +TIER +ADAPTERS +CREATED$/)
+    expect(lines[0]).toMatch(/^ID +NAME +STATE +TIER +ADAPTERS +CONTACT +CREATED$/)
     expect(lines).toHaveLength(ids.length + 2)
     const column = lines[0]?.indexOf('STATE') ?? 0
     expect(new Set(lines.slice(1).map(line => line.slice(column, column + 6)))).toEqual(new Set(['active']))

@@ -2,7 +2,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { scenario } from './python.ts'
 
 /** A virtual key as LiteLLM's own code made it. */
-export interface VirtualKey {
+interface VirtualKey {
   key: string
   token: string
 }
@@ -16,7 +16,7 @@ const TEAMS = 40
 const KEYS_A_TEAM = 25
 
 /** The `n`th team and key, with what LiteLLM lets an administrator set. */
-export const teamOf = (n: number) => `team-${n % TEAMS}`
+const teamOf = (n: number) => `team-${n % TEAMS}`
 
 /** A database of LiteLLM, by its own migrations: 40 teams with 25 keys each. */
 export async function createLiteLLMDatabase(): Promise<LiteLLMDatabase> {
@@ -82,7 +82,7 @@ function keyValues(n: number, token: string): unknown[] {
 }
 
 /** The index of a key of team 8, by what is special about it. */
-export const SPECIAL = {
+const SPECIAL = {
   teamless: 1,
   adapterOnly: 2,
   expired: 3,

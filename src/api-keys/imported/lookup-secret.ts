@@ -18,7 +18,7 @@ export const mayBeLookup = (secret: string): boolean =>
   secret.length >= SHORTEST && secret.length <= LONGEST && !/^mm[a-z]_/.test(secret)
 
 /** They move clients to Mintmark, and end. */
-export const LOOKUP_LONGEST_DAYS = 180
+const LOOKUP_LONGEST_DAYS = 180
 const DAY_MS = 86_400_000
 /** Tolerance of a minute, for the clock of the caller. */
 const CLOCK_GRACE_MS = 60_000

@@ -41,8 +41,8 @@ export function importCommand(program: Command, environment: NodeJS.ProcessEnv):
   const command = resultVerb(program, 'import <file>', {
     summary: 'import clients and secret hashes from another system',
     details:
-      'NDJSON (one object a line) or CSV with a header line: client_id, tenant, scheme (bcrypt or sha256), hash, and ' +
-      'any setting of a key. All clients of a file are imported, or none; at most 1000. A client that was imported before ' +
+      'NDJSON (one object a line) or CSV with a header line: client_id, tenant, scheme (bcrypt or sha256), hash, ' +
+      'lookup (true: accepted without client_id), disabled, and any setting of a key. All clients of a file are imported, or none; at most 1000. A client that was imported before ' +
       'with the same values stays as it is, so a file can be imported again.',
     examples: ['mintmark import clients.csv --dry-run', 'mintmark import clients.ndjson -o json'],
     quiet: 'print only the keys',

@@ -24,7 +24,7 @@ export interface ExportedKey {
 }
 
 /** The tenant of all keys; undefined: one for each owner. */
-export interface ExportOptions {
+interface ExportOptions {
   tenant: string | undefined
   /** The label that a tenant of an owner has: `kong/consumer`. */
   label: string

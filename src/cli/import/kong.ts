@@ -37,7 +37,8 @@ const CURES: Readonly<Record<string, string>> = {
   acls: 'Set what the key may use: mintmark key update --scope <name> --model <name>.',
   groups: 'Set what the key may use: mintmark key update --scope <name> --model <name>.',
 }
-const OTHER_CREDENTIAL = 'Only key-auth is imported. Clients with a key pair: mintmark identity credential.'
+const OTHER_CREDENTIAL =
+  'Only key-auth is imported. Clients with a key pair: mintmark identity add-credential.'
 
 /**
  * Keys of Kong's key-auth plugin, in a file of `deck gateway dump` or `kong config db_export`, YAML or JSON.

@@ -6,7 +6,7 @@ const OF_THE_TEAM = 'all-team-models'
 const NONE = 'no-default-models'
 
 /** Which models a team or key may use. null: all of what it belongs to. */
-export interface MappedModels {
+interface MappedModels {
   models: readonly string[] | null
   adapters: readonly string[] | null
   /** Names that Mintmark does not have as they are: wildcards, groups, and models that are not registered. */

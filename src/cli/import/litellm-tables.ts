@@ -37,7 +37,7 @@ export interface LiteLLMKey extends LiteLLMLimits {
 }
 
 /** An organization, or a project: it restricts the models of its teams and keys. */
-export interface LiteLLMGroup {
+interface LiteLLMGroup {
   id: string
   models: string[]
   blocked: boolean
@@ -115,7 +115,7 @@ async function countInGracePeriod(query: ForeignQuery): Promise<number> {
 }
 
 /** How often a key used a model, by LiteLLM's own log of requests. */
-export interface LiteLLMUse {
+interface LiteLLMUse {
   /** The SHA-256 of the key, in hex. */
   token: string
   model: string

@@ -15,13 +15,13 @@ import { noteUnmapped } from './litellm-unmapped.ts'
 import { Notes } from './notes.ts'
 
 /** The label of a tenant that was made of a team: so a second import finds it again. */
-export const TEAM_LABEL = 'litellm/team'
+const TEAM_LABEL = 'litellm/team'
 /** LiteLLM's own sessions: people who use its pages. */
 const DASHBOARD = 'litellm-dashboard'
 /** A key that is restricted to other routes is no key for inference. */
 const INFERENCE_ROUTES = new Set(['llm_api_routes', 'openai_routes', 'anthropic_routes'])
 
-export interface LiteLLMOptions {
+interface LiteLLMOptions {
   /** Tenants for teams, by `team_id`. */
   tenantOf: ReadonlyMap<string, string>
   /** The tenant of keys without a team; undefined: they are not imported. */
@@ -219,7 +219,7 @@ function noteUnknown(notes: Notes, unknown: readonly string[]): void {
         : 'A name that is no registered model or adapter grants nothing here.',
       isWildcard
         ? 'Name the models: mintmark tenant update --model <name>.'
-        : 'Register it, then import again: mintmark model create <name>.',
+        : 'Register it before the import: mintmark model set <name>. Afterwards also: mintmark tenant update --model.',
     )
   }
 }

@@ -18,7 +18,7 @@ export async function printReport(report: ImportReport, output: Output): Promise
 }
 
 /** A paragraph for each: how many and what, the first names, and the cure. */
-export function notesText(notes: readonly Note[]): string {
+function notesText(notes: readonly Note[]): string {
   if (notes.length === 0) return 'Nothing differs.'
   const paragraphs = notes
     .toSorted((one, other) => other.count - one.count)
