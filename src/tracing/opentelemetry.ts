@@ -32,7 +32,7 @@ import { ReportedExporter } from './reported-exporter.ts'
 
 /**
  * tracing/ sends traces by OpenTelemetry's own SDK. It is loaded only where traces are configured. Spans have the names of
- * OpenTelemetry's semantic conventions for HTTP servers and databases, and ids of ours as `mintmark.*`.
+ * OpenTelemetry's semantic conventions for HTTP servers and databases; our ids are `mintmark.*`.
  */
 
 /** As the OTEL_* variables say it (config/trace-config.ts). */
