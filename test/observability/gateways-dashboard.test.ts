@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startApiServer } from '../istiod/api-server.ts'
-import { startSync, type SyncProcess } from '../istiod/sync-process.ts'
+import { type SyncProcess, startSync } from '../istiod/sync-process.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { lacksPrometheus, type Prometheus, startPrometheus } from './prometheus.ts'
@@ -13,7 +13,9 @@ import { lacksPrometheus, type Prometheus, startPrometheus } from './prometheus.
 /** The dashboard of gateways in a real Prometheus that scrapes Mintmark and a `mintmark sync`. Without istiod. */
 
 const deploy = (path: string) => fileURLToPath(new URL(`../../deploy/${path}`, import.meta.url))
-const dashboard = JSON.parse(readFileSync(deploy('observability/mintmark-gateways-dashboard.json'), 'utf8')) as {
+const dashboard = JSON.parse(
+  readFileSync(deploy('observability/mintmark-gateways-dashboard.json'), 'utf8'),
+) as {
   panels: { title: string; targets?: { expr: string }[]; gridPos: Record<'x' | 'y' | 'w' | 'h', number> }[]
 }
 const queries = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
@@ -48,7 +50,12 @@ describe.skipIf(lacksPrometheus())('the dashboard of gateways', () => {
     )
     sync = await startSync(folder, { istio, kubeconfig: api.kubeconfig, intervalSeconds: 5, issuer })
     ends.push(() => sync.program.stop())
-    await until('sync has the lease', () => sync.metric('mintmark_sync_leading'), value => value === 1, 30_000)
+    await until(
+      'sync has the lease',
+      () => sync.metric('mintmark_sync_leading'),
+      value => value === 1,
+      30_000,
+    )
     prometheus = await startPrometheus({ targets: [urls.ops, sync.url], rules: 'groups: []' })
     ends.push(() => prometheus.stop())
     const { secret } = await mintmark.tenantWithKey()
