@@ -46,7 +46,7 @@ export interface TraceSettings {
 }
 
 /** The names of OTEL_TRACES_SAMPLER. */
-export type SamplerName =
+type SamplerName =
   | 'always_on'
   | 'always_off'
   | 'traceidratio'
