@@ -96,7 +96,9 @@ export class OpenTelemetryTracing implements Tracing {
     { listener, method = '', headers }: TracedRequest,
     serve: (end: (answer: TracedAnswer) => void) => void,
   ): void {
-    const caller = this.#propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter)
+    // Not tracestate, in which anyone could send a text of their own.
+    const { traceparent } = headers
+    const caller = this.#propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter)
     const attributes = { 'http.request.method': method, 'mintmark.listener': listener }
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller)
     this.#current.run(trace.setSpan(caller, span), () =>
