@@ -1,7 +1,7 @@
 import { Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 
-export const SAMPLERS = [
+const SAMPLERS = [
   'parentbased_always_on',
   'parentbased_always_off',
   'parentbased_traceidratio',

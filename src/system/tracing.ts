@@ -17,7 +17,7 @@ export interface TracedAnswer {
 
 /**
  * Where requests and their queries are traced. Without one, nothing is: the rooms call it only if they have it, so that it
- * costs nothing. Nothing here waits for whoever receives the traces, or fails because of it.
+ * costs nothing. Nothing here waits for the receiver of the traces, or fails because of it.
  */
 export interface Tracing {
   /** Calls `serve` at once, and notes the queries of all that it starts. `serve` calls `end` once. */

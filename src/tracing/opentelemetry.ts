@@ -32,7 +32,7 @@ import { ReportedExporter } from './reported-exporter.ts'
 
 /**
  * tracing/ sends traces by OpenTelemetry's own SDK. It is loaded only where traces are configured. Spans have the names of
- * OpenTelemetry's semantic conventions for HTTP servers and databases, and ids of ours as `mintmark.*`.
+ * OpenTelemetry's semantic conventions for HTTP servers and databases; our ids are `mintmark.*`.
  */
 
 /** As the OTEL_* variables say it (config/trace-config.ts). */
@@ -46,7 +46,7 @@ export interface TraceSettings {
 }
 
 /** The names of OTEL_TRACES_SAMPLER. */
-export type SamplerName =
+type SamplerName =
   | 'always_on'
   | 'always_off'
   | 'traceidratio'
@@ -96,7 +96,9 @@ export class OpenTelemetryTracing implements Tracing {
     { listener, method = '', headers }: TracedRequest,
     serve: (end: (answer: TracedAnswer) => void) => void,
   ): void {
-    const caller = this.#propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter)
+    // Not tracestate, in which anyone could send a text of their own.
+    const { traceparent } = headers
+    const caller = this.#propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter)
     const attributes = { 'http.request.method': method, 'mintmark.listener': listener }
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller)
     this.#current.run(trace.setSpan(caller, span), () =>

@@ -189,6 +189,14 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     expect(parse(shown)).toEqual(JSON.parse(inIstio(JSON.stringify(parse(file)))))
   })
 
+  it('the notes name the EnvoyProxy that the Gateway must refer to', () => {
+    const values = { ...VALUES, envoyGateway: { enabled: true, gateway: 'public' } }
+    const { output } = helm(['install', 'mintmark', '--dry-run=client'], values)
+    const [proxy] = render(values).filter(({ kind }) => kind === 'EnvoyProxy')
+    expect(output).toContain('the Gateway public must name')
+    expect(output).toContain(`kind: EnvoyProxy, name: ${proxy.metadata.name} }`)
+  })
+
   it.each([
     ['istio.engine.host', { istio: { enabled: true, mode: 'apiKeys' } }],
     ['services.gateway', { istio: { ...ISTIO, mode: 'apiKeys' }, services: { gateway: false } }],

@@ -10,7 +10,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { lacksPrometheus, type Prometheus, startPrometheus } from './prometheus.ts'
 
-/** The dashboard of gateways in a real Prometheus that scrapes Mintmark and a `mintmark sync`. istiod is not there. */
+/** The dashboard of gateways in a real Prometheus that scrapes Mintmark and a `mintmark sync`. Without istiod. */
 
 const deploy = (path: string) => fileURLToPath(new URL(`../../deploy/${path}`, import.meta.url))
 const dashboard = JSON.parse(

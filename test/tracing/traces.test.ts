@@ -27,7 +27,10 @@ describe('traces', () => {
     })
     made = await service.tenantWithKey()
     const exchange = { grant_type: 'client_credentials', client_secret: made.secret }
-    await service.token(exchange, { traceparent: `00-${TRACE}-${PARENT}-01` })
+    await service.token(exchange, {
+      traceparent: `00-${TRACE}-${PARENT}-01`,
+      tracestate: 'vendor=text-of-the-client',
+    })
     await service.token({ ...exchange, client_secret: 'not a key of ours' })
     await service.admin('GET', `/keys/${made.secret}`)
     await fetch(`${service.service.urls.ops}/livez`)
@@ -99,6 +102,7 @@ describe('traces', () => {
     }
     expect(sent).not.toContain(COLLECTOR_SECRET)
     expect(sent).not.toContain('not a key of ours')
+    expect(sent).not.toContain('text-of-the-client')
     expect(sent).not.toMatch(/mm[kair]_[0-9A-Za-z]{16}_[0-9A-Za-z]+|eyJ[\w-]{8,}\./)
     expect(service.logs.join('')).not.toContain(COLLECTOR_SECRET)
     expect(collector.headers[0]?.authorization).toBe(`Bearer ${COLLECTOR_SECRET}`)

@@ -1,5 +1,5 @@
 import { ROUTE_GROUPS } from '../../../src/gateway/headers.ts'
-import { count, flag, labels, NAME, object, peers, type Schema, SECRET_NAME, text } from './schema.ts'
+import { count, flag, labels, NAME, object, peers, type Schema, text } from './schema.ts'
 
 /** Services, NetworkPolicies and the route of the token endpoint. */
 export const network: Record<string, Schema> = {
@@ -17,11 +17,11 @@ export const network: Record<string, Schema> = {
     ),
     tokensSecret: text(
       'Name of a Secret whose key `tokens` has the comma-separated tokens of the gateways',
-      SECRET_NAME,
+      NAME,
     ),
     tlsSecret: text(
       'Name of a Secret with the keys `tls.crt` and `tls.key`, and `ca.crt` with `clientCertificates`; empty: plain text',
-      SECRET_NAME,
+      NAME,
     ),
     clientCertificates: flag('Gateways must show a client certificate of the authority in `ca.crt`'),
   }),

@@ -43,6 +43,5 @@ export const peers = (listener: string): Schema => ({
 
 /** Of Kubernetes; empty where nothing is named. */
 export const NAME = { pattern: '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$', maxLength: 253 }
-export const SECRET_NAME = NAME
 export const STORAGE = { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }
 export const SECRET_KEY = { pattern: '^[-._a-zA-Z0-9]+$' }

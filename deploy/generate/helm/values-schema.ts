@@ -5,10 +5,10 @@ import {
   count,
   flag,
   labels,
+  NAME,
   object,
   type Schema,
   SECRET_KEY,
-  SECRET_NAME,
   STORAGE,
   text,
 } from './schema.ts'
@@ -105,7 +105,7 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
   database: object('', {
     existingSecret: text(
       '**Required**, except with the trial database: name of a Secret with the URLs',
-      SECRET_NAME,
+      NAME,
     ),
     urlKey: text('Its key with the URL of the application role', SECRET_KEY),
     directUrlKey: text(
@@ -123,7 +123,7 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
   secrets: object('', {
     existingSecret: text(
       '**Required**, except with `generate`: name of a Secret with the keys `peppers`, `encryption-keys` and `root-token`',
-      SECRET_NAME,
+      NAME,
     ),
     generate: flag(
       'Generates that Secret once, and keeps it through upgrades and an uninstall. Not with tools that render without a cluster (Argo CD): they would generate new secrets each time',
@@ -144,7 +144,7 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
     ),
     existingClaim: text(
       'Name of a PersistentVolumeClaim; empty: the chart creates one, and keeps it through an uninstall',
-      SECRET_NAME,
+      NAME,
     ),
     accessMode: {
       enum: ['ReadWriteMany', 'ReadWriteOnce'],
@@ -219,7 +219,7 @@ const observability: Record<string, Schema> = {
     ),
     headersSecret: text(
       'Name of a Secret whose key `headers` has the headers for the collector: `name=value`, comma-separated',
-      SECRET_NAME,
+      NAME,
     ),
   }),
   dashboard: object('', {

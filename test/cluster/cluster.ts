@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Postgres } from '../faults/environment/postgres.ts'
+import { until } from '../support/until.ts'
+import { type ControlPlane, type Ran, startControlPlane } from './control-plane.ts'
+import { HOST, makeNetwork } from './network.ts'
+import { ClusterNode } from './node.ts'
+import type { Pod } from './pod.ts'
+import { ServiceProxy } from './service-proxy.ts'
+
+/** Where the chart is installed, and where with secrets of its own. */
+export const NAMESPACE = 'mintmark'
+export const TRIAL = 'trial'
+export const WAIT_MS = 60_000
+const random = () => randomBytes(32).toString('base64url')
+
+const PATHS: Record<string, string> = {
+  'mintmark:8080': '/.well-known/jwks.json',
+  'mintmark-admin:8081': '/admin/v1/tenants',
+  'mintmark-gateway:8082': '/check',
+  'mintmark-ops:8084': '/readyz',
+  'mintmark-usage:8085': '/v1/logs',
+}
+/** Without a credential. */
+export const EXPECTED_ANSWERS = {
+  'mintmark:8080': 200,
+  'mintmark-admin:8081': 401,
+  'mintmark-gateway:8082': 401,
+  'mintmark-ops:8084': 200,
+  'mintmark-usage:8085': 401,
+}
+
+/** The cluster of the suite with its node, a database, and the Secrets that the chart needs. */
+export class Cluster {
+  readonly folder = mkdtempSync(join(tmpdir(), 'mintmark-cluster-'))
+  readonly #rootToken = random()
+  plane!: ControlPlane
+  proxy!: ServiceProxy
+  #node!: ClusterNode
+  #postgres!: Postgres
+
+  async start(onEnd: (end: () => unknown) => void): Promise<void> {
+    onEnd(() => rmSync(this.folder, { recursive: true, force: true }))
+    makeNetwork()
+    this.plane = await startControlPlane(this.folder, onEnd)
+    this.proxy = new ServiceProxy(this.plane.api)
+    this.proxy.start()
+    this.#node = new ClusterNode(this.plane.api, this.proxy, this.folder)
+    onEnd(() => this.#node.end())
+    await this.#node.start()
+    this.#postgres = await Postgres.empty({ hosts: [HOST] })
+    onEnd(() => this.#postgres.remove())
+    await this.#prepare()
+  }
+
+  /** As the guide says: roles, a namespace with the restricted standard, Secrets. */
+  async #prepare(): Promise<void> {
+    for (const database of ['mintmark', TRIAL])
+      await this.#postgres.sql(`CREATE DATABASE ${database}`, [], 'postgres')
+    for (const role of ['mintmark_app NOLOGIN', 'mintmark LOGIN IN ROLE mintmark_app'])
+      await this.#postgres.sql(`CREATE ROLE ${role}`, [], 'postgres')
+    for (const name of [NAMESPACE, TRIAL, 'istio-system', 'gateways', 'vllm', 'inference']) {
+      await this.kubectl(['create', 'namespace', name])
+      await this.kubectl([
+        ...['label', 'namespace', name],
+        ...['pod-security.kubernetes.io/enforce=restricted', 'pod-security.kubernetes.io/warn=restricted'],
+      ])
+    }
+    await this.databaseSecret(NAMESPACE, 'mintmark')
+    await this.databaseSecret(TRIAL, TRIAL)
+    await this.secret(NAMESPACE, 'mintmark-secrets', {
+      peppers: `p1:${random()}`,
+      'encryption-keys': `e1:${random()}`,
+      'root-token': this.#rootToken,
+    })
+    await this.secret(NAMESPACE, 'mintmark-xds', { tokens: random() })
+    const volume = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name: 'snapshots' },
+      spec: {
+        capacity: { storage: '1Gi' },
+        accessModes: ['ReadWriteMany'],
+        hostPath: { path: join(this.folder, 'snapshots') },
+      },
+    }
+    await this.plane.api.post('/api/v1/persistentvolumes', volume)
+  }
+
+  async makeKeys(count: number): Promise<string[]> {
+    const secrets: string[] = []
+    const admin = async (path: string, body: object) => {
+      const answer = await fetch(
+        `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`,
+        {
+          method: 'POST',
+          headers: { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        },
+      )
+      if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+      return (await answer.json()) as { secret: string }
+    }
+    await admin('/tenants', { id: 'acme' })
+    while (secrets.length < count) secrets.push((await admin('/tenants/acme/keys', {})).secret)
+    return secrets
+  }
+
+  /** The status that each Service answers to one request. */
+  async answers(): Promise<Record<string, number>> {
+    const found: Record<string, number> = {}
+    for (const [name, path] of Object.entries(PATHS)) {
+      const [service = '', port] = name.split(':')
+      const url = `http://${this.proxy.address(NAMESPACE, service)}:${port}${path}`
+      found[name] = await fetch(url, { method: path === '/v1/logs' ? 'POST' : 'GET' }).then(
+        ({ status }) => status,
+        () => 0,
+      )
+    }
+    return found
+  }
+
+  async tokenUrl(): Promise<string> {
+    const address = () => this.proxy.address(NAMESPACE, 'mintmark')
+    await until('the Service is there', async () => address(), Boolean, WAIT_MS)
+    return `http://${address()}:8080/oauth/token`
+  }
+
+  async jwks(): Promise<string | undefined> {
+    const path = '/apis/security.istio.io/v1/namespaces/istio-system/requestauthentications/mintmark'
+    const { spec } = await this.plane.api.get(path)
+    return spec.jwtRules?.[0]?.jwks
+  }
+
+  replicas(): Pod[] {
+    return this.#node
+      .pods('app.kubernetes.io/name', 'mintmark')
+      .filter(({ object }) => object.metadata.namespace === NAMESPACE)
+  }
+
+  databaseSecret(namespace: string, database: string) {
+    const url = (role: string) => `postgres://${role}@${HOST}:${this.#postgres.port}/${database}`
+    return this.secret(namespace, 'mintmark-database', {
+      'database-url': url('mintmark'),
+      'direct-url': url('mintmark'),
+      'migrate-database-url': url('postgres'),
+    })
+  }
+
+  secret(namespace: string, name: string, values: Record<string, string>) {
+    const literals = Object.entries(values).map(([key, value]) => `--from-literal=${key}=${value}`)
+    return this.kubectl(['create', 'secret', 'generic', name, '--namespace', namespace, ...literals])
+  }
+
+  /** @throws {Error} with its output when it fails */
+  async kubectl(args: string[]): Promise<Ran> {
+    const ran = await this.plane.kubectl(args)
+    if (!ran.ok) throw new Error(ran.output)
+    return ran
+  }
+
+  helm(args: string[], values?: object, namespace = NAMESPACE): Promise<Ran> {
+    const given = values ? ['--values', '-'] : []
+    return this.plane.helm([...args, ...given, '--namespace', namespace], values && JSON.stringify(values))
+  }
+
+  async exchange([secret = '']: string[]): Promise<number> {
+    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
+    return (await fetch(await this.tokenUrl(), { method: 'POST', body })).status
+  }
+}

@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { Checks } from '../engine/checks.ts'
+import { missingPrograms } from './programs.ts'
+import { Suite } from './suite.ts'
+
+/**
+ * cluster/ installs the chart in a real Kubernetes control plane: API server, etcd, controllers and scheduler, in a network namespace
+ * on this machine. There are no images and no kubelet: the suite runs what the pods would run as processes, with their arguments,
+ * environment, files, user, read-only root, probes and addresses of their own.
+ *
+ *   bash scripts/install-cluster.sh && npm run build && npm run cluster
+ *
+ * Needs Linux and root. Ends with "N passed, N failed".
+ */
+const INSIDE = '--in-a-namespace'
+const reason =
+  process.getuid?.() !== 0
+    ? 'it needs root, for namespaces'
+    : existsSync(new URL('../../dist/cli/main.js', import.meta.url))
+      ? missingPrograms()
+      : 'dist is not built: run npm run build'
+if (reason) {
+  console.log(`skipped: ${reason}\n0 passed, 0 failed`)
+  process.exit(0)
+}
+if (!process.argv.includes(INSIDE)) {
+  // All processes end with the namespace.
+  const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
+  const again = [...process.execArgv, ...process.argv.slice(1), INSIDE]
+  const { status } = spawnSync('unshare', [...namespaces, process.execPath, ...again], { stdio: 'inherit' })
+  process.exit(status ?? 1)
+}
+
+const checks = new Checks()
+const ends: (() => unknown)[] = []
+const close = async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void close().then(() => process.exit(1)))
+const began = performance.now()
+try {
+  await new Suite(checks, end => ends.push(end)).run()
+} catch (error) {
+  await checks.equal('the suite ran to its end', undefined, () => {
+    throw error
+  })
+} finally {
+  await close()
+}
+console.log(`\n${((performance.now() - began) / 1_000).toFixed(0)} s`)
+checks.end()
