@@ -47,10 +47,18 @@ export function readApiKey(environment: NodeJS.ProcessEnv): string | undefined {
   return key
 }
 
+/** @throws {ConfigError} */
+export function readXdsToken(environment: NodeJS.ProcessEnv): string | undefined {
+  const env = new Env(environment)
+  const token = xdsToken(env)
+  env.throwFaults()
+  return token
+}
+
 /** For the table in docs/guides/cli.md, which a test compares. */
 export function settingsDescriptions(): readonly VariableDescription[] {
   const env = new Env({})
-  for (const read of [adminUrl, adminToken, publicUrl, apiKey]) read(env)
+  for (const read of [adminUrl, adminToken, publicUrl, apiKey, xdsToken]) read(env)
   return env.descriptions
 }
 
@@ -85,6 +93,13 @@ const apiKey = (env: Env) =>
   env.optional('MINTMARK_API_KEY', {
     fallback: 'standard input',
     description: 'the API key, for `token get`',
+    parse: credential,
+  })
+
+const xdsToken = (env: Env) =>
+  env.optional('MINTMARK_XDS_TOKEN', {
+    fallback: 'none',
+    description: 'one of `MINTMARK_XDS_TOKENS`, without its name, for `sync --revocations`',
     parse: credential,
   })
 

@@ -24,7 +24,7 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, one for limits, and one that keeps the JWKS inline.
+ * static policy, five more for API keys, one for limits, and two that keep the JWKS inline and the list of revoked tokens.
  */
 export function istioFiles(routes: OpenRoutes): Record<string, string> {
   return {
@@ -157,4 +157,5 @@ const syncFiles: Record<string, string> = {
     intervalSeconds: 60,
     port: 8085,
   }),
+  'deploy/istio/sync/revocations.yaml': render('istio/sync/revocations.yaml.template', {}),
 }
