@@ -9,9 +9,10 @@ import time
 
 from authlib.integrations.httpx_client import AssertionClient, OAuth2Client
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from joserfc.jwk import ECKey
 
 issuer, client_id, assertion_issuer, audience = sys.argv[1:5]
-key = sys.stdin.read()
+key = ECKey.import_key(sys.stdin.read())
 token_endpoint = f"{issuer}/oauth/token"
 
 

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
-import { send } from '../gateway-configs/client.ts'
-import type { Envoy } from '../gateway-configs/envoy.ts'
+import { Environment } from '../faults/environment/environment.ts'
+import { cpuMs } from '../faults/environment/replica.ts'
 import { until } from '../support/until.ts'
-import { type Setting, startSetting, tokenOf } from './setting.ts'
+import { revoke, type Setting, startSetting, statusOf } from './setting.ts'
 
 const REQUESTS = 2_000
 const LONGEST_MS = 120_000
@@ -12,29 +11,30 @@ const LONGEST_MS = 120_000
 export async function printListSizes(sizes: readonly number[]): Promise<void> {
   console.log('\n  entries   p50 ms   p99 ms   CPU of Envoy, ms a request   a revocation is refused after ms')
   for (const size of sizes) {
-    const setting = await startSetting(size)
+    const environment = new Environment({ full: false })
     try {
-      await printOne(setting, size)
+      await printOne(await startSetting(environment, size), size)
     } finally {
-      await setting.stop()
+      await environment.close()
     }
   }
 }
 
 async function printOne(setting: Setting, size: number): Promise<void> {
   const { first } = setting
-  // Its refusal shows that Envoy has the whole list.
+  // The refusal of the first one shows that Envoy has the whole list.
+  await refusal(setting)
   const wait = await refusal(setting)
-  const token = await tokenOf(setting, (await setting.mintmark.tenantWithKey()).secret)
+  const { token } = await setting.credential()
   const durations: number[] = []
-  const cpuBefore = cpuMs(first)
+  const cpuBefore = cpuMs(first.pid ?? 0)
   for (let request = 0; request < REQUESTS; request++) {
     const began = performance.now()
-    const { status } = await send(first.url, { token })
+    const status = await statusOf(first, token)
     if (status !== 200) throw new Error(`a request got ${status}`)
     durations.push(performance.now() - began)
   }
-  const cpu = (cpuMs(first) - cpuBefore) / REQUESTS
+  const cpu = (cpuMs(first.pid ?? 0) - cpuBefore) / REQUESTS
   durations.sort((a, b) => a - b)
   const at = (share: number) => (durations[Math.floor(share * durations.length)] ?? 0).toFixed(2).padStart(8)
   const columns = [
@@ -42,32 +42,15 @@ async function printOne(setting: Setting, size: number): Promise<void> {
     at(0.5),
     at(0.99),
     cpu.toFixed(3).padStart(28),
-    wait.toFixed(0).padStart(32),
+    wait.toFixed(0).padStart(34),
   ]
   console.log(columns.join(' '))
 }
 
-/** Milliseconds, of the second of two: with the first one Envoy has received the list. */
 async function refusal(setting: Setting): Promise<number> {
-  let ms = 0
-  for (let time = 0; time < 2; time++) {
-    const mine = await setting.mintmark.tenantWithKey()
-    const token = await tokenOf(setting, mine.secret)
-    await setting.mintmark.admin('POST', '/token-revocations', { key: mine.keyId })
-    const began = performance.now()
-    const status = async () => (await send(setting.first.url, { token })).status
-    await until('401', status, found => found === 401, LONGEST_MS)
-    ms = performance.now() - began
-  }
-  return ms
-}
-
-const TICK_MS = 10
-
-/** User and system time of the process. Linux. */
-function cpuMs({ pid }: Envoy): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+  const mine = await setting.credential()
+  await revoke(setting, mine)
+  const began = performance.now()
+  await until('401', () => statusOf(setting.first, mine.token), found => found === 401, LONGEST_MS)
+  return performance.now() - began
 }
