@@ -51,6 +51,11 @@ async function refusal(setting: Setting): Promise<number> {
   const mine = await setting.credential()
   await revoke(setting, mine)
   const began = performance.now()
-  await until('401', () => statusOf(setting.first, mine.token), found => found === 401, LONGEST_MS)
+  await until(
+    '401',
+    () => statusOf(setting.first, mine.token),
+    found => found === 401,
+    LONGEST_MS,
+  )
   return performance.now() - began
 }

@@ -86,4 +86,5 @@ export async function statusOf(envoy: Envoy, token: string): Promise<number> {
   return (await send(envoy.url, { token })).status
 }
 
-export const revoke = ({ mintmark }: Setting, { key }: Credential) => mintmark.change('/token-revocations', { key })
+export const revoke = ({ mintmark }: Setting, { key }: Credential) =>
+  mintmark.change('/token-revocations', { key })
