@@ -108,10 +108,18 @@ export function confirmedByDefault(environment: NodeJS.ProcessEnv): boolean {
   return confirmed
 }
 
+/** @throws {ConfigError} */
+export function readXdsToken(environment: NodeJS.ProcessEnv): string | undefined {
+  const env = new Env(environment)
+  const token = xdsToken(env)
+  env.throwFaults()
+  return token
+}
+
 /** For the table in docs/guides/cli.md, which a test compares. */
 export function settingsDescriptions(): readonly VariableDescription[] {
   const env = new Env({})
-  for (const read of [adminUrl, adminToken, contextName, publicUrl, apiKey, yes]) read(env)
+  for (const read of [adminUrl, adminToken, contextName, publicUrl, apiKey, xdsToken, yes]) read(env)
   return env.descriptions
 }
 
@@ -168,6 +176,13 @@ const yes = (env: Env): boolean =>
       return true
     },
   }) ?? false
+
+const xdsToken = (env: Env) =>
+  env.optional('MINTMARK_XDS_TOKEN', {
+    fallback: 'none',
+    description: 'one of `MINTMARK_XDS_TOKENS`, without its name, for `sync --revocations`',
+    parse: credential,
+  })
 
 export function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined

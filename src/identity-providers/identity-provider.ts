@@ -3,6 +3,7 @@ import { versionOf } from '../database/version.ts'
 import { escapePointer, type Fault } from '../errors.ts'
 import { claimFaults } from './federated-rule.ts'
 import { parseAllowedAddress } from './fetching/fetch-address.ts'
+import type { StoredFetchToken } from './fetching/fetch-tokens.ts'
 import { overlapping, type ProviderBounds } from './provider-bounds.ts'
 import type { AssertionAlg, ProviderKind } from './provider-kind.ts'
 import { parseSubject } from './subject-pattern.ts'
@@ -24,6 +25,8 @@ export interface ProviderSettings {
   caPem: string | null
   /** Addresses with a port that keys may be fetched from although they are not public: `10.0.0.0/8:443`. */
   allowAddresses: readonly string[]
+  /** Sent as Bearer to where the keys are fetched: encrypted. Absent in rows of versions before it. */
+  fetchToken?: StoredFetchToken | null
   /** How long fetched keys are used while fetches fail. */
   jwksMaxStaleSeconds: number
   /** Every audience of an assertion must be one of these. */
@@ -66,8 +69,17 @@ export function providerFaults(settings: ProviderSettings): Fault[] {
   return [...faults, ...boundsFaults(bounds)]
 }
 
-function sourceFaults({ issuer, jwks, jwksUri, caPem, allowAddresses }: ProviderSettings): Fault[] {
+function sourceFaults({
+  issuer,
+  jwks,
+  jwksUri,
+  caPem,
+  allowAddresses,
+  fetchToken,
+}: ProviderSettings): Fault[] {
   const faults: Fault[] = []
+  if (jwks !== null && fetchToken)
+    faults.push({ pointer: '/fetch_token', message: 'must be null, because jwks has the keys' })
   if (jwks !== null && jwksUri !== null)
     faults.push({ pointer: '/jwks_uri', message: 'must be null, because jwks has the keys' })
   if (jwksUri !== null && !isFetchable(jwksUri))

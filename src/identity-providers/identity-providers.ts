@@ -6,6 +6,8 @@ import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, type Fault, Invalid, NotFound } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import type { Random } from '../system/random.ts'
+import type { Secret } from '../system/secret.ts'
+import { type FetchTokens, fetchTokenMark, type StoredFetchToken } from './fetching/fetch-tokens.ts'
 import {
   areConfusable,
   type IdentityProvider,
@@ -30,8 +32,11 @@ import { credentialsUnder } from './key-credential-repository.ts'
 import { areDisjoint, isWithinBounds } from './provider-bounds.ts'
 import { parseKeySet, UnusableKeys } from './verification-key.ts'
 
+/** With the fetch token as it was given; undefined: none, or as before. */
+export type ProviderInput = Omit<ProviderSettings, 'fetchToken'> & { fetchToken?: Secret | null }
+
 /** Kind and issuer say what the credentials of a provider mean, so they never change. */
-export type ProviderPatch = Partial<Omit<ProviderSettings, 'kind' | 'issuer'>>
+export type ProviderPatch = Partial<Omit<ProviderInput, 'kind' | 'issuer'>>
 
 const MOST_PROVIDERS = 200
 const CREDENTIALS_A_PAGE = 500
@@ -44,8 +49,10 @@ export class IdentityProviders {
   readonly #database: Database
   readonly #random: Random
   readonly #seals: RowSeals
+  readonly #tokens: FetchTokens
 
-  constructor(options: { database: Database; random: Random; seals: RowSeals }) {
+  constructor(options: { database: Database; random: Random; seals: RowSeals; tokens: FetchTokens }) {
+    this.#tokens = options.tokens
     this.#database = options.database
     this.#random = options.random
     this.#seals = options.seals
@@ -61,13 +68,14 @@ export class IdentityProviders {
   }
 
   /** @throws {Invalid} @throws {Conflict} when an assertion could be another provider's as well. */
-  async create(actor: Actor, settings: ProviderSettings): Promise<IdentityProvider> {
+  async create(actor: Actor, given: ProviderInput): Promise<IdentityProvider> {
+    const id = `idp_${randomId(this.#random)}`
+    const settings = { ...given, ...this.#stored(id, given) }
     await check(settings)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await refuseConfusable(trx, settings)
-      const id = `idp_${randomId(this.#random)}`
       const made = await insertProvider(trx, this.#seals, { id, createdBy: actor.id, settings })
-      const changes = fieldChanges(undefined, settings)
+      const changes = fieldChanges(undefined, audited(settings))
       record(
         { action: 'identity-provider.create', targetKind: 'identity-provider', targetId: id, changes },
         { kind: 'identity-provider', id },
@@ -82,19 +90,30 @@ export class IdentityProviders {
       await lockProviders(trx)
       const before = found(await lockGenuineProvider(trx, this.#seals, id), id)
       foundVersion(providerVersion(before))
-      const { id: _id, createdBy: _by, createdAt: _at, updatedAt: _on, ...settings } = { ...before, ...patch }
+      const after = { ...before, ...patch, ...this.#stored(id, patch, before) }
+      const { id: _id, createdBy: _by, createdAt: _at, updatedAt: _on, ...settings } = after
       await check(settings)
-      const changes = fieldChanges(before, { ...before, ...settings })
+      const changes = fieldChanges(audited(before), audited(after))
       if (Object.keys(changes).length === 0) return before
       await refuseConfusable(trx, settings, id)
       await refuseOutside(trx, id, settings)
-      const after = await updateProvider(trx, this.#seals, id, settings)
+      const updated = await updateProvider(trx, this.#seals, id, settings)
       record(
         { action: 'identity-provider.update', targetKind: 'identity-provider', targetId: id, changes },
         { kind: 'identity-provider', id },
       )
-      return after
+      return updated
     })
+  }
+
+  /** The fetch token as it is stored. */
+  #stored(
+    id: string,
+    { fetchToken }: Pick<ProviderInput, 'fetchToken'>,
+    before: Pick<ProviderSettings, 'fetchToken'> = {},
+  ): { fetchToken: StoredFetchToken | null } {
+    if (fetchToken === undefined) return { fetchToken: before.fetchToken ?? null }
+    return { fetchToken: fetchToken && this.#tokens.encrypt(id, fetchToken) }
   }
 
   /** @throws {NotFound} @throws {Conflict} while a credential names it. */
@@ -110,6 +129,12 @@ export class IdentityProviders {
     })
   }
 }
+
+/** Without the token, in any form. */
+const audited = (settings: ProviderSettings) => ({
+  ...settings,
+  fetchToken: settings.fetchToken ? fetchTokenMark(settings.fetchToken) : null,
+})
 
 function found(provider: IdentityProvider | undefined, id: string): IdentityProvider {
   if (!provider) throw new NotFound('identity provider', id)

@@ -3,15 +3,21 @@ import { mutate } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
 import { readInstallation } from '../installation/installation.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
+import type { FetchTokens } from './fetching/fetch-tokens.ts'
 import { type ResealedRow, resealRows, rowsSealedOtherwise } from './identity-seal-repository.ts'
 
 const ROWS_A_TRANSACTION = 500
 
 /**
- * Seals genuine providers and credentials again with the first encryption key and pepper, in short transactions. Rows
- * that are not genuine stay as they are. Returns the number of rows.
+ * Seals genuine providers and credentials again with the first encryption key and pepper, and encrypts fetch tokens with
+ * that key, in short transactions. Rows that are not genuine stay as they are. Returns the number of rows.
  */
-export async function resealIdentities(database: Database, seals: RowSeals, actor: Actor): Promise<number> {
+export async function resealIdentities(
+  database: Database,
+  seals: RowSeals,
+  tokens: FetchTokens,
+  actor: Actor,
+): Promise<number> {
   let total = 0
   for (const table of ['identity_providers', 'key_credentials'] as const) {
     for (let after = ''; ; ) {
@@ -19,7 +25,7 @@ export async function resealIdentities(database: Database, seals: RowSeals, acto
       const { last, resealed } = await mutate(database, actor, async ({ trx, record }) => {
         const rows = await rowsSealedOtherwise(trx, page)
         const { id, recorded } = await readInstallation(trx)
-        const genuine = await resealRows(trx, seals, table, rows, recorded)
+        const genuine = await resealRows(trx, { seals, tokens }, table, rows, recorded)
         if (genuine.length > 0) {
           const changes = { sealedWith: { to: seals.current }, rows: { to: genuine.length } }
           record(

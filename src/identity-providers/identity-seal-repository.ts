@@ -1,6 +1,10 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import type { RecordedIds, RowSeals, Seal } from '../installation/row-seals.ts'
+import { Secret } from '../system/secret.ts'
+import { FetchFault } from './fetching/fetch-fault.ts'
+import type { FetchTokens } from './fetching/fetch-tokens.ts'
+import type { ProviderSettings } from './identity-provider.ts'
 import {
   credentialFault,
   IDENTITY_PROVIDER,
@@ -33,10 +37,10 @@ export async function rowsSealedOtherwise(
   return rows
 }
 
-/** Seals the genuine ones again, and returns them. */
+/** Seals the genuine ones again, and returns them. One with a token that cannot be decrypted stays as it is. */
 export async function resealRows(
   trx: Handle,
-  seals: RowSeals,
+  { seals, tokens }: { seals: RowSeals; tokens: FetchTokens },
   table: Table,
   rows: readonly Row[],
   recorded: RecordedIds,
@@ -45,13 +49,30 @@ export async function resealRows(
   for (const row of rows) {
     const isCredential = 'key_id' in row
     if (isCredential ? credentialFault(seals, row, recorded) : providerFault(seals, row, recorded)) continue
+    const definition = isCredential ? row.definition : withCurrentToken(row, tokens)
+    if (definition === undefined) continue
     const { sealedWith, seal }: Seal = isCredential
       ? seals.seal(KEY_CREDENTIAL, row)
-      : seals.seal(IDENTITY_PROVIDER, row)
-    await sql`UPDATE ${sql.table(table)} SET sealed_with = ${sealedWith}, seal = ${seal} WHERE id = ${row.id}`.execute(
+      : seals.seal(IDENTITY_PROVIDER, { ...row, definition })
+    await sql`UPDATE ${sql.table(table)}
+      SET definition = ${definition}, sealed_with = ${sealedWith}, seal = ${seal} WHERE id = ${row.id}`.execute(
       trx,
     )
     done.push({ id: row.id, keyId: isCredential ? row.key_id : undefined })
   }
   return done
+}
+
+/** The definition with its fetch token under the first encryption key; undefined: it cannot be decrypted. */
+function withCurrentToken({ id, definition }: SealedProviderRow, tokens: FetchTokens): string | undefined {
+  const settings = JSON.parse(definition) as ProviderSettings
+  const { fetchToken } = settings
+  if (!fetchToken || tokens.isCurrent(fetchToken)) return definition
+  try {
+    const token = new Secret(tokens.decrypt(id, fetchToken))
+    return JSON.stringify({ ...settings, fetchToken: tokens.encrypt(id, token) })
+  } catch (error) {
+    if (error instanceof FetchFault) return undefined
+    throw error
+  }
 }

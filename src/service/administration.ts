@@ -18,6 +18,7 @@ import { AuditTrail } from '../audit/audit-trail.ts'
 import { AuditedRefusals } from '../audit/audited-refusals.ts'
 import type { Config } from '../config/config.ts'
 import { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
+import { FetchTokens } from '../identity-providers/fetching/fetch-tokens.ts'
 import { IdentityProviders } from '../identity-providers/identity-providers.ts'
 import { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
@@ -93,7 +94,12 @@ export function buildAdministration(
     expiring: new ExpiringKeys({ database }),
     countOnOtherPeppers,
     importedClients: new ImportedClients({ database, random, seals }),
-    identityProviders: new IdentityProviders({ database, random, seals }),
+    identityProviders: new IdentityProviders({
+      database,
+      random,
+      seals,
+      tokens: new FetchTokens({ keys: config.encryptionKeys, random }),
+    }),
     keyCredentials: new KeyCredentials({ database, random, seals }),
     adminTokens,
     adminTokenRevocations: new AdminTokenRevocations({ database, seals }),

@@ -2,6 +2,7 @@ import { KeyDigests } from '../api-keys/key-digest.ts'
 import type { Config } from '../config/config.ts'
 import { ChangeFollower } from '../database/change-follower.ts'
 import { ChangeListener } from '../database/change-listener.ts'
+import { FetchTokens } from '../identity-providers/fetching/fetch-tokens.ts'
 import { FetchedKeys } from '../identity-providers/fetching/fetched-keys.ts'
 import { CurrentPolicy } from '../installation/current-policy.ts'
 import { newExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
@@ -172,8 +173,10 @@ function build(
   const digests = new KeyDigests(config.peppers)
   const trust = buildTrust(config, system, storage, issuer)
   const snapshots = buildSnapshots(config, system, storage, issuer)
+  const tokens = new FetchTokens({ keys: config.encryptionKeys, random: system.random })
   const fetched = new FetchedKeys({
     ...system,
+    tokens,
     now: () => storage.time.now(),
     insecureLoopback: !config.production,
     isOwn,

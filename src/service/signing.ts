@@ -1,6 +1,7 @@
 import { resealImported } from '../api-keys/imported/imported-reseal.ts'
 import type { Actor } from '../audit/audit-event.ts'
 import type { Config } from '../config/config.ts'
+import { FetchTokens } from '../identity-providers/fetching/fetch-tokens.ts'
 import { resealIdentities } from '../identity-providers/identity-reseal.ts'
 import { Replicas } from '../installation/replicas.ts'
 import { KeyEncryption } from '../signing-keys/key-encryption.ts'
@@ -35,8 +36,9 @@ export function buildSigning(
   const self = { id: random.uuid(), host: processName(), stalenessSeconds }
   const replicas = new Replicas({ database, ...self, gateways })
   const hostAheadSeconds = () => (time.hostAheadMs ?? 0) / 1000
+  const tokens = new FetchTokens({ keys: config.encryptionKeys, random })
   const reseal = async (actor: Actor) =>
-    (await resealImported(database, seals, actor)) + (await resealIdentities(database, seals, actor))
+    (await resealImported(database, seals, actor)) + (await resealIdentities(database, seals, tokens, actor))
   const trust = { seals, untrusted, reseal }
   const keeping = {
     ...trust,

@@ -1,10 +1,7 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 import type { Random } from '../system/random.ts'
+import { openText, sealText } from '../system/sealed-text.ts'
 import type { NamedKey } from '../system/secret.ts'
-
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 /** An encrypted private key: nonce ‖ tag ‖ ciphertext, and the id of its encryption key. */
 export interface EncryptedKey {
@@ -37,11 +34,8 @@ export class KeyEncryption {
 
   encrypt(kid: string, privateJwk: JWK): EncryptedKey {
     const first = this.#first
-    const nonce = this.#random.bytes(NONCE_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', first.key.reveal(), nonce, { authTagLength: TAG_BYTES })
-    cipher.setAAD(Buffer.from(kid))
-    const ciphertext = Buffer.concat([cipher.update(JSON.stringify(privateJwk), 'utf8'), cipher.final()])
-    return { encryptionKeyId: first.id, bytes: Buffer.concat([nonce, cipher.getAuthTag(), ciphertext]) }
+    const bytes = sealText(first, kid, JSON.stringify(privateJwk), this.#random)
+    return { encryptionKeyId: first.id, bytes }
   }
 
   /** @throws {KeyDecryptionError} with the cause and the cure. */
@@ -52,7 +46,7 @@ export class KeyEncryption {
         `Signing key ${kid} is encrypted with the encryption key "${encryptionKeyId}", which MINTMARK_ENCRYPTION_KEYS lacks: add it to the list.`,
       )
     }
-    const jwk = open(named, kid, bytes)
+    const jwk = jwkIn(openText(named, kid, bytes))
     if (!jwk || (await calculateJwkThumbprint(jwk, 'sha256')) !== kid) {
       throw new KeyDecryptionError(
         `Signing key ${kid} cannot be decrypted with the encryption key "${encryptionKeyId}": that key is not the original one, or the row was altered. Restore the original key or the row.`,
@@ -68,15 +62,9 @@ export class KeyEncryption {
   }
 }
 
-function open({ key }: NamedKey, kid: string, bytes: Buffer): JWK | undefined {
-  const nonce = bytes.subarray(0, NONCE_BYTES)
-  const tag = bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)
+function jwkIn(text: string | undefined): JWK | undefined {
   try {
-    const decipher = createDecipheriv('aes-256-gcm', key.reveal(), nonce, { authTagLength: TAG_BYTES })
-    decipher.setAAD(Buffer.from(kid))
-    decipher.setAuthTag(tag)
-    const text = Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()])
-    return JSON.parse(text.toString('utf8'))
+    return text === undefined ? undefined : JSON.parse(text)
   } catch {
     return undefined
   }

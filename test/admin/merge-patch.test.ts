@@ -70,6 +70,7 @@ const SET: Record<string, Record<string, unknown>> = {
     jwks_uri: 'https://issuer.example.com/keys',
     ca_pem: makeAuthority('authority').certificate,
     allow_addresses: ['10.0.0.0/8:443'],
+    fetch_token: 'fetch-token-of-the-test',
     jwks_max_stale_seconds: 60,
   },
   '/installation': {
@@ -106,10 +107,10 @@ it('covers every PATCH, and every field of each', () => {
 })
 const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
 
-/** These have no default; `jwks` cannot be set together with `jwks_uri`. */
+/** These have no default; `jwks` cannot be set together with `jwks_uri`, and `fetch_token` is never shown. */
 const WITHOUT_DEFAULT: Record<string, string[]> = {
   '/keys/:id': ['expires_at'],
-  '/identity-providers/:id': ['audiences', 'jwks'],
+  '/identity-providers/:id': ['audiences', 'jwks', 'fetch_token'],
 }
 
 let count = 0
@@ -143,7 +144,7 @@ describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $pa
       else {
         expect(status, text).toBe(200)
         expect(body[field]).toEqual(field === 'name' && path === '/tenants/:id' ? before.id : fresh[field])
-        const { [field]: _own, updated_at: _at, effective: _e, ...rest } = before
+        const { [field]: _own, updated_at: _at, effective: _e, fetch: _state, ...rest } = before
         expect(body).toMatchObject(rest)
       }
     },

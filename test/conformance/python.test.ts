@@ -4,7 +4,10 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
+import { ask, bearer } from '../gateway/check-client.ts'
+import { newPair } from '../identity-providers/assertions.ts'
 import { startTestService } from '../support/test-service.ts'
+import { externalVerifier } from '../tokens/external-verifier.ts'
 
 /** A Python with PyJWT and Authlib, installed by scripts/install-test-tools.sh. */
 const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
@@ -50,15 +53,53 @@ describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('PyJWT
   })
 })
 
+describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('Authlib', () => {
+  it('gets tokens by private_key_jwt and by jwt-bearer, and revokes one', async () => {
+    const mintmark = await startTestService({ env: { MINTMARK_ISSUER: '', MINTMARK_HOST: 'localhost' } })
+    try {
+      const { issuer } = mintmark.service
+      const pair = newPair('own')
+      await mintmark.admin('POST', '/tenants', { id: 'acme' })
+      const keyWith = async (credential: object) =>
+        (await mintmark.admin('POST', '/tenants/acme/workload-keys', { credential })).body.key
+      const jwks = { keys: [pair.jwk] }
+      const clientId = await keyWith({ type: 'public_key', jwks })
+      const robots = 'https://robots.example.com'
+      const settings = { kind: 'oidc', issuer: robots, audiences: ['mintmark'], algorithms: ['ES256'], jwks }
+      const { id } = (await mintmark.admin('POST', '/identity-providers', settings)).body
+      const robotId = await keyWith({ type: 'federated', provider: id, subject: 'robot' })
+      const pem = pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
+      const found = await run<Record<string, string>>('assertions.py', pem, [
+        issuer,
+        clientId,
+        robots,
+        'mintmark',
+      ])
+      const { payload } = await externalVerifier(mintmark)(found.client_assertion ?? '')
+      expect(payload).toMatchObject({ sub: clientId, tenant: 'acme' })
+      expect((await externalVerifier(mintmark)(found.assertion ?? '')).payload).toMatchObject({
+        sub: robotId,
+      })
+      const checked = async (token = '') => (await ask(mintmark, { headers: bearer(token) })).status
+      expect(found.revocation).toBe(200)
+      expect([await checked(found.client_assertion), await checked(found.revoked)]).toEqual([200, 401])
+    } finally {
+      await mintmark.stop()
+    }
+  })
+})
+
 interface Readings {
   pyjwt: Record<string, unknown>
   authlib: Record<string, unknown>
   header: Record<string, unknown>
 }
 
-/** The token goes by stdin, not by argv. @throws {Error} with Python's message when a library rejects it. */
-function verify(token: string, parameters: string[]): Promise<Readings> {
-  const child = spawn(python, [new URL('verify.py', import.meta.url).pathname, ...parameters])
+const verify = (token: string, parameters: string[]): Promise<Readings> => run('verify.py', token, parameters)
+
+/** The secret goes by stdin, not by argv. @throws {Error} with Python's message when a library rejects it. */
+function run<T>(script: string, secret: string, parameters: string[]): Promise<T> {
+  const child = spawn(python, [new URL(script, import.meta.url).pathname, ...parameters])
   let output = ''
   let errors = ''
   child.stdout.on('data', chunk => {
@@ -67,7 +108,7 @@ function verify(token: string, parameters: string[]): Promise<Readings> {
   child.stderr.on('data', chunk => {
     errors += chunk
   })
-  child.stdin.end(token)
+  child.stdin.end(secret)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', status => (status === 0 ? resolve(JSON.parse(output)) : reject(new Error(errors))))

@@ -26,6 +26,7 @@ export interface Envoy {
   /** The one listener. */
   url: string
   adminUrl: string
+  pid: number | undefined
   log(): string
   stop(): Promise<void>
 }
@@ -68,7 +69,7 @@ export async function startEnvoy(config: string): Promise<Envoy> {
   try {
     const adminUrl = `http://${await until(child, log, () => readFile(adminFile, 'utf8'))}`
     const port = await until(child, log, () => listenerPort(adminUrl))
-    return { url: `http://127.0.0.1:${port}`, adminUrl, log, stop }
+    return { url: `http://127.0.0.1:${port}`, adminUrl, pid: child.pid, log, stop }
   } catch (error) {
     await stop()
     throw error

@@ -4,6 +4,7 @@ import { Workloads } from '../../src/authentication/workloads.ts'
 import { DirectoryCopy } from '../../src/directory/directory-copy.ts'
 import { Identities } from '../../src/directory/identities.ts'
 import type { KnownTenant } from '../../src/directory/known-key.ts'
+import { FetchTokens } from '../../src/identity-providers/fetching/fetch-tokens.ts'
 import { FetchedKeys } from '../../src/identity-providers/fetching/fetched-keys.ts'
 import { authorizeClientCredentials, NotGranted } from '../../src/oauth/client-credentials.ts'
 import type { TokenRequest } from '../../src/oauth/token-request.ts'
@@ -179,6 +180,7 @@ describe('no set of rules yields a token', () => {
         seals: undefined as never,
         copy,
         fetched: new FetchedKeys({
+          tokens: new FetchTokens({ keys: [], random: systemRandom }),
           clock: systemClock,
           random: systemRandom,
           now: () => NOW * 1000,

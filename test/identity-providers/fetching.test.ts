@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Resolve } from '../../src/identity-providers/fetching/fetch-document.ts'
+import { FetchTokens } from '../../src/identity-providers/fetching/fetch-tokens.ts'
 import { FetchedKeys } from '../../src/identity-providers/fetching/fetched-keys.ts'
 import type { FetchedProvider } from '../../src/identity-providers/fetching/key-source.ts'
 import { plainKeySet } from '../../src/identity-providers/verification-key.ts'
@@ -78,6 +79,7 @@ function fetching(
 ) {
   const clock = fetchClock(impatient)
   const fetched = new FetchedKeys({
+    tokens: new FetchTokens({ keys: [], random: systemRandom }),
     clock,
     random: systemRandom,
     now: () => clock.wallMs(),

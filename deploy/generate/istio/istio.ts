@@ -25,8 +25,8 @@ const listPaths = (routes: readonly { path: string }[]) =>
 
 /**
  * For an Istio ingress gateway: three files for tokens, one for connections to the engine, two that replace them for a
- * static policy, five more for API keys, one for limits, one for reports of usage, and one that keeps the JWKS inline. `named`: what the
- * static policy names.
+ * static policy, five more for API keys, one for limits, one for reports of usage, and two that keep the JWKS inline and the list of
+ * revoked tokens. `named`: what the static policy names.
  */
 export function istioFiles(routes: OpenRoutes, named: readonly NamedModel[] = NAMED): Record<string, string> {
   return {
@@ -177,4 +177,5 @@ const syncFiles: Record<string, string> = {
     intervalSeconds: 60,
     port: 8085,
   }),
+  'deploy/istio/sync/revocations.yaml': render('istio/sync/revocations.yaml.template', {}),
 }

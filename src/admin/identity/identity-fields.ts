@@ -49,6 +49,15 @@ export const providerSettings = {
     .describe(
       'Networks with a port that keys may be fetched from although they are not public, such as `10.0.0.0/8:443`.',
     ),
+  fetch_token: z
+    .string('must be text')
+    .max(8_192, 'must be at most 8192 characters')
+    .regex(/^[\x21-\x7e]+$/, 'must be one word of printable ASCII')
+    .nullable()
+    .default(null)
+    .describe(
+      'Bearer token for fetching the keys. It is sent to the origin of `jwks_uri`, or else of the issuer, and nowhere else; stored encrypted, and never shown.',
+    ),
   jwks_max_stale_seconds: field
     .wholeNumber(60, 604_800)
     .default(86_400)

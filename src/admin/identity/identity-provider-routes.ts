@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import type { FetchHealth } from '../../identity-providers/fetching/fetched-keys.ts'
-import {
-  type IdentityProvider,
-  type ProviderSettings,
-  providerVersion,
-} from '../../identity-providers/identity-provider.ts'
-import type { IdentityProviders, ProviderPatch } from '../../identity-providers/identity-providers.ts'
+import { type IdentityProvider, providerVersion } from '../../identity-providers/identity-provider.ts'
+import type {
+  IdentityProviders,
+  ProviderInput,
+  ProviderPatch,
+} from '../../identity-providers/identity-providers.ts'
 import { PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
+import { Secret } from '../../system/secret.ts'
 import { created, noContent, ok } from '../answer.ts'
 import { EXAMPLE_JWKS, providerBody } from '../bodies/identity-body.ts'
 import { page as pageOf } from '../bodies/wire.ts'
@@ -36,6 +37,7 @@ const {
   jwks_uri,
   ca_pem,
   allow_addresses,
+  fetch_token,
   jwks_max_stale_seconds,
 } = providerSettings
 const DEFAULTED = {
@@ -46,6 +48,7 @@ const DEFAULTED = {
   jwks_uri,
   ca_pem,
   allow_addresses,
+  fetch_token,
   jwks_max_stale_seconds,
 }
 
@@ -63,6 +66,7 @@ const providerPatch = z
     jwks_uri: resettable(jwks_uri),
     ca_pem: resettable(ca_pem),
     allow_addresses: resettable(allow_addresses),
+    fetch_token: resettable(fetch_token),
     jwks_max_stale_seconds: resettable(jwks_max_stale_seconds),
     audiences,
     algorithms: resettable(algorithms),
@@ -117,7 +121,7 @@ export function identityProviderRoutes(
       handle: async ({ actor, body }) => {
         const { kind, issuer, ...rest } = body
         // The schema has a default for each.
-        const settings = { ...toSettings(rest), kind, issuer } as ProviderSettings
+        const settings = { ...toSettings(rest), kind, issuer } as ProviderInput
         const made = await providers.create(actor, settings)
         return created(`${LIST}/${made.id}`, toWire(made), providerVersion(made))
       },
@@ -198,6 +202,7 @@ function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
     jwksUri: set.jwks_uri,
     caPem: set.ca_pem,
     allowAddresses: set.allow_addresses,
+    fetchToken: typeof set.fetch_token === 'string' ? new Secret(set.fetch_token) : set.fetch_token,
     jwksMaxStaleSeconds: set.jwks_max_stale_seconds,
     audiences: given.audiences,
     algorithms: set.algorithms,
@@ -225,6 +230,7 @@ function wireOf(provider: IdentityProvider, health: FetchHealth | undefined) {
     jwks_uri: provider.jwksUri,
     ca_pem: provider.caPem,
     allow_addresses: provider.allowAddresses,
+    has_fetch_token: Boolean(provider.fetchToken),
     jwks_max_stale_seconds: provider.jwksMaxStaleSeconds,
     audiences,
     algorithms,

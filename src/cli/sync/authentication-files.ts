@@ -3,7 +3,7 @@ import { parseAllDocuments } from 'yaml'
 import { fileFault } from '../../system/file-fault.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 
-type Json = Record<string, unknown>
+export type Json = Record<string, unknown>
 
 /** A RequestAuthentication of a file, of which the rules of the issuer get the JWKS inline. */
 export interface Target {
@@ -58,17 +58,32 @@ const rulesOf = (spec: unknown): Json[] => {
 }
 const ownRules = (spec: Json, issuer: string) => rulesOf(spec).filter(rule => rule.issuer === issuer)
 
-function toTarget({ file, apiVersion, metadata, spec }: Json): Target {
+function toTarget(object: Json): Target {
+  const { file, apiVersion, metadata, spec } = object
+  const { name, namespace } = (metadata ?? {}) as Json
+  const fault = nameFault(object)
+  if (fault) throw usage(`${file}: ${fault}`)
+  return {
+    apiVersion: String(apiVersion),
+    name: String(name),
+    namespace: String(namespace),
+    spec: spec as Target['spec'],
+  }
+}
+
+/** Undefined for an object of Istio's security API with a name and a namespace. */
+export function nameFault({ kind, apiVersion, metadata }: Json): string | undefined {
   const { name, namespace } = (metadata ?? {}) as Json
   const part = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
   if (!/^security\.istio\.io\/v1(beta1)?$/.test(String(apiVersion)))
-    throw usage(`${file}: a RequestAuthentication has the apiVersion security.istio.io/v1.`)
+    return `${String(kind)} needs the apiVersion security.istio.io/v1.`
   if (typeof name !== 'string' || typeof namespace !== 'string' || !part.test(name) || !part.test(namespace))
-    throw usage(`${file}: the RequestAuthentication needs a metadata.name and a metadata.namespace.`)
-  return { apiVersion: String(apiVersion), name, namespace, spec: spec as Target['spec'] }
+    return `the ${String(kind)} needs a metadata.name and a metadata.namespace.`
+  return undefined
 }
 
-async function objectsOf(file: string): Promise<Json[]> {
+/** The objects of a file of YAML documents, each with the name of the file. @throws {CliError} */
+export async function objectsOf(file: string): Promise<Json[]> {
   const text = await readFile(file, 'utf8').catch(error => {
     throw usage(`${file} cannot be read: ${fileFault(error) ?? (error as Error).message}.`)
   })

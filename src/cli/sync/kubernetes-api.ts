@@ -18,6 +18,14 @@ export interface KubernetesAccess {
 // biome-ignore lint/suspicious/noExplicitAny: each kind of object has its own shape
 export type KubernetesObject = any
 
+/** An object as it is applied. */
+export interface AppliedObject {
+  /** For messages. */
+  title: string
+  path: string
+  object: KubernetesObject
+}
+
 /** Requests to the API server: the few that sync needs, each with a deadline. */
 export class KubernetesApi {
   readonly #access: KubernetesAccess

@@ -47,7 +47,7 @@ function metricsOf(rounds: Rounds): Metrics {
   const metrics = new Metrics()
   metrics.gauge(
     'mintmark_sync_jwks_age_seconds',
-    'Seconds since all objects were last seen to have the JWKS that Mintmark publishes; until then since the start. Only of the process with the lease.',
+    'Seconds since all objects were last seen to have the JWKS, and the list, that Mintmark has; until then since the start. Only of the process with the lease.',
     'max',
     () => (rounds.leading ? rounds.ageSeconds : undefined),
   )
@@ -58,6 +58,12 @@ function metricsOf(rounds: Rounds): Metrics {
     () => rounds.leading,
   )
   metrics.counter('mintmark_sync_writes_total', 'Objects that were written.', () => rounds.writes)
+  metrics.gauge(
+    'mintmark_sync_revocations',
+    'Revocations of tokens in the AuthorizationPolicies, as of the last round of the process with the lease.',
+    'max',
+    () => (rounds.leading ? rounds.entries : undefined),
+  )
   metrics.counter(
     'mintmark_sync_failures_total',
     'Failures, by reason. A conflict is a field that another field manager owns.',

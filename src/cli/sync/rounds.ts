@@ -1,11 +1,19 @@
 import type { Clock } from '../../system/clock.ts'
 import type { Random } from '../../system/random.ts'
 import { type Target, targetName } from './authentication-files.ts'
+import { fetchDenied, type ListAccess } from './denied-list.ts'
 import type { KubernetesApi } from './kubernetes-api.ts'
 import type { Lease } from './lease.ts'
 import { fetchJwks, type PublishedJwks } from './published-jwks.ts'
+import {
+  MOST_ENTRIES,
+  type PolicyTarget,
+  policyName,
+  withEntries,
+  writtenEntries,
+} from './revocation-policy.ts'
 import { FAULTS, type FaultReason, SyncFault } from './sync-fault.ts'
-import { applyJwks, type WriteOptions } from './synced-object.ts'
+import { applyDenied, applyJwks, type WriteOptions } from './synced-object.ts'
 
 const FIRST_RETRY_SECONDS = 1
 
@@ -15,16 +23,22 @@ export interface RoundsOptions extends WriteOptions {
   random: Random
   targets: readonly Target[]
   jwksUrl: URL
+  /** Where the list of revoked tokens is kept; undefined: nowhere. */
+  denied?: { policies: readonly PolicyTarget[]; access: ListAccess } | undefined
   intervalSeconds: number
   /** Undefined for a single round. */
   lease: Lease | undefined
   signal: AbortSignal
   /** Called for each object that was compared. */
-  onResult: (object: string, result: 'written' | 'unchanged', jwks: PublishedJwks) => void
+  onResult: (
+    object: string,
+    result: 'written' | 'unchanged',
+    about: { kids: readonly string[] } | { entries: number },
+  ) => void
   onFault: (fault: SyncFault) => void
 }
 
-/** Rounds of fetching the JWKS and applying it. */
+/** Rounds of fetching the JWKS and the list of revoked tokens, and applying them. */
 export class Rounds {
   writes = 0
   readonly failures = Object.fromEntries(FAULTS.map(reason => [reason, 0])) as Record<FaultReason, number>
@@ -33,6 +47,8 @@ export class Rounds {
   /** The faults of the last round. Undefined before the first one has ended. */
   faults: readonly SyncFault[] | undefined
   readonly #options: RoundsOptions
+  /** Number of entries in the policies; undefined: not known. */
+  entries: number | undefined
   #jwks: PublishedJwks | undefined
   #goodSince: number
 
@@ -53,6 +69,7 @@ export class Rounds {
     await this.#attempt(faults, async () => {
       this.leading = await this.#holdLease()
       if (!this.leading) return
+      await this.#attempt(faults, () => this.#applyDenied(faults))
       await this.#attempt(faults, () => this.#fetch())
       const { targets, api, onResult } = this.#options
       const jwks = this.#jwks
@@ -91,6 +108,27 @@ export class Rounds {
 
   async #holdLease(): Promise<boolean> {
     return this.#options.lease ? this.#options.lease.hold() : true
+  }
+
+  /** While the list cannot be fetched, the objects keep the last one. */
+  async #applyDenied(faults: SyncFault[]): Promise<void> {
+    const { denied, api, signal, onResult } = this.#options
+    if (!denied) return
+    const list = await fetchDenied(denied.access, signal)
+    const entries = writtenEntries(list)
+    for (const target of denied.policies)
+      await this.#attempt(faults, async () => {
+        const result = await applyDenied(api, withEntries(target, list, entries), this.#options)
+        if (result === 'written') this.writes++
+        this.entries = entries.length
+        onResult(policyName(target), result, { entries: entries.length })
+      })
+    if (entries.length < list.entries.length)
+      throw new SyncFault(
+        'list_too_long',
+        `The list of revoked tokens has ${list.entries.length} entries, and an AuthorizationPolicy takes ${MOST_ENTRIES}. Those of tenants ` +
+          'and keys were written first, then the newest. The tokens of the others are accepted until they expire.',
+      )
   }
 
   async #fetch(): Promise<void> {

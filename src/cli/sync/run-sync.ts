@@ -1,9 +1,12 @@
+import { readFile } from 'node:fs/promises'
 import { systemClock } from '../../system/clock.ts'
+import { fileFault } from '../../system/file-fault.ts'
 import { processName } from '../../system/host.ts'
 import { standardOutput } from '../../system/log-destination.ts'
 import { createLogger } from '../../system/logger.ts'
 import { systemRandom } from '../../system/random.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { readXdsToken } from '../settings.ts'
 import { streams } from '../streams.ts'
 import { readTargets } from './authentication-files.ts'
 import { DEFAULT_INTERVAL_SECONDS } from './interval.ts'
@@ -11,7 +14,8 @@ import { kubeconfigAccess, podAccess } from './kubernetes-access.ts'
 import { KubernetesApi } from './kubernetes-api.ts'
 import { Lease } from './lease.ts'
 import { openOpsPort, portOf } from './ops-port.ts'
-import { Rounds } from './rounds.ts'
+import { readPolicies } from './revocation-policy.ts'
+import { Rounds, type RoundsOptions } from './rounds.ts'
 import type { FaultReason, SyncFault } from './sync-fault.ts'
 
 export interface SyncOptions {
@@ -23,6 +27,9 @@ export interface SyncOptions {
   context?: string
   forceConflicts?: boolean
   allowOlder?: boolean
+  revocations?: string
+  xds?: string
+  xdsCa?: string
   lease: string
   leaseNamespace?: string
   host: string
@@ -35,6 +42,7 @@ export async function sync(environment: NodeJS.ProcessEnv, options: SyncOptions)
     throw new CliError(EXIT.usage, '--force-conflicts and --allow-older need --once.')
   const { issuer } = options
   const { targets, jwksUrl } = await readTargets(options.istio, issuer)
+  const denied = await deniedOf(environment, options)
   const access = options.kubeconfig
     ? await kubeconfigAccess(options.kubeconfig, options.context)
     : await podAccess(environment)
@@ -45,6 +53,7 @@ export async function sync(environment: NodeJS.ProcessEnv, options: SyncOptions)
     api: new KubernetesApi(access, stopping.signal),
     targets,
     jwksUrl,
+    denied,
     issuer,
     signal: stopping.signal,
     forceConflicts: options.forceConflicts ?? false,
@@ -64,7 +73,32 @@ export async function sync(environment: NodeJS.ProcessEnv, options: SyncOptions)
   await repeat({ ...shared, intervalSeconds, lease }, stopping, options)
 }
 
-type Shared = Omit<ConstructorParameters<typeof Rounds>[0], 'lease' | 'onFault' | 'onResult'>
+/** Undefined without --revocations. @throws {CliError} @throws {ConfigError} */
+async function deniedOf(
+  environment: NodeJS.ProcessEnv,
+  { revocations, xds, xdsCa }: SyncOptions,
+): Promise<RoundsOptions['denied']> {
+  if (revocations === undefined) {
+    if (xds === undefined && xdsCa === undefined) return undefined
+    throw new CliError(EXIT.usage, '--xds and --xds-ca need --revocations.')
+  }
+  const url = URL.parse(xds ?? '')
+  if (!url || !/^https?:$/.test(url.protocol))
+    throw new CliError(
+      EXIT.usage,
+      '--revocations needs --xds with the URL of the xDS listener, like http://mintmark:8086.',
+    )
+  const policies = await readPolicies(revocations)
+  const ca =
+    xdsCa === undefined
+      ? undefined
+      : await readFile(xdsCa, 'utf8').catch(error => {
+          throw new CliError(EXIT.usage, `${xdsCa} cannot be read: ${fileFault(error) ?? 'unknown error'}.`)
+        })
+  return { policies, access: { url, token: readXdsToken(environment), ca } }
+}
+
+type Shared = Omit<RoundsOptions, 'lease' | 'onFault' | 'onResult'>
 
 async function once(shared: Shared): Promise<void> {
   const rounds = new Rounds({
@@ -85,6 +119,10 @@ const EXIT_OF: Record<FaultReason, CliError['exitCode']> = {
   jwks_invalid: EXIT.conflict,
   jwks_older: EXIT.conflict,
   unsafe_interval: EXIT.conflict,
+  list_unavailable: EXIT.unavailable,
+  list_invalid: EXIT.conflict,
+  list_older: EXIT.conflict,
+  list_too_long: EXIT.conflict,
   api_unavailable: EXIT.unavailable,
   api_forbidden: EXIT.refused,
   api_invalid: EXIT.fault,
@@ -101,14 +139,17 @@ async function repeat(
   const logger = createLogger('info')
   const rounds = new Rounds({
     ...shared,
-    onResult: (object, result, { kids }) => {
-      if (result === 'written') logger.info({ object, kids }, 'JWKS written')
+    onResult: (object, result, about) => {
+      if (result === 'unchanged') return
+      logger.info({ object, ...about }, 'kids' in about ? 'JWKS written' : 'revoked tokens written')
     },
     onFault: ({ reason, message }) => logger.warn({ reason, fault: message }, 'sync failed'),
   })
   const server = await openOpsPort(rounds, host, port)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort())
-  const objects = shared.targets.map(({ namespace, name }) => `${namespace}/${name}`)
+  const objects = [...shared.targets, ...(shared.denied?.policies ?? [])].map(
+    ({ namespace, name }) => `${namespace}/${name}`,
+  )
   const { intervalSeconds } = shared
   logger.info({ objects, jwks: shared.jwksUrl.href, intervalSeconds, port: portOf(server) }, 'sync started')
   await rounds.repeat()

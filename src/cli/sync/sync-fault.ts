@@ -1,13 +1,18 @@
 /**
- * sync/ keeps the JWKS of an issuer in Istio's RequestAuthentications, so that gateways have it while Mintmark is
- * unavailable. `rounds.ts` repeats one round: fetch the JWKS (published-jwks.ts), apply it to the objects of the files
- * (synced-object.ts). No part of the service imports this folder.
+ * sync/ keeps the JWKS of an issuer in Istio's RequestAuthentications, and the list of revoked tokens in
+ * AuthorizationPolicies, so that gateways have both while Mintmark is unavailable. `rounds.ts` repeats one round: fetch
+ * the list (denied-list.ts) and the JWKS (published-jwks.ts), apply them to the objects of the files (synced-object.ts). No
+ * part of the service imports this folder.
  */
 export const FAULTS = [
   'mintmark_unavailable',
   'jwks_invalid',
   'jwks_older',
   'unsafe_interval',
+  'list_unavailable',
+  'list_invalid',
+  'list_older',
+  'list_too_long',
   'api_unavailable',
   'api_forbidden',
   'api_invalid',

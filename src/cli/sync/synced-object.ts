@@ -1,13 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Target, targetName, withJwks } from './authentication-files.ts'
-import { ApiConflict, type KubernetesApi, type KubernetesObject, type Manager } from './kubernetes-api.ts'
+import {
+  ApiConflict,
+  type AppliedObject,
+  type KubernetesApi,
+  type KubernetesObject,
+  type Manager,
+} from './kubernetes-api.ts'
 import type { PublishedJwks } from './published-jwks.ts'
+import { VERSION } from './revocation-policy.ts'
 import { SyncFault } from './sync-fault.ts'
 
 /** The field manager of server-side apply. */
 const MANAGER = 'mintmark-sync'
 /** When Mintmark last changed the JWKS that the object has: an older one is not written over it. */
 const MODIFIED = 'mintmark/jwks-modified'
+/** More than a replica that reaches its database lags behind another one. */
+const LAG_MS = 60_000
 /** How often an object that changes between reading and writing is tried in one round. */
 const TRIES = 3
 
@@ -20,33 +29,90 @@ export interface WriteOptions {
 }
 
 /**
- * Applies the object of a file, with the JWKS, where it differs. Only the fields in the file and one annotation are
- * owned. `jwtRules` is one field: Istio's definition has it as a list that is replaced as a whole.
+ * Applies the RequestAuthentication of a file, with the JWKS, where it differs. Only the fields in the file and one
+ * annotation are owned. `jwtRules` is one field: Istio's definition has it as a list that is replaced as a whole.
  * @throws {SyncFault}
  */
-export async function applyJwks(
+export function applyJwks(
   api: KubernetesApi,
   target: Target,
   jwks: PublishedJwks,
   options: WriteOptions,
 ): Promise<'written' | 'unchanged'> {
-  const path = pathOf(target)
+  return applyWhereDifferent(
+    api,
+    options,
+    live => {
+      const object = wantedOf(target, jwks, live, options)
+      if (live && has(live, object, jwks)) return 'unchanged'
+      return { title: targetName(target), path: pathOf(target), object }
+    },
+    pathOf(target),
+  )
+}
+
+/**
+ * Applies the AuthorizationPolicy of a file with these entries as its rules, where it differs. A list that is older than
+ * the one in the object is not written. @throws {SyncFault}
+ */
+export function applyDenied(
+  api: KubernetesApi,
+  { title, path, object }: AppliedObject,
+  options: Pick<WriteOptions, 'forceConflicts' | 'allowOlder'>,
+): Promise<'written' | 'unchanged'> {
+  return applyWhereDifferent(
+    api,
+    options,
+    live => {
+      if (live && specHas(live, object)) return 'unchanged'
+      const version = (of: KubernetesObject | undefined) => Number(of?.metadata?.annotations?.[VERSION] ?? 0)
+      const older = version(live) - version(object)
+      // Of two replicas one sees a change a moment later: the next round has it.
+      if (older > 0 && older < LAG_MS && !options.allowOlder) return 'unchanged'
+      if (older > 0 && !options.allowOlder)
+        throw new SyncFault(
+          'list_older',
+          `Mintmark's list of revoked tokens is of ${instant(version(object))}, that of ${title} of ${instant(version(live))}: ` +
+            'a replica that lags behind, or a clock of the database that was set back. Nothing was written.',
+        )
+      return { title, path, object: replacing(object, live) }
+    },
+    path,
+  )
+}
+
+/** Until the object has what is wanted, or a fault. */
+async function applyWhereDifferent(
+  api: KubernetesApi,
+  { forceConflicts }: Pick<WriteOptions, 'forceConflicts'>,
+  wanted: (live: KubernetesObject | undefined) => AppliedObject | 'unchanged',
+  path: string,
+): Promise<'written' | 'unchanged'> {
   for (let left = TRIES; ; left--) {
-    const live = await api.find(path)
-    const wanted = wantedOf(target, jwks, live, options)
-    if (live && has(live, wanted, jwks)) return 'unchanged'
+    const applied = wanted(await api.find(path))
+    if (applied === 'unchanged') return 'unchanged'
     try {
-      const force = options.forceConflicts ? '&force=true' : ''
-      await api.call('PATCH', `${path}?fieldManager=${MANAGER}&fieldValidation=Strict${force}`, wanted)
+      const force = forceConflicts ? '&force=true' : ''
+      await api.call(
+        'PATCH',
+        `${path}?fieldManager=${MANAGER}&fieldValidation=Strict${force}`,
+        applied.object,
+      )
       return 'written'
     } catch (error) {
       if (!(error instanceof ApiConflict)) throw error
       const [manager] = error.managers
-      if (manager) throw ownedByAnother(target, error.managers, manager)
+      if (manager) throw ownedByAnother(applied.title, error.managers, manager)
       if (left === 1) throw error
     }
   }
 }
+
+/** The API server rejects the change if the object is no longer the one that was compared. */
+const replacing = (object: KubernetesObject, live: KubernetesObject | undefined): KubernetesObject =>
+  live
+    ? { ...object, metadata: { ...object.metadata, resourceVersion: live.metadata.resourceVersion } }
+    : object
 
 const pathOf = ({ apiVersion, namespace, name }: Target) =>
   `/apis/${apiVersion}/namespaces/${namespace}/requestauthentications/${name}`
@@ -66,26 +132,31 @@ function wantedOf(
         'a replica without the database, or a database that was restored from a backup. Nothing was written. If it is right, ' +
         'run "mintmark sync --once --allow-older".',
     )
-  return {
+  const object = {
     apiVersion: target.apiVersion,
     kind: 'RequestAuthentication',
     metadata: {
       name: target.name,
       namespace: target.namespace,
-      // The API server rejects the change if the object is no longer the one that was compared.
-      ...(live && { resourceVersion: live.metadata.resourceVersion }),
       ...(modifiedAt !== undefined && { annotations: { [MODIFIED]: instant(modifiedAt) } }),
     },
     spec: withJwks(target, issuer, jwks.text),
   }
+  return replacing(object, live)
 }
 
 /** A change of the time alone is not written: istiod would push its configuration for nothing. */
-function has(live: KubernetesObject, { spec }: KubernetesObject, { modifiedAt }: PublishedJwks): boolean {
+function has(live: KubernetesObject, wanted: KubernetesObject, { modifiedAt }: PublishedJwks): boolean {
   const recorded = live.metadata?.annotations?.[MODIFIED]
   if (modifiedAt !== undefined && recorded === undefined) return false
-  return Object.entries(spec).every(([field, value]) => isDeepStrictEqual(live.spec?.[field], value))
+  return specHas(live, wanted)
 }
+
+/** Fields that are not applied may be another tool's. A list without entries is one that is absent. */
+const specHas = (live: KubernetesObject, { spec }: KubernetesObject) =>
+  Object.entries(spec).every(([field, value]) =>
+    isDeepStrictEqual(live.spec?.[field] ?? (Array.isArray(value) ? [] : undefined), value),
+  )
 
 const instant = (ms: number) => new Date(ms).toISOString()
 
@@ -97,12 +168,12 @@ const TOOLS: readonly [manager: RegExp, tool: string][] = [
   [/^kubectl/, 'kubectl'],
 ]
 
-function ownedByAnother(target: Target, managers: readonly Manager[], { name }: Manager): SyncFault {
+function ownedByAnother(title: string, managers: readonly Manager[], { name }: Manager): SyncFault {
   const tool = TOOLS.find(([manager]) => manager.test(name))?.[1]
   const fields = managers.map(manager => `${manager.field} ("${manager.name}")`).join(', ')
   return new SyncFault(
     'conflict',
-    `${targetName(target)}: fields are owned by another field manager${tool ? `, ${tool}` : ''}: ${fields}. Remove these fields ` +
-      'from what it applies: sync applies them from the file of --istio. Then run "mintmark sync --once --force-conflicts".',
+    `${title}: fields are owned by another field manager${tool ? `, ${tool}` : ''}: ${fields}. Remove these fields ` +
+      'from what it applies: sync applies them from its file. Then run "mintmark sync --once --force-conflicts".',
   )
 }

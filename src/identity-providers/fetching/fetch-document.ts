@@ -22,6 +22,8 @@ export interface FetchMeans {
 export interface Fetched {
   url: string
   caPem: string | null
+  /** Sent as Bearer. */
+  token?: string | undefined
   allowed: AddressRules['allowed']
 }
 
@@ -33,7 +35,7 @@ const systemResolve: Resolve = hostname => lookup(hostname, { all: true })
 
 /**
  * Gets a JSON document: in 5 s, at most 256 KB, over https, without following redirects, and only from addresses that
- * were checked after the name was resolved. Reads no proxy settings, sends no credentials and keeps no connection.
+ * were checked after the name was resolved. Reads no proxy settings, sends no credential but `token`, and keeps no connection.
  * @throws {FetchFault}
  */
 export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<unknown> {
@@ -47,7 +49,7 @@ export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<
   const work = async () => {
     const addresses = await addressesOf(url, given, means)
     aborted.signal.throwIfAborted()
-    return parsed(await get(url, given.caPem, addresses, aborted.signal))
+    return parsed(await get(url, given, addresses, aborted.signal))
   }
   try {
     return await Promise.race([work(), late])
@@ -92,7 +94,7 @@ async function addressesOf(
 /** Connects to these addresses, whatever the name resolves to now. */
 function get(
   url: URL,
-  caPem: string | null,
+  { caPem, token }: Fetched,
   addresses: readonly LookupAddress[],
   signal: AbortSignal,
 ): Promise<Buffer> {
@@ -100,7 +102,11 @@ function get(
   const options = {
     agent: false as const,
     signal,
-    headers: { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity' },
+    headers: {
+      accept: 'application/json, application/jwk-set+json',
+      'accept-encoding': 'identity',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
     ...(caPem !== null && { ca: caPem }),
     lookup: (_name: string, { all }: { all?: boolean | undefined }, done: LookupDone) =>
       all ? done(null, [...addresses]) : done(null, addresses[0]?.address ?? '', addresses[0]?.family),

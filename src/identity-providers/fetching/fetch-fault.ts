@@ -1,4 +1,7 @@
-/** Kinds of failures. `address`: it may not be connected to. `document`: an answer that is not as expected. */
+/**
+ * Kinds of failures. `address`: it may not be connected to. `document`: an answer that is not as expected. `token`: the fetch
+ * token cannot be decrypted.
+ */
 export const FETCH_FAULTS = [
   'url',
   'name',
@@ -9,6 +12,7 @@ export const FETCH_FAULTS = [
   'size',
   'document',
   'keys',
+  'token',
 ] as const
 export type FetchFaultKind = (typeof FETCH_FAULTS)[number]
 

@@ -4,7 +4,8 @@ import { parseKeySet, plainKeySet, UnusableKeys, type VerificationKey } from '..
 import { parseAllowedAddress } from './fetch-address.ts'
 import { type FetchMeans, fetchDocument } from './fetch-document.ts'
 import { FETCH_FAULTS, FetchFault, type FetchFaultKind } from './fetch-fault.ts'
-import { type FetchedProvider, fetchKeySet, keySourceOf } from './key-source.ts'
+import type { FetchTokens } from './fetch-tokens.ts'
+import { type FetchedProvider, fetchKeySet, isConfiguredOrigin, keySourceOf } from './key-source.ts'
 
 /** The last good answer of an issuer. */
 export interface KeptKeySet {
@@ -65,6 +66,7 @@ export class FetchedKeys {
   readonly #means: FetchMeans
   readonly #clock: Clock
   readonly #random: Random
+  readonly #tokens: FetchTokens
   readonly #now: () => number
   readonly #states = new Map<string, State>()
   /** Number of fetches by result. */
@@ -73,8 +75,9 @@ export class FetchedKeys {
   onChange = () => {}
 
   /** `now` is the database time in epoch milliseconds: it dates what is kept. */
-  constructor(options: FetchMeans & { random: Random; now: () => number }) {
-    const { random, now, ...means } = options
+  constructor(options: FetchMeans & { random: Random; tokens: FetchTokens; now: () => number }) {
+    const { random, tokens, now, ...means } = options
+    this.#tokens = tokens
     this.#means = means
     this.#clock = means.clock
     this.#random = random
@@ -89,8 +92,11 @@ export class FetchedKeys {
       if (source === undefined) continue
       ids.add(provider.id)
       const state = this.#states.get(provider.id)
-      if (state?.source === source) state.provider = provider
-      else this.#states.set(provider.id, newState(provider, source, this.#clock.monotonicMs()))
+      if (state?.source === source) {
+        // With another token it may succeed.
+        if (state.provider.fetchToken !== provider.fetchToken) state.nextAt = Number.NEGATIVE_INFINITY
+        state.provider = provider
+      } else this.#states.set(provider.id, newState(provider, source, this.#clock.monotonicMs()))
     }
     for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id)
   }
@@ -191,9 +197,13 @@ export class FetchedKeys {
   async #fetch(state: State): Promise<void> {
     const { provider } = state
     try {
-      const { caPem, allowAddresses } = provider
+      const { caPem, allowAddresses, fetchToken } = provider
       const allowed = allowAddresses.flatMap(text => parseAllowedAddress(text) ?? [])
-      const get = (url: string) => fetchDocument({ url, caPem, allowed }, this.#means)
+      const secret = fetchToken ? this.#tokens.decrypt(provider.id, fetchToken) : undefined
+      const get = (url: string) => {
+        const token = isConfiguredOrigin(provider, url) ? secret : undefined
+        return fetchDocument({ url, caPem, allowed, token }, this.#means)
+      }
       const fetched = await fetchKeySet(provider, get)
       const keys = await parseKeySet(fetched)
       const jwks = plainKeySet(fetched)

@@ -4,7 +4,15 @@ import { FetchFault } from './fetch-fault.ts'
 /** What a fetch needs of a provider. */
 export type FetchedProvider = Pick<
   IdentityProvider,
-  'id' | 'kind' | 'issuer' | 'jwks' | 'jwksUri' | 'caPem' | 'allowAddresses' | 'jwksMaxStaleSeconds'
+  | 'id'
+  | 'kind'
+  | 'issuer'
+  | 'jwks'
+  | 'jwksUri'
+  | 'caPem'
+  | 'allowAddresses'
+  | 'jwksMaxStaleSeconds'
+  | 'fetchToken'
 >
 
 const DISCOVERY = '/.well-known/openid-configuration'
@@ -37,6 +45,12 @@ export async function fetchKeySet(
   if (named !== issuer) throw new FetchFault('document', 'The discovery document is of another issuer.')
   if (typeof uri !== 'string') throw new FetchFault('document', 'The discovery document has no jwks_uri.')
   return get(uri)
+}
+
+/** Whether it is of the server that an operator named: `jwks_uri`, or the issuer. Nothing else receives a fetch token. */
+export function isConfiguredOrigin({ issuer, jwksUri }: FetchedProvider, url: string): boolean {
+  const origin = URL.parse(jwksUri ?? issuer)?.origin
+  return origin !== undefined && origin !== 'null' && URL.parse(url)?.origin === origin
 }
 
 const withoutSlash = (text: string) => text.replace(/\/$/, '')
