@@ -23,7 +23,7 @@ beforeAll(async () => {
   // Every hour of 100 days: three tenants, two models, and labels that change in the middle of a day.
   await mintmark.database.asOwner(
     `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests, input_tokens, output_tokens)
-     SELECT hour, 't' || tenant, 'k' || tenant, model, $1,
+     SELECT hour, 't' || tenant, 'key_' || lpad(tenant::text, 16, '0'), model, $1,
        jsonb_build_object('team', CASE WHEN hour < $2::timestamptz THEN 'old' ELSE 'new' END),
        1 + extract(hour FROM hour), tenant, extract(day FROM hour), 7
      FROM generate_series($3::timestamptz, now(), interval '1 hour') AS hour, generate_series(1, 3) AS tenant,
