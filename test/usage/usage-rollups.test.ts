@@ -144,7 +144,7 @@ describe('Days and months that are summed', () => {
     for (const statement of [
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests) VALUES ($1, 't9', '', '', $2, '{}', 3)
        ON CONFLICT (tenant_id, hour, key_id, model, reporter_id) DO UPDATE SET requests = usage_totals.requests + 3`,
-      'UPDATE usage_totals SET requests = 0, output_tokens = 1 WHERE hour = $1 AND reporter_id = $2',
+      'UPDATE usage_totals SET requests = 1, output_tokens = 1 WHERE hour = $1 AND reporter_id = $2',
       'DELETE FROM usage_totals WHERE hour = $1 AND reporter_id = $2',
     ]) {
       await mintmark.database.asOwner(statement, [hour, reporter])

@@ -86,7 +86,7 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
     new Option(
       '--limits',
       'today (UTC) with the limits of a day, by tenant; can be combined with --tenant',
-    ).conflicts([...['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']]),
+    ).conflicts(['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']),
   )
   command.action(
     action(environment, async ({ admin, output }) => {
