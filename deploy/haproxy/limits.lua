@@ -9,7 +9,7 @@ local WINDOWS = {
 }
 -- Those of a day first: of several that are used up the one with the longest wait is reported.
 local LIMITS = { { name = "requests_daily", unit = "DAY" }, { name = "requests", unit = "MINUTE" } }
--- A client that is told to wait for longer than this repeats nothing.
+-- After a longer wait a client repeats nothing.
 local LONGEST_WAIT_SECONDS = 60
 
 local function window_at(unit, now)

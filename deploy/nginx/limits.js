@@ -9,7 +9,7 @@ const LIMITS = [
   { name: 'requests_daily', unit: 'DAY', seconds: 86400 },
   { name: 'requests', unit: 'MINUTE', seconds: 60 },
 ]
-// A client that is told to wait for longer than this repeats nothing.
+// After a longer wait a client repeats nothing.
 const LONGEST_WAIT_SECONDS = 60
 
 // The credential is good. What is rejected here uses up nothing.

@@ -2,7 +2,7 @@ import type { AdminClient } from './admin-client.ts'
 import type { View } from './output.ts'
 
 /** What a tenant used today (UTC) of the limits of its day; null: no limit. */
-export interface UsedOfLimits {
+interface UsedOfLimits {
   tenant: string
   requests: number
   requests_per_day: number | null

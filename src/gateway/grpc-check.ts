@@ -21,7 +21,7 @@ const PERMISSION_DENIED = 7
 const UNAUTHENTICATED = 16
 
 /** Label of gRPC checks in logs and metrics, where HTTP requests have a listener and a route. */
-export const LISTENER = 'gateway_grpc'
+const LISTENER = 'gateway_grpc'
 const ROUTE = 'Check'
 
 /** Headers alone: Envoy passes on at most 60 KiB of them, once or twice, and at most 100 names. */

@@ -12,6 +12,7 @@ import type { ReadinessGate } from './readiness.ts'
 import { restoreWarning, storeRestore } from './restores.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
+import { USAGE_PRUNE_MS, USAGE_ROLLUP_MS } from './usage.ts'
 
 const FOLLOW_MS = 500
 const REFRESH_MS = 1_000
@@ -22,11 +23,7 @@ const TRUST_MS = 5_000
 /** /readyz names a right or a table that is gone within five seconds. */
 const RIGHTS_MS = 5_000
 const EXPIRING_MS = 300_000
-const PRUNE_MS = 3_600_000
-const USAGE_PRUNE_MS = 600_000
-/** A year that was reported to an older version is summed within hours. */
-const USAGE_ROLLUP_MS = 20_000
-const CHECKPOINT_MS = 3_600_000
+const HOURLY_MS = 3_600_000
 /** How often a failure to follow changes is logged, once the directory is more than a second stale. */
 const STALENESS_LOG_MS = 60_000
 
@@ -108,13 +105,13 @@ export class BackgroundJobs {
     this.#every(DEFERRED_MS, 'settle new secrets', () => confirmations.settle())
     this.#every(ANNOUNCE_MS, 'announce this replica', () => this.#announce(signing.ring()))
     this.#every(DEFERRED_MS, 'store audited refusals', () => refusals.flush())
-    this.#every(CHECKPOINT_MS, 'log an audit checkpoint', () => trail.keepCheckpoint())
+    this.#every(HOURLY_MS, 'log an audit checkpoint', () => trail.keepCheckpoint())
     this.#every(EXPIRING_MS, 'count expiring keys', () => expiring.look())
     void this.#attempt('count expiring keys', () => expiring.look())
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
     this.#every(USAGE_ROLLUP_MS, 'sum days and months of usage', () => usage.records.rollUp())
-    this.#every(PRUNE_MS, 'remove expired records', () => removeExpired(this.#parts))
+    this.#every(HOURLY_MS, 'remove expired records', () => removeExpired(this.#parts))
     this.scheduleRotation()
   }
 

@@ -5,6 +5,10 @@ import { UsageRecords } from '../usage/usage-records.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
 
+export const USAGE_PRUNE_MS = 600_000
+/** A year that was reported to an older version is summed within hours. */
+export const USAGE_ROLLUP_MS = 20_000
+
 /** What receives and counts usage. */
 export interface UsageParts {
   /** Reporters in memory. */

@@ -22,7 +22,7 @@ const QUEUE = { atOnce: 2, mostWaiting: 16, mostWaitingOfOne: 4, longestWaitMs: 
 const RECORDS_A_TURN = 50
 
 /** A report as it arrived. */
-export interface Report {
+interface Report {
   body: Buffer
   /** With gzip. */
   isPacked: boolean

@@ -41,7 +41,7 @@ describe('mintmark usage', () => {
     expect(blue).toEqual(['blue', '1,500', '0', '350,000', '0', '0', '██'])
   })
 
-  it('--limits shows today beside the limits of a day: the tenant’s own, else its tier’s', async () => {
+  it('--limits shows today with the limits of a day: the tenant’s own, else its tier’s', async () => {
     await service.admin('PUT', '/tiers/small', { priority: 0, limits: { tokens_per_day: 1_400_000 } })
     for (const [id, limits] of [
       ['acme', {}],

@@ -23,7 +23,7 @@ beforeAll(async () => {
   // Every hour of 100 days: three tenants, two models, and labels that change in the middle of a day.
   await mintmark.database.asOwner(
     `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests, input_tokens, output_tokens)
-     SELECT hour, 't' || tenant, 'k' || tenant, model, $1,
+     SELECT hour, 't' || tenant, 'key_' || lpad(tenant::text, 16, '0'), model, $1,
        jsonb_build_object('team', CASE WHEN hour < $2::timestamptz THEN 'old' ELSE 'new' END),
        1 + extract(hour FROM hour), tenant, extract(day FROM hour), 7
      FROM generate_series($3::timestamptz, now(), interval '1 hour') AS hour, generate_series(1, 3) AS tenant,
@@ -144,7 +144,7 @@ describe('Days and months that are summed', () => {
     for (const statement of [
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests) VALUES ($1, 't9', '', '', $2, '{}', 3)
        ON CONFLICT (tenant_id, hour, key_id, model, reporter_id) DO UPDATE SET requests = usage_totals.requests + 3`,
-      'UPDATE usage_totals SET requests = 0, output_tokens = 1 WHERE hour = $1 AND reporter_id = $2',
+      'UPDATE usage_totals SET requests = 1, output_tokens = 1 WHERE hour = $1 AND reporter_id = $2',
       'DELETE FROM usage_totals WHERE hour = $1 AND reporter_id = $2',
     ]) {
       await mintmark.database.asOwner(statement, [hour, reporter])

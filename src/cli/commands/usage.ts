@@ -84,9 +84,10 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
     ).default('tenant'),
   )
   command.addOption(
-    new Option('--limits', 'today (UTC) beside the limits of a day, by tenant; only with --tenant').conflicts(
-      [...['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']],
-    ),
+    new Option(
+      '--limits',
+      'today (UTC) with the limits of a day, by tenant; can be combined with --tenant',
+    ).conflicts(['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']),
   )
   command.action(
     action(environment, async ({ admin, output }) => {
