@@ -223,20 +223,30 @@ core.register_action("mintmark_model", { "http-req" }, function(txn)
   end
 end, 0)
 
--- 413, once the body has arrived, as far as it is not longer than this.
+-- Answers at once, and reads what is left of the body: a client that is still sending would lose the response if its connection was
+-- closed, and repeat the request. At most so much, and not for longer.
 local MOST_READ = 16 * 4194304
-local TOO_LONG = '{"type":"error","error":{"message":"The body is longer than 4194304 bytes.","type":"invalid_request_error","code":"body_too_large","param":null}}'
+local SECONDS = 10
 
-core.register_service("mintmark_too_long", "http", function(applet)
-  local left = MOST_READ
-  while left > 0 do
+local function refuse(applet, status, body, challenge)
+  applet:set_status(status)
+  applet:add_header("content-type", "application/json")
+  applet:add_header("content-length", tostring(#body))
+  if challenge then applet:add_header("www-authenticate", challenge) end
+  applet:start_response()
+  applet:send(body)
+  local left, ends = MOST_READ, core.now().sec + SECONDS
+  while left > 0 and core.now().sec <= ends do
     local part = applet:receive(65536)
     if part == nil or part == "" then break end
     left = left - #part
   end
-  applet:set_status(413)
-  applet:add_header("content-type", "application/json")
-  applet:add_header("content-length", tostring(#TOO_LONG))
-  applet:start_response()
-  applet:send(TOO_LONG)
+end
+
+local UNAUTHORIZED = '{"type":"error","error":{"message":"Exchange your API key for a token and send that.","type":"authentication_error","code":"invalid_token","param":null}}'
+core.register_service("mintmark_unauthorized", "http", function(applet)
+  refuse(applet, 401, UNAUTHORIZED, 'Bearer realm="mintmark"')
 end)
+
+local TOO_LONG = '{"type":"error","error":{"message":"The body is longer than 4194304 bytes.","type":"invalid_request_error","code":"body_too_large","param":null}}'
+core.register_service("mintmark_too_long", "http", function(applet) refuse(applet, 413, TOO_LONG) end)

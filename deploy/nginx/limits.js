@@ -41,8 +41,7 @@ function allowances(claims) {
   LIMITS.forEach(limit =>
     Object.keys(owners).forEach(bucket => {
       const allowance = ((claims.limits || {})[bucket] || {})[limit.name]
-      if (!allowance || allowance.unit !== limit.unit || typeof allowance.requests_per_unit !== 'number')
-        return
+      if (!allowance || allowance.unit !== limit.unit || typeof allowance.requests_per_unit !== 'number') return
       found.push({
         window: [bucket, owners[bucket], limit.unit, Math.floor(now / limit.seconds)].join(' '),
         most: allowance.requests_per_unit,
@@ -68,9 +67,7 @@ function refuse(r, reset) {
   r.return(429, LIMIT_OF_DAY)
 }
 
-const LIMIT_OF_MINUTE =
-  '{"type":"error","error":{"message":"The limit of requests of a minute is reached. Retry after the seconds in Retry-After.","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}'
-const LIMIT_OF_DAY =
-  '{"type":"error","error":{"message":"The limit of requests of a day is reached. It starts again at midnight UTC.","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}'
+const LIMIT_OF_MINUTE = '{"type":"error","error":{"message":"The limit of requests of a minute is reached. Retry after the seconds in Retry-After.","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}'
+const LIMIT_OF_DAY = '{"type":"error","error":{"message":"The limit of requests of a day is reached. It starts again at midnight UTC.","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}'
 
 export default { gate }

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
-import { existsSync, globSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -11,6 +10,7 @@ import { bundled } from '../support/bundled-source.ts'
 import { freePort } from '../support/free-port.ts'
 import type { TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
+import { claudeCode, lacksClaudeCode, lacksLitellmProxy, litellmProxy } from './client-programs.ts'
 import { lacksPython, python } from './python.ts'
 import { runProgram } from './run-program.ts'
 import { ANSWER, startTalkingEngine, type TalkingEngine } from './talking-engine.ts'
@@ -18,12 +18,6 @@ import { ANSWER, startTalkingEngine, type TalkingEngine } from './talking-engine
 /** The recipes of docs/guides/clients.md with other addresses, through deploy/envoy/envoy-api-keys.yaml. */
 const root = new URL('../../', import.meta.url).pathname
 const guide = await readFile(join(root, 'docs/guides/clients.md'), 'utf8')
-const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
-const required = process.env.MINTMARK_REQUIRE_GATEWAYS === '1'
-const litellm = join(cache, 'litellm/bin/litellm')
-const [claude = 'claude'] = globSync('claude-code/node_modules/@anthropic-ai/claude-code-*/claude', {
-  cwd: cache,
-}).map(file => join(cache, file))
 
 let mintmark: TestService
 let engine: TalkingEngine
@@ -106,14 +100,14 @@ describe.skipIf(noEnvoy)('the recipe of docs/guides/clients.md for', () => {
     expectServed('/v1/chat/completions')
   })
 
-  it.skipIf(!existsSync(litellm) && !required)(
+  it.skipIf(lacksLitellmProxy())(
     "LiteLLM's proxy",
     async () => {
       const config = join(folder, 'config.yaml')
       await writeFile(config, recipe("LiteLLM's proxy", 'yaml'))
       const port = await freePort()
       const args = ['--config', config, '--host', '127.0.0.1', '--port', `${port}`]
-      const proxy = spawn(litellm, args, { env: environment(), cwd: folder, stdio: 'ignore' })
+      const proxy = spawn(litellmProxy, args, { env: environment(), cwd: folder, stdio: 'ignore' })
       const ended = new Promise(resolve => proxy.once('exit', resolve))
       try {
         const baseURL = `http://127.0.0.1:${port}/v1`
@@ -131,10 +125,10 @@ describe.skipIf(noEnvoy)('the recipe of docs/guides/clients.md for', () => {
     180_000,
   )
 
-  it.skipIf(!existsSync(claude) && !required)('Claude Code', async () => {
+  it.skipIf(lacksClaudeCode())('Claude Code', async () => {
     const settings = join(folder, 'settings.json')
     await writeFile(settings, recipe('Claude Code', 'json'))
-    expect(await answerOf(claude, ['-p', 'Hello', '--settings', settings])).toBe(`${ANSWER}\n`)
+    expect(await answerOf(claudeCode, ['-p', 'Hello', '--settings', settings])).toBe(`${ANSWER}\n`)
     expectServed('/v1/messages')
   })
 

@@ -1,6 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+
 import { lacksShells } from '../cli/shells.ts'
+
+import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.ts'
+
 import { lacksPython } from '../clients/python.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
@@ -26,6 +30,8 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   ],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
+  [lacksLitellmProxy, "the recipe for LiteLLM's proxy", TEST_TOOLS],
+  [lacksClaudeCode, 'the recipe for Claude Code', TEST_TOOLS],
   [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],
   [lacksHelm, 'the Helm chart', TEST_TOOLS],
   [lacksPgBouncer, 'connections through PgBouncer', TEST_TOOLS],

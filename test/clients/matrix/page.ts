@@ -54,11 +54,39 @@ export class Page {
   }
 
   #text(): string {
-    return [...Map.groupBy(this.#found, ({ situation }) => situation.name)]
-      .map(([name, found]) => `\n## ${name}\n\n${tableOf(found)}\n`)
-      .join('')
-      .concat('\n')
+    const situations = Map.groupBy(this.#found, ({ situation }) => situation.name)
+    const outcomes = [...situations].map(
+      ([name, found]) => `| ${name} | ${CLIENTS.map(client => outcomeOf(found, client)).join(' | ')} |`,
+    )
+    const refused = [...situations].filter(([, found]) => found.some(({ result }) => result.raised !== null))
+    // Situations in which the same is printed share a table.
+    const printed = Map.groupBy(refused, ([, found]) => tableOf(found))
+    return [
+      '',
+      `| | ${CLIENTS.join(' | ')} |`,
+      `| --- |${' --- |'.repeat(CLIENTS.length)}`,
+      ...outcomes,
+      ...[...printed].flatMap(([table, those]) => [
+        '',
+        `## ${those.map(([name]) => name).join('; ')}`,
+        '',
+        table,
+      ]),
+      '',
+      '',
+    ].join('\n')
   }
+}
+
+/** What the client raises, and the statuses of its requests; several where gateways differ. */
+function outcomeOf(found: readonly FoundAt[], client: Client): string {
+  const cells = found
+    .filter(each => each.client === client)
+    .map(
+      ({ result, attempts }) =>
+        `${result.raised === null ? 'answer' : `\`${result.raised}\``}: ${statusesOf(attempts)}`,
+    )
+  return [...new Set(cells)].join('; ')
 }
 
 const cellOf = (found: readonly Found[]) =>
@@ -68,24 +96,17 @@ const statusesOf = (attempts: readonly Attempt[]) => attempts.map(({ status }) =
 
 type FoundAt = Found & { at: string }
 
-/** Gateways with the same result share a row. */
+/** What is printed, by whom and where. */
 function tableOf(found: readonly FoundAt[]): string {
-  const lines = CLIENTS.flatMap(client => {
+  const rows = CLIENTS.flatMap(client => {
     const of = found.filter(each => each.client === client)
-    const rows = Map.groupBy(of, ({ result: { raised, printed }, attempts }) =>
-      [
-        raised === null ? 'an answer' : `\`${raised}\``,
-        statusesOf(attempts),
-        raised === null ? '' : code(printed),
-      ].join(' | '),
-    )
-    return [...rows].map(([row, those]) => `| ${client} | ${row} | ${gatewaysOf(those, of)} |`)
+    const texts = Map.groupBy(of, ({ result }) => code(result.printed))
+    return [...texts].map(([text, those]) => ({ client, cells: `${text} | ${gatewaysOf(those, of)}` }))
   })
-  return [
-    '| client | raises | statuses of its requests | prints | at |',
-    '| --- | --- | --- | --- | --- |',
-    ...lines,
-  ].join('\n')
+  const lines = [...Map.groupBy(rows, ({ cells }) => cells)].map(
+    ([cells, those]) => `| ${those.map(({ client }) => client).join(', ')} | ${cells} |`,
+  )
+  return ['| client | prints | at |', '| --- | --- | --- |', ...lines].join('\n')
 }
 
 /** With the credentials, where others have another result. */
