@@ -1,10 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-
 import { lacksShells } from '../cli/shells.ts'
-
 import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.ts'
-
 import { lacksPython } from '../clients/python.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
