@@ -99,14 +99,7 @@ const IS_MEDIA = 4
 function readModel(body, takesPriority) {
   let model
   let names = 0
-  const scan = {
-    marks: MOST_MARKS,
-    reads: true,
-    lists: false,
-    beginsMedia: false,
-    known: [],
-    fault: '',
-  }
+  const scan = { marks: MOST_MARKS, known: [], fault: '' }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)

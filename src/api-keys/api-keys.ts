@@ -14,19 +14,9 @@ import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import { tierPriorities, tierRights } from '../tenants/tier-repository.ts'
 import { areTokensEnded } from '../tenants/token-epoch-repository.ts'
-import { type ApiKey, formatCredential, parseCredential, randomId } from './api-key.ts'
-import {
-  findApiKey,
-  findSecretOwner,
-  insertSecret,
-  listUsage,
-  setDisabled,
-  setSecretRevoked,
-  updateApiKey,
-} from './api-key-repository.ts'
-import { findLookups } from './imported/imported-client-repository.ts'
-import { sha256Of } from './imported/imported-hash.ts'
-import { mayBeLookup } from './imported/lookup-secret.ts'
+import { type ApiKey, formatCredential, randomId } from './api-key.ts'
+import { insertSecret, listUsage, setDisabled, setSecretRevoked, updateApiKey } from './api-key-repository.ts'
+import { type Inspection, inspectSecret } from './inspection.ts'
 import { changeKey, checkSettings, endTokens, getKey, refuseRevoked } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
@@ -84,20 +74,8 @@ export class ApiKeys {
   }
 
   /** Identifies the key of a string, in any state, without counting as a use. */
-  async inspect(
-    presented: string,
-  ): Promise<{ wellFormed: boolean; found?: { key: ApiKey; secretId: string } }> {
-    const wellFormed = parseCredential(presented)?.prefix === 'mmk'
-    if (!wellFormed && !mayBeLookup(presented)) return { wellFormed }
-    const digests = this.#digests.forFinding(presented)
-    const hash = sha256Of(presented)
-    return this.#database.run(async db => {
-      const owner = wellFormed
-        ? await findSecretOwner(db, digests)
-        : (await findLookups(db, [hash])).get(hash)
-      const key = owner && (await findApiKey(db, owner.keyId))
-      return { wellFormed, ...(key && { found: { key, secretId: owner.secretId } }) }
-    })
+  inspect(presented: string): Promise<Inspection> {
+    return inspectSecret(this.#database, this.#digests, presented)
   }
 
   /** Exchanges and rejections of the last `days`, by UTC day; a few seconds late. */

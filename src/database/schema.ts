@@ -1,8 +1,8 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
-import type { RestoreTable, TokenRevocationTable, TombstoneTable } from './ended-tables.ts'
-import type { IdentitySchema } from './identity-tables.ts'
-import type { SetSchema } from './set-tables.ts'
-import type { UsageSchema } from './usage-schema.ts'
+import type { RestoreTable, TokenRevocationTable, TombstoneTable } from './tables/ended-tables.ts'
+import type { IdentitySchema } from './tables/identity-tables.ts'
+import type { SetSchema } from './tables/set-tables.ts'
+import type { UsageSchema } from './tables/usage-tables.ts'
 
 /**
  * The tables for Kysely, written by hand and checked against the real ones by test/database/schema.test.ts. Only

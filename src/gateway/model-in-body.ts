@@ -76,11 +76,11 @@ interface Scan {
   /** Strings and brackets that may still come. */
   marks: number
   /** Whether the names in the present value are read. */
-  reads: boolean
+  reads?: boolean
   /** Whether the present value is a list of media, as `images` is. */
-  lists: boolean
+  lists?: boolean
   /** Whether the next object is the value of a name in FETCHED_FIELDS. */
-  beginsMedia: boolean
+  beginsMedia?: boolean
   /** What is known of the open objects, by their depth. */
   known: number[]
   fault: string
@@ -90,14 +90,7 @@ interface Scan {
 export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
   let model: string | undefined
   let names = 0
-  const scan: Scan = {
-    marks: MOST_MARKS,
-    reads: true,
-    lists: false,
-    beginsMedia: false,
-    known: [],
-    fault: '',
-  }
+  const scan: Scan = { marks: MOST_MARKS, known: [], fault: '' }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)

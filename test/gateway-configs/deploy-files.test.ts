@@ -54,7 +54,14 @@ it('every file of a gateway has the contract number in its first lines', () => {
 
 /** Where the tests are that the guides name. */
 const CONTRACT_TESTS = [
-  ...['check-contract.ts', 'honest-clients.ts', 'idle-connections.ts', 'steering-fields.ts', 'over-http2.ts'],
+  ...[
+    'check-contract.ts',
+    'honest-clients.ts',
+    'idle-connections.ts',
+    'media.ts',
+    'steering-fields.ts',
+    'over-http2.ts',
+  ],
   ...['caddy.test.ts', 'haproxy.test.ts', 'nginx.test.ts'],
 ].map(name => readFileSync(new URL(name, import.meta.url), 'utf8'))
 const isTitle = (title: string) =>

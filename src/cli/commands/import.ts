@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { ApiError } from '../admin-client.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { parseWholeNumber } from '../field-options.ts'
-import { clientsOf, readClients } from '../import-file.ts'
+import { clientsOf, readClients } from '../import/import-file.ts'
 import type { View } from '../output.ts'
 import { action, resultVerb } from '../verb.ts'
 

@@ -2,10 +2,10 @@ import { type Command, Option } from 'commander'
 import { systemClock } from '../../system/clock.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { moment, type View } from '../output.ts'
-import { costOf, type Prices, readPrices } from '../prices.ts'
 import type { Column } from '../table.ts'
 import { parseTime } from '../time-arguments.ts'
-import { usedOfLimits, usedOfLimitsView } from '../usage-of-limits.ts'
+import { costOf, type Prices, readPrices } from '../usage/prices.ts'
+import { usedOfLimits, usedOfLimitsView } from '../usage/usage-of-limits.ts'
 import { action, resultVerb } from '../verb.ts'
 
 interface Usage {

@@ -1,5 +1,5 @@
-import type { AdminClient } from './admin-client.ts'
-import type { View } from './output.ts'
+import type { AdminClient } from '../admin-client.ts'
+import type { View } from '../output.ts'
 
 /** What a tenant used today (UTC) of the limits of its day; null: no limit. */
 interface UsedOfLimits {

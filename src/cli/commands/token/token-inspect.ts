@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
-import { systemClock } from '../../system/clock.ts'
-import { CliError, EXIT } from '../exit-codes.ts'
-import { httpCall } from '../http-call.ts'
-import { readInput } from '../input.ts'
-import { decodeJwt, tokenIn } from '../jwt.ts'
-import { moment, type Output } from '../output.ts'
-import { record } from '../table.ts'
-import { printableJson, styled } from '../terminal-text.ts'
-import { action, resultVerb } from '../verb.ts'
+import { systemClock } from '../../../system/clock.ts'
+import { CliError, EXIT } from '../../exit-codes.ts'
+import { httpCall } from '../../http-call.ts'
+import { readInput } from '../../input.ts'
+import { decodeJwt, tokenIn } from '../../jwt.ts'
+import { moment, type Output } from '../../output.ts'
+import { record } from '../../table.ts'
+import { printableJson, styled } from '../../terminal-text.ts'
+import { action, resultVerb } from '../../verb.ts'
 
 type Json = Record<string, unknown>
 
@@ -94,7 +94,7 @@ async function verify(
   keys: string,
   expectation: Expectation,
 ): Promise<void> {
-  const { verifyAsGateway } = await import('../../tokens/token-verifier.ts')
+  const { verifyAsGateway } = await import('../../../tokens/token-verifier.ts')
   const issuer = expectation.issuer ?? String(claims.iss)
   const audience = expectation.audience ?? String([claims.aud].flat()[0])
   try {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { KEY_SETTINGS } from '../api-keys/key-settings.ts'
-import { CliError, EXIT } from './exit-codes.ts'
-import { fieldsOf } from './setting-options.ts'
+import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
+import { fieldsOf } from '../setting-options.ts'
 
 /** Files of clients to import: NDJSON, or CSV (RFC 4180) with a header line. */
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { CliError, EXIT } from './exit-codes.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
 
 /** The prices of a model for a million tokens, in a currency of the user's. */
 interface Price {

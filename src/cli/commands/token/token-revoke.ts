@@ -1,14 +1,14 @@
 import { rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { systemClock } from '../../system/clock.ts'
-import { denyFilterFile } from '../../xds/deny-filter-file.ts'
-import { irreversible } from '../confirmation.ts'
-import { CliError, EXIT } from '../exit-codes.ts'
-import { bodyOf, type FieldOption, text } from '../field-options.ts'
-import { readInput } from '../input.ts'
-import { decodeJwt, tokenIn } from '../jwt.ts'
-import { moment, type View } from '../output.ts'
-import { action, changeVerb, listVerb, repeatable } from '../verb.ts'
+import { systemClock } from '../../../system/clock.ts'
+import { denyFilterFile } from '../../../xds/deny-filter-file.ts'
+import { irreversible } from '../../confirmation.ts'
+import { CliError, EXIT } from '../../exit-codes.ts'
+import { bodyOf, type FieldOption, text } from '../../field-options.ts'
+import { readInput } from '../../input.ts'
+import { decodeJwt, tokenIn } from '../../jwt.ts'
+import { moment, type View } from '../../output.ts'
+import { action, changeVerb, listVerb, repeatable } from '../../verb.ts'
 
 interface TokenRevocation {
   id: string
