@@ -64,7 +64,8 @@ describe('mintmark signing-key', () => {
 
   it('rewrap prints how many it encrypted under which key', async () => {
     expect(await cli.run('signing-key', 'rewrap')).toBe(
-      'Re-encrypted 0 private keys. All are encrypted with "e1". Sealed 0 rows again.\n',
+      'Re-encrypted 0 private keys. All are encrypted with "e1". Sealed 0 rows again.\n' +
+        'Nothing is left on other encryption keys: they can be removed.\n',
     )
   })
 })

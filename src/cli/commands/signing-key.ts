@@ -20,6 +20,11 @@ interface Rewrapped {
   resealed: number
 }
 
+/** What still depends on an encryption key that is not the current one, by its id. */
+interface Uses {
+  encryption_keys: { left_on_others: Record<string, number> }
+}
+
 const VIEW: View<SigningKey> = {
   plural: 'signing keys',
   id: key => key.kid,
@@ -116,19 +121,26 @@ function rewrap(signingKey: Command, environment: NodeJS.ProcessEnv): void {
   resultVerb(signingKey, 'rewrap', {
     summary: 're-encrypt all private keys with the first encryption key, and seal all rows again',
     details:
-      'Then the others can be removed from MINTMARK_ENCRYPTION_KEYS; "mintmark installation get" counts what still depends on them.',
+      'Prints what is left on other encryption keys. When nothing is, they can be removed from MINTMARK_ENCRYPTION_KEYS.',
     examples: ['mintmark signing-key rewrap'],
   }).action(
     action(environment, async ({ admin, output }) => {
       const done = await admin.post<Rewrapped>('/signing-keys/rewrap')
       const { encryption_key: id, rewrapped, resealed } = done
+      const { encryption_keys: keys } = await admin.get<Uses>('/installation')
+      const left = Object.entries(keys.left_on_others).map(([other, count]) => `${other}: ${count}`)
       await output.either({
-        text: `Re-encrypted ${rewrapped} private keys. All are encrypted with "${id}". Sealed ${resealed} rows again.`,
-        json: done,
+        text: `Re-encrypted ${rewrapped} private keys. All are encrypted with "${id}". Sealed ${resealed} rows again.\n${leftText(left)}`,
+        json: { ...done, left_on_others: keys.left_on_others },
         id,
       })
     }),
   )
 }
+
+const leftText = (left: readonly string[]) =>
+  left.length === 0
+    ? 'Nothing is left on other encryption keys: they can be removed.'
+    : `Still on other encryption keys: ${left.join(', ')}. Repeat the command.`
 
 const EXAMPLE_KID = 'dGhpcyBpcyBub3QgYSBrZXksIG9ubHkgYW4gZXhhbXA'

@@ -16,7 +16,7 @@ export function completionCommand(program: Command, environment: NodeJS.ProcessE
     summary: 'print the completion script of a shell',
     details:
       'Loaded into the shell, it completes commands, options, their values, and names of objects: the newest 100 from the service, ' +
-      'if it answers within a second. With words after "--" it prints what may stand for the last of them, which the script uses.',
+      'if it answers within a second. With words after "--" it prints what the last of them may become, which the script uses.',
     examples: [
       'source <(mintmark completion bash)',
       'source <(mintmark completion zsh)',

@@ -15,7 +15,7 @@ export const LISTS = {
 } as const
 export type Listed = keyof typeof LISTS
 
-/** What may stand for an argument or for the value of an option. */
+/** What an argument or the value of an option may be. */
 export type Values =
   | { kind: 'choices'; choices: readonly string[] }
   | { kind: 'files' }
