@@ -3,7 +3,7 @@ import type { Env } from './env.ts'
 import { rootTokens } from './formats.ts'
 
 /** A token of gateways. With a name it registers them: a registered gateway is expected to be connected. */
-export interface GatewayToken {
+interface GatewayToken {
   gateway: string | undefined
   token: Secret
 }

@@ -1,10 +1,10 @@
 import type { Replicas } from '../installation/replicas.ts'
 import type { GatewayConnections, GatewayInstance, GatewayReport } from './gateway-connections.ts'
 
-export type InstanceState = 'current' | 'behind' | 'rejected' | 'unknown'
+type InstanceState = 'current' | 'behind' | 'rejected' | 'unknown'
 
 /** A gateway process, of all replicas. */
-export interface ConnectedInstance extends GatewayInstance {
+interface ConnectedInstance extends GatewayInstance {
   /** Host of the replica that it is connected to. */
   replica: string
   /** `unknown`: its replica did not report for a while. */

@@ -9,7 +9,7 @@ import { freePort } from '../support/free-port.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
-export const TOKENS = { first: 'f'.repeat(32), second: 's'.repeat(32) }
+const TOKENS = { first: 'f'.repeat(32), second: 's'.repeat(32) }
 
 /** A key of a tenant, and a token of an hour. */
 export interface Credential {
