@@ -8,12 +8,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer as createTlsProxy } from 'node:tls'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { mintmark } from './mintmark.ts'
+import { mintmark, mintmarkProcess } from './mintmark.ts'
 import { atTerminal } from './terminal-streams.ts'
 
 let service: TestService
@@ -216,6 +218,37 @@ describe('a context', () => {
     await service.admin('POST', '/tenants', { id: 'public' })
     const key = (await service.admin('POST', '/tenants/public/keys', {})).body.secret
     expect(await mintmark(['token', 'get'], { env, input: key })).toMatchObject({ code: 0 })
+  })
+
+  it('trusts the certificate authorities of its file', async () => {
+    const authority = makeAuthority('test authority')
+    const { certificate, key } = makeCertificate(authority, {
+      name: 'localhost',
+      authorityName: 'test authority',
+      dnsNames: ['localhost'],
+    })
+    const proxy = createTlsProxy({ cert: certificate, key }, socket => {
+      const { port } = new URL(url)
+      socket.pipe(connect(Number(port), '127.0.0.1')).pipe(socket)
+    })
+    await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
+    const secure = `https://localhost:${(proxy.address() as AddressInfo).port}`
+    const [trusted, wrong] = [join(home, 'ca.pem'), join(home, 'wrong.pem')]
+    writeFileSync(trusted, authority.certificate)
+    writeFileSync(wrong, 'no certificate')
+    // In processes of their own: a process trusts an authority until it ends.
+    const start = (...args: string[]) => mintmarkProcess(args, { env, input: service.rootToken })
+    expect(await start('login', secure)).toMatchObject({
+      code: 6,
+      stderr: expect.stringContaining('was not accepted'),
+    })
+    expect(await start('login', secure, '--ca-file', wrong)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('it has no certificate'),
+    })
+    expect(await start('login', secure, '--ca-file', trusted)).toMatchObject({ code: 0 })
+    expect(await start('whoami', '--field', 'server')).toMatchObject({ code: 0, stdout: `${secure}\n` })
+    await new Promise(resolve => proxy.close(resolve))
   })
 
   it('follows XDG_CONFIG_HOME', async () => {

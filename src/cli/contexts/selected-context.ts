@@ -57,9 +57,14 @@ export function tokenFromCommand(environment: NodeJS.ProcessEnv, command: string
 /** Trusts the certificate authorities of a file in this process, in addition to the usual ones. @throws {CliError} */
 export function trustAuthorities(path: string): void {
   try {
-    setDefaultCACertificates([...getCACertificates('default'), readFileSync(path, 'utf8')])
+    const text = readFileSync(path, 'utf8')
+    if (!text.includes('-----BEGIN CERTIFICATE-----')) throw new Error('it has no certificate')
+    setDefaultCACertificates([...getCACertificates('default'), text])
   } catch (error) {
-    const { code = 'it has no certificate' } = error as NodeJS.ErrnoException
-    throw new CliError(EXIT.usage, `the file of certificate authorities ${path} cannot be used (${code}).`)
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new CliError(
+      EXIT.usage,
+      `the file of certificate authorities ${path} cannot be used (${code ?? message}).`,
+    )
   }
 }
