@@ -147,6 +147,30 @@ describe.skipIf(skipped)('40 teams and 1,000 keys of LiteLLM', () => {
     expect(await statusOf(litellm.keys[0]?.key ?? '')).toBe(200)
   })
 
+  it('are held until the tenant of a blocked team is suspended, which an interrupted import makes up for', async () => {
+    const { asOwner } = litellm.database
+    const [later] = await scenario('litellm_keys.py', 'keys', { count: 1 }).result
+    await asOwner(`INSERT INTO "LiteLLM_TeamTable" (team_id, blocked) VALUES ('interrupted', true)`)
+    await asOwner(
+      `INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, team_id, models) VALUES ($1, 'held', 'interrupted', '{}')`,
+      [later.token],
+    )
+    const labels = { 'litellm/team': 'interrupted' }
+    await mintmark.admin('POST', '/tenants', { id: 'interrupted', labels })
+    await mintmark.admin('POST', '/tenants/interrupted/keys', {})
+    expect(noted(await runImport('--teamless-tenant', 'people'))).toMatchObject({ team_blocked: 1 })
+    const { data } = (await mintmark.admin('GET', '/tenants/interrupted/keys')).body
+    await mintmark.admin('DELETE', '/tenants/interrupted?cascade=true')
+    expect(data).toHaveLength(1)
+    await mintmark.admin('POST', '/tenants', { id: 'again', labels })
+    expect((await runImport('--teamless-tenant', 'people')).keys.created).toBe(1)
+    expect((await mintmark.admin('GET', '/tenants/again')).body.state).toBe('suspended')
+    expect(await statusOf(later.key)).toBe(403)
+    await asOwner(`DELETE FROM "LiteLLM_VerificationToken" WHERE token = $1`, [later.token])
+    await mintmark.admin('DELETE', '/tenants/again?cascade=true')
+    await asOwner(`DELETE FROM "LiteLLM_TeamTable" WHERE team_id = 'interrupted'`)
+  })
+
   it('are not changed by a second import', async () => {
     const report = await runImport('--teamless-tenant', 'people')
     expect(report).toMatchObject({ tenants: { created: 0 }, keys: { created: 0, exists: 998, refused: 0 } })

@@ -14,6 +14,7 @@ import { planLiteLLM } from './litellm.ts'
 import { readLiteLLM } from './litellm-tables.ts'
 import { persistent } from './persistent.ts'
 import { printReport } from './report.ts'
+import { suspendUnfinished } from './unfinished.ts'
 
 export const LITELLM_URL = 'LITELLM_DATABASE_URL'
 
@@ -34,8 +35,9 @@ export async function importLiteLLM(
   const { tenant = [], teamlessTenant, contact } = command.opts<Options>()
   // Also where it was given before the name of the system.
   const { dryRun = false } = command.optsWithGlobals<Options>()
-  const destination = await persistent(() => readDestination(admin))
   const tables = await readLiteLLMDatabase(environment, readLiteLLM)
+  const found = await persistent(() => readDestination(admin))
+  const destination = await suspendUnfinished(admin, tables, found, dryRun)
   const isMissing =
     teamlessTenant !== undefined && !destination.tenants.some(({ id }) => id === teamlessTenant)
   if (isMissing)

@@ -33,7 +33,7 @@ interface Home {
   id: string
   models: readonly string[] | null
   adapters: readonly string[]
-  /** The team is blocked, and the tenant is not suspended: a key would work that does not work in LiteLLM. */
+  /** The team is closed, and the tenant is not suspended: a key would work that does not work in LiteLLM. */
   held?: boolean
 }
 
@@ -51,7 +51,7 @@ export function planLiteLLM(
     const tenant = newTenant(team, tables, destination, { options, taken, notes })
     const known = knownTenant(team, destination, options)
     if (known) {
-      homes.set(team.team_id, { ...known, held: team.blocked === true && known.state === 'active' })
+      homes.set(team.team_id, { ...known, held: isClosed(team) && known.state === 'active' })
       continue
     }
     // Two teams may have been given one new tenant.
@@ -77,15 +77,23 @@ export function planLiteLLM(
 
 const SUSPEND = 'Suspend the tenant, and import again: mintmark tenant suspend <tenant>.'
 
+/** Whether LiteLLM lets no request of the team pass. */
+export const isClosed = (team: LiteLLMTeam): boolean =>
+  team.blocked === true || mapLimits(team, undefined).closed
+
+/** The tenant that an import created of the team. */
+export const tenantOfTeam = ({ team_id }: LiteLLMTeam, { tenants }: Destination): KnownTenant | undefined =>
+  tenants.find(({ labels }) => labels[TEAM_LABEL] === labelOf(team_id))
+
 function knownTenant(
-  { team_id }: LiteLLMTeam,
-  { tenants }: Destination,
+  team: LiteLLMTeam,
+  destination: Destination,
   { tenantOf }: LiteLLMOptions,
 ): KnownTenant | undefined {
-  const wanted = tenantOf.get(team_id)
+  const wanted = tenantOf.get(team.team_id)
   return wanted === undefined
-    ? tenants.find(({ labels }) => labels[TEAM_LABEL] === labelOf(team_id))
-    : tenants.find(({ id }) => id === wanted)
+    ? tenantOfTeam(team, destination)
+    : destination.tenants.find(({ id }) => id === wanted)
 }
 
 const RESUME = 'If it should work: set its limits, then mintmark tenant resume <tenant>.'
@@ -114,7 +122,7 @@ function newTenant(
     adapters: mapped.adapters ?? [],
     limits,
     labels: { [TEAM_LABEL]: labelOf(team.team_id) },
-    suspended: team.blocked === true || closed,
+    suspended: isClosed(team),
   }
 }
 
@@ -199,7 +207,11 @@ function obstacleTo(
       cure: 'If its holder needs models: mintmark key create.',
     }
   if (home?.held)
-    return { code: 'team_blocked', message: 'its team is blocked, and the tenant is active.', cure: SUSPEND }
+    return {
+      code: 'team_blocked',
+      message: 'its team is blocked, or has a limit of 0, and the tenant is active.',
+      cure: SUSPEND,
+    }
   if (home) return undefined
   return key.team_id
     ? { code: 'unknown_team', message: 'the team of the key does not exist.', cure: TEAMLESS }
