@@ -274,11 +274,11 @@ describe('mintmark audit prune', () => {
     await aged(database)
     const env = { MIGRATE_DATABASE_URL: database.ownerUrl }
     const count = Number((await database.asOwner('SELECT count(*) FROM audit_events'))[0]?.count)
-    expect(await run(['audit', 'prune', '--older-than-days', '400'], { env })).toMatchObject({
+    expect(await run(['audit', 'prune', '--older-than-days', '400', '--yes'], { env })).toMatchObject({
       code: 0,
       stdout: '0 audit events were pruned.\n',
     })
-    expect(await run(['audit', 'prune', '--older-than-days', '100'], { env })).toMatchObject({
+    expect(await run(['audit', 'prune', '--older-than-days', '100', '--yes'], { env })).toMatchObject({
       code: 0,
       // The newest stays.
       stdout: `${count - 1} audit events were pruned.\n`,
@@ -291,7 +291,7 @@ describe('mintmark audit prune', () => {
 
   it('is denied to the application role, and for rows younger than ninety days', async () => {
     const env = { MIGRATE_DATABASE_URL: mintmark.database.applicationUrl }
-    expect((await run(['audit', 'prune', '--older-than-days', '100'], { env })).code).not.toBe(0)
+    expect((await run(['audit', 'prune', '--older-than-days', '100', '--yes'], { env })).code).not.toBe(0)
     expect(await run(['audit', 'prune', '--older-than-days', '89'], { env })).toMatchObject({ code: 2 })
     const [row] = await mintmark.database.asOwner("SELECT pruned FROM prune_audit_events(interval '0', 100)")
     expect(row).toEqual({ pruned: '0' })

@@ -56,7 +56,8 @@ const CREDENTIAL = {
 }
 const nameInSet = field.displayName.min(1, 'must not be empty')
 const { name: _keyName, ...keySettings } = sentFields(KEY_SETTINGS)
-const { name: _providerName, ...provider } = providerSettings
+// A secret has no place in a file of a set: `mintmark identity update` sets it.
+const { name: _providerName, fetch_token: _fetchToken, ...provider } = providerSettings
 
 const SHAPES = {
   set: {

@@ -71,7 +71,7 @@ export const KINDS: Record<SetKind, Kind> = {
     path: id => path`/identity-providers/${id}`,
     fixed: ['kind', 'issuer'],
     wanted: declared => omit(declared, 'renamed_from'),
-    settings: live => omit(live, 'id', 'created_by', ...times),
+    settings: live => omit(live, 'id', 'created_by', 'has_fetch_token', 'fetch', ...times),
   },
   key: {
     list: '/keys',
