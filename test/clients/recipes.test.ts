@@ -94,7 +94,10 @@ function expectServed(path: string): void {
   }
 }
 
-describe.skipIf(noEnvoy)('the recipe of docs/guides/clients.md for', () => {
+/** These programs load hundreds of modules: against tests that hang, on a busy machine. */
+const PATIENCE = { timeout: 180_000 }
+
+describe.skipIf(noEnvoy)('the recipe of docs/guides/clients.md for', PATIENCE, () => {
   it.skipIf(lacksPython()).each(['LangChain', 'LiteLLM'])('%s', async heading => {
     expect(await answerOf(python, ['-'], recipe(heading, 'python'))).toBe(`${ANSWER}\n`)
     expectServed('/v1/chat/completions')
