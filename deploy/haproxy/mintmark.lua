@@ -36,7 +36,7 @@ local FETCHED_FIELDS = {
   ["video_url"] = true,
   ["source"] = true,
 }
--- Names beside which a `uuid` takes media of an earlier request, whoever sent that.
+-- By the `uuid` of such media vLLM takes what an earlier request of any tenant stored under it.
 local HAS_MEDIA = { image_url = true, audio_url = true, video_url = true, input_audio = true, image_embeds = true, audio_embeds = true }
 local LONGEST_MEDIA_NAME = 12
 -- Schemas of tools and answers, and what clients note for themselves.

@@ -79,13 +79,13 @@ const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
 const LONGEST_FIELD = 20
 
 /**
- * Nested names whose value is media, or an object with a `url`. The engine would fetch the address from where it stands, for any
- * client, so the media has to be in the body, as a data: URI.
+ * Nested names whose value is media, or an object with a `url`. The engine would fetch the address for any client, from inside
+ * the operator's network, so the media has to be in the body, as a data: URI.
  */
 const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
 /** Media without an address. */
 const EMBEDDED_FIELDS = ['input_audio', 'image_embeds', 'audio_embeds']
-/** By a `uuid` beside it vLLM takes media of an earlier request from its cache, whoever sent that. */
+/** By the `uuid` of media vLLM takes what an earlier request of any tenant stored under it. */
 const MEDIA_NAMES = FETCHED_FIELDS.concat(EMBEDDED_FIELDS, 'url', 'uuid')
 const LONGEST_MEDIA_NAME = 12
 /** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
