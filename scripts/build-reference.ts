@@ -21,10 +21,10 @@ interface Operation {
 /** Where commands send their requests, and with what credential. */
 const LISTENERS = {
   admin: {
-    url: '$MINTMARK_ADMIN_URL',
+    url: '$MINTMARK_URL',
     credential: ['  -H "Authorization: Bearer $MINTMARK_ADMIN_TOKEN"'],
   },
-  token: { url: '$MINTMARK_URL', credential: [] },
+  token: { url: '$MINTMARK_PUBLIC_URL', credential: [] },
   gateway: { url: '$MINTMARK_GATEWAY_URL', credential: ['  -H "Authorization: Bearer $API_KEY"'] },
 }
 

@@ -46,7 +46,7 @@ A client that was imported from another system sends its \`client_id\` and secre
 All other operations of this API need no authentication.
 
 ~~~sh
-curl "$MINTMARK_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key
+curl "$MINTMARK_PUBLIC_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key
 ~~~
 
 ### Claims of a token

@@ -50,7 +50,8 @@ describe.skipIf(lacksPrometheus())('in a real Prometheus', () => {
     )
 
   beforeAll(async () => {
-    well = await startTestService({ env: { MINTMARK_OTLP_HTTP_PORT: '0' } })
+    const gateway = { MINTMARK_XDS_PORT: '0', MINTMARK_XDS_TOKENS: `edge:${'t'.repeat(32)}` }
+    well = await startTestService({ env: { MINTMARK_OTLP_HTTP_PORT: '0', ...gateway } })
     database = await createTestDatabase()
     proxy = await TcpProxy.before(database.applicationUrl)
     const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + 3_600_000 }
