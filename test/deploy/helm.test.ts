@@ -47,7 +47,11 @@ const EVERYTHING = {
   prometheusRule: { enabled: true },
   traces: { endpoint: 'http://127.0.0.1:1', headersSecret: 'mintmark-traces' },
   dashboard: { enabled: true },
-  istio: { enabled: true, origins: ['https://chat.example.org', 'http://localhost:3000'] },
+  istio: {
+    enabled: true,
+    origins: ['https://chat.example.org', 'http://localhost:3000'],
+    sync: { revocations: { enabled: true, tokenSecret: 'mintmark-sync' } },
+  },
 }
 const CLOSED = {
   ...PRODUCTION,
@@ -169,13 +173,32 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(named(render(off), 'Deployment')).toHaveLength(1)
   })
 
-  it('sync may get and patch one object, and get and update one Lease', () => {
+  it('sync gets the list of revoked tokens with its own token, over TLS where the listener has it', () => {
+    const [, sync] = named(render(EVERYTHING), 'Deployment')
+    const [{ args, env }] = podsOf([sync])[0].containers
+    expect(args).toContain('--xds=https://mintmark-xds.serving.svc.cluster.local:8086')
+    expect(args).toContain('--xds-ca=/etc/mintmark/xds-ca/ca.crt')
+    expect(env).toEqual([{ name: 'MINTMARK_XDS_TOKEN_FILE', value: '/etc/mintmark/xds-token/xds-token' }])
+    const plain = { ...EVERYTHING, xds: { enabled: true, tokensSecret: 'mintmark-xds' } }
+    const [, over] = named(render(plain), 'Deployment')
+    expect(podsOf([over])[0].containers[0].args).toContain(
+      '--xds=http://mintmark-xds.serving.svc.cluster.local:8086',
+    )
+  })
+
+  it('sync may get and patch its two objects, and get and update one Lease', () => {
     const rules = named(render(EVERYTHING), 'Role').flatMap(({ rules }) => rules)
     expect(rules).toEqual([
       {
         apiGroups: ['security.istio.io'],
         resources: ['requestauthentications'],
         resourceNames: ['mintmark'],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['security.istio.io'],
+        resources: ['authorizationpolicies'],
+        resourceNames: ['mintmark-revocations'],
         verbs: ['get', 'patch'],
       },
       {
@@ -215,7 +238,7 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(ports(PRODUCTION)).toEqual([forTests, [8080], [8082, 8083]])
     const closed = { publicFrom: [], gatewayFrom: [] }
     expect(ports({ ...PRODUCTION, networkPolicy: closed })).toEqual([forTests])
-    expect(ports(EVERYTHING)).toEqual([forTests, [8080], [8082, 8083], [8081], [8084], [8085], [8086]])
+    expect(ports(EVERYTHING)).toEqual([forTests, [8080], [8082, 8083], [8081], [8084], [8085, 8087], [8086]])
     expect(ports(TRIAL, 'mintmark-trial-database')).toEqual([[5432]])
     expect(
       render({ ...PRODUCTION, networkPolicy: { enabled: false } }).map(({ kind }) => kind),
@@ -386,7 +409,7 @@ describe.skipIf(lacksHelm())('what its pods run', () => {
       expect((await fetch(reachable(listeners[port]) + path)).status, path).toBe(200)
     }
     expect(container.ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual([
-      8080, 8081, 8082, 8083, 8084, 8085, 8086,
+      8080, 8081, 8082, 8083, 8084, 8085, 8087, 8086,
     ])
 
     const { MINTMARK_SNAPSHOT_DIR: snapshots = '' } = replicaRun.env

@@ -8,7 +8,7 @@ export const network: Record<string, Schema> = {
     admin: flag('Opens the admin listener (8081) to other pods, with a Service `…-admin`'),
     gateway: flag('Opens the check (8082, gRPC 8083) to other pods, with a Service `…-gateway`'),
     usage: flag(
-      'Opens the listener of usage reports (OTLP/HTTP, 8085), with a Service `…-usage` (docs/guides/usage.md)',
+      'Opens the listeners of usage reports (OTLP/HTTP, 8085, and OTLP/gRPC, 8087), with a Service `…-usage` (docs/guides/usage.md)',
     ),
   }),
   xds: object('', {
@@ -34,7 +34,7 @@ export const network: Record<string, Schema> = {
     adminFrom: peers('the admin listener (8081)'),
     opsFrom: peers('the ops listener (8084): Prometheus'),
     xdsFrom: peers('the xDS listener (8086): your Envoys'),
-    usageFrom: peers('the listener of usage reports (8085): your gateways or collectors'),
+    usageFrom: peers('the listeners of usage reports (8085, 8087): your gateways or collectors'),
   }),
   httpRoute: object('', {
     enabled: flag(
@@ -122,6 +122,15 @@ export const gateways: Record<string, Schema> = {
       ),
       replicas: count('Replicas of it; one of them writes', 1, 10),
       intervalSeconds: count('Seconds between two rounds of it', 5, 1_200),
+      revocations: object('', {
+        enabled: flag(
+          'Keeps the list of revoked tokens in an AuthorizationPolicy too; needs `xds.enabled` (docs/guides/istio.md)',
+        ),
+        tokenSecret: text(
+          'Secret with the key `xds-token`: one of the tokens of `xds.tokensSecret`, without its name',
+          NAME,
+        ),
+      }),
     }),
   }),
   envoyGateway: object('', {

@@ -26,6 +26,13 @@
 {{- if and (eq $v.istio.mode "static") (not (or $v.istio.static.models $v.istio.static.adapters)) }}
 {{- fail "istio.mode: static needs names in istio.static.models or istio.static.adapters: what has no name there is rejected." }}
 {{- end }}
+{{- if $v.istio.sync.revocations.enabled }}
+{{- if not $v.istio.sync.enabled }}{{ fail "istio.sync.revocations.enabled needs istio.sync.enabled: sync keeps the list." }}{{ end }}
+{{- if not $v.xds.enabled }}{{ fail "istio.sync.revocations.enabled needs xds.enabled: sync reads the list from that listener." }}{{ end }}
+{{- if not $v.istio.sync.revocations.tokenSecret }}
+{{- fail "istio.sync.revocations.enabled needs istio.sync.revocations.tokenSecret: a Secret with the key xds-token." }}
+{{- end }}
+{{- end }}
 {{- if and $v.istio.limits.enabled (not $v.istio.limits.service) }}
 {{- fail "istio.limits.enabled needs istio.limits.service: the host of your rate limit service." }}
 {{- end }}

@@ -96,6 +96,7 @@ capabilities:
 {{- if .Values.services.usage }}
 {{- $_ := set $env "MINTMARK_OTLP_HOST" "0.0.0.0" }}
 {{- $_ := set $env "MINTMARK_OTLP_HTTP_PORT" "8085" }}
+{{- $_ := set $env "MINTMARK_OTLP_GRPC_PORT" "8087" }}
 {{- end }}
 {{- if .Values.xds.enabled }}
 {{- $_ := set $env "MINTMARK_XDS_HOST" "0.0.0.0" }}
