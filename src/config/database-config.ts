@@ -23,7 +23,8 @@ export function readDatabase(env: Env) {
     migrateDatabaseUrl:
       env.optional('MIGRATE_DATABASE_URL', {
         fallback: '`DATABASE_URL`',
-        description: 'URL with the owner role, only for `npm run migrate` and `mintmark audit prune`',
+        description:
+          'URL with the owner role, only for `npm run migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
         parse: postgresUrl,
       }) ?? databaseUrl,
     databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {

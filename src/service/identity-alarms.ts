@@ -66,13 +66,13 @@ export function registerIdentities(
   )
   metrics.gauge(
     'mintmark_identity_provider_keys_age_seconds',
-    'Time since the keys of identity providers were last fetched: of the provider for which it is longest; 0 if none are fetched.',
+    'Longest time since the keys of an identity provider were last fetched; 0 if none are fetched.',
     'max',
     () => Math.max(0, ...identities.fetched.health.map(({ ageSeconds }) => ageSeconds)),
   )
   metrics.gauge(
     'mintmark_identity_provider_fetch_failures',
-    'Failed fetches of the keys of identity providers since the last that succeeded: of the provider with most; 0 if none fail.',
+    'Failed fetches of the keys of an identity provider since its last success: the highest number of any provider.',
     'max',
     () => Math.max(0, ...identities.fetched.health.map(({ failures }) => failures)),
   )

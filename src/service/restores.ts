@@ -32,7 +32,7 @@ export function registerRestores(metrics: Metrics, tombstones: Tombstones): void
   )
   metrics.gauge(
     'mintmark_tombstones_pending',
-    'Objects that are refused although a restored database has them as usable.',
+    'Objects that this replica refuses although the restored database says that they are usable.',
     'max',
     () => tombstones.pending,
   )

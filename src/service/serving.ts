@@ -77,7 +77,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const proxies = new UnexpectedProxies(logger)
   served.metrics.counter(
     'mintmark_untrusted_proxy_requests_total',
-    'Requests that a proxy on a private address forwarded which is not in MINTMARK_TRUSTED_PROXIES.',
+    'Requests forwarded by a proxy on a private address that is not in MINTMARK_TRUSTED_PROXIES.',
     () => proxies.requests,
   )
   const trusts = proxies.watching(trusting(config.trustedProxies))

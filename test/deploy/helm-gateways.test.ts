@@ -95,6 +95,19 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     for (const object of expected) expect(find(objects, object), object.metadata.name).toEqual(object)
   })
 
+  it('lets imported keys through to the check by their pattern', () => {
+    const importedKeys = '^sk%-[%w_-]+$'
+    const files = inFiles([istioFile('api-keys/envoy-filter')], deployFiles(), inIstio)
+    const objects = render({ ...VALUES, istio: { ...ISTIO, mode: 'apiKeys', importedKeys } })
+    for (const object of files) {
+      const text = JSON.stringify(object)
+      expect(text).toContain('local IMPORTED_KEYS = nil')
+      expect(find(objects, object)).toEqual(
+        JSON.parse(text.replace('IMPORTED_KEYS = nil', `IMPORTED_KEYS = \\"${importedKeys}\\"`)),
+      )
+    }
+  })
+
   it('Envoy Gateway: as in deploy/envoy-gateway/', () => {
     const objects = render({
       ...VALUES,
@@ -212,6 +225,8 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     ['/routes', { routes: [] }],
     ['/istio/targetRefs/0', { istio: { targetRefs: [{ kind: 'Gateway', name: 'inference' }] } }],
     ['/istio/static/models/0', { istio: { static: { models: ['*'] } } }],
+    ['/istio/importedKeys', { istio: { importedKeys: 'a" or true' } }],
+    ['/istio/importedKeys', { istio: { importedKeys: 'a\\' } }],
     ['/istio/mode', { istio: { mode: 'keys' } }],
   ])('rejects values that need another one, by name: %s', (name, values) => {
     const { ok, output } = helm(['template', 'mintmark'], { ...VALUES, ...values })

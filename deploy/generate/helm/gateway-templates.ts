@@ -92,6 +92,7 @@ const OF_ISTIO: readonly Replacement[] = [
     'host: {{ $.Values.istio.engine.host }}, port: { number: {{ $.Values.istio.engine.port }} }',
   ],
   ['host: vllm.vllm.svc.cluster.local', 'host: {{ $.Values.istio.engine.host }}'],
+  ['local IMPORTED_KEYS = nil', 'local IMPORTED_KEYS = {{ include "mintmark.importedKeys" $ }}'],
   ['hosts: ["*"]', 'hosts: {{ toJson $.Values.istio.hosts }}'],
   ['gateways: [inference]', 'gateways: {{ toJson $.Values.istio.gateways }}'],
   ['namespace: istio-system', 'namespace: {{ $.Values.istio.namespace }}'],

@@ -106,6 +106,12 @@ export const gateways: Record<string, Schema> = {
     }),
     gateways: names('With `mode: apiKeys`: the gateways of the VirtualService'),
     hosts: { type: 'array', items: { type: 'string' }, description: 'With `mode: apiKeys`: its hosts' },
+    importedKeys: {
+      type: 'string',
+      pattern: '^[^"\\\\\\s]*$',
+      description:
+        'With `mode: apiKeys`: the Lua pattern of keys that were imported from another gateway, as in docs/guides/moving-in.md: `^sk%-[%w_-]+$`. Empty: none',
+    },
     static: object('', {
       models: names('With `mode: static`: the models that tokens may name'),
       adapters: names('With `mode: static`: the LoRA adapters that tokens may name'),

@@ -29,7 +29,7 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
       'mintmark explain key_7Hq2kd9XwP3mZt5B',
       'mintmark explain --file nightly.key --model llama-3-8b',
       'mintmark explain 0c9f7d5e-1f0b-4d0c-9a53-6f3f1c1f6a11',
-      'kubectl logs deploy/mintmark | mintmark explain --log -',
+      'kubectl logs --namespace mintmark --selector app.kubernetes.io/name=mintmark --tail=-1 | mintmark explain --log -',
     ],
     quiet: 'print only the reason',
   })

@@ -47,13 +47,13 @@ function metricsOf(rounds: Rounds): Metrics {
   const metrics = new Metrics()
   metrics.gauge(
     'mintmark_sync_jwks_age_seconds',
-    'Seconds since all objects were last seen to have the JWKS, and the list, that Mintmark has; until then since the start. Only of the process with the lease.',
+    'Time since this process last saw that all objects have the current JWKS and list of revoked tokens, or since its start. Only in the process with the lease.',
     'max',
     () => (rounds.leading ? rounds.ageSeconds : undefined),
   )
   metrics.gauge(
     'mintmark_sync_leading',
-    'Whether this process has the lease, and writes.',
+    '1 if this process has the lease and writes, else 0.',
     'max',
     () => rounds.leading,
   )

@@ -6,14 +6,14 @@ export function registerGateways(metrics: Metrics, { directory }: Pick<Parts, 'd
   const { connections } = directory
   metrics.gauge(
     'mintmark_xds_gateways',
-    'Connections of gateways that receive the list of revoked tokens from this replica, by registered name. other: without one.',
+    'Connections of gateways that receive the list of revoked tokens from this replica, by registered name. other: gateways without a name.',
     'sum',
     () => by('gateway', connections.counts),
     ['gateway'],
   )
   metrics.gauge(
     'mintmark_xds_gateways_behind_seconds',
-    'Time since a gateway that is connected to this replica lacks the current list of revoked tokens: of the gateway for which it is longest; 0 if none does.',
+    'Longest time that a gateway connected to this replica has been without the current list of revoked tokens; 0 if all have it.',
     'max',
     () => connections.behindMs / 1000,
   )

@@ -126,7 +126,7 @@ function registerDirectory(
   )
   metrics.gauge(
     'mintmark_feed_lag_changes',
-    'Changes in Postgres, as of the last poll, that are not applied yet.',
+    'Changes in Postgres that this replica had not applied at its last poll.',
     'max',
     () => follower.behind,
   )
@@ -148,7 +148,7 @@ function registerFallback(metrics: Metrics, { directory, authentication }: Measu
   )
   metrics.counter(
     'mintmark_lookup_secret_uses_total',
-    'Imported secrets that were presented without a client_id, by outcome. limited: too many failures of the address.',
+    'Imported secrets that were presented without a client_id, by outcome. limited: the address had too many failures.',
     () => by('outcome', { ...authentication.lookups.counts }),
     ['outcome'],
   )

@@ -33,7 +33,7 @@ export function registerSnapshots(
   )
   metrics.gauge(
     'mintmark_snapshot_write_seconds',
-    'Time that the last write of a snapshot took, while it serves.',
+    'Time that the last write of a snapshot took. The process answers requests meanwhile.',
     'max',
     () => statistics.seconds ?? 0,
   )

@@ -175,3 +175,8 @@ workloadSelector:
 {{- define "mintmark.random" -}}
 {{- randBytes 32 | replace "+" "-" | replace "/" "_" | trimSuffix "=" }}
 {{- end }}
+
+{{/* The Lua pattern of imported keys, or nil. */}}
+{{- define "mintmark.importedKeys" -}}
+{{- if .Values.istio.importedKeys }}{{ printf "\"%s\"" .Values.istio.importedKeys }}{{ else }}nil{{ end }}
+{{- end }}
