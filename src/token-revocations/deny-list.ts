@@ -60,7 +60,8 @@ export class DenyList implements ChangeSubscriber {
   add(entries: readonly DeniedValue[]): void {
     for (const entry of entries) {
       const known = this.#entries.get(nameOf(entry))
-      if (known && known.endsAt >= entry.endsAt) continue
+      // One that a snapshot of an older version has gets its tenant.
+      if (known && known.endsAt >= entry.endsAt && known.tenantId !== undefined) continue
       this.#entries.set(nameOf(entry), entry)
       if (!known) this.revision++
     }

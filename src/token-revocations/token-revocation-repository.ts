@@ -73,11 +73,17 @@ interface DeniedRow {
   seq: string
   claim: DeniedClaim
   value: string
+  tenant_id: string | null
   ends_at: number
 }
 
-const columns = sql`seq::text AS seq, claim, value, (extract(epoch FROM ends_at) * 1000)::float8 AS ends_at`
-const toDenied = ({ claim, value, ends_at }: DeniedRow): DeniedValue => ({ claim, value, endsAt: ends_at })
+const columns = sql`seq::text AS seq, claim, value, tenant_id, (extract(epoch FROM ends_at) * 1000)::float8 AS ends_at`
+const toDenied = ({ claim, value, tenant_id, ends_at }: DeniedRow): DeniedValue => ({
+  claim,
+  value,
+  tenantId: tenant_id,
+  endsAt: ends_at,
+})
 
 /** A page of the whole list in the order of creation, after a position. `last`: undefined on the last page. */
 export async function deniedPage(

@@ -6,6 +6,7 @@ import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
+import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
 import { endTokensOfKeys, endTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
 import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
@@ -43,7 +44,7 @@ export class TokenRevocations {
 
   /**
    * Ends one token, or all tokens that were issued to a key or to the keys of a tenant; new ones are issued as before.
-   * `tenantId`: a key of another tenant is not found. @throws {NotFound}
+   * `tenantId`: a key of another tenant is not found. @throws {NotFound} @throws {TooMany} for authors who are bound to it.
    */
   async create(
     actor: Actor,
@@ -51,7 +52,7 @@ export class TokenRevocations {
     { reason, tenantId }: { reason: string | null; tenantId: string | null },
   ): Promise<TokenRevocation> {
     const made = await mutate(this.#database, actor, async ({ trx, record }) => {
-      const { id, changes } = await end(trx, ended, reason, tenantId)
+      const { id, changes } = await end(trx, actor, ended, { reason, tenantId })
       const revocation = await getRevocation(trx, id)
       record(eventOf(revocation, ended), { kind: 'token-revocation', id }, ...changes)
       return revocation
@@ -96,7 +97,10 @@ export class TokenRevocations {
         const { keyIds, tenantIds } = await holdersOf(trx, epochs, MOST_RENEWED)
         const all: Ended[] = [...keyIds.map(key => ({ key })), ...tenantIds.map(tenant => ({ tenant }))]
         for (const ended of all) {
-          const { id, changes } = await end(trx, ended, 'the database was restored', null)
+          const { id, changes } = await end(trx, actor, ended, {
+            reason: 'the database was restored',
+            tenantId: null,
+          })
           record(eventOf(await getRevocation(trx, id), ended), { kind: 'token-revocation', id }, ...changes)
         }
         return all.length >= MOST_RENEWED
@@ -104,8 +108,8 @@ export class TokenRevocations {
   }
 
   /** This process knows it from now on, also when it cannot read the change feed. */
-  #deny({ claim, value, endsAt }: TokenRevocation): void {
-    this.#denyList.add([{ claim, value, endsAt: endsAt.getTime() }])
+  #deny({ claim, value, tenantId, endsAt }: TokenRevocation): void {
+    this.#denyList.add([{ claim, value, tenantId, endsAt: endsAt.getTime() }])
   }
 }
 
@@ -115,12 +119,12 @@ async function getRevocation(db: Handle, id: string): Promise<TokenRevocation> {
   return revocation
 }
 
-/** The entry, and the objects with a new epoch. @throws {NotFound} */
+/** The entry, and the objects with a new epoch. @throws {NotFound} @throws {TooMany} */
 async function end(
   trx: Handle,
+  actor: Actor,
   ended: Ended,
-  reason: string | null,
-  tenantId: string | null,
+  { reason, tenantId }: { reason: string | null; tenantId: string | null },
 ): Promise<{ id: string; changes: Change[] }> {
   if ('jti' in ended) {
     const { id } = await denyToken(trx, { jti: ended.jti, keyId: null, tenantId: null, reason })
@@ -130,10 +134,12 @@ async function end(
     const locked = await lockApiKey(trx, ended.key)
     if (!locked || (tenantId !== null && locked.key.tenantId !== tenantId))
       throw new NotFound('key', ended.key)
+    await refuseTooManyEnds(trx, actor, { key: ended.key })
     const [entry] = await endTokensOfKeys(trx, [ended.key], reason)
     return { id: entry?.id ?? '', changes: [{ kind: 'key', id: ended.key }] }
   }
   if (!(await lockTenant(trx, ended.tenant))) throw new NotFound('tenant', ended.tenant)
+  await refuseTooManyEnds(trx, actor, { tenant: ended.tenant })
   const [entry] = await endTokensOfTenant(trx, ended.tenant, reason)
   return { id: entry?.id ?? '', changes: [{ kind: 'tenant', id: ended.tenant }] }
 }

@@ -254,6 +254,56 @@ describe('issued tokens end', () => {
   )
 })
 
+describe('administrators of a tenant', () => {
+  const MOST = 20
+  const codeOf = ({ status, body }: { status: number; body: { code?: string } }) => [status, body.code]
+  const REFUSED = [429, 'too_many_token_revocations']
+
+  it('end the tokens of a key so often, then are refused until an entry ends; revoking it is never refused', async () => {
+    const { tenantId, keyId, siblingId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    const end = (key: string) => call('POST', '/token-revocations', { key })
+    for (let count = 0; count < MOST - 1; count++) expect((await end(keyId)).status).toBe(201)
+    // The other ways to do it count as well.
+    expect((await call('POST', `/keys/${keyId}/disable`, { tokens: true })).status).toBe(200)
+    const refused = await end(keyId)
+    expect(codeOf(refused)).toEqual(REFUSED)
+    const seconds = Number(refused.headers.get('retry-after'))
+    expect(seconds).toBeGreaterThan(300)
+    expect(seconds).toBeLessThanOrEqual(300 + 900 + 60)
+    expect(codeOf(await call('PATCH', `/keys/${keyId}`, { name: 'x', tokens: true }))).toEqual(REFUSED)
+    expect((await end(siblingId)).status).toBe(201)
+    expect((await revoke({ key: keyId })).status).toBe(201)
+    expect((await call('POST', `/keys/${keyId}/revoke`, {})).status).toBe(200)
+  })
+
+  it('end the tokens of the tenant so often', async () => {
+    const { tenantId, ofStranger } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    const end = () => call('POST', '/token-revocations', { tenant: tenantId })
+    for (let count = 0; count < MOST; count++) expect((await end()).status).toBe(201)
+    expect(codeOf(await end())).toEqual(REFUSED)
+    expect((await revoke({ tenant: tenantId })).status).toBe(201)
+    const stranger = decodeJwt(ofStranger).tenant as string
+    const other = await issue(mintmark, 'tenant-admin', stranger)
+    expect((await other.call('POST', '/token-revocations', { tenant: stranger })).status).toBe(201)
+  })
+
+  it('end the tokens of all its keys together so often', async () => {
+    const { tenantId, keyId, siblingId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    await mintmark.database.asOwner(
+      `INSERT INTO token_revocations (claim, value, key_id, tenant_id, ends_at)
+       SELECT 'key_epoch', $1 || n, 'key_0000000000000000', $1, now() + interval '1 hour' FROM generate_series(1, 999) AS n`,
+      [tenantId],
+    )
+    expect((await call('POST', '/token-revocations', { key: keyId })).status).toBe(201)
+    expect(codeOf(await call('POST', '/token-revocations', { key: siblingId }))).toEqual(REFUSED)
+    expect((await call('POST', '/token-revocations', { tenant: tenantId })).status).toBe(201)
+    expect((await call('POST', `/keys/${siblingId}/revoke`, {})).status).toBe(200)
+  })
+})
+
 it('a row that disappears from the database does not give a token back', async () => {
   const { keyId, jwt } = await tokens()
   await revoke({ key: keyId })
