@@ -185,10 +185,16 @@ describe('POST /admin/v1/token-revocations', () => {
     expect((await own({ tenant: stranger.tenantId })).status).toBe(404)
     expect((await own({ jti: decodeJwt(jwt).jti })).status).toBe(403)
     const foreign = (await revoke({ key: stranger.keyId })).body
-    expect((await own({ key: keyId })).status).toBe(201)
+    const made = await own({ key: keyId })
+    expect(made.status).toBe(201)
     expect((await own({ tenant: tenantId })).status).toBe(201)
+    // Which gateways there are is not for it to see.
+    const path = `/token-revocations/${made.body.id}`
+    for (const asked of [made.body, (await call('GET', path)).body]) expect(asked.enforced_by).toBeUndefined()
+    expect((await mintmark.admin('GET', path)).body.enforced_by).toEqual([])
     const { data } = (await call('GET', '/token-revocations')).body
     expect(data.map(({ tenant }: { tenant: string }) => tenant)).toEqual([tenantId, tenantId])
+    expect(data.every((entry: object) => !('enforced_by' in entry))).toBe(true)
     expect((await call('GET', `/token-revocations/${foreign.id}`)).status).toBe(404)
   })
 })
