@@ -56,7 +56,7 @@ export class PreconditionFailed extends Error {
   }
 }
 
-/** The caller made too many of what all share, and may go on after `retryAfterSeconds`. `code` is stable, for programs. */
+/** The caller made too many of what all share, and may continue after `retryAfterSeconds`. `code` is stable, for programs. */
 export class TooMany extends Error {
   override readonly name: string = 'TooMany'
   readonly code: string

@@ -107,7 +107,7 @@ export class ApiKeys {
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
-      const { id, settings } = await insertKey(trx, this.#random, { tenantId, createdBy: actor.id, given })
+      const { id, settings } = await insertKey(trx, this.#random, { tenantId, actor, given })
       const issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: false })
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
       record(

@@ -179,7 +179,7 @@ export class Workloads {
     return answer
   }
 
-  /** A replay at the same replica costs no write: whoever has an assertion may repeat it without limit. @throws {Unavailable} */
+  /** A replay at the same replica costs no write: the holder of an assertion can repeat it without limit. @throws {Unavailable} */
   async #useInDatabase(caller: Caller, jti: string, exp: number, now: number): Promise<boolean> {
     if (this.#used.has(caller, jti, now)) return false
     // Longer than it is accepted, whatever this process takes for the time.

@@ -110,7 +110,7 @@ export class IdentityProviders {
   }
 
   /**
-   * The fetch token as it is stored. A token that is kept goes where it went: nobody who cannot send it again has it sent
+   * The fetch token as it is stored. A token that is kept goes where it went: no one who cannot send it again has it sent
    * elsewhere. @throws {Invalid}
    */
   #stored(

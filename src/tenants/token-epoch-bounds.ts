@@ -7,11 +7,13 @@ import { secondsUntilFewer } from './token-epoch-repository.ts'
 const MOST_ENDS = 20
 /** Of all keys of a tenant together. */
 const MOST_ENDS_OF_KEYS = 1_000
+/** The same with the revocations of keys: twice the keys that a tenant may have by default. */
+const MOST_ENDED_KEYS = 20_000
 
 /**
  * Bounds what the administrators of one tenant put on the deny list, which all gateways read and which has a bound at some of
  * them: each end of all tokens adds an entry, and can be repeated at once. Other authors are not bounded, nor is the
- * revocation of keys, which happens once to each.
+ * revocation of keys, which happens once to each: `refuseKeysAfterEnds` bounds how many there are to revoke.
  * @throws {TooMany}
  */
 export async function refuseTooManyEnds(
@@ -40,6 +42,18 @@ export async function refuseTooManyEnds(
     ofAll,
     `${MOST_ENDS_OF_KEYS} times the tokens of keys of this tenant`,
     'End the tokens of the whole tenant, revoke the key, or disable it without `tokens`.',
+  )
+}
+
+/** For an author who is bound to a tenant and creates keys of it: each is an entry once it is revoked. @throws {TooMany} */
+export async function refuseKeysAfterEnds(trx: Handle, { tenantId }: Actor): Promise<void> {
+  if (tenantId === undefined) return
+  const of = { tenant: tenantId, claim: 'key_epoch' } as const
+  const seconds = await secondsUntilFewer(trx, of, MOST_ENDED_KEYS)
+  refuse(
+    seconds,
+    `${MOST_ENDED_KEYS} times the tokens of keys of this tenant`,
+    'Use the keys that it has, or ask an operator of the installation for a new one.',
   )
 }
 

@@ -19,6 +19,8 @@ import {
 
 /** Beyond it a client revokes all tokens of its key: the list has a bound for each key. */
 const MOST_DENIED_TOKENS = 100
+/** Of all keys of a tenant. */
+const MOST_DENIED_OF_TENANT = 10_000
 /** In one transaction. */
 const MOST_RENEWED = 100
 
@@ -63,7 +65,7 @@ export class TokenRevocations {
 
   /**
    * Ends one token of a client that asked for it. Without effect when it is denied already.
-   * @throws {Unavailable} when too many tokens of the key are denied one by one
+   * @throws {Unavailable} when too many tokens of the key, or of its tenant, are denied one by one
    */
   async revokeOwn(actor: Actor, token: { jti: string; keyId: string; tenantId: string }): Promise<void> {
     const made = await mutate(this.#database, actor, async ({ trx, record }) => {
@@ -71,9 +73,12 @@ export class TokenRevocations {
       await lockApiKey(trx, token.keyId)
       const { id, isNew } = await denyToken(trx, { ...token, reason: 'revoked by its client' })
       if (!isNew) return undefined
-      if ((await countDeniedTokens(trx, token.keyId, MOST_DENIED_TOKENS + 1)) > MOST_DENIED_TOKENS)
+      const isTooMany =
+        (await isOver(trx, { key: token.keyId }, MOST_DENIED_TOKENS)) ||
+        (await isOver(trx, { tenant: token.tenantId }, MOST_DENIED_OF_TENANT))
+      if (isTooMany)
         throw new Unavailable(
-          'Too many tokens of this key are revoked one by one. Have an administrator end all tokens of the key.',
+          'Too many tokens of this key or tenant are revoked one by one. Have an administrator end all tokens of the key.',
           { retryAfterSeconds: 60 },
         )
       const revocation = await getRevocation(trx, id)
@@ -112,6 +117,9 @@ export class TokenRevocations {
     this.#denyList.add([{ claim, value, tenantId, endsAt: endsAt.getTime() }])
   }
 }
+
+const isOver = async (trx: Handle, of: { key: string } | { tenant: string }, most: number) =>
+  (await countDeniedTokens(trx, of, most + 1)) > most
 
 async function getRevocation(db: Handle, id: string): Promise<TokenRevocation> {
   const revocation = await findRevocation(db, id)

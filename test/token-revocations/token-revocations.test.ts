@@ -260,6 +260,14 @@ describe('issued tokens end', () => {
   )
 })
 
+/** Entries of the tenant. */
+const fill = (tenantId: string, claim: 'jti' | 'key_epoch', count: number) =>
+  mintmark.database.asOwner(
+    `INSERT INTO token_revocations (claim, value, key_id, tenant_id, ends_at)
+     SELECT $2, $1 || n, 'key_0000000000000000', $1, now() + interval '1 hour' FROM generate_series(1, $3::int) AS n`,
+    [tenantId, claim, count],
+  )
+
 describe('administrators of a tenant', () => {
   const MOST = 20
   const codeOf = ({ status, body }: { status: number; body: { code?: string } }) => [status, body.code]
@@ -298,15 +306,22 @@ describe('administrators of a tenant', () => {
   it('end the tokens of all its keys together so often', async () => {
     const { tenantId, keyId, siblingId } = await tokens()
     const { call } = await issue(mintmark, 'tenant-admin', tenantId)
-    await mintmark.database.asOwner(
-      `INSERT INTO token_revocations (claim, value, key_id, tenant_id, ends_at)
-       SELECT 'key_epoch', $1 || n, 'key_0000000000000000', $1, now() + interval '1 hour' FROM generate_series(1, 999) AS n`,
-      [tenantId],
-    )
+    await fill(tenantId, 'key_epoch', 999)
     expect((await call('POST', '/token-revocations', { key: keyId })).status).toBe(201)
     expect(codeOf(await call('POST', '/token-revocations', { key: siblingId }))).toEqual(REFUSED)
     expect((await call('POST', '/token-revocations', { tenant: tenantId })).status).toBe(201)
     expect((await call('POST', `/keys/${siblingId}/revoke`, {})).status).toBe(200)
+  })
+
+  it('create no more keys after so many ends, because each is an entry once it is revoked', async () => {
+    const { tenantId, keyId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    await fill(tenantId, 'key_epoch', 19_999)
+    const make = () => call('POST', `/tenants/${tenantId}/keys`, {})
+    expect((await make()).status).toBe(201)
+    expect((await call('POST', `/keys/${keyId}/revoke`, {})).status).toBe(200)
+    expect(codeOf(await make())).toEqual(REFUSED)
+    expect((await keyWith({ tenantId })).status).toBe(201)
   })
 })
 

@@ -21,8 +21,8 @@ export interface DeniedList {
 }
 
 const TIMEOUT_MS = 10_000
-/** 200,000 entries. */
-const MOST_BYTES = 20_971_520
+/** More than 200,000 entries. */
+const MOST_BYTES = 33_554_432
 const CLAIMS = new Set(['jti', 'key_epoch', 'tenant_epoch'])
 
 /** Fetches and checks the list. @throws {SyncFault} when there is none, or it must not be used. */

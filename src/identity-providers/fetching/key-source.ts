@@ -53,7 +53,7 @@ export function isConfiguredOrigin(provider: FetchedProvider, url: string): bool
   return origin !== undefined && origin !== 'null' && URL.parse(url)?.origin === origin
 }
 
-/** Who receives the fetch token of a provider: whoever may change this without knowing the token could have it sent to them. */
+/** Who receives the fetch token of a provider: an administrator who changes this must know the token. */
 export const tokenReceiver = (
   provider: Pick<FetchedProvider, 'issuer' | 'jwksUri' | 'caPem' | 'allowAddresses'>,
 ): string => JSON.stringify([configuredOrigin(provider), provider.caPem, provider.allowAddresses])
