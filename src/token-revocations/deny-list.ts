@@ -61,8 +61,10 @@ export class DenyList implements ChangeSubscriber {
     for (const entry of entries) {
       const known = this.#entries.get(nameOf(entry))
       // One that a snapshot of an older version has gets its tenant.
-      if (known && known.endsAt >= entry.endsAt && known.tenantId !== undefined) continue
-      this.#entries.set(nameOf(entry), entry)
+      const isNews = entry.tenantId !== undefined && known?.tenantId === undefined
+      if (known && known.endsAt >= entry.endsAt && !isNews) continue
+      const endsAt = Math.max(entry.endsAt, known?.endsAt ?? 0)
+      this.#entries.set(nameOf(entry), { ...known, ...entry, endsAt })
       if (!known) this.revision++
     }
   }
