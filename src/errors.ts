@@ -56,6 +56,18 @@ export class PreconditionFailed extends Error {
   }
 }
 
+/** The caller made too many of what all share, and may continue after `retryAfterSeconds`. `code` is stable, for programs. */
+export class TooMany extends Error {
+  override readonly name: string = 'TooMany'
+  readonly code: string
+  readonly retryAfterSeconds: number
+  constructor(code: string, message: string, retryAfterSeconds: number) {
+    super(message)
+    this.code = code
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
 export class Forbidden extends Error {
   override readonly name = 'Forbidden'
 }

@@ -1,11 +1,10 @@
 import type { ErrorRequestHandler } from 'express'
 import type { AuditedRefusals } from '../audit/audited-refusals.ts'
-import { Forbidden } from '../errors.ts'
+import { Forbidden, TooMany } from '../errors.ts'
 import { routeOf } from '../http/express-app.ts'
 import { eventOf } from '../http/request-event.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
 import { Unauthenticated } from './problem.ts'
-import { TooManyWrites } from './too-many-writes.ts'
 
 /** Records rejected requests in the audit trail, then passes the error on. */
 export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
@@ -22,8 +21,7 @@ export function auditRefusals(refusals: AuditedRefusals): ErrorRequestHandler {
         operation: `${req.method} ${routeOf(req)}`,
         reason,
       })
-    if (thrown instanceof Forbidden || thrown instanceof TooManyWrites)
-      note('authorization.refuse', fields.actor)
+    if (thrown instanceof Forbidden || thrown instanceof TooMany) note('authorization.refuse', fields.actor)
     if (thrown instanceof Unauthenticated) note('login.refuse', thrown.tokenId)
     // Without the id, so that refusals of a scan over ids are one row.
     if (thrown instanceof ForeignTenant)

@@ -7,6 +7,7 @@ import {
   Invalid,
   NotFound,
   PreconditionFailed,
+  TooMany,
   Unavailable,
 } from '../errors.ts'
 import { RequestError, toRequestError } from '../http/request-error.ts'
@@ -14,7 +15,6 @@ import { eventOf } from '../http/request-event.ts'
 import { KeyReused } from '../idempotency/idempotency-keys.ts'
 import { withoutCredentials } from '../system/logger.ts'
 import { etagOf } from './preconditions.ts'
-import { TooManyWrites } from './too-many-writes.ts'
 
 /** RFC 9457. `code` is stable, for programs; `errors` lists each invalid field (RFC 6901 pointers). */
 interface Problem {
@@ -62,9 +62,9 @@ function toProblem(thrown: unknown): Problem {
   if (error instanceof KeyReused) {
     return { status: 422, code: 'idempotency_key_reused', detail: error.message }
   }
-  if (error instanceof TooManyWrites) {
+  if (error instanceof TooMany) {
     const headers = { 'Retry-After': String(error.retryAfterSeconds) }
-    return { status: 429, code: 'too_many_writes', detail: error.message, headers }
+    return { status: 429, code: error.code, detail: error.message, headers }
   }
   if (error instanceof Unavailable) {
     const headers = { 'Retry-After': String(error.retryAfterSeconds) }

@@ -132,6 +132,7 @@ async function perform(
   const member = membership && sets.membership(admin.id, membership, namedObject(definition, params))
   const actor = {
     id: admin.id,
+    ...(admin.tenantId !== null && { tenantId: admin.tenantId }),
     requestId: event.requestId,
     ...(event.source !== undefined && { source: event.source }),
     ...((once || member) && { once: inTurn(once, member) }),

@@ -49,9 +49,11 @@ export function tokenRevocationRoutes(
   gateways: Gateways,
   cursors: Cursors,
 ): AdminRoute[] {
+  /** What the gateways have is not for the administrators of a tenant: they may not see the gateways. */
+  const enforcementFor = ({ tenantId }: Admin) => (tenantId === null ? gateways.enforcement() : undefined)
   /** With what the gateways have now: it is part of the version. */
-  const shown = async (revocation: TokenRevocation) => {
-    const wire = toWire(revocation, await gateways.enforcement())
+  const shown = async (admin: Admin, revocation: TokenRevocation) => {
+    const wire = toWire(revocation, await enforcementFor(admin))
     return { wire, version: versionOf(wire) }
   }
   return [
@@ -74,7 +76,7 @@ export function tokenRevocationRoutes(
           reason,
           tenantId: admin.tenantId,
         })
-        const { wire, version } = await shown(made)
+        const { wire, version } = await shown(admin, made)
         return created(`${LIST}/${made.id}`, wire, version)
       },
     }),
@@ -91,7 +93,7 @@ export function tokenRevocationRoutes(
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
         const found = await revocations.list(admin.tenantId, pageRequest(cursors, list, query))
-        const enforcement = await gateways.enforcement()
+        const enforcement = await enforcementFor(admin)
         return ok(pageBody(cursors, list, found, revocation => toWire(revocation, enforcement)))
       },
     }),
@@ -108,8 +110,8 @@ export function tokenRevocationRoutes(
         tenantOf: async id => (await revocations.get(id)).tenantId,
       },
       ...REVALIDATED,
-      handle: async ({ params }) => {
-        const { wire, version } = await shown(await revocations.get(params.id ?? ''))
+      handle: async ({ admin, params }) => {
+        const { wire, version } = await shown(admin, await revocations.get(params.id ?? ''))
         return ok(wire, version)
       },
     }),
@@ -131,7 +133,10 @@ function endedBy(
   return { jti: jti ?? '' }
 }
 
-const toWire = (revocation: TokenRevocation, enforcement: (madeAt: number) => Enforcement[]) => ({
+const toWire = (
+  revocation: TokenRevocation,
+  enforcement: ((madeAt: number) => Enforcement[]) | undefined,
+) => ({
   id: revocation.id,
   claim: revocation.claim,
   value: revocation.value,
@@ -140,5 +145,7 @@ const toWire = (revocation: TokenRevocation, enforcement: (madeAt: number) => En
   reason: revocation.reason,
   created_at: revocation.createdAt,
   ends_at: revocation.endsAt,
-  enforced_by: enforcement(revocation.createdAt.getTime()).map(enforcementToWire),
+  ...(enforcement && {
+    enforced_by: enforcement(revocation.createdAt.getTime()).map(enforcementToWire),
+  }),
 })

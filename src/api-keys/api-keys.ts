@@ -107,7 +107,7 @@ export class ApiKeys {
   async create(actor: Actor, tenantId: string, given: KeyPatch): Promise<IssuedSecret> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
-      const { id, settings } = await insertKey(trx, this.#random, { tenantId, createdBy: actor.id, given })
+      const { id, settings } = await insertKey(trx, this.#random, { tenantId, actor, given })
       const issued = await this.#addSecret(trx, id, { createdBy: actor.id, byRotation: false })
       const changes = fieldChanges(undefined, { ...settings, secretId: issued.secretId })
       record(
@@ -133,7 +133,7 @@ export class ApiKeys {
       refuseRevoked(before)
       const settings = patchedSettings(before, patch)
       const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
-      const ended = tokens ? await endTokens(trx, id, 'key updated') : undefined
+      const ended = tokens ? await endTokens(trx, actor, id, 'key updated') : undefined
       if (Object.keys(changes).length === 0) return ended
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
@@ -166,7 +166,7 @@ export class ApiKeys {
       if (!isSame) await setDisabled(trx, id, disabled)
       // A repeated call ends nothing again: no limit of writes holds for what takes a right away.
       const isEnded = isSame && key.disabledAt && (await areTokensEnded(trx, id, key.disabledAt))
-      const ended = tokens && !isEnded ? await endTokens(trx, id, 'key disabled') : undefined
+      const ended = tokens && !isEnded ? await endTokens(trx, actor, id, 'key disabled') : undefined
       return isSame ? ended : (ended ?? {})
     })
   }

@@ -5,6 +5,7 @@ import { Conflict, Invalid, NotFound } from '../errors.ts'
 import type { Policy } from '../installation/policy.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import type { Tenant } from '../tenants/tenant.ts'
+import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
 import { endTokensOfKeys } from '../tenants/token-epoch-repository.ts'
 import { type ApiKey, keyVersion } from './api-key.ts'
 import { findApiKey, lockApiKey } from './api-key-repository.ts'
@@ -41,8 +42,14 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
   return key
 }
 
-/** Ends all issued tokens of the key, whose row is locked. Returns what the audit trail says. */
-export async function endTokens(trx: Handle, id: string, reason: string): Promise<FieldChanges> {
+/** Ends all issued tokens of the key, whose row is locked. Returns what the audit trail says. @throws {TooMany} */
+export async function endTokens(
+  trx: Handle,
+  actor: Actor,
+  id: string,
+  reason: string,
+): Promise<FieldChanges> {
+  await refuseTooManyEnds(trx, actor, { key: id })
   await endTokensOfKeys(trx, [id], reason)
   return { tokens: { to: 'ended' } }
 }

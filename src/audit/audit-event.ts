@@ -5,6 +5,8 @@ import type { Precondition } from '../database/version.ts'
 export interface Actor {
   /** `root`, `system`, or an admin token's id. */
   id: string
+  /** Set for an author who is bound to one tenant. */
+  tenantId?: string
   requestId?: string
   /** Address of the caller. */
   source?: string

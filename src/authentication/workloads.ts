@@ -172,18 +172,22 @@ export class Workloads {
     if (!answer.ok) return answer
     const isFirst =
       singleUse === 'database'
-        ? await this.#useInDatabase(keyId, jti, exp)
+        ? await this.#useInDatabase(answer.caller, jti, exp, now)
         : this.#used.use(answer.caller, jti, exp * 1000, now)
     if (!isFirst)
       return { ok: false, reason: 'client_assertion_used', keyId, credentialIds: [id], isKnown: true }
     return answer
   }
 
-  /** @throws {Unavailable} */
-  #useInDatabase(keyId: string, jti: string, exp: number): Promise<boolean> {
+  /** A replay at the same replica costs no write: the holder of an assertion can repeat it without limit. @throws {Unavailable} */
+  async #useInDatabase(caller: Caller, jti: string, exp: number, now: number): Promise<boolean> {
+    if (this.#used.has(caller, jti, now)) return false
     // Longer than it is accepted, whatever this process takes for the time.
     const until = (exp + SKEW_SECONDS) * 1000
-    return this.#database.run(db => useInDatabase(db, digestOf(keyId, jti), until))
+    const isFirst = await this.#database.run(db => useInDatabase(db, digestOf(caller.keyId, jti), until))
+    // Where there is no room, the database answers the next time as well.
+    this.#used.note(caller, jti, exp * 1000, now)
+    return isFirst
   }
 
   /** @throws {Unavailable} when this process cannot verify all rows: what was not found may be among them. */

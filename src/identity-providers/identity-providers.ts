@@ -8,6 +8,7 @@ import type { RowSeals } from '../installation/row-seals.ts'
 import type { Random } from '../system/random.ts'
 import type { Secret } from '../system/secret.ts'
 import { type FetchTokens, fetchTokenMark, type StoredFetchToken } from './fetching/fetch-tokens.ts'
+import { tokenReceiver } from './fetching/key-source.ts'
 import {
   areConfusable,
   type IdentityProvider,
@@ -43,6 +44,8 @@ const CREDENTIALS_A_PAGE = 500
 /** As its column in the database. */
 const LONGEST_DEFINITION = 131_072
 const LONGEST_KEY_SET = 30_000
+const SEND_AGAIN =
+  'must be sent again, or null to remove it, because the origin that it is sent to, ca_pem or allow_addresses would change'
 
 /** Operations on identity providers. */
 export class IdentityProviders {
@@ -106,13 +109,20 @@ export class IdentityProviders {
     })
   }
 
-  /** The fetch token as it is stored. */
+  /**
+   * The fetch token as it is stored. A token that is kept goes where it went: no one who cannot send it again has it sent
+   * elsewhere. @throws {Invalid}
+   */
   #stored(
     id: string,
-    { fetchToken }: Pick<ProviderInput, 'fetchToken'>,
-    before: Pick<ProviderSettings, 'fetchToken'> = {},
+    { fetchToken, ...changed }: ProviderPatch,
+    before?: ProviderSettings,
   ): { fetchToken: StoredFetchToken | null } {
-    if (fetchToken === undefined) return { fetchToken: before.fetchToken ?? null }
+    if (fetchToken === undefined) {
+      if (before?.fetchToken && tokenReceiver({ ...before, ...changed }) !== tokenReceiver(before))
+        throw new Invalid([{ pointer: '/fetch_token', message: SEND_AGAIN }])
+      return { fetchToken: before?.fetchToken ?? null }
+    }
     return { fetchToken: fetchToken && this.#tokens.encrypt(id, fetchToken) }
   }
 

@@ -87,7 +87,7 @@ export class KeyCredentials {
   ): Promise<{ keyId: string; credential: KeyCredential | null }> {
     if (settings) await checkKeys(settings)
     return mutate(this.#database, actor, async ({ trx, record }) => {
-      const made = await insertKey(trx, this.#random, { tenantId, createdBy: actor.id, given })
+      const made = await insertKey(trx, this.#random, { tenantId, actor, given })
       const keyId = made.id
       const credential = settings && (await this.#add(trx, actor, { keyId, tenantId }, settings, limits))
       const changes = fieldChanges(undefined, {

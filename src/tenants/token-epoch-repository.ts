@@ -66,6 +66,20 @@ export async function areTokensEnded(trx: Handle, id: string, since: Date): Prom
   return rows.length > 0
 }
 
+/** Seconds until fewer than `most` such entries are live; undefined: there are fewer now. */
+export async function secondsUntilFewer(
+  trx: Handle,
+  of: { key: string; claim: 'key_epoch' } | { tenant: string; claim: 'key_epoch' | 'tenant_epoch' },
+  most: number,
+): Promise<number | undefined> {
+  const owner = 'key' in of ? sql`key_id = ${of.key}` : sql`tenant_id = ${of.tenant}`
+  const { rows } = await sql<{ seconds: number }>`
+    SELECT ceil(extract(epoch FROM ends_at - clock_timestamp()))::float8 AS seconds FROM token_revocations
+    WHERE ${owner} AND claim = ${of.claim} AND ends_at > clock_timestamp()
+    ORDER BY seq DESC OFFSET ${most - 1} LIMIT 1`.execute(trx)
+  return rows[0]?.seconds
+}
+
 /** Of these epochs, the keys and tenants that have one now: a restored database gives them back. */
 export async function holdersOf(
   trx: Handle,

@@ -60,8 +60,11 @@ export class DenyList implements ChangeSubscriber {
   add(entries: readonly DeniedValue[]): void {
     for (const entry of entries) {
       const known = this.#entries.get(nameOf(entry))
-      if (known && known.endsAt >= entry.endsAt) continue
-      this.#entries.set(nameOf(entry), entry)
+      // One that a snapshot of an older version has gets its tenant.
+      const isNews = entry.tenantId !== undefined && known?.tenantId === undefined
+      if (known && known.endsAt >= entry.endsAt && !isNews) continue
+      const endsAt = Math.max(entry.endsAt, known?.endsAt ?? 0)
+      this.#entries.set(nameOf(entry), { ...known, ...entry, endsAt })
       if (!known) this.revision++
     }
   }

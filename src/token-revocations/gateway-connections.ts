@@ -94,7 +94,7 @@ export class GatewayConnections {
   get report(): GatewayReport {
     const instances = Map.groupBy(this.#connections, nameOf)
     const listed = [...instances.values()].map(instanceOf)
-    const connected = new Set(listed.map(({ gateway }) => gateway))
+    const connected = new Set(listed.flatMap(({ registered, gateway }) => (registered ? gateway : [])))
     const disconnected = [...this.#disconnected].filter(([name]) => !connected.has(name))
     return {
       // Registered ones first, and of each kind those that need attention.

@@ -40,7 +40,7 @@ export class Gateways {
     this.#connections = options.connections
   }
 
-  /** By name. */
+  /** By name; an unregistered one is apart from a registered one whose name it claims, and after it. */
   async list(): Promise<Gateway[]> {
     const reports = (await this.#replicas.reports()).map(({ isOwn, gateways, ...replica }) => {
       // This process knows better than what it wrote last.
@@ -56,25 +56,31 @@ export class Gateways {
         })),
       ),
     )
-    const byName = Map.groupBy(instances, ({ gateway }) => gateway)
-    const registered = new Set(this.#connections.registered)
-    for (const { gateway, registered: named } of instances) if (named) registered.add(gateway)
-    return [...new Set([...registered, ...byName.keys()])].toSorted().map(name => {
-      const those = byName.get(name) ?? []
+    const named = Map.groupBy(
+      instances.filter(({ registered }) => registered),
+      ({ gateway }) => gateway,
+    )
+    const names = new Set([...this.#connections.registered, ...named.keys()])
+    const registered = [...names].map(name => {
+      const those = named.get(name) ?? []
       const ends = reports.flatMap(({ report }) => report?.disconnected[name] ?? [])
-      return {
-        name,
-        registered: registered.has(name),
-        state: worstOf(those),
-        instances: those,
-        disconnectedAt: those.length > 0 || ends.length === 0 ? null : Math.max(...ends),
-      }
+      const disconnectedAt = those.length > 0 || ends.length === 0 ? null : Math.max(...ends)
+      return gatewayOf(name, true, those, disconnectedAt)
     })
+    const claimed = Map.groupBy(
+      instances.filter(instance => !instance.registered),
+      ({ gateway }) => gateway,
+    )
+    const others = [...claimed].map(([name, those]) => gatewayOf(name, false, those, null))
+    return [...registered, ...others].toSorted((a, b) => Number(a.name > b.name) - Number(a.name < b.name))
   }
 
-  /** A function that says who has the revocation that was made at this instant, in epoch milliseconds. */
+  /**
+   * A function that says who of the registered gateways has the revocation that was made at this instant, in epoch
+   * milliseconds. The name of another is only what it says of itself.
+   */
   async enforcement(): Promise<(madeAt: number) => Enforcement[]> {
-    const gateways = await this.list()
+    const gateways = (await this.list()).filter(({ registered }) => registered)
     return madeAt =>
       gateways.map(({ name, instances }) => ({
         gateway: name,
@@ -84,6 +90,13 @@ export class Gateways {
       }))
   }
 }
+
+const gatewayOf = (
+  name: string,
+  registered: boolean,
+  instances: ConnectedInstance[],
+  disconnectedAt: number | null,
+): Gateway => ({ name, registered, state: worstOf(instances), instances, disconnectedAt })
 
 function stateOf({ rejection, behindSince }: GatewayInstance): InstanceState {
   if (rejection) return 'rejected'
@@ -97,7 +110,7 @@ const worstOf = (instances: readonly ConnectedInstance[]) =>
 
 /** An instance whose replica is gone is connected to another one by now. */
 function withoutPast(instances: readonly ConnectedInstance[]): ConnectedInstance[] {
-  const nameOf = ({ gateway, id }: ConnectedInstance) => JSON.stringify([gateway, id])
+  const nameOf = ({ registered, gateway, id }: ConnectedInstance) => JSON.stringify([registered, gateway, id])
   const known = new Set(instances.filter(({ state }) => state !== 'unknown').map(nameOf))
   return instances.filter(instance => instance.state !== 'unknown' || !known.has(nameOf(instance)))
 }

@@ -61,10 +61,15 @@ export async function denyToken(
   return { id: row.id, isNew: row.is_new }
 }
 
-/** Number of tokens of the key that are denied one by one; stops counting at `most`. */
-export async function countDeniedTokens(db: Handle, keyId: string, most: number): Promise<number> {
+/** Number of tokens of the key or the tenant that are denied one by one; stops counting at `most`. */
+export async function countDeniedTokens(
+  db: Handle,
+  of: { key: string } | { tenant: string },
+  most: number,
+): Promise<number> {
+  const owner = 'key' in of ? sql`key_id = ${of.key}` : sql`tenant_id = ${of.tenant}`
   const { rows } = await sql<{ count: number }>`SELECT count(*)::int AS count FROM (
-    SELECT FROM token_revocations WHERE key_id = ${keyId} AND claim = 'jti' AND ends_at > clock_timestamp()
+    SELECT FROM token_revocations WHERE ${owner} AND claim = 'jti' AND ends_at > clock_timestamp()
     LIMIT ${most}) AS bounded`.execute(db)
   return rows[0]?.count ?? 0
 }
@@ -73,11 +78,17 @@ interface DeniedRow {
   seq: string
   claim: DeniedClaim
   value: string
+  tenant_id: string | null
   ends_at: number
 }
 
-const columns = sql`seq::text AS seq, claim, value, (extract(epoch FROM ends_at) * 1000)::float8 AS ends_at`
-const toDenied = ({ claim, value, ends_at }: DeniedRow): DeniedValue => ({ claim, value, endsAt: ends_at })
+const columns = sql`seq::text AS seq, claim, value, tenant_id, (extract(epoch FROM ends_at) * 1000)::float8 AS ends_at`
+const toDenied = ({ claim, value, tenant_id, ends_at }: DeniedRow): DeniedValue => ({
+  claim,
+  value,
+  tenantId: tenant_id,
+  endsAt: ends_at,
+})
 
 /** A page of the whole list in the order of creation, after a position. `last`: undefined on the last page. */
 export async function deniedPage(

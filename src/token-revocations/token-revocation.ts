@@ -6,6 +6,8 @@ export type DeniedClaim = (typeof DENIED_CLAIMS)[number]
 export interface DeniedValue {
   claim: DeniedClaim
   value: string
+  /** Whose tokens; null: of one token, not known. Absent in snapshots of versions before it. */
+  tenantId?: string | null
   /** No token has the value later than this. Epoch milliseconds, database time. */
   endsAt: number
 }

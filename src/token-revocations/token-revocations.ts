@@ -6,6 +6,7 @@ import type { Database, Handle } from '../database/database.ts'
 import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
+import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
 import { endTokensOfKeys, endTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
 import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
@@ -18,6 +19,8 @@ import {
 
 /** Beyond it a client revokes all tokens of its key: the list has a bound for each key. */
 const MOST_DENIED_TOKENS = 100
+/** Of all keys of a tenant. */
+const MOST_DENIED_OF_TENANT = 10_000
 /** In one transaction. */
 const MOST_RENEWED = 100
 
@@ -43,7 +46,7 @@ export class TokenRevocations {
 
   /**
    * Ends one token, or all tokens that were issued to a key or to the keys of a tenant; new ones are issued as before.
-   * `tenantId`: a key of another tenant is not found. @throws {NotFound}
+   * `tenantId`: a key of another tenant is not found. @throws {NotFound} @throws {TooMany} for authors who are bound to it.
    */
   async create(
     actor: Actor,
@@ -51,7 +54,7 @@ export class TokenRevocations {
     { reason, tenantId }: { reason: string | null; tenantId: string | null },
   ): Promise<TokenRevocation> {
     const made = await mutate(this.#database, actor, async ({ trx, record }) => {
-      const { id, changes } = await end(trx, ended, reason, tenantId)
+      const { id, changes } = await end(trx, actor, ended, { reason, tenantId })
       const revocation = await getRevocation(trx, id)
       record(eventOf(revocation, ended), { kind: 'token-revocation', id }, ...changes)
       return revocation
@@ -62,7 +65,7 @@ export class TokenRevocations {
 
   /**
    * Ends one token of a client that asked for it. Without effect when it is denied already.
-   * @throws {Unavailable} when too many tokens of the key are denied one by one
+   * @throws {Unavailable} when too many tokens of the key, or of its tenant, are denied one by one
    */
   async revokeOwn(actor: Actor, token: { jti: string; keyId: string; tenantId: string }): Promise<void> {
     const made = await mutate(this.#database, actor, async ({ trx, record }) => {
@@ -70,9 +73,12 @@ export class TokenRevocations {
       await lockApiKey(trx, token.keyId)
       const { id, isNew } = await denyToken(trx, { ...token, reason: 'revoked by its client' })
       if (!isNew) return undefined
-      if ((await countDeniedTokens(trx, token.keyId, MOST_DENIED_TOKENS + 1)) > MOST_DENIED_TOKENS)
+      const isTooMany =
+        (await isOver(trx, { key: token.keyId }, MOST_DENIED_TOKENS)) ||
+        (await isOver(trx, { tenant: token.tenantId }, MOST_DENIED_OF_TENANT))
+      if (isTooMany)
         throw new Unavailable(
-          'Too many tokens of this key are revoked one by one. Have an administrator end all tokens of the key.',
+          'Too many tokens of this key or tenant are revoked one by one. Have an administrator end all tokens of the key.',
           { retryAfterSeconds: 60 },
         )
       const revocation = await getRevocation(trx, id)
@@ -96,7 +102,10 @@ export class TokenRevocations {
         const { keyIds, tenantIds } = await holdersOf(trx, epochs, MOST_RENEWED)
         const all: Ended[] = [...keyIds.map(key => ({ key })), ...tenantIds.map(tenant => ({ tenant }))]
         for (const ended of all) {
-          const { id, changes } = await end(trx, ended, 'the database was restored', null)
+          const { id, changes } = await end(trx, actor, ended, {
+            reason: 'the database was restored',
+            tenantId: null,
+          })
           record(eventOf(await getRevocation(trx, id), ended), { kind: 'token-revocation', id }, ...changes)
         }
         return all.length >= MOST_RENEWED
@@ -104,10 +113,13 @@ export class TokenRevocations {
   }
 
   /** This process knows it from now on, also when it cannot read the change feed. */
-  #deny({ claim, value, endsAt }: TokenRevocation): void {
-    this.#denyList.add([{ claim, value, endsAt: endsAt.getTime() }])
+  #deny({ claim, value, tenantId, endsAt }: TokenRevocation): void {
+    this.#denyList.add([{ claim, value, tenantId, endsAt: endsAt.getTime() }])
   }
 }
+
+const isOver = async (trx: Handle, of: { key: string } | { tenant: string }, most: number) =>
+  (await countDeniedTokens(trx, of, most + 1)) > most
 
 async function getRevocation(db: Handle, id: string): Promise<TokenRevocation> {
   const revocation = await findRevocation(db, id)
@@ -115,12 +127,12 @@ async function getRevocation(db: Handle, id: string): Promise<TokenRevocation> {
   return revocation
 }
 
-/** The entry, and the objects with a new epoch. @throws {NotFound} */
+/** The entry, and the objects with a new epoch. @throws {NotFound} @throws {TooMany} */
 async function end(
   trx: Handle,
+  actor: Actor,
   ended: Ended,
-  reason: string | null,
-  tenantId: string | null,
+  { reason, tenantId }: { reason: string | null; tenantId: string | null },
 ): Promise<{ id: string; changes: Change[] }> {
   if ('jti' in ended) {
     const { id } = await denyToken(trx, { jti: ended.jti, keyId: null, tenantId: null, reason })
@@ -130,10 +142,12 @@ async function end(
     const locked = await lockApiKey(trx, ended.key)
     if (!locked || (tenantId !== null && locked.key.tenantId !== tenantId))
       throw new NotFound('key', ended.key)
+    await refuseTooManyEnds(trx, actor, { key: ended.key })
     const [entry] = await endTokensOfKeys(trx, [ended.key], reason)
     return { id: entry?.id ?? '', changes: [{ kind: 'key', id: ended.key }] }
   }
   if (!(await lockTenant(trx, ended.tenant))) throw new NotFound('tenant', ended.tenant)
+  await refuseTooManyEnds(trx, actor, { tenant: ended.tenant })
   const [entry] = await endTokensOfTenant(trx, ended.tenant, reason)
   return { id: entry?.id ?? '', changes: [{ kind: 'tenant', id: ended.tenant }] }
 }

@@ -8,7 +8,15 @@ export const LIST_PATH = '/revocations'
 export interface RevocationList {
   /** As in the discovery protocol: the instant, in epoch milliseconds, until which the list has everything. */
   version: string
-  revocations: { claim: string; value: string; ends_at: number }[]
+  revocations: RevokedValue[]
+}
+
+interface RevokedValue {
+  claim: string
+  value: string
+  /** Whose tokens; null: not known. */
+  tenant: string | null
+  ends_at: number
 }
 
 /** `source`: undefined while this process starts. */
@@ -43,6 +51,11 @@ function answerOf(method: string | undefined, source: Parameters<typeof answerLi
     const error = 'The list is not complete on this replica. Retry.'
     return { status: 503, body: { error }, headers: { 'retry-after': '1' } }
   }
-  const revocations = source.entries.map(({ claim, value, endsAt }) => ({ claim, value, ends_at: endsAt }))
+  const revocations = source.entries.map(({ claim, value, tenantId: tenant = null, endsAt }) => ({
+    claim,
+    value,
+    tenant,
+    ends_at: endsAt,
+  }))
   return { status: 200, body: { version: String(Math.floor(seenUntil)), revocations } }
 }

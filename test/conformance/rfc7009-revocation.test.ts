@@ -124,4 +124,17 @@ describe('RFC 7009 §2.1', () => {
     expect((await revoke({ token: other, client_secret: another.secret })).status).toBe(200)
     expect(await isAllowed(other)).toBe(false)
   })
+
+  it('at most 10,000 tokens of the keys of a tenant are: one entry less, and there is room for one', async () => {
+    const { tenantId, secret } = await mintmark.tenantWithKey()
+    await mintmark.database.asOwner(
+      `INSERT INTO token_revocations (claim, value, key_id, tenant_id, ends_at)
+       SELECT 'jti', $1 || n, 'key_0000000000000000', $1, now() + interval '1 hour' FROM generate_series(1, 9999) AS n`,
+      [tenantId],
+    )
+    const statuses = []
+    for (const token of [await tokenFor(mintmark, secret), await tokenFor(mintmark, secret)])
+      statuses.push((await revoke({ token, client_secret: secret })).status)
+    expect(statuses).toEqual([200, 503])
+  })
 })

@@ -7,6 +7,7 @@ import { systemRandom } from '../../src/system/random.ts'
 import { Secret } from '../../src/system/secret.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { briskClock } from '../support/adjustable-clock.ts'
+import { makeAuthority } from '../support/certificates.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { newPair } from './assertions.ts'
@@ -128,6 +129,36 @@ describe('A fetch token', () => {
       { from: expect.stringMatching(/^set \(.{8}\)$/), to: null },
       { from: expect.stringMatching(/^set \(.{8}\)$/), to: expect.stringMatching(/^set \(.{8}\)$/) },
     ])
+    await mintmark.admin('DELETE', `/identity-providers/${id}`)
+  })
+
+  it('is not sent to a server that it was not given for: it must be sent again', async () => {
+    const { id } = await create(provider(two, { jwks_uri: `${two.url}/open` }))
+    await fetched(id)
+    one.seen.length = 0
+    const patch = (settings: object) => mintmark.admin('PATCH', `/identity-providers/${id}`, settings)
+    const elsewhere = [
+      { jwks_uri: `${one.url}/keys` },
+      { jwks_uri: `${one.url}/keys`, name: 'mine' },
+      { allow_addresses: ['0.0.0.0/0:443'] },
+      { ca_pem: makeAuthority('mine').certificate },
+    ]
+    for (const settings of elsewhere) {
+      const { status, body } = await patch(settings)
+      expect([status, body.errors?.[0]?.pointer]).toEqual([400, '/fetch_token'])
+      expect(body.errors[0].message).toContain('must be sent again')
+    }
+    // Null is the issuer, whose origin is the same.
+    for (const jwks_uri of [`${two.url}/keys`, null])
+      expect((await patch({ jwks_uri })).body.has_fetch_token).toBe(true)
+    expect(one.seen).toEqual([])
+    expect((await patch({ ...elsewhere[0], fetch_token: TOKEN })).body.has_fetch_token).toBe(true)
+    await until('the fetch', () => one.seen.length > 0)
+    expect(one.seen[0]).toEqual(['/keys', `Bearer ${TOKEN}`])
+    expect((await patch({ jwks_uri: `${two.url}/keys`, fetch_token: null })).body).toMatchObject({
+      has_fetch_token: false,
+    })
+    expect((await patch({ jwks_uri: `${one.url}/keys` })).status).toBe(200)
     await mintmark.admin('DELETE', `/identity-providers/${id}`)
   })
 

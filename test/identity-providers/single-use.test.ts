@@ -77,6 +77,16 @@ it('the same jti of two clients are two', async () => {
   expect(await present(mintmark, claimsOf(second.body.key, { jti }))).toBe(200)
 })
 
+it('a replay is not written to the database again by a replica that knows it', async () => {
+  const claims = claimsOf(clients.database)
+  expect(await present(mintmark, claims)).toBe(200)
+  expect(await present(other, claims)).toBe(401)
+  await mintmark.database.asOwner('REVOKE INSERT ON used_assertions FROM mintmark_app')
+  expect(await statuses(claims, mintmark, other)).toEqual([401, 401])
+  expect(await present(mintmark, claimsOf(clients.database))).toBe(503)
+  await mintmark.database.asOwner('GRANT INSERT ON used_assertions TO mintmark_app')
+})
+
 it('without the database it is 503, and the assertion is not used up on the other kind', async () => {
   await mintmark.database.asOwner('REVOKE INSERT ON used_assertions FROM mintmark_app')
   const claims = claimsOf(clients.database)

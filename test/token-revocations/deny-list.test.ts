@@ -36,6 +36,14 @@ it('keeps an entry until its end, and the later end of two', () => {
   expect([list.denies(token), list.size]).toEqual([false, 0])
 })
 
+it('learns the tenant of an entry from a snapshot of an older version, and keeps its end', () => {
+  const list = listOf(
+    { claim: 'jti', value: 'j1', endsAt: 2_000 },
+    { claim: 'jti', value: 'j1', tenantId: 'acme', endsAt: 1_000 },
+  )
+  expect(list.contents).toEqual([{ claim: 'jti', value: 'j1', tenantId: 'acme', endsAt: 2_000 }])
+})
+
 it('denies the tokens of a key or tenant that changed here and cannot be read', () => {
   const list = listOf()
   list.forget([{ kind: 'key', id: 'key_1' }])

@@ -12,7 +12,7 @@ import { until } from '../support/until.ts'
 
 /** `GET /admin/v1/gateways`, with connections to two replicas on one database. */
 
-const [NAMED, UNNAMED] = ['n'.repeat(32), 'u'.repeat(32)]
+const [NAMED, UNNAMED, EDGE] = ['n'.repeat(32), 'u'.repeat(32), 'e'.repeat(32)]
 const REPORTED_MS = 15_000
 
 let mintmark: TestService
@@ -20,7 +20,7 @@ let other: TestService
 const sessions = new Set<ClientHttp2Session>()
 beforeAll(async () => {
   const env = {
-    MINTMARK_XDS_TOKENS: `inference:${NAMED},edge:${'e'.repeat(32)},${UNNAMED}`,
+    MINTMARK_XDS_TOKENS: `inference:${NAMED},edge:${EDGE},${UNNAMED}`,
     MINTMARK_XDS_PORT: '0',
   }
   mintmark = await startTestService({ env })
@@ -48,8 +48,9 @@ async function gateway(
   {
     token = NAMED,
     id = 'envoy-1',
+    cluster = 'claimed',
     answer = acknowledge,
-  }: { token?: string; id?: string; answer?: Answer } = {},
+  }: { token?: string; id?: string; cluster?: string; answer?: Answer } = {},
 ): Promise<() => void> {
   const session = connect(`http://127.0.0.1:${at.service.addresses.xds?.port}`)
   sessions.add(session)
@@ -57,7 +58,7 @@ async function gateway(
   const stream = session.request({ ':method': 'POST', ':path': METHOD, authorization: `Bearer ${token}` })
   stream.on('error', () => {})
   const asked = Buffer.concat([text(3, FILTER_NAME), text(4, EXTENSION_CONFIG)])
-  const node = delimitedField(2, Buffer.concat([text(1, id), text(2, 'claimed')]))
+  const node = delimitedField(2, Buffer.concat([text(1, id), text(2, cluster)]))
   stream.write(framed(Buffer.concat([node, asked])))
   stream.on('data', (chunk: Buffer) => {
     const fields: Record<number, string> = {}
@@ -167,6 +168,35 @@ it('a revocation says which gateways have it', async () => {
     { gateway: 'edge', instances: 0, enforcing: 0 },
     { gateway: 'inference', instances: 2, enforcing: 1 },
   ])
+})
+
+it('one without a name does not pose as a registered one', async () => {
+  const leave = await gateway(mintmark, { id: 'edge-1', token: EDGE })
+  leave()
+  await becomes('edge', { state: 'not_connected', disconnected_at: expect.any(String) })
+  // Connected to this replica, and to another, which reports it.
+  await gateway(mintmark, { token: UNNAMED, id: 'edge-1', cluster: 'edge' })
+  await gateway(other, { token: UNNAMED, id: 'edge-2', cluster: 'edge' })
+  const edges = async () => (await listed()).filter(({ name }) => name === 'edge')
+  const found = await until(
+    'both are listed',
+    edges,
+    all => all.flatMap(({ instances }) => instances).length === 2,
+    REPORTED_MS,
+  )
+  expect(found).toMatchObject([
+    { registered: true, state: 'not_connected', disconnected_at: expect.any(String), instances: [] },
+    { registered: false, disconnected_at: null, instances: [{ id: 'edge-1' }, { id: 'edge-2' }] },
+  ])
+  const { keyId } = await mintmark.tenantWithKey()
+  const { body } = await mintmark.admin('POST', '/token-revocations', { key: keyId })
+  expect(body.enforced_by).toEqual([
+    { gateway: 'edge', instances: 0, enforcing: 0 },
+    { gateway: 'inference', instances: 0, enforcing: 0 },
+  ])
+  expect(await cliOf(mintmark).run('gateway', 'list')).toMatch(/^edge \(not registered\) +edge-1/m)
+  for (const session of sessions) session.destroy()
+  await until('they are gone', edges, all => all.length === 1, REPORTED_MS)
 })
 
 it('mintmark gateway list', async () => {

@@ -185,10 +185,16 @@ describe('POST /admin/v1/token-revocations', () => {
     expect((await own({ tenant: stranger.tenantId })).status).toBe(404)
     expect((await own({ jti: decodeJwt(jwt).jti })).status).toBe(403)
     const foreign = (await revoke({ key: stranger.keyId })).body
-    expect((await own({ key: keyId })).status).toBe(201)
+    const made = await own({ key: keyId })
+    expect(made.status).toBe(201)
     expect((await own({ tenant: tenantId })).status).toBe(201)
+    // Which gateways there are is not for it to see.
+    const path = `/token-revocations/${made.body.id}`
+    for (const asked of [made.body, (await call('GET', path)).body]) expect(asked.enforced_by).toBeUndefined()
+    expect((await mintmark.admin('GET', path)).body.enforced_by).toEqual([])
     const { data } = (await call('GET', '/token-revocations')).body
     expect(data.map(({ tenant }: { tenant: string }) => tenant)).toEqual([tenantId, tenantId])
+    expect(data.every((entry: object) => !('enforced_by' in entry))).toBe(true)
     expect((await call('GET', `/token-revocations/${foreign.id}`)).status).toBe(404)
   })
 })
@@ -252,6 +258,71 @@ describe('issued tokens end', () => {
       expect(deniedAs(await check(made.jwt))).toBe('401 invalid_token')
     },
   )
+})
+
+/** Entries of the tenant. */
+const fill = (tenantId: string, claim: 'jti' | 'key_epoch', count: number) =>
+  mintmark.database.asOwner(
+    `INSERT INTO token_revocations (claim, value, key_id, tenant_id, ends_at)
+     SELECT $2, $1 || n, 'key_0000000000000000', $1, now() + interval '1 hour' FROM generate_series(1, $3::int) AS n`,
+    [tenantId, claim, count],
+  )
+
+describe('administrators of a tenant', () => {
+  const MOST = 20
+  const codeOf = ({ status, body }: { status: number; body: { code?: string } }) => [status, body.code]
+  const REFUSED = [429, 'too_many_token_revocations']
+
+  it('end the tokens of a key so often, then are refused until an entry ends; revoking it is never refused', async () => {
+    const { tenantId, keyId, siblingId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    const end = (key: string) => call('POST', '/token-revocations', { key })
+    for (let count = 0; count < MOST - 1; count++) expect((await end(keyId)).status).toBe(201)
+    // The other ways to do it count as well.
+    expect((await call('POST', `/keys/${keyId}/disable`, { tokens: true })).status).toBe(200)
+    const refused = await end(keyId)
+    expect(codeOf(refused)).toEqual(REFUSED)
+    const seconds = Number(refused.headers.get('retry-after'))
+    expect(seconds).toBeGreaterThan(300)
+    expect(seconds).toBeLessThanOrEqual(300 + 900 + 60)
+    expect(codeOf(await call('PATCH', `/keys/${keyId}`, { name: 'x', tokens: true }))).toEqual(REFUSED)
+    expect((await end(siblingId)).status).toBe(201)
+    expect((await revoke({ key: keyId })).status).toBe(201)
+    expect((await call('POST', `/keys/${keyId}/revoke`, {})).status).toBe(200)
+  })
+
+  it('end the tokens of the tenant so often', async () => {
+    const { tenantId, ofStranger } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    const end = () => call('POST', '/token-revocations', { tenant: tenantId })
+    for (let count = 0; count < MOST; count++) expect((await end()).status).toBe(201)
+    expect(codeOf(await end())).toEqual(REFUSED)
+    expect((await revoke({ tenant: tenantId })).status).toBe(201)
+    const stranger = decodeJwt(ofStranger).tenant as string
+    const other = await issue(mintmark, 'tenant-admin', stranger)
+    expect((await other.call('POST', '/token-revocations', { tenant: stranger })).status).toBe(201)
+  })
+
+  it('end the tokens of all its keys together so often', async () => {
+    const { tenantId, keyId, siblingId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    await fill(tenantId, 'key_epoch', 999)
+    expect((await call('POST', '/token-revocations', { key: keyId })).status).toBe(201)
+    expect(codeOf(await call('POST', '/token-revocations', { key: siblingId }))).toEqual(REFUSED)
+    expect((await call('POST', '/token-revocations', { tenant: tenantId })).status).toBe(201)
+    expect((await call('POST', `/keys/${siblingId}/revoke`, {})).status).toBe(200)
+  })
+
+  it('create no more keys after so many ends, because each is an entry once it is revoked', async () => {
+    const { tenantId, keyId } = await tokens()
+    const { call } = await issue(mintmark, 'tenant-admin', tenantId)
+    await fill(tenantId, 'key_epoch', 19_999)
+    const make = () => call('POST', `/tenants/${tenantId}/keys`, {})
+    expect((await make()).status).toBe(201)
+    expect((await call('POST', `/keys/${keyId}/revoke`, {})).status).toBe(200)
+    expect(codeOf(await make())).toEqual(REFUSED)
+    expect((await keyWith({ tenantId })).status).toBe(201)
+  })
 })
 
 it('a row that disappears from the database does not give a token back', async () => {

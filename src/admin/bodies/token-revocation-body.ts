@@ -26,8 +26,9 @@ export const tokenRevocationBody = z
     ends_at: instant.describe('From this time on every revoked token has expired, and the entry is removed.'),
     enforced_by: z
       .array(enforcementBody)
+      .optional()
       .describe(
-        'Gateways that verify tokens by themselves and receive the list of revoked tokens by xDS. The gateway check (`/check`) enforces the revocation at once. Gateways that are not listed accept the tokens until they expire, at the latest until `ends_at`.',
+        'Registered gateways, which verify tokens by themselves and receive the list of revoked tokens by xDS. The gateway check (`/check`) enforces the revocation at once. Gateways that are not listed accept the tokens until they expire, at the latest until `ends_at`. Absent for the administrators of a tenant.',
       ),
   })
   .meta({

@@ -56,7 +56,7 @@ export const providerSettings = {
     .nullable()
     .default(null)
     .describe(
-      'Bearer token for fetching the keys. It is sent to the origin of `jwks_uri`, or else of the issuer, and nowhere else; stored encrypted, and never shown.',
+      'Bearer token for fetching the keys. It is sent to the origin of `jwks_uri`, or else of the issuer, and nowhere else; stored encrypted, and never shown. A request that changes that origin, `ca_pem` or `allow_addresses` must have it again.',
     ),
   jwks_max_stale_seconds: field
     .wholeNumber(60, 604_800)

@@ -28,7 +28,7 @@ const REASONS = {
   422: ['KeyReused', 'The `Idempotency-Key` was used before, for a request with another body or query.'],
   429: [
     'TooManyFailures',
-    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant. Wait as long as `Retry-After` says.',
+    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant, or (`too_many_token_revocations`) too many entries of theirs in the list of revoked tokens. Wait as long as `Retry-After` says.',
   ],
   503: [
     'Unavailable',

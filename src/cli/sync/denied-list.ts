@@ -16,12 +16,13 @@ export interface ListAccess {
 export interface DeniedList {
   /** Epoch milliseconds: it has everything that was revoked before. */
   version: number
-  entries: readonly { claim: string; value: string; endsAt: number }[]
+  /** `tenant`: null where it is not known, and of a Mintmark of versions before it. */
+  entries: readonly { claim: string; value: string; tenant: string | null; endsAt: number }[]
 }
 
 const TIMEOUT_MS = 10_000
-/** 200,000 entries. */
-const MOST_BYTES = 20_971_520
+/** More than 200,000 entries. */
+const MOST_BYTES = 33_554_432
 const CLAIMS = new Set(['jti', 'key_epoch', 'tenant_epoch'])
 
 /** Fetches and checks the list. @throws {SyncFault} when there is none, or it must not be used. */
@@ -61,11 +62,17 @@ function parsed(text: string): DeniedList | undefined {
   const isEntry = (entry: Partial<RevocationList['revocations'][number]> | null) =>
     CLAIMS.has(String(entry?.claim)) &&
     /^[-_0-9A-Za-z]{1,64}$/.test(String(entry?.value)) &&
+    typeof (entry?.tenant ?? '') === 'string' &&
     Number.isFinite(entry?.ends_at)
   if (!list.revocations.every(isEntry)) return undefined
   return {
     version: Number(list.version),
-    entries: list.revocations.map(({ claim, value, ends_at }) => ({ claim, value, endsAt: ends_at })),
+    entries: list.revocations.map(({ claim, value, tenant = null, ends_at }) => ({
+      claim,
+      value,
+      tenant,
+      endsAt: ends_at,
+    })),
   }
 }
 

@@ -20,7 +20,7 @@ export const MOST_ENTRIES = 5_000
 /** The version of the list that the object has: an older one is not written over it. */
 export const VERSION = 'mintmark/revocations-version'
 
-/** In the order in which they are kept where the list is too long: one entry ends the tokens of many. */
+/** In the order in which those of a tenant are kept where the list is too long: one entry ends the tokens of many. */
 const CLAIMS = ['tenant_epoch', 'key_epoch', 'jti']
 
 /** The AuthorizationPolicies with the action DENY in this file. @throws {CliError} */
@@ -39,11 +39,22 @@ export async function readPolicies(file: string): Promise<PolicyTarget[]> {
   })
 }
 
-/** The entries that are written: all of them, or those that end the most tokens, and of those the newest. */
+/**
+ * The entries that are written: all of them, or a fair share of each tenant's, so that none can push out those of another:
+ * first one of each, then a second, and so on. Of a tenant, those that end the most tokens, and of those the newest. Tokens
+ * that were revoked by their `jti` alone, which only administrators of all tenants do, are as those of one more tenant.
+ */
 export function writtenEntries({ entries }: DeniedList): DeniedList['entries'] {
   if (entries.length <= MOST_ENTRIES) return entries
   const rank = ({ claim }: { claim: string }) => CLAIMS.indexOf(claim)
-  return entries.toSorted((a, b) => rank(a) - rank(b) || b.endsAt - a.endsAt).slice(0, MOST_ENTRIES)
+  const ofTenants = [...Map.groupBy(entries, ({ tenant }) => tenant).values()].map(own =>
+    own.toSorted((a, b) => rank(a) - rank(b) || b.endsAt - a.endsAt).slice(0, MOST_ENTRIES),
+  )
+  const placed = ofTenants.flatMap(own => own.map((entry, place) => ({ entry, place })))
+  return placed
+    .toSorted((a, b) => a.place - b.place || rank(a.entry) - rank(b.entry) || b.entry.endsAt - a.entry.endsAt)
+    .slice(0, MOST_ENTRIES)
+    .map(({ entry }) => entry)
 }
 
 /** The object with rules for these entries. Without entries it has none, and denies nothing. */

@@ -126,8 +126,8 @@ export class Rounds {
     if (entries.length < list.entries.length)
       throw new SyncFault(
         'list_too_long',
-        `The list of revoked tokens has ${list.entries.length} entries, and an AuthorizationPolicy takes ${MOST_ENTRIES}. Those of tenants ` +
-          'and keys were written first, then the newest. The tokens of the others are accepted until they expire.',
+        `The list of revoked tokens has ${list.entries.length} entries, and an AuthorizationPolicy takes ${MOST_ENTRIES}. Each tenant has ` +
+          'a fair share: of its entries those of the tenant and of keys were written first, then the newest. The tokens of the others are accepted until they expire.',
       )
   }
 

@@ -48,9 +48,17 @@ export async function fetchKeySet(
 }
 
 /** Whether it is of the server that an operator named: `jwks_uri`, or the issuer. Nothing else receives a fetch token. */
-export function isConfiguredOrigin({ issuer, jwksUri }: FetchedProvider, url: string): boolean {
-  const origin = URL.parse(jwksUri ?? issuer)?.origin
+export function isConfiguredOrigin(provider: FetchedProvider, url: string): boolean {
+  const origin = configuredOrigin(provider)
   return origin !== undefined && origin !== 'null' && URL.parse(url)?.origin === origin
 }
+
+/** Who receives the fetch token of a provider: an administrator who changes this must know the token. */
+export const tokenReceiver = (
+  provider: Pick<FetchedProvider, 'issuer' | 'jwksUri' | 'caPem' | 'allowAddresses'>,
+): string => JSON.stringify([configuredOrigin(provider), provider.caPem, provider.allowAddresses])
+
+const configuredOrigin = ({ issuer, jwksUri }: Pick<FetchedProvider, 'issuer' | 'jwksUri'>) =>
+  URL.parse(jwksUri ?? issuer)?.origin
 
 const withoutSlash = (text: string) => text.replace(/\/$/, '')

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
+import { fetchDenied } from '../../../src/cli/sync/denied-list.ts'
 import { MOST_ENTRIES, withEntries, writtenEntries } from '../../../src/cli/sync/revocation-policy.ts'
 import { SmallApiServer } from '../../istiod/small-api-server.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
@@ -96,6 +97,12 @@ describe('mintmark sync --revocations', () => {
     expect(await valuesOf('jti')).toEqual([claims.jti])
     expect(await valuesOf('key_epoch')).toEqual([claims.key_epoch])
     expect(await valuesOf('tenant_epoch')).toEqual([claims.tenant_epoch])
+    const { entries } = await fetchDenied(
+      { url: new URL(proxy.url), token: TOKEN, ca: undefined },
+      AbortSignal.timeout(10_000),
+    )
+    const tenants = Object.fromEntries(entries.map(({ claim, tenant }) => [claim, tenant]))
+    expect(tenants).toEqual({ jti: null, key_epoch: mine.tenantId, tenant_epoch: mine.tenantId })
   })
 
   it.each<[string, 'refuse' | 'freeze']>([
@@ -166,7 +173,7 @@ it('deploy/istio/sync/sync.yaml has it, once "# revocations " is removed', async
 
 describe('a list that is too long', () => {
   const entries = (claim: string, count: number) =>
-    Array.from({ length: count }, (_, n) => ({ claim, value: `${claim}-${n}`, endsAt: n }))
+    Array.from({ length: count }, (_, n) => ({ claim, value: `${claim}-${n}`, tenant: 'acme', endsAt: n }))
   const list = {
     version: 1,
     entries: [...entries('jti', MOST_ENTRIES), ...entries('key_epoch', 2), ...entries('tenant_epoch', 1)],
@@ -184,8 +191,29 @@ describe('a list that is too long', () => {
     expect(written.some(({ value }) => value === 'jti-0')).toBe(false)
   })
 
+  it('has a fair share of each tenant: none pushes out the entries of another', () => {
+    const of = (tenant: string | null, claim: string, count: number) =>
+      entries(claim, count).map(entry => ({ ...entry, value: `${tenant}-${entry.value}`, tenant }))
+    const others = [...of('calm', 'jti', 60), ...of('small', 'key_epoch', 2), ...of(null, 'jti', 3)]
+    const written = writtenEntries({
+      version: 1,
+      entries: [
+        ...of('loud', 'tenant_epoch', MOST_ENTRIES),
+        ...of('second', 'key_epoch', MOST_ENTRIES),
+        ...others,
+      ],
+    })
+    const count = (name: string) => written.filter(({ tenant }) => tenant === name).length
+    expect(written).toHaveLength(MOST_ENTRIES)
+    for (const { value } of others) expect(written.map(entry => entry.value)).toContain(value)
+    // What the others leave is halved between the two that have more, and each keeps its newest.
+    expect(Math.abs(count('loud') - count('second'))).toBeLessThanOrEqual(1)
+    expect(written.some(({ value }) => value === `loud-tenant_epoch-${MOST_ENTRIES - 1}`)).toBe(true)
+    expect(written.some(({ value }) => value === 'loud-tenant_epoch-0')).toBe(false)
+  })
+
   it('fits into an object of Kubernetes', () => {
-    const longest = { claim: 'jti', value: 'x'.repeat(64), endsAt: 1 }
+    const longest = { claim: 'jti', value: 'x'.repeat(64), tenant: null, endsAt: 1 }
     const target = { apiVersion: 'security.istio.io/v1', namespace: 'n', name: 'n', spec: {} }
     const { object: applied } = withEntries(target, list, Array(MOST_ENTRIES).fill(longest))
     expect(JSON.stringify(applied).length).toBeLessThan(1_000_000)
