@@ -128,6 +128,10 @@ export class Authenticator {
       return answer
     }
     if (clientId !== undefined) return this.#authenticateImported(clientId, secret, source)
+    return this.#refuseForeign(secret, source)
+  }
+
+  async #refuseForeign(secret: string, source: string | undefined): Promise<AuthFailure> {
     const refused = await this.#lookups.refuse(secret, source)
     if (refused.kind === 'rate_limited') return rateLimited(refused.retryAfterSeconds)
     return invalid(refused.kind)
@@ -139,6 +143,7 @@ export class Authenticator {
     source: string | undefined,
   ): Promise<Authentication> {
     const checked = await this.#imported.check(clientId, secret, source)
+    if (checked.kind === 'malformed') return this.#refuseForeign(secret, source)
     if (checked.kind === 'unknown') return invalid('malformed')
     if (checked.kind === 'rate_limited') return rateLimited(checked.retryAfterSeconds)
     const { kind, found } = checked
