@@ -137,8 +137,31 @@ describe('a context', () => {
   it('gives way to variables', async () => {
     await login(url, '--context', 'lab')
     const other = { ...env, MINTMARK_ADMIN_TOKEN: 'mma_wrong' }
-    expect(await mintmark(['tenant', 'list'], { env: other })).toMatchObject({ code: 3 })
+    for (const named of [{ MINTMARK_URL: url }, { MINTMARK_CONTEXT: 'lab' }])
+      expect(await mintmark(['tenant', 'list'], { env: { ...other, ...named } })).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining('Invalid token'),
+      })
   })
+
+  it.each(['MINTMARK_ADMIN_TOKEN', 'MINTMARK_TOKEN'])(
+    'does not get the token of %s only because it is the current one',
+    async variable => {
+      await login(url, '--context', 'lab')
+      for (const command of [['tenant', 'list'], ['whoami'], ['doctor']]) {
+        const ended = await mintmark(command, { env: { ...env, [variable]: service.rootToken } })
+        expect(ended, command.join(' ')).toMatchObject({
+          code: 2,
+          stdout: '',
+          stderr: expect.stringContaining(
+            `${variable} is set without a server, and the current context "lab" is for ${url}`,
+          ),
+        })
+        expect(ended.stderr).toContain('MINTMARK_CONTEXT=lab')
+        expect(ended.stderr).not.toContain(service.rootToken)
+      }
+    },
+  )
 
   it('never sends its token to the server of MINTMARK_URL', async () => {
     await login(url, '--context', 'lab')
