@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -222,6 +223,30 @@ describe('a context', () => {
       code: 2,
       stderr: expect.stringContaining('open to other users'),
     })
+    chmodSync(join(folder(), 'contexts.json'), 0o600)
+    chmodSync(folder(), 0o770)
+    expect(await run('whoami')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(
+        `${folder()} is open to other users of this machine: chmod 700 ${folder()}`,
+      ),
+    })
+    chmodSync(folder(), 0o750)
+    expect(await run('whoami')).toMatchObject({ code: 0 })
+  })
+
+  const NOT_ROOT = process.getuid?.() !== 0
+  it.skipIf(NOT_ROOT)('is not read when it is of another user', async () => {
+    await login(url, '--context', 'lab')
+    for (const path of [join(folder(), 'contexts.json'), tokenFile('lab'), folder()]) {
+      chownSync(path, 65_534, 65_534)
+      expect(await run('whoami'), path).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`${path} belongs to another user`),
+      })
+      chownSync(path, 0, 0)
+    }
+    expect(await run('whoami')).toMatchObject({ code: 0 })
   })
 
   it('that is damaged says so', async () => {
