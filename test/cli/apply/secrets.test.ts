@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../../support/test-service.ts'
 import { until } from '../../support/until.ts'
@@ -163,6 +163,29 @@ describe('A secret in a file', () => {
     rmSync(file())
     mkdirSync(file())
     expect((await apply(withFile())).stderr).toContain('is not a file with a secret')
+  })
+
+  it.each<[string, () => void, string]>([
+    ['a file', () => writeFileSync(`${file()}.mintmark`, 'precious'), 'was not written by "mintmark apply"'],
+    ['a secret', () => writeFileSync(`${file()}.mintmark`, 'mmk_x'), 'was not written by "mintmark apply"'],
+    ['a folder', () => mkdirSync(`${file()}.mintmark`), 'is not a file with a secret'],
+  ])('is not written where %s has the name of its note', async (_, make, message) => {
+    mkdirSync(dirname(file()), { recursive: true })
+    make()
+    const { code, stderr } = await apply(withFile())
+    expect([code, stderr]).toEqual([5, expect.stringContaining(`api.key.mintmark ${message}`)])
+    expect(readdirSync(dirname(file()))).toEqual(['api.key.mintmark'])
+    expect((await service.admin('GET', `/tenants/${tenant}`)).status).toBe(404)
+  })
+
+  it('never has the name of the note of another one', async () => {
+    for (const path of ['ci/api.key.mintmark', 'ci/.MINTMARK']) {
+      const { code, stderr } = await apply(withFile().replace('ci/api.key', path))
+      expect([code, stderr], path).toEqual([
+        2,
+        expect.stringContaining('write_secret.file must not end with .mintmark'),
+      ])
+    }
   })
 
   it('is never outside of --secret-folder', async () => {
