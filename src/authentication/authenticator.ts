@@ -46,7 +46,8 @@ type InvalidReason =
 type UnauthorizedReason = 'tenant_suspended' | 'key_disabled'
 
 export type Authentication = { ok: true; caller: Caller } | AuthFailure
-export type AuthFailure = { ok: false; keyId?: string } & (
+/** `isUnproven`: the caller named the key, and its secret was not compared. */
+export type AuthFailure = { ok: false; keyId?: string; isUnproven?: true } & (
   | { kind: 'invalid'; reason: InvalidReason }
   | { kind: 'unauthorized'; reason: UnauthorizedReason; keyId: string }
   /** Too many unknown keys came from the same address: this one was not looked up. */
@@ -150,7 +151,7 @@ export class Authenticator {
     const now = this.#now()
     const answer = kind === 'wrong' ? invalid('wrong_secret', found.keyId) : evaluate(found, undefined, now)
     this.#note(answer, found, now)
-    return answer
+    return answer.ok || kind === 'right' ? answer : { ...answer, isUnproven: true }
   }
 
   /**
