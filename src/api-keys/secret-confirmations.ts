@@ -3,11 +3,16 @@ import type { Mutation } from '../audit/audit-log.ts'
 import type { Database } from '../database/database.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
+import type { Clock } from '../system/clock.ts'
 import type { ApiKey } from './api-key.ts'
 import { setSecretEnd, setSecretRevoked } from './api-key-repository.ts'
 import { changeKey } from './key-change.ts'
 import { usableSecrets } from './key-state.ts'
 import { type DueSecret, deletePending, findDue, findPending } from './pending-secret-repository.ts'
+
+/** Three times the interval at which each replica writes the last uses of secrets, and `settle` runs. */
+const USES_WRITTEN_MS = 15_000
+const LONGEST_GAP_MS = 15_000
 
 /**
  * The second step of a rotation that waits: once the new secret has reached its holder, the overlap of the older ones
@@ -16,10 +21,14 @@ import { type DueSecret, deletePending, findDue, findPending } from './pending-s
 export class SecretConfirmations {
   readonly #database: Database
   readonly #seals: RowSeals
+  readonly #clock: Clock
+  /** Since when, and until when, this process has reached the database each time: on the monotonic clock. */
+  #reached: { since: number; last: number } | undefined
 
-  constructor(options: { database: Database; seals: RowSeals }) {
+  constructor(options: { database: Database; seals: RowSeals; clock: Clock }) {
     this.#database = options.database
     this.#seals = options.seals
+    this.#clock = options.clock
   }
 
   /** Idempotent. @throws {NotFound} @throws {Conflict} for a secret that has ended. */
@@ -34,10 +43,23 @@ export class SecretConfirmations {
     })
   }
 
-  /** Confirms the secrets that were used, and revokes those that were not within their time. */
+  /**
+   * Confirms the secrets that were used, and revokes those that were not within their time: the latter only once the database was
+   * reached for a while, because after an outage other replicas have uses that they could not write.
+   */
   async settle(): Promise<void> {
-    const due = await this.#database.run(findDue)
-    for (const secret of due) await this.#settle(secret)
+    const started = this.#clock.monotonicMs()
+    if (this.#reached && started - this.#reached.last > LONGEST_GAP_MS) this.#reached = undefined
+    try {
+      const due = await this.#database.run(findDue)
+      this.#reached ??= { since: this.#clock.monotonicMs(), last: started }
+      const usesAreWritten = started - this.#reached.since >= USES_WRITTEN_MS
+      for (const secret of due) if (secret.used || usesAreWritten) await this.#settle(secret)
+      this.#reached.last = this.#clock.monotonicMs()
+    } catch (error) {
+      this.#reached = undefined
+      throw error
+    }
   }
 
   /** Another replica may have done it: everything is checked again under the lock of the key. */

@@ -46,7 +46,8 @@ type InvalidReason =
 type UnauthorizedReason = 'tenant_suspended' | 'key_disabled'
 
 export type Authentication = { ok: true; caller: Caller } | AuthFailure
-export type AuthFailure = { ok: false; keyId?: string } & (
+/** `isUnproven`: the caller named the key, and its secret was not compared. */
+export type AuthFailure = { ok: false; keyId?: string; isUnproven?: true } & (
   | { kind: 'invalid'; reason: InvalidReason }
   | { kind: 'unauthorized'; reason: UnauthorizedReason; keyId: string }
   /** Too many unknown keys came from the same address: this one was not looked up. */
@@ -128,6 +129,10 @@ export class Authenticator {
       return answer
     }
     if (clientId !== undefined) return this.#authenticateImported(clientId, secret, source)
+    return this.#refuseForeign(secret, source)
+  }
+
+  async #refuseForeign(secret: string, source: string | undefined): Promise<AuthFailure> {
     const refused = await this.#lookups.refuse(secret, source)
     if (refused.kind === 'rate_limited') return rateLimited(refused.retryAfterSeconds)
     return invalid(refused.kind)
@@ -139,13 +144,14 @@ export class Authenticator {
     source: string | undefined,
   ): Promise<Authentication> {
     const checked = await this.#imported.check(clientId, secret, source)
+    if (checked.kind === 'malformed') return this.#refuseForeign(secret, source)
     if (checked.kind === 'unknown') return invalid('malformed')
     if (checked.kind === 'rate_limited') return rateLimited(checked.retryAfterSeconds)
     const { kind, found } = checked
     const now = this.#now()
     const answer = kind === 'wrong' ? invalid('wrong_secret', found.keyId) : evaluate(found, undefined, now)
     this.#note(answer, found, now)
-    return answer
+    return answer.ok || kind === 'right' ? answer : { ...answer, isUnproven: true }
   }
 
   /**

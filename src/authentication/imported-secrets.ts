@@ -14,6 +14,8 @@ import type { Attempt, Comparisons, PlaceInLine } from './comparisons.ts'
 export type CheckedSecret =
   | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
   | { kind: 'unknown' }
+  /** There can be no such client: nothing was checked or counted. */
+  | { kind: 'malformed' }
   | { kind: 'rate_limited'; retryAfterSeconds: number }
 
 /** Called for a secret that matched its imported hash: `proof` replaces the next comparison. */
@@ -67,7 +69,7 @@ export class ImportedSecrets {
    * @throws {Busy} when too many secrets are being checked. @throws {Unavailable} when the lookup of the client fails.
    */
   async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
-    if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'unknown' }
+    if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'malformed' }
     const found = this.#directory.findClient(clientId)
     if (found && this.#isProven(clientId, found, secret)) return { kind: 'right', found }
     const allowance = await this.#failures.take(source)

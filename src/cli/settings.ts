@@ -27,7 +27,7 @@ const TRIAL_TOKEN = 'keys/root-token'
 
 /**
  * `runsCommands: false` never runs the command of a context that prints its token.
- * @throws {ConfigError} @throws {CliError} when there is no token.
+ * @throws {ConfigError} @throws {CliError} when there is no token, or it is from a variable and no variable says for which server.
  */
 export function readAdminSettings(
   environment: NodeJS.ProcessEnv,
@@ -39,6 +39,16 @@ export function readAdminSettings(
   const name = contextName(env)
   env.throwFaults()
   const context = selectedContext(environment, name)
+  // Who exports a token means the server that was meant then, and not the one that is current now.
+  if (token && own === undefined && name === undefined && context)
+    throw new CliError(
+      EXIT.usage,
+      `${token.from} is set without a server, and the current context "${context.name}" is for ${context.url}. Nothing was sent.`,
+      [
+        `To send it there: MINTMARK_CONTEXT=${context.name}. To another server: MINTMARK_URL.`,
+        `To use the token of the context: unset ${token.from} and ${token.from}_FILE.`,
+      ],
+    )
   const url = own ?? context?.url ?? DEFAULT_URL
   const urlFrom = own === undefined && context ? named(context) : 'MINTMARK_URL'
   if (context?.ca_file !== undefined && url === context.url) trustAuthorities(context.ca_file)

@@ -26,14 +26,25 @@ export interface RefusalLine {
   error?: unknown
   reason?: unknown
   client_id?: unknown
+  /** True: the caller named the key, and the reason does not say that this is all. */
+  client_unproven?: unknown
   token_id?: unknown
   gateway_request_id?: unknown
 }
 
 /** Refusals of known keys, which anonymous callers cannot evict, and all others. */
 const MOST = { known: 2_000, anonymous: 500 }
-/** They say that the key is not known. */
-const GUESSES: ReadonlySet<RefusalReason> = new Set(['unknown', 'client_unknown', 'too_many_failures'])
+/** The key is not known, or the caller only named it: anyone can cause them, for any key. */
+const GUESSES: ReadonlySet<RefusalReason> = new Set([
+  'unknown',
+  'client_unknown',
+  'too_many_failures',
+  'wrong_secret',
+  'assertion_alg',
+  'assertion_unknown_key',
+  'assertion_ambiguous_key',
+  'assertion_signature',
+] as const)
 
 /**
  * The last refusals of this process, in memory: an administrator asks for one by the id of the request. Other replicas
@@ -64,7 +75,8 @@ export class RecentRefusals {
       keyId: textOf(line.client_id),
       tokenId: textOf(line.token_id),
     }
-    const isKnown = refusal.keyId !== undefined && !GUESSES.has(refusal.reason)
+    const isGuess = GUESSES.has(refusal.reason) || line.client_unproven === true
+    const isKnown = refusal.keyId !== undefined && !isGuess
     const [list, most] = isKnown ? [this.#known, this.#most.known] : [this.#anonymous, this.#most.anonymous]
     list.push(refusal)
     // In steps, because each one moves the whole list.

@@ -76,6 +76,7 @@ function admit(res: ServerResponse, method: AuthenticationMethod, authentication
   if (!authentication.ok) {
     fields.reason = authentication.reason satisfies RefusalReason
     fields.client_id = authentication.keyId
+    fields.client_unproven = authentication.isUnproven
     throw refused(authentication, method)
   }
   const { caller } = authentication

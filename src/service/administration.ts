@@ -68,7 +68,7 @@ export interface AdministrationParts {
 
 export function buildAdministration(
   config: Config,
-  { random, logger }: System,
+  { clock, random, logger }: System,
   { database, time }: Storage,
   digests: KeyDigests,
   {
@@ -90,7 +90,7 @@ export function buildAdministration(
     keys: new ApiKeys({ database, digests, seals, random, tokenTtlSeconds: config.tokenTtlSeconds }),
     accessReview: new AccessReview({ database }),
     keyRevocations: new KeyRevocations({ database, seals }),
-    confirmations: new SecretConfirmations({ database, seals }),
+    confirmations: new SecretConfirmations({ database, seals, clock }),
     expiring: new ExpiringKeys({ database }),
     countOnOtherPeppers,
     importedClients: new ImportedClients({ database, random, seals }),

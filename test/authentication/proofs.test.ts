@@ -162,8 +162,17 @@ describe('a proof ends', () => {
     const client = await proven()
     const { status, text } = await revoke(client)
     expect(status, text).toBe(200)
-    expect((await exchange(client)).status).toBe(401)
+    const refused = await exchange(client)
+    expect(refused.status).toBe(401)
     expect(await proofOf(client)).toBeUndefined()
+    // Nothing was compared, so the log does not take the caller for the client.
+    const id = refused.headers.get('x-request-id') ?? 'none'
+    const line = await until('it is logged', async () => mintmark.logs.find(each => each.includes(id)))
+    expect(JSON.parse(line ?? '')).toMatchObject({
+      reason: expect.stringMatching(/^(key|secret)_revoked$/),
+      client_id: client.key,
+      client_unproven: true,
+    })
   })
 
   it('when it does not belong to the client: its row is of another one', async () => {

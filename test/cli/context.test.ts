@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -137,8 +138,31 @@ describe('a context', () => {
   it('gives way to variables', async () => {
     await login(url, '--context', 'lab')
     const other = { ...env, MINTMARK_ADMIN_TOKEN: 'mma_wrong' }
-    expect(await mintmark(['tenant', 'list'], { env: other })).toMatchObject({ code: 3 })
+    for (const named of [{ MINTMARK_URL: url }, { MINTMARK_CONTEXT: 'lab' }])
+      expect(await mintmark(['tenant', 'list'], { env: { ...other, ...named } })).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining('Invalid token'),
+      })
   })
+
+  it.each(['MINTMARK_ADMIN_TOKEN', 'MINTMARK_TOKEN'])(
+    'does not get the token of %s only because it is the current one',
+    async variable => {
+      await login(url, '--context', 'lab')
+      for (const command of [['tenant', 'list'], ['whoami'], ['doctor']]) {
+        const ended = await mintmark(command, { env: { ...env, [variable]: service.rootToken } })
+        expect(ended, command.join(' ')).toMatchObject({
+          code: 2,
+          stdout: '',
+          stderr: expect.stringContaining(
+            `${variable} is set without a server, and the current context "lab" is for ${url}`,
+          ),
+        })
+        expect(ended.stderr).toContain('MINTMARK_CONTEXT=lab')
+        expect(ended.stderr).not.toContain(service.rootToken)
+      }
+    },
+  )
 
   it('never sends its token to the server of MINTMARK_URL', async () => {
     await login(url, '--context', 'lab')
@@ -199,6 +223,30 @@ describe('a context', () => {
       code: 2,
       stderr: expect.stringContaining('open to other users'),
     })
+    chmodSync(join(folder(), 'contexts.json'), 0o600)
+    chmodSync(folder(), 0o770)
+    expect(await run('whoami')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(
+        `${folder()} is open to other users of this machine: chmod 700 ${folder()}`,
+      ),
+    })
+    chmodSync(folder(), 0o750)
+    expect(await run('whoami')).toMatchObject({ code: 0 })
+  })
+
+  const NOT_ROOT = process.getuid?.() !== 0
+  it.skipIf(NOT_ROOT)('is not read when it is of another user', async () => {
+    await login(url, '--context', 'lab')
+    for (const path of [join(folder(), 'contexts.json'), tokenFile('lab'), folder()]) {
+      chownSync(path, 65_534, 65_534)
+      expect(await run('whoami'), path).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`${path} belongs to another user`),
+      })
+      chownSync(path, 0, 0)
+    }
+    expect(await run('whoami')).toMatchObject({ code: 0 })
   })
 
   it('that is damaged says so', async () => {

@@ -203,6 +203,23 @@ describe('secrets that nobody has', () => {
     }
   })
 
+  it.each([
+    ['with a space', 'a b'],
+    ['longer than any', 'a'.repeat(129)],
+  ])('are counted beside a client_id that none can have: %s', async (_, client_id) => {
+    await imported()
+    const limited = await startReplica(mintmark, { MINTMARK_FAILURES_PER_MINUTE: '5' })
+    try {
+      const statuses: number[] = []
+      for (let guess = 0; guess < 10; guess++)
+        statuses.push((await exchange({ client_id, client_secret: newSecret() }, limited)).status)
+      expect(statuses).toEqual([...Array(5).fill(401), ...Array(5).fill(429)])
+      expect(await lookups(limited)).toMatchObject({ unknown: 5, limited: 5 })
+    } finally {
+      await limited.stop()
+    }
+  })
+
   it('of fewer than 25 characters are not looked up', async () => {
     const before = await lookups()
     expect(await statusOf({ client_secret: 'sk-1234567890123456789a' })).toBe(401)

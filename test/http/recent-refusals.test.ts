@@ -19,6 +19,20 @@ describe('recent refusals', () => {
     expect(recent.extent).toEqual({ count: all(recent).length, since: 0 })
   })
 
+  it.each<[string, Partial<RefusalLine>]>([
+    ['wrong secrets', { reason: 'wrong_secret' }],
+    ['assertions with another signature', { reason: 'assertion_signature' }],
+    ['assertions with an unknown kid', { reason: 'assertion_unknown_key' }],
+    ['assertions without a kid', { reason: 'assertion_ambiguous_key' }],
+    ['assertions with another algorithm', { reason: 'assertion_alg' }],
+    ['secrets that were not compared', { reason: 'key_revoked', client_unproven: true }],
+  ])('of a key that was only named evict none of those: %s', (_, guess) => {
+    const recent = new RecentRefusals({ known: 10, anonymous: 20 })
+    recent.note(line({ reason: 'key_expired', client_id: 'key_1', request_id: 'first' }), 0)
+    for (let at = 1; at < 100; at++) recent.note(line({ ...guess, client_id: 'key_1' }), at)
+    expect(all(recent).filter(({ requestId }) => requestId === 'first')).toHaveLength(1)
+  })
+
   it('are bounded, and the newest is first', () => {
     const recent = new RecentRefusals({ known: 10, anonymous: 20 })
     for (let at = 0; at < 100; at++) recent.note(line({ reason: 'key_expired', client_id: 'key_1' }), at)

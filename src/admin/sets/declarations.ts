@@ -29,6 +29,8 @@ const relativeFile = z
     /^(?!\.\.?(\/|$))[\w.@-]+(\/(?!\.\.?(\/|$))[\w.@-]+)*$/,
     'must be a path inside of --secret-folder, without ".." and without "/" at its beginning',
   )
+  // The end of the file that says which key a secret is of.
+  .regex(/^(?!.*\.mintmark$)/i, 'must not end with .mintmark')
 
 const WRITE_SECRET = {
   kubernetes: z

@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { CliError, EXIT } from '../exit-codes.ts'
 
 /**
@@ -35,7 +35,7 @@ function contextFolder({ XDG_CONFIG_HOME, HOME }: NodeJS.ProcessEnv): string | u
   return HOME ? join(HOME, '.config', 'mintmark') : undefined
 }
 
-/** @throws {CliError} when the file is damaged, or others could have written it: it names the server that gets the token. */
+/** @throws {CliError} when the file is damaged, or others could have written or replaced it: it names the server that gets the token. */
 export function readContexts(environment: NodeJS.ProcessEnv): Contexts {
   const folder = contextFolder(environment)
   const path = folder && join(folder, 'contexts.json')
@@ -88,9 +88,8 @@ export function removeStoredToken(environment: NodeJS.ProcessEnv, name: string):
 
 function contentOf(path: string, forbidden: number): string | undefined {
   try {
-    const { mode } = statSync(path)
-    if (process.platform !== 'win32' && (mode & forbidden) !== 0)
-      throw new CliError(EXIT.usage, `${path} is open to other users of this machine: chmod 600 ${path}`)
+    refuseOthers(dirname(path), GROUP_OR_OTHERS_WRITE, 700)
+    refuseOthers(path, forbidden, 600)
     return readFileSync(path, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
@@ -98,6 +97,21 @@ function contentOf(path: string, forbidden: number): string | undefined {
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw new CliError(EXIT.usage, `${path} cannot be read (${code}).`)
   }
+}
+
+/** What another user but root owns can be written by that user, whatever its mode; and who writes a folder replaces its files. */
+function refuseOthers(path: string, forbidden: number, mode: number): void {
+  const found = statSync(path)
+  // Undefined on Windows, which has neither.
+  const self = process.getuid?.()
+  if (self === undefined) return
+  if (found.uid !== self && found.uid !== 0)
+    throw new CliError(
+      EXIT.usage,
+      `${path} belongs to another user of this machine. Delete it, and run "mintmark login" again, or set XDG_CONFIG_HOME to a folder of your own.`,
+    )
+  if ((found.mode & forbidden) !== 0)
+    throw new CliError(EXIT.usage, `${path} is open to other users of this machine: chmod ${mode} ${path}`)
 }
 
 /** Renamed into its place, so that another command never reads half of it. */

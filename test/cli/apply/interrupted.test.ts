@@ -113,7 +113,7 @@ resource: key
 tenant: ${id}
 name: ci
 write_secret:
-  file: ${id}.key
+  file: ${id}/ci.key
 ---
 resource: key
 tenant: ${id}
@@ -143,7 +143,7 @@ async function endOf(id: string): Promise<string> {
   const members = (await service.admin('GET', `/set-objects?set=${id}`)).body.data.map(
     ({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }),
   )
-  const secret = readFileSync(join(at.folder, `${id}.key`), 'utf8')
+  const secret = readFileSync(join(at.folder, id, 'ci.key'), 'utf8')
   const exchanged = await service.token({ grant_type: 'client_credentials', client_secret: secret })
   const text = JSON.stringify({ exported: exported.stdout, states, members, exchanged: exchanged.status })
   // The default is a year after the creation.

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../../support/test-service.ts'
 import { until } from '../../support/until.ts'
@@ -51,7 +51,7 @@ const config = (server: string) => ({
   users: [{ name: 'u', user: { token: 'kube' } }],
 })
 const withFile = (more = '') =>
-  `resource: set\nname: ${tenant}\n---\nresource: tenant\nid: ${tenant}\n---\nresource: key\ntenant: ${tenant}\nname: ci\nwrite_secret:\n  file: ci/api.key\n${more}`
+  `resource: set\nname: ${tenant}\n---\nresource: tenant\nid: ${tenant}\n---\nresource: key\ntenant: ${tenant}\nname: ci\nwrite_secret:\n  file: ${tenant}/ci/api.key\n${more}`
 const withSecret = (namespace = 'prod') =>
   `resource: set\nname: ${tenant}\nallowed_namespaces:\n  ${tenant}: [prod]\n---\nresource: tenant\nid: ${tenant}\n---\nresource: key\ntenant: ${tenant}\nname: ci\nwrite_secret:\n  kubernetes: {namespace: ${namespace}, name: mintmark-ci}\n`
 const apply = async (text: string, ...more: string[]) => {
@@ -69,7 +69,7 @@ const apply = async (text: string, ...more: string[]) => {
   return done
 }
 const SECRET = '/api/v1/namespaces/prod/secrets/mintmark-ci'
-const file = () => join(folder, 'ci/api.key')
+const file = () => join(folder, tenant, 'ci/api.key')
 const inFile = () => readFileSync(file(), 'utf8')
 const inSecret = () => Buffer.from(objects.byPath.get(SECRET).data['api-key'], 'base64').toString()
 const key = async () => (await service.admin('GET', `/tenants/${tenant}/keys`)).body.data[0]
@@ -88,7 +88,7 @@ describe('A secret in a file', () => {
     expect(first.code, first.stderr).toBe(0)
     expect(statSync(file()).mode & 0o777).toBe(0o600)
     expect(statSync(`${file()}.mintmark`).mode & 0o777).toBe(0o600)
-    expect(readdirSync(join(folder, 'ci')).toSorted()).toEqual(['api.key', 'api.key.mintmark'])
+    expect(readdirSync(dirname(file())).toSorted()).toEqual(['api.key', 'api.key.mintmark'])
     expect(await exchange(inFile())).toBe(200)
     expect(await usable()).toMatchObject([{ state: 'live', ends_at: null, confirm_by: null }])
     const before = await at.writes()
@@ -151,7 +151,7 @@ describe('A secret in a file', () => {
   })
 
   it('is never written over a file that is not ours, nor over a link or a folder', async () => {
-    mkdirSync(join(folder, 'ci'), { recursive: true })
+    mkdirSync(dirname(file()), { recursive: true })
     writeFileSync(file(), 'precious')
     const { code, stderr } = await apply(withFile())
     expect([code, stderr]).toEqual([
@@ -165,9 +165,43 @@ describe('A secret in a file', () => {
     expect((await apply(withFile())).stderr).toContain('is not a file with a secret')
   })
 
+  it.each<[string, () => void, string]>([
+    ['a file', () => writeFileSync(`${file()}.mintmark`, 'precious'), 'was not written by "mintmark apply"'],
+    ['a secret', () => writeFileSync(`${file()}.mintmark`, 'mmk_x'), 'was not written by "mintmark apply"'],
+    ['a folder', () => mkdirSync(`${file()}.mintmark`), 'is not a file with a secret'],
+  ])('is not written where %s has the name of its note', async (_, make, message) => {
+    mkdirSync(dirname(file()), { recursive: true })
+    make()
+    const { code, stderr } = await apply(withFile())
+    expect([code, stderr]).toEqual([5, expect.stringContaining(`api.key.mintmark ${message}`)])
+    expect(readdirSync(dirname(file()))).toEqual(['api.key.mintmark'])
+    expect((await service.admin('GET', `/tenants/${tenant}`)).status).toBe(404)
+  })
+
+  it('never has the name of the note of another one', async () => {
+    for (const path of ['ci/api.key.mintmark', 'ci/.MINTMARK']) {
+      const { code, stderr } = await apply(withFile().replace('ci/api.key', path))
+      expect([code, stderr], path).toEqual([
+        2,
+        expect.stringContaining('write_secret.file must not end with .mintmark'),
+      ])
+    }
+  })
+
+  it('is only below the folder of its tenant', async () => {
+    for (const path of ['another/api.key', 'api.key', tenant, `${tenant}x/api.key`, `x/${tenant}/api.key`]) {
+      const { code, stderr } = await apply(withFile().replace(`${tenant}/ci/api.key`, path))
+      expect([code, stderr], path).toEqual([
+        2,
+        expect.stringContaining(`a key of the tenant ${tenant} may have its file only below ${tenant}/`),
+      ])
+    }
+    expect((await service.admin('GET', `/tenants/${tenant}`)).status).toBe(404)
+  })
+
   it('is never outside of --secret-folder', async () => {
     for (const path of ['/etc/x', '../x', 'a/../../x', './x']) {
-      const { code, stderr } = await apply(withFile().replace('ci/api.key', path))
+      const { code, stderr } = await apply(withFile().replace(`${tenant}/ci/api.key`, path))
       expect([code, stderr], path).toEqual([
         2,
         expect.stringContaining('write_secret.file must be a path inside of --secret-folder'),
@@ -322,7 +356,8 @@ describe('A rotation that waits', () => {
       ['revoked', 'settled'],
       ['live', 'settled'],
     ])
-    expect([await exchange(issued.secret), await exchange(old)]).toEqual([401, 200])
+    await until('every replica knows', async () => (await exchange(issued.secret)) === 401)
+    expect(await exchange(old)).toBe(200)
     const { status: late, body } = await service.admin(
       'POST',
       `/keys/${(await service.admin('POST', '/keys/inspect', { key: old })).body.key.id}/secrets/${issued.secret_id}/confirm`,

@@ -50,10 +50,13 @@ export async function destinations(
 
 function faultOf(set: DeclaredSet, { document }: DeclaredObject, options: SecretOptions): string | undefined {
   const { tenant, write_secret } = document.fields
-  if (write_secret.file !== undefined)
-    return options.secretFolder === undefined
-      ? `${document.at('/write_secret/file')}: a file needs --secret-folder, the folder that it is in.`
-      : undefined
+  if (write_secret.file !== undefined) {
+    const at = document.at('/write_secret/file')
+    if (options.secretFolder === undefined)
+      return `${at}: a file needs --secret-folder, the folder that it is in.`
+    if (write_secret.file.startsWith(`${tenant}/`)) return undefined
+    return `${at}: a key of the tenant ${tenant} may have its file only below ${tenant}/: write ${tenant}/${write_secret.file}.`
+  }
   const { namespace } = write_secret.kubernetes
   if (set.allowedNamespaces[tenant]?.includes(namespace)) return undefined
   return `${document.at('/write_secret/kubernetes/namespace')}: the set does not allow the tenant ${tenant} the namespace ${namespace}: see allowed_namespaces of the set.`

@@ -9,15 +9,15 @@ const LONGEST_SECRET_BYTES = 4_096
 
 /**
  * A secret in a file of mode 0600, replaced as a whole: a reader finds the old secret or the new one. `<file>.mintmark`
- * next to it says which key it is of; without it a file is not overwritten.
+ * next to it, the note, says which key it is of; without it a file is not overwritten, nor is what has its name and is none.
  */
 export class SecretFile implements Destination {
   readonly title: string
   readonly #file: string
   readonly #note: string
   readonly #owner: Owner
-  /** What `find` read; undefined: there was no file. */
-  #read: string | undefined
+  /** What `find` read; undefined: there was no such file. */
+  #read: { secret: string | undefined; note: string | undefined } | undefined
 
   constructor(folder: string, file: string, owner: Owner) {
     this.#file = join(folder, file)
@@ -27,10 +27,12 @@ export class SecretFile implements Destination {
   }
 
   async find(): Promise<Found> {
-    const secret = await textOf(this.#file)
-    this.#read = secret
+    const { secret, note } = await this.#stored()
+    this.#read = { secret, note }
+    const owner = ownerIn(note)
+    if (note !== undefined && owner === undefined)
+      return { state: 'foreign', why: `the file ${this.#note} was not written by "mintmark apply"` }
     if (secret === undefined) return { state: 'absent' }
-    const owner = ownerIn(await textOf(this.#note))
     if (owner === undefined)
       return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
     if (owner.set !== this.#owner.set || owner.key !== this.#owner.key)
@@ -44,7 +46,8 @@ export class SecretFile implements Destination {
   async write(secret: string): Promise<void> {
     try {
       await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 })
-      if ((await textOf(this.#file)) !== this.#read)
+      const { secret: before, note } = await this.#stored()
+      if (before !== this.#read?.secret || note !== this.#read?.note)
         throw new CliError(
           EXIT.conflict,
           `${this.title} was changed by someone else since the plan was made. Run it again.`,
@@ -57,9 +60,13 @@ export class SecretFile implements Destination {
       throw new CliError(EXIT.fault, `${this.title} cannot be written: ${reason(error)}.`)
     }
   }
+
+  async #stored() {
+    return { secret: await textOf(this.#file), note: await textOf(this.#note) }
+  }
 }
 
-/** undefined: no file. @throws {CliError} for a link, a folder, or what is too long for a secret. */
+/** undefined: no file. @throws {CliError} for a link, a folder, or what is too long for a secret or a note. */
 async function textOf(file: string): Promise<string | undefined> {
   try {
     const found = await lstat(file)
