@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { Clock } from '../../system/clock.ts'
 import type { AdminClient } from '../admin-client.ts'
+import { isConfirmed } from '../confirmation.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { collect } from '../field-options.ts'
 import type { Output } from '../output.ts'
@@ -13,7 +14,6 @@ interface Options extends SecretOptions {
   prune?: true
   adopt?: true
   dryRun?: true
-  yes?: true
   quiet?: true
   rotate?: string[]
 }
@@ -47,7 +47,7 @@ function apply(program: Command, environment: NodeJS.ProcessEnv): void {
       const options = command.opts<Options>()
       const plan = await planOf(environment, admin, options)
       if (options.dryRun) return show(output, plan, options.quiet)
-      refuseUnconfirmed(plan, options)
+      if (!isConfirmed(command, environment)) refuseUnconfirmed(plan)
       await show(output, plan, options.quiet)
       const { performPlan } = await import('./perform.ts')
       const { titleOf } = await import('./plan-text.ts')
@@ -158,9 +158,9 @@ async function patiently<T>(clock: Clock, read: () => Promise<T>): Promise<T> {
   }
 }
 
-function refuseUnconfirmed({ steps }: Plan, { yes }: Options): void {
+function refuseUnconfirmed({ steps }: Plan): void {
   const lasting = steps.filter(step => step.lasting !== undefined)
-  if (yes || lasting.length === 0) return
+  if (lasting.length === 0) return
   throw new CliError(
     EXIT.usage,
     'the plan has changes that cannot be undone. To carry it out: --yes. Nothing was changed.',

@@ -172,7 +172,8 @@ describe('Objects of others', () => {
       2,
       expect.stringMatching(/cannot be undone.*\n.*never reused/s),
     ])
-    const done = await at.run('apply', mine(), '--prune', '--yes')
+    const env = { ...at.env, MINTMARK_YES: '1' }
+    const done = await mintmark(['apply', '-f', at.file(mine()), '--prune'], { env })
     expect(done.code, done.stderr).toBe(0)
     expect((await service.admin('GET', '/tenants/pruned')).status).toBe(404)
     expect((await service.admin('GET', '/tiers/t-mine')).status).toBe(404)
