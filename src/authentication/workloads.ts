@@ -73,6 +73,8 @@ export class Workloads {
   readonly #issuer: string
   readonly #now: () => number
   readonly #used = new UsedAssertions()
+  /** Those that the database remembers, with room of their own: an assertion that has none here is no fault. */
+  readonly #usedInDatabase = new UsedAssertions()
   /** Assertions that the rules of two tenants matched. */
   readonly conflicts = new TenantConflicts()
 
@@ -181,12 +183,12 @@ export class Workloads {
 
   /** A replay at the same replica costs no write: the holder of an assertion can repeat it without limit. @throws {Unavailable} */
   async #useInDatabase(caller: Caller, jti: string, exp: number, now: number): Promise<boolean> {
-    if (this.#used.has(caller, jti, now)) return false
+    if (this.#usedInDatabase.has(caller, jti, now)) return false
     // Longer than it is accepted, whatever this process takes for the time.
     const until = (exp + SKEW_SECONDS) * 1000
     const isFirst = await this.#database.run(db => useInDatabase(db, digestOf(caller.keyId, jti), until))
     // Where there is no room, the database answers the next time as well.
-    this.#used.note(caller, jti, exp * 1000, now)
+    this.#usedInDatabase.note(caller, jti, exp * 1000, now)
     return isFirst
   }
 
