@@ -223,11 +223,8 @@ core.register_action("mintmark_model", { "http-req" }, function(txn)
   end
 end, 0)
 
--- Answers at once, and reads what is left of the body: a client that is still sending would lose the response if its connection was
--- closed, and repeat the request. At most so much, and not for longer.
-local MOST_READ = 16 * 4194304
-local SECONDS = 10
-
+-- Answers at once. HAProxy then reads the rest of the body and drops it: a client that is still sending would lose the response if its
+-- connection was closed, and repeat the request.
 local function refuse(applet, status, body, challenge)
   applet:set_status(status)
   applet:add_header("content-type", "application/json")
@@ -235,13 +232,31 @@ local function refuse(applet, status, body, challenge)
   if challenge then applet:add_header("www-authenticate", challenge) end
   applet:start_response()
   applet:send(body)
-  local left, ends = MOST_READ, core.now().sec + SECONDS
-  while left > 0 and core.now().sec <= ends do
-    local part = applet:receive(65536)
-    if part == nil or part == "" then break end
-    left = left - #part
-  end
 end
+
+-- Ends a refused request with the first bytes that come after so many seconds: HAProxy itself would read on as long as some come.
+local SECONDS = 10
+local rest = { id = "mintmark_rest", flags = filter.FLT_CFG_FL_HTX }
+rest.__index = rest
+
+function rest:new()
+  return setmetatable({}, rest)
+end
+
+-- A request that is not refused has its model by now, or no body.
+function rest:http_headers(txn, message)
+  if message.channel:is_resp() or txn:get_var("txn.model") then return end
+  self.ends = core.now().sec + SECONDS
+  filter.register_data_filter(self, message.channel)
+end
+
+function rest:http_payload(_, message)
+  if core.now().sec <= self.ends then return end
+  message:remove()
+  message:set_eom()
+end
+
+core.register_filter("mintmark_rest", rest, function(each) return each end)
 
 local UNAUTHORIZED = '{"type":"error","error":{"message":"Exchange your API key for a token and send that.","type":"authentication_error","code":"invalid_token","param":null}}'
 core.register_service("mintmark_unauthorized", "http", function(applet)

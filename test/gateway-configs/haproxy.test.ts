@@ -106,6 +106,32 @@ function checkHaproxy(contract: Contract): void {
     }
   })
 
+  it('ends a refused request whose body does not end', async () => {
+    const socket = connect({ host: '127.0.0.1', port: Number(new URL(environment().gateway.url).port) })
+    let answer = ''
+    let closed = false
+    socket
+      .on('data', chunk => {
+        answer += chunk
+      })
+      .on('error', () => {})
+      .once('close', () => {
+        closed = true
+      })
+    socket.write('POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n{')
+    const begun = Date.now()
+    const drip = setInterval(() => socket.write(' '), 500)
+    try {
+      // The rest is read for 10 seconds.
+      await until('the connection is closed', () => closed, Boolean, 25_000)
+      expect(answer).toMatch(/^HTTP\/1\.1 401 /)
+      expect(Date.now() - begun).toBeGreaterThan(9_000)
+    } finally {
+      clearInterval(drip)
+      socket.destroy()
+    }
+  }, 40_000)
+
   it('answers 429 to more than 96 requests of one source at a time, whose answers are not read', async () => {
     const haproxy = await startHaproxy(environment().behind)
     const sessions: ClientHttp2Session[] = []
