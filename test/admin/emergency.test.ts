@@ -57,7 +57,11 @@ describe('revoke', () => {
     })
     const { secret } = await mintmark.tenantWithKey()
     const kidOf = async (service: TestService) => {
-      const { body } = await service.token({ grant_type: 'client_credentials', client_secret: secret })
+      const { status, text, body } = await service.token({
+        grant_type: 'client_credentials',
+        client_secret: secret,
+      })
+      if (status !== 200) throw new Error(`the exchange was refused: ${status} ${text}`)
       return decodeProtectedHeader(body.access_token).kid
     }
     for (const service of [mintmark, connected, cutOff])
