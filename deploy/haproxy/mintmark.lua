@@ -27,7 +27,12 @@ local STEERING_FIELDS = {
   ["bootstrap_host"] = true,
   ["bootstrap_port"] = true,
   ["bootstrap_room"] = true,
+  ["bootstrap_pair_key"] = true,
   ["data_parallel_rank"] = true,
+  ["data_parallel_rank_decode"] = true,
+  ["rid"] = true,
+  ["session_params"] = true,
+  ["extra_key"] = true,
 }
 -- Nested names whose value is media, or an object with a `url`: the engine would fetch the address.
 local FETCHED_FIELDS = {
@@ -39,6 +44,12 @@ local FETCHED_FIELDS = {
 -- By the `uuid` of such media vLLM takes what an earlier request of any tenant stored under it.
 local HAS_MEDIA = { image_url = true, audio_url = true, video_url = true, input_audio = true, image_embeds = true, audio_embeds = true }
 local LONGEST_MEDIA_NAME = 12
+-- In the objects of the list `input`, which SGLang embeds.
+local EMBEDDED_INPUTS = { image = true, video = true }
+-- Open brackets in such an object, and in a part of a message, where `input` has the arguments of a tool.
+local INPUT_DEPTH, TOOL_DEPTH = 2, 4
+-- Names are read at any depth.
+local ALL = math.huge
 -- Schemas of tools and answers, and what clients note for themselves.
 local UNREAD_FIELDS = { tools = true, metadata = true, response_format = true }
 
@@ -69,6 +80,8 @@ end
 
 -- A string in a nested value, from the quote at i to the one at last; depth = how many brackets are open.
 local function read_nested(text, i, last, depth, scan)
+  if depth > scan.unread_below then return end
+  scan.unread_below = ALL
   if scan.lists and depth == 1 and not is_data(scan.written, i) then scan.fault = address_in("images") end
   -- A character is at most six bytes.
   if last - i - 1 > 6 * LONGEST_MEDIA_NAME then return end
@@ -76,13 +89,16 @@ local function read_nested(text, i, last, depth, scan)
   -- Python reads a name with escapes as one without.
   if find(name, "\\", 1, true) then name = string.gsub(name, "\\u00(%x%x)", character) end
   local fetched = FETCHED_FIELDS[name]
-  if not (fetched or HAS_MEDIA[name] or name == "url" or name == "uuid") then return end
+  local embedded = scan.embeds and depth <= INPUT_DEPTH and EMBEDDED_INPUTS[name]
+  local called = scan.talks and depth == TOOL_DEPTH and name == "input"
+  if not (fetched or embedded or called or HAS_MEDIA[name] or name == "url" or name == "uuid") then return end
   local c
   i, c = skip_space(text, last + 1)
   if c ~= COLON then return end
   i, c = skip_space(text, i + 1)
   scan.begins_media = fetched and c == OBJECT
-  local addresses = fetched and name ~= "source"
+  if called then scan.unread_below = depth end
+  local addresses = embedded or (fetched and name ~= "source")
   if name == "url" then addresses = scan.is_media[depth] end
   if addresses and c == QUOTE and not is_data(scan.written, i) then scan.fault = address_in(name) end
   scan.has_media[depth] = scan.has_media[depth] or HAS_MEDIA[name]
@@ -105,6 +121,7 @@ local function nested_end(text, i, scan)
       i = last
     elseif c == OBJECT or c == LIST then
       depth = depth + 1
+      if depth <= scan.unread_below then scan.unread_below = ALL end
       scan.is_media[depth], scan.has_media[depth], scan.has_uuid[depth] = scan.begins_media, false, false
       scan.begins_media = false
     else
@@ -143,7 +160,8 @@ local function read_model(written, priority_from_header)
     i, c = skip_space(text, last + 1)
     if c ~= COLON then return nil, not_json end
     i, c = skip_space(text, i + 1)
-    scan.reads, scan.lists = not UNREAD_FIELDS[name], name == "images"
+    scan.reads, scan.lists, scan.unread_below = not UNREAD_FIELDS[name], name == "images", ALL
+    scan.talks, scan.embeds = name == "messages", name == "input"
     last = value_end(text, i, c, scan)
     if last == nil then return nil, not_json end
     if scan.fault then return nil, scan.fault end

@@ -27,12 +27,62 @@ const ALGORITHMS = {
   PS256: { name: 'RSA-PSS', hash: 'SHA-256', saltLength: 32 },
 }
 
+/** Names in a JSON body that model-in-body.ts refuses, or looks for in what is nested. */
+
+/**
+ * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
+ * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
+ * SGLang's stages, ranks, path to an adapter, ids of requests and sessions, which all tenants share, and extra_key, which it appends
+ * to cache_salt without a mark between them, so that together they could be the salt of another tenant.
+ */
+const STEERING_FIELDS = [
+  'kv_transfer_params',
+  'ec_transfer_params',
+  'vllm_xargs',
+  'previous_response_id',
+  'request_id',
+  'lora_path',
+  'bootstrap_host',
+  'bootstrap_port',
+  'bootstrap_room',
+  'bootstrap_pair_key',
+  'data_parallel_rank',
+  'data_parallel_rank_decode',
+  'rid',
+  'session_params',
+  'extra_key',
+]
+/**
+ * Rejected too where the body cannot be changed: only a gateway that puts the tenant before a client's salt keeps the caches of
+ * tenants apart.
+ */
+const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
+const LONGEST_FIELD = 25
+
+/**
+ * Nested names whose value is media, or an object with a `url`. The engine would fetch the address for any client, from inside
+ * the operator's network, so the media has to be in the body, as a data: URI.
+ */
+const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
+/** Media without an address. */
+const EMBEDDED_FIELDS = ['input_audio', 'image_embeds', 'audio_embeds']
+/** The same in the objects of the list `input`: SGLang embeds it. Elsewhere they may have any value. */
+const EMBEDDED_INPUTS = ['image', 'video']
+/**
+ * By the `uuid` of media vLLM takes what an earlier request of any tenant stored under it. `input` in a part of a message has the
+ * arguments of a tool, which may have any names; engines make text of it.
+ */
+const MEDIA_NAMES = FETCHED_FIELDS.concat(EMBEDDED_FIELDS, EMBEDDED_INPUTS, 'url', 'uuid', 'input')
+const LONGEST_MEDIA_NAME = 12
+/** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
+const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
+
 /**
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
  * escapes, another encoding, anything that is not one object. Of what is nested only the names of media are read: if it is
  * not JSON, the engine refuses it. deploy/generate/lua/model-in-body.lua.template is the same in Lua; deploy/nginx/ carries this
- * very text with scanners of its own, so it keeps to what njs 0.7 understands.
+ * very text and that of refused-fields.ts with scanners of its own, so they keep to what njs 0.7 understands.
  */
 
 const QUOTE = 34
@@ -54,42 +104,11 @@ const LONGEST_LITERAL = 1_024
 /** Strings and brackets in the nested values of one body. More counts as not JSON. */
 const MOST_MARKS = 262_144
 
-/**
- * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
- * SGLang's stages, rank and path to an adapter.
- */
-const STEERING_FIELDS = [
-  'kv_transfer_params',
-  'ec_transfer_params',
-  'vllm_xargs',
-  'previous_response_id',
-  'request_id',
-  'lora_path',
-  'bootstrap_host',
-  'bootstrap_port',
-  'bootstrap_room',
-  'data_parallel_rank',
-]
-/**
- * Rejected too where the body cannot be changed: only a gateway that puts the tenant before a client's salt keeps the caches of
- * tenants apart.
- */
-const REFUSED_WITHOUT_REWRITE = STEERING_FIELDS.concat('cache_salt')
-const LONGEST_FIELD = 20
-
-/**
- * Nested names whose value is media, or an object with a `url`. The engine would fetch the address for any client, from inside
- * the operator's network, so the media has to be in the body, as a data: URI.
- */
-const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
-/** Media without an address. */
-const EMBEDDED_FIELDS = ['input_audio', 'image_embeds', 'audio_embeds']
-/** By the `uuid` of media vLLM takes what an earlier request of any tenant stored under it. */
-const MEDIA_NAMES = FETCHED_FIELDS.concat(EMBEDDED_FIELDS, 'url', 'uuid')
-const LONGEST_MEDIA_NAME = 12
-/** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
-const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
+/** Open brackets in an object of the list `input`, and in a part of a message in the list `messages`. */
+const INPUT_DEPTH = 2
+const TOOL_DEPTH = 4
+/** A depth that no body has: each opening bracket is a mark. */
+const ALL = MOST_MARKS + 1
 /** What is known of a nested object. */
 const HAS_MEDIA = 1
 const HAS_UUID = 2
@@ -99,7 +118,7 @@ const IS_MEDIA = 4
 function readModel(body, takesPriority) {
   let model
   let names = 0
-  const scan = { marks: MOST_MARKS, known: [], fault: '' }
+  const scan = { marks: MOST_MARKS, unreadBelow: ALL, known: [], fault: '' }
   let i = skipSpace(body, 0)
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
@@ -117,6 +136,9 @@ function readModel(body, takesPriority) {
     i = skipSpace(body, i + 1)
     scan.reads = !UNREAD_FIELDS.includes(name)
     scan.lists = name === 'images'
+    scan.talks = name === 'messages'
+    scan.embeds = name === 'input'
+    scan.unreadBelow = ALL
     const end = valueEnd(body, i, scan)
     if (end < 0) return { fault: NOT_JSON }
     if (scan.fault) return { fault: scan.fault }
@@ -147,13 +169,15 @@ function isPlainJson(contentType) {
 
 /** An object or a list begins, as the `depth`th of those that are open. */
 function beginNested(depth, scan) {
+  if (depth <= scan.unreadBelow) scan.unreadBelow = ALL
   scan.known[depth] = scan.beginsMedia ? IS_MEDIA : 0
   scan.beginsMedia = false
 }
 
 /** A string from the quote at `at` to the one at `end`: a name of media, or media in a list. */
 function readNested(body, at, end, depth, scan) {
-  if (!scan.reads) return
+  if (!scan.reads || depth > scan.unreadBelow) return
+  scan.unreadBelow = ALL
   if (scan.lists && depth === 1 && !isData(body, at)) scan.fault = addressIn('images')
   const name = mediaName(body, at + 1, end)
   if (name === '') return
@@ -166,9 +190,12 @@ function readNested(body, at, end, depth, scan) {
   const known = scan.known[depth] || 0
   const fetched = FETCHED_FIELDS.includes(name)
   scan.beginsMedia = fetched && body[i] === OBJECT
-  const addresses = name === 'url' ? (known & IS_MEDIA) > 0 : fetched && name !== 'source'
+  if (name === 'input' && scan.talks && depth === TOOL_DEPTH) scan.unreadBelow = depth
+  const embedded = EMBEDDED_INPUTS.includes(name)
+  if (name === 'input' || (embedded && (!scan.embeds || depth > INPUT_DEPTH))) return
+  const addresses = name === 'url' ? (known & IS_MEDIA) > 0 : embedded || (fetched && name !== 'source')
   if (addresses && body[i] === QUOTE && !isData(body, i)) scan.fault = addressIn(name)
-  if (name === 'url' || name === 'source') return
+  if (embedded || name === 'url' || name === 'source') return
   const now = known | (name === 'uuid' ? HAS_UUID : HAS_MEDIA)
   if ((now & HAS_UUID) > 0 && (now & HAS_MEDIA) > 0)
     scan.fault = '`uuid` of media is not supported here. Remove it.'

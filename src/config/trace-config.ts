@@ -69,7 +69,7 @@ export function readTraces(env: Env): TraceConfig {
       default: 'parentbased_always_on',
       choices: SAMPLERS,
       description:
-        "which requests are traced; `parentbased_*` follows the caller's `traceparent`, if it sends one",
+        "which requests are traced; `parentbased_*` follows the caller's `traceparent`, at the public listener only of `MINTMARK_TRUSTED_PROXIES`",
     }),
     ratio:
       env.optional('OTEL_TRACES_SAMPLER_ARG', {

@@ -57,6 +57,8 @@ export interface RequestServices {
   trusts: Trusts
   /** Undefined: requests are not traced. */
   tracing?: Tracing | undefined
+  /** Whether the `traceparent` of the peer at this address is continued. Undefined: of every peer. */
+  continuesTraceOf?: (address: string) => boolean
 }
 
 /** Where a listener is reached. */
@@ -142,8 +144,10 @@ export class Listener {
       const logged = (answered: boolean) =>
         logRequest(log, event, { method: req.method, status: res.statusCode, answered, started })
       if (!tracing) return application(req, res, event, logged)
-      const { method, headers } = req
-      tracing.request({ listener: this.name, method, headers }, end =>
+      const { method, headers, socket } = req
+      const continues = services.continuesTraceOf?.(socket.remoteAddress ?? '') ?? true
+      const traceparent = continues ? headers.traceparent : undefined
+      tracing.request({ listener: this.name, method, traceparent }, end =>
         application(req, res, event, answered => {
           logged(answered)
           end({ ...event, status: answered ? res.statusCode : LEFT })

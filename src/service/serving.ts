@@ -80,7 +80,8 @@ export function serve(listeners: Listeners, served: Served): void {
     'Requests forwarded by a proxy on a private address that is not in MINTMARK_TRUSTED_PROXIES.',
     () => proxies.requests,
   )
-  const trusts = proxies.watching(trusting(config.trustedProxies))
+  const trusted = trusting(config.trustedProxies)
+  const trusts = proxies.watching(trusted)
   const services = { random, logger, noteDuration, noteRefusal, trusts, tracing }
   const keys = { issuer: served.issuer, ring, jwksMaxAgeSeconds: () => jwksMaxAgeSeconds(policy.policy) }
   const afterPause = () => served.pauses.check()
@@ -88,7 +89,8 @@ export function serve(listeners: Listeners, served: Served): void {
   const revocations = served.administration.tokenRevocations
   const introspection = introspectionOf(served, afterPause)
   const app = publicApp({ ...keys, ...exchange, revocations, introspection, readiness })
-  listeners.public.serve(app, services)
+  // Anyone reaches it, and would decide which requests are traced.
+  listeners.public.serve(app, { ...services, continuesTraceOf: address => trusted(address, 0) })
   serveAdmin(listeners, services, served, recent)
   serveGateway(listeners, services, served)
   serveUsage(listeners, services, served)

@@ -2,7 +2,8 @@
 export interface TracedRequest {
   listener: string
   method: string | undefined
-  headers: Readonly<Record<string, string | string[] | undefined>>
+  /** The span of the caller (W3C Trace Context), if it is to be continued. */
+  traceparent: string | string[] | undefined
 }
 
 /** How a request ended. */

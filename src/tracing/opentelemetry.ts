@@ -93,11 +93,10 @@ export class OpenTelemetryTracing implements Tracing {
   }
 
   request(
-    { listener, method = '', headers }: TracedRequest,
+    { listener, method = '', traceparent }: TracedRequest,
     serve: (end: (answer: TracedAnswer) => void) => void,
   ): void {
     // Not tracestate, in which anyone could send a text of their own.
-    const { traceparent } = headers
     const caller = this.#propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter)
     const attributes = { 'http.request.method': method, 'mintmark.listener': listener }
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller)

@@ -1,5 +1,5 @@
 import { ROUTES } from '../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../src/gateway/model-in-body.ts'
+import { STEERING_FIELDS } from '../../src/gateway/refused-fields.ts'
 import type { Checks } from './checks.ts'
 import type { Engine } from './engine.ts'
 
@@ -13,7 +13,7 @@ const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
  * Fields that concern only the request that has them: passed on. store, background: what is stored cannot be read through the
- * gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in model-in-body.ts).
+ * gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in refused-fields.ts).
  */
 const HARMLESS = `
   add_generation_prompt add_special_tokens allowed_token_ids background bad_words chat_template

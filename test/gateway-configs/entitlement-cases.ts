@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { MODEL_HEADER } from '../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../src/gateway/model-in-body.ts'
+import { STEERING_FIELDS } from '../../src/gateway/refused-fields.ts'
 import { chat, type Sent } from './client.ts'
 
 const MINE = '"acme-sql"'

@@ -50,6 +50,27 @@ export const FETCHING_BODIES: [what: string, body: string, named: string][] = [
     `{${MODEL},"documents":{"content":[{"image_url":{"url":"http://10.0.0.9/"}}]}}`,
     'url',
   ],
+  ['an input to be embedded', `{${MODEL},"input":[{"text":"x","image":"http://10.0.0.9/"}]}`, 'image'],
+  [
+    'a film among inputs',
+    `{${MODEL},"input":[{"text":"x"},{"image":"${PICTURE}","v\\u0069deo" : "/etc/passwd"}]}`,
+    'video',
+  ],
+  [
+    'after the arguments of a tool',
+    parts('{"type":"tool_use","input":{"url":"x"}}', '{"image_url":"http://10.0.0.9/"}'),
+    'image_url',
+  ],
+  [
+    'beside the arguments of a tool',
+    parts('{"type":"image_url","input":{"a":[{}]},"image_url":{"url":"http://10.0.0.9/"}}'),
+    'url',
+  ],
+  [
+    'below an input that is no argument',
+    `{${MODEL},"messages":[{"role":"user","input":{"image_url":"http://10.0.0.9/"}}]}`,
+    'image_url',
+  ],
   ['media of another request', parts('{"type":"image_url","image_url":null,"uuid":"logo"}'), 'uuid'],
   ['a uuid first', parts(`{"uuid":"logo","input_audio":{"data":"UklGRg=="}}`), 'uuid'],
 ]
@@ -60,6 +81,17 @@ export const EMBEDDING_BODIES: [what: string, body: string][] = [
   ['a picture in capitals', image(`"DATA:image/png;base64,iVBORw0KGgo="`)],
   ['the short form', parts(`{"type":"image_url","image_url":"${PICTURE}"}`)],
   ["Anthropic's form", parts('{"type":"image","source":{"type":"base64","data":"iVBORw0KGgo="}}')],
+  [
+    'the arguments of a tool',
+    parts(
+      '{"input":{"image_url":"https://example.com/","source":{"url":"file:///a"},"uuid":"7"},"type":"tool_use"}',
+    ),
+  ],
+  ['inputs to be embedded', `{${MODEL},"input":[{"text":"http://10.0.0.9/","image":"${PICTURE}"}]}`],
+  [
+    'the name of an image elsewhere',
+    `{${MODEL},"messages":[{"content":"x","image":"a.png"}],"input":[[{"image":"a.png"}]]}`,
+  ],
   ['an address in a text', parts('{"type":"text","text":"http://example.com/ and image_url"}')],
   ['an address as a whole text', `{${MODEL},"messages":[{"role":"user","content":"http://example.com/"}]}`],
   ['a document with an address', `{${MODEL},"documents":[{"url":"http://example.com/","source":"the web"}]}`],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { MODEL_ROUTES } from '../../src/gateway/headers.ts'
-import { STEERING_FIELDS } from '../../src/gateway/model-in-body.ts'
+import { STEERING_FIELDS } from '../../src/gateway/refused-fields.ts'
 import type { Expected } from './check-contract.ts'
 import type { CheckEnvironment } from './check-environment.ts'
 import { type Sent, send } from './client.ts'

@@ -36,15 +36,17 @@ describe('the model that is found in a body', () => {
   })
 })
 
-/** Whether an engine that reads the parsed body would fetch an address. */
-function fetches(value: unknown, isMedia = false): boolean {
-  if (Array.isArray(value)) return value.some(each => fetches(each))
+/** Whether an engine that reads the parsed value of this top-level name would fetch an address. `depth`: open brackets. */
+function fetches(value: unknown, top: string, depth = 1, isMedia = false): boolean {
+  if (Array.isArray(value)) return value.some(each => fetches(each, top, depth + 1))
   if (typeof value !== 'object' || value === null) return false
   return Object.entries(value).some(([name, inner]) => {
+    if (top === 'messages' && depth === 4 && name === 'input') return false
     const media = ['image_url', 'audio_url', 'video_url', 'source'].includes(name)
+    const embedded = top === 'input' && depth <= 2 && ['image', 'video'].includes(name)
     if (typeof inner === 'string' && !inner.startsWith('data:'))
-      return name === 'url' ? isMedia : media && name !== 'source'
-    return fetches(inner, media)
+      return name === 'url' ? isMedia : embedded || (media && name !== 'source')
+    return fetches(inner, top, depth + 1, media)
   })
 }
 
@@ -71,7 +73,9 @@ describe('media in a body', () => {
   })
 
   it('is found wherever it is, and nothing else is taken for it', () => {
-    const name = fc.constantFrom('image_url', 'audio_url', 'source', 'url', 'content', 'text', 'image_urls')
+    const name = fc.constantFrom(
+      ...['image_url', 'audio_url', 'source', 'url', 'content', 'text', 'image_urls', 'input', 'image'],
+    )
     const text = fc.constantFrom(
       'data:image/png;base64,aGk=',
       'http://10.0.0.9/',
@@ -85,15 +89,19 @@ describe('media in a body', () => {
       list: fc.array(tie('tree'), { maxLength: 3 }),
       object: fc.dictionary(name, tie('tree'), { maxKeys: 4 }),
     }))
+    // Parts of a message, which are at a depth of their own.
+    const part = fc.record({ role: fc.constant('user'), content: fc.array(tree, { maxLength: 3 }) })
+    const value = fc.oneof(tree, fc.array(part, { maxLength: 2 }))
+    const top = fc.constantFrom('messages', 'input', 'documents')
     const outcomes = { taken: 0, refused: 0 }
     fc.assert(
-      fc.property(tree, fc.infiniteStream(fc.nat()), (messages, choices) => {
-        const body = `{"model":"acme-sql","messages":${written(messages, () => choices.next().value)}}`
+      fc.property(top, value, fc.infiniteStream(fc.nat()), (name, nested, choices) => {
+        const body = `{"model":"acme-sql","${name}":${written(nested, () => choices.next().value)}}`
         const refused = readModel(Buffer.from(body), true).fault !== undefined
-        expect(refused, body).toBe(fetches(JSON.parse(body).messages))
+        expect(refused, body).toBe(fetches(JSON.parse(body)[name], name))
         outcomes[refused ? 'refused' : 'taken'] += 1
       }),
-      { numRuns: 5_000 },
+      { numRuns: 10_000 },
     )
     expect(Math.min(outcomes.taken, outcomes.refused)).toBeGreaterThan(300)
   })

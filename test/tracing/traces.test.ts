@@ -23,6 +23,7 @@ describe('traces', () => {
         OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
         OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer%20${COLLECTOR_SECRET}`,
         OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+        MINTMARK_TRUSTED_PROXIES: '127.0.0.1,::1',
       },
     })
     made = await service.tenantWithKey()
@@ -107,6 +108,29 @@ describe('traces', () => {
     expect(service.logs.join('')).not.toContain(COLLECTOR_SECRET)
     expect(collector.headers[0]?.authorization).toBe(`Bearer ${COLLECTOR_SECRET}`)
   })
+})
+
+it('a client that is no trusted proxy continues no trace at the public listener, and decides nothing', async () => {
+  const collector = await startCollector()
+  const service = await startTestService({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } })
+  try {
+    const { secret } = await service.tenantWithKey()
+    const exchange = { grant_type: 'client_credentials', client_secret: secret }
+    for (const sampled of ['00', '01'])
+      await service.token(exchange, { traceparent: `00-${TRACE}-${PARENT}-${sampled}` })
+    await fetch(`${service.service.urls.gateway}/check`, {
+      headers: { traceparent: `00-${TRACE}-${PARENT}-01` },
+    })
+    await service.service.stop()
+    const exchanges = collector.spans.filter(({ name }) => name === 'POST /oauth/token')
+    expect(exchanges.map(({ parentId }) => parentId)).toEqual(['', ''])
+    expect(exchanges.map(({ traceId }) => traceId)).not.toContain(TRACE)
+    const continued = collector.spans.filter(({ traceId }) => traceId === TRACE)
+    expect(continued.map(({ attributes }) => attributes['mintmark.listener'])).toEqual(['gateway'])
+  } finally {
+    await service.stop()
+    collector.stop()
+  }
 })
 
 describe('a collector', () => {

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'

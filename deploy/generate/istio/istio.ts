@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/model-in-body.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'

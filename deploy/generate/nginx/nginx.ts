@@ -77,11 +77,14 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string>
 }
 
 /**
- * src/gateway/model-in-body.ts as a plain script, because njs knows no types and mintmark.js exports one thing; with the
+ * src/gateway/model-in-body.ts and its lists as a plain script, because njs knows no types and mintmark.js exports one thing; with the
  * functions of scanners.js.template in place of those that loop over bytes.
  */
 function readModelScript(): string {
-  const source = readFileSync(new URL('../../../src/gateway/model-in-body.ts', import.meta.url), 'utf8')
+  const source = ['../../../src/gateway/refused-fields.ts', '../../../src/gateway/model-in-body.ts']
+    .map(path => readFileSync(new URL(path, import.meta.url), 'utf8'))
+    .join('\n')
+    .replace(/^import \{[^}]*\} from [^\n]*\n/m, '')
   const scanners = render('nginx/scanners.js.template', {})
   const replaced = [...scanners.matchAll(/^function (\w+)/gm)].map(([, name = '']) => name)
   const withoutLoops = replaced.reduce<string>(
