@@ -27,7 +27,7 @@ CONF
   for package in apt/archives/*.deb; do dpkg-deb --extract "$package" .; done
   rm -rf apt
   # With its own loader and libraries, not this machine's.
-  loader=$target/$(find usr/lib* -name 'ld-linux*.so.*' | head -1)
+  loader=$target/$(find usr/lib* -name 'ld-linux*.so.*' -print -quit)
   libraries=$target/$(echo usr/lib/*-linux-gnu)
   for name in nginx haproxy; do
     cat > "bin/$name" <<WRAPPER
@@ -39,5 +39,5 @@ WRAPPER
   rm -rf "$target"
   mv "$target.partial" "$target"
 fi
-"$target/bin/haproxy" -v | head -1
+"$target/bin/haproxy" -v | sed -n 1p
 "$target/bin/nginx" -v
