@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander'
-import { withDashedKids } from './dashed-kids.ts'
+import { withDashedIds } from './dashed-ids.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { explain } from './explain.ts'
 import { withOurNames } from './other-names.ts'
@@ -25,7 +25,7 @@ export async function run(args: readonly string[], environment: NodeJS.ProcessEn
   try {
     refuseSecrets(args)
     const program = createProgram(environment)
-    await program.parseAsync(withDashedKids(program, withOurNames(program, args)), { from: 'user' })
+    await program.parseAsync(withDashedIds(program, withOurNames(program, args)), { from: 'user' })
     return EXIT.ok
   } catch (error) {
     return report(error, environment)

@@ -66,6 +66,9 @@ describe('revoke', () => {
     }
     for (const service of [mintmark, connected, cutOff])
       expect(await until('it signs', () => kidOf(service))).toBe(before[0].kid)
+    // A key that only its database knows would be unknown in the outage.
+    const positionOf = ({ service }: TestService) => service.changes.position
+    await until('it has followed', () => positionOf(cutOff) === positionOf(mintmark))
     await behind.become('refuse')
 
     const { status, body } = await post(`/${before[0].kid}/revoke`, { reason: 'found in a log' })

@@ -61,6 +61,14 @@ describe('mintmark explain', () => {
     })
   })
 
+  it('takes the id of a token that begins with "-"', async () => {
+    expect(await cli.attempt(['explain', `-${'x'.repeat(21)}`])).toMatchObject({
+      code: 4,
+      stdout: expect.stringMatching(/^The deny list does not have this token/),
+    })
+    expect(await cli.attempt(['explain', `--${'x'.repeat(19)}`])).toMatchObject({ code: 2 })
+  })
+
   it('takes the ids of a key, a request and a token as the argument', async () => {
     expect(await cli.attempt(['explain', good.keyId])).toMatchObject({ code: 0 })
     expect(await cli.attempt(['explain', revoked.keyId, '-q'])).toMatchObject({
