@@ -208,11 +208,14 @@ function mediaName(body: Uint8Array, first: number, end: number): string {
   // A character is at most six bytes.
   if (end - first > 6 * LONGEST_MEDIA_NAME) return ''
   const written = body.subarray(first, end)
-  const escaped = written.indexOf(BACKSLASH) >= 0
-  if (!escaped && written.length > LONGEST_MEDIA_NAME) return ''
-  let name = textOf(written)
-  if (escaped)
-    name = name.replace(/\\u00([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
+  if (written.indexOf(BACKSLASH) < 0 && written.length > LONGEST_MEDIA_NAME) return ''
+  const parts = textOf(written).split('\\u00')
+  let name = parts[0] || ''
+  // Without a regular expression: njs 0.7 does not end its replacing of some texts that are not ASCII.
+  for (let k = 1; k < parts.length; k++) {
+    const part = parts[k] || ''
+    name += String.fromCharCode(parseInt(part.slice(0, 2), 16)) + part.slice(2)
+  }
   return MEDIA_NAMES.includes(name) ? name : ''
 }
 
