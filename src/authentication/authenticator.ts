@@ -120,7 +120,7 @@ export class Authenticator {
     { clientId, secret }: Credential,
     source: string | undefined,
   ): Promise<Authentication> {
-    const found = await this.#lookups.find(secret)
+    const found = await this.#lookups.use(secret)
     if (found) {
       const now = this.#now()
       const isItsOwn = clientId !== undefined && clientName(clientId) === found.secretDigest

@@ -28,6 +28,13 @@ export class LookupSecrets {
     this.#failures = options.failures
   }
 
+  /** As `find`, and counted. @throws {Unavailable} as there */
+  async use(secret: string): Promise<SecretSnapshot | undefined> {
+    const found = await this.find(secret)
+    if (found) this.counts.found++
+    return found
+  }
+
   /**
    * The secret, from memory; from Postgres by its client_id if memory is too stale for its tenant. Undefined: unknown.
    * @throws {Unavailable} when Postgres is needed and does not answer.
@@ -39,13 +46,11 @@ export class LookupSecrets {
     if (name === undefined) return undefined
     const found = this.#directory.find([name]) ?? (await this.#directory.lookUp([name]))
     // The client may have another secret by now.
-    if (found?.imported?.scheme !== LOOKUP_SCHEME || found.imported.hash !== hash) return undefined
-    this.counts.found++
-    return found
+    return found?.imported?.scheme === LOOKUP_SCHEME && found.imported.hash === hash ? found : undefined
   }
 
   /**
-   * Counts a secret that `find` did not find as a failure of its source.
+   * Counts a secret that `use` did not find as a failure of its source.
    * @throws {Unavailable} when it may be one that this replica cannot verify.
    */
   async refuse(secret: string, source: string | undefined): Promise<NotFound> {

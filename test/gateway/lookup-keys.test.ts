@@ -48,6 +48,20 @@ describe('an imported secret with lookup', () => {
     found = await imported({ limits: { requests_per_minute: 7 } })
   })
 
+  it('is explained to an administrator, which is no use of it', async () => {
+    const before = await lookups()
+    const { status, text, body } = await mintmark.admin('POST', '/explain', { credential: found.secret })
+    expect(status, text).toBe(200)
+    expect(body).toMatchObject({ subject: 'key', accepted: true })
+    expect(text).not.toContain(found.secret)
+    expect(await lookups()).toEqual(before)
+    await mintmark.admin('POST', `/keys/${found.key}/disable`)
+    expect((await mintmark.admin('POST', '/explain', { credential: found.secret })).body).toMatchObject({
+      accepted: false,
+      reason: 'key_disabled',
+    })
+  })
+
   it('is exchanged alone, and under the names of its key', async () => {
     const { secret, key, row } = found
     const answer = await exchange({ client_secret: secret })
