@@ -1,12 +1,7 @@
-import { isWithin, parseAddress, parseNetwork } from '../system/ip-address.ts'
+import { parseAddress } from '../system/ip-address.ts'
 import type { Logger } from '../system/logger.ts'
+import { isPublic } from '../system/public-address.ts'
 import type { Trusts } from './caller-address.ts'
-
-/** Addresses that no host has on the Internet (RFC 1918, 4193, 6598 and link-local): a proxy of one's own has one of these. */
-const PRIVATE = ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10']
-  .concat('169.254.0.0/16', 'fc00::/7', 'fe80::/10')
-  .map(parseNetwork)
-  .filter(network => network !== undefined)
 
 /**
  * Notices requests that a proxy forwarded which is not trusted: all clients behind it count as one, so that they share one
@@ -44,7 +39,5 @@ export class UnexpectedProxies {
   }
 }
 
-function isPrivate(text: string): boolean {
-  const address = parseAddress(text)
-  return address !== undefined && PRIVATE.some(network => isWithin(address, network))
-}
+/** A proxy of one's own has an address that no host has on the Internet. */
+const isPrivate = (address: string): boolean => parseAddress(address) !== undefined && !isPublic(address)
