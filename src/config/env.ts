@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { CannotStart } from '../errors.ts'
 import { fileFault } from '../system/file-fault.ts'
+import { nearest } from '../system/nearest-name.ts'
 import { isClientVariable } from './client-variables.ts'
-import { nearest } from './nearest-name.ts'
 
 /** The documentation of one variable. */
 export interface VariableDescription {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { Checks } from '../engine/checks.ts'
+import { runSuite } from '../engine/suite-run.ts'
 import { missingPrograms } from './programs.ts'
 import { Suite } from './suite.ts'
 
@@ -32,22 +32,4 @@ if (!process.argv.includes(INSIDE)) {
   process.exit(status ?? 1)
 }
 
-const checks = new Checks()
-const ends: (() => unknown)[] = []
-const close = async () => {
-  for (const end of ends.splice(0).reverse()) await end()
-}
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void close().then(() => process.exit(1)))
-const began = performance.now()
-try {
-  await new Suite(checks, end => ends.push(end)).run()
-} catch (error) {
-  await checks.equal('the suite ran to its end', undefined, () => {
-    throw error
-  })
-} finally {
-  await close()
-}
-console.log(`\n${((performance.now() - began) / 1_000).toFixed(0)} s`)
-checks.end()
+await runSuite((checks, onEnd) => new Suite(checks, onEnd).run())

@@ -1,4 +1,4 @@
-import { Checks } from '../engine/checks.ts'
+import { runSuite } from '../engine/suite-run.ts'
 import { missingPrograms } from './programs.ts'
 import { Suite } from './suite.ts'
 
@@ -16,22 +16,4 @@ if (reason) {
   process.exit(0)
 }
 
-const checks = new Checks()
-const ends: (() => unknown)[] = []
-const close = async () => {
-  for (const end of ends.splice(0).reverse()) await end()
-}
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void close().then(() => process.exit(1)))
-const began = performance.now()
-try {
-  await new Suite(checks, end => ends.push(end)).run()
-} catch (error) {
-  await checks.equal('the suite ran to its end', undefined, () => {
-    throw error
-  })
-} finally {
-  await close()
-}
-console.log(`\n${((performance.now() - began) / 1_000).toFixed(0)} s`)
-checks.end()
+await runSuite((checks, onEnd) => new Suite(checks, onEnd).run())

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { isMap, isSeq, LineCounter, parseAllDocuments, type Document as YamlDocument } from 'yaml'
 import { type Declaration, type DeclarationFault, readDeclaration } from '../../admin/sets/declarations.ts'
 import { fileFault } from '../../system/file-fault.ts'
+import { nearest } from '../../system/nearest-name.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { streams } from '../streams.ts'
-import { closestName } from './closest-name.ts'
 
 /** One document of a file, and where its parts are. */
 export interface Document extends Declaration {
@@ -52,7 +52,7 @@ export async function readDocuments(paths: readonly string[]): Promise<Document[
 
 function faultText({ pointer, message, known }: DeclarationFault, at: Document['at']): string {
   const field = pointer.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
-  const meant = known && closestName(field.split('.').at(-1) ?? '', known)
+  const meant = known && nearest(field.split('.').at(-1) ?? '', known)
   const hint = meant === undefined ? '' : `. Did you mean ${meant}?`
   return `${at(pointer)}: ${field === '' ? '' : `${field} `}${message}${hint}`
 }

@@ -1,8 +1,9 @@
-/** The name that differs from this one by the fewest letters, at most three. */
+/** The known name that a misspelt one was meant to be: it differs by the fewest letters. Undefined: none is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  const most = name.length < 4 ? 1 : Math.min(3, Math.max(2, Math.floor(name.length / 3)))
   const [best] = known
     .map(other => ({ other, steps: steps(name, other) }))
-    .filter(({ steps }) => steps <= 3)
+    .filter(({ steps }) => steps <= most)
     .toSorted((a, b) => a.steps - b.steps)
   return best?.other
 }
