@@ -8,6 +8,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import type pg from 'pg'
+import type { Unavailable } from '../errors.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { cancelStatement } from './cancel.ts'
 import { databaseUnavailable, isConnectionFault, noteStatement, SettingRefused } from './postgres-errors.ts'
@@ -107,7 +108,7 @@ class TransactionClient {
   #unused = true
   #released = false
   readonly #transactions: Transactions
-  #fault: unknown
+  #fault: Unavailable | undefined
   /** The beginning of the open transaction. */
   #begun: { by: string; done: Promise<pg.QueryResult> } | undefined
 
@@ -138,8 +139,7 @@ class TransactionClient {
         this.#unused = false
         return result
       } catch (error) {
-        const { code } = error as { code?: unknown }
-        if (code !== IDLE_SESSION_ENDED || !this.#unused || attempt >= TRIES) throw error
+        if (!hasIdleSessionEnded(error) || !this.#unused || attempt >= TRIES) throw error
         await this.#checkoutAnother()
       }
     }
@@ -189,17 +189,21 @@ class TransactionClient {
     try {
       return await this.#client.query(statement, [...parameters])
     } catch (error) {
-      if (isConnectionFault(error) || statement === 'rollback') this.#noteFault(error)
-      noteStatement(error, statement)
       if ((error as Error).message === 'Query read timeout') cancelStatement(this.#client)
-      throw error
+      noteStatement(error, statement)
+      const lost = isConnectionFault(error)
+      if (lost || statement === 'rollback') this.#noteFault(error)
+      throw lost ? databaseUnavailable(error) : error
     }
   }
 
   readonly #noteFault = (error: unknown): void => {
-    this.#fault ??= error
+    this.#fault ??= databaseUnavailable(error)
   }
 }
+
+const hasIdleSessionEnded = (error: unknown): boolean =>
+  ((error as Error).cause as { code?: unknown } | undefined)?.code === IDLE_SESSION_ENDED
 
 const second = async (sent: Promise<pg.QueryResult[]>): Promise<pg.QueryResult> =>
   (await sent)[1] as pg.QueryResult

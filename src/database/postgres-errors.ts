@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable } from '../errors.ts'
 
 /** SQLSTATEs of server failures, as opposed to faulty statements. Appendix A of the PostgreSQL manual. */
@@ -18,22 +19,8 @@ const UNAVAILABLE = [
   /^(3F000|42P01|42703|42883)$/, // our schema, a table, a column or a function was dropped
 ]
 
-const NETWORK = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOENT',
-])
-
-/** Messages, without a code, of pg and pg-pool for a broken connection. */
-const LOST =
-  /^(Query read timeout|Connection terminated|Connection ended unexpectedly|timeout e(xceeded|xpired)|Client (has encountered a connection error|was closed) and is not queryable|Cannot use a pool after calling end|driver has already been destroyed)/
+/** Kysely's, after the pool was closed. */
+const CLOSED = 'driver has already been destroyed'
 
 /** The domain error of each constraint. The domain checks most of them first; the constraint covers races. */
 const CONSTRAINTS: Record<string, () => Error> = {
@@ -96,17 +83,17 @@ export function noteStatement(error: unknown, statement: string): void {
   if (failed.code === FOREIGN_KEY) failed.deleting = /^\s*delete\s/i.test(statement)
 }
 
-/** True when the connection is unusable: it broke, or a result may still be pending on it. */
+/**
+ * Of an error that pg threw: the connection is unusable. It broke, a result may still be pending on it, or what arrived
+ * was no answer to what was sent. Only what Postgres itself reports of a statement leaves the connection as it was.
+ */
 export function isConnectionFault(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { code } = error as PostgresError
-  if (typeof code !== 'string') return LOST.test(error.message)
-  return NETWORK.has(code) || /^(08|57P0|25P0[34])/.test(code)
+  return !(error instanceof pg.DatabaseError) || /^(08|57P0|25P0[34])/.test(error.code ?? '')
 }
 
 /**
- * Passes domain errors; turns constraint violations and database failures into domain errors; returns anything else as
- * it is.
+ * Passes domain errors; turns constraint violations and failures that Postgres reports into domain errors; returns
+ * anything else as it is.
  */
 export function toDomainError(error: unknown): unknown {
   if (DOMAIN_ERRORS.some(known => error instanceof known)) return error
@@ -124,7 +111,9 @@ export function toDomainError(error: unknown): unknown {
     return CONSTRAINTS[constraint]()
   }
   const unavailable =
-    isConnectionFault(error) || (typeof code === 'string' && UNAVAILABLE.some(pattern => pattern.test(code)))
+    error instanceof pg.DatabaseError
+      ? UNAVAILABLE.some(pattern => pattern.test(String(code)))
+      : error instanceof Error && error.message === CLOSED
   return unavailable ? databaseUnavailable(error) : error
 }
 

@@ -39,20 +39,41 @@ describe('a database that becomes unavailable', () => {
   })
 })
 
-describe('an error', () => {
-  it.each([
-    // As long as an SQLSTATE: the server has ended the session while a statement was sent.
-    ['a write into a closed connection', 'EPIPE'],
-    ['a reset connection', 'ECONNRESET'],
-    ['a host that has no route', 'EHOSTUNREACH'],
-    ['an SQLSTATE of the server', '57P05'],
-  ])('of the connection is 503 and not 500: %s', (_, code) => {
-    server = createServer()
-    expect(toDomainError(Object.assign(new Error('write EPIPE'), { code }))).toMatchObject({
-      name: 'Unavailable',
+/** What an SQL client sends first: its version, and who it is. Everything after that is a query. */
+async function answering(...answers: Buffer[]): Promise<string> {
+  server = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(Buffer.concat([AUTHENTICATED, READY]))
+      socket.once('data', () =>
+        answers.length > 0 ? socket.write(Buffer.concat(answers)) : socket.destroy(),
+      )
     })
-  })
+  }).listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  return `postgres://u:p@127.0.0.1:${(server.address() as AddressInfo).port}/d`
+}
 
+describe('a connection', () => {
+  const row = message('D', Buffer.from([0, 1, 0, 0, 0, 1, 49]))
+  const complete = message('C', Buffer.from('SELECT 1\0'))
+  it.each([
+    ['is closed in the middle of a query', []],
+    ['ends an answer that has not begun', [complete, READY, READY, complete, complete]],
+    ['answers with rows that nobody asked for', [complete, READY, row, READY, complete, READY]],
+  ])('that %s is 503 and not 500', async (_, answers) => {
+    const url = await answering(...answers)
+    const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+    const statements = [1, 2].map(() => database.run(db => sql`SELECT 1`.execute(db)))
+    const outcomes = await Promise.allSettled(statements)
+    const errors = outcomes.flatMap(outcome => (outcome.status === 'rejected' ? [outcome.reason] : []))
+    expect(errors.map(({ name }) => name)).toEqual(errors.map(() => 'Unavailable'))
+    expect(errors).not.toEqual([])
+    await database.close()
+  })
+})
+
+describe('an error', () => {
   it.each([
     [
       'a mismatch of the installation, whatever its text',

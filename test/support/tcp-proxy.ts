@@ -23,6 +23,7 @@ interface Pair {
   held: Buffer[] | undefined
   /** When the last delayed response is to be written, in monotonic milliseconds. */
   dueAt: number
+  delayed: Buffer[]
 }
 
 /** A TCP proxy for Postgres that can simulate faults. */
@@ -107,7 +108,13 @@ export class TcpProxy {
     return createServer(client => {
       if (this.#fault === 'cut') return void client.resetAndDestroy()
       const upstream = connect(this.#target)
-      const pair: Pair = { client, upstream, held: this.#fault === 'hold' ? [] : undefined, dueAt: 0 }
+      const pair: Pair = {
+        client,
+        upstream,
+        held: this.#fault === 'hold' ? [] : undefined,
+        dueAt: 0,
+        delayed: [],
+      }
       this.#pairs.add(pair)
       const end = () => {
         this.#pairs.delete(pair)
@@ -135,11 +142,12 @@ export class TcpProxy {
     })
   }
 
-  /** Never before earlier data. */
+  /** Never before earlier data: timers whose delays differ by a fraction of a millisecond end in any order. */
   #writeLater(pair: Pair, chunk: Buffer): void {
     const now = performance.now()
     pair.dueAt = Math.max(pair.dueAt, now + this.delayMs)
-    setTimeout(() => pair.client.write(chunk), pair.dueAt - now)
+    pair.delayed.push(chunk)
+    setTimeout(() => pair.client.write(pair.delayed.shift() as Buffer), pair.dueAt - now)
   }
 
   async #listen(): Promise<void> {
