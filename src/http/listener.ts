@@ -15,7 +15,7 @@ import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
-import { MOST_AT_ONCE, Pipelining } from './pipelining.ts'
+import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
 
@@ -73,7 +73,6 @@ export class Listener {
   readonly #server: Server
   readonly #clock: Clock
   readonly #limits: ConnectionLimits
-  readonly #pipelining = new Pipelining()
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
@@ -82,14 +81,14 @@ export class Listener {
     this.#server = server
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
+    const pipelining = new Pipelining(server)
     server.on('request', (req, res) => {
-      const place = this.#pipelining.placeOf(req.socket)
-      // The one before closes the connection once it is answered.
-      if (place > MOST_AT_ONCE) return
       res.once('close', this.#limits.begin(req.socket))
-      // Node then sends "Connection: close" and closes the connection.
-      if (this.#closing || place === MOST_AT_ONCE) res.shouldKeepAlive = false
-      this.#serve(req, res)
+      pipelining.schedule(req, res, isLast => {
+        // Node then sends "Connection: close" and closes the connection.
+        if (this.#closing || isLast) res.shouldKeepAlive = false
+        this.#serve(req, res)
+      })
     })
   }
 
