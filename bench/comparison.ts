@@ -17,7 +17,7 @@ export async function compare(
   pace: { rounds: number; seconds: number },
 ): Promise<Result[]> {
   const mintmark = await startMintmark(installation, directory)
-  const ceiling = await startCeiling(installation, await answerOf(mintmark.url + JWKS), directory)
+  const ceiling = await startCeiling(installation, await jwksOf(mintmark), directory)
   const provider = await startOidcProvider(installation, directory)
   const bounded = await startMintmark(installation, directory, {
     env: { MINTMARK_DIRECTORY_MAX_KEYS: String(KEYS_IN_DIRECTORY) },
@@ -48,9 +48,11 @@ export async function compare(
   }
 }
 
-/** Body and headers, except those that Node adds. */
-async function answerOf(url: string): Promise<{ headers: Record<string, string>; body: string }> {
-  const answer = await fetch(url)
+/** Body and headers of Mintmark's JWKS, except those that Node adds. */
+export async function jwksOf(
+  mintmark: ServerProcess,
+): Promise<{ headers: Record<string, string>; body: string }> {
+  const answer = await fetch(mintmark.url + JWKS)
   const { date: _, connection: __, 'keep-alive': ___, ...headers } = Object.fromEntries(answer.headers)
   return { headers, body: await answer.text() }
 }

@@ -1,19 +1,19 @@
 import type { Installation } from './installation.ts'
-import { type ServerProcess, startServer } from './process.ts'
+import type { LogOutput } from './log-output.ts'
+import { LOAD_CORE, SERVER_CORE, type ServerProcess, startServer } from './process.ts'
 
-/** Servers run on one core, the load generator on another. */
-export const SERVER_CORE = 0
-export const LOAD_CORE = 1
+export { LOAD_CORE, SERVER_CORE }
 
-/** Mintmark as `npm start` runs it, with its access log in a file in memory. */
+/** Mintmark as `npm start` runs it, with its access log in a file of `directory`, or a pipe. */
 export function startMintmark(
   installation: Installation,
   directory: string,
-  options: { core?: number | string; env?: Record<string, string>; checkout?: string } = {},
+  options: { core?: number | string; env?: Record<string, string>; checkout?: string; log?: LogOutput } = {},
 ): Promise<ServerProcess> {
-  const { checkout } = options
+  const { checkout, log } = options
   return startServer({
     ...(checkout !== undefined && { checkout }),
+    ...(log !== undefined && { log }),
     core: options.core ?? SERVER_CORE,
     script: ['scripts/require-node.js', 'src/main.ts'],
     // The inspector is off; when a signal starts it, it uses any free port.

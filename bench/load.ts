@@ -58,6 +58,7 @@ export async function applyLoad(server: ServerProcess, load: Load): Promise<Meas
   if (result.refused + result.broken > 0)
     throw new Error(`${server.url}${load.path} was not all answered: ${line}`)
   const { requests, p50Ms, p99Ms } = result
+  if (requests === 0) throw new Error(`${server.url}${load.path} answered nothing within ${seconds} s`)
   return { perSecond: requests / result.seconds, p50Ms, p99Ms, cpuMicros: used / requests }
 }
 

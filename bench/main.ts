@@ -14,14 +14,20 @@ import { type Bench, PARTS } from './tables.ts'
  *   npm run bench everything, about twenty minutes; writes docs/performance.md and its files
  *   npm run bench -- --quick a one-minute trial run; writes nothing
  *   npm run bench -- --only comparison one of the tables, written to the page
+ *   npm run bench -- --peers only Keycloak and Ory Hydra next to it (bench/peer-programs.ts); never part of the others
  *
  * Needs Linux with two cores or more, and wrk (Debian: apt-get install wrk). Uses embedded Postgres, or a superuser's
  * TEST_DATABASE_URL.
  */
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+  },
 })
-const quick = values.quick
+const { quick, peers } = values
+const wanted = peers ? ['peers'] : values.only
 const unknown = values.only?.filter(name => !(name in PARTS)) ?? []
 if (unknown.length > 0)
   fail(`there is no table ${unknown.join(', ')}: there are ${Object.keys(PARTS).join(', ')}`)
@@ -41,6 +47,7 @@ const postgres = await startPostgres()
 const made = new Map<number, ReturnType<typeof makeInstallation>>()
 const bench: Bench = {
   directory,
+  postgres: postgres.url,
   pace: quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 4 },
   sizes: quick ? [1, 1_000, 10_000] : [1, 1_000, 100_000, 250_000, 1_000_000],
   exchanges: quick ? 20_000 : 1_000_000,
@@ -52,7 +59,7 @@ const bench: Bench = {
 }
 try {
   for (const [name, measure] of Object.entries(PARTS)) {
-    if (values.only && !values.only.includes(name)) continue
+    if (wanted ? !wanted.includes(name) : name === 'peers') continue
     const table: Table = { name, ...(await measure(bench)) }
     console.log(`\n${name} (${Math.round((performance.now() - begin) / 1000)} s)\n\n${markdown(table)}`)
     if (!quick) publish(table, machine())

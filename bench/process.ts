@@ -1,14 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { until } from '../test/support/until.ts'
+import { type LogOutput, stdoutTo } from './log-output.ts'
 
+/** Servers run on one core, the load generator on another. */
+export const SERVER_CORE = 0
+export const LOAD_CORE = 1
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Clock ticks in /proc: USER_HZ, which Linux fixes for all programs. */
 const TICKS_PER_SECOND = 100
-const LONGEST_START_MS = 120_000
+/** Keycloak makes its schema at its first start, on one core. */
+const LONGEST_START_MS = 300_000
 
 /** A server in its own process on one core, as it runs outside of benchmarks. */
 export interface ServerProcess {
@@ -16,6 +21,8 @@ export interface ServerProcess {
   url: string
   /** URL of the gateway listener, if any. */
   gatewayUrl: string
+  /** URL of the ops listener, if any. */
+  opsUrl: string
   /** Milliseconds from the start of the process until it logged that it is ready. */
   startMs: number
   /** CPU time used so far by all threads, those of its processes included, in microseconds. */
@@ -31,53 +38,85 @@ export interface ServerProcess {
 }
 
 /**
- * Starts `script` with Node on `core`, or on a list of cores such as `0,1`. Its stdout is a file in `directory`; a JSON line there with the message "ready"
- * and the base URL in `public` means that it listens.
+ * Starts `script` with Node on `core`, or on a list of cores such as `0,1`. A JSON line of its stdout with the message
+ * "ready" and the base URL in `public` means that it listens.
  */
-export async function startServer(options: {
+export function startServer(options: {
   core: number | string
   script: string[]
   env?: Record<string, string>
   directory: string
   /** The checkout to run from; absent: this one. */
   checkout?: string
+  /** Absent: a file. */
+  log?: LogOutput
+}): Promise<ServerProcess> {
+  const { script, checkout, ...rest } = options
+  return startProgram({
+    ...rest,
+    command: [process.execPath, ...script],
+    ...(checkout !== undefined && { cwd: checkout }),
+    ready: said => readyLine(said),
+  })
+}
+
+/** Starts a program, with its stdout in a file of `directory`, or a pipe. `ready` returns its base URLs once it listens. */
+export async function startProgram(options: {
+  core: number | string
+  command: string[]
+  env?: Record<string, string>
+  directory: string
+  cwd?: string
+  log?: LogOutput
+  ready: (said: string) => Urls | undefined | Promise<Urls | undefined>
 }): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
-  const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
-  const child = spawn('taskset', ['-c', String(options.core), process.execPath, ...options.script], {
-    cwd: options.checkout ?? ROOT,
+  const output = stdoutTo(options.log ?? 'file', `${file}.out`, LOAD_CORE)
+  const [stdout, stderr] = [output.open(), openSync(`${file}.err`, 'a')]
+  const child = spawn('taskset', ['-c', String(options.core), ...options.command], {
+    cwd: options.cwd ?? ROOT,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', stdout, stderr],
   })
   closeSync(stdout)
   closeSync(stderr)
   const complaints = () => readFileSync(`${file}.err`, 'utf8')
-  const said = () => readFileSync(`${file}.out`, 'utf8')
-  const what = options.script.join(' ')
-  const over = () => child.exitCode !== null
-  await until(`${what} is ready`, () => over() || readyLine(said()), Boolean, LONGEST_START_MS)
-  if (over()) throw new Error(`${what} ended: ${said()}${complaints()}`)
-  const ready = readyLine(said())
+  const what = options.command.join(' ')
+  const listening = async () => {
+    if (child.exitCode !== null) throw new Error(`${what} ended: ${output.said()}${complaints()}`)
+    return options.ready(output.said())
+  }
+  const ready = await until(`${what} is ready`, listening, Boolean, LONGEST_START_MS).catch(async error => {
+    await ended(child)
+    throw error
+  })
   const pid = child.pid ?? 0
   return {
     pid,
     url: ready?.public ?? '',
     gatewayUrl: ready?.gateway ?? '',
+    opsUrl: ready?.ops ?? '',
     startMs: performance.now() - begin,
     cpuMicros: () => [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMicros(each), 0),
     children: () => childrenOf(pid),
     residentBytes: () => residentBytes(pid),
     complaints,
-    truncateLog: () => truncateSync(`${file}.out`),
+    truncateLog: () => output.truncate(),
     stop: async () => {
       await ended(child)
-      await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
+      await Promise.all([output.remove(), rm(`${file}.err`)])
     },
   }
 }
 
-function readyLine(output: string): { public: string; gateway?: string } | undefined {
+interface Urls {
+  public: string
+  gateway?: string
+  ops?: string
+}
+
+function readyLine(output: string): Urls | undefined {
   const line = output
     .split('\n')
     .find(text => text.startsWith('{') && text.endsWith('}') && text.includes('"msg":"ready"'))

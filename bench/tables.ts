@@ -1,12 +1,17 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { scrape } from '../test/observability/metrics-text.ts'
 import { checkLoad, checks } from './checks.ts'
 import { CONNECTIONS, compare, growConnections, growKeys, TOKEN } from './comparison.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
+import { logLine } from './log-line.ts'
+import type { LogOutput } from './log-output.ts'
+import { comparePeers } from './peers.ts'
 import { bars } from './plot.ts'
+import type { ServerProcess } from './process.ts'
 import { processes } from './processes.ts'
 import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
@@ -14,6 +19,8 @@ import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
 
 export interface Bench {
+  /** A superuser's URL. */
+  postgres: string
   /** For files that are deleted after the run. */
   directory: string
   pace: { rounds: number; seconds: number }
@@ -47,6 +54,20 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ])
     const columns = ['', ...MEASURED, 'of bare node:http', 'of oidc-provider', 'of one key']
     return { columns, rows, plot: bars('Answers a second, one core', plotted(results)) }
+  },
+  peers: async bench => {
+    const installation = await bench.installation(1)
+    const results = await comparePeers(bench.postgres, installation, bench.directory, bench.pace)
+    const mintmark = results.at(-1)?.perSecond ?? Number.NaN
+    const ceiling = results[0]?.perSecond ?? Number.NaN
+    const rows = results.map(result => [
+      result.name,
+      ...measured(result),
+      result.perSecond / ceiling,
+      mintmark / result.perSecond,
+    ])
+    const columns = ['', ...MEASURED, 'of bare node:http', 'Mintmark, times this']
+    return { columns, rows, plot: bars('Tokens a second, one core', plotted(results)) }
   },
   checks: async bench => {
     const { flatOut, steadyLoad } = await checks(await manyKeys(bench), bench.directory, bench.pace)
@@ -114,29 +135,17 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ]
     return { columns, rows }
   },
-  memory: async bench => {
-    const installation = await manyKeys(bench)
-    const server = await startMintmark(installation, bench.directory)
-    const load = { path: TOKEN, credentials: installation.all, connections: CONNECTIONS, core: LOAD_CORE }
-    const rows: (string | number)[][] = []
-    const look = async (exchanges: number) => {
-      const { heapBytes, residentBytes } = await memory(server)
-      rows.push([exchanges, heapBytes / 2 ** 20, residentBytes / 2 ** 20])
-    }
-    try {
-      const { perSecond } = await applyLoad(server, { ...load, seconds: 5 })
-      let exchanges = perSecond * 5
-      await look(Math.round(exchanges))
-      for (const goal of [bench.exchanges / 2, bench.exchanges]) {
-        const seconds = Math.ceil((goal - exchanges) / perSecond)
-        if (seconds > 0) exchanges += (await applyLoad(server, { ...load, seconds })).perSecond * seconds
-        await look(Math.round(exchanges))
-      }
-    } finally {
-      await server.stop()
-    }
-    return { columns: ['after so many exchanges', 'heap MiB', 'resident MiB'], rows }
+  'log-line': async bench => {
+    const results = await logLine(await manyKeys(bench), bench.directory, bench.pace)
+    const rows = results.map(result => {
+      // The first of each number of connections.
+      const bare = results.find(({ connections }) => connections === result.connections)?.perSecond
+      return [result.connections, result.name, ...measured(result), result.perSecond / (bare ?? Number.NaN)]
+    })
+    return { columns: ['connections', 'access log', ...MEASURED, 'of bare node:http'], rows }
   },
+  memory: bench => memoryOverTime(bench, 'file'),
+  'stalled-log': bench => memoryOverTime(bench, 'stalled pipe'),
   signing: async () => {
     const { jose, nodeCrypto } = child('bench/signing.ts', {}) as { jose: number; nodeCrypto: number }
     const rows = [
@@ -154,6 +163,34 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     return profiled(bench, installation, await checkLoad(installation, bench.directory))
   },
 }
+
+/** Memory while keys are exchanged, and what was dropped of the log by then. */
+async function memoryOverTime(bench: Bench, log: LogOutput): Promise<Omit<Table, 'name'>> {
+  const installation = await manyKeys(bench)
+  const server = await startMintmark(installation, bench.directory, { log })
+  const load = { path: TOKEN, credentials: installation.all, connections: CONNECTIONS, core: LOAD_CORE }
+  const rows: (string | number)[][] = []
+  const look = async (exchanges: number) => {
+    const { heapBytes, residentBytes } = await memory(server)
+    rows.push([exchanges, heapBytes / 2 ** 20, residentBytes / 2 ** 20, await linesDropped(server)])
+  }
+  try {
+    const { perSecond } = await applyLoad(server, { ...load, seconds: 5 })
+    let exchanges = perSecond * 5
+    await look(Math.round(exchanges))
+    for (const goal of [bench.exchanges / 2, bench.exchanges]) {
+      const seconds = Math.ceil((goal - exchanges) / perSecond)
+      if (seconds > 0) exchanges += (await applyLoad(server, { ...load, seconds })).perSecond * seconds
+      await look(Math.round(exchanges))
+    }
+  } finally {
+    await server.stop()
+  }
+  return { columns: ['after so many exchanges', 'heap MiB', 'resident MiB', 'log lines dropped'], rows }
+}
+
+const linesDropped = async ({ opsUrl }: ServerProcess): Promise<number> =>
+  (await scrape(opsUrl)).series.get('mintmark_log_lines_dropped_total') ?? Number.NaN
 
 async function profiled(
   bench: Bench,
