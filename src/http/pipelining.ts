@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Requests of one connection that are not answered yet. Gateways and SDKs wait for each answer. */
-export const MOST_UNANSWERED = 32
+const MOST_UNANSWERED = 32
 /** Requests, of all connections, that were sent before the last one was answered and begin in one turn of the event loop. */
 const BEGUN_IN_A_TURN = 16
 /** What Node's parser takes for "the rest is not HTTP", as after an upgrade. */
