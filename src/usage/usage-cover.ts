@@ -41,7 +41,9 @@ export function coverOf(
   cover.months = months.map(({ start }) => start)
   cover.days = days.map(({ start }) => start)
   let begin = from
-  for (const { start, finish } of [...months, ...days].sort((a, b) => a.start.getTime() - b.start.getTime())) {
+  for (const { start, finish } of [...months, ...days].sort(
+    (a, b) => a.start.getTime() - b.start.getTime(),
+  )) {
     if (start > begin) cover.gaps.push({ begin, finish: start })
     begin = finish
   }
@@ -52,8 +54,7 @@ export function coverOf(
 const hoursIn = ({ start, finish }: Rollup) => (finish.getTime() - start.getTime()) / HOUR_MS
 
 /** A whole hour in the group that has most of it, where it lies in two. */
-const middleOf = (each: Rollup) =>
-  new Date(each.start.getTime() + Math.floor(hoursIn(each) / 2) * HOUR_MS)
+const middleOf = (each: Rollup) => new Date(each.start.getTime() + Math.floor(hoursIn(each) / 2) * HOUR_MS)
 
 /** The hours between its beginning and the group of its middle, and behind that. An hour is in the group in which it begins. */
 function movedHours(each: Rollup, cuts: readonly Date[]): Date[] {

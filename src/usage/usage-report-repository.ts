@@ -53,11 +53,16 @@ async function readCover(trx: Handle, { groups, from, to, timeZone }: UsageQuery
       ? sql`SELECT NULL::timestamptz AS begin WHERE false`
       : sql`SELECT day AT TIME ZONE ${timeZone}::text AS begin
           FROM generate_series(date_trunc(${sql.lit(unit)}, ${local(from)}), ${local(to)}, ${sql.lit(`1 ${unit}`)}::interval) AS day`
-  const { rows } = await sql<{ cuts: Date[]; summed: { unit: Rollup['unit']; start: number; finish: number }[] }>`
+  const { rows } = await sql<{
+    cuts: Date[]
+    summed: { unit: Rollup['unit']; start: number; finish: number }[]
+  }>`
     SELECT ${SETTINGS}, (SELECT coalesce(array_agg(begin ORDER BY begin), '{}') FROM (${begins}) AS cut) AS cuts,
       (SELECT coalesce(json_agg(json_build_object('unit', unit, 'start', extract(epoch FROM start),
           'finish', extract(epoch FROM finish)) ORDER BY start), '[]')
-        FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}) AS summed`.execute(trx)
+        FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}) AS summed`.execute(
+    trx,
+  )
   const [{ cuts, summed } = { cuts: [], summed: [] }] = rows
   const rollups = summed.map(each => ({
     unit: each.unit,
