@@ -17,6 +17,7 @@ export async function readUsage(
   { limit, after }: { limit: number; after: readonly string[] | null },
 ): Promise<UsageRow[]> {
   const { groups } = query
+  const rest = after === null ? query : restOf(query, after)
   const name = (group: keyof typeof COLUMNS): RawBuilder<string> =>
     groups.has(group) ? sql`t.${sql.ref(COLUMNS[group])}` : sql`''`
   const { rows } = await sql<Sums>`
@@ -27,7 +28,7 @@ export async function readUsage(
         ${name('reporter')} AS reporter, sum(requests) AS requests, sum(refused_requests) AS refused_requests,
         sum(estimated_requests) AS estimated_requests, sum(adjusted_requests) AS adjusted_requests,
         sum(input_tokens) AS input_tokens, sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens
-      FROM (${rowsOf(query, await readCover(trx, query))}) AS t GROUP BY 1, 2, 3, 4, 5
+      FROM (${rowsOf(rest, await readCover(trx, rest))}) AS t GROUP BY 1, 2, 3, 4, 5
     ) AS read
     WHERE (requests <> 0 OR refused_requests <> 0 OR adjusted_requests <> 0) ${
       after === null
@@ -41,41 +42,56 @@ export async function readUsage(
   return rows.map(toRow)
 }
 
+/** What a page after this row needs: the group of time that it was in, and later ones; or its tenant, and later ones. */
+function restOf(query: UsageQuery, [start = '', tenant = '']: readonly string[]): Rest {
+  const isTimed = TIMES.some(each => query.groups.has(each))
+  const begun = new Date(start)
+  if (isTimed) return begun > query.from ? { ...query, from: begun } : query
+  return query.groups.has('tenant') ? { ...query, tenantFrom: tenant } : query
+}
+
+interface Rest extends UsageQuery {
+  tenantFrom?: string
+}
+
 /** Of a sum. It is not worth compiling, and its groups fit into memory. */
 const SETTINGS = sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true)`
 
-/** What is summed in advance in the range, and the times at which other groups begin. */
+/** What is summed in advance in the range, and the times at which other groups begin there. */
 async function readCover(trx: Handle, { groups, from, to, timeZone }: UsageQuery): Promise<Cover> {
   const unit = TIMES.find(each => groups.has(each))
-  const local = (time: Date) => sql`${time}::timestamptz AT TIME ZONE ${timeZone}::text`
+  const local = (time: string) => sql`${sql.ref(time)} AT TIME ZONE ${timeZone}::text`
   const begins =
     unit === undefined || unit === 'hour'
       ? sql`SELECT NULL::timestamptz AS begin WHERE false`
-      : sql`SELECT day AT TIME ZONE ${timeZone}::text AS begin
-          FROM generate_series(date_trunc(${sql.lit(unit)}, ${local(from)}), ${local(to)}, ${sql.lit(`1 ${unit}`)}::interval) AS day`
-  const { rows } = await sql<{
-    cuts: Date[]
-    summed: { unit: Rollup['unit']; start: number; finish: number }[]
-  }>`
+      : sql`SELECT begin AT TIME ZONE ${timeZone}::text AS begin
+          FROM (SELECT min(start) AS first, max(finish) AS last FROM summed) AS whole,
+            generate_series(date_trunc(${sql.lit(unit)}, ${local('first')}), ${local('last')}, ${sql.lit(`1 ${unit}`)}::interval) AS begin`
+  const { rows } = await sql<{ cuts: Date[]; summed: SummedRow[] }>`
+    WITH summed AS (
+      SELECT unit, start, finish FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}
+    )
     SELECT ${SETTINGS}, (SELECT coalesce(array_agg(begin ORDER BY begin), '{}') FROM (${begins}) AS cut) AS cuts,
       (SELECT coalesce(json_agg(json_build_object('unit', unit, 'start', extract(epoch FROM start),
-          'finish', extract(epoch FROM finish)) ORDER BY start), '[]')
-        FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}) AS summed`.execute(
-    trx,
-  )
+        'finish', extract(epoch FROM finish)) ORDER BY start), '[]') FROM summed) AS summed`.execute(trx)
   const [{ cuts, summed } = { cuts: [], summed: [] }] = rows
-  const rollups = summed.map(each => ({
-    unit: each.unit,
-    start: new Date(each.start * 1000),
-    finish: new Date(each.finish * 1000),
+  const rollups = summed.map(({ start, finish, ...each }) => ({
+    ...{ ...each, start: new Date(start * 1000), finish: new Date(finish * 1000) },
   }))
   return coverOf({ from, to }, rollups, cuts)
+}
+
+/** In epoch seconds. */
+interface SummedRow {
+  unit: Rollup['unit']
+  start: number
+  finish: number
 }
 
 const TIMES = ['hour', 'day', 'month'] as const
 
 /** The rows of these sums and hours that the query is about, each with the beginning of its group. */
-function rowsOf(query: UsageQuery, { months, days, moved, gaps }: Cover): RawBuilder<unknown> {
+function rowsOf(query: Rest, { months, days, moved, gaps }: Cover): RawBuilder<unknown> {
   const { groups, from, timeZone } = query
   const filters = filtersOf(query)
   const unit = TIMES.find(each => groups.has(each))
@@ -106,13 +122,15 @@ function rowsOf(query: UsageQuery, { months, days, moved, gaps }: Cover): RawBui
   return sql.join(parts.length > 0 ? parts : [nothing], sql` UNION ALL `)
 }
 
-function filtersOf(query: UsageQuery): RawBuilder<unknown> {
+function filtersOf(query: Rest): RawBuilder<unknown> {
   const labels = query.label
     ? sql`AND ${'value' in query.label ? sql`t.labels ->> ${query.label.name} = ${query.label.value}` : sql`t.labels ->> ${query.label.name} IS NOT NULL`}`
     : sql``
   const only = (group: keyof typeof COLUMNS) =>
     query[group] === undefined ? sql`` : sql`AND t.${sql.ref(COLUMNS[group])} = ANY (${query[group]}::text[])`
-  return sql`${only('tenant')} ${only('key')} ${only('model')} ${only('reporter')} ${labels}`
+  const later =
+    query.tenantFrom === undefined ? sql`` : sql`AND t.tenant_id COLLATE "C" >= ${query.tenantFrom}`
+  return sql`${later} ${only('tenant')} ${only('key')} ${only('model')} ${only('reporter')} ${labels}`
 }
 
 const NAMES = sql`t.tenant_id, t.key_id, t.model, t.reporter_id`

@@ -19,7 +19,7 @@ const LOGGED: Readonly<Record<string, string>> = {
   'mintmark.key': '%[var(txn.sub)]',
   'mintmark.audience': '%[var(txn.usage_audience)]',
   'http.response.status_code': '%ST',
-  'http.request.body.size': '%U',
+  'http.request.body.size': '%[var(txn.usage_size)]',
   'http.response.body.size': '%B',
   'gen_ai.request.model': '%[var(txn.model)]',
   'gen_ai.usage.input_tokens': '%[var(txn.usage_input)]',
@@ -42,6 +42,7 @@ export const WITH_USAGE: Values = {
     .map(([name, format]) => `,"${name}":"${format}"`)
     .join(''),
   usageClaims: [
+    'http-request set-var(txn.usage_size) req.hdr_val(content-length)',
     "http-request set-var(txn.usage_tenant) var(txn.token),jwt_payload_query('$.tenant')",
     "http-request set-var(txn.usage_audience) var(txn.token),jwt_payload_query('$.aud')",
   ],
