@@ -78,8 +78,8 @@ async function measure(): Promise<void> {
     const part = seconds / ROUNDS
     failed += await exchangesFor(replica, holders, part, alone)
     const reports = report({ ...load, seconds: part })
-    // While records of this hour and exchanges arrive, old ones are removed.
-    const pruning = round === ROUNDS - 1 ? prune(postgres, pruned) : undefined
+    // While records of this hour and exchanges arrive, old ones are removed: before the job of the replica would do it.
+    const pruning = round === 0 ? prune(postgres, pruned) : undefined
     failed += await exchangesFor(replica, holders, part, beside)
     const done = await reports
     await pruning
