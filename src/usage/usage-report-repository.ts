@@ -54,8 +54,12 @@ interface Rest extends UsageQuery {
   tenantFrom?: string
 }
 
-/** Of a sum. It is not worth compiling, and its groups fit into memory. */
-const SETTINGS = sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true)`
+/**
+ * For the rest of the transaction: a sum is not worth compiling, and its groups fit into memory. Times are cut in the zone of the
+ * transaction, because another one would be looked up by its name for each row.
+ */
+const settingsFor = (timeZone: string) =>
+  sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('TimeZone', ${timeZone}, true)`
 
 /** What is summed in advance in the range, and the times at which other groups begin there. */
 async function readCover(trx: Handle, { groups, from, to, timeZone }: UsageQuery): Promise<Cover> {
@@ -71,7 +75,7 @@ async function readCover(trx: Handle, { groups, from, to, timeZone }: UsageQuery
     WITH summed AS (
       SELECT unit, start, finish FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}
     )
-    SELECT ${SETTINGS}, (SELECT coalesce(array_agg(begin ORDER BY begin), '{}') FROM (${begins}) AS cut) AS cuts,
+    SELECT ${settingsFor(timeZone)}, (SELECT coalesce(array_agg(begin ORDER BY begin), '{}') FROM (${begins}) AS cut) AS cuts,
       (SELECT coalesce(json_agg(json_build_object('unit', unit, 'start', extract(epoch FROM start),
         'finish', extract(epoch FROM finish)) ORDER BY start), '[]') FROM summed) AS summed`.execute(trx)
   const [{ cuts, summed } = { cuts: [], summed: [] }] = rows
@@ -92,11 +96,11 @@ const TIMES = ['hour', 'day', 'month'] as const
 
 /** The rows of these sums and hours that the query is about, each with the beginning of its group. */
 function rowsOf(query: Rest, { months, days, moved, gaps }: Cover): RawBuilder<unknown> {
-  const { groups, from, timeZone } = query
+  const { groups, from } = query
   const filters = filtersOf(query)
   const unit = TIMES.find(each => groups.has(each))
   const groupOf = (time: RawBuilder<unknown>) =>
-    unit ? sql`date_trunc(${sql.lit(unit)}, ${time}, ${timeZone}::text)` : sql`${from}::timestamptz`
+    unit ? sql`date_trunc(${sql.lit(unit)}, ${time})` : sql`${from}::timestamptz`
   const summed = (of: Rollup['unit'], middle: string, starts: readonly Date[]) =>
     sql`SELECT ${groupOf(sql`t.start + ${sql.lit(middle)}::interval`)} AS start, ${COUNTED} FROM usage_rollups AS t
       WHERE t.unit = ${of} AND t.start = ANY (${starts}::timestamptz[]) ${filters}`
