@@ -25,7 +25,7 @@ interface Plan {
 }
 
 /** How many requests had which result. */
-export interface Sent {
+interface Sent {
   sent: number
   /** Without the answer that they asked for, by what they had instead. */
   failed: Record<string, number>
