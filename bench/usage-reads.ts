@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { Database } from '../src/database/database.ts'
 import { migrate } from '../src/database/migrate.ts'
+import { Unavailable } from '../src/errors.ts'
 import { createLogger } from '../src/system/logger.ts'
 import type { UsageGroup, UsageQuery } from '../src/usage/usage-report.ts'
 import { UsageReports } from '../src/usage/usage-reports.ts'
@@ -22,6 +23,8 @@ const BAR_MS = 200
 const READS = 100
 const DAYS = 365
 const HOUR_MS = 3_600_000
+/** Sums that took too long, on a busy machine: the job tries them again. */
+const MOST_LATE = 100
 const KEPT = { dedupSeconds: 3_600, retentionDays: 400 }
 
 const { values } = parseArgs({ options: { tenants: { type: 'string', default: '1000' } } })
@@ -46,10 +49,12 @@ const QUERIES: [name: string, query: UsageQuery][] = [
   ['a year, by tenant and model', read(['tenant', 'model'])],
   ['a year, one row', read([])],
   ['a year, by month in Europe/Berlin', read(['month'], { timeZone: 'Europe/Berlin' })],
+  ['a year, by tenant and month in Europe/Berlin', read(['tenant', 'month'], { timeZone: 'Europe/Berlin' })],
   ['a year of one tenant, by day', read(['day'], { tenant: ['t7'] })],
   ['a year of tenants with a label, by month', read(['month'], { label: { name: 'team', value: 'ml' } })],
   ['the last month, by tenant and key', read(['tenant', 'key'], lastMonth)],
   ['the last month, by day', read(['day'], lastMonth)],
+  ['the last month, by day in Europe/Berlin', read(['day'], { ...lastMonth, timeZone: 'Europe/Berlin' })],
 ]
 
 const server = await startPostgres()
@@ -91,7 +96,7 @@ async function seed() {
     `INSERT INTO usage_reporters (id, name, audiences, digest, pepper_id, created_by)
      VALUES ('rep_${'0'.repeat(16)}', '', ARRAY['vllm'], sha256('bench'), 'p1', 'bench')`,
   )
-  await owner.query('ALTER TABLE usage_totals DISABLE TRIGGER USER')
+  await owner.query('ALTER TABLE usage_totals DISABLE TRIGGER ALL')
   for (let day = 0; day < DAYS; day += 5)
     await owner.query(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, output_tokens)
@@ -101,21 +106,28 @@ async function seed() {
          generate_series(1, ${tenants}) AS tenant`,
       [new Date(from.getTime() + day * 24 * HOUR_MS), to],
     )
-  await owner.query('ALTER TABLE usage_totals ENABLE TRIGGER USER')
+  await owner.query('ALTER TABLE usage_totals ENABLE TRIGGER ALL')
   await owner.query('VACUUM ANALYZE usage_totals')
 }
 
 /** As the background job does. */
 async function sumAll(db: Database) {
   const took: number[] = []
+  let late = 0
   for (;;) {
     const next = await db.run(handle => nextRollup(handle, KEPT))
     if (!next) break
     const start = performance.now()
-    await db.write(trx => rollUp(trx, next))
+    await db
+      .write(trx => rollUp(trx, next))
+      .catch(error => {
+        if (!(error instanceof Unavailable) || ++late > MOST_LATE) throw error
+      })
     took.push(performance.now() - start)
   }
-  say(`summed ${took.length} days and months: ${at(took, 0.5)} ms each, at most ${at(took, 1)} ms`)
+  say(
+    `summed ${took.length} days and months: ${at(took, 0.5)} ms each, at most ${at(took, 1)} ms, ${late} in vain`,
+  )
 }
 
 async function timed(reports: UsageReports, asked: UsageQuery): Promise<number> {

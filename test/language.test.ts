@@ -70,7 +70,7 @@ const TEXTS = {
       'clients/python/*.py',
       'db/**/*.sql',
       'deploy/generate/**/*.*',
-      'deploy/{compose,observability}/*.*',
+      'deploy/{compose,observability,otel-collector}/*.*',
       '{deploy,scripts}/*.{js,ts,sh}',
       'Dockerfile',
     ).map(file => [file, [{ line: 1, text: comments(file) }]] as const),

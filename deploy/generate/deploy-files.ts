@@ -12,7 +12,8 @@ import { nginxFiles } from './nginx/nginx.ts'
 /**
  * Every file below deploy/ that is generated from templates: path → content. test/gateway-configs/deploy-files.test.ts
  * compares. `groups`: the routes that they open; without them those of the files in deploy/. `withoutList`: Envoy receives the list
- * of revoked tokens, and does this until it has one. `usage`: Envoy reports usage, in this way.
+ * of revoked tokens, and does this until it has one. `usage`: Envoy reports usage, in this way; nginx and HAProxy write it
+ * for a Collector.
  */
 export function deployFiles(
   groups?: readonly RouteGroup[],
@@ -24,8 +25,8 @@ export function deployFiles(
     ...envoyFiles(routes, withoutList, usage),
     ...envoyGatewayFiles(routes),
     ...istioFiles(routes),
-    ...nginxFiles(routes),
-    ...haproxyFiles(routes),
+    ...nginxFiles(routes, usage !== undefined),
+    ...haproxyFiles(routes, usage !== undefined),
     ...caddyFiles(routes),
   }
   const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])

@@ -15,7 +15,9 @@ export class UsageReports {
     query: UsageQuery,
     page: { limit: number; after: UsagePlace | null },
   ): Promise<{ rows: UsageRow[]; next: UsagePlace | null }> {
-    const found = await this.#database.run(db => readUsage(db, query, { ...page, limit: page.limit + 1 }))
+    const found = await this.#database.readSnapshot(trx =>
+      readUsage(trx, query, { ...page, limit: page.limit + 1 }),
+    )
     const rows = found.slice(0, page.limit)
     const last = found.length > page.limit ? rows.at(-1) : undefined
     return {

@@ -94,6 +94,11 @@ const QUERIES: [unit: string, by: string, timeZone: string, filter: string, wher
   ['month', 'tenant', 'Europe/Berlin', '', ''],
   ['month', '', 'Asia/Kolkata', '', ''],
   ['day', '', 'America/New_York', '', ''],
+  ['day', 'tenant', 'Asia/Kathmandu', '', ''],
+  ['day', 'tenant,model', 'Pacific/Auckland', 'tenant=t1', "tenant_id = 't1'"],
+  ['month', 'tenant', 'Pacific/Chatham', '', ''],
+  ['month', 'tenant', 'America/Los_Angeles', 'label=team=old', "labels ->> 'team' = 'old'"],
+  ['hour', 'tenant', 'Asia/Kolkata', 'tenant=t2&model=other', "tenant_id = 't2' AND model = 'other'"],
   ['', 'tenant', 'UTC', 'label=team=old', "labels ->> 'team' = 'old'"],
   ['month', 'tenant', 'UTC', 'label=team=new', "labels ->> 'team' = 'new'"],
 ]

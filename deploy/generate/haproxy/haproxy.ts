@@ -13,6 +13,7 @@ import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
+import { WITH_USAGE, WITHOUT_USAGE } from './usage.ts'
 
 /** Files that must exist at the start: more than an ordinary rotation publishes at once. */
 const KEY_SLOTS = [1, 2, 3, 4]
@@ -40,11 +41,15 @@ const WITH_LIMITS: Values = {
   ],
 }
 
-/** For tokens; the second file also enforces their limits of requests. */
-export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
+/** For tokens; the second file also enforces their limits of requests. `reports`: both write usage. */
+export function haproxyFiles(
+  { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
+  reports = false,
+): Record<string, string> {
   const configuration = (limits: Values) =>
     render('haproxy/haproxy.cfg.template', {
       ...limits,
+      ...(reports ? WITH_USAGE : WITHOUT_USAGE),
       ISSUER,
       AUDIENCE,
       CLAIM_HEADERS,
@@ -70,6 +75,7 @@ export function haproxyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<
     'deploy/haproxy/haproxy.cfg': configuration(WITHOUT_LIMITS),
     'deploy/haproxy/haproxy-limits.cfg': configuration(WITH_LIMITS),
     'deploy/haproxy/limits.lua': render('haproxy/limits.lua.template', {}),
+    ...(reports && { 'deploy/haproxy/usage.lua': render('haproxy/usage.lua.template', {}) }),
     'deploy/haproxy/mintmark.lua': render('haproxy/mintmark.lua.template', {
       LONGEST_BODY_BYTES,
       MODEL_ROUTES,

@@ -38,11 +38,27 @@ const WITH_LIMITS: Values = {
   gate: 'limits.gate',
 }
 
-/** For tokens and API keys; the second configuration also enforces their limits of requests. */
-export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string> {
+const WITHOUT_USAGE: Values = { usageScript: [], usageFilter: [] }
+const WITH_USAGE: Values = {
+  usageScript: [
+    '# Usage, a line for each request, which a Collector reads: docs/guides/usage.md.',
+    'js_import usage from usage.js;',
+    'js_set $mm_usage usage.line;',
+    'js_var $mm_usage_tokens "";',
+    "log_format usage escape=none '$mm_usage';",
+    'access_log /var/log/nginx/mintmark-usage.log usage if=$mm_usage;',
+  ],
+  usageFilter: ['js_body_filter usage.count;'],
+}
+
+/**
+ * For tokens and API keys; the second configuration also enforces their limits of requests. `reports`: both write usage.
+ */
+export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Record<string, string> {
   const configuration = (limits: Values) =>
     render('nginx/nginx.conf.template', {
       ...limits,
+      ...(reports ? WITH_USAGE : WITHOUT_USAGE),
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
@@ -57,6 +73,9 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes): Record<string, string>
     'deploy/nginx/limits.js': render('nginx/limits.js.template', {
       limitOfDay: LIMIT_REACHED.day,
       limitOfMinute: LIMIT_REACHED.minute,
+    }),
+    ...(reports && {
+      'deploy/nginx/usage.js': render('nginx/usage.js.template', { AUDIENCE, LONGEST_BODY_BYTES }),
     }),
     'deploy/nginx/mintmark.js': render('nginx/mintmark.js.template', {
       ISSUER,
