@@ -3,7 +3,7 @@ import { BASE } from './engine.ts'
 const PROMPT = 'the quick brown fox jumps over the lazy dog'
 const MESSAGES = [{ role: 'user', content: PROMPT }]
 
-export interface Route {
+interface Route {
   path: string
   /** A request for exactly so many tokens. */
   body(tokens: number): object

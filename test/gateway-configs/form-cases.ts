@@ -6,7 +6,7 @@ export interface FormCase {
   body: Buffer
 }
 
-export interface Models {
+interface Models {
   own: string
   other: string
 }

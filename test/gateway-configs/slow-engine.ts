@@ -52,7 +52,7 @@ export async function startSlowEngine(given: Given = 'a part'): Promise<SlowEngi
   }
 }
 
-export interface Asked {
+interface Asked {
   /** The first part of the answer has arrived. */
   begun: Promise<void>
   leave(): void
