@@ -8,6 +8,9 @@ import { type Group, ROUTES, saturate } from './saturated-engine.ts'
 const PAIRS = 3
 const PAGE = new URL('../../docs/guides/vllm.md', import.meta.url)
 const PLOT = new URL('../../docs/images/priorities.svg', import.meta.url)
+const ABOUT_PLOT = `The plot has two requests of each tier standard and premium behind the six of batch, on \`/v1/chat/completions\`.
+
+![time to the first token by tier, with and without priorities](../images/priorities.svg)`
 const MARKERS = ['<!-- priorities -->', '<!-- /priorities -->'] as const
 
 /**
@@ -60,7 +63,7 @@ export async function measurePriorities(
   for (const { name, value } of entries) console.log(`  ${name}: ${Math.round(value)} ms`)
   if (!write) return
   writeFileSync(PLOT, bars('Milliseconds to the first token, saturated engine, median', entries))
-  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), table))
+  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), `${table}\n\n${ABOUT_PLOT}`))
 }
 
 /** Six long requests of batch, then two short ones of standard, then two of premium. */
