@@ -10,7 +10,8 @@ make_python
 modules='jwt authlib cryptography openai anthropic langchain_openai litellm schemathesis pydantic uvicorn httptools'
 if ! "$python" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' $modules; then
   pip_install 'pyjwt[crypto]==2.15.1' 'authlib==1.9.9' 'openai==3.54.0' 'anthropic==2.14.0' 'langchain-openai==1.7.4' \
-    'litellm==1.110.2' 'schemathesis==4.32.5' 'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0'
+    'litellm==1.110.2' 'schemathesis==4.32.5' 'pydantic==2.14.4' 'uvicorn==0.54.0' 'httptools==0.9.0' \
+    'starlette==1.10.0' 'python-multipart==0.0.34'
 fi
 # LiteLLM's proxy needs an older OpenAI's client, and its newer versions need a package that PyPI does not have.
 if [ ! -x "$cache/litellm/bin/litellm" ]; then

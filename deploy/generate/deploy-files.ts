@@ -1,4 +1,4 @@
-import { CONTRACT_NUMBER, openRoutes, type RouteGroup } from '../../src/gateway/headers.ts'
+import { CONTRACT_NUMBER, openRoutes, type RouteGroup, withoutForms } from '../../src/gateway/headers.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import type { WithoutList } from './envoy/revocations.ts'
@@ -21,13 +21,14 @@ export function deployFiles(
   usage?: UsageTransport,
 ): Record<string, string> {
   const routes = openRoutes(groups)
+  const json = withoutForms(routes)
   const gateways = {
     ...envoyFiles(routes, withoutList, usage),
-    ...envoyGatewayFiles(routes),
-    ...istioFiles(routes),
-    ...nginxFiles(routes, usage !== undefined),
-    ...haproxyFiles(routes, usage !== undefined),
-    ...caddyFiles(routes),
+    ...envoyGatewayFiles(json),
+    ...istioFiles(json),
+    ...nginxFiles(json, usage !== undefined),
+    ...haproxyFiles(json, usage !== undefined),
+    ...caddyFiles(json),
   }
   const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])
   return { ...Object.fromEntries(files), ...helmFiles() }

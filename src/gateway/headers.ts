@@ -103,9 +103,9 @@ export function isStripped(name: string): boolean {
 /**
  * Routes that an operator opens or closes together (`npm run generate -- --routes openai,anthropic`). openai: OpenAI's
  * clients. anthropic: Anthropic's clients and Claude Code. pooling: embeddings in other formats, scores and classes.
- * tokenize: token ids of a text, and back.
+ * tokenize: token ids of a text, and back. audio: text of speech, whose model is in a form, which only Envoy's files read.
  */
-export const ROUTE_GROUPS = ['openai', 'anthropic', 'pooling', 'tokenize'] as const
+export const ROUTE_GROUPS = ['openai', 'anthropic', 'pooling', 'tokenize', 'audio'] as const
 export type RouteGroup = (typeof ROUTE_GROUPS)[number]
 
 /** Open in the files of deploy/. */
@@ -115,30 +115,33 @@ export interface AllowedRoute {
   method: 'GET' | 'POST'
   path: string
   group: RouteGroup
+  /** Where a request names its model: in a JSON body, in a field of a form (multipart/form-data), or nowhere. */
+  model: 'json' | 'form' | 'none'
   /** The engine takes the priority from the header on this route; elsewhere a `priority` in the body is rejected. */
   priorityFromHeader: boolean
 }
 
 const post = (group: RouteGroup, path: string, priorityFromHeader = false): AllowedRoute => ({
-  ...{ method: 'POST', path, group, priorityFromHeader },
+  ...{ method: 'POST', path, group, model: group === 'audio' ? 'form' : 'json', priorityFromHeader },
 })
 
 /**
  * All routes that clients of an engine need; test/engine/ compares them with the routes of a real vLLM. The body of a POST
- * is JSON and names a `model`. Every other route of the engine stays closed.
+ * names a `model`. Every other route of the engine stays closed.
  */
 export const ROUTES: readonly AllowedRoute[] = [
   post('openai', '/v1/chat/completions', true),
   post('openai', '/v1/completions', true),
   post('openai', '/v1/responses', true),
   post('openai', '/v1/embeddings'),
-  { method: 'GET', path: '/v1/models', group: 'openai', priorityFromHeader: false },
+  { method: 'GET', path: '/v1/models', group: 'openai', model: 'none', priorityFromHeader: false },
   // vLLM turns these into chat requests, and takes only the header's priority.
   post('anthropic', '/v1/messages', true),
   post('anthropic', '/v1/messages/count_tokens', true),
   ...['/rerank', '/v1/rerank', '/v2/rerank', '/score', '/v1/score'].map(path => post('pooling', path)),
   ...['/pooling', '/classify', '/v2/embed'].map(path => post('pooling', path)),
   ...['/tokenize', '/detokenize'].map(path => post('tokenize', path)),
+  ...['/v1/audio/transcriptions', '/v1/audio/translations'].map(path => post('audio', path)),
 ]
 
 /** The routes of some groups: `MODEL_ROUTES` are those whose body names a model. */
@@ -154,6 +157,12 @@ export function openRoutes(groups: readonly RouteGroup[] = OPEN_GROUPS): OpenRou
     LIST_ROUTES: ROUTES.filter(({ method }) => method === 'GET'),
   }
 }
+
+/** Without the routes whose bodies are forms. */
+export const withoutForms = (routes: OpenRoutes): OpenRoutes => ({
+  ...routes,
+  MODEL_ROUTES: routes.MODEL_ROUTES.filter(({ model }) => model === 'json'),
+})
 
 export const { MODEL_ROUTES, LIST_ROUTES } = openRoutes()
 

@@ -6,10 +6,11 @@ import type { Gateway } from '../gateway-configs/check-environment.ts'
 import { noEnvoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { Checks } from './checks.ts'
 import { type Engine, installEngine, startEngine } from './engine.ts'
-import { checkFields } from './fields.ts'
+import { checkFields, checkFormFields } from './fields.ts'
 import { type Installation, startInstallation } from './installation.ts'
 import { checkPrefixCache } from './prefix-cache.ts'
 import { checkPriorities } from './priorities.ts'
+import { measurePriorities } from './priority-figures.ts'
 import { checkRoutes } from './routes.ts'
 import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
 
@@ -18,15 +19,21 @@ import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from 
  * Mintmark, and checks what docs/guides/vllm.md says of it:
  *
  *   npm run engine
- *   npm run engine -- generate one of the engine's two configurations: generate or pooling
+ *   npm run engine -- generate            one of the engine's two configurations: generate or pooling
+ *   npm run engine -- priorities          only measures what priorities change: three pairs of runs with and without, on four routes
+ *   npm run engine -- priorities --write  also writes the table and the plot of docs/guides/vllm.md
  *
  * The first time it installs vLLM (scripts/install-engine.sh). Ends with "N passed, N failed".
  */
-const CONFIGURATIONS = ['generate', 'pooling'] as const
+const PARTS = ['generate', 'pooling', 'priorities'] as const
+type Part = (typeof PARTS)[number]
 
-const wanted = process.argv.slice(2)
-const unknown = wanted.filter(name => !CONFIGURATIONS.some(each => each === name))
-if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${CONFIGURATIONS.join(', ')}`)
+const args = process.argv.slice(2)
+const write = args.includes('--write')
+const named = args.filter(arg => arg !== '--write')
+const wants = (part: Part) => (named.length === 0 ? part !== 'priorities' : named.includes(part))
+const unknown = named.filter(name => !PARTS.some(each => each === name))
+if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${PARTS.join(', ')}`)
 
 const reason = noEnvoy ? 'Envoy is not installed' : installEngine()
 if (reason) {
@@ -40,46 +47,66 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void environment.close().then(() => process.exit(1)))
 try {
   const installation = await startInstallation(environment)
-  for (const runner of CONFIGURATIONS)
-    if (wanted.length === 0 || wanted.includes(runner)) await examine(runner, installation)
+  if (wants('generate') || wants('priorities'))
+    await withEngine('generate', installation, async (engine, gateway) => {
+      if (wants('generate')) await examineGenerate(installation, engine, gateway)
+      if (wants('priorities'))
+        await measurePriorities(checks, await gateway('envoy.yaml'), installation, write)
+    })
+  if (wants('pooling'))
+    await withEngine('pooling', installation, async (_, gateway) =>
+      checkPooling(checks, await gateway('envoy.yaml', ROUTE_GROUPS), installation),
+    )
 } finally {
   await environment.close()
 }
 checks.end()
 
+type StartGateway = (file: string, groups?: readonly RouteGroup[]) => Promise<string>
+
 /** One engine at a time: each takes gigabytes. */
-async function examine(runner: (typeof CONFIGURATIONS)[number], installation: Installation): Promise<void> {
+async function withEngine(
+  runner: 'generate' | 'pooling',
+  installation: Installation,
+  work: (engine: Engine, gateway: StartGateway) => Promise<void>,
+): Promise<void> {
   const begun = performance.now()
   const engine = await startEngine({ runner })
   environment.onEnd(engine.stop)
-  console.log(`\nvLLM, ${runner}: started in ${((performance.now() - begun) / 1000).toFixed(0)} s`)
+  const since = () => ((performance.now() - begun) / 1000).toFixed(0)
+  console.log(`\nvLLM, ${runner}: started in ${since()} s`)
   const gateways: Gateway[] = []
-  const gateway = async (file: string, groups?: readonly RouteGroup[]) => {
-    const started = await startGateway(file, installation, engine, groups)
-    gateways.push(started)
-    environment.onEnd(started.stop)
-    return started.url
-  }
   try {
-    const all = await gateway('envoy.yaml', ROUTE_GROUPS)
-    if (runner === 'pooling') await checkPooling(checks, all, installation)
-    else {
-      await checkRoutes(checks, engine)
-      await checkFields(checks, engine)
-      const tokens = await gateway('envoy.yaml')
-      await checkServing(checks, 'envoy.yaml, tokens', tokens, installation, 'token')
-      const keys = await gateway('envoy-api-keys.yaml')
-      await checkServing(checks, 'envoy-api-keys.yaml, keys', keys, installation, 'key')
-      await checkStoredResponses(checks, engine, tokens, installation)
-      await checkPrefixCache(checks, engine, 'envoy.yaml, tokens', tokens, installation)
-      await checkPrefixCache(checks, engine, 'envoy-api-keys.yaml, tokens', keys, installation)
-      await checkTokenize(checks, all, installation)
-      await checkPriorities(checks, tokens, installation)
-    }
+    await work(engine, async (file, groups) => {
+      const started = await startGateway(file, installation, engine, groups)
+      gateways.push(started)
+      environment.onEnd(started.stop)
+      return started.url
+    })
+    console.log(`${since()} s with the start`)
   } finally {
     for (const { stop } of gateways) await stop()
     await engine.stop()
   }
+}
+
+async function examineGenerate(
+  installation: Installation,
+  engine: Engine,
+  gateway: StartGateway,
+): Promise<void> {
+  await checkRoutes(checks, engine)
+  await checkFields(checks, engine)
+  await checkFormFields(checks)
+  const tokens = await gateway('envoy.yaml')
+  await checkServing(checks, 'envoy.yaml, tokens', tokens, installation, 'token')
+  const keys = await gateway('envoy-api-keys.yaml')
+  await checkServing(checks, 'envoy-api-keys.yaml, keys', keys, installation, 'key')
+  await checkStoredResponses(checks, engine, tokens, installation)
+  await checkPrefixCache(checks, engine, 'envoy.yaml, tokens', tokens, installation)
+  await checkPrefixCache(checks, engine, 'envoy-api-keys.yaml, tokens', keys, installation)
+  await checkTokenize(checks, await gateway('envoy.yaml', ROUTE_GROUPS), installation)
+  await checkPriorities(checks, tokens, installation)
 }
 
 /** Envoy with a file of deploy/envoy, or with the same file for other groups of routes, in front of this engine. */

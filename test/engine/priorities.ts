@@ -1,47 +1,30 @@
 import type { Checks } from './checks.ts'
-import { BASE } from './engine.ts'
 import type { Installation } from './installation.ts'
+import { FORGED, type Group, ROUTES, saturate } from './saturated-engine.ts'
 
-/** The engine runs one request at a time: the first of these runs, and the others wait. */
 const BATCH = 6
 const PREMIUM = 2
-const LONG_TOKENS = 96
-const SHORT_TOKENS = 4
-const PROMPT = 'the quick brown fox jumps over the lazy dog'
+/** The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way. */
+const MAY_BE_FIRST = 3
 
-interface Route {
-  path: string
-  /** A streamed request for exactly so many tokens. */
-  body(tokens: number): object
-  /** An event with this text is the first token. */
-  token: string
+/** Six long requests that claim to be urgent, then two short ones. */
+export const groupsOf = (batch: string, premium: string): [Group, Group] => [
+  { count: BATCH, tokens: 96, credential: batch, forged: FORGED },
+  { count: PREMIUM, tokens: 4, credential: premium },
+]
+
+/** One letter for each request, in the order of their first tokens: b for batch, P for premium. */
+export function orderOf(batch: readonly number[], premium: readonly number[]): string {
+  const all = [...batch.map(at => ({ at, letter: 'b' })), ...premium.map(at => ({ at, letter: 'P' }))]
+  return all
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ letter }) => letter)
+    .join('')
 }
 
-const MESSAGES = [{ role: 'user', content: PROMPT }]
-
-const ROUTES: readonly Route[] = [
-  {
-    path: '/v1/chat/completions',
-    body: max_tokens => ({ messages: MESSAGES, max_tokens, ignore_eos: true }),
-    token: '"finish_reason"',
-  },
-  {
-    path: '/v1/completions',
-    body: max_tokens => ({ prompt: PROMPT, max_tokens, ignore_eos: true }),
-    token: '"finish_reason"',
-  },
-  {
-    path: '/v1/responses',
-    body: max_output_tokens => ({ input: PROMPT, max_output_tokens, ignore_eos: true }),
-    token: 'response.output_text.delta',
-  },
-  {
-    path: '/v1/messages',
-    // Its protocol has no ignore_eos, so that a random choice may end it at once.
-    body: max_tokens => ({ messages: MESSAGES, max_tokens, top_k: 1 }),
-    token: 'message_start',
-  },
-]
+/** The requests of batch that ran before the last premium one. */
+export const ranBefore = (order: string): number =>
+  [...order.slice(0, order.lastIndexOf('P'))].filter(letter => letter === 'b').length
 
 /**
  * Six long requests of the batch tier, then two short ones of the premium tier: the premium ones run before every batch
@@ -50,61 +33,17 @@ const ROUTES: readonly Route[] = [
 export async function checkPriorities(
   checks: Checks,
   url: string,
-  installation: Installation,
+  { acme, blue }: Installation,
 ): Promise<void> {
   for (const route of ROUTES) {
     const name = `${route.path}: premium runs before what waits of batch, although batch sends priority -999 in its body and headers`
     await checks.equal(name, true, async () => {
-      const { premium, batch } = await saturate(url, route, installation)
-      const passed = batch.filter(at => at < Math.max(...premium)).length
-      const all = (times: readonly number[]) => times.map(seconds).join(' ')
-      console.log(`          first token after: premium ${all(premium)} s, batch ${all(batch)} s`)
-      // The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way.
-      return passed <= 3 || `${passed} of ${BATCH} batch requests ran before premium`
+      const [batch = [], premium = []] = await saturate(url, route, groupsOf(blue.token, acme.token))
+      const order = orderOf(batch, premium)
+      console.log(`          first token after: premium ${list(premium)} s, batch ${list(batch)} s`)
+      return ranBefore(order) <= MAY_BE_FIRST || order
     })
   }
 }
 
-const seconds = (ms: number) => (ms / 1000).toFixed(2)
-
-/** What a client of the batch tier may send to jump the queue. */
-interface Forged {
-  body: object
-  headers: Record<string, string>
-}
-const NOTHING_FORGED: Forged = { body: {}, headers: {} }
-const FORGED: Forged = {
-  body: { priority: -999 },
-  headers: { 'x-vllm-priority': '-999', 'x-priority': '-999' },
-}
-
-/** Milliseconds from the start of all to the first token of each. */
-interface Run {
-  premium: number[]
-  batch: number[]
-}
-
-async function saturate(url: string, route: Route, { acme, blue }: Installation): Promise<Run> {
-  const begun = performance.now()
-  const firstToken = async (token: string, tokens: number, { body, headers }: Forged) => {
-    const answer = await fetch(url + route.path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
-      body: JSON.stringify({ model: BASE, stream: true, ...route.body(tokens), ...body }),
-    })
-    if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`)
-    let text = ''
-    let at: number | undefined
-    for await (const chunk of answer.body ?? []) {
-      text += Buffer.from(chunk).toString()
-      if (at === undefined && text.includes(route.token)) at = performance.now() - begun
-    }
-    if (at === undefined) throw new Error(`no token: ${text.slice(0, 500)}`)
-    return at
-  }
-  const batch = Array.from({ length: BATCH }, () => firstToken(blue.token, LONG_TOKENS, FORGED))
-  // One has ended, one runs, and the others wait.
-  await Promise.race(batch)
-  const premium = Array.from({ length: PREMIUM }, () => firstToken(acme.token, SHORT_TOKENS, NOTHING_FORGED))
-  return { premium: await Promise.all(premium), batch: await Promise.all(batch) }
-}
+const list = (times: readonly number[]) => times.map(ms => (ms / 1000).toFixed(2)).join(' ')

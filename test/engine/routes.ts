@@ -69,7 +69,6 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
     '/v1/responses/{response_id}',
     '/v1/responses/{response_id}/cancel',
   ],
-  'its model is in a multipart form': ['/v1/audio/transcriptions', '/v1/audio/translations'],
 }
 
 /** Every route that the engine serves is in the list of groups, or closed with a reason: a new one is named here. */

@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { tokenProvider } from '../../clients/typescript/src/token-provider.ts'
 import { send } from '../gateway-configs/client.ts'
 import type { Checks } from './checks.ts'
-import { BASE, ENGINE_PYTHON, type Engine } from './engine.ts'
+import { BASE, type Engine } from './engine.ts'
 import type { Installation, Tenant } from './installation.ts'
+import { classOf, inPython } from './python-clients.ts'
 
 /** Greedy and short: the same request has the same answer. */
 const SHORT = { max_tokens: 8, temperature: 0 }
@@ -26,7 +26,7 @@ export async function checkServing(
   const given = { url, credential, base: BASE, own: acme.adapter, other: blue.adapter, prompt: PROMPT }
   const provided = { issuer, key: acme.key }
   await checks.equal(`${where}: openai and anthropic for Python`, PYTHON, () =>
-    inPython({ ...given, ...provided }),
+    inPython('sdk_clients.py', { ...given, ...provided }),
   )
   await checks.equal(
     `${where}: anthropic with clients/typescript as its credentials`,
@@ -47,7 +47,7 @@ export async function checkServing(
   ])
     await checks.equal(`${where}: ${path} is closed`, 403, () => statusOf(url, path, credential))
   for (const path of ['/v1/audio/transcriptions', '/v1/audio/translations'])
-    await checks.equal(`${where}: ${path}, whose model is in a multipart form, is closed`, 403, async () => {
+    await checks.equal(`${where}: ${path} is closed where no group opens it`, 403, async () => {
       const body = `--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n${blue.adapter}\r\n--x--\r\n`
       const contentType = 'multipart/form-data; boundary=x'
       return (await send(url, { path, token: credential, body, contentType })).status
@@ -273,29 +273,4 @@ async function statusOf(
   body: object = { model: BASE },
 ): Promise<number> {
   return (await send(url, { path, token, body: JSON.stringify(body) })).status
-}
-
-async function classOf(answer: Promise<unknown>): Promise<string> {
-  try {
-    await answer
-    return 'no error'
-  } catch (error) {
-    return (error as Error).constructor.name
-  }
-}
-
-/** Runs sdk_clients.py; its input, which has a credential, goes by stdin. @throws {Error} with Python's message */
-function inPython(given: object): Promise<unknown> {
-  const script = new URL('sdk_clients.py', import.meta.url).pathname
-  const child = spawn(ENGINE_PYTHON, [script], { stdio: ['pipe', 'pipe', 'pipe'] })
-  const [output, errors]: [string[], string[]] = [[], []]
-  child.stdout.on('data', chunk => output.push(String(chunk)))
-  child.stderr.on('data', chunk => errors.push(String(chunk)))
-  child.stdin.end(JSON.stringify(given))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', status =>
-      status === 0 ? resolve(JSON.parse(output.join(''))) : reject(new Error(errors.join('').slice(-2_000))),
-    )
-  })
 }

@@ -21,8 +21,8 @@ import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitleme
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
+import { checkLeavingClients } from './leaving-clients.ts'
 import { checkMedia } from './media.ts'
-import { startSlowEngine } from './slow-engine.ts'
 import { checkSteeringFields } from './steering-fields.ts'
 
 /** The expected behaviour of one gateway's configuration. */
@@ -127,6 +127,7 @@ export function checkContract(name: string, expected: Expected): void {
     })
 
   checkHonestClients(name, expected, () => environment)
+  checkLeavingClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
@@ -542,31 +543,6 @@ export function checkContract(name: string, expected: Expected): void {
       )
       expect(status).toBeGreaterThanOrEqual(400)
       expect(status).toBeLessThan(500)
-    })
-  })
-
-  describe.skipIf(expected.absent)(`${name} and an engine that takes long`, () => {
-    it('ends the work of the engine when the client has gone', async () => {
-      const engine = await startSlowEngine()
-      const { mintmark, ports } = environment.behind
-      const gateway = await expected.start({ mintmark, ports: { ...ports, upstream: engine.port } })
-      try {
-        const [kind] = expected.credentials
-        const client = new AbortController()
-        const asked = fetch(`${gateway.url}/v1/chat/completions`, {
-          method: 'POST',
-          signal: client.signal,
-          headers: { authorization: `Bearer ${acme(kind ?? 'token')}`, 'content-type': 'application/json' },
-          body: chat('llama-3-8b'),
-        }).catch(() => {})
-        await until('the engine works', () => engine.begun(), Boolean)
-        client.abort()
-        await asked
-        await until('the engine has stopped', () => engine.aborted(), Boolean)
-      } finally {
-        await gateway.stop()
-        await engine.stop()
-      }
     })
   })
 

@@ -154,13 +154,9 @@ const ROWS: readonly Row[] = [
     cell: yes,
   },
   {
-    guarantee: 'When a client leaves, its request to the engine ends: not streamed',
-    test: 'ends the work of the engine when the client has gone',
-    cell: yes,
-  },
-  {
-    guarantee: 'The same, streamed',
-    test: 'ends the work of the engine when the client of a stream has gone',
+    guarantee:
+      'When a client leaves, its request to the engine ends within a second: streamed or not, during the prompt or the answer',
+    test: 'ends the work of the engine when a client leaves: %s',
     cell: yes,
   },
   {

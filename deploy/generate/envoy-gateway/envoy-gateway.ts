@@ -10,6 +10,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
@@ -85,6 +86,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       FETCHED_FIELDS,
       STEERING_FIELDS,
       modelNotFound,
+      ...WITHOUT_FORMS,
     })
   return {
     'deploy/envoy-gateway/envoy-proxy.yaml': envoyProxy(WITHOUT_USAGE),

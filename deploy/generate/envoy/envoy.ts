@@ -11,6 +11,7 @@ import {
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
+import { formParts } from '../envoy-parts/forms.ts'
 import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
 import { refusalLog } from '../envoy-parts/refusal-log.ts'
 import {
@@ -67,11 +68,12 @@ export function envoyFiles(
 type Variant = Values & { clusters: readonly string[] }
 
 function configuration(
-  { MODEL_ROUTES, LIST_ROUTES }: OpenRoutes,
+  routes: OpenRoutes,
   variant: Variant,
   withoutList: WithoutList | undefined,
   usage: UsageTransport | undefined,
 ): string {
+  const { MODEL_ROUTES, LIST_ROUTES } = routes
   const revocations = revocationParts(withoutList, variant.limits !== undefined)
   const reports = reportParts(usage)
   return render('envoy/envoy.yaml.template', {
@@ -93,6 +95,7 @@ function configuration(
     firstOrigin: ORIGINS[0] ?? '',
     modelNotFound,
     secondHeaders,
+    ...formParts(routes),
     ...WITHOUT_LIMITS,
     ...refusalLog('grpc'),
     ...reports.values,

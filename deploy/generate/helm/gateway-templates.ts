@@ -15,7 +15,7 @@ const NAME = 'every-name-of-the-values'
 const CLAIM = 'its-claim'
 
 const ONE_ROUTE: OpenRoutes = {
-  MODEL_ROUTES: [{ method: 'POST', path: ROUTE, group: 'openai', priorityFromHeader: true }],
+  MODEL_ROUTES: [{ method: 'POST', path: ROUTE, group: 'openai', model: 'json', priorityFromHeader: true }],
   LIST_ROUTES: openRoutes().LIST_ROUTES,
 }
 
@@ -200,7 +200,7 @@ ${withoutRules}{{- else }}
 `
 }
 
-const posts: readonly AllowedRoute[] = ROUTES.filter(({ method }) => method === 'POST')
+const posts: readonly AllowedRoute[] = ROUTES.filter(({ model }) => model === 'json')
 
 /** The routes of src/gateway/headers.ts by group, and those that \`routes\` of the values opens. */
 const routesOfGroups = `{{/* JSON: the routes whose body names a model, of the groups in "routes". From src/gateway/headers.ts. */}}

@@ -1,4 +1,4 @@
-import { ROUTE_GROUPS } from '../../../src/gateway/headers.ts'
+import { ROUTE_GROUPS, ROUTES } from '../../../src/gateway/headers.ts'
 import { count, flag, labels, NAME, object, peers, type Schema, text } from './schema.ts'
 
 /** Services, NetworkPolicies and the route of the token endpoint. */
@@ -65,14 +65,19 @@ const names = (description: string): Schema => ({
 })
 const port = (description: string) => count(description, 1, 65_535)
 
+/** The files of the chart read no forms. */
+const GROUPS = ROUTE_GROUPS.filter(each =>
+  ROUTES.some(({ group, model }) => group === each && model !== 'form'),
+)
+
 /** What the chart creates at a gateway. */
 export const gateways: Record<string, Schema> = {
   routes: {
     type: 'array',
-    description: `Groups of the engine's routes that \`istio\` and \`envoyGateway\` open: ${ROUTE_GROUPS.join(', ')}`,
+    description: `Groups of the engine's routes that \`istio\` and \`envoyGateway\` open: ${GROUPS.join(', ')}`,
     minItems: 1,
     uniqueItems: true,
-    items: { enum: [...ROUTE_GROUPS] },
+    items: { enum: GROUPS },
   },
   istio: object('', {
     enabled: flag(

@@ -11,6 +11,7 @@ import {
 import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
+import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
 import { overGrpc, usageLog } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
@@ -52,6 +53,7 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
     modelNotFound,
+    ...WITHOUT_FORMS,
     aboutLimit: 'What is held of a body before its token is verified.',
     listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
@@ -118,6 +120,7 @@ const staticFiles = (
     LIST_ROUTES,
     LONGEST_BODY_BYTES,
     modelNotFound,
+    ...WITHOUT_FORMS,
     listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,

@@ -154,12 +154,13 @@ async function ask(cases: readonly Case[]): Promise<(Case & Found)[]> {
 }
 
 /**
- * On a busy machine Mintmark may need longer than the second or two that gateways wait for it, while it runs; and a client longer than
- * the half of a second that Caddy leaves it to read a response, before it closes the connection on the rest of a body.
+ * On a busy machine a client may be too late with its request, or to read a response before Caddy, after half of a second, closes the
+ * connection on the rest of a body; Mintmark, while it runs, may need longer than the second or two that gateways wait for it; and any
+ * answer may be late. A gateway that always lets clients wait is late in every round.
  */
 function isDisturbed({ situation, result, attempts }: Found): boolean {
+  if (attempts.some(({ status, ms }) => status === 0 || status === 408 || ms >= BOUND_MS)) return true
   if (situation.phase !== 'all run' && situation.phase !== 'bodies are long') return false
-  if (attempts.some(({ status }) => status === 0)) return true
   const unexpected = situation.outcome !== 503 && attempts.some(({ status }) => status === 503)
   return unexpected || result.printed.includes('The token service is temporarily unavailable.')
 }
