@@ -12,6 +12,7 @@ import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
 import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
+import { traces } from './traces.ts'
 
 export interface Bench {
   /** For files that are deleted after the run. */
@@ -113,6 +114,16 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
       'resident MiB of each',
     ]
     return { columns, rows }
+  },
+  traces: async bench => {
+    const results = await traces(await manyKeys(bench), bench.directory, bench.pace)
+    const [off] = results
+    const rows = results.map(result => [
+      result.name,
+      ...measured(result),
+      result.cpuMicros / (off?.cpuMicros ?? Number.NaN),
+    ])
+    return { columns: ['traces', ...MEASURED, 'CPU of off'], rows }
   },
   memory: async bench => {
     const installation = await manyKeys(bench)

@@ -16,6 +16,11 @@ export const AWAY = {
 const limitReached = (message: string) =>
   `{"type":"error","error":{"message":"${message}","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}`
 
+/** Body of 429 of a gateway whose replies do not tell a minute from a day. */
+export const ANY_LIMIT_REACHED = limitReached(
+  'A limit of requests or LLM tokens is reached. Retry after the seconds in Retry-After.',
+)
+
 /** Bodies of 429 of gateways that count requests themselves. */
 export const LIMIT_REACHED = {
   minute: limitReached(

@@ -3,9 +3,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Checks } from '../engine/checks.ts'
+import { missingPrograms as missingOfMesh } from '../istiod/programs.ts'
 import { until } from '../support/until.ts'
 import { Cluster, EXPECTED_ANSWERS, NAMESPACE, TRIAL, WAIT_MS } from './cluster.ts'
+import { checkContractOfChart } from './contract.ts'
 import type { Ran } from './control-plane.ts'
+import { InstalledGateway } from './gateway.ts'
 import { type Exchanged, failures, startLoad } from './load.ts'
 import { INSTALLED, MODES, NONSENSE, PRODUCTION } from './modes.ts'
 
@@ -24,11 +27,18 @@ export class Suite {
     this.#onEnd = onEnd
   }
 
-  async run(): Promise<void> {
+  /** `only`: one part, which needs no installation. */
+  async run(only?: 'modes' | 'contract'): Promise<void> {
     await this.#cluster.start(this.#onEnd)
-    await this.#modes()
+    const withoutIstiod = missingOfMesh()
+    if (withoutIstiod) console.log(`  note    without a gateway: ${withoutIstiod}`)
+    if (only !== 'contract') await this.#modes()
+    if (only !== 'modes' && !withoutIstiod)
+      await checkContractOfChart(this.#checks, this.#cluster.plane.kubeconfig)
+    if (only) return
     await this.#install()
     const secrets = await this.#cluster.makeKeys(20)
+    if (!withoutIstiod) await new InstalledGateway(this.#checks, this.#onEnd, this.#cluster).run(secrets)
     await this.#upgrade(secrets)
     await this.#failedMigration(secrets)
     await this.#uninstall(secrets)

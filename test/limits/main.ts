@@ -1,7 +1,9 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
+import { printCosts } from './costs.ts'
+import { checkDashboard } from './dashboard.ts'
+import { checkEnvoyGateway } from './envoy-gateway.ts'
 import { checkIstio } from './istio.ts'
-import { printLatency } from './latency.ts'
 import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { checkOutages } from './outages.ts'
@@ -31,7 +33,7 @@ const environment = new Environment({ full: false })
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void environment.close().then(() => process.exit(1)))
 const began = performance.now()
-const matrix = new Matrix(checks)
+const matrix = new Matrix(checks, 'Envoy')
 /** A part that ends with an error is a failure, and ends no other. */
 const part = async (work: () => Promise<void>) => checks.equal('it ran to its end', undefined, work)
 try {
@@ -40,9 +42,11 @@ try {
   else {
     await part(() => checkRequests(checks, matrix, setting))
     await part(() => checkLlmTokens(checks, matrix, setting))
-    await part(() => printLatency(setting))
+    await part(() => printCosts(setting))
     await part(() => checkSeveral(checks, setting))
+    await part(() => checkDashboard(checks, setting))
     await part(() => checkIstio(checks, setting, environment))
+    await part(() => checkEnvoyGateway(checks, setting, environment))
     await part(() => checkOutages(checks, matrix, setting))
     matrix.print()
   }

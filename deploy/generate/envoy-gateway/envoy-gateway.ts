@@ -15,6 +15,7 @@ import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
+import { LIMIT_HEADERS, type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
@@ -66,9 +67,12 @@ const withUsage = (replaced: string): Usage => ({
   ],
 })
 
+/** A file of limits/, in place of this one. */
+const forLimits = (replaced: string) => [`# In place of ../${replaced}: enforces the limits of the token.\n#`]
+
 /**
- * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, and two that replace theirs to report
- * usage.
+ * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, two that replace theirs to report
+ * usage, and three that replace theirs to enforce limits.
  */
 export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   const envoyProxy = ({ about, telemetry }: Usage) =>
@@ -86,21 +90,27 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       STEERING_FIELDS,
       modelNotFound,
     })
-  return {
-    'deploy/envoy-gateway/envoy-proxy.yaml': envoyProxy(WITHOUT_USAGE),
-    'deploy/envoy-gateway/usage/envoy-proxy.yaml': envoyProxy(withUsage('../envoy-proxy.yaml')),
-    'deploy/envoy-gateway/extension-policy.yaml': extensionPolicy(WITHOUT_USAGE),
-    'deploy/envoy-gateway/usage/extension-policy.yaml': extensionPolicy(
-      withUsage('../extension-policy.yaml'),
-    ),
-    'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
+  const trafficPolicies = (about: string[], { merged, limitReply, parent }: LimitParts) =>
+    render('envoy-gateway/traffic-policies.yaml.template', {
+      ...{ about, merged, limitReply, parent },
+      LONGEST_BODY_BYTES,
+      REQUIRED_SCOPE,
+      STRIPPED_NAMES,
+      STRIPPED_PREFIXES,
+      UNVERIFIED_BODY_BYTES,
+      engineAway: AWAY.engine,
+      mintmarkAway: AWAY.mintmark,
+    })
+  const routes = (about: string[], notForEngine: readonly string[]) =>
+    render('envoy-gateway/routes.yaml.template', {
+      about,
       LIST_ROUTES,
       MODEL_ROUTES,
       preflights: [
         ...MODEL_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
         ...LIST_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS', BELOW)),
       ],
-      notForEngine: NOT_FOR_ENGINE.join(', '),
+      notForEngine: notForEngine.join(', '),
       listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN], 'GET', BELOW)),
       listTwoCredentials: LIST_ROUTES.flatMap(({ path }) =>
         REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']], 'GET', BELOW)),
@@ -109,7 +119,22 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
         REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),
       ),
-    }),
+    })
+  const limited = limitParts(PROVIDER)
+  const limits = { ...WITHOUT_USAGE, about: forLimits('extension-policy.yaml'), usage: limited.lua }
+  return {
+    'deploy/envoy-gateway/envoy-proxy.yaml': envoyProxy(WITHOUT_USAGE),
+    'deploy/envoy-gateway/usage/envoy-proxy.yaml': envoyProxy(withUsage('../envoy-proxy.yaml')),
+    'deploy/envoy-gateway/extension-policy.yaml': extensionPolicy(WITHOUT_USAGE),
+    'deploy/envoy-gateway/usage/extension-policy.yaml': extensionPolicy(
+      withUsage('../extension-policy.yaml'),
+    ),
+    'deploy/envoy-gateway/limits/extension-policy.yaml': extensionPolicy(limits),
+    'deploy/envoy-gateway/routes.yaml': routes([], NOT_FOR_ENGINE),
+    'deploy/envoy-gateway/limits/routes.yaml': routes(forLimits('routes.yaml'), [
+      ...NOT_FOR_ENGINE,
+      ...LIMIT_HEADERS,
+    ]),
     'deploy/envoy-gateway/security-policy.yaml': render('envoy-gateway/security-policy.yaml.template', {
       ISSUER,
       AUDIENCE,
@@ -121,14 +146,10 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       pageHeaders: PAGE_HEADERS.join(', '),
       prefixes: SCHEMES.map(scheme => `{ name: Authorization, valuePrefix: "${scheme} " }`).join(', '),
     }),
-    'deploy/envoy-gateway/traffic-policies.yaml': render('envoy-gateway/traffic-policies.yaml.template', {
-      LONGEST_BODY_BYTES,
-      REQUIRED_SCOPE,
-      STRIPPED_NAMES,
-      STRIPPED_PREFIXES,
-      UNVERIFIED_BODY_BYTES,
-      engineAway: AWAY.engine,
-      mintmarkAway: AWAY.mintmark,
-    }),
+    'deploy/envoy-gateway/traffic-policies.yaml': trafficPolicies([], WITHOUT_LIMITS),
+    'deploy/envoy-gateway/limits/traffic-policies.yaml': trafficPolicies(
+      forLimits('traffic-policies.yaml'),
+      limited,
+    ),
   }
 }
