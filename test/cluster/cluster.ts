@@ -43,7 +43,8 @@ export class Cluster {
   #node!: ClusterNode
   #postgres!: Postgres
 
-  async start(onEnd: (end: () => unknown) => void): Promise<void> {
+  /** `empty`: with neither roles, namespaces nor Secrets of ours. */
+  async start(onEnd: (end: () => unknown) => void, empty = false): Promise<void> {
     onEnd(() => rmSync(this.folder, { recursive: true, force: true }))
     makeNetwork()
     this.plane = await startControlPlane(this.folder, onEnd)
@@ -54,7 +55,19 @@ export class Cluster {
     await this.#node.start()
     this.#postgres = await Postgres.empty({ hosts: [HOST] })
     onEnd(() => this.#postgres.remove())
-    await this.#prepare()
+    if (!empty) await this.#prepare()
+    else await this.kubectl(['create', 'namespace', 'istio-system'])
+  }
+
+  /** Where the database of an installation is, for a URL. */
+  get database(): string {
+    return `${HOST}:${this.#postgres.port}/mintmark`
+  }
+
+  /** Statements, one a line, after comments. */
+  async createRoles(sql: string): Promise<void> {
+    for (const statement of sql.split('\n').filter(line => /^CREATE/.test(line)))
+      await this.#postgres.sql(statement, [], 'postgres')
   }
 
   /** As the guide says: roles, a namespace with the restricted standard, Secrets. */
@@ -104,7 +117,7 @@ export class Cluster {
   async admin(method: string, path: string, body?: object): Promise<KubernetesObject> {
     const url = `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`
     const headers = { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' }
-    const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) })
+    const answer = await fetch(url, { method, headers, ...(body && { body: JSON.stringify(body) }) })
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
     return answer.json()
   }

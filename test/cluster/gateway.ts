@@ -34,7 +34,7 @@ export class InstalledGateway {
 
   async run(secrets: string[]): Promise<void> {
     console.log('\na gateway of Istio, with a token that was issued before what happens')
-    await this.#start()
+    await this.start()
     const token = await this.#cluster.token(secrets)
     await this.#becomes('a token is accepted', 200, token)
     await this.#becomes('no token', 403, undefined)
@@ -117,7 +117,8 @@ export class InstalledGateway {
     await this.#cluster.scale('mintmark', 2)
   }
 
-  async #start(): Promise<void> {
+  /** Of its one listener. */
+  async start(): Promise<string> {
     const engine = await startRecordingUpstream()
     this.#onEnd(() => engine.stop())
     this.#ports = await istiodPorts()
@@ -141,6 +142,7 @@ export class InstalledGateway {
     if (!applied.ok) throw new Error(applied.output)
     await this.#startIstiod()
     await this.#startGateway()
+    return this.#url
   }
 
   async #startIstiod(): Promise<void> {

@@ -11,11 +11,12 @@ import { Suite } from './suite.ts'
  *
  *   bash scripts/install-cluster.sh && bash scripts/install-istiod.sh && npm run build && npm run cluster
  *   npm run cluster -- modes       only: every mode of the chart, by strict server-side apply
+ *   npm run cluster -- guide       only: docs/guides/kubernetes.md from an empty cluster to a call, timed
  *   npm run cluster -- contract    only: the contract of test/gateway-configs at istiod's Envoys, from what the chart makes
  *
  * Needs Linux and root. Ends with "N passed, N failed".
  */
-const PARTS = ['modes', 'contract'] as const
+const PARTS = ['modes', 'contract', 'guide'] as const
 const INSIDE = '--in-a-namespace'
 const reason =
   process.getuid?.() !== 0

@@ -9,6 +9,7 @@ import { Cluster, EXPECTED_ANSWERS, NAMESPACE, TRIAL, WAIT_MS } from './cluster.
 import { checkContractOfChart } from './contract.ts'
 import type { Ran } from './control-plane.ts'
 import { InstalledGateway } from './gateway.ts'
+import { followGuide } from './guide.ts'
 import { type Exchanged, failures, startLoad } from './load.ts'
 import { INSTALLED, MODES, NONSENSE, PRODUCTION } from './modes.ts'
 
@@ -28,10 +29,15 @@ export class Suite {
   }
 
   /** `only`: one part, which needs no installation. */
-  async run(only?: 'modes' | 'contract'): Promise<void> {
-    await this.#cluster.start(this.#onEnd)
+  async run(only?: 'modes' | 'contract' | 'guide'): Promise<void> {
+    await this.#cluster.start(this.#onEnd, only === 'guide')
     const withoutIstiod = missingOfMesh()
     if (withoutIstiod) console.log(`  note    without a gateway: ${withoutIstiod}`)
+    if (only === 'guide') {
+      if (withoutIstiod) throw new Error('the guide leads to a gateway')
+      const gateway = new InstalledGateway(this.#checks, this.#onEnd, this.#cluster)
+      return followGuide(this.#checks, this.#cluster, () => gateway.start())
+    }
     if (only !== 'contract') await this.#modes()
     if (only !== 'modes' && !withoutIstiod)
       await checkContractOfChart(this.#checks, this.#cluster.plane.kubeconfig)
@@ -113,10 +119,16 @@ export class Suite {
     await this.#checks.equal('helm upgrade', 'ok', async () =>
       reported(await this.#cluster.helm(['upgrade', 'mintmark', CHART, '--wait', '--timeout=180s'], next)),
     )
-    await this.#checks.equal('it replaced both replicas', [2, 0], () => {
+    // helm waits for the new ones; an old one that drains is still there.
+    const replaced = async () => {
       const now = this.#cluster.replicas().filter(pod => pod.isReady)
       return [now.length, now.filter(({ object }) => before.includes(object.metadata.uid)).length]
-    })
+    }
+    await this.#checks.equal('it replaced both replicas', [2, 0], () =>
+      until('the old ones are gone', replaced, ([all, old]) => all === 2 && old === 0, WAIT_MS).catch(
+        replaced,
+      ),
+    )
     await this.#checks.equal('the JWKS that sync wrote is still there', true, async () =>
       Boolean(await this.#cluster.jwks()),
     )
