@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 import { runSuite } from '../engine/suite-run.ts'
 import { missingPrograms } from './programs.ts'
-import { Suite } from './suite.ts'
+import { EXCHANGES_PER_SECOND, Suite } from './suite.ts'
 
 /**
  * cluster/ installs the chart in a real Kubernetes control plane: API server, etcd, controllers and scheduler, in a network namespace
@@ -11,12 +12,13 @@ import { Suite } from './suite.ts'
  *
  *   bash scripts/install-cluster.sh && bash scripts/install-istiod.sh && npm run build && npm run cluster
  *   npm run cluster -- modes       only: every mode of the chart, by strict server-side apply
+ *   npm run cluster -- install     only: install, upgrade, roll back, uninstall; a gateway in front; `--rate 50` exchanges a second, not 300
  *   npm run cluster -- guide       only: docs/guides/kubernetes.md from an empty cluster to a call, timed
  *   npm run cluster -- contract    only: the contract of test/gateway-configs at istiod's Envoys, from what the chart makes
  *
  * Needs Linux and root. Ends with "N passed, N failed".
  */
-const PARTS = ['modes', 'contract', 'guide'] as const
+const PARTS = ['modes', 'contract', 'install', 'guide'] as const
 const INSIDE = '--in-a-namespace'
 const reason =
   process.getuid?.() !== 0
@@ -37,4 +39,10 @@ if (!process.argv.includes(INSIDE)) {
 }
 
 const only = PARTS.find(part => process.argv.includes(part))
-await runSuite((checks, onEnd) => new Suite(checks, onEnd).run(only))
+const { values } = parseArgs({ options: { rate: { type: 'string' } }, strict: false, allowPositionals: true })
+const perSecond = Number(values.rate ?? EXCHANGES_PER_SECOND)
+if (!(perSecond >= 1)) {
+  console.error('--rate: not a number of exchanges a second, 1 or more')
+  process.exit(2)
+}
+await runSuite((checks, onEnd) => new Suite(checks, onEnd, perSecond).run(only))
