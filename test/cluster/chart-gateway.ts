@@ -122,7 +122,8 @@ const GATEWAY_API = {
   PILOT_SCOPE_GATEWAY_TO_NAMESPACE: 'true',
 }
 
-const isOfIstio = ({ apiVersion }: KubernetesObject) => /\.istio\.io\//.test(apiVersion)
+/** Of Istio, and its route with Gateway API. */
+const isOfIstio = ({ apiVersion }: KubernetesObject) => /\.istio\.io\/|^gateway\./.test(apiVersion)
 
 function changed(objects: KubernetesObject[], changes: [string, string][]): KubernetesObject[] {
   return JSON.parse(
