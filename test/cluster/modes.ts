@@ -80,10 +80,12 @@ export const MODES: Record<string, object> = {
     istio: { ...ISTIO, mode: 'apiKeys', namespace: 'gateways', targetRefs: TARGET },
   },
   'Envoy Gateway': { ...PRODUCTION, envoyGateway: { enabled: true, origins: ['https://chat.example.com'] } },
-  'Envoy Gateway in another namespace, all groups of routes': {
+  'Envoy Gateway in another namespace, all groups of routes, limits': {
     ...PRODUCTION,
     routes: ['openai', 'anthropic', 'pooling', 'tokenize'],
-    envoyGateway: { enabled: true, namespace: 'gateways', engine: { namespace: 'vllm' } },
+    envoyGateway: {
+      ...{ enabled: true, namespace: 'gateways', engine: { namespace: 'vllm' }, limits: { enabled: true } },
+    },
   },
 }
 

@@ -20,6 +20,9 @@ const ONE_ROUTE: OpenRoutes = {
   LIST_ROUTES: openRoutes().LIST_ROUTES,
 }
 
+/** Of Envoy Gateway, with others in place of them where limits are enforced. */
+const LIMITED = ['routes', 'extension-policy', 'traffic-policies'] as const
+
 /** Path below templates/ → content. */
 export function gatewayTemplates(): Record<string, string> {
   const istio = istioFiles(ONE_ROUTE, [{ claim: CLAIM, name: NAME }])
@@ -55,7 +58,11 @@ export function gatewayTemplates(): Record<string, string> {
     ),
     'envoy-gateway/gateway.yaml': where(
       '.Values.envoyGateway.enabled',
-      gatewayText('envoy-proxy', 'routes', 'security-policy', 'extension-policy', 'traffic-policies'),
+      gatewayText('envoy-proxy', 'security-policy'),
+    ),
+    'envoy-gateway/routes.yaml': where(
+      '.Values.envoyGateway.enabled',
+      `{{- if .Values.envoyGateway.limits.enabled }}\n${gatewayText(...LIMITED.map(name => `limits/${name}`))}{{- else }}\n${gatewayText(...LIMITED)}{{- end }}\n`,
     ),
   }
 }

@@ -156,5 +156,10 @@ export const gateways: Record<string, Schema> = {
       port: port('Its port'),
     }),
     origins,
+    limits: object('', {
+      enabled: flag(
+        'Enforces the limits in tokens. Envoy Gateway needs its rate limit service with a Redis, and the variable of docs/guides/limits.md',
+      ),
+    }),
   }),
 }
