@@ -108,7 +108,7 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     }
   })
 
-  const LIMITED = ['routes', 'extension-policy', 'traffic-policies']
+  const LIMITED = ['extension-policy', 'traffic-policies']
   it.each([
     ['without limits', false, LIMITED],
     ['with limits', true, LIMITED.map(name => `limits/${name}`)],
@@ -117,7 +117,7 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
       ...VALUES,
       envoyGateway: { enabled: true, origins: ['https://chat.example.com'], limits: { enabled } },
     })
-    const names = ['envoy-proxy', 'security-policy', ...limited]
+    const names = ['envoy-proxy', 'routes', 'security-policy', ...limited]
     const expected = inFiles(
       names.map(name => `deploy/envoy-gateway/${name}.yaml`),
       deployFiles(),

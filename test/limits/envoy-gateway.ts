@@ -1,7 +1,7 @@
 import { limits } from '../../deploy/generate/envoy-parts/limits.ts'
 import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
-import { startEnvoy } from '../gateway-configs/envoy.ts'
+import { startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { envoyGatewayConfig } from '../gateway-configs/envoy-gateway-config.ts'
 import { type Counter, charged, four, MANY, oneByOne } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
@@ -11,6 +11,9 @@ import { ask, type Credential, type Limits, type Setting, statuses, upTo } from 
 /** Of the policy of the Gateway: Envoy Gateway gives its rate limit service a domain for each policy with shared rules. */
 const DOMAIN = 'inference/inference-limits'
 const COST = 16
+/** Where `rateLimit.timeout` of Envoy Gateway's own configuration is; exact counts on a busy machine. */
+const RATE_LIMIT =
+  '"rateLimitService":{"grpcService":{"envoyGrpc":{"clusterName":"ratelimit_cluster"}},"transportApiVersion":"V3"}'
 const BY = ['token', 'API key'] as const
 
 /** The counter of one bucket: Envoy Gateway numbers the rules of the policy. */
@@ -34,7 +37,8 @@ export async function checkEnvoyGateway(
   environment.onEnd(() => service.stop())
   const portOf = (url: string) => Number(new URL(url).port)
   const ports = { 8000: engine.port, 8080: portOf(mintmark.urls.public), 8082: portOf(mintmark.urls.gateway) }
-  const envoy = await startEnvoy(envoyGatewayConfig({ ...ports, ratelimit: service.port }, 'record-limits'))
+  const config = envoyGatewayConfig({ ...ports, ratelimit: service.port }, 'record-limits')
+  const envoy = await startEnvoy(substitute(config, [[RATE_LIMIT, `${RATE_LIMIT},"timeout":"10s"`]]))
   environment.onEnd(() => envoy.stop())
 
   const matrix = new Matrix(checks, 'Envoy Gateway')

@@ -15,7 +15,7 @@ import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
-import { LIMIT_HEADERS, type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
+import { type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
@@ -72,7 +72,7 @@ const forLimits = (replaced: string) => [`# In place of ../${replaced}: enforces
 
 /**
  * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, two that replace theirs to report
- * usage, and three that replace theirs to enforce limits.
+ * usage, and two that replace theirs to enforce limits.
  */
 export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   const envoyProxy = ({ about, telemetry }: Usage) =>
@@ -90,9 +90,9 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       STEERING_FIELDS,
       modelNotFound,
     })
-  const trafficPolicies = (about: string[], { merged, limitReply, parent }: LimitParts) =>
+  const trafficPolicies = (about: string[], { merged, parent }: LimitParts) =>
     render('envoy-gateway/traffic-policies.yaml.template', {
-      ...{ about, merged, limitReply, parent },
+      ...{ about, merged, parent },
       LONGEST_BODY_BYTES,
       REQUIRED_SCOPE,
       STRIPPED_NAMES,
@@ -100,25 +100,6 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       UNVERIFIED_BODY_BYTES,
       engineAway: AWAY.engine,
       mintmarkAway: AWAY.mintmark,
-    })
-  const routes = (about: string[], notForEngine: readonly string[]) =>
-    render('envoy-gateway/routes.yaml.template', {
-      about,
-      LIST_ROUTES,
-      MODEL_ROUTES,
-      preflights: [
-        ...MODEL_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
-        ...LIST_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS', BELOW)),
-      ],
-      notForEngine: notForEngine.join(', '),
-      listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN], 'GET', BELOW)),
-      listTwoCredentials: LIST_ROUTES.flatMap(({ path }) =>
-        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']], 'GET', BELOW)),
-      ),
-      tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN])),
-      twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
-        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),
-      ),
     })
   const limited = limitParts(PROVIDER)
   const limits = { ...WITHOUT_USAGE, about: forLimits('extension-policy.yaml'), usage: limited.lua }
@@ -130,11 +111,23 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       withUsage('../extension-policy.yaml'),
     ),
     'deploy/envoy-gateway/limits/extension-policy.yaml': extensionPolicy(limits),
-    'deploy/envoy-gateway/routes.yaml': routes([], NOT_FOR_ENGINE),
-    'deploy/envoy-gateway/limits/routes.yaml': routes(forLimits('routes.yaml'), [
-      ...NOT_FOR_ENGINE,
-      ...LIMIT_HEADERS,
-    ]),
+    'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
+      LIST_ROUTES,
+      MODEL_ROUTES,
+      preflights: [
+        ...MODEL_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS')),
+        ...LIST_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS', BELOW)),
+      ],
+      notForEngine: NOT_FOR_ENGINE.join(', '),
+      listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN], 'GET', BELOW)),
+      listTwoCredentials: LIST_ROUTES.flatMap(({ path }) =>
+        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']], 'GET', BELOW)),
+      ),
+      tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN])),
+      twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
+        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),
+      ),
+    }),
     'deploy/envoy-gateway/security-policy.yaml': render('envoy-gateway/security-policy.yaml.template', {
       ISSUER,
       AUDIENCE,

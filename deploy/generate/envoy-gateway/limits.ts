@@ -1,6 +1,6 @@
 import { ALLOWANCES } from '../../../src/tokens/limits-claim.ts'
 import { limits, TOKEN_METADATA } from '../envoy-parts/limits.ts'
-import { ANY_LIMIT_REACHED } from '../messages.ts'
+import { LIMITS_REACHED } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** What the files have for the limits of the token; empty without them. */
@@ -9,21 +9,17 @@ export interface LimitParts {
   lua: string[]
   /** The BackendTrafficPolicies of routes merge into the one of the Gateway. */
   merged: string[]
-  limitReply: string[]
   /** The BackendTrafficPolicy of the Gateway. */
   parent: string[]
 }
 
-export const WITHOUT_LIMITS: LimitParts = { lua: [], merged: [], limitReply: [], parent: [] }
+export const WITHOUT_LIMITS: LimitParts = { lua: [], merged: [], parent: [] }
 
 const headers = limits.map(each => ({
   ...each,
   // The strip list has this prefix.
   header: `x-gateway-limit-${each.bucket}-${each.limit.replace('_', '-')}`,
 }))
-
-/** Set by the script, read by the rules, and not for the engine. */
-export const LIMIT_HEADERS: readonly string[] = headers.map(({ header }) => header)
 
 const COST =
   'cost: { request: { from: Number, number: 0 }, response: { from: Metadata, metadata: { namespace: mintmark.usage, key: tokens } } }'
@@ -41,9 +37,9 @@ export const limitParts = (payload: string): LimitParts => ({
   lua: [
     render('envoy-gateway/limits/lua.yaml.template', {
       ...{ namespace: TOKEN_METADATA, payload, reported: false, limits: headers },
+      ...{ minuteReached: LIMITS_REACHED.minute, dayReached: LIMITS_REACHED.day },
     }),
   ],
   merged: ['mergeType: StrategicMerge'],
-  limitReply: [render('envoy-gateway/limits/reply.yaml.template', { reached: ANY_LIMIT_REACHED })],
   parent: [render('envoy-gateway/limits/parent.yaml.template', { rules: headers.map(rule) })],
 })

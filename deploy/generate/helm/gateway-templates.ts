@@ -21,7 +21,7 @@ const ONE_ROUTE: OpenRoutes = {
 }
 
 /** Of Envoy Gateway, with others in place of them where limits are enforced. */
-const LIMITED = ['routes', 'extension-policy', 'traffic-policies'] as const
+const LIMITED = ['extension-policy', 'traffic-policies'] as const
 
 /** Path below templates/ → content. */
 export function gatewayTemplates(): Record<string, string> {
@@ -58,9 +58,9 @@ export function gatewayTemplates(): Record<string, string> {
     ),
     'envoy-gateway/gateway.yaml': where(
       '.Values.envoyGateway.enabled',
-      gatewayText('envoy-proxy', 'security-policy'),
+      gatewayText('envoy-proxy', 'routes', 'security-policy'),
     ),
-    'envoy-gateway/routes.yaml': where(
+    'envoy-gateway/policies.yaml': where(
       '.Values.envoyGateway.enabled',
       `{{- if .Values.envoyGateway.limits.enabled }}\n${gatewayText(...LIMITED.map(name => `limits/${name}`))}{{- else }}\n${gatewayText(...LIMITED)}{{- end }}\n`,
     ),
