@@ -37,7 +37,7 @@ export async function checkDashboard(
       panels: { title: string; targets?: { expr: string }[] }[]
     }
     const asked = async (expr: string) => {
-      const query = expr.replaceAll('$__rate_interval', '5s')
+      const query = expr.replaceAll('$__rate_interval', '1m')
       return (await prometheus.get('query', { query })).result as Sample[]
     }
     for (const { title, targets = [] } of panels)
