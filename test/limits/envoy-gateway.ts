@@ -3,10 +3,11 @@ import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
 import { startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { envoyGatewayConfig } from '../gateway-configs/envoy-gateway-config.ts'
+import { checkEightLimits } from './eight-limits.ts'
 import { type Counter, charged, four, MANY, oneByOne } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { startRateLimitService } from './programs.ts'
-import { ask, type Credential, type Limits, type Setting, statuses, upTo } from './setting.ts'
+import { ask, type Setting, statuses, upTo } from './setting.ts'
 
 /** Of the policy of the Gateway: Envoy Gateway gives its rate limit service a domain for each policy with shared rules. */
 const DOMAIN = 'inference/inference-limits'
@@ -14,8 +15,6 @@ const COST = 16
 /** Where `rateLimit.timeout` of Envoy Gateway's own configuration is; exact counts on a busy machine. */
 const RATE_LIMIT =
   '"rateLimitService":{"grpcService":{"envoyGrpc":{"clusterName":"ratelimit_cluster"}},"transportApiVersion":"V3"}'
-const BY = ['token', 'API key'] as const
-
 /** The counter of one bucket: Envoy Gateway numbers the rules of the policy. */
 const used: Counter = ({ redis }, { tenant, key }, wanted) => {
   const rule = limits.findIndex(({ bucket, limit }) => `${bucket}_${limit}` === wanted)
@@ -32,58 +31,21 @@ export async function checkEnvoyGateway(
   environment: Environment,
 ): Promise<void> {
   console.log('\nEnvoy Gateway')
-  const { clock, engine, home, mintmark, redis, tenant } = setting
+  const { clock, engine, home, mintmark, redis } = setting
   const service = await startRateLimitService(home, redis, { clock, domain: DOMAIN })
   environment.onEnd(() => service.stop())
   const portOf = (url: string) => Number(new URL(url).port)
   const ports = { 8000: engine.port, 8080: portOf(mintmark.urls.public), 8082: portOf(mintmark.urls.gateway) }
   const config = envoyGatewayConfig({ ...ports, ratelimit: service.port }, 'record-limits')
-  const envoy = await startEnvoy(substitute(config, [[RATE_LIMIT, `${RATE_LIMIT},"timeout":"10s"`]]))
+  const patient: [string, string][] = [
+    [RATE_LIMIT, `${RATE_LIMIT},"timeout":"10s"`],
+    ['"timeout":"1s"', '"timeout":"10s"'],
+  ]
+  const envoy = await startEnvoy(substitute(config, patient))
   environment.onEnd(() => envoy.stop())
 
   const matrix = new Matrix(checks, 'Envoy Gateway')
-  const credentialOf = (made: Credential, by: (typeof BY)[number]) =>
-    by === 'token' ? made.token : made.secret
-  for (const by of BY)
-    for (const bucket of ['tenant', 'key'] as const) {
-      clock.nextDay()
-      const made = (limits: Limits) => (bucket === 'tenant' ? tenant(limits) : tenant({}, limits))
-      const sent = (of: Credential, count: number) => statuses(envoy.url, credentialOf(of, by), count)
-      const [three, five] = [await made({ requests_per_minute: 3 }), await made({ requests_per_minute: 5 })]
-      const what = `of a ${bucket}, by ${by}`
-      const requests = { bucket, limit: 'requests', by } as const
-      await matrix.shows(
-        requests,
-        `3 and 5 requests a minute ${what}`,
-        [upTo(3, 7), upTo(5, 7)],
-        async () => [await sent(three, 7), await sent(five, 7)],
-      )
-      const four = await made({ requests_per_day: 4 })
-      const daily = { bucket, limit: 'requests_daily', by } as const
-      await matrix.shows(daily, `4 requests a day ${what}, over two minutes`, upTo(4, 6), async () => {
-        const first = await sent(four, 3)
-        clock.nextMinute()
-        return [...first, ...(await sent(four, 3))]
-      })
-      for (const [limit, field, most, passing] of [
-        ['tokens', 'tokens_per_minute', 40, 3],
-        ['tokens_daily', 'tokens_per_day', 64, 5],
-      ] as const) {
-        const limited = await made({ [field]: most })
-        const name = `${most} LLM tokens (${limit}) ${what}, ${COST} a request`
-        await matrix.shows({ bucket, limit, by }, name, upTo(passing, passing + 2), () =>
-          oneByOne(
-            setting,
-            envoy.url,
-            limited,
-            credentialOf(limited, by),
-            `${bucket}_${limit}`,
-            passing + 2,
-            used,
-          ),
-        )
-      }
-    }
+  await checkEightLimits(matrix, setting, envoy.url, used)
   await checkSharing(checks, setting, envoy.url)
   matrix.print()
 }

@@ -147,7 +147,12 @@ export async function startRateLimitService(
     ...{ GRPC_PORT: String(port), PORT: String(http), DEBUG_PORT: String(debug) },
     ...(clock && { RATELIMIT_CLOCK: clock.file }),
     ...(metrics && {
-      ...{ DISABLE_STATS: 'false', USE_STATSD: 'false', USE_PROMETHEUS: 'true', PROMETHEUS_ADDR: `127.0.0.1:${prometheus}` },
+      ...{
+        DISABLE_STATS: 'false',
+        USE_STATSD: 'false',
+        USE_PROMETHEUS: 'true',
+        PROMETHEUS_ADDR: `127.0.0.1:${prometheus}`,
+      },
     }),
   }
   let program: Program | undefined
