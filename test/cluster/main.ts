@@ -19,7 +19,23 @@ import { EXCHANGES_PER_SECOND, Suite } from './suite.ts'
  * Needs Linux and root. Ends with "N passed, N failed".
  */
 const PARTS = ['modes', 'contract', 'install', 'guide'] as const
-const INSIDE = '--in-a-namespace'
+const INSIDE = 'in-a-namespace'
+const { values, positionals } = parseArgs({
+  options: { rate: { type: 'string' }, [INSIDE]: { type: 'boolean' } },
+  allowPositionals: true,
+})
+const perSecond = Number(values.rate ?? EXCHANGES_PER_SECOND)
+const only = PARTS.find(part => part === positionals[0])
+const fault =
+  positionals.length > (only ? 1 : 0)
+    ? `unknown part: ${positionals.join(' ')}. There are ${PARTS.join(', ')}; give one, or none for all but guide.`
+    : perSecond >= 1
+      ? undefined
+      : '--rate is not a number of exchanges a second, 1 or more'
+if (fault) {
+  console.error(fault)
+  process.exit(2)
+}
 const reason =
   process.getuid?.() !== 0
     ? 'it needs root, for namespaces'
@@ -30,19 +46,12 @@ if (reason) {
   console.log(`skipped: ${reason}\n0 passed, 0 failed`)
   process.exit(0)
 }
-if (!process.argv.includes(INSIDE)) {
+if (!values[INSIDE]) {
   // All processes end with the namespace.
   const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  const again = [...process.execArgv, ...process.argv.slice(1), INSIDE]
+  const again = [...process.execArgv, ...process.argv.slice(1), `--${INSIDE}`]
   const { status } = spawnSync('unshare', [...namespaces, process.execPath, ...again], { stdio: 'inherit' })
   process.exit(status ?? 1)
 }
 
-const only = PARTS.find(part => process.argv.includes(part))
-const { values } = parseArgs({ options: { rate: { type: 'string' } }, strict: false, allowPositionals: true })
-const perSecond = Number(values.rate ?? EXCHANGES_PER_SECOND)
-if (!(perSecond >= 1)) {
-  console.error('--rate: not a number of exchanges a second, 1 or more')
-  process.exit(2)
-}
 await runSuite((checks, onEnd) => new Suite(checks, onEnd, perSecond).run(only))

@@ -1,4 +1,3 @@
-import { ALLOWANCES } from '../../../src/tokens/limits-claim.ts'
 import { limits, TOKEN_METADATA } from '../envoy-parts/limits.ts'
 import { LIMITS_REACHED } from '../messages.ts'
 import { render } from '../template.ts'
@@ -24,13 +23,10 @@ const headers = limits.map(each => ({
 const COST =
   'cost: { request: { from: Number, number: 0 }, response: { from: Metadata, metadata: { namespace: mintmark.usage, key: tokens } } }'
 
-const rule = ({ header, bucket, limit, isOfTokens }: (typeof headers)[number]): string =>
+const rule = ({ header, bucket, limit, unit, isOfTokens }: (typeof headers)[number]): string =>
   render('envoy-gateway/limits/rate-limit.yaml.template', {
-    ...{ header, bucket, limit, unit: unitOf(limit), cost: isOfTokens ? [COST] : [] },
+    ...{ header, bucket, limit, unit: unit === 'DAY' ? 'Day' : 'Minute', cost: isOfTokens ? [COST] : [] },
   })
-
-const unitOf = (limit: string): string =>
-  Object.entries(ALLOWANCES).some(([name, { unit }]) => name === limit && unit === 'DAY') ? 'Day' : 'Minute'
 
 /** `payload`: the name of the verified token, which is that of the provider. */
 export const limitParts = (payload: string): LimitParts => ({

@@ -21,8 +21,8 @@ const CHARGE = [
  */
 export const limits = Object.entries(ALLOWANCES)
   .toSorted(([, one], [, other]) => one.unit.localeCompare(other.unit))
-  .flatMap(([limit, { limit: field }]) =>
-    BUCKETS.map(bucket => ({ ...bucket, limit, isOfTokens: field.startsWith('tokens') })),
+  .flatMap(([limit, { limit: field, unit }]) =>
+    BUCKETS.map(bucket => ({ ...bucket, limit, unit, isOfTokens: field.startsWith('tokens') })),
   )
 
 const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: readonly string[]): string =>
