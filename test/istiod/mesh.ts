@@ -87,7 +87,7 @@ export interface Gateway {
 }
 
 /** Where a gateway runs, and the labels by which policies find it. */
-export interface Workload {
+interface Workload {
   namespace: string
   labels: Record<string, string>
 }
