@@ -17,6 +17,7 @@ import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
 import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
+import { traces } from './traces.ts'
 
 export interface Bench {
   /** A superuser's URL. */
@@ -143,6 +144,16 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
       return [result.connections, result.name, ...measured(result), result.perSecond / (bare ?? Number.NaN)]
     })
     return { columns: ['connections', 'access log', ...MEASURED, 'of bare node:http'], rows }
+  },
+  traces: async bench => {
+    const results = await traces(await manyKeys(bench), bench.directory, bench.pace)
+    const [off] = results
+    const rows = results.map(result => [
+      result.name,
+      ...measured(result),
+      result.cpuMicros / (off?.cpuMicros ?? Number.NaN),
+    ])
+    return { columns: ['traces', ...MEASURED, 'CPU of off'], rows }
   },
   memory: bench => memoryOverTime(bench, 'file'),
   'stalled-log': bench => memoryOverTime(bench, 'stalled pipe'),

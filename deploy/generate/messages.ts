@@ -16,6 +16,16 @@ export const AWAY = {
 const limitReached = (message: string) =>
   `{"type":"error","error":{"message":"${message}","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}`
 
+/** Bodies of 429 of gateways that limit LLM tokens too. */
+export const LIMITS_REACHED = {
+  minute: limitReached(
+    'The limit of requests or LLM tokens of a minute is reached. Retry after the seconds in Retry-After.',
+  ),
+  day: limitReached(
+    'The limit of requests or LLM tokens of a day is reached. It starts again at midnight UTC.',
+  ),
+}
+
 /** Bodies of 429 of gateways that count requests themselves. */
 export const LIMIT_REACHED = {
   minute: limitReached(

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Postgres } from '../faults/environment/postgres.ts'
 import { until } from '../support/until.ts'
+import type { KubernetesObject } from './cluster-api.ts'
 import { type ControlPlane, type Ran, startControlPlane } from './control-plane.ts'
 import { HOST, makeNetwork } from './network.ts'
 import { ClusterNode } from './node.ts'
@@ -14,6 +15,7 @@ import { ServiceProxy } from './service-proxy.ts'
 export const NAMESPACE = 'mintmark'
 export const TRIAL = 'trial'
 export const WAIT_MS = 60_000
+export const MODEL = 'llama-3-8b'
 const random = () => randomBytes(32).toString('base64url')
 
 const PATHS: Record<string, string> = {
@@ -41,7 +43,8 @@ export class Cluster {
   #node!: ClusterNode
   #postgres!: Postgres
 
-  async start(onEnd: (end: () => unknown) => void): Promise<void> {
+  /** `empty`: with neither roles, namespaces nor Secrets of ours. */
+  async start(onEnd: (end: () => unknown) => void, empty = false): Promise<void> {
     onEnd(() => rmSync(this.folder, { recursive: true, force: true }))
     makeNetwork()
     this.plane = await startControlPlane(this.folder, onEnd)
@@ -52,7 +55,19 @@ export class Cluster {
     await this.#node.start()
     this.#postgres = await Postgres.empty({ hosts: [HOST] })
     onEnd(() => this.#postgres.remove())
-    await this.#prepare()
+    if (!empty) await this.#prepare()
+    else await this.kubectl(['create', 'namespace', 'istio-system'])
+  }
+
+  /** Where the database of an installation is, for a URL. */
+  get database(): string {
+    return `${HOST}:${this.#postgres.port}/mintmark`
+  }
+
+  /** Statements, one a line, after comments. */
+  async createRoles(sql: string): Promise<void> {
+    for (const statement of sql.split('\n').filter(line => /^CREATE/.test(line)))
+      await this.#postgres.sql(statement, [], 'postgres')
   }
 
   /** As the guide says: roles, a namespace with the restricted standard, Secrets. */
@@ -89,23 +104,22 @@ export class Cluster {
     await this.plane.api.post('/api/v1/persistentvolumes', volume)
   }
 
+  /** Of a tenant that may use the one model. */
   async makeKeys(count: number): Promise<string[]> {
     const secrets: string[] = []
-    const admin = async (path: string, body: object) => {
-      const answer = await fetch(
-        `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`,
-        {
-          method: 'POST',
-          headers: { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        },
-      )
-      if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-      return (await answer.json()) as { secret: string }
-    }
-    await admin('/tenants', { id: 'acme' })
-    while (secrets.length < count) secrets.push((await admin('/tenants/acme/keys', {})).secret)
+    await this.admin('PUT', `/models/${MODEL}`, {})
+    await this.admin('POST', '/tenants', { id: 'acme' })
+    while (secrets.length < count) secrets.push((await this.admin('POST', '/tenants/acme/keys', {})).secret)
     return secrets
+  }
+
+  /** @throws {Error} with the answer when it is not a success */
+  async admin(method: string, path: string, body?: object): Promise<KubernetesObject> {
+    const url = `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`
+    const headers = { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' }
+    const answer = await fetch(url, { method, headers, ...(body && { body: JSON.stringify(body) }) })
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+    return answer.json()
   }
 
   /** The status that each Service answers to one request. */
@@ -134,10 +148,20 @@ export class Cluster {
     return spec.jwtRules?.[0]?.jwks
   }
 
-  replicas(): Pod[] {
+  replicas = (): Pod[] => this.pods('mintmark')
+
+  /** The running pods of this name, in the namespace of the installation. */
+  pods(name: string): Pod[] {
     return this.#node
-      .pods('app.kubernetes.io/name', 'mintmark')
+      .pods('app.kubernetes.io/name', name)
       .filter(({ object }) => object.metadata.namespace === NAMESPACE)
+  }
+
+  /** Sets the number of replicas of a Deployment, and waits until as many pods run. */
+  async scale(name: string, replicas: number): Promise<void> {
+    await this.kubectl(['scale', `deployment/${name}`, '--namespace', NAMESPACE, `--replicas=${replicas}`])
+    const found = async () => this.pods(name).filter(pod => replicas === 0 || pod.isReady).length
+    await until(`${replicas} of ${name}`, found, count => count === replicas, WAIT_MS)
   }
 
   databaseSecret(namespace: string, database: string) {
@@ -167,7 +191,16 @@ export class Cluster {
   }
 
   async exchange([secret = '']: string[]): Promise<number> {
+    return (await this.#exchanged(secret)).status
+  }
+
+  async token([secret = '']: string[]): Promise<string> {
+    const { access_token: token } = (await (await this.#exchanged(secret)).json()) as { access_token: string }
+    return token
+  }
+
+  async #exchanged(secret: string): Promise<Response> {
     const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
-    return (await fetch(await this.tokenUrl(), { method: 'POST', body })).status
+    return fetch(await this.tokenUrl(), { method: 'POST', body })
   }
 }

@@ -13,6 +13,8 @@ const PATIENCE_MS = 120_000
 
 export interface ControlPlane {
   api: ClusterApi
+  /** A file with the rights of its administrator. */
+  kubeconfig: string
   /** Runs kubectl, with `input` on standard input. */
   kubectl(args: string[], input?: string): Promise<Ran>
   helm(args: string[], input?: string): Promise<Ran>
@@ -88,7 +90,12 @@ export async function startControlPlane(
   if (!created.ok) throw new Error(created.output)
   const established = await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s'])
   if (!established.ok) throw new Error(established.output)
-  return { api, kubectl, helm: (args, input) => run(PROGRAMS.helm, args, env, input) }
+  return {
+    api,
+    kubeconfig: files.kubeconfig,
+    kubectl,
+    helm: (args, input) => run(PROGRAMS.helm, args, env, input),
+  }
 }
 
 /** Without blocking the event loop: helm waits for pods, which this process runs. */

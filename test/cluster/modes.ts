@@ -75,11 +75,17 @@ export const MODES: Record<string, object> = {
     ...PRODUCTION,
     istio: { ...ISTIO, namespace: 'gateways', targetRefs: TARGET, limits: { enabled: true } },
   },
+  'Istio, API keys, a Gateway by targetRefs': {
+    ...PRODUCTION,
+    istio: { ...ISTIO, mode: 'apiKeys', namespace: 'gateways', targetRefs: TARGET },
+  },
   'Envoy Gateway': { ...PRODUCTION, envoyGateway: { enabled: true, origins: ['https://chat.example.com'] } },
-  'Envoy Gateway in another namespace, all groups of routes': {
+  'Envoy Gateway in another namespace, all groups of routes, limits': {
     ...PRODUCTION,
     routes: ['openai', 'anthropic', 'pooling', 'tokenize'],
-    envoyGateway: { enabled: true, namespace: 'gateways', engine: { namespace: 'vllm' } },
+    envoyGateway: {
+      ...{ enabled: true, namespace: 'gateways', engine: { namespace: 'vllm' }, limits: { enabled: true } },
+    },
   },
 }
 

@@ -44,6 +44,10 @@ export class Pod {
     return this.#container?.log ?? ''
   }
 
+  get address(): string {
+    return this.#network.address
+  }
+
   get isReady(): boolean {
     return this.#ready
   }

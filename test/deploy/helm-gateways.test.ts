@@ -108,12 +108,16 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     }
   })
 
-  it('Envoy Gateway: as in deploy/envoy-gateway/', () => {
+  const LIMITED = ['extension-policy', 'traffic-policies']
+  it.each([
+    ['without limits', false, LIMITED],
+    ['with limits', true, LIMITED.map(name => `limits/${name}`)],
+  ])('Envoy Gateway %s: as in deploy/envoy-gateway/', (_, enabled, limited) => {
     const objects = render({
       ...VALUES,
-      envoyGateway: { enabled: true, origins: ['https://chat.example.com'] },
+      envoyGateway: { enabled: true, origins: ['https://chat.example.com'], limits: { enabled } },
     })
-    const names = ['envoy-proxy', 'routes', 'security-policy', 'extension-policy', 'traffic-policies']
+    const names = ['envoy-proxy', 'routes', 'security-policy', ...limited]
     const expected = inFiles(
       names.map(name => `deploy/envoy-gateway/${name}.yaml`),
       deployFiles(),

@@ -18,10 +18,14 @@ function find(): string | undefined {
 export const lacksHelm = (): boolean => !find() && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
 /** Runs helm with the chart, and the values on standard input. */
-export function helm(command: string[], values: object): { ok: boolean; stdout: string; output: string } {
+export function helm(
+  command: string[],
+  values: object,
+  namespace = 'serving',
+): { ok: boolean; stdout: string; output: string } {
   const program = find()
   if (!program) throw new Error('helm is not there: run `bash scripts/install-test-tools.sh`')
-  const args = [...command, CHART, '--values', '-', '--namespace', 'serving']
+  const args = [...command, CHART, '--values', '-', '--namespace', namespace]
   const { status, stdout, stderr } = spawnSync(program, args, {
     input: JSON.stringify(values),
     encoding: 'utf8',
@@ -33,8 +37,8 @@ export function helm(command: string[], values: object): { ok: boolean; stdout: 
 export type KubernetesObject = any
 
 /** The objects that the chart makes of these values. @throws {Error} with helm's message. */
-export function render(values: object, release = 'mintmark'): KubernetesObject[] {
-  const { ok, stdout, output } = helm(['template', release], values)
+export function render(values: object, release = 'mintmark', namespace?: string): KubernetesObject[] {
+  const { ok, stdout, output } = helm(['template', release], values, namespace)
   if (!ok) throw new Error(output)
   return parseAllDocuments(stdout).map(document => {
     if (document.errors.length > 0) throw new Error(`${document.errors[0]}\n${stdout}`)

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { ISSUER } from '../../deploy/generate/example.ts'
+import { runsChart, startChartGateway } from '../cluster/chart-gateway.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { type Envoy, startEnvoy, substitute } from './envoy.ts'
@@ -43,8 +44,12 @@ export async function startGateways(publicUrl: string): Promise<Gateways> {
   const upstream = await startRecordingUpstream()
   const jwks = Number(new URL(publicUrl).port)
   const inline = await (await fetch(`${publicUrl}/.well-known/jwks.json`)).text()
-  const istio = (source: JwksMode, applied: Applied = 'record') =>
-    startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: source, applied }))
+  const istio = (source: JwksMode, applied: Applied = 'record') => {
+    const mode = applied === 'record' ? 'tokens' : 'static'
+    if (runsChart && 'inline' in source)
+      return startChartGateway({ mode, upstreamPort: upstream.port, publicUrl })
+    return startEnvoy(pilotConfig({ upstreamPort: upstream.port, jwks: source, applied }))
+  }
   const envoys = await Promise.all([
     deployedEnvoy({ jwks, upstream: upstream.port }),
     istio({ inline }),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { EnvoyGatewayRecord } from './envoy-gateway/applied.ts'
 
 /** The ports of the Services of cluster.yaml in this test, by their original ports. */
-type Ports = Record<8000 | 8080 | 8082, number> & { 8087?: number }
+type Ports = Record<8000 | 8080 | 8082, number> & { 8087?: number; ratelimit?: number }
 
 // biome-ignore lint/suspicious/noExplicitAny: Envoy Gateway's output, whose shape is Envoy's
 type Json = any
@@ -51,12 +51,37 @@ export function envoyGatewayConfig(ports: Ports, name: EnvoyGatewayRecord = 'rec
           filterChains: [{ filters: networkFilters.map(each => (isManager(each) ? filter : each)) }],
         },
       ],
-      clusters: clusters
-        .filter(({ edsClusterConfig }: Json) => edsClusterConfig)
-        .map((cluster: Json) => atHome(cluster, endpoints, ports)),
+      clusters: [
+        ...clusters
+          .filter(({ edsClusterConfig }: Json) => edsClusterConfig)
+          .map((cluster: Json) => atHome(cluster, endpoints, ports)),
+        ...(ports.ratelimit ? [rateLimitCluster(ports.ratelimit)] : []),
+      ],
     },
   })
 }
+
+/** Of Envoy Gateway's own rate limit service; its control plane adds the cluster where it deploys that service. */
+const rateLimitCluster = (port: number): Json => ({
+  name: 'ratelimit_cluster',
+  type: 'STATIC',
+  typedExtensionProtocolOptions: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicitHttpConfig: { http2ProtocolOptions: {} },
+    },
+  },
+  loadAssignment: {
+    clusterName: 'ratelimit_cluster',
+    endpoints: [
+      {
+        lbEndpoints: [
+          { endpoint: { address: { socketAddress: { address: '127.0.0.1', portValue: port } } } },
+        ],
+      },
+    ],
+  },
+})
 
 function withoutType({ '@type': _type, ...rest }: Json): Json {
   return rest

@@ -16,10 +16,11 @@ export function findEnvoy(): string | undefined {
 /** For `describe.skipIf`: Envoy is neither installed nor required. skipped-suites.ts reports it once. */
 export const noEnvoy = !findEnvoy() && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
 
-/** The headers that Envoy adds. */
+/** The headers that Envoy adds; the last one with routes of istiod. */
 export const ENVOYS_OWN: readonly string[] = [
   ...['x-forwarded-for', 'x-forwarded-proto', 'x-request-id', 'x-envoy-attempt-count'],
   ...['x-envoy-expected-rq-timeout-ms', 'x-envoy-internal', 'x-envoy-external-address'],
+  'x-envoy-decorator-operation',
 ]
 
 export interface Envoy {

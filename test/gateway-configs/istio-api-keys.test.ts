@@ -1,3 +1,4 @@
+import { runsChart, startChartGateway } from '../cluster/chart-gateway.ts'
 import { checkContract } from './check-contract.ts'
 import type { Behind, Gateway } from './check-environment.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy, substitute } from './envoy.ts'
@@ -5,7 +6,13 @@ import { pilotConfig } from './pilot-config.ts'
 
 /** Pilot's output for deploy/istio and deploy/istio/api-keys, with the keys as istiod fetches them. */
 async function startIstio({ mintmark, ports }: Behind, more: [string, string][] = []): Promise<Gateway> {
-  const inline = await (await fetch(`${mintmark.service.urls.public}/.well-known/jwks.json`)).text()
+  const { public: publicUrl } = mintmark.service.urls
+  if (runsChart) {
+    const changes = more.map(([from, to]): [string, string] => [inKubernetes(from), inKubernetes(to)])
+    const own = { upstreamPort: ports.upstream, gatewayPort: ports.gateway, publicUrl, changes }
+    return startChartGateway({ mode: 'apiKeys', ...own })
+  }
+  const inline = await (await fetch(`${publicUrl}/.well-known/jwks.json`)).text()
   const config = pilotConfig({
     upstreamPort: ports.upstream,
     jwks: { inline },
@@ -14,6 +21,9 @@ async function startIstio({ mintmark, ports }: Behind, more: [string, string][] 
   })
   return startEnvoy(substitute(config, more))
 }
+
+/** A field of Envoy, as the DestinationRule names it. */
+const inKubernetes = (text: string) => text.replace('idle_timeout', 'idleTimeout')
 
 checkContract('deploy/istio/api-keys', {
   absent: noEnvoy,

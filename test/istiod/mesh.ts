@@ -23,16 +23,17 @@ export const istiodPorts = async (): Promise<IstiodPorts> => ({
 /** How often istiod fetches a jwksUri: 20 minutes by default. */
 export const REFRESH_SECONDS = 20
 
+/** `meshConfig`: in addition to what the suite needs; `env`: of istiod. */
 export async function startIstiod(
   folder: string,
   ports: IstiodPorts,
   { kubeconfig, istiodOptions }: Pick<ApiServer, 'kubeconfig' | 'istiodOptions'>,
+  { meshConfig = {}, env = {} }: { meshConfig?: object; env?: Record<string, string> } = {},
 ): Promise<Program> {
   const mesh = join(folder, 'mesh.yaml')
-  writeFileSync(
-    mesh,
-    `defaultConfig: { discoveryAddress: "127.0.0.1:${ports.grpc}" }\nenableAutoMtls: false\n`,
-  )
+  const discovered = { discoveryAddress: `127.0.0.1:${ports.grpc}` }
+  // JSON is YAML.
+  writeFileSync(mesh, JSON.stringify({ ...meshConfig, defaultConfig: discovered, enableAutoMtls: false }))
   const program = startProgram(
     folder,
     PROGRAMS.istiod,
@@ -62,6 +63,7 @@ export async function startIstiod(
       INJECTION_WEBHOOK_CONFIG_NAME: '',
       VALIDATION_WEBHOOK_CONFIG_NAME: '',
       PILOT_JWT_PUB_KEY_REFRESH_INTERVAL: `${REFRESH_SECONDS}s`,
+      ...env,
     },
   )
   const ready = async () => (await fetch(`http://127.0.0.1:${ports.http}/ready`)).status === 200
@@ -84,11 +86,26 @@ export interface Gateway {
   program: Program
 }
 
+/** Where a gateway runs, and the labels by which policies find it. */
+interface Workload {
+  namespace: string
+  labels: Record<string, string>
+}
+const INGRESS: Workload = {
+  namespace: 'istio-system',
+  labels: { istio: 'ingressgateway', app: 'istio-ingressgateway' },
+}
+
 /** A stock Envoy that istiod configures as an ingress gateway. Each has a name of its own. */
-export async function startGateway(folder: string, name: string, istiod: IstiodPorts): Promise<Gateway> {
+export async function startGateway(
+  folder: string,
+  name: string,
+  istiod: IstiodPorts,
+  workload = INGRESS,
+): Promise<Gateway> {
   const admin = await freePort()
   const file = join(folder, `${name}.json`)
-  writeFileSync(file, JSON.stringify(bootstrap(name, istiod.grpc, admin)))
+  writeFileSync(file, JSON.stringify(bootstrap(name, istiod.grpc, admin, workload)))
   const options = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning']
   const program = startProgram(folder, PROGRAMS.envoy, ['-c', file, ...options])
   return { adminUrl: `http://127.0.0.1:${admin}`, program }
@@ -99,7 +116,7 @@ const GATEWAY_ADDRESS = '127.0.0.2'
 
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 
-function bootstrap(name: string, istiod: number, admin: number): object {
+function bootstrap(name: string, istiod: number, admin: number, { namespace, labels }: Workload): object {
   const discovered = { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
   const http = 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
   const cluster = {
@@ -119,17 +136,17 @@ function bootstrap(name: string, istiod: number, admin: number): object {
   }
   return {
     node: {
-      id: `router~${GATEWAY_ADDRESS}~${name}.istio-system~istio-system.svc.cluster.local`,
-      cluster: 'istio-ingressgateway.istio-system',
+      id: `router~${GATEWAY_ADDRESS}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+      cluster: `istio-ingressgateway.${namespace}`,
       metadata: {
         ISTIO_VERSION: '1.31.0',
-        NAMESPACE: 'istio-system',
+        NAMESPACE: namespace,
         NAME: name,
         WORKLOAD_NAME: 'istio-ingressgateway',
         CLUSTER_ID: 'Kubernetes',
         MESH_ID: 'cluster.local',
         SERVICE_ACCOUNT: 'istio-ingressgateway',
-        LABELS: { istio: 'ingressgateway', app: 'istio-ingressgateway' },
+        LABELS: labels,
         INSTANCE_IPS: GATEWAY_ADDRESS,
       },
     },

@@ -23,14 +23,22 @@ export async function checkLlmTokens(checks: Checks, matrix: Matrix, setting: Se
 }
 
 /** The counter of one bucket of a tenant or its key. */
-const used = ({ redis }: Setting, { tenant, key }: Credential, bucket: string) =>
+const used: Counter = ({ redis }, { tenant, key }, bucket) =>
   redis.counter(
     `_${bucket.startsWith('tenant') ? tenant : key}_${bucket}_${bucket.endsWith('daily') ? 'DAY' : 'MINUTE'}_`,
   )
 
+/** How a gateway names a counter is its own. */
+export type Counter = (setting: Setting, made: Credential, bucket: string) => Promise<number>
+
 /** What all four counters have once none of them is below `tokens`. */
-export async function charged(setting: Setting, made: Credential, tokens: number): Promise<number[]> {
-  const all = () => Promise.all(BUCKETS.map(bucket => used(setting, made, bucket)))
+export async function charged(
+  setting: Setting,
+  made: Credential,
+  tokens: number,
+  counter = used,
+): Promise<number[]> {
+  const all = () => Promise.all(BUCKETS.map(bucket => counter(setting, made, bucket)))
   await until('it is charged', all, counts => counts.every(count => count >= tokens), CHARGED_MS).catch(
     () => {},
   )
@@ -160,6 +168,7 @@ export async function oneByOne(
   credential: string,
   bucket: string,
   count: number,
+  counter = used,
 ): Promise<number[]> {
   const found: number[] = []
   let tokens = 0
@@ -169,7 +178,7 @@ export async function oneByOne(
     if (status === 200) tokens += COST
     await until(
       'it is charged',
-      () => used(setting, made, bucket),
+      () => counter(setting, made, bucket),
       all => all >= tokens,
       CHARGED_MS,
     )

@@ -1,7 +1,9 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
+import { printCosts } from './costs.ts'
+import { checkDashboard } from './dashboard.ts'
+import { checkEnvoyGateway } from './envoy-gateway.ts'
 import { checkIstio } from './istio.ts'
-import { printLatency } from './latency.ts'
 import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { checkOutages } from './outages.ts'
@@ -16,6 +18,7 @@ import { checkSeveral } from './several.ts'
  * Postgres, in front of an engine that counts as vLLM does, and shows what docs/guides/limits.md says:
  *
  *   npm run limits
+ *   npm run limits -- costs dashboard     only these parts
  *   npm run limits -- engine     what a real vLLM answers, instead (scripts/install-engine.sh)
  *
  * Ends with "N passed, N failed".
@@ -31,19 +34,29 @@ const environment = new Environment({ full: false })
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void environment.close().then(() => process.exit(1)))
 const began = performance.now()
-const matrix = new Matrix(checks)
+const matrix = new Matrix(checks, 'Envoy')
 /** A part that ends with an error is a failure, and ends no other. */
 const part = async (work: () => Promise<void>) => checks.equal('it ran to its end', undefined, work)
 try {
   const setting = await startSetting(environment)
-  if (process.argv[2] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
+  const parts: Record<string, () => Promise<void>> = {
+    requests: () => checkRequests(checks, matrix, setting),
+    tokens: () => checkLlmTokens(checks, matrix, setting),
+    costs: () => printCosts(setting),
+    several: () => checkSeveral(checks, setting),
+    dashboard: () => checkDashboard(checks, setting),
+    istio: () => checkIstio(checks, setting, environment),
+    'envoy-gateway': () => checkEnvoyGateway(checks, setting, environment),
+    // Stops Mintmark.
+    outages: () => checkOutages(checks, matrix, setting),
+  }
+  const given = process.argv.slice(2)
+  if (given[0] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
   else {
-    await part(() => checkRequests(checks, matrix, setting))
-    await part(() => checkLlmTokens(checks, matrix, setting))
-    await part(() => printLatency(setting))
-    await part(() => checkSeveral(checks, setting))
-    await part(() => checkIstio(checks, setting, environment))
-    await part(() => checkOutages(checks, matrix, setting))
+    const unknown = given.filter(name => !(name in parts))
+    if (unknown.length > 0) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`)
+    for (const [name, run] of Object.entries(parts))
+      if (given.length === 0 || given.includes(name)) await part(run)
     matrix.print()
   }
 } finally {

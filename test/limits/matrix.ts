@@ -5,10 +5,12 @@ const LIMITS = ['requests', 'requests_daily', 'tokens', 'tokens_daily'] as const
 /** Which of the eight numbers were enforced, as the checks that are named here found. */
 export class Matrix {
   readonly #checks: Checks
+  readonly #gateway: string
   readonly #cells = new Map<string, boolean>()
 
-  constructor(checks: Checks) {
+  constructor(checks: Checks, gateway: string) {
     this.#checks = checks
+    this.#gateway = gateway
   }
 
   /** A check that shows one number, with tokens or API keys. */
@@ -25,7 +27,7 @@ export class Matrix {
 
   print(): void {
     console.log(
-      '\n| enforced by Envoy | with a token | with an API key | Mintmark and Postgres stopped (token) |',
+      `\n| enforced by ${this.#gateway} | with a token | with an API key | Mintmark and Postgres stopped (token) |`,
     )
     console.log('| --- | --- | --- | --- |')
     for (const bucket of ['tenant', 'key'] as const)

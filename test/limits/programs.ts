@@ -58,6 +58,7 @@ export class Clock {
 
 export interface Redis {
   port: number
+  pid(): number
   /** The value of the one counter whose name contains this text and whose window is the newest; 0: none. */
   counter(text: string): Promise<number>
   start(): Promise<void>
@@ -69,6 +70,7 @@ export async function startRedis(folder: string): Promise<Redis> {
   let program: Program | undefined
   const redis: Redis = {
     port,
+    pid: () => program?.pid ?? 0,
     counter: async text => {
       const names = (await command(port, 'KEYS', `*${text}*`)) as string[]
       const [newest] = names.toSorted((a, b) => windowOf(b) - windowOf(a))
@@ -108,21 +110,31 @@ function command(port: number, ...words: string[]): Promise<unknown> {
 
 export interface RateLimitService {
   port: number
+  pid(): number
+  /** Where Prometheus scrapes it. */
+  metricsUrl: string
   start(): Promise<void>
   stop(): Promise<void>
 }
 
-/** deploy/envoy/ratelimit on this Redis; without a clock: as its makers build it, with the machine's clock. */
+/**
+ * deploy/envoy/ratelimit on this Redis; without a clock: as its makers build it, with the machine's clock. `domain`: a further
+ * configuration, of a domain without limits. `metrics`: with statistics, for Prometheus.
+ */
 export async function startRateLimitService(
   home: string,
   redis: Redis,
-  clock?: Clock,
+  { clock, domain, metrics = false }: { clock?: Clock; domain?: string; metrics?: boolean } = {},
 ): Promise<RateLimitService> {
-  const [port, http, debug] = [await freePort(), await freePort(), await freePort()]
+  const [port, http, debug, prometheus] = [
+    ...[await freePort(), await freePort(), await freePort(), await freePort()],
+  ] as [number, number, number, number]
   const root = join(home, `ratelimit-${port}`)
   mkdirSync(root)
   const shipped = new URL('../../deploy/envoy/ratelimit/', import.meta.url)
   await cp(shipped, join(root, 'ratelimit'), { recursive: true })
+  if (domain)
+    writeFileSync(join(root, 'ratelimit/config/another.yaml'), `domain: ${domain}\ndescriptors: []\n`)
   const settings = readFileSync(new URL('ratelimit.env', shipped), 'utf8')
     .split('\n')
     .filter(line => /^[A-Z]/.test(line))
@@ -134,10 +146,20 @@ export async function startRateLimitService(
     ...{ HOST: '127.0.0.1', GRPC_HOST: '127.0.0.1', DEBUG_HOST: '127.0.0.1' },
     ...{ GRPC_PORT: String(port), PORT: String(http), DEBUG_PORT: String(debug) },
     ...(clock && { RATELIMIT_CLOCK: clock.file }),
+    ...(metrics && {
+      ...{
+        DISABLE_STATS: 'false',
+        USE_STATSD: 'false',
+        USE_PROMETHEUS: 'true',
+        PROMETHEUS_ADDR: `127.0.0.1:${prometheus}`,
+      },
+    }),
   }
   let program: Program | undefined
   const service: RateLimitService = {
     port,
+    pid: () => program?.pid ?? 0,
+    metricsUrl: `http://127.0.0.1:${prometheus}`,
     start: async () => {
       const started = startProgram(home, clock ? `${SERVICE}-clock` : SERVICE, [], env)
       program = started

@@ -39,6 +39,8 @@ export interface Setting {
   mintmark: Replica
   /** Another Envoy with the shipped file, with changes. */
   anotherEnvoy(port: number, changes?: [string, string][]): Promise<Envoy>
+  /** With the file of which envoy-limits.yaml is a copy with limits. */
+  unlimitedEnvoy(): Promise<Envoy>
   tenant(limits: Limits, keyLimits?: Limits): Promise<Credential>
   /** One more key of the tenant. */
   key(tenant: string, limits?: Limits): Promise<Credential>
@@ -54,7 +56,7 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   }
   const clock = new Clock(home)
   const redis = ending(await startRedis(home))
-  const service = ending(await startRateLimitService(home, redis, clock))
+  const service = ending(await startRateLimitService(home, redis, { clock }))
   const engine = ending(await startUsageEngine())
   const postgres = await environment.postgres()
   const mintmark = await environment.replica(postgres.applicationUrl(), {
@@ -65,16 +67,16 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   const portOf = (url: string) => Number(new URL(url).port)
   const { urls } = mintmark
   const ports = { jwks: portOf(urls.public), upstream: engine.port }
+  const listeners: [string, string][] = [
+    ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${portOf(urls.gateway)}`],
+    ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${portOf(urls.gatewayGrpc)}`],
+  ]
   const anotherEnvoy: Setting['anotherEnvoy'] = async (port, changes = []) =>
     ending(
       await deployedEnvoy(
         ports,
         [
-          ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${portOf(urls.gateway)}`],
-          [
-            'address: mintmark, port_value: 8083',
-            `address: 127.0.0.1, port_value: ${portOf(urls.gatewayGrpc)}`,
-          ],
+          ...listeners,
           ['address: ratelimit, port_value: 8081', `address: 127.0.0.1, port_value: ${port}`],
           // Exact counts on a busy machine.
           ['timeout: 0.5s', `timeout: ${PATIENCE}`],
@@ -84,6 +86,8 @@ export async function startSetting(environment: Environment): Promise<Setting> {
         'envoy-limits.yaml',
       ),
     )
+  const unlimitedEnvoy: Setting['unlimitedEnvoy'] = async () =>
+    ending(await deployedEnvoy(ports, listeners, 'envoy-api-keys-grpc.yaml'))
   const envoy = await anotherEnvoy(service.port)
   let tenants = 0
   const key: Setting['key'] = async (tenant, limits = {}) => {
@@ -93,7 +97,7 @@ export async function startSetting(environment: Environment): Promise<Setting> {
     return { tenant, key: made.id, secret: made.secret, token: body.access_token }
   }
   return {
-    ...{ home, clock, redis, service, engine, envoy, postgres, mintmark, anotherEnvoy, key },
+    ...{ home, clock, redis, service, engine, envoy, postgres, mintmark, anotherEnvoy, unlimitedEnvoy, key },
     tenant: async (limits, keyLimits) => {
       const id = `tenant-${++tenants}`
       const { status, text } = await mintmark.change('/tenants', { id, audiences: ['vllm'], limits })

@@ -16,6 +16,7 @@ import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
+import { type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
 
 const keyHeaders = REMOVED_HEADERS.join(', ')
 
@@ -67,9 +68,12 @@ const withUsage = (replaced: string): Usage => ({
   ],
 })
 
+/** A file of limits/, in place of this one. */
+const forLimits = (replaced: string) => [`# In place of ../${replaced}: enforces the limits of the token.\n#`]
+
 /**
- * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, and two that replace theirs to report
- * usage.
+ * API keys and tokens at a Gateway of Envoy Gateway: five files that belong together, two that replace theirs to report
+ * usage, and two that replace theirs to enforce limits.
  */
 export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   const envoyProxy = ({ about, telemetry }: Usage) =>
@@ -88,6 +92,19 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       modelNotFound,
       ...WITHOUT_FORMS,
     })
+  const trafficPolicies = (about: string[], { merged, parent }: LimitParts) =>
+    render('envoy-gateway/traffic-policies.yaml.template', {
+      ...{ about, merged, parent },
+      LONGEST_BODY_BYTES,
+      REQUIRED_SCOPE,
+      STRIPPED_NAMES,
+      STRIPPED_PREFIXES,
+      UNVERIFIED_BODY_BYTES,
+      engineAway: AWAY.engine,
+      mintmarkAway: AWAY.mintmark,
+    })
+  const limited = limitParts(PROVIDER)
+  const limits = { ...WITHOUT_USAGE, about: forLimits('extension-policy.yaml'), usage: limited.lua }
   return {
     'deploy/envoy-gateway/envoy-proxy.yaml': envoyProxy(WITHOUT_USAGE),
     'deploy/envoy-gateway/usage/envoy-proxy.yaml': envoyProxy(withUsage('../envoy-proxy.yaml')),
@@ -95,6 +112,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
     'deploy/envoy-gateway/usage/extension-policy.yaml': extensionPolicy(
       withUsage('../extension-policy.yaml'),
     ),
+    'deploy/envoy-gateway/limits/extension-policy.yaml': extensionPolicy(limits),
     'deploy/envoy-gateway/routes.yaml': render('envoy-gateway/routes.yaml.template', {
       LIST_ROUTES,
       MODEL_ROUTES,
@@ -123,14 +141,10 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       pageHeaders: PAGE_HEADERS.join(', '),
       prefixes: SCHEMES.map(scheme => `{ name: Authorization, valuePrefix: "${scheme} " }`).join(', '),
     }),
-    'deploy/envoy-gateway/traffic-policies.yaml': render('envoy-gateway/traffic-policies.yaml.template', {
-      LONGEST_BODY_BYTES,
-      REQUIRED_SCOPE,
-      STRIPPED_NAMES,
-      STRIPPED_PREFIXES,
-      UNVERIFIED_BODY_BYTES,
-      engineAway: AWAY.engine,
-      mintmarkAway: AWAY.mintmark,
-    }),
+    'deploy/envoy-gateway/traffic-policies.yaml': trafficPolicies([], WITHOUT_LIMITS),
+    'deploy/envoy-gateway/limits/traffic-policies.yaml': trafficPolicies(
+      forLimits('traffic-policies.yaml'),
+      limited,
+    ),
   }
 }

@@ -15,11 +15,14 @@ const CHARGE = [
   'hits_addend: { format: "%DYNAMIC_METADATA(mintmark.usage:tokens)%" }',
 ]
 
-/** Those of a day first: Envoy reports the first of several that are used up, and its reset is when a retry can succeed. */
-const limits = Object.entries(ALLOWANCES)
+/**
+ * The eight limits. Those of a day first: Envoy reports the first of several that are used up, and its reset is when a retry can
+ * succeed.
+ */
+export const limits = Object.entries(ALLOWANCES)
   .toSorted(([, one], [, other]) => one.unit.localeCompare(other.unit))
-  .flatMap(([limit, { limit: field }]) =>
-    BUCKETS.map(bucket => ({ ...bucket, limit, isOfTokens: field.startsWith('tokens') })),
+  .flatMap(([limit, { limit: field, unit }]) =>
+    BUCKETS.map(bucket => ({ ...bucket, limit, unit, isOfTokens: field.startsWith('tokens') })),
   )
 
 const rateLimit = ({ bucket, name, limit }: (typeof limits)[number], cost: readonly string[]): string =>

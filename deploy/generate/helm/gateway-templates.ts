@@ -1,5 +1,6 @@
 import type { AllowedRoute, OpenRoutes } from '../../../src/gateway/headers.ts'
 import { openRoutes, ROUTES } from '../../../src/gateway/headers.ts'
+import { KEY_HEADER_SPELLINGS } from '../../../src/gateway/set-headers.ts'
 import { envoyGatewayFiles } from '../envoy-gateway/envoy-gateway.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { istioFiles } from '../istio/istio.ts'
@@ -18,6 +19,9 @@ const ONE_ROUTE: OpenRoutes = {
   MODEL_ROUTES: [{ method: 'POST', path: ROUTE, group: 'openai', model: 'json', priorityFromHeader: true }],
   LIST_ROUTES: openRoutes().LIST_ROUTES,
 }
+
+/** Of Envoy Gateway, with others in place of them where limits are enforced. */
+const LIMITED = ['extension-policy', 'traffic-policies'] as const
 
 /** Path below templates/ → content. */
 export function gatewayTemplates(): Record<string, string> {
@@ -38,7 +42,11 @@ export function gatewayTemplates(): Record<string, string> {
     'istio/policies.yaml': `{{- if .Values.istio.enabled }}\n{{- if eq .Values.istio.mode "static" }}\n${statics}{{- else }}\n${tokens}{{- end }}\n{{- end }}\n`,
     'istio/api-keys.yaml': where(
       'and .Values.istio.enabled (eq .Values.istio.mode "apiKeys")',
-      istioText('api-keys/authorization-policy', 'api-keys/virtual-service', 'api-keys/envoy-filter'),
+      istioText('api-keys/authorization-policy', 'api-keys/envoy-filter'),
+    ),
+    'istio/routes.yaml': where(
+      'and .Values.istio.enabled (eq .Values.istio.mode "apiKeys")',
+      `{{- if .Values.istio.targetRefs }}\n${HTTP_ROUTE}{{- else }}\n${istioText('api-keys/virtual-service')}{{- end }}\n`,
     ),
     'istio/limits.yaml': where(
       'and .Values.istio.enabled .Values.istio.limits.enabled',
@@ -50,7 +58,11 @@ export function gatewayTemplates(): Record<string, string> {
     ),
     'envoy-gateway/gateway.yaml': where(
       '.Values.envoyGateway.enabled',
-      gatewayText('envoy-proxy', 'routes', 'security-policy', 'extension-policy', 'traffic-policies'),
+      gatewayText('envoy-proxy', 'routes', 'security-policy'),
+    ),
+    'envoy-gateway/policies.yaml': where(
+      '.Values.envoyGateway.enabled',
+      `{{- if .Values.envoyGateway.limits.enabled }}\n${gatewayText(...LIMITED.map(name => `limits/${name}`))}{{- else }}\n${gatewayText(...LIMITED)}{{- end }}\n`,
     ),
   }
 }
@@ -74,6 +86,33 @@ const AUDIENCES = '{{ $.Values.settings.MINTMARK_AUDIENCE | default "vllm" | quo
 const PUBLIC = 'http://mintmark.mintmark.svc.cluster.local:8080'
 const SERVICE = `${FULLNAME}.${NAMESPACE}.svc.cluster.local`
 const CHECK = `${FULLNAME}-gateway.${NAMESPACE}.svc.cluster.local`
+
+/** The VirtualService as a route of Gateway API. As a hostname, a Service of another namespace needs no ReferenceGrant. */
+const HTTP_ROUTE = `# The routes. Not the engine's list, which contains every tenant's adapters: Mintmark lists what the caller may use.
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: ${FULLNAME}
+  namespace: {{ $.Values.istio.namespace }}
+spec:
+  parentRefs:
+    {{- range $.Values.istio.targetRefs }}
+    - { group: {{ .group }}, kind: {{ .kind }}, name: {{ .name }} }
+    {{- end }}
+  {{- $hosts := without $.Values.istio.hosts "*" }}
+  {{- with $hosts }}
+  hostnames: {{ toJson . }}
+  {{- end }}
+  rules:
+    - matches:
+        - { path: { type: PathPrefix, value: /v1/models }, method: GET }
+      backendRefs: [{ group: networking.istio.io, kind: Hostname, name: ${CHECK}, port: 8082 }]
+    - filters:
+        # Tokens and keys are removed, in every spelling of their headers.
+        - type: RequestHeaderModifier
+          requestHeaderModifier: { remove: [authorization, ${KEY_HEADER_SPELLINGS.join(', ')}] }
+      backendRefs: [{ group: networking.istio.io, kind: Hostname, name: {{ $.Values.istio.engine.host }}, port: {{ $.Values.istio.engine.port }} }]
+`
 
 type Replacement = readonly [example: string, value: string]
 

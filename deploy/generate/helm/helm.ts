@@ -22,6 +22,7 @@ export function helmFiles(): Record<string, string> {
     [`${CHART}/files/istio-alerts.yaml`]: read('deploy/observability/mintmark-istio-alerts.yaml'),
     [`${CHART}/files/dashboard.json`]: read('deploy/observability/mintmark-dashboard.json'),
     [`${CHART}/files/gateways-dashboard.json`]: read('deploy/observability/mintmark-gateways-dashboard.json'),
+    [`${CHART}/files/limits-dashboard.json`]: read('deploy/observability/mintmark-limits-dashboard.json'),
     [`${CHART}/files/create-roles.sh`]: read('deploy/compose/create-roles.sh'),
     [`${CHART}/templates/_istiod-values.tpl`]: `{{- define "mintmark.istiodValues" -}}\n${istiodValues()}{{- end }}\n`,
     ...Object.fromEntries(

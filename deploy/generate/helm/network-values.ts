@@ -109,8 +109,13 @@ export const gateways: Record<string, Schema> = {
       ),
       port: port('Its port, with `mode: apiKeys`'),
     }),
-    gateways: names('With `mode: apiKeys`: the gateways of the VirtualService'),
-    hosts: { type: 'array', items: { type: 'string' }, description: 'With `mode: apiKeys`: its hosts' },
+    gateways: names('With `mode: apiKeys` and `selector`: the gateways of the VirtualService'),
+    hosts: {
+      type: 'array',
+      items: { type: 'string' },
+      description:
+        'With `mode: apiKeys`: the hosts of the VirtualService, or of the HTTPRoute with `targetRefs`',
+    },
     importedKeys: {
       type: 'string',
       pattern: '^[^"\\\\\\s]*$',
@@ -156,5 +161,10 @@ export const gateways: Record<string, Schema> = {
       port: port('Its port'),
     }),
     origins,
+    limits: object('', {
+      enabled: flag(
+        'Enforces the limits in tokens. Envoy Gateway needs its rate limit service with a Redis, and the variable of docs/guides/limits.md',
+      ),
+    }),
   }),
 }

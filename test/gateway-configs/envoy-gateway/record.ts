@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { appliedFiles, digestOf, type EnvoyGatewayRecord, RECORDS } from './applied.ts'
 
 /**
- * Records the output of Envoy Gateway 1.9.0 for deploy/envoy-gateway: record.json and, with reports of usage,
- * record-usage.json, from which envoy-gateway-config.ts builds configurations under test. It first checks the objects against their CRDs. scripts/record-gateway-configs.sh
- * builds egctl and runs it: node test/gateway-configs/envoy-gateway/record.ts <egctl>
+ * Records the output of Envoy Gateway 1.9.0 for deploy/envoy-gateway: record.json, with reports of usage
+ * record-usage.json, and with limits record-limits.json, from which envoy-gateway-config.ts builds configurations under test. It first checks the objects against their CRDs. scripts/record-gateway-configs.sh
+ * builds egctl and runs it: node test/gateway-configs/envoy-gateway/record.ts <egctl> [<record> …]
  */
-const [, , egctl = 'egctl'] = process.argv
+const [, , egctl = 'egctl', ...given] = process.argv
 const here = (name: string) => new URL(name, import.meta.url)
 
-for (const name of RECORDS)
+for (const name of RECORDS.filter(each => given.length === 0 || given.includes(each)))
   writeFileSync(here(`${name}.json`), `${JSON.stringify(recordOf(name), null, 2)}\n`)
 
 function recordOf(name: EnvoyGatewayRecord): object {
