@@ -72,6 +72,27 @@ export async function readUnstored(db: Handle, tombstones: readonly Tombstone[])
 }
 
 /**
+ * The same, each with the instant of a stored one of the same object that ended at about the same time: the rows of the
+ * audit trail are written some moments after the change that they record.
+ */
+export async function alignWithStored(
+  db: Handle,
+  tombstones: readonly Tombstone[],
+  withinMs: number,
+): Promise<Tombstone[]> {
+  if (tombstones.length === 0) return []
+  const { rows } = await sql<Tombstone>`
+    SELECT t.kind, t.id, t.owner, coalesce((
+      SELECT floor(extract(epoch FROM s.ended_at) * 1000)::float8 FROM tombstones AS s
+      WHERE s.kind = t.kind AND s.id = t.id
+        AND abs(extract(epoch FROM s.ended_at) * 1000 - t.at) <= ${withinMs}::float8
+      ORDER BY s.ended_at LIMIT 1), t.at) AS at
+    FROM jsonb_to_recordset(${JSON.stringify(tombstones)}::jsonb) AS t (kind text, id text, owner text, at float8)
+    ORDER BY t.at`.execute(db)
+  return rows
+}
+
+/**
  * Stores a restore, as part of the open one if there is one: replicas notice the same restore with different memories.
  * The caller holds the lock of the change counter. Returns its id, and the number of tombstones that are new.
  */

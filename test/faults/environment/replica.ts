@@ -50,7 +50,7 @@ export interface Replica {
   /** A POST that is repeated under one Idempotency-Key until it is answered, as the API recommends. */
   change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
-  get(url: string): Promise<Answer>
+  get(url: string, headers?: Record<string, string>): Promise<Answer>
 }
 
 const agent = new Agent({ keepAlive: true })
@@ -106,7 +106,7 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
         headers: FORM_HEADERS,
         body: exchangeForm(secret, extra),
       }),
-    get: url => call(url, { method: 'GET', headers: {}, body: undefined }),
+    get: (url, headers = {}) => call(url, { method: 'GET', headers, body: undefined }),
   }
 }
 
