@@ -46,7 +46,7 @@ export interface Answer {
 export interface Replica {
   process: ServiceProcess
   urls: ServiceUrls
-  admin(method: string, path: string, body?: object): Promise<Answer>
+  admin(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<Answer>
   /** A POST that is repeated under one Idempotency-Key until it is answered, as the API recommends. */
   change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
@@ -83,10 +83,10 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
   return {
     process,
     urls,
-    admin: (method, path, body) =>
+    admin: (method, path, body, headers) =>
       call(`${urls.admin}/admin/v1${path}`, {
         method,
-        headers: ADMIN_HEADERS,
+        headers: { ...ADMIN_HEADERS, ...headers },
         body: body && JSON.stringify(body),
       }),
     change: (path, body) => {
