@@ -89,7 +89,10 @@ export async function conductOutage(environment: Environment, gameday: Gameday):
     await at(EXTENDED_AT)
     const end = new Date(Date.now() + EXTENDED_FOR * windowSeconds * 1000).toISOString()
     const words = ['emergency', 'extend', '--until', end, '--reason', 'gameday']
-    return gameday.mintmark({ ...ENVIRONMENT, ...settings }, ...words)
+    return gameday.mintmark(
+      { ...ENVIRONMENT, ...settings, DATABASE_URL: postgres.applicationUrl() },
+      ...words,
+    )
   }
   const [, said] = await Promise.all([restart(0), extend()])
   report.holds('"mintmark emergency extend" says until when', said.includes('until'), WHY.said)
