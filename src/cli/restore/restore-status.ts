@@ -63,7 +63,7 @@ async function survey({ storage, tombstones, memories, lost }: RestoredDatabase)
       found_row: found.id,
       reconciled_at: reconciledAt?.toISOString() ?? null,
     })),
-    /** By the snapshots alone: no replica has stored it yet. */
+    /** By snapshots and trails alone: no replica has stored it yet. */
     not_stored: noticed
       ? {
           known_row: noticed.memory.mark.id,
@@ -126,6 +126,8 @@ function linesOf(found: Found) {
     lines.push(
       'No memory of a later state was found. If this database was restored, it cannot be known what happened after that row:',
     )
+  else if (trail && not_stored)
+    lines.push(`${pending.length} objects ended, and the database has them as usable:`)
   else lines.push(`${pending.length} objects are refused although the database has them as usable.`)
   for (const { id, ended_at, action } of planned(pending))
     lines.push(`- ${id}, ended at ${moment(ended_at)}: ${action}`)
