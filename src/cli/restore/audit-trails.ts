@@ -84,17 +84,21 @@ async function lastCommon(db: Handle, trail: readonly AuditRow[]): Promise<Chain
   const { cut, head } = await chainEnds(db)
   let low = Math.max(first.id - 1, cut.id)
   let high = Math.min(first.id + trail.length - 1, head.id)
-  if (low > high || !(await isCommon(low)))
-    throw new CliError(
-      EXIT.refused,
-      `the audit trail begins with row ${first.id}, and the database, whose last row is ${head.id}, does not have the row before it. ` +
-        'Either the trail belongs to another installation, or it begins after the backup: name an earlier export too.',
-    )
+  if (low > high || !(await isCommon(low))) throw notShared(first.id, head.id)
   while (low < high) {
     const middle = Math.ceil((low + high) / 2)
     if (await isCommon(middle)) low = middle
     else high = middle - 1
   }
+  // Before its first row every trail is the same.
+  if (low === 0 && head.id > 0) throw notShared(first.id, head.id)
   const { id, hash } = headAt(low)
   return { id, hash }
 }
+
+const notShared = (first: number, last: number) =>
+  new CliError(
+    EXIT.refused,
+    `the audit trail begins with row ${first}, and shares no row with the database, whose last row is ${last}. ` +
+      'Either the trail belongs to another installation, or it begins after the backup: name an earlier export too.',
+  )
