@@ -145,8 +145,8 @@ export async function conductOutage(environment: Environment, gameday: Gameday):
   for (const accepted of probe.accepted.slice(0, 5)) report.note('accepted', accepted)
   const statuses = await Promise.all(replicas.map(replica => refusalStatuses(replica, ended)))
   report.invariant(
-    'refusals of what ended, other than 400 and 401, afterwards',
-    unlike(statuses.flat(), 400, 401),
+    'responses to what ended, other than 400, 401 and 403, afterwards',
+    unlike(statuses.flat(), 400, 401, 403),
     {
       exactly: 0,
       why: WHY.revoked,

@@ -67,10 +67,7 @@ export class RefusalProbe {
   }
 }
 
-/**
- * Statuses of everything that ended, at one replica: each refusal is 400 or 401 where the database answers, and 503 is
- * allowed where it does not.
- */
+/** Statuses of everything that ended, at one replica. */
 export async function refusalStatuses(replica: Replica, { keys, tokens }: Ended): Promise<number[]> {
   const { exchange, get, urls } = replica
   const answers = await Promise.all([
