@@ -24,6 +24,7 @@ const UNIT = [
   'test/signing-keys/{alarms,any-order,key-encryption,key-ring,rotation,signing-key-status}.test.ts',
   'test/system/{coalescer,failure-limit,fair-queue,ip-address,logger,metrics,minute-limit,write-buffer}.test.ts',
   'test/token-revocations/deny-list.test.ts',
+  'test/tombstones/trail.test.ts',
   'test/tokens/{compact-jws,expiry,minted-tokens}.test.ts',
   'test/xds/discovery-stream.test.ts',
 ]

@@ -205,16 +205,21 @@ export function releasePlan(keys: Keys, kid: string): Step[] {
 
 /**
  * Emergency revocation: the key leaves the JWKS at once, and if it was signing, the standby is activated at once. A row
- * that is not genuine is only removed.
+ * that is not genuine is only removed; one that was revoked already, before a restore brought it back, has its successor
+ * at once too, which no process may have activated yet.
  * @throws {NotFound} @throws {Conflict} when the required standby is held.
  */
 export function revokePlan(
-  state: { keys: Keys; rejected: readonly { kid: string }[]; now: number; policy: Policy },
+  state: { keys: Keys; rejected: readonly { kid: string; fault: string }[]; now: number; policy: Policy },
   kid: string,
   reason: string,
 ): Step[] {
   const { keys, rejected, now, policy } = state
-  if (rejected.some(row => row.kid === kid)) return [{ type: 'discard', kid, reason }]
+  if (rejected.some(row => row.kid === kid)) {
+    const discard: Step = { type: 'discard', kid, reason }
+    const areRevoked = rejected.every(({ fault }) => fault === 'revoked')
+    return areRevoked ? [discard, ...duePlan(keys, now, policy, { activeIsRevoked: true })] : [discard]
+  }
   const key = getKey(keys, kid)
   const steps: Step[] = [{ type: 'revoke', kid, reason }]
   const { alg } = key

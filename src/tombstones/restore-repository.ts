@@ -60,14 +60,36 @@ export async function readOpen(
   }
 }
 
-/** Of these, those that are not stored in any state. */
+/** Of these, those that are not stored in any state, in the order in which they ended. */
 export async function readUnstored(db: Handle, tombstones: readonly Tombstone[]): Promise<Tombstone[]> {
   if (tombstones.length === 0) return []
   const { rows } = await sql<Tombstone>`
     SELECT t.kind, t.id, t.owner, t.at
     FROM jsonb_to_recordset(${JSON.stringify(tombstones)}::jsonb) AS t (kind text, id text, owner text, at float8)
     WHERE NOT EXISTS (SELECT FROM tombstones AS s
-      WHERE s.kind = t.kind AND s.id = t.id AND s.ended_at = to_timestamp(t.at / 1000))`.execute(db)
+      WHERE s.kind = t.kind AND s.id = t.id AND s.ended_at = to_timestamp(t.at / 1000))
+    ORDER BY t.at`.execute(db)
+  return rows
+}
+
+/**
+ * The same, each with the instant of a stored one of the same object that ended at about the same time: the rows of the
+ * audit trail are written some moments after the change that they record.
+ */
+export async function alignWithStored(
+  db: Handle,
+  tombstones: readonly Tombstone[],
+  withinMs: number,
+): Promise<Tombstone[]> {
+  if (tombstones.length === 0) return []
+  const { rows } = await sql<Tombstone>`
+    SELECT t.kind, t.id, t.owner, coalesce((
+      SELECT floor(extract(epoch FROM s.ended_at) * 1000)::float8 FROM tombstones AS s
+      WHERE s.kind = t.kind AND s.id = t.id
+        AND abs(extract(epoch FROM s.ended_at) * 1000 - t.at) <= ${withinMs}::float8
+      ORDER BY s.ended_at LIMIT 1), t.at) AS at
+    FROM jsonb_to_recordset(${JSON.stringify(tombstones)}::jsonb) AS t (kind text, id text, owner text, at float8)
+    ORDER BY t.at`.execute(db)
   return rows
 }
 

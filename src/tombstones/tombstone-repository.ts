@@ -181,6 +181,15 @@ export async function continues(db: Handle, { id, hash }: Mark): Promise<boolean
   return rows[0]?.same ?? false
 }
 
+/** The hash of the row at this position, in hex, or of the last one that retention deleted (zeros for 0); undefined: neither. */
+export async function hashAt(db: Handle, id: number): Promise<string | undefined> {
+  const { rows } = await sql<{ hash: string | null }>`
+    SELECT coalesce((SELECT encode(hash, 'hex') FROM audit_events WHERE id = ${id}::bigint),
+      CASE WHEN audit_cut_id = ${id}::bigint THEN encode(audit_cut_hash, 'hex') END) AS hash
+    FROM change_counter`.execute(db)
+  return rows[0]?.hash ?? undefined
+}
+
 /** When the row at this position, or the last before it, was written: RFC 3339; null: there is none. */
 export async function writtenAt(db: Handle, id: number): Promise<string | null> {
   const { rows } = await sql<{ at: Date }>`

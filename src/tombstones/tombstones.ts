@@ -110,10 +110,14 @@ export class Tombstones implements ChangeSubscriber {
     return { ...this.#known, writer: this.#writer, ended, pending }
   }
 
-  /** Reads the memories of snapshots, before the first load: what cannot be taken back in them is refused at once. */
-  async remember(): Promise<readonly Memory[]> {
+  /**
+   * Reads the memories of snapshots, before the first load: what cannot be taken back in them is refused at once. `others`:
+   * of exported audit trails.
+   */
+  async remember(others: readonly Memory[] = []): Promise<readonly Memory[]> {
     if (this.#known) return []
-    this.#remembered = await this.#readFiles()
+    // Snapshots have the exact instants: the last of two for one object counts.
+    this.#remembered = [...others, ...(await this.#readFiles())]
     const all = this.#remembered.flatMap(({ ended, pending }) => [...ended, ...pending])
     this.#early = new Set(all.filter(({ kind }) => !isReversible(kind)).map(nameOf))
     return this.#remembered

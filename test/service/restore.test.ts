@@ -45,6 +45,8 @@ const pods = ['one', 'two'].map(name => ({
 }))
 let checkpoint: string
 let reporterId: string
+/** Exported after the last change, as rows. */
+let trail: string[]
 let others: TestService[] = []
 
 const exchange = (service: TestService, client_secret: string) =>
@@ -149,6 +151,7 @@ beforeAll(async () => {
   endedToken = (await exchange(mintmarkService, live.secret)).body.access_token
   await end()
   checkpoint = (await mintmarkService.admin('GET', '/audit-checkpoint')).body.jws
+  trail = await exportTrail()
 })
 afterEach(async () => {
   await Promise.all(others.map(service => service.stop()))
@@ -159,6 +162,14 @@ afterAll(async () => {
   await backup?.drop()
   for (const folder of [snapshots, empty]) rmSync(folder, { recursive: true })
 })
+
+async function exportTrail(): Promise<string[]> {
+  const { MINTMARK_ROOT_TOKEN = '' } = mintmarkService.environment
+  const { stdout } = await mintmark(['audit', 'export'], {
+    env: { MINTMARK_URL: mintmarkService.service.urls.admin, MINTMARK_ADMIN_TOKEN: MINTMARK_ROOT_TOKEN },
+  })
+  return stdout.trim().split('\n')
+}
 
 /** Until the service has connected again. */
 const settled = () =>
@@ -399,5 +410,101 @@ describe('a database that is restored while no replica runs', () => {
     expect(stdout).toContain('- API keys that were revoked or disabled')
     expect(stdout).toContain('- signing keys that were created')
     expect(stdout).toContain('No snapshot was compared')
+  })
+})
+
+describe('a database that is restored while nothing remembers it but an exported audit trail', () => {
+  const file = (name: string, rows: readonly string[]) => {
+    const path = join(empty, name)
+    writeFileSync(path, `${rows.join('\n')}\n`)
+    return path
+  }
+  const without = (...args: string[]) =>
+    mintmark(args, {
+      env: { ...mintmarkService.environment, MINTMARK_SNAPSHOT_DIR: join(empty, 'none') },
+    })
+
+  it('is refused a trail that was edited, has a gap, begins too late, or belongs to another installation', async () => {
+    const begin = trail.findIndex(row => JSON.parse(row).action === 'key.revoke')
+    const edited = trail.map((row, place) => (place === begin ? row.replace('leaked', 'edited') : row))
+    const refused = async (name: string, rows: readonly string[]) => {
+      const { code, stderr } = await without('restore', 'status', '--trail', file(name, rows))
+      return [code, stderr]
+    }
+    expect(await refused('edited', edited)).toEqual([3, expect.stringContaining('was edited')])
+    expect(await refused('gap', trail.toSpliced(begin, 1))).toEqual([3, expect.stringContaining('missing')])
+    expect(await refused('late', trail.slice(begin + 1))).toEqual([
+      3,
+      expect.stringContaining('begins after the backup'),
+    ])
+    const other = await startTestService()
+    try {
+      await other.tenantWithKey({ id: 'live' })
+      await other.admin('POST', '/tenants/live/suspend')
+      const { body } = await other.admin('GET', '/audit-events?limit=100')
+      const { code, stderr } = await without(
+        'restore',
+        'reconcile',
+        '--apply',
+        '--trail',
+        file('foreign', body.data.map((row: object) => JSON.stringify(row)).reverse()),
+      )
+      expect([code, stderr]).toEqual([3, expect.stringContaining('belongs to another installation')])
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('lists what the trail has as ended, and the changes to be made again', async () => {
+    // In two files that overlap.
+    const half = Math.floor(trail.length / 2)
+    const files = [file('one', trail.slice(0, half + 3)), file('two', trail.slice(half))]
+    const words = files.flatMap(each => ['--trail', each])
+    const status = JSON.parse((await without('restore', 'status', ...words, '-o', 'json')).stdout)
+    expect(status).toMatchObject({ state: 'unreconciled', snapshots: [] })
+    expect(
+      status.pending.map(({ kind, id }: { kind: string; id: string }) => `${kind} ${id}`).toSorted(),
+    ).toEqual(
+      [
+        `key_revoked ${dead.revoked.keyId}`,
+        `key_disabled ${dead.disabled.keyId}`,
+        `secret_ended ${dead.rotated.secretId}`,
+        `secret_ended ${dead.secret.secretId}`,
+        'tenant_suspended t-suspended',
+        'tenant_deleted t-deleted',
+        `admin_token_revoked ${adminToken.id}`,
+        `signing_key_revoked ${revokedKid}`,
+        ...pods.map(({ credential }) => `credential_deleted ${credential}`),
+        `provider_deleted ${pods[1]?.provider}`,
+        `usage_reporter_deleted ${reporterId}`,
+      ].toSorted(),
+    )
+    const repeated = status.trail.changes.map(({ action, target }: { action: string; target: string }) => [
+      action,
+      target,
+    ])
+    expect(repeated).toContainEqual(['key.rotate', `key ${dead.rotated.keyId}`])
+    expect(repeated).not.toContainEqual(['key.revoke', `key ${dead.revoked.keyId}`])
+    const { stdout } = await without('restore', 'status', ...words)
+    expect(stdout).toContain('Changes that the database lost, to be made again:')
+    expect(stdout).toContain('the last one of the audit trail')
+  })
+
+  it('ends it again before a replica starts', async () => {
+    const path = file('trail', trail)
+    const done = await without('restore', 'reconcile', '--trail', path, '--apply')
+    expect([done.code, done.stderr]).toEqual([
+      0,
+      expect.stringContaining('Ended 12 objects again, waived 0.'),
+    ])
+    const started = await replica({ MINTMARK_SNAPSHOT_DIR: join(empty, 'none') })
+    expect(await answers(started)).toEqual(REFUSED)
+    expect(await assertions(started)).toEqual([400, 400])
+    expect(await kids(started)).not.toContain(revokedKid)
+    expect((await asAdmin(started)).status).toBe(401)
+    expect((await exchange(started, live.secret)).status).toBe(200)
+    expect(await unreconciled(started)).toBe(0)
+    const again = await without('restore', 'reconcile', '--trail', path)
+    expect(again.stderr).toContain('Nothing to reconcile')
   })
 })

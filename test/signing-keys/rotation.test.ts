@@ -260,7 +260,7 @@ describe('hold and release', () => {
 
 describe('the emergency', () => {
   const revoke = (keys: SigningKey[], kid: string) =>
-    revokePlan({ keys, rejected: [{ kid: 'forged' }], now: NOW, policy }, kid, 'leaked')
+    revokePlan({ keys, rejected: [{ kid: 'forged', fault: 'wrong_seal' }], now: NOW, policy }, kid, 'leaked')
   const gone = (kid: string): Step => ({ type: 'revoke', kid, reason: 'leaked' })
 
   it.each<[string, SigningKey[], string, Step[]]>([
@@ -292,6 +292,32 @@ describe('the emergency', () => {
     ],
   ])('%s', (_, keys, kid, steps) => {
     expect(revoke(keys, kid)).toEqual(steps)
+  })
+
+  it.each<[string, SigningKey[], string, Step[]]>([
+    [
+      'its standby signs at once',
+      [key('s', 'standby', { activatesAt: null, publishedAt: NOW - 1 })],
+      'revoked',
+      [{ type: 'activate', kid: 's', activatesAt: NOW }, standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    [
+      'without a standby a new key signs',
+      [],
+      'revoked',
+      [active('ES256'), standby('ES256', NOW + INTERVAL_MS)],
+    ],
+    ['an active key continues to sign', [a, s], 'revoked', []],
+    ['not while another row is not genuine', [key('s', 'standby', { activatesAt: null })], 'unknown_key', []],
+  ])('that a restore brought back, and that is revoked again: %s', (_, keys, other, steps) => {
+    const rejected = [
+      { kid: 'r', fault: 'revoked' },
+      { kid: 'other', fault: other },
+    ]
+    expect(revokePlan({ keys, rejected, now: NOW, policy }, 'r', 'leaked')).toEqual([
+      { type: 'discard', kid: 'r', reason: 'leaked' },
+      ...steps,
+    ])
   })
 
   it('is refused while the standby that it needs is held, because somebody distrusts that one too', () => {

@@ -1,5 +1,10 @@
-import { randomBytes } from 'node:crypto'
-import type { Replica } from '../faults/environment/replica.ts'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Answer, Replica } from '../faults/environment/replica.ts'
+
+/** A change that cannot be made stays 503. On a busy machine others are 503 too, until they are repeated. */
+const TRIES = 5
+const PAUSE_MS = 1_000
 
 /**
  * Every kind of change on one replica, each on objects of its own. Returns those that were refused, as
@@ -9,7 +14,7 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
   const id = `w-${randomBytes(5).toString('hex')}`
   const refused: string[] = []
   const call = async (method: string, path: string, body?: object, named = path) => {
-    const answer = await replica.admin(method, path, body)
+    const answer = await repeated(replica, method, path, body)
     if (answer.status < 200 || answer.status > 299) refused.push(`${method} ${named}: ${answer.status}`)
     return answer.body
   }
@@ -42,4 +47,14 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
   await call('POST', `/signing-keys/${kid}/release`, {}, '/signing-keys/…/release')
   await call('DELETE', `/tenants/${id}?cascade=true`, undefined, '/tenants/…')
   return refused
+}
+
+/** As the API recommends: under one Idempotency-Key. */
+async function repeated(replica: Replica, method: string, path: string, body?: object): Promise<Answer> {
+  const headers: Record<string, string> = method === 'POST' ? { 'idempotency-key': randomUUID() } : {}
+  for (let count = 1; ; count++) {
+    const answer = await replica.admin(method, path, body, headers)
+    if (answer.status !== 503 || count === TRIES) return answer
+    await sleep(PAUSE_MS)
+  }
 }

@@ -80,7 +80,8 @@ export async function onDatabase<T>(
 
 const causes = ({ cause }: Error) => (cause instanceof Error ? [cause.message] : [])
 
-async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
+/** The rows of an export; `-` is standard input. @throws {CliError} */
+export async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
   const input = file === '-' ? streams().stdin : createReadStream(file)
   let line = 0
   try {

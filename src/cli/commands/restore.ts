@@ -4,7 +4,9 @@ import { action, noun, resultVerb } from '../verb.ts'
 
 const WHERE =
   'Run it where a replica runs, with the environment of the service: it connects to DATABASE_URL, and compares the database ' +
-  'with the snapshots in MINTMARK_SNAPSHOT_DIR. No replica has to run.'
+  'with the snapshots in MINTMARK_SNAPSHOT_DIR, and with exported audit trails. No replica has to run.'
+const TRAIL =
+  'export of the audit trail from before the restore, without filters but --from; "-" is standard input (repeatable)'
 
 /** Directly on the database: what it brought back is to be ended before a replica serves it. */
 export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv): void {
@@ -13,15 +15,20 @@ export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv
     details: 'See docs/guides/restore.md.',
     examples: ['mintmark restore status', 'mintmark restore reconcile --apply'],
   })
-  resultVerb(restore, 'status', {
+  const status = resultVerb(restore, 'status', {
     summary: 'show whether the database was restored, what is refused since, and what cannot be known',
     details: WHERE,
-    examples: ['mintmark restore status', 'mintmark restore status -o json'],
+    examples: [
+      'mintmark restore status',
+      'mintmark restore status -o json',
+      'mintmark restore status --trail trail.ndjson',
+    ],
     quiet: 'print only the state: in order, unreconciled, or unknown',
-  }).action(
+  }).option('--trail <file>', TRAIL, collect)
+  status.action(
     action(environment, async ({ output }) => {
       const { showRestore } = await import('../restore/restore-status.ts')
-      await showRestore(environment, output)
+      await showRestore(environment, status.opts<{ trail?: string[] }>().trail ?? [], output)
     }),
   )
   const reconcile = resultVerb(restore, 'reconcile', {
@@ -34,8 +41,10 @@ export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv
       'mintmark restore reconcile',
       'mintmark restore reconcile --apply',
       'mintmark restore reconcile --apply --waive acme --reason "resumed on Monday, ticket 4711"',
+      'mintmark restore reconcile --trail trail.ndjson --apply',
     ],
   })
+    .option('--trail <file>', TRAIL, collect)
     .option('--apply', 'carry out the plan, instead of only printing it')
     .option('--waive <id>', 'leave this object as it is in the database (repeatable)', collect)
     .option('--reason <text>', 'reason of the waivers, for the audit trail', reason)

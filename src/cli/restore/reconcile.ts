@@ -9,6 +9,8 @@ export interface ReconcileOptions {
   /** Ids. */
   waive?: string[]
   reason?: string
+  /** Files with exported audit trails. */
+  trail?: string[]
 }
 
 /** In the audit trail: a person with the environment of the service can do what root can. */
@@ -20,10 +22,10 @@ export async function reconcileRestore(
   options: ReconcileOptions,
   output: Output,
 ): Promise<void> {
-  const { waive = [], reason } = options
+  const { waive = [], reason, trail = [] } = options
   if (waive.length > 0 && reason === undefined)
     throw new CliError(EXIT.usage, '--waive needs --reason, for the audit trail.')
-  await withRestoredDatabase(environment, async restored => {
+  await withRestoredDatabase(environment, trail, async restored => {
     const { tombstones } = restored
     if (!tombstones.isUnreconciled) return output.note('Nothing to reconcile: no restore is open.')
     const pending = tombstones.pendingTombstones

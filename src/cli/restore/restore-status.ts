@@ -1,7 +1,9 @@
 import { readRestores } from '../../tombstones/restore-repository.ts'
 import type { Tombstone } from '../../tombstones/tombstone.ts'
 import { readState, writtenAt } from '../../tombstones/tombstone-repository.ts'
+import { changesToRepeat } from '../../tombstones/trail.ts'
 import { moment, type Output } from '../output.ts'
+import type { LostPart } from './audit-trails.ts'
 import { planned } from './plan.ts'
 import { type RestoredDatabase, withRestoredDatabase } from './restored-database.ts'
 
@@ -24,9 +26,13 @@ const COVERED = [
   'credentials, identity providers and usage reporters that were deleted',
 ]
 
-/** Prints whether the database was restored, what is refused since, and what cannot be known. */
-export async function showRestore(environment: NodeJS.ProcessEnv, output: Output): Promise<void> {
-  const found = await withRestoredDatabase(environment, survey)
+/** Prints whether the database was restored, what is refused since, and what cannot be known. @throws {CliError} */
+export async function showRestore(
+  environment: NodeJS.ProcessEnv,
+  trails: readonly string[],
+  output: Output,
+): Promise<void> {
+  const found = await withRestoredDatabase(environment, trails, survey)
   const { pending, unknown, ...status } = found
   await output.either({
     text: linesOf(found).join('\n'),
@@ -37,13 +43,13 @@ export async function showRestore(environment: NodeJS.ProcessEnv, output: Output
 
 type Found = Awaited<ReturnType<typeof survey>>
 
-async function survey({ storage, tombstones, memories }: RestoredDatabase) {
+async function survey({ storage, tombstones, memories, lost }: RestoredDatabase) {
   const { database } = storage
   const { mark } = await database.run(readState)
   const lastRowAt = await database.run(db => writtenAt(db, mark.id))
   const restores = await database.run(db => readRestores(db, MOST_RESTORES))
   const { noticed, pendingTombstones: pending, isUnreconciled } = tombstones
-  const isCompared = memories.length > 0 || restores.length > 0
+  const isCompared = memories.length > 0 || restores.length > 0 || lost !== undefined
   return {
     state: isUnreconciled ? 'unreconciled' : isCompared ? 'in order' : 'unknown',
     last_row: mark.id,
@@ -57,7 +63,7 @@ async function survey({ storage, tombstones, memories }: RestoredDatabase) {
       found_row: found.id,
       reconciled_at: reconciledAt?.toISOString() ?? null,
     })),
-    /** By the snapshots alone: no replica has stored it yet. */
+    /** By snapshots and trails alone: no replica has stored it yet. */
     not_stored: noticed
       ? {
           known_row: noticed.memory.mark.id,
@@ -71,12 +77,33 @@ async function survey({ storage, tombstones, memories }: RestoredDatabase) {
       row: mark.id,
       seen_at: new Date(seenAt).toISOString(),
     })),
+    /** By exported audit trails: what the database lost. */
+    trail: lost ? lostInTrail(lost) : null,
     pending: pending as readonly Tombstone[],
-    unknown: isCompared ? NOT_COVERED : [...COVERED, ...NOT_COVERED],
+    unknown: lost ? unknownAfter(lost) : isCompared ? NOT_COVERED : [...COVERED, ...NOT_COVERED],
   }
 }
 
-function linesOf({ state, last_row, last_row_at, restores, not_stored, snapshots, pending, unknown }: Found) {
+function lostInTrail({ common, rows }: LostPart) {
+  return {
+    common_row: common.id,
+    lost_rows: rows.length,
+    changes: changesToRepeat(rows).map(({ id, at, action, target_kind, target_id }) => ({
+      row: id,
+      at,
+      action,
+      target: `${target_kind} ${target_id}`,
+    })),
+  }
+}
+
+const unknownAfter = ({ memory: { mark, seenAt } }: LostPart) => [
+  `everything after row ${mark.id} of ${moment(new Date(seenAt).toISOString())}, the last one of the audit trail`,
+  'issued tokens that were ended: they are valid until they expire',
+]
+
+function linesOf(found: Found) {
+  const { state, last_row, last_row_at, restores, not_stored, snapshots, trail, pending, unknown } = found
   const lines = [`The last change in the database is audit row ${last_row} of ${moment(last_row_at ?? '-')}.`]
   for (const { noticed_at, noticed_by, known_row, known_at, found_row, reconciled_at } of restores)
     lines.push(
@@ -91,17 +118,32 @@ function linesOf({ state, last_row, last_row_at, restores, not_stored, snapshots
       ? 'No snapshot was compared: MINTMARK_SNAPSHOT_DIR is not set, or has none of this installation.'
       : `Compared with ${snapshots.length} snapshots, the newest of ${moment(newest(snapshots))}.`,
   )
+  if (trail)
+    lines.push(
+      `The audit trail has ${trail.lost_rows} rows after row ${trail.common_row}, the last one that the database has too.`,
+    )
   if (state === 'unknown')
     lines.push(
       'No memory of a later state was found. If this database was restored, it cannot be known what happened after that row:',
     )
+  else if (trail && not_stored)
+    lines.push(`${pending.length} objects ended, and the database has them as usable:`)
   else lines.push(`${pending.length} objects are refused although the database has them as usable.`)
   for (const { id, ended_at, action } of planned(pending))
     lines.push(`- ${id}, ended at ${moment(ended_at)}: ${action}`)
+  if (trail && trail.changes.length > 0)
+    lines.push(
+      'Changes that the database lost, to be made again:',
+      ...trail.changes.map(
+        ({ row, at, action, target }) => `- row ${row} of ${moment(at)}: ${action} ${target}`,
+      ),
+    )
   if (state === 'unreconciled') lines.push('What cannot be known of the time after the backup:')
   if (state !== 'in order') lines.push(...unknown.map(line => `- ${line}`))
   if (state === 'unknown')
-    lines.push('An exported audit trail and the log of each replica have it: docs/guides/restore.md.')
+    lines.push(
+      'An exported audit trail (--trail) and the log of each replica have it: docs/guides/restore.md.',
+    )
   return lines
 }
 

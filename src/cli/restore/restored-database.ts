@@ -18,6 +18,7 @@ import { GatewayConnections } from '../../token-revocations/gateway-connections.
 import type { Memory } from '../../tombstones/tombstone.ts'
 import type { Tombstones } from '../../tombstones/tombstones.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { comparedTrails, type LostPart } from './audit-trails.ts'
 
 /** A database as a replica of this environment sees it, compared with the snapshots. */
 export interface RestoredDatabase {
@@ -25,12 +26,15 @@ export interface RestoredDatabase {
   tombstones: Tombstones
   /** Of snapshots. */
   memories: readonly Memory[]
+  /** What exported audit trails have and the database lost; undefined: nothing, or none was named. */
+  lost: LostPart | undefined
   reconciliation: Reconciliation
 }
 
-/** Opens the database of the service's environment for `work`. @throws {CliError} */
+/** Opens the database of the service's environment for `work`. `trails`: exported audit trails. @throws {CliError} */
 export async function withRestoredDatabase<T>(
   environment: NodeJS.ProcessEnv,
+  trails: readonly string[],
   work: (restored: RestoredDatabase) => Promise<T>,
 ): Promise<T> {
   const config = readConfig(new Env(environment))
@@ -38,7 +42,7 @@ export async function withRestoredDatabase<T>(
   const system: System = { clock: systemClock, random: systemRandom, logger: createLogger('silent') }
   const storage = openStorage(config, system)
   try {
-    return await work(await compared(config, system, storage))
+    return await work(await compared(config, system, storage, trails))
   } catch (error) {
     const fault = databaseFault(error)
     throw fault === undefined ? error : new CliError(EXIT.unavailable, fault)
@@ -47,7 +51,12 @@ export async function withRestoredDatabase<T>(
   }
 }
 
-async function compared(config: Config, system: System, storage: Storage): Promise<RestoredDatabase> {
+async function compared(
+  config: Config,
+  system: System,
+  storage: Storage,
+  trails: readonly string[],
+): Promise<RestoredDatabase> {
   const { encryptionKeys, peppers } = config
   const { database } = storage
   const pending = await pendingMigrations(database)
@@ -59,7 +68,9 @@ async function compared(config: Config, system: System, storage: Storage): Promi
   if (faults.length > 0) throw new CliError(EXIT.conflict, faults.join(' '))
   const issuer = config.issuer ?? `http://localhost:${config.publicAddress.port}`
   const trust = buildTrust(config, system, storage, issuer)
-  const memories = await trust.tombstones.remember()
+  const lost = trails.length > 0 ? await database.run(db => comparedTrails(db, trails)) : undefined
+  const remembered = await trust.tombstones.remember(lost ? [lost.memory] : [])
+  const memories = remembered.filter(memory => memory !== lost?.memory)
   const apply = await trust.tombstones.load()
   apply()
   const policy = new CurrentPolicy({ database })
@@ -70,5 +81,5 @@ async function compared(config: Config, system: System, storage: Storage): Promi
   const { signingKeys } = buildSigning(config, system, storage, issuer, trust, { connections })
   const operations = { ...administration, signingKeys }
   const reconciliation = new Reconciliation({ database, operations })
-  return { storage, tombstones: trust.tombstones, memories, reconciliation }
+  return { storage, tombstones: trust.tombstones, memories, lost, reconciliation }
 }

@@ -46,11 +46,11 @@ export interface Answer {
 export interface Replica {
   process: ServiceProcess
   urls: ServiceUrls
-  admin(method: string, path: string, body?: object): Promise<Answer>
+  admin(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<Answer>
   /** A POST that is repeated under one Idempotency-Key until it is answered, as the API recommends. */
   change(path: string, body: object): Promise<Answer>
   exchange(secret: string, extra?: Record<string, string>): Promise<Answer>
-  get(url: string): Promise<Answer>
+  get(url: string, headers?: Record<string, string>): Promise<Answer>
 }
 
 const agent = new Agent({ keepAlive: true })
@@ -83,10 +83,10 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
   return {
     process,
     urls,
-    admin: (method, path, body) =>
+    admin: (method, path, body, headers) =>
       call(`${urls.admin}/admin/v1${path}`, {
         method,
-        headers: ADMIN_HEADERS,
+        headers: { ...ADMIN_HEADERS, ...headers },
         body: body && JSON.stringify(body),
       }),
     change: (path, body) => {
@@ -106,7 +106,7 @@ export function replicaAt(process: ServiceProcess, urls: Replica['urls']): Repli
         headers: FORM_HEADERS,
         body: exchangeForm(secret, extra),
       }),
-    get: url => call(url, { method: 'GET', headers: {}, body: undefined }),
+    get: (url, headers = {}) => call(url, { method: 'GET', headers, body: undefined }),
   }
 }
 
