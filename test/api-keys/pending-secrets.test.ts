@@ -51,7 +51,9 @@ async function rotated() {
       "UPDATE pending_secrets SET confirm_by = now() - interval '2 minutes' WHERE secret_id = $1",
       [issued.secret_id],
     )
-  const state = async () => (await first.admin('GET', `/keys/${keyId}`)).body.secrets[0]
+  const read = () => first.admin('GET', `/keys/${keyId}`)
+  // 503 in the first moments after the outage.
+  const state = async () => (await until('it answers', read, ({ status }) => status === 200)).body.secrets[0]
   return { secret: issued.secret as string, lapse, state }
 }
 
