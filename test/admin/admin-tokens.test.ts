@@ -147,6 +147,27 @@ describe('An admin token', () => {
     await until('the next use is noted', used, at => Date.parse(at) > Date.now() - 30_000)
   })
 
+  it('is accepted also when its last use cannot be stored, which is logged', async () => {
+    const { asOwner } = mintmark.database
+    const auditor = await issue(mintmark, 'auditor')
+    await asOwner(
+      "CREATE FUNCTION refuse_use() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$",
+    )
+    await asOwner(
+      `CREATE TRIGGER refuse_use BEFORE UPDATE OF last_used_at ON admin_tokens
+       FOR EACH ROW WHEN (OLD.id = '${auditor.id}') EXECUTE FUNCTION refuse_use()`,
+    )
+    const logged = () =>
+      mintmark.logs.map(line => JSON.parse(line)).find(line => line.admin_token === auditor.id)
+    expect((await auditor.call('GET', '/tenants')).status).toBe(200)
+    expect(await until('it is logged', logged)).toMatchObject({
+      level: 'warn',
+      msg: 'last use of an admin token not stored',
+      err: { message: expect.stringContaining('refused') },
+    })
+    await asOwner('DROP TRIGGER refuse_use ON admin_tokens')
+  })
+
   it('is revoked irreversibly, and the first reason is kept', async () => {
     const token = await issue(mintmark, 'auditor')
     const revoke = (reason: string) => admin('POST', `/admin-tokens/${token.id}/revoke`, { reason })
@@ -173,8 +194,12 @@ describe('An admin token', () => {
         await child.call('GET', '/keys'),
         await grandchild.call('GET', '/keys'),
       ].map(({ status }) => status)
-    const revoke = (body: object) => admin('POST', `/admin-tokens/${owner.id}/revoke`, body)
+    const revoke = (body: object, headers = {}) =>
+      admin('POST', `/admin-tokens/${owner.id}/revoke`, body, headers)
     expect((await revoke({ cascade: true, dry_run: true })).body.would_revoke).toBe(3)
+    const stale = { 'if-match': '"another"' }
+    for (const dry_run of [true, false])
+      expect((await revoke({ cascade: true, dry_run }, stale)).status).toBe(412)
     expect(await statuses()).toEqual([200, 200, 200])
     await revoke({})
     expect(await statuses()).toEqual([401, 200, 200])

@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { type Caller, issue } from './admins.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 let acme: Caller
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   ;({ admin } = mintmark)
   for (const id of ['acme', 'rival', 'many']) await admin('POST', '/tenants', { id })
   acme = await issue(mintmark, 'tenant-admin', 'acme')
@@ -76,10 +78,10 @@ describe('POST /keys/revoke', () => {
     expect(await names({ expires_before: between })).toEqual([])
     expect(await names({ unused_since: now(), created_after: between })).toEqual(['late'])
     await exchange(late)
-    await until(
-      'the use is written',
-      async () => (await names({ unused_since: between })).includes('late') === false,
-    )
+    await until('the use is written', async () => {
+      await clock.runJobs()
+      return !(await names({ unused_since: between })).includes('late')
+    })
     expect([await stateOf(early.id), await stateOf(late.id)]).toEqual(['active', 'active'])
   })
 

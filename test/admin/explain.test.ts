@@ -5,16 +5,18 @@ import { meaningOf } from '../../src/refusal-reasons.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { ask, bearer, tokenFor } from '../gateway/check-client.ts'
 import { startTestMint, type TestMint } from '../gateway-configs/test-mint.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { type Caller, issue } from './admins.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 let mint: TestMint
 let acme: Caller
 beforeAll(async () => {
-  mintmark = await startTestService({ env: { MINTMARK_GATEWAY_REASON: 'exact' } })
+  mintmark = await startTestService({ env: { MINTMARK_GATEWAY_REASON: 'exact' }, overrides: { clock } })
   ;({ admin } = mintmark)
   mint = await startTestMint()
   await admin('PUT', '/models/llama-3-8b', {})
@@ -120,7 +122,10 @@ describe('POST /explain', () => {
     // One at the token endpoint, one at the check.
     await until(
       'the exchanges are counted',
-      async () => (await admin('GET', `/keys/${keyId}/exchanges`)).body.data,
+      async () => {
+        await clock.runJobs()
+        return (await admin('GET', `/keys/${keyId}/exchanges`)).body.data
+      },
       data => JSON.stringify(data).includes('"count":2'),
     )
   })

@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { type Caller, issue } from './admins.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 let own: Awaited<ReturnType<TestService['tenantWithKey']>>
 let foreign: Awaited<ReturnType<TestService['tenantWithKey']>>
 let acme: Caller
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   ;({ admin } = mintmark)
   own = await mintmark.tenantWithKey({ id: 'acme' }, { name: 'own', labels: { team: 'ml', env: 'prod' } })
   foreign = await mintmark.tenantWithKey({ id: 'rival' }, { name: 'foreign', labels: { team: 'web' } })
@@ -64,7 +66,10 @@ describe('GET /keys/{id}/exchanges', () => {
     const today = new Date().toISOString().slice(0, 10)
     await until(
       'the exchanges are counted',
-      async () => (await admin('GET', `/keys/${used.keyId}/exchanges?days=2`)).body.data,
+      async () => {
+        await clock.runJobs()
+        return (await admin('GET', `/keys/${used.keyId}/exchanges?days=2`)).body.data
+      },
       data => JSON.stringify(data) === JSON.stringify([{ day: today, outcome: 'exchanged', count: 3 }]),
     )
   })

@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cliOf } from '../cli/mintmark.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { issue } from './admins.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   ;({ admin } = mintmark)
   await admin('PUT', '/models/llama-3-8b', {})
   await admin('POST', '/tenants', { id: 'acme', name: 'Acme', contact: 'ml@acme.example' })
@@ -43,7 +45,10 @@ describe('an access review', () => {
       audiences: ['vllm'],
     })
     await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
-    await until('its use is written', async () => (await review('?tenant=acme'))[0].last_used_at !== null)
+    await until('its use is written', async () => {
+      await clock.runJobs()
+      return (await review('?tenant=acme'))[0].last_used_at !== null
+    })
     await admin('PATCH', `/keys/${id}`, { contact: 'person@acme.example' })
     expect((await review('?tenant=acme'))[0].contact).toBe('person@acme.example')
   })

@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
 import type { AdminRoute } from '../../src/admin/route.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { placed } from './places.ts'
 
 /** ETag, If-Match and If-None-Match (RFC 9110 §8.8.3, §13.1), on every route from the table that mounts them. */
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   ;({ admin } = mintmark)
   await mintmark.tenantWithKey({ id: 'own' })
   await admin('PUT', '/models/base', {})
@@ -208,7 +210,8 @@ describe('The version of a key', () => {
     const before = await read()
     await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
     await admin('PATCH', `/tenants/${tenantId}`, { token_ttl_seconds: 60 })
-    const used = await until('the use is written', read, ({ body }) => body.secrets[0].last_used_at !== null)
+    const later = () => clock.runJobs().then(read)
+    const used = await until('the use is written', later, ({ body }) => body.secrets[0].last_used_at !== null)
     expect(used.body.effective).not.toEqual(before.body.effective)
     expect(etagOf(used)).toBe(etagOf(before))
     const rotated = await admin('POST', `/keys/${keyId}/rotate`, {}, { 'if-match': etagOf(before) })

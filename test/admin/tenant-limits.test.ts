@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { cliOf } from '../cli/mintmark.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startReplica } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { callerOf, issue } from './admins.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
 })
 afterAll(() => mintmark.stop())
 afterEach(() => policy({ max_live_keys_per_tenant: 10_000, tenant_writes_per_minute: 300 }))
@@ -226,7 +228,10 @@ describe('changes by the administrators of a tenant', () => {
       Array.from({ length: 21 }, () => callerOf(mintmark, token).call('POST', `/tenants/${tenant}/keys`, {})),
     )
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(20)
-    const rows = () => mintmark.admin('GET', `/audit-events?actor=${token.id}&action=authorization.refuse`)
+    const rows = async () => {
+      await clock.runJobs()
+      return mintmark.admin('GET', `/audit-events?actor=${token.id}&action=authorization.refuse`)
+    }
     const { body } = await until('audited', rows, ({ body }) => body.data.length > 0)
     const counted = body.data.reduce(
       (sum: number, row: { changes: { count: { to: number } } }) => sum + row.changes.count.to,

@@ -3,18 +3,20 @@ import { AuditedRefusals } from '../../src/audit/audited-refusals.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 /** Refusals by role: in the audit trail, under the id of the token. */
 
+const clock = promptedClock()
 let mintmark: TestService
 let auditor: Caller
 let tenantAdmin: Caller
 let rivalAdmin: Caller
 let keyId: string
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   auditor = await issue(mintmark, 'auditor')
   ;({ keyId } = await mintmark.tenantWithKey({ id: 'acme' }, { scopes: [] }))
   tenantAdmin = await issue(mintmark, 'tenant-admin', 'acme')
@@ -26,7 +28,10 @@ afterAll(() => mintmark.stop())
 const rowsOf = (actor: string): Promise<object[]> =>
   until(
     'the refusals are written',
-    async () => (await mintmark.admin('GET', `/audit-events?actor=${actor}`)).body.data,
+    async () => {
+      await clock.runJobs()
+      return (await mintmark.admin('GET', `/audit-events?actor=${actor}`)).body.data
+    },
     list => list.some(({ outcome }: { outcome: string }) => outcome === 'refused'),
   )
 

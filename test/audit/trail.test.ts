@@ -8,16 +8,18 @@ import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { mintmark as run } from '../cli/mintmark.ts'
 import { isAbsent } from '../gateway-configs/program.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startProcess } from '../support/service-process.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
+const clock = promptedClock()
 let mintmark: TestService
 let admin: TestService['admin']
 let key: string
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
   ;({ admin } = mintmark)
   ;({ keyId: key } = await mintmark.tenantWithKey({ id: 'acme' }))
   await mintmark.tenantWithKey({ id: 'blue' })
@@ -159,7 +161,10 @@ describe('a refusal', () => {
       list.reduce((sum, { changes }) => sum + (changes as { count: { to: number } }).count.to, 0)
     const found = await until(
       'the refusals are written',
-      () => events('action=login.refuse'),
+      async () => {
+        await clock.runJobs()
+        return events('action=login.refuse')
+      },
       list => counted(list) === 50,
     )
     expect(found.length).toBeLessThan(5)

@@ -138,6 +138,12 @@ describe('mintmark doctor in the environment of the service', () => {
       expect(stdout).toMatch(new RegExp(line))
   })
 
+  it('recommends to remove a root token that is set, and only that', async () => {
+    const recommended = /^- +root token +MINTMARK_ROOT_TOKEN is set/m
+    expect((await checks({})).stdout).toMatch(recommended)
+    expect((await checks({ MINTMARK_ROOT_TOKEN: '' })).stdout).not.toMatch(recommended)
+  })
+
   it.each<[string, (base: TestDatabase) => Record<string, string>, RegExp]>([
     [
       'a fault in the configuration',

@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { cliOf } from './mintmark.ts'
 
 /** Options that keep scripts from overwriting, repeating or ending the wrong objects. */
 
+const clock = promptedClock()
 let service: TestService
 let admin: TestService['admin']
 let cli: ReturnType<typeof cliOf>
 
 beforeAll(async () => {
-  service = await startTestService()
+  service = await startTestService({ overrides: { clock } })
   ;({ admin } = service)
   cli = cliOf(service)
   await admin('POST', '/tenants', { id: 'acme' })
@@ -96,7 +98,10 @@ describe('mintmark key', () => {
     await service.token({ grant_type: 'client_credentials', client_secret: secret })
     const counted = await until(
       'it is counted',
-      () => cli.run('key', 'exchanges', id, '--days', '1'),
+      async () => {
+        await clock.runJobs()
+        return cli.run('key', 'exchanges', id, '--days', '1')
+      },
       text => text.includes('exchanged'),
     )
     expect(counted).toMatch(/^DAY +OUTCOME +COUNT\n\d{4}-\d\d-\d\d +exchanged +1\n$/)

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { REVIEW_VIEW, type ReviewedKey } from '../../src/cli/report/reviewed-key.ts'
 import { record, table } from '../../src/cli/table.ts'
 import { printableJson, textWidth } from '../../src/cli/terminal-text.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -32,6 +33,14 @@ describe('a table', () => {
     const rows = [{ id: 'an-id-that-is-copied', name: 'a name that is longer than the column' }]
     expect(lines(rows, 40)[1]).toBe('an-id-that-is-copied  a name that…   end')
     expect(lines(rows, 10)[1]).toBe('an-id-that-is-copied  a name…   end')
+  })
+
+  it('of an access review fits a terminal, however long its names and contacts are', () => {
+    const long = { name: 'n'.repeat(100), tenant: 't'.repeat(63), contact: 'c'.repeat(200) }
+    const key = { ...long, id: 'key_0123456789abcdef', state: 'active' } as ReviewedKey
+    const [, line = ''] = table([key], REVIEW_VIEW.columns, 120).split('\n')
+    expect(textWidth(line)).toBeLessThanOrEqual(120)
+    expect(line).toMatch(/^key_0123456789abcdef +t+… +n+… +active +c+… +/)
   })
 
   it('counts cells, not code units: Han, hangul, emoji and combining marks', () => {

@@ -321,6 +321,10 @@ describe('mintmark token revoke', () => {
     const ofTenant = await cli.json('token', 'revoke', '--tenant', tenantId)
     expect(ofTenant).toMatchObject({ claim: 'tenant_epoch', tenant: tenantId, key: null })
     expect((await listed()).slice(0, 2).map(({ id }) => id)).toEqual([ofTenant.id, ofKey.id])
+    const table = await cli.run('token', 'revocations')
+    expect(table).toMatch(/^ID +CLAIM +VALUE +KEY +TENANT +ENDS/)
+    for (const { id, claim, value, key } of [ofKey, ofTenant])
+      expect(table).toMatch(new RegExp(`^${id} +${claim} +${value} +${key ?? '-'} `, 'm'))
   })
 
   it.each([

@@ -405,7 +405,7 @@ describe('fails with the cure for', () => {
   })
 })
 
-it('tries another port when its own was taken meanwhile', async () => {
+it('tries another port when its own was taken meanwhile, after a pause', async () => {
   const { directory, ...embedded } = await start()
   await embedded.stop()
   const taken = createServer().listen(0, '127.0.0.1')
@@ -413,21 +413,32 @@ it('tries another port when its own was taken meanwhile', async () => {
   const { port: takenPort } = taken.address() as { port: number }
   const ports = [takenPort, Number(new URL(embedded.ownerUrl).port)]
   const home = await openHome(dataDir, random)
+  /** Those that are over, of at least 200 ms: whether it answers is asked more often. */
+  let pauses = 0
+  const pausesBefore: number[] = []
+  const sleep = async (ms: number, signal?: AbortSignal) => {
+    await clock.sleep(ms, signal)
+    if (ms >= 200) pauses++
+  }
   const server = await startServer({
     programs: await preparePrograms(await findPackage(), home, random, () => {}),
     data: join(directory, 'data'),
     user: home.user,
     ownerPassword: new URL(embedded.ownerUrl).password,
     logFile: join(directory, 'postgres.log'),
-    clock,
+    clock: { ...clock, sleep },
     durable: false,
     onProgress: () => {},
-    choosePort: async () => ports.shift() ?? 0,
+    choosePort: async () => {
+      pausesBefore.push(pauses)
+      return ports.shift() ?? 0
+    },
   })
   await server.client.end()
   await server.stop()
   taken.close()
   expect(server.port).not.toBe(takenPort)
+  expect(pausesBefore).toEqual([0, 1])
 })
 
 const notLink = async (path: string) => !(await lstat(path)).isSymbolicLink()

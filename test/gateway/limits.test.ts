@@ -1,16 +1,19 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { ask, bearer, deniedAs } from './check-client.ts'
 
 const PER_MINUTE = 5
 
+const clock = promptedClock()
 let mintmark: TestService
 beforeAll(async () => {
   mintmark = await startTestService({
     env: { MINTMARK_FAILURES_PER_MINUTE: String(PER_MINUTE), MINTMARK_TRUSTED_PROXIES: '127.0.0.0/8' },
+    overrides: { clock },
   })
 })
 afterAll(() => mintmark.stop())
@@ -33,10 +36,11 @@ it('a new token counts as an exchange of its key, a reused one does not', async 
   for (let time = 0; time < 3; time++) await from(secret, '198.51.100.9')
   const counts = await until(
     'written',
-    () =>
-      mintmark.database.asOwner('SELECT outcome, count::int AS count FROM key_usage WHERE key_id = $1', [
-        keyId,
-      ]),
+    async () => {
+      await clock.runJobs()
+      const counted = 'SELECT outcome, count::int AS count FROM key_usage WHERE key_id = $1'
+      return mintmark.database.asOwner(counted, [keyId])
+    },
     rows => rows.length > 0,
   )
   expect(counts).toEqual([{ outcome: 'exchanged', count: 1 }])

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { scrape } from '../observability/metrics-text.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -11,9 +12,13 @@ import { until } from '../support/until.ts'
 import { admitted, ask, bearer, deniedAs } from './check-client.ts'
 
 /** Keys of another gateway, imported with `lookup`: presented alone, as an OpenAI SDK does. */
+const clock = promptedClock()
 let mintmark: TestService
 beforeAll(async () => {
-  mintmark = await startTestService({ env: { MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key' } })
+  mintmark = await startTestService({
+    env: { MINTMARK_GATEWAY_KEY_HEADERS: 'x-api-key' },
+    overrides: { clock },
+  })
   await mintmark.admin('PUT', '/models/llama-3-8b', {})
   await mintmark.admin('POST', '/tenants', { id: 'acme' })
 })
@@ -89,7 +94,10 @@ describe('an imported secret with lookup', () => {
     const { secret, key } = found
     await exchange({ client_secret: secret })
     const get = async () => (await mintmark.admin('GET', `/keys/${key}`)).body
-    await until('its use is written', async () => (await get()).secrets[0].last_used_at !== null)
+    await until('its use is written', async () => {
+      await clock.runJobs()
+      return (await get()).secrets[0].last_used_at !== null
+    })
     const { secrets } = await get()
     expect(secrets[0].imported).toEqual({ client_id: found.row.client_id, scheme: 'sha256', lookup: true })
     expect(Date.parse(secrets[0].ends_at) - Date.now()).toBeLessThanOrEqual(180 * 86_400_000)

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
@@ -22,4 +23,11 @@ describe('RFC 7515 §7.1: JWS Compact Serialization, as jose reads it', () => {
     const forged = jwt.slice(0, middle) + (jwt[middle] === 'A' ? 'B' : 'A') + jwt.slice(middle + 1)
     await expect(jwtVerify(forged, jwks)).rejects.toThrow()
   })
+})
+
+it('rejects when the signature cannot be made on the other thread', async () => {
+  // Too short for the hash and its salt (RFC 8017 §9.1.1).
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 512 })
+  const signer = new CompactSigner(privateKey, { alg: 'PS256', kid: 'k1', typ: 'at+jwt' })
+  await expect(signer.sign('{}')).rejects.toThrow(/digest too big|too large|key size/)
 })

@@ -153,6 +153,9 @@ describe('Usage over gRPC', () => {
       expect(code).toBe(status.UNAVAILABLE)
       const [details] = metadata.get('grpc-status-details-bin')
       expect(String(details)).toContain('google.rpc.RetryInfo')
+      // google.rpc.Status: its code 14; the value of its detail is a RetryInfo with a retry_delay of 1 s.
+      const hex = Buffer.from(details as Buffer).toString('hex')
+      expect(hex).toMatch(/^080e12.*12040a020801$/)
     }
     // The exporter of JavaScript leaves the repetition to its caller.
     const persistently = async (records: ReadableLogRecord[]): Promise<void> =>

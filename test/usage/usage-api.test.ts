@@ -146,6 +146,25 @@ describe('GET /usage', () => {
     expect(blue).toMatch(/^blue,/)
     expect(end).toBe('')
   })
+
+  it('has at most 20,000 rows as a CSV file', async () => {
+    const insert = (from: number, to: number) =>
+      mintmark.database.asOwner(
+        `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
+         SELECT '2026-02-10T00:00Z', 'corp', 'key_' || n, 'base', $1, '{}', 1 FROM generate_series($2::int, $3::int) AS n`,
+        [reporter.id, from, to],
+      )
+    const csv = () =>
+      admin('GET', '/usage.csv?from=2026-02-10T00:00:00Z&to=2026-02-10T01:00:00Z&group_by=key')
+    await insert(1, 20_000)
+    const whole = await csv()
+    expect([whole.status, whole.text.split('\r\n').length]).toEqual([200, 1 + 20_000 + 1])
+    await insert(20_001, 20_001)
+    expect(await csv()).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('has more than 20000 rows: filter or group them'),
+    })
+  })
 })
 
 describe("OpenAI's client", () => {

@@ -165,6 +165,23 @@ describe('A secret in a file', () => {
     expect((await apply(withFile())).stderr).toContain('is not a file with a secret')
   })
 
+  it.each([
+    ['another key of the set', () => ({ set: tenant, key: `${tenant}/other` })],
+    ['a key of the same name in another set', () => ({ set: 'other', key: `${tenant}/ci` })],
+  ])('is never written over the secret of %s', async (_, ownerOf) => {
+    const owner = ownerOf()
+    const theirs = 'what the other key is used with'
+    mkdirSync(dirname(file()), { recursive: true })
+    writeFileSync(file(), theirs)
+    writeFileSync(`${file()}.mintmark`, JSON.stringify(owner))
+    const { code, stderr } = await apply(withFile())
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringContaining(`has the secret of the key ${owner.key} of the set ${owner.set}`),
+    ])
+    expect(inFile()).toBe(theirs)
+  })
+
   it.each<[string, () => void, string]>([
     ['a file', () => writeFileSync(`${file()}.mintmark`, 'precious'), 'was not written by "mintmark apply"'],
     ['a secret', () => writeFileSync(`${file()}.mintmark`, 'mmk_x'), 'was not written by "mintmark apply"'],
@@ -240,15 +257,24 @@ describe('A secret in a Kubernetes Secret', () => {
   })
 
   it.each([
-    ['without annotations', undefined, /the Secret prod\/mintmark-ci was not written by "mintmark apply"/],
+    [
+      'without annotations',
+      () => undefined,
+      /the Secret prod\/mintmark-ci was not written by "mintmark apply"/,
+    ],
     [
       'of another set',
-      { 'mintmark/set': 'other', 'mintmark/key': 'x/y' },
-      /has the secret of the key x\/y of the set other/,
+      () => ({ 'mintmark/set': 'other', 'mintmark/key': `${tenant}/ci` }),
+      /has the secret of the key team-\d+\/ci of the set other/,
+    ],
+    [
+      'of another key',
+      () => ({ 'mintmark/set': tenant, 'mintmark/key': 'x/y' }),
+      /has the secret of the key x\/y of the set team-\d+/,
     ],
   ])('is never written over a Secret %s', async (_, annotations, message) => {
     const stored = {
-      metadata: { name: 'mintmark-ci', resourceVersion: '7', annotations },
+      metadata: { name: 'mintmark-ci', resourceVersion: '7', annotations: annotations() },
       kind: 'Secret',
       data: { 'api-key': 'eA==' },
     }
