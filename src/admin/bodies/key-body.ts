@@ -3,6 +3,7 @@ import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { allLimits } from '../../tenants/limits.ts'
 import * as field from '../fields.ts'
 import { answeredFields } from '../setting-fields.ts'
+import { REVOKED_BY_REQUEST, tokenRevocationBody } from './token-revocation-body.ts'
 import {
   count,
   credential,
@@ -104,6 +105,10 @@ const fields = {
   secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),
   effective: effective.optional(),
 }
+const changedFields = {
+  ...fields,
+  token_revocation: tokenRevocationBody.optional().describe(REVOKED_BY_REQUEST),
+}
 
 const example = {
   id: 'key_7Hq2kd9XwP3mZt5B',
@@ -155,7 +160,7 @@ const example = {
   },
 } as const
 
-export const keyBody = z.strictObject(fields).meta({
+export const keyBody = z.strictObject(changedFields).meta({
   id: 'Key',
   description:
     'An API key with its settings, rights and secrets. At most two of its secrets can be exchanged for tokens.',
