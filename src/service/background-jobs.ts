@@ -22,6 +22,8 @@ const DEFERRED_MS = 5_000
 const TRUST_MS = 5_000
 /** /readyz names a right or a table that is gone within five seconds. */
 const RIGHTS_MS = 5_000
+/** How long an entry stays on the deny list after its end. Each time some ended, gateways are sent the list again. */
+const ENDED_MS = 60_000
 const EXPIRING_MS = 300_000
 const HOURLY_MS = 3_600_000
 /** How often a failure to follow changes is logged, once the directory is more than a second stale. */
@@ -81,7 +83,7 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, trust, signing, authentication, administration } = this.#parts
+    const { storage, follower, directory, trust, signing, authentication, administration } = this.#parts
     const { confirmations, expiring, trail, refusals } = administration
     const { pauses, readiness, usage } = this.#parts
     pauses.tick()
@@ -111,6 +113,9 @@ export class BackgroundJobs {
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
     this.#every(USAGE_ROLLUP_MS, 'sum days and months of usage', () => usage.records.rollUp())
+    this.#every(ENDED_MS, 'remove revocations that ended', async () =>
+      directory.denyList.removeEnded(storage.time.now()),
+    )
     this.#every(HOURLY_MS, 'remove expired records', () => removeExpired(this.#parts))
     this.scheduleRotation()
   }

@@ -13,7 +13,6 @@ export async function removeExpired({
   signing,
 }: Pick<Parts, 'storage' | 'directory' | 'signing'>): Promise<void> {
   directory.copy.removeEnded(time.now())
-  directory.denyList.removeEnded(time.now())
   await database.run(pruneChangeFeed)
   await database.run(pruneIdempotencyKeys)
   await database.run(pruneUsage)
