@@ -5,7 +5,7 @@ import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
-import { removeExpired } from './expired-records.ts'
+import { scheduleRemovals } from './expired-records.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -22,8 +22,6 @@ const DEFERRED_MS = 5_000
 const TRUST_MS = 5_000
 /** /readyz names a right or a table that is gone within five seconds. */
 const RIGHTS_MS = 5_000
-/** How long an entry stays on the deny list after its end. Each time some ended, gateways are sent the list again. */
-const ENDED_MS = 60_000
 const EXPIRING_MS = 300_000
 const HOURLY_MS = 3_600_000
 /** How often a failure to follow changes is logged, once the directory is more than a second stale. */
@@ -83,7 +81,7 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, directory, trust, signing, authentication, administration } = this.#parts
+    const { storage, follower, trust, signing, authentication, administration } = this.#parts
     const { confirmations, expiring, trail, refusals } = administration
     const { pauses, readiness, usage } = this.#parts
     pauses.tick()
@@ -113,10 +111,7 @@ export class BackgroundJobs {
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
     this.#every(USAGE_ROLLUP_MS, 'sum days and months of usage', () => usage.records.rollUp())
-    this.#every(ENDED_MS, 'remove revocations that ended', async () =>
-      directory.denyList.removeEnded(storage.time.now()),
-    )
-    this.#every(HOURLY_MS, 'remove expired records', () => removeExpired(this.#parts))
+    scheduleRemovals(this.#every.bind(this), this.#parts)
     this.scheduleRotation()
   }
 

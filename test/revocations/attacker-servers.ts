@@ -4,7 +4,7 @@ import { denyFilter } from '../../src/xds/deny-filter.ts'
 import { discoveryResponse } from '../../src/xds/discovery-messages.ts'
 import { framed } from '../../src/xds/grpc-stream.ts'
 
-/** In place of Mintmark: an empty list of the far future, for whoever asks. */
+/** In place of Mintmark: an empty list of the far future, for anyone who asks. */
 export class Attacker {
   /** The credentials that it was sent. */
   readonly read: string[] = []

@@ -40,7 +40,7 @@ async function prepare(environment: Environment, entries: number): Promise<Row> 
   const setting = await startSetting(environment, postgres =>
     postgres.sql(
       `INSERT INTO token_revocations (claim, value, ends_at)
-       SELECT 'jti', substr(encode(sha256(n::text::bytea), 'base64'), 1, 22), now() + interval '5 hours'
+       SELECT 'jti', substr(translate(encode(sha256(n::text::bytea), 'base64'), '+/', '-_'), 1, 22), now() + interval '5 hours'
        FROM generate_series(1, $1::int) AS n`,
       [entries],
     ),

@@ -105,10 +105,6 @@ const fields = {
   secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),
   effective: effective.optional(),
 }
-const changedFields = {
-  ...fields,
-  token_revocation: tokenRevocationBody.optional().describe(REVOKED_BY_REQUEST),
-}
 
 const example = {
   id: 'key_7Hq2kd9XwP3mZt5B',
@@ -160,7 +156,8 @@ const example = {
   },
 } as const
 
-export const keyBody = z.strictObject(changedFields).meta({
+const token_revocation = tokenRevocationBody.optional().describe(REVOKED_BY_REQUEST)
+export const keyBody = z.strictObject({ ...fields, token_revocation }).meta({
   id: 'Key',
   description:
     'An API key with its settings, rights and secrets. At most two of its secrets can be exchanged for tokens.',
