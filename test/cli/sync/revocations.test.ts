@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
 import { fetchDenied } from '../../../src/cli/sync/denied-list.ts'
-import { MOST_ENTRIES, NO_ENTRY, withEntries, writtenEntries } from '../../../src/cli/sync/revocation-policy.ts'
+import {
+  MOST_ENTRIES,
+  NO_ENTRY,
+  withEntries,
+  writtenEntries,
+} from '../../../src/cli/sync/revocation-policy.ts'
 import { SmallApiServer } from '../../istiod/small-api-server.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../../support/test-service.ts'
