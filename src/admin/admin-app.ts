@@ -47,6 +47,7 @@ import type { Cursors } from './cursor.ts'
 import { explainRoutes } from './explain/explain-routes.ts'
 import type { Explaining } from './explain/explanation-wire.ts'
 import { gatewayRoutes } from './gateways/gateway-routes.ts'
+import { ShownRevocations } from './gateways/shown-revocations.ts'
 import { type ExplainAssertion, explainAssertionRoutes } from './identity/explain-routes.ts'
 import { type FetchHealths, identityProviderRoutes } from './identity/identity-provider-routes.ts'
 import { keyCredentialRoutes } from './identity/key-credential-routes.ts'
@@ -100,10 +101,12 @@ interface Services {
 export function adminRoutes(services: Services): AdminRoute[] {
   const { adminTokens, keys, keyRevocations, models, tenants, tiers, trail, importedClients, cursors } =
     services
+  const revocations = services.tokenRevocations
+  const shownRevocations = new ShownRevocations({ revocations, gateways: services.gateways })
   return [
     ...whoamiRoutes(services),
-    ...tenantRoutes(tenants, cursors),
-    ...keyRoutes(keys, services.confirmations, tenants, cursors),
+    ...tenantRoutes(tenants, shownRevocations, cursors),
+    ...keyRoutes(keys, services.confirmations, tenants, shownRevocations, cursors),
     ...accessReviewRoutes(services),
     ...keyRevocationRoutes(keyRevocations),
     ...tierRoutes(tiers, cursors),
@@ -112,7 +115,7 @@ export function adminRoutes(services: Services): AdminRoute[] {
     ...signingKeyRoutes(services),
     ...installationRoutes(services),
     ...adminTokenRoutes(adminTokens, services.adminTokenRevocations, cursors),
-    ...tokenRevocationRoutes(services.tokenRevocations, services.gateways, cursors),
+    ...tokenRevocationRoutes(revocations, shownRevocations, cursors),
     ...gatewayRoutes(services.gateways),
     ...auditRoutes(trail, cursors),
     ...importRoutes(importedClients),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ApiKey } from '../api-keys/api-key.ts'
 import type { ApiKeys, IssuedSecret } from '../api-keys/api-keys.ts'
 import type { SecretConfirmations } from '../api-keys/secret-confirmations.ts'
+import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import * as field from './fields.ts'
@@ -41,10 +42,13 @@ export function keyActions(
   confirmations: SecretConfirmations,
   {
     answer,
+    answerEnded,
     issued,
     target,
   }: {
     answer: (key: ApiKey) => Promise<AdminAnswer>
+    /** After a request that ended issued tokens. */
+    answerEnded: (admin: Admin, key: ApiKey) => Promise<AdminAnswer>
     issued: (secret: IssuedSecret) => Promise<AdminAnswer>
     target: Target
   },
@@ -64,7 +68,10 @@ export function keyActions(
       target,
       ...VERSIONED,
       body: disabling,
-      handle: async ({ actor, params, body }) => answer(await keys.disable(actor, params.id ?? '', body)),
+      handle: async ({ actor, admin, params, body }) => {
+        const key = await keys.disable(actor, params.id ?? '', body)
+        return body.tokens ? answerEnded(admin, key) : answer(key)
+      },
     }),
     route({
       operation: 'enableKey',
@@ -92,8 +99,8 @@ export function keyActions(
       target,
       ...VERSIONED,
       body: revocation,
-      handle: async ({ actor, params, body }) =>
-        answer(await keys.revoke(actor, params.id ?? '', body.reason)),
+      handle: async ({ actor, admin, params, body }) =>
+        answerEnded(admin, await keys.revoke(actor, params.id ?? '', body.reason)),
     }),
     route({
       operation: 'rotateKey',

@@ -9,12 +9,14 @@ import { allLimits } from '../tenants/limits.ts'
 import type { EffectiveRights } from '../tenants/rights.ts'
 import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/setting.ts'
 import type { Tenants } from '../tenants/tenants.ts'
+import type { Admin } from './admin-auth.ts'
 import { created, ok } from './answer.ts'
 import { issuedKeyBody, keyBody } from './bodies/key-body.ts'
 import { page as pageOf } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
+import type { ShownRevocations } from './gateways/shown-revocations.ts'
 import { keyActions } from './key-actions.ts'
 import { keyFilter, keyQueries, keyQuery, tenantKeyQuery } from './key-queries.ts'
 import { pageBody, pageRequest } from './paging.ts'
@@ -41,6 +43,7 @@ export function keyRoutes(
   keys: ApiKeys,
   confirmations: SecretConfirmations,
   tenants: Tenants,
+  revocations: ShownRevocations,
   cursors: Cursors,
 ): AdminRoute[] {
   const present: Present = async shown => {
@@ -49,6 +52,10 @@ export function keyRoutes(
   }
   const one = async (key: ApiKey) => (await present([key]))(key)
   const answer = async (key: ApiKey) => ok(await one(key), keyVersion(key))
+  const answerEnded = async (admin: Admin, key: ApiKey) => {
+    const ended = await revocations.ofEnded(admin, { key: key.id })
+    return ok({ ...(await one(key)), ...ended }, keyVersion(key))
+  }
   const issued = async ({ key, secretId, secret }: IssuedSecret) => {
     // The only response with the secret; every response of this listener has no-store.
     return created(`/keys/${key.id}`, { ...(await one(key)), secret_id: secretId, secret }, keyVersion(key))
@@ -138,13 +145,15 @@ export function keyRoutes(
       target,
       ...VERSIONED,
       body: keyPatch,
-      handle: async ({ actor, admin, params, body: { tokens, ...given } }) => {
-        const options = { restrictOnly: admin.tenantId !== null, tokens: tokens === true }
-        return answer(await keys.update(actor, params.id ?? '', toPatch(given), options))
+      handle: async ({ actor, admin, params, body: { tokens: wanted, ...given } }) => {
+        const tokens = wanted === true
+        const options = { restrictOnly: admin.tenantId !== null, tokens }
+        const key = await keys.update(actor, params.id ?? '', toPatch(given), options)
+        return tokens ? answerEnded(admin, key) : answer(key)
       },
     }),
     ...keyQueries(keys, target, one),
-    ...keyActions(keys, confirmations, { answer, issued, target }),
+    ...keyActions(keys, confirmations, { answer, answerEnded, issued, target }),
   ]
 }
 

@@ -4,11 +4,13 @@ import { fromWire, inSnakeCase, settingsOf, type WirePatch } from '../tenants/se
 import { type Tenant, tenantState, tenantVersion } from '../tenants/tenant.ts'
 import { TENANT_SETTINGS, type TenantPatch } from '../tenants/tenant-settings.ts'
 import type { Tenants } from '../tenants/tenants.ts'
+import type { Admin } from './admin-auth.ts'
 import { created, noContent, ok } from './answer.ts'
 import { tenantBody, tenantDryRunBody } from './bodies/tenant-body.ts'
 import { page } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
+import type { ShownRevocations } from './gateways/shown-revocations.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED, VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -41,8 +43,16 @@ const deletion = z.strictObject({
 
 const LIST = '/tenants'
 
-export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
+export function tenantRoutes(
+  tenants: Tenants,
+  revocations: ShownRevocations,
+  cursors: Cursors,
+): AdminRoute[] {
   const answer = (tenant: Tenant) => ok(toWire(tenant), tenantVersion(tenant))
+  const answerEnded = async (admin: Admin, tenant: Tenant) => {
+    const ended = await revocations.ofEnded(admin, { tenant: tenant.id })
+    return ok({ ...toWire(tenant), ...ended }, tenantVersion(tenant))
+  }
   const exists = (params: Record<string, string>) => tenants.get(params.id ?? '')
   return [
     route({
@@ -110,8 +120,11 @@ export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
       exists,
       ...VERSIONED,
       body: tenantPatch,
-      handle: async ({ actor, params, body: { tokens, ...given } }) =>
-        answer(await tenants.update(actor, params.id ?? '', toPatch(given), { tokens: tokens === true })),
+      handle: async ({ actor, admin, params, body: { tokens: wanted, ...given } }) => {
+        const tokens = wanted === true
+        const tenant = await tenants.update(actor, params.id ?? '', toPatch(given), { tokens })
+        return tokens ? answerEnded(admin, tenant) : answer(tenant)
+      },
     }),
     route({
       operation: 'suspendTenant',
@@ -124,7 +137,8 @@ export function tenantRoutes(tenants: Tenants, cursors: Cursors): AdminRoute[] {
       right: 'tenants:write',
       exists,
       ...VERSIONED,
-      handle: async ({ actor, params }) => answer(await tenants.suspend(actor, params.id ?? '')),
+      handle: async ({ actor, admin, params }) =>
+        answerEnded(admin, await tenants.suspend(actor, params.id ?? '')),
     }),
     route({
       operation: 'resumeTenant',

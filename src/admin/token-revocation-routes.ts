@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { versionOf } from '../database/version.ts'
 import { Forbidden } from '../errors.ts'
-import type { Enforcement, Gateways } from '../token-revocations/gateways.ts'
 import type { Ended, TokenRevocation } from '../token-revocations/token-revocation.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import type { Admin } from './admin-auth.ts'
@@ -11,7 +10,7 @@ import { page } from './bodies/wire.ts'
 import type { Cursors } from './cursor.ts'
 import * as field from './fields.ts'
 import { ForeignTenant } from './foreign-tenant.ts'
-import { enforcementToWire } from './gateways/gateway-routes.ts'
+import type { ShownRevocations } from './gateways/shown-revocations.ts'
 import { pageBody, pageQuery, pageRequest } from './paging.ts'
 import { REVALIDATED } from './preconditions.ts'
 import { type AdminRoute, route } from './route.ts'
@@ -46,14 +45,12 @@ const LIST = '/token-revocations'
 /** The deny list. A tenant-admin sees and revokes tokens of its tenant only, by key or all of them. */
 export function tokenRevocationRoutes(
   revocations: TokenRevocations,
-  gateways: Gateways,
+  shownRevocations: ShownRevocations,
   cursors: Cursors,
 ): AdminRoute[] {
-  /** What the gateways have is not for the administrators of a tenant: they may not see the gateways. */
-  const enforcementFor = ({ tenantId }: Admin) => (tenantId === null ? gateways.enforcement() : undefined)
   /** With what the gateways have now: it is part of the version. */
   const shown = async (admin: Admin, revocation: TokenRevocation) => {
-    const wire = toWire(revocation, await enforcementFor(admin))
+    const wire = (await shownRevocations.present(admin))(revocation)
     return { wire, version: versionOf(wire) }
   }
   return [
@@ -93,8 +90,7 @@ export function tokenRevocationRoutes(
       handle: async ({ admin, query }) => {
         const list = { path: LIST, tenant: admin.tenantId }
         const found = await revocations.list(admin.tenantId, pageRequest(cursors, list, query))
-        const enforcement = await enforcementFor(admin)
-        return ok(pageBody(cursors, list, found, revocation => toWire(revocation, enforcement)))
+        return ok(pageBody(cursors, list, found, await shownRevocations.present(admin)))
       },
     }),
     route({
@@ -132,20 +128,3 @@ function endedBy(
     throw new Forbidden('A tenant-admin cannot revoke a token by its jti. Revoke the tokens of its key.')
   return { jti: jti ?? '' }
 }
-
-const toWire = (
-  revocation: TokenRevocation,
-  enforcement: ((madeAt: number) => Enforcement[]) | undefined,
-) => ({
-  id: revocation.id,
-  claim: revocation.claim,
-  value: revocation.value,
-  key: revocation.keyId,
-  tenant: revocation.tenantId,
-  reason: revocation.reason,
-  created_at: revocation.createdAt,
-  ends_at: revocation.endsAt,
-  ...(enforcement && {
-    enforced_by: enforcement(revocation.createdAt.getTime()).map(enforcementToWire),
-  }),
-})

@@ -5,7 +5,7 @@ import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
 import type { KeyRing } from '../signing-keys/key-ring.ts'
 import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
-import { removeExpired } from './expired-records.ts'
+import { scheduleRemovals } from './expired-records.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
@@ -111,7 +111,7 @@ export class BackgroundJobs {
     this.#every(USAGE_PRUNE_MS, 'remove expired usage', () => usage.records.prune())
     void this.#attempt('remove expired usage', () => usage.records.prune())
     this.#every(USAGE_ROLLUP_MS, 'sum days and months of usage', () => usage.records.rollUp())
-    this.#every(HOURLY_MS, 'remove expired records', () => removeExpired(this.#parts))
+    scheduleRemovals(this.#every.bind(this), this.#parts)
     this.scheduleRotation()
   }
 

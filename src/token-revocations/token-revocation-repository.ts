@@ -31,6 +31,20 @@ export async function findRevocation(db: Handle, id: string): Promise<TokenRevoc
   return row && toRevocation(row)
 }
 
+/** The newest entry that ends all tokens of the key, or of the tenant itself, and has not ended. */
+export async function newestRevocation(
+  db: Handle,
+  of: { key: string } | { tenant: string },
+): Promise<TokenRevocation | undefined> {
+  const entries = selectRevocations(db).orderBy('seq', 'desc').limit(1)
+  const found =
+    'key' in of
+      ? entries.where('key_id', '=', of.key).where('claim', '=', 'key_epoch')
+      : entries.where('tenant_id', '=', of.tenant).where('claim', '=', 'tenant_epoch')
+  const row = await found.executeTakeFirst()
+  return row && toRevocation(row)
+}
+
 /** Lists entries that have not ended: those of one tenant, or all. */
 export async function listRevocations(
   db: Handle,

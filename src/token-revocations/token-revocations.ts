@@ -15,6 +15,7 @@ import {
   denyToken,
   findRevocation,
   listRevocations,
+  newestRevocation,
 } from './token-revocation-repository.ts'
 
 /** Beyond it a client revokes all tokens of its key: the list has a bound for each key. */
@@ -37,6 +38,11 @@ export class TokenRevocations {
   /** An entry that has not ended. @throws {NotFound} */
   get(id: string): Promise<TokenRevocation> {
     return this.#database.run(db => getRevocation(db, id))
+  }
+
+  /** The newest entry that ends all tokens of the key, or of the tenant itself. */
+  newestOf(ended: { key: string } | { tenant: string }): Promise<TokenRevocation | undefined> {
+    return this.#database.run(db => newestRevocation(db, ended))
   }
 
   /** Entries of one tenant, or all. Those that ended are not listed. */

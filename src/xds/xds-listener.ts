@@ -25,12 +25,18 @@ const LISTENER = 'xds'
 const PUSH_MS = 50
 /** A connection without a gateway is closed, and one that does not answer a ping. */
 const CHECK_MS = 15_000
-const STATUS = { unimplemented: 12, unavailable: 14, unauthenticated: 16 }
+/** A replica that has not read changes for this long sends its gateways away: another one may have them. */
+const CUT_OFF_MS = 5_000
+const STATUS = { ok: 0, unimplemented: 12, unavailable: 14, unauthenticated: 16 }
 const OPTIONS = { settings: { maxConcurrentStreams: 16, enablePush: false } }
 
 interface SessionState {
   /** Streams of gateways on the connection. */
-  gateways: number
+  readonly gateways: Set<ServerHttp2Stream>
+  /** Monotonic milliseconds. */
+  readonly openedAt: number
+  /** Its gateways were sent away. */
+  isLeaving: boolean
   /** It was opened after the last check. */
   isNew: boolean
   /** It answered the last ping. */
@@ -102,6 +108,7 @@ export class XdsListener {
     this.#stops = [
       this.#clock.every(PUSH_MS, async () => {
         for (const stream of this.#streams) stream.push()
+        this.#sendAway(serving)
       }),
       this.#clock.every(CHECK_MS, async () => this.#check()),
     ]
@@ -119,14 +126,20 @@ export class XdsListener {
   }
 
   #addSession(session: ServerHttp2Session): void {
-    this.#sessions.set(session, { gateways: 0, isNew: true, answered: true })
+    this.#sessions.set(session, {
+      gateways: new Set(),
+      openedAt: this.#clock.monotonicMs(),
+      isLeaving: false,
+      isNew: true,
+      answered: true,
+    })
     session.on('error', () => {})
     session.on('close', () => this.#sessions.delete(session))
   }
 
   #check(): void {
     for (const [session, state] of this.#sessions) {
-      if ((state.gateways === 0 && !state.isNew) || !state.answered) session.destroy()
+      if ((state.gateways.size === 0 && !state.isNew) || !state.answered) session.destroy()
       else {
         state.isNew = false
         state.answered = false
@@ -134,6 +147,22 @@ export class XdsListener {
           state.answered = !error
         })
       }
+    }
+  }
+
+  /**
+   * Revocations do not arrive here. A gateway that stays would accept what the other replicas revoked, so it is to connect
+   * again, until it reaches a replica that follows the database. It keeps its list meanwhile.
+   */
+  #sendAway({ source: { seenUntil }, now }: Serving): void {
+    if (seenUntil !== undefined && now() - seenUntil < CUT_OFF_MS) return
+    for (const [session, state] of this.#sessions) {
+      const isNew = this.#clock.monotonicMs() - state.openedAt < CUT_OFF_MS
+      if (state.isLeaving || isNew || state.gateways.size === 0) continue
+      state.isLeaving = true
+      session.goaway()
+      for (const stream of state.gateways) stream.end()
+      session.close()
     }
   }
 
@@ -152,7 +181,13 @@ export class XdsListener {
     }
     const { connections, ...serving } = this.#serving
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
-    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    const session = stream.session ? this.#sessions.get(stream.session as ServerHttp2Session) : undefined
+    stream.on('wantTrailers', () => {
+      const status = session?.isLeaving ? STATUS.unavailable : STATUS.ok
+      stream.sendTrailers({ 'grpc-status': String(status) })
+      // The gateway's side of the stream is still open, and would keep the connection.
+      if (session?.isLeaving) setImmediate(() => stream.close())
+    })
     const send = (message: Buffer) => void stream.write(framed(message))
     const gateway = new DiscoveryStream({
       ...serving,
@@ -161,14 +196,13 @@ export class XdsListener {
       gateway: token?.gateway,
       onRejection: () => connections.rejectedLists++,
     })
-    const session = stream.session ? this.#sessions.get(stream.session as ServerHttp2Session) : undefined
-    if (session) session.gateways++
+    session?.gateways.add(stream)
     this.#streams.add(gateway)
     const remove = connections.add(gateway)
     stream.on('close', () => {
       this.#streams.delete(gateway)
       remove()
-      if (session) session.gateways--
+      session?.gateways.delete(stream)
     })
     const { logger } = serving
     receiveMessages(stream, message => {

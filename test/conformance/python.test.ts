@@ -89,6 +89,40 @@ describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('Authl
   })
 })
 
+describe.skipIf(missing && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1')('RFC 7662, by Authlib', () => {
+  it('reads a live token, and nothing of one that is revoked, of another audience, or none', async () => {
+    const mintmark = await startTestService({ env: { MINTMARK_ISSUER: '', MINTMARK_HOST: 'localhost' } })
+    try {
+      const { issuer } = mintmark.service
+      const other = 'https://other.example.test'
+      const key = await mintmark.tenantWithKey({ audiences: ['vllm', other] })
+      const tokenFor = async (more: object = {}) =>
+        (await mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret, ...more })).body
+          .access_token as string
+      const [live, revoked, foreign] = [
+        await tokenFor(),
+        await tokenFor(),
+        await tokenFor({ audience: other }),
+      ]
+      await fetch(`${issuer}/oauth/revoke`, {
+        method: 'POST',
+        body: new URLSearchParams({ token: revoked, client_secret: key.secret }),
+      })
+      const settings = { role: 'introspector', audiences: ['vllm'] }
+      const { id, secret } = (await mintmark.admin('POST', '/admin-tokens', settings)).body
+      const sent = [secret, live, revoked, foreign, `${live}x`].join('\n')
+      const found = await run<Record<string, object[]>>('introspection.py', sent, [issuer, id])
+      for (const method of ['client_secret_basic', 'client_secret_post']) {
+        const [first, ...others] = found[method] ?? []
+        expect(first).toMatchObject({ active: true, sub: key.keyId, tenant: key.tenantId })
+        expect(others).toEqual([{ active: false }, { active: false }, { active: false }])
+      }
+    } finally {
+      await mintmark.stop()
+    }
+  })
+})
+
 interface Readings {
   pyjwt: Record<string, unknown>
   authlib: Record<string, unknown>

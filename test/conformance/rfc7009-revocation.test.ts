@@ -125,6 +125,23 @@ describe('RFC 7009 §2.1', () => {
     expect(await isAllowed(other)).toBe(false)
   })
 
+  it('a flood of revocations by one client is 429 with Retry-After, and other clients are not affected', async () => {
+    const { secret } = await mintmark.tenantWithKey()
+    const another = await mintmark.tenantWithKey()
+    const statuses: number[] = []
+    for (let count = 0; count < 100; count++)
+      statuses.push((await revoke({ token: await tokenFor(mintmark, secret), client_secret: secret })).status)
+    expect(new Set(statuses)).toEqual(new Set([200]))
+    const token = await tokenFor(mintmark, secret)
+    const answer = await revoke({ token, client_secret: secret })
+    expect([answer.status, await errorOf(answer)]).toEqual([429, 'slow_down'])
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(await isAllowed(token)).toBe(true)
+    const other = await tokenFor(mintmark, another.secret)
+    expect((await revoke({ token: other, client_secret: another.secret })).status).toBe(200)
+    expect(await isAllowed(other)).toBe(false)
+  }, 60_000)
+
   it('at most 10,000 tokens of the keys of a tenant are: one entry less, and there is room for one', async () => {
     const { tenantId, secret } = await mintmark.tenantWithKey()
     await mintmark.database.asOwner(

@@ -1,10 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ISSUER } from '../../deploy/generate/example.ts'
-import type { KubernetesObject } from '../../src/cli/sync/kubernetes-api.ts'
 import type { Checks } from '../engine/checks.ts'
 import { freePort } from '../support/free-port.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
@@ -19,6 +17,7 @@ import {
   startGateway,
   startIstiod,
 } from './mesh.ts'
+import { engineEntry, gatewayObjects, statusOf } from './mesh-objects.ts'
 import type { Program } from './programs.ts'
 import { type Outcome, runMintmark, type SyncProcess, startSync } from './sync-process.ts'
 
@@ -193,14 +192,7 @@ export class Suite {
   async #createObjects(enginePort: number): Promise<void> {
     const policies = `${deploy('authorization-policy.yaml')}---\n${deploy('envoy-filter.yaml')}`
     for (const object of objectsIn(policies)) await this.#api.apply(object)
-    await this.#api.apply(engineEntry('engine', enginePort))
-    const port = { number: this.#gatewayPort, name: 'http', protocol: 'HTTP' }
-    const selector = { istio: 'ingressgateway' }
-    await this.#api.apply(network('Gateway', 'engine', { selector, servers: [{ port, hosts: ['*'] }] }))
-    const route = [{ destination: { host: 'engine.example.com', port: { number: 80 } } }]
-    await this.#api.apply(
-      network('VirtualService', 'engine', { hosts: ['*'], gateways: ['engine'], http: [{ route }] }),
-    )
+    for (const object of gatewayObjects(enginePort, this.#gatewayPort)) await this.#api.apply(object)
   }
 
   #file(name: string, text: string): string {
@@ -258,29 +250,8 @@ export class Suite {
     this.#onEnd(() => gateway.program.stop())
   }
 
-  /**
-   * What the gateway answers to a call with the token; 0: nothing. On a connection of its own: Envoy drains connections that are
-   * open when it receives other keys, and checks their requests with the old ones until then.
-   */
   #status(token: string): Promise<number> {
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-    const path = '/v1/chat/completions'
-    const options = {
-      host: '127.0.0.1',
-      port: this.#gatewayPort,
-      path,
-      method: 'POST',
-      agent: false,
-      headers,
-    }
-    return new Promise(resolve => {
-      const sent = request(options, answer => {
-        answer.resume()
-        answer.once('close', () => resolve(answer.statusCode ?? 0))
-      })
-      sent.once('error', () => resolve(0))
-      sent.end('{"model":"llama-3-8b","messages":[]}')
-    })
+    return statusOf(this.#gatewayPort, token)
   }
 
   /** All statuses of a time. */
@@ -302,19 +273,3 @@ export class Suite {
 }
 
 const since = (begin: number) => ((performance.now() - begin) / 1_000).toFixed(1)
-
-const network = (kind: string, name: string, spec: object): KubernetesObject => ({
-  apiVersion: 'networking.istio.io/v1',
-  kind,
-  metadata: { name, namespace: 'istio-system' },
-  spec,
-})
-
-const engineEntry = (name: string, port: number): KubernetesObject =>
-  network('ServiceEntry', name, {
-    hosts: [`${name}.example.com`],
-    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
-    resolution: 'STATIC',
-    location: 'MESH_EXTERNAL',
-    endpoints: [{ address: '127.0.0.1', ports: { http: port } }],
-  })

@@ -16,14 +16,26 @@ export interface SyncProcess {
 /** `mintmark sync` as its Deployment runs it. */
 export async function startSync(
   folder: string,
-  options: { istio: string; kubeconfig: string; intervalSeconds: number; issuer: string },
+  options: {
+    istio: string
+    kubeconfig: string
+    intervalSeconds: number
+    issuer: string
+    /** The file of the policy, the URL of the xDS listener, and its token. */
+    revocations?: { file: string; xds: string; token: string }
+  },
 ): Promise<SyncProcess> {
   const port = await freePort()
-  const program = startProgram(folder, process.execPath, [
+  const { revocations } = options
+  const list = revocations ? ['--revocations', revocations.file, '--xds', revocations.xds] : []
+  const env = revocations ? { MINTMARK_XDS_TOKEN: revocations.token } : {}
+  const words = [
     bundled('cli'),
     ...['sync', '--issuer', options.issuer, '--istio', options.istio, '--kubeconfig', options.kubeconfig],
     ...['--interval', String(options.intervalSeconds), '--host', '127.0.0.1', '--port', String(port)],
-  ])
+    ...list,
+  ]
+  const program = startProgram(folder, process.execPath, words, env)
   const url = `http://127.0.0.1:${port}`
   const get = async (path: string) => {
     const answer = await fetch(`${url}${path}`).catch(() => undefined)

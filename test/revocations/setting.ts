@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import { ISSUER } from '../../deploy/generate/example.ts'
 import type { Environment } from '../faults/environment/environment.ts'
@@ -6,10 +10,12 @@ import type { Replica } from '../faults/environment/replica.ts'
 import { send } from '../gateway-configs/client.ts'
 import { type Envoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { freePort } from '../support/free-port.ts'
-import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+import { startEngine } from './engine.ts'
 
-const TOKENS = { first: 'f'.repeat(32), second: 's'.repeat(32) }
+export const TOKENS = { first: 'f'.repeat(32), second: 's'.repeat(32), third: 't'.repeat(32) }
+const PATIENCE_MS = 30_000
 
 /** A key of a tenant, and a token of an hour. */
 export interface Credential {
@@ -18,73 +24,141 @@ export interface Credential {
   token: string
 }
 
+interface EnvoyOptions {
+  token: string
+  /** Of the xDS listener, or of what is before it. */
+  port: number
+  withoutList?: 'open' | 'closed'
+  /** Its `transport_socket`, in YAML. */
+  transportSocket?: string
+}
+
 /** Mintmark on a Postgres of its own, and two Envoys that receive the list; the second one through a proxy. */
 export interface Setting {
   postgres: Postgres
   mintmark: Replica
   xdsPort: number
+  engine: Envoy
   first: Envoy
   second: Envoy
   /** Between Mintmark and the second Envoy. */
   proxy: TcpProxy
-  envoy(token: string, port: number, withoutList?: 'open' | 'closed'): Promise<Envoy>
-  credential(): Promise<Credential>
+  envoy(options: EnvoyOptions): Promise<Envoy>
+  /** Another process of Mintmark, or the same one again. */
+  replica(databaseUrl: string, env?: Record<string, string>): Promise<Replica>
+  /** Of a new tenant, unless of this one. */
+  credential(tenant?: string): Promise<Credential>
 }
 
-/** `entries`: the number of revocations in the list at the start. All of it ends with the environment. */
-export async function startSetting(environment: Environment, entries = 0): Promise<Setting> {
-  const upstream = await startRecordingUpstream()
-  environment.onEnd(() => upstream.stop())
+/** `entries`: statements that fill the list before Mintmark starts. All of it ends with the environment. */
+export async function startSetting(
+  environment: Environment,
+  fill: (postgres: Postgres) => Promise<unknown> = async () => {},
+): Promise<Setting> {
+  const engine = await startEngine()
+  environment.onEnd(() => engine.stop())
+  const snapshots = mkdtempSync(join(tmpdir(), 'mintmark-snapshots-'))
+  environment.onEnd(() => rmSync(snapshots, { recursive: true, force: true }))
   const postgres = await environment.postgres()
-  await postgres.sql(
-    `INSERT INTO token_revocations (claim, value, ends_at)
-     SELECT 'jti', 'entry-' || n, now() + interval '1 hour' FROM generate_series(1, $1::int) AS n`,
-    [entries],
-  )
+  await fill(postgres)
   const xdsPort = await freePort()
-  const mintmark = await environment.replica(postgres.applicationUrl(), {
-    MINTMARK_ISSUER: ISSUER,
-    MINTMARK_TOKEN_TTL_SECONDS: '3600',
-    MINTMARK_XDS_TOKENS: `first:${TOKENS.first},second:${TOKENS.second}`,
-    MINTMARK_XDS_PORT: String(xdsPort),
-  })
+  const publicPort = await freePort()
+  const named = Object.entries(TOKENS).map(([name, token]) => `${name}:${token}`)
+  const replica: Setting['replica'] = (databaseUrl, env = {}) =>
+    environment.replica(databaseUrl, {
+      MINTMARK_ISSUER: ISSUER,
+      MINTMARK_TOKEN_TTL_SECONDS: '3600',
+      MINTMARK_XDS_TOKENS: named.join(),
+      MINTMARK_XDS_PORT: String(xdsPort),
+      MINTMARK_PUBLIC_PORT: String(publicPort),
+      MINTMARK_SNAPSHOT_DIR: snapshots,
+      ...env,
+    })
+  const mintmark = await replica(postgres.applicationUrl())
   await mintmark.admin('PUT', '/models/llama-3-8b', {})
   const proxy = await TcpProxy.before(`http://127.0.0.1:${xdsPort}`)
   environment.onEnd(() => proxy.close())
-  const envoy: Setting['envoy'] = async (token, port, withoutList = 'open') => {
+  const envoy: Setting['envoy'] = async ({ token, port, withoutList = 'open', transportSocket }) => {
     const file = deployFiles(undefined, withoutList)['deploy/envoy/envoy.yaml'] ?? ''
-    const jwks = new URL(mintmark.urls.public).port
+    const changed = substitute(file, [
+      ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${publicPort}`],
+      ['address: mintmark, port_value: 8086', `address: 127.0.0.1, port_value: ${port}`],
+      ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${new URL(engine.url).port}`],
+      ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
+      ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
+      ['change-me-change-me-change-me-change-me', token],
+      ['initial_fetch_timeout: 5s', 'initial_fetch_timeout: 0.5s'],
+    ])
     const started = await startEnvoy(
-      substitute(file, [
-        ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${jwks}`],
-        ['address: mintmark, port_value: 8086', `address: 127.0.0.1, port_value: ${port}`],
-        ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${upstream.port}`],
-        ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
-        ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
-        ['change-me-change-me-change-me-change-me', token],
-        ['initial_fetch_timeout: 5s', 'initial_fetch_timeout: 0.5s'],
-      ]),
+      transportSocket === undefined ? changed : changed.replace(WHERE_TLS_IS, indented(transportSocket)),
     )
     environment.onEnd(() => started.stop())
     return started
   }
+  const first = await envoy({ token: TOKENS.first, port: xdsPort })
+  const second = await envoy({ token: TOKENS.second, port: Number(new URL(proxy.url).port) })
   let tenants = 0
-  const credential = async () => {
-    const id = `tenant-${++tenants}`
-    await mintmark.change('/tenants', { id })
-    const { body: made, text } = await mintmark.change(`/tenants/${id}/keys`, {})
-    if (!made?.secret) throw new Error(`there is no key: ${text}`)
-    const { body } = await mintmark.exchange(made.secret)
-    return { key: made.id, secret: made.secret, token: body.access_token }
+  const setting: Setting = {
+    ...{ postgres, mintmark, xdsPort, engine, first, second, proxy, envoy, replica },
+    credential: async tenant => {
+      const id = tenant ?? `tenant-${++tenants}`
+      if (tenant === undefined) await setting.mintmark.change('/tenants', { id })
+      const { body: made, text } = await setting.mintmark.change(`/tenants/${id}/keys`, {})
+      if (!made?.secret) throw new Error(`there is no key: ${text}`)
+      const { body } = await setting.mintmark.exchange(made.secret)
+      return { key: made.id, secret: made.secret, token: body.access_token }
+    },
   }
-  const first = await envoy(TOKENS.first, xdsPort)
-  const second = await envoy(TOKENS.second, Number(new URL(proxy.url).port))
-  return { postgres, mintmark, xdsPort, first, second, proxy, envoy, credential }
+  return setting
 }
+
+/** As it is replaced in: with the indentation of the first match. */
+const indented = (text: string) => (_: string, indent: string) => text.trimEnd().replaceAll(/^/gm, indent)
+
+/** The comment of the cluster where a user adds TLS. */
+const WHERE_TLS_IS = /^( *)# Over TLS, add a transport_socket here.*$/m
 
 export async function statusOf(envoy: Envoy, token: string): Promise<number> {
   return (await send(envoy.url, { token })).status
 }
 
-export const revoke = ({ mintmark }: Setting, { key }: Credential) =>
-  mintmark.change('/token-revocations', { key })
+/** @throws {Error} when it was not answered with success: what is measured begins with that answer. */
+export async function revoke({ mintmark }: Pick<Setting, 'mintmark'>, { key }: Credential): Promise<void> {
+  const { status, text } = await mintmark.change('/token-revocations', { key })
+  if (status !== 201) throw new Error(`a revocation got ${status}: ${text}`)
+}
+
+/** A credential whose token is accepted at these gateways; default: at both. */
+export async function live(
+  { credential, ...setting }: Setting,
+  envoys: readonly Envoy[] = [setting.first, setting.second],
+): Promise<Credential> {
+  const mine = await credential()
+  for (const envoy of envoys) {
+    const status = await statusOf(envoy, mine.token)
+    if (status !== 200) throw new Error(`a new token got ${status}`)
+  }
+  return mine
+}
+
+/** Milliseconds until the token is refused. */
+export async function refusedAfter(
+  envoy: Envoy,
+  token: string,
+  since = performance.now(),
+  patienceMs = PATIENCE_MS,
+): Promise<number> {
+  await until(
+    '401',
+    () => statusOf(envoy, token),
+    status => status === 401,
+    patienceMs,
+  )
+  return performance.now() - since
+}
+
+/** The value below which this share of them is. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+}

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { delimitedField, eachField } from '../../src/http/protobuf.ts'
 import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
 import { EXTENSION_CONFIG, METHOD } from '../../src/xds/discovery-messages.ts'
+import { issue } from '../admin/admins.ts'
 import { cliOf } from '../cli/mintmark.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { promptedClock } from '../support/adjustable-clock.ts'
@@ -175,6 +176,53 @@ it('a revocation says which gateways have it', async () => {
   ])
 })
 
+describe('a request that revokes issued tokens is answered with who enforces that', () => {
+  const request = { key: undefined as unknown as { tenantId: string; keyId: string } }
+  const key = () => `/keys/${request.key.keyId}`
+  const tenant = () => `/tenants/${request.key.tenantId}`
+
+  it.each<[string, 'key_epoch' | 'tenant_epoch', string, () => string, object]>([
+    ['disable a key', 'key_epoch', 'POST', () => `${key()}/disable`, { tokens: true }],
+    ['update a key', 'key_epoch', 'PATCH', key, { tokens: true }],
+    ['revoke a key', 'key_epoch', 'POST', () => `${key()}/revoke`, {}],
+    ['update a tenant', 'tenant_epoch', 'PATCH', tenant, { tokens: true }],
+    ['suspend a tenant', 'tenant_epoch', 'POST', () => `${tenant()}/suspend`, {}],
+  ])('%s', async (_, claim, method, path, body) => {
+    request.key = await mintmark.tenantWithKey()
+    await gateway(mintmark)
+    await becomes('inference', { state: 'current' })
+    const { status, body: changed } = await mintmark.admin(method, path(), body)
+    expect(status).toBe(200)
+    const { id, enforced_by } = changed.token_revocation
+    expect(changed.token_revocation).toMatchObject({ claim, tenant: request.key.tenantId })
+    expect(enforced_by).toMatchObject([{ gateway: 'edge' }, { gateway: 'inference', instances: 1 }])
+    await until(
+      'the gateway has it',
+      async () => (await mintmark.admin('GET', `/token-revocations/${id}`)).body.enforced_by,
+      found => found.find(({ gateway: name }: { gateway: string }) => name === 'inference').enforcing === 1,
+    )
+    const own = await issue(mintmark, 'tenant-admin', request.key.tenantId)
+    const shown = (await own.call('GET', `/token-revocations/${id}`)).body
+    expect(shown).not.toHaveProperty('enforced_by')
+  })
+
+  it('not to an administrator of a tenant, and not where no token was revoked', async () => {
+    request.key = await mintmark.tenantWithKey()
+    const own = await issue(mintmark, 'tenant-admin', request.key.tenantId)
+    for (const body of [undefined, {}, { tokens: false }])
+      expect((await mintmark.admin('POST', `${key()}/disable`, body)).body).not.toHaveProperty(
+        'token_revocation',
+      )
+    expect((await mintmark.admin('PATCH', tenant(), { name: 'x' })).body).not.toHaveProperty(
+      'token_revocation',
+    )
+    const { body } = await own.call('POST', `${key()}/revoke`, {})
+    expect(body.token_revocation).toMatchObject({ claim: 'key_epoch', key: request.key.keyId })
+    expect(body.token_revocation).not.toHaveProperty('enforced_by')
+    expect((await mintmark.admin('GET', key())).body).not.toHaveProperty('token_revocation')
+  })
+})
+
 it('one without a name does not pose as a registered one', async () => {
   const leave = await gateway(mintmark, { id: 'edge-1', token: EDGE })
   leave()
@@ -199,6 +247,7 @@ it('one without a name does not pose as a registered one', async () => {
     { gateway: 'inference', instances: 0, enforcing: 0 },
   ])
   expect(await cliOf(mintmark).run('gateway', 'list')).toMatch(/^edge \(not registered\) +edge-1/m)
+  expect(await cliOf(mintmark).run('token', 'revocations')).toMatch(/edge 0\/0, inference 0\/0/)
   for (const session of sessions) session.destroy()
   await until('they are gone', edges, all => all.length === 1)
 })

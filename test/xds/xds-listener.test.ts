@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type SecureClientSessionOptions } from 'node:http2'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { delimitedField, numberField } from '../../src/http/protobuf.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -30,12 +31,19 @@ afterEach(() => listener?.close())
 
 type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
 
-async function start(config: Config): Promise<string> {
+async function start(config: Config, seenUntil: () => number | undefined = () => 1_000): Promise<string> {
   const most = { total: 10, ofOneSource: 10 }
   const policy = { most, sourceOf: (address: string) => address, isProxy: () => false, logger }
   listener = new XdsListener(config, systemClock, policy)
   await listener.listen({ host: 'localhost', port: 0 })
-  const source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0), entries: [] }
+  const source = {
+    revision: 1,
+    get seenUntil() {
+      return seenUntil()
+    },
+    filter: Buffer.alloc(0),
+    entries: [],
+  }
   connections = new GatewayConnections({ registered: ['inference'], now: () => 1_000 })
   listener.serve({ source, connections, logger, now: () => 1_000 })
   return `${config.tls ? 'https' : 'http'}://localhost:${listener.address?.port}`
@@ -151,6 +159,45 @@ describe('a node', () => {
     await until('it is gone', () => connections.report.instances.length === 0)
     expect(connections.report.disconnected).toEqual({ inference: 1_000 })
   })
+})
+
+describe('while this replica does not read changes', () => {
+  const config: Config = { tokens: [unnamed(TOKEN)], tls: undefined }
+
+  it.each<[string, number | undefined]>([
+    ['for more than five seconds', -4_001],
+    ['because it serves from a snapshot', undefined],
+  ])(
+    '%s, a gateway is sent away, and may connect again',
+    async (_, then) => {
+      let seenUntil: number | undefined = 1_000
+      const url = await start(config, () => seenUntil)
+      const session = connect(url)
+      const stream = session.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
+      stream.write(REQUEST)
+      await once(stream, 'data')
+      const trailers = once(stream, 'trailers')
+      const goodbye = once(session, 'goaway')
+      const over = once(session, 'close')
+      seenUntil = then
+      expect((await trailers)[0]).toMatchObject({ 'grpc-status': '14' })
+      await Promise.all([goodbye, over])
+      seenUntil = 2_000
+      expect(await ask(url, bearer(TOKEN))).toBe('the list')
+    },
+    20_000,
+  )
+
+  it('for less than that, it stays', async () => {
+    const url = await start(config, () => -3_999)
+    const session = connect(url)
+    const stream = session.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
+    stream.write(REQUEST)
+    await once(stream, 'data')
+    await sleep(6_000)
+    expect([session.closed, stream.closed]).toEqual([false, false])
+    session.destroy()
+  }, 20_000)
 })
 
 describe('with client certificates', () => {

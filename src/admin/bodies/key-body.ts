@@ -3,6 +3,7 @@ import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { allLimits } from '../../tenants/limits.ts'
 import * as field from '../fields.ts'
 import { answeredFields } from '../setting-fields.ts'
+import { REVOKED_BY_REQUEST, tokenRevocationBody } from './token-revocation-body.ts'
 import {
   count,
   credential,
@@ -155,7 +156,8 @@ const example = {
   },
 } as const
 
-export const keyBody = z.strictObject(fields).meta({
+const token_revocation = tokenRevocationBody.optional().describe(REVOKED_BY_REQUEST)
+export const keyBody = z.strictObject({ ...fields, token_revocation }).meta({
   id: 'Key',
   description:
     'An API key with its settings, rights and secrets. At most two of its secrets can be exchanged for tokens.',

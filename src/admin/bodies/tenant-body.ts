@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { allLimits } from '../../tenants/limits.ts'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { answeredFields } from '../setting-fields.ts'
+import { REVOKED_BY_REQUEST, tokenRevocationBody } from './token-revocation-body.ts'
 import { count, instant, tenantId } from './wire.ts'
 
 const { name, description, labels, ...settings } = answeredFields(TENANT_SETTINGS)
@@ -17,6 +18,7 @@ export const tenantBody = z
     suspended_at: instant.nullable().describe('Time of suspension; null: not suspended.'),
     created_at: instant.describe('Time of creation.'),
     updated_at: instant.describe('Time of the last change.'),
+    token_revocation: tokenRevocationBody.optional().describe(REVOKED_BY_REQUEST),
   })
   .meta({
     id: 'Tenant',

@@ -48,3 +48,7 @@ export const tokenRevocationBody = z
       },
     ],
   })
+
+/** Of the field `token_revocation`. */
+export const REVOKED_BY_REQUEST =
+  'The revocation of the issued tokens, with the gateways that enforce it at this moment. Only in the response to a request that revoked issued tokens. `GET /token-revocations/{id}` returns it as gateways acknowledge it.'

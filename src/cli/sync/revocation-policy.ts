@@ -57,7 +57,13 @@ export function writtenEntries({ entries }: DeniedList): DeniedList['entries'] {
     .map(({ entry }) => entry)
 }
 
-/** The object with rules for these entries. Without entries it has none, and denies nothing. */
+/**
+ * The rule of an empty list: no token has this `jti`, which is 128 bits in base64url. Istio's validation rejects a policy that
+ * denies and has no rules, and istiod then reads no other change of its configuration files.
+ */
+export const NO_ENTRY = { when: [{ key: 'request.auth.claims[jti]', values: ['none'] }] }
+
+/** The object with rules for these entries. */
 export function withEntries(
   target: PolicyTarget,
   { version }: DeniedList,
@@ -81,7 +87,7 @@ export function withEntries(
         namespace: target.namespace,
         annotations: { [VERSION]: String(version) },
       },
-      spec: { ...target.spec, rules },
+      spec: { ...target.spec, rules: rules.length === 0 ? [NO_ENTRY] : rules },
     },
   }
 }

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
 import { fetchDenied } from '../../../src/cli/sync/denied-list.ts'
-import { MOST_ENTRIES, withEntries, writtenEntries } from '../../../src/cli/sync/revocation-policy.ts'
+import {
+  MOST_ENTRIES,
+  NO_ENTRY,
+  withEntries,
+  writtenEntries,
+} from '../../../src/cli/sync/revocation-policy.ts'
 import { SmallApiServer } from '../../istiod/small-api-server.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../../support/test-service.ts'
@@ -81,8 +86,10 @@ describe('mintmark sync --revocations', () => {
     expect(stdout).toContain('AuthorizationPolicy istio-system/mintmark-revocations written')
     expect(await object()).toMatchObject({
       metadata: { annotations: { 'mintmark/revocations-version': expect.stringMatching(/^\d{13}$/) } },
-      spec: { selector: { matchLabels: { istio: 'ingressgateway' } }, action: 'DENY', rules: [] },
+      spec: { selector: { matchLabels: { istio: 'ingressgateway' } }, action: 'DENY' },
     })
+    // Istio rejects a policy that denies and has no rules (test/revocations/istio.ts, on a real istiod).
+    expect((await object()).spec.rules).toEqual([NO_ENTRY])
     expect((await sync()).stdout).toContain('mintmark-revocations unchanged')
   })
 

@@ -19,6 +19,8 @@ interface TokenRevocation {
   reason: string | null
   created_at: string
   ends_at: string
+  /** Absent for the administrators of a tenant. */
+  enforced_by?: { gateway: string; instances: number; enforcing: number }[]
 }
 
 const VIEW: View<TokenRevocation> = {
@@ -31,8 +33,15 @@ const VIEW: View<TokenRevocation> = {
     { title: 'KEY', of: ({ key }) => key ?? '-' },
     { title: 'TENANT', of: ({ tenant }) => tenant ?? '-', cut: true },
     { title: 'ENDS', of: ({ ends_at }) => moment(ends_at) },
+    { title: 'GATEWAYS', of: enforcement, cut: true },
     { title: 'REASON', of: ({ reason }) => reason ?? '-', cut: true, optional: true },
   ],
+}
+
+/** How many processes of each registered gateway have it: `edge 0/0, inference 2/2`. */
+function enforcement({ enforced_by = [] }: TokenRevocation): string {
+  const shown = enforced_by.map(({ gateway, enforcing, instances }) => `${gateway} ${enforcing}/${instances}`)
+  return shown.join(', ') || '-'
 }
 
 const SUBJECTS = (): FieldOption[] => [
