@@ -109,6 +109,12 @@ jwks:
   keys:
     - {kty: EC, crv: P-256, x: MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4, y: 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM, use: sig, kid: "${id}"}
 ---
+resource: usage-reporter
+name: envoy
+audiences: [https://${id}.example.com]
+write_secret:
+  file: usage_reporters/${id}
+---
 resource: key
 tenant: ${id}
 name: ci
@@ -145,7 +151,17 @@ async function endOf(id: string): Promise<string> {
   )
   const secret = readFileSync(join(at.folder, id, 'ci.key'), 'utf8')
   const exchanged = await service.token({ grant_type: 'client_credentials', client_secret: secret })
-  const text = JSON.stringify({ exported: exported.stdout, states, members, exchanged: exchanged.status })
+  const reporters = (await service.admin('GET', '/usage-reporters?limit=1000')).body.data.filter(
+    ({ audiences, state }: { audiences: string[]; state: string }) =>
+      state === 'active' && audiences[0] === `https://${id}.example.com`,
+  )
+  const reporting = readFileSync(join(at.folder, 'usage_reporters', id), 'utf8')
+  const reports = reporters.map((reporter: { id: string }) =>
+    reporting.startsWith(`mmr_${reporter.id.slice(4)}_`),
+  )
+  const text = JSON.stringify({
+    ...{ exported: exported.stdout, states, members, reports, exchanged: exchanged.status },
+  })
   // The default is a year after the creation.
   return text.replaceAll(id, 'ID').replaceAll(/expires_at: [-\d:.TZ]+/g, 'expires_at')
 }
