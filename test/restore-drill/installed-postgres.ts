@@ -47,6 +47,8 @@ export async function startInstalledPostgres(): Promise<InstalledPostgres> {
     dump: async file =>
       void (await run('pg_dump', '--format=custom', `--file=${file}`, `--dbname=${postgres.ownerUrl}`)),
     restore: async file => {
+      // As docs/guides/restore.md says: pg_restore cannot drop the partitions one by one.
+      await postgres.sql('DROP TABLE IF EXISTS usage_records')
       const options = ['--no-owner', '--exit-on-error', '--clean', '--if-exists']
       await run('pg_restore', ...options, `--dbname=${postgres.ownerUrl}`, file)
     },
