@@ -3,14 +3,14 @@ import { kubeconfigAccess } from '../../src/cli/sync/kubernetes-access.ts'
 import { KubernetesApi } from '../../src/cli/sync/kubernetes-api.ts'
 import type { ControlPlane } from '../cluster/control-plane.ts'
 
-/** What becomes of a Secret that somebody else creates, changes or deletes after `apply` has read it and before it writes. */
+/** The end of a Secret that someone else creates, changes or deletes after `apply` has read it and before it writes. */
 export async function changedMeanwhile(
   { api }: ControlPlane,
   kubeconfig: string,
 ): Promise<Record<string, string>> {
   const kubernetes = new KubernetesApi(await kubeconfigAccess(kubeconfig))
   const all = '/api/v1/namespaces/acme-prod/secrets'
-  const stringData = { 'api-key': 'of-somebody-else' }
+  const stringData = { 'api-key': 'of-someone-else' }
   const destination = (name: string) =>
     new SecretObject(
       kubernetes,

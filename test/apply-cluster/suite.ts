@@ -191,12 +191,12 @@ export class Suite {
   async #foreign(): Promise<void> {
     console.log('\nnever over a Secret that is not ours')
     const secret = '/api/v1/namespaces/acme-prod/secrets'
-    const stringData = { 'api-key': 'of-somebody-else' }
+    const stringData = { 'api-key': 'of-someone-else' }
     await this.#plane.api.post(secret, { metadata: { name: 'theirs' }, stringData })
     const text = textOf().replace('name: mintmark-ci', 'name: theirs')
     await this.#checks.equal(
-      'made by somebody else: refused by name, and unchanged',
-      [5, true, 'of-somebody-else'],
+      'made by someone else: refused by name, and unchanged',
+      [5, true, 'of-someone-else'],
       async () => {
         const { code, stderr } = await this.#apply(text)
         const named = stderr.includes('the Secret acme-prod/theirs was not written by "mintmark apply"')
@@ -206,8 +206,8 @@ export class Suite {
     await this.#checks.equal(
       'created or changed between the plan and its step: not overwritten; deleted: written again',
       {
-        created: 'refused, of-somebody-else',
-        changed: 'refused, of-somebody-else',
+        created: 'refused, of-someone-else',
+        changed: 'refused, of-someone-else',
         deleted: 'written, ours again',
       },
       () => changedMeanwhile(this.#plane, this.#kubeconfig),

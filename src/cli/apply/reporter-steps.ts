@@ -98,7 +98,7 @@ function createStep({ name, document }: DeclaredObject, destination: Destination
       try {
         await destination.write(made.secret)
       } catch (error) {
-        // Nobody has the secret. Where this fails too, the next run replaces the reporter.
+        // No one has the secret. Where this fails too, the next run replaces the reporter.
         await admin.delete(path`/usage-reporters/${made.id}`).catch(() => {})
         throw error
       }
