@@ -51,7 +51,7 @@ export class SecretObject implements Destination {
       type: 'Opaque',
       data: { [key]: Buffer.from(secret).toString('base64') },
     }
-    // Where someone else has changed a field of a Secret of this key. The version still has to be the one that was read.
+    // Forced, because someone else may have changed a field of this Secret. The version must still be the one that was read.
     const force = this.#version === undefined ? '' : '&force=true'
     const query = `fieldManager=${MANAGER}&fieldValidation=Strict${force}`
     await this.#asked(() => this.#api.call('PATCH', `${this.#path}?${query}`, wanted))
