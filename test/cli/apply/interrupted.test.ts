@@ -146,19 +146,15 @@ async function endOf(id: string): Promise<string> {
       .filter(({ state }) => state !== 'revoked')
       .map(({ state, ends_at, confirm_by }) => ({ state, ends_at, confirm_by })),
   }))
-  const members = (await service.admin('GET', `/set-objects?set=${id}`)).body.data.map(
-    ({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }),
-  )
+  const { data: objects } = (await service.admin('GET', `/set-objects?set=${id}`)).body
+  const members = objects.map(({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }))
   const secret = readFileSync(join(at.folder, id, 'ci.key'), 'utf8')
   const exchanged = await service.token({ grant_type: 'client_credentials', client_secret: secret })
-  const reporters = (await service.admin('GET', '/usage-reporters?limit=1000')).body.data.filter(
-    ({ audiences, state }: { audiences: string[]; state: string }) =>
-      state === 'active' && audiences[0] === `https://${id}.example.com`,
-  )
+  // Of the usage reporter that lives, and not of one whose secret was lost.
+  const reporter = objects.find(({ kind }: { kind: string }) => kind === 'usage-reporter')
+  const { state } = (await service.admin('GET', `/usage-reporters/${reporter?.id}`)).body
   const reporting = readFileSync(join(at.folder, 'usage_reporters', id), 'utf8')
-  const reports = reporters.map((reporter: { id: string }) =>
-    reporting.startsWith(`mmr_${reporter.id.slice(4)}_`),
-  )
+  const reports = [state, reporting.startsWith(`mmr_${reporter?.id.slice(4)}_`)]
   const text = JSON.stringify({
     ...{ exported: exported.stdout, states, members, reports, exchanged: exchanged.status },
   })
