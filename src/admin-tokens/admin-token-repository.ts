@@ -3,6 +3,7 @@ import type { KeyDigest } from '../api-keys/key-digest.ts'
 import { isUsable } from '../api-keys/key-state-repository.ts'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import type { OnPepper } from '../installation/secret-use.ts'
 import type { AdminToken } from './admin-token.ts'
 
 function selectTokens(db: Handle) {
@@ -94,6 +95,18 @@ export async function countAdminTokens(db: Handle, tenantId: string): Promise<nu
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow()
   return Number(count)
+}
+
+/** Active tokens that are stored under another pepper than this one, newest first. */
+export async function tokensOnOtherPeppers(db: Handle, current: string): Promise<OnPepper[]> {
+  const rows = await db
+    .selectFrom('admin_tokens')
+    .select(['id', 'pepper_id'])
+    .where('pepper_id', '<>', current)
+    .where(isUsable('admin_tokens'))
+    .orderBy('seq', 'desc')
+    .execute()
+  return rows.map(row => ({ id: row.id, pepper: row.pepper_id }))
 }
 
 /** Whether an active token is stored under this pepper. */

@@ -25,7 +25,7 @@ import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { IdentityProviders } from '../identity-providers/identity-providers.ts'
 import type { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { Replicas } from '../installation/replicas.ts'
-import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
+import type { FindOnOtherPeppers } from '../installation/secret-use.ts'
 import type { SetObjects } from '../sets/set-objects.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import type { Models } from '../tenants/models.ts'
@@ -90,7 +90,7 @@ interface Services {
   fetched: FetchHealths
   explainAssertion: ExplainAssertion
   explaining: Explaining
-  countOnOtherPeppers: CountOnOtherPeppers
+  findOnOtherPeppers: FindOnOtherPeppers
   sets: SetObjects
   cursors: Cursors
   usageReporters: UsageReporters
@@ -175,13 +175,21 @@ export function adminApp(
 
 const LONGEST_BODY_BYTES = 32_768
 
-const readObject = ({ tiers, models, tenants, keys, identityProviders }: Services): ReadObject => ({
+const readObject = ({
+  tiers,
+  models,
+  tenants,
+  keys,
+  identityProviders,
+  usageReporters,
+}: Services): ReadObject => ({
   tier: name => tiers.get(name),
   model: name => models.get('model', name),
   adapter: name => models.get('adapter', name),
   tenant: id => tenants.get(id),
   key: id => keys.get(id),
   'identity-provider': id => identityProviders.get(id),
+  'usage-reporter': id => usageReporters.get(id),
 })
 
 /**

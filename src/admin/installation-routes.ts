@@ -5,14 +5,15 @@ import { type Installation, readInstallation } from '../installation/installatio
 import { type Policy, policyVersion, publishedAlgs } from '../installation/policy.ts'
 import type { Replica, Replicas } from '../installation/replicas.ts'
 import {
-  type CountOnOtherPeppers,
+  type FindOnOtherPeppers,
+  type PepperUse,
   rowsOnOtherEncryptionKeys,
   type UseById,
 } from '../installation/secret-use.ts'
 import type { PolicyChange } from '../signing-keys/policy-change.ts'
 import type { SigningKeys } from '../signing-keys/signing-keys.ts'
 import { ok } from './answer.ts'
-import { installationBody } from './bodies/installation-body.ts'
+import { installationBody, MOST_NAMED } from './bodies/installation-body.ts'
 import { policyFields } from './bodies/policy-fields.ts'
 import { withoutUndefined } from './fields.ts'
 import { VERSIONED } from './preconditions.ts'
@@ -29,15 +30,15 @@ export function installationRoutes(options: {
   database: Database
   signingKeys: SigningKeys
   replicas: Replicas
-  countOnOtherPeppers: CountOnOtherPeppers
+  findOnOtherPeppers: FindOnOtherPeppers
 }): AdminRoute[] {
-  const { database, signingKeys, replicas, countOnOtherPeppers } = options
+  const { database, signingKeys, replicas, findOnOtherPeppers } = options
   const show = async () => {
     const { installation, peppers, encryptionKeys } = await database.readSnapshot(async trx => {
       const installation = await readInstallation(trx)
       return {
         installation,
-        peppers: await countOnOtherPeppers(trx, installation.currentPepper),
+        peppers: await findOnOtherPeppers(trx, installation.currentPepper),
         encryptionKeys: await rowsOnOtherEncryptionKeys(trx, installation.currentEncryptionKey),
       }
     })
@@ -97,19 +98,26 @@ function toChange(fields: NonNullable<z.infer<typeof patch>['policy']>): PolicyC
 
 function toWire(
   { id, issuer, policy, currentPepper, currentEncryptionKey, createdAt }: Installation,
-  state: { peppers: UseById; encryptionKeys: UseById; replicas: readonly Replica[] },
+  state: { peppers: PepperUse; encryptionKeys: UseById; replicas: readonly Replica[] },
 ) {
   return {
     id,
     issuer,
     policy: policyToWire(policy),
     published_keys: arithmetic(policy),
-    peppers: { current: currentPepper, left_on_others: state.peppers },
+    peppers: pepperUse(currentPepper, state.peppers),
     encryption_keys: { current: currentEncryptionKey, left_on_others: state.encryptionKeys },
     replicas: state.replicas.map(replicaToWire),
     created_at: createdAt,
   }
 }
+
+const pepperUse = (current: string, { counts, adminTokens, usageReporters }: PepperUse) => ({
+  current,
+  left_on_others: counts,
+  admin_tokens_left: adminTokens.slice(0, MOST_NAMED).map(({ id }) => id),
+  usage_reporters_left: usageReporters.slice(0, MOST_NAMED).map(({ id }) => id),
+})
 
 const policyToWire = (policy: Policy) => ({
   signing_alg: policy.signingAlg,

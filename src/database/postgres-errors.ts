@@ -52,7 +52,7 @@ const CONSTRAINTS: Record<string, () => Error> = {
     ),
   api_keys_tenant_id_fkey: () => new NotFound('tenant'),
   ...Object.fromEntries(
-    ['tier', 'model', 'tenant_id', 'key_id', 'provider_id'].flatMap(column => [
+    ['tier', 'model', 'tenant_id', 'key_id', 'provider_id', 'reporter_id'].flatMap(column => [
       [
         `set_objects_${column}_key`,
         () => new Conflict('in_another_set', 'The object was put into a set meanwhile.'),

@@ -4,11 +4,24 @@ import type { Handle } from '../database/database.ts'
 /** Number of objects under a pepper or encryption key, by its id. */
 export type UseById = Record<string, number>
 
+/** An object, and the pepper that its digest is stored under. */
+export interface OnPepper {
+  id: string
+  pepper: string
+}
+
+/** What still depends on other peppers. Those of keys are found by the list of keys. */
+export interface PepperUse {
+  /** Usable secrets of keys, active admin tokens, usage reporters and seals, by the pepper. */
+  counts: UseById
+  adminTokens: readonly OnPepper[]
+  usageReporters: readonly OnPepper[]
+}
+
 /**
- * Counts what is stored under other peppers than this one. Injected, because the rooms that store digests are above
- * this one.
+ * Finds what is stored under other peppers than this one. Injected, because the rooms that store digests are above this one.
  */
-export type CountOnOtherPeppers = (db: Handle, current: string) => Promise<UseById>
+export type FindOnOtherPeppers = (db: Handle, current: string) => Promise<PepperUse>
 
 /** Whether a usable credential is stored under this pepper. */
 export type IsPepperInUse = (db: Handle, id: string) => Promise<boolean>
@@ -38,7 +51,7 @@ export const rowsOnOtherEncryptionKeys = (db: Handle, current: string): Promise<
   countOnOthers(db, encryptionKeyUses, current)
 
 /** Number of seals made with another pepper than this one. */
-export const sealsOnOtherPeppers: CountOnOtherPeppers = (db, current) =>
+export const sealsOnOtherPeppers = (db: Handle, current: string): Promise<UseById> =>
   countOnOthers(db, pepperUses, current)
 
 export const isEncryptionKeyInUse = (db: Handle, id: string): Promise<boolean> =>

@@ -23,7 +23,7 @@ import { IdentityProviders } from '../identity-providers/identity-providers.ts'
 import { KeyCredentials } from '../identity-providers/key-credentials.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
 import { firstOf } from '../installation/installation-secrets.ts'
-import type { CountOnOtherPeppers } from '../installation/secret-use.ts'
+import type { FindOnOtherPeppers } from '../installation/secret-use.ts'
 import { SetObjects } from '../sets/set-objects.ts'
 import { FailureLimit } from '../system/failure-limit.ts'
 import { Models } from '../tenants/models.ts'
@@ -34,7 +34,7 @@ import { TokenRevocations } from '../token-revocations/token-revocations.ts'
 import { UsageCorrections } from '../usage/usage-corrections.ts'
 import { UsageReporters } from '../usage/usage-reporters.ts'
 import { UsageReports } from '../usage/usage-reports.ts'
-import { countOnOtherPeppers } from './pepper-use.ts'
+import { findOnOtherPeppers } from './pepper-use.ts'
 import type { Storage, System } from './storage.ts'
 import type { TrustParts } from './trust.ts'
 
@@ -48,7 +48,7 @@ export interface AdministrationParts {
   keyRevocations: KeyRevocations
   confirmations: SecretConfirmations
   expiring: ExpiringKeys
-  countOnOtherPeppers: CountOnOtherPeppers
+  findOnOtherPeppers: FindOnOtherPeppers
   importedClients: ImportedClients
   identityProviders: IdentityProviders
   keyCredentials: KeyCredentials
@@ -92,7 +92,7 @@ export function buildAdministration(
     keyRevocations: new KeyRevocations({ database, seals }),
     confirmations: new SecretConfirmations({ database, seals, clock }),
     expiring: new ExpiringKeys({ database }),
-    countOnOtherPeppers,
+    findOnOtherPeppers,
     importedClients: new ImportedClients({ database, random, seals }),
     identityProviders: new IdentityProviders({
       database,

@@ -9,6 +9,7 @@ const COLUMNS = {
   tenant: 'tenant_id',
   key: 'key_id',
   'identity-provider': 'provider_id',
+  'usage-reporter': 'reporter_id',
 } as const satisfies Record<SetKind, string>
 
 const selectObjects = (db: Handle) =>

@@ -2,7 +2,15 @@
  * sets/ remembers which set of `mintmark apply` an object belongs to: at most one. The row is written in the transaction
  * that creates the object, and goes with it. docs/decisions/0028-sets-of-objects.md
  */
-export const SET_KINDS = ['tier', 'model', 'adapter', 'tenant', 'key', 'identity-provider'] as const
+export const SET_KINDS = [
+  'tier',
+  'model',
+  'adapter',
+  'tenant',
+  'key',
+  'identity-provider',
+  'usage-reporter',
+] as const
 export type SetKind = (typeof SET_KINDS)[number]
 
 /** An object that may belong to a set. */

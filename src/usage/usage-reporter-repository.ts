@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { KeyDigest } from '../api-keys/key-digest.ts'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
+import type { OnPepper } from '../installation/secret-use.ts'
 import type { LiveReporter, UsageReporter } from './usage-reporter.ts'
 
 const selectReporters = (db: Handle) =>
@@ -97,6 +98,18 @@ export async function setReporterDigest(
   { digest, pepperId }: KeyDigest,
 ): Promise<void> {
   await trx.updateTable('usage_reporters').set({ digest, pepper_id: pepperId }).where('id', '=', id).execute()
+}
+
+/** Reporters that are not deleted and stored under another pepper than this one, newest first. */
+export async function reportersOnOtherPeppers(db: Handle, current: string): Promise<OnPepper[]> {
+  const rows = await db
+    .selectFrom('usage_reporters')
+    .select(['id', 'pepper_id'])
+    .where('pepper_id', '<>', current)
+    .where('deleted_at', 'is', null)
+    .orderBy('seq', 'desc')
+    .execute()
+  return rows.map(row => ({ id: row.id, pepper: row.pepper_id }))
 }
 
 /** Whether a reporter that is not deleted is stored under this pepper. */

@@ -122,6 +122,29 @@ describe('GET /keys filters', () => {
     expect((await admin('GET', '/installation')).body.peppers.left_on_others).toEqual({})
   })
 
+  it('name admin tokens and usage reporters that still depend on a pepper, and keep it from being removed', async () => {
+    const old = async (table: string, id: string) => {
+      await mintmark.database.asOwner(`UPDATE ${table} SET pepper_id = 'old' WHERE id = $1`, [id])
+      return id
+    }
+    const token = await old('admin_tokens', (await issue(mintmark, 'auditor')).id)
+    const ended = await old('admin_tokens', (await issue(mintmark, 'auditor')).id)
+    await admin('POST', `/admin-tokens/${ended}/revoke`)
+    const made = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+    const reporter = await old('usage_reporters', made.body.id)
+    const left = async () => (await admin('GET', '/installation')).body.peppers
+    expect(await left()).toMatchObject({
+      left_on_others: { old: 2 },
+      admin_tokens_left: [token],
+      usage_reporters_left: [reporter],
+    })
+    await admin('POST', `/admin-tokens/${token}/revoke`)
+    await admin('DELETE', `/usage-reporters/${reporter}`)
+    expect(await left()).toMatchObject({
+      ...{ left_on_others: {}, admin_tokens_left: [], usage_reporters_left: [] },
+    })
+  })
+
   it('keep a tenant-admin within its tenant', async () => {
     expect(await names('label=team', acme.call)).toEqual(['own'])
     for (const tenant of ['rival', 'nobody'])

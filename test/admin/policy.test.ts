@@ -30,7 +30,7 @@ describe('GET /installation', () => {
         longest_staleness_seconds: 900,
       },
       published_keys: { retention_seconds: 300 + 900 + 60 + 1, per_algorithm: 3, total: 3, limit: 10 },
-      peppers: { current: 'p1', left_on_others: {} },
+      peppers: { current: 'p1', left_on_others: {}, admin_tokens_left: [], usage_reporters_left: [] },
       encryption_keys: { current: 'e1', left_on_others: {} },
       replicas: [{ state: 'serving', staleness_seconds: 900 }],
     })

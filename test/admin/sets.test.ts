@@ -33,6 +33,21 @@ describe('A change for a set', () => {
     expect(event).toEqual({ set: { to: 'first' } })
   })
 
+  it('puts a usage reporter into the set; a change of it is made for that set only', async () => {
+    const { body } = await ask('POST', '/usage-reporters', { audiences: ['vllm'] }, 'reporting/envoy')
+    expect(await members('reporting')).toEqual(['usage-reporter envoy true'])
+    const path = `/usage-reporters/${body.id}`
+    expect(code(await ask('DELETE', path, undefined, 'other/envoy'))).toEqual([409, 'in_another_set'])
+    expect((await mintmark.admin('GET', path)).body.state).toBe('active')
+    expect((await ask('DELETE', path, undefined, 'reporting/envoy')).status).toBe(204)
+    // Its row stays, because totals name it: so does its place in the set, until it is released.
+    expect(await members('reporting')).toEqual(['usage-reporter envoy true'])
+    expect((await mintmark.admin('DELETE', `/set-objects?kind=usage-reporter&id=${body.id}`)).status).toBe(
+      204,
+    )
+    expect(await members('reporting')).toEqual([])
+  })
+
   it('creates nothing when the rest of it fails', async () => {
     expect(code(await ask('POST', '/tenants', { id: 'bad', tier: 'nope' }, 'first/bad'))).toEqual([
       400,
@@ -84,10 +99,7 @@ describe('A change for a set', () => {
   })
 
   it('is refused where an operation does not support it, and without the right', async () => {
-    expect(code(await ask('POST', '/usage-reporters', { audiences: ['vllm'] }, 'first/x'))).toEqual([
-      400,
-      'invalid',
-    ])
+    expect(code(await ask('POST', '/admin-tokens', { role: 'auditor' }, 'first/x'))).toEqual([400, 'invalid'])
     const bound = await issue(mintmark, 'tenant-admin', 'acme')
     const answer = await bound.call('POST', '/tenants/acme/keys', {}, { 'mintmark-set': 'first/x' })
     expect(code(answer)).toEqual([403, 'forbidden'])

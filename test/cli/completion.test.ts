@@ -109,6 +109,7 @@ const TYPED: Record<ShellName, [keys: string[], shown: RegExp][]> = {
   bash: [
     [['mintmark sign', 'Tab'], /^\$ mintmark signing-key$/m],
     [['mintmark tenant ', 'Tab', 'Tab'], /create +delete +get +list +resume +suspend +update/],
+    [['mintmark tenant get ', 'Tab', 'Tab'], /^acme +acorn +blue$/m],
     [['mintmark tenant get blu', 'Tab'], /^\$ mintmark tenant get blue$/m],
     [['mintmark adapter get org/sq', 'Tab'], /^\$ mintmark adapter get org\/sql@2$/m],
     [['mintmark key rotate k --replace=o', 'Tab'], /^\$ mintmark key rotate k --replace=oldest$/m],
@@ -117,6 +118,7 @@ const TYPED: Record<ShellName, [keys: string[], shown: RegExp][]> = {
   zsh: [
     [['mintmark sign', 'Tab'], /^\$ mintmark signing-key$/m],
     [['mintmark tenant ', 'Tab'], /^create +-- create a tenant$/m],
+    [['mintmark tenant get ', 'Tab'], /^blue +-- Tenant blue, active$/m],
     [['mintmark tenant get blu', 'Tab'], /^\$ mintmark tenant get blue$/m],
     [['mintmark adapter get org/sq', 'Tab'], /^\$ mintmark adapter get org\/sql@2$/m],
     [['mintmark key inspect /etc/hostn', 'Tab'], /^\$ mintmark key inspect \/etc\/hostname$/m],
@@ -124,6 +126,7 @@ const TYPED: Record<ShellName, [keys: string[], shown: RegExp][]> = {
   fish: [
     [['mintmark sign', 'Tab'], /^\$ mintmark signing-key$/m],
     [['mintmark tenant ', 'Tab'], /delete +\(delete a tenant permanently\)/],
+    [['mintmark tenant get ', 'Tab'], /blue +\(Tenant blue, active\)/],
     [['mintmark tenant get blu', 'Tab'], /^\$ mintmark tenant get blue$/m],
     [['mintmark adapter get org/sq', 'Tab'], /^\$ mintmark adapter get org\/sql@2$/m],
     [['mintmark key inspect /etc/hostn', 'Tab'], /^\$ mintmark key inspect \/etc\/hostname$/m],

@@ -111,12 +111,14 @@ describe('mintmark explain --log', () => {
       '{"gateway":"envoy","status":403,"reason":"text of a client"}',
       // As Istio writes it.
       '{"response_code":401,"response_code_details":"jwt_authn_access_denied{Jwt_is_expired}","request_id":"77777777-1111-4222-8333-444455556666","start_time":"2026-11-29T08:00:01.000Z"}',
+      '{"response_code":403,"response_code_details":"ext_authz_denied","request_id":"88888888-1111-4222-8333-444455556666"}',
       'not json {',
     ].join('\n')
 
   it('explains all refusals by reason, without a service', async () => {
-    const { code, stdout } = await mintmark(['explain', '--log', '-'], { input: log() })
+    const { code, stdout, stderr } = await mintmark(['explain', '--log', '-'], { input: log() })
     expect(code).toBe(0)
+    expect(stderr).toMatch(/^1 more were refused by the check of Mintmark \(ext_authz_denied\), whose log/)
     expect(stdout).toMatch(new RegExp(`key_revoked +1 +401 +${revoked.keyId}`))
     expect(stdout).toMatch(/not_allowed +1 +403 +-/)
     expect(stdout).toMatch(/\nkey_revoked: The API key was revoked/)

@@ -330,6 +330,7 @@ const TABLES = {
     tenant_id: 'text?',
     key_id: 'text?',
     provider_id: 'text?',
+    reporter_id: 'text?',
     object_id: 'text',
     made: 'boolean',
     created_by: 'text',

@@ -55,9 +55,17 @@ export interface Outcome {
   stderr: string
 }
 
-/** Runs `mintmark …` until it ends. */
-export async function runMintmark(args: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, [bundled('cli'), ...args], { env: { PATH: process.env.PATH } })
+/** Runs `mintmark …` until it ends; `killAfterMs`: or is killed. */
+export async function runMintmark(
+  args: string[],
+  env: Record<string, string> = {},
+  killAfterMs?: number,
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [bundled('cli'), ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    timeout: killAfterMs,
+    killSignal: 'SIGKILL',
+  })
   const texts = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const)
     child[name].on('data', chunk => {

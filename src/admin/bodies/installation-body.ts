@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { alg, count, instant } from './wire.ts'
+import { adminTokenId, alg, count, instant, reporterId } from './wire.ts'
 
 const policy = z
   .strictObject({
@@ -49,6 +49,27 @@ const inUse = z
       'Which pepper or encryption key new records use, and how many records still use another one.',
   })
 
+/** More of them are only counted. */
+export const MOST_NAMED = 100
+
+const peppersInUse = z
+  .strictObject({
+    ...inUse.shape,
+    admin_tokens_left: z
+      .array(adminTokenId)
+      .max(MOST_NAMED)
+      .describe(`Active admin tokens that still use another pepper, newest first, at most ${MOST_NAMED}.`),
+    usage_reporters_left: z
+      .array(reporterId)
+      .max(MOST_NAMED)
+      .describe(`Usage reporters that still use another pepper, newest first, at most ${MOST_NAMED}.`),
+  })
+  .meta({
+    id: 'PepperUse',
+    description:
+      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. Each moves when it is used.',
+  })
+
 const replica = z
   .strictObject({
     id: z.string().describe('Id of the process, new at each start.'),
@@ -75,7 +96,7 @@ export const installationBody = z
         limit: count.describe('Upper limit of `total`, because some verifiers accept no larger JWKS.'),
       })
       .describe('How many signing keys are published under the current policy, and for how long.'),
-    peppers: inUse.describe('Peppers: the HMAC keys under which API keys are stored.'),
+    peppers: peppersInUse.describe('Peppers: the HMAC keys under which API keys are stored.'),
     encryption_keys: inUse.describe('Keys that encrypt the private signing keys.'),
     replicas: z.array(replica).describe('Running replicas.'),
     created_at: instant.describe('Time of the first start.'),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import * as field from '../fields.ts'
 import { credential, instant, names, reporterId, secretGone } from './wire.ts'
 
 const fields = {
@@ -10,6 +11,16 @@ const fields = {
   created_at: instant.describe('Time of creation.'),
   deleted_at: instant.nullable().describe('Time of deletion; null: not deleted.'),
 }
+
+export const reporterCreate = z
+  .strictObject({
+    name: field.displayName.default('').describe('Display name.'),
+    audiences: field.audiences
+      .min(1, 'must have at least one entry')
+      .refine(list => new Set(list).size === list.length, 'must not have duplicate entries')
+      .describe('Audiences of tokens whose usage it may report.'),
+  })
+  .meta({ id: 'NewUsageReporter', description: 'Settings of a new usage reporter.' })
 
 const example = {
   id: 'rep_6Yw2Hs8KqR4nVb1C',

@@ -6,6 +6,7 @@ import { LIMIT_NAMES } from '../../tenants/limits.ts'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { adapterPut, modelPut, tierPut } from '../bodies/catalogue-body.ts'
 import { policyFields } from '../bodies/policy-fields.ts'
+import { reporterCreate } from '../bodies/usage-reporter-body.ts'
 import * as field from '../fields.ts'
 import { federated, providerSettings, publicKey } from '../identity/identity-fields.ts'
 import { sentFields } from '../setting-fields.ts'
@@ -32,7 +33,8 @@ const relativeFile = z
   // The end of the file that says which key a secret is of.
   .regex(/^(?!.*\.mintmark$)/i, 'must not end with .mintmark')
 
-const WRITE_SECRET = {
+/** Where a secret is written. */
+const PLACE = {
   kubernetes: z
     .strictObject(
       {
@@ -49,6 +51,15 @@ const WRITE_SECRET = {
     )
     .optional(),
   file: relativeFile.optional(),
+}
+const hasOnePlace = ({ kubernetes, file }: { kubernetes?: unknown; file?: unknown }) =>
+  (kubernetes === undefined) !== (file === undefined)
+const PLACE_FAULTS = {
+  type: 'must be an object with kubernetes or file',
+  one: 'must have either kubernetes or file',
+}
+const WRITE_SECRET = {
+  ...PLACE,
   rotate_every: duration.optional(),
   overlap: duration.default('24h'),
 }
@@ -67,6 +78,7 @@ const SHAPES = {
     allowed_namespaces: z
       .record(field.tenantId, z.array(kubernetesName, 'must be a list'), 'must be an object of lists')
       .default({}),
+    usage_reporter_namespaces: z.array(kubernetesName, 'must be a list').default([]),
   },
   policy: policyFields,
   tier: { name: field.tierName, ...tierPut.shape },
@@ -83,6 +95,12 @@ const SHAPES = {
     kind: z.enum(PROVIDER_KINDS, `must be one of ${PROVIDER_KINDS.join(', ')}`),
     issuer: field.text(255),
     ...provider,
+  },
+  'usage-reporter': {
+    name: nameInSet,
+    audiences: reporterCreate.shape.audiences,
+    // It has one secret, which is created with it: nothing rotates it.
+    write_secret: z.strictObject(PLACE, PLACE_FAULTS.type).refine(hasOnePlace, PLACE_FAULTS.one).optional(),
   },
   key: {
     tenant: field.tenantId,
@@ -101,11 +119,8 @@ const SHAPES = {
       )
       .default([]),
     write_secret: z
-      .strictObject(WRITE_SECRET, 'must be an object with kubernetes or file')
-      .refine(
-        ({ kubernetes, file }) => (kubernetes === undefined) !== (file === undefined),
-        'must have either kubernetes or file',
-      )
+      .strictObject(WRITE_SECRET, PLACE_FAULTS.type)
+      .refine(hasOnePlace, PLACE_FAULTS.one)
       .optional(),
   },
 } satisfies Record<string, Record<string, z.ZodType>>
@@ -155,7 +170,7 @@ const faultsOf = (resource: Resource, error: ZodError): DeclarationFault[] =>
 function knownAt(resource: Resource, [first, second]: string[]): readonly string[] {
   if (first === 'limits') return LIMIT_NAMES
   if (first === 'write_secret')
-    return Object.keys(second ? WRITE_SECRET.kubernetes.unwrap().shape : WRITE_SECRET)
+    return Object.keys(second ? PLACE.kubernetes.unwrap().shape : resource === 'key' ? WRITE_SECRET : PLACE)
   if (first === 'credentials') return Object.values(CREDENTIAL).flatMap(shape => Object.keys(shape))
   return first === undefined ? ['resource', ...Object.keys(SHAPES[resource])] : []
 }

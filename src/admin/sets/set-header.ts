@@ -15,6 +15,7 @@ const NAMED: readonly [prefix: RegExp, kind: SetKind, param: string][] = [
   [/^\/tenants\/:id(\/|$)/, 'tenant', 'id'],
   [/^\/keys\/:id(\/|$)/, 'key', 'id'],
   [/^\/identity-providers\/:id(\/|$)/, 'identity-provider', 'id'],
+  [/^\/usage-reporters\/:id(\/|$)/, 'usage-reporter', 'id'],
 ]
 /** Paths where a POST creates one. */
 const CREATING = [
@@ -22,6 +23,7 @@ const CREATING = [
   '/tenants/:tenant/keys',
   '/tenants/:tenant/workload-keys',
   '/identity-providers',
+  '/usage-reporters',
 ]
 
 interface Operation {

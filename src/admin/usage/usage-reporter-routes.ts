@@ -1,24 +1,12 @@
-import { z } from 'zod'
 import { type UsageReporter, usageReporterVersion } from '../../usage/usage-reporter.ts'
 import type { UsageReporters } from '../../usage/usage-reporters.ts'
 import { created, noContent, ok } from '../answer.ts'
-import { issuedUsageReporterBody, usageReporterBody } from '../bodies/usage-reporter-body.ts'
+import { issuedUsageReporterBody, reporterCreate, usageReporterBody } from '../bodies/usage-reporter-body.ts'
 import { page } from '../bodies/wire.ts'
 import type { Cursors } from '../cursor.ts'
-import * as field from '../fields.ts'
 import { pageBody, pageQuery, pageRequest } from '../paging.ts'
 import { VERSIONED } from '../preconditions.ts'
 import { type AdminRoute, route } from '../route.ts'
-
-const reporterCreate = z
-  .strictObject({
-    name: field.displayName.default('').describe('Display name.'),
-    audiences: field.audiences
-      .min(1, 'must have at least one entry')
-      .refine(list => new Set(list).size === list.length, 'must not have duplicate entries')
-      .describe('Audiences of tokens whose usage it may report.'),
-  })
-  .meta({ id: 'NewUsageReporter', description: 'Settings of a new usage reporter.' })
 
 const LIST = '/usage-reporters'
 

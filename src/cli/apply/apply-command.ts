@@ -104,7 +104,7 @@ const withFiles = (command: Command): Command =>
     )
     .option('--prune', 'delete what the set created and the files do not have any more')
     .option('--adopt', 'take over objects of no set that the files name')
-    .option('--write-secret', 'create and rotate secrets of keys, and write them where "write_secret" says')
+    .option('--write-secret', 'create and rotate secrets, and write them where "write_secret" says')
     .option('--rotate <key>', 'rotate the secret of this key now, like acme/ci (repeatable)', collect)
     .option('--secret-folder <path>', 'folder of the files of "write_secret"')
     .option('--kubeconfig <file>', 'how to reach the API server, instead of the service account of the pod')
@@ -119,7 +119,7 @@ async function planOf(environment: NodeJS.ProcessEnv, admin: AdminClient, option
   const set = declaredSet(await readDocuments(options.filename))
   const rotate = options.rotate ?? []
   const places = options.writeSecret ? await destinations(environment, set, options) : undefined
-  const unknown = rotate.filter(name => !places?.has(name))
+  const unknown = rotate.filter(name => !places?.has(`key ${name}`))
   if (unknown.length > 0)
     throw new CliError(
       EXIT.usage,

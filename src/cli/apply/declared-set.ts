@@ -7,6 +7,8 @@ export interface DeclaredSet {
   name: string
   /** The namespaces that keys of a tenant may have their Secrets in. */
   allowedNamespaces: Readonly<Record<string, readonly string[]>>
+  /** The same for usage reporters, which belong to no tenant. */
+  reporterNamespaces: readonly string[]
   objects: readonly DeclaredObject[]
   policy: Document | undefined
 }
@@ -19,7 +21,15 @@ export interface DeclaredObject {
 }
 
 /** The order in which objects can be created; deletions run the other way round. */
-export const ORDER: readonly SetKind[] = ['tier', 'model', 'adapter', 'tenant', 'identity-provider', 'key']
+export const ORDER: readonly SetKind[] = [
+  'tier',
+  'model',
+  'adapter',
+  'tenant',
+  'identity-provider',
+  'usage-reporter',
+  'key',
+]
 
 /** @throws {CliError} without exactly one set, and for an object that is declared twice */
 export function declaredSet(documents: readonly Document[]): DeclaredSet {
@@ -46,6 +56,7 @@ export function declaredSet(documents: readonly Document[]): DeclaredSet {
   return {
     name: set.fields.name,
     allowedNamespaces: set.fields.allowed_namespaces,
+    reporterNamespaces: set.fields.usage_reporter_namespaces,
     objects,
     policy,
   }

@@ -33,7 +33,11 @@ function exported(kind: SetKind, state: InstallationState, only: string | undefi
   const taken = new Set<string>()
   return [...state.objects[kind]].toReversed().flatMap(([id, live]) => {
     const member = state.memberOf(kind, id)
-    if ((only !== undefined && member?.set !== only) || ['revoked', 'expired'].includes(live.state)) return []
+    if (
+      (only !== undefined && member?.set !== only) ||
+      ['revoked', 'expired', 'deleted'].includes(live.state)
+    )
+      return []
     const own = member?.set === only && member ? member.name : undefined
     const scope = kind === 'key' ? `${live.tenant}/` : ''
     const name = own?.slice(scope.length) ?? uniqueName(live, scope, taken)
@@ -42,7 +46,7 @@ function exported(kind: SetKind, state: InstallationState, only: string | undefi
   })
 }
 
-/** Names of keys and identity providers may be empty, or the same: then the id is their name. */
+/** Names of keys, identity providers and usage reporters may be empty, or the same: then the id is their name. */
 function uniqueName(live: Fields, scope: string, taken: ReadonlySet<string>): string {
   const name: string = live.name ?? ''
   return name === '' || taken.has(scope + name) ? live.id : name

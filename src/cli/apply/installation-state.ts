@@ -27,12 +27,13 @@ export async function readState(
     const list = await admin.list<Fields>(KINDS[kind].list)
     return new Map(list.map(object => [idOf(object), object]))
   }
-  const [tier, model, adapter, tenant, provider] = await Promise.all([
+  const [tier, model, adapter, tenant, provider, reporter] = await Promise.all([
     read('tier'),
     read('model'),
     read('adapter'),
     read('tenant'),
     read('identity-provider'),
+    read('usage-reporter'),
   ])
   const key = tenants
     ? await keysOf(
@@ -43,7 +44,7 @@ export async function readState(
   const members = await admin.list<Member>('/set-objects')
   const byObject = new Map(members.map(member => [`${member.kind} ${member.id}`, member]))
   return {
-    objects: { tier, model, adapter, tenant, 'identity-provider': provider, key },
+    objects: { tier, model, adapter, tenant, 'identity-provider': provider, 'usage-reporter': reporter, key },
     members: members.filter(({ kind }) => SET_KINDS.includes(kind)),
     memberOf: (kind, id) => byObject.get(`${kind} ${id}`),
   }

@@ -73,6 +73,14 @@ export const KINDS: Record<SetKind, Kind> = {
     wanted: declared => omit(declared, 'renamed_from'),
     settings: live => omit(live, 'id', 'created_by', 'has_fetch_token', 'fetch', ...times),
   },
+  'usage-reporter': {
+    list: '/usage-reporters',
+    path: id => path`/usage-reporters/${id}`,
+    // A change of the audiences is another reporter: reporter-steps.ts.
+    fixed: [],
+    wanted: declared => omit(declared, 'write_secret'),
+    settings: live => omit(live, 'id', 'state', 'created_by', 'created_at', 'deleted_at'),
+  },
   key: {
     list: '/keys',
     path: id => path`/keys/${id}`,

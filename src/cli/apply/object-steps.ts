@@ -3,6 +3,7 @@ import { type AdminClient, path } from '../admin-client.ts'
 import type { DeclaredObject } from './declared-set.ts'
 import type { Member } from './installation-state.ts'
 import { type Change, changesBetween, type Fields, KINDS, patchOf } from './kinds.ts'
+import { reporterDeletion } from './reporter-steps.ts'
 import { forSet, type Run, type Step } from './step.ts'
 
 /** Kinds that PUT creates and replaces. */
@@ -159,6 +160,7 @@ export async function deleteStep(admin: AdminClient, member: Member): Promise<St
       },
     }
   }
+  if (kind === 'usage-reporter') return { ...step, ...reporterDeletion(member, etag) }
   const lasting =
     kind === 'tenant'
       ? `its keys and admin tokens are deleted with it, and the id "${id}" is never reused`

@@ -16,7 +16,7 @@ const LONGEST_VALUE = 160
 export const titleOf = ({ action, kind, name }: Step): string => [action, kind, name].join(' ').trim()
 
 /** A plan for people: a line for each step, its changes below. */
-export function planText({ set, steps, left, secretsLeft, unchanged }: Plan): string {
+export function planText({ set, steps, left, secretsLeft, uncreated, unchanged }: Plan): string {
   const kept = left.map(
     ({ kind, name, made }) =>
       `  ${kind} ${name} is in the set and not in the files: it stays${made ? '; --prune deletes it' : '; --prune releases it'}`,
@@ -26,8 +26,15 @@ export function planText({ set, steps, left, secretsLeft, unchanged }: Plan): st
     ...steps.flatMap(linesOf),
     ...kept.map(printable),
     ...(secretsLeft > 0
-      ? [`  write_secret of ${secretsLeft} of the keys is not looked at: it needs --write-secret.`]
+      ? [
+          `  ${secretsLeft === 1 ? 'write_secret of 1 object is' : `write_secret of ${secretsLeft} objects is`} not looked at: it needs --write-secret.`,
+        ]
       : []),
+    ...uncreated.map(name =>
+      printable(
+        `  usage-reporter ${name} is not created: its secret needs a place (write_secret, and --write-secret).`,
+      ),
+    ),
     summary(steps, unchanged, left.length),
   ].join('\n')
 }
@@ -80,7 +87,7 @@ function summary(steps: readonly Step[], unchanged: number, left: number): strin
 }
 
 /** The same for programs. */
-export const planJson = ({ set, steps, left, unchanged }: Plan) => ({
+export const planJson = ({ set, steps, left, uncreated, unchanged }: Plan) => ({
   set,
   steps: steps.map(({ action, kind, name, changes, notes, lasting }) => ({
     action,
@@ -91,5 +98,6 @@ export const planJson = ({ set, steps, left, unchanged }: Plan) => ({
     cannot_be_undone: lasting ?? null,
   })),
   left: left.map(({ kind, name }) => ({ kind, name })),
+  not_created: uncreated.map(name => ({ kind: 'usage-reporter', name })),
   unchanged,
 })

@@ -6,6 +6,7 @@ import { type InstallationState, type Member, readState } from './installation-s
 import { type Fields, KINDS } from './kinds.ts'
 import { adoptStep, createStep, deleteStep, releaseStep, updateStep } from './object-steps.ts'
 import { policyStep } from './policy-step.ts'
+import { reporterSteps } from './reporter-steps.ts'
 import type { Destination } from './secrets/destination.ts'
 import { secretSteps } from './secrets/secret-steps.ts'
 import type { Step } from './step.ts'
@@ -26,8 +27,10 @@ export interface Plan {
   unchanged: number
   /** Objects of the set that the files do not have any more, and that stay without --prune. */
   left: readonly Member[]
-  /** Keys whose secrets are not looked at without --write-secret. */
+  /** Keys and usage reporters whose secrets are not looked at without --write-secret. */
   secretsLeft: number
+  /** Names of usage reporters that are not created, because there is no place for their secrets. */
+  uncreated: readonly string[]
   /** Ids of identity providers and keys of the set, by kind and name. */
   ids: ReadonlyMap<string, string>
 }
@@ -54,24 +57,27 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
   }
   for (const { object, live, member, adopted, renamedFrom, ended } of found) {
     const before = steps.length
-    if (ended) steps.push(releaseStep(ended, 'it was revoked, so the name is given to a new key'))
+    if (ended) steps.push(releaseStep(ended, 'it has ended, so the name is given to a new one'))
     if (live && adopted !== undefined) steps.push(adoptStep(object, adopted))
     if (live && member && renamedFrom !== undefined) steps.push(adoptStep(object, member.id, renamedFrom))
-    if (live) {
+    if (object.kind === 'usage-reporter') {
+      const destination = options.destinations?.get(`usage-reporter ${object.name}`)
+      steps.push(...(await reporterSteps(admin, { reporter: object, live, member, destination })))
+    } else if (live) {
       const step = await updateStep(admin, object, live)
       if (step) steps.push(step)
       ids.set(`${object.kind} ${object.name}`, live.id ?? live.name)
     } else steps.push(createStep(object))
     if (object.kind === 'key') {
       steps.push(...(await credentialSteps(admin, object, live, providers)))
-      const destination = options.destinations?.get(object.name)
+      const destination = options.destinations?.get(`key ${object.name}`)
       const rotate = options.rotate.includes(object.name)
       if (destination)
         steps.push(
           ...(await secretSteps(admin, { key: object, live, destination, rotate, nowMs: options.nowMs })),
         )
     }
-    if (steps.length === before) unchanged++
+    if (steps.length === before && !isUncreated(object, live)) unchanged++
   }
   const known = new Set(found.flatMap(({ member }) => (member ? [`${member.kind} ${member.id}`] : [])))
   const gone = mine.filter(
@@ -81,8 +87,17 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
   const secretsLeft = options.destinations
     ? 0
     : set.objects.filter(({ document }) => document.fields.write_secret).length
-  return { set: set.name, steps, unchanged, left: options.prune ? [] : gone, secretsLeft, ids }
+  const uncreated = found
+    .filter(
+      ({ object, live }) =>
+        isUncreated(object, live) && !options.destinations?.has(`usage-reporter ${object.name}`),
+    )
+    .map(({ object }) => object.name)
+  return { set: set.name, steps, unchanged, left: options.prune ? [] : gone, secretsLeft, uncreated, ids }
 }
+
+const isUncreated = ({ kind }: DeclaredObject, live: Fields | undefined): boolean =>
+  kind === 'usage-reporter' && !live
 
 /** Keys are listed by tenant; those of the set may be of tenants that the files have no more. */
 async function withTenantsOfMembers(
@@ -94,6 +109,9 @@ async function withTenantsOfMembers(
     if (kind === 'key' || kind === 'tenant') tenants.add(name.split('/')[0] ?? '')
   return tenants
 }
+
+/** States of a key and of a usage reporter whose name is given to a new one. */
+const ENDED: readonly unknown[] = ['revoked', 'deleted']
 
 interface Located {
   live?: Fields
@@ -118,7 +136,7 @@ function locate(object: DeclaredObject, mine: readonly Member[], state: Installa
   const member = own ?? renamed
   const live = member && state.objects[kind].get(member.id)
   if (live && member) {
-    if (live.state === 'revoked') return { ended: member }
+    if (ENDED.includes(live.state)) return { ended: member }
     const fixed = KINDS[kind].fixed.find(field => live[field] !== document.fields[field])
     if (fixed !== undefined)
       return {
@@ -137,13 +155,15 @@ function unowned({ kind, name, document }: DeclaredObject, state: InstallationSt
         live.state !== 'revoked'
       : kind === 'identity-provider'
         ? live.name === name && live.issuer === document.fields.issuer
-        : id === name,
+        : kind === 'usage-reporter'
+          ? live.name === name && live.state !== 'deleted'
+          : id === name,
   )
   const free = same.filter(([id]) => state.memberOf(kind, id) === undefined)
   const [one, another] = free
   const other = same.map(([id]) => state.memberOf(kind, id)).find(member => member !== undefined)
-  // Names of keys and of identity providers need not be unique: those of other sets are not in the way.
-  if (!one && other && kind !== 'key' && kind !== 'identity-provider')
+  // These names need not be unique: those of other sets are not in the way.
+  if (!one && other && !['key', 'identity-provider', 'usage-reporter'].includes(kind))
     return { fault: `the ${kind} "${name}" belongs to the set ${other.set}: it is not changed.` }
   if (!one) return {}
   if (another)
@@ -163,8 +183,8 @@ async function pruneSteps(
   refuse(ordered.filter(({ kind }) => kind === 'tenant').flatMap(tenant => keysInTheWay(tenant, gone, state)))
   const steps: Step[] = []
   for (const member of ordered) {
-    if (member.kind === 'key' && state.objects.key.get(member.id)?.state === 'revoked')
-      steps.push(releaseStep(member, 'it is revoked already'))
+    if (ENDED.includes(state.objects[member.kind].get(member.id)?.state))
+      steps.push(releaseStep(member, 'it has ended already'))
     else if (!member.made) steps.push(releaseStep(member, 'the set did not create it, so it stays'))
     else
       steps.push(withDependents(await deleteStep(admin, member), member, await dependentsOf(admin, member)))

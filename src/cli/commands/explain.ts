@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { meaningOf } from '../../refusal-reasons.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { type Explanation, explainedText, type Refusal, refusalTable } from '../explain/explained-text.ts'
-import { refusalsIn } from '../explain/log-refusals.ts'
+import { type LoggedRefusals, refusalsIn } from '../explain/log-refusals.ts'
 import { readInput } from '../input.ts'
 import { tokenIn } from '../jwt.ts'
 import type { Output } from '../output.ts'
@@ -93,9 +93,13 @@ async function credentialIn(file: string | undefined): Promise<string> {
 /** One id: its refusals. All: how many there are for each reason. */
 async function explainLog(
   output: Output,
-  refusals: readonly Refusal[],
+  { refusals, ofTheCheck }: LoggedRefusals,
   id: string | undefined,
 ): Promise<void> {
+  if (ofTheCheck > 0)
+    output.note(
+      `${ofTheCheck} more were refused by the check of Mintmark (ext_authz_denied), whose log has the reasons: pass it to --log.`,
+    )
   if (refusals.length === 0)
     throw new CliError(
       EXIT.notFound,

@@ -52,7 +52,9 @@ fi
 
 const FISH = `# Completion of mintmark for fish. Write it to ~/.config/fish/completions/mintmark.fish
 function __mintmark_complete
-    set -l words (commandline -opc) (commandline -ct | string collect --allow-empty)
+    set -l current (commandline -ct)
+    # One word in quotes, also when it is empty.
+    set -l words (commandline -opc) "$current"
     for line in (mintmark completion fish -- $words[2..-1] 2>/dev/null)
         if test "$line" = :files
             __fish_complete_path (commandline -ct)

@@ -11,17 +11,28 @@ type Json = Record<string, unknown>
 /** Newest ones that are kept of a long log. */
 const MOST_KEPT = 10_000
 
+export interface LoggedRefusals {
+  refusals: Refusal[]
+  /** Requests that a gateway refused because the check did, and whose reasons only the log of Mintmark has. */
+  ofTheCheck: number
+}
+
+/** Envoy's details of them, as Istio and Envoy Gateway log them. */
+const REFUSED_BY_CHECK = 'ext_authz_denied'
+
 /**
  * The refusals in a log of Mintmark or of a gateway: lines of JSON with a `reason`, or with the details of Envoy as Istio and
  * Envoy Gateway log them, after whatever a collector wrote before it. Other lines are skipped. `id`: only those of this request, key or token. "-" is standard input.
  * @throws {CliError} when the file cannot be read
  */
-export async function refusalsIn(file: string, id: string | undefined): Promise<Refusal[]> {
+export async function refusalsIn(file: string, id: string | undefined): Promise<LoggedRefusals> {
   const found: Refusal[] = []
+  let ofTheCheck = 0
   try {
     for await (const line of createInterface({ input: opened(file), crlfDelay: Number.POSITIVE_INFINITY })) {
       if (id !== undefined && !line.includes(id)) continue
       const refusal = refusalOf(line)
+      if (!refusal && line.includes(REFUSED_BY_CHECK)) ofTheCheck++
       if (!refusal || (id !== undefined && !idsOf(refusal).includes(id))) continue
       found.push(refusal)
       if (found.length > 2 * MOST_KEPT) found.splice(0, MOST_KEPT)
@@ -29,7 +40,7 @@ export async function refusalsIn(file: string, id: string | undefined): Promise<
   } catch (error) {
     throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
   }
-  return found.slice(-MOST_KEPT).reverse()
+  return { refusals: found.slice(-MOST_KEPT).reverse(), ofTheCheck }
 }
 
 const opened = (file: string): NodeJS.ReadableStream =>

@@ -18,6 +18,7 @@ interface SetObjectTable {
   tenant_id: Nullable<string>
   key_id: Nullable<string>
   provider_id: Nullable<string>
+  reporter_id: Nullable<string>
   object_id: GeneratedAlways<string>
   made: boolean
   created_by: string

@@ -66,7 +66,10 @@ describe('The example set of the guide', () => {
 
   it('says the same to programs', async () => {
     const { stdout } = await example('diff', '-o', 'json')
-    expect(JSON.parse(stdout)).toEqual({ set: 'production', steps: [], left: [], unchanged: 8 })
+    expect(JSON.parse(stdout)).toEqual({
+      ...{ set: 'production', steps: [], left: [], unchanged: 8 },
+      not_created: [{ kind: 'usage-reporter', name: 'envoy' }],
+    })
   })
 })
 

@@ -109,6 +109,12 @@ jwks:
   keys:
     - {kty: EC, crv: P-256, x: MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4, y: 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM, use: sig, kid: "${id}"}
 ---
+resource: usage-reporter
+name: envoy
+audiences: [https://${id}.example.com]
+write_secret:
+  file: usage_reporters/${id}
+---
 resource: key
 tenant: ${id}
 name: ci
@@ -140,12 +146,18 @@ async function endOf(id: string): Promise<string> {
       .filter(({ state }) => state !== 'revoked')
       .map(({ state, ends_at, confirm_by }) => ({ state, ends_at, confirm_by })),
   }))
-  const members = (await service.admin('GET', `/set-objects?set=${id}`)).body.data.map(
-    ({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }),
-  )
+  const { data: objects } = (await service.admin('GET', `/set-objects?set=${id}`)).body
+  const members = objects.map(({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }))
   const secret = readFileSync(join(at.folder, id, 'ci.key'), 'utf8')
   const exchanged = await service.token({ grant_type: 'client_credentials', client_secret: secret })
-  const text = JSON.stringify({ exported: exported.stdout, states, members, exchanged: exchanged.status })
+  // Of the usage reporter that lives, and not of one whose secret was lost.
+  const reporter = objects.find(({ kind }: { kind: string }) => kind === 'usage-reporter')
+  const { state } = (await service.admin('GET', `/usage-reporters/${reporter?.id}`)).body
+  const reporting = readFileSync(join(at.folder, 'usage_reporters', id), 'utf8')
+  const reports = [state, reporting.startsWith(`mmr_${reporter?.id.slice(4)}_`)]
+  const text = JSON.stringify({
+    ...{ exported: exported.stdout, states, members, reports, exchanged: exchanged.status },
+  })
   // The default is a year after the creation.
   return text.replaceAll(id, 'ID').replaceAll(/expires_at: [-\d:.TZ]+/g, 'expires_at')
 }

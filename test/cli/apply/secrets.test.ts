@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../../support/test-service.ts'
 import { until } from '../../support/until.ts'
+import { mintmark } from '../mintmark.ts'
 import {
   type Answer,
   Objects,
@@ -98,10 +99,7 @@ describe('A secret in a file', () => {
 
   it('is not looked at without --write-secret', async () => {
     const { code, stdout } = await at.run('apply', withFile())
-    expect([code, stdout]).toEqual([
-      0,
-      expect.stringContaining('write_secret of 1 of the keys is not looked at'),
-    ])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('write_secret of 1 object is not looked at')])
     expect(await usable()).toEqual([])
   })
 
@@ -301,6 +299,90 @@ describe('A secret in a Kubernetes Secret', () => {
   })
 })
 
+describe('The secret of a usage reporter', () => {
+  const withReporter = (more = '', audience = 'vllm') =>
+    `resource: set\nname: ${tenant}\nusage_reporter_namespaces: [gateways]\n---\nresource: usage-reporter\nname: envoy\naudiences: [${audience}]\n${more}`
+  const inFolder = (name = 'usage_reporters/envoy') => `write_secret:\n  file: ${name}\n`
+  const stored = () => readFileSync(join(folder, 'usage_reporters/envoy'), 'utf8')
+  const reporters = async (): Promise<{ id: string; state: string }[]> => {
+    const { data } = (await service.admin('GET', `/set-objects?set=${tenant}`)).body
+    return Promise.all(
+      data.map(async ({ id }: { id: string }) => (await service.admin('GET', `/usage-reporters/${id}`)).body),
+    )
+  }
+
+  it('is written when the reporter is created, and not touched by a second run', async () => {
+    const without = await at.run('apply', withReporter(inFolder()))
+    expect([without.code, without.stdout]).toEqual([
+      0,
+      expect.stringContaining('usage-reporter envoy is not created: its secret needs a place'),
+    ])
+    expect(await reporters()).toEqual([])
+    const first = await apply(withReporter(inFolder()))
+    expect(first.code, first.stderr).toBe(0)
+    const [reporter] = await reporters()
+    expect(stored()).toMatch(new RegExp(`^mmr_${reporter?.id.slice(4)}_\\w{49}$`))
+    const before = await at.writes()
+    expect((await apply(withReporter(inFolder()))).stdout).toContain('Nothing to change')
+    expect((await at.run('diff', withReporter(inFolder()))).code).toBe(0)
+    expect(await at.writes()).toBe(before)
+    const exported = await mintmark(['export', '--set', tenant], { env: at.env })
+    expect(exported.stdout).toContain('resource: usage-reporter\nname: envoy\naudiences:\n  - vllm\n')
+  })
+
+  it('that is lost is replaced by that of another reporter; other audiences need --yes', async () => {
+    await apply(withReporter(inFolder()))
+    const [first] = await reporters()
+    rmSync(join(folder, 'usage_reporters/envoy'))
+    const replaced = await apply(withReporter(inFolder()))
+    expect(replaced.code, replaced.stderr).toBe(0)
+    const [second, ...others] = await reporters()
+    expect([others, stored().slice(4, 20)]).toEqual([[], second?.id.slice(4)])
+    expect((await service.admin('GET', `/usage-reporters/${first?.id}`)).body.state).toBe('deleted')
+
+    const asked = await apply(withReporter(inFolder(), 'other'))
+    expect([asked.code, asked.stderr]).toEqual([2, expect.stringContaining('its totals stay')])
+    expect((await apply(withReporter(inFolder(), 'other'), '--yes')).code).toBe(0)
+    expect(await reporters()).toMatchObject([{ state: 'active', audiences: ['other'] }])
+    expect((await apply(withReporter(inFolder(), 'other'))).stdout).toContain('Nothing to change')
+  })
+
+  it('ends with --prune, and that of an adopted one never does', async () => {
+    await apply(withReporter(inFolder()))
+    const [made] = await reporters()
+    const empty = `resource: set\nname: ${tenant}\n`
+    expect((await apply(empty, '--prune')).code).toBe(2)
+    expect((await apply(empty, '--prune', '--yes')).code).toBe(0)
+    expect((await service.admin('GET', `/usage-reporters/${made?.id}`)).body.state).toBe('deleted')
+    const name = `by-hand-${tenant}`
+    const { body } = await service.admin('POST', '/usage-reporters', { name, audiences: ['vllm'] })
+    const adopted = withReporter('').replace('envoy', name)
+    expect((await apply(adopted, '--adopt')).code).toBe(0)
+    const changed = await apply(adopted.replace('[vllm]', '[other]'))
+    expect([changed.code, changed.stderr]).toEqual([5, expect.stringContaining('cannot be changed')])
+    expect((await apply(empty, '--prune', '--yes')).code).toBe(0)
+    expect((await service.admin('GET', `/usage-reporters/${body.id}`)).body.state).toBe('active')
+  })
+
+  it.each([
+    [
+      'a file in the folder of a tenant',
+      inFolder('acme/envoy'),
+      /may have its file only below usage_reporters\//,
+    ],
+    [
+      'a namespace that the set does not allow',
+      'write_secret:\n  kubernetes: {namespace: prod, name: x}\n',
+      /does not allow usage reporters the namespace prod/,
+    ],
+    ['a rotation', `${inFolder()}  rotate_every: 90d\n`, /write_secret.rotate_every is not a known field/],
+  ])('is refused for %s', async (_, more, message) => {
+    const { code, stderr } = await apply(withReporter(more))
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)])
+    expect(await reporters()).toEqual([])
+  })
+})
+
 describe('A rotation under load', () => {
   it('fails no request of a client that reads the file for each', async () => {
     const text = withFile('  overlap: 1h\n')
@@ -403,6 +485,6 @@ it('no secret is in any output, log or audit row', async () => {
   const audit = JSON.stringify(await service.database.asOwner('SELECT changes FROM audit_events'))
   const everything = [...output, ...service.logs, audit].join('\n')
   expect(secrets.filter(text => /^mmk_/.test(text)).length).toBeGreaterThan(4)
-  expect(everything).not.toMatch(/mmk_\w{16}_/)
+  expect(everything).not.toMatch(/mm[kr]_\w{16}_/)
   for (const secret of secrets) expect(everything).not.toContain(secret.slice(21))
 })

@@ -1,12 +1,12 @@
-/** What is found where the secret of a key belongs. */
+/** What is found where the secret of a key or usage reporter belongs. */
 export type Found =
   | { state: 'absent' }
   /** Something that the set did not write, and that is never overwritten. */
   | { state: 'foreign'; why: string }
-  /** Written for this key of this set. `secret` as it was found, possibly changed or of a former key. */
+  /** Written for this object of this set. `secret` as it was found, possibly changed or of a former one. */
   | { state: 'ours'; secret: string }
 
-/** Where the secret of one key is written: a file, or a Kubernetes Secret. */
+/** Where one secret is written: a file, or a Kubernetes Secret. */
 export interface Destination {
   /** For people: `the Secret acme-prod/mintmark-ci`. */
   readonly title: string
@@ -15,9 +15,12 @@ export interface Destination {
   write(secret: string): Promise<void>
 }
 
-/** Which key a secret is of, as it is noted with it. */
+/** Which key or usage reporter a secret is of, as it is noted with it. */
 export interface Owner {
   set: string
-  /** `acme/ci` */
-  key: string
+  kind: 'key' | 'usage-reporter'
+  /** The name in the set: `acme/ci` */
+  name: string
 }
+
+export const ownerText = ({ set, kind, name }: Owner): string => `the ${kind} ${name} of the set ${set}`

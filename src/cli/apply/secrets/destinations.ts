@@ -2,7 +2,7 @@ import { CliError, EXIT } from '../../exit-codes.ts'
 import { kubeconfigAccess, podAccess } from '../../sync/kubernetes-access.ts'
 import { KubernetesApi } from '../../sync/kubernetes-api.ts'
 import type { DeclaredObject, DeclaredSet } from '../declared-set.ts'
-import type { Destination } from './destination.ts'
+import type { Destination, Owner } from './destination.ts'
 import { SecretFile } from './secret-file.ts'
 import { SecretObject } from './secret-object.ts'
 
@@ -14,26 +14,29 @@ export interface SecretOptions {
   context?: string
 }
 
+/** Files of usage reporters are below it. No tenant has this id. */
+const REPORTER_FOLDER = 'usage_reporters'
+
 /**
- * Where the secrets of keys of the set belong, by the name of the key.
- * @throws {CliError} for a place that is not allowed, or is of two keys
+ * Where the secrets of keys and usage reporters of the set belong, by kind and name.
+ * @throws {CliError} for a place that is not allowed, or is of two objects
  */
 export async function destinations(
   environment: NodeJS.ProcessEnv,
   set: DeclaredSet,
   options: SecretOptions,
 ): Promise<Map<string, Destination>> {
-  const keys = set.objects.filter(({ document }) => document.fields.write_secret !== undefined)
-  const faults = keys.flatMap(key => faultOf(set, key, options) ?? [])
+  const owners = set.objects.filter(({ document }) => document.fields.write_secret !== undefined)
+  const faults = owners.flatMap(object => faultOf(set, object, options) ?? [])
   if (faults.length > 0)
     throw new CliError(EXIT.usage, 'secrets cannot be written there; nothing was changed:', faults)
-  const isOfKubernetes = keys.some(({ document }) => document.fields.write_secret.kubernetes)
+  const isOfKubernetes = owners.some(({ document }) => document.fields.write_secret.kubernetes)
   const api = isOfKubernetes ? await kubernetes(environment, options) : undefined
   const found = new Map<string, Destination>()
   const titles = new Set<string>()
-  for (const key of keys) {
-    const { kubernetes: place, file } = key.document.fields.write_secret
-    const owner = { set: set.name, key: key.name }
+  for (const { kind, name, document } of owners) {
+    const { kubernetes: place, file } = document.fields.write_secret
+    const owner = { set: set.name, kind: kind as Owner['kind'], name }
     const destination =
       place && api
         ? new SecretObject(api, place, owner)
@@ -41,25 +44,36 @@ export async function destinations(
     if (titles.size === titles.add(destination.title).size)
       throw new CliError(
         EXIT.usage,
-        `${key.document.at('/write_secret')}: two keys have ${destination.title}.`,
+        `${document.at('/write_secret')}: two secrets have ${destination.title}.`,
       )
-    found.set(key.name, destination)
+    found.set(`${kind} ${name}`, destination)
   }
   return found
 }
 
-function faultOf(set: DeclaredSet, { document }: DeclaredObject, options: SecretOptions): string | undefined {
+function faultOf(
+  set: DeclaredSet,
+  { kind, document }: DeclaredObject,
+  options: SecretOptions,
+): string | undefined {
   const { tenant, write_secret } = document.fields
+  const ofKey = kind === 'key'
   if (write_secret.file !== undefined) {
     const at = document.at('/write_secret/file')
     if (options.secretFolder === undefined)
       return `${at}: a file needs --secret-folder, the folder that it is in.`
-    if (write_secret.file.startsWith(`${tenant}/`)) return undefined
-    return `${at}: a key of the tenant ${tenant} may have its file only below ${tenant}/: write ${tenant}/${write_secret.file}.`
+    const folder = ofKey ? tenant : REPORTER_FOLDER
+    if (write_secret.file.startsWith(`${folder}/`)) return undefined
+    const who = ofKey ? `a key of the tenant ${tenant}` : 'a usage reporter'
+    return `${at}: ${who} may have its file only below ${folder}/: write ${folder}/${write_secret.file}.`
   }
   const { namespace } = write_secret.kubernetes
-  if (set.allowedNamespaces[tenant]?.includes(namespace)) return undefined
-  return `${document.at('/write_secret/kubernetes/namespace')}: the set does not allow the tenant ${tenant} the namespace ${namespace}: see allowed_namespaces of the set.`
+  const allowed = ofKey ? set.allowedNamespaces[tenant] : set.reporterNamespaces
+  if (allowed?.includes(namespace)) return undefined
+  const at = document.at('/write_secret/kubernetes/namespace')
+  return ofKey
+    ? `${at}: the set does not allow the tenant ${tenant} the namespace ${namespace}: see allowed_namespaces of the set.`
+    : `${at}: the set does not allow usage reporters the namespace ${namespace}: see usage_reporter_namespaces of the set.`
 }
 
 async function kubernetes(environment: NodeJS.ProcessEnv, options: SecretOptions): Promise<KubernetesApi> {

@@ -3,13 +3,13 @@ import { basename, dirname, join } from 'node:path'
 import { fileFault } from '../../../system/file-fault.ts'
 import { systemRandom } from '../../../system/random.ts'
 import { CliError, EXIT } from '../../exit-codes.ts'
-import type { Destination, Found, Owner } from './destination.ts'
+import { type Destination, type Found, type Owner, ownerText } from './destination.ts'
 
 const LONGEST_SECRET_BYTES = 4_096
 
 /**
  * A secret in a file of mode 0600, replaced as a whole: a reader finds the old secret or the new one. `<file>.mintmark`
- * next to it, the note, says which key it is of; without it a file is not overwritten, nor is what has its name and is none.
+ * next to it, the note, says whose it is; without it a file is not overwritten, nor is what has its name and is none.
  */
 export class SecretFile implements Destination {
   readonly title: string
@@ -35,11 +35,8 @@ export class SecretFile implements Destination {
     if (secret === undefined) return { state: 'absent' }
     if (owner === undefined)
       return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
-    if (owner.set !== this.#owner.set || owner.key !== this.#owner.key)
-      return {
-        state: 'foreign',
-        why: `${this.title} has the secret of the key ${owner.key} of the set ${owner.set}`,
-      }
+    if (ownerText(owner) !== ownerText(this.#owner))
+      return { state: 'foreign', why: `${this.title} has the secret of ${ownerText(owner)}` }
     return { state: 'ours', secret: secret.trim() }
   }
 
@@ -53,7 +50,7 @@ export class SecretFile implements Destination {
           `${this.title} was changed by someone else since the plan was made. Run it again.`,
         )
       // First, so that no file of the set is without it.
-      await replace(this.#note, `${JSON.stringify(this.#owner)}\n`)
+      await replace(this.#note, noteOf(this.#owner))
       await replace(this.#file, secret)
     } catch (error) {
       if (error instanceof CliError) throw error
@@ -80,10 +77,14 @@ async function textOf(file: string): Promise<string | undefined> {
   }
 }
 
+/** `{"set":"production","key":"acme/ci"}` */
+const noteOf = ({ set, kind, name }: Owner): string => `${JSON.stringify({ set, [kind]: name })}\n`
+
 function ownerIn(text: string | undefined): Owner | undefined {
   try {
-    const { set, key } = JSON.parse(text ?? '')
-    return typeof set === 'string' && typeof key === 'string' ? { set, key } : undefined
+    const { set, ...named } = JSON.parse(text ?? '')
+    const kind = (['key', 'usage-reporter'] as const).find(known => typeof named[known] === 'string')
+    return typeof set === 'string' && kind ? { set, kind, name: named[kind] } : undefined
   } catch {
     return undefined
   }

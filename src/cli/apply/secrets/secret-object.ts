@@ -1,14 +1,15 @@
 import { CliError, EXIT } from '../../exit-codes.ts'
 import { ApiConflict, type KubernetesApi, type KubernetesObject } from '../../sync/kubernetes-api.ts'
 import { SyncFault } from '../../sync/sync-fault.ts'
-import type { Destination, Found, Owner } from './destination.ts'
+import { type Destination, type Found, type Owner, ownerText } from './destination.ts'
 
 /** The field manager of server-side apply. */
 const MANAGER = 'mintmark-apply'
 const SET = 'mintmark/set'
-const KEY = 'mintmark/key'
+/** `mintmark/key` or `mintmark/usage-reporter`. */
+const ofKind = (kind: Owner['kind']) => `mintmark/${kind}`
 
-/** A secret in a Kubernetes Secret, whose annotations say which key it is of. Without them a Secret is not overwritten. */
+/** A secret in a Kubernetes Secret, whose annotations say whose it is. Without them a Secret is not overwritten. */
 export class SecretObject implements Destination {
   readonly title: string
   readonly #api: KubernetesApi
@@ -45,14 +46,15 @@ export class SecretObject implements Destination {
         namespace,
         // The API server rejects the change if the Secret is no longer the one that was read.
         ...(this.#version !== undefined && { resourceVersion: this.#version }),
-        annotations: { [SET]: this.#owner.set, [KEY]: this.#owner.key },
+        annotations: { [SET]: this.#owner.set, [ofKind(this.#owner.kind)]: this.#owner.name },
       },
       type: 'Opaque',
       data: { [key]: Buffer.from(secret).toString('base64') },
     }
-    await this.#asked(() =>
-      this.#api.call('PATCH', `${this.#path}?fieldManager=${MANAGER}&fieldValidation=Strict`, wanted),
-    )
+    // Forced, because someone else may have changed a field of this Secret. The version must still be the one that was read.
+    const force = this.#version === undefined ? '' : '&force=true'
+    const query = `fieldManager=${MANAGER}&fieldValidation=Strict${force}`
+    await this.#asked(() => this.#api.call('PATCH', `${this.#path}?${query}`, wanted))
   }
 
   get #path(): string {
@@ -60,11 +62,13 @@ export class SecretObject implements Destination {
   }
 
   #found({ metadata, data }: KubernetesObject): Found {
-    const { [SET]: set, [KEY]: key } = metadata?.annotations ?? {}
-    if (set === undefined)
+    const annotations = metadata?.annotations ?? {}
+    const kind = (['key', 'usage-reporter'] as const).find(known => annotations[ofKind(known)] !== undefined)
+    if (annotations[SET] === undefined || kind === undefined)
       return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
-    if (set !== this.#owner.set || key !== this.#owner.key)
-      return { state: 'foreign', why: `${this.title} has the secret of the key ${key} of the set ${set}` }
+    const owner = { set: annotations[SET], kind, name: annotations[ofKind(kind)] }
+    if (ownerText(owner) !== ownerText(this.#owner))
+      return { state: 'foreign', why: `${this.title} has the secret of ${ownerText(owner)}` }
     const stored = data?.[this.#place.key]
     return {
       state: 'ours',
