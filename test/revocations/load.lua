@@ -24,7 +24,12 @@ function request() return before .. requests[math.random(#requests)] .. after en
 function response(status)
   statuses[status] = (statuses[status] or 0) + 1
   answered = answered + 1
-  if answered == limit then wrk.thread:stop() end
+  if answered == limit then
+    wrk.thread:stop()
+    -- wrk itself waits for the end of its time, unless it is interrupted.
+    io.write("\n!\n")
+    io.flush()
+  end
 end
 
 function done(summary, latency)

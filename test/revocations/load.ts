@@ -61,6 +61,7 @@ async function answered(child: ChildProcess): Promise<Answered> {
   let output = ''
   child.stdout?.on('data', (chunk: Buffer) => {
     output += chunk.toString()
+    if (output.includes('\n!\n')) child.kill('SIGINT')
   })
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject)

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 /** The parts of the suite. */
-export const PARTS = ['rounds', 'outages', 'attackers', 'others', 'sizes', 'istio'] as const
+const PARTS = ['rounds', 'outages', 'attackers', 'others', 'sizes', 'istio'] as const
 export type Part = (typeof PARTS)[number]
 
 /** `npm run revocations -- …`. Without options: the short form of all parts. */
