@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Postgres } from '../faults/environment/postgres.ts'
 import { until } from '../support/until.ts'
+import type { KubernetesObject } from './cluster-api.ts'
 import { type ControlPlane, type Ran, startControlPlane } from './control-plane.ts'
 import { HOST, makeNetwork } from './network.ts'
 import { ClusterNode } from './node.ts'
@@ -13,6 +14,8 @@ import { ServiceProxy } from './service-proxy.ts'
 /** Where the chart is installed, and where with secrets of its own. */
 export const NAMESPACE = 'mintmark'
 export const TRIAL = 'trial'
+/** What the tenant of the suite may use. */
+export const MODEL = 'llama-3-8b'
 export const WAIT_MS = 60_000
 const random = () => randomBytes(32).toString('base64url')
 
@@ -91,21 +94,25 @@ export class Cluster {
 
   async makeKeys(count: number): Promise<string[]> {
     const secrets: string[] = []
-    const admin = async (path: string, body: object) => {
-      const answer = await fetch(
-        `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`,
-        {
-          method: 'POST',
-          headers: { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        },
-      )
-      if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-      return (await answer.json()) as { secret: string }
+    await this.admin('PUT', `/models/${MODEL}`, {})
+    await this.admin('POST', '/tenants', { id: 'acme' })
+    while (secrets.length < count) {
+      const { secret } = await this.admin('POST', '/tenants/acme/keys', {})
+      secrets.push(secret)
     }
-    await admin('/tenants', { id: 'acme' })
-    while (secrets.length < count) secrets.push((await admin('/tenants/acme/keys', {})).secret)
     return secrets
+  }
+
+  /** A call to the admin API as root. @throws {Error} with its answer when it is refused */
+  async admin(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<KubernetesObject> {
+    const url = `http://${this.proxy.address(NAMESPACE, 'mintmark-admin')}:8081/admin/v1${path}`
+    const answer = await fetch(url, {
+      method,
+      headers: { authorization: `Bearer ${this.#rootToken}`, 'content-type': 'application/json' },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+    return answer.json()
   }
 
   /** The status that each Service answers to one request. */
@@ -138,6 +145,11 @@ export class Cluster {
     return this.#node
       .pods('app.kubernetes.io/name', 'mintmark')
       .filter(({ object }) => object.metadata.namespace === NAMESPACE)
+  }
+
+  /** The running pods with this name. */
+  podsNamed(name: string): Pod[] {
+    return this.#node.pods('app.kubernetes.io/name', name)
   }
 
   databaseSecret(namespace: string, database: string) {

@@ -8,6 +8,7 @@ import { Cluster, EXPECTED_ANSWERS, NAMESPACE, TRIAL, WAIT_MS } from './cluster.
 import type { Ran } from './control-plane.ts'
 import { type Exchanged, failures, startLoad } from './load.ts'
 import { INSTALLED, MODES, NONSENSE, PRODUCTION } from './modes.ts'
+import { checkWorkloads } from './workloads.ts'
 
 const CHART = fileURLToPath(new URL('../../deploy/helm/mintmark', import.meta.url))
 const EXAMPLES = fileURLToPath(new URL('../../deploy/helm/examples', import.meta.url))
@@ -24,11 +25,14 @@ export class Suite {
     this.#onEnd = onEnd
   }
 
-  async run(): Promise<void> {
+  /** `workloads`: only the installation, and tokens of service accounts. */
+  async run(only?: 'workloads'): Promise<void> {
     await this.#cluster.start(this.#onEnd)
-    await this.#modes()
+    if (only === undefined) await this.#modes()
     await this.#install()
     const secrets = await this.#cluster.makeKeys(20)
+    await checkWorkloads(this.#checks, this.#cluster, this.#onEnd)
+    if (only !== undefined) return
     await this.#upgrade(secrets)
     await this.#failedMigration(secrets)
     await this.#uninstall(secrets)
