@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { startProgram } from '../istiod/programs.ts'
+import { type Program, startProgram } from '../istiod/programs.ts'
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
@@ -51,8 +51,7 @@ export async function startSpire(onEnd: (end: () => unknown) => void): Promise<S
   onEnd(() => server.stop())
   const socket = join(root, 'server.sock')
   const admin = (...words: string[]) => run(SERVER, [...words, '-socketPath', socket])
-  const ready = () => admin('healthcheck').catch(() => server.log().slice(-2_000))
-  await until('SPIRE serves', ready, text => text.includes('healthy'), START_MS)
+  await until('SPIRE serves', () => healthOf(socket, server, SERVER), isHealthy, START_MS)
 
   const parent = `spiffe://${TRUST_DOMAIN}/agent`
   const { value: joinToken } = JSON.parse(
@@ -68,9 +67,7 @@ export async function startSpire(onEnd: (end: () => unknown) => void): Promise<S
   ])
   onEnd(() => agent.stop())
   const workloadApi = join(root, 'agent.sock')
-  const agentReady = () =>
-    run(AGENT, ['healthcheck', '-socketPath', workloadApi]).catch(() => agent.log().slice(-2_000))
-  await until('its agent serves', agentReady, text => text.includes('healthy'), START_MS)
+  await until('its agent serves', () => healthOf(workloadApi, agent, AGENT), isHealthy, START_MS)
   return {
     bundleUrl: `https://localhost:${bundlePort}/`,
     bundlePort,
@@ -106,6 +103,13 @@ async function fetchSvid(socket: string, path: string, audience: string): Promis
   return answers[0].svids[0].svid
 }
 
+/** What its own command says, or the end of its log. */
+async function healthOf(socket: string, { log }: Program, file: string): Promise<string> {
+  const end = () => log().slice(-2_000)
+  return existsSync(socket) ? run(file, ['healthcheck', '-socketPath', socket]).catch(end) : end()
+}
+const isHealthy = (text: string) => text.includes(' is healthy')
+
 const run = async (file: string, args: string[]): Promise<string> =>
   (await promisify(execFile)(file, args, { encoding: 'utf8' })).stdout
 
@@ -124,6 +128,7 @@ server {
         serving_cert_file {
           cert_file_path = "${join(root, 'bundle.crt')}"
           key_file_path = "${join(root, 'bundle.key')}"
+          file_sync_interval = "1h"
         }
       }
     }
