@@ -40,7 +40,7 @@ try {
 }
 
 async function worstOf(jwksUri: string, port: number) {
-  const each = []
+  const each: Awaited<ReturnType<typeof fetchOnce>>[] = []
   for (let time = 0; time < TIMES; time++) each.push(await fetchOnce(jwksUri, port))
   const most = (of: (one: (typeof each)[number]) => number) => Math.max(...each.map(of))
   return {

@@ -116,8 +116,8 @@ async function projectedTokens(checks: Checks, cluster: Cluster, envoy: Envoy, u
     return [...new Set(await Promise.all(printed().map(({ token }) => ask(envoy, token))))]
   })
   await checks.equal('the engine is told the tenant, and receives no token', ['acme', undefined], () => {
-    const { headers } = upstream.requests.at(-1) ?? { headers: {} }
-    return [headers['x-tenant-id'], headers.authorization]
+    const headers = upstream.requests.at(-1)?.headers
+    return [headers?.['x-tenant-id'], headers?.authorization]
   })
   await cluster.kubectl(['delete', 'pod', 'chat', '--namespace', WORKLOADS, '--wait=false'])
 }
