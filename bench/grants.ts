@@ -20,7 +20,7 @@ interface Asked {
   isOnce?: true
 }
 
-/** The rate of each grant beside that of client_credentials with an API key, in one run. */
+/** The rate of each grant, and that of client_credentials with an API key, in one run. */
 export async function grants(
   one: Installation,
   many: Installation,

@@ -9,7 +9,7 @@ export const readCluster = (env: Env): ClusterConfig => ({
   cluster: {
     apiUrl: env.text('MINTMARK_KUBERNETES_API', {
       default: 'https://kubernetes.default.svc',
-      description: 'API server that the keys of identity providers with `in_cluster` are fetched from',
+      description: 'API server from which the keys of identity providers with `in_cluster` are fetched',
       parse: origin,
     }),
     folder: env.text('MINTMARK_SERVICE_ACCOUNT_DIR', {

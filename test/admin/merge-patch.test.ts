@@ -71,6 +71,7 @@ const SET: Record<string, Record<string, unknown>> = {
     ca_pem: makeAuthority('authority').certificate,
     allow_addresses: ['10.0.0.0/8:443'],
     fetch_token: 'fetch-token-of-the-test',
+    in_cluster: false,
     jwks_max_stale_seconds: 60,
   },
   '/installation': {

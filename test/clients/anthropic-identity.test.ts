@@ -66,7 +66,7 @@ beforeEach(() => {
   engine?.requests.splice(0)
 })
 
-/** The environment of the guide, with the addresses of this test, and nothing else of ours. */
+/** The environment of the guide, with the addresses of this test, and no other variable. */
 async function environment(subject: string): Promise<NodeJS.ProcessEnv> {
   const file = join(folder, 'token')
   const now = Math.floor(Date.now() / 1000)

@@ -98,7 +98,7 @@ async function checkExchanges({ checks, spire, mintmark, envoy }: Setting): Prom
 async function checkRotation({ checks, spire, mintmark }: Setting): Promise<void> {
   const before = kidOf(await spire.svid(PATH, AUDIENCE))
   await spire.activateKey(await spire.prepareKey())
-  // The agent keeps the identities that it gave out.
+  // The agent caches identities: this one is new.
   await spire.addEntry('/ns/ml/sa/later')
   const svid = await spire.svid('/ns/ml/sa/later', AUDIENCE)
   await checks.equal('it signs with the new key', true, () => kidOf(svid) !== before)
