@@ -139,7 +139,8 @@ export async function addIdentities(
         sub: keyId(1),
         aud: environment.MINTMARK_ISSUER,
         iat: at,
-        exp: at + 290,
+        // A replica remembers 50,000 of a tenant until they expire.
+        exp: at + 20,
       }
       const made = Array.from({ length: seconds * USED_A_SECOND }, () =>
         byClient(JWT, jws(pair, HEADER, { ...claims, jti: randomUUID() })),
