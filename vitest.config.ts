@@ -59,8 +59,8 @@ const LOAD = [
 const THIRD_PARTY = [
   'test/gateway-configs/**/*.test.ts',
   'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
-  'test/clients/{anthropic,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
-  'test/conformance/python.test.ts',
+  'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
+  'test/conformance/{github-actions,python}.test.ts',
   'test/conformance/mod-auth-openidc.test.ts',
   'test/admin/reference.test.ts',
   'test/docker/**/*.test.ts',

@@ -17,6 +17,8 @@ export interface Installation {
   keys: number
   /** The environment of a Mintmark process. */
   environment: Record<string, string>
+  /** URL of the owner of its database. */
+  owner: string
   /** Files with Authorization values: of the first key, and of all. */
   first: string
   all: string
@@ -67,6 +69,7 @@ export async function makeInstallation(
   const application = Object.assign(new URL(owner), { username: name, password })
   return {
     keys,
+    owner,
     environment: {
       DATABASE_URL: application.href,
       MINTMARK_PUBLIC_PORT: '0',

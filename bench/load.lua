@@ -1,5 +1,6 @@
 -- What wrk sends. Arguments: the file of Authorization values, one a line, or "-" for a GET of the URL; and what they
--- go with: "exchange", a POST to the token endpoint, or "check", a GET as gateways send it.
+-- go with: "exchange", a POST to the token endpoint, or "check", a GET as gateways send it. With "form" and "json" the file has
+-- bodies of POSTs, which are sent in turn: some are accepted once.
 -- Each request takes a line at random, so that access is uniform over the keys. The third argument is the number of
 -- connections, all of which are open before the first request is sent. Node accepts one connection for each turn of its
 -- loop, so 64 that come with a request each wait for up to 64 * 65 / 2 answers: that is a burst, and not what is measured.
@@ -13,6 +14,12 @@ local function askRandom()
   return before .. requests[math.random(#requests)] .. after
 end
 
+local turn = 0
+local function askNext()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
 local function waitOnce()
   if waiting == 0 then return 0 end
   waiting = waiting - 1
@@ -23,6 +30,15 @@ function init(args)
   math.randomseed(os.time())
   -- Without a function of ours wrk sends the same bytes each time, and is fastest.
   if args[1] == "-" then return end
+  waiting = tonumber(args[3])
+  delay = waitOnce
+  local types = { form = "application/x-www-form-urlencoded", json = "application/json" }
+  if types[args[2]] then
+    local headers = { ["Content-Type"] = types[args[2]] }
+    for line in io.lines(args[1]) do requests[#requests + 1] = wrk.format("POST", nil, headers, line) end
+    request = askNext
+    return
+  end
   local headers = { ["Authorization"] = "@" }
   local method, body = "GET", nil
   if args[2] == "exchange" then
@@ -33,8 +49,6 @@ function init(args)
   before, after = wrk.format(method, nil, headers, body):match("^(.-Authorization: )@(.*)$")
   for line in io.lines(args[1]) do requests[#requests + 1] = line end
   request = askRandom
-  waiting = tonumber(args[3])
-  delay = waitOnce
 end
 
 function done(summary, latency)

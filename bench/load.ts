@@ -15,10 +15,10 @@ export interface Measured {
 
 export interface Load {
   path: string
-  /** A file of Authorization values, of which random lines are sent; absent: GET without a credential. */
+  /** A file of Authorization values, of which random lines are sent, or of bodies, which are sent in turn; absent: GET without a credential. */
   credentials?: string
-  /** The request: a POST to the token endpoint, or a gateway's GET to the check. */
-  purpose?: 'exchange' | 'check'
+  /** The request: a POST to the token endpoint, by Authorization or by a body as a form or JSON, or a gateway's GET to the check. */
+  purpose?: 'exchange' | 'form' | 'json' | 'check'
   connections: number
   seconds: number
   /** The core of the load generator; absent: any. */

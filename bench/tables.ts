@@ -4,6 +4,7 @@ import { scrape } from '../test/observability/metrics-text.ts'
 import { checkLoad, checks } from './checks.ts'
 import { CONNECTIONS, compare, growConnections, growKeys, TOKEN } from './comparison.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
+import { CREDENTIALS, grants } from './grants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
@@ -82,6 +83,18 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
       ...steadyLoad.map(({ name, perSecond, p50Ms, p99Ms }) => [name, perSecond, p50Ms, p99Ms, '', '']),
     ]
     return { columns: ['', ...MEASURED, 'of an exchange'], rows }
+  },
+  grants: async bench => {
+    const [one, many] = [await bench.installation(1), await bench.installation(CREDENTIALS)]
+    const results = await grants(one, many, bench.directory, bench.pace)
+    const [byKey, single] = results
+    const rows = results.map((result, index) => [
+      result.name,
+      ...measured(result),
+      result.perSecond / (byKey?.perSecond ?? 0),
+      index === 2 ? result.perSecond / (single?.perSecond ?? 0) : '',
+    ])
+    return { columns: ['', ...MEASURED, 'of client_credentials', 'of one credential'], rows }
   },
   keys: async bench => {
     const installations = await Promise.all(bench.sizes.map(bench.installation))

@@ -1,4 +1,5 @@
 import type { NamedKey, Secret } from '../system/secret.ts'
+import { type ClusterConfig, readCluster } from './cluster-config.ts'
 import { readDatabase } from './database-config.ts'
 import type { Env } from './env.ts'
 import { cidrs, issuerUrl, namedKeys, rootTokens } from './formats.ts'
@@ -15,7 +16,13 @@ interface Address {
 }
 
 /** The configuration of a process, parsed once. Secrets are inside `Secret`. */
-export interface Config extends GatewayConfig, TokenConfig, TraceConfig, UsageConfig, XdsSettings {
+export interface Config
+  extends ClusterConfig,
+    GatewayConfig,
+    TokenConfig,
+    TraceConfig,
+    UsageConfig,
+    XdsSettings {
   production: boolean
   /** Undefined: embedded Postgres in `dataDir`. */
   databaseUrl: Secret | undefined
@@ -78,6 +85,7 @@ export function readConfig(env: Env): Config {
     ...readUsage(env),
     ...readXds(env, gateway.gatewayAddress.host),
     ...readTraces(env),
+    ...readCluster(env),
     logLevel: env.choice('LOG_LEVEL', {
       default: 'info',
       choices: LOG_LEVELS,

@@ -27,6 +27,8 @@ export interface ProviderSettings {
   allowAddresses: readonly string[]
   /** Sent as Bearer to where the keys are fetched: encrypted. Absent in rows of versions before it. */
   fetchToken?: StoredFetchToken | null
+  /** The keys are those of the cluster that Mintmark runs in. Absent in rows of versions before it. */
+  inCluster?: boolean
   /** How long fetched keys are used while fetches fail. */
   jwksMaxStaleSeconds: number
   /** Every audience of an assertion must be one of these. */
@@ -69,7 +71,36 @@ export function providerFaults(settings: ProviderSettings): Fault[] {
   return [...faults, ...boundsFaults(bounds)]
 }
 
-function sourceFaults({
+function sourceFaults(settings: ProviderSettings): Fault[] {
+  return settings.inCluster ? clusterFaults(settings) : namedSourceFaults(settings)
+}
+
+/** Of a provider whose keys, address, authority and token are those of the cluster. */
+function clusterFaults({
+  kind,
+  jwks,
+  jwksUri,
+  caPem,
+  allowAddresses,
+  fetchToken,
+}: ProviderSettings): Fault[] {
+  if (kind !== 'kubernetes')
+    return [{ pointer: '/in_cluster', message: 'must be false, except with the kind kubernetes' }]
+  const given = {
+    jwks: jwks !== null,
+    jwks_uri: jwksUri !== null,
+    ca_pem: caPem !== null,
+    allow_addresses: allowAddresses.length > 0,
+    fetch_token: Boolean(fetchToken),
+  }
+  return Object.entries(given).flatMap(([name, isGiven]) =>
+    isGiven
+      ? [{ pointer: `/${name}`, message: 'must not be given, because in_cluster says where the keys are' }]
+      : [],
+  )
+}
+
+function namedSourceFaults({
   issuer,
   jwks,
   jwksUri,

@@ -177,6 +177,7 @@ function build(
   const fetched = new FetchedKeys({
     ...system,
     tokens,
+    cluster: config.cluster,
     now: () => storage.time.now(),
     insecureLoopback: !config.production,
     isOwn,

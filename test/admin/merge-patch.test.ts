@@ -71,6 +71,7 @@ const SET: Record<string, Record<string, unknown>> = {
     ca_pem: makeAuthority('authority').certificate,
     allow_addresses: ['10.0.0.0/8:443'],
     fetch_token: 'fetch-token-of-the-test',
+    in_cluster: false,
     jwks_max_stale_seconds: 60,
   },
   '/installation': {
@@ -107,10 +108,10 @@ it('covers every PATCH, and every field of each', () => {
 })
 const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1)
 
-/** These have no default; `jwks` cannot be set together with `jwks_uri`, and `fetch_token` is never shown. */
+/** These have no default; `jwks` and `in_cluster` cannot be set together with `jwks_uri`, and `fetch_token` is never shown. */
 const WITHOUT_DEFAULT: Record<string, string[]> = {
   '/keys/:id': ['expires_at'],
-  '/identity-providers/:id': ['audiences', 'jwks', 'fetch_token'],
+  '/identity-providers/:id': ['audiences', 'jwks', 'fetch_token', 'in_cluster'],
 }
 
 /** Who receives the fetch token of an identity provider, which is sent again when one changes. */

@@ -14,8 +14,9 @@ import { ServiceProxy } from './service-proxy.ts'
 /** Where the chart is installed, and where with secrets of its own. */
 export const NAMESPACE = 'mintmark'
 export const TRIAL = 'trial'
-export const WAIT_MS = 60_000
+/** What the tenant of the suite may use. */
 export const MODEL = 'llama-3-8b'
+export const WAIT_MS = 60_000
 const random = () => randomBytes(32).toString('base64url')
 
 const PATHS: Record<string, string> = {
@@ -150,11 +151,11 @@ export class Cluster {
 
   replicas = (): Pod[] => this.pods('mintmark')
 
-  /** The running pods of this name, in the namespace of the installation. */
-  pods(name: string): Pod[] {
+  /** The running pods of this name. */
+  pods(name: string, namespace = NAMESPACE): Pod[] {
     return this.#node
       .pods('app.kubernetes.io/name', name)
-      .filter(({ object }) => object.metadata.namespace === NAMESPACE)
+      .filter(({ object }) => object.metadata.namespace === namespace)
   }
 
   /** Sets the number of replicas of a Deployment, and waits until as many pods run. */

@@ -13,12 +13,13 @@ import { EXCHANGES_PER_SECOND, Suite } from './suite.ts'
  *   bash scripts/install-cluster.sh && bash scripts/install-istiod.sh && npm run build && npm run cluster
  *   npm run cluster -- modes       only: every mode of the chart, by strict server-side apply
  *   npm run cluster -- install     only: install, upgrade, roll back, uninstall; a gateway in front; `--rate 50` exchanges a second, not 300
+ *   npm run cluster -- workloads   only: an installation, and tokens of service accounts
  *   npm run cluster -- guide       only: docs/guides/kubernetes.md from an empty cluster to a call, timed
  *   npm run cluster -- contract    only: the contract of test/gateway-configs at istiod's Envoys, from what the chart makes
  *
  * Needs Linux and root. Ends with "N passed, N failed".
  */
-const PARTS = ['modes', 'contract', 'install', 'guide'] as const
+const PARTS = ['modes', 'contract', 'workloads', 'install', 'guide'] as const
 const INSIDE = 'in-a-namespace'
 const { values, positionals } = parseArgs({
   options: { rate: { type: 'string' }, [INSIDE]: { type: 'boolean' } },

@@ -26,6 +26,7 @@ export const INSTALLED = {
   database: { existingSecret: 'mintmark-database', directUrlKey: 'direct-url' },
   settings: { MINTMARK_FAILURES_PER_MINUTE: 1_000_000 },
   snapshots: { enabled: true },
+  serviceAccount: { apiToken: true },
   services: { usage: true },
   xds: { enabled: true, tokensSecret: 'mintmark-xds' },
   networkPolicy: { adminFrom: PEERS, opsFrom: PEERS, xdsFrom: PEERS, usageFrom: PEERS },

@@ -5,7 +5,7 @@ import type { ClusterApi, KubernetesObject } from './cluster-api.ts'
 import { Container, type Mount } from './container.ts'
 import { makePodNetwork } from './network.ts'
 import { probeAll, probeOnce } from './probes.ts'
-import { prepareVolumes } from './volumes.ts'
+import { prepareVolumes, renewTokens } from './volumes.ts'
 
 const AGAIN_MS = 500
 
@@ -55,6 +55,11 @@ export class Pod {
   /** `kill -9` of its container, which the pod then starts again. */
   killContainer(): void {
     this.#container?.kill('SIGKILL')
+  }
+
+  /** Replaces the tokens of its service account, with new ones or with this text. */
+  renewTokens(content?: string): Promise<void> {
+    return renewTokens(this.#options.api, this.object, this.#folder, content)
   }
 
   /** Of its process: user, capabilities that it could gain, whether it may gain none, and how its root is mounted. */

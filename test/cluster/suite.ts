@@ -12,6 +12,7 @@ import { InstalledGateway } from './gateway.ts'
 import { followGuide } from './guide.ts'
 import { type Exchanged, failures, startLoad } from './load.ts'
 import { INSTALLED, MODES, NONSENSE, PRODUCTION } from './modes.ts'
+import { checkWorkloads } from './workloads.ts'
 
 const CHART = fileURLToPath(new URL('../../deploy/helm/mintmark', import.meta.url))
 const EXAMPLES = fileURLToPath(new URL('../../deploy/helm/examples', import.meta.url))
@@ -32,7 +33,7 @@ export class Suite {
   }
 
   /** `only`: one part of it. */
-  async run(only?: 'modes' | 'contract' | 'install' | 'guide'): Promise<void> {
+  async run(only?: 'modes' | 'contract' | 'workloads' | 'install' | 'guide'): Promise<void> {
     await this.#cluster.start(this.#onEnd, only === 'guide')
     const withoutIstiod = missingOfMesh()
     if (withoutIstiod) console.log(`  note    without a gateway: ${withoutIstiod}`)
@@ -45,12 +46,18 @@ export class Suite {
     if (has('modes')) await this.#modes()
     if (has('contract') && !withoutIstiod)
       await checkContractOfChart(this.#checks, this.#cluster.plane.kubeconfig)
-    if (has('install')) await this.#lifecycle(withoutIstiod === undefined)
+    if (has('workloads') || has('install'))
+      await this.#lifecycle(
+        { workloads: has('workloads'), releases: has('install') },
+        withoutIstiod === undefined,
+      )
   }
 
-  async #lifecycle(withGateway: boolean): Promise<void> {
+  async #lifecycle(parts: { workloads: boolean; releases: boolean }, withGateway: boolean): Promise<void> {
     await this.#install()
     const secrets = await this.#cluster.makeKeys(20)
+    if (parts.workloads) await checkWorkloads(this.#checks, this.#cluster, this.#onEnd)
+    if (!parts.releases) return
     if (withGateway) await new InstalledGateway(this.#checks, this.#onEnd, this.#cluster).run(secrets)
     await this.#upgrade(secrets)
     await this.#failedMigration(secrets)

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterApi, KubernetesObject } from './cluster-api.ts'
 import type { Mount } from './container.ts'
@@ -57,16 +57,42 @@ async function fill(
   for (const source of projected?.sources ?? []) {
     if (source.configMap) await fillFrom(source.configMap.name, source.configMap.items)
     if (source.downwardAPI) write('namespace', namespace)
-    if (source.serviceAccountToken) {
-      const { path, expirationSeconds, audience } = source.serviceAccountToken
-      const account = `/api/v1/namespaces/${namespace}/serviceaccounts/${pod.spec.serviceAccountName}/token`
-      const bound = { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid }
-      const spec = { expirationSeconds, boundObjectRef: bound, ...(audience && { audiences: [audience] }) }
-      const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec }
-      write(path, (await api.post(account, request)).status.token, 0o640)
-    }
+    if (source.serviceAccountToken)
+      write(source.serviceAccountToken.path, await newToken(api, pod, source.serviceAccountToken), 0o640)
   }
   return place
+}
+
+async function newToken(
+  api: ClusterApi,
+  pod: KubernetesObject,
+  { expirationSeconds, audience }: KubernetesObject,
+): Promise<string> {
+  const { namespace, name, uid } = pod.metadata
+  const account = `/api/v1/namespaces/${namespace}/serviceaccounts/${pod.spec.serviceAccountName}/token`
+  const boundObjectRef = { apiVersion: 'v1', kind: 'Pod', name, uid }
+  const spec = { expirationSeconds, boundObjectRef, ...(audience && { audiences: [audience] }) }
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec }
+  return (await api.post(account, request)).status.token
+}
+
+/** Replaces the service account tokens in the volumes of a pod, as a kubelet does before they end; `content`: with this instead. */
+export async function renewTokens(
+  api: ClusterApi,
+  pod: KubernetesObject,
+  folder: string,
+  content?: string,
+): Promise<void> {
+  for (const { name, projected } of pod.spec.volumes ?? []) {
+    for (const { serviceAccountToken } of projected?.sources ?? []) {
+      if (!serviceAccountToken) continue
+      const file = join(folder, 'volumes', name, serviceAccountToken.path)
+      writeFileSync(`${file}.new`, content ?? (await newToken(api, pod, serviceAccountToken)))
+      chownSync(`${file}.new`, 0, pod.spec.securityContext.fsGroup)
+      chmodSync(`${file}.new`, 0o640)
+      renameSync(`${file}.new`, file)
+    }
+  }
 }
 
 const all = (data: object) => Object.keys(data).map(key => ({ key, path: key }))

@@ -210,6 +210,31 @@ describe.skipIf(lacksHelm())('the chart', () => {
     ])
   })
 
+  it('mounts a token for the API server, and the authority of the cluster, only where in_cluster needs them', () => {
+    const mounted = (values: object) => {
+      const pods = podsOf(render(values)).filter(({ containers }) => containers[0].name === 'mintmark')
+      return pods.map(({ volumes, containers, automountServiceAccountToken }) => ({
+        automountServiceAccountToken,
+        sources: volumes.flatMap(({ projected }: KubernetesObject) => projected?.sources ?? []),
+        mounts: containers[0].volumeMounts.flatMap(({ name, mountPath }: KubernetesObject) =>
+          name === 'service-account' ? mountPath : [],
+        ),
+      }))
+    }
+    const without = { automountServiceAccountToken: false, sources: [], mounts: [] }
+    expect(mounted(PRODUCTION)).toEqual([without])
+    expect(mounted({ ...PRODUCTION, serviceAccount: { apiToken: true } })).toEqual([
+      {
+        automountServiceAccountToken: false,
+        sources: [
+          { serviceAccountToken: { path: 'token', expirationSeconds: 3600 } },
+          { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+        ],
+        mounts: ['/var/run/secrets/kubernetes.io/serviceaccount'],
+      },
+    ])
+  })
+
   it('replicas share one volume for snapshots, which is kept, or one that exists', () => {
     const objects = render(EVERYTHING)
     const [claim] = named(objects, 'PersistentVolumeClaim')

@@ -181,6 +181,7 @@ describe('no set of rules yields a token', () => {
         copy,
         fetched: new FetchedKeys({
           tokens: new FetchTokens({ keys: [], random: systemRandom }),
+          cluster: { apiUrl: 'https://kubernetes.default.svc', folder: '/nowhere' },
           clock: systemClock,
           random: systemRandom,
           now: () => NOW * 1000,

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { briskClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { hmacJws, jws, newPair } from './assertions.ts'
 
-/** Each check of an assertion by itself, over each grant: the same answer whatever is wrong, and the reason in the log. */
+/** Each check of an assertion by itself, over each grant: the same answer whatever is wrong, and the reason in the log and the audit trail. */
 
 const AUDIENCE = 'https://tokens.example.com'
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type'
@@ -12,7 +13,8 @@ const pairs = { pod: one, job: newPair('one'), spiffe: newPair('one'), client: n
 let mintmark: TestService
 const keys: Record<string, string> = {}
 beforeAll(async () => {
-  mintmark = await startTestService()
+  // Refusals are written to the audit trail often: of one write, the trail has 20.
+  mintmark = await startTestService({ overrides: { clock: briskClock } })
   await mintmark.admin('POST', '/tenants', { id: 'acme' })
   await addProvider('pod', 'oidc', 'https://issuer.example.com', { subject: 'robot' })
   const claims = { namespace_id: '1', project_id: '2', ref_protected: 'true' }
@@ -325,3 +327,30 @@ describe('an assertion for one way', () => {
     expect(mintmark.logs.slice(lines).map(line => JSON.parse(line).reason)).toEqual([reason])
   })
 })
+
+describe('the audit trail', () => {
+  it('has every reason that was logged', async () => {
+    const reasons = mintmark.logs.map(line => JSON.parse(line).reason).filter(reason => reason !== undefined)
+    expect(new Set(reasons).size).toBeGreaterThan(15)
+    const audited = async () => {
+      const found = new Set<string | undefined>()
+      for (let more = ''; ; ) {
+        const { body } = await mintmark.admin('GET', `/audit-events?action=exchange.refuse&limit=100${more}`)
+        // With the provider and the credentials in brackets.
+        for (const { changes } of body.data as AuditEvent[]) found.add(changes.reason?.to.replace(/ .*/, ''))
+        if (body.next_cursor === null) return found
+        more = `&cursor=${encodeURIComponent(body.next_cursor)}`
+      }
+    }
+    await expect
+      .poll(async () => {
+        const found = await audited()
+        return [...new Set(reasons)].filter(reason => !found.has(reason))
+      })
+      .toEqual([])
+  })
+})
+
+interface AuditEvent {
+  changes: { reason?: { to: string } }
+}

@@ -80,6 +80,7 @@ function fetching(
   const clock = fetchClock(impatient)
   const fetched = new FetchedKeys({
     tokens: new FetchTokens({ keys: [], random: systemRandom }),
+    cluster: { apiUrl: 'https://kubernetes.default.svc', folder: '/nowhere' },
     clock,
     random: systemRandom,
     now: () => clock.wallMs(),
@@ -323,6 +324,20 @@ describe('an address is refused', () => {
     '0.0.0.0',
     '::',
     '224.0.0.1',
+    '192.0.0.8',
+    '192.0.2.1',
+    '198.18.0.1',
+    '240.0.0.1',
+    '255.255.255.255',
+    '::127.0.0.1',
+    '::ffff:0:127.0.0.1',
+    '64:ff9b::a00:1',
+    '2001::1',
+    '2001:db8::1',
+    'fec0::1',
+    'ff02::1',
+    '::ffff:169.254.169.254',
+    'fd00:ec2::254',
   ])('after the name became %s', async address => {
     const { port, requests } = await serve((_, res) => res.end(setOf(first)))
     const { round, kids, health } = fetching(
@@ -333,6 +348,23 @@ describe('an address is refused', () => {
     expect(kids()).toBeUndefined()
     expect(health()?.fault).toContain(`The address ${address}, port ${port}, is not public.`)
     expect(requests).toEqual([])
+  })
+
+  it.each([
+    'https://127.1/',
+    'https://2130706433/',
+    'https://0x7f.0.0.1/',
+    'https://0177.0.0.1/',
+    'https://[::1]/',
+    'https://[::ffff:7f00:1]/',
+    'https://[64:ff9b::7f00:1]/',
+    'https://１２７.0.0.1/',
+    'https://0/',
+  ])('in the URL itself, written as %s', async jwksUri => {
+    const { round, kids, health } = fetching({ jwksUri })
+    await round()
+    expect(kids()).toBeUndefined()
+    expect(health()?.fault).toContain('is not public')
   })
 
   it('if only one of several is local', async () => {

@@ -18,7 +18,7 @@ import { until } from './until.ts'
 type Environment = Readonly<Record<string, string>>
 type Place = Pick<TestDatabase, 'ownerUrl'>
 
-function sealsOf(environment: Environment): RowSeals {
+export function sealsOf(environment: Environment): RowSeals {
   const { encryptionKeys, peppers } = readConfig(new Env(environment))
   return new RowSeals({ encryptionKeys, peppers })
 }

@@ -22,6 +22,7 @@ const SET_BY_CHART = new Set([
   'MINTMARK_DATA_DIR',
   'MINTMARK_KEYS_DIR',
   'MINTMARK_SNAPSHOT_DIR',
+  'MINTMARK_SERVICE_ACCOUNT_DIR',
   'MINTMARK_ISSUER',
   'MINTMARK_ROOT_TOKEN',
   'MINTMARK_ENCRYPTION_KEYS',
@@ -164,9 +165,12 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
 
 const pods: Record<string, Schema> = {
   serviceAccount: object('', {
-    create: flag('Creates a service account. Mintmark uses no Kubernetes API'),
+    create: flag('Creates a service account. Mintmark uses no Kubernetes API, except with `apiToken`'),
     name: text('Name of the service account; empty: the name of all objects'),
     annotations: labels('Annotations of the service account'),
+    apiToken: flag(
+      'Mounts its token for the API server, so that identity providers with `in_cluster` can fetch the keys of the cluster (docs/guides/workload-identity.md)',
+    ),
   }),
   podAnnotations: labels('Annotations of the pods, and of the migration'),
   podLabels: labels('Labels of the pods, and of the migration'),

@@ -58,6 +58,7 @@ export const providerBody = z
       .array(z.string())
       .describe('Networks with a port that keys may be fetched from although they are not public.'),
     has_fetch_token: z.boolean().describe('Whether a bearer token for fetching the keys is set.'),
+    in_cluster: z.boolean().describe('Whether the keys are those of the cluster that Mintmark runs in.'),
     jwks_max_stale_seconds: z.int().describe('How long fetched keys are used while fetches fail.'),
     audiences: z.array(z.string()).describe('Accepted audiences.'),
     algorithms: z.array(z.enum(ASSERTION_ALGS)).describe('Accepted signature algorithms.'),
@@ -91,6 +92,7 @@ export const providerBody = z
         ca_pem: null,
         allow_addresses: [],
         has_fetch_token: false,
+        in_cluster: false,
         jwks_max_stale_seconds: 86_400,
         audiences: ['https://tokens.example.com'],
         algorithms: ['RS256'],

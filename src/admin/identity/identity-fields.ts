@@ -58,6 +58,11 @@ export const providerSettings = {
     .describe(
       'Bearer token for fetching the keys. It is sent to the origin of `jwks_uri`, or else of the issuer, and nowhere else; stored encrypted, and never shown. A request that changes that origin, `ca_pem` or `allow_addresses` must have it again.',
     ),
+  in_cluster: field.flag
+    .default(false)
+    .describe(
+      '`kubernetes`: fetch the keys from the API server of the cluster that Mintmark runs in, with the service account of its pod. Its files are read again for each fetch.',
+    ),
   jwks_max_stale_seconds: field
     .wholeNumber(60, 604_800)
     .default(86_400)

@@ -38,6 +38,7 @@ const {
   ca_pem,
   allow_addresses,
   fetch_token,
+  in_cluster,
   jwks_max_stale_seconds,
 } = providerSettings
 const DEFAULTED = {
@@ -49,6 +50,7 @@ const DEFAULTED = {
   ca_pem,
   allow_addresses,
   fetch_token,
+  in_cluster,
   jwks_max_stale_seconds,
 }
 
@@ -67,6 +69,7 @@ const providerPatch = z
     ca_pem: resettable(ca_pem),
     allow_addresses: resettable(allow_addresses),
     fetch_token: resettable(fetch_token),
+    in_cluster: resettable(in_cluster),
     jwks_max_stale_seconds: resettable(jwks_max_stale_seconds),
     audiences,
     algorithms: resettable(algorithms),
@@ -203,6 +206,7 @@ function toSettings(given: z.output<typeof providerPatch>): ProviderPatch {
     caPem: set.ca_pem,
     allowAddresses: set.allow_addresses,
     fetchToken: typeof set.fetch_token === 'string' ? new Secret(set.fetch_token) : set.fetch_token,
+    inCluster: set.in_cluster,
     jwksMaxStaleSeconds: set.jwks_max_stale_seconds,
     audiences: given.audiences,
     algorithms: set.algorithms,
@@ -231,6 +235,7 @@ function wireOf(provider: IdentityProvider, health: FetchHealth | undefined) {
     ca_pem: provider.caPem,
     allow_addresses: provider.allowAddresses,
     has_fetch_token: Boolean(provider.fetchToken),
+    in_cluster: provider.inCluster ?? false,
     jwks_max_stale_seconds: provider.jwksMaxStaleSeconds,
     audiences,
     algorithms,

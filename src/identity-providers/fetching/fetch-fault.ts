@@ -1,6 +1,6 @@
 /**
  * Kinds of failures. `address`: it may not be connected to. `document`: an answer that is not as expected. `token`: the fetch
- * token cannot be decrypted.
+ * token cannot be decrypted. `cluster`: the files of the pod's service account cannot be read.
  */
 export const FETCH_FAULTS = [
   'url',
@@ -13,6 +13,7 @@ export const FETCH_FAULTS = [
   'document',
   'keys',
   'token',
+  'cluster',
 ] as const
 export type FetchFaultKind = (typeof FETCH_FAULTS)[number]
 

@@ -1,11 +1,12 @@
 import type { Clock } from '../../system/clock.ts'
 import type { Random } from '../../system/random.ts'
 import { parseKeySet, plainKeySet, UnusableKeys, type VerificationKey } from '../verification-key.ts'
-import { parseAllowedAddress } from './fetch-address.ts'
-import { type FetchMeans, fetchDocument } from './fetch-document.ts'
+import type { FetchMeans } from './fetch-document.ts'
 import { FETCH_FAULTS, FetchFault, type FetchFaultKind } from './fetch-fault.ts'
 import type { FetchTokens } from './fetch-tokens.ts'
-import { type FetchedProvider, fetchKeySet, isConfiguredOrigin, keySourceOf } from './key-source.ts'
+import { type KeyRequestOptions, requestKeys } from './key-requests.ts'
+import { type FetchedProvider, keySourceOf } from './key-source.ts'
+import type { OwnCluster } from './own-cluster.ts'
 
 /** The last good answer of an issuer. */
 export interface KeptKeySet {
@@ -31,6 +32,14 @@ export interface FetchHealth {
   lastSuccessAt: number | undefined
   /** Undefined: it is due, or running. */
   nextAt: number | undefined
+}
+
+interface Options extends FetchMeans {
+  random: Random
+  tokens: FetchTokens
+  cluster: OwnCluster
+  /** The database time in epoch milliseconds: it dates what is kept. */
+  now: () => number
 }
 
 interface Fault {
@@ -63,10 +72,9 @@ const NO_FAULTS = Object.fromEntries(FETCH_FAULTS.map(kind => [kind, 0])) as Rec
 
 /** Fetches the keys of issuers in the background, and keeps the last good ones. */
 export class FetchedKeys {
-  readonly #means: FetchMeans
+  readonly #requests: KeyRequestOptions
   readonly #clock: Clock
   readonly #random: Random
-  readonly #tokens: FetchTokens
   readonly #now: () => number
   readonly #states = new Map<string, State>()
   /** Number of fetches by result. */
@@ -74,11 +82,9 @@ export class FetchedKeys {
   /** Called when the keys of a provider changed. */
   onChange = () => {}
 
-  /** `now` is the database time in epoch milliseconds: it dates what is kept. */
-  constructor(options: FetchMeans & { random: Random; tokens: FetchTokens; now: () => number }) {
-    const { random, tokens, now, ...means } = options
-    this.#tokens = tokens
-    this.#means = means
+  constructor(options: Options) {
+    const { random, tokens, cluster, now, ...means } = options
+    this.#requests = { means, tokens, cluster }
     this.#clock = means.clock
     this.#random = random
     this.#now = now
@@ -197,14 +203,7 @@ export class FetchedKeys {
   async #fetch(state: State): Promise<void> {
     const { provider } = state
     try {
-      const { caPem, allowAddresses, fetchToken } = provider
-      const allowed = allowAddresses.flatMap(text => parseAllowedAddress(text) ?? [])
-      const secret = fetchToken ? this.#tokens.decrypt(provider.id, fetchToken) : undefined
-      const get = (url: string) => {
-        const token = isConfiguredOrigin(provider, url) ? secret : undefined
-        return fetchDocument({ url, caPem, allowed, token }, this.#means)
-      }
-      const fetched = await fetchKeySet(provider, get)
+      const fetched = await requestKeys(provider, this.#requests)
       const keys = await parseKeySet(fetched)
       const jwks = plainKeySet(fetched)
       if (this.#states.get(provider.id) !== state) return

@@ -13,11 +13,12 @@ export type FetchedProvider = Pick<
   | 'allowAddresses'
   | 'jwksMaxStaleSeconds'
   | 'fetchToken'
+  | 'inCluster'
 >
 
-const DISCOVERY = '/.well-known/openid-configuration'
+export const DISCOVERY = '/.well-known/openid-configuration'
 /** Where an API server has its keys. What its discovery document says is a name within the cluster. */
-const KUBERNETES = '/openid/v1/jwks'
+export const KUBERNETES = '/openid/v1/jwks'
 
 /** Identifies where the keys of a provider come from; undefined: they were given. */
 export function keySourceOf({
@@ -27,9 +28,10 @@ export function keySourceOf({
   jwksUri,
   caPem,
   allowAddresses,
+  inCluster,
 }: FetchedProvider): string | undefined {
   if (jwks !== null) return undefined
-  return JSON.stringify([kind, issuer, jwksUri, caPem, allowAddresses])
+  return JSON.stringify([kind, issuer, jwksUri, caPem, allowAddresses, ...(inCluster ? ['in-cluster'] : [])])
 }
 
 /** Gets the JWK Set of an issuer. @throws {FetchFault} */
