@@ -59,6 +59,7 @@ const CONTRACT_TESTS = [
     'honest-clients.ts',
     'idle-connections.ts',
     'media.ts',
+    'leaving-clients.ts',
     'steering-fields.ts',
     'over-http2.ts',
   ],

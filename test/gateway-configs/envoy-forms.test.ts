@@ -20,7 +20,7 @@ const [PATH = '', OTHER_PATH = ''] = ROUTES.filter(({ model }) => model === 'for
 const OWN = 'acme-sql'
 const FOREIGN = 'globex-sql'
 const SEED = 20_261_129
-const RANDOM = 400
+const RANDOM = 2_000
 const models = { own: OWN, other: FOREIGN }
 const [PLAIN] = Object.values(ordinaryForms(models))
 const FILES = [
