@@ -4,13 +4,16 @@ import { FORGED, type Group, ROUTES, saturate } from './saturated-engine.ts'
 
 const BATCH = 6
 const PREMIUM = 2
+/** A request of batch runs for seconds, longer than a busy machine keeps a client from sending. */
+const LONG_TOKENS = 1_024
+const SHORT_TOKENS = 16
 /** The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way. */
 const MAY_BE_FIRST = 3
 
 /** Six long requests that claim to be urgent, then two short ones. */
 export const groupsOf = (batch: string, premium: string): [Group, Group] => [
-  { count: BATCH, tokens: 96, credential: batch, forged: FORGED },
-  { count: PREMIUM, tokens: 4, credential: premium },
+  { count: BATCH, tokens: LONG_TOKENS, credential: batch, forged: FORGED },
+  { count: PREMIUM, tokens: SHORT_TOKENS, credential: premium },
 ]
 
 /** One letter for each request, in the order of their first tokens: b for batch, P for premium. */

@@ -71,7 +71,7 @@ async function tiers(
   url: string,
   { acme, blue, plain }: Installation,
 ): Promise<{ name: string; value: number }[]> {
-  const short = (credential: string): Group => ({ count: 2, tokens: 4, credential })
+  const short = (credential: string): Group => ({ ...groupsOf('', credential)[1] })
   const [chat] = ROUTES
   if (!chat) throw new Error('there is no route')
   const runs = await pairs(priorities => {

@@ -1,4 +1,4 @@
-"""OpenAI's client for Python, unmodified, sends a file; the class of what came of it and the parts that arrived are printed as JSON.
+"""OpenAI's client for Python, unmodified, sends a file; the class of an error and the parts that arrived are printed as JSON.
 
 usage: audio_client.py < {"url", "credential", "own", "other", "file"}
 """

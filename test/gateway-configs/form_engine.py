@@ -22,7 +22,7 @@ async def transcribe(request):
                 parts.append([name, {"filename": value.filename, "sha256": hashlib.sha256(content).hexdigest()}])
             else:
                 parts.append([name, value])
-    return JSONResponse({"text": "heard", "parts": parts, "headers": dict(request.headers)})
+    return JSONResponse({"text": "transcribed", "parts": parts, "headers": dict(request.headers)})
 
 
 PATHS = ["/v1/audio/transcriptions", "/v1/audio/translations"]

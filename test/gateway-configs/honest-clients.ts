@@ -259,42 +259,49 @@ export function checkHonestClients(
     it.each(PARALLEL)(
       'asks Mintmark as seldom as its guide says for %i requests of one credential',
       async count => {
+        const best: Partial<Record<'key' | 'token', number>> = {}
         for (const each of expected.credentials) {
-          const fresh = await environment().holder({ adapters: ['acme-sql'] })
-          const credential = each === 'key' ? fresh.secret : fresh.token
-          const burst = (token: string) =>
-            Promise.all(
-              Array.from({ length: count }, (_, i) =>
-                timed(() => show({ token, localAddress: `127.0.2.${1 + (i % 4)}` })),
-              ),
-            )
-          const slowestOf = (answers: { ms: number }[]) => Math.max(...answers.map(({ ms }) => ms))
-          const refused = async () => slowestOf(await burst('sk-1'))
-          const asked = () =>
-            environment().mintmark.logs.filter(
-              line => /"route":"(\/check|Check)"/.test(line) && line.includes(fresh.keyId),
-            ).length
-          const without = [await refused()]
-          const answers = await burst(credential)
-          expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 200))
-          const checks = { none: 0, once: 1, each: count }[expected.checks[each] ?? 'none']
-          await until('the log has them', asked, now => now >= checks)
-          expect({ each, checks: asked() }).toEqual({ each, checks })
-          // None waits for a lock: nginx once let them wait for up to five seconds.
-          const waited = [slowestOf(answers)]
-          expect(waited[0]).toBeLessThan(Math.max(5 * (without[0] ?? 0) + 100 * BUSY, 2_500))
-          if (!MANY) continue
-          // A credential for each round: none is known from the round before.
-          for (let round = 2; round <= ROUNDS; round++) {
-            const another = await environment().holder({ adapters: ['acme-sql'] })
-            without.push(await refused())
-            waited.push(slowestOf(await burst(each === 'key' ? another.secret : another.token)))
+          const rounds: { checks: number; slowest: number; refused: number; median: number }[] = []
+          // With a credential that no round before has shown.
+          for (let round = 0; round < ROUNDS; round++) {
+            const fresh = await environment().holder({ adapters: ['acme-sql'] })
+            const burst = (token: string) =>
+              Promise.all(
+                Array.from({ length: count }, (_, i) =>
+                  timed(() => show({ token, localAddress: `127.0.2.${1 + (i % 4)}` })),
+                ),
+              )
+            const slowestOf = (answers: { ms: number }[]) => Math.max(...answers.map(({ ms }) => ms))
+            const asked = () =>
+              environment().mintmark.logs.filter(
+                line => /"route":"(\/check|Check)"/.test(line) && line.includes(fresh.keyId),
+              ).length
+            const refused = slowestOf(await burst('sk-1'))
+            const answers = await burst(each === 'key' ? fresh.secret : fresh.token)
+            expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 200))
+            const fewest = { none: 0, once: 1, each: count }[expected.checks[each] ?? 'none']
+            await until('the log has them', asked, now => now >= fewest)
+            const median = answers.map(({ ms }) => ms).toSorted((a, b) => a - b)[count / 2] ?? Number.NaN
+            rounds.push({ checks: asked(), slowest: slowestOf(answers), refused, median })
           }
-          const [longest, control] = [Math.min(...waited), Math.min(...without)]
-          console.log(
-            `${name}: of ${count} requests with one ${each} the slowest takes ${longest.toFixed(0)} ms, of refused ones ${control.toFixed(0)} ms`,
-          )
+          const least = (of: keyof (typeof rounds)[number]) => Math.min(...rounds.map(round => round[of]))
+          const [checks, slowest, refused] = [least('checks'), least('slowest'), least('refused')]
+          // Where one result is for all, requests wait for it for a while only: on a busy machine some ask themselves.
+          const expectedChecks = { none: 0, once: 1, each: count }[expected.checks[each] ?? 'none']
+          expect({ each, checks }).toEqual({ each, checks: expectedChecks })
+          if (expected.checks[each] !== 'once')
+            expect(rounds.map(round => round.checks)).toEqual(rounds.map(() => expectedChecks))
+          // They do not wait for a lock: at nginx all but one once waited for half of a second, and before that for five.
+          if (count === PARALLEL[0]) expect(least('median')).toBeLessThan(refused + 300)
+          if (count === PARALLEL[0] && MANY) expect(slowest).toBeLessThan(refused + 100)
+          best[each] = slowest
+          if (MANY)
+            console.log(
+              `${name}: of ${count} requests with one ${each} the slowest takes ${slowest.toFixed(0)} ms, of refused ones ${refused.toFixed(0)} ms`,
+            )
         }
+        if (MANY && expected.verifiesTokens && best.key !== undefined && best.token !== undefined)
+          expect(best.key).toBeLessThan(best.token + 100)
       },
     )
   })
