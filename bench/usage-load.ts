@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { logRecords, type Request, send } from '../test/usage/reports.ts'
 
-/** Of bench/usage-beside-exchanges.ts, in a thread of its own: reports at a steady rate, by OpenTelemetry's own exporter. */
+/** Of bench/usage-with-exchanges.ts, in a thread of its own: reports at a steady rate, by OpenTelemetry's own exporter. */
 export interface UsageLoad {
   url: string
   secret: string

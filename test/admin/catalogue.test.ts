@@ -188,7 +188,7 @@ it('The registered models must fit in a token; the next one is rejected', async 
   for (let index = 0; index < 9; index++) answers.push(await put(index))
   expect(answers[0]).toMatchObject({ status: 201 })
   expect(answers.at(-1)).toMatchObject({ status: 409, body: { code: 'too_many_models' } })
-  // There is room for one again, whoever is first.
+  // There is room for one again, for the first to come.
   expect(await admin('DELETE', `/models/${'0'.padEnd(96, 'x')}`)).toMatchObject({ status: 204 })
   const atOnce = await Promise.all(Array.from({ length: 10 }, (_, index) => put(10 + index)))
   expect(atOnce.filter(({ status }) => status === 201)).toHaveLength(1)

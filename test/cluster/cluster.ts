@@ -44,7 +44,7 @@ export class Cluster {
   #node!: ClusterNode
   #postgres!: Postgres
 
-  /** `empty`: with neither roles, namespaces nor Secrets of ours. */
+  /** `empty`: with neither roles, namespaces nor our Secrets. */
   async start(onEnd: (end: () => unknown) => void, empty = false): Promise<void> {
     onEnd(() => rmSync(this.folder, { recursive: true, force: true }))
     makeNetwork()

@@ -133,7 +133,7 @@ export class Suite {
     await this.#checks.equal('helm upgrade', 'ok', async () =>
       reported(await this.#cluster.helm(['upgrade', 'mintmark', CHART, '--wait', '--timeout=180s'], next)),
     )
-    // helm waits for the new ones; an old one that drains is still there.
+    // helm waits for the new ones; an old one that drains still exists.
     const replaced = async () => {
       const now = this.#cluster.replicas().filter(pod => pod.isReady)
       return [now.length, now.filter(({ object }) => before.includes(object.metadata.uid)).length]

@@ -9,6 +9,7 @@ const LONG_TOKENS = 1_024
 const SHORT_TOKENS = 16
 /** The one that ended, the one that ran, and one that was scheduled while the premium requests were on their way. */
 const MAY_BE_FIRST = 3
+const ROUNDS = 3
 
 /** Six long requests that claim to be urgent, then two short ones. */
 export const groupsOf = (batch: string, premium: string): [Group, Group] => [
@@ -41,10 +42,18 @@ export async function checkPriorities(
   for (const route of ROUTES) {
     const name = `${route.path}: premium runs before what waits of batch, although batch sends priority -999 in its body and headers`
     await checks.equal(name, true, async () => {
-      const [batch = [], premium = []] = await saturate(url, route, groupsOf(blue.token, acme.token))
-      const order = orderOf(batch, premium)
-      console.log(`          first token after: premium ${list(premium)} s, batch ${list(batch)} s`)
-      return ranBefore(order) <= MAY_BE_FIRST || order
+      const orders: string[] = []
+      // On a busy machine the premium requests may be sent late. Without priorities they run after all others in every round.
+      for (let round = 0; round < ROUNDS; round++) {
+        const [batch = [], premium = []] = await saturate(url, route, groupsOf(blue.token, acme.token))
+        const order = orderOf(batch, premium)
+        console.log(
+          `          ${order}; first token after: premium ${list(premium)} s, batch ${list(batch)} s`,
+        )
+        if (ranBefore(order) <= MAY_BE_FIRST) return true
+        orders.push(order)
+      }
+      return orders
     })
   }
 }

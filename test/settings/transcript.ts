@@ -152,6 +152,7 @@ const plain = (text: string): string =>
     )
     .replace(/"last_used_at":"now"/g, '"last_used_at":null')
     .replace(/"id":\d+/g, '"id":0')
+    .replace(/("claim":"\w+_epoch","value":)"[^"]*"/g, '$1"…"')
     .replace(/"(kid|id|hash|previous_hash|next_cursor|request_id|source|x|y|client)":"[^"]*"/g, '"$1":"…"')
     .replace(/[\w-]{43}/g, '…')
     .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'uuid')

@@ -19,7 +19,7 @@ const [NAMED, UNNAMED, EDGE] = ['n'.repeat(32), 'u'.repeat(32), 'e'.repeat(32)]
 let mintmark: TestService
 let other: TestService
 const clocks = [promptedClock(), promptedClock()] as const
-/** Each replica tells the others now which gateways it has, as it does every five seconds. */
+/** Each replica writes for the others now which gateways it has, as it does every five seconds. */
 const reported = () => Promise.all(clocks.map(clock => clock.runJobs()))
 const sessions = new Set<ClientHttp2Session>()
 beforeAll(async () => {

@@ -29,7 +29,7 @@ const { values } = parseArgs({
 })
 const [requests, awaySeconds, seed] = [Number(values.requests), Number(values.away), Number(values.seed)]
 const TOGETHER = 16
-/** A second, while the receiver is away. */
+/** A second, while the receiver is down. */
 const RATE_AWAY = 50
 const DELIVERED_MS = 600_000
 

@@ -10,12 +10,12 @@ import { freePort } from '../test/support/free-port.ts'
 import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
 
 /**
- * Measures exchanges beside reports of usage, and tables and pruning meanwhile:
+ * Measures exchanges while usage is reported, and tables and pruning meanwhile:
  *
  *   npm run bench-usage-load                    2,000 records and 1,000 exchanges a second, ten minutes of each
  *   npm run bench-usage-load -- --seconds 20    a trial run; also --records and --exchanges, a second
  *
- * Exchanges are measured alone and beside reports in turn, in ROUNDS parts. Exits with 1 when their 99th percentile beside reports is
+ * Exchanges are measured alone and with reports in turn, in ROUNDS parts. Exits with 1 when their 99th percentile with reports is
  * more than BAR times that of exchanges alone, or when anything failed.
  */
 const BAR = 1.2
