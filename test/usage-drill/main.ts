@@ -69,13 +69,14 @@ try {
 }
 checks.end()
 
-const plan = ({ gateways, holders }: Setting) => ({
-  ...{ holders, models: MODELS, together: TOGETHER, random: numbersOf(seed) },
-  urls: gateways.map(({ url }) => url),
-})
+function planOf({ gateways, holders }: Setting) {
+  const urls = gateways.map(({ url }) => url)
+  return { holders, urls, models: MODELS, together: TOGETHER, random: numbersOf(seed) }
+}
 
-const requestsIn = (totals: Totals) =>
-  Object.values(totals).reduce((sum, [served = 0, refused = 0]) => sum + served + refused, 0)
+function requestsIn(totals: Totals): number {
+  return Object.values(totals).reduce((sum, [served = 0, refused = 0]) => sum + served + refused, 0)
+}
 
 /** Each record is sent twice, and what receives and stores it is killed again and again. */
 async function countsWhileKilled(setting: Setting): Promise<void> {
@@ -102,7 +103,7 @@ async function countsWhileKilled(setting: Setting): Promise<void> {
   }
   const began = performance.now()
   const chaotic = chaos()
-  const result = await sendRequests({ ...plan(setting), requests })
+  const result = await sendRequests({ ...planOf(setting), requests })
   const seconds = (performance.now() - began) / 1000
   isOver = true
   await chaotic
@@ -134,7 +135,7 @@ async function withoutAReceiver(setting: Setting): Promise<void> {
   await setting.killReplica()
   const back = Date.now() + awaySeconds * 1000
   const meanwhile = { requests: Number.POSITIVE_INFINITY, isOver: () => Date.now() > back }
-  const result = await sendRequests({ ...plan(setting), ...meanwhile, rate: RATE_AWAY })
+  const result = await sendRequests({ ...planOf(setting), ...meanwhile, rate: RATE_AWAY })
   await setting.startReplica()
   await checks.equal('with the Collector: no request failed', {}, () => result.failed)
   await checks.equal(
@@ -145,7 +146,7 @@ async function withoutAReceiver(setting: Setting): Promise<void> {
   await setting.killReplica()
   const returns = Date.now() + awaySeconds * 1000
   const without = await sendRequests({
-    ...plan(setting),
+    ...planOf(setting),
     ...{ urls: [alone.url], requests: Number.POSITIVE_INFINITY, isOver: () => Date.now() > returns },
     rate: RATE_AWAY,
   })
