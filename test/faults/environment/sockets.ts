@@ -12,6 +12,16 @@ export function clientsAt(pid: number, port: number): Set<number> {
   )
 }
 
+/** The local ports of connections that neither end has closed. */
+export function openConnections(): Set<number> {
+  return new Set(
+    tcpTable('self').flatMap(({ local, state }) => (state === ESTABLISHED ? [portOf(local)] : [])),
+  )
+}
+
+/** Of include/net/tcp_states.h, in hex. */
+const ESTABLISHED = '01'
+
 /** The TCP sockets of a process, by the ports of their two ends. */
 function socketsOf(pid: number): { local: number; remote: number }[] {
   const inodes = new Set(
@@ -23,11 +33,17 @@ function socketsOf(pid: number): { local: number; remote: number }[] {
       }
     }),
   )
+  return tcpTable(pid).flatMap(({ local, remote, inode }) =>
+    inodes.has(inode) ? [{ local: portOf(local), remote: portOf(remote) }] : [],
+  )
+}
+
+function tcpTable(pid: number | 'self') {
   // sl, local address, remote address, state, queues, timer, retransmits, uid, timeout, inode (proc(5)).
   const lines = readFileSync(`/proc/${pid}/net/tcp`, 'utf8').split('\n').slice(1)
-  return lines.flatMap(line => {
-    const [, local = '', remote = '', , , , , , , inode = ''] = line.trim().split(/\s+/)
-    return inodes.has(inode) ? [{ local: portOf(local), remote: portOf(remote) }] : []
+  return lines.map(line => {
+    const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/)
+    return { local, remote, state, inode }
   })
 }
 
