@@ -15,7 +15,7 @@ import { MODELS, type Setting, startSetting } from './setting.ts'
  * usage-drill/ counts usage exactly once while what counts it is killed, on a real Envoy, a real nginx and a real Collector, all with
  * the shipped files, in front of an engine that adds up by itself:
  *
- *   npm run usage-drill                                  as in CI: 3,000 requests, and 20 s without a receiver
+ *   npm run usage-drill                                  3,000 requests, and 20 s without a receiver
  *   npm run usage-drill -- --requests 100000 --away 600  as docs/guides/usage.md states it
  *
  * `--seed` repeats a run. Ends with "N passed, N failed".
