@@ -1,19 +1,17 @@
 import type { Installation } from './installation.ts'
-import type { LogOutput } from './log-output.ts'
 import { LOAD_CORE, SERVER_CORE, type ServerProcess, startServer } from './process.ts'
 
 export { LOAD_CORE, SERVER_CORE }
 
-/** Mintmark as `npm start` runs it, with its access log in a file of `directory`, or a pipe. */
+/** Mintmark as `npm start` runs it, with its access log in a file of `directory`. */
 export function startMintmark(
   installation: Installation,
   directory: string,
-  options: { core?: number | string; env?: Record<string, string>; checkout?: string; log?: LogOutput } = {},
+  options: { core?: number | string; env?: Record<string, string>; checkout?: string } = {},
 ): Promise<ServerProcess> {
-  const { checkout, log } = options
+  const { checkout } = options
   return startServer({
     ...(checkout !== undefined && { checkout }),
-    ...(log !== undefined && { log }),
     core: options.core ?? SERVER_CORE,
     script: ['scripts/require-node.js', 'src/main.ts'],
     // The inspector is off; when a signal starts it, it uses any free port.

@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { until } from '../test/support/until.ts'
-import { type LogOutput, stdoutTo } from './log-output.ts'
 
 /** Servers run on one core, the load generator on another. */
 export const SERVER_CORE = 0
@@ -48,8 +47,6 @@ export function startServer(options: {
   directory: string
   /** The checkout to run from; absent: this one. */
   checkout?: string
-  /** Absent: a file. */
-  log?: LogOutput
 }): Promise<ServerProcess> {
   const { script, checkout, ...rest } = options
   return startProgram({
@@ -60,20 +57,19 @@ export function startServer(options: {
   })
 }
 
-/** Starts a program, with its stdout in a file of `directory`, or a pipe. `ready` returns its base URLs once it listens. */
+/** Starts a program, with its stdout in a file of `directory`. `ready` returns its base URLs once it listens. */
 export async function startProgram(options: {
   core: number | string
   command: string[]
   env?: Record<string, string>
   directory: string
   cwd?: string
-  log?: LogOutput
   ready: (said: string) => Urls | undefined | Promise<Urls | undefined>
 }): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
-  const output = stdoutTo(options.log ?? 'file', `${file}.out`, LOAD_CORE)
-  const [stdout, stderr] = [output.open(), openSync(`${file}.err`, 'a')]
+  const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
+  const said = () => readFileSync(`${file}.out`, 'utf8')
   const child = spawn('taskset', ['-c', String(options.core), ...options.command], {
     cwd: options.cwd ?? ROOT,
     env: { PATH: process.env.PATH ?? '', ...options.env },
@@ -84,8 +80,8 @@ export async function startProgram(options: {
   const complaints = () => readFileSync(`${file}.err`, 'utf8')
   const what = options.command.join(' ')
   const listening = async () => {
-    if (child.exitCode !== null) throw new Error(`${what} ended: ${output.said()}${complaints()}`)
-    return options.ready(output.said())
+    if (child.exitCode !== null) throw new Error(`${what} ended: ${said()}${complaints()}`)
+    return options.ready(said())
   }
   const ready = await until(`${what} is ready`, listening, Boolean, LONGEST_START_MS).catch(async error => {
     await ended(child)
@@ -102,10 +98,10 @@ export async function startProgram(options: {
     children: () => childrenOf(pid),
     residentBytes: () => residentBytes(pid),
     complaints,
-    truncateLog: () => output.truncate(),
+    truncateLog: () => truncateSync(`${file}.out`),
     stop: async () => {
       await ended(child)
-      await Promise.all([output.remove(), rm(`${file}.err`)])
+      await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
     },
   }
 }

@@ -8,8 +8,6 @@ import { CREDENTIALS, grants } from './grants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
-import { logLine } from './log-line.ts'
-import type { LogOutput } from './log-output.ts'
 import { comparePeers } from './peers.ts'
 import { bars } from './plot.ts'
 import type { ServerProcess } from './process.ts'
@@ -149,15 +147,6 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ]
     return { columns, rows }
   },
-  'log-line': async bench => {
-    const results = await logLine(await manyKeys(bench), bench.directory, bench.pace)
-    const rows = results.map(result => {
-      // The first of each number of connections.
-      const bare = results.find(({ connections }) => connections === result.connections)?.perSecond
-      return [result.connections, result.name, ...measured(result), result.perSecond / (bare ?? Number.NaN)]
-    })
-    return { columns: ['connections', 'access log', ...MEASURED, 'of bare node:http'], rows }
-  },
   traces: async bench => {
     const results = await traces(await manyKeys(bench), bench.directory, bench.pace)
     const [off] = results
@@ -168,8 +157,7 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
     ])
     return { columns: ['traces', ...MEASURED, 'CPU of off'], rows }
   },
-  memory: bench => memoryOverTime(bench, 'file'),
-  'stalled-log': bench => memoryOverTime(bench, 'stalled pipe'),
+  memory: bench => memoryOverTime(bench),
   signing: async () => {
     const { jose, nodeCrypto } = child('bench/signing.ts', {}) as { jose: number; nodeCrypto: number }
     const rows = [
@@ -189,9 +177,9 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
 }
 
 /** Memory while keys are exchanged, and what was dropped of the log by then. */
-async function memoryOverTime(bench: Bench, log: LogOutput): Promise<Omit<Table, 'name'>> {
+async function memoryOverTime(bench: Bench): Promise<Omit<Table, 'name'>> {
   const installation = await manyKeys(bench)
-  const server = await startMintmark(installation, bench.directory, { log })
+  const server = await startMintmark(installation, bench.directory)
   const load = { path: TOKEN, credentials: installation.all, connections: CONNECTIONS, core: LOAD_CORE }
   const rows: (string | number)[][] = []
   const look = async (exchanges: number) => {
