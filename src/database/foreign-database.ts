@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { closePromptly } from './close-promptly.ts'
 import { databaseSocket } from './host-lookup.ts'
-import { toDomainError } from './postgres-errors.ts'
+import { databaseUnavailable, isConnectionFault, toDomainError } from './postgres-errors.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 /** Another system's tables may be large, and lack an index that would help. */
@@ -28,13 +28,19 @@ export async function readForeignDatabase<T>(
   // Without a listener a lost connection would end the process.
   client.on('error', () => {})
   closePromptly(client)
+  const query = (text: string, values: readonly unknown[] = []) =>
+    client.query(text, [...values]).catch(throwLost)
   try {
-    await client.connect()
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
-    return await work(async (text, values = []) => (await client.query(text, [...values])).rows)
+    await client.connect().catch(throwLost)
+    await query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
+    return await work(async (text, values) => (await query(text, values)).rows)
   } catch (error) {
     throw toDomainError(error)
   } finally {
     await client.end().catch(() => {})
   }
+}
+
+function throwLost(error: unknown): never {
+  throw isConnectionFault(error) ? databaseUnavailable(error) : error
 }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net'
 import { sql } from 'kysely'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
+import { readForeignDatabase } from '../../src/database/foreign-database.ts'
 import { toDomainError } from '../../src/database/postgres-errors.ts'
 import { InstallationMismatch } from '../../src/installation/installation.ts'
 import { createLogger } from '../../src/system/logger.ts'
@@ -70,6 +71,13 @@ describe('a connection', () => {
     expect(errors.map(({ name }) => name)).toEqual(errors.map(() => 'Unavailable'))
     expect(errors).not.toEqual([])
     await database.close()
+  })
+})
+
+it('the database of another system that closes the connection is unavailable, and not a fault of ours', async () => {
+  const url = await answering()
+  await expect(readForeignDatabase(url, query => query('SELECT 1'))).rejects.toMatchObject({
+    name: 'Unavailable',
   })
 })
 
