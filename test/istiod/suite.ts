@@ -146,7 +146,7 @@ export class Suite {
       await one.metric('mintmark_sync_leading'),
       await two.metric('mintmark_sync_leading'),
     ]
-    await until('one of two has the lease', leading, ([a, b]) => a === 1 || b === 1, PUSHED_MS)
+    await until('one of two has the lease', leading, ([a = 0, b = 0]) => a + b === 1, PUSHED_MS)
     const [holder, heir] = (await leading())[0] === 1 ? [one, two] : [two, one]
     const readiness = () => holder.get('/readyz')
     await until('it is unready', readiness, ({ status }) => status === 503, PUSHED_MS)
@@ -269,6 +269,16 @@ export class Suite {
       if (last === status) break
     }
     await this.#checks.equal(name, status, () => last)
+    if (last !== status) await this.#noteEndpoints()
+  }
+
+  /** What the gateway knows of the engine: a 503 has other causes than the JWKS. */
+  async #noteEndpoints(): Promise<void> {
+    const text = await (await fetch(`${this.#gateway?.adminUrl}/clusters`)).text()
+    const lines = text
+      .split('\n')
+      .filter(line => line.includes('engine.example.com') && /::(health_flags|cx_|rq_)/.test(line))
+    for (const line of lines) console.log(`  note    ${line}`)
   }
 }
 
