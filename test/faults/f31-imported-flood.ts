@@ -74,9 +74,7 @@ export const experiment: Experiment = {
     await replica.change('/tenants', { id: TENANT })
     const hash = await bcrypt.hash(SECRET, COST)
     const length = environment.full ? CLIENTS.full : CLIENTS.short
-    const clients = FLOODS.map((_, flood) =>
-      Array.from({ length }, (_, n) => `honest-${flood}-${n}`),
-    )
+    const clients = FLOODS.map((_, flood) => Array.from({ length }, (_, n) => `honest-${flood}-${n}`))
     const rows = [TARGET, ...clients.flat()].map(client_id => ({
       client_id,
       tenant: TENANT,
