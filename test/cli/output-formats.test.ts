@@ -58,6 +58,41 @@ describe('output', () => {
     },
   )
 
+  it.each<[string, (ids: Ids) => string[]]>([
+    ['tenant', ({ tenant }) => ['tenant', 'update', tenant, '--name', 'n']],
+    ['tenant', ({ tenant }) => ['tenant', 'suspend', tenant]],
+    ['tenant', ({ tenant }) => ['tenant', 'resume', tenant]],
+    ['key', ({ key }) => ['key', 'get', key]],
+    ['key', ({ key }) => ['key', 'update', key, '--name', 'n']],
+    ['key', ({ key }) => ['key', 'disable', key]],
+    ['key', ({ key }) => ['key', 'enable', key]],
+    ['key', ({ key, pending }) => ['key', 'confirm-secret', key, pending]],
+    ['key', ({ key, pending }) => ['key', 'revoke-secret', key, pending]],
+    ['key', ({ key }) => ['key', 'revoke', key]],
+    ['list', ({ tenant }) => ['key', 'list', tenant]],
+    ['list', () => ['tenant', 'list']],
+    ['list', () => ['signing-key', 'list']],
+    ['tier', () => ['tier', 'set', 'gold', '--priority', '1']],
+    ['tier', () => ['tier', 'get', 'gold']],
+    ['installation', () => ['installation', 'get']],
+    ['installation', () => ['installation', 'update', '--max-live-keys-per-tenant', '100']],
+    ['signing key', () => ['signing-key', 'rotate']],
+    ['caller', () => ['whoami']],
+    ['revocation', ({ key }) => ['token', 'revoke', '--key', key]],
+    ['explanation', ({ key }) => ['explain', key]],
+  ])('of %s %j has no field "nope", which is an error', async (_, of) => {
+    await service.admin('POST', '/tenants', { id: 'fields' })
+    const { id } = (await service.admin('POST', '/tenants/fields/keys', {})).body
+    const rotation = { confirm_within_seconds: 600 }
+    const { secret_id } = (await service.admin('POST', `/keys/${id}/rotate`, rotation)).body
+    const args = of({ tenant: 'fields', key: id, pending: secret_id })
+    expect(await cli.attempt([...args, '--field', 'nope'])).toMatchObject({
+      code: 4,
+      stdout: '',
+      stderr: expect.stringContaining('has no field "nope"'),
+    })
+  })
+
   it('a new secret that --field misses is reported with its cure', async () => {
     const ended = await cli.attempt(['key', 'create', 'short', '--field', 'secrett'])
     expect(ended).toMatchObject({ code: 1, stdout: '' })
@@ -66,3 +101,10 @@ describe('output', () => {
     )
   })
 })
+
+interface Ids {
+  tenant: string
+  key: string
+  /** A secret that waits for its confirmation. */
+  pending: string
+}
