@@ -74,7 +74,7 @@ describe('a key of LiteLLM', () => {
   const client = (key: object, more: Parameters<typeof planOf>[0] = {}) => planOf({ key, ...more }).clients[0]
 
   it('becomes an imported client of its team’s tenant, by the hash alone', () => {
-    expect(client({ models: ['mixtral'], rpm_limit: 7, expires: '2026-12-24T00:00:00' })).toEqual({
+    expect(client({ models: ['mixtral'], rpm_limit: 1, expires: '2026-12-24T00:00:00' })).toEqual({
       client_id: `litellm-${HASH.slice(0, 16)}`,
       tenant: 'team-search',
       scheme: 'sha256',
@@ -84,7 +84,7 @@ describe('a key of LiteLLM', () => {
       name: 'ci',
       models: ['mixtral'],
       adapters: [],
-      limits: { requests_per_minute: 7 },
+      limits: { requests_per_minute: 1 },
       // Without a zone it is UTC.
       expires_at: '2026-12-24T00:00:00.000Z',
     })
