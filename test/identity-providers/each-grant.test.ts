@@ -380,8 +380,10 @@ describe('the audit trail', () => {
   it('has where each refused assertion came from, and its request', async () => {
     const { body } = await mintmark.admin('GET', '/audit-events?action=exchange.refuse&limit=100')
     const requests = mintmark.logs.map(line => JSON.parse(line).request_id)
-    expect(body.data.length).toBeGreaterThan(15)
-    for (const { source, request_id, actor, target_id } of body.data as AuditEvent[]) {
+    // Of more than 20 in one write, the rest has one row without them.
+    const listed = (body.data as AuditEvent[]).filter(({ target_id }) => target_id !== 'others')
+    expect(listed.length).toBeGreaterThan(15)
+    for (const { source, request_id, actor, target_id } of listed) {
       expect([actor, source]).toEqual(['unknown', expect.stringContaining('127.0.0.1')])
       expect(requests).toContain(request_id)
       expect(target_id).toBe('POST /oauth/token')
