@@ -73,8 +73,9 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     }
     const post = (path: string, body: object) =>
       request(`${urls.admin}/admin/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
-    await post('/tenants', { id: 'acme' })
-    const { body } = await post('/tenants/acme/keys', {})
+    const isDone = ({ status }: { status: number }) => [201, 409].includes(status)
+    await until('there is a tenant', () => post('/tenants', { id: 'acme' }), isDone, START_MS)
+    const { body } = await until('there is a key', () => post('/tenants/acme/keys', {}), isDone, START_MS)
     form = new URLSearchParams({ grant_type: 'client_credentials', client_secret: body.secret }).toString()
     return () => proxy.close()
   }, 2 * START_MS)
