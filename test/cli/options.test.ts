@@ -142,75 +142,73 @@ describe('a filter', () => {
     expect(await ids(...args)).toEqual(names)
   })
 
-  it.each<[string, () => string]>([
-    ['--actor', () => admin.id],
-    ['--action', () => 'admin-token.create'],
-    ['--target', () => keys.soon],
-    ['--tenant', () => 'beside'],
-    ['--to', () => '1d'],
-    ['--from', () => '1d'],
-  ])('of audit list and export: %s', async (option, value) => {
-    const events: Record<string, unknown>[] = await cli.json('audit', 'list', option, value())
-    const all: Record<string, unknown>[] = await cli.json('audit', 'list')
-    const [field] = {
-      '--actor': ['actor'],
-      '--action': ['action'],
-      '--target': ['target_id'],
-      '--tenant': ['tenant'],
-    }[option] ?? ['']
-    if (field) {
-      expect(events.length).toBeGreaterThan(0)
-      expect(events).toEqual(all.filter(event => event[field] === value()))
-    } else expect(events).toEqual(option === '--to' ? [] : all)
+  it.each<[string, () => string, field: string]>([
+    ['--actor', () => admin.id, 'actor'],
+    ['--action', () => 'admin-token.create', 'action'],
+    ['--target', () => keys.soon, 'target_id'],
+    ['--tenant', () => 'beside', 'tenant'],
+  ])('of audit list and export: %s', async (option, value, field) => {
+    const all: AuditEvent[] = await cli.json('audit', 'list')
+    const expected = all.filter(event => event[field] === value())
+    expect(expected.length).toBeGreaterThan(0)
+    expect(await cli.json('audit', 'list', option, value())).toEqual(expected)
     const exported = (await cli.run('audit', 'export', option, value())).split('\n').filter(Boolean)
-    expect(exported.map(line => JSON.parse(line).id)).toEqual(events.map(({ id }) => id).reverse())
+    expect(exported.map(line => JSON.parse(line).id)).toEqual(expected.map(({ id }) => id).reverse())
+  })
+
+  it.each([
+    ['--to', '1d'],
+    ['--from', '2999-01-01T00:00:00Z'],
+  ])('of audit list and export: %s %s', async (option, value) => {
+    expect(await cli.json('audit', 'list', option, value)).toEqual([])
+    expect(await cli.run('audit', 'export', option, value)).toBe('')
   })
 
   it.each([
     ['--key', 'key_one', 1],
     ['--model', 'big', 2],
     ['--label', 'team=a', 4],
-    ['--from', '2026-03-01T00:00:00Z', 8],
-    ['--to', '2025-06-01T00:00:00Z', 16],
+    ['--from', '10d', 8],
+    ['--to', '50d', 16],
   ])('of usage: %s %s', async (option, value, requests) => {
     const reporter = await reporterOf('by-filter')
-    const row = (hour: string, key: string, model: string, labels: object, count: number) =>
-      service.database.asOwner(
-        `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, cached_input_tokens, output_tokens)
-         VALUES ($1, 'filtered', $2, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING`,
-        [hour, key, model, reporter, labels, count],
-      )
-    await row('2026-01-05T10:00:00Z', 'key_one', 'small', {}, 1)
-    await row('2026-01-05T10:00:00Z', 'key_two', 'big', {}, 2)
-    await row('2026-01-05T10:00:00Z', 'key_two', 'small', { team: 'a' }, 4)
-    await row('2026-04-05T10:00:00Z', 'key_two', 'small', {}, 8)
-    await row('2025-01-05T10:00:00Z', 'key_two', 'small', {}, 16)
-    const since = option === '--from' ? [] : ['--from', '2024-01-01']
+    await counted(30, reporter, { key: 'key_one', requests: 1 })
+    await counted(30, reporter, { model: 'big', requests: 2 })
+    await counted(30, reporter, { labels: { team: 'a' }, requests: 4 })
+    await counted(5, reporter, { requests: 8 })
+    await counted(60, reporter, { requests: 16 })
+    const since = option === '--from' ? [] : ['--from', '90d']
     const rows = await cli.json('usage', '--reporter', reporter, ...since, option, value)
     expect(rows.map((each: { requests: number }) => each.requests)).toEqual([requests])
   })
 
   it('of usage: --reporter; --time-zone is where a day begins', async () => {
     const [one, other] = [await reporterOf('one'), await reporterOf('other')]
-    for (const [reporter, count] of [
-      [one, 1],
-      [other, 2],
-    ])
-      await service.database.asOwner(
-        `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, cached_input_tokens, output_tokens)
-         VALUES ('2026-02-05T23:00:00Z', 'beside', '', 'm', $1, '{}', $2, 0, 0, 0)`,
-        [reporter, count],
-      )
-    const from = ['--from', '2026-02-01', '--tenant', 'beside', '--reporter', one]
+    const late = await counted(20, one, { requests: 1 })
+    await counted(20, other, { requests: 2 })
+    const from = ['--from', '90d', '--reporter', one]
     expect(await cli.json('usage', ...from)).toMatchObject([{ requests: 1 }])
     const day = async (...zone: string[]) =>
-      (await cli.json('usage', ...from, '--group-by', 'day', ...zone))[0].start
-    expect(Date.parse(await day())).toBe(Date.parse('2026-02-05T00:00:00Z'))
-    expect(Date.parse(await day('--time-zone', 'Europe/Berlin'))).toBe(
-      Date.parse('2026-02-06T00:00:00+01:00'),
-    )
+      new Date((await cli.json('usage', ...from, '--group-by', 'day', ...zone))[0].start).toISOString()
+    expect(await day()).toBe(late.replace('T23', 'T00'))
+    // One hour ahead of UTC all year: its next day begins then.
+    expect(await day('--time-zone', 'Africa/Lagos')).toBe(late)
   })
 
+  /** Requests in the last hour of a day in UTC. Returns when that began. */
+  async function counted(
+    daysAgo: number,
+    reporter: string,
+    { key = 'key_two', model = 'small', labels = {}, requests = 0 },
+  ): Promise<string> {
+    const hour = `${new Date(Date.now() - daysAgo * 86_400_000).toISOString().slice(0, 10)}T23:00:00.000Z`
+    await service.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, cached_input_tokens, output_tokens)
+       VALUES ($1, 'filtered', $2, $3, $4, $5, $6, 0, 0, 0)`,
+      [hour, key, model, reporter, labels, requests],
+    )
+    return hour
+  }
   const reporterOf = async (name: string): Promise<string> =>
     (await service.admin('POST', '/usage-reporters', { name, audiences: ['vllm'] })).body.id
 })
@@ -260,3 +258,7 @@ describe('a parameter', () => {
     expect(await explain('--id-token')).toMatchObject({ code: 3, stdout: 'assertion_as_id_token\n' })
   })
 })
+
+interface AuditEvent extends Record<string, unknown> {
+  id: number
+}

@@ -58,34 +58,34 @@ describe('output', () => {
     },
   )
 
-  it.each<[string, (ids: Ids) => string[]]>([
-    ['tenant', ({ tenant }) => ['tenant', 'update', tenant, '--name', 'n']],
-    ['tenant', ({ tenant }) => ['tenant', 'suspend', tenant]],
-    ['tenant', ({ tenant }) => ['tenant', 'resume', tenant]],
-    ['key', ({ key }) => ['key', 'get', key]],
-    ['key', ({ key }) => ['key', 'update', key, '--name', 'n']],
-    ['key', ({ key }) => ['key', 'disable', key]],
-    ['key', ({ key }) => ['key', 'enable', key]],
-    ['key', ({ key, pending }) => ['key', 'confirm-secret', key, pending]],
-    ['key', ({ key, pending }) => ['key', 'revoke-secret', key, pending]],
-    ['key', ({ key }) => ['key', 'revoke', key]],
-    ['list', ({ tenant }) => ['key', 'list', tenant]],
-    ['list', () => ['tenant', 'list']],
-    ['list', () => ['signing-key', 'list']],
-    ['tier', () => ['tier', 'set', 'gold', '--priority', '1']],
-    ['tier', () => ['tier', 'get', 'gold']],
-    ['installation', () => ['installation', 'get']],
-    ['installation', () => ['installation', 'update', '--max-live-keys-per-tenant', '100']],
-    ['signing key', () => ['signing-key', 'rotate']],
-    ['caller', () => ['whoami']],
-    ['revocation', ({ key }) => ['token', 'revoke', '--key', key]],
-    ['explanation', ({ key }) => ['explain', key]],
-  ])('of %s %j has no field "nope", which is an error', async (_, of) => {
+  it.each([
+    'tenant update fields --name n',
+    'tenant suspend fields',
+    'tenant resume fields',
+    'key get KEY',
+    'key update KEY --name n',
+    'key disable KEY',
+    'key enable KEY',
+    'key confirm-secret KEY PENDING',
+    'key revoke-secret KEY PENDING',
+    'key revoke KEY',
+    'key list fields',
+    'tenant list',
+    'signing-key list',
+    'tier set gold --priority 1',
+    'tier get gold',
+    'installation get',
+    'installation update --max-live-keys-per-tenant 100',
+    'signing-key rotate',
+    'whoami',
+    'token revoke --key KEY',
+    'explain KEY',
+  ])('--field with a name that the result of "%s" does not have is an error', async line => {
     await service.admin('POST', '/tenants', { id: 'fields' })
     const { id } = (await service.admin('POST', '/tenants/fields/keys', {})).body
     const rotation = { confirm_within_seconds: 600 }
-    const { secret_id } = (await service.admin('POST', `/keys/${id}/rotate`, rotation)).body
-    const args = of({ tenant: 'fields', key: id, pending: secret_id })
+    const pending = (await service.admin('POST', `/keys/${id}/rotate`, rotation)).body.secret_id
+    const args = line.replace('KEY', id).replace('PENDING', pending).split(' ')
     expect(await cli.attempt([...args, '--field', 'nope'])).toMatchObject({
       code: 4,
       stdout: '',
@@ -101,10 +101,3 @@ describe('output', () => {
     )
   })
 })
-
-interface Ids {
-  tenant: string
-  key: string
-  /** A secret that waits for its confirmation. */
-  pending: string
-}
