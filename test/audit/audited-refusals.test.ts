@@ -9,6 +9,8 @@ import { until } from '../support/until.ts'
 
 /** Refusals by role: in the audit trail, under the id of the token. */
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 const clock = promptedClock()
 let mintmark: TestService
 let auditor: Caller
@@ -95,6 +97,8 @@ describe('a refused authorization is audited', () => {
       action: 'authorization.refuse',
       outcome: 'refused',
       target_kind: 'operation',
+      source: expect.stringContaining('127.0.0.1'),
+      request_id: expect.stringMatching(UUID),
     }
     expect(await rowsOf(id)).toMatchObject([{ ...refused, ...row }])
   })
@@ -105,7 +109,8 @@ it('a login with a revoked token is audited under its id', async () => {
   await mintmark.admin('POST', `/admin-tokens/${revoked.id}/revoke`)
   expect((await revoked.call('GET', '/tenants')).status).toBe(401)
   const rows = await rowsOf(revoked.id)
-  expect(rows).toMatchObject([{ action: 'login.refuse', changes: { count: { to: 1 } } }])
+  const who = { source: expect.stringContaining('127.0.0.1'), request_id: expect.stringMatching(UUID) }
+  expect(rows).toMatchObject([{ action: 'login.refuse', ...who, changes: { count: { to: 1 } } }])
   expect(JSON.stringify(rows)).not.toContain(revoked.secret)
 })
 

@@ -184,8 +184,13 @@ describe('a context', () => {
 
   it('is selected, listed and deleted', async () => {
     await login(url, '--context', 'one')
-    await login(url, '--context', 'two')
-    expect((await run('context', 'list')).stdout).toMatch(/^ +NAME[\s\S]+^ +one [\s\S]+^\* +two /m)
+    await login(url, '--context', 'two', '--public-url', 'http://127.0.0.1:1')
+    const rows = (await run('context', 'list')).stdout.trimEnd().split('\n')
+    expect(rows.map(row => row.split(/ {2,}/))).toEqual([
+      ['', 'NAME', 'URL', 'PUBLIC URL', 'TOKEN'],
+      ['', 'one', url, '-', 'stored'],
+      ['*', 'two', url, 'http://127.0.0.1:1', 'stored'],
+    ])
     expect(await run('context', 'use', 'one')).toMatchObject({
       code: 0,
       stderr: `Commands use ${url} from now on.\n`,
@@ -297,6 +302,13 @@ describe('a context', () => {
     expect(await start('login', secure, '--ca-file', trusted)).toMatchObject({ code: 0 })
     expect(await start('whoami', '--field', 'server')).toMatchObject({ code: 0, stdout: `${secure}\n` })
     await new Promise(resolve => proxy.close(resolve))
+  })
+
+  it('ignores a relative XDG_CONFIG_HOME, as its specification says', async () => {
+    env = { ...env, XDG_CONFIG_HOME: 'relative' }
+    await login(url)
+    expect(existsSync(tokenFile('127.0.0.1'))).toBe(true)
+    expect(await run('whoami', '--field', 'role')).toMatchObject({ code: 0, stdout: 'root\n' })
   })
 
   it('follows XDG_CONFIG_HOME', async () => {

@@ -269,6 +269,16 @@ describe('mintmark doctor --probe', () => {
     expect(await levels(false)).toEqual(['note', 'note', 'note'])
   })
 
+  it('with --outside takes a closed listener for what it should be, without it for nothing', async () => {
+    const probe = async (...args: string[]) => {
+      const given = ['--issuer', ISSUER, '--probe', 'nowhere.invalid', ...args, '-o', 'json']
+      const findings: { check: string; level: string }[] = JSON.parse((await doctor(given)).stdout)
+      return findings.flatMap(({ check, level }) => (check.endsWith(' listener') ? [level] : []))
+    }
+    expect(await probe()).toEqual(Array(8).fill('note'))
+    expect(await probe('--outside')).toEqual(['note', ...Array(7).fill('ok')])
+  })
+
   it('refuses a --connect-to of another form', async () => {
     for (const text of ['tokens.example.test', 'a:b:c:d', ':::', 'a:1:b'])
       expect((await mintmark(['doctor', '--issuer', ISSUER, '--connect-to', text])).code).toBe(2)

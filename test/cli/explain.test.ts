@@ -140,4 +140,23 @@ describe('mintmark explain --log', () => {
     expect((await mintmark(['explain', good.keyId, '--log', file])).code).toBe(4)
     expect((await mintmark(['explain', '--log', '/nowhere'])).code).toBe(2)
   })
+
+  it('takes what a gateway has no value for, empty or "-", as absent', async () => {
+    const lines = ['', '-'].map(absent =>
+      JSON.stringify({
+        ...{ gateway: absent, time: absent, path: absent, reason: absent, status: 401 },
+        ...{ request_id: absent, 'x-request-id': 'from-the-header', gateway_request_id: absent },
+        ...{ source: absent, client_id: absent, key: absent, token_id: absent },
+        details: 'jwt_authn_access_denied{Jwt_is_expired}',
+      }),
+    )
+    const { code, stdout } = await mintmark(['explain', 'from-the-header', '--log', '-', '-o', 'json'], {
+      input: lines.join('\n'),
+    })
+    const shown = {
+      ...{ at: '-', listener: '-', route: '-', status: 401, reason: 'token_expired', key: null },
+      ...{ request_id: 'from-the-header', gateway_request_id: null, source: null, token_id: null },
+    }
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, [shown, shown]])
+  })
 })

@@ -58,6 +58,41 @@ describe('output', () => {
     },
   )
 
+  it.each([
+    'tenant update fields --name n',
+    'tenant suspend fields',
+    'tenant resume fields',
+    'key get KEY',
+    'key update KEY --name n',
+    'key disable KEY',
+    'key enable KEY',
+    'key confirm-secret KEY PENDING',
+    'key revoke-secret KEY PENDING',
+    'key revoke KEY',
+    'key list fields',
+    'tenant list',
+    'signing-key list',
+    'tier set gold --priority 1',
+    'tier get gold',
+    'installation get',
+    'installation update --max-live-keys-per-tenant 100',
+    'signing-key rotate',
+    'whoami',
+    'token revoke --key KEY',
+    'explain KEY',
+  ])('--field with a name that the result of "%s" does not have is an error', async line => {
+    await service.admin('POST', '/tenants', { id: 'fields' })
+    const { id } = (await service.admin('POST', '/tenants/fields/keys', {})).body
+    const rotation = { confirm_within_seconds: 600 }
+    const pending = (await service.admin('POST', `/keys/${id}/rotate`, rotation)).body.secret_id
+    const args = line.replace('KEY', id).replace('PENDING', pending).split(' ')
+    expect(await cli.attempt([...args, '--field', 'nope'])).toMatchObject({
+      code: 4,
+      stdout: '',
+      stderr: expect.stringContaining('has no field "nope"'),
+    })
+  })
+
   it('a new secret that --field misses is reported with its cure', async () => {
     const ended = await cli.attempt(['key', 'create', 'short', '--field', 'secrett'])
     expect(ended).toMatchObject({ code: 1, stdout: '' })

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
@@ -65,12 +66,10 @@ const serving = (process: ServiceProcess) =>
   )
 
 /** Binds a port, unless another program has it already. */
-async function occupy(port: number): Promise<void> {
+async function occupy(port: number, host = '127.0.0.1'): Promise<void> {
   const server = createServer()
   servers.push(server)
-  await Promise.race([once(server.listen(port, '127.0.0.1'), 'listening'), once(server, 'error')]).catch(
-    () => {},
-  )
+  await Promise.race([once(server.listen(port, host), 'listening'), once(server, 'error')]).catch(() => {})
 }
 
 it('a second quickstart in a folder reports in one line that the first is running; the first stops once, however many signals it receives', {
@@ -88,6 +87,22 @@ it('a second quickstart in a folder reports in one line that the first is runnin
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGINT'] as const) first.child.kill(signal)
   expect(await first.exited).toMatchObject({ code: 0 })
   expect(first.output().match(/Stopped\. The data remains/g)).toHaveLength(1)
+})
+
+it('takes the ports of the README where they are free, and another for each that is not', {
+  timeout: 180_000,
+}, async () => {
+  // An address of its own: other programs may have these ports at the usual one.
+  const host = `127.${[0, 0, 0].map(() => randomInt(1, 255)).join('.')}`
+  await occupy(8081, host)
+  const process = quickstart({ MINTMARK_HOST: host }, '--exit')
+  expect(await process.exited, process.output()).toMatchObject({ code: 0 })
+  const ready = /ready: tokens and JWKS on (\S+), admin API on (\S+)/.exec(process.output())
+  expect(ready?.[1]).toBe(`http://${host}:8080`)
+  expect(ready?.[2]).not.toBe(`http://${host}:8081`)
+  expect(process.output().match(/port \d+ is in use.*/g)).toEqual([
+    'port 8081 is in use, so another one is used: adapt the commands of the README',
+  ])
 })
 
 describe('a start that fails', () => {

@@ -145,6 +145,13 @@ const GRANTS: Record<string, GrantCase> = {
   },
 }
 
+/** Of exchanges alone: a busy machine makes other lines. */
+const reasonsSince = (lines: number) =>
+  mintmark.logs
+    .slice(lines)
+    .map(line => JSON.parse(line))
+    .flatMap(({ listener, reason }) => (listener === 'public' ? [reason] : []))
+
 const HEADER = { alg: 'ES256', kid: 'one', typ: 'JWT' }
 type Make = (of: GrantCase) => string
 const claims =
@@ -265,8 +272,28 @@ describe.each(Object.entries(GRANTS))('%s', (name, grant) => {
     const answer = await grant.send(make(grant))
     expect(answer).toMatchObject(grant.refusal)
     expect(Object.keys(answer.body)).toEqual(['error', 'error_description'])
-    const logged = mintmark.logs.slice(lines).map(line => JSON.parse(line).reason)
+    const logged = reasonsSince(lines)
     expect(logged).toEqual([isClient ? (clientReason ?? reason) : reason])
+  })
+
+  it.each([
+    [
+      'key is disabled',
+      'key_disabled',
+      () => [`/keys/${keys[grant.key]}/disable`, `/keys/${keys[grant.key]}/enable`],
+    ],
+    ['tenant is suspended', 'tenant_suspended', () => ['/tenants/acme/suspend', '/tenants/acme/resume']],
+  ] as const)('refuses one that is right while its %s', async (_, reason, paths) => {
+    const [end, undo] = paths() as [string, string]
+    const right = jws(grant.pair, HEADER, grant.claims())
+    expect((await mintmark.admin('POST', end)).status).toBe(200)
+    const lines = mintmark.logs.length
+    expect(await grant.send(right)).toMatchObject(grant.refusal)
+    const logged = reasonsSince(lines)
+    expect(logged).toEqual([reason])
+    expect((await mintmark.admin('POST', undo)).status).toBe(200)
+    // What was refused has not been used up.
+    expect((await grant.send(right)).status).toBe(200)
   })
 })
 
@@ -289,7 +316,7 @@ describe('private_key_jwt', () => {
     const lines = mintmark.logs.length
     const { send, refusal, pair } = GRANTS['client_credentials with private_key_jwt'] as GrantCase
     expect(await send(jws(pair, HEADER, { ...client(), ...changed() }))).toMatchObject(refusal)
-    expect(mintmark.logs.slice(lines).map(line => JSON.parse(line).reason)).toEqual([reason])
+    expect(reasonsSince(lines)).toEqual([reason])
   })
 })
 
@@ -324,13 +351,13 @@ describe('an assertion for one way', () => {
     const lines = mintmark.logs.length
     const { status } = await way(grant)(jws(grant.pair, HEADER, grant.claims()))
     expect([400, 401]).toContain(status)
-    expect(mintmark.logs.slice(lines).map(line => JSON.parse(line).reason)).toEqual([reason])
+    expect(reasonsSince(lines)).toEqual([reason])
   })
 })
 
 describe('the audit trail', () => {
   it('has every reason that was logged', async () => {
-    const reasons = mintmark.logs.map(line => JSON.parse(line).reason).filter(reason => reason !== undefined)
+    const reasons = reasonsSince(0).filter(reason => reason !== undefined)
     expect(new Set(reasons).size).toBeGreaterThan(15)
     const audited = async () => {
       const found = new Set<string | undefined>()
@@ -349,8 +376,25 @@ describe('the audit trail', () => {
       })
       .toEqual([])
   })
+
+  it('has where each refused assertion came from, and its request', async () => {
+    const { body } = await mintmark.admin('GET', '/audit-events?action=exchange.refuse&limit=100')
+    const requests = mintmark.logs.map(line => JSON.parse(line).request_id)
+    // Of more than 20 in one write, the rest has one row without them.
+    const listed = (body.data as AuditEvent[]).filter(({ target_id }) => target_id !== 'others')
+    expect(listed.length).toBeGreaterThan(15)
+    for (const { source, request_id, actor, target_id } of listed) {
+      expect([actor, source]).toEqual(['unknown', expect.stringContaining('127.0.0.1')])
+      expect(requests).toContain(request_id)
+      expect(target_id).toBe('POST /oauth/token')
+    }
+  })
 })
 
 interface AuditEvent {
+  actor: string
+  source: string | null
+  request_id: string | null
+  target_id: string
   changes: { reason?: { to: string } }
 }

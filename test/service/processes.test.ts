@@ -73,8 +73,9 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     }
     const post = (path: string, body: object) =>
       request(`${urls.admin}/admin/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
-    await post('/tenants', { id: 'acme' })
-    const { body } = await post('/tenants/acme/keys', {})
+    const isDone = ({ status }: { status: number }) => [201, 409].includes(status)
+    await until('there is a tenant', () => post('/tenants', { id: 'acme' }), isDone, START_MS)
+    const { body } = await until('there is a key', () => post('/tenants/acme/keys', {}), isDone, START_MS)
     form = new URLSearchParams({ grant_type: 'client_credentials', client_secret: body.secret }).toString()
     return () => proxy.close()
   }, 2 * START_MS)
@@ -192,6 +193,29 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     const { series } = await scrape(urls.ops)
     expect(series.get('mintmark_process_exits_total')).toBe(1)
     expect(readied(parent)[2]).toMatchObject({ number: killed.number })
+  })
+
+  it('one that does not respond gets no new connection, and is ended and replaced', async () => {
+    const begun = readied(parent)
+    const exits = () => parent.logged('process ended unexpectedly').length
+    const ended = exits()
+    const stopped = begun.at(-1) as { number: number; pid: number }
+    process.kill(stopped.pid, 'SIGSTOP')
+    const isNoticed = async () => (await scrape(urls.ops)).series.get('mintmark_processes_ready') === 1
+    await until('it is noticed', isNoticed, Boolean, START_MS)
+    for (let count = 0; count < 20; count++) {
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', connection: 'close' }
+      const answer = await request(`${urls.public}/oauth/token`, { method: 'POST', headers, body: form })
+      expect(answer.status).toBe(200)
+    }
+    const isReplaced = () => readied(parent).length === begun.length + 1
+    await until('it is replaced', isReplaced, Boolean, START_MS)
+    expect(parent.logged('process does not respond')).toMatchObject([
+      { process: stopped.number, pid: stopped.pid },
+    ])
+    expect(exits()).toBe(ended + 1)
+    expect(isAlive(stopped.pid)).toBe(false)
+    expect(readied(parent).at(-1)).toMatchObject({ number: stopped.number })
   })
 
   it('SIGHUP replaces one after another: no request fails, and what was counted stays counted', async () => {

@@ -1,4 +1,6 @@
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { LogDestination, type LogLoss } from '../../src/system/log-destination.ts'
 import { diskOutput, type FailingOutput, lacksDisks, pipeOutput } from '../support/log-output.ts'
@@ -91,6 +93,24 @@ it('shared with other processes, writes whole lines that a pipe takes at once', 
   expect(numbersIn(output.text()).toSorted((a, b) => a - b)).toEqual(
     Array.from({ length: 2_000 }, (_, n) => n),
   )
+})
+
+it.each([
+  ['an empty line', '\n'],
+  ['a line', lineOf(1)],
+  ['a thousand lines', lineOf(1).repeat(1_000)],
+])('flush resolves once %s is written, to the last byte', async (_, text) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mintmark-log-'))
+  const file = join(folder, 'log')
+  const fd = openSync(file, 'a')
+  ends.push(() => {
+    closeSync(fd)
+    rmSync(folder, { recursive: true })
+  })
+  const destination = new LogDestination(fd)
+  destination.write(text)
+  await destination.flush()
+  expect(readFileSync(file, 'utf8')).toBe(text)
 })
 
 describe('at its end', () => {

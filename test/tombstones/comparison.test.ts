@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
+import { Unavailable } from '../../src/errors.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Memory, nameOf, type Tombstone } from '../../src/tombstones/tombstone.ts'
 import { readState } from '../../src/tombstones/tombstone-repository.ts'
 import { Tombstones } from '../../src/tombstones/tombstones.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 /** What memories of other states of the database say of a database that serves. */
@@ -46,10 +48,10 @@ const memory = (change: Partial<Memory>): Memory => ({
 const ahead = () => ({ id: state.mark.id + 5, hash: 'a'.repeat(64) })
 const rewritten = () => ({ id: state.mark.id - 1, hash: 'b'.repeat(64) })
 
-const withFiles = (memories: Memory[]) =>
+const withFiles = (memories: Memory[], writing = database) =>
   new Tombstones({
     reading: database,
-    writing: database,
+    writing,
     logger: createLogger('silent'),
     writer: 'test',
     readFiles: async () => memories,
@@ -144,6 +146,27 @@ describe('a database compared with memories', () => {
     expect(names(tombstones)).toEqual([`key_revoked ${one?.keyId}`])
   })
 
+  it('has noticed a restore until that is stored, also when the database cannot be written', async () => {
+    const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
+    const logger = createLogger('silent')
+    const writing = new Database({ url: proxy.url, maxConnections: 1, logger })
+    const ended = [tombstone('key_revoked', one?.keyId ?? '')]
+    const tombstones = withFiles([memory({ mark: ahead(), ended })], writing)
+    await tombstones.remember()
+    ;(await tombstones.load())()
+    await proxy.become('refuse')
+    await expect(tombstones.store()).rejects.toThrow(Unavailable)
+    expect(tombstones.noticed?.memory.mark).toEqual(ahead())
+    expect(await stored()).toBe(0)
+    await proxy.become('none')
+    await tombstones.store()
+    expect(tombstones.noticed).toBeUndefined()
+    expect(await stored()).toBe(1)
+    await writing.close()
+    await proxy.close()
+    await mintmark.database.asOwner('DELETE FROM tombstones; DELETE FROM restores')
+  })
+
   it('keeps a waiver: an old memory brings up the same end no more, and a later end of the same object is another', async () => {
     const first = await compared(memory({ mark: ahead(), ended: [tombstone('tenant_suspended', 'one')] }))
     await first.store()
@@ -161,6 +184,13 @@ describe('a database compared with memories', () => {
     expect([later.isUnreconciled, names(later)]).toEqual([true, ['tenant_suspended one']])
   })
 })
+
+async function stored(): Promise<number> {
+  const [row] = await mintmark.database.asOwner<{ count: number }>(
+    'SELECT count(*)::int AS count FROM restores',
+  )
+  return row?.count ?? 0
+}
 
 async function hashOf(id: number): Promise<string> {
   const [row] = await mintmark.database.asOwner<{ hash: string }>(

@@ -138,6 +138,41 @@ describe('A report is not counted', () => {
   })
 })
 
+describe.each([
+  {
+    what: 'JSON',
+    headers: {},
+    of: (records: number) =>
+      text({ resourceLogs: [{ scopeLogs: [{ logRecords: Array.from({ length: records }, () => ({})) }] }] }),
+    with: (attributes: number) =>
+      text({
+        resourceLogs: [
+          { scopeLogs: [{ logRecords: [{ attributes: Array.from({ length: attributes }, () => ({})) }] }] },
+        ],
+      }),
+  },
+  {
+    what: 'protobuf',
+    headers: { 'content-type': 'application/x-protobuf' },
+    of: (records: number) => nested(1, nested(2, Buffer.from('1200'.repeat(records), 'hex'))),
+    with: (attributes: number) =>
+      nested(1, nested(2, nested(2, Buffer.from('3200'.repeat(attributes), 'hex')))),
+  },
+])('A report in $what', bounds => {
+  it('has at most 10,000 records', async () => {
+    const full = await post(bounds.of(10_000), bounds.headers)
+    expect(full.status, full.text.slice(0, 200)).toBe(200)
+    const refused = await post(bounds.of(10_001), bounds.headers)
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('more than 10000 records')])
+  })
+
+  it('has at most 128 attributes in a record', async () => {
+    expect((await post(bounds.with(128), bounds.headers)).status).toBe(200)
+    const refused = await post(bounds.with(129), bounds.headers)
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('more than 128 attributes')])
+  })
+})
+
 /** A field with bytes, of a length below 2^28. */
 function nested(field: number, bytes: Buffer): Buffer {
   const length: number[] = []

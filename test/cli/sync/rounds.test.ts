@@ -219,54 +219,67 @@ describe('the lease of sync', () => {
   })
 })
 
-it('mintmark sync runs until SIGTERM, with health checks and metrics, and gives its lease back', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'mintmark-sync-process-'))
-  const [istio, kubeconfig] = [join(folder, 'istio.yaml'), join(folder, 'kubeconfig')]
-  const rule = { issuer: 'https://tokens.example.com', jwksUri: `${issuer.url}/jwks.json` }
-  const metadata = { name: TARGET.name, namespace: TARGET.namespace }
-  const object = { ...TARGET, kind: 'RequestAuthentication', metadata, spec: { jwtRules: [rule] } }
-  await writeFile(istio, JSON.stringify(object))
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'one',
-      contexts: [{ name: 'one', context: { cluster: 'c', user: 'u', namespace: 'mintmark' } }],
-      clusters: [{ name: 'c', cluster: { server: server.url } }],
-      users: [{ name: 'u', user: {} }],
-    }),
-  )
-  const port = await freePort()
-  const args = ['sync', '--issuer', rule.issuer, '--istio', istio, '--kubeconfig', kubeconfig]
-  const listening = ['--host', '127.0.0.1', '--port', String(port)]
-  const child = spawn(process.execPath, [MAIN, ...args, ...listening], { env: childEnvironment({}) })
-  let log = ''
-  child.stdout.on('data', chunk => (log += chunk))
-  const get = async (path: string) => {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
-    return { status: answer?.status, text: (await answer?.text()) ?? '' }
-  }
-  try {
-    await until(
-      'sync is ready',
-      () => get('/readyz'),
-      ({ status }) => status === 200,
+it.each([
+  ['of the context', [], LEASE],
+  [
+    'that is named',
+    ['--lease', 'other', '--lease-namespace', 'elsewhere'],
+    '/apis/coordination.k8s.io/v1/namespaces/elsewhere/leases/other',
+  ],
+])(
+  'mintmark sync runs until SIGTERM, with health checks and metrics, and gives back the lease %s',
+  async (_, options, lease) => {
+    const folder = await mkdtemp(join(tmpdir(), 'mintmark-sync-process-'))
+    const [istio, kubeconfig] = [join(folder, 'istio.yaml'), join(folder, 'kubeconfig')]
+    const rule = { issuer: 'https://tokens.example.com', jwksUri: `${issuer.url}/jwks.json` }
+    const metadata = { name: TARGET.name, namespace: TARGET.namespace }
+    const object = { ...TARGET, kind: 'RequestAuthentication', metadata, spec: { jwtRules: [rule] } }
+    await writeFile(istio, JSON.stringify(object))
+    await writeFile(
+      kubeconfig,
+      JSON.stringify({
+        'current-context': 'one',
+        contexts: [{ name: 'one', context: { cluster: 'c', user: 'u', namespace: 'mintmark' } }],
+        clusters: [{ name: 'c', cluster: { server: server.url } }],
+        users: [{ name: 'u', user: {} }],
+      }),
     )
-    expect(inObject()).toEqual(KEYS)
-    expect(await get('/livez')).toMatchObject({ status: 200 })
-    expect(await get('/nothing')).toMatchObject({ status: 404 })
-    const { text } = await get('/metrics')
-    expect(text).toMatch(/^mintmark_sync_jwks_age_seconds [\d.]+$/m)
-    expect(text).toContain('mintmark_sync_writes_total 1\n')
-    expect(text).toContain('mintmark_sync_leading 1\n')
-    expect(text).toContain('mintmark_sync_failures_total{reason="conflict"} 0\n')
-    const ended = new Promise(resolve => child.once('exit', resolve))
-    child.kill('SIGTERM')
-    expect(await ended).toBe(0)
-    expect(objects.byPath.get(LEASE).spec.holderIdentity).toBe('')
-    expect(log).toContain('"msg":"JWKS written"')
-    expect(log).toContain('"msg":"sync stopped"')
-  } finally {
-    child.kill('SIGKILL')
-    await rm(folder, { recursive: true })
-  }
-})
+    const port = await freePort()
+    const args = ['sync', '--issuer', rule.issuer, '--istio', istio, '--kubeconfig', kubeconfig]
+    const listening = ['--host', '127.0.0.1', '--port', String(port)]
+    const child = spawn(process.execPath, [MAIN, ...args, ...listening, ...options], {
+      env: childEnvironment({}),
+    })
+    let log = ''
+    child.stdout.on('data', chunk => (log += chunk))
+    const get = async (path: string) => {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
+      return { status: answer?.status, text: (await answer?.text()) ?? '' }
+    }
+    try {
+      await until(
+        'sync is ready',
+        () => get('/readyz'),
+        ({ status }) => status === 200,
+      )
+      expect(inObject()).toEqual(KEYS)
+      expect(await get('/livez')).toMatchObject({ status: 200 })
+      expect(await get('/nothing')).toMatchObject({ status: 404 })
+      const { text } = await get('/metrics')
+      expect(text).toMatch(/^mintmark_sync_jwks_age_seconds [\d.]+$/m)
+      expect(text).toContain('mintmark_sync_writes_total 1\n')
+      expect(text).toContain('mintmark_sync_leading 1\n')
+      expect(text).toContain('mintmark_sync_failures_total{reason="conflict"} 0\n')
+      const ended = new Promise(resolve => child.once('exit', resolve))
+      child.kill('SIGTERM')
+      expect(await ended).toBe(0)
+      expect([...objects.byPath.keys()].toSorted()).toEqual([lease, PATH])
+      expect(objects.byPath.get(lease).spec.holderIdentity).toBe('')
+      expect(log).toContain('"msg":"JWKS written"')
+      expect(log).toContain('"msg":"sync stopped"')
+    } finally {
+      child.kill('SIGKILL')
+      await rm(folder, { recursive: true })
+    }
+  },
+)
