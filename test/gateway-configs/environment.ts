@@ -26,9 +26,10 @@ export function deployedEnvoy(
   ports: { jwks: number; upstream: number },
   more: [string, string][] = [],
   name = 'envoy.yaml',
+  program?: string,
 ): Promise<Envoy> {
   const file = readFileSync(new URL(`../../deploy/envoy/${name}`, import.meta.url), 'utf8')
-  return startEnvoy(substitute(file, [...deployedAt(ports), ...more]))
+  return startEnvoy(substitute(file, [...deployedAt(ports), ...more]), program)
 }
 
 /** The changes that let a file of deploy/envoy run here. */

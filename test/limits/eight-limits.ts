@@ -4,12 +4,15 @@ import { type Credential, type Limits, type Setting, statuses, upTo } from './se
 
 const COST = 16
 
-/** Each of the eight limits at the gateway at `url`, by token and by API key. `counter`: of its buckets, if it names them in its own way. */
+/**
+ * Each of the eight limits at the gateway at `url`, by token and by API key. `counter`: of its buckets, if it names them in its own way.
+ * `ofTokens`: also the four of LLM tokens.
+ */
 export async function checkEightLimits(
   matrix: Matrix,
   setting: Setting,
   url: string,
-  counter?: Counter,
+  { counter, ofTokens = true }: { counter?: Counter; ofTokens?: boolean } = {},
 ): Promise<void> {
   const { clock, tenant } = setting
   for (const by of ['token', 'API key'] as const)
@@ -30,6 +33,7 @@ export async function checkEightLimits(
         clock.nextMinute()
         return [...first, ...(await sent(four, 3))]
       })
+      if (!ofTokens) continue
       for (const [limit, field, most, passing] of [
         ['tokens', 'tokens_per_minute', 40, 3],
         ['tokens_daily', 'tokens_per_day', 64, 5],

@@ -47,7 +47,7 @@ export async function checkEnvoyGateway(
   environment.onEnd(() => envoy.stop())
 
   const matrix = new Matrix(checks, 'Envoy Gateway')
-  await checkEightLimits(matrix, setting, envoy.url, used)
+  await checkEightLimits(matrix, setting, envoy.url, { counter: used })
   await checkSharing(checks, setting, envoy.url)
   await checkSdks(checks, setting, envoy.url)
   return { name: 'Envoy Gateway', url: envoy.url, matrix, counter: used }

@@ -7,6 +7,7 @@ import { checkEnvoyGateway } from './envoy-gateway.ts'
 import { checkIstio } from './istio.ts'
 import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
+import { checkOlderEnvoys } from './older-envoys.ts'
 import { checkOutages } from './outages.ts'
 import { missingPrograms } from './programs.ts'
 import { checkRealEngine } from './real-engine.ts'
@@ -56,6 +57,7 @@ try {
     'envoy-gateway': async () => {
       gateways.push(await checkEnvoyGateway(checks, setting, environment))
     },
+    'older-envoys': () => checkOlderEnvoys(checks, setting),
     outages: () => checkOutages(checks, setting),
     // Stops Mintmark, so it is the last. At the gateways of the parts before it.
     stopped: () => checkStopped(checks, setting, gateways),

@@ -13,7 +13,7 @@ export async function checkRequests(checks: Checks, matrix: Matrix, setting: Set
   await checkBuckets(checks, setting)
   await checkAnswers(checks, setting)
   await checkSdks(checks, setting, setting.envoy.url)
-  await checkForged(checks, setting)
+  await checkForged(checks, setting, setting.envoy.url)
 }
 
 const credentialOf = (by: Cell['by'], of: { secret: string; token: string }) =>
@@ -129,7 +129,8 @@ async function checkAnswers(checks: Checks, { clock, engine, envoy, tenant }: Se
   )
 }
 
-async function checkForged(checks: Checks, { clock, envoy, tenant }: Setting) {
+/** At the gateway at `url`. */
+export async function checkForged(checks: Checks, { clock, tenant }: Setting, url: string): Promise<void> {
   clock.nextMinute()
   const made = await tenant({ requests_per_minute: 2 })
   const other = await tenant({ requests_per_minute: 1_000 })
@@ -150,6 +151,6 @@ async function checkForged(checks: Checks, { clock, envoy, tenant }: Setting) {
     usage: { total_tokens: 0 },
   })
   await checks.equal('forged headers and fields of the body change nothing', upTo(2, 4), () =>
-    statuses(envoy.url, made.token, 4, { headers, body }),
+    statuses(url, made.token, 4, { headers, body }),
   )
 }

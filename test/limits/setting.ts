@@ -42,6 +42,8 @@ export interface Setting {
   mintmark: Replica
   /** Another Envoy with the shipped file, with changes. */
   anotherEnvoy(port: number, changes?: [string, string][]): Promise<Envoy>
+  /** Another program of Envoy with a file of deploy/envoy that has limits. */
+  olderEnvoy(program: string, file: string): Promise<Envoy>
   /** With the file of which envoy-limits.yaml is a copy with limits. */
   unlimitedEnvoy(): Promise<Envoy>
   /** With the file that the generator writes for the limits and the list of revoked tokens. */
@@ -90,6 +92,8 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   ]
   const anotherEnvoy: Setting['anotherEnvoy'] = async (port, changes = []) =>
     ending(await deployedEnvoy(ports, [...counting(port), ...changes], 'envoy-limits.yaml'))
+  const olderEnvoy: Setting['olderEnvoy'] = async (program, file) =>
+    ending(await deployedEnvoy(ports, counting(service.port), file, program))
   const unlimitedEnvoy: Setting['unlimitedEnvoy'] = async () =>
     ending(await deployedEnvoy(ports, listeners, 'envoy-api-keys-grpc.yaml'))
   const revokingEnvoy: Setting['revokingEnvoy'] = async () => {
@@ -115,11 +119,12 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   }
   return {
     ...{ home, clock, redis, service, engine, envoy, postgres, mintmark, anotherEnvoy, unlimitedEnvoy, key },
-    ...{ replicaEnv, revokingEnvoy },
+    ...{ olderEnvoy, replicaEnv, revokingEnvoy },
     tenant: async (limits, keyLimits) => {
       const id = `tenant-${++tenants}`
       const { status, text } = await mintmark.change('/tenants', { id, audiences: ['vllm'], limits })
-      if (status !== 201) throw new Error(`no tenant: ${text}`)
+      // 200: the answer to the first request was lost.
+      if (status !== 201 && status !== 200) throw new Error(`no tenant: ${text}`)
       return key(id, keyLimits)
     },
   }
