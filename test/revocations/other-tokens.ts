@@ -55,6 +55,7 @@ export async function checkOtherTokens(
   const loads = envoys.map(
     ({ url }) => new Load({ url, tokens, connections: CONNECTIONS, requests: Math.ceil(requests / 2) }),
   )
+  environment.onEnd(() => Promise.all(loads.map(load => load.stop())))
   const begun = performance.now()
   const ended = Promise.all(loads.map(load => load.ended))
   let isOver = false
