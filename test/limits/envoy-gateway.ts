@@ -7,6 +7,7 @@ import { checkEightLimits } from './eight-limits.ts'
 import { type Counter, charged, four, MANY, oneByOne } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { startRateLimitService } from './programs.ts'
+import { checkForged } from './requests.ts'
 import { checkSdks } from './sdks.ts'
 import { ask, type Setting, statuses, upTo } from './setting.ts'
 import type { LimitingGateway } from './stopped.ts'
@@ -49,6 +50,7 @@ export async function checkEnvoyGateway(
   const matrix = new Matrix(checks, 'Envoy Gateway')
   await checkEightLimits(matrix, setting, envoy.url, { counter: used })
   await checkSharing(checks, setting, envoy.url)
+  await checkForged(checks, setting, envoy.url)
   await checkSdks(checks, setting, envoy.url)
   return { name: 'Envoy Gateway', url: envoy.url, matrix, counter: used }
 }

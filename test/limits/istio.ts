@@ -10,6 +10,7 @@ import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import { checkEightLimits } from './eight-limits.ts'
 import { Matrix } from './matrix.ts'
+import { checkForged } from './requests.ts'
 import { checkSdks } from './sdks.ts'
 import { ask, type Setting } from './setting.ts'
 import type { LimitingGateway } from './stopped.ts'
@@ -62,6 +63,7 @@ export async function checkIstio(
     const { status, headers, text } = await ask(url, one.token)
     return [status, JSON.parse(text).error.type, Number(headers['retry-after']) > 0]
   })
+  await checkForged(checks, setting, url)
   await checkSdks(checks, setting, url)
   await checks.equal('Istio: no configuration was rejected', 0, () =>
     istiodMetric(ports, 'pilot_total_xds_rejects'),
