@@ -60,7 +60,7 @@ const THIRD_PARTY = [
   'test/gateway-configs/**/*.test.ts',
   'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
   'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
-  'test/conformance/{github-actions,python}.test.ts',
+  'test/conformance/{github-actions,java,python}.test.ts',
   'test/conformance/mod-auth-openidc.test.ts',
   'test/admin/reference.test.ts',
   'test/docker/**/*.test.ts',

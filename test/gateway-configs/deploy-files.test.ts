@@ -30,19 +30,22 @@ it.each([
   )
 })
 
-it('envoy-limits.yaml adds lines to envoy-api-keys-grpc.yaml, whose tests it shares, and takes none away', () => {
-  const linesOf = (name: string) => (generated[`deploy/envoy/${name}`] ?? '').split('\n')
-  const longer = linesOf('envoy-limits.yaml')
-  let at = 0
-  const missing = linesOf('envoy-api-keys-grpc.yaml')
-    .filter(line => !line.startsWith('# Oldest Envoy'))
-    .find(line => {
-      const place = longer.indexOf(line, at)
-      at = place + 1
-      return place < 0
-    })
-  expect(missing).toBeUndefined()
-})
+it.each(['envoy-limits.yaml', 'envoy-request-limits.yaml'])(
+  '%s adds lines to envoy-api-keys-grpc.yaml, whose tests it shares, and takes none away',
+  name => {
+    const linesOf = (file: string) => (generated[`deploy/envoy/${file}`] ?? '').split('\n')
+    const longer = linesOf(name)
+    let at = 0
+    const missing = linesOf('envoy-api-keys-grpc.yaml')
+      .filter(line => !line.startsWith('# Oldest Envoy'))
+      .find(line => {
+        const place = longer.indexOf(line, at)
+        at = place + 1
+        return place < 0
+      })
+    expect(missing).toBeUndefined()
+  },
+)
 
 it('every file of a gateway has the contract number in its first lines', () => {
   for (const [path, text] of Object.entries(generated)) {

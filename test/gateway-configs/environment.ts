@@ -26,18 +26,19 @@ export function deployedEnvoy(
   ports: { jwks: number; upstream: number },
   more: [string, string][] = [],
   name = 'envoy.yaml',
+  program?: string,
 ): Promise<Envoy> {
   const file = readFileSync(new URL(`../../deploy/envoy/${name}`, import.meta.url), 'utf8')
-  return startEnvoy(
-    substitute(file, [
-      ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${ports.jwks}`],
-      ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${ports.upstream}`],
-      ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
-      ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
-      ...more,
-    ]),
-  )
+  return startEnvoy(substitute(file, [...deployedAt(ports), ...more]), program)
 }
+
+/** The changes that let a file of deploy/envoy run here. */
+export const deployedAt = (ports: { jwks: number; upstream: number }): [string, string][] => [
+  ['address: mintmark, port_value: 8080', `address: 127.0.0.1, port_value: ${ports.jwks}`],
+  ['address: vllm, port_value: 8000', `address: 127.0.0.1, port_value: ${ports.upstream}`],
+  ['address: 0.0.0.0, port_value: 10000', 'address: 127.0.0.1, port_value: 0'],
+  ['address: 127.0.0.1, port_value: 9901', 'address: 127.0.0.1, port_value: 0'],
+]
 
 /** All of them in front of one upstream, with the keys that `publicUrl` publishes. */
 export async function startGateways(publicUrl: string): Promise<Gateways> {

@@ -41,8 +41,7 @@ export function substitute(config: string, replacements: [from: string, to: stri
 }
 
 /** Runs Envoy on this configuration, whose listener and admin ports are 0, until its listener answers. */
-export async function startEnvoy(config: string): Promise<Envoy> {
-  const binary = findEnvoy()
+export async function startEnvoy(config: string, binary = findEnvoy()): Promise<Envoy> {
   if (!binary) throw new Error('there is no Envoy: run `bash scripts/install-gateways.sh`')
   const folder = await mkdtemp(join(tmpdir(), 'mintmark-envoy-'))
   const configFile = join(folder, 'envoy.yaml')

@@ -4,14 +4,17 @@ import { type Credential, type Limits, type Setting, statuses, upTo } from './se
 
 const COST = 16
 
-/** Each of the eight limits at the gateway at `url`, by token and by API key. `counter`: of its buckets, if it names them in its own way. */
+/**
+ * Each of the eight limits at the gateway at `url`, by token and by API key. `counter`: of its buckets, if it names them in its own way.
+ * `ofTokens`: also the four of LLM tokens.
+ */
 export async function checkEightLimits(
   matrix: Matrix,
   setting: Setting,
   url: string,
-  counter?: Counter,
+  { counter, ofTokens = true }: { counter?: Counter; ofTokens?: boolean } = {},
 ): Promise<void> {
-  const { clock, tenant } = setting
+  const { clock, key, tenant } = setting
   for (const by of ['token', 'API key'] as const)
     for (const bucket of ['tenant', 'key'] as const) {
       clock.nextDay()
@@ -23,6 +26,10 @@ export async function checkEightLimits(
       const requests = { bucket, limit: 'requests', by } as const
       const both = async () => [await sent(three, 7), await sent(five, 7)]
       await matrix.shows(requests, `3 and 5 requests a minute ${what}`, [upTo(3, 7), upTo(5, 7)], both)
+      if (bucket === 'tenant')
+        await matrix.shows(requests, `nothing more with another key, by ${by}`, [429, 429, 429], async () =>
+          sent(await key(three.tenant), 3),
+        )
       const four = await made({ requests_per_day: 4 })
       const daily = { bucket, limit: 'requests_daily', by } as const
       await matrix.shows(daily, `4 requests a day ${what}, over two minutes`, upTo(4, 6), async () => {
@@ -30,6 +37,7 @@ export async function checkEightLimits(
         clock.nextMinute()
         return [...first, ...(await sent(four, 3))]
       })
+      if (!ofTokens) continue
       for (const [limit, field, most, passing] of [
         ['tokens', 'tokens_per_minute', 40, 3],
         ['tokens_daily', 'tokens_per_day', 64, 5],

@@ -7,7 +7,10 @@ import { checkEightLimits } from './eight-limits.ts'
 import { type Counter, charged, four, MANY, oneByOne } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
 import { startRateLimitService } from './programs.ts'
+import { checkForged } from './requests.ts'
+import { checkSdks } from './sdks.ts'
 import { ask, type Setting, statuses, upTo } from './setting.ts'
+import type { LimitingGateway } from './stopped.ts'
 
 /** Of the policy of the Gateway: Envoy Gateway gives its rate limit service a domain for each policy with shared rules. */
 const DOMAIN = 'inference/inference-limits'
@@ -23,13 +26,13 @@ const used: Counter = ({ redis }, { tenant, key }, wanted) => {
 
 /**
  * Envoy Gateway's own output for deploy/envoy-gateway with the files of limits/, in a stock Envoy, with the rate limit service that it
- * would deploy. Mintmark runs.
+ * would deploy. It stays up.
  */
 export async function checkEnvoyGateway(
   checks: Checks,
   setting: Setting,
   environment: Environment,
-): Promise<void> {
+): Promise<LimitingGateway> {
   console.log('\nEnvoy Gateway')
   const { clock, engine, home, mintmark, redis } = setting
   const service = await startRateLimitService(home, redis, { clock, domain: DOMAIN })
@@ -45,9 +48,11 @@ export async function checkEnvoyGateway(
   environment.onEnd(() => envoy.stop())
 
   const matrix = new Matrix(checks, 'Envoy Gateway')
-  await checkEightLimits(matrix, setting, envoy.url, used)
+  await checkEightLimits(matrix, setting, envoy.url, { counter: used })
   await checkSharing(checks, setting, envoy.url)
-  matrix.print()
+  await checkForged(checks, setting, envoy.url)
+  await checkSdks(checks, setting, envoy.url)
+  return { name: 'Envoy Gateway', url: envoy.url, matrix, counter: used }
 }
 
 async function checkSharing(checks: Checks, setting: Setting, url: string): Promise<void> {

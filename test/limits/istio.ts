@@ -10,7 +10,10 @@ import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import { checkEightLimits } from './eight-limits.ts'
 import { Matrix } from './matrix.ts'
+import { checkForged } from './requests.ts'
+import { checkSdks } from './sdks.ts'
 import { ask, type Setting } from './setting.ts'
+import type { LimitingGateway } from './stopped.ts'
 
 /** Longer than istiod and Envoy take to pass the configuration on, on a busy machine. */
 const PUSHED_MS = 60_000
@@ -20,12 +23,16 @@ const FILES = [
   ...['api-keys/authorization-policy', 'api-keys/envoy-filter', 'api-keys/virtual-service'],
 ].map(name => `${name}.yaml`)
 
-/** deploy/istio with its api-keys and limits, on a real istiod and a stock Envoy. Mintmark runs. */
-export async function checkIstio(checks: Checks, setting: Setting, environment: Environment): Promise<void> {
+/** deploy/istio with its api-keys and limits, on a real istiod and a stock Envoy, which stays up. Undefined: istiod is not installed. */
+export async function checkIstio(
+  checks: Checks,
+  setting: Setting,
+  environment: Environment,
+): Promise<LimitingGateway | undefined> {
   console.log('\nIstio')
   if (!existsSync(PROGRAMS.istiod)) {
     console.log('  note    not run: istiod is not installed; run scripts/install-istiod.sh')
-    return
+    return undefined
   }
   const { engine, home, mintmark, service, tenant } = setting
   const onEnd = (end: () => unknown) => environment.onEnd(end)
@@ -56,10 +63,12 @@ export async function checkIstio(checks: Checks, setting: Setting, environment: 
     const { status, headers, text } = await ask(url, one.token)
     return [status, JSON.parse(text).error.type, Number(headers['retry-after']) > 0]
   })
+  await checkForged(checks, setting, url)
+  await checkSdks(checks, setting, url)
   await checks.equal('Istio: no configuration was rejected', 0, () =>
     istiodMetric(ports, 'pilot_total_xds_rejects'),
   )
-  matrix.print()
+  return { name: 'Istio', url, matrix }
 }
 
 const textOf = (path: string) => readFileSync(new URL(path, ISTIO), 'utf8')

@@ -1,17 +1,20 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
+import { checkChanges } from './changes.ts'
 import { printCosts } from './costs.ts'
 import { checkDashboard } from './dashboard.ts'
 import { checkEnvoyGateway } from './envoy-gateway.ts'
 import { checkIstio } from './istio.ts'
 import { checkLlmTokens } from './llm-tokens.ts'
 import { Matrix } from './matrix.ts'
+import { checkOlderEnvoys } from './older-envoys.ts'
 import { checkOutages } from './outages.ts'
 import { missingPrograms } from './programs.ts'
 import { checkRealEngine } from './real-engine.ts'
 import { checkRequests } from './requests.ts'
 import { startSetting } from './setting.ts'
 import { checkSeveral } from './several.ts'
+import { checkStopped, type LimitingGateway } from './stopped.ts'
 
 /**
  * limits/ runs deploy/envoy/envoy-limits.yaml on a real Envoy, with a real envoyproxy/ratelimit, a real Redis, Mintmark and its
@@ -39,16 +42,25 @@ const matrix = new Matrix(checks, 'Envoy')
 const part = async (work: () => Promise<void>) => checks.equal('it ran to its end', undefined, work)
 try {
   const setting = await startSetting(environment)
+  const gateways: LimitingGateway[] = [{ name: 'Envoy', url: setting.envoy.url, matrix }]
   const parts: Record<string, () => Promise<void>> = {
     requests: () => checkRequests(checks, matrix, setting),
     tokens: () => checkLlmTokens(checks, matrix, setting),
+    changes: () => checkChanges(checks, setting, environment),
     costs: () => printCosts(setting),
     several: () => checkSeveral(checks, setting),
     dashboard: () => checkDashboard(checks, setting),
-    istio: () => checkIstio(checks, setting, environment),
-    'envoy-gateway': () => checkEnvoyGateway(checks, setting, environment),
-    // Stops Mintmark.
-    outages: () => checkOutages(checks, matrix, setting),
+    istio: async () => {
+      const istio = await checkIstio(checks, setting, environment)
+      if (istio) gateways.push(istio)
+    },
+    'envoy-gateway': async () => {
+      gateways.push(await checkEnvoyGateway(checks, setting, environment))
+    },
+    'older-envoys': () => checkOlderEnvoys(checks, setting),
+    outages: () => checkOutages(checks, setting),
+    // Stops Mintmark, so it is the last. At the gateways of the parts before it.
+    stopped: () => checkStopped(checks, setting, gateways),
   }
   const given = process.argv.slice(2)
   if (given[0] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
@@ -57,7 +69,7 @@ try {
     if (unknown.length > 0) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`)
     for (const [name, run] of Object.entries(parts))
       if (given.length === 0 || given.includes(name)) await part(run)
-    matrix.print()
+    for (const gateway of gateways) gateway.matrix.print()
   }
 } finally {
   await environment.close()

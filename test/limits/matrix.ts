@@ -25,7 +25,9 @@ export class Matrix {
     this.#cells.set(key, passed && this.#cells.get(key) !== false)
   }
 
+  /** What was shown; nothing, if nothing was. */
   print(): void {
+    if (this.#cells.size === 0) return
     console.log(
       `\n| enforced by ${this.#gateway} | with a token | with an API key | Mintmark and Postgres stopped (token) |`,
     )

@@ -28,6 +28,15 @@ export function missingPrograms(): string | undefined {
     : undefined
 }
 
+/** Other versions of Envoy, the oldest first: by their version, the program (scripts/install-older-envoys.sh). */
+export function olderEnvoys(): [string, string][] {
+  const versions = readdirSync(CACHE).flatMap(name => /^envoy-(1\.\d+\.\d+)$/.exec(name)?.[1] ?? [])
+  return versions
+    .map((version): [string, string] => [version, join(CACHE, `envoy-${version}`, 'envoy', '_bin', 'envoy')])
+    .filter(([, program]) => existsSync(program))
+    .toSorted(([one], [other]) => one.localeCompare(other))
+}
+
 /** The clock of the rate limit service. It is stopped. */
 export class Clock {
   readonly file: string

@@ -1,8 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import Anthropic from '@anthropic-ai/sdk'
-import OpenAI from 'openai'
 import type { Checks } from '../engine/checks.ts'
 import type { Cell, Matrix } from './matrix.ts'
+import { checkSdks } from './sdks.ts'
 import { ask, type Limits, MODEL, type Setting, statuses, upTo } from './setting.ts'
 
 /** Limits of requests, in a minute and in a day, of tenants and of keys, and what a client sees of them. */
@@ -14,9 +12,8 @@ export async function checkRequests(checks: Checks, matrix: Matrix, setting: Set
   }
   await checkBuckets(checks, setting)
   await checkAnswers(checks, setting)
-  await checkSdks(checks, setting)
-  await checkChange(checks, setting)
-  await checkForged(checks, setting)
+  await checkSdks(checks, setting, setting.envoy.url)
+  await checkForged(checks, setting, setting.envoy.url)
 }
 
 const credentialOf = (by: Cell['by'], of: { secret: string; token: string }) =>
@@ -132,86 +129,8 @@ async function checkAnswers(checks: Checks, { clock, engine, envoy, tenant }: Se
   )
 }
 
-async function checkSdks(checks: Checks, setting: Setting) {
-  const { clock, envoy, tenant } = setting
-  let calls = 0
-  const counted: typeof fetch = (input, init) => {
-    calls += 1
-    return fetch(input, init)
-  }
-  const clients = [
-    [
-      'OpenAI',
-      (token: string) => {
-        const client = new OpenAI({ apiKey: token, baseURL: `${envoy.url}/v1`, fetch: counted })
-        return () =>
-          client.chat.completions.create({ model: MODEL, messages: [{ role: 'user', content: 'a' }] })
-      },
-    ],
-    [
-      'Anthropic',
-      (token: string) => {
-        const client = new Anthropic({ apiKey: null, authToken: token, baseURL: envoy.url, fetch: counted })
-        return () =>
-          client.messages.create({ model: MODEL, max_tokens: 5, messages: [{ role: 'user', content: 'a' }] })
-      },
-    ],
-  ] as const
-  for (const [name, clientOf] of clients) {
-    clock.nextMinute(58)
-    const minute = clientOf((await tenant({ requests_per_minute: 1 })).token)
-    await minute()
-    calls = 0
-    const begin = performance.now()
-    const later = sleep(500).then(() => clock.nextMinute())
-    await checks.equal(`${name}'s client waits for the next minute, and is answered`, [2, true], async () => {
-      await minute()
-      return [calls, performance.now() - begin >= 1_900]
-    })
-    await later
-    clock.nextDay()
-    const day = clientOf((await tenant({ requests_per_day: 1 })).token)
-    await day()
-    calls = 0
-    await checks.equal(
-      `${name}'s client repeats nothing after the limit of a day`,
-      ['RateLimitError', 429, 'rate_limit_error', '86400', 1],
-      async () => {
-        const error = await day().then(
-          () => undefined,
-          (thrown: unknown) => thrown,
-        )
-        if (error instanceof OpenAI.RateLimitError)
-          return ['RateLimitError', error.status, error.type, error.headers?.get('retry-after'), calls]
-        if (error instanceof Anthropic.RateLimitError)
-          return ['RateLimitError', error.status, error.type, error.headers?.get('retry-after'), calls]
-        return [String(error), calls]
-      },
-    )
-  }
-}
-
-async function checkChange(checks: Checks, { clock, envoy, mintmark, tenant }: Setting) {
-  clock.nextMinute()
-  const made = await tenant({ requests_per_minute: 2 })
-  await checks.equal(
-    'a changed limit is in the next token, the old token has the old one; what was refused counts for this limit',
-    [...upTo(2, 3), ...upTo(1, 3), 429],
-    async () => {
-      const found = await statuses(envoy.url, made.token, 3)
-      const { status, text } = await mintmark.admin('PATCH', `/tenants/${made.tenant}`, {
-        limits: { requests_per_minute: 4 },
-      })
-      if (status !== 200) throw new Error(text)
-      const { body } = await mintmark.exchange(made.secret)
-      // 3 of the 4 are used.
-      found.push(...(await statuses(envoy.url, body.access_token, 3)))
-      return [...found, ...(await statuses(envoy.url, made.token, 1))]
-    },
-  )
-}
-
-async function checkForged(checks: Checks, { clock, envoy, tenant }: Setting) {
+/** At the gateway at `url`. */
+export async function checkForged(checks: Checks, { clock, tenant }: Setting, url: string): Promise<void> {
   clock.nextMinute()
   const made = await tenant({ requests_per_minute: 2 })
   const other = await tenant({ requests_per_minute: 1_000 })
@@ -232,6 +151,6 @@ async function checkForged(checks: Checks, { clock, envoy, tenant }: Setting) {
     usage: { total_tokens: 0 },
   })
   await checks.equal('forged headers and fields of the body change nothing', upTo(2, 4), () =>
-    statuses(envoy.url, made.token, 4, { headers, body }),
+    statuses(url, made.token, 4, { headers, body }),
   )
 }

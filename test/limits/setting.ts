@@ -1,18 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import { ISSUER } from '../../deploy/generate/example.ts'
 import type { Environment } from '../faults/environment/environment.ts'
 import type { Postgres } from '../faults/environment/postgres.ts'
 import type { Replica } from '../faults/environment/replica.ts'
 import { type Answer, chat, type Sent, send } from '../gateway-configs/client.ts'
-import { deployedEnvoy } from '../gateway-configs/environment.ts'
-import type { Envoy } from '../gateway-configs/envoy.ts'
+import { deployedAt, deployedEnvoy } from '../gateway-configs/environment.ts'
+import { type Envoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
+import { freePort } from '../support/free-port.ts'
 import { Clock, type RateLimitService, type Redis, startRateLimitService, startRedis } from './programs.ts'
 import { startUsageEngine, type UsageEngine } from './usage-engine.ts'
 
 export const MODEL = 'llama-3-8b'
 const PATIENCE = '10s'
+const XDS_TOKEN = 'l'.repeat(32)
 
 export type Limits = Partial<
   Record<'requests_per_minute' | 'requests_per_day' | 'tokens_per_minute' | 'tokens_per_day', number | null>
@@ -39,8 +42,14 @@ export interface Setting {
   mintmark: Replica
   /** Another Envoy with the shipped file, with changes. */
   anotherEnvoy(port: number, changes?: [string, string][]): Promise<Envoy>
+  /** Another program of Envoy with a file of deploy/envoy that has limits. */
+  olderEnvoy(program: string, file: string): Promise<Envoy>
   /** With the file of which envoy-limits.yaml is a copy with limits. */
   unlimitedEnvoy(): Promise<Envoy>
+  /** With the file that the generator writes for the limits and the list of revoked tokens. */
+  revokingEnvoy(): Promise<Envoy>
+  /** Of a further replica on the same Postgres. */
+  replicaEnv: Record<string, string>
   tenant(limits: Limits, keyLimits?: Limits): Promise<Credential>
   /** One more key of the tenant. */
   key(tenant: string, limits?: Limits): Promise<Credential>
@@ -59,9 +68,12 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   const service = ending(await startRateLimitService(home, redis, { clock }))
   const engine = ending(await startUsageEngine())
   const postgres = await environment.postgres()
+  const replicaEnv = { MINTMARK_ISSUER: ISSUER, MINTMARK_TOKEN_TTL_SECONDS: '3600' }
+  const xdsPort = await freePort()
   const mintmark = await environment.replica(postgres.applicationUrl(), {
-    MINTMARK_ISSUER: ISSUER,
-    MINTMARK_TOKEN_TTL_SECONDS: '3600',
+    ...replicaEnv,
+    MINTMARK_XDS_TOKENS: `edge:${XDS_TOKEN}`,
+    MINTMARK_XDS_PORT: String(xdsPort),
   })
   await mintmark.admin('PUT', `/models/${MODEL}`, {})
   const portOf = (url: string) => Number(new URL(url).port)
@@ -71,23 +83,32 @@ export async function startSetting(environment: Environment): Promise<Setting> {
     ['address: mintmark, port_value: 8082', `address: 127.0.0.1, port_value: ${portOf(urls.gateway)}`],
     ['address: mintmark, port_value: 8083', `address: 127.0.0.1, port_value: ${portOf(urls.gatewayGrpc)}`],
   ]
+  const counting = (port: number): [string, string][] => [
+    ...listeners,
+    ['address: ratelimit, port_value: 8081', `address: 127.0.0.1, port_value: ${port}`],
+    // Exact counts on a busy machine.
+    ['timeout: 0.5s', `timeout: ${PATIENCE}`],
+    ['timeout: 1s', `timeout: ${PATIENCE}`],
+  ]
   const anotherEnvoy: Setting['anotherEnvoy'] = async (port, changes = []) =>
-    ending(
-      await deployedEnvoy(
-        ports,
-        [
-          ...listeners,
-          ['address: ratelimit, port_value: 8081', `address: 127.0.0.1, port_value: ${port}`],
-          // Exact counts on a busy machine.
-          ['timeout: 0.5s', `timeout: ${PATIENCE}`],
-          ['timeout: 1s', `timeout: ${PATIENCE}`],
-          ...changes,
-        ],
-        'envoy-limits.yaml',
-      ),
-    )
+    ending(await deployedEnvoy(ports, [...counting(port), ...changes], 'envoy-limits.yaml'))
+  const olderEnvoy: Setting['olderEnvoy'] = async (program, file) =>
+    ending(await deployedEnvoy(ports, counting(service.port), file, program))
   const unlimitedEnvoy: Setting['unlimitedEnvoy'] = async () =>
     ending(await deployedEnvoy(ports, listeners, 'envoy-api-keys-grpc.yaml'))
+  const revokingEnvoy: Setting['revokingEnvoy'] = async () => {
+    const file = deployFiles(undefined, 'open')['deploy/envoy/envoy-limits.yaml'] ?? ''
+    return ending(
+      await startEnvoy(
+        substitute(file, [
+          ...deployedAt(ports),
+          ...counting(service.port),
+          ['address: mintmark, port_value: 8086', `address: 127.0.0.1, port_value: ${xdsPort}`],
+          ['change-me-change-me-change-me-change-me', XDS_TOKEN],
+        ]),
+      ),
+    )
+  }
   const envoy = await anotherEnvoy(service.port)
   let tenants = 0
   const key: Setting['key'] = async (tenant, limits = {}) => {
@@ -98,10 +119,12 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   }
   return {
     ...{ home, clock, redis, service, engine, envoy, postgres, mintmark, anotherEnvoy, unlimitedEnvoy, key },
+    ...{ olderEnvoy, replicaEnv, revokingEnvoy },
     tenant: async (limits, keyLimits) => {
       const id = `tenant-${++tenants}`
       const { status, text } = await mintmark.change('/tenants', { id, audiences: ['vllm'], limits })
-      if (status !== 201) throw new Error(`no tenant: ${text}`)
+      // 200: the answer to the first request was lost.
+      if (status !== 201 && status !== 200) throw new Error(`no tenant: ${text}`)
       return key(id, keyLimits)
     },
   }

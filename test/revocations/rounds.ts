@@ -35,6 +35,7 @@ export async function checkRounds(
   const loads = [first, second].map(
     ({ url }) => new Load({ url, tokens, connections: CONNECTIONS, pauseMs: PAUSE_MS }),
   )
+  environment.onEnd(() => Promise.all(loads.map(load => load.stop())))
   const secrets = others.map(({ secret }) => secret)
   const rate = { perSecond: EXCHANGES_A_SECOND, connections: CONNECTIONS }
   const exchanges = environment.load(streams.known(replicas, secrets, rate))

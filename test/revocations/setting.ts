@@ -122,10 +122,20 @@ export async function statusOf(envoy: Envoy, token: string): Promise<number> {
   return (await send(envoy.url, { token })).status
 }
 
-/** @throws {Error} when it was not answered with success: what is measured begins with that answer. */
-export async function revoke({ mintmark }: Pick<Setting, 'mintmark'>, { key }: Credential): Promise<void> {
-  const { status, text } = await mintmark.change('/token-revocations', { key })
-  if (status !== 201) throw new Error(`a revocation got ${status}: ${text}`)
+/** All tokens of this key. */
+export const revoke = (setting: Pick<Setting, 'mintmark'>, { key }: Credential): Promise<void> =>
+  end(setting, { key })
+
+/**
+ * What a token, a key or a tenant has. On a busy machine the answer to the request may be lost, and the repeated one is then 200.
+ * @throws {Error} when it was not answered with success: what is measured begins with that answer.
+ */
+export async function end(
+  { mintmark }: Pick<Setting, 'mintmark'>,
+  ended: { jti: string } | { key: string } | { tenant: string },
+): Promise<void> {
+  const { status, text } = await mintmark.change('/token-revocations', ended)
+  if (status !== 201 && status !== 200) throw new Error(`a revocation got ${status}: ${text}`)
 }
 
 /** A credential whose token is accepted at these gateways; default: at both. */

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { lacksShells } from '../cli/shells.ts'
 import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.ts'
 import { lacksPython } from '../clients/python.ts'
+import { lacksJava } from '../conformance/java-clients.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { isAbsent, newerProgram } from '../gateway-configs/program.ts'
@@ -27,6 +28,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   ],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
+  [lacksJava, 'OAuth clients in Java', TEST_TOOLS],
   [lacksLitellmProxy, "the recipe for LiteLLM's proxy", TEST_TOOLS],
   [lacksClaudeCode, 'the recipe for Claude Code', TEST_TOOLS],
   [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],

@@ -10,6 +10,7 @@ const BUCKETS = [
   { bucket: 'key', name: 'sub' },
 ] as const
 
+const FREE = ['hits_addend: { number: 0 }']
 const CHARGE = [
   'apply_on_stream_done: true',
   'hits_addend: { format: "%DYNAMIC_METADATA(mintmark.usage:tokens)%" }',
@@ -40,14 +41,38 @@ export const usageFilter = (reported: boolean): string =>
     name: reported ? 'mintmark.reported-usage' : 'mintmark.usage',
   })
 
+const rateLimits = (list: readonly string[]): string =>
+  render('envoy-parts/rate-limits.yaml.template', { rateLimits: list })
+
+/**
+ * Limits of requests for any Envoy from 1.36 on: the filter, and the limits, which older ones than 1.39 accept only in a route or a virtual
+ * host. There they ignore what a request costs, so LLM tokens have no limit.
+ */
+export function requestLimits(rateLimitCluster: string): { filter: string; ofHost: string } {
+  const ofRequests = limits.filter(({ isOfTokens }) => !isOfTokens)
+  return {
+    filter: render('envoy-parts/limits.yaml.template', {
+      about: [
+        '# Its limits are those of the virtual host. A tenant or key without a limit has none, and causes no call.',
+      ],
+      rateLimitCluster,
+      rateLimits: [],
+    }),
+    ofHost: rateLimits(ofRequests.map(each => rateLimit(each, []))),
+  }
+}
+
 /**
  * The filters that enforce the limits of the token with envoyproxy/ratelimit, in their order, from Envoy 1.39 on.
  * `rateLimitCluster`: the cluster of that service. `reported`: all requests are also reported.
  */
 export function limitFilters(rateLimitCluster: string, reported = false): string[] {
   const checked = render('envoy-parts/limits.yaml.template', {
+    about: [
+      '# A tenant or key without a limit has none, and causes no call. A request passes as long as no more LLM tokens are used than the\n# limit; what it costs is known at its end.',
+    ],
     rateLimitCluster,
-    rateLimits: limits.map(each => rateLimit(each, each.isOfTokens ? ['hits_addend: { number: 0 }'] : [])),
+    rateLimits: [rateLimits(limits.map(each => rateLimit(each, each.isOfTokens ? FREE : [])))],
   })
   const charges = limits
     .filter(({ isOfTokens }) => isOfTokens)

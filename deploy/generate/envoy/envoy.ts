@@ -12,7 +12,7 @@ import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fi
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { formParts } from '../envoy-parts/forms.ts'
-import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
+import { limitFilters, requestLimits, usageFilter } from '../envoy-parts/limits.ts'
 import { refusalLog } from '../envoy-parts/refusal-log.ts'
 import {
   overHttp,
@@ -27,7 +27,7 @@ import { revocationParts, type WithoutList } from './revocations.ts'
 
 /**
  * A complete Envoy configuration in one file: for tokens only, or also for API keys, checked over HTTP or gRPC, and the last
- * with limits as well.
+ * two with limits as well.
  */
 export function envoyFiles(
   routes: OpenRoutes,
@@ -58,6 +58,11 @@ export function envoyFiles(
     'deploy/envoy/envoy-limits.yaml': envoyYaml(routes, {
       ...overGrpc([UNCOUNTED]),
       ...withLimits(usage !== undefined),
+      clusters: [ENGINE, PUBLIC, GATEWAY, GRPC, RATE_LIMITS].map(cluster),
+    }),
+    'deploy/envoy/envoy-request-limits.yaml': envoyYaml(routes, {
+      ...overGrpc([UNCOUNTED]),
+      ...withRequestLimits(usage !== undefined),
       clusters: [ENGINE, PUBLIC, GATEWAY, GRPC, RATE_LIMITS].map(cluster),
     }),
     'deploy/envoy/ratelimit/config/mintmark.yaml': render('envoy/ratelimit.yaml', {}),
@@ -124,8 +129,11 @@ function reportParts(transport: UsageTransport | undefined): { values: Values; c
   }
 }
 
+const OLDEST = '1.36.5 or 1.37.1 (header removal by prefix; CVE-2026-26308)'
+
 const WITHOUT_LIMITS: Values = {
-  oldest: '1.36.5 or 1.37.1 (header removal by prefix; CVE-2026-26308)',
+  oldest: OLDEST,
+  hostLimits: [],
   limitAddresses: [],
   limitReplies: [],
   aboutLimits: [],
@@ -158,16 +166,30 @@ const TOKEN = '{ name: authorization, string_match: { safe_regex: { regex: "(?i)
 const UNCOUNTED =
   '  mintmark.limits: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}, disabled: true }'
 
-const withLimits = (reported: boolean): Values => ({
-  oldest: '1.39, for limits of its own in a filter',
+const anyLimits: Values = {
   limitAddresses: ['#   ratelimit, 8081                  the rate limit service (deploy/envoy/ratelimit/)'],
   aboutLimits: [
     '# The limits of the token (docs/guides/limits.md): 429. Requests count before their bodies are read.',
   ],
   afterLimits: [''],
   limitReplies: [render('envoy-parts/limit-replies.yaml', {})],
+}
+
+const withLimits = (reported: boolean): Values => ({
+  ...anyLimits,
+  oldest: '1.39, for limits of its own in a filter',
   limits: limitFilters(RATE_LIMITS.name, reported),
 })
+
+const withRequestLimits = (reported: boolean): Values => {
+  const { filter, ofHost } = requestLimits(RATE_LIMITS.name)
+  return {
+    ...anyLimits,
+    oldest: `${OLDEST}. LLM tokens have no limit here: envoy-limits.yaml has them, from 1.39 on`,
+    limits: reported ? [usageFilter(true), filter] : [filter],
+    hostLimits: [`# Of the filter mintmark.limits.\n${ofHost}`],
+  }
+}
 
 const forTokens = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Variant => ({
   about: [],

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { startTestService } from '../support/test-service.ts'
+import { javaLibraries, lacksJava } from './java-clients.ts'
+
+interface Life {
+  before: object
+  revoked: number
+  after: object
+  repeated: number
+}
+
+interface Found {
+  basic: Life
+  post: Life
+  strangers: object[]
+  wrongSecret: object
+  revokedByStranger: number
+  spring: Record<string, unknown>
+}
+
+describe.skipIf(lacksJava())('RFC 7009 and RFC 7662, by Java', () => {
+  it('Nimbus revokes and introspects after discovery, Spring Security introspects, and strangers learn nothing', async () => {
+    const mintmark = await startTestService({ env: { MINTMARK_ISSUER: '', MINTMARK_HOST: 'localhost' } })
+    try {
+      const other = 'https://other.example.test'
+      const key = await mintmark.tenantWithKey({ audiences: ['vllm', other] })
+      const tokenFor = async (more: object = {}) =>
+        (await mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret, ...more })).body
+          .access_token as string
+      const [live, revoked] = [await tokenFor(), await tokenFor()]
+      const form = new URLSearchParams({ token: revoked, client_secret: key.secret })
+      await fetch(`${mintmark.service.issuer}/oauth/revoke`, { method: 'POST', body: form })
+      const settings = { role: 'introspector', audiences: ['vllm'] }
+      const introspector = (await mintmark.admin('POST', '/admin-tokens', settings)).body
+      const strangers = [revoked, await tokenFor({ audience: other }), `${live}x`, key.secret]
+      const { basic, post, ...found } = await run(
+        [key.secret, introspector.secret, ...strangers],
+        [mintmark.service.issuer, key.keyId, introspector.id],
+      )
+      const identity = { sub: key.keyId, tenant: key.tenantId }
+      for (const life of [basic, post])
+        expect(life).toEqual({
+          before: expect.objectContaining({ active: true, token_type: 'Bearer', ...identity }),
+          ...{ revoked: 200, after: { active: false }, repeated: 200 },
+        })
+      const inactive = strangers.map(() => ({ active: false }))
+      expect(found).toEqual({
+        strangers: inactive,
+        wrongSecret: expect.objectContaining({ error: 'invalid_client' }),
+        revokedByStranger: 401,
+        spring: {
+          ...{ subject: key.keyId, tenant: key.tenantId },
+          authorities: ['SCOPE_inference'],
+          strangers: strangers.map(() => 'a bad token'),
+          wrongSecret: 'no answer',
+        },
+      })
+    } finally {
+      await mintmark.stop()
+    }
+  }, 120_000)
+})
+
+/** The secrets and tokens go by stdin, not by argv. @throws {Error} with what Java said when a library rejects an answer */
+function run(lines: string[], parameters: string[]): Promise<Found> {
+  const program = new URL('java/RevocationClients.java', import.meta.url).pathname
+  const child = spawn('java', ['-cp', join(javaLibraries, '*'), program, ...parameters])
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', chunk => {
+    output += chunk
+  })
+  child.stderr.on('data', chunk => {
+    errors += chunk
+  })
+  child.stdin.end(lines.join('\n'))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', status => (status === 0 ? resolve(JSON.parse(output)) : reject(new Error(errors))))
+  })
+}
