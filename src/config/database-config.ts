@@ -64,18 +64,21 @@ export function readDatabase(env: Env) {
 
 /** For the URLs without a password. A command that none of them needs is a fault: who set it expects it to be used. */
 function readPassword(env: Env, urls: readonly (Secret | undefined)[]): PasswordCommand | undefined {
-  const command = env.optional('DATABASE_PASSWORD_COMMAND', {
+  const words = env.optional('DATABASE_PASSWORD_COMMAND', {
     description:
       'program, with its arguments, that prints the password for new connections, for tokens of RDS, Cloud SQL and Azure; used by each URL above that has no password. It runs without a shell; `{host}`, `{port}` and `{user}` stand for those of the URL',
     parse: commandWords,
   })
-  if (!command) return undefined
-  if (!urls.some(url => url && !hasPassword(url.reveal())))
+  if (!words) return undefined
+  const [databaseUrl, , migrateUrl] = urls
+  // A job that only migrates has the command of the service, and may have a password.
+  const isMigration = databaseUrl === undefined && migrateUrl !== undefined
+  if (!isMigration && !urls.some(url => url && !hasPassword(url.reveal())))
     env.fault(
       'DATABASE_PASSWORD_COMMAND',
       'must be used by a URL without a password: remove the password from DATABASE_URL, or unset this',
     )
-  return new PasswordCommand({ words: command, environment: env.ofPrograms })
+  return new PasswordCommand({ words, environment: env.ofPrograms })
 }
 
 /** A quote or a `$` would be passed as it is, which nobody means. */

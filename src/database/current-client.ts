@@ -28,35 +28,38 @@ export class CurrentClient extends pg.Client {
     super(complete)
     this.#fault = fault
     this.#command = hasPassword ? undefined : password
-    this.#longestWaitMs = config.connectionTimeoutMillis ?? LONGEST_WAIT_MS
+    // Less than a pool waits, which would not say for what.
+    this.#longestWaitMs = 0.8 * (config.connectionTimeoutMillis ?? LONGEST_WAIT_MS)
   }
 
   override connect(): Promise<pg.Client>
   override connect(callback: Connected): void
   override connect(callback?: Connected): Promise<pg.Client> | undefined {
-    const connected = this.#connect()
-    if (!callback) return connected
-    connected.then(
-      () => callback(null),
-      error => callback(error),
-    )
-    return undefined
+    if (callback) return void this.#connect(callback)
+    return new Promise((resolve, reject) => {
+      this.#connect(error => (error ? reject(error) : resolve(this)))
+    })
   }
 
-  async #connect(): Promise<pg.Client> {
-    if (this.#fault !== undefined) throw this.#fault
-    const command = this.#command
-    if (!command) return super.connect()
+  /** pg calls back while it reads: what comes with the same packet must find the listeners of the pool. */
+  #connect(connected: Connected): void {
+    if (this.#fault !== undefined) queueMicrotask(() => connected(this.#fault as Error))
+    else if (this.#command) this.#connectWith(this.#command, connected)
+    else super.connect(connected)
+  }
+
+  #connectWith(command: PasswordCommand, connected: Connected): void {
     const { host, port, user = '' } = this
     const use = { host, port, user }
-    const password = await command.within(this.#longestWaitMs, use)
-    Object.assign(this, { password })
-    try {
-      return await super.connect()
-    } catch (error) {
-      if (UNAUTHENTICATED.includes(String((error as { code?: unknown }).code))) command.refuse(use, password)
-      throw error
+    const withPassword = (password: string) => {
+      Object.assign(this, { password })
+      super.connect((error: Error | null) => {
+        if (error && UNAUTHENTICATED.includes(String((error as { code?: unknown }).code)))
+          command.refuse(use, password)
+        connected(error)
+      })
     }
+    command.within(this.#longestWaitMs, use).then(withPassword, connected)
   }
 }
 

@@ -84,15 +84,21 @@ export class PasswordCommand {
 
   /** The same, but no longer than `ms`: a command that is slow prints for the next connection. @throws {PasswordCommandFailed} */
   async within(ms: number, use: PasswordUse): Promise<string> {
-    const password = await withTimeout(this.#clock, ms, this.current(use))
-    if (typeof password === 'object') throw this.#failed(`has printed no password for ${ms} ms`)
-    return password
+    const printed = this.current(use).then(password => ({ password }))
+    const result = await withTimeout(this.#clock, ms, printed)
+    if (result === 'timed_out') throw this.#failed(`has printed no password for ${ms} ms`)
+    return result.password
   }
 
   /** The server refused this password: the next connection gets a new one. */
   refuse(use: PasswordUse, password: string): void {
     const kept = this.#keptFor(use)
     if (kept.password === password) kept.refused = true
+  }
+
+  /** The program, without its arguments: somebody may have a secret there. */
+  toJSON(): string {
+    return `${this.#words[0]} …`
   }
 
   #keptFor(use: PasswordUse): Kept {
