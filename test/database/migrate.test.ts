@@ -95,7 +95,7 @@ describe('on a database without the schema', () => {
         ({ body }) => /migrat/.test(body.reason),
       )
       expect(unready.status).toBe(503)
-      expect(unready.body.reason).toMatch(/0001_initial.*npm run migrate.*MIGRATE_DATABASE_URL/)
+      expect(unready.body.reason).toMatch(/0001_initial.*mintmark migrate.*MIGRATE_DATABASE_URL/)
       expect((await request(`${urls.ops}/livez`)).status).toBe(200)
       for (const path of ['/.well-known/jwks.json', '/oauth/token']) {
         const answer = await request(`${urls.public}${path}`, {
