@@ -81,7 +81,7 @@ function readPassword(env: Env, urls: readonly (Secret | undefined)[]): Password
   return new PasswordCommand({ words, environment: env.ofPrograms })
 }
 
-/** A quote or a `$` would be passed as it is, which nobody means. */
+/** A quote or a `$` would be passed as it is, and is always a mistake. */
 function commandWords(text: string): readonly string[] {
   const [shell] = /["'`$\\|&;<>*?~\p{Cc}]/u.exec(text) ?? []
   if (shell !== undefined)

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from './clock.ts'
 import { withTimeout } from './timeout.ts'
 
 /** Where a password is for: the words `{host}`, `{port}` and `{user}` of the command. */
-export interface PasswordUse {
+interface PasswordUse {
   host: string
   port: number
   user: string
@@ -27,7 +27,7 @@ const LONGEST_USE_MS = 300_000
 const PAUSE_MS = 1_000
 
 /** The command printed no password. `code` is for databaseFault. The message has nothing that the command printed. */
-export class PasswordCommandFailed extends Error {
+class PasswordCommandFailed extends Error {
   override readonly name = 'PasswordCommandFailed'
   readonly code = 'PASSWORD_COMMAND'
 }
@@ -47,7 +47,7 @@ interface Kept {
 /**
  * A program that prints a password for new connections, as cloud providers have them for tokens in place of passwords.
  * It runs without a shell, once at a time for each use; what it prints is kept for five minutes at most, and for less when
- * the server refuses it. Its stderr is read by nobody, because such programs show tokens there.
+ * the server refuses it. Its stderr is discarded, because such programs show tokens there.
  */
 export class PasswordCommand {
   readonly #words: readonly string[]

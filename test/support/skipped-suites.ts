@@ -4,7 +4,9 @@ import { lacksShells } from '../cli/shells.ts'
 import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.ts'
 import { lacksPython } from '../clients/python.ts'
 import { lacksHelm } from '../deploy/helm.ts'
+import { noCollector } from '../gateway-configs/collector.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
+import { noKafka } from '../gateway-configs/kafka.ts'
 import { isAbsent, newerProgram } from '../gateway-configs/program.ts'
 import { lacksPrometheus } from '../observability/prometheus.ts'
 import { lacksPgBouncer } from './pgbouncer.ts'
@@ -26,6 +28,8 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
     GATEWAYS,
   ],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
+  [() => noCollector, 'usage through a Collector', 'bash scripts/install-otel-collector.sh'],
+  [() => noKafka, 'raw usage records in Kafka', 'bash scripts/install-kafka.sh'],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
   [lacksLitellmProxy, "the recipe for LiteLLM's proxy", TEST_TOOLS],
   [lacksClaudeCode, 'the recipe for Claude Code', TEST_TOOLS],
