@@ -63,10 +63,7 @@ offsets.topic.replication.factor=1
       const { stdout } = await java(
         'org.apache.kafka.tools.consumer.ConsoleConsumer',
         ...['--bootstrap-server', address, '--topic', topic, '--from-beginning', '--timeout-ms', '8000'],
-        ...[
-          '--property',
-          'value.deserializer=org.apache.kafka.common.serialization.BytesDeserializer',
-        ],
+        ...['--property', 'value.deserializer=org.apache.kafka.common.serialization.BytesDeserializer'],
       )
       return stdout.split('\n').flatMap(line => (line === '' ? [] : [bytesOf(line)]))
     },
