@@ -15,7 +15,7 @@ import { query, startServer as startPostgres, withDatabase } from '../test/suppo
  *
  *   npm run bench-usage                   1,000 tenants, about ten minutes and 3 GB of disk
  *   npm run bench-usage -- --tenants 100  a trial run
- *   npm run bench-usage -- --keep bench   in parts: the database of this name stays, and a run that was stopped goes on with it
+ *   npm run bench-usage -- --keep bench   in parts: the database of this name stays, and a run that was stopped continues with it
  *
  * Uses embedded Postgres, or a superuser's TEST_DATABASE_URL. Exits with 1 when a read is slower than BAR_MS at the 99th
  * percentile.

@@ -16,7 +16,7 @@ const UNAUTHENTICATED = ['28P01', '28000']
 /**
  * A client whose URL is read when it is created, and with it the files of certificates that the URL names: both may be
  * replaced while the process runs. What cannot be read fails the connection, and not the pool that creates the client. A
- * password that a command prints is there before it connects, because the server waits for one with a connection open.
+ * password that a command prints is read before it connects, because the server would wait for it with a connection open.
  */
 export class CurrentClient extends pg.Client {
   readonly #fault: unknown

@@ -96,7 +96,7 @@ export class PasswordCommand {
     if (kept.password === password) kept.refused = true
   }
 
-  /** The program, without its arguments: somebody may have a secret there. */
+  /** The program, without its arguments: they may contain a secret. */
   toJSON(): string {
     return `${this.#words[0]} …`
   }

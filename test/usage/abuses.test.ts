@@ -7,7 +7,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 
 /**
  * What a broken or stolen reporter may do to a process of its own, while an honest reporter reports and keys are exchanged. Each
- * prints how much was sent, what was answered, and what it cost; only what must never happen is judged.
+ * prints how much was sent, what was answered, and what it cost; only what must never happen fails the test.
  */
 
 /** 32 MiB of reports may be arriving; the rest is what a heap is larger by before it is collected. */
