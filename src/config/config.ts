@@ -1,3 +1,4 @@
+import type { PasswordCommand } from '../system/password-command.ts'
 import type { NamedKey, Secret } from '../system/secret.ts'
 import { type ClusterConfig, readCluster } from './cluster-config.ts'
 import { readDatabase } from './database-config.ts'
@@ -31,6 +32,8 @@ export interface Config
   /** For LISTEN; undefined: `databaseUrl`. */
   databaseUrlDirect: Secret | undefined
   migrateDatabaseUrl: Secret | undefined
+  /** For those of the URLs that have no password; undefined: these connect without one. */
+  databasePassword: PasswordCommand | undefined
   databaseMaxConnections: number
   /** Of the tables. */
   databaseSchema: string
@@ -98,8 +101,8 @@ export function readConfig(env: Env): Config {
 }
 
 /** The owner role's database, for migrations; the rest of the configuration may be missing. @throws {ConfigError} */
-export function readMigrateDatabase(env: Env): { url: string; schema: string } {
-  const { migrateDatabaseUrl, databaseSchema } = readDatabase(env)
+export function readMigrateDatabase(env: Env) {
+  const { migrateDatabaseUrl, databaseSchema, databasePassword } = readDatabase(env)
   if (!migrateDatabaseUrl) {
     env.fault(
       'MIGRATE_DATABASE_URL',
@@ -107,7 +110,8 @@ export function readMigrateDatabase(env: Env): { url: string; schema: string } {
     )
   }
   env.throwFaults()
-  return { url: (migrateDatabaseUrl as Secret).reveal(), schema: databaseSchema }
+  const url = (migrateDatabaseUrl as Secret).reveal()
+  return { url, schema: databaseSchema, password: databasePassword }
 }
 
 function readListeners(env: Env) {

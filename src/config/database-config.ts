@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { hasPassword, PasswordCommand } from '../system/password-command.ts'
 import { ChangingSecret, type Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
 import { postgresUrl } from './postgres-url.ts'
@@ -11,22 +12,25 @@ export function readDatabase(env: Env) {
       'URL of Postgres 15 to 18 with the application role; unset: an embedded Postgres in the data directory, for development',
     parse: changingUrl,
   })
+  const databaseUrlDirect = env.optional('DATABASE_URL_DIRECT', {
+    fallback: '`DATABASE_URL`',
+    description:
+      'URL of Postgres itself if `DATABASE_URL` uses a pooler in transaction mode; for LISTEN, one connection',
+    parse: changingUrl,
+  })
+  const migrateDatabaseUrl =
+    env.optional('MIGRATE_DATABASE_URL', {
+      fallback: '`DATABASE_URL`',
+      description:
+        'URL with the owner role, only for `mintmark migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
+      parse: postgresUrl,
+    }) ?? databaseUrl
   return {
     databaseUrl,
     embedded: databaseUrl === undefined,
-    databaseUrlDirect: env.optional('DATABASE_URL_DIRECT', {
-      fallback: '`DATABASE_URL`',
-      description:
-        'URL of Postgres itself if `DATABASE_URL` uses a pooler in transaction mode; for LISTEN, one connection',
-      parse: changingUrl,
-    }),
-    migrateDatabaseUrl:
-      env.optional('MIGRATE_DATABASE_URL', {
-        fallback: '`DATABASE_URL`',
-        description:
-          'URL with the owner role, only for `mintmark migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
-        parse: postgresUrl,
-      }) ?? databaseUrl,
+    databaseUrlDirect,
+    migrateDatabaseUrl,
+    databasePassword: readPassword(env, [databaseUrl, databaseUrlDirect, migrateDatabaseUrl]),
     databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {
       default: 10,
       min: 4,
@@ -56,6 +60,39 @@ export function readDatabase(env: Env) {
       }),
     ),
   }
+}
+
+/** For the URLs without a password. A command that none of them needs is a fault: who set it expects it to be used. */
+function readPassword(env: Env, urls: readonly (Secret | undefined)[]): PasswordCommand | undefined {
+  const words = env.optional('DATABASE_PASSWORD_COMMAND', {
+    description:
+      'program, with its arguments, that prints the password for new connections, for tokens of RDS, Cloud SQL and Azure; used by each URL above that has no password. It runs without a shell; `{host}`, `{port}` and `{user}` stand for those of the URL',
+    parse: commandWords,
+  })
+  if (!words) return undefined
+  const [databaseUrl, , migrateUrl] = urls
+  // A job that only migrates has the command of the service, and may have a password.
+  const isMigration = databaseUrl === undefined && migrateUrl !== undefined
+  if (!isMigration && !urls.some(url => url && !hasPassword(url.reveal())))
+    env.fault(
+      'DATABASE_PASSWORD_COMMAND',
+      'must be used by a URL without a password: remove the password from DATABASE_URL, or unset this',
+    )
+  return new PasswordCommand({ words, environment: env.ofPrograms })
+}
+
+/** A quote or a `$` would be passed as it is, and is always a mistake. */
+function commandWords(text: string): readonly string[] {
+  const [shell] = /["'`$\\|&;<>*?~\p{Cc}]/u.exec(text) ?? []
+  if (shell !== undefined)
+    throw new Error(
+      'must be a program and its arguments, separated by spaces: there is no shell that reads quotes, variables and pipes, so put these into a script',
+    )
+  const words = text.split(' ').filter(word => word !== '')
+  if (words.length === 0) throw new Error('must name a program')
+  const [unknown] = text.replace(/\{(host|port|user)\}/g, '').match(/[{}]/) ?? []
+  if (unknown !== undefined) throw new Error('must have no braces but those of {host}, {port} and {user}')
+  return words
 }
 
 /** A URL in a file is read again at each connection: its password may be rotated while the service runs. */

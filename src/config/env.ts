@@ -128,6 +128,12 @@ export class Env {
       })
   }
 
+  /** For programs that an operator names: without what is meant for this process. */
+  get ofPrograms(): NodeJS.ProcessEnv {
+    const ours = /^(MINTMARK_|(MIGRATE_|LITELLM_)?DATABASE_)/
+    return Object.fromEntries(Object.entries(this.#values).filter(([name]) => !ours.test(name)))
+  }
+
   /** `all`: every variable was read, so that unknown ones are named too. @throws {ConfigError} when there is any fault. */
   throwFaults({ all = false }: { all?: boolean } = {}): void {
     if (this.#faults.size > 0) throw new ConfigError([...this.#faults.values()], all ? this.unknown() : [])

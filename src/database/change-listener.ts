@@ -5,7 +5,7 @@ import type { Random } from '../system/random.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { CHANGE_CHANNEL, notify } from './change-feed.ts'
 import { closePromptly } from './close-promptly.ts'
-import { CurrentClient } from './current-client.ts'
+import { CurrentClient, type DatabaseAddress } from './current-client.ts'
 import type { Database } from './database.ts'
 import { databaseSocket } from './host-lookup.ts'
 
@@ -24,7 +24,7 @@ const NOT_DELIVERED_PAUSE_MS = 60_000
  * pass the test, because it may assign the same server connection again.)
  */
 export class ChangeListener {
-  readonly #url: () => string
+  readonly #address: DatabaseAddress
   readonly #database: Database
   readonly #clock: Clock
   readonly #random: Random
@@ -37,16 +37,16 @@ export class ChangeListener {
   /** True while notifications arrive; otherwise replicas are as fast as their polls. */
   listening = false
 
-  /** Read for each connection, `url` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
+  /** `address` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
   constructor(options: {
-    url: () => string
+    address: DatabaseAddress
     database: Database
     clock: Clock
     random: Random
     logger: Logger
     wake: () => void
   }) {
-    this.#url = options.url
+    this.#address = options.address
     this.#database = options.database
     this.#clock = options.clock
     this.#random = options.random
@@ -85,7 +85,7 @@ export class ChangeListener {
   /** Returns the reason why it ended. */
   async #listen(): Promise<unknown> {
     const lost = new AbortController()
-    const client = new CurrentClient(this.#url, {
+    const client = new CurrentClient(this.#address, {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: PROBE_TIMEOUT_MS,
       keepAlive: true,

@@ -3,7 +3,7 @@ const PRIVATE_CA =
 
 /** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs, and the codes of Node and Mintmark. */
 const CURES: Record<string, string> = {
-  '28P01': 'check the user and the password in the database URL',
+  '28P01': 'check the user and the password in the database URL, or what DATABASE_PASSWORD_COMMAND prints',
   '28000':
     'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL; where it requires a client certificate for this user, add sslcert and sslkey',
   '3D000': 'create the database that the URL names, then run "mintmark migrate"',
@@ -31,6 +31,8 @@ const CURES: Record<string, string> = {
   ERR_OSSL_X509_KEY_VALUES_MISMATCH:
     'sslkey must be the file with the private key of the certificate in sslcert',
   CERT_HAS_EXPIRED: 'renew the certificate of the server',
+  PASSWORD_COMMAND:
+    'run DATABASE_PASSWORD_COMMAND as the user and with the environment of this process: it must print the password within 5 s, and nothing else; its errors are not logged, because they may show it',
   SETTING_REFUSED:
     'ALTER ROLE or ALTER DATABASE … RESET this setting: with it, Postgres does not run the triggers and foreign keys of Mintmark, and only a superuser may set it back',
 }
@@ -41,7 +43,10 @@ const MESSAGES: readonly [RegExp, string][] = [
     /does not support SSL connections/,
     'set up TLS at the server, or use sslmode=disable in the URL where the network is private',
   ],
-  [/password must be a (non-empty )?string/, 'the server asks for a password, and the database URL has none'],
+  [
+    /password must be a (non-empty )?string/,
+    'the server asks for a password, and the database URL has none: add it, or set DATABASE_PASSWORD_COMMAND',
+  ],
   [
     /timeout e(xceeded|xpired)|due to connection timeout/,
     'the server did not answer in time: check the address in the database URL, and the firewall',

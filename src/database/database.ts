@@ -1,13 +1,14 @@
 import { Kysely } from 'kysely'
 import pg from 'pg'
 import type { Logger } from '../system/logger.ts'
+import type { PasswordCommand } from '../system/password-command.ts'
 import type { Tracing } from '../system/tracing.ts'
 import type { Change } from './change.ts'
 import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
-import { currentClient } from './current-client.ts'
+import { currentClient, type DatabaseAddress, preparePassword } from './current-client.ts'
 import { databaseSocket } from './host-lookup.ts'
-import { isTransient, toDomainError } from './postgres-errors.ts'
+import { databaseUnavailable, isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories accept either. */
@@ -31,6 +32,7 @@ const TRIES = 3
  * database cannot be reached or does not answer in time.
  */
 export class Database {
+  readonly #address: DatabaseAddress
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
   readonly #logger: Logger
@@ -39,6 +41,8 @@ export class Database {
   /** A function as `url` is called for each connection. `schema` has the tables. */
   constructor(options: {
     url: string | (() => string)
+    /** Of a `url` without one. */
+    password?: PasswordCommand | undefined
     maxConnections: number
     logger: Logger
     schema?: string
@@ -46,9 +50,10 @@ export class Database {
     tracing?: Tracing | undefined
   }) {
     this.#logger = options.logger
-    const { url } = options
+    const { url, password } = options
+    this.#address = { url: typeof url === 'string' ? () => url : url, password }
     this.#pool = new pg.Pool({
-      Client: currentClient(typeof url === 'string' ? () => url : url),
+      Client: currentClient(this.#address),
       max: options.maxConnections,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
@@ -122,6 +127,13 @@ export class Database {
     await this.#settle(changes).catch(err =>
       this.#logger.error({ err, changes }, 'a committed change was not applied in memory'),
     )
+  }
+
+  /** Waits for the command of the password, for a process that does not try again. @throws {Unavailable} */
+  async preparePassword(): Promise<void> {
+    await preparePassword(this.#address).catch(cause => {
+      throw databaseUnavailable(cause)
+    })
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,9 @@ import { Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { CannotStart } from '../errors.ts'
 import { systemClock } from '../system/clock.ts'
+import type { PasswordCommand } from '../system/password-command.ts'
 import { TransactionDialect } from './connection.ts'
+import { currentClient } from './current-client.ts'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
 import { buildIndexes } from './indexes.ts'
@@ -21,16 +23,16 @@ const LONGEST_MS = 60_000
 /**
  * Brings the schema up to date: each migration in its own transaction, db/roles.sql with the last of them, then who made
  * older keys, then the indexes of db/indexes.sql. Safe when several processes start at once, through a pooler, and after a crash. `url` must
- * use the owner role; `schema` gets the tables; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
+ * use the owner role, with `password` where it has none; `schema` gets the tables; `upTo` names the last migration, for upgrade tests: roles and indexes are not touched then.
  * Returns the names of the migrations applied by this call.
  */
 export async function migrate(
   url: string,
-  options: { upTo?: string; schema?: string } = {},
+  options: { upTo?: string; schema?: string; password?: PasswordCommand | undefined } = {},
 ): Promise<string[]> {
-  const { upTo, schema = 'public' } = options
+  const { upTo, schema = 'public', password } = options
   const pool = new pg.Pool({
-    connectionString: url,
+    Client: currentClient({ url: () => url, password }),
     // One connection holds the lock, the other migrates.
     max: 2,
     connectionTimeoutMillis: 5000,

@@ -234,8 +234,8 @@ function watchForPauses(
 
 /** Wakes the follower, which polls in any case: docs/decisions/0007-follower-directory.md */
 function listenForChanges({ system, storage, follower }: Parts): ChangeListener {
-  const { directoryDatabase: database, directUrl: url } = storage
-  return new ChangeListener({ ...system, database, url, wake: () => follower.wake() })
+  const { directoryDatabase: database, direct: address } = storage
+  return new ChangeListener({ ...system, database, address, wake: () => follower.wake() })
 }
 
 export function warnWithoutRoot({ rootTokens }: Config, logger: Logger): void {

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import type { DatabaseAddress } from '../database/current-client.ts'
 import { Database } from '../database/database.ts'
 import { DatabaseTime } from '../database/database-time.ts'
 import type { Clock } from '../system/clock.ts'
@@ -30,16 +31,16 @@ export interface Storage {
   /** Database time. */
   time: DatabaseTime
   /** For LISTEN, which does not work through a pooler. */
-  directUrl: () => string
+  direct: DatabaseAddress
 }
 
 /** Connects lazily. */
 export function openStorage(config: Config, { clock, logger, tracing }: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
-  const { databaseUrl, databaseUrlDirect = databaseUrl } = config
+  const { databaseUrl, databaseUrlDirect = databaseUrl, databasePassword: password } = config
   const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
-    new Database({ url, maxConnections, logger, schema: config.databaseSchema, tracing })
+    new Database({ url, password, maxConnections, logger, schema: config.databaseSchema, tracing })
   const forUsage = config.otlpHttpAddress || config.otlpGrpcAddress ? USAGE_CONNECTIONS : 0
   return {
     database: openPool(
@@ -48,6 +49,6 @@ export function openStorage(config: Config, { clock, logger, tracing }: System):
     directoryDatabase: openPool(DIRECTORY_CONNECTIONS),
     usageDatabase: forUsage > 0 ? openPool(forUsage) : undefined,
     time: new DatabaseTime(clock),
-    directUrl: () => databaseUrlDirect.reveal(),
+    direct: { url: () => databaseUrlDirect.reveal(), password },
   }
 }

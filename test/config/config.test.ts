@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { type Config, readConfig } from '../../src/config/config.ts'
+import { type Config, readConfig, readMigrateDatabase } from '../../src/config/config.ts'
 import { ConfigError, Env } from '../../src/config/env.ts'
 
 const key = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
@@ -9,6 +9,7 @@ const DATABASE = {
   MINTMARK_PEPPERS: key('p1'),
   MINTMARK_ENCRYPTION_KEYS: key('e1'),
 }
+const WITHOUT_PASSWORD = { ...DATABASE, DATABASE_URL: 'postgres://mintmark@db.example:5432/mintmark' }
 const PRODUCTION = { ...DATABASE, NODE_ENV: 'production', MINTMARK_ISSUER: 'https://tokens.example.com' }
 
 const read = (values: Record<string, string>): Config => readConfig(new Env(values))
@@ -151,6 +152,28 @@ describe('all faults are in one message', () => {
       /^DATABASE_URL must be a URL like postgres:\/\//,
     ],
     [
+      'a command for a password that the URL has',
+      { ...DATABASE, DATABASE_PASSWORD_COMMAND: 'print-token {user}' },
+      /^DATABASE_PASSWORD_COMMAND must be used by a URL without a password: remove/,
+    ],
+    [
+      'a command for the password of embedded Postgres',
+      { DATABASE_PASSWORD_COMMAND: 'print-token' },
+      /^DATABASE_PASSWORD_COMMAND must be used by a URL without a password/,
+    ],
+    ...['cat "a b"', 'echo $TOKEN', 'a | b', 'a; b', 'a > b', 'echo `b`', 'a\tb', 'cat ~/x'].map(
+      (command): [string, Record<string, string>, RegExp] => [
+        `a command that needs a shell: ${command}`,
+        { ...WITHOUT_PASSWORD, DATABASE_PASSWORD_COMMAND: command },
+        /^DATABASE_PASSWORD_COMMAND must be a program and its arguments, separated by spaces: there is no shell/,
+      ],
+    ),
+    [
+      'a command with another word in braces',
+      { ...WITHOUT_PASSWORD, DATABASE_PASSWORD_COMMAND: 'print {database}' },
+      /^DATABASE_PASSWORD_COMMAND must have no braces but those of \{host\}, \{port\} and \{user\}/,
+    ],
+    [
       'an issuer with a trailing slash',
       { MINTMARK_ISSUER: 'https://a.example/' },
       /^MINTMARK_ISSUER must be/,
@@ -284,6 +307,22 @@ describe('numbers are bounded, whole and without units', () => {
         `${name} must be a whole number from ${min} to ${max}, got "${text}"`,
       ])
     }
+  })
+})
+
+describe('DATABASE_PASSWORD_COMMAND', () => {
+  const command = { DATABASE_PASSWORD_COMMAND: 'print-token  --user {user} {host}:{port}' }
+
+  it('is for a URL without a password, also where another one has it', () => {
+    const MIGRATE_DATABASE_URL = 'postgres://owner:of-the-owner@db.example/mintmark'
+    expect(read({ ...WITHOUT_PASSWORD, ...command, MIGRATE_DATABASE_URL }).databasePassword).toBeDefined()
+    expect(read(DATABASE).databasePassword).toBeUndefined()
+    expect(JSON.stringify(read({ ...WITHOUT_PASSWORD, ...command }).databasePassword)).toBe('"print-token …"')
+  })
+
+  it('does not disturb a migration with a password', () => {
+    const MIGRATE_DATABASE_URL = 'postgres://owner:of-the-owner@db.example/mintmark'
+    expect(readMigrateDatabase(new Env({ ...command, MIGRATE_DATABASE_URL })).url).toBe(MIGRATE_DATABASE_URL)
   })
 })
 

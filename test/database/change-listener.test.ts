@@ -61,7 +61,7 @@ function listen(url: string, prober = database): void {
     woken++
   }
   listener = new ChangeListener({
-    url: () => url,
+    address: { url: () => url },
     database: prober,
     clock,
     random: systemRandom,

@@ -29,10 +29,14 @@ export interface Collector {
   stop(): Promise<void>
 }
 
-/** deploy/otel-collector/usage.yaml itself, with the addresses and folders that a user would change. */
+/**
+ * deploy/otel-collector/usage.yaml itself, with the addresses and folders that a user would change; `additions`: further
+ * configuration.
+ */
 export async function startCollector(
   receiver: { url: string; secret: string },
   changes: [string, string][] = [],
+  additions = '',
 ): Promise<Collector> {
   const home = mkdtempSync(join(tmpdir(), 'mintmark-collector-'))
   mkdirSync(join(home, 'store'))
@@ -50,15 +54,20 @@ export async function startCollector(
     ['/var/lib/otelcol/usage', join(home, 'store')],
   ])
   writeFileSync(join(home, 'usage.yaml'), config)
+  writeFileSync(join(home, 'additions.yaml'), additions)
+  const files = ['usage.yaml', ...(additions === '' ? [] : ['additions.yaml'])]
   let program: Program | undefined
   const collector: Collector = {
     ...{ grpcPort, httpPort, linePort, nginxLog },
     log: () => program?.log() ?? '',
     kill: async () => program?.stop(),
     start: async () => {
-      const started = startProgram(home, COLLECTOR, ['--config', join(home, 'usage.yaml')], {
-        REPORTER_SECRET: receiver.secret,
-      })
+      const started = startProgram(
+        home,
+        COLLECTOR,
+        files.flatMap(file => ['--config', join(home, file)]),
+        { REPORTER_SECRET: receiver.secret },
+      )
       program = started
       await until('the Collector listens', () => listens(linePort), Boolean, 60_000).catch(error => {
         throw new Error(`it does not start: ${started.log().slice(-4_000)}`, { cause: error })

@@ -28,6 +28,7 @@ const TESTS = [
   'foreign-database',
   'indexes',
   'migrate',
+  'password-command',
   'roles',
   'schema',
   'settings',
@@ -80,16 +81,20 @@ async function runTests(url: string): Promise<void> {
   const results = join(directory, 'results.json')
   try {
     const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--maxWorkers=1', '--reporter=dot']
-    await run([...vitest, '--reporter=json', `--outputFile.json=${results}`, ...TESTS], url)
-    const { numPassedTests, numFailedTests, success } = JSON.parse(readFileSync(results, 'utf8'))
-    count(numPassedTests, Math.max(numFailedTests, success ? 0 : 1))
+    const { status } = await run(
+      [...vitest, '--reporter=json', `--outputFile.json=${results}`, ...TESTS],
+      url,
+    )
+    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(results, 'utf8'))
+    // Errors outside of tests fail the run, and no test.
+    count(numPassedTests, Math.max(numFailedTests, status === 0 ? 0 : 1))
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 }
 
 async function runSettings(url: string, options: readonly string[]): Promise<void> {
-  const said = await run(['test/settings/main.ts', ...options], url)
+  const { said } = await run(['test/settings/main.ts', ...options], url)
   const [, good, bad] = /^(\d+) passed, (\d+) failed$/m.exec(said) ?? []
   if (good === undefined) throw new Error('"npm run settings" did not end')
   count(Number(good), Number(bad))
@@ -101,7 +106,7 @@ function count(good: number, bad: number): void {
 }
 
 /** Returns what it printed, which is shown too, save the counts, as only the sum is the result. */
-async function run(words: readonly string[], url: string): Promise<string> {
+async function run(words: readonly string[], url: string): Promise<{ said: string; status: number | null }> {
   const child = spawn(process.execPath, words, {
     env: { ...process.env, TEST_DATABASE_URL: url },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -111,6 +116,6 @@ async function run(words: readonly string[], url: string): Promise<string> {
     said += text
     process.stdout.write(text.replaceAll(/^(\d+) passed, (\d+) failed$/gm, '$1 held, $2 failed'))
   })
-  await new Promise(resolve => child.once('close', resolve))
-  return said
+  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { said, status }
 }

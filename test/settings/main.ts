@@ -22,6 +22,7 @@ import { transcript } from './transcript.ts'
  *   npm run settings                     all, directly, and through PgBouncer in transaction mode where it is installed
  *   npm run settings -- TimeZone jit     those whose name contains a word
  *   npm run settings -- --sample 7       a sample of them, drawn by the seed 7, for at most 45 seconds: for CI
+ *   npm run settings -- --part 2/4       the second of four parts that together are all
  *
  * Each is given to the roles before the migration and the start (ALTER ROLE … IN DATABASE), and to a database while the
  * service runs (ALTER DATABASE, new connections). Then everything that a service does is compared with the same on a
@@ -30,9 +31,11 @@ import { transcript } from './transcript.ts'
  */
 const SAMPLE_MS = 45_000
 const { values: options, positionals } = parseArgs({
-  options: { sample: { type: 'string' } },
+  options: { sample: { type: 'string' }, part: { type: 'string', default: '1/1' } },
   allowPositionals: true,
 })
+const [part = 0, parts = 0] = options.part.split('/').map(Number)
+if (!(part >= 1 && part <= parts)) throw new Error('--part must be like 2/4')
 const words = positionals.map(word => word.toLowerCase())
 const logger = createLogger('silent')
 const server = await startServer()
@@ -74,7 +77,8 @@ if (pooler)
     way: (database, given) => whileRunning(database, given, pooler.through),
   })
 const values = wanted.flatMap(({ name, values }) => values.map(value => ({ name, value })))
-const all = values.flatMap(given => ways.map(way => ({ given, ...way })))
+const each = values.flatMap(given => ways.map(way => ({ given, ...way })))
+const all = each.filter((_, index) => index % parts === part - 1)
 const { sample } = options
 const began = systemClock.monotonicMs()
 for (const { given, when, way } of sample === undefined ? all : inRandomOrder(all, sample)) {
@@ -82,9 +86,10 @@ for (const { given, when, way } of sample === undefined ? all : inRandomOrder(al
   await attempt(given, when, way)
   if ((passed + failed) % 25 === 0) console.log(`${passed + failed} of ${all.length} runs`)
 }
-const drawn = sample === undefined ? '' : `, a sample by seed ${sample}`
+const drawn =
+  sample === undefined ? (parts > 1 ? `, part ${options.part}` : '') : `, a sample by seed ${sample}`
 console.log(
-  `${wanted.length} settings, ${values.length} values, ${all.length} runs on Postgres ${version}: made ${passed + failed}${drawn}`,
+  `${wanted.length} settings, ${values.length} values, ${each.length} runs on Postgres ${version}: made ${passed + failed}${drawn}`,
 )
 await pooler?.stop()
 await root.query(`DROP DATABASE ${TEMPLATE} WITH (FORCE)`)

@@ -5,7 +5,9 @@ import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.t
 import { lacksPython } from '../clients/python.ts'
 import { lacksJava } from '../conformance/java-clients.ts'
 import { lacksHelm } from '../deploy/helm.ts'
+import { noCollector } from '../gateway-configs/collector.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
+import { noKafka } from '../gateway-configs/kafka.ts'
 import { isAbsent, newerProgram } from '../gateway-configs/program.ts'
 import { lacksPrometheus } from '../observability/prometheus.ts'
 import { lacksPgBouncer } from './pgbouncer.ts'
@@ -27,6 +29,8 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
     GATEWAYS,
   ],
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
+  [() => noCollector, 'usage through a Collector', 'bash scripts/install-otel-collector.sh'],
+  [() => noKafka, 'raw usage records in Kafka', 'bash scripts/install-kafka.sh'],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
   [lacksJava, 'OAuth clients in Java', TEST_TOOLS],
   [lacksLitellmProxy, "the recipe for LiteLLM's proxy", TEST_TOOLS],

@@ -16,6 +16,7 @@ import { MODELS, type Setting, startSetting } from './setting.ts'
  * the shipped files, in front of an engine that adds up by itself:
  *
  *   npm run usage-drill                                  3,000 requests, and 20 s without a receiver
+ *   npm run usage-drill -- --requests 1500 --away 5      in CI: a minute
  *   npm run usage-drill -- --requests 100000 --away 600  as docs/guides/usage.md states it
  *
  * `--seed` repeats a run. Ends with "N passed, N failed".
@@ -85,19 +86,20 @@ async function countsWhileKilled(setting: Setting): Promise<void> {
   let isOver = false
   const kills = { receiver: 0, Postgres: 0 }
   const chance = numbersOf(seed + 1)
+  // In turn, so that each is killed also in a short run.
   const chaos = async () => {
-    while (!isOver) {
-      await sleep(2_000 + chance() * 4_000)
-      if (chance() < 0.5) {
-        kills.receiver++
-        await setting.killReplica()
-        await sleep(chance() * 2_000)
-        await setting.startReplica()
-      } else {
+    for (let turn = 0; !isOver || turn < 2; turn++) {
+      await sleep(1_000 + chance() * 3_000)
+      if (turn % 2 === 0) {
         kills.Postgres++
         await setting.postgres.kill()
         await sleep(chance() * 2_000)
         await setting.postgres.start()
+      } else {
+        kills.receiver++
+        await setting.killReplica()
+        await sleep(chance() * 2_000)
+        await setting.startReplica()
       }
     }
   }

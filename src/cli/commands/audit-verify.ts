@@ -69,6 +69,7 @@ export async function onDatabase<T>(
   const owner = readMigrateDatabase(new Env(environment))
   const database = new Database({ ...owner, maxConnections: 1, logger: createLogger('silent') })
   try {
+    await database.preparePassword()
     return await work(database)
   } catch (error) {
     if (error instanceof CliError) throw error

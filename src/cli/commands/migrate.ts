@@ -7,8 +7,8 @@ import { streams } from '../streams.ts'
 
 /** Brings the schema up to date as the owner role, and applies db/roles.sql. @throws {CannotStart} with the cure */
 export async function runMigrations(environment: NodeJS.ProcessEnv): Promise<void> {
-  const { url, schema } = readMigrateDatabase(new Env(environment))
-  const applied = await migrate(url, { schema }).catch(error => {
+  const { url, ...options } = readMigrateDatabase(new Env(environment))
+  const applied = await migrate(url, options).catch(error => {
     if (error instanceof CannotStart) throw error
     const fault = databaseFault(error)
     throw fault === undefined ? error : new CannotStart(fault, { cause: error })

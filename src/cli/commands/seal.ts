@@ -44,6 +44,7 @@ export async function sealRows(
     logger: createLogger('silent'),
   })
   try {
+    await database.preparePassword()
     const sealing = new RowSealing({ database, secrets, acceptUnproven })
     await sealing.requireSecretsOfInstallation()
     const rows = await sealing.survey()

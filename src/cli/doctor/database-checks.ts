@@ -57,6 +57,7 @@ async function databaseFindings(config: Config): Promise<Finding[]> {
   const system = { clock: systemClock, random: systemRandom, logger: createLogger('silent') }
   const storage = openStorage(config, system)
   try {
+    await storage.database.preparePassword()
     return await checked(config, storage)
   } catch (error) {
     const reason = databaseFault(error)

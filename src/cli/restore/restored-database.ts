@@ -42,6 +42,7 @@ export async function withRestoredDatabase<T>(
   const system: System = { clock: systemClock, random: systemRandom, logger: createLogger('silent') }
   const storage = openStorage(config, system)
   try {
+    await storage.database.preparePassword()
     return await work(await compared(config, system, storage, trails))
   } catch (error) {
     const fault = databaseFault(error)
