@@ -59,7 +59,9 @@ const WITHOUT_USAGE: Usage = { about: [], reports: [], usage: [] }
 const PROVIDER = 'mintmark'
 const withUsage = (replaced: string): Usage => ({
   about: [`# In place of ${replaced}: reports usage.\n#`],
-  reports: [render('envoy-gateway/usage/reports.yaml.template', { attributes: reportedAttributes(PROVIDER) })],
+  reports: [
+    render('envoy-gateway/usage/reports.yaml.template', { attributes: reportedAttributes(PROVIDER) }),
+  ],
   usage: [
     render('envoy-gateway/usage/lua.yaml.template', {
       ...{ namespace: TOKEN_METADATA, payload: PROVIDER, reported: true },
