@@ -112,7 +112,7 @@ describe('mintmark explain --log', () => {
       // As Istio writes it.
       '{"response_code":401,"response_code_details":"jwt_authn_access_denied{Jwt_is_expired}","request_id":"77777777-1111-4222-8333-444455556666","start_time":"2026-11-29T08:00:01.000Z"}',
       '{"response_code":403,"response_code_details":"ext_authz_denied","request_id":"88888888-1111-4222-8333-444455556666"}',
-      // As Istio writes it beside the line of the file in deploy/istio.
+      // As Istio writes it in addition to the line of the file in deploy/istio.
       '{"response_code":403,"response_code_details":"ext_authz_denied","request_id":"99999999-1111-4222-8333-444455556666"}',
       '{"gateway":"istio","time":"2026-11-29T08:00:02.000Z","status":403,"reason":"key_disabled","details":"ext_authz_denied","request_id":"99999999-1111-4222-8333-444455556666"}',
       // As Caddy writes it.

@@ -118,7 +118,7 @@ function readModelScript(): string {
     .trim()
 }
 
-/** What the scanners of nginx answer later, because they let other requests go on in between. */
+/** What the scanners of nginx answer later, because the worker handles other requests in between. */
 const LATER: readonly [from: string, to: string][] = [
   ['function readModel(', 'async function readModel('],
   ['stringEnd(body, i) : -1', 'await wholeString(body, i) : -1'],

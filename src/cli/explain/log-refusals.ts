@@ -22,8 +22,8 @@ const REFUSED_BY_CHECK = 'ext_authz_denied'
 
 /**
  * The refusals in a log of Mintmark or of a gateway: lines of JSON with a `reason`, or with the details of Envoy as Istio and
- * Envoy Gateway log them, after whatever a collector wrote before it. Other lines are skipped, and details of a request whose line
- * with a reason is there too. `id`: only those of this request, key or token. "-" is standard input.
+ * Envoy Gateway log them, after whatever a collector wrote before it. Other lines are skipped, and details of a request of which a line
+ * with a reason exists. `id`: only those of this request, key or token. "-" is standard input.
  * @throws {CliError} when the file cannot be read
  */
 export async function refusalsIn(file: string, id: string | undefined): Promise<LoggedRefusals> {
