@@ -83,7 +83,10 @@ const gatewayOf = (gateway: unknown) => textOf(gateway)?.replace(/^http\.log\.ac
 
 /** Undefined: no refusal. */
 function refusalOf(fields: Json): Refusal | undefined {
-  const reason = textOf(fields.reason) ?? textOf(fields.error) ?? reasonOfDetails(textOf(fields.details) ?? detailsOf(fields))
+  const reason =
+    textOf(fields.reason) ??
+    textOf(fields.error) ??
+    reasonOfDetails(textOf(fields.details) ?? detailsOf(fields))
   const meaning = reason === undefined ? undefined : meaningOf(reason)
   const status = Number(fields.status ?? fields.response_code)
   if (reason === undefined || !meaning || !(status >= 400)) return undefined
