@@ -5,8 +5,8 @@ import { stripVTControlCharacters } from 'node:util'
 /**
  * Summary of .ci/run, from the results that its steps left in a folder: `tests.json` (Vitest's JSON report) and the
  * output of the others, each in a file with the step's name; and `steps`, a line "<exit status> <name>" for each step
- * without results of its own. Prints every failed test, invariant and step by name, then the measurements outside their
- * usual limits as information, then one line, "N passed, N failed", with status 1 when something failed.
+ * without results of its own. Prints the measurements outside their usual limits as information, then every failed test,
+ * invariant and step by name, then one line, "N passed, N failed", with status 1 when something failed.
  *
  * A missing, unreadable or truncated result counts as one named failure. A nonzero status in `<step>.status` without a
  * failure in the step's results is a failure too: Vitest reports errors outside of its tests in no other way. Plain
@@ -39,9 +39,9 @@ const resulting = [...REQUIRED, ...others].map(file => {
 const steps = [...plainSteps(), ...resulting]
 const failures = steps.flatMap(step => step.failures)
 const passed = steps.reduce((sum, step) => sum + step.passed, 0)
-for (const failure of failures) console.log(`failed: ${failure}`)
 for (const measurement of steps.flatMap(step => step.outside))
   console.log(`outside its bound, not a failure: ${measurement}`)
+for (const failure of failures) console.log(`failed: ${failure}`)
 console.log(`${passed} passed, ${failures.length} failed`)
 process.exitCode = failures.length > 0 ? 1 : 0
 

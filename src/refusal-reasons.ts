@@ -14,7 +14,8 @@ const BY_SUBJECT = {
     invalid_client: 'The exchange had no credential. Send client_secret, or Basic with the client id.',
     client_mismatch:
       'The client_id is neither the id of the API key nor that of its tenant. Correct it or leave it out.',
-    unsupported_grant_type: 'The grant_type is not known. Send client_credentials.',
+    unsupported_grant_type:
+      'The grant_type is not known. Send client_credentials, or for an identity token token exchange or jwt-bearer.',
     invalid_request: 'The request is malformed; "detail" in the log says how. Correct the client.',
     invalid_body: 'The body cannot be read. Send one JSON object in UTF-8, not compressed, with one `model`.',
     model_missing:

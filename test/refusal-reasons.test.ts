@@ -31,7 +31,7 @@ const byGateway = [...page.matchAll(/^\| ([A-Z][^|]*|nginx) \| (\d{3}) \| (.+) \
 describe('the table of gateways', () => {
   it('has every status of each gateway, with reasons of the list', () => {
     const gateways = Map.groupBy(byGateway, ({ gateway }) => gateway)
-    expect(gateways.size).toBe(7)
+    expect(gateways.size).toBe(8)
     for (const rows of gateways.values())
       expect(rows.map(({ status }) => status)).toEqual(['401', '403', '429', '503'])
     const named = byGateway.flatMap(({ reasons }) => reasons)

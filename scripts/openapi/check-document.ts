@@ -11,9 +11,9 @@ import { packageVersion } from '../../src/system/package-version.ts'
 // The OpenAPI document of the gateway listener: the check (ext_authz, auth_request) and the list of models.
 // test/gateway/openapi.test.ts compares it with the answers of a running service.
 
-const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Some
-gateways call it for each request (Envoy Gateway, Caddy), others only for requests without a token (Envoy, Istio, nginx). Only
-gateways should reach this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
+const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Caddy
+calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for requests without a token. Only gateways should reach
+this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
 of its own, 8083 by default.
 
 ### Authentication

@@ -30,7 +30,7 @@ const CLAIMS: Record<keyof AccessTokenClaims, string> = {
     'Limits for the rate limits of gateways, as an object: `tenant` (all keys of the tenant together) and `key`, each with `requests`, `requests_daily`, `tokens` and `tokens_daily` of the form `{"requests_per_unit":600,"unit":"MINUTE"}` (or `DAY`). Only what is set; without limits the claim is absent.',
 }
 
-const DESCRIPTION = `Exchanges an API key for a short-lived token (JWT), and publishes the public keys that verify tokens.
+const DESCRIPTION = `Exchanges an API key, or a token of an identity provider, for a short-lived token (JWT), and publishes the public keys that verify tokens.
 
 ### Authentication
 
@@ -43,7 +43,7 @@ A client that was imported from another system sends its \`client_id\` and secre
 
 \`POST ${PATHS.revoke}\` takes the API key in the same ways, or a client assertion. \`POST ${PATHS.introspect}\` takes an introspection token (\`mmi_…\`).
 
-All other operations of this API need no authentication.
+The JWKS and the metadata need no authentication.
 
 ~~~sh
 curl "$MINTMARK_PUBLIC_URL${PATHS.token}" -d grant_type=client_credentials --data-urlencode client_secret@api-key
@@ -169,7 +169,7 @@ const RESPONSES = {
     'The request body must not be compressed.',
   ),
   TokenRateLimited: error(
-    'Too many exchanges with invalid API keys came from this address. (The gateway check returns 403 with the code `too_many_failures` instead.)',
+    'Too many invalid API keys or identity tokens came from this address, or the client revoked too many tokens. (The gateway check returns 403 with the code `too_many_failures` instead.)',
     ['slow_down'],
     'Too many invalid API keys from this address. Retry later.',
     'RetryAfter',
@@ -393,7 +393,7 @@ export const tokenDocument = () => ({
   info: { title: 'Mintmark token API', version: packageVersion(), description: DESCRIPTION },
   servers: [{ url: '/', description: 'The public listener, by default on port 8080.' }],
   tags: [
-    { name: 'token', description: 'Exchange of API keys for tokens.' },
+    { name: 'token', description: 'Exchange of API keys and identity tokens for tokens.' },
     { name: 'discovery', description: 'Documents for verifiers and clients.' },
   ],
   paths: {
@@ -440,7 +440,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Exchange a token of an identity provider, in JSON',
         description:
-          'The same exchange as at the token endpoint. Ids that are sent must be those that are found.',
+          'The same exchange as at the token endpoint. If the request names a credential, key or tenant, it must be the one that the assertion matches.',
         security: [],
         requestBody: {
           required: true,
@@ -464,6 +464,7 @@ export const tokenDocument = () => ({
           400: ref('responses', 'TokenInvalid'),
           413: ref('responses', 'TokenTooLarge'),
           415: ref('responses', 'TokenCompressed'),
+          429: ref('responses', 'TokenRateLimited'),
           500: ref('responses', 'TokenFailed'),
           503: ref('responses', 'TokenUnavailable'),
         },

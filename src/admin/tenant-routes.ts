@@ -130,7 +130,7 @@ export function tenantRoutes(
       operation: 'suspendTenant',
       summary: 'Suspend a tenant',
       details:
-        'Keys of the tenant cannot be exchanged until the tenant is resumed. The tokens that are already issued are revoked: the gateway check (`/check`) rejects them at once; a gateway that verifies them by itself accepts them until they expire. Idempotent.',
+        'Keys of the tenant cannot be exchanged until the tenant is resumed. The tokens that are already issued are revoked: the gateway check (`/check`) rejects them at once. A gateway that verifies them by itself rejects them if it keeps the list of revoked tokens; otherwise it accepts them until they expire. Idempotent.',
       answers: { 200: tenantBody },
       method: 'post',
       path: '/tenants/:id/suspend',

@@ -24,7 +24,7 @@ export function readDatabase(env: Env) {
       env.optional('MIGRATE_DATABASE_URL', {
         fallback: '`DATABASE_URL`',
         description:
-          'URL with the owner role, only for `npm run migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
+          'URL with the owner role, only for `mintmark migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
         parse: postgresUrl,
       }) ?? databaseUrl,
     databaseMaxConnections: env.integer('MINTMARK_DATABASE_MAX_CONNECTIONS', {
@@ -37,7 +37,7 @@ export function readDatabase(env: Env) {
     databaseSchema: env.text('MINTMARK_DATABASE_SCHEMA', {
       default: 'public',
       description:
-        'schema with the tables; `npm run migrate` creates it where the owner role may. The same for all commands and replicas',
+        'schema with the tables; `mintmark migrate` creates it where the owner role may. The same for all commands and replicas',
       parse: schemaName,
     }),
     snapshotDir: env.optional('MINTMARK_SNAPSHOT_DIR', {

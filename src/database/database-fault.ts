@@ -6,12 +6,12 @@ const CURES: Record<string, string> = {
   '28P01': 'check the user and the password in the database URL',
   '28000':
     'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL; where it requires a client certificate for this user, add sslcert and sslkey',
-  '3D000': 'create the database that the URL names, then run "npm run migrate"',
-  '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "npm run migrate" filled',
+  '3D000': 'create the database that the URL names, then run "mintmark migrate"',
+  '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "mintmark migrate" filled',
   '42501':
-    'the role lacks a right: GRANT mintmark_app TO it, or run "npm run migrate" again, which grants mintmark_app its rights (db/README.md)',
+    'the role lacks a right: GRANT mintmark_app TO it, or run "mintmark migrate" again, which grants mintmark_app its rights (db/README.md)',
   '42P01':
-    'a table is missing: run "npm run migrate", with the same MINTMARK_DATABASE_SCHEMA, or restore it from a backup',
+    'a table is missing: run "mintmark migrate", with the same MINTMARK_DATABASE_SCHEMA, or restore it from a backup',
   '57014': 'a statement took too long',
   ECONNREFUSED: 'no server listens at the address in the database URL',
   ENOTFOUND: 'the host name in the database URL is unknown',

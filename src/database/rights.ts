@@ -72,8 +72,8 @@ export async function missingRights(database: Database): Promise<string | undefi
   const gone = new Set(rows.filter(({ exists }) => !exists).map(({ name }) => name))
   const refused = rows.filter(({ exists }) => exists).map(({ name, right }) => `${right} on ${name}`)
   if (gone.size > 0)
-    return `The database lacks ${[...gone].join(', ')}, or the role may not use the schema: run "npm run migrate" with the same MINTMARK_DATABASE_SCHEMA, or restore them from a backup.`
+    return `The database lacks ${[...gone].join(', ')}, or the role may not use the schema: run "mintmark migrate" with the same MINTMARK_DATABASE_SCHEMA, or restore them from a backup.`
   if (refused.length > 0)
-    return `The role of DATABASE_URL may not ${refused.join(', ')}: GRANT mintmark_app TO it, or run "npm run migrate" again, which grants mintmark_app its rights.`
+    return `The role of DATABASE_URL may not ${refused.join(', ')}: GRANT mintmark_app TO it, or run "mintmark migrate" again, which grants mintmark_app its rights.`
   return undefined
 }

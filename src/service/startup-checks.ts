@@ -61,7 +61,7 @@ export class StartupChecks {
     const pending = await pendingMigrations(this.#parts.storage.database)
     const { databaseSchema } = this.#parts.config
     const inSchema = databaseSchema === 'public' ? '' : ` and MINTMARK_DATABASE_SCHEMA=${databaseSchema}`
-    const cure = `run "npm run migrate" with MIGRATE_DATABASE_URL set to the owner role${inSchema}`
+    const cure = `run "mintmark migrate" with MIGRATE_DATABASE_URL set to the owner role${inSchema}`
     if (pending.length > 0)
       throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: ${cure}.`)
     const missing = await missingIndexes(this.#parts.storage.database)

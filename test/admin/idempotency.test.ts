@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { adminRoutes } from '../../src/admin/admin-app.ts'
 import { EXAMPLE_JWKS } from '../../src/admin/bodies/identity-body.ts'
+import { repeatedWhileUnavailable } from '../support/repeated-while-unavailable.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { issue } from './admins.ts'
 
@@ -110,7 +111,9 @@ describe('A POST with an Idempotency-Key', () => {
   it('is executed once when sent twenty times concurrently: the others are 409, or get the response', async () => {
     const key = newKey()
     const answers = await Promise.all(
-      Array.from({ length: 20 }, () => post('/tenants/acme/keys', { name: 'raced' }, key)),
+      Array.from({ length: 20 }, () =>
+        repeatedWhileUnavailable(() => post('/tenants/acme/keys', { name: 'raced' }, key)),
+      ),
     )
     const rest = answers.filter(
       ({ headers, status }) => status !== 201 || headers.get('idempotency-replayed'),

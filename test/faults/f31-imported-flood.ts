@@ -11,8 +11,8 @@ const COST = 12
 const SECRET = 'chosen by a person'
 const HONEST_ADDRESS = '198.51.100.7'
 const TENANT = 'imported'
-/** Clients that exchange for the first time during each flood. */
-const CLIENTS = 11
+/** Clients that exchange for the first time during each flood; with --full, and without. */
+const CLIENTS = { full: 11, short: 5 }
 const RETRY_MS = 500
 
 interface Flood {
@@ -73,9 +73,8 @@ export const experiment: Experiment = {
     let replica = await environment.replica(postgres.applicationUrl(), env)
     await replica.change('/tenants', { id: TENANT })
     const hash = await bcrypt.hash(SECRET, COST)
-    const clients = FLOODS.map((_, flood) =>
-      Array.from({ length: CLIENTS }, (_, n) => `honest-${flood}-${n}`),
-    )
+    const length = environment.full ? CLIENTS.full : CLIENTS.short
+    const clients = FLOODS.map((_, flood) => Array.from({ length }, (_, n) => `honest-${flood}-${n}`))
     const rows = [TARGET, ...clients.flat()].map(client_id => ({
       client_id,
       tenant: TENANT,

@@ -54,7 +54,7 @@ const ROWS: readonly Row[] = [
     otherwise: () => 'lets through no tokens',
   },
   { guarantee: 'All other routes are closed', test: 'keeps closed %s %s', cell: yes },
-  { guarantee: 'Trailers are not handed on', test: 'hands on no trailers', cell: yes },
+  { guarantee: 'Trailers are not forwarded', test: 'hands on no trailers', cell: yes },
   {
     guarantee: '`model` is in the `models` or `adapters` of the token',
     test: 'admits every model and adapter of the tenant, on every route',

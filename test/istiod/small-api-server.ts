@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -72,6 +72,7 @@ export class SmallApiServer {
       return [200, { kind: 'Status', status: 'Success' }]
     }
     if (!body) return [415, failure(415, 'UnsupportedMediaType')]
+    if (method === 'POST' && found) return [409, failure(409, 'AlreadyExists')]
     const { resourceVersion } = body.metadata
     if (resourceVersion !== undefined && resourceVersion !== found?.metadata.resourceVersion)
       return [409, failure(409, 'Conflict')]
@@ -79,13 +80,19 @@ export class SmallApiServer {
     const object = { ...body, metadata }
     this.#objects.set(path, object)
     // JSON is YAML.
-    if (/\.istio\.io\//.test(path)) writeFileSync(this.#file(path), JSON.stringify(body))
+    if (/\.istio\.io\//.test(path)) replaceFile(this.#file(path), JSON.stringify(body))
     return [found ? 200 : 201, object]
   }
 
   #file(path: string): string {
     return join(this.#folder, `${path.replaceAll('/', '-')}.yaml`)
   }
+}
+
+/** At once: istiod watches the folder, and would read half a file. It reads only names with the ending of YAML. */
+function replaceFile(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text)
+  renameSync(`${file}.new`, file)
 }
 
 const VERSION = { major: '1', minor: '37', gitVersion: 'v1.37.2', platform: 'linux/amd64' }

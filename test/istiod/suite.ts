@@ -25,6 +25,8 @@ import { type Outcome, runMintmark, type SyncProcess, startSync } from './sync-p
 const PUSHED_MS = 60_000
 /** How long an Envoy that lost its istiod may take to connect again, and to receive what istiod has. */
 const RECONNECTED_MS = 8_000
+/** Longer than a gateway that starts takes to reach the engine. */
+const FOUND_MS = 20_000
 const INTERVAL_SECONDS = 2
 const OBJECT = '/apis/security.istio.io/v1/namespaces/istio-system/requestauthentications/mintmark'
 const deploy = (path: string) => readFileSync(new URL(`../../deploy/istio/${path}`, import.meta.url), 'utf8')
@@ -41,6 +43,7 @@ export class Suite {
   #api!: ApiServer
   #ports!: Awaited<ReturnType<typeof istiodPorts>>
   #gatewayPort = 0
+  #enginePort = 0
   #text = ''
   #istiod: Program | undefined
   #gateway: Gateway | undefined
@@ -54,6 +57,7 @@ export class Suite {
 
   async run(): Promise<void> {
     const engine = await startRecordingUpstream()
+    this.#enginePort = engine.port
     this.#onEnd(() => engine.stop())
     const { url, end } = await this.#issuer.start()
     this.#onEnd(end)
@@ -63,7 +67,7 @@ export class Suite {
     this.#api = await startApiServer(this.#folder, this.#onEnd)
     this.#ports = await istiodPorts()
     this.#gatewayPort = await freePort()
-    await this.#createObjects(engine.port)
+    await this.#createObjects()
     await this.#fetchedByIstiod()
     await this.#inline()
     await this.#whileItRuns()
@@ -75,6 +79,7 @@ export class Suite {
     await this.#api.apply(objectsIn(this.#text)[0])
     await this.#startIstiod()
     await this.#startGateway()
+    await this.#findEngine(token)
     await this.#statusBecomes('a token is accepted once istiod has fetched the JWKS', token, 200)
     this.#issuer.stopped = true
     await this.#checks.equal('Mintmark is stopped: the token is still accepted', [200], () =>
@@ -146,7 +151,7 @@ export class Suite {
       await one.metric('mintmark_sync_leading'),
       await two.metric('mintmark_sync_leading'),
     ]
-    await until('one of two has the lease', leading, ([a, b]) => a === 1 || b === 1, PUSHED_MS)
+    await until('one of two has the lease', leading, ([a = 0, b = 0]) => a + b === 1, PUSHED_MS)
     const [holder, heir] = (await leading())[0] === 1 ? [one, two] : [two, one]
     const readiness = () => holder.get('/readyz')
     await until('it is unready', readiness, ({ status }) => status === 503, PUSHED_MS)
@@ -189,10 +194,10 @@ export class Suite {
     )
   }
 
-  async #createObjects(enginePort: number): Promise<void> {
+  async #createObjects(): Promise<void> {
     const policies = `${deploy('authorization-policy.yaml')}---\n${deploy('envoy-filter.yaml')}`
     for (const object of objectsIn(policies)) await this.#api.apply(object)
-    for (const object of gatewayObjects(enginePort, this.#gatewayPort)) await this.#api.apply(object)
+    for (const object of gatewayObjects(this.#enginePort, this.#gatewayPort)) await this.#api.apply(object)
   }
 
   #file(name: string, text: string): string {
@@ -269,6 +274,26 @@ export class Suite {
       if (last === status) break
     }
     await this.#checks.equal(name, status, () => last)
+    if (last !== status) await this.#noteEndpoints()
+  }
+
+  /** istiod was seen once to start without the endpoint of an entry that it had: a change of the entry makes it look again. */
+  async #findEngine(token: string): Promise<void> {
+    for (const end = performance.now() + FOUND_MS; performance.now() < end; await sleep(100))
+      if (![0, 503].includes(await this.#status(token))) return
+    console.log('  note    the gateway does not reach the engine: its entry is applied again')
+    await this.#noteEndpoints()
+    const entry = engineEntry('engine', this.#enginePort)
+    await this.#api.apply({ ...entry, metadata: { ...entry.metadata, labels: { again: 'true' } } })
+  }
+
+  /** What the gateway knows of the engine: a 503 has other causes than the JWKS. */
+  async #noteEndpoints(): Promise<void> {
+    const text = await (await fetch(`${this.#gateway?.adminUrl}/clusters`)).text()
+    const lines = text
+      .split('\n')
+      .filter(line => line.includes('engine.example.com') && /::(health_flags|cx_|rq_)/.test(line))
+    for (const line of lines) console.log(`  note    ${line}`)
   }
 }
 

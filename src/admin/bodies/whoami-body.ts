@@ -18,7 +18,7 @@ export const whoamiBody = z
   })
   .meta({
     id: 'Caller',
-    description: 'Who the service takes the caller for.',
+    description: 'The identity of the caller.',
     examples: [
       {
         id: 'adm_2Vb6Nc4RtY8wQk3Z',

@@ -28,7 +28,9 @@ const explanationBody = z
   .strictObject({
     accepted: z.boolean().describe('Whether a token would be issued.'),
     reason: z.string().nullable().describe('The first reason why not, as in the log; null: it is accepted.'),
-    provider: providerId.nullable().describe('The identity provider that it is of; null: none was found.'),
+    provider: providerId
+      .nullable()
+      .describe('Identity provider that issued the token; null: none was found.'),
     subject: z.string().nullable().describe('Its subject; null: its signature was not verified.'),
     credentials: z.array(credentialId).describe('Credentials that match, or that the reason is about.'),
     key: keyId.nullable().describe('The key that the token would be for; null: none.'),

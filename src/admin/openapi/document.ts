@@ -15,7 +15,7 @@ type Group<R> = R extends `${infer Name}:${string}` ? Name : never
 
 /** In the order of the document. A right for an unlisted group does not compile. */
 const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
-  caller: 'Who the service takes the caller for.',
+  caller: 'The identity of the caller.',
   tenants: 'Customers or teams that share the engines, and what each may use.',
   keys: 'Long-lived API keys of tenants.',
   catalogue: 'Tiers, base models and LoRA adapters that tenants and keys can refer to.',
@@ -38,7 +38,7 @@ const ROLES: Record<Exclude<Role, 'root'>, string> = {
   operator: 'All rights except those over admin tokens and over the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
   introspector:
-    'No right in this API: its token (`mmi_…`) asks `POST /oauth/introspect` about tokens of some audiences.',
+    'No right in this API: its token (`mmi_…`) is accepted only at `POST /oauth/introspect`, for tokens of some audiences.',
   'tenant-admin':
     'Manages API keys and admin tokens of one tenant. Can create keys with at most the rights of the tenant. On an existing key it can only reduce rights.',
 }

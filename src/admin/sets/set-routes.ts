@@ -50,7 +50,7 @@ export function setRoutes(objects: SetObjects, read: ReadObject, cursors: Cursor
       operation: 'adoptSetObject',
       summary: 'Adopt an object into a set',
       details:
-        'The set may change the object from now on. An object that is in the set gets the name. An adopted object is never deleted with the set. Idempotent.',
+        'The set may change the object from now on. If the object is in the set already, it is renamed there. An adopted object is never deleted with the set. Idempotent.',
       answers: { 200: setObjectBody },
       conflicts: ['in_another_set', 'name_taken_in_set'],
       notFound: true,

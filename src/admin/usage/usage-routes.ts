@@ -116,7 +116,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Takes back what a deleted reporter sent from a time on, for example after its secret was stolen. Hours of which the records are still stored are computed again from the earlier ones; of older hours nothing is left. What is in closed months is taken from the current hour. Idempotent.',
+        'Takes back what a deleted reporter sent from a time on, for example after its secret was stolen. Hours within `usage_dedup_seconds` keep what the reporter sent before that time. Older hours after it lose everything from this reporter. What is in closed months is taken from the current hour. Idempotent.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },

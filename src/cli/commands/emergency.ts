@@ -6,7 +6,7 @@ import { action, noun, resultVerb } from '../verb.ts'
 export function emergencyCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const emergency = noun(program, 'emergency', {
     summary: 'decisions while the database is down',
-    examples: ['mintmark emergency extend --until 2026-12-01T18:00:00Z --reason "rebuilding the database"'],
+    examples: ['mintmark emergency extend --until 12h --reason "rebuilding the database"'],
   })
   const extend = resultVerb(emergency, 'extend', {
     summary: 'let replicas exchange known API keys for longer without the database',
@@ -16,7 +16,7 @@ export function emergencyCommands(program: Command, environment: NodeJS.ProcessE
       'is too old. API keys that were revoked after the newest snapshot stay usable for that long. Tenants with a limit of ' +
       'their own (staleness_seconds) keep it. At most 7 days; a later extension replaces an earlier one. It is recorded in ' +
       'the audit trail once the database is back.',
-    examples: ['mintmark emergency extend --until 2026-12-01T18:00:00Z --reason "rebuilding the database"'],
+    examples: ['mintmark emergency extend --until 12h --reason "rebuilding the database"'],
   })
     .requiredOption('--until <time>', 'when it ends, like 12h or 2026-12-01T18:00:00Z', parseTime('from now'))
     .requiredOption('--reason <text>', 'reason, for the audit trail', reason)

@@ -135,7 +135,7 @@ function switches(tenant: Command, environment: NodeJS.ProcessEnv): void {
     suspend: [
       'reject exchanges of its keys until "resume"',
       (id: string) =>
-        `Suspended the tenant ${id}. Its issued tokens are revoked: gateways that verify them alone accept them until they expire.`,
+        `Suspended the tenant ${id}. Its issued tokens are revoked: gateways without the list of revoked tokens accept them until they expire.`,
     ],
     resume: ['allow exchanges of its keys again', (id: string) => `Resumed the tenant ${id}: it is active.`],
   } as const

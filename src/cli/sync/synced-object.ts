@@ -130,7 +130,7 @@ function wantedOf(
       'jwks_older',
       `Mintmark's JWKS was last changed at ${instant(modifiedAt)}, that of ${targetName(target)} at ${instant(recorded)}: ` +
         'a replica without the database, or a database that was restored from a backup. Nothing was written. If it is right, ' +
-        'run "mintmark sync --once --allow-older".',
+        'run sync with the same options and --once --allow-older.',
     )
   const object = {
     apiVersion: target.apiVersion,
@@ -174,6 +174,6 @@ function ownedByAnother(title: string, managers: readonly Manager[], { name }: M
   return new SyncFault(
     'conflict',
     `${title}: fields are owned by another field manager${tool ? `, ${tool}` : ''}: ${fields}. Remove these fields ` +
-      'from what it applies: sync applies them from its file. Then run "mintmark sync --once --force-conflicts".',
+      'from what it applies: sync applies them from its file. Then run sync with the same options and --once --force-conflicts.',
   )
 }

@@ -177,7 +177,7 @@ describe('mintmark sync --once', () => {
     const { code, stderr } = await sync()
     expect(code).toBe(5)
     expect(stderr).toContain(`another field manager${tool}: .spec.jwtRules ("${manager}")`)
-    expect(stderr).toContain('"mintmark sync --once --force-conflicts"')
+    expect(stderr).toContain('--once --force-conflicts')
     expect((await sync('--force-conflicts')).code).toBe(0)
   })
 

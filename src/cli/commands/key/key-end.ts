@@ -37,7 +37,7 @@ function revoke(key: Command, environment: NodeJS.ProcessEnv): void {
   const command = changeVerb(key, 'revoke <key>', {
     summary: 'revoke a key permanently, with all its secrets',
     details:
-      'No new tokens are issued, and issued ones are revoked: gateways that verify them alone accept them until they expire.',
+      'No new tokens are issued, and issued ones are revoked: gateways without the list of revoked tokens accept them until they expire.',
     examples: ['mintmark key revoke key_7Hq2kd9XwP3mZt5B --reason "found in a log"'],
   }).addOption(text('reason', '--reason <text>', 'reason, stored with the key and in the audit trail'))
   irreversible(conditional(command)).action(
