@@ -13,7 +13,7 @@ const LIMITS = [
 const LONGEST_WAIT_SECONDS = 60
 
 // The credential is good. What is rejected here uses up nothing.
-function gate(r) {
+async function gate(r) {
   const counts = ngx.shared.mintmark_limits
   const found = allowances(mintmark.claimsOf(r))
   const counted = []

@@ -115,7 +115,7 @@ const HAS_UUID = 2
 const IS_MEDIA = 4
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
-function readModel(body, takesPriority) {
+async function readModel(body, takesPriority) {
   let model
   let names = 0
   const scan = { marks: MOST_MARKS, unreadBelow: ALL, known: [], fault: '' }
@@ -123,7 +123,7 @@ function readModel(body, takesPriority) {
   if (body[i] !== OBJECT) return { fault: NOT_JSON }
   i = skipSpace(body, i + 1)
   while (body[i] !== OBJECT_END) {
-    const nameEnd = body[i] === QUOTE ? stringEnd(body, i) : -1
+    const nameEnd = body[i] === QUOTE ? await wholeString(body, i) : -1
     if (nameEnd < 0) return { fault: NOT_JSON }
     if (++names > MOST_NAMES) return { fault: `The body has more than ${MOST_NAMES} names.` }
     const written = body.subarray(i + 1, nameEnd)
@@ -139,7 +139,7 @@ function readModel(body, takesPriority) {
     scan.talks = name === 'messages'
     scan.embeds = name === 'input'
     scan.unreadBelow = ALL
-    const end = valueEnd(body, i, scan)
+    const end = await valueEnd(body, i, scan)
     if (end < 0) return { fault: NOT_JSON }
     if (scan.fault) return { fault: scan.fault }
     if (name === 'model') {
@@ -227,14 +227,6 @@ function mediaName(body, first, end) {
   return MEDIA_NAMES.includes(name) ? name : ''
 }
 
-function valueEnd(body, i, scan) {
-  if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan)
-  let at = i
-  while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
-  return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
-}
-
 /** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */
 function isLiteral(c) {
   if (c === undefined) return false
@@ -251,7 +243,15 @@ function textOf(bytes) {
 }
 
 // A loop over bytes takes njs a second for some hundred kilobytes, so these look for the next mark with indexOf, which is
-// native. What they look at one by one is counted over the whole body, so that no form of a body takes longer than another.
+// native. What they look at one by one is counted over the whole body, so that no form of a body takes longer than another. The
+// worker handles its other requests between two turns: a body may take a second in all.
+
+/** Milliseconds of a turn. */
+const TURN_MS = 3
+/** How many marks are looked at between two looks at the clock. */
+const MARKS_BETWEEN = 64
+/** stringEnd: the turn is over, and it goes on where it stopped when it is called again. */
+const PAUSED = -2
 
 /** Bytes of white space between two top-level tokens. More counts as not JSON. */
 const MOST_SPACE = 128
@@ -266,6 +266,12 @@ const RUNS = [1024, 64, FEW].map(length => Buffer.alloc(length, BACKSLASH))
 let left
 /** Escaped quotes that may still be looked at in this body. */
 let quotesLeft
+/** When this turn began, in epoch milliseconds. */
+let turn
+/** Marks that were looked at. */
+let looked
+/** Where a string that was not looked at to its end goes on; -1: there is none. */
+let rest
 /** Where each mark comes next, found again only once it has been passed: each byte is looked at once for each mark. */
 let quote
 let object
@@ -277,7 +283,24 @@ let listEnd
 function beginScan() {
   left = MOST_MARKS
   quotesLeft = MOST_QUOTES
+  turn = Date.now()
+  rest = -1
+  looked = 0
   quote = object = objectEnd = list = listEnd = -1
+}
+
+function isOver() {
+  return Date.now() - turn >= TURN_MS
+}
+
+/** Ends the turn. With 0 ms nginx would begin the next one before it looks at its connections. */
+function pause() {
+  return new Promise(resolve => {
+    setTimeout(() => {
+      turn = Date.now()
+      resolve()
+    }, 1)
+  })
 }
 
 /** The first place at or after `i` that is not JSON white space. */
@@ -288,11 +311,16 @@ function skipSpace(body, i) {
   return at
 }
 
-/** `i` is at an opening quote: where the closing one is, or -1. */
+/** `i` is at an opening quote: where the closing one is, or -1; or PAUSED. */
 function stringEnd(body, i) {
-  let at = body.indexOf(QUOTE, i + 1)
+  let at = rest < 0 ? body.indexOf(QUOTE, i + 1) : rest
+  rest = -1
   while (at >= 0) {
     if (body[at - 1] !== BACKSLASH) return at
+    if (++looked % MARKS_BETWEEN === 0 && isOver()) {
+      rest = at
+      return PAUSED
+    }
     const escaped = backslashesBefore(body, at) % 2 === 1
     // A count that was broken off says nothing.
     if (quotesLeft-- <= 0) return -1
@@ -300,6 +328,26 @@ function stringEnd(body, i) {
     at = body.indexOf(QUOTE, at + 1)
   }
   return -1
+}
+
+/** `i` is at an opening quote: where the closing one is, or -1. */
+async function wholeString(body, i) {
+  let end = stringEnd(body, i)
+  while (end === PAUSED) {
+    await pause()
+    end = stringEnd(body, i)
+  }
+  return end
+}
+
+/** Where the value that begins at `i` ends, or -1. */
+async function valueEnd(body, i, scan) {
+  if (isOver()) await pause()
+  if (body[i] === QUOTE) return wholeString(body, i)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan)
+  let at = i
+  while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
+  return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1
 }
 
 /** How many stand directly before `at`. The quote that opens the string ends them. */
@@ -320,10 +368,11 @@ function backslashesBefore(body, at) {
 }
 
 /** `i` is at an opening bracket: where the one is that closes it, or -1. */
-function nestedEnd(body, i, scan) {
+async function nestedEnd(body, i, scan) {
   let depth = 0
   let at = i
   while (left-- > 0) {
+    if (++looked % MARKS_BETWEEN === 0 && isOver()) await pause()
     if (quote < at) quote = next(body, QUOTE, at)
     if (object < at) object = next(body, OBJECT, at)
     if (objectEnd < at) objectEnd = next(body, OBJECT_END, at)
@@ -332,7 +381,11 @@ function nestedEnd(body, i, scan) {
     const begins = object < list ? object : list
     const ends = objectEnd < listEnd ? objectEnd : listEnd
     if (quote < begins && quote < ends) {
-      const end = stringEnd(body, quote)
+      let end = stringEnd(body, quote)
+      while (end === PAUSED) {
+        await pause()
+        end = stringEnd(body, quote)
+      }
       if (end < 0) return -1
       readNested(body, quote, end, depth, scan)
       at = end + 1
@@ -509,8 +562,8 @@ function deny(r, status, body, reason) {
 const claimsOf = r => decoded(r.variables.mm_token.split('.')[1])
 
 // The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.
-function gate(r) {
-  const named = modelOf(r)
+async function gate(r) {
+  const named = await modelOf(r)
   if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
   const claims = claimsOf(r)
   if (claims.models.indexOf(named.model) < 0 && claims.adapters.indexOf(named.model) < 0)
@@ -523,7 +576,7 @@ function gate(r) {
   r.internalRedirect('@engine')
 }
 
-function modelOf(r) {
+async function modelOf(r) {
   const headers = r.headersIn
   const types = r.rawHeadersIn.filter(header => header[0].toLowerCase() === 'content-type')
   if (types.length !== 1 || headers['Content-Encoding'] !== undefined || !isPlainJson(headers['Content-Type'] || ''))
@@ -532,7 +585,7 @@ function modelOf(r) {
   // In njs an empty buffer throws when it is read.
   if (!body || body.length === 0) return { status: 400, fault: NOT_JSON }
   beginScan()
-  const read = readModel(body, ROUTES[r.uri])
+  const read = await readModel(body, ROUTES[r.uri])
   if (read.fault) return { status: 400, fault: read.fault }
   if (read.model === undefined) return { status: 400, fault: 'The body names no `model`.' }
   // No caller is granted a name of another format.

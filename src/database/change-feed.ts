@@ -25,9 +25,14 @@ export async function appendChanges(trx: Handle, changes: readonly Change[]): Pr
     RETURNING pg_notify(${CHANGE_CHANNEL}, number::text)`.execute(trx)
 }
 
-/** Wakes the listeners of the channel. */
-export async function notify(db: Handle, channel: string): Promise<void> {
-  await sql`SELECT pg_notify(${channel}, '')`.execute(db)
+/** The channel of messages between replicas. Every role of the database can read and send them. */
+export const MESSAGE_CHANNEL = 'mintmark_messages'
+/** Postgres accepts fewer than 8,000 bytes. */
+export const LONGEST_MESSAGE_BYTES = 7_999
+
+/** Wakes the listeners of the channel, with a text for them. */
+export async function notify(db: Handle, channel: string, text = ''): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, ${text})`.execute(db)
 }
 
 /** The newest position of the feed. */

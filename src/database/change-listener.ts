@@ -3,7 +3,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import { withTimeout } from '../system/timeout.ts'
-import { CHANGE_CHANNEL, notify } from './change-feed.ts'
+import { CHANGE_CHANNEL, MESSAGE_CHANNEL, notify } from './change-feed.ts'
 import { closePromptly } from './close-promptly.ts'
 import { CurrentClient, type DatabaseAddress } from './current-client.ts'
 import type { Database } from './database.ts'
@@ -30,6 +30,7 @@ export class ChangeListener {
   readonly #random: Random
   readonly #logger: Logger
   readonly #wake: () => void
+  readonly #receive: (message: string) => void
   readonly #stopped = new AbortController()
   readonly #probeChannel: string
   #running: Promise<void> | undefined
@@ -37,7 +38,10 @@ export class ChangeListener {
   /** True while notifications arrive; otherwise replicas are as fast as their polls. */
   listening = false
 
-  /** `address` must lead to Postgres itself, not to a pooler; `database` sends the probes. */
+  /**
+   * `address` must lead to Postgres itself, not to a pooler; `database` sends the probes. `receive`: a message on the channel of
+   * messages, from anyone.
+   */
   constructor(options: {
     address: DatabaseAddress
     database: Database
@@ -45,6 +49,7 @@ export class ChangeListener {
     random: Random
     logger: Logger
     wake: () => void
+    receive?: (message: string) => void
   }) {
     this.#address = options.address
     this.#database = options.database
@@ -52,6 +57,7 @@ export class ChangeListener {
     this.#random = options.random
     this.#logger = options.logger
     this.#wake = options.wake
+    this.#receive = options.receive ?? (() => {})
     this.#probeChannel = `mintmark_probe_${options.random.bytes(8).toString('hex')}`
   }
 
@@ -111,8 +117,13 @@ export class ChangeListener {
   async #follow(client: pg.Client, lost: AbortSignal): Promise<void> {
     let heard = () => {}
     lost.addEventListener('abort', () => heard())
-    client.on('notification', ({ channel }) => (channel === this.#probeChannel ? heard() : this.#wake()))
+    client.on('notification', ({ channel, payload = '' }) => {
+      if (channel === this.#probeChannel) heard()
+      else if (channel === MESSAGE_CHANNEL) this.#receive(payload)
+      else this.#wake()
+    })
     await client.query(`LISTEN ${CHANGE_CHANNEL}`)
+    await client.query(`LISTEN ${MESSAGE_CHANNEL}`)
     await client.query(`LISTEN ${this.#probeChannel}`)
     while (!lost.aborted) {
       const arrived = new Promise<void>(resolve => {

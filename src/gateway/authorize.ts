@@ -112,14 +112,13 @@ export class GatewayAuthorizer {
   }
 
   /** Issues what an exchange for this audience would: a token with all the caller's scopes. */
-  async #mint(caller: Caller): Promise<AccessToken> {
+  #mint(caller: Caller): Promise<AccessToken> {
     const { minted, tokenIssuer, audience, exchanged } = this.#parts
-    const kept = minted.find(caller)
-    if (kept) return kept
-    const token = await tokenIssuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
-    minted.keep(caller, token)
-    exchanged(caller)
-    return token
+    return minted.of(caller, async () => {
+      const token = await tokenIssuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
+      exchanged(caller)
+      return token
+    })
   }
 
   async #admitToken(jwt: string): Promise<Decision> {

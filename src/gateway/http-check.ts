@@ -195,15 +195,20 @@ function refuseCheck(thrown: unknown, res: ServerResponse): void {
     })
     return
   }
-  const retryAfterSeconds = error instanceof Unavailable ? error.retryAfterSeconds : 1
-  send(res, denial('unavailable', { retryAfterSeconds, cause: error }), 'unavailable')
+  send(res, unavailable(error), 'unavailable', { [REASON_HEADER]: 'unavailable' })
 }
+
+const unavailable = (error: unknown) =>
+  denial('unavailable', {
+    retryAfterSeconds: error instanceof Unavailable ? error.retryAfterSeconds : 1,
+    cause: error,
+  })
 
 /** On other routes it has its own HTTP status. */
 function refuse(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (!(error instanceof RequestError)) {
-    refuseCheck(thrown, res)
+    send(res, unavailable(error), 'unavailable')
     return
   }
   const refusal = denial('invalid_request', { detail: error.message })

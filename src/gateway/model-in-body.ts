@@ -219,6 +219,7 @@ function mediaName(body: Uint8Array, first: number, end: number): string {
   return MEDIA_NAMES.includes(name) ? name : ''
 }
 
+/** Where the value that begins at `i` ends, or -1. */
 function valueEnd(body: Uint8Array, i: number, scan: Scan): number {
   if (body[i] === QUOTE) return stringEnd(body, i)
   if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan)

@@ -16,6 +16,14 @@ export interface RecordedRefusal {
   tokenId: string | undefined
 }
 
+/** What is sought: one of these ids. */
+export interface Sought {
+  /** Of Mintmark, or of a gateway. */
+  requestId?: string | undefined
+  keyId?: string | undefined
+  tokenId?: string | undefined
+}
+
 /** A line of the access log, as far as it is kept. */
 export interface RefusalLine {
   listener: string
@@ -48,7 +56,7 @@ const GUESSES: ReadonlySet<RefusalReason> = new Set([
 
 /**
  * The last refusals of this process, in memory: an administrator asks for one by the id of the request. Other replicas
- * have their own; all of them are in the log.
+ * have their own, and are asked (docs/decisions/0029-reasons-and-explain.md); all of them are in the log.
  */
 export class RecentRefusals {
   readonly #known: RecordedRefusal[] = []
@@ -83,12 +91,9 @@ export class RecentRefusals {
     if (list.length > most * 1.1) list.splice(0, list.length - most)
   }
 
-  /** Those that fit, the newest first. */
-  find(fits: (refusal: RecordedRefusal) => boolean, most: number): RecordedRefusal[] {
-    return this.#all()
-      .filter(fits)
-      .toSorted((a, b) => b.at - a.at)
-      .slice(0, most)
+  /** The newest first. */
+  find(sought: Sought, most: number): RecordedRefusal[] {
+    return newest([...this.#known, ...this.#anonymous].filter(refusalFits(sought)), most)
   }
 
   /** How many are kept, and when the oldest happened, in epoch milliseconds. */
@@ -97,10 +102,39 @@ export class RecentRefusals {
     const count = this.#known.length + this.#anonymous.length
     return { count, since: firsts.length === 0 ? undefined : Math.min(...firsts) }
   }
+}
 
-  #all(): RecordedRefusal[] {
-    return [...this.#known, ...this.#anonymous]
+/** The newest first. */
+export const newest = (refusals: readonly RecordedRefusal[], most: number): RecordedRefusal[] =>
+  refusals.toSorted((a, b) => b.at - a.at).slice(0, most)
+
+const refusalFits = ({ requestId, keyId, tokenId }: Sought) => {
+  if (requestId !== undefined)
+    return (each: RecordedRefusal) => each.requestId === requestId || each.gatewayRequestId === requestId
+  if (keyId !== undefined) return (each: RecordedRefusal) => each.keyId === keyId
+  return (each: RecordedRefusal) => tokenId !== undefined && each.tokenId === tokenId
+}
+
+/** A refusal as another process sent it; undefined: it is none. */
+export function readRefusal(sent: unknown): RecordedRefusal | undefined {
+  const { at, status, reason, ...fields } = Object(sent)
+  const [listener, route] = [textOf(fields.listener), textOf(fields.route)]
+  if (!Number.isFinite(at) || !Number.isFinite(status) || !meaningOf(reason)) return undefined
+  if (listener === undefined || route === undefined) return undefined
+  return {
+    ...{ at, listener, route, status, reason },
+    requestId: textOf(fields.requestId),
+    gatewayRequestId: textOf(fields.gatewayRequestId),
+    source: textOf(fields.source),
+    keyId: textOf(fields.keyId),
+    tokenId: textOf(fields.tokenId),
   }
+}
+
+/** What another process seeks. */
+export const readSought = (sent: unknown): Sought => {
+  const { requestId, keyId, tokenId } = Object(sent)
+  return { requestId: textOf(requestId), keyId: textOf(keyId), tokenId: textOf(tokenId) }
 }
 
 const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)

@@ -93,6 +93,19 @@ export class Replicas {
     }))
   }
 
+  /** How many other processes reported themselves lately. */
+  async countOthers(): Promise<number> {
+    const others = await this.#database.run(db =>
+      db
+        .selectFrom('replicas')
+        .select('id')
+        .where('id', '<>', this.#self.id)
+        .where(sql<boolean>`seen_at >= clock_timestamp() - ${UNSEEN_SECONDS}::integer * interval '1 second'`)
+        .execute(),
+    )
+    return others.length
+  }
+
   /** Removes this process: no revocation waits for it any more. */
   async leave(): Promise<void> {
     await this.#database.run(db => db.deleteFrom('replicas').where('id', '=', this.#self.id).execute())

@@ -6,6 +6,7 @@ import type { AdministrationParts } from './administration.ts'
 import type { AuthenticationParts } from './authentication.ts'
 import type { DirectoryParts } from './directory.ts'
 import type { GatewayAuthorizerParts } from './gateway-authorizer.ts'
+import type { RememberedParts } from './remembered-refusals.ts'
 import type { SigningParts } from './signing.ts'
 import type { SnapshotParts } from './snapshots.ts'
 import type { Storage, System } from './storage.ts'
@@ -29,4 +30,5 @@ export interface Parts {
   gateway: GatewayAuthorizerParts
   pauses: PauseWatch
   usage: UsageParts
+  remembered: RememberedParts
 }

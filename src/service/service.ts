@@ -31,6 +31,7 @@ import {
 import { registerServiceMetrics } from './metrics/service-metrics.ts'
 import type { Parts } from './parts.ts'
 import { ReadinessGate } from './readiness.ts'
+import { buildRemembered } from './remembered-refusals.ts'
 import { serve, type Urls, urlsOf } from './serving.ts'
 import { buildSigning, type SigningParts } from './signing.ts'
 import { SnapshotStart } from './snapshot-start.ts'
@@ -199,6 +200,7 @@ function build(
   )
   const following = { follower, trust, snapshots, policy, directory, signing }
   const usage = buildUsage(system, storage, digests, policy, trust)
+  const remembered = buildRemembered(config, system, storage, signing)
   return {
     config,
     system,
@@ -210,6 +212,7 @@ function build(
     gateway,
     pauses,
     usage,
+    remembered,
   }
 }
 
@@ -233,9 +236,10 @@ function watchForPauses(
 }
 
 /** Wakes the follower, which polls in any case: docs/decisions/0007-follower-directory.md */
-function listenForChanges({ system, storage, follower }: Parts): ChangeListener {
+function listenForChanges({ system, storage, follower, remembered: { questions } }: Parts): ChangeListener {
   const { directoryDatabase: database, direct: address } = storage
-  return new ChangeListener({ ...system, database, address, wake: () => follower.wake() })
+  const heard = { wake: () => follower.wake(), receive: (message: string) => questions.heard(message) }
+  return new ChangeListener({ ...system, database, address, ...heard })
 }
 
 export function warnWithoutRoot({ rootTokens }: Config, logger: Logger): void {

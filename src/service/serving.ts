@@ -11,7 +11,7 @@ import type { NoteRefusal } from '../http/access-log.ts'
 import { trusting } from '../http/caller-address.ts'
 import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
-import { RecentRefusals } from '../http/recent-refusals.ts'
+import type { Sought } from '../http/recent-refusals.ts'
 import { requestDurations } from '../http/request-durations.ts'
 import { UnexpectedProxies } from '../http/unexpected-proxy.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
@@ -27,6 +27,7 @@ import { GatewayRevocations } from './gateway-revocations.ts'
 import { countClosedConnections, type Listeners, url } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
+import { refusalsElsewhere } from './remembered-refusals.ts'
 
 /** The parts that the listeners serve. */
 export type Served = Pick<
@@ -45,6 +46,7 @@ export type Served = Pick<
   | 'usage'
   | 'follower'
   | 'snapshots'
+  | 'remembered'
 > & {
   readiness: ReadinessGate
   outcomes: ExchangeOutcomes
@@ -72,7 +74,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const { refusals } = served.administration
   const noteDuration = requestDurations(served.metrics)
   countClosedConnections(listeners, served.metrics)
-  const recent = new RecentRefusals()
+  const { recent } = served.remembered
   const noteRefusal: NoteRefusal = (line, at) => recent.note(line, at)
   const proxies = new UnexpectedProxies(logger)
   served.metrics.counter(
@@ -91,7 +93,7 @@ export function serve(listeners: Listeners, served: Served): void {
   const app = publicApp({ ...keys, ...exchange, revocations, introspection, readiness })
   // Anyone reaches it, and would decide which requests are traced.
   listeners.public.serve(app, { ...services, continuesTraceOf: address => trusted(address, 0) })
-  serveAdmin(listeners, services, served, recent)
+  serveAdmin(listeners, services, served)
   serveGateway(listeners, services, served)
   serveUsage(listeners, services, served)
   // Probes and scrapes are not traced.
@@ -122,12 +124,7 @@ function introspectionOf(served: Served, afterPause: () => Promise<void> | undef
   }
 }
 
-function serveAdmin(
-  listeners: Listeners,
-  services: RequestServices,
-  served: Served,
-  recent: RecentRefusals,
-): void {
+function serveAdmin(listeners: Listeners, services: RequestServices, served: Served): void {
   const { administration, readiness } = served
   const { signingKeys, replicas } = served.signing
   const { database } = served.storage
@@ -140,14 +137,14 @@ function serveAdmin(
     fetched: served.directory.identities.fetched,
     explainAssertion: (assertion, options) =>
       explain(served.directory.identities, assertion, { ...options, now: served.storage.time.now() }),
-    explaining: explainingOf(served, recent),
+    explaining: explainingOf(served),
     readiness: readiness.withDatabase,
   })
   listeners.admin.serve(app, services)
 }
 
 /** What answers why something is refused. */
-function explainingOf(served: Served, recent: RecentRefusals): Explaining {
+function explainingOf(served: Served): Explaining {
   const { config, issuer, storage, administration } = served
   const { denyList, keyStatuses } = served.directory
   const decisions = new Decisions({
@@ -160,7 +157,10 @@ function explainingOf(served: Served, recent: RecentRefusals): Explaining {
     now: () => storage.time.now(),
   })
   const { gatewayAudience: audience, gatewayModel: model } = config
-  return { decisions, recent, gateway: { contract: CONTRACT_NUMBER, audience, scope: REQUIRED_SCOPE, model } }
+  const { recent, questions } = served.remembered
+  const elsewhere = (sought: Sought) => refusalsElsewhere(questions, sought)
+  const gateway = { contract: CONTRACT_NUMBER, audience, scope: REQUIRED_SCOPE, model }
+  return { decisions, recent, elsewhere, gateway }
 }
 
 /** Reports of usage over HTTP and over gRPC. */

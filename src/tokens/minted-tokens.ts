@@ -13,6 +13,12 @@ interface Minted {
   reusedUntil: number
 }
 
+/** Is being signed, for the requests that come meanwhile as well. */
+interface Issuing {
+  token: Promise<AccessToken>
+  issuedFor: Caller
+}
+
 /**
  * Tokens issued by the check, by secret, each reused for half its lifetime: a gateway calls for every request, and a
  * signature each time would dominate the cost. Cleared on each change of the directory, so that no token outlives the
@@ -22,6 +28,7 @@ export class MintedTokens {
   readonly #isPublished: (kid: string) => boolean
   /** By secret id. Least recently used entries are evicted, so that a busy client's token is not signed again early. */
   readonly #tokens = new LRUCache<string, Minted>({ max: MOST_KEPT })
+  readonly #issuing = new Map<string, Issuing>()
 
   /** `isPublished`: whether this process's JWKS still contains the key; tokens of a revoked one are not reused. */
   constructor(options: { isPublished: (kid: string) => boolean }) {
@@ -32,13 +39,35 @@ export class MintedTokens {
     return this.#tokens.size
   }
 
-  find(caller: Caller): AccessToken | undefined {
+  /**
+   * The token of the caller: the kept one, or the one that `issue` makes, once for all requests that come until it is signed. Rejects
+   * as `issue` does.
+   */
+  async of(caller: Caller, issue: () => Promise<AccessToken>): Promise<AccessToken> {
+    const kept = this.#find(caller)
+    if (kept) return kept
+    const { secretId } = caller
+    const other = this.#issuing.get(secretId)
+    if (other && sameRights(other.issuedFor, caller)) return other.token
+    const issuing = { token: issue(), issuedFor: caller }
+    this.#issuing.set(secretId, issuing)
+    try {
+      const token = await issuing.token
+      // Not after a change of the directory.
+      if (this.#issuing.get(secretId) === issuing) this.#keep(caller, token)
+      return token
+    } finally {
+      if (this.#issuing.get(secretId) === issuing) this.#issuing.delete(secretId)
+    }
+  }
+
+  #find(caller: Caller): AccessToken | undefined {
     const minted = this.#tokens.get(caller.secretId)
     if (!minted || caller.at >= minted.reusedUntil || !sameRights(minted.issuedFor, caller)) return undefined
     return this.#isPublished(minted.token.kid) ? minted.token : undefined
   }
 
-  keep(caller: Caller, token: AccessToken): void {
+  #keep(caller: Caller, token: AccessToken): void {
     const reusedUntil = caller.at + (token.expiresIn * 1000) / 2
     this.#tokens.set(caller.secretId, { token, issuedFor: caller, reusedUntil })
   }
@@ -46,6 +75,7 @@ export class MintedTokens {
   /** Drops all tokens: after a change of the directory, or when a signing key was revoked. */
   clear(): void {
     this.#tokens.clear()
+    this.#issuing.clear()
   }
 }
 

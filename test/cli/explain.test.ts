@@ -112,6 +112,11 @@ describe('mintmark explain --log', () => {
       // As Istio writes it.
       '{"response_code":401,"response_code_details":"jwt_authn_access_denied{Jwt_is_expired}","request_id":"77777777-1111-4222-8333-444455556666","start_time":"2026-11-29T08:00:01.000Z"}',
       '{"response_code":403,"response_code_details":"ext_authz_denied","request_id":"88888888-1111-4222-8333-444455556666"}',
+      // As Istio writes it in addition to the line of the file in deploy/istio.
+      '{"response_code":403,"response_code_details":"ext_authz_denied","request_id":"99999999-1111-4222-8333-444455556666"}',
+      '{"gateway":"istio","time":"2026-11-29T08:00:02.000Z","status":403,"reason":"key_disabled","details":"ext_authz_denied","request_id":"99999999-1111-4222-8333-444455556666"}',
+      // As Caddy writes it.
+      '{"level":"error","time":"2026-11-29T08:00:03Z","gateway":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"192.0.2.7","uri":"/v1/chat/completions"},"reason":"secret_ended","status":401,"resp_headers":{"X-Request-Id":["aaaaaaaa-1111-4222-8333-444455556666"]}}',
       'not json {',
     ].join('\n')
 
@@ -136,6 +141,12 @@ describe('mintmark explain --log', () => {
     ])
     expect(await one('77777777-1111-4222-8333-444455556666')).toMatchObject([
       { reason: 'token_expired', status: 401, at: '2026-11-29T08:00:01.000Z' },
+    ])
+    expect(await one('99999999-1111-4222-8333-444455556666')).toMatchObject([
+      { reason: 'key_disabled', listener: 'istio' },
+    ])
+    expect(await one('aaaaaaaa-1111-4222-8333-444455556666')).toMatchObject([
+      { reason: 'secret_ended', listener: 'caddy', source: '192.0.2.7', route: '/v1/chat/completions' },
     ])
     expect((await mintmark(['explain', good.keyId, '--log', file])).code).toBe(4)
     expect((await mintmark(['explain', '--log', '/nowhere'])).code).toBe(2)

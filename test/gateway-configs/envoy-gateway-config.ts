@@ -19,12 +19,23 @@ const HEAP = {
   },
 }
 
+const REPORTS = 'envoy.access_loggers.open_telemetry'
+
+/** In tests it is a socket, which cannot be opened as a file. */
+const toStandardOutput = ({ typedConfig: { logFormat }, ...rest }: Json): Json => ({
+  ...rest,
+  typedConfig: {
+    '@type': 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog',
+    logFormat,
+  },
+})
+
 export const envoyGatewayRecord = (name: EnvoyGatewayRecord = 'record'): Json =>
   JSON.parse(readFileSync(new URL(`envoy-gateway/${name}.json`, import.meta.url), 'utf8'))
 
 /**
  * Envoy Gateway's output for deploy/envoy-gateway (envoy-gateway/record.ts), as a file for a stock Envoy: routes and
- * endpoints, which its own Envoy receives separately, are inlined; ports are this test's. Of its logs only reports of usage remain.
+ * endpoints, which its own Envoy receives separately, are inlined; ports are this test's. Of its logs only those of refusals and reports of usage remain.
  */
 export function envoyGatewayConfig(ports: Ports, name: EnvoyGatewayRecord = 'record'): string {
   const { listener, overloadManager, routes, clusters, endpoints } = envoyGatewayRecord(name)
@@ -32,7 +43,9 @@ export function envoyGatewayConfig(ports: Ports, name: EnvoyGatewayRecord = 'rec
   const networkFilters: Json[] = listener.defaultFilterChain.filters
   const { typedConfig: manager } = networkFilters.find(isManager)
   const { rds, accessLog: logs, ...rest } = manager
-  const accessLog = logs.filter((log: Json) => log.name === 'envoy.access_loggers.open_telemetry')
+  const accessLog = logs
+    .filter(({ name, typedConfig }: Json) => name === REPORTS || typedConfig.logFormat?.jsonFormat?.reason)
+    .map((log: Json) => (log.name === REPORTS ? log : toStandardOutput(log)))
   const routeConfig = routes.find(({ name }: Json) => name === rds.routeConfigName)
   const address = { socketAddress: { address: '127.0.0.1', portValue: 0 } }
   const filter = {

@@ -34,12 +34,14 @@ export function pilotConfig(options: {
   const record = JSON.parse(
     readFileSync(new URL(`pilot/${applied}.json`, import.meta.url), 'utf8'),
   ) as PilotRecord
-  const { http_filters: filters, ...manager } = record.connection_manager
+  const { http_filters: filters, access_log: loggers = [], ...manager } = record.connection_manager
   const remote = {
     ...record.remote_jwks,
     ...('remote' in jwks && { cache_duration: jwks.remote.cacheDuration ?? '300s' }),
   }
   const inserted = new Map(insertedFilters(applied).map(filter => [filter.name, filter]))
+  const merged = new Map(mergedLoggers(applied).map(logger => [logger.name, logger]))
+  const access_log = loggers.map(({ name }) => merged.get(name))
   const source = 'inline' in jwks ? { local_jwks: { inline_string: jwks.inline } } : { remote_jwks: remote }
   const routes = { virtual_hosts: [{ name: 'all', domains: ['*'], routes: record.routes }] }
   const portOf = (name: string) => (name.includes('|8082|') ? gatewayPort : upstreamPort)
@@ -54,7 +56,7 @@ static_resources:
         - filters:
             - name: envoy.filters.network.http_connection_manager
               typed_config:
-${Object.entries({ ...manager, route_config: routes })
+${Object.entries({ ...manager, access_log, route_config: routes })
   .map(([key, value]) => `                "${key}": ${JSON.stringify(value)}`)
   .join('\n')}
                 http_filters:
@@ -72,7 +74,7 @@ ${[...new Set(record.routes.map(({ route }) => route.cluster))]
 
 interface PilotRecord {
   per_connection_buffer_limit_bytes: number
-  connection_manager: { http_filters: PilotFilter[] }
+  connection_manager: { http_filters: PilotFilter[]; access_log?: { name: string }[] }
   remote_jwks: { http_uri: { cluster: string } }
   routes: { route: { cluster: string } }[]
   /** By the name of a cluster. */
@@ -85,16 +87,29 @@ interface PilotFilter {
   typed_config: any
 }
 
-/** The filters that the files of deploy/istio insert. */
-function insertedFilters(applied: Applied): PilotFilter[] {
-  return ENVOY_FILTERS[applied].flatMap(name => {
-    const file = new URL(`../../deploy/istio/${name}.yaml`, import.meta.url)
-    const { configPatches } = parse(readFileSync(file, 'utf8')).spec
-    return configPatches
-      .filter(({ applyTo }: { applyTo: string }) => applyTo === 'HTTP_FILTER')
-      .map(({ patch }: { patch: { value: PilotFilter } }) => patch.value)
-  })
+interface Patch {
+  applyTo: string
+  // biome-ignore lint/suspicious/noExplicitAny: a part of Envoy's configuration
+  patch: { operation: string; value: any }
 }
+
+const patches = (applied: Applied): Patch[] =>
+  ENVOY_FILTERS[applied].flatMap(name => {
+    const file = new URL(`../../deploy/istio/${name}.yaml`, import.meta.url)
+    return parse(readFileSync(file, 'utf8')).spec.configPatches
+  })
+
+/** The filters that the files of deploy/istio insert. */
+const insertedFilters = (applied: Applied): PilotFilter[] =>
+  patches(applied)
+    .filter(({ applyTo, patch }) => applyTo === 'HTTP_FILTER' && patch.operation !== 'MERGE')
+    .map(({ patch }) => patch.value)
+
+/** The access loggers that they add. */
+const mergedLoggers = (applied: Applied): { name: string }[] =>
+  patches(applied)
+    .filter(({ applyTo }) => applyTo === 'NETWORK_FILTER')
+    .flatMap(({ patch }) => patch.value.typed_config.access_log ?? [])
 
 /** One filter of pilot's chain. Filters that only Istio's own build of Envoy has do not process requests. */
 function filled(

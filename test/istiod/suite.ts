@@ -183,6 +183,9 @@ export class Suite {
     const before = performance.now()
     await this.#statusBecomes('a revoked signing key is forgotten', token, 401)
     console.log(`  note    ${since(before)} s after the revocation, at an interval of ${INTERVAL_SECONDS} s`)
+    await this.#checks.equal('the gateway logs the reason', true, () =>
+      until('it is in the log', () => this.#hasLogged('token_unknown_key'), Boolean),
+    )
     await this.#checks.equal('tokens of the other keys are accepted', 200, async () =>
       this.#status(await this.#issuer.token(next)),
     )
@@ -226,6 +229,12 @@ export class Suite {
   async #doctor(): Promise<Outcome> {
     const dump = await (await fetch(`${this.#gateway?.adminUrl}/config_dump`)).text()
     return runMintmark(['doctor', '--issuer', ISSUER, '--envoy', this.#file('config-dump.json', dump)])
+  }
+
+  /** A line of the access log that the EnvoyFilter adds. */
+  #hasLogged(reason: string): boolean {
+    const lines = this.#gateway?.program.log().split('\n') ?? []
+    return lines.some(line => line.includes('"gateway":"istio"') && line.includes(`"reason":"${reason}"`))
   }
 
   /** Whether the gateway counts updates that it rejected, and how many. */

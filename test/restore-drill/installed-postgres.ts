@@ -12,6 +12,8 @@ const NEEDED = ['postgres', 'initdb', 'pg_ctl', 'pg_dump', 'pg_restore']
 /** A server that is installed together with its programs for backups: the embedded one has none. */
 export interface InstalledPostgres {
   postgres: Postgres
+  /** The folder of its programs. */
+  bin: string
   dump(file: string): Promise<void>
   /** Over the database as it is, while others use it. */
   restore(file: string): Promise<void>
@@ -44,6 +46,7 @@ export async function startInstalledPostgres(): Promise<InstalledPostgres> {
   const run = (program: string, ...words: string[]) => promisify(execFile)(join(bin, program), words)
   return {
     postgres,
+    bin,
     dump: async file =>
       void (await run('pg_dump', '--format=custom', `--file=${file}`, `--dbname=${postgres.ownerUrl}`)),
     restore: async file => {

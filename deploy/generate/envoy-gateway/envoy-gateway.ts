@@ -12,6 +12,7 @@ import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fi
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
+import { IS_REFUSED, loggedFields } from '../envoy-parts/refusal-log.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
@@ -50,16 +51,16 @@ const TOKEN: [string, string] = ['authorization', `(${SCHEMES.join('|')}) +eyJ.*
 
 interface Usage {
   about: string[]
-  telemetry: string[]
+  reports: string[]
   usage: string[]
 }
-const WITHOUT_USAGE: Usage = { about: [], telemetry: [], usage: [] }
+const WITHOUT_USAGE: Usage = { about: [], reports: [], usage: [] }
 /** As the SecurityPolicy names the provider, Envoy Gateway names the verified token. */
 const PROVIDER = 'mintmark'
 const withUsage = (replaced: string): Usage => ({
   about: [`# In place of ${replaced}: reports usage.\n#`],
-  telemetry: [
-    render('envoy-gateway/usage/telemetry.yaml.template', { attributes: reportedAttributes(PROVIDER) }),
+  reports: [
+    render('envoy-gateway/usage/reports.yaml.template', { attributes: reportedAttributes(PROVIDER) }),
   ],
   usage: [
     render('envoy-gateway/usage/lua.yaml.template', {
@@ -76,8 +77,11 @@ const forLimits = (replaced: string) => [`# In place of ../${replaced}: enforces
  * usage, and two that replace theirs to enforce limits.
  */
 export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
-  const envoyProxy = ({ about, telemetry }: Usage) =>
-    render('envoy-gateway/envoy-proxy.yaml.template', { about, telemetry })
+  const envoyProxy = ({ about, reports }: Usage) =>
+    render('envoy-gateway/envoy-proxy.yaml.template', {
+      ...{ about, reports, isRefused: IS_REFUSED },
+      logged: loggedFields('envoy-gateway', 'script', PROVIDER),
+    })
   const extensionPolicy = ({ about, usage }: Usage) =>
     render('envoy-gateway/extension-policy.yaml.template', {
       about,

@@ -13,6 +13,7 @@ import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
+import { refusalLog } from '../envoy-parts/refusal-log.ts'
 import { overGrpc, usageLog } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
@@ -54,6 +55,7 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     LONGEST_BODY_BYTES,
     modelNotFound,
     ...WITHOUT_FORMS,
+    ...refusalLog('http', 'istio'),
     aboutLimit: 'What is held of a body before its token is verified.',
     listenerBytes: UNVERIFIED_BODY_BYTES,
     MODEL_HEADER,
@@ -121,6 +123,7 @@ const staticFiles = (
     LONGEST_BODY_BYTES,
     modelNotFound,
     ...WITHOUT_FORMS,
+    ...refusalLog('http', 'istio'),
     listenerBytes: LONGEST_BODY_BYTES,
     MODEL_HEADER,
     MODEL_ROUTES,

@@ -95,9 +95,7 @@ export const explanationBody = z
     token: token.nullable().describe('The token; null: none was given, or its signature is not right.'),
     revocation: revocation.nullable().describe('Entry of the deny list that ends the token; null: none.'),
     gateway: gateway.describe('What the check of this replica requires.'),
-    recent_refusals: z
-      .array(refusal)
-      .describe('The last refusals that this replica remembers, newest first.'),
+    recent_refusals: z.array(refusal).describe('The last refusals that the replicas remember, newest first.'),
     remembered: z
       .strictObject({
         refusals: count.describe('Number of refusals of all callers.'),
@@ -105,7 +103,16 @@ export const explanationBody = z
       })
       .nullable()
       .describe(
-        'What this replica remembers; null for a tenant-admin. Other replicas and earlier refusals are in the log only.',
+        'What this replica remembers; null for a tenant-admin. Earlier refusals are in the log only.',
+      ),
+    other_replicas: z
+      .strictObject({
+        running: count.nullable().describe('Number of others that run; null: they could not be asked.'),
+        answered: count.describe('Number of those that answered within a second.'),
+      })
+      .nullable()
+      .describe(
+        'Replicas whose refusals were asked for; null: this one has the refusal. Those of replicas that did not answer are in their log.',
       ),
   })
   .meta({
@@ -145,6 +152,7 @@ export const explanationBody = z
         gateway: { contract_number: 1, audience: 'vllm', scope: 'inference', model: 'none' },
         recent_refusals: [],
         remembered: { refusals: 0, since: null },
+        other_replicas: { running: 2, answered: 2 },
       },
     ],
   })

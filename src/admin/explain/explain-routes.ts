@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RecordedRefusal } from '../../http/recent-refusals.ts'
+import { newest, type Sought } from '../../http/recent-refusals.ts'
 import type { Admin } from '../admin-auth.ts'
 import { ok } from '../answer.ts'
 import { explanationBody } from '../bodies/explanation-body.ts'
@@ -55,21 +55,26 @@ const body = z
 
 /** Explains why a credential or a request is accepted or refused. */
 export function explainRoutes(explaining: Explaining): AdminRoute[] {
-  const refusalsOf = async (admin: Admin, fits: (refusal: RecordedRefusal) => boolean) => {
-    const { decisions, recent } = explaining
-    const found = recent.find(fits, MOST_REFUSALS)
-    if (admin.tenantId === null) return found
+  /** Of this replica and the others; those of the administrator's tenant. A request that this one knows is at no other. */
+  const refusalsOf = async (admin: Admin, sought: Sought) => {
+    const { decisions, recent, elsewhere } = explaining
+    const own = recent.find(sought, MOST_REFUSALS)
+    const isNothing = Object.values(sought).every(id => id === undefined)
+    const isHere = sought.requestId !== undefined && own.length > 0
+    const others = isNothing || isHere ? undefined : await elsewhere(sought)
+    const found = newest([...own, ...(others?.refusals ?? [])], MOST_REFUSALS)
+    if (admin.tenantId === null) return { refusals: found, others }
     const tenants = await Promise.all(
       found.map(({ keyId }) => (keyId === undefined ? undefined : decisions.tenantOfKey(keyId))),
     )
-    return found.filter((_, index) => tenants[index] === admin.tenantId)
+    return { refusals: found.filter((_, index) => tenants[index] === admin.tenantId), others }
   }
   return [
     route({
       operation: 'explain',
       summary: 'Explain why a credential or a request is refused',
       details:
-        'Applies the rules of an exchange and of the check to a credential, as the replica that answers would now, without issuing a token or recording a use. For the id of a request it has what this replica remembers of the last refusals. Mintmark does not count requests against limits, so it does not see a 429 of a gateway.',
+        'Applies the rules of an exchange and of the check to a credential, as the replica that answers would now, without issuing a token or recording a use. For the id of a request it has what this replica, and the others that answer within a second, remember of the last refusals. Mintmark does not count requests against limits, so it does not see a 429 of a gateway.',
       answers: { 200: explanationBody },
       notFound: true,
       example: {
@@ -87,39 +92,38 @@ export function explainRoutes(explaining: Explaining): AdminRoute[] {
         const answer = async (
           subject: Parameters<typeof toWire>[0]['subject'],
           decision: Partial<Decision>,
-          fits: (refusal: RecordedRefusal) => boolean,
+          sought: Sought,
         ) => {
-          const refusals = await refusalsOf(admin, fits)
+          const remembered = await refusalsOf(admin, sought)
           const shown = {
             gateway: { ...gateway, audience },
             recent: admin.tenantId === null ? recent : undefined,
           }
-          return ok(toWire({ subject, decision, refusals, ...shown }))
+          return ok(toWire({ subject, decision, ...remembered, ...shown }))
         }
         const { credential, key, token_id: jti, request_id: requestId } = given
         if (key !== undefined) {
           const decision = await decisions.ofKey(key, asked)
           if (isForeign(admin, decision)) throw new ForeignTenant('key', key)
-          return answer('key', decision, ({ keyId }) => keyId === key)
+          return answer('key', decision, { keyId: key })
         }
         if (jti !== undefined) {
           const entry = admin.tenantId === null ? decisions.revocationOf(jti) : undefined
-          return answer('token_id', entry ? { revocation: entry } : {}, ({ tokenId }) => tokenId === jti)
+          return answer('token_id', entry ? { revocation: entry } : {}, { tokenId: jti })
         }
-        if (requestId !== undefined)
-          return answer('request', {}, each => [each.requestId, each.gatewayRequestId].includes(requestId))
+        if (requestId !== undefined) return answer('request', {}, { requestId })
         const text = (credential ?? '').trim()
         if (text.includes('.')) {
           const decision = await decisions.ofToken(text, asked)
           const { claims } = decision
           if (claims && admin.tenantId !== null && claims.tenant !== admin.tenantId)
             throw new ForeignTenant('token')
-          return answer('token', decision, ({ tokenId }) => tokenId !== undefined && tokenId === claims?.jti)
+          return answer('token', decision, { tokenId: claims?.jti })
         }
         const decision = await decisions.ofSecret(text, asked)
         // To others the key of a tenant does not exist.
         const own = isForeign(admin, decision) ? decisions.unknown(asked) : decision
-        return answer('key', own, ({ keyId }) => keyId !== undefined && keyId === own.key?.id)
+        return answer('key', own, { keyId: own.key?.id })
       },
     }),
   ]

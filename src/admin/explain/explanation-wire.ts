@@ -1,15 +1,24 @@
 import { keyState, keyTerm, secretState, secretTerm } from '../../api-keys/key-state.ts'
 import type { GatewayModel } from '../../config/gateway-config.ts'
-import type { RecentRefusals, RecordedRefusal } from '../../http/recent-refusals.ts'
+import type { RecentRefusals, RecordedRefusal, Sought } from '../../http/recent-refusals.ts'
 import { meaningOf } from '../../refusal-reasons.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { effectiveToWire } from '../key-routes.ts'
 import type { Decision, Decisions } from './decisions.ts'
 
+/** What other replicas remember. `running`: how many there are; undefined: they could not be asked. */
+export interface Elsewhere {
+  refusals: readonly RecordedRefusal[]
+  running: number | undefined
+  answered: number
+}
+
 /** Everything that explains. */
 export interface Explaining {
   decisions: Decisions
   recent: RecentRefusals
+  /** Asks the other replicas. */
+  elsewhere: (sought: Sought) => Promise<Elsewhere>
   /** What the check requires. */
   gateway: { contract: number; audience: string; scope: string; model: GatewayModel }
 }
@@ -20,11 +29,13 @@ export function toWire(explained: {
   /** Empty of an id: nothing was decided now. */
   decision: Partial<Decision>
   refusals: readonly RecordedRefusal[]
+  /** Undefined: they were not asked, because this replica knows the request. */
+  others: Pick<Elsewhere, 'running' | 'answered'> | undefined
   gateway: Explaining['gateway']
   /** Undefined: not shown, because it counts requests of all tenants. */
   recent: RecentRefusals | undefined
 }): object {
-  const { subject, decision, refusals, gateway, recent } = explained
+  const { subject, decision, refusals, others, gateway, recent } = explained
   const { rules, rights, claims, revocation } = decision
   // Of a request the newest refusal says what decided.
   const reason = rules ? decision.reason : revocation ? 'token_revoked' : refusals[0]?.reason
@@ -50,6 +61,7 @@ export function toWire(explained: {
     },
     recent_refusals: refusals.map(refusalOf),
     remembered: recent ? rememberedBy(recent) : null,
+    other_replicas: others ? { running: others.running ?? null, answered: others.answered } : null,
   }
 }
 

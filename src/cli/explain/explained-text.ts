@@ -58,6 +58,7 @@ export interface Explanation {
   gateway: { contract_number: number; audience: string; scope: string; model: string }
   recent_refusals: Refusal[]
   remembered: { refusals: number; since: string | null } | null
+  other_replicas: { running: number | null; answered: number } | null
 }
 
 /** The short answer for a person: the verdict and its cure, then what it was decided from. */
@@ -75,8 +76,8 @@ function verdict({ subject, accepted, reason, decided_by: by, text }: Explanatio
   }
   if (accepted) return styled('bold', 'Accepted.')
   return subject === 'request'
-    ? 'This replica remembers no refusal of this request.'
-    : 'The deny list does not have this token, and this replica remembers no refusal of it. Mintmark does not store issued tokens.'
+    ? 'No refusal of this request is remembered.'
+    : 'The deny list does not have this token, and no refusal of it is remembered. Mintmark does not store issued tokens.'
 }
 
 function facts({
@@ -87,6 +88,7 @@ function facts({
   revocation,
   gateway,
   remembered,
+  other_replicas: others,
 }: Explanation): [string, string][] {
   const facts: [string, string][] = []
   if (rules.length > 0) facts.push(['rules', rules.map(shownRule).join(', ')])
@@ -110,13 +112,21 @@ function facts({
   const { contract_number: contract, audience, scope, model } = gateway
   facts.push(['check', `contract number ${contract}, audience ${audience}, scope ${scope}, model: ${model}`])
   if (remembered) facts.push(['remembered', shownMemory(remembered)])
+  if (others && others.running !== 0) facts.push(['replicas', shownReplicas(others)])
   return facts
 }
 
 const shownMemory = ({ refusals, since }: NonNullable<Explanation['remembered']>) =>
   since === null
     ? 'none by this replica'
-    : `${refusals} by this replica since ${moment(since)}; others are in the log`
+    : `${refusals} by this replica since ${moment(since)}; earlier ones are in the log`
+
+const shownReplicas = ({ running, answered }: NonNullable<Explanation['other_replicas']>) =>
+  running === null
+    ? 'the others could not be asked; their refusals are in their logs'
+    : answered < running
+      ? `${answered} of ${running} others answered; refusals of the rest are in their logs`
+      : `all ${running} others answered`
 
 const REVOKED: Record<string, string> = {
   jti: 'this token alone',

@@ -10,7 +10,7 @@ meshConfig:
         failOpen: false
         statusOnError: "503"
         # Authorization is always sent.
-        includeRequestHeadersInCheck: [x-api-key, api-key, x-forwarded-for]
+        includeRequestHeadersInCheck: [x-api-key, api-key, x-forwarded-for, x-request-id]
         # Only the token: the headers are set from it once it has been verified.
         headersToUpstreamOnAllow: [authorization]
         headersToDownstreamOnDeny: [content-type, www-authenticate, retry-after]

@@ -1,0 +1,55 @@
+import type { Config } from '../config/config.ts'
+import {
+  newest,
+  RecentRefusals,
+  type RecordedRefusal,
+  readRefusal,
+  readSought,
+  type Sought,
+} from '../http/recent-refusals.ts'
+import { ReplicaQuestions } from '../installation/replica-questions.ts'
+import type { SigningParts } from './signing.ts'
+import type { Storage, System } from './storage.ts'
+
+/** More of one replica than an explanation shows are not needed. */
+const MOST = 10
+
+/** The last refusals of this process, and the way to those of the others. */
+export interface RememberedParts {
+  recent: RecentRefusals
+  questions: ReplicaQuestions
+}
+
+export function buildRemembered(
+  { encryptionKeys }: Config,
+  { clock, random }: System,
+  { database }: Storage,
+  { replicas }: SigningParts,
+): RememberedParts {
+  const recent = new RecentRefusals()
+  const questions = new ReplicaQuestions({
+    ...{ database, clock, random, encryptionKeys },
+    countOthers: () => replicas.countOthers(),
+    answer: question => recent.find(readSought(question), MOST),
+  })
+  return { recent, questions }
+}
+
+/** What the other replicas remember. `answered`: how many of the running ones did; undefined: they could not be asked. */
+export interface RefusalsElsewhere {
+  refusals: RecordedRefusal[]
+  running: number | undefined
+  answered: number
+}
+
+export async function refusalsElsewhere(
+  questions: ReplicaQuestions,
+  sought: Sought,
+): Promise<RefusalsElsewhere> {
+  const asked = await questions.ask(sought)
+  if (!asked) return { refusals: [], running: undefined, answered: 0 }
+  const { running, answers } = asked
+  const refusals = answers.flatMap(answer => (Array.isArray(answer) ? answer.map(readRefusal) : []))
+  const known = refusals.filter(refusal => refusal !== undefined)
+  return { refusals: newest(known, MOST), running, answered: answers.length }
+}

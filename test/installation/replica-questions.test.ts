@@ -1,0 +1,137 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MESSAGE_CHANNEL } from '../../src/database/change-feed.ts'
+import { CurrentClient } from '../../src/database/current-client.ts'
+import { startReplica, startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
+import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/** What one replica refused is explained by another. */
+let replicas: TwoReplicas
+let one: TestService
+let other: TestService
+let revoked: Awaited<ReturnType<TestService['tenantWithKey']>>
+beforeAll(async () => {
+  replicas = await startTwoReplicas()
+  ;({ mintmark: one, other } = replicas)
+  revoked = await one.tenantWithKey({ id: 'acme' })
+  await one.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'leaked' })
+  await until(
+    'both have announced themselves',
+    async () => (await explained({ request_id: randomUUID() })).other_replicas.running === 1,
+  )
+})
+afterAll(() => replicas.stop())
+
+const explained = async (given: object, at = one) => (await at.admin('POST', '/explain', given)).body
+const refusedBy = async (service: TestService) => {
+  const { headers } = await service.token({ grant_type: 'client_credentials', client_secret: revoked.secret })
+  return headers.get('x-request-id') ?? ''
+}
+
+describe('a refusal', () => {
+  it('is explained by each replica, whichever refused', async () => {
+    const id = await refusedBy(other)
+    for (const at of [one, other])
+      expect(await explained({ request_id: id }, at)).toMatchObject({
+        reason: 'key_revoked',
+        recent_refusals: [{ request_id: id, key: revoked.keyId, status: 401 }],
+        other_replicas: at === one ? { running: 1, answered: 1 } : null,
+      })
+  })
+
+  it('of a key is in one list, the newest first, from all replicas', async () => {
+    const ids = [await refusedBy(one), await refusedBy(other), await refusedBy(one)]
+    const { recent_refusals: refusals } = await explained({ key: revoked.keyId })
+    const shown = refusals.map((each: { request_id: string }) => each.request_id)
+    expect(shown.slice(0, 3)).toEqual(ids.toReversed())
+  })
+
+  it('of another tenant is shown to no tenant-admin', async () => {
+    const id = await refusedBy(other)
+    await one.admin('POST', '/tenants', { id: 'blue' })
+    const { body } = await one.admin('POST', '/admin-tokens', {
+      name: 'b',
+      role: 'tenant-admin',
+      tenant: 'blue',
+    })
+    const answer = await fetch(`${one.service.urls.admin}/admin/v1/explain`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${body.secret}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ request_id: id }),
+    })
+    expect(await answer.json()).toMatchObject({ reason: null, recent_refusals: [] })
+  })
+
+  it('is in no message that the database can read, and a forged message has no effect', async () => {
+    const client = new CurrentClient(() => one.database.applicationUrl, {})
+    await client.connect()
+    const messages: string[] = []
+    client.on('notification', ({ payload = '' }) => messages.push(payload))
+    await client.query(`LISTEN ${MESSAGE_CHANNEL}`)
+    const id = await refusedBy(other)
+    await explained({ request_id: id })
+    await until(
+      'the question and its answer were sent',
+      () => messages.length,
+      count => count >= 2,
+    )
+    const [question = '', answer = ''] = messages
+    expect(messages.join(' ')).not.toMatch(new RegExp(`${id}|${revoked.keyId}|key_revoked`))
+
+    // The same question again is answered once more, in a message that only Mintmark reads.
+    const forged = [
+      question.replace(/:[^:]+$/, `:${randomBytes(80).toString('base64url')}`),
+      question.replace(/^question/, 'answer'),
+      answer.replace(/^answer/, 'question'),
+      'question',
+      'answer:',
+      'x'.repeat(7_000),
+    ]
+    messages.length = 0
+    for (const message of forged) await client.query('SELECT pg_notify($1, $2)', [MESSAGE_CHANNEL, message])
+    expect(await explained({ request_id: await refusedBy(other) })).toMatchObject({ reason: 'key_revoked' })
+    expect(messages.filter(each => !forged.includes(each))).toHaveLength(2)
+    await client.end()
+  })
+})
+
+describe('a replica that does not answer', () => {
+  it('is counted, and the rest is explained within two seconds', async () => {
+    await replicas.proxy.become('hang')
+    const began = performance.now()
+    expect((await explained({ request_id: randomUUID() })).other_replicas).toEqual({
+      running: 1,
+      answered: 0,
+    })
+    expect(performance.now() - began).toBeLessThan(5_000)
+    await replicas.proxy.become('none')
+    await until(
+      'it answers again',
+      async () => (await explained({ request_id: randomUUID() })).other_replicas.answered === 1,
+      Boolean,
+      20_000,
+    )
+  })
+
+  it('is none while an encryption key is being added', async () => {
+    const keys = `${one.environment.MINTMARK_ENCRYPTION_KEYS},n2:${randomBytes(32).toString('base64url')}`
+    const third = await startReplica(one, { MINTMARK_ENCRYPTION_KEYS: keys })
+    await until(
+      'three run',
+      async () => (await explained({ request_id: randomUUID() }, third)).other_replicas,
+      ({ running, answered }) => running === 2 && answered === 2,
+      20_000,
+    )
+    await third.stop()
+  })
+})
+
+it('a single replica asks nobody', async () => {
+  const service = await startTestService()
+  expect((await explained({ request_id: randomUUID() }, service)).other_replicas).toEqual({
+    running: 0,
+    answered: 0,
+  })
+  await service.stop()
+})
