@@ -64,7 +64,7 @@ describe('a refusal', () => {
   })
 
   it('is in no message that the database can read, and a forged message has no effect', async () => {
-    const client = new CurrentClient(() => one.database.applicationUrl, {})
+    const client = new CurrentClient({ url: () => one.database.applicationUrl }, {})
     await client.connect()
     const messages: string[] = []
     client.on('notification', ({ payload = '' }) => messages.push(payload))
