@@ -37,7 +37,6 @@ const PACKAGES: Record<string, RegExp> = {
   'lru-cache':
     /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/minute-limit/,
-  pino: /^system\/logger/,
   'prom-client': /^system\/(merged-)?metrics/,
   zod: /^admin\//,
   commander: /^cli\//,

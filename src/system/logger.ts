@@ -1,8 +1,23 @@
 import { createRequire } from 'node:module'
-import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import { standardOutput } from './log-destination.ts'
 
-export type { Logger } from 'pino'
+/** From the least to the most severe. */
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
+type Level = (typeof LEVELS)[number]
+/** Fields and a message, or a message only. An error is the field `err`. */
+type Entry = [fields: object, message: string] | [message: string]
+
+/** Writes JSON lines: level, time, fields, message. */
+export interface Logger extends Readonly<Record<Level, (...entry: Entry) => void>> {
+  isLevelEnabled(level: Level): boolean
+  /** A logger whose lines begin with these fields. */
+  child(fields: object): Logger
+}
+
+/** Receives lines, each with a newline at its end. */
+interface Destination {
+  write(line: string): void
+}
 
 /**
  * The formats of our keys, admin tokens and JWTs. A second line of defence: no code logs one, but one inside a
@@ -39,25 +54,84 @@ function serializeError(error: unknown, withStack = true): object {
  * JSON lines on stdout, or readable ones when stdout is a terminal and pino-pretty is installed. No call waits for who
  * reads them (log-destination.ts).
  */
-export function createLogger(level: string, destination?: DestinationStream): Logger {
-  if (destination) return loggerTo(destination, level)
+export function createLogger(level: string, destination?: Destination): Logger {
+  if (destination) return new LineLogger(level, destination)
   const output = standardOutput()
   const format = process.stdout.isTTY && readableFormat()
-  const logger = loggerTo(format ? { write: line => output.write(format(line)) } : output, level)
+  const logger = new LineLogger(level, format ? { write: line => output.write(format(line)) } : output)
   // Also where warnings are not logged: so are errors that were lost.
   output.onRecovery = loss => logger.error(loss, 'log lines were dropped')
   return logger
 }
 
-function loggerTo(destination: DestinationStream, level: string): Logger {
-  const options: LoggerOptions = {
-    level,
-    base: null,
-    timestamp,
-    formatters: { level: label => ({ level: label }) },
-    serializers: { err: (error: unknown) => serializeError(error) },
+class LineLogger implements Logger {
+  readonly #level: string
+  /** Its place in LEVELS. */
+  readonly #least: number
+  readonly #destination: Destination
+  /** JSON members, each after a comma. */
+  readonly #first: string
+
+  /** `level`: the least severe one that is written, or `silent`. */
+  constructor(level: string, destination: Destination, first = '') {
+    this.#level = level
+    this.#least = level === 'silent' ? LEVELS.length : LEVELS.indexOf(level as Level)
+    if (this.#least < 0) throw new Error(`there is no log level ${level}`)
+    this.#destination = destination
+    this.#first = first
   }
-  return pino(options, { write: line => destination.write(withoutCredentials(line)) })
+
+  trace(...entry: Entry): void {
+    this.#log('trace', entry)
+  }
+
+  debug(...entry: Entry): void {
+    this.#log('debug', entry)
+  }
+
+  info(...entry: Entry): void {
+    this.#log('info', entry)
+  }
+
+  warn(...entry: Entry): void {
+    this.#log('warn', entry)
+  }
+
+  error(...entry: Entry): void {
+    this.#log('error', entry)
+  }
+
+  fatal(...entry: Entry): void {
+    this.#log('fatal', entry)
+  }
+
+  isLevelEnabled(level: Level): boolean {
+    return LEVELS.indexOf(level) >= this.#least
+  }
+
+  child(fields: object): Logger {
+    return new LineLogger(this.#level, this.#destination, this.#first + membersOf(fields))
+  }
+
+  #log(level: Level, entry: Entry): void {
+    if (!this.isLevelEnabled(level)) return
+    const [message, fields] = entry.length === 1 ? [entry[0], ''] : [entry[1], membersOf(entry[0])]
+    const line = `{"level":"${level}","time":"${timestamp()}"${this.#first}${fields},"msg":${JSON.stringify(message)}}\n`
+    this.#destination.write(withoutCredentials(line))
+  }
+}
+
+/** The members of an object in JSON, each after a comma. */
+function membersOf(fields: object): string {
+  const shown =
+    'err' in fields && fields.err !== undefined ? { ...fields, err: serializeError(fields.err) } : fields
+  try {
+    const json = JSON.stringify(shown)
+    return json === '{}' ? '' : `,${json.slice(1, -1)}`
+  } catch (error) {
+    // A cycle or a BigInt: what is logged must not fail what is logged about.
+    return `,"unloggable":${JSON.stringify((error as Error).message)}`
+  }
 }
 
 const written = { second: Number.NaN, text: '' }
@@ -70,7 +144,7 @@ function timestamp(): string {
     written.text = new Date(second * 1000).toISOString().slice(0, -'000Z'.length)
     written.second = second
   }
-  return `,"time":"${written.text}${String(now - second * 1000).padStart(3, '0')}Z"`
+  return `${written.text}${String(now - second * 1000).padStart(3, '0')}Z`
 }
 
 /** Undefined where pino-pretty is not installed. */

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PROGRAMS = { main: 'src/main.ts', cli: 'src/cli/main.ts' }
 
 /** These load parts of themselves from their folder. */
-const EXTERNAL = ['bcrypt', 'pino', 'pg-native']
+const EXTERNAL = ['bcrypt', 'pg-native']
 
 /** Everything that a bundle is made from. */
 const INPUTS = ['src/**/*.ts', 'scripts/*.js', 'package-lock.json', 'test/support/bundled-source.ts']
