@@ -38,7 +38,7 @@ const ended: (() => void)[] = []
  * info. Routes that probes and verifiers poll are logged at debug only.
  *
  * All requests of one turn of the event loop are logged at its end, after their responses. Several lines in a row take the
- * processor a third of the time of lines between requests.
+ * processor far less time than lines between requests.
  */
 export function logRequest(log: AccessLog, event: Logged, answer: Answer): void {
   const durationMs = log.clock.monotonicMs() - answer.started
